@@ -1,0 +1,49 @@
+"""Canonical bytes and their digests; knows nothing of what they mean.
+
+A digest is the sha256 of canonical bytes, written as 64 lower-case hex characters; a *key* is the
+first 16 bytes of a digest. Canonical JSON has sorted keys, no spaces, UTF-8, no NaN.
+
+Decisions
+- 2026-11-21 sha256 over blake3: the CPU extensions make it as fast as we need (1.2 GB/s here), it is
+  in the standard library, and anyone can check a file with `sha256sum`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+KEY_BYTES = 16
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte string that stands for a JSON value. Raises ValueError on NaN and infinities."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode("utf-8", "surrogatepass")
+
+
+def digest(data: bytes | memoryview) -> str:
+    """sha256 of `data`, 64 hex characters."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """The digest of a value's canonical JSON."""
+    return digest(canonical_json(value))
+
+
+def key(*parts: bytes) -> bytes:
+    """16 bytes naming a tuple of byte strings; each part is framed by its length, so no two tuples collide."""
+    h = hashlib.sha256()
+    for part in parts:
+        h.update(len(part).to_bytes(8, "little"))
+        h.update(part)
+    return h.digest()[:KEY_BYTES]
+
+
+def keys(texts: Iterable[str]) -> list[bytes]:
+    """`key` of each text alone."""
+    return [key(text.encode("utf-8", "surrogatepass")) for text in texts]

@@ -1,0 +1,93 @@
+"""Every error that vecver raises, and nothing else.
+
+    VecverError                  code (stable, append-only) · hint (the next thing to do) · context
+    ├── NotFoundError            also LookupError   repository, dataset, revision, document          exit 3, HTTP 404
+    ├── ConflictError            a ref moved, a name is taken, a tag is fixed                        exit 4, HTTP 409
+    ├── InvalidInputError        also ValueError    names, filters, vectors, recipes, documents      exit 2, HTTP 422
+    ├── SpaceMismatchError       the query or batch was embedded in another space                    exit 2, HTTP 422
+    ├── IntegrityError           bytes do not match their digest, unknown format                     exit 5, HTTP 500
+    ├── NotPublishedError        this commit is not in this Milvus                                   exit 6, HTTP 409
+    └── BackendError             store, Milvus or embedder did not answer; says if retrying may help exit 7, HTTP 503
+
+The category says what a caller can do; `code` says what happened, and never changes once released.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class VecverError(Exception):
+    """Base of the tree. `str(error)` is one sentence; `hint` is the next thing to do."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, *, code: str, hint: str, **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.context = context
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.code, self.hint, self.context)
+
+
+class NotFoundError(VecverError, LookupError):
+    """The repository, dataset, revision or document that was named does not exist."""
+
+    exit_code = 3
+    http_status = 404
+
+
+class ConflictError(VecverError):
+    """Somebody else moved the ref, the name is taken, or a tag would have to move."""
+
+    exit_code = 4
+    http_status = 409
+
+
+class InvalidInputError(VecverError, ValueError):
+    """A name, filter, vector, recipe or document cannot be used as given."""
+
+    exit_code = 2
+    http_status = 422
+
+
+class SpaceMismatchError(VecverError):
+    """The query or the batch was embedded in another space than the commit's."""
+
+    exit_code = 2
+    http_status = 422
+
+
+class IntegrityError(VecverError):
+    """Stored bytes do not match their digest, or have a format that this vecver does not know."""
+
+    exit_code = 5
+    http_status = 500
+
+
+class NotPublishedError(VecverError):
+    """The commit is not published in the Milvus that was asked."""
+
+    exit_code = 6
+    http_status = 409
+
+
+class BackendError(VecverError):
+    """A store, Milvus or an embedder did not answer. `retryable` says if trying again may help."""
+
+    exit_code = 7
+    http_status = 503
+
+    def __init__(
+        self, message: str, *, code: str, hint: str, retryable: bool = False, **context: Any
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, retryable=retryable, **context)
+        self.retryable = retryable
+
+
+def _rebuild(kind: type[VecverError], message: str, code: str, hint: str, context: dict[str, Any]) -> VecverError:
+    return kind(message, code=code, hint=hint, **context)
