@@ -20,9 +20,9 @@ KEY_BYTES = 16
 
 def canonical_json(value: Any) -> bytes:
     """The one byte string that stands for a JSON value. Raises ValueError on NaN and infinities."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8", "surrogatepass")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def digest(data: bytes | memoryview) -> str:

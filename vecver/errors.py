@@ -82,9 +82,7 @@ class BackendError(VecverError):
     exit_code = 7
     http_status = 503
 
-    def __init__(
-        self, message: str, *, code: str, hint: str, retryable: bool = False, **context: Any
-    ) -> None:
+    def __init__(self, message: str, *, code: str, hint: str, retryable: bool = False, **context: Any) -> None:
         super().__init__(message, code=code, hint=hint, retryable=retryable, **context)
         self.retryable = retryable
 

@@ -134,3 +134,236 @@ class Embedder(Protocol):
 
     def embed_query(self, text: str) -> Vectors:
         """`(dim,)` float32, by the one path that every query takes."""
+
+
+# -- a version ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Commit:
+    """An immutable version. Its id is the digest of its canonical JSON."""
+
+    dataset: str
+    parents: tuple[str, ...]
+    author: str
+    message: str
+    time: str  # ISO 8601, UTC, seconds
+    content_root: str
+    vector_root: str
+    counts: Json  # {"documents": n, "chunks": n}
+    recipe: Recipe
+    environment: Json
+    operation: Json
+
+    @cached_property
+    def id(self) -> str:
+        return digest_json(self.to_json())
+
+    def to_json(self) -> Json:
+        return {
+            "format": 1,
+            "dataset": self.dataset,
+            "parents": list(self.parents),
+            "author": self.author,
+            "message": self.message,
+            "time": self.time,
+            "content_root": self.content_root,
+            "vector_root": self.vector_root,
+            "counts": self.counts,
+            "recipe": self.recipe.to_json(),
+            "recipe_fingerprint": self.recipe.fingerprint,
+            "environment": self.environment,
+            "operation": self.operation,
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Commit:
+        fields = {name: value[name] for name in _PLAIN_COMMIT_FIELDS}
+        return cls(**fields, parents=tuple(value["parents"]), recipe=Recipe.from_json(value["recipe"]))
+
+
+_PLAIN_COMMIT_FIELDS = "dataset author message time content_root vector_root counts environment operation".split()
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of a ref: an entry of its log."""
+
+    dataset: str
+    kind: Literal["branch", "tag", "alias"]
+    name: str
+    before: str | None  # commit id; None: the ref did not exist
+    after: str | None  # None: the ref was deleted
+    author: str
+    time: str  # ISO 8601, UTC, microseconds
+    reason: str  # "ingest", "promote", "rollback" ...
+    previous: str | None  # digest of the move before this one
+
+    def to_json(self) -> Json:
+        return {**self.__dict__, "format": 1}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Move:
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What lies between two versions. Document ids are sorted."""
+
+    before: str  # commit ids
+    after: str
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    chunks_added: int
+    chunks_removed: int
+
+    def to_json(self) -> Json:
+        return {
+            "from": self.before,
+            "to": self.after,
+            "documents": {"added": list(self.added), "changed": list(self.changed), "removed": list(self.removed)},
+            "chunks": {"added": self.chunks_added, "removed": self.chunks_removed},
+        }
+
+    def __str__(self) -> str:
+        lines = [f"+ {d}" for d in self.added] + [f"~ {d}" for d in self.changed] + [f"- {d}" for d in self.removed]
+        summary = (
+            f"{len(self.added)} added, {len(self.changed)} changed, {len(self.removed)} removed documents; "
+            f"{self.chunks_added} chunks added, {self.chunks_removed} removed"
+        )
+        return "\n".join([*lines, summary])
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an ingest did, or would do (`dry_run`). Names a version wherever a revision is taken."""
+
+    dataset: str
+    commit: str | None  # full id; None only for a dry run of a dataset without versions
+    changed: bool  # False: nothing differed, no commit was made
+    documents: Mapping[str, int]  # added, changed, removed, unchanged, failed
+    chunks: Mapping[str, int]  # live, embedded, reused, removed
+    failures: tuple[Failure, ...]
+    seconds: Mapping[str, float]  # parse, chunk, embed, write
+    tokens: int = 0  # content tokens that were (or would be) embedded
+    longer: int = 0  # documents of the chunker `whole` that are longer than the model reads
+    dry_run: bool = False
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # document ids: added, changed, removed
+
+    def to_json(self) -> Json:
+        return {
+            "dataset": self.dataset,
+            "commit": self.commit,
+            "changed": self.changed,
+            "dry_run": self.dry_run,
+            "documents": dict(self.documents),
+            "chunks": dict(self.chunks),
+            "tokens": self.tokens,
+            "longer": self.longer,
+            "failures": [failure.to_json() for failure in self.failures],
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that `check` found."""
+
+    object: str  # the store's name of it
+    problem: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of re-reading a repository."""
+
+    objects: int
+    bytes: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def clean(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> Json:
+        problems = [{"object": p.object, "problem": p.problem} for p in self.problems]
+        return {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
+
+
+# -- searching ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """The live rows of one segment, as a search sees them."""
+
+    vectors: Vectors  # (n, dim) float32, mapped
+    live: npt.NDArray[np.uint8] | None  # (ceil(n / 8),) little-endian bits, row i is bit i; None: all rows
+    live_count: int
+    keys: npt.NDArray[np.uint8]  # (n, 16): the tie-break
+    max_norm: float  # no vector is longer
+    index: Any = None  # an opened index over all n rows (`index.open_index`), or None: scan
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk that answers a query."""
+
+    rank: int  # from 1
+    score: float  # higher is better
+    score_bits: str  # the score's IEEE 754 bits, 16 hex characters, big-endian
+    document: str
+    key: str  # 32 hex characters
+    span: tuple[int, int]  # characters of the document's text; (0, 0): no piece of it (its title)
+    text: str
+    title: str
+    metadata: Json
+    context: str | None = None  # the hit with its neighbours, joined; None unless asked for
+
+    def to_json(self) -> Json:
+        value = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "context"}
+        value["span"] = list(self.span)
+        return value if self.context is None else {**value, "context": self.context}
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Hit]):
+    """The hits of one query, best first, and the receipt that proves them."""
+
+    dataset: str
+    revision: str  # as asked
+    commit: str  # full id
+    hits: tuple[Hit, ...]
+    receipt: Json
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def to_json(self) -> Json:
+        return {
+            "dataset": self.dataset,
+            "revision": self.revision,
+            "commit": self.commit,
+            "hits": [hit.to_json() for hit in self.hits],
+            "receipt": self.receipt,
+        }
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The outcome of recomputing a receipt."""
+
+    identical: bool
+    differences: tuple[str, ...]  # one sentence each
+    recall: float | None  # of an approximate answer against exact; None for an exact one
+
+    def to_json(self) -> Json:
+        return {"identical": self.identical, "differences": list(self.differences), "recall": self.recall}

@@ -1,0 +1,19 @@
+"""From vectors to ranked rows: scores, exact scan, FAISS. The only room that names a search engine."""
+
+from vecver.index import faiss
+from vecver.index.filters import check_filter, evaluate
+from vecver.index.scores import bits, check_metric, normalised, scores
+from vecver.index.search import Found, is_exact, search
+
+__all__ = [
+    "Found",
+    "bits",
+    "check_filter",
+    "check_metric",
+    "evaluate",
+    "faiss",
+    "is_exact",
+    "normalised",
+    "scores",
+    "search",
+]

@@ -1,0 +1,34 @@
+"""Versions: segments, layouts, commits, refs. The door of the wing; it knows nothing of text or search engines."""
+
+from vecver.repo.check import check
+from vecver.repo.diff import diff
+from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
+from vecver.repo.layout import Layout
+from vecver.repo.refs import Kind, check_name, missing
+from vecver.repo.repository import Clock, Versions, create, exists
+from vecver.repo.rows import METADATA, metadata_of
+from vecver.repo.segment import Segment
+from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
+
+__all__ = [
+    "METADATA",
+    "ChunkRow",
+    "Clock",
+    "Draft",
+    "Kind",
+    "KnownDocument",
+    "Layout",
+    "NewChunks",
+    "NewDocument",
+    "SearchPart",
+    "Segment",
+    "Snapshot",
+    "Versions",
+    "check",
+    "check_name",
+    "create",
+    "diff",
+    "exists",
+    "metadata_of",
+    "missing",
+]

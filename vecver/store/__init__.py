@@ -1,0 +1,32 @@
+"""Bytes under names, and one conditional write; knows nothing of what the bytes mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vecver.errors import InvalidInputError
+from vecver.store.api import Store
+from vecver.store.local import LocalStore
+from vecver.store.memory import MemoryStore
+
+__all__ = ["LocalStore", "MemoryStore", "Store", "open_store"]
+
+
+def open_store(url: str | Path | Store) -> Store:
+    """The store at a path, a `file://` URL or `memory://`; a Store is returned as it is. Touches nothing yet."""
+    if isinstance(url, Store):
+        return url
+    text = str(url)
+    scheme, found, rest = text.partition("://")
+    if not found:
+        return LocalStore(Path(text))
+    if scheme == "file":
+        return LocalStore(Path(rest))
+    if scheme == "memory":
+        return MemoryStore()
+    raise InvalidInputError(
+        f"no store is known for the scheme {scheme!r} of {text!r}",
+        code="unknown_store",
+        hint="use a directory, file:///path or memory://",
+        url=text,
+    )

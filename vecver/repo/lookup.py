@@ -1,0 +1,43 @@
+"""Finding 16-byte keys among many, by a stored sort order; pure functions over arrays.
+
+`order` is the argsort of the keys' first 8 bytes; it is written beside the rows, so that opening a
+segment sorts nothing. Equal prefixes are resolved by comparing whole keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Keys = npt.NDArray[np.uint8]  # (n, 16)
+Rows = npt.NDArray[np.int64]
+
+
+def prefixes(keys: Keys) -> npt.NDArray[np.uint64]:
+    """The first 8 bytes of each key as one integer, `(n,)`."""
+    return np.ascontiguousarray(keys[:, :8]).view("<u8").reshape(-1)
+
+
+def order_of(keys: Keys) -> npt.NDArray[np.uint32]:
+    """The rows sorted by prefix, ties by row: `(n,)` uint32."""
+    return np.argsort(prefixes(keys), kind="stable").astype("<u4")
+
+
+def find(prefix: npt.NDArray[np.uint64], order: npt.NDArray[np.uint32], keys: Keys, wanted: Keys) -> tuple[Rows, Rows]:
+    """Every (i, row) with `wanted[i] == keys[row]`, as two int64 arrays, ascending in i and then in row."""
+    query = prefixes(wanted)
+    low = np.searchsorted(prefix, query, side="left", sorter=order)
+    count = np.searchsorted(prefix, query, side="right", sorter=order) - low
+    which = np.repeat(np.arange(len(wanted)), count)
+    within = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    rows = order[np.repeat(low, count) + within].astype(np.int64)
+    equal = (wanted[which] == keys[rows]).all(axis=1)
+    return which[equal], rows[equal]
+
+
+def as_keys(values: list[bytes]) -> Keys:
+    """A list of 16-byte strings as `(n, 16)` uint8."""
+    data: Any = np.frombuffer(b"".join(values), np.uint8)
+    return data.reshape(-1, 16)

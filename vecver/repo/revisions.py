@@ -1,0 +1,128 @@
+"""Revisions: the one string that names a commit.
+
+main  v1  prod          a branch, tag or alias
+3f9a2c1                 a commit by its first four or more digits
+main~2  v1~  prod^      ancestors
+@{2026-11-01}           where `main` stood then;  `prod@{2026-11-01T12:00}` any other ref
+git:9c1e…               the newest commit made from that commit of the source's own Git
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from vecver.errors import InvalidInputError, NotFoundError
+from vecver.repo.objects import commit_ids, load_commit
+from vecver.repo.refs import KINDS, Refs
+from vecver.store import Store
+
+DEFAULT_BRANCH = "main"
+_ANCESTORS = re.compile(r"(.*?)((?:\^|~\d*)*)$", re.DOTALL)
+_AT = re.compile(r"(.*)@\{(.+)\}$", re.DOTALL)
+_HEX = re.compile(r"[0-9a-f]{4,64}")
+
+
+def resolve(store: Store, dataset: str, revision: str) -> str:
+    """The id of the commit that `revision` names in `dataset`.
+
+    Raises NotFoundError (no such revision), InvalidInputError (not a revision, or an ambiguous id).
+    """
+    if not revision or not isinstance(revision, str):
+        raise InvalidInputError(
+            f"{revision!r} is not a revision",
+            code="invalid_revision",
+            hint="name a branch, tag, alias or commit id; `main` is the default branch",
+        )
+    base, steps = _ANCESTORS.fullmatch(revision).groups()  # type: ignore[union-attr]
+    commit = _base(store, dataset, base, revision)
+    for step in re.findall(r"\^|~\d*", steps):
+        for _ in range(1 if step in ("^", "~") else int(step[1:])):
+            parents = load_commit(store, commit).parents
+            if not parents:
+                raise _unknown(dataset, revision, f"{commit[:12]} has no parent")
+            commit = parents[0]
+    return commit
+
+
+def _base(store: Store, dataset: str, base: str, revision: str) -> str:
+    refs = Refs(store, dataset)
+    if found := refs.find(base):
+        return found[1]
+    if at := _AT.fullmatch(base):
+        return _at_time(refs, at[1] or DEFAULT_BRANCH, at[2], revision)
+    if base.startswith("git:"):
+        return _of_git(store, refs, base[4:].lower(), revision)
+    if _HEX.fullmatch(base):
+        return _by_prefix(store, dataset, base, revision)
+    raise _unknown(dataset, revision, "it is no branch, tag, alias or commit id")
+
+
+def _at_time(refs: Refs, name: str, when: str, revision: str) -> str:
+    try:
+        limit = datetime.fromisoformat(when)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{when!r} in {revision!r} is not a date",
+            code="invalid_revision",
+            hint="write @{2026-11-01} or @{2026-11-01T12:30:00+00:00}; times without a zone are UTC",
+        ) from error
+    limit = limit if limit.tzinfo else limit.replace(tzinfo=UTC)
+    for kind in KINDS:
+        for move in refs.log(kind, name):
+            if datetime.fromisoformat(move.time) <= limit:
+                if move.after:
+                    return move.after
+                break
+    raise _unknown(refs.dataset, revision, f"{name!r} did not exist then")
+
+
+def _of_git(store: Store, refs: Refs, sha: str, revision: str) -> str:
+    """The newest commit, over all refs, that was made from the Git commit `sha…`."""
+    matching = []
+    for id in _reachable(store, refs):
+        commit = load_commit(store, id)
+        origins = [source.get("origin") or {} for source in commit.operation.get("sources", [])]
+        if len(sha) >= 4 and any(origin.get("commit", "").startswith(sha) for origin in origins):
+            matching.append((commit.time, id))
+    if not matching:
+        raise _unknown(refs.dataset, revision, "no commit was made from that Git commit")
+    newest = max(time for time, _ in matching)
+    ties = [id for time, id in matching if time == newest]
+    return next((id for id in _reachable(store, refs) if id in ties), ties[0])
+
+
+def _reachable(store: Store, refs: Refs) -> list[str]:
+    """Every commit that a ref of the dataset leads to, children before parents."""
+    found: dict[str, None] = {}
+    stack = [commit for kind in KINDS for commit in refs.all(kind).values()]
+    while stack:
+        id = stack.pop(0)
+        if id not in found:
+            found[id] = None
+            stack += load_commit(store, id).parents
+    return list(found)
+
+
+def _by_prefix(store: Store, dataset: str, prefix: str, revision: str) -> str:
+    ids = [id for id in commit_ids(store, prefix) if load_commit(store, id).dataset == dataset]
+    if not ids:
+        raise _unknown(dataset, revision, "no commit id begins so")
+    if len(ids) > 1:
+        raise InvalidInputError(
+            f"{revision!r} is ambiguous in {dataset}: {', '.join(id[: len(prefix) + 6] for id in ids[:5])}",
+            code="ambiguous_revision",
+            hint="give more digits",
+            candidates=ids,
+        )
+    return ids[0]
+
+
+def _unknown(dataset: str, revision: str, why: str) -> NotFoundError:
+    return NotFoundError(
+        f"{dataset} has no revision {revision!r}: {why}",
+        code="revision_not_found",
+        hint=f"`vecver log {dataset}`, `vecver branch {dataset}` and `vecver tag {dataset}` list what there is",
+        dataset=dataset,
+        revision=revision,
+    )

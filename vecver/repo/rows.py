@@ -1,0 +1,147 @@
+"""Rows: the columns of documents and chunks, and the bytes by which a row enters a root.
+
+    documents   id · document · source · digest · recipe · media_type · title · chunks · starts · ends · metadata.*
+    chunks      key · document · text · embedded
+
+`id` is the 16-byte key of the document's name, `chunks` the ordered keys of its chunks, `starts` and
+`ends` their spans in characters. `embedded` is the 16-byte digest of what was embedded.
+
+Decisions
+- 2026-11-21 a metadata field has one column per *type* that its values have (`metadata.int.year`,
+  `metadata.str.year`). So every value comes back exactly as it was given whatever its neighbours
+  hold, filters stay vectorised, and a field that changes its type is no error. The road not taken,
+  one column a field, has to convert 1 into 1.0 or "1" when a batch mixes them, and then a row's
+  digest would depend on its batch.
+- 2026-11-21 no stored text digest: `key` is made from it, and hashing ten hits takes 10 us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vecver.digest import KEY_BYTES, canonical_json, key
+from vecver.model import Json
+
+KEY = pa.binary(KEY_BYTES)
+DOCUMENTS = pa.schema(
+    [
+        ("id", KEY),
+        ("document", pa.string()),
+        ("source", pa.string()),
+        ("digest", pa.binary(32)),
+        ("recipe", KEY),
+        ("media_type", pa.string()),
+        ("title", pa.string()),
+        ("chunks", pa.list_(KEY)),
+        ("starts", pa.list_(pa.int32())),
+        ("ends", pa.list_(pa.int32())),
+    ]
+)
+CHUNKS = pa.schema([("key", KEY), ("document", pa.string()), ("text", pa.string()), ("embedded", KEY)])
+
+METADATA = "metadata."
+_TYPES = {
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "str": pa.string(),
+    "strs": pa.list_(pa.string()),
+    "json": pa.string(),  # canonical JSON of anything else
+}
+
+
+def document_id(document: str) -> bytes:
+    """The 16 bytes by which a document is looked up."""
+    return key(document.encode("utf-8", "surrogatepass"))
+
+
+def chunk_key(document: str, text: str, number: int) -> bytes:
+    """The key of the `number`-th chunk with this text in this document: the same wherever the text stands in it."""
+    return key(document.encode(), hashlib.sha256(text.encode()).digest(), number.to_bytes(4, "little"))
+
+
+def keys_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A column of 16-byte keys as `(n, 16)` uint8; no copy where the column has one piece."""
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks != 1:
+            pieces = [keys_array(piece) for piece in column.chunks]
+            return np.concatenate(pieces) if pieces else np.zeros((0, KEY_BYTES), np.uint8)
+        column = column.chunk(0)
+    data = np.frombuffer(column.buffers()[1], np.uint8) if len(column) else np.zeros(0, np.uint8)
+    return data[column.offset * KEY_BYTES : (column.offset + len(column)) * KEY_BYTES].reshape(-1, KEY_BYTES)
+
+
+# -- metadata -----------------------------------------------------------------------------------
+
+
+def metadata_columns(values: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
+    """The columns `metadata.TYPE.FIELD` that hold these metadata, one value a document."""
+    cells: dict[str, list[Any]] = {}
+    for row, fields in enumerate(values):
+        for name, value in fields.items():
+            kind = _kind(value)
+            column = cells.setdefault(f"{METADATA}{kind}.{name}", [None] * len(values))
+            column[row] = canonical_json(value).decode() if kind == "json" else value
+    return {name: pa.array(cells[name], _TYPES[name.split(".")[1]]) for name in sorted(cells)}
+
+
+def metadata_of(table: pa.Table, row: int) -> Json:
+    """The metadata of one document, exactly as given."""
+    import json
+
+    found: Json = {}
+    for name in table.column_names:
+        if name.startswith(METADATA):
+            value = table.column(name)[row].as_py()
+            if value is not None:
+                _, kind, field = name.split(".", 2)
+                found[field] = json.loads(value) if kind == "json" else value
+    return dict(sorted(found.items()))
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return "int"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, str):
+        return "str"
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return "strs"
+    return "json"
+
+
+# -- what a row adds to the roots ---------------------------------------------------------------
+
+
+def document_bytes(documents: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
+    """Canonical bytes of document rows, for the content root."""
+    picked = documents.take(pa.array(rows, pa.int64()))
+    columns = ["document", "digest", "media_type", "title", "chunks", "starts", "ends"]
+    values = [picked.column(name).to_pylist() for name in columns]
+    for row, (document, digest, media_type, title, chunks, starts, ends) in enumerate(zip(*values, strict=True)):
+        identity = [document, digest.hex(), media_type, title, [c.hex() for c in chunks], starts, ends]
+        yield b"document\0" + canonical_json([*identity, metadata_of(picked, row)])
+
+
+def chunk_bytes(chunks: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
+    """Canonical bytes of chunk rows, for the content root: key and text."""
+    picked = chunks.select(["key", "text"]).take(pa.array(rows, pa.int64()))
+    for name, text in zip(picked.column("key").to_pylist(), picked.column("text").to_pylist(), strict=True):
+        yield b"chunk\0" + name + text.encode()
+
+
+def vector_bytes(
+    chunks: pa.Table, vectors: np.ndarray[Any, np.dtype[np.float32]], rows: Sequence[int]
+) -> Iterator[bytes]:
+    """Canonical bytes of chunk rows, for the vector root: key and little-endian float32 bits."""
+    names = chunks.column("key").take(pa.array(rows, pa.int64())).to_pylist()
+    for name, row in zip(names, rows, strict=True):
+        yield b"vector\0" + name + vectors[row].astype("<f4", copy=False).tobytes()

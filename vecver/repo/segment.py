@@ -1,0 +1,252 @@
+"""Segments: immutable batches of rows on a store, written as a stream and read memory-mapped.
+
+    segments/<id>/segment.json     space, counts, the digests of the files below; its own digest is <id>
+                 /documents.arrow  one row a document version          (Arrow IPC, uncompressed)
+                 /chunks.arrow     one row a chunk                     (Arrow IPC, uncompressed)
+                 /vectors.npy      (n, dim) float32; row i is chunk i
+                 /lookup.npy       uint32: chunk rows by key, chunk rows by `embedded`, document rows by id
+
+`segment.json` is written last, so a segment is there whole or not at all.
+
+Decisions
+- 2026-11-21 opening checks the digest of segment.json and the sizes of the files, not their content:
+  reading 1.5 GB to answer one query would end promise 2. `vecver check` re-hashes everything.
+- 2026-11-21 the look-up orders are part of the segment and under its digest, not derived files: they
+  cost 12 bytes on a row of some 2,000 and can then be trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecver.digest import canonical_json, digest_json
+from vecver.errors import IntegrityError
+from vecver.model import Space, Vectors
+from vecver.repo import lookup
+from vecver.repo.rows import CHUNKS, DOCUMENTS, keys_array
+from vecver.store import Store
+
+FORMAT = 1
+FILES = ("documents.arrow", "chunks.arrow", "vectors.npy", "lookup.npy")
+_NPY_HEADER = 128  # bytes; room for every shape we write
+
+
+class Segment:
+    """One segment, opened for reading. Opening maps files; nothing is read before it is used."""
+
+    def __init__(self, store: Store, id: str) -> None:
+        self.id = id
+        self._store = store
+        self.manifest = _manifest(store, id)
+        self.space = Space.from_json(self.manifest["space"])
+        self.chunk_count: int = self.manifest["chunks"]
+        self.document_count: int = self.manifest["documents"]
+        self.max_norm: float = self.manifest["max_norm"]
+        self.index: Any = None  # an opened search index, put here by who opens it
+
+    @cached_property
+    def documents(self) -> pa.Table:
+        return pa.ipc.open_file(self._map("documents.arrow")).read_all()
+
+    @cached_property
+    def chunks(self) -> pa.Table:
+        return pa.ipc.open_file(self._map("chunks.arrow")).read_all()
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """`(n, dim)` float32, read-only, mapped."""
+        return _npy(self._map("vectors.npy"))
+
+    @cached_property
+    def keys(self) -> lookup.Keys:
+        return keys_array(self.chunks.column("key"))
+
+    @cached_property
+    def embedded(self) -> lookup.Keys:
+        return keys_array(self.chunks.column("embedded"))
+
+    @cached_property
+    def document_ids(self) -> lookup.Keys:
+        return keys_array(self.documents.column("id"))
+
+    def find_keys(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
+        """(i, chunk row) for every row whose key is `wanted[i]`."""
+        return lookup.find(self._key_prefix, self._orders[0], self.keys, wanted)
+
+    def find_embedded(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
+        """(i, chunk row) for every row that embedded `wanted[i]`."""
+        return lookup.find(self._embedded_prefix, self._orders[1], self.embedded, wanted)
+
+    def find_documents(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
+        """(i, document row) for every version of the document with id `wanted[i]`."""
+        return lookup.find(self._document_prefix, self._orders[2], self.document_ids, wanted)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file["bytes"] for file in self.manifest["files"].values())
+
+    @cached_property
+    def _orders(self) -> list[npt.NDArray[np.uint32]]:
+        n = self.chunk_count
+        return np.split(_npy(self._map("lookup.npy")), [n, 2 * n])
+
+    @cached_property
+    def _key_prefix(self) -> npt.NDArray[np.uint64]:
+        return lookup.prefixes(self.keys)
+
+    @cached_property
+    def _embedded_prefix(self) -> npt.NDArray[np.uint64]:
+        return lookup.prefixes(self.embedded)
+
+    @cached_property
+    def _document_prefix(self) -> npt.NDArray[np.uint64]:
+        return lookup.prefixes(self.document_ids)
+
+    def _map(self, file: str) -> pa.Buffer:
+        name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
+        buffer = self._store.map(name)
+        if buffer.size != expected:
+            raise IntegrityError(
+                f"{name} has {buffer.size} bytes, not {expected}",
+                code="wrong_size",
+                hint="run `vecver check`, then restore the file from a copy of the repository",
+                name=name,
+            )
+        return buffer
+
+
+class SegmentWriter:
+    """Collects rows and seals them into one segment. Vectors and texts stream to disk as they come."""
+
+    def __init__(self, store: Store, space: Space) -> None:
+        self.chunk_count = 0
+        self.document_count = 0
+        self._store = store
+        self._space = space
+        self._folder = store.scratch()
+        self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")
+        self._vectors.write(b"\0" * _NPY_HEADER)
+        self._chunks = pa.ipc.new_file(str(self._folder / "chunks.arrow"), CHUNKS)
+        self._documents: list[pa.Table] = []
+        self._keys: list[lookup.Keys] = []
+        self._embedded: list[lookup.Keys] = []
+        self._max_norm = 0.0
+
+    def add(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> None:
+        """Append rows: `chunks` in the columns of CHUNKS beside `vectors`, `(n, dim)` float32."""
+        if len(chunks):
+            self._chunks.write_table(chunks)
+            self._vectors.write(memoryview(np.ascontiguousarray(vectors, "<f4")).cast("B"))
+            self._keys.append(keys_array(chunks.column("key")))
+            self._embedded.append(keys_array(chunks.column("embedded")))
+            norm = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max())
+            self._max_norm = max(self._max_norm, math.ceil(float(norm) * 1000) / 1000)  # rounded: the same everywhere
+            self.chunk_count += len(chunks)
+        if documents is not None and len(documents):
+            self._documents.append(documents)
+            self.document_count += len(documents)
+
+    def seal(self) -> Segment:
+        """Make the segment durable and return it opened. After a failure nothing is visible."""
+        try:
+            self._finish_files()
+            files = {file: _measured(self._folder / file) for file in FILES}
+            manifest = {
+                "format": FORMAT,
+                "space": self._space.to_json(),
+                "chunks": self.chunk_count,
+                "documents": self.document_count,
+                "max_norm": self._max_norm,
+                "files": files,
+            }
+            id = digest_json(manifest)
+            for file in FILES:
+                self._store.put(path_of(id, file), self._folder / file)
+            self._store.put(path_of(id, "segment.json"), canonical_json(manifest))
+            return Segment(self._store, id)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Drop what was collected; safe to call twice."""
+        self._vectors.close()
+        self._chunks.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _finish_files(self) -> None:
+        self._vectors.seek(0)
+        self._vectors.write(_npy_header((self.chunk_count, self._space.dim)))
+        self._vectors.close()
+        self._chunks.close()
+        documents = DOCUMENTS.empty_table()
+        if self._documents:
+            documents = pa.concat_tables(self._documents, promote_options="default").combine_chunks()
+        with pa.ipc.new_file(str(self._folder / "documents.arrow"), documents.schema) as file:
+            file.write_table(documents)
+        columns = [_stacked(self._keys), _stacked(self._embedded), keys_array(documents.column("id"))]
+        np.save(self._folder / "lookup.npy", np.concatenate([lookup.order_of(keys) for keys in columns]))
+
+
+def path_of(segment: str, file: str) -> str:
+    """The store's name of a segment's file."""
+    return f"segments/{segment}/{file}"
+
+
+def segment_ids(store: Store) -> list[str]:
+    """Every sealed segment on the store, whether a layout names it or not."""
+    return [name.split("/")[1] for name in store.list("segments/") if name.endswith("/segment.json")]
+
+
+def _manifest(store: Store, id: str) -> dict[str, Any]:
+    content = store.get(path_of(id, "segment.json"))
+    if hashlib.sha256(content).hexdigest() != id:
+        raise IntegrityError(
+            f"segment {id[:12]} does not match its digest",
+            code="digest_mismatch",
+            hint="run `vecver check`, then restore the segment from a copy of the repository",
+            segment=id,
+        )
+    manifest: dict[str, Any] = json.loads(content)
+    if manifest["format"] != FORMAT:
+        raise IntegrityError(
+            f"segment {id[:12]} has format {manifest['format']}, this vecver reads {FORMAT}",
+            code="unknown_format",
+            hint="upgrade vecver",
+            segment=id,
+        )
+    return manifest
+
+
+def _stacked(keys: Sequence[lookup.Keys]) -> lookup.Keys:
+    return np.concatenate(keys) if keys else np.zeros((0, 16), np.uint8)
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    assert header.tell() == _NPY_HEADER, "an npy header of another length"
+    return header.getvalue()
+
+
+def _npy(buffer: pa.Buffer) -> npt.NDArray[Any]:
+    stream = io.BytesIO(memoryview(buffer)[:4096])
+    np.lib.format.read_magic(stream)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    return np.frombuffer(buffer, dtype, offset=stream.tell()).reshape(shape)

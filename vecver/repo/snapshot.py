@@ -1,0 +1,223 @@
+"""Snapshots: one commit opened for reading. Opening maps files and builds masks; nothing is copied.
+
+Rows are named by (segment number in this snapshot, row in that segment).
+
+Decisions
+- 2026-11-21 the live rows of *small* segments are searched as one part, gathered into memory when a
+  snapshot is first searched (at most 48 MB): 200 one-chunk commits then cost a search one scan, not
+  200. The bytes on disk stay as they were written until `optimize`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecver.model import Commit, Json, Part, Vectors
+from vecver.repo import rows as columns
+from vecver.repo.layout import Layout, packed, rows_of
+from vecver.repo.lookup import Keys, Rows
+from vecver.repo.segment import Segment
+
+SMALL_ROWS = 4096  # a segment below this may be gathered with others
+GATHERED_ROWS = 32768  # at most this many rows are gathered
+_NONE = np.int64(-1)
+
+
+@dataclass(frozen=True)
+class ChunkRow:
+    """One live chunk, with what its document says of it."""
+
+    key: bytes
+    document: str
+    text: str
+    span: tuple[int, int]
+    title: str
+    metadata: Json
+
+
+@dataclass(frozen=True)
+class SearchPart:
+    """A `Part` and where its rows lie: row i is `rows[i]` of `segments[i]`; None: row i of `segment`."""
+
+    part: Part
+    segment: int
+    segments: npt.NDArray[np.int64] | None = None
+    rows: npt.NDArray[np.int64] | None = None
+
+    def place(self, row: int) -> tuple[int, int]:
+        """(segment number, row in it) of the part's row."""
+        if self.segments is None or self.rows is None:
+            return self.segment, row
+        return int(self.segments[row]), int(self.rows[row])
+
+
+class Snapshot:
+    """A commit, its layout and its opened segments."""
+
+    def __init__(self, commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
+        self.commit = commit
+        self.layout = layout
+        self.segments = tuple(segments)
+
+    # -- documents ------------------------------------------------------------------------------
+
+    def find_documents(self, ids: Keys) -> tuple[Rows, Rows]:
+        """(segment number, row) of the live version of each document id; -1 where there is none. `(n,)` each."""
+        return self._find(ids, "find_documents", self._live_documents)
+
+    def find_chunks(self, keys: Keys) -> tuple[Rows, Rows]:
+        """(segment number, row) of the live chunk with each key; -1 where there is none. `(n,)` each."""
+        return self._find(keys, "find_keys", self._live_chunks)
+
+    def document_rows(self) -> Iterator[tuple[int, Rows]]:
+        """(segment number, its live document rows) for each segment that has any."""
+        for number, live in enumerate(self.layout.segments):
+            if live.documents:
+                yield number, rows_of(live.documents)
+
+    def documents(self, names: Sequence[str]) -> pa.Table:
+        """These columns of all live documents."""
+        tables = [
+            self.segments[number].documents.select(list(names)).take(pa.array(rows))
+            for number, rows in self.document_rows()
+        ]
+        return pa.concat_tables(tables) if tables else columns.DOCUMENTS.empty_table().select(list(names))
+
+    def document(self, name: str) -> tuple[pa.Table, int] | None:
+        """The documents table and the row in it of the live document with this name."""
+        ids = np.frombuffer(columns.document_id(name), np.uint8).reshape(1, -1)
+        (number,), (row,) = self.find_documents(ids)
+        return None if number < 0 else (self.segments[number].documents, int(row))
+
+    # -- chunks ---------------------------------------------------------------------------------
+
+    def chunk(self, number: int, row: int) -> ChunkRow:
+        """A live chunk by its place."""
+        chunks = self.segments[number].chunks
+        key, document = chunks.column("key")[row].as_py(), chunks.column("document")[row].as_py()
+        table, place = self._document_of(document)
+        keys = table.column("chunks")[place].as_py()
+        position = keys.index(key)
+        return ChunkRow(
+            key=key,
+            document=document,
+            text=chunks.column("text")[row].as_py(),
+            span=(table.column("starts")[place][position].as_py(), table.column("ends")[place][position].as_py()),
+            title=table.column("title")[place].as_py(),
+            metadata=columns.metadata_of(table, place),
+        )
+
+    def context(self, key: bytes, document: str, count: int) -> str:
+        """The text of a chunk and of `count` neighbours on either side, joined by their spans."""
+        table, place = self._document_of(document)
+        keys, starts, ends = (table.column(name)[place].as_py() for name in ("chunks", "starts", "ends"))
+        position = keys.index(key)
+        around = range(max(0, position - count), min(len(keys), position + count + 1))
+        pieces = [i for i in around if ends[i] > starts[i]]
+        numbers, rows = self.find_chunks(np.frombuffer(b"".join(keys[i] for i in pieces), np.uint8).reshape(-1, 16))
+        joined, reached = "", starts[pieces[0]] if pieces else 0
+        for i, number, row in zip(pieces, numbers, rows, strict=True):
+            text = self.segments[number].chunks.column("text")[int(row)].as_py()
+            joined += text[max(0, reached - starts[i]) :]
+            reached = max(reached, ends[i])
+        return joined
+
+    def vector(self, number: int, row: int) -> Vectors:
+        """`(dim,)` float32 of a chunk by its place."""
+        return self.segments[number].vectors[row]
+
+    # -- searching ------------------------------------------------------------------------------
+
+    @cached_property
+    def parts(self) -> tuple[SearchPart, ...]:
+        """What a search scans: one part a large segment, and one for the small ones together."""
+        small = self._small()
+        large = [i for i, live in enumerate(self.layout.segments) if live.chunks and i not in small]
+        parts = [self._part(i) for i in large]
+        return tuple([*parts, self._gathered(sorted(small))] if small else parts)
+
+    def narrowed(self, part: SearchPart, keep: npt.NDArray[np.bool_]) -> Part:
+        """The part with only the live rows that `keep` allows, `(rows of the part,)` bool."""
+        live = np.packbits(keep & self.live_rows(part), bitorder="little")
+        count = int(np.bitwise_count(live).sum())
+        old = part.part
+        return Part(old.vectors, live, count, old.keys, old.max_norm, old.index)
+
+    def live_rows(self, part: SearchPart) -> npt.NDArray[np.bool_]:
+        """`(rows of the part,)` bool."""
+        count = len(part.part.vectors)
+        if part.part.live is None:
+            return np.ones(count, bool)
+        return np.unpackbits(part.part.live, count=count, bitorder="little").view(bool)
+
+    def chunk_column(self, part: SearchPart, name: str) -> pa.ChunkedArray:
+        """A column of chunks.arrow in the order of the part's rows."""
+        if part.segments is None or part.rows is None:
+            return self.segments[part.segment].chunks.column(name)
+        pieces = []
+        for number in dict.fromkeys(part.segments.tolist()):
+            rows = part.rows[part.segments == number]
+            pieces.append(self.segments[number].chunks.column(name).take(pa.array(rows)).combine_chunks())
+        return pa.chunked_array(pieces, columns.CHUNKS.field(name).type)
+
+    def _small(self) -> set[int]:
+        """The segments to gather: small ones, smallest first, while they fit."""
+        sizes = [(len(live.chunks), i) for i, live in enumerate(self.layout.segments)]
+        chosen, total = set(), 0
+        for size, i in sorted(sizes):
+            total += size
+            if total > GATHERED_ROWS or self.layout.segments[i].chunk_count > SMALL_ROWS:
+                break
+            if size:
+                chosen.add(i)
+        return chosen if len(chosen) > 1 else set()
+
+    def _part(self, number: int) -> SearchPart:
+        live, segment = self.layout.segments[number], self.segments[number]
+        bits = None if len(live.chunks) == segment.chunk_count else packed(live.chunks, segment.chunk_count)
+        part = Part(segment.vectors, bits, len(live.chunks), segment.keys, segment.max_norm, segment.index)
+        return SearchPart(part, number)
+
+    def _gathered(self, numbers: list[int]) -> SearchPart:
+        rows = [rows_of(self.layout.segments[i].chunks) for i in numbers]
+        vectors = np.concatenate([self.segments[i].vectors[r] for i, r in zip(numbers, rows, strict=True)])
+        keys = np.concatenate([self.segments[i].keys[r] for i, r in zip(numbers, rows, strict=True)])
+        part = Part(vectors, None, len(vectors), keys, max(self.segments[i].max_norm for i in numbers))
+        places = np.repeat(np.array(numbers, np.int64), [len(r) for r in rows])
+        return SearchPart(part, -1, places, np.concatenate(rows))
+
+    # -- finding --------------------------------------------------------------------------------
+
+    def _document_of(self, name: str) -> tuple[pa.Table, int]:
+        found = self.document(name)
+        assert found, f"a live chunk whose document {name!r} is not live"
+        return found
+
+    @cached_property
+    def _live_documents(self) -> list[npt.NDArray[np.bool_]]:
+        return [_flags(live.documents, live.document_count) for live in self.layout.segments]
+
+    @cached_property
+    def _live_chunks(self) -> list[npt.NDArray[np.bool_]]:
+        return [_flags(live.chunks, live.chunk_count) for live in self.layout.segments]
+
+    def _find(self, wanted: Keys, method: str, live: list[npt.NDArray[np.bool_]]) -> tuple[Rows, Rows]:
+        numbers, rows = np.full(len(wanted), _NONE), np.full(len(wanted), _NONE)
+        for number, segment in enumerate(self.segments):
+            which, found = getattr(segment, method)(wanted)
+            alive = live[number][found]
+            numbers[which[alive]], rows[which[alive]] = number, found[alive]
+        return numbers, rows
+
+
+def _flags(mask: Any, count: int) -> npt.NDArray[np.bool_]:
+    flags = np.zeros(count, bool)
+    flags[rows_of(mask)] = True
+    return flags

@@ -1,0 +1,75 @@
+"""A store in this process's memory: for tests and for repositories that need not last."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from vecver.errors import ConflictError, NotFoundError
+
+
+class MemoryStore:
+    """See `Store`. Two repositories share their bytes by sharing the object."""
+
+    url = "memory://"
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, bytes] = {}
+        self._lock = threading.RLock()
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        if isinstance(data, Path):
+            content = data.read_bytes()
+            data.unlink()
+        else:
+            content = bytes(data)
+        with self._lock:
+            self._bytes[name] = content
+
+    def get(self, name: str) -> bytes:
+        try:
+            return self._bytes[name]
+        except KeyError as error:
+            raise NotFoundError(
+                f"the store has no {name}",
+                code="object_missing",
+                hint="run `vecver check` to see what else is missing",
+                name=name,
+            ) from error
+
+    def map(self, name: str) -> pa.Buffer:
+        return pa.py_buffer(self.get(name))
+
+    def path(self, name: str) -> Path | None:
+        return None
+
+    def size(self, name: str) -> int | None:
+        content = self._bytes.get(name)
+        return None if content is None else len(content)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with self._lock:
+            found = sorted(name for name in self._bytes if name.startswith(prefix))
+        yield from found
+
+    def delete(self, name: str) -> None:
+        with self._lock:
+            self._bytes.pop(name, None)
+
+    def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
+        with self._lock:
+            if self._bytes.get(name) != expected:
+                raise ConflictError(
+                    f"{name} was changed by somebody else",
+                    code="swap_lost",
+                    hint="read it again and repeat the change",
+                    name=name,
+                )
+            self._bytes[name] = bytes(new)
+
+    def scratch(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="vecver-"))
