@@ -1,0 +1,70 @@
+"""LaTeX to Markdown with `#` headings, by the commands that carry text; it expands no macro.
+
+Decisions
+- 2026-11-21 Sections, verbatim blocks, items and inline styles are converted, comments and layout
+  commands dropped, mathematics and unknown commands kept as written: a reader of LaTeX can read them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from vecver.pipeline.markup import fence, heading
+
+_COMMENT: Final = re.compile(r"(?<!\\)%[^\n]*(?:\n[ \t]*(?=\S))?")
+_BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)
+_CODE: Final = re.compile(
+    r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim)\}(\[[^\]\n]*\])?(?:\{([\w+-]*)\})?(.*?)\\end\{\1\}", re.S
+)
+_LANGUAGE: Final = re.compile(r"language=(?:\[[^\]]*\])?\{?([\w+-]+)")
+_GROUP: Final = r"\{((?:[^{}]|\{[^{}]*\}){0,2000})\}"
+_TITLE: Final = re.compile(r"\\title\s*(?:\[[^\]]*\])?" + _GROUP)
+_RANKS: Final = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
+_SECTION: Final = re.compile(r"\\(" + "|".join(_RANKS) + r")\*?\s*(?:\[[^\]]*\])?\s*" + _GROUP)
+_INLINE: Final = (
+    (re.compile(r"\\(?:textbf|bf)" + _GROUP), r"**\1**"),
+    (re.compile(r"\\(?:emph|textit|textsl)" + _GROUP), r"*\1*"),
+    (re.compile(r"\\(?:texttt|lstinline|mintinline\{\w*\})" + _GROUP), r"`\1`"),
+    (re.compile(r"\\href\{([^{}]*)\}" + _GROUP), r"[\2](\1)"),
+    (re.compile(r"\\url\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\(?:text|textsc|textrm|textsf|underline|mbox|caption|footnote)" + _GROUP), r"\1"),
+    (re.compile(r"\\(?:label|vspace|hspace|input|include|bibliography|bibliographystyle)\*?\{[^{}]*\}"), ""),
+    (re.compile(r"\\(?:maketitle|tableofcontents|newpage|clearpage|centering|noindent|medskip|bigskip)\b"), ""),
+    (re.compile(r"^[ \t]*\\begin\{abstract\}[ \t]*$", re.M), "**Abstract**\n"),
+    (re.compile(r"^[ \t]*\\(?:begin|end)\{(?:itemize|enumerate|description|center|figure|table|quote|abstract)\*?\}"
+                r"(?:\[[^\]]*\])?[ \t]*$", re.M), ""),
+    (re.compile(r"^[ \t]*\\item\s*(?:\[([^\]]*)\])?[ \t]*", re.M), r"- \1"),
+    (re.compile(r"``|''"), '"'),
+    (re.compile(r"(?<!\\)~"), " "),
+    (re.compile(r"\\([%&#_$])"), r"\1"),
+)  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """The document's body as Markdown, its title in front."""
+    codes: list[str] = []
+
+    def put_aside(found: re.Match[str]) -> str:
+        language = found[3] or next(iter(_LANGUAGE.findall(found[2] or "")), "")
+        codes.append(fence(found[4], language.lower()))
+        return f"\n\0{len(codes) - 1}\0\n"
+
+    text = _COMMENT.sub("", _CODE.sub(put_aside, text.replace("\0", "")))
+    title = _TITLE.search(text)
+    body = _BODY.search(text)
+    text = _TITLE.sub("", body[1] if body else text)
+    first = 2 if title else 1
+    ranks = sorted({_RANKS.index(found[1]) for found in _SECTION.finditer(text)})
+    text = _SECTION.sub(lambda m: f"\n{heading(first + ranks.index(_RANKS.index(m[1])), m[2])}\n", text)
+    for mark, plain in _INLINE:
+        text = mark.sub(plain, text)
+    text = (heading(1, _plain(title[1])) + "\n\n" if title else "") + text
+    text = re.sub(r"\0(\d+)\0", lambda m: codes[int(m[1])], text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _plain(title: str) -> str:
+    for mark, plain in _INLINE:
+        title = mark.sub(plain, title)
+    return title.replace("\\\\", " ")

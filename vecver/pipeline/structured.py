@@ -1,0 +1,128 @@
+"""Tables, JSON, notebooks and captions (CSV, TSV, JSON, JSON Lines, ipynb, VTT, SRT) to Markdown; text in, text out.
+
+Decisions
+- 2026-11-21 What is not what its name says (broken JSON, unreadable CSV) is kept as the text it is:
+  it can still be found. Only a notebook without cells is an error.
+- 2026-11-21 A table's cells are not padded, and short rows stay short: one longer cell must not
+  rewrite every row of the next version.
+- 2026-11-21 JSON is laid out anew, one value a line, escapes resolved, key order kept; JSON Lines stay
+  a record a line. A notebook's outputs are left out: they are results, often huge, not the document.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from vecver.pipeline.markup import fence
+
+LAID_OUT: Final = 5_000_000  # characters of JSON that are parsed to be laid out; beyond, kept as they are
+_DELIMITERS: Final = ",;\t|"
+
+
+def table(rows: Iterable[list[str]]) -> str:
+    """Rows of cells as a Markdown table with the first as its header; rows may be ragged."""
+    kept = [row for row in rows if any(cell.strip() for cell in row)]
+    if not kept:
+        return ""
+    width = max(map(len, kept))
+    header = kept[0] + [""] * (width - len(kept[0]))
+    return "\n".join([_row(header), "|" + " --- |" * width, *map(_row, kept[1:])]) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def delimited(text: str) -> str:
+    """CSV, TSV and their cousins; the delimiter is told from the first lines."""
+    try:
+        return table(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+    except csv.Error:
+        return text
+
+
+def _delimiter(text: str) -> str:
+    """The candidate that splits most of the first rows into the same number (> 1) of cells."""
+    lines = text[:20_000].split("\n")[:20]
+
+    def regularity(delimiter: str) -> tuple[int, int]:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        common = max((n for n in widths if n > 1), key=widths.count, default=0)
+        return widths.count(common) if common else 0, common
+
+    return max(_DELIMITERS, key=regularity)
+
+
+def json_text(text: str) -> str:
+    if len(text) > LAID_OUT:
+        return fence(text, "json")
+    try:
+        return fence(json.dumps(json.loads(text), indent=1, ensure_ascii=False), "json")
+    except (ValueError, RecursionError):
+        return fence(text, "json")
+
+
+def json_lines(text: str) -> str:
+    lines = [_json_line(line) for line in text.split("\n") if line.strip()]
+    return fence("\n".join(lines), "json") if lines else ""
+
+
+def _json_line(line: str) -> str:
+    """The record with its escapes resolved, or the line as it is."""
+    try:
+        return json.dumps(json.loads(line), ensure_ascii=False) if "\\u" in line else line
+    except (ValueError, RecursionError):
+        return line
+
+
+# -- notebooks ---------------------------------------------------------------------------------
+
+
+def notebook(text: str) -> str:
+    """The Markdown and code cells of a Jupyter notebook. Raises ValueError if it is none."""
+    book = json.loads(text)
+    cells = list(_cells(book)) if isinstance(book, dict) else []
+    if not cells:
+        raise ValueError("the notebook has no cells")
+    about = book.get("metadata") or {}
+    language = (about.get("kernelspec") or {}).get("language") or (about.get("language_info") or {}).get("name") or ""
+    return "\n\n".join(filter(None, (_cell(cell, str(language)) for cell in cells))) + "\n"
+
+
+def _cells(book: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    sheets = book.get("worksheets") or [book]  # the third notebook format had sheets
+    for sheet in sheets:
+        yield from sheet.get("cells") or []
+
+
+def _cell(cell: dict[str, Any], language: str) -> str:
+    source = cell.get("source", cell.get("input", ""))
+    content = ("".join(source) if isinstance(source, list) else str(source)).strip("\n")
+    return fence(content, language) if content.strip() and cell.get("cell_type") == "code" else content
+
+
+# -- captions ----------------------------------------------------------------------------------
+
+_TIMES: Final = re.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{3}\s*-->")
+_VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?[ \t]+([^<>]+)>")
+_TAG: Final = re.compile(r"</?[^<>]*>")
+
+
+def captions(text: str) -> str:
+    """What is said in WebVTT or SubRip captions, a cue a line, without times, numbers and notes."""
+    said = []
+    for block in re.split(r"\n(?:[ \t]*\n)+", text):
+        lines = block.strip("\n").split("\n")
+        at = next((n for n, line in enumerate(lines) if _TIMES.match(line)), None)
+        if at is not None:
+            said.append(" ".join(filter(None, (_spoken(line) for line in lines[at + 1 :]))))
+    return "\n".join(filter(None, said)) + "\n"
+
+
+def _spoken(line: str) -> str:
+    return _TAG.sub("", _VOICE.sub(r"\1: ", line)).strip()

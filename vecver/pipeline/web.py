@@ -1,0 +1,136 @@
+"""HTML, XML and feeds to Markdown with `#` headings; the only room that knows html-to-markdown and lxml.
+
+Decisions
+- 2026-11-21 Page furniture is removed ("aggressive"); a page that is nothing but furniture is read
+  whole. Table cells are not padded: one longer cell must not rewrite every row of the next version.
+- 2026-11-21 html-to-markdown skips what lies deeper than 1,024 elements and only warns. A text with
+  a hole is worse than none: it is reported as malformed.
+- 2026-11-21 XML is read strictly, without entities, DTD or network. XML that lxml refuses loses its
+  tags and keeps all its text; recovery would drop whatever follows the error.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vecver.pipeline.markup import fence, heading
+from vecver.pipeline.media import Unreadable
+
+Element = Any  # lxml.etree._Element; lxml has no types of its own
+
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title", re.I)
+_HEAD: Final = 200_000  # characters in which <title> is looked for
+_LOST: Final = ("depth_limit_exceeded", "truncated_input")  # html-to-markdown's warnings that text is missing
+
+
+def html_text(page: str) -> str:
+    return _markdown(page, "aggressive") or _markdown(page, "minimal")
+
+
+def html_title(page: str) -> str:
+    found = _TITLE.search(page, 0, _HEAD)
+    return html.unescape(found[1]) if found else ""
+
+
+def _markdown(page: str, preset: str) -> str:
+    from html_to_markdown import ConversionOptions, PreprocessingOptions, convert
+
+    cleaning = PreprocessingOptions(preset=preset)
+    result = convert(
+        page, ConversionOptions(extract_metadata=False, skip_images=True, compact_tables=True, preprocessing=cleaning)
+    )
+    if any(str(warning.kind) in _LOST for warning in result.warnings):
+        raise Unreadable("malformed", "The HTML is nested so deeply that part of its text would be lost.")
+    return (result.content or "").strip()
+
+
+# -- XML ---------------------------------------------------------------------------------------
+
+_DECLARATION: Final = re.compile(r"\s*<\?xml[^>]*\?>")
+_ENTRIES: Final = ("item", "entry")
+_CONTENT: Final = ("encoded", "content", "description", "summary")  # of a feed's entry, the best first
+_TITLES: Final = ("title", "head", "heading")
+
+
+def xml_text(document: str) -> str:
+    root = _tree(document)
+    if root is None:
+        return _without_tags(document)
+    if _name(root) in ("rss", "feed", "RDF"):
+        return _feed(root)
+    return "\n\n".join(_blocks(root)) or fence(document, "xml")  # all in attributes: kept as it is
+
+
+def _tree(document: str) -> Element | None:
+    from lxml import etree  # type: ignore[import-untyped]
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True,
+                             remove_pis=True, encoding="utf-8")  # fmt: skip
+    try:
+        return etree.fromstring(_DECLARATION.sub("", document, count=1).encode("utf-8", "replace"), parser)
+    except etree.XMLSyntaxError:
+        return None
+
+
+def _name(element: Element) -> str:
+    """The tag without its namespace; "" for what is no element."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _without_tags(document: str) -> str:
+    text = html.unescape(re.sub(r"<[^<>]*>", "\n", document))
+    return re.sub(r"\s*\n\s*", "\n\n", text).strip()
+
+
+def _blocks(root: Element) -> Iterator[str]:
+    """A heading for each title, a paragraph for each element with text of its own, in document order."""
+    waiting = [(root, 1)]
+    while waiting:
+        element, depth = waiting.pop()
+        if _has_text(element):
+            text = " ".join("".join(element.itertext()).split())
+            yield heading(depth - 1, text) if _name(element) in _TITLES else text
+        else:
+            waiting += [(child, depth + 1) for child in reversed(element)]
+
+
+def _has_text(element: Element) -> bool:
+    return any(piece and piece.strip() for piece in (element.text, *(child.tail for child in element)))
+
+
+# -- feeds -------------------------------------------------------------------------------------
+
+
+def _feed(root: Element) -> str:
+    """RSS (all versions) and Atom: the feed's title, then each entry under its own."""
+    channel = next((child for child in root if _name(child) == "channel"), root)
+    parts = [heading(1, _child_text(channel, "title")), _child_text(channel, "description", "subtitle")]
+    for entry in (e for e in root.iter() if _name(e) in _ENTRIES):
+        parts += [heading(2, _child_text(entry, "title") or "Untitled"), _entry_body(entry)]
+    return "\n\n".join(part for part in parts if part.strip(" #"))
+
+
+def _child_text(element: Element, *names: str) -> str:
+    """The text of the first child called by one of `names`, as plain text on one line."""
+    for name in names:
+        for child in element:
+            if _name(child) == name and "".join(child.itertext()).strip():
+                plain = re.sub(r"<[^<>]*>", " ", html.unescape("".join(child.itertext())))
+                return " ".join(plain.split())
+    return ""
+
+
+def _entry_body(entry: Element) -> str:
+    from lxml import etree
+
+    for name in _CONTENT:
+        for child in entry:
+            if _name(child) != name:
+                continue
+            page = etree.tostring(child, encoding="unicode", with_tail=False) if len(child) else child.text or ""
+            if body := _markdown(page, "minimal"):
+                return body
+    return ""
