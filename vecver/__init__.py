@@ -1,0 +1,62 @@
+"""vecver: version control for what a RAG application retrieves from.
+
+import vecver
+
+repo = vecver.open("./kb", create=True)
+docs = repo.dataset("handbook")
+
+june = docs.ingest("handbook/", message="June handbook")
+docs.tag("2026-06", june)
+docs.promote("prod", "2026-06")
+
+answer = docs.search("How do I bleed the valve?", at="prod", k=5)
+for hit in answer:
+    print(f"{hit.score:.3f}  {hit.document}  {hit.text[:60]}")
+
+docs.ingest("handbook/", message="July handbook")     # embeds only what changed
+print(docs.diff("2026-06", "main"))
+docs.rollback("prod")                                 # to where it was; a ref move
+assert vecver.replay(repo, answer.receipt).identical
+"""
+
+from vecver.dataset import Dataset, Repository, create, open, replay
+from vecver.errors import (
+    BackendError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    NotPublishedError,
+    SpaceMismatchError,
+    VecverError,
+)
+from vecver.model import Answer, Check, Commit, Diff, Failure, Hit, Move, Replay, Report, Space
+from vecver.store import MemoryStore, Store
+
+__all__ = [
+    "Answer",
+    "BackendError",
+    "Check",
+    "Commit",
+    "ConflictError",
+    "Dataset",
+    "Diff",
+    "Failure",
+    "Hit",
+    "IntegrityError",
+    "InvalidInputError",
+    "MemoryStore",
+    "Move",
+    "NotFoundError",
+    "NotPublishedError",
+    "Replay",
+    "Report",
+    "Repository",
+    "Space",
+    "SpaceMismatchError",
+    "Store",
+    "VecverError",
+    "create",
+    "open",
+    "replay",
+]

@@ -54,7 +54,8 @@ class Recipe:
 
     @cached_property
     def fingerprint(self) -> str:
-        return digest_json(self.to_json())[:32]
+        """Of what rows depend on; where the embedder was found on this machine is not part of it."""
+        return digest_json({"chunker": self.chunker, "space": self.space.to_json()})[:32]
 
     def to_json(self) -> Json:
         return {"chunker": self.chunker, "embedder": self.embedder, "space": self.space.to_json()}
@@ -124,7 +125,9 @@ class Embedder(Protocol):
     dim: int
     metric: Metric
     max_tokens: int  # content tokens that it reads, without the specials it adds itself
-    recipe: Json  # everything its vectors' bits depend on, JSON; reopens it via `pipeline.open_embedder`
+    recipe: Json  # reopens it via `pipeline.open_embedder`
+    fingerprint: str  # what makes its vectors comparable, hex: `Space.embedder`
+    environment: Json  # what their last bits may depend on: runtime, device, library versions
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Content tokens of each text, without specials, not truncated; `(n,)`."""
@@ -364,6 +367,12 @@ class Replay:
     identical: bool
     differences: tuple[str, ...]  # one sentence each
     recall: float | None  # of an approximate answer against exact; None for an exact one
+    notes: tuple[str, ...] = ()  # what could not be proved here, and why
 
     def to_json(self) -> Json:
-        return {"identical": self.identical, "differences": list(self.differences), "recall": self.recall}
+        return {
+            "identical": self.identical,
+            "differences": list(self.differences),
+            "recall": self.recall,
+            "notes": list(self.notes),
+        }

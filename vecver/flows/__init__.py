@@ -1,0 +1,10 @@
+"""The verbs that need two wings, one file each. Each reads as a story from top to bottom."""
+
+from vecver.flows.arrivals import Source
+from vecver.flows.ingest import Progress, ingest
+from vecver.flows.preparation import Options
+from vecver.flows.replay import replay
+from vecver.flows.search import Query, search
+from vecver.flows.status import status
+
+__all__ = ["Options", "Progress", "Query", "Source", "ingest", "replay", "search", "status"]

@@ -1,5 +1,6 @@
 """Versions: segments, layouts, commits, refs. The door of the wing; it knows nothing of text or search engines."""
 
+from vecver.repo import moves
 from vecver.repo.check import check
 from vecver.repo.diff import diff
 from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
@@ -31,4 +32,5 @@ __all__ = [
     "exists",
     "metadata_of",
     "missing",
+    "moves",
 ]

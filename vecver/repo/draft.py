@@ -164,10 +164,11 @@ class Draft:
 
     def seal(self) -> None:
         """Make what was written so far durable as a part."""
-        if self._writer and (self._writer.chunk_count or self._writer.document_count):
-            self._parts.append(self._writer.seal())
-        self._writer = None
-        self._written = {}
+        writer, self._writer, self._written = self._writer, None, {}
+        if writer and (writer.chunk_count or writer.document_count):
+            self._parts.append(writer.seal())
+        elif writer:
+            writer.discard()
 
     def discard(self) -> None:
         """Give the draft up; sealed parts stay for the next one to find."""

@@ -10,10 +10,12 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from vecver.digest import canonical_json
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from vecver.model import Commit, Move, Space
+from vecver.model import Commit, Json, Move, Space
+from vecver.repo import derived as derived_room
 from vecver.repo import refs as refs_room
 from vecver.repo.draft import Draft
 from vecver.repo.layout import Layout, load_layout, save_layout
@@ -109,6 +111,17 @@ class Versions:
     def time(self) -> str:
         """Now, as ref moves record it."""
         return self._clock.now().isoformat(timespec="microseconds")
+
+    # -- derived files --------------------------------------------------------------------------
+
+    def has_derived(self, segment: Segment, spec: str) -> bool:
+        return derived_room.has_derived(self.store, segment.id, spec)
+
+    def put_derived(self, segment: Segment, spec: str, file: Path, built_with: Json) -> None:
+        derived_room.put_derived(self.store, segment.id, spec, file, built_with)
+
+    def derived(self, segment: Segment, spec: str) -> Path | memoryview | None:
+        return derived_room.derived(self.store, segment.id, spec)
 
     def _segment(self, id: str) -> Segment:
         if id not in self._segments:

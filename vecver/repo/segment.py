@@ -138,7 +138,8 @@ class SegmentWriter:
         self._folder = store.scratch()
         self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")
         self._vectors.write(b"\0" * _NPY_HEADER)
-        self._chunks = pa.ipc.new_file(str(self._folder / "chunks.arrow"), CHUNKS)
+        self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
+        self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
         self._documents: list[pa.Table] = []
         self._keys: list[lookup.Keys] = []
         self._embedded: list[lookup.Keys] = []
@@ -182,7 +183,7 @@ class SegmentWriter:
     def discard(self) -> None:
         """Drop what was collected; safe to call twice."""
         self._vectors.close()
-        self._chunks.close()
+        self._chunks_file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _finish_files(self) -> None:
@@ -190,10 +191,14 @@ class SegmentWriter:
         self._vectors.write(_npy_header((self.chunk_count, self._space.dim)))
         self._vectors.close()
         self._chunks.close()
+        self._chunks_file.close()
         documents = DOCUMENTS.empty_table()
         if self._documents:
             documents = pa.concat_tables(self._documents, promote_options="default").combine_chunks()
-        with pa.ipc.new_file(str(self._folder / "documents.arrow"), documents.schema) as file:
+        with (
+            pa.OSFile(str(self._folder / "documents.arrow"), "wb") as sink,
+            pa.ipc.new_file(sink, documents.schema) as file,
+        ):
             file.write_table(documents)
         columns = [_stacked(self._keys), _stacked(self._embedded), keys_array(documents.column("id"))]
         np.save(self._folder / "lookup.npy", np.concatenate([lookup.order_of(keys) for keys in columns]))

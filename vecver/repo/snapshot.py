@@ -108,7 +108,7 @@ class Snapshot:
         return ChunkRow(
             key=key,
             document=document,
-            text=chunks.column("text")[row].as_py(),
+            text=self.text(number, row),
             span=(table.column("starts")[place][position].as_py(), table.column("ends")[place][position].as_py()),
             title=table.column("title")[place].as_py(),
             metadata=columns.metadata_of(table, place),
@@ -124,14 +124,18 @@ class Snapshot:
         numbers, rows = self.find_chunks(np.frombuffer(b"".join(keys[i] for i in pieces), np.uint8).reshape(-1, 16))
         joined, reached = "", starts[pieces[0]] if pieces else 0
         for i, number, row in zip(pieces, numbers, rows, strict=True):
-            text = self.segments[number].chunks.column("text")[int(row)].as_py()
+            text = self.text(number, row)
             joined += text[max(0, reached - starts[i]) :]
             reached = max(reached, ends[i])
         return joined
 
-    def vector(self, number: int, row: int) -> Vectors:
-        """`(dim,)` float32 of a chunk by its place."""
-        return self.segments[number].vectors[row]
+    def vectors(self, number: int) -> Vectors:
+        """All vectors of a segment, `(n, dim)` float32, mapped."""
+        return self.segments[number].vectors
+
+    def text(self, number: int, row: int) -> str:
+        """The text of a chunk by its place."""
+        return str(self.segments[number].chunks.column("text")[int(row)].as_py())
 
     # -- searching ------------------------------------------------------------------------------
 

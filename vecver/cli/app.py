@@ -1,0 +1,78 @@
+"""The program: its global options, how a version is named, how errors end it. Commands register themselves below."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+import vecver
+from vecver.errors import InvalidInputError, VecverError
+from vecver.settings import Settings, load_settings
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class Program(click.Group):
+    """Shows house errors as two lines on stderr and exits by their category."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VecverError as error:
+            show_error(error, as_json="--json" in sys.argv)
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(0)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the work, not of the alphabet
+
+
+@click.group(cls=Program, context_settings=CONTEXT)
+@click.option(
+    "--repo", metavar="URL", help="The repository. Default: VECVER_REPO, or .vecver here or in a parent folder."
+)
+@click.version_option(package_name="vecver", prog_name="vecver")
+@click.pass_context
+def main(context: click.Context, repo: str | None) -> None:
+    """Version control for what a RAG application retrieves from.
+
+    DATASET@REVISION names a version: handbook@prod, handbook@main~2, handbook@3f9a2c1,
+    handbook@@{2026-11-01}. Without @REVISION it is the newest one on the branch main.
+    """
+    settings = load_settings()
+    context.obj = Settings(repo or settings.repo, settings.author, settings.api_key)
+
+
+def opened(settings: Settings) -> vecver.Repository:
+    """The repository of this call."""
+    return vecver.open(settings.repo, author=settings.author, api_key=settings.api_key)
+
+
+def version_of(name: str, default: str = "main") -> tuple[str, str]:
+    """`handbook@prod` -> ("handbook", "prod")."""
+    dataset, at, revision = name.partition("@")
+    if at and not revision:
+        raise InvalidInputError(
+            f"{name!r} names no revision after the @", code="invalid_revision", hint=f"write {dataset}@main"
+        )
+    return dataset, revision or default
+
+
+def show_error(error: VecverError, *, as_json: bool) -> None:
+    """One error, for a person or for a program, on stderr."""
+    if as_json:
+        told = {"code": error.code, "message": error.message, "hint": error.hint, "context": error.context}
+        click.echo(json.dumps({"error": told}, ensure_ascii=False, default=str), err=True)
+    else:
+        click.echo(f"{click.style('error', fg='red')}: {error.message}\n  hint: {error.hint}", err=True)
+
+
+from vecver.cli import documents, searching, versions  # noqa: E402
+
+for command in (*documents.COMMANDS, *searching.COMMANDS, *versions.COMMANDS):
+    main.add_command(command)

@@ -1,0 +1,111 @@
+"""Commands that bring documents in: init, ingest, status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import vecver
+from vecver.cli import app
+from vecver.cli.output import as_json, counted, echo_json, progress
+from vecver.settings import REPOSITORY, Settings
+
+SOURCES = click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+LABEL = click.option("--source", "label", metavar="NAME", help="Label of the source. Default: its own name.")
+PREFIX = click.option("--prefix", default="", metavar="TEXT", help="Put TEXT before every document id.")
+RECORDS = click.option(
+    "--records/--no-records", default=None, help="Take a file as records, or as one document. Default: by its kind."
+)
+
+
+@click.command()
+@click.argument("url", required=False)
+@as_json
+@click.pass_obj
+def init(settings: Settings, url: str | None, as_json: bool) -> None:
+    """Make an empty repository at URL (default: --repo, VECVER_REPO, or .vecver here)."""
+    from pathlib import Path
+
+    explicit = url or (settings.repo if Path(settings.repo).name != REPOSITORY else REPOSITORY)
+    repository = vecver.create(explicit)
+    if as_json:
+        echo_json({"url": repository.url, "id": repository.id})
+    else:
+        click.echo(f"made the repository {repository.url}\nnext: vecver ingest DATASET FOLDER")
+
+
+@click.command()
+@click.argument("dataset")
+@SOURCES
+@click.option("-m", "--message", default="", help="Why this version exists.")
+@click.option("--branch", default="main", show_default=True, help="The branch that gets the commit.")
+@click.option(
+    "--embedder", metavar="E", help="minilm (default), sentence-transformers:NAME_OR_PATH, openai:MODEL@URL, hashing."
+)
+@click.option("--space", metavar="NAME", help="Records bring their own vectors, in the space of this name.")
+@click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), default="cosine", help="Of a new --space.")
+@click.option("--chunker", metavar="C", help="structure (default) or whole.")
+@click.option("--chunk-tokens", type=int, metavar="N", help="At most N tokens a chunk.")
+@LABEL
+@PREFIX
+@RECORDS
+@click.option("--password", "passwords", multiple=True, help="Tried on encrypted documents. May be repeated.")
+@click.option("--keep-missing", is_flag=True, help="Keep documents that the source no longer has.")
+@click.option("--strict", is_flag=True, help="A document that cannot be read is an error.")
+@click.option("--dry-run", is_flag=True, help="Say what would change and be embedded; write nothing.")
+@as_json
+@click.pass_obj
+def ingest(settings: Settings, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
+    """Make SOURCE... the truth for its documents, as a new commit of DATASET.
+
+    A SOURCE is a folder, a glob, a file, records (JSONL, CSV, Parquet, Arrow with `id` and `text`), or - for
+    JSONL on stdin. Only what is new is embedded.
+    """
+    docs = app.opened(settings).dataset(dataset)
+    with progress(dataset) as advance:
+        report = docs.ingest(list(sources), progress=advance, **how)
+    if as_json:
+        echo_json(report.to_json())
+        return
+    _show_report(report)
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET[@REV]")
+@SOURCES
+@LABEL
+@PREFIX
+@RECORDS
+@as_json
+@click.pass_obj
+def status(settings: Settings, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
+    """Show which documents differ between SOURCE... and a version, without parsing them."""
+    name, revision = app.version_of(dataset)
+    found = app.opened(settings).dataset(name).status(list(sources), at=revision, **how)
+    if as_json:
+        echo_json(found)
+        return
+    for sign, kind in (("+", "added"), ("~", "changed"), ("-", "removed"), ("!", "failed")):
+        for document in found[kind]:
+            click.echo(f"{sign} {document}")
+    if not any(found.values()):
+        click.echo(f"{name}@{revision} is up to date")
+
+
+def _show_report(report: vecver.Report) -> None:
+    for failure in report.failures:
+        click.echo(f"not read: {failure.document}: {failure.reason} [{failure.code}]", err=True)
+    documents = counted(report.documents, ("added", "changed", "removed", "failed", "unchanged"))
+    chunks = counted(report.chunks, ("live", "embedded", "reused", "removed"))
+    if report.longer:
+        click.echo(f"{report.longer} documents are longer than the model reads; their ends were not embedded", err=True)
+    if report.dry_run:
+        click.echo(f"would be: {documents}\n  chunks: {chunks}; {report.tokens} tokens to embed")
+    elif report.changed and report.commit:
+        click.echo(f"{report.dataset} {report.commit[:12]}  documents: {documents}\n  chunks: {chunks}")
+    else:
+        click.echo(f"nothing changed, no commit made; documents: {documents}")
+
+
+COMMANDS = (init, ingest, status)

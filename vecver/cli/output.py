@@ -1,0 +1,49 @@
+"""What commands print: JSON for programs, short lines for people, progress bars on a terminal's stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+Json = dict[str, Any]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def echo_json(value: Any, *, indent: int | None = 2) -> None:
+    """A JSON value on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str, int], None]]:
+    """A callback (unit, count) that draws one bar a unit, on stderr, and only on a terminal."""
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def advance(unit: str, count: int) -> None:
+        if unit not in bars:
+            bars[unit] = tqdm(desc=f"{title}: {unit}", unit="", disable=None, leave=False, position=len(bars))
+        bars[unit].update(count)
+
+    try:
+        yield advance
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def counted(counts: Any, names: tuple[str, ...]) -> str:
+    """`3 added, 1 changed`, without the zeros."""
+    return ", ".join(f"{counts[name]} {name}" for name in names if counts[name]) or "nothing"
+
+
+def one_line(text: str, width: int) -> str:
+    """A text folded to one line of at most `width` characters."""
+    folded = " ".join(text.split())
+    return folded if len(folded) <= width else folded[: width - 1] + "…"

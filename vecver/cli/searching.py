@@ -1,0 +1,137 @@
+"""Commands that answer: search, replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+import vecver
+from vecver.cli import app
+from vecver.cli.output import as_json, echo_json, one_line
+from vecver.errors import InvalidInputError
+from vecver.settings import Settings
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET[@REV]")
+@click.argument("query", required=False)
+@click.option("-k", default=10, show_default=True, help="How many hits.")
+@click.option("--exact", is_flag=True, help="The true best k, for certain.")
+@click.option("--context", default=0, metavar="N", help="Add the text of N neighbouring chunks on either side.")
+@click.option("--filter", "filter_text", metavar="JSON", help='Conditions on metadata: \'{"year": {"$gte": 2024}}\'.')
+@click.option("--space", metavar="NAME", help="The space that query vectors lie in; it is checked.")
+@click.option(
+    "--queries", metavar="FILE", help='Many queries: a line {"query": "…"} or {"vector": […]} each; - is stdin.'
+)
+@click.option("--receipt", metavar="FILE", help="Write the answer's receipt, for `vecver replay`.")
+@as_json
+@click.pass_obj
+def search(
+    settings: Settings,
+    dataset: str,
+    query: str | None,
+    filter_text: str | None,
+    queries: str | None,
+    receipt: str | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Find the chunks of a version that answer QUERY."""
+    name, revision = app.version_of(dataset)
+    asked = _asked(query, queries, receipt)
+    docs = app.opened(settings).dataset(name)
+    answers = docs.search(asked, at=revision, filter=_filter(filter_text), **how)
+    if receipt:
+        Path(receipt).write_text(json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    for answer in answers:
+        if as_json:
+            echo_json(answer.to_json(), indent=None if queries else 2)
+        else:
+            _show(answer)
+
+
+@click.command()
+@click.argument("receipt", type=click.Path(exists=False))
+@as_json
+@click.pass_obj
+@click.pass_context
+def replay(context: click.Context, settings: Settings, receipt: str, as_json: bool) -> None:
+    """Recompute an answer from its RECEIPT and the repository, and say whether it is identical. Exits 5 if it differs."""
+    outcome = vecver.replay(app.opened(settings), receipt)
+    if as_json:
+        echo_json(outcome.to_json())
+    else:
+        click.echo("identical" if outcome.identical else "differs")
+        for line in (*outcome.differences, *outcome.notes):
+            click.echo(f"  {line}")
+        if outcome.recall is not None:
+            click.echo(f"  recall of the approximate answer against exact: {outcome.recall:.3f}")
+    context.exit(0 if outcome.identical else 5)
+
+
+def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[Any]:
+    if (query is None) == (queries is None):
+        raise InvalidInputError("nothing was asked", code="no_query", hint="give a QUERY, or --queries FILE, not both")
+    if queries is None:
+        return [query]
+    if receipt:
+        raise InvalidInputError(
+            "--receipt writes one receipt",
+            code="conflicting_options",
+            hint="with --queries use --json: it has them all",
+        )
+    return _lines(queries)
+
+
+def _lines(file: str) -> list[Any]:
+    try:
+        text = click.get_text_stream("stdin", "utf-8").read() if file == "-" else Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"
+        ) from error
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            found.append(_line(line, number))
+    if not found:
+        raise InvalidInputError(f"{file} holds no query", code="no_query", hint='write {"query": "…"} lines')
+    return found
+
+
+def _line(line: str, number: int) -> Any:
+    try:
+        value = json.loads(line)
+        return value["query"] if "query" in value else value["vector"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError(
+            f"line {number} is no query: {one_line(line, 60)}",
+            code="invalid_queries",
+            hint='write {"query": "…"} or {"vector": […]}, one a line',
+        ) from error
+
+
+def _filter(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"--filter is not JSON: {error}",
+            code="invalid_filter",
+            hint="""write --filter '{"year": {"$gte": 2024}}'""",
+        ) from error
+
+
+def _show(answer: vecver.Answer) -> None:
+    click.echo(f"{answer.dataset}@{answer.revision}  commit {answer.commit[:12]}")
+    for hit in answer:
+        where = f"[{hit.span[0]}:{hit.span[1]}]" if hit.span[1] else "[title]"
+        click.echo(
+            f"{hit.rank:3d}  {hit.score:.4f}  {hit.document} {where}\n     {one_line(hit.context or hit.text, 200)}"
+        )
+
+
+COMMANDS = (search, replay)

@@ -1,0 +1,317 @@
+"""The front desk: the handles that a user holds. Every method is one call into a flow or the repo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from vecver import flows, pipeline, repo, store
+from vecver.errors import InvalidInputError
+from vecver.flows import Options, Progress, Query, Source
+from vecver.model import Answer, Check, Commit, Diff, Embedder, Json, Metric, Move, Replay, Report
+
+Revision = str | Report | Commit
+Kind = Literal["branch", "tag", "alias"]
+
+
+class Repository:
+    """The versions of one or more datasets, at one URL. Made by `vecver.open`."""
+
+    def __init__(self, versions: repo.Versions, api_key: str | None = None) -> None:
+        self._versions = versions
+        self._api_key = api_key
+        self._embedders: dict[str, Embedder] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it lies."""
+        return self._versions.store.url
+
+    @property
+    def id(self) -> str:
+        """Its identity, 32 hex characters, as receipts name it."""
+        return self._versions.id
+
+    def dataset(self, name: str) -> Dataset:
+        """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""
+        repo.check_name("dataset", name)
+        return Dataset(self, name)
+
+    def datasets(self) -> list[str]:
+        """The names of all datasets that have a version, sorted."""
+        return self._versions.datasets()
+
+    def check(self, progress: Any = None) -> Check:
+        """Re-hash and decode everything reachable, and prove every commit's roots from its rows."""
+        return repo.check(self._versions.store, progress)
+
+    def replay(self, receipt: Json) -> Replay:
+        """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
+        return flows.replay(self._versions, receipt, self._embedder)
+
+    def _embedder(self, spec: str | Json) -> Embedder:
+        """The embedder of a spec, loaded once."""
+        name = spec if isinstance(spec, str) else repr(sorted(spec.items()))
+        if name not in self._embedders:
+            self._embedders[name] = pipeline.open_embedder(spec, api_key=self._api_key or "")
+        return self._embedders[name]
+
+    def __repr__(self) -> str:
+        return f"<vecver repository {self.url}>"
+
+
+class Dataset:
+    """A named body of documents with its own history. A revision is a string; what `ingest` returns names its commit."""
+
+    def __init__(self, repository: Repository, name: str) -> None:
+        self.repository = repository
+        self.name = name
+        self._versions = repository._versions
+
+    # -- documents in ---------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        source: pipeline.SourceLike | Sequence[str | PathLike[str]],
+        *,
+        message: str = "",
+        branch: str = "main",
+        label: str | None = None,
+        prefix: str = "",
+        records: bool | None = None,
+        embedder: str | None = None,
+        space: str | None = None,
+        metric: Metric = "cosine",
+        chunker: str | None = None,
+        chunk_tokens: int | None = None,
+        passwords: Sequence[str] = (),
+        keep_missing: bool = False,
+        strict: bool = False,
+        dry_run: bool = False,
+        workers: int = 2,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Make a source the truth for the documents that came from it, as a new commit on `branch`.
+
+        `source`: a folder, a glob, a file, a list of these, `-` (JSONL on stdin), a `pyarrow.Table`,
+        record batches, or an iterable of dicts with `id`, `text` and metadata. What is already
+        embedded in the same space, anywhere in the repository, is not embedded again. A document
+        missing from its source is removed (`keep_missing` keeps it); one that cannot be read is in
+        `Report.failures` and keeps its previous version (`strict` makes it an error). An ingest that
+        changes nothing makes no commit.
+
+        `label` names the source (default: the folder's or file's own name), `prefix` stands before
+        every id. `space` names the space of vectors that the records bring, `metric` theirs.
+
+        Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError
+        if another writer moved the branch. After any failure the branch is where it was, and what was
+        embedded is kept for the next attempt.
+        """
+        options = Options(
+            message=message,
+            branch=branch,
+            embedder=embedder,
+            space=space,
+            metric=metric,
+            chunker=chunker,
+            chunk_tokens=chunk_tokens,
+            passwords=tuple(passwords),
+            dry_run=dry_run,
+            keep_missing=keep_missing,
+            strict=strict,
+            workers=workers,
+        )
+        sources = _sources(source, label, prefix, records)
+        return flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
+
+    def status(
+        self,
+        source: pipeline.SourceLike | Sequence[str | PathLike[str]],
+        *,
+        at: Revision = "main",
+        label: str | None = None,
+        prefix: str = "",
+        records: bool | None = None,
+    ) -> dict[str, list[str]]:
+        """What an ingest of `source` would find, without parsing it: document ids `added`, `changed`, `removed`, `failed`."""
+        return flows.status(self._versions, self.name, _sources(source, label, prefix, records), at=_text(at))
+
+    # -- answers out ----------------------------------------------------------------------------
+
+    @overload
+    def search(self, query: str, *, at: Revision = ..., k: int = ..., **how: Any) -> Answer: ...
+    @overload
+    def search(self, query: Any, *, at: Revision = ..., k: int = ..., **how: Any) -> Any: ...
+    def search(
+        self,
+        query: Query | Sequence[Query],
+        *,
+        at: Revision = "main",
+        k: int = 10,
+        exact: bool = False,
+        filter: Json | None = None,
+        context: int = 0,
+        space: str | None = None,
+    ) -> Answer | list[Answer]:
+        """The best `k` chunks of the version `at`, best first, fewer only if it holds fewer.
+
+        `query`: a text, a vector `(dim,)`, or a list of these (then a list of answers). `exact`: the
+        true top k, for certain; otherwise large segments answer through their index. `filter`:
+        conditions on metadata, `{"year": {"$gte": 2024}, "lang": "en"}`. `context`: add to each hit
+        the text of so many neighbouring chunks on either side. `space` says in which space a query
+        vector lies, and is checked.
+
+        Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector),
+        SpaceMismatchError (the query lies in another space than the version).
+        """
+        many = not isinstance(query, str) and _is_batch(query)
+        answers = flows.search(
+            self._versions,
+            self.name,
+            list(query) if many else [query],  # type: ignore[arg-type,list-item]
+            self.repository._embedder,
+            at=_text(at),
+            k=k,
+            exact=exact,
+            filter=filter,
+            context=context,
+            space=space,
+        )
+        return answers if many else answers[0]
+
+    # -- versions -------------------------------------------------------------------------------
+
+    def resolve(self, at: Revision = "main") -> str:
+        """The full commit id that a revision names."""
+        return self._versions.resolve(self.name, _text(at))
+
+    def show(self, at: Revision = "main") -> Commit:
+        """The commit that a revision names."""
+        return self._versions.commit(self.resolve(at))
+
+    def log(self, at: Revision = "main") -> Iterator[Commit]:
+        """The commits that led to a revision, newest first, along first parents."""
+        id: str | None = self.resolve(at)
+        while id:
+            commit = self._versions.commit(id)
+            yield commit
+            id = commit.parents[0] if commit.parents else None
+
+    def documents(self, at: Revision = "main") -> list[str]:
+        """The ids of all documents of a version, sorted."""
+        return sorted(self._versions.snapshot(self.resolve(at)).documents(["document"]).column(0).to_pylist())
+
+    def diff(self, before: Revision, after: Revision) -> Diff:
+        """What `after` adds, changes and removes against `before`."""
+        return repo.diff(self._versions.snapshot(self.resolve(before)), self._versions.snapshot(self.resolve(after)))
+
+    # -- refs -----------------------------------------------------------------------------------
+
+    def branches(self) -> dict[str, str]:
+        """name -> commit id."""
+        return self._versions.refs(self.name).all("branch")
+
+    def tags(self) -> dict[str, str]:
+        """name -> commit id."""
+        return self._versions.refs(self.name).all("tag")
+
+    def aliases(self) -> dict[str, str]:
+        """name -> commit id."""
+        return self._versions.refs(self.name).all("alias")
+
+    def branch(self, name: str, at: Revision = "main") -> Move:
+        """A new branch on a version. Raises ConflictError if the name is taken."""
+        return repo.moves.create(self._versions, self.name, "branch", name, self.resolve(at))
+
+    def tag(self, name: str, at: Revision = "main") -> Move:
+        """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
+        return repo.moves.create(self._versions, self.name, "tag", name, self.resolve(at))
+
+    def delete(self, kind: Kind, name: str) -> Move:
+        """Remove a branch, tag or alias; no version is lost by it. Raises NotFoundError."""
+        return repo.moves.delete(self._versions, self.name, kind, name)
+
+    def promote(self, alias: str, at: Revision = "main") -> Move:
+        """Let an alias name a version. One small write; searches at the alias follow at once."""
+        return repo.moves.promote(self._versions, self.name, alias, self.resolve(at))
+
+    def rollback(self, ref: str, to: Revision | None = None) -> Move:
+        """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""
+        return repo.moves.rollback(self._versions, self.name, ref, None if to is None else self.resolve(to))
+
+    def moves(self, kind: Kind, name: str) -> list[Move]:
+        """Every move of a ref, newest first."""
+        return list(self._versions.refs(self.name).log(kind, name))
+
+    def __repr__(self) -> str:
+        return f"<vecver dataset {self.name} in {self.repository.url}>"
+
+
+def open(
+    url: str | PathLike[str] | store.Store, *, create: bool = False, author: str = "", api_key: str | None = None
+) -> Repository:
+    """The repository at a directory or `memory://`; `create` makes it if there is none.
+
+    `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
+    Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
+    """
+    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
+    if create and not repo.exists(place):
+        repo.create(place)
+    return Repository(repo.Versions(place, author=author), api_key)
+
+
+def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:
+    """A new repository. Raises ConflictError if there is one already, InvalidInputError if other things lie there."""
+    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
+    repo.create(place)
+    return Repository(repo.Versions(place, author=author), api_key)
+
+
+def replay(repository: Repository, receipt: Json | str | PathLike[str]) -> Replay:
+    """Recompute an answer from its receipt (a value, or the path of a JSON file) and the repository alone."""
+    return repository.replay(_receipt(receipt))
+
+
+def _receipt(receipt: Json | str | PathLike[str]) -> Json:
+    import json
+
+    if isinstance(receipt, Mapping):
+        return dict(receipt)
+    try:
+        return dict(json.loads(Path(receipt).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInputError(
+            f"{receipt} holds no receipt", code="invalid_receipt", hint="`vecver search --receipt FILE` writes one"
+        ) from error
+
+
+def _sources(source: Any, label: str | None, prefix: str, records: bool | None) -> list[Source]:
+    """One `Source` a path. A list of paths is several sources, each under its own name."""
+    several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
+    values = list(source) if several else [source]
+    if label and len(values) > 1:
+        raise InvalidInputError(
+            "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
+        )
+    return [Source(value, pipeline.label_of(value, label), prefix, records) for value in values]
+
+
+def _is_batch(query: Any) -> bool:
+    """Is this several queries, and not one vector?"""
+    import numpy as np
+
+    if isinstance(query, np.ndarray):
+        return query.ndim == 2
+    return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)
+
+
+def _text(revision: Revision) -> str:
+    """A revision as its string; what `ingest` and `show` return names its commit."""
+    if isinstance(revision, Report) and revision.commit:
+        return revision.commit
+    if isinstance(revision, Commit):
+        return revision.id
+    return revision  # type: ignore[return-value]

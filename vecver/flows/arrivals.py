@@ -1,0 +1,133 @@
+"""What the sources bring, held against what the parent version knows: new, changed, the same, unreadable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from vecver import pipeline
+from vecver.digest import digest_json, key
+from vecver.errors import InvalidInputError
+from vecver.model import Failure, Original, Recipe
+from vecver.repo import Draft
+
+GROUP_DOCUMENTS = 512
+GROUP_BYTES = 16 << 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where documents come from, under the label that owns them."""
+
+    value: pipeline.SourceLike
+    label: str
+    prefix: str = ""
+    records: bool | None = None
+
+    def read(self) -> Iterator[Original | Failure]:
+        """Its documents as they come; a document that cannot be had is a Failure."""
+        return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records)
+
+
+@dataclass
+class Arrivals:
+    """The tally of one ingest; lists hold document ids."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    def fail(self, failure: Failure) -> None:
+        """Report a document that was to be added or changed, and could not be."""
+        self.failures.append(failure)
+        for names in (self.added, self.changed):
+            if names and failure.document in names[-2 * GROUP_DOCUMENTS :]:
+                names.remove(failure.document)
+
+
+def arrivals(
+    draft: Draft, recipe: Recipe, streams: Iterable[tuple[Source, Iterator[Original | Failure]]], tally: Arrivals
+) -> Iterator[Original]:
+    """The documents that are new or changed, in the order of their sources; the rest is counted.
+
+    Raises InvalidInputError for a source without documents, an id that arrives twice, or one that
+    another source owns.
+    """
+    arrived: set[bytes] = set()
+    for source, stream in streams:
+        found = False
+        for group in grouped(stream, _size):
+            found = True
+            _once([item.document for item in group], arrived)
+            yield from _changed(draft, recipe, group, tally)
+        if not found:
+            raise InvalidInputError(
+                f"the source {source.label!r} holds no documents",
+                code="empty_source",
+                hint="check the path and its ignore files; nothing was changed, and no document was removed",
+                source=source.label,
+            )
+
+
+def recipe_of(original: Original, recipe: Recipe) -> str:
+    """What a document's rows depend on beside its bytes: its own parser and the recipe; 32 hex characters."""
+    parser = "record" if original.data is None else pipeline.parser_of(original.data, original.document)
+    return digest_json([parser, recipe.fingerprint])[:32]
+
+
+def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Lists of neighbouring items, bounded in number and in bytes."""
+    group: list[T] = []
+    total = 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if len(group) >= GROUP_DOCUMENTS or total >= GROUP_BYTES:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
+
+
+def _changed(draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], tally: Arrivals) -> Iterator[Original]:
+    known = draft.known([item.document for item in group])
+    for item, old in zip(group, known, strict=True):
+        if isinstance(item, Failure):
+            tally.failures.append(item)
+            continue
+        if old and old.source != item.source:
+            raise InvalidInputError(
+                f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}",
+                code="source_conflict",
+                hint=f"pass --source {old.source!r} if the source was renamed, or --prefix to keep both apart",
+                document=item.document,
+            )
+        if old and old.digest == item.digest and old.recipe == recipe_of(item, recipe):
+            tally.unchanged += 1
+            continue
+        (tally.changed if old else tally.added).append(item.document)
+        yield item
+
+
+def _once(documents: Iterable[str], arrived: set[bytes]) -> None:
+    for document in documents:
+        name = key(document.encode("utf-8", "surrogatepass"))
+        if name in arrived:
+            raise InvalidInputError(
+                f"the document {document!r} arrives twice",
+                code="duplicate_document",
+                hint="give one of the sources a --prefix, or remove the repetition; nothing was changed",
+                document=document,
+            )
+        arrived.add(name)
+
+
+def _size(item: Original | Failure) -> int:
+    if isinstance(item, Failure):
+        return 0
+    vector = 0 if item.vector is None else item.vector.nbytes
+    return len(item.data or b"") + len(item.text or "") + vector

@@ -1,0 +1,128 @@
+"""How an ingest turns documents into vectors: what was asked for, else what the parent version did, else the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+from vecver import index, pipeline
+from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Space
+
+OpenEmbedder = Callable[[str | Json], Embedder]
+Stream = Iterator[Original | Failure]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to ingest. None means: as the parent version did, else the default."""
+
+    message: str = ""
+    branch: str = "main"
+    embedder: str | None = None
+    space: str | None = None  # vectors come with the records, in the space of this name
+    metric: Metric = "cosine"  # of a new space of given vectors
+    chunker: str | None = None
+    chunk_tokens: int | None = None
+    passwords: tuple[str, ...] = ()
+    dry_run: bool = False
+    keep_missing: bool = False
+    strict: bool = False
+    workers: int = 2
+
+
+class Preparation:
+    """A recipe with its embedder, which is loaded only when something must be counted or embedded."""
+
+    def __init__(
+        self, recipe: Recipe | None, open_embedder: Callable[[], Embedder], chunker: Callable[[int], Json]
+    ) -> None:
+        self._known, self._open, self._chunker = recipe, open_embedder, chunker
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        embedder = self._open()
+        index.check_metric(embedder.metric)
+        return embedder
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        if self._known:
+            return self._known
+        embedder = self.embedder
+        space = Space(embedder.fingerprint, embedder.dim, embedder.metric)
+        return Recipe(self._chunker(embedder.max_tokens), embedder.recipe, space)
+
+    @property
+    def environment(self) -> Json:
+        return self.embedder.environment if "embedder" in self.__dict__ else {}
+
+
+def prepare(
+    old: Recipe | None, streams: list[Stream], options: Options, open_embedder: OpenEmbedder
+) -> tuple[list[Stream], Preparation]:
+    """The streams (looked into where vectors are given) and what to do with them.
+
+    Raises InvalidInputError for options that contradict each other or the first record.
+    """
+    name = options.space or (old.embedder["name"] if old and is_given(old) and not options.embedder else None)
+    if name is None:
+        return streams, _embedding(old, options, open_embedder)
+    if options.embedder or options.chunker or options.chunk_tokens:
+        raise InvalidInputError(
+            "records that bring their own vectors are neither chunked nor embedded",
+            code="conflicting_options",
+            hint="leave out --embedder and --chunker, or --space",
+        )
+    if old and is_given(old) and old.embedder["name"] == name:
+        return streams, Preparation(old, _no_embedder, lambda _: old.chunker)
+    first, stream = _dimension(streams[0])
+    index.check_metric(options.metric)
+    space = Space(f"given:{name}", first, options.metric)
+    recipe = Recipe({"name": "given"}, {"name": name, "given": True}, space)
+    return [stream, *streams[1:]], Preparation(recipe, _no_embedder, lambda _: recipe.chunker)
+
+
+def is_given(recipe: Recipe) -> bool:
+    """Do the vectors come with the records?"""
+    return bool(recipe.embedder.get("given"))
+
+
+def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder) -> Preparation:
+    old = None if old and is_given(old) else old
+    spec: str | Json = options.embedder or (old.embedder if old else pipeline.DEFAULT_EMBEDDER)
+    rechunked = bool(options.chunker or options.chunk_tokens)
+
+    def chunker(limit: int) -> Json:
+        if old and not rechunked:
+            return old.chunker
+        name = options.chunker or (old.chunker["name"] if old else pipeline.DEFAULT_CHUNKER)
+        return pipeline.chunker_recipe(name, tokens=options.chunk_tokens, max_tokens=limit)
+
+    known = None if options.embedder or rechunked else old
+    return Preparation(known, lambda: open_embedder(spec), chunker)
+
+
+def _dimension(stream: Stream) -> tuple[int, Stream]:
+    """The dimension of the first record's vector, and the stream as it was."""
+    seen: list[Original | Failure] = []
+    for item in stream:
+        seen.append(item)
+        if isinstance(item, Original):
+            if item.vector is None:
+                raise InvalidInputError(
+                    f"the record {item.document!r} brings no vector",
+                    code="no_vector",
+                    hint="--space names the space of vectors that records bring; leave it out to embed their text",
+                    document=item.document,
+                )
+            return len(item.vector), chain(seen, stream)
+    return 0, iter(seen)
+
+
+def _no_embedder() -> Embedder:
+    raise SpaceMismatchError(
+        "this dataset's vectors were given, not embedded", code="needs_vector", hint="bring a vector with each record"
+    )

@@ -1,0 +1,236 @@
+"""Search: a question, answered from exactly the version named, with a receipt that proves it.
+
+resolve the revision -> embed in the commit's own space -> search its live rows -> read the hits
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from vecver import index
+from vecver.digest import digest_json
+from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.flows.indexing import open_indexes
+from vecver.flows.preparation import is_given
+from vecver.model import Answer, Embedder, Hit, Json, Part, Space, Vectors
+from vecver.repo import METADATA, SearchPart, Snapshot, Versions
+
+OpenEmbedder = Callable[[str | Json], Embedder]
+Query = str | Vectors | Sequence[float]
+
+
+def search(
+    versions: Versions,
+    dataset: str,
+    queries: Sequence[Query],
+    open_embedder: OpenEmbedder,
+    *,
+    at: str,
+    k: int,
+    exact: bool = False,
+    filter: Json | None = None,
+    context: int = 0,
+    space: str | None = None,
+) -> list[Answer]:
+    """One answer a query, in their order. See `Dataset.search`."""
+    _check(k, context)
+    snapshot = versions.snapshot(versions.resolve(dataset, at))
+    _same_space(snapshot.commit.recipe.space, space)
+    vectors = [_vector(query, snapshot, open_embedder) for query in queries]
+    open_indexes(versions, snapshot)
+    parts = filtered(snapshot, filter)
+    answers = []
+    for query, vector in zip(queries, vectors, strict=True):
+        hits = find(snapshot, parts, vector, k, exact=exact, context=context)
+        engine = engine_of(parts, k, exact=exact)
+        text = query if isinstance(query, str) else None
+        receipt = _receipt(versions.id, snapshot, at, engine, text, vector, k, filter, hits)
+        answers.append(Answer(dataset, at, snapshot.commit.id, hits, receipt))
+    return answers
+
+
+def find(
+    snapshot: Snapshot, parts: Sequence[Part], vector: Vectors, k: int, *, exact: bool, context: int = 0
+) -> tuple[Hit, ...]:
+    """The hits of one vector among `parts`, which stand in the order of `snapshot.parts`."""
+    found = index.search(parts, vector, k, snapshot.commit.recipe.space.metric, exact=exact)
+    hits = []
+    for rank, row in enumerate(found, 1):
+        chunk = snapshot.chunk(*snapshot.parts[row.part].place(row.row))
+        hits.append(
+            Hit(
+                rank=rank,
+                score=row.score,
+                score_bits=index.bits(row.score),
+                document=chunk.document,
+                key=chunk.key.hex(),
+                span=chunk.span,
+                text=chunk.text,
+                title=chunk.title,
+                metadata=chunk.metadata,
+                context=snapshot.context(chunk.key, chunk.document, context) if context else None,
+            )
+        )
+    return tuple(hits)
+
+
+def filtered(snapshot: Snapshot, filter: Json | None) -> list[Part]:
+    """The snapshot's parts, with only the rows whose documents match."""
+    if not filter:
+        if filter is not None and not isinstance(filter, dict):
+            index.check_filter(filter, ())
+        return [part.part for part in snapshot.parts]
+    tables = [(number, rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
+    names = {
+        name.split(".", 2)[2] for _, _, table in tables for name in table.column_names if name.startswith(METADATA)
+    }
+    index.check_filter(filter, names)
+    matching: list[str] = []
+    for _, rows, table in tables:
+        mask = index.evaluate(filter, lambda field, table=table: _typed(table, field), len(table))
+        matching += table.column("document").take(rows[mask[rows]]).to_pylist()
+    return [snapshot.narrowed(part, _of_documents(snapshot, part, matching)) for part in snapshot.parts]
+
+
+def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
+    """Who proposed the candidates; part of the receipt."""
+    if index.is_exact(parts, k, exact=exact):
+        return {"name": "exact"}
+    return {"name": f"faiss {index.faiss.SPEC}", "faiss": index.faiss.version()}
+
+
+def receipt_vector(vector: Vectors) -> Json:
+    """A query vector as a receipt holds it: its bits and their digest."""
+    data = vector.astype("<f4").tobytes()
+    return {"vector": base64.b64encode(data).decode(), "digest": hashlib.sha256(data).hexdigest()}
+
+
+def signature(hits: Sequence[Hit]) -> list[list[str]]:
+    """What a receipt holds of the hits: key, digest of the text, score bits; best first."""
+    return [[hit.key, hashlib.sha256(hit.text.encode()).hexdigest(), hit.score_bits] for hit in hits]
+
+
+def _receipt(
+    repository: str,
+    snapshot: Snapshot,
+    at: str,
+    engine: Json,
+    text: str | None,
+    vector: Vectors,
+    k: int,
+    filter: Json | None,
+    hits: Sequence[Hit],
+) -> Json:
+    commit = snapshot.commit
+    receipt = {
+        "format": 1,
+        "vecver": metadata.version("vecver"),
+        "repository": repository,
+        "dataset": commit.dataset,
+        "revision": at,
+        "commit": commit.id,
+        "content_root": commit.content_root,
+        "vector_root": commit.vector_root,
+        "space": commit.recipe.space.id,
+        "engine": engine,
+        "query": {"text": text, **receipt_vector(vector)},
+        "k": k,
+        "filter": filter,
+        "hits": signature(hits),
+    }
+    return {**receipt, "digest": digest_json(receipt)}
+
+
+def _vector(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> Vectors:
+    """`(dim,)` float32 in the snapshot's space, normalised as its metric wants."""
+    recipe = snapshot.commit.recipe
+    if isinstance(query, str):
+        return embedded(query, recipe.embedder, recipe.space, open_embedder, given=is_given(recipe))
+    vector = _checked(query)
+    if vector.shape != (recipe.space.dim,):
+        raise SpaceMismatchError(
+            f"the query has {vector.shape[-1]} dimensions, the version's space has {recipe.space.dim}",
+            code="wrong_dimension",
+            hint="embed the query as the version's documents were: `vecver show` names the embedder",
+            space=recipe.space.to_json(),
+        )
+    return index.normalised(vector[None, :], recipe.space.metric)[0]
+
+
+def embedded(text: str, spec: Json, space: Space, open_embedder: OpenEmbedder, *, given: bool) -> Vectors:
+    """A query text in a space. Raises SpaceMismatchError where that space has no embedder, or another one."""
+    if given:
+        raise SpaceMismatchError(
+            f"this version's vectors were given (space {spec['name']!r}): a text cannot be embedded in it",
+            code="needs_vector",
+            hint="ask with a vector from the same model",
+            space=space.to_json(),
+        )
+    if not text.strip():
+        raise InvalidInputError("the query is empty", code="empty_query", hint="ask something")
+    embedder = open_embedder(spec)
+    if embedder.fingerprint != space.embedder:
+        raise SpaceMismatchError(
+            f"the embedder {embedder.name!r} here is not the one that this version was embedded with",
+            code="space_mismatch",
+            hint="install the model that `vecver show` names, or ingest again with this one",
+            space=space.to_json(),
+        )
+    return index.normalised(embedder.embed_query(text)[None, :], space.metric)[0]
+
+
+def _checked(query: Any) -> Vectors:
+    try:
+        vector = np.asarray(query, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            "a query is a text or a list of numbers", code="invalid_query", hint="check the query's type"
+        ) from error
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise InvalidInputError(
+            "a query vector is one row of finite numbers",
+            code="invalid_vector",
+            hint="look for NaN and infinities; several queries are a list of vectors",
+        )
+    return vector
+
+
+def _same_space(space: Space, asked: str | None) -> None:
+    if asked is not None and asked not in (space.id, space.embedder, space.embedder.removeprefix("given:")):
+        raise SpaceMismatchError(
+            f"the query lies in the space {asked!r}, the version in {space.embedder!r}",
+            code="space_mismatch",
+            hint="embed the query with the version's embedder",
+            space=space.to_json(),
+        )
+
+
+def _check(k: int, context: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidInputError(f"k is the number of hits, 1 or more, not {k!r}", code="invalid_k", hint="use k=10")
+    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
+        raise InvalidInputError(
+            f"context is a number of neighbouring chunks, 0 or more, not {context!r}",
+            code="invalid_context",
+            hint="use context=1",
+        )
+
+
+def _typed(table: Any, field: str) -> dict[str, Any]:
+    """The columns of one metadata field, by type."""
+    names = [name for name in table.column_names if name.startswith(METADATA) and name.split(".", 2)[2] == field]
+    return {name.split(".", 2)[1]: table.column(name) for name in names}
+
+
+def _of_documents(snapshot: Snapshot, part: SearchPart, names: list[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    import pyarrow as pa
+
+    owners = snapshot.chunk_column(part, "document")
+    return np.asarray(pc.is_in(owners, pa.array(names, pa.string())), dtype=bool)

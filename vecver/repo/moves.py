@@ -1,0 +1,113 @@
+"""The verbs that move refs: branch, tag, promote, roll back. None of them copies a vector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vecver.errors import ConflictError, NotFoundError
+from vecver.model import Move
+from vecver.repo.layout import load_layout
+from vecver.repo.refs import Kind, missing
+from vecver.repo.repository import Versions
+
+ROLLBACK = "rollback"
+
+
+def create(versions: Versions, dataset: str, kind: Kind, name: str, commit: str) -> Move:
+    """A new branch or tag on a commit. Raises ConflictError if the name is taken."""
+    return versions.move(dataset, kind, name, before=None, after=commit, reason=f"create {kind}")
+
+
+def delete(versions: Versions, dataset: str, kind: Kind, name: str) -> Move:
+    """Remove a ref; its log is kept. Raises NotFoundError, ConflictError (a branch's last one)."""
+    refs = versions.refs(dataset)
+    found = refs.get(kind, name)
+    if found is None:
+        raise missing(kind, name, dataset)
+    if kind == "branch" and len(refs.all("branch")) == 1:
+        raise ConflictError(
+            f"{name!r} is the only branch of {dataset}",
+            code="last_branch",
+            hint="make another branch first",
+            name=name,
+        )
+    return versions.move(dataset, kind, name, before=found, after=None, reason=f"delete {kind}")
+
+
+def promote(versions: Versions, dataset: str, name: str, commit: str, *, reason: str = "promote") -> Move:
+    """Let an alias name a commit; the alias is made if it is new. Raises ConflictError if a branch or tag has the name."""
+    before = versions.refs(dataset).get("alias", name)
+    return versions.move(dataset, "alias", name, before=before, after=commit, reason=reason)
+
+
+def rollback(versions: Versions, dataset: str, name: str, to: str | None = None) -> Move:
+    """Take a ref back: an alias moves to where it was, a branch gets a commit with the old content.
+
+    `to` is a commit id; None means the state before the newest one that was not itself rolled back.
+    Raises NotFoundError if there is no such ref, or nothing before it.
+    """
+    refs = versions.refs(dataset)
+    found = refs.find(name)
+    if not found or found[0] == "tag":
+        if found:
+            raise ConflictError(
+                f"{name!r} is a tag, and tags are fixed", code="tag_fixed", hint="roll back a branch or an alias"
+            )
+        raise missing("alias", name, dataset)
+    kind, current = found
+    if kind == "alias":
+        target = to or _alias_before(versions, dataset, name)
+        return versions.move(dataset, "alias", name, before=current, after=target, reason=ROLLBACK)
+    target = to or _branch_before(versions, dataset, name, current)
+    return versions.move(
+        dataset, "branch", name, before=current, after=_revert(versions, name, current, target), reason=ROLLBACK
+    )
+
+
+def _alias_before(versions: Versions, dataset: str, name: str) -> str:
+    """Moves push, rollbacks pop: so rolling back twice goes back two promotions."""
+    stack: list[str | None] = []
+    for move in reversed(list(versions.refs(dataset).log("alias", name))):
+        earlier = [i for i, commit in enumerate(stack[:-1]) if commit == move.after]
+        if move.reason == ROLLBACK and earlier:
+            del stack[earlier[-1] + 1 :]
+        else:
+            stack.append(move.after)
+    before = stack[-2] if len(stack) > 1 else None
+    if before is None:
+        raise _nothing_before(dataset, name)
+    return before
+
+
+def _branch_before(versions: Versions, dataset: str, name: str, current: str) -> str:
+    """The parent of what the branch holds; a rollback commit holds what it went back to."""
+    commit = versions.commit(current)
+    while commit.operation.get("kind") == ROLLBACK:
+        commit = versions.commit(commit.operation["to"])
+    if not commit.parents:
+        raise _nothing_before(dataset, name)
+    return commit.parents[0]
+
+
+def _revert(versions: Versions, branch: str, current: str, target: str) -> str:
+    """A commit after `current` with the content of `target`; its layout is the same rows."""
+    old = versions.commit(target)
+    operation = {"kind": ROLLBACK, "branch": branch, "from": current, "to": target}
+    commit = replace(
+        old,
+        parents=(current,),
+        author=versions.author,
+        message=f"Roll back to {target[:12]}: {old.message}",
+        time=versions.time()[:19] + "+00:00",
+        operation=operation,
+    )
+    return versions.save(commit, load_layout(versions.store, target))
+
+
+def _nothing_before(dataset: str, name: str) -> NotFoundError:
+    return NotFoundError(
+        f"{name!r} of {dataset} was nowhere before",
+        code="nothing_before",
+        hint="name a revision with --to",
+        name=name,
+    )
