@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from vecver import flows, pipeline, repo, store
 from vecver.errors import InvalidInputError
-from vecver.flows import Options, Progress, Query, Source
-from vecver.model import Answer, Check, Commit, Diff, Embedder, Json, Metric, Move, Replay, Report
+from vecver.flows import Options, Progress, Source
+from vecver.model import Answer, Check, Commit, Diff, Embedder, Json, Metric, Move, Replay, Report, Vectors
 
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
+
+
+class Asking(TypedDict, total=False):
+    """The options of `Dataset.search`, for its two overloads."""
+
+    at: Revision
+    k: int
+    exact: bool
+    filter: Json | None
+    context: int
+    space: str | None
 
 
 class Repository:
@@ -63,7 +74,10 @@ class Repository:
 
 
 class Dataset:
-    """A named body of documents with its own history. A revision is a string; what `ingest` returns names its commit."""
+    """A named body of documents with its own history.
+
+    A revision is a string; what `ingest` and `show` return names its commit too.
+    """
 
     def __init__(self, repository: Repository, name: str) -> None:
         self.repository = repository
@@ -135,18 +149,21 @@ class Dataset:
         prefix: str = "",
         records: bool | None = None,
     ) -> dict[str, list[str]]:
-        """What an ingest of `source` would find, without parsing it: document ids `added`, `changed`, `removed`, `failed`."""
+        """What an ingest of `source` would find, without parsing it.
+
+        Document ids, under `added`, `changed`, `removed` and `failed`.
+        """
         return flows.status(self._versions, self.name, _sources(source, label, prefix, records), at=_text(at))
 
     # -- answers out ----------------------------------------------------------------------------
 
     @overload
-    def search(self, query: str, *, at: Revision = ..., k: int = ..., **how: Any) -> Answer: ...
+    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[Asking]) -> Answer: ...
     @overload
-    def search(self, query: Any, *, at: Revision = ..., k: int = ..., **how: Any) -> Any: ...
+    def search(self, query: list[str] | list[Vectors], **how: Unpack[Asking]) -> list[Answer]: ...
     def search(
         self,
-        query: Query | Sequence[Query],
+        query: Any,
         *,
         at: Revision = "main",
         k: int = 10,
@@ -170,7 +187,7 @@ class Dataset:
         answers = flows.search(
             self._versions,
             self.name,
-            list(query) if many else [query],  # type: ignore[arg-type,list-item]
+            list(query) if many else [query],
             self.repository._embedder,
             at=_text(at),
             k=k,

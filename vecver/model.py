@@ -185,7 +185,10 @@ class Commit:
         return cls(**fields, parents=tuple(value["parents"]), recipe=Recipe.from_json(value["recipe"]))
 
 
-_PLAIN_COMMIT_FIELDS = "dataset author message time content_root vector_root counts environment operation".split()
+_PLAIN_COMMIT_FIELDS = (
+    *("dataset", "author", "message", "time", "content_root", "vector_root"),
+    *("counts", "environment", "operation"),
+)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ RECORDS = click.option(
 @click.argument("url", required=False)
 @as_json
 @click.pass_obj
-def init(settings: Settings, url: str | None, as_json: bool) -> None:
+def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
     """Make an empty repository at URL (default: --repo, VECVER_REPO, or .vecver here)."""
     from pathlib import Path
 
@@ -56,7 +56,7 @@ def init(settings: Settings, url: str | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would change and be embedded; write nothing.")
 @as_json
 @click.pass_obj
-def ingest(settings: Settings, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
+def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Make SOURCE... the truth for its documents, as a new commit of DATASET.
 
     A SOURCE is a folder, a glob, a file, records (JSONL, CSV, Parquet, Arrow with `id` and `text`), or - for
@@ -79,7 +79,7 @@ def ingest(settings: Settings, dataset: str, sources: tuple[str, ...], as_json: 
 @RECORDS
 @as_json
 @click.pass_obj
-def status(settings: Settings, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
+def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Show which documents differ between SOURCE... and a version, without parsing them."""
     name, revision = app.version_of(dataset)
     found = app.opened(settings).dataset(name).status(list(sources), at=revision, **how)

@@ -31,6 +31,7 @@ from vecver.settings import Settings
 @click.pass_obj
 def search(
     settings: Settings,
+    /,
     dataset: str,
     query: str | None,
     filter_text: str | None,
@@ -58,7 +59,7 @@ def search(
 @as_json
 @click.pass_obj
 @click.pass_context
-def replay(context: click.Context, settings: Settings, receipt: str, as_json: bool) -> None:
+def replay(context: click.Context, settings: Settings, /, receipt: str, as_json: bool) -> None:
     """Recompute an answer from its RECEIPT and the repository, and say whether it is identical. Exits 5 if it differs."""
     outcome = vecver.replay(app.opened(settings), receipt)
     if as_json:
@@ -93,7 +94,7 @@ def _lines(file: str) -> list[Any]:
         raise InvalidInputError(
             f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"
         ) from error
-    found = []
+    found: list[Any] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             found.append(_line(line, number))

@@ -19,7 +19,7 @@ VERSION = click.argument("dataset", metavar="DATASET[@REV]")
 @click.option("-n", "--limit", type=int, metavar="N", help="At most N commits.")
 @as_json
 @click.pass_obj
-def log(settings: Settings, dataset: str, limit: int | None, as_json: bool) -> None:
+def log(settings: Settings, /, dataset: str, limit: int | None, as_json: bool) -> None:
     """List the commits that led to a version, newest first."""
     name, revision = app.version_of(dataset)
     docs = app.opened(settings).dataset(name)
@@ -39,7 +39,7 @@ def log(settings: Settings, dataset: str, limit: int | None, as_json: bool) -> N
 @click.option("--documents", is_flag=True, help="List the documents of the version instead.")
 @as_json
 @click.pass_obj
-def show(settings: Settings, dataset: str, documents: bool, as_json: bool) -> None:
+def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) -> None:
     """Show all that is recorded of a version: roots, recipe, environment, operation."""
     name, revision = app.version_of(dataset)
     docs = app.opened(settings).dataset(name)
@@ -74,7 +74,7 @@ def show(settings: Settings, dataset: str, documents: bool, as_json: bool) -> No
 @click.argument("after", metavar="B")
 @as_json
 @click.pass_obj
-def diff(settings: Settings, dataset: str, before: str, after: str, as_json: bool) -> None:
+def diff(settings: Settings, /, dataset: str, before: str, after: str, as_json: bool) -> None:
     """Show what revision B adds (+), changes (~) and removes (-) against A."""
     found = app.opened(settings).dataset(dataset).diff(before, after)
     if as_json:
@@ -91,7 +91,9 @@ def _ref_command(kind: Any, text: str) -> click.Command:
     @click.option("--delete", is_flag=True, help=f"Remove the {kind}; no version is lost by it.")
     @as_json
     @click.pass_obj
-    def command(settings: Settings, dataset: str, name: str | None, revision: str, delete: bool, as_json: bool) -> None:
+    def command(
+        settings: Settings, /, dataset: str, name: str | None, revision: str, delete: bool, as_json: bool
+    ) -> None:
         docs = app.opened(settings).dataset(dataset)
         docs.resolve(next(iter(docs.branches()), "main"))  # an unknown dataset is an error, not an empty list
         if name is None:
@@ -114,7 +116,7 @@ tag = _ref_command("tag", "List the tags of DATASET, or tag REVISION (default ma
 @click.option("--delete", is_flag=True, help="Remove the alias; no version is lost by it.")
 @as_json
 @click.pass_obj
-def alias(settings: Settings, dataset: str, name: str | None, delete: bool, as_json: bool) -> None:
+def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, as_json: bool) -> None:
     """List the aliases of DATASET, or every move of the alias NAME."""
     docs = app.opened(settings).dataset(dataset)
     docs.resolve(next(iter(docs.branches()), "main"))
@@ -137,7 +139,7 @@ def alias(settings: Settings, dataset: str, name: str | None, delete: bool, as_j
 @click.argument("revision", default="main")
 @as_json
 @click.pass_obj
-def promote(settings: Settings, dataset: str, alias: str, revision: str, as_json: bool) -> None:
+def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool) -> None:
     """Let ALIAS name REVISION (default main); applications that search at it follow at once."""
     _show_move(app.opened(settings).dataset(dataset).promote(alias, revision), as_json)
 
@@ -147,7 +149,7 @@ def promote(settings: Settings, dataset: str, alias: str, revision: str, as_json
 @click.option("--to", metavar="REV", help="Where to. Default: where it was before.")
 @as_json
 @click.pass_obj
-def rollback(settings: Settings, ref: str, to: str | None, as_json: bool) -> None:
+def rollback(settings: Settings, /, ref: str, to: str | None, as_json: bool) -> None:
     """Take an alias back to where it was, or a branch back to its old content (as a new commit)."""
     dataset, name = app.version_of(ref)
     _show_move(app.opened(settings).dataset(dataset).rollback(name, to), as_json)
@@ -157,7 +159,7 @@ def rollback(settings: Settings, ref: str, to: str | None, as_json: bool) -> Non
 @as_json
 @click.pass_obj
 @click.pass_context
-def check(context: click.Context, settings: Settings, as_json: bool) -> None:
+def check(context: click.Context, settings: Settings, /, as_json: bool) -> None:
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
     repository = app.opened(settings)
     with progress("check") as advance:

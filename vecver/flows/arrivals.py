@@ -33,24 +33,38 @@ class Source:
 
 
 @dataclass
-class Arrivals:
-    """The tally of one ingest; lists hold document ids."""
+class Tally:
+    """What happened to the documents that arrived; names in order of arrival."""
 
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    added: dict[str, None] = field(default_factory=dict)
+    changed: dict[str, None] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
     unchanged: int = 0
     failures: list[Failure] = field(default_factory=list)
 
     def fail(self, failure: Failure) -> None:
         """Report a document that was to be added or changed, and could not be."""
         self.failures.append(failure)
-        for names in (self.added, self.changed):
-            if names and failure.document in names[-2 * GROUP_DOCUMENTS :]:
-                names.remove(failure.document)
+        self.added.pop(failure.document, None)
+        self.changed.pop(failure.document, None)
+
+    def counts(self) -> dict[str, int]:
+        """Documents by what happened to them."""
+        return {
+            "added": len(self.added),
+            "changed": len(self.changed),
+            "removed": len(self.removed),
+            "unchanged": self.unchanged,
+            "failed": len(self.failures),
+        }
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The ids of the documents that differ from the parent version."""
+        return {"added": tuple(self.added), "changed": tuple(self.changed), "removed": tuple(self.removed)}
 
 
 def arrivals(
-    draft: Draft, recipe: Recipe, streams: Iterable[tuple[Source, Iterator[Original | Failure]]], tally: Arrivals
+    draft: Draft, recipe: Recipe, streams: Iterable[tuple[Source, Iterator[Original | Failure]]], tally: Tally
 ) -> Iterator[Original]:
     """The documents that are new or changed, in the order of their sources; the rest is counted.
 
@@ -93,7 +107,7 @@ def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
         yield group
 
 
-def _changed(draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], tally: Arrivals) -> Iterator[Original]:
+def _changed(draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], tally: Tally) -> Iterator[Original]:
     known = draft.known([item.document for item in group])
     for item, old in zip(group, known, strict=True):
         if isinstance(item, Failure):
@@ -109,7 +123,7 @@ def _changed(draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], 
         if old and old.digest == item.digest and old.recipe == recipe_of(item, recipe):
             tally.unchanged += 1
             continue
-        (tally.changed if old else tally.added).append(item.document)
+        (tally.changed if old else tally.added)[item.document] = None
         yield item
 
 

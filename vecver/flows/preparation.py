@@ -1,4 +1,4 @@
-"""How an ingest turns documents into vectors: what was asked for, else what the parent version did, else the default."""
+"""How an ingest turns documents into vectors: as was asked, else as the parent version did, else the default."""
 
 from __future__ import annotations
 

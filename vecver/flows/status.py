@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vecver.flows.arrivals import Arrivals, Source, arrivals
+from vecver.flows.arrivals import Source, Tally, arrivals
 from vecver.repo import Versions
 
 
@@ -12,12 +12,12 @@ def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: s
     """Document ids by what would happen to them: added, changed, removed, failed; each in source order."""
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     draft = versions.draft(snapshot, snapshot.commit.recipe.space)
-    tally = Arrivals()
+    tally = Tally()
     for _ in arrivals(draft, snapshot.commit.recipe, [(source, source.read()) for source in sources], tally):
         pass
     return {
-        "added": tally.added,
-        "changed": tally.changed,
+        "added": list(tally.added),
+        "changed": list(tally.changed),
         "removed": draft.remove_missing([source.label for source in sources]),
         "failed": [failure.document for failure in tally.failures],
     }
