@@ -1,0 +1,321 @@
+"""Cuts documents into chunks that stay where they are when the text around them changes.
+
+It decides where a chunk begins and ends, and how many tokens it may have; who counts tokens is an
+argument. It knows nothing of files, vectors or versions.
+
+A chunk is a run of *pieces*: blocks of the document, or parts of a block that is too long to embed.
+Sections begin at headings; a long section is cut at the block end with the lowest (class, digest of
+the block before it) among those that leave chunks of `min_tokens` to `max_tokens`. The choice looks
+only at the text near it, so an edit moves the cuts near it and no others (min-hash, as in
+content-defined chunking).
+
+Decisions
+- 2026-11-21 Parameters 32-112 and the order of classes were chosen on the histories of four projects'
+  documentation; `benchmarks/chunk_stability.py` measures them again.
+- 2026-11-21 A piece is counted with the white space that will follow it in the chunk, so the tokens of
+  a chunk are at most the sum over its pieces for every tokeniser that breaks at white space. Chunks
+  that join pieces inside a word are counted again as a whole.
+- 2026-11-21 A text longer than 32 characters per allowed token is split without being counted: no
+  tokeniser ever sees more than a few thousand characters at once. (WordPiece calls a base64 line of
+  10,000 characters one unknown token; it is split nevertheless.)
+- 2026-11-21 "whole" takes text as it is, whatever its type, as the published MTEB scores did: it
+  promises no limit, the embedder reads as far as it reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
+from itertools import accumulate, chain, pairwise
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.errors import InvalidInputError
+from vecver.model import Chunk, Json, Parsed
+from vecver.pipeline.blocks import Block, blocks, front_matter, is_markdown, join_empty
+from vecver.pipeline.media import TEXT
+from vecver.pipeline.normalise import Kind, normalise
+
+CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
+NAMES: Final = ("structure", "whole")
+VERSION: Final = 1
+MOST_TOKENS: Final = 112  # by default
+FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
+
+_LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
+_COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
+
+_LINES: Final = re.compile(r"\n")
+_SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|(?<=[。！？])|\n\s*")
+_WORDS: Final = re.compile(r"\s+")
+_MARKS: Final = re.compile(r"[^\w\s]+")
+_RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split
+
+
+def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_tokens: int) -> Json:
+    """The chunker `name` with all its parameters, as JSON.
+
+    `tokens`: the most a chunk may have (None: 112, or the embedder's limit where that is lower); the
+    least follows as 2/7 of it. `max_tokens`: what the embedder reads. Raises InvalidInputError for an
+    unknown name, and for tokens that the chunker or the embedder cannot honour.
+    """
+    if name not in NAMES:
+        raise _invalid(f"There is no chunker {name!r}.", f"use one of: {', '.join(NAMES)}", name=name)
+    if name == "whole":
+        if tokens is not None:
+            raise _invalid("The chunker 'whole' has no chunk size.", "leave the chunk size out, or use 'structure'")
+        return {"name": name, "version": VERSION}
+    most = min(MOST_TOKENS, max_tokens) if tokens is None else tokens
+    if not FEWEST_TOKENS <= most <= max_tokens:
+        raise _invalid(
+            f"Chunks of {most} tokens cannot be made: the embedder reads at most {max_tokens}.",
+            f"choose from {FEWEST_TOKENS} to {max_tokens} tokens",
+            tokens=most,
+        )
+    return {"name": name, "version": VERSION, "min_tokens": round(most * 2 / 7), "max_tokens": most, "title": True}
+
+
+def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> list[list[Chunk]]:
+    """The chunks of each document, in order.
+
+    `recipe` is what `chunker_recipe` gave; `count_tokens` the embedder's. With "structure" the spans
+    tile the text (white space belongs to the chunk before it) and no `embedded` is above `max_tokens`;
+    chunks of the title, `[0, 0)`, come first. A document with nothing to embed has no chunks.
+    Deterministic; token counts are batched over `parsed`, so give many documents at once.
+    Raises InvalidInputError for a recipe that this version does not know.
+    """
+    if (recipe.get("name"), recipe.get("version")) not in {(name, VERSION) for name in NAMES}:
+        raise _invalid("This chunker is not known here.", "use the vecver that wrote this recipe", recipe=recipe)
+    if recipe["name"] == "whole":
+        return [_whole(document) for document in parsed]
+    return _structure(parsed, recipe, _Counts(count_tokens, recipe["max_tokens"]))
+
+
+def _invalid(message: str, hint: str, **context: Any) -> InvalidInputError:
+    return InvalidInputError(message, code="invalid_chunker", hint=hint, **context)
+
+
+def _whole(document: Parsed) -> list[Chunk]:
+    text = document.text
+    if not text.strip():
+        return []
+    embedded = f"{document.title} {text}" if document.title else text
+    return [Chunk(0, len(text), text, embedded.strip())]
+
+
+def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[list[Chunk]]:
+    titles = [_title(document) if recipe["title"] else "" for document in parsed]
+    texts = [*titles, *(document.text for document in parsed)]
+    types = [*(TEXT for _ in titles), *(document.media_type for document in parsed)]
+    rows = _fitted([_pieces(text, media_type) for text, media_type in zip(texts, types, strict=True)], texts, counts)
+    runs = _checked([_runs(row, counts, recipe["min_tokens"]) for row in rows], rows, counts)
+    made = [list(_chunks(*one)) for one in zip(texts, rows, runs, strict=True)]
+    return [
+        [*(Chunk(0, 0, part.embedded, part.embedded) for part in title), *body]
+        for title, body in zip(made, made[len(parsed) :], strict=False)
+    ]
+
+
+def _title(document: Parsed) -> str:
+    fields = front_matter(document.text)[1] if is_markdown(document.media_type) else {}
+    title = document.title or fields.get("title", "")
+    return f"{title}\n{fields.get('description', '')}" if title else ""
+
+
+def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:
+    for first, last in runs:
+        start, end = row[first].start, row[last - 1].end
+        yield Chunk(start, end, text[start:end], _embedded(row, (first, last)))
+
+
+# -- pieces that fit ----------------------------------------------------------------------------
+
+
+class _Piece(NamedTuple):
+    start: int  # characters
+    end: int
+    kind: Kind
+    text: str  # normalised, and the white space that parts it from the next piece
+    rung: int = 0  # how finely its block was split to make it
+    inside: bool = False  # it does not begin its block
+
+
+Row = list[_Piece]  # a document's pieces
+Run = tuple[int, int]  # the pieces of one chunk, as [first, last) of a row
+
+
+class _Counts:
+    """Tokens of texts, each counted once and many at a time."""
+
+    def __init__(self, count_tokens: CountTokens, limit: int) -> None:
+        self.limit = limit
+        self._count = count_tokens
+        self._known: dict[str, int] = {}
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Counts the texts that are new and not too long to be worth counting."""
+        longest = self.limit * _LONGEST_PER_TOKEN
+        new = [text for text in dict.fromkeys(texts) if len(text) <= longest and text not in self._known]
+        for start in range(0, len(new), _COUNTED_AT_ONCE):
+            some = new[start : start + _COUNTED_AT_ONCE]
+            self._known.update(zip(some, self._count(some).tolist(), strict=True))
+
+    def __getitem__(self, text: str) -> int:
+        """Tokens of a text, at least 1; above the limit for one that was too long to count."""
+        return max(1, self._known.get(text, self.limit + 1))
+
+
+def _pieces(text: str, media_type: str) -> Row:
+    return [_Piece(block.start, block.end, block.kind, block.text + "\n") for block in blocks(text, media_type)]
+
+
+def _fitted(rows: list[Row], texts: list[str], counts: _Counts) -> list[Row]:
+    """`rows` with every piece above the limit split, again and again until all fit."""
+    pending = list(range(len(rows)))
+    while pending:
+        counts.learn(piece.text for n in pending for piece in rows[n])
+        pending = [n for n in pending if any(_too_long(piece, counts) for piece in rows[n])]
+        for n in pending:
+            split = (_split(piece, texts[n], counts) if _too_long(piece, counts) else [piece] for piece in rows[n])
+            rows[n] = list(chain.from_iterable(split))
+    return rows
+
+
+def _too_long(piece: _Piece, counts: _Counts) -> bool:
+    return piece.rung < _RUNGS and counts[piece.text] > counts.limit
+
+
+def _split(piece: _Piece, text: str, counts: _Counts) -> Row:
+    """`piece` in two or more parts at the coarsest rung that parts it; itself, on the last rung, where none does."""
+    raw = text[piece.start : piece.end]
+    for rung in range(piece.rung, _RUNGS):
+        cuts = sorted({0, *_cuts(raw, piece.kind, rung, counts.limit), len(raw)})
+        parts = join_empty(_part(piece, raw, *cut) for cut in pairwise(cuts))
+        if len(parts) > 1:
+            return list(_linked(piece, text, parts, rung))
+    return [piece._replace(rung=_RUNGS)]
+
+
+def _cuts(raw: str, kind: Kind, rung: int, limit: int) -> Iterable[int]:
+    if rung == _RUNGS - 1:
+        return range(0, len(raw), min(limit, (len(raw) + 1) // 2))
+    coarse = _LINES if kind in ("front", "code", "list", "table") else _SENTENCES
+    return (found.end() for found in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
+
+
+def _part(piece: _Piece, raw: str, start: int, end: int) -> Block:
+    return Block(piece.start + start, piece.start + end, piece.kind, normalise(raw[start:end], piece.kind))
+
+
+def _linked(piece: _Piece, text: str, parts: list[Block], rung: int) -> Iterator[_Piece]:
+    """`parts` as pieces, each with the white space that parts it from the next one."""
+    finer = min(rung + 1, _RUNGS - 1)
+    for part in parts[:-1]:
+        space = ("\n" if rung == 0 else " ") if text[part.end - 1].isspace() else ""
+        yield _Piece(part.start, part.end, part.kind, part.text + space, finer, piece.inside or part is not parts[0])
+    last = parts[-1]
+    space = piece.text[len(piece.text.rstrip()) :]
+    yield _Piece(last.start, last.end, last.kind, last.text + space, finer, True)
+
+
+# -- runs of pieces -----------------------------------------------------------------------------
+
+
+def _runs(row: Row, counts: _Counts, fewest: int) -> list[Run]:
+    """The pieces of each chunk of one document."""
+    tokens = [0, *accumulate(counts[piece.text] for piece in row)]
+    sections = _sections(row, tokens, fewest)
+    return [run for section in sections for run in _cut(row, section, tokens, fewest, counts.limit)]
+
+
+def _sections(row: Row, tokens: list[int], fewest: int) -> list[Run]:
+    """Sections begin at headings; one of fewer tokens joins the next, the last joins the one before."""
+    starts = [n for n in range(1, len(row)) if _heads(row[n]) and not _heads(row[n - 1])]
+    sections: list[Run] = []
+    first = 0
+    for last in [*starts, len(row)]:
+        if tokens[last] - tokens[first] >= fewest:
+            sections.append((first, last))
+            first = last
+    if first < len(row):
+        first = sections.pop()[0] if sections else first
+        sections.append((first, len(row)))
+    return sections
+
+
+def _heads(piece: _Piece) -> bool:
+    return piece.kind == "heading" and not piece.inside
+
+
+def _cut(row: Row, section: Run, tokens: list[int], fewest: int, most: int) -> Iterator[Run]:
+    first, last = section
+    while tokens[last] - tokens[first] > most:
+        end = _best_end(row, (first, last), tokens, fewest, most)
+        yield first, end
+        first = end
+    yield first, last
+
+
+def _best_end(row: Row, section: Run, tokens: list[int], fewest: int, most: int) -> int:
+    """Where the first chunk of a section ends: the lowest rank in reach, or as far as `most` tokens go."""
+    first, last = section
+    end = furthest = first + 1
+    lowest: tuple[int, bytes] | None = None
+    for n in range(first + 1, last):
+        size = tokens[n] - tokens[first]
+        if size > most:
+            break
+        furthest = n
+        if size >= fewest and tokens[last] - tokens[n] >= fewest:
+            rank = _rank(row[n - 1], row[n])
+            if lowest is None or rank < lowest:
+                lowest, end = rank, n
+    return end if lowest else furthest
+
+
+def _rank(before: _Piece, after: _Piece) -> tuple[int, bytes]:
+    """How good it is to cut here, lower is better; among equals the text before decides, by its digest."""
+    return _class(before, after), blake2b(before.text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _class(before: _Piece, after: _Piece) -> int:
+    if _heads(before) and not after.inside:
+        return 4
+    if after.inside:
+        return 3
+    if _heads(after):
+        return 0
+    introduces = before.text.rstrip().endswith(":") and after.kind in ("code", "list", "table")
+    return 2 if introduces else 1
+
+
+def _embedded(row: Row, run: Run) -> str:
+    return "".join(piece.text for piece in row[slice(*run)]).strip()
+
+
+def _checked(runs: list[list[Run]], rows: list[Row], counts: _Counts) -> list[list[Run]]:
+    """`runs`, halved where pieces that meet inside a word have more tokens together than one by one."""
+    while True:
+        doubtful = {
+            (n, run): _embedded(row, run) for n, row in enumerate(rows) for run in runs[n] if _meets_in_word(row, run)
+        }
+        counts.learn(doubtful.values())
+        over = {place for place, embedded in doubtful.items() if counts[embedded] > counts.limit}
+        if not over:
+            return runs
+        runs = [
+            [half for run in row for half in (_halves(run) if (n, run) in over else (run,))]
+            for n, row in enumerate(runs)
+        ]
+
+
+def _meets_in_word(row: Row, run: Run) -> bool:
+    return any(not piece.text[-1].isspace() for piece in row[run[0] : run[1] - 1])
+
+
+def _halves(run: Run) -> tuple[Run, Run]:
+    middle = (run[0] + run[1]) // 2
+    return (run[0], middle), (middle, run[1])
