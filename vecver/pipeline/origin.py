@@ -1,6 +1,8 @@
-"""Says which Git commit a source's files belong to, by asking `git`; without `git` it knows nothing.
+"""Says what a source and its documents are called, and which Git commit they belong to; opens no document.
 
 Decisions
+- 2026-11-21 An id is kept exactly as it is, never normalised: two ids are equal when their code points are.
+  Empty parts ("https://...") are allowed, for an id may be a URI.
 - 2026-11-21 `git status` by its one porcelain call, not a library: it is the judge of what is dirty, and
   GitPython runs the same program. An optional lock is not taken, so nothing is written in the work tree,
   and no file-system monitor of that work tree's configuration is started.
@@ -10,12 +12,77 @@ Decisions
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from vecver.errors import InvalidInputError
 from vecver.model import Json
-from vecver.pipeline.sources import SourceLike, split_glob
 
-_SECONDS = 60
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SourceLike: TypeAlias = (
+    "str | os.PathLike[str] | pa.Table | pa.RecordBatchReader | Iterable[Mapping[str, Any]] | Iterable[pa.RecordBatch]"
+)
+
+_ID_LENGTH: Final = 1024
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half characters
+_WILD: Final = re.compile(r"[*?\[]")
+_SECONDS: Final = 60  # that git may take
+
+
+def check_id(document: str) -> str | None:
+    """Why `document` cannot be a document's id; `None` where it can.
+
+    An id has 1 to 1024 characters. It may be a relative path or a URI. Otherwise it is kept exactly
+    as it is, in any script, without normalisation.
+    """
+    if not document:
+        return "an id must not be empty"
+    if len(document) > _ID_LENGTH:
+        return f"an id has at most {_ID_LENGTH} characters, this one has {len(document)}"
+    if _FORBIDDEN.search(document):
+        return "an id holds no control characters, line ends or undecodable bytes"
+    if document.startswith("/"):
+        return "an id does not begin with a slash"
+    if not {".", ".."}.isdisjoint(document.split("/")):
+        return "an id has no '.' or '..' between its slashes"
+    return None
+
+
+def shown(name: str) -> str:
+    """A name that cannot be an id, made fit to print and to store: escaped, and cut after 200 characters."""
+    cut = name if len(name) <= 200 else name[:199] + "…"
+    return _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), cut)
+
+
+def label_of(source: SourceLike, label: str | None = None) -> str:
+    """What documents remember of where they came from: `label`, or the folder's or file's own name.
+
+    "stdin" for "-", "records" for values in memory, the name of its fixed folder for a glob.
+    """
+    if label is not None:
+        if reason := check_id(label):
+            raise InvalidInputError(f"The label {shown(label)!r} cannot be used: {reason}.", code="invalid_label",
+                                    hint="Use a plain name, such as 'handbook'.")  # fmt: skip
+        return label
+    if not isinstance(source, str | os.PathLike):
+        return "records"
+    if source == "-":
+        return "stdin"
+    return shown(os.path.basename(os.path.abspath(split_glob(os.fspath(source))[0]))) or "root"
+
+
+def split_glob(path: str) -> tuple[str, list[str]]:
+    """`path` as what holds no wildcards, and the pattern's parts below it (none where the path exists as it is)."""
+    parts = Path(path).parts
+    wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
+    if wild is None or os.path.lexists(path):
+        return path, []
+    return str(Path(*parts[:wild])), list(parts[wild:])
 
 
 def origin_of(source: SourceLike) -> Json | None:

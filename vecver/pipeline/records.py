@@ -12,7 +12,6 @@ Decisions
 - 2026-11-21 Metadata is what JSON can say: dates become ISO 8601 strings (nanoseconds cut to micro),
   durations seconds, decimals floats, since a filter compares numbers. NaN is refused: it equals
   nothing, so no filter could find it. An empty CSV cell is an absent field.
-- 2026-11-21 An id is kept exactly as it is, never normalised: two ids are equal when their code points are.
 - 2026-11-21 Arrow files are memory-mapped, since one stored batch may be larger than memory. Whoever
   truncates such a file during an ingest ends it; replacing the file by a rename is safe.
 """
@@ -24,7 +23,6 @@ import csv
 import datetime
 import decimal
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
@@ -36,6 +34,7 @@ import numpy as np
 from vecver.digest import canonical_json, digest, key
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original, Vectors
+from vecver.pipeline.origin import check_id, shown
 
 Rows = Iterable[tuple[int, Any]]  # number from 1, and what stands there: a mapping, if all is well
 
@@ -44,12 +43,6 @@ _ALWAYS: Final = frozenset({".jsonl", ".ndjson", ".parquet", ".arrow", ".feather
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 _PATIENCE: Final = 100  # malformed records at the head of a source before it is given up
 _BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
-_ID_LENGTH: Final = 1024
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half characters
-_HINT: Final = (
-    "Give every record the fields 'id' and 'text'; or, for a file, pass records=False (--no-records) to "
-    "ingest it as one document."
-)
 
 
 class _Unusable(Exception):
@@ -65,7 +58,10 @@ class _Unusable(Exception):
 
 
 def is_records(path: str) -> bool:
-    """Whether a file that is given directly holds records: by its suffix, and for CSV by its header."""
+    """Whether a file that is given directly holds records: by its suffix, and for CSV by its header.
+
+    Raises `InvalidInputError` (`unreadable`) where it must look inside and cannot.
+    """
     suffix = PurePath(path).suffix.lower()
     if suffix in _DELIMITERS:
         header = set(_header(path, _DELIMITERS[suffix]))
@@ -101,36 +97,12 @@ def read_values(values: Any, *, label: str, prefix: str = "") -> Iterator[Origin
     """
     import pyarrow as pa
 
+    unit = "record"
     if hasattr(values, "__arrow_c_stream__"):
-        values = pa.RecordBatchReader.from_stream(values)
+        unit, values = "row", pa.RecordBatchReader.from_stream(values)
     elif isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise _not_records(label, f"it is one {type(values).__name__}")
-    return _believed(_originals(_value_rows(values), "record", label, prefix), label)
-
-
-def check_id(document: str) -> str | None:
-    """Why `document` cannot be a document's id; `None` where it can.
-
-    An id has 1 to 1024 characters. It may be a relative path or a URI. Otherwise it is kept exactly
-    as it is, in any script, without normalisation.
-    """
-    if not document:
-        return "an id must not be empty"
-    if len(document) > _ID_LENGTH:
-        return f"an id has at most {_ID_LENGTH} characters, this one has {len(document)}"
-    if _FORBIDDEN.search(document):
-        return "an id holds no control characters, line ends or undecodable bytes"
-    if document.startswith("/"):
-        return "an id does not begin with a slash"
-    if not {".", ".."}.isdisjoint(document.split("/")):
-        return "an id has no '.' or '..' between its slashes"
-    return None
-
-
-def shown(name: str) -> str:
-    """A name that cannot be an id, made fit to print and to store: escaped, and cut after 200 characters."""
-    cut = name if len(name) <= 200 else name[:199] + "…"
-    return _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), cut)
+    return _believed(_originals(_table_rows(values), unit, label, prefix), label)
 
 
 # -- from rows to originals ---------------------------------------------------------------------
@@ -161,7 +133,9 @@ def _document(value: Any, prefix: str) -> str:
         raise value
     if not isinstance(value, Mapping):
         raise _Unusable("malformed", f"is no object but a {type(value).__name__}")
-    given = value.get(_id_field(value))
+    if "id" not in value and "_id" not in value:
+        raise _Unusable("malformed", f"has no field 'id' but {list(value)[:8]}")
+    given = value["id"] if "id" in value else value["_id"]
     if isinstance(given, int | np.integer) and not isinstance(given, bool):
         given = str(given)
     if not isinstance(given, str):
@@ -171,17 +145,11 @@ def _document(value: Any, prefix: str) -> str:
     return prefix + given
 
 
-def _id_field(fields: Mapping[str, Any]) -> str:
-    for name in ("id", "_id"):
-        if name in fields:
-            return name
-    raise _Unusable("malformed", f"has no field 'id'; it has {_names(fields)}")
-
-
 def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
     if "text" not in fields:
-        raise _Unusable("malformed", f"has no field 'text'; it has {_names(fields)}")
-    text, title = fields["text"], fields.get("title") or ""
+        raise _Unusable("malformed", f"has no field 'text' but {list(fields)[:8]}")
+    text, title = fields["text"], fields.get("title")
+    title = "" if title is None else title
     if text is None:
         raise _Unusable("no_text", "has null for its text")
     if not isinstance(text, str) or not isinstance(title, str):
@@ -197,12 +165,9 @@ def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
 
 
 def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
-    used = _id_field(fields)
-    return {
-        _name(name): _plain(name, value)
-        for name, value in fields.items()
-        if value is not None and name not in _FIELDS and name != used
-    }
+    used = _FIELDS if "id" in fields else _FIELDS | {"_id"}
+    given = fields.items()
+    return {_name(name): _plain(name, value) for name, value in given if value is not None and name not in used}
 
 
 def _name(name: Any) -> str:
@@ -268,8 +233,9 @@ def _same_width(width: int | None, vector: Vectors | None) -> int:
 
 def _believed(results: Iterator[Original | Failure], label: str) -> Iterator[Original | Failure]:
     head = list(islice(results, _PATIENCE))
-    if head and all(isinstance(result, Failure) and result.code == "malformed" for result in head):
-        raise _not_records(label, head[0].reason.rstrip(".") if isinstance(head[0], Failure) else "")
+    reasons = [result.reason for result in head if isinstance(result, Failure) and result.code == "malformed"]
+    if head and len(reasons) == len(head):
+        raise _not_records(label, reasons[0][0].lower() + reasons[0][1:])
     yield from chain(head, results)
 
 
@@ -284,21 +250,23 @@ def _guarded(rows: Rows, label: str) -> Rows:
         except StopIteration:
             return
         except OSError as error:
-            raise InvalidInputError(
-                f"{label} cannot be read: {error.strerror or error}.", code="unreadable", hint="Check its permissions."
-            ) from error
-        except (pa.ArrowException, ValueError, OverflowError) as error:
+            raise _unreadable(label, error) from error
+        except (pa.ArrowException, csv.Error, ValueError, OverflowError) as error:
             raise _not_records(label, str(error)) from error
         yield row
 
 
-def _names(fields: Mapping[str, Any]) -> str:
-    names = [shown(str(name)) for name in islice(fields, 8)]
-    return ", ".join(names) if names else "no fields"
-
-
 def _not_records(label: str, reason: str) -> InvalidInputError:
-    return InvalidInputError(f"{label} is no source of records: {reason}.", code="not_records", hint=_HINT)
+    return InvalidInputError(
+        f"{label} is no source of records: {reason.rstrip('.')}.",
+        code="not_records",
+        hint="A record has the fields 'id' and 'text'. To ingest a file as one document: records=False (--no-records).",
+    )
+
+
+def _unreadable(label: str, error: OSError) -> InvalidInputError:
+    reason = error.strerror or str(error)
+    return InvalidInputError(f"{label} cannot be read: {reason}.", code="unreadable", hint="Check its permissions.")
 
 
 def _duplicate(document: str, label: str, places: str) -> InvalidInputError:
@@ -324,7 +292,7 @@ def _lines(path: str) -> Iterator[bytes]:
 def _json_rows(lines: Iterable[bytes]) -> Rows:
     for number, line in enumerate(lines, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        if not line.isspace() and line:
+        if line.strip():
             yield number, _json(line)
 
 
@@ -338,11 +306,15 @@ def _json(line: bytes) -> Any:
 
 
 def _header(path: str, delimiter: str) -> list[str]:
+    """Of the first line alone, so that bytes that are not UTF-8 further down do not decide what the file is."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return [name.strip() for name in next(csv.reader(file, delimiter=delimiter), [])]
-    except (OSError, ValueError, csv.Error):
+        with open(path, "rb") as file:
+            line = file.readline(1 << 20).decode("utf-8-sig")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except UnicodeDecodeError:
         return []
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
 
 
 def _csv_rows(path: str, delimiter: str) -> Rows:
@@ -394,15 +366,12 @@ def _arrow_batches(path: str) -> Iterator[Any]:
             yield from pa.ipc.open_stream(mapped)
 
 
-def _table_rows(batches: Iterable[Any]) -> Rows:
-    return enumerate(chain.from_iterable(map(_batch_rows, batches)), 1)
-
-
-def _value_rows(values: Iterable[Any]) -> Rows:
+def _table_rows(values: Iterable[Any]) -> Rows:
+    """The rows of batches; a value that is no batch is a row already."""
     import pyarrow as pa
 
-    rows = chain.from_iterable(_batch_rows(v) if isinstance(v, pa.RecordBatch) else (v,) for v in values)
-    return enumerate(rows, 1)
+    rows = (_batch_rows(value) if isinstance(value, pa.RecordBatch) else (value,) for value in values)
+    return enumerate(chain.from_iterable(rows), 1)
 
 
 def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:

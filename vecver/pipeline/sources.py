@@ -22,26 +22,20 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Final
 
 from vecver.digest import digest
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Failure, Original
-from vecver.pipeline import records as records_room
-from vecver.pipeline.records import check_id, shown
+from vecver.pipeline.origin import SourceLike, check_id, label_of, shown, split_glob
+from vecver.pipeline.records import is_records, read_file, read_values
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+__all__ = ["SourceLike", "label_of", "read"]
 
-SourceLike: TypeAlias = (
-    "str | os.PathLike[str] | pa.Table | pa.RecordBatchReader | Iterable[Mapping[str, Any]] | Iterable[pa.RecordBatch]"
-)
-
-_WILD: Final = re.compile(r"[*?\[]")
 _IGNORE_FILES: Final = (".gitignore", ".vecverignore")  # the later one has the last word
 _MAX_LINKS: Final = 4  # symlinked folders inside one another
 
@@ -71,43 +65,17 @@ def read(
         if records is False:
             raise _cannot(f"{name} is no file", "Leave out records=False (--no-records).")
         if isinstance(source, str):
-            return records_room.read_file(source, label=name, prefix=prefix)
-        return records_room.read_values(source, label=name, prefix=prefix)
+            return read_file(source, label=name, prefix=prefix)
+        return read_values(source, label=name, prefix=prefix)
     base, parts = split_glob(os.fspath(source))
     mode = _mode(base)
     if stat.S_ISDIR(mode):
         if records:
             raise _cannot(f"{name} is a folder, whose files are documents", "Give its files one by one.")
         return _documents(base, parts or ["**"], name, prefix)
-    if records or (records is None and stat.S_ISREG(mode) and records_room.is_records(base)):
-        return records_room.read_file(base, label=name, prefix=prefix)
+    if (stat.S_ISREG(mode) or not mode) and (is_records(base) if records is None else records):
+        return read_file(base, label=name, prefix=prefix)
     return iter([_file(base, mode, prefix + PurePath(base).name, name)])
-
-
-def label_of(source: SourceLike, label: str | None = None) -> str:
-    """What documents remember of where they came from: `label`, or the folder's or file's own name.
-
-    "stdin" for "-", "records" for values in memory, the name of its fixed folder for a glob.
-    """
-    if label is not None:
-        if reason := check_id(label):
-            raise InvalidInputError(f"The label {shown(label)!r} cannot be used: {reason}.", code="invalid_label",
-                                    hint="Use a plain name, such as 'handbook'.")  # fmt: skip
-        return label
-    if not isinstance(source, str | os.PathLike):
-        return "records"
-    if source == "-":
-        return "stdin"
-    return shown(os.path.basename(os.path.abspath(split_glob(os.fspath(source))[0]))) or "root"
-
-
-def split_glob(path: str) -> tuple[str, list[str]]:
-    """`path` as what holds no wildcards, and the pattern's parts below it (none where the path exists as it is)."""
-    parts = Path(path).parts
-    wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
-    if wild is None or os.path.lexists(path):
-        return path, []
-    return str(Path(*parts[:wild])), list(parts[wild:])
 
 
 def _mode(path: str) -> int:

@@ -1,0 +1,472 @@
+"""Records from files and from memory: what becomes a document, what fails and with which words."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+from vecver.errors import InvalidInputError
+from vecver.model import Failure, Original
+from vecver.pipeline.sources import read
+
+IR = Path(__file__).parents[1] / "../shared/data/ir"
+A = {"id": "a", "text": "one"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
+    def file(name: str, content: str | bytes) -> Path:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path / name
+
+    return file
+
+
+File = Callable[[str, str | bytes], Path]
+
+
+def originals(results: Iterable[Original | Failure]) -> list[Original]:
+    found = list(results)
+    assert not [item for item in found if isinstance(item, Failure)]
+    return [item for item in found if isinstance(item, Original)]
+
+
+def pairs(results: Iterable[Original | Failure]) -> list[tuple[str, str | None]]:
+    return [(item.document, item.text) for item in originals(results)]
+
+
+def codes(results: Iterable[Original | Failure]) -> list[tuple[str, str]]:
+    return [(item.document, item.code if isinstance(item, Failure) else "ok") for item in results]
+
+
+def refusal(results: Callable[[], Iterable[Original | Failure]]) -> InvalidInputError:
+    with pytest.raises(InvalidInputError) as caught:
+        list(results())
+    return caught.value
+
+
+def lines(*records: Any) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+# -- one record ---------------------------------------------------------------------------------
+
+
+def test_a_record_and_its_digest_worked_out_by_hand() -> None:
+    (item,) = originals(read([{"id": "a", "text": "é", "title": "T", "n": 1, "vector": [1, 0.5]}], label="wiki"))
+    canonical = '{"id":"a","metadata":{"n":1},"text":"é","title":"T"}'.encode()
+    bits = bytes.fromhex("0000803f0000003f")  # 1.0 and 0.5, float32, little-endian
+    assert item.digest == hashlib.sha256(canonical + bits).hexdigest()
+    assert (item.document, item.source, item.text, item.title, item.data) == ("a", "wiki", "é", "T", None)
+    assert item.metadata == {"n": 1}
+    assert item.vector is not None and item.vector.dtype == np.float32 and item.vector.tolist() == [1.0, 0.5]
+
+
+def test_digest_changes_with_every_part_and_with_nothing_else() -> None:
+    base: dict[str, Any] = {"id": "a", "text": "t", "title": "T", "x": 1, "vector": [1.0, 2.0]}
+    changes = [{"id": "b"}, {"text": "u"}, {"title": "U"}, {"x": 2}, {"vector": [1.0, 2.0000002]}, {"vector": None}]
+    digests = [originals(read([base | change]))[0].digest for change in [{}, *changes]]
+    assert len(set(digests)) == len(digests)
+    same = {"vector": np.array([1, 2], np.float64), "x": 1, "y": None, "_id": "a", "text": "t", "title": "T"}
+    assert originals(read([same]))[0].digest == digests[0]
+
+
+def test_ids_may_be_integers_and_underscored() -> None:
+    records = [
+        {"id": 7, "text": "x"},
+        {"_id": "b", "text": "y"},
+        {"id": "c", "_id": 1, "text": ""},
+        {"id": -(10**20), "text": ""},
+    ]
+    found = originals(read(records))
+    assert [item.document for item in found] == ["7", "b", "c", "-100000000000000000000"]
+    assert [item.metadata for item in found] == [{}, {}, {"_id": 1}, {}]
+    assert originals(read([{"id": np.int64(3), "text": "x"}]))[0].document == "3"
+
+
+def test_metadata_is_what_json_can_say() -> None:
+    values = {
+        "s": "x", "b": True, "i": -(2**63), "f": 0.5, "none": None, "tags": ["a", "b"],
+        "deep": {"k": [1, None, {"z": "é"}]}, "date": datetime.date(2026, 11, 21),
+        "time": datetime.datetime(2026, 11, 21, 9, 30, tzinfo=datetime.UTC),
+        "price": decimal.Decimal("1.25"), "lasts": datetime.timedelta(minutes=1.5), "np": np.float32(0.25),
+        "arr": np.arange(2), "pair": (1, 2),
+    }  # fmt: skip
+    (item,) = originals(read([A | values]))
+    assert item.metadata == {
+        "s": "x", "b": True, "i": -(2**63), "f": 0.5, "tags": ["a", "b"], "deep": {"k": [1, None, {"z": "é"}]},
+        "date": "2026-11-21", "time": "2026-11-21T09:30:00+00:00", "price": 1.25, "lasts": 90.0, "np": 0.25,
+        "arr": [0, 1], "pair": [1, 2],
+    }  # fmt: skip
+    assert type(item.metadata["b"]) is bool and json.loads(json.dumps(item.metadata)) == item.metadata
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"id": ""}, "invalid_id", "must not be empty"),
+        ({"id": None}, "invalid_id", "neither a string nor an integer"),
+        ({"id": True}, "invalid_id", "neither"),
+        ({"id": 1.0}, "invalid_id", "neither"),
+        ({"id": "../b"}, "invalid_id", "'../b': an id has no '.' or '..'"),
+        ({"id": "b\nc"}, "invalid_id", "control characters"),
+        ({"id": "x" * 4000}, "invalid_id", "this one has 4000"),
+        ({"text": None}, "no_text", "null"),
+        ({"text": 5}, "malformed", "text or a title that is not a string"),
+        ({"title": 5}, "malformed", "text or a title that is not a string"),
+        ({"text": "half \ud83d"}, "malformed", "surrogate"),
+        ({"x": "half \ud83d"}, "malformed", "surrogate"),
+        ({"x": float("nan")}, "invalid_metadata", "nan in 'x'"),
+        ({"x": 2**63}, "invalid_metadata", "64 bits in 'x'"),
+        ({"x": {"deep": [float("inf")]}}, "invalid_metadata", "inf in 'x'"),
+        ({"x": b"raw"}, "invalid_metadata", "'x', a bytes"),
+        ({"x": {1: 2}}, "invalid_metadata", "name is not a string, 1"),
+        ({"vector": [1, float("nan")]}, "invalid_vector", "NaN"),
+        ({"vector": [1, 1e39]}, "invalid_vector", "beyond float32"),
+        ({"vector": [1, "2"]}, "invalid_vector", "no list of numbers"),
+        ({"vector": [1, None]}, "invalid_vector", "no list of numbers"),
+        ({"vector": [[1], [2]]}, "invalid_vector", "no list of numbers"),
+        ({"vector": [[1], 2]}, "invalid_vector", "no list of numbers"),
+        ({"vector": []}, "invalid_vector", "no list of numbers"),
+        ({"vector": "[1, 2]"}, "invalid_vector", "no list of numbers"),
+        ({"vector": [True, False]}, "invalid_vector", "no list of numbers"),
+        ({"vector": [1, 2, 3]}, "invalid_vector", "a vector of 3 dimensions, but the first record has a vector of 2"),
+        ({"vector": None}, "invalid_vector", "no vector, but the first record has a vector of 2"),
+    ],
+)
+def test_a_record_that_cannot_be_used(change: dict[str, Any], code: str, words: str) -> None:
+    good = {"id": "good", "text": "t", "vector": [0.0, 1.0]}
+    bad = {"id": "bad", "text": "t", "vector": [1, 2]} | change
+    first, failure, last = read([good, bad, good | {"id": "last"}], label="wiki")
+    assert isinstance(first, Original) and isinstance(last, Original)
+    assert isinstance(failure, Failure)
+    assert (failure.document, failure.code) == ("wiki:2" if "id" in change else "bad", code)
+    assert failure.reason.startswith("Record 2 ") and words in failure.reason
+
+
+def test_a_vector_where_the_first_record_has_none_fails() -> None:
+    assert codes(read([A, {"id": "b", "text": "t", "vector": [1.0]}])) == [("a", "ok"), ("b", "invalid_vector")]
+
+
+def test_prefix_belongs_to_the_id() -> None:
+    found = list(read([{"id": "x" * 1020, "text": "t"}, {"id": "/y", "text": "t"}, A], prefix="books/"))
+    assert codes(found) == [("records:1", "invalid_id"), ("records:2", "invalid_id"), ("books/a", "ok")]
+
+
+def test_the_same_id_twice_is_an_error_that_names_both_places(file: File) -> None:
+    path = file("r.jsonl", lines(A) + "\n" + lines({"id": "b", "text": ""}, A))
+    error = refusal(lambda: read(path))
+    assert (error.code, error.context) == ("duplicate_document", {"document": "a"})
+    assert error.message == "r.jsonl holds the document 'a' twice: line 1 and line 4."
+    assert refusal(lambda: read([{"id": 1, "text": ""}, {"id": "1", "text": ""}])).code == "duplicate_document"
+
+
+# -- JSONL --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.NDJSON"])
+def test_jsonl_with_mark_crlf_blank_lines_and_no_last_newline(file: File, name: str) -> None:
+    path = file(name, b'\xef\xbb\xbf{"id":"a","text":"\xe2\x80\xa8one"}\r\n\r\n  \n{"id":"b","text":"two"}')
+    assert pairs(read(path)) == [("a", "\u2028one"), ("b", "two")]
+
+
+def test_one_huge_line(file: File) -> None:
+    text = "0123456789" * 1_000_000
+    assert pairs(read(file("r.jsonl", lines({"id": "a", "text": text})))) == [("a", text)]
+
+
+def test_broken_lines_fail_with_their_number(file: File) -> None:
+    broken = b'{"id": "b", "te\n[1]\n"x"\n\xff\n' + b"[" * 100_000 + b'\n{"id": "c"}\n{"text": "d"}\n'
+    found = list(read(file("r.jsonl", lines(A).encode() + broken + lines({"id": "z", "text": ""}).encode())))
+    names = ["r.jsonl:2", "r.jsonl:3", "r.jsonl:4", "r.jsonl:5", "r.jsonl:6", "c", "r.jsonl:8"]
+    assert codes(found) == [("a", "ok"), *((name, "malformed") for name in names), ("z", "ok")]
+    reasons = [item.reason for item in found if isinstance(item, Failure)]
+    assert [reason.split(" ")[1] for reason in reasons] == ["2", "3", "4", "5", "6", "7", "8"]
+    assert reasons[1] == "Line 3 is no object but a list."
+    assert reasons[5] == "Line 7 has no field 'text' but ['id']."
+
+
+def test_a_broken_first_line_does_not_condemn_the_file(file: File) -> None:
+    assert codes(read(file("r.jsonl", "{broken\n" + lines(A)))) == [("r.jsonl:1", "malformed"), ("a", "ok")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("# A heading\n\nSome prose.\n", "line 1 is no JSON"),
+        (lines({"name": "x", "body": "y"}), "line 1 has no field 'id' but ['name', 'body']"),
+        ("\n" + lines({"id": "x", "body": "y"}), "line 2 has no field 'text' but ['id', 'body']"),
+        ('{"id": "a"}\n'.encode("utf-16"), "line 1 is no JSON"),
+        ("nonsense\n" * 100 + lines(A), "line 1 is no JSON"),
+        (lines([A]), "line 1 is no object but a list"),
+    ],
+)
+def test_a_file_without_records_is_an_error_that_names_the_line(file: File, content: str | bytes, words: str) -> None:
+    path = file("r.jsonl", content)
+    error = refusal(lambda: read(path))
+    assert error.code == "not_records" and words in error.message and "records=False" in error.hint
+    (whole,) = read(path, records=False)
+    assert isinstance(whole, Original) and whole.document == "r.jsonl" and whole.data == path.read_bytes()
+
+
+def test_records_can_be_forced_upon_any_name(file: File) -> None:
+    assert pairs(read(file("dump.txt", lines(A)), records=True)) == [("a", "one")]
+
+
+def test_an_empty_file_has_no_records(file: File) -> None:
+    assert list(read(file("r.jsonl", ""))) == []
+
+
+def test_a_file_of_records_that_cannot_be_opened_is_an_error(file: File, tmp_path: Path) -> None:
+    path = file("r.jsonl", lines(A))
+    results = read(path)
+    path.unlink()
+    assert refusal(lambda: results).code == "unreadable"
+    for name in ("r.jsonl", "r.csv"):
+        (tmp_path / name).symlink_to("gone")
+        assert refusal(lambda name=name: read(tmp_path / name)).code == "unreadable"  # type: ignore[misc]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines(A).encode())))
+    (item,) = originals(read("-"))
+    assert (item.document, item.source) == ("a", "stdin")
+
+
+def test_inside_a_folder_every_file_is_a_document(file: File) -> None:
+    path = file("r.jsonl", lines(A))
+    assert [item.document for item in originals(read(path.parent))] == ["r.jsonl"]
+
+
+def test_records_are_read_as_they_are_asked_for() -> None:
+    asked = []
+
+    def values() -> Iterator[dict[str, Any]]:
+        for n in range(1000):
+            asked.append(n)
+            yield {"id": n, "text": ""}
+
+    next(iter(read(values())))
+    assert len(asked) == 100
+
+
+# -- CSV ----------------------------------------------------------------------------------------
+
+
+def test_csv_with_quotes_newlines_mark_and_crlf(file: File) -> None:
+    path = file("r.csv", '\ufeffid, text ,title,year\r\na,"one, ""two""\r\nthree",T,2024\r\n\r\nb,"",,\r\nc,no end,,')
+    found = originals(read(path))
+    assert pairs(found) == [("a", 'one, "two"\r\nthree'), ("b", ""), ("c", "no end")]
+    assert [(item.title, item.metadata) for item in found] == [("T", {"year": "2024"}), ("", {}), ("", {})]
+
+
+def test_tsv(file: File) -> None:
+    assert pairs(read(file("r.tsv", "_id\ttext\n1\ta,b\n"))) == [("1", "a,b")]
+
+
+def test_csv_rows_that_do_not_fit_fail_with_their_line(file: File) -> None:
+    path = file("r.csv", 'id,text\na,"1\n2"\nb\nc,x,y\nd,"q"z\ne,fine\nf,"never closed\ng,x\n')
+    found = list(read(path))
+    assert codes(found) == [
+        ("a", "ok"), *((f"r.csv:{n}", "malformed") for n in (4, 5, 6)), ("e", "ok"), ("r.csv:8", "malformed")
+    ]  # fmt: skip
+    assert isinstance(found[1], Failure) and found[1].reason == "Line 4 has 1 cells, but the header has 2."
+
+
+def test_csv_with_a_field_beyond_the_default_limit(file: File) -> None:
+    assert pairs(read(file("r.csv", f'id,text\na,"{"x" * 200_000}"\n'))) == [("a", "x" * 200_000)]
+
+
+@pytest.mark.parametrize("content", ["name,text\na,b\n", "id;text\na;b\n", "", b"id,text\xff\n", "just prose"])
+def test_csv_without_both_columns_is_one_document(file: File, content: str | bytes) -> None:
+    path = file("r.csv", content)
+    (item,) = originals(read(path))
+    assert (item.document, item.data) == ("r.csv", path.read_bytes())
+
+
+def test_csv_can_be_forced_either_way(file: File) -> None:
+    (whole,) = originals(read(file("r.csv", "id,text\na,b\n"), records=False))
+    assert whole.data == b"id,text\na,b\n"
+    assert refusal(lambda: read(file("s.csv", "name,text\na,b\n"), records=True)).code == "not_records"
+    assert refusal(lambda: read(file("t.csv", b"id,text\na,\xff\n"))).code == "not_records"
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+VECTOR_TYPES = [
+    pa.list_(pa.float32()), pa.list_(pa.float32(), 2), pa.list_(pa.float16(), 2), pa.list_(pa.float64()),
+    pa.large_list(pa.float32()), pa.list_(pa.int8()), pa.list_view(pa.float32()),
+]  # fmt: skip
+
+
+def table(count: int = 3, kind: pa.DataType = VECTOR_TYPES[1]) -> pa.Table:
+    return pa.table(
+        {
+            "id": [f"d{n}" for n in range(count)],
+            "text": [f"text {n}" for n in range(count)],
+            "vector": pa.array([[n, n + 1] for n in range(count)], kind),
+            "year": pa.array([2000 + n for n in range(count)], pa.int16()),
+        }
+    )
+
+
+def told(results: Iterable[Original | Failure]) -> list[tuple[str, str | None, list[float], Any]]:
+    found = originals(results)
+    assert all(item.vector is not None and item.vector.dtype == np.float32 for item in found)
+    assert all(item.vector is not None and item.vector.flags.c_contiguous for item in found)
+    return [(i.document, i.text, [] if i.vector is None else i.vector.tolist(), i.metadata["year"]) for i in found]
+
+
+EXPECTED = [(f"d{n}", f"text {n}", [float(n), n + 1.0], 2000 + n) for n in range(3)]
+
+
+@pytest.mark.parametrize("kind", VECTOR_TYPES, ids=str)
+def test_vectors_of_every_type_are_float32(kind: pa.DataType) -> None:
+    assert told(read(table(kind=kind))) == EXPECTED
+    assert told(read(table(5, kind).slice(1, 2))) == [(f"d{n}", f"text {n}", [n, n + 1.0], 2000 + n) for n in (1, 2)]
+
+
+def test_tables_batches_readers_and_dicts_are_the_same_records() -> None:
+    whole = table()
+    chunked = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
+    forms: list[Any] = [
+        whole, chunked, whole.to_reader(), whole.to_batches(), iter(chunked.to_batches()), whole.to_batches()[0],
+        whole.to_pylist(), (row for row in whole.to_pylist()),
+    ]  # fmt: skip
+    digests = [[item.digest for item in originals(read(form))] for form in forms]
+    assert all(told == digests[0] for told in digests) and len(set(digests[0])) == 3
+
+
+def test_strings_of_every_type() -> None:
+    for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+        columns = {
+            "id": pa.array(["a", "b"]).cast(kind),
+            "text": pa.array(["x", "x"]).cast(kind),
+            "lang": pa.array(["en", None]).cast(kind),
+        }
+        found = originals(read(pa.table(columns)))
+        assert pairs(found) == [("a", "x"), ("b", "x")]
+        assert [item.metadata for item in found] == [{"lang": "en"}, {}]
+
+
+def test_rows_of_a_table_that_cannot_be_used() -> None:
+    bad = pa.table(
+        {
+            "id": ["ok", "null text", "nan", "null vector", "short", "null inside", None, "end"],
+            "text": ["t", None, "t", "t", "t", "t", "t", "t"],
+            "vector": [[1.0, 2.0], [1.0, 2.0], [1.0, float("nan")], None, [1.0], [None, 1.0], [1.0, 2.0], [3.0, 4.0]],
+        }
+    )
+    found = list(read(bad, label="wiki"))
+    assert codes(found) == [
+        ("ok", "ok"), ("null text", "no_text"), ("nan", "invalid_vector"), ("null vector", "invalid_vector"),
+        ("short", "invalid_vector"), ("null inside", "invalid_vector"), ("wiki:7", "invalid_id"), ("end", "ok"),
+    ]  # fmt: skip
+    assert isinstance(found[1], Failure) and found[1].reason == "Row 2 has null for its text."
+    assert isinstance(found[-1], Original) and found[-1].vector is not None and found[-1].vector.tolist() == [3.0, 4.0]
+
+
+def test_null_vectors_are_no_vectors() -> None:
+    assert [item.vector for item in originals(read(table().set_column(2, "vector", pa.nulls(3))))] == [None] * 3
+
+
+def test_arrow_times_and_numbers_become_json() -> None:
+    moment = 1_700_000_000_123_456_789
+    columns = {
+        "ns": pa.array([moment], pa.timestamp("ns")),
+        "tz": pa.array([moment], pa.timestamp("ns", "UTC")),
+        "s": pa.array([1_700_000_000], pa.timestamp("s")),
+        "day": pa.array([0], pa.date32()),
+        "clock": pa.array([3_600_000_000_001], pa.time64("ns")),
+        "lasts": pa.array([1_500_000_000], pa.duration("ns")),
+        "price": pa.array([decimal.Decimal("1.50")], pa.decimal128(5, 2)),
+        "tags": pa.array([["x", "y"]]),
+        "deep": pa.array([{"a": 1, "b": None}]),
+        "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int8())),
+    }
+    (item,) = originals(read(pa.table({"id": ["a"], "text": ["t"], **columns})))
+    assert item.metadata == {
+        "ns": "2023-11-14T22:13:20.123456", "tz": "2023-11-14T22:13:20.123456+00:00", "s": "2023-11-14T22:13:20",
+        "day": "1970-01-01", "clock": "01:00:00", "lasts": 1.5, "price": 1.5, "tags": ["x", "y"],
+        "deep": {"a": 1, "b": None}, "map": [["k", 1]],
+    }  # fmt: skip
+    big = pa.table({"id": ["a", "b"], "text": ["t", "t"], "n": pa.array([1, 2**63], pa.uint64())})
+    assert codes(read(big)) == [("a", "ok"), ("b", "invalid_metadata")]
+    assert codes(read(pa.table({"id": ["a"], "text": ["t"], "raw": [b"x"]}))) == [("a", "invalid_metadata")]
+
+
+def test_vectors_are_views_of_the_callers_values() -> None:
+    values = np.arange(6, dtype=np.float32)
+    batch = pa.record_batch(
+        {"id": ["a", "b", "c"], "text": ["", "", ""], "vector": pa.FixedSizeListArray.from_arrays(pa.array(values), 2)}
+    )
+    for item in originals(read([batch])):
+        assert item.vector is not None and np.shares_memory(item.vector, values)
+
+
+def test_more_rows_than_a_batch_keep_their_order_and_numbers() -> None:
+    count = 20_000
+    big = table(count)
+    found = told(read(big))
+    assert [row[0] for row in found] == [f"d{n}" for n in range(count)]
+    assert all(row[2] == [n, n + 1.0] for n, row in enumerate(found))
+    twice = pa.concat_tables([big, big.slice(5, 1)])
+    assert "row 6 and row 20001" in refusal(lambda: read(twice)).message
+
+
+def test_files_of_tables(tmp_path: Path) -> None:
+    whole = table()
+    pq.write_table(whole, tmp_path / "r.parquet", row_group_size=2)
+    pa.feather.write_feather(whole, str(tmp_path / "r.feather"), compression="lz4")
+    with pa.ipc.new_file(tmp_path / "r.arrow", whole.schema) as writer:
+        writer.write_table(whole, max_chunksize=2)
+    with pa.ipc.new_stream(tmp_path / "r.ipc", whole.schema) as writer:
+        writer.write_table(whole)
+    for name in ("r.parquet", "r.feather", "r.arrow", "r.ipc"):
+        found = list(read(tmp_path / name))
+        assert told(found) == EXPECTED and {item.source for item in found if isinstance(item, Original)} == {name}
+
+
+@pytest.mark.parametrize("name", ["r.parquet", "r.arrow", "r.feather"])
+@pytest.mark.parametrize("content", [b"", b"PAR1 or ARROW1, it is neither", b"ARROW1\0\0" + b"\0" * 50])
+def test_a_broken_table_file_is_an_error(file: File, name: str, content: bytes) -> None:
+    assert refusal(lambda: read(file(name, content))).code in {"not_records", "unreadable"}
+
+
+def test_tables_without_id_or_text_are_refused() -> None:
+    for columns in ({"name": ["x"], "text": ["y"]}, {"id": ["x"]}, {"vector": [[1.0]]}):
+        error = refusal(lambda columns=columns: read(pa.table(columns)))  # type: ignore[misc]
+        assert error.code == "not_records" and str(sorted(columns)) in error.message.replace(
+            "'text', 'name'", "'name', 'text'"
+        )
+    assert list(read(table().slice(0, 0))) == []
+
+
+@pytest.mark.parametrize("source", [{"id": "a", "text": "t"}, 7, b"bytes", ["a", "b"]])
+def test_values_that_are_no_records(source: Any) -> None:
+    assert refusal(lambda: read(source)).code == "not_records"
+
+
+# -- real collections ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not IR.is_dir(), reason=f"the retrieval collections are not at {IR}")
+def test_real_collections_read_whole() -> None:
+    for path in sorted(IR.glob("*/corpus.jsonl")):
+        count = sum(1 for line in path.read_bytes().splitlines() if line.strip())
+        found = originals(read(path, label=path.parent.name))
+        assert len(found) == count and len({item.digest for item in found}) == count
