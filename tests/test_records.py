@@ -78,6 +78,7 @@ def test_a_record_and_its_digest_worked_out_by_hand() -> None:
 
 def test_digest_changes_with_every_part_and_with_nothing_else() -> None:
     base: dict[str, Any] = {"id": "a", "text": "t", "title": "T", "x": 1, "vector": [1.0, 2.0]}
+    changes: list[dict[str, Any]]
     changes = [{"id": "b"}, {"text": "u"}, {"title": "U"}, {"x": 2}, {"vector": [1.0, 2.0000002]}, {"vector": None}]
     digests = [originals(read([base | change]))[0].digest for change in [{}, *changes]]
     assert len(set(digests)) == len(digests)

@@ -259,8 +259,14 @@ def test_globs(write: Write, monkeypatch: pytest.MonkeyPatch, pattern: str, expe
 
 
 def test_a_glob_does_not_list_what_it_cannot_match(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, real, listed = write("docs/a.md", "docs/x/b.md"), os.scandir, []
-    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or real(path))
+    root, real = write("docs/a.md", "docs/x/b.md"), os.scandir
+    listed: list[str] = []
+
+    def scandir(path: str) -> Any:
+        listed.append(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
     assert ids(read(f"{root}/docs/*.md")) == ["a.md"]
     assert listed == [f"{root}/docs"]
 
