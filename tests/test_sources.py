@@ -193,6 +193,9 @@ def test_a_folder_that_cannot_be_listed_fails_with_a_slash(write: Write, monkeyp
     found = list(read(root, prefix="p/"))
     assert [item.document for item in found] == ["p/a.md", "p/shut/", "p/z.md"]
     assert isinstance(found[1], Failure) and found[1].code == "unreadable" and "Permission denied" in found[1].reason
+    with pytest.raises(InvalidInputError) as caught:  # a failure here would say that all its documents are gone
+        list(read(root / "shut"))
+    assert caught.value.code == "unreadable"
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")

@@ -66,8 +66,8 @@ def label_of(source: SourceLike, label: str | None = None) -> str:
     """
     if label is not None:
         if reason := check_id(label):
-            raise InvalidInputError(f"The label {shown(label)!r} cannot be used: {reason}.", code="invalid_label",
-                                    hint="Use a plain name, such as 'handbook'.")  # fmt: skip
+            message = f"The label {shown(label)!r} cannot be used: {reason}."
+            raise InvalidInputError(message, code="invalid_label", hint="Use a plain name, such as 'handbook'.")
         return label
     if not isinstance(source, str | os.PathLike):
         return "records"

@@ -118,7 +118,12 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
             document = _document(value, prefix)
             first = seen.setdefault(key(document.encode()), number)
             if first != number:
-                raise _duplicate(document, label, f"{unit} {first} and {unit} {number}")
+                raise InvalidInputError(
+                    f"{label} holds the document {document!r} twice: {unit} {first} and {unit} {number}.",
+                    code="duplicate_document",
+                    hint="Give every record an id of its own.",
+                    document=document,
+                )
             original = _original(document, value, label)
             width = _same_width(width, original.vector)
             yield original
@@ -269,15 +274,6 @@ def _unreadable(label: str, error: OSError) -> InvalidInputError:
     return InvalidInputError(f"{label} cannot be read: {reason}.", code="unreadable", hint="Check its permissions.")
 
 
-def _duplicate(document: str, label: str, places: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{label} holds the document {document!r} twice: {places}.",
-        code="duplicate_document",
-        hint="Give every record an id of its own.",
-        document=document,
-    )
-
-
 # -- rows of text files -------------------------------------------------------------------------
 
 
@@ -299,10 +295,8 @@ def _json_rows(lines: Iterable[bytes]) -> Rows:
 def _json(line: bytes) -> Any:
     try:
         return json.loads(line.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return _Unusable("malformed", f"is no JSON ({error})")
-    except RecursionError:
-        return _Unusable("malformed", "is nested too deep")
 
 
 def _header(path: str, delimiter: str) -> list[str]:
@@ -416,6 +410,5 @@ def _micro(column: Any) -> Any:
     kind = column.type
     if getattr(kind, "unit", None) != "ns":
         return column
-    if pa.types.is_timestamp(kind):
-        return column.cast(pa.timestamp("us", kind.tz), safe=False)
-    return column.cast(pa.time64("us") if pa.types.is_time(kind) else pa.duration("us"), safe=False)
+    zone = pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else None
+    return column.cast(zone or (pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")), safe=False)

@@ -54,13 +54,13 @@ def read(
 
     Raises
         NotFoundError: `source_not_found`.
-        InvalidInputError: `invalid_source`, `invalid_prefix`, `invalid_label`; while reading records
-            also `not_records`, `duplicate_document`, `unreadable`.
+        InvalidInputError: `invalid_source`, `invalid_prefix`, `invalid_label`; while reading also
+            `unreadable` (the source as a whole) and, for records, `not_records`, `duplicate_document`.
     """
     name = label_of(source, label)
     if prefix and (reason := check_id(prefix + "x")):
-        raise InvalidInputError(f"The prefix {shown(prefix)!r} cannot be used: {reason}.", code="invalid_prefix",
-                                hint="Use something like 'handbook/'.")  # fmt: skip
+        message = f"The prefix {shown(prefix)!r} cannot be used: {reason}."
+        raise InvalidInputError(message, code="invalid_prefix", hint="Use something like 'handbook/'.")
     if not isinstance(source, str | os.PathLike) or source == "-":
         if records is False:
             raise _cannot(f"{name} is no file", "Leave out records=False (--no-records).")
@@ -136,7 +136,8 @@ class _Folder:
 
 def _documents(base: str, parts: list[str], label: str, prefix: str) -> Iterator[Original | Failure]:
     """Depth first with a stack of our own, since folders may lie deeper than Python recurses."""
-    around = frozenset([_identity(os.stat(base))])
+    info = _look(base)
+    around = frozenset([_identity(info)] if info else [])
     stack: list[_Folder | _Found | Failure]
     stack = [_Folder(base, prefix, _rules_above(base, len(prefix)), around, 0, _reach(parts, {0}))]
     while stack:
@@ -154,8 +155,13 @@ def _listed(folder: _Folder, parts: list[str]) -> list[_Folder | _Found | Failur
     try:
         entries = [entry for entry in os.scandir(folder.path) if not entry.name.startswith(".")]
     except OSError as error:
-        reason = f"The folder cannot be listed: {error.strerror}. Check its permissions."
-        return [Failure(shown(folder.document or "./"), "unreadable", reason)]
+        reason, hint = (
+            f"The folder {shown(folder.path)!r} cannot be listed: {error.strerror}.",
+            "Check its permissions.",
+        )
+        if len(folder.around) < 2:  # the source itself: of none of its documents is anything known
+            raise InvalidInputError(reason, code="unreadable", hint=hint) from error
+        return [Failure(shown(folder.document), "unreadable", f"{reason} {hint}")]
     rules = folder.rules + _rules_in(folder.path, len(folder.document))
     seen = [_entry(folder, rules, parts, entry) for entry in entries]
     return sorted((item for item in seen if item), key=lambda item: os.fsencode(item.document))
