@@ -98,11 +98,12 @@ def test_folders_deeper_than_python_recurses(tmp_path: Path, monkeypatch: pytest
 
 
 def test_ids_longer_than_1024_characters_fail_one_by_one(write: Write) -> None:
-    root = write("/".join(["d" * 200] * 6) + "/x.md", "a.md")
-    found = list(read(root))
+    folder = "/".join(["d" * 200] * 6)
+    found = list(read(write(f"{folder}/x.md", f"{folder}/y.md", "a.md")))
     assert [item.document for item in found if isinstance(item, Original)] == ["a.md"]
-    (failure,) = [item for item in found if isinstance(item, Failure)]
-    assert failure.code == "invalid_id" and "this one has 1210" in failure.reason and len(failure.document) == 200
+    bad = [item for item in found if isinstance(item, Failure)]
+    assert [(item.code, len(item.document)) for item in bad] == [("invalid_id", 200)] * 2
+    assert "this one has 1210" in bad[0].reason and bad[0].document != bad[1].document
 
 
 def test_prefix_is_put_in_front_and_digest_stays(write: Write) -> None:

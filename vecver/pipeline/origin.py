@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from vecver.digest import digest
 from vecver.errors import InvalidInputError
 from vecver.model import Json
 
@@ -54,8 +55,11 @@ def check_id(document: str) -> str | None:
 
 
 def shown(name: str) -> str:
-    """A name that cannot be an id, made fit to print and to store: escaped, and cut after 200 characters."""
-    cut = name if len(name) <= 200 else name[:199] + "…"
+    """A name that cannot be an id, made fit to print and to store: escaped, and cut to 200 characters.
+
+    A cut name ends in a part of its digest, so that two long names stay two.
+    """
+    cut = name if len(name) <= 200 else f"{name[:183]}…{digest(name.encode('utf-8', 'surrogatepass'))[:16]}"
     return _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), cut)
 
 
