@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vecver.pipeline.markup import fence, heading
+from vecver.pipeline.markdown import fence, heading
 
-_COMMENT: Final = re.compile(r"(?<!\\)%[^\n]*(?:\n[ \t]*(?=\S))?")
+_COMMENT: Final = re.compile(r"(?<!\\)%[^\n]*")
 _BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)
-_CODE: Final = re.compile(
-    r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim)\}(\[[^\]\n]*\])?(?:\{([\w+-]*)\})?(.*?)\\end\{\1\}", re.S
-)
+_CODE: Final = re.compile(r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim)\}(\[[^\]\n]*\])?(?:\{([\w+-]*)\})?")
 _LANGUAGE: Final = re.compile(r"language=(?:\[[^\]]*\])?\{?([\w+-]+)")
 _GROUP: Final = r"\{((?:[^{}]|\{[^{}]*\}){0,2000})\}"
 _TITLE: Final = re.compile(r"\\title\s*(?:\[[^\]]*\])?" + _GROUP)
@@ -43,25 +41,36 @@ _INLINE: Final = (
 
 def latex(text: str) -> str:
     """The document's body as Markdown, its title in front."""
-    codes: list[str] = []
-
-    def put_aside(found: re.Match[str]) -> str:
-        language = found[3] or next(iter(_LANGUAGE.findall(found[2] or "")), "")
-        codes.append(fence(found[4], language.lower()))
-        return f"\n\0{len(codes) - 1}\0\n"
-
-    text = _COMMENT.sub("", _CODE.sub(put_aside, text.replace("\0", "")))
+    text, codes = _code_aside(text.replace("\0", ""))
+    text = _COMMENT.sub("", text)
     title = _TITLE.search(text)
     body = _BODY.search(text)
     text = _TITLE.sub("", body[1] if body else text)
     first = 2 if title else 1
     ranks = sorted({_RANKS.index(found[1]) for found in _SECTION.finditer(text)})
-    text = _SECTION.sub(lambda m: f"\n{heading(first + ranks.index(_RANKS.index(m[1])), m[2])}\n", text)
+    text = _SECTION.sub(lambda m: f"\n{heading(first + ranks.index(_RANKS.index(m[1])), m[2])}\n\n", text)
     for mark, plain in _INLINE:
         text = mark.sub(plain, text)
     text = (heading(1, _plain(title[1])) + "\n\n" if title else "") + text
-    text = re.sub(r"\0(\d+)\0", lambda m: codes[int(m[1])], text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
+    text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return re.sub(r"\0(\d+)\0", lambda m: codes[int(m[1])], text)
+
+
+def _code_aside(text: str) -> tuple[str, list[str]]:
+    """The text with `\\0n\\0` in the place of its n-th code block, and the blocks, fenced."""
+    rest: list[str] = []
+    codes: list[str] = []
+    at = 0
+    while found := _CODE.search(text, at):
+        end = text.find(f"\\end{{{found[1]}}}", found.end())
+        if end < 0:
+            break
+        language = found[3] or next(iter(_LANGUAGE.findall(found[2] or "")), "")
+        rest.append(f"{text[at : found.start()]}\n\0{len(codes)}\0\n")
+        codes.append(fence(text[found.end() : end], language.lower()))
+        at = end + len(f"\\end{{{found[1]}}}")
+    return "".join([*rest, text[at:]]), codes
 
 
 def _plain(title: str) -> str:

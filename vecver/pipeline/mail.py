@@ -18,7 +18,7 @@ from email.message import EmailMessage, MIMEPart
 from typing import Final
 
 from vecver.pipeline.encodings import decode
-from vecver.pipeline.markup import heading
+from vecver.pipeline.markdown import heading
 from vecver.pipeline.web import html_text
 
 _DEEPEST: Final = 6
@@ -90,7 +90,7 @@ def _header(message: MIMEPart, name: str) -> str:
     """A header as one line of text; "" where the standard library cannot make sense of it."""
     try:
         value = str(message.get(name, ""))
-    except (ValueError, IndexError, AttributeError, TypeError):  # its parser trips over malformed addresses and dates
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):  # it trips over malformed addresses
         return ""
     return " ".join(value.split())
 

@@ -15,66 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_RUNS_OF_BACKTICKS: Final = re.compile(r"`{3,}")
-_HEAD: Final = 100_000  # characters in which a title is looked for
-
-
-def fence(code: str, language: str = "") -> str:
-    """A Markdown code block that holds `code`, whatever backticks are in it."""
-    ticks = "`" * max(3, 1 + max(map(len, _RUNS_OF_BACKTICKS.findall(code)), default=0))
-    return f"{ticks}{language}\n{code.strip(chr(10))}\n{ticks}"
-
-
-def heading(level: int, title: str) -> str:
-    return f"{'#' * max(1, min(level, 6))} {' '.join(title.split())}"
-
-
-# -- Markdown: its title -----------------------------------------------------------------------
-
-_FRONT_MATTER: Final = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
-_FRONT_TITLE: Final = re.compile(r"^title[ \t]*[:=][ \t]*(.+?)[ \t]*$", re.M | re.I)
-_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
-_ATX: Final = re.compile(r" {0,3}#[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
-_UNDERLINE: Final = re.compile(r" {0,3}=+[ \t]*$")
-_INLINE: Final = (
-    (re.compile(r"\{[#.:][^{}]*\}"), ""),  # {#anchor .class}
-    (re.compile(r"<[^<>]*>"), ""),
-    (re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\[[^\[\]]*\])"), r"\1"),
-    (re.compile(r"(\*\*|__|`+|(?<!\w)[*_]|[*_](?!\w))"), ""),
-    (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
-)
-
-
-def markdown_title(text: str) -> str:
-    """The title of a Markdown document: of its front matter, else its first `#` heading, else ""."""
-    head = text[:_HEAD]
-    matter = _FRONT_MATTER.match(head)
-    if matter and (named := _FRONT_TITLE.search(matter[2])):
-        return named[1].strip("\"'").strip()
-    return _without_marks(_first_heading(head[matter.end() :] if matter else head))
-
-
-def _first_heading(text: str) -> str:
-    closing = ""
-    before = ""
-    for line in text.split("\n"):
-        if closing:
-            closing = "" if line.strip().startswith(closing) else closing
-        elif opened := _FENCE.match(line):
-            closing = opened[1]
-        elif atx := _ATX.match(line):
-            return atx[1]
-        elif before.strip() and _UNDERLINE.match(line):
-            return before
-        before = line
-    return ""
-
-
-def _without_marks(title: str) -> str:
-    for mark, plain in _INLINE:
-        title = mark.sub(plain, title)
-    return " ".join(title.split())
-
+from vecver.pipeline.markdown import fence, heading, joined, table
 
 # -- reStructuredText --------------------------------------------------------------------------
 
@@ -104,7 +45,7 @@ def rst(text: str) -> str:
         else:
             out += [] if _RST_TARGET.match(lines[i]) else [_rst_inline(lines[i])]
             i += 1
-    return "\n".join(out)
+    return joined(out)
 
 
 def _rst_heading(lines: list[str], i: int) -> tuple[str, tuple[str, bool], int] | None:
@@ -162,7 +103,7 @@ _ADOC_SOURCE: Final = re.compile(r"\[(?:source)?\s*,\s*([\w+-]+)[^\]]*\]\s*$")
 _ADOC_BLOCK: Final = re.compile(r"(-{4,}|\.{4,}|`{3,})\s*([\w+-]*)\s*$")
 _ADOC_DELIMITER: Final = re.compile(r"(?:={4,}|\*{4,}|_{4,}|\+{4,}|--|[|!,:]={3,})\s*$")
 _ADOC_DROPPED: Final = re.compile(r"(?://(?!/).*|:!?[\w-]+!?:.*|\[[^\]]*\]|\[\[[^\]]*\]\])\s*$")
-_ADOC_LINK: Final = re.compile(r"(?:\b(?:link|xref):|\b(?=https?://))([^\s\[\]]{1,2000})\[([^\]]*)\]")
+_ADOC_LINK: Final = re.compile(r"(?:\b(?:link|xref):|\b(?=https?://))([^\s\[\]]{1,500})\[([^\]]*)\]")
 _ADOC_XREF: Final = re.compile(r"<<[^<>,]+,\s*([^<>]+)>>")
 _ADOC_UNDERLINES: Final = "=-~^+"
 
@@ -180,6 +121,9 @@ def asciidoc(text: str) -> str:
             i += taken
         elif line.startswith("////"):
             _, i = _until(lines, i + 1, line.rstrip())
+        elif line.rstrip() == "|===":
+            body, i = _until(lines, i + 1, "|===")
+            out += ["", table(_adoc_rows(body))]
         elif block := _ADOC_BLOCK.match(line):
             body, i = _until(lines, i + 1, block[1])
             out += [fence(body, language or block[2])]
@@ -190,7 +134,7 @@ def asciidoc(text: str) -> str:
             if not (source or _ADOC_DELIMITER.match(line) or _ADOC_DROPPED.match(line)):
                 out += [_adoc_inline(line)]
             i += 1
-    return "\n".join(out)
+    return joined(out)
 
 
 def _adoc_heading(lines: list[str], i: int) -> tuple[int, str, int] | None:
@@ -204,6 +148,16 @@ def _adoc_heading(lines: list[str], i: int) -> tuple[int, str, int] | None:
     if alone and lined and under[0] in _ADOC_UNDERLINES and title[0] not in ".[|:" + under[0]:
         return 1 + _ADOC_UNDERLINES.index(under[0]), title, 2
     return None
+
+
+def _adoc_rows(body: str) -> list[list[str]]:
+    """The rows of a table: a line each, or, where cells stand on lines of their own, as many as come before a blank."""
+    lines = [[cell.strip() for cell in line.split("|")[1:]] for line in body.strip("\n").split("\n")]
+    if not lines or len(lines[0]) > 1:
+        return lines
+    width = next((n for n, line in enumerate(lines) if not line), len(lines))
+    cells = [cell for line in lines for cell in line]
+    return [cells[n : n + width] for n in range(0, len(cells), max(1, width))]
 
 
 def _until(lines: list[str], i: int, delimiter: str) -> tuple[str, int]:
@@ -247,7 +201,7 @@ def org(text: str) -> str:
         elif not _ORG_DROPPED.match(lines[i]):
             out += [_org_inline(lines[i])]
         i += 1
-    return "\n".join(out)
+    return joined(out)
 
 
 def _org_block(lines: list[str], i: int, kind: str) -> tuple[str, int]:

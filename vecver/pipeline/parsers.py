@@ -25,7 +25,7 @@ from functools import cache
 from typing import Final
 
 from vecver.model import Parsed
-from vecver.pipeline import latex, mail, markup, media, structured, web
+from vecver.pipeline import latex, mail, markdown, markup, media, structured, web
 from vecver.pipeline.encodings import decode
 from vecver.pipeline.media import Unreadable, media_type_of
 
@@ -61,7 +61,7 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     text, title = _SURROGATES.sub("\ufffd", text), _SURROGATES.sub("\ufffd", title)
     if not text.strip():
         raise Unreadable("no_text", "There is no text in it.")
-    title = (markup.markdown_title(text) if reader.titled else "") or _NO_TITLE.sub("", title.strip())
+    title = (markdown.title_of(text) if reader.titled else "") or _NO_TITLE.sub("", title.strip())
     return Parsed(text, " ".join(title.split())[:LONGEST_TITLE], media_type, parser_of(data, name))
 
 
@@ -208,8 +208,8 @@ def _opened(data: bytes, passwords: Sequence[str]) -> Iterator[bytes]:
 
 
 def _decrypted(data: bytes, password: str) -> bytes | None:
-    import msoffcrypto  # type: ignore[import-untyped]
-    from msoffcrypto.exceptions import (  # type: ignore[import-untyped]
+    import msoffcrypto
+    from msoffcrypto.exceptions import (
         DecryptionError,
         FileFormatError,
         InvalidKeyError,

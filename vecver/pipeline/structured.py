@@ -3,8 +3,6 @@
 Decisions
 - 2026-11-21 What is not what its name says (broken JSON, unreadable CSV) is kept as the text it is:
   it can still be found. Only a notebook without cells is an error.
-- 2026-11-21 A table's cells are not padded, and short rows stay short: one longer cell must not
-  rewrite every row of the next version.
 - 2026-11-21 JSON is laid out anew, one value a line, escapes resolved, key order kept; JSON Lines stay
   a record a line. A notebook's outputs are left out: they are results, often huge, not the document.
 """
@@ -15,27 +13,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-from vecver.pipeline.markup import fence
+from vecver.pipeline.markdown import fence, table
 
 LAID_OUT: Final = 5_000_000  # characters of JSON that are parsed to be laid out; beyond, kept as they are
 _DELIMITERS: Final = ",;\t|"
-
-
-def table(rows: Iterable[list[str]]) -> str:
-    """Rows of cells as a Markdown table with the first as its header; rows may be ragged."""
-    kept = [row for row in rows if any(cell.strip() for cell in row)]
-    if not kept:
-        return ""
-    width = max(map(len, kept))
-    header = kept[0] + [""] * (width - len(kept[0]))
-    return "\n".join([_row(header), "|" + " --- |" * width, *map(_row, kept[1:])]) + "\n"
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
 
 def delimited(text: str) -> str:

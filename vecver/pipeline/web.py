@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vecver.pipeline.markup import fence, heading
+from vecver.pipeline.markdown import fence, heading
 from vecver.pipeline.media import Unreadable
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
@@ -67,10 +67,12 @@ def xml_text(document: str) -> str:
 def _tree(document: str) -> Element | None:
     from lxml import etree  # type: ignore[import-untyped]
 
+    declaration = _DECLARATION.match(document)
+    undeclared = document[declaration.end() :] if declaration else document
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True,
                              remove_pis=True, encoding="utf-8")  # fmt: skip
     try:
-        return etree.fromstring(_DECLARATION.sub("", document, count=1).encode("utf-8", "replace"), parser)
+        return etree.fromstring(undeclared.encode("utf-8", "replace"), parser)
     except etree.XMLSyntaxError:
         return None
 
@@ -81,8 +83,8 @@ def _name(element: Element) -> str:
 
 
 def _without_tags(document: str) -> str:
-    text = html.unescape(re.sub(r"<[^<>]*>", "\n", document))
-    return re.sub(r"\s*\n\s*", "\n\n", text).strip()
+    lines = html.unescape(re.sub(r"<[^<>]*>", "\n", document)).split("\n")
+    return "\n\n".join(line.strip() for line in lines if line.strip())
 
 
 def _blocks(root: Element) -> Iterator[str]:

@@ -204,7 +204,21 @@ class _Worker(_BASE.Process):  # type: ignore[misc]
 
 
 class _Context(type(_BASE)):  # type: ignore[misc]
+    """The start method, with our workers; it holds the pool's locks for as long as the pool exists.
+
+    pebble lets them go before it stops its workers, and one that is still starting then complains on
+    stderr (about 1 in 40 runs over a single document).
+    """
+
     Process = _Worker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[Any] = []
+
+    def RLock(self) -> Any:
+        self._held.append(super().RLock())
+        return self._held[-1]
 
 
 # -- inside a worker ---------------------------------------------------------------------------

@@ -1,0 +1,223 @@
+"""Documents that crash, hang or exhaust their worker cost themselves and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from vecver.model import Failure, Original, Parsed
+from vecver.pipeline import workers
+from vecver.pipeline.parsers import Unreadable, parse
+from vecver.pipeline.workers import parse_all
+
+MESSY = Path(__file__).parents[2] / "shared" / "data" / "messy" / "dev"
+posix = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and memory limits")
+
+
+class Panic(BaseException):
+    """What a panic in a Rust parser looks like: no Exception, and it cannot be pickled."""
+
+    def __init__(self, told: str, unpicklable: object) -> None:
+        super().__init__(told)
+        self.unpicklable = unpicklable
+
+
+def accident(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
+    """A parser that does what the document says."""
+    told = data.decode()
+    if told == "die":
+        os._exit(3)
+    if told == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if told == "hang":
+        time.sleep(600)
+    if told == "hang on":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    if told == "hoard":
+        bytearray(2_000_000_000)
+    if told == "panic":
+        raise Panic("at the disco", lambda: None)
+    if told == "refuse":
+        raise Unreadable("malformed", "Not today.")
+    if told == "print":
+        print("noise", flush=True)
+        os.write(2, b"more noise")
+    return Parsed(f"{told} {os.getpid()} {','.join(passwords)}", "", "application/pdf", "accident 1")
+
+
+def original(name: str, data: bytes | str = b"") -> Original:
+    return Original(name, "source", "digest", data=data.encode() if isinstance(data, str) else data)
+
+
+def codes(outcomes: Iterator[tuple[Original, Parsed | Failure]]) -> list[str]:
+    return [outcome.code if isinstance(outcome, Failure) else "ok" for _, outcome in outcomes]
+
+
+def pids(outcomes: list[tuple[Original, Parsed | Failure]]) -> set[str]:
+    return {outcome.text.split()[1] for _, outcome in outcomes if isinstance(outcome, Parsed)}
+
+
+@pytest.fixture
+def no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(workers, "_processes", refuse)
+
+
+@pytest.mark.usefixtures("no_pool")
+def test_plain_documents_and_records_start_no_worker() -> None:
+    record = Original("r1", "s", "d", text="  as it is ", title="Given")
+    blank = Original("r2", "s", "d", text=" \n")
+    given = [original("a.md", "# A\r\n"), record, blank, original("b.png", b"\x89PNG\r\n\x1a\n"), original("c.txt")]
+    found = dict((o.document, outcome) for o, outcome in parse_all(given))
+    assert list(found) == ["a.md", "r1", "r2", "b.png", "c.txt"]
+    assert found["a.md"] == Parsed("# A\n", "A", "text/markdown", "vecver-text 1")
+    assert found["r1"] == Parsed("  as it is ", "Given", "text/plain", "record")
+    assert found["r2"] == Failure("r2", "empty", "The record has no text.")
+    assert [found[name].code for name in ("b.png", "c.txt")] == ["unsupported", "empty"]  # type: ignore[union-attr]
+
+
+@linux
+def test_every_accident_costs_one_document() -> None:
+    told = ["fine", "die", "segfault", "hang", "fine", "hoard", "panic", "refuse", "print", "fine", "hang on", "fine"]
+    given = [original(f"{n}.pdf", what) for n, what in enumerate(told)]
+    outcomes = list(parse_all(given, passwords=["p", "q"], timeout=1.5, memory=500_000_000, parse=accident))
+    assert [o for o, _ in outcomes] == given
+    assert " ".join(codes(iter(outcomes))) == (
+        "ok crashed crashed timeout ok out_of_memory crashed malformed ok ok timeout ok"
+    )
+    assert all(outcome.text.endswith(" p,q") for _, outcome in outcomes if isinstance(outcome, Parsed))
+    assert str(os.getpid()) not in pids(outcomes)
+    failed = [outcome for _, outcome in outcomes if isinstance(outcome, Failure)]
+    assert [failure.document for failure in failed] == ["1.pdf", "2.pdf", "3.pdf", "5.pdf", "6.pdf", "7.pdf", "10.pdf"]
+    assert failed[2].reason == "Reading it took more than 1.5 seconds."
+
+
+@posix
+def test_many_crashes_lose_no_good_document() -> None:
+    given = [original(f"{n}.pdf", "die" if n % 5 == 2 else f"fine{n}") for n in range(60)]
+    outcomes = list(parse_all(given, parse=accident))
+    assert codes(iter(outcomes)) == ["crashed" if n % 5 == 2 else "ok" for n in range(60)]
+    texts = [outcome.text.split()[0] for _, outcome in outcomes if isinstance(outcome, Parsed)]
+    assert texts == [f"fine{n}" for n in range(60) if n % 5 != 2]
+
+
+@linux
+def test_a_worker_killed_while_idle_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def given() -> Iterator[Original]:
+        yield original("0.pdf", "fine")
+        deadline = time.monotonic() + 30
+        while not (children := _children()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1)  # it has read the first document and waits
+        seen.extend(children)
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.5)
+        for n in range(1, 4):
+            yield original(f"{n}.pdf", "fine")
+
+    started: list[str] = []
+    confine = workers._processes
+
+    def noted(count: int, memory: int) -> object:
+        started.append("pool")
+        return confine(count, memory)
+
+    monkeypatch.setattr(workers, "_processes", noted)
+    assert codes(parse_all(given(), workers=1, parse=accident)) == ["ok"] * 4
+    assert seen and len(started) > 1
+
+
+def _children() -> list[str]:
+    """Processes that run a document's worker: children of the fork server."""
+    from multiprocessing import forkserver
+
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    tasks = Path(f"/proc/{server}/task/{server}/children")
+    return tasks.read_text().split() if server and tasks.exists() else []
+
+
+def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def given(size: int) -> Iterator[Original]:
+        for n in range(100):
+            taken.append(f"{n}.pdf")
+            yield original(f"{n}.pdf", b"hang" if n == 0 else b"x" * size)
+
+    outcomes = parse_all(given(1), timeout=1, workers=2, parse=accident)
+    assert isinstance(next(outcomes)[1], Failure)
+    assert len(taken) == workers.AHEAD * 2
+    outcomes.close()
+
+    taken.clear()
+    monkeypatch.setattr(workers, "IN_FLIGHT", 2_500)
+    outcomes = parse_all(given(1_000), timeout=1, workers=2, parse=accident)
+    assert isinstance(next(outcomes)[1], Failure)
+    assert len(taken) == 4  # 4 + 3 x 1,000 bytes are beyond 2,500
+    outcomes.close()
+
+
+@linux
+def test_closing_early_stops_the_workers() -> None:
+    outcomes = parse_all((original(f"{n}.pdf", "fine" if n < 1 else "hang on") for n in range(20)), parse=accident)
+    pid = int(next(iter(pids([next(outcomes)]))))
+    outcomes.close()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+        time.sleep(0.05)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_document_too_large_for_a_worker_is_not_sent() -> None:
+    given = [original("a.pdf", b"x" * 1_001), original("b.md", b"x" * 1_001)]
+    assert codes(parse_all(given, memory=4_000)) == ["too_large", "ok"]
+
+
+def test_real_documents_pass_through_workers() -> None:
+    page = b"<h1>Valves</h1><p>Open it.</p>"
+    given = [original(f"{n}.html", page) for n in range(20)] + [original("n.pdf", b"nothing")]
+    outcomes = list(parse_all(given))
+    assert {outcome.text for _, outcome in outcomes[:-1] if isinstance(outcome, Parsed)} == {"# Valves\n\nOpen it."}
+    assert codes(iter(outcomes)) == ["ok"] * 20 + ["malformed"]
+
+
+@pytest.mark.skipif(not MESSY.is_dir(), reason=f"the messy documents are not at {MESSY}")
+def test_messy_documents_are_read_alike_in_workers_and_here() -> None:
+    passwords = ("needless", "openpassword", "asdfzxcv", "tika")
+    given = [original(path.name, path.read_bytes()) for path in sorted(MESSY.iterdir())]
+    for original_, outcome in parse_all(given, passwords=passwords):
+        assert outcome == workers._read(parse, original_.document, original_.data or b"", passwords)
+
+
+SCRIPT = """
+print("the script runs as", __name__, flush=True)
+from vecver.model import Original
+from vecver.pipeline.workers import parse_all
+for original, outcome in parse_all([Original("a.html", "s", "d", data=b"<h1>Valves</h1>")]):
+    print(outcome.text)
+assert __spec__ is None
+"""
+
+
+def test_a_script_without_main_guard_runs_once(tmp_path: Path) -> None:
+    script = tmp_path / "ingest.py"
+    script.write_text(SCRIPT)
+    root = Path(workers.__file__).absolute().parents[2]
+    run = subprocess.run([sys.executable, script], env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True,
+                         text=True, timeout=120, check=False)  # fmt: skip
+    assert (run.stdout, run.stderr) == ("the script runs as __main__\n# Valves\n", "")

@@ -1,0 +1,95 @@
+"""What Markdown the readers write (headings, code blocks, tables) and how any Markdown's title is found.
+
+It knows no other format.
+
+Decisions
+- 2026-11-21 A table's cells are not padded, and short rows stay short: one longer cell must not
+  rewrite every row of the next version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_RUNS_OF_BACKTICKS: Final = re.compile(r"`{3,}")
+_HEAD: Final = 100_000  # characters in which a title is looked for
+
+
+def fence(code: str, language: str = "") -> str:
+    """A Markdown code block that holds `code`, whatever backticks are in it."""
+    ticks = "`" * max(3, 1 + max(map(len, _RUNS_OF_BACKTICKS.findall(code)), default=0))
+    return f"{ticks}{language}\n{code.strip(chr(10))}\n{ticks}"
+
+
+def heading(level: int, title: str) -> str:
+    return f"{'#' * max(1, min(level, 6))} {' '.join(title.split())}"
+
+
+def table(rows: Iterable[list[str]]) -> str:
+    """Rows of cells as a Markdown table with the first as its header; rows may be ragged."""
+    kept = [row for row in rows if any(cell.strip() for cell in row)]
+    if not kept:
+        return ""
+    width = max(map(len, kept))
+    header = kept[0] + [""] * (width - len(kept[0]))
+    return "\n".join([_row(header), "|" + " --- |" * width, *map(_row, kept[1:])]) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def joined(pieces: list[str]) -> str:
+    """Lines and blocks as one text, without blank lines in a row."""
+    return "\n".join(
+        piece for before, piece in zip(["", *pieces], pieces, strict=False) if before.strip() or piece.strip()
+    )
+
+
+# -- the title -----------------------------------------------------------------------
+
+_FRONT_MATTER: Final = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
+_FRONT_TITLE: Final = re.compile(r"^title[ \t]*[:=][ \t]*(.+?)[ \t]*$", re.M | re.I)
+_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ATX: Final = re.compile(r" {0,3}#[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
+_UNDERLINE: Final = re.compile(r" {0,3}=+[ \t]*$")
+_INLINE: Final = (
+    (re.compile(r"\{:?[ \t]*[#.][^{}]*\}"), ""),  # {#anchor .class}
+    (re.compile(r"<[^<>]*>"), ""),
+    (re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\[[^\[\]]*\])"), r"\1"),
+    (re.compile(r"(\*\*|__|`+|(?<!\w)[*_]|[*_](?!\w))"), ""),
+    (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
+)
+
+
+def title_of(text: str) -> str:
+    """The title of a Markdown document: of its front matter, else its first `#` heading, else ""."""
+    head = text[:_HEAD]
+    matter = _FRONT_MATTER.match(head)
+    if matter and (named := _FRONT_TITLE.search(matter[2])):
+        return named[1].strip("\"'").strip()
+    return _without_marks(_first_heading(head[matter.end() :] if matter else head))
+
+
+def _first_heading(text: str) -> str:
+    closing = ""
+    before = ""
+    for line in text.split("\n"):
+        if closing:
+            closing = "" if line.strip().startswith(closing) else closing
+        elif opened := _FENCE.match(line):
+            closing = opened[1]
+        elif atx := _ATX.match(line):
+            return atx[1]
+        elif before.strip() and _UNDERLINE.match(line):
+            return before
+        before = line
+    return ""
+
+
+def _without_marks(title: str) -> str:
+    for mark, plain in _INLINE:
+        title = mark.sub(plain, title)
+    return " ".join(title.split())
