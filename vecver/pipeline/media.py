@@ -88,7 +88,6 @@ SOURCE_CODE: Final = {
     "text/x-toml": "toml",
     "text/x-ini": "ini cfg conf properties",
 }
-ENCRYPTED_OFFICE: Final = "EncryptedPackage".encode("utf-16-le")  # a modern Office file in its locked box
 
 _EXTENSIONS: Final = {
     extension: media_type
@@ -160,6 +159,7 @@ _ZIP_MARKS: Final = (
     (b"ppt/presentation", PPTX),
 )
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 _OLE_MARKS: Final = tuple(
     (name.encode("utf-16-le"), media_type)
     for name, media_type in (
@@ -189,6 +189,11 @@ def media_type_of(data: bytes, name: str) -> str:
     return named
 
 
+def is_encrypted_office(data: bytes) -> bool:
+    """Whether it is the box in which a modern Office file is kept encrypted."""
+    return data.startswith(_OLE) and _ENCRYPTED in data
+
+
 def _by_signature(data: bytes, named: str) -> str:
     """The media type that the first bytes prove, or ""."""
     if data.startswith(b"PK\x03\x04"):
@@ -209,7 +214,7 @@ def _by_signature(data: bytes, named: str) -> str:
 
 def _ole_type(data: bytes, named: str) -> str:
     """Old Office, Outlook, or the box that holds an encrypted modern file (told apart by its name alone)."""
-    if ENCRYPTED_OFFICE in data:
+    if is_encrypted_office(data):
         return named if named in OFFICE else DOCX
     return _by_marks(data, _OLE_MARKS) or (named if named in OFFICE or named == MSG else "application/x-ole-storage")
 

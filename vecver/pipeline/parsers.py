@@ -199,7 +199,7 @@ def _office(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
 
 def _opened(data: bytes, passwords: Sequence[str]) -> Iterator[bytes]:
     """The document as it is (unless it is an encrypted box), then as each password opens it."""
-    if media.ENCRYPTED_OFFICE not in data[: 1 << 26] or data.startswith(b"PK"):
+    if not media.is_encrypted_office(data):
         yield data
     for password in (_EXCEL_DEFAULT, *passwords):
         opened = _decrypted(data, password)
