@@ -460,5 +460,4 @@ def _large(docs: vecver.Dataset, tmp_path: Path, megabytes: int) -> None:
     write(tmp_path / "x" / "long.txt", text)
     report = docs.ingest(tmp_path / "x", embedder="hashing")
     assert report.documents["added"] == 1 and not report.failures
-    last = megabytes * 13500 - 1
-    assert f"Line {last} " in docs.search(f"Line {last} valve {last * 31}", k=1, exact=True)[0].text
+    assert docs.search("Line", k=1, context=10**9)[0].context == text

@@ -69,20 +69,19 @@ def lines(*records: Any) -> str:
 def test_a_record_and_its_digest_worked_out_by_hand() -> None:
     (item,) = originals(read([{"id": "a", "text": "é", "title": "T", "n": 1, "vector": [1, 0.5]}], label="wiki"))
     canonical = '{"id":"a","metadata":{"n":1},"text":"é","title":"T"}'.encode()
-    bits = bytes.fromhex("0000803f0000003f")  # 1.0 and 0.5, float32, little-endian
-    assert item.digest == hashlib.sha256(canonical + bits).hexdigest()
+    assert item.digest == hashlib.sha256(canonical).hexdigest()
     assert (item.document, item.source, item.text, item.title, item.data) == ("a", "wiki", "é", "T", None)
     assert item.metadata == {"n": 1}
     assert item.vector is not None and item.vector.dtype == np.float32 and item.vector.tolist() == [1.0, 0.5]
 
 
-def test_digest_changes_with_every_part_and_with_nothing_else() -> None:
+def test_digest_changes_with_every_part_but_the_vector() -> None:
     base: dict[str, Any] = {"id": "a", "text": "t", "title": "T", "x": 1, "vector": [1.0, 2.0]}
     changes: list[dict[str, Any]]
-    changes = [{"id": "b"}, {"text": "u"}, {"title": "U"}, {"x": 2}, {"vector": [1.0, 2.0000002]}, {"vector": None}]
+    changes = [{"id": "b"}, {"text": "u"}, {"title": "U"}, {"x": 2}]
     digests = [originals(read([base | change]))[0].digest for change in [{}, *changes]]
     assert len(set(digests)) == len(digests)
-    same = {"vector": np.array([1, 2], np.float64), "x": 1, "y": None, "_id": "a", "text": "t", "title": "T"}
+    same = {"vector": [3.0], "x": 1, "y": None, "_id": "a", "text": "t", "title": "T"}
     assert originals(read([same]))[0].digest == digests[0]
 
 

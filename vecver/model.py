@@ -78,7 +78,7 @@ class Original:
 
     document: str  # stable id: path relative to the folder given, or the record's id
     source: str  # label of the source that holds it
-    digest: str  # sha256 of the bytes, or of the canonical record (its vector's bits included)
+    digest: str  # sha256 of the bytes, or of the canonical record without its vector
     data: bytes | None = None
     text: str | None = None
     title: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[
 
 def _lines(file: str) -> list[Any]:
     try:
-        text = click.get_text_stream("stdin", "utf-8").read() if file == "-" else Path(file).read_text("utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
             f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from vecver import pipeline
-from vecver.digest import digest_json, key
+from vecver.digest import digest, digest_json, key
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original, Recipe
 from vecver.repo import Draft
@@ -88,9 +88,10 @@ def arrivals(
 
 
 def recipe_of(original: Original, recipe: Recipe) -> str:
-    """What a document's rows depend on beside its bytes: its own parser and the recipe; 32 hex characters."""
+    """What a document's rows depend on beside its bytes: parser, recipe, a vector it brings; 32 hex characters."""
     parser = "record" if original.data is None else pipeline.parser_of(original.data, original.document)
-    return digest_json([parser, recipe.fingerprint])[:32]
+    vector = None if original.vector is None else digest(original.vector.tobytes())
+    return digest_json([parser, recipe.fingerprint, vector])[:32]
 
 
 def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:

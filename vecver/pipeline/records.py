@@ -165,8 +165,7 @@ def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
         canonical.decode()
     except UnicodeDecodeError:
         raise _Unusable("malformed", "holds half of a surrogate pair, which is no character") from None
-    bits = canonical if vector is None else canonical + vector.tobytes()
-    return Original(document, label, digest(bits), None, text, title, metadata, vector)
+    return Original(document, label, digest(canonical), None, text, title, metadata, vector)
 
 
 def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
