@@ -1,56 +1,79 @@
 """Checking: re-read everything that a ref leads to, and prove each commit's roots from its rows.
 
-Refs lead to moves and commits, commits to parents and layouts, layouts to segments. Every object is
-re-hashed and decoded once. Roots are proved by induction along the history: those of a commit are
-those proved for its parent plus the rows by which their layouts differ, so 100 versions cost one
-pass over the rows ever written.
+Refs lead to moves and commits, commits to parents and layouts, layouts to segments and what is derived
+from them. Every object is re-hashed and decoded once. Roots are proved by induction along the
+history: those of a commit are those proved for its parent plus the rows by which their layouts
+differ, so 100 versions cost one pass over the rows ever written.
+
+Decisions
+- 2026-11-21 a ref that was deleted or set back behind vecver's back is found by the moves: one that
+  another move names as its predecessor did take place, so some ref's log must have it. (A move that
+  nothing names may be of a writer that lost its race, or was cut off.)
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
-from vecver.digest import digest
 from vecver.errors import NotFoundError, VecverError
-from vecver.model import Check, Commit, Problem
+from vecver.model import Check, Commit, Move, Problem
+from vecver.repo import derived, objects, refs
 from vecver.repo import layout as layouts
-from vecver.repo import objects
 from vecver.repo.fold import roots_of
 from vecver.repo.layout import Layout, Live, load_layout, rows_of
 from vecver.repo.lookup import order_of
 from vecver.repo.objects import load_commit
-from vecver.repo.refs import KINDS, Refs, dataset_names
-from vecver.repo.repository import ROOT
+from vecver.repo.refs import KINDS, Refs
+from vecver.repo.repository import ROOT, identity
 from vecver.repo.roots import Roots
 from vecver.repo.segment import FILES, Segment, path_of
 from vecver.store import Store
 
 Progress = Callable[[str, int], None]
+T = TypeVar("T")
+
+_NOTHING = (Layout.empty(), Roots.empty())
+
+
+def check(store: Store, progress: Progress | None = None) -> Check:
+    """Re-hash and decode everything reachable from the refs, and prove roots against layouts. Changes nothing.
+
+    `progress` is told each commit that was proved, and the bytes that were read by then.
+    """
+    checker = _Checker(store)
+    checker.read(ROOT, lambda: identity(store))
+    moves = list(store.list("moves/"))  # before the refs, which are ahead of it then, whoever writes meanwhile
+    heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
+    checker.lost_moves(moves)
+    for commit in objects.parents_first(heads, checker.commit):
+        checker.prove(commit)
+        if progress:
+            progress(commit.id, checker.bytes)
+    return Check(len(checker.names), checker.bytes, tuple(checker.problems))
 
 
 class _Checker:
+    """What was read so far, and what was wrong with it."""
+
     def __init__(self, store: Store) -> None:
         self.store = store
         self.problems: list[Problem] = []
-        self.sizes: dict[str, int] = {}
+        self.names: set[str] = set()
+        self.bytes = 0
         self.segments: dict[str, Segment | None] = {}
         self.proved: dict[str, tuple[Layout, Roots]] = {}
 
-    def seen(self, name: str) -> bool:
-        """Count an object; says whether it was counted before."""
-        known = name in self.sizes
-        self.sizes[name] = self.store.size(name) or 0
-        return known
-
-    def attempt(self, name: str, read: Callable[[], Any]) -> Any:
-        """What `read` gives, or None and a problem on `name`."""
+    def read(self, name: str, how: Callable[[], T]) -> T | None:
+        """Count an object and read it; None and a problem if that fails."""
+        if name not in self.names:
+            self.names.add(name)
+            self.bytes += self.store.size(name) or 0
         try:
-            return read()
+            return how()
         except NotFoundError:
             self.problem(name, "missing")
         except VecverError as error:
@@ -62,165 +85,143 @@ class _Checker:
     def problem(self, name: str, text: str) -> None:
         self.problems.append(Problem(name, text))
 
+    # -- refs and moves -------------------------------------------------------------------------
 
-def check(store: Store, progress: Progress | None = None) -> Check:
-    """Re-hash and decode everything reachable from the refs, and prove roots against layouts. Changes nothing."""
-    checker = _Checker(store)
-    checker.seen(ROOT)
-    for dataset in dataset_names(store):
-        commits = _refs(checker, dataset)
-        for commit in _parents_first(checker, commits):
-            _prove(checker, commit)
-            if progress:
-                progress(commit.id, sum(checker.sizes.values()))
-    return Check(len(checker.sizes), sum(checker.sizes.values()), tuple(checker.problems))
+    def refs(self, refs: Refs) -> list[str]:
+        """Check a dataset's refs and their logs; the commits that they name or named."""
+        return [commit for kind in KINDS for path in self.store.list(refs.path(kind, "")) for commit in self._ref(path)]
 
+    def _ref(self, path: str) -> list[str]:
+        ref = self.read(path, lambda: refs.parse(path, self.store.get(path)))
+        if ref is None:
+            return []
+        moves = self._log(ref["move"])
+        if moves and moves[0].after != ref["commit"]:
+            self.problem(path, "names another commit than its newest move")
+        for move in moves:
+            if Refs(self.store, move.dataset).path(move.kind, move.name) != path:
+                self.problem(path, f"its log holds a move of the {move.kind} {move.name!r} of {move.dataset}")
+        for newer, older in zip(moves, moves[1:], strict=False):
+            if newer.before != older.after:
+                self.problem(path, "its log has a gap: a move begins elsewhere than the one before it ended")
+        return [commit for commit in (ref["commit"], *(move.after for move in moves)) if commit]
 
-def _refs(checker: _Checker, dataset: str) -> list[str]:
-    """Check a dataset's refs and their logs; the commits that they name or named."""
-    refs, commits = Refs(checker.store, dataset), dict[str, None]()
-    for kind in KINDS:
-        prefix = refs._path(kind, "")
-        for path in checker.store.list(prefix):
-            checker.seen(path)
-            value = checker.attempt(path, lambda path=path: json.loads(checker.store.get(path)))
-            if value is None:
-                continue
-            _log(checker, path, value, commits)
-    return list(commits)
+    def _log(self, id: str | None) -> list[Move]:
+        """The moves from the newest on, as far as they can be read."""
+        moves: list[Move] = []
+        while id and (move := self._move(id)):
+            moves.append(move)
+            id = move.previous
+        return moves
 
+    def _move(self, id: str) -> Move | None:
+        return self.read(refs.move_path(id), lambda: refs.load_move(self.store, id))
 
-def _log(checker: _Checker, path: str, value: Any, commits: dict[str, None]) -> None:
-    if value.get("commit"):
-        commits[value["commit"]] = None
-    id, first = value.get("move"), True
-    while id:
-        name = f"moves/{id}"
-        if checker.seen(name):
+    def lost_moves(self, names: list[str]) -> None:
+        """Moves that no log has, although they took place."""
+        strays = [name.rsplit("/", 1)[1] for name in names if name not in self.names]
+        found = {id: move for id in strays if (move := self._move(id))}
+        landed = {move.previous for move in found.values()}
+        for id, move in found.items():
+            if id in landed:
+                path = Refs(self.store, move.dataset).path(move.kind, move.name)
+                self.problem(path, f"its log lacks a move of {move.time}: the ref was deleted or set back")
+
+    # -- commits --------------------------------------------------------------------------------
+
+    def commit(self, id: str) -> Commit | None:
+        return self.read(objects.path_of(id), lambda: load_commit(self.store, id))
+
+    def prove(self, commit: Commit) -> None:
+        """Check a commit's layout and segments, and that its rows give its roots."""
+        name = layouts.path_of(commit.id)
+        layout = self.read(name, lambda: load_layout(self.store, commit.id))
+        if layout is None:
             return
-        body = checker.attempt(name, lambda name=name: checker.store.get(name))
-        if body is None:
+        if not all([self._sound(live) for live in layout.segments]):
+            self.problem(objects.path_of(commit.id), "its rows cannot be read: see its segments")
             return
-        if digest(body) != id:
-            checker.problem(name, "does not match its digest")
+        base, roots = next((self.proved[p] for p in commit.parents if p in self.proved), _NOTHING)
+        found = self.read(name, lambda: roots + self._change(base, layout))
+        if found is None:
             return
-        move = json.loads(body)
-        if first and move["after"] != value.get("commit"):
-            checker.problem(path, "names another commit than its newest move")
-        first, id = False, move["previous"]
+        for what, expected, actual in (
+            ("content", commit.content_root, found.content_root),
+            ("vector", commit.vector_root, found.vector_root),
+        ):
+            if expected != actual:
+                self.problem(name, f"its rows have the {what} root {actual[:12]}, the commit says {expected[:12]}")
+        if (found.content_root, found.vector_root) != (layout.roots.content_root, layout.roots.vector_root):
+            self.problem(name, "the lanes that it keeps are not those of its rows")
+        if commit.counts != {"documents": layout.document_count, "chunks": layout.chunk_count}:
+            self.problem(objects.path_of(commit.id), "its counts are not those of its layout")
+        self.proved[commit.id] = (layout, found)
 
+    def _change(self, base: Layout, layout: Layout) -> Roots:
+        """What the roots gain from `base` to `layout`."""
+        old = {live.segment: live for live in base.segments}
+        new = {live.segment: live for live in layout.segments}
+        gained = Roots.empty()
+        for id in old.keys() | new.keys():
+            if old.get(id) != new.get(id):
+                gained = gained + self._rows(new.get(id), old.get(id)) - self._rows(old.get(id), new.get(id))
+        return gained
 
-def _parents_first(checker: _Checker, heads: list[str]) -> Iterator[Commit]:
-    """Every commit that the heads lead to, parents before children."""
-    done: set[str] = set()
-    stack = [(id, False) for id in reversed(heads)]
-    loaded: dict[str, Commit] = {}
-    while stack:
-        id, ready = stack.pop()
-        if ready:
-            yield loaded.pop(id)
-            continue
-        if id in done:
-            continue
-        done.add(id)
-        name = objects.path_of(id)
-        checker.seen(name)
-        commit = checker.attempt(name, lambda id=id: load_commit(checker.store, id))
-        if commit is None:
-            continue
-        loaded[id] = commit
-        stack += [(id, True), *((parent, False) for parent in reversed(commit.parents))]
+    def _rows(self, one: Live | None, other: Live | None) -> Roots:
+        """What the rows that are live in `one` but not in `other` add."""
+        segment = self.segments[one.segment] if one else None
+        if one is None or segment is None:
+            return Roots.empty()
+        chunks = one.chunks - other.chunks if other else one.chunks
+        documents = one.documents - other.documents if other else one.documents
+        return roots_of(segment, rows_of(chunks), rows_of(documents))
 
+    # -- segments -------------------------------------------------------------------------------
 
-def _prove(checker: _Checker, commit: Commit) -> None:
-    """Check a commit's layout and segments, and that its rows give its roots."""
-    name = layouts.path_of(commit.id)
-    checker.seen(name)
-    layout = checker.attempt(name, lambda: load_layout(checker.store, commit.id))
-    if layout is None:
-        return
-    if any(_segment(checker, live) is None for live in layout.segments):
-        checker.problem(objects.path_of(commit.id), "its rows cannot be read: see its segments")
-        return
-    base, roots = next((checker.proved[p] for p in commit.parents if p in checker.proved), _NOTHING)
-    found = checker.attempt(name, lambda: roots + _change(checker, base, layout))
-    if found is None:
-        return
-    for what, expected, actual in (
-        ("content", commit.content_root, found.content_root),
-        ("vector", commit.vector_root, found.vector_root),
-    ):
-        if expected != actual:
-            checker.problem(name, f"its rows have the {what} root {actual[:12]}, the commit says {expected[:12]}")
-    if found.content_root != layout.roots.content_root or found.vector_root != layout.roots.vector_root:
-        checker.problem(name, "the lanes that it keeps are not those of its rows")
-    if commit.counts != {"documents": layout.document_count, "chunks": layout.chunk_count}:
-        checker.problem(objects.path_of(commit.id), "its counts are not those of its layout")
-    checker.proved[commit.id] = (layout, found)
+    def _sound(self, live: Live) -> bool:
+        """Can the rows of a layout be read from their segment?"""
+        if live.segment not in self.segments:
+            self.segments[live.segment] = self._segment(live.segment)
+        segment = self.segments[live.segment]
+        if segment is None:
+            return False
+        name = path_of(segment.id, "segment.json")
+        if (live.chunk_count, live.document_count) != (segment.chunk_count, segment.document_count):
+            self.problem(name, "a layout counts its rows otherwise")
+            return False
+        return True
 
+    def _segment(self, id: str) -> Segment | None:
+        """A segment whose files match their digests and decode, or None."""
+        name = path_of(id, "segment.json")
+        segment = self.read(name, lambda: Segment(self.store, id))
+        for spec in derived.specs(self.store, id):
+            self.read(path_of(id, spec), lambda spec=spec: derived.derived(self.store, id, spec))  # type: ignore[misc]
+        if segment is None or not all([self._file(segment, file) for file in FILES]):
+            return None
+        return segment if self.read(name, lambda: self._decoded(segment)) else None
 
-_NOTHING = (Layout.empty(), Roots.empty())
+    def _file(self, segment: Segment, file: str) -> bool:
+        name = path_of(segment.id, file)
+        found = self.read(name, lambda: hashlib.sha256(self.store.map(name)).hexdigest())
+        if found is not None and found != segment.manifest["files"][file]["sha256"]:
+            self.problem(name, "does not match its digest")
+            return False
+        return found is not None
 
-
-def _change(checker: _Checker, base: Layout, layout: Layout) -> Roots:
-    """What the roots gain from `base` to `layout`."""
-    old = {live.segment: live for live in base.segments}
-    new = {live.segment: live for live in layout.segments}
-    gained = Roots.empty()
-    for id in old.keys() | new.keys():
-        a, b = old.get(id), new.get(id)
-        if a == b:
-            continue
-        gained = gained + _rows(checker, id, b, a) - _rows(checker, id, a, b)
-    return gained
-
-
-def _rows(checker: _Checker, id: str, one: Live | None, other: Live | None) -> Roots:
-    """What the rows that are live in `one` but not in `other` add."""
-    segment = checker.segments.get(id)
-    if one is None or segment is None:
-        return Roots.empty()
-    chunks = one.chunks - other.chunks if other else one.chunks
-    documents = one.documents - other.documents if other else one.documents
-    return roots_of(segment, rows_of(chunks), rows_of(documents))
-
-
-def _segment(checker: _Checker, live: Live) -> Segment | None:
-    """A segment whose files match their digests and decode, or None."""
-    if live.segment in checker.segments:
-        return checker.segments[live.segment]
-    name = path_of(live.segment, "segment.json")
-    checker.seen(name)
-    segment = checker.attempt(name, lambda: Segment(checker.store, live.segment))
-    sound = segment is not None and all([_file(checker, segment, file) for file in FILES])
-    sound = sound and checker.attempt(name, lambda: _decoded(checker, segment, live)) is not None
-    checker.segments[live.segment] = segment if sound else None
-    return checker.segments[live.segment]
-
-
-def _file(checker: _Checker, segment: Segment, file: str) -> bool:
-    name = path_of(segment.id, file)
-    checker.seen(name)
-    buffer = checker.attempt(name, lambda: checker.store.map(name))
-    if buffer is None:
-        return False
-    if hashlib.sha256(buffer).hexdigest() != segment.manifest["files"][file]["sha256"]:
-        checker.problem(name, "does not match its digest")
-        return False
-    return True
-
-
-def _decoded(checker: _Checker, segment: Segment, live: Live) -> bool:
-    """Shapes agree, vectors are finite, and the stored orders are right."""
-    name = path_of(segment.id, "segment.json")
-    shape = (segment.chunk_count, segment.space.dim)
-    if (len(segment.chunks), segment.vectors.shape) != (segment.chunk_count, shape):
-        checker.problem(name, "its files do not have the rows that it says")
-    if (live.chunk_count, live.document_count) != (segment.chunk_count, segment.document_count):
-        checker.problem(name, "a layout counts its rows otherwise")
-    if not all(np.isfinite(segment.vectors[i : i + 65536]).all() for i in range(0, segment.chunk_count, 65536)):
-        checker.problem(name, "it holds vectors that are not finite")
-    for keys, order in zip((segment.keys, segment.embedded, segment.document_ids), segment._orders, strict=True):
-        if not np.array_equal(order_of(keys), order):
-            checker.problem(name, "a look-up order is wrong")
-    return True
+    def _decoded(self, segment: Segment) -> bool:
+        """Shapes agree, vectors are finite, and the stored orders are right; else a problem."""
+        vectors, count = segment.vectors, segment.chunk_count
+        columns = (segment.keys, segment.embedded, segment.document_ids)
+        wrong = []
+        if (len(segment.chunks), len(segment.documents)) != (count, segment.document_count):
+            wrong.append("its files do not have the rows that it says")
+        if vectors.shape != (count, segment.space.dim):
+            wrong.append("its vectors have another shape than it says")
+        if not all(np.isfinite(vectors[i : i + 65536]).all() for i in range(0, count, 65536)):
+            wrong.append("it holds vectors that are not finite")
+        if not all(np.array_equal(order_of(c), order) for c, order in zip(columns, segment.orders, strict=True)):
+            wrong.append("a look-up order is wrong")
+        for text in wrong:
+            self.problem(path_of(segment.id, "segment.json"), text)
+        return not wrong

@@ -1,18 +1,18 @@
 """Derived files beside a segment (an index): rebuilt at will, trusted only after their digest was checked.
 
 segments/<id>/<spec>         the bytes
-             /<spec>.json    their sha256 and length, and what built them; written last
+             /<spec>.json    their sha256 and length, and what built them, sealed; written last
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from vecver.digest import canonical_json
 from vecver.errors import IntegrityError
 from vecver.model import Json
+from vecver.repo import objects
 from vecver.repo.segment import path_of
 from vecver.store import Store
 
@@ -28,7 +28,7 @@ def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: J
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     facts = {**built_with, "sha256": found, "bytes": file.stat().st_size}
     store.put(path_of(segment, spec), file)
-    store.put(path_of(segment, spec + ".json"), canonical_json(facts))
+    store.put(path_of(segment, spec + ".json"), objects.sealed(facts))
 
 
 def derived(store: Store, segment: str, spec: str) -> Path | memoryview | None:
@@ -39,13 +39,21 @@ def derived(store: Store, segment: str, spec: str) -> Path | memoryview | None:
     if not has_derived(store, segment, spec):
         return None
     name = path_of(segment, spec)
-    facts = json.loads(store.get(name + ".json"))
+    facts = objects.load_sealed(store, name + ".json")
     content = memoryview(store.map(name))
     if len(content) != facts["bytes"] or hashlib.sha256(content).hexdigest() != facts["sha256"]:
         raise IntegrityError(
             f"the index {name} does not match its digest",
             code="index_damaged",
-            hint=f"delete {store.path(name) or name}.json; the next ingest builds the index again, searches scan until then",
+            hint=f"delete {store.path(name) or name}.json: searches scan until the next ingest builds it again",
             name=name,
         )
     return store.path(name) or content
+
+
+def specs(store: Store, segment: str) -> Iterator[str]:
+    """What was derived from a segment."""
+    for name in store.list(path_of(segment, "")):
+        file = name.rsplit("/", 1)[1]
+        if file.endswith(".json") and file != "segment.json":
+            yield file.removesuffix(".json")

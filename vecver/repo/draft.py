@@ -1,10 +1,12 @@
 """A draft: the next version of a dataset while it is being made; invisible until its commit.
 
-Rows that stay keep lying where they lie, rows that go lose their bit, new rows are written in sealed
-*parts* as they come and folded into one segment at the end. A part is an ordinary segment, so the
-vectors of an interrupted ingest are found by the next one like all others.
+Rows that stay keep lying where they lie, rows that go lose their bit, new rows stream into one new
+segment. Vectors that had to be computed are kept as `parts` until that segment is durable, so that the
+ingest after an interrupted one finds them.
 
 Decisions
+- 2026-11-21 a vector was computed, and so is worth a part, if it was looked for with `vectors_of` in
+  vain; vectors that came with their records are brought again by the next attempt.
 - 2026-11-21 a row is the same row if its key *and* what was embedded are equal; so an edit that was
   taken back revives the old row by its bit, and a chunk whose surroundings changed what is embedded
   is written anew under the same key.
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +25,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from vecver.errors import NotFoundError
+from vecver.errors import InvalidInputError, VecverError
 from vecver.model import Json, Space, Vectors
+from vecver.repo import parts
 from vecver.repo import rows as columns
-from vecver.repo.fold import fold, roots_of
+from vecver.repo.fold import roots_of
 from vecver.repo.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.lookup import Keys, as_keys
+from vecver.repo.parts import Part
 from vecver.repo.roots import Roots
-from vecver.repo.segment import FILES, Segment, SegmentWriter, path_of, segment_ids
+from vecver.repo.segment import Segment, SegmentWriter, segment_ids
 from vecver.repo.snapshot import Snapshot
 from vecver.store import Store
 
-PART_ROWS = 2048  # a part is sealed at this size: so much embedding can be lost
-MAX_ROWS = 1 << 20  # rows of a folded segment
+PART_ROWS = 2048  # a part has this size: so much embedding can be lost
+MAX_ROWS = 1 << 20  # chunk rows after which a new segment begins
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,9 @@ class Draft:
         self._reusable = parent.segments if parent and same else ()
         self._changes = [_Change() for _ in (parent.segments if parent else ())]
         self._writer: SegmentWriter | None = None
-        self._parts: list[Segment] = []
-        self._others: list[Segment] | None = None
-        self._written: dict[bytes, Vectors] = {}  # of the part being written
+        self._written: list[Segment] = []
+        self._sought: set[bytes] = set()  # looked for in vain: the caller computes them
+        self._computed: dict[bytes, Vectors] = {}  # and these it has, not yet in a part
 
     # -- what is already there ------------------------------------------------------------------
 
@@ -120,14 +126,16 @@ class Draft:
 
     def vectors_of(self, embedded: Sequence[bytes]) -> dict[bytes, Vectors]:
         """The vectors already known in this space, `(dim,)` each, by the digest of what was embedded."""
-        found = {name: self._written[name] for name in embedded if name in self._written}
+        found = {name: self._computed[name] for name in embedded if name in self._computed}
         wanted = [name for name in dict.fromkeys(embedded) if name not in found]
-        for segment in [*self._parts, *self._elsewhere()] if wanted else []:
-            which, rows = segment.find_embedded(as_keys(wanted))
-            found.update({wanted[i]: segment.vectors[row] for i, row in zip(which, rows, strict=True)})
-            wanted = [name for name in wanted if name not in found]
+        for holder in chain(self._parts, self._segments) if wanted else ():
+            which, rows = holder.find_embedded(as_keys(wanted))
+            found.update({wanted[i]: holder.vectors[row] for i, row in zip(which, rows, strict=True)})
+            if len(which):
+                wanted = [name for name in wanted if name not in found]
             if not wanted:
                 break
+        self._sought.update(wanted)
         return found
 
     # -- changing -------------------------------------------------------------------------------
@@ -144,11 +152,22 @@ class Draft:
         return NewChunks(pa.Table.from_arrays(arrays, schema=columns.CHUNKS), origin)
 
     def add(self, chunks: NewChunks, vectors: Vectors) -> None:
-        """Write staged rows with their vectors, `(len(chunks), dim)` float32."""
-        self._write(None, chunks.table, vectors)
-        self._written.update(zip(chunks.table.column("embedded").to_pylist(), vectors, strict=True))
-        if self._writer and self._writer.chunk_count >= self._part_rows:
+        """Write staged rows with their vectors, `(len(chunks), dim)` float32. Raises InvalidInputError for others."""
+        if vectors.shape != (len(chunks), self._space.dim) or not np.isfinite(vectors).all():
+            raise InvalidInputError(
+                f"vectors {vectors.shape} cannot be those of {len(chunks)} chunks in {self._space.dim} dimensions",
+                code="invalid_vectors",
+                hint="look for NaN, infinity or another dimension in what the embedder gives",
+            )
+        writer = self._write(None, chunks.table, vectors)
+        for name, vector in zip(chunks.table.column("embedded").to_pylist(), vectors, strict=True):
+            if name in self._sought:
+                self._sought.remove(name)
+                self._computed[name] = vector
+        if len(self._computed) >= self._part_rows:
             self.seal()
+        if writer.chunk_count >= MAX_ROWS:
+            self._end_segment()
 
     def remove_missing(self, sources: Sequence[str]) -> list[str]:
         """Remove the parent's documents of these sources that were not seen; their names."""
@@ -163,15 +182,13 @@ class Draft:
         return gone
 
     def seal(self) -> None:
-        """Make what was written so far durable as a part."""
-        writer, self._writer, self._written = self._writer, None, {}
-        if writer and (writer.chunk_count or writer.document_count):
-            self._parts.append(writer.seal())
-        elif writer:
-            writer.discard()
+        """Make the vectors computed so far durable."""
+        if self._computed:
+            self._parts.append(parts.save(self._store, self._space, self._computed))
+            self._computed = {}
 
     def discard(self) -> None:
-        """Give the draft up; sealed parts stay for the next one to find."""
+        """Give the draft up. Sealed vectors stay for the next one to find."""
         if self._writer:
             self._writer.discard()
             self._writer = None
@@ -188,41 +205,41 @@ class Draft:
 
     def finish(self) -> tuple[Layout, int]:
         """The layout of the new version, and how many chunk rows of the parent are live no more."""
-        self.seal()
-        lives, roots, removed = [], Roots.empty(), 0
-        if self._parent:
-            roots = self._parent.layout.roots
-            for number, (live, change) in enumerate(zip(self._parent.layout.segments, self._changes, strict=True)):
-                segment = self._parent.segments[number]
-                chunks, documents = (live.chunks - change.died) | change.kept, live.documents - change.died_documents
-                gone, back = live.chunks - chunks, chunks - live.chunks
-                removed += len(gone)
-                roots = roots - roots_of(segment, rows_of(gone), rows_of(live.documents - documents))
-                roots = roots + roots_of(segment, rows_of(back), rows_of(BitMap()))
-                lives.append(Live(live.segment, chunks, documents, live.chunk_count, live.document_count))
-        for segment in self._folded():
+        self._end_segment()
+        lives, roots, removed = self._kept()
+        for segment in self._written:
             live = Live.whole(segment.id, segment.chunk_count, segment.document_count)
             roots = roots + roots_of(segment, rows_of(live.chunks), rows_of(live.documents))
             lives.append(live)
+        self._drop_parts()
         return Layout(tuple(live for live in lives if live.chunks or live.documents), roots), removed
 
-    def _folded(self) -> list[Segment]:
-        """The parts as few segments. The parts are dropped once their fold is durable."""
-        groups: list[list[Segment]] = []
-        for part in self._parts:
-            if not groups or sum(s.chunk_count for s in groups[-1]) + part.chunk_count > MAX_ROWS:
-                groups.append([])
-            groups[-1].append(part)
-        folded = [fold(self._store, self._space, group) if len(group) > 1 else group[0] for group in groups]
-        kept = {segment.id for segment in folded}
-        for part in self._parts:
-            if part.id not in kept:
-                for file in ("segment.json", *FILES):  # the manifest first: never a segment without its files
-                    self._store.delete(path_of(part.id, file))
-        self._parts = folded
-        return folded
-
     # -- within ---------------------------------------------------------------------------------
+
+    def _kept(self) -> tuple[list[Live], Roots, int]:
+        """The parent's segments as the new version sees them, the roots of their rows, and the chunk rows gone."""
+        if not self._parent:
+            return [], Roots.empty(), 0
+        lives, roots, removed = [], self._parent.layout.roots, 0
+        for old, change, segment in zip(
+            self._parent.layout.segments, self._changes, self._parent.segments, strict=True
+        ):
+            chunks, documents = (old.chunks - change.died) | change.kept, old.documents - change.died_documents
+            gone, back = old.chunks - chunks, chunks - old.chunks
+            roots = roots - roots_of(segment, rows_of(gone), rows_of(old.documents - documents))
+            roots = roots + roots_of(segment, rows_of(back), rows_of(BitMap()))
+            lives.append(Live(old.segment, chunks, documents, old.chunk_count, old.document_count))
+            removed += len(gone)
+        return lives, roots, removed
+
+    def _drop_parts(self) -> None:
+        """Delete the parts whose vectors all lie in the new segments, which are durable by now."""
+        for part in self._parts if self._written else ():
+            there = np.zeros(len(part.embedded), bool)
+            for segment in self._written:
+                there[segment.find_embedded(part.embedded)[0]] = True
+            if there.all():
+                self._store.delete(part.name)
 
     def _retire(self, documents: Sequence[str]) -> None:
         """The parent's versions of these documents, and their chunks, are live no more."""
@@ -251,29 +268,41 @@ class Draft:
             there[open_[which]] = True
         return there
 
-    def _elsewhere(self) -> list[Segment]:
-        """Every other segment of the repository in this space, the parent's first."""
-        if self._others is None:
-            self._others = list(self._reusable)
-            there = {segment.id for segment in self._others}
-            for id in segment_ids(self._store):
-                if id not in there and (segment := _opened(self._store, id)) and segment.space.id == self._space.id:
-                    self._others.append(segment)
-        return self._others
+    @cached_property
+    def _parts(self) -> list[Part]:
+        """What this and interrupted ingests have computed in this space."""
+        return list(parts.load(self._store, self._space))
 
-    def _write(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> None:
-        if self._writer is None:
-            self._writer = SegmentWriter(self._store, self._space)
+    @cached_property
+    def _segments(self) -> list[Segment]:
+        """Every segment of the repository in this space, the parent's first."""
+        there = {segment.id for segment in self._reusable}
+        others = (_opened(self._store, id) for id in segment_ids(self._store) if id not in there)
+        return [*self._reusable, *(other for other in others if other and other.space.id == self._space.id)]
+
+    def _write(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> SegmentWriter:
+        self._writer = self._writer or SegmentWriter(self._store, self._space)
         self._writer.add(documents, chunks, vectors)
+        return self._writer
+
+    def _end_segment(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer and (writer.chunk_count or writer.document_count):
+            self._written.append(writer.seal())
+        elif writer:
+            writer.discard()
 
     def _no_vectors(self) -> Vectors:
         return np.zeros((0, self._space.dim), np.float32)
 
 
 def _opened(store: Store, id: str) -> Segment | None:
+    """A segment to take vectors from, mapped; None if it is damaged, or was dropped since it was listed."""
     try:
-        return Segment(store, id)
-    except NotFoundError:  # another ingest folded it away since it was listed
+        segment = Segment(store, id)
+        segment.find_embedded(as_keys([]))
+        return segment if segment.vectors.size else None
+    except VecverError:
         return None
 
 

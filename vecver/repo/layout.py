@@ -14,7 +14,6 @@ Decisions
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +21,10 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from vecver.digest import canonical_json, digest
 from vecver.errors import IntegrityError
+from vecver.repo import objects
 from vecver.repo.roots import Roots
 from vecver.store import Store
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -73,34 +70,23 @@ class Layout:
 
 def save_layout(store: Store, commit: str, layout: Layout) -> None:
     """Write a commit's layout, replacing the one it had."""
-    body = canonical_json(
-        {
-            "format": FORMAT,
-            "commit": commit,
-            "content": _text(layout.roots.content.astype("<u2").tobytes()),
-            "vector": _text(layout.roots.vector.astype("<u2").tobytes()),
-            "segments": [_live_json(live) for live in layout.segments],
-        }
-    )
-    store.put(path_of(commit), digest(body).encode() + b"\n" + body)
+    value = {
+        "commit": commit,
+        "content": _text(layout.roots.content.astype("<u2").tobytes()),
+        "vector": _text(layout.roots.vector.astype("<u2").tobytes()),
+        "segments": [_live_json(live) for live in layout.segments],
+    }
+    store.put(path_of(commit), objects.sealed(value))
 
 
 def load_layout(store: Store, commit: str) -> Layout:
     """The layout of a commit. Raises IntegrityError if its bytes do not match their digest."""
-    found, _, body = store.get(path_of(commit)).partition(b"\n")
-    if digest(body).encode() != found:
+    value = objects.load_sealed(store, path_of(commit))
+    if value["commit"] != commit:
         raise IntegrityError(
-            f"the layout of {commit[:12]} does not match its digest",
-            code="digest_mismatch",
+            f"the layout of {commit[:12]} is that of {value['commit'][:12]}",
+            code="wrong_layout",
             hint="run `vecver check`, then restore the file from a copy of the repository",
-            commit=commit,
-        )
-    value = json.loads(body)
-    if value["format"] != FORMAT or value["commit"] != commit:
-        raise IntegrityError(
-            f"the layout of {commit[:12]} has a format or a commit that was not expected",
-            code="unknown_format",
-            hint="upgrade vecver",
             commit=commit,
         )
     roots = Roots(_lanes(value["content"]), _lanes(value["vector"]))

@@ -25,11 +25,14 @@ def order_of(keys: Keys) -> npt.NDArray[np.uint32]:
     return np.argsort(prefixes(keys), kind="stable").astype("<u4")
 
 
-def find(prefix: npt.NDArray[np.uint64], order: npt.NDArray[np.uint32], keys: Keys, wanted: Keys) -> tuple[Rows, Rows]:
-    """Every (i, row) with `wanted[i] == keys[row]`, as two int64 arrays, ascending in i and then in row."""
+def find(sorted_: npt.NDArray[np.uint64], order: npt.NDArray[np.uint32], keys: Keys, wanted: Keys) -> tuple[Rows, Rows]:
+    """Every (i, row) with `wanted[i] == keys[row]`, as two int64 arrays, ascending in i and then in row.
+
+    `sorted_` is `prefixes(keys)[order]`.
+    """
     query = prefixes(wanted)
-    low = np.searchsorted(prefix, query, side="left", sorter=order)
-    count = np.searchsorted(prefix, query, side="right", sorter=order) - low
+    low = np.searchsorted(sorted_, query, side="left")
+    count = np.searchsorted(sorted_, query, side="right") - low
     which = np.repeat(np.arange(len(wanted)), count)
     within = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
     rows = order[np.repeat(low, count) + within].astype(np.int64)

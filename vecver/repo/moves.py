@@ -35,7 +35,7 @@ def delete(versions: Versions, dataset: str, kind: Kind, name: str) -> Move:
 
 
 def promote(versions: Versions, dataset: str, name: str, commit: str, *, reason: str = "promote") -> Move:
-    """Let an alias name a commit; the alias is made if it is new. Raises ConflictError if a branch or tag has the name."""
+    """Let an alias name a commit, and make it if it is new. Raises ConflictError if a branch or tag has its name."""
     before = versions.refs(dataset).get("alias", name)
     return versions.move(dataset, "alias", name, before=before, after=commit, reason=reason)
 
@@ -65,18 +65,19 @@ def rollback(versions: Versions, dataset: str, name: str, to: str | None = None)
 
 
 def _alias_before(versions: Versions, dataset: str, name: str) -> str:
-    """Moves push, rollbacks pop: so rolling back twice goes back two promotions."""
-    stack: list[str | None] = []
+    """Moves push, rollbacks pop: so rolling back twice goes back two promotions. A deletion begins anew."""
+    stack: list[str] = []
     for move in reversed(list(versions.refs(dataset).log("alias", name))):
-        earlier = [i for i, commit in enumerate(stack[:-1]) if commit == move.after]
-        if move.reason == ROLLBACK and earlier:
-            del stack[earlier[-1] + 1 :]
-        else:
+        if move.after is None:
+            stack.clear()
+        elif move.reason == ROLLBACK and move.after in stack:
+            while stack[-1] != move.after:
+                stack.pop()
+        elif stack[-1:] != [move.after]:  # promoting what stands there already is nothing to go back over
             stack.append(move.after)
-    before = stack[-2] if len(stack) > 1 else None
-    if before is None:
+    if len(stack) < 2:
         raise _nothing_before(dataset, name)
-    return before
+    return stack[-2]
 
 
 def _branch_before(versions: Versions, dataset: str, name: str, current: str) -> str:

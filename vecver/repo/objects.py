@@ -1,16 +1,74 @@
-"""Commits as objects on a store: written once under their digest, verified when read."""
+"""Objects on a store: written once, verified whenever they are read; and the commits among them.
+
+An object's digest is its name (`load`), or its first line where the name says something else (`load_sealed`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from vecver.digest import canonical_json, digest
 from vecver.errors import IntegrityError
-from vecver.model import Commit
+from vecver.model import Commit, Json
 from vecver.store import Store
 
-FORMAT = 1
+FORMAT = 1  # of every kind of object
+
+
+def load(store: Store, name: str, id: str) -> Json:
+    """The JSON object called `name`, whose digest is `id`. Raises NotFoundError, IntegrityError."""
+    body = store.get(name)
+    if digest(body) != id:
+        raise _mismatch(name)
+    return known(name, json.loads(body))
+
+
+def load_sealed(store: Store, name: str) -> Json:
+    """The JSON object that `sealed` made. Raises NotFoundError, IntegrityError."""
+    found, _, body = store.get(name).partition(b"\n")
+    if digest(body).encode() != found:
+        raise _mismatch(name)
+    return known(name, json.loads(body))
+
+
+def sealed(value: Json) -> bytes:
+    """A JSON object under its digest: one line each."""
+    body = canonical_json({**value, "format": FORMAT})
+    return digest(body).encode() + b"\n" + body
+
+
+def known(name: str, value: Any) -> Json:
+    """`value` if it is an object of the format that we read. Raises IntegrityError."""
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT:
+        raise IntegrityError(
+            f"{name} has format {found}, this vecver reads {FORMAT}",
+            code="unknown_format",
+            hint="upgrade vecver",
+            name=name,
+        )
+    return dict(value)
+
+
+def malformed(name: str) -> IntegrityError:
+    """The error for bytes that no writer of ours wrote."""
+    return IntegrityError(
+        f"{name} cannot be read", code="malformed", hint="restore the file from a copy of the repository", name=name
+    )
+
+
+def _mismatch(name: str) -> IntegrityError:
+    return IntegrityError(
+        f"{name} does not match its digest",
+        code="digest_mismatch",
+        hint="run `vecver check`, then restore the file from a copy of the repository",
+        name=name,
+    )
+
+
+# -- commits ------------------------------------------------------------------------------------
 
 
 def path_of(commit: str) -> str:
@@ -25,23 +83,7 @@ def save_commit(store: Store, commit: Commit) -> None:
 
 def load_commit(store: Store, id: str) -> Commit:
     """Read and verify a commit. Raises NotFoundError, IntegrityError."""
-    body = store.get(path_of(id))
-    if digest(body) != id:
-        raise IntegrityError(
-            f"commit {id[:12]} does not match its digest",
-            code="digest_mismatch",
-            hint="run `vecver check`, then restore the file from a copy of the repository",
-            commit=id,
-        )
-    value = json.loads(body)
-    if value["format"] != FORMAT:
-        raise IntegrityError(
-            f"commit {id[:12]} has format {value['format']}, this vecver reads {FORMAT}",
-            code="unknown_format",
-            hint="upgrade vecver",
-            commit=id,
-        )
-    return Commit.from_json(value)
+    return Commit.from_json(load(store, path_of(id), id))
 
 
 def commit_ids(store: Store, prefix: str = "") -> Iterator[str]:
@@ -51,3 +93,20 @@ def commit_ids(store: Store, prefix: str = "") -> Iterator[str]:
         id = path.rsplit("/", 1)[1]
         if id.startswith(prefix):
             yield id
+
+
+def parents_first(heads: Iterable[str], read: Callable[[str], Commit | None]) -> Iterator[Commit]:
+    """Every commit that `heads` lead to, each once and after its parents; those that `read` has not are left out."""
+    waiting: dict[str, Commit] = {}  # read, but not yet given
+    done: set[str] = set()
+    stack = list(heads)[::-1]
+    while stack:
+        id = stack[-1]
+        if id in waiting:
+            yield waiting.pop(stack.pop())
+        elif id in done or not (commit := read(id)):
+            stack.pop()
+        else:
+            waiting[id] = commit
+            stack += commit.parents[::-1]
+        done.add(id)

@@ -19,15 +19,17 @@ from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from vecver.digest import canonical_json, digest
-from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from vecver.model import Move
+from vecver.digest import canonical_json, digest, digest_json
+from vecver.errors import ConflictError, InvalidInputError, NotFoundError
+from vecver.model import Json, Move
+from vecver.repo import objects
 from vecver.store import Store
 
 Kind = Literal["branch", "tag", "alias"]
 KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")
 _FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
-_NAME = re.compile(r"[\w][\w.+-]{0,99}")
+_NAME = re.compile(r"\w[\w.+-]{0,99}")
+_NAME_BYTES = 240  # percent-encoded; file systems take 255
 
 
 class Refs:
@@ -51,42 +53,40 @@ class Refs:
 
     def all(self, kind: Kind) -> dict[str, str]:
         """Every ref of a kind: name -> commit, sorted by name."""
-        prefix = self._path(kind, "")
+        prefix = self.path(kind, "")
         names = [unquote(path[len(prefix) :]) for path in self._store.list(prefix)]
         found = {name: self.get(kind, name) for name in sorted(names)}
         return {name: commit for name, commit in found.items() if commit}
 
     def last_move(self, kind: Kind, name: str) -> Move | None:
         """The newest move of a ref, deletions included."""
-        path = self._path(kind, name)
-        if self._store.size(path) is None:
-            return None
-        return self._load(json.loads(self._store.get(path))["move"])
+        body = self._body(kind, name)
+        return self._newest(kind, name, body) if body else None
 
     def log(self, kind: Kind, name: str) -> Iterator[Move]:
         """Every move of a ref, newest first."""
         move = self.last_move(kind, name)
         while move:
             yield move
-            move = self._load(move.previous) if move.previous else None
+            move = load_move(self._store, move.previous) if move.previous else None
 
     def move(
         self, kind: Kind, name: str, *, before: str | None, after: str | None, author: str, time: str, reason: str
     ) -> Move:
         """Move a ref from the commit that the caller saw. Raises ConflictError if it stands elsewhere by now."""
         check_name(kind, name)
-        path = self._path(kind, name)
-        old = self._store.get(path) if self._store.size(path) is not None else None
-        last = self._load(json.loads(old)["move"]) if old else None
+        old = self._body(kind, name)
+        last = self._newest(kind, name, old) if old else None
         found = last.after if last else None
         if found != before:
             raise _moved(kind, name, found)
-        previous = json.loads(old)["move"] if old else None
+        previous = digest_json(last.to_json()) if last else None
         move = Move(self.dataset, kind, name, before, after, author, time, reason, previous)
         body = canonical_json(move.to_json())
-        self._store.put(f"moves/{digest(body)}", body)
+        self._store.put(move_path(digest(body)), body)
+        new = canonical_json({"format": objects.FORMAT, "commit": after, "move": digest(body)})
         try:
-            self._store.swap(path, old, canonical_json({"format": 1, "commit": after, "move": digest(body)}))
+            self._store.swap(self.path(kind, name), old, new)
         except ConflictError as error:
             raise _moved(kind, name, self.get(kind, name)) from error
         return move
@@ -112,28 +112,51 @@ class Refs:
             )
         return self.move(kind, name, before=None, after=commit, author=author, time=time, reason=reason)
 
-    def _load(self, id: str) -> Move:
-        body = self._store.get(f"moves/{id}")
-        if digest(body) != id:
-            raise IntegrityError(
-                f"move {id[:12]} does not match its digest",
-                code="digest_mismatch",
-                hint="run `vecver check`, then restore the file from a copy of the repository",
-                move=id,
-            )
-        return Move.from_json(json.loads(body))
-
-    def _path(self, kind: Kind, name: str) -> str:
+    def path(self, kind: Kind, name: str) -> str:
+        """The store's name of a ref."""
         return f"refs/{quote(self.dataset, safe='')}/{_FOLDER[kind]}/{quote(name, safe='')}"
+
+    def _body(self, kind: Kind, name: str) -> bytes | None:
+        path = self.path(kind, name)
+        there = is_name(name) and self._store.size(path) is not None
+        return self._store.get(path) if there else None
+
+    def _newest(self, kind: Kind, name: str, body: bytes) -> Move:
+        return load_move(self._store, parse(self.path(kind, name), body)["move"])
+
+
+def parse(path: str, body: bytes) -> Json:
+    """A ref's bytes as `{"commit", "move"}`. Raises IntegrityError."""
+    try:
+        value = objects.known(path, json.loads(body))
+        return {"commit": value["commit"], "move": value["move"]}
+    except (ValueError, KeyError) as error:
+        raise objects.malformed(path) from error
+
+
+def load_move(store: Store, id: str) -> Move:
+    """Read and verify a move. Raises NotFoundError, IntegrityError."""
+    return Move.from_json(objects.load(store, move_path(id), id))
+
+
+def move_path(id: str) -> str:
+    """The store's name of a move."""
+    return f"moves/{id}"
+
+
+def is_name(name: str) -> bool:
+    """Can `name` name a dataset or a ref?"""
+    sound = _NAME.fullmatch(name) and not name.endswith(".") and ".." not in name
+    return bool(sound) and len(quote(name, safe="")) <= _NAME_BYTES
 
 
 def check_name(what: str, name: str) -> None:
     """Raises InvalidInputError unless `name` can name a dataset or a ref."""
-    if not _NAME.fullmatch(name) or name.endswith(".") or ".." in name:
+    if not is_name(name):
         raise InvalidInputError(
             f"{name!r} cannot name a {what}",
             code="invalid_name",
-            hint="use 1 to 100 letters, digits, `_`, `-`, `+` and single `.`, beginning with a letter or digit",
+            hint="use up to 100 letters (30 Chinese ones), digits, `_`, `-`, `+` and single `.`, a letter or digit first",
             name=name,
         )
 

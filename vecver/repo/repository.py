@@ -1,21 +1,24 @@
 """One repository on a store: its identity, its versions, and the one visible moment of a commit.
 
-vecver.json   format and id; written first, so that half a repository is none
+vecver.json   format, id and their digest; written first, so that half a repository is none
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from vecver.digest import canonical_json
-from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.digest import canonical_json, digest_json
+from vecver.errors import ConflictError, InvalidInputError, NotFoundError
 from vecver.model import Commit, Json, Move, Space
 from vecver.repo import derived as derived_room
+from vecver.repo import objects
 from vecver.repo import refs as refs_room
 from vecver.repo.draft import Draft
 from vecver.repo.layout import Layout, load_layout, save_layout
@@ -26,9 +29,8 @@ from vecver.repo.segment import Segment
 from vecver.repo.snapshot import Snapshot
 from vecver.store import Store
 
-FORMAT = 1
 ROOT = "vecver.json"
-OPEN_SNAPSHOTS = 16  # kept open; their segments are shared and mapped
+OPEN_SNAPSHOTS = 16  # kept open; their segments are mapped, and shared while any of them is open
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class Versions:
         self.store = store
         self.author = author
         self._clock = clock or Clock()
-        self._segments: dict[str, Segment] = {}
+        self._segments: WeakValueDictionary[str, Segment] = WeakValueDictionary()
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
-        self.id = _identity(store)
+        self._opening = threading.Lock()
+        self.id = identity(store)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -59,30 +62,31 @@ class Versions:
         return Refs(self.store, dataset)
 
     def resolve(self, dataset: str, revision: str) -> str:
-        """The commit id that a revision names; a dataset without any version is not found."""
-        if dataset not in self.datasets():
+        """The commit id that a revision names. Raises NotFoundError (no such dataset, no such revision)."""
+        try:
+            return resolve(self.store, dataset, revision)
+        except NotFoundError:
+            there = self.datasets()
+            if dataset in there:
+                raise
             raise NotFoundError(
                 f"there is no dataset {dataset!r} in {self.store.url}",
                 code="dataset_not_found",
-                hint=f"`vecver ingest {dataset} SOURCE` makes it; there are: {', '.join(self.datasets()) or 'none yet'}",
+                hint=f"`vecver ingest {dataset} SOURCE` makes it; there are: {', '.join(there) or 'none yet'}",
                 dataset=dataset,
-            )
-        return resolve(self.store, dataset, revision)
+            ) from None
 
     def commit(self, id: str) -> Commit:
         return load_commit(self.store, id)
 
     def snapshot(self, id: str) -> Snapshot:
         """A commit opened for reading; the newest few stay open, all share their segments."""
-        if id in self._snapshots:
-            self._snapshots.move_to_end(id)
-            return self._snapshots[id]
-        layout = load_layout(self.store, id)
-        snapshot = Snapshot(self.commit(id), layout, [self._segment(live.segment) for live in layout.segments])
-        self._snapshots[id] = snapshot
-        while len(self._snapshots) > OPEN_SNAPSHOTS:
-            self._snapshots.popitem(last=False)
-        return snapshot
+        with self._opening:
+            snapshot = self._snapshots.pop(id, None) or self._opened(id)
+            self._snapshots[id] = snapshot
+            if len(self._snapshots) > OPEN_SNAPSHOTS:
+                self._snapshots.popitem(last=False)
+            return snapshot
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -123,29 +127,33 @@ class Versions:
     def derived(self, segment: Segment, spec: str) -> Path | memoryview | None:
         return derived_room.derived(self.store, segment.id, spec)
 
-    def _segment(self, id: str) -> Segment:
-        if id not in self._segments:
-            self._segments[id] = Segment(self.store, id)
-        return self._segments[id]
+    def _opened(self, id: str) -> Snapshot:
+        layout = load_layout(self.store, id)
+        segments = [self._segments.get(live.segment) or Segment(self.store, live.segment) for live in layout.segments]
+        self._segments.update((segment.id, segment) for segment in segments)
+        return Snapshot(self.commit(id), layout, segments)
 
 
 def create(store: Store) -> None:
-    """Make a repository on an empty store. Raises ConflictError if one is there, InvalidInputError if other things are."""
-    if store.size(ROOT) is not None:
-        raise ConflictError(
-            f"{store.url} is a repository already",
-            code="repository_exists",
-            hint="open it without create, or choose another place",
-            url=store.url,
-        )
-    if foreign := next((name for name in store.list("") if not name.startswith("tmp/") and name != "lock"), None):
+    """Make a repository on an empty store. Raises ConflictError (one is there), InvalidInputError (other things are)."""
+    foreign = next(store.list(""), None)
+    if foreign and not exists(store):
         raise InvalidInputError(
             f"{store.url} is not empty: it holds {foreign}",
             code="not_empty",
             hint="choose an empty or new folder, for example `.vecver` in it",
             url=store.url,
         )
-    store.swap(ROOT, None, canonical_json({"format": FORMAT, "id": secrets.token_hex(16)}))
+    value = {"format": objects.FORMAT, "id": secrets.token_hex(16)}
+    try:
+        store.swap(ROOT, None, canonical_json({**value, "digest": digest_json(value)}))
+    except ConflictError as error:
+        raise ConflictError(
+            f"{store.url} is a repository already",
+            code="repository_exists",
+            hint="open it without create, or choose another place",
+            url=store.url,
+        ) from error
 
 
 def exists(store: Store) -> bool:
@@ -153,7 +161,8 @@ def exists(store: Store) -> bool:
     return store.size(ROOT) is not None
 
 
-def _identity(store: Store) -> str:
+def identity(store: Store) -> str:
+    """A repository's id. Raises NotFoundError (there is none), IntegrityError."""
     if not exists(store):
         raise NotFoundError(
             f"{store.url} is not a vecver repository",
@@ -162,17 +171,9 @@ def _identity(store: Store) -> str:
             url=store.url,
         )
     try:
-        value = json.loads(store.get(ROOT))
-        format, id = value["format"], str(value["id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"{ROOT} in {store.url} cannot be read", code="malformed", hint="restore it from a copy", url=store.url
-        ) from error
-    if format != FORMAT:
-        raise IntegrityError(
-            f"{store.url} has format {format}, this vecver reads {FORMAT}",
-            code="unknown_format",
-            hint="upgrade vecver",
-            url=store.url,
-        )
-    return id
+        value = objects.known(ROOT, json.loads(store.get(ROOT)))
+        if value.pop("digest") != digest_json(value):
+            raise ValueError("another digest")
+        return str(value["id"])
+    except (ValueError, KeyError) as error:
+        raise objects.malformed(ROOT) from error

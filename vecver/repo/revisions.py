@@ -13,7 +13,8 @@ import re
 from datetime import UTC, datetime
 
 from vecver.errors import InvalidInputError, NotFoundError
-from vecver.repo.objects import commit_ids, load_commit
+from vecver.model import Commit
+from vecver.repo.objects import commit_ids, load_commit, parents_first
 from vecver.repo.refs import KINDS, Refs
 from vecver.store import Store
 
@@ -28,7 +29,7 @@ def resolve(store: Store, dataset: str, revision: str) -> str:
 
     Raises NotFoundError (no such revision), InvalidInputError (not a revision, or an ambiguous id).
     """
-    if not revision or not isinstance(revision, str):
+    if not isinstance(revision, str) or not revision:
         raise InvalidInputError(
             f"{revision!r} is not a revision",
             code="invalid_revision",
@@ -79,29 +80,17 @@ def _at_time(refs: Refs, name: str, when: str, revision: str) -> str:
 
 def _of_git(store: Store, refs: Refs, sha: str, revision: str) -> str:
     """The newest commit, over all refs, that was made from the Git commit `sha…`."""
-    matching = []
-    for id in _reachable(store, refs):
-        commit = load_commit(store, id)
-        origins = [source.get("origin") or {} for source in commit.operation.get("sources", [])]
-        if len(sha) >= 4 and any(origin.get("commit", "").startswith(sha) for origin in origins):
-            matching.append((commit.time, id))
+    heads = [commit for kind in KINDS for commit in refs.all(kind).values()]
+    newest_first = reversed(list(parents_first(reversed(heads), lambda id: load_commit(store, id))))
+    matching = [commit for commit in newest_first if _made_from(commit, sha)]
     if not matching:
         raise _unknown(refs.dataset, revision, "no commit was made from that Git commit")
-    newest = max(time for time, _ in matching)
-    ties = [id for time, id in matching if time == newest]
-    return next((id for id in _reachable(store, refs) if id in ties), ties[0])
+    return max(matching, key=lambda commit: commit.time).id  # of equal times the first: children before parents
 
 
-def _reachable(store: Store, refs: Refs) -> list[str]:
-    """Every commit that a ref of the dataset leads to, children before parents."""
-    found: dict[str, None] = {}
-    stack = [commit for kind in KINDS for commit in refs.all(kind).values()]
-    while stack:
-        id = stack.pop(0)
-        if id not in found:
-            found[id] = None
-            stack += load_commit(store, id).parents
-    return list(found)
+def _made_from(commit: Commit, sha: str) -> bool:
+    origins = [source.get("origin") or {} for source in commit.operation.get("sources", [])]
+    return len(sha) >= 4 and any(origin.get("commit", "").startswith(sha) for origin in origins)
 
 
 def _by_prefix(store: Store, dataset: str, prefix: str, revision: str) -> str:

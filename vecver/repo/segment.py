@@ -17,12 +17,12 @@ Decisions
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,13 +34,14 @@ import pyarrow as pa
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError
 from vecver.model import Space, Vectors
-from vecver.repo import lookup
+from vecver.repo import lookup, objects
 from vecver.repo.rows import CHUNKS, DOCUMENTS, keys_array
 from vecver.store import Store
+from vecver.store.api import writing
 
-FORMAT = 1
 FILES = ("documents.arrow", "chunks.arrow", "vectors.npy", "lookup.npy")
 _NPY_HEADER = 128  # bytes; room for every shape we write
+_NEW = "a new segment"
 
 
 class Segment:
@@ -49,7 +50,7 @@ class Segment:
     def __init__(self, store: Store, id: str) -> None:
         self.id = id
         self._store = store
-        self.manifest = _manifest(store, id)
+        self.manifest = objects.load(store, path_of(id, "segment.json"), id)
         self.space = Space.from_json(self.manifest["space"])
         self.chunk_count: int = self.manifest["chunks"]
         self.document_count: int = self.manifest["documents"]
@@ -83,36 +84,37 @@ class Segment:
 
     def find_keys(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
         """(i, chunk row) for every row whose key is `wanted[i]`."""
-        return lookup.find(self._key_prefix, self._orders[0], self.keys, wanted)
+        return lookup.find(self._sorted_keys, self.orders[0], self.keys, wanted)
 
     def find_embedded(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
         """(i, chunk row) for every row that embedded `wanted[i]`."""
-        return lookup.find(self._embedded_prefix, self._orders[1], self.embedded, wanted)
+        return lookup.find(self._sorted_embedded, self.orders[1], self.embedded, wanted)
 
     def find_documents(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
         """(i, document row) for every version of the document with id `wanted[i]`."""
-        return lookup.find(self._document_prefix, self._orders[2], self.document_ids, wanted)
+        return lookup.find(self._sorted_documents, self.orders[2], self.document_ids, wanted)
 
     @property
     def bytes(self) -> int:
         return sum(file["bytes"] for file in self.manifest["files"].values())
 
     @cached_property
-    def _orders(self) -> list[npt.NDArray[np.uint32]]:
+    def orders(self) -> list[npt.NDArray[np.uint32]]:
+        """The rows of `keys`, `embedded` and `document_ids`, each sorted by `lookup.prefixes`."""
         n = self.chunk_count
         return np.split(_npy(self._map("lookup.npy")), [n, 2 * n])
 
     @cached_property
-    def _key_prefix(self) -> npt.NDArray[np.uint64]:
-        return lookup.prefixes(self.keys)
+    def _sorted_keys(self) -> npt.NDArray[np.uint64]:
+        return lookup.prefixes(self.keys)[self.orders[0]]
 
     @cached_property
-    def _embedded_prefix(self) -> npt.NDArray[np.uint64]:
-        return lookup.prefixes(self.embedded)
+    def _sorted_embedded(self) -> npt.NDArray[np.uint64]:
+        return lookup.prefixes(self.embedded)[self.orders[1]]
 
     @cached_property
-    def _document_prefix(self) -> npt.NDArray[np.uint64]:
-        return lookup.prefixes(self.document_ids)
+    def _sorted_documents(self) -> npt.NDArray[np.uint64]:
+        return lookup.prefixes(self.document_ids)[self.orders[2]]
 
     def _map(self, file: str) -> pa.Buffer:
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
@@ -136,10 +138,11 @@ class SegmentWriter:
         self._store = store
         self._space = space
         self._folder = store.scratch()
-        self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")
-        self._vectors.write(b"\0" * _NPY_HEADER)
-        self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
-        self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
+        with writing(_NEW):
+            self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")  # noqa: SIM115: closed by `discard`
+            self._vectors.write(b"\0" * _NPY_HEADER)
+            self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
+            self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
         self._documents: list[pa.Table] = []
         self._keys: list[lookup.Keys] = []
         self._embedded: list[lookup.Keys] = []
@@ -148,12 +151,12 @@ class SegmentWriter:
     def add(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> None:
         """Append rows: `chunks` in the columns of CHUNKS beside `vectors`, `(n, dim)` float32."""
         if len(chunks):
-            self._chunks.write_table(chunks)
-            self._vectors.write(memoryview(np.ascontiguousarray(vectors, "<f4")).cast("B"))
+            with writing(_NEW):
+                self._chunks.write_table(chunks)
+                self._vectors.write(np.ascontiguousarray(vectors, "<f4").data.cast("B"))
             self._keys.append(keys_array(chunks.column("key")))
             self._embedded.append(keys_array(chunks.column("embedded")))
-            norm = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max())
-            self._max_norm = max(self._max_norm, math.ceil(float(norm) * 1000) / 1000)  # rounded: the same everywhere
+            self._max_norm = max(self._max_norm, _max_norm(vectors))
             self.chunk_count += len(chunks)
         if documents is not None and len(documents):
             self._documents.append(documents)
@@ -162,10 +165,11 @@ class SegmentWriter:
     def seal(self) -> Segment:
         """Make the segment durable and return it opened. After a failure nothing is visible."""
         try:
-            self._finish_files()
+            with writing(_NEW):
+                self._finish_files()
             files = {file: _measured(self._folder / file) for file in FILES}
             manifest = {
-                "format": FORMAT,
+                "format": objects.FORMAT,
                 "space": self._space.to_json(),
                 "chunks": self.chunk_count,
                 "documents": self.document_count,
@@ -182,8 +186,9 @@ class SegmentWriter:
 
     def discard(self) -> None:
         """Drop what was collected; safe to call twice."""
-        self._vectors.close()
-        self._chunks_file.close()
+        for file in (self._vectors, self._chunks_file):
+            with contextlib.suppress(OSError):  # a full disk says so again when the buffer is flushed
+                file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _finish_files(self) -> None:
@@ -195,6 +200,9 @@ class SegmentWriter:
         documents = DOCUMENTS.empty_table()
         if self._documents:
             documents = pa.concat_tables(self._documents, promote_options="default").combine_chunks()
+            documents = documents.select(
+                [*DOCUMENTS.names, *sorted(set(documents.column_names) - set(DOCUMENTS.names))]
+            )
         with (
             pa.OSFile(str(self._folder / "documents.arrow"), "wb") as sink,
             pa.ipc.new_file(sink, documents.schema) as file,
@@ -209,33 +217,23 @@ def path_of(segment: str, file: str) -> str:
     return f"segments/{segment}/{file}"
 
 
-def segment_ids(store: Store) -> list[str]:
-    """Every sealed segment on the store, whether a layout names it or not."""
-    return [name.split("/")[1] for name in store.list("segments/") if name.endswith("/segment.json")]
-
-
-def _manifest(store: Store, id: str) -> dict[str, Any]:
-    content = store.get(path_of(id, "segment.json"))
-    if hashlib.sha256(content).hexdigest() != id:
-        raise IntegrityError(
-            f"segment {id[:12]} does not match its digest",
-            code="digest_mismatch",
-            hint="run `vecver check`, then restore the segment from a copy of the repository",
-            segment=id,
-        )
-    manifest: dict[str, Any] = json.loads(content)
-    if manifest["format"] != FORMAT:
-        raise IntegrityError(
-            f"segment {id[:12]} has format {manifest['format']}, this vecver reads {FORMAT}",
-            code="unknown_format",
-            hint="upgrade vecver",
-            segment=id,
-        )
-    return manifest
+def segment_ids(store: Store) -> Iterator[str]:
+    """Every sealed segment on the store, whether a layout names it or not; sorted."""
+    return (name.split("/")[1] for name in store.list("segments/") if name.endswith("/segment.json"))
 
 
 def _stacked(keys: Sequence[lookup.Keys]) -> lookup.Keys:
     return np.concatenate(keys) if keys else np.zeros((0, 16), np.uint8)
+
+
+def _max_norm(vectors: Vectors) -> float:
+    """At least the largest norm, in thousandths, and the same number on every CPU.
+
+    The order of a sum moves its last bits, so a norm on the edge of a thousandth could fall on either
+    side of it; the millionth added keeps the norms that are usual, those next to 1, away from edges.
+    """
+    largest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
+    return math.ceil(largest * 1000 + 1e-3) / 1000
 
 
 def _measured(path: Path) -> dict[str, Any]:

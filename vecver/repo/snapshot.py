@@ -3,7 +3,7 @@
 Rows are named by (segment number in this snapshot, row in that segment).
 
 Decisions
-- 2026-11-21 the live rows of *small* segments are searched as one part, gathered into memory when a
+- 2026-11-21 the live rows of segments that have few are searched as one part, gathered into memory when a
   snapshot is first searched (at most 48 MB): 200 one-chunk commits then cost a search one scan, not
   200. The bytes on disk stay as they were written until `optimize`.
 """
@@ -25,7 +25,7 @@ from vecver.repo.layout import Layout, packed, rows_of
 from vecver.repo.lookup import Keys, Rows
 from vecver.repo.segment import Segment
 
-SMALL_ROWS = 4096  # a segment below this may be gathered with others
+SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
 GATHERED_ROWS = 32768  # at most this many rows are gathered
 _NONE = np.int64(-1)
 
@@ -172,15 +172,11 @@ class Snapshot:
         return pa.chunked_array(pieces, columns.CHUNKS.field(name).type)
 
     def _small(self) -> set[int]:
-        """The segments to gather: small ones, smallest first, while they fit."""
+        """The segments to gather: those with few live rows, fewest first, while they fit."""
         sizes = [(len(live.chunks), i) for i, live in enumerate(self.layout.segments)]
-        chosen, total = set(), 0
-        for size, i in sorted(sizes):
-            total += size
-            if total > GATHERED_ROWS or self.layout.segments[i].chunk_count > SMALL_ROWS:
-                break
-            if size:
-                chosen.add(i)
+        small = sorted((size, i) for size, i in sizes if 0 < size <= SMALL_ROWS)
+        fitting = np.cumsum([size for size, _ in small]) <= GATHERED_ROWS
+        chosen = {i for (_, i), fits in zip(small, fitting, strict=True) if fits}
         return chosen if len(chosen) > 1 else set()
 
     def _part(self, number: int) -> SearchPart:

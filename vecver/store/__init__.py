@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 from vecver.errors import InvalidInputError
 from vecver.store.api import Store
@@ -21,7 +22,7 @@ def open_store(url: str | Path | Store) -> Store:
     if not found:
         return LocalStore(Path(text))
     if scheme == "file":
-        return LocalStore(Path(rest))
+        return LocalStore(Path(unquote(rest)))
     if scheme == "memory":
         return MemoryStore()
     raise InvalidInputError(

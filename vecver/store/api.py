@@ -7,21 +7,25 @@ they write children before parents and make everything visible by one `swap`.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from vecver.errors import BackendError, ConflictError, NotFoundError
+
 
 @runtime_checkable
 class Store(Protocol):
-    """Named bytes. Missing names raise NotFoundError(code="object_missing"); a store that does not answer, BackendError."""
+    """Named bytes. A missing name raises NotFoundError(code="object_missing"), a store that fails BackendError."""
 
     url: str
 
     def put(self, name: str, data: bytes | Path) -> None:
-        """Store bytes, or a finished file that lies in `scratch()` (it is moved), under `name`, replacing what is there."""
+        """Store bytes, or a finished file from `scratch()` (it is moved), under `name`, replacing what is there."""
 
     def get(self, name: str) -> bytes:
         """All bytes of `name`."""
@@ -46,3 +50,49 @@ class Store(Protocol):
 
     def scratch(self) -> Path:
         """A new private directory for files that will be `put`; the caller removes it."""
+
+
+def absent(name: str) -> NotFoundError:
+    """The error for a name that the store does not have."""
+    return NotFoundError(
+        f"the store has no {name}",
+        code="object_missing",
+        hint="run `vecver check` to see what else is missing",
+        name=name,
+    )
+
+
+def swap_lost(name: str) -> ConflictError:
+    """The error for a swap whose expectation did not hold."""
+    return ConflictError(
+        f"{name} was changed by somebody else",
+        code="swap_lost",
+        hint="read it again and repeat the change",
+        name=name,
+    )
+
+
+@contextlib.contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Turns what the operating system says against writing `name` into a BackendError."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise BackendError(
+            f"the store could not reach {name}: {error.strerror or error}",
+            code="store_full" if full else "store_failed",
+            hint="free space and repeat the command; nothing was changed" if full else "check the path and its rights",
+            retryable=full,
+            name=name,
+        ) from error
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """As `writing`, and what is not there, or is no file, is a NotFoundError."""
+    with writing(name):
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise absent(name) from error

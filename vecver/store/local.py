@@ -13,8 +13,8 @@ Decisions
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +22,11 @@ from pathlib import Path
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from vecver.errors import BackendError, ConflictError, NotFoundError, VecverError
+from vecver.errors import BackendError
+from vecver.store.api import reading, swap_lost, writing
 
 LOCK_SECONDS = 30
+_LOCK, _SCRATCH = "lock", "tmp"  # ours, and no names of the store
 
 
 class LocalStore:
@@ -35,51 +37,55 @@ class LocalStore:
         self.url = str(self.root)
 
     def put(self, name: str, data: bytes | Path) -> None:
-        with _translated(name):
+        with writing(name):
             if isinstance(data, Path):
                 self._publish(data, name)
                 return
-            temporary = Path(tempfile.mkdtemp(dir=self._made("tmp")))
+            part = self.scratch() / "part"
             try:
-                part = temporary / "part"
                 part.write_bytes(data)
                 self._publish(part, name)
             finally:
                 part.unlink(missing_ok=True)
-                temporary.rmdir()
+                part.parent.rmdir()
 
     def get(self, name: str) -> bytes:
-        with _translated(name):
+        with reading(name):
             return self._at(name).read_bytes()
 
     def map(self, name: str) -> pa.Buffer:
-        with _translated(name):
-            path = self._at(name)
-            if path.stat().st_size == 0:
-                return pa.py_buffer(b"")
-            with pa.memory_map(str(path)) as source:
+        with reading(name):
+            if not self._at(name).stat().st_size:
+                return pa.py_buffer(b"")  # nothing cannot be mapped
+            with pa.memory_map(str(self._at(name))) as source:
                 return source.read_buffer()
 
     def path(self, name: str) -> Path | None:
-        return self._at(name)
+        return self._at(name) if self.size(name) is not None else None
 
     def size(self, name: str) -> int | None:
         try:
-            return self._at(name).stat().st_size
+            found = self._at(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def list(self, prefix: str) -> Iterator[str]:
         found = []
-        for folder, _, files in os.walk(self.root / prefix):
-            relative = Path(folder).relative_to(self.root)
-            found += [(relative / file).as_posix() for file in files]
+        with reading(prefix):
+            for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_missing):
+                if Path(folder) == self.root:  # our own things are no names
+                    folders[:] = [name for name in folders if name != _SCRATCH]
+                    files = [name for name in files if name != _LOCK]
+                place = Path(folder).relative_to(self.root)
+                found += [(place / file).as_posix() for file in files]
         yield from sorted(found)
 
     def delete(self, name: str) -> None:
-        with _translated(name):
+        with writing(name):
             path = self._at(name)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(NotADirectoryError):
+                path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # the folder goes with its last file
                 path.parent.rmdir()
 
@@ -87,51 +93,48 @@ class LocalStore:
         with self._locked():
             found = self.get(name) if self.size(name) is not None else None
             if found != expected:
-                raise ConflictError(
-                    f"{name} was changed by somebody else",
-                    code="swap_lost",
-                    hint="read it again and repeat the change",
-                    name=name,
-                )
+                raise swap_lost(name)
             self.put(name, new)
 
     def scratch(self) -> Path:
-        with _translated("tmp"):
-            return Path(tempfile.mkdtemp(dir=self._made("tmp")))
+        with writing(_SCRATCH):
+            return Path(tempfile.mkdtemp(dir=self._made(self._at(_SCRATCH))))
 
     def _at(self, name: str) -> Path:
         return self.root / name
 
-    def _made(self, folder: str) -> Path:
-        """`folder` below the root, created and durable if it was not there."""
-        path = self.root / folder
-        missing = [p for p in (path, *path.parents) if not p.exists()]
-        path.mkdir(parents=True, exist_ok=True)
+    def _made(self, folder: Path) -> Path:
+        """`folder`, created and durable if it was not there."""
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         for made in missing:
             _sync_folder(made.parent)
-        return path
+        return folder
 
     def _publish(self, part: Path, name: str) -> None:
-        target = self._at(name)
-        self._made(str(target.parent.relative_to(self.root)))
         with open(part, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(part, target)
-        _sync_folder(target.parent)
+        target = self._at(name)
+        folder = self._made(target.parent)
+        try:
+            os.replace(part, target)
+        except FileNotFoundError:  # a `delete` took the folder away with its last file meanwhile
+            os.replace(part, self._made(folder) / target.name)
+        _sync_folder(folder)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with _translated("lock"):
-            lock = FileLock(self._made("") / "lock", timeout=LOCK_SECONDS)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise BackendError(
-                f"another process has held {lock.lock_file} for {LOCK_SECONDS} s",
-                code="store_locked",
-                hint="find the process that hangs, or try again",
-                retryable=True,
-            ) from error
+        with writing(_LOCK):
+            lock = FileLock(self._made(self.root) / _LOCK, timeout=LOCK_SECONDS)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise BackendError(
+                    f"another process has held {lock.lock_file} for {LOCK_SECONDS} s",
+                    code="store_locked",
+                    hint="find the process that hangs, or try again",
+                    retryable=True,
+                ) from error
         try:
             yield
         finally:
@@ -147,25 +150,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-@contextlib.contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except VecverError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(
-            f"the store has no {name}",
-            code="object_missing",
-            hint="run `vecver check` to see what else is missing",
-            name=name,
-        ) from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise BackendError(
-            f"the store could not reach {name}: {error.strerror or error}",
-            code="store_full" if full else "store_failed",
-            hint="free space and repeat the command; nothing was changed" if full else "check the path and its rights",
-            retryable=full,
-            name=name,
-        ) from error
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

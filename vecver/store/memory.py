@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vecver.errors import ConflictError, NotFoundError
+from vecver.store.api import absent, reading, swap_lost, writing
 
 
 class MemoryStore:
@@ -19,14 +19,10 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._bytes: dict[str, bytes] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def put(self, name: str, data: bytes | Path) -> None:
-        if isinstance(data, Path):
-            content = data.read_bytes()
-            data.unlink()
-        else:
-            content = bytes(data)
+        content = _taken(data) if isinstance(data, Path) else bytes(data)
         with self._lock:
             self._bytes[name] = content
 
@@ -34,12 +30,7 @@ class MemoryStore:
         try:
             return self._bytes[name]
         except KeyError as error:
-            raise NotFoundError(
-                f"the store has no {name}",
-                code="object_missing",
-                hint="run `vecver check` to see what else is missing",
-                name=name,
-            ) from error
+            raise absent(name) from error
 
     def map(self, name: str) -> pa.Buffer:
         return pa.py_buffer(self.get(name))
@@ -63,13 +54,16 @@ class MemoryStore:
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         with self._lock:
             if self._bytes.get(name) != expected:
-                raise ConflictError(
-                    f"{name} was changed by somebody else",
-                    code="swap_lost",
-                    hint="read it again and repeat the change",
-                    name=name,
-                )
+                raise swap_lost(name)
             self._bytes[name] = bytes(new)
 
     def scratch(self) -> Path:
-        return Path(tempfile.mkdtemp(prefix="vecver-"))
+        with writing("scratch"):
+            return Path(tempfile.mkdtemp(prefix="vecver-"))
+
+
+def _taken(file: Path) -> bytes:
+    with reading(str(file)):
+        content = file.read_bytes()
+        file.unlink()
+    return content
