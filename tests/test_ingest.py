@@ -66,7 +66,9 @@ def write(path: Path, text: str) -> None:
 
 def numbered(count: int) -> str:
     """A page whose paragraphs all differ."""
-    return "# Page\n\n" + "\n\n".join(f"Paragraph {i} tells of thing number {i * 7919}, in {40} words. " * 4 for i in range(count))
+    return "# Page\n\n" + "\n\n".join(
+        f"Paragraph {i} tells of thing number {i * 7919}, in {40} words. " * 4 for i in range(count)
+    )
 
 
 # -- what becomes a commit ------------------------------------------------------------------------
@@ -84,7 +86,9 @@ def test_first_ingest_adds_every_document(docs: vecver.Dataset, source: Path) ->
     assert commit.environment["vecver"] and commit.environment["faiss-cpu"]
 
 
-def test_nothing_changed_makes_no_commit_and_embeds_nothing(docs: vecver.Dataset, source: Path, counting: Counting) -> None:
+def test_nothing_changed_makes_no_commit_and_embeds_nothing(
+    docs: vecver.Dataset, source: Path, counting: Counting
+) -> None:
     first = docs.ingest(source)
     counting.texts.clear()
     second = docs.ingest(source)
@@ -125,7 +129,9 @@ def test_a_missing_document_is_removed_unless_kept(docs: vecver.Dataset, source:
     assert not kept.changed and "pump.md" in docs.documents()
     report = docs.ingest(source)
     assert report.documents["removed"] == 1 and docs.documents() == ["deep/key.md", "valve.md"]
-    assert docs.search("pump moves water", k=50).hits and all(h.document != "pump.md" for h in docs.search("pump", k=50))
+    assert docs.search("pump moves water", k=50).hits and all(
+        h.document != "pump.md" for h in docs.search("pump", k=50)
+    )
 
 
 def test_documents_of_other_sources_are_never_touched(docs: vecver.Dataset, source: Path, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""108 real awkward files go through one ingest: each is read or reported, nothing hangs, memory stays bounded."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+import vecver
+
+MESSY = Path(__file__).parent.parent.parent / "shared/data/messy/dev"
+pytestmark = [
+    pytest.mark.skipif(not MESSY.is_dir(), reason="the awkward files lie in ../shared/data/messy, which is not here"),
+    pytest.mark.timeout(600),
+]
+CODES = {
+    *("empty", "no_text", "needs_ocr", "malformed", "binary", "unsupported", "encrypted", "wrong_password"),
+    *("timeout", "out_of_memory", "crashed", "too_large"),
+}
+
+
+@pytest.fixture(scope="module")
+def entries() -> dict[str, dict[str, str]]:
+    lines = (MESSY / "manifest.jsonl").read_text("utf-8").splitlines()
+    return {entry["file"]: entry for entry in map(json.loads, lines)}
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> tuple[vecver.Dataset, vecver.Report]:
+    pytest.importorskip("liteparse", reason="vecver[documents] is not installed")
+    docs = vecver.open(tmp_path_factory.mktemp("messy") / "kb", create=True).dataset("messy")
+    return docs, docs.ingest(MESSY, embedder="hashing")
+
+
+def test_every_file_is_read_or_reported(
+    ingested: tuple[vecver.Dataset, vecver.Report], entries: dict[str, dict[str, str]]
+) -> None:
+    docs, report = ingested
+    failed = {failure.document: failure for failure in report.failures}
+    assert set(docs.documents()) | failed.keys() == {*entries, "manifest.jsonl"}
+    assert not set(docs.documents()) & failed.keys()
+    assert all(failure.code in CODES and len(failure.reason) > 10 for failure in report.failures)
+    assert report.documents["added"] >= 85
+    assert {name: failed[name].code for name in ("empty.txt", "random.bin", "fake-text-all-whitespace.txt")} == {
+        "empty.txt": "empty",
+        "random.bin": "binary",
+        "fake-text-all-whitespace.txt": "no_text",
+    }
+    assert docs.repository.check().clean
+
+
+def test_encrypted_documents_open_with_their_password(entries: dict[str, dict[str, str]], tmp_path: Path) -> None:
+    pytest.importorskip("liteparse", reason="vecver[documents] is not installed")
+    found = {name: re.search(r"password=(\S+)", entry["notes"]) for name, entry in entries.items()}
+    locked = {name: match[1] for name, match in found.items() if match}
+    assert len(locked) >= 3
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    for name in locked:
+        (folder / name).write_bytes((MESSY / name).read_bytes())
+    docs = vecver.open(tmp_path / "kb", create=True).dataset("locked")
+    closed = docs.ingest(folder, embedder="hashing")
+    assert {failure.code for failure in closed.failures} == {"encrypted"}
+    wrong = docs.ingest(folder, embedder="hashing", passwords=["surely not"])
+    assert {failure.code for failure in wrong.failures} == {"wrong_password"}
+    opened = docs.ingest(folder, embedder="hashing", passwords=sorted(set(locked.values())))
+    assert not opened.failures and {f.document for f in closed.failures} <= set(docs.documents())
+
+
+def test_memory_stays_bounded(ingested: tuple[vecver.Dataset, vecver.Report]) -> None:
+    """The whole test process, libraries included; a worker may take 1.5 GB by its limit."""
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 3_000_000  # kB
