@@ -316,6 +316,17 @@ def test_unreadable_documents_are_reported_and_keep_their_version(docs: vecver.D
     assert error.value.code == "documents_failed"
 
 
+def test_a_source_that_cannot_be_seen_whole_loses_nothing(docs: vecver.Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n{"id": "c", "text": "three"}\n')
+    docs.ingest(file, embedder="hashing")
+    file.write_text('{"id": "a", "text": "one"}\n{"id": "b", "te\n')
+    report = docs.ingest(file)
+    assert [failure.code for failure in report.failures] == ["malformed"]
+    assert report.documents["removed"] == 0 and docs.documents() == ["a", "b", "c"]
+    assert docs.status(file)["removed"] == []
+
+
 def test_invalid_utf8_is_read(docs: vecver.Dataset, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "latin.txt").write_bytes("Müller öffnet die Tür und grüßt alle Gäste im Haus.".encode("latin-1"))

@@ -103,6 +103,7 @@ class Failure:
     document: str
     code: str  # stable: "empty", "no_text", "encrypted", "malformed", "binary", "unsupported", "timeout" ...
     reason: str  # one sentence for a person, with the next thing to do where there is one
+    hides: bool = False  # other documents may lie behind it: none of its source is removed as missing
 
     def to_json(self) -> Json:
         return {"document": self.document, "code": self.code, "reason": self.reason}

@@ -41,6 +41,7 @@ class Tally:
     removed: list[str] = field(default_factory=list)
     unchanged: int = 0
     failures: list[Failure] = field(default_factory=list)
+    unsure: set[str] = field(default_factory=set)  # labels of sources that could not be seen whole
 
     def fail(self, failure: Failure) -> None:
         """Report a document that was to be added or changed, and could not be."""
@@ -77,6 +78,8 @@ def arrivals(
         for group in grouped(stream, _size):
             found = True
             _once([item.document for item in group], arrived)
+            if any(isinstance(item, Failure) and item.hides for item in group):
+                tally.unsure.add(source.label)
             yield from _changed(draft, recipe, group, tally)
         if not found:
             raise InvalidInputError(
@@ -85,6 +88,11 @@ def arrivals(
                 hint="check the path and its ignore files; nothing was changed, and no document was removed",
                 source=source.label,
             )
+
+
+def remove_missing(draft: Draft, sources: Iterable[Source], tally: Tally) -> None:
+    """Remove what the sources no longer have; a source that could not be seen whole loses nothing."""
+    tally.removed = draft.remove_missing([source.label for source in sources if source.label not in tally.unsure])
 
 
 def recipe_of(original: Original, recipe: Recipe) -> str:

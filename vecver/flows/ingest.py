@@ -22,7 +22,7 @@ import numpy as np
 from vecver import index, pipeline
 from vecver.digest import key
 from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
-from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of
+from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, remove_missing
 from vecver.flows.indexing import index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Report, Vectors
@@ -105,7 +105,7 @@ class _Ingest:
             since = perf_counter()
         self._timed("parse", since)
         if not self.options.keep_missing:
-            self.tally.removed = self.draft.remove_missing([source.label for source in self.sources])
+            remove_missing(self.draft, self.sources, self.tally)
         self._allowed()
 
     def _chunked(self, group: Sequence[tuple[Original, Parsed | Failure]]) -> list[Readable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vecver.flows.arrivals import Source, Tally, arrivals
+from vecver.flows.arrivals import Source, Tally, arrivals, remove_missing
 from vecver.repo import Versions
 
 
@@ -15,9 +15,10 @@ def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: s
     tally = Tally()
     for _ in arrivals(draft, snapshot.commit.recipe, [(source, source.read()) for source in sources], tally):
         pass
+    remove_missing(draft, sources, tally)
     return {
         "added": list(tally.added),
         "changed": list(tally.changed),
-        "removed": draft.remove_missing([source.label for source in sources]),
+        "removed": tally.removed,
         "failed": [failure.document for failure in tally.failures],
     }

@@ -113,7 +113,7 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
     seen: dict[bytes, int] = {}
     width: int | None = None
     for number, value in rows:
-        document = f"{label}:{number}"
+        document = unknown = f"{label}:{number}"
         try:
             document = _document(value, prefix)
             first = seen.setdefault(key(document.encode()), number)
@@ -128,9 +128,11 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
             width = _same_width(width, original.vector)
             yield original
         except _Unusable as problem:
-            yield Failure(document, problem.code, f"{unit.capitalize()} {number} {problem.reason}.")
+            hides = document == unknown and problem.code != "invalid_id"
+            yield Failure(document, problem.code, f"{unit.capitalize()} {number} {problem.reason}.", hides)
         except RecursionError:
-            yield Failure(document, "malformed", f"{unit.capitalize()} {number} is nested too deep.")
+            reason = f"{unit.capitalize()} {number} is nested too deep."
+            yield Failure(document, "malformed", reason, hides=document == unknown)
 
 
 def _document(value: Any, prefix: str) -> str:

@@ -161,7 +161,7 @@ def _listed(folder: _Folder, parts: list[str]) -> list[_Folder | _Found | Failur
         )
         if len(folder.around) < 2:  # the source itself: of none of its documents is anything known
             raise InvalidInputError(reason, code="unreadable", hint=hint) from error
-        return [Failure(shown(folder.document), "unreadable", f"{reason} {hint}")]
+        return [Failure(shown(folder.document), "unreadable", f"{reason} {hint}", hides=True)]
     rules = folder.rules + _rules_in(folder.path, len(folder.document))
     seen = [_entry(folder, rules, parts, entry) for entry in entries]
     return sorted((item for item in seen if item), key=lambda item: os.fsencode(item.document))
@@ -182,7 +182,8 @@ def _entry(
     if _identity(info) in folder.around:
         return Failure(shown(document), "symlink_loop", "The link leads back into a folder that it lies in.")
     if links > _MAX_LINKS:
-        return Failure(shown(document), "symlink_loop", f"More than {_MAX_LINKS} symlinked folders inside one another.")
+        reason = f"More than {_MAX_LINKS} symlinked folders inside one another."
+        return Failure(shown(document), "symlink_loop", reason, hides=True)
     return _Folder(entry.path, document + "/", rules, folder.around | {_identity(info)}, links, wanted)
 
 
