@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -87,9 +88,10 @@ class _Checker:
 
     # -- refs and moves -------------------------------------------------------------------------
 
-    def refs(self, refs: Refs) -> list[str]:
+    def refs(self, dataset: Refs) -> list[str]:
         """Check a dataset's refs and their logs; the commits that they name or named."""
-        return [commit for kind in KINDS for path in self.store.list(refs.path(kind, "")) for commit in self._ref(path)]
+        paths = [path for kind in KINDS for path in self.store.list(dataset.path(kind, ""))]
+        return [commit for path in paths for commit in self._ref(path)]
 
     def _ref(self, path: str) -> list[str]:
         ref = self.read(path, lambda: refs.parse(path, self.store.get(path)))
@@ -101,7 +103,7 @@ class _Checker:
         for move in moves:
             if Refs(self.store, move.dataset).path(move.kind, move.name) != path:
                 self.problem(path, f"its log holds a move of the {move.kind} {move.name!r} of {move.dataset}")
-        for newer, older in zip(moves, moves[1:], strict=False):
+        for newer, older in pairwise(moves):
             if newer.before != older.after:
                 self.problem(path, "its log has a gap: a move begins elsewhere than the one before it ended")
         return [commit for commit in (ref["commit"], *(move.after for move in moves)) if commit]

@@ -14,7 +14,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -128,7 +128,8 @@ class Draft:
         """The vectors already known in this space, `(dim,)` each, by the digest of what was embedded."""
         found = {name: self._computed[name] for name in embedded if name in self._computed}
         wanted = [name for name in dict.fromkeys(embedded) if name not in found]
-        for holder in chain(self._parts, self._segments) if wanted else ():
+        holders: Iterable[Part | Segment] = chain(self._parts, self._segments) if wanted else ()
+        for holder in holders:
             which, rows = holder.find_embedded(as_keys(wanted))
             found.update({wanted[i]: holder.vectors[row] for i, row in zip(which, rows, strict=True)})
             if len(which):
@@ -220,10 +221,9 @@ class Draft:
         """The parent's segments as the new version sees them, the roots of their rows, and the chunk rows gone."""
         if not self._parent:
             return [], Roots.empty(), 0
-        lives, roots, removed = [], self._parent.layout.roots, 0
-        for old, change, segment in zip(
-            self._parent.layout.segments, self._changes, self._parent.segments, strict=True
-        ):
+        parent, lives, removed = self._parent, list[Live](), 0
+        roots = parent.layout.roots
+        for old, change, segment in zip(parent.layout.segments, self._changes, parent.segments, strict=True):
             chunks, documents = (old.chunks - change.died) | change.kept, old.documents - change.died_documents
             gone, back = old.chunks - chunks, chunks - old.chunks
             roots = roots - roots_of(segment, rows_of(gone), rows_of(old.documents - documents))

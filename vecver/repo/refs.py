@@ -156,7 +156,7 @@ def check_name(what: str, name: str) -> None:
         raise InvalidInputError(
             f"{name!r} cannot name a {what}",
             code="invalid_name",
-            hint="use up to 100 letters (30 Chinese ones), digits, `_`, `-`, `+` and single `.`, a letter or digit first",
+            hint="use up to 100 letters (26 Chinese ones), digits, `_`, `-`, `+`, single `.`; a letter or digit first",
             name=name,
         )
 

@@ -135,7 +135,7 @@ class Versions:
 
 
 def create(store: Store) -> None:
-    """Make a repository on an empty store. Raises ConflictError (one is there), InvalidInputError (other things are)."""
+    """Make a repository on an empty store. Raises ConflictError (there is one), InvalidInputError (other things)."""
     foreign = next(store.list(""), None)
     if foreign and not exists(store):
         raise InvalidInputError(

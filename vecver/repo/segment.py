@@ -139,7 +139,7 @@ class SegmentWriter:
         self._space = space
         self._folder = store.scratch()
         with writing(_NEW):
-            self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")  # noqa: SIM115: closed by `discard`
+            self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")  # noqa: SIM115 (closed by `discard`)
             self._vectors.write(b"\0" * _NPY_HEADER)
             self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
             self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
@@ -200,9 +200,8 @@ class SegmentWriter:
         documents = DOCUMENTS.empty_table()
         if self._documents:
             documents = pa.concat_tables(self._documents, promote_options="default").combine_chunks()
-            documents = documents.select(
-                [*DOCUMENTS.names, *sorted(set(documents.column_names) - set(DOCUMENTS.names))]
-            )
+            fields = set(documents.column_names) - set(DOCUMENTS.names)
+            documents = documents.select([*DOCUMENTS.names, *sorted(fields)])
         with (
             pa.OSFile(str(self._folder / "documents.arrow"), "wb") as sink,
             pa.ipc.new_file(sink, documents.schema) as file,

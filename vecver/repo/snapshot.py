@@ -28,6 +28,7 @@ from vecver.repo.segment import Segment
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
 GATHERED_ROWS = 32768  # at most this many rows are gathered
 _NONE = np.int64(-1)
+_GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Snapshot:
         joined, reached = "", starts[pieces[0]] if pieces else 0
         for i, number, row in zip(pieces, numbers, rows, strict=True):
             text = self.text(number, row)
-            joined += text[max(0, reached - starts[i]) :]
+            joined += _GAP[min(max(starts[i] - reached, 0), 2)] + text[max(0, reached - starts[i]) :]
             reached = max(reached, ends[i])
         return joined
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from vecver.errors import BackendError
-from vecver.store.api import reading, swap_lost, writing
+from vecver.store.api import absent, reading, swap_lost, writing
 
 LOCK_SECONDS = 30
 _LOCK, _SCRATCH = "lock", "tmp"  # ours, and no names of the store
@@ -55,7 +55,10 @@ class LocalStore:
 
     def map(self, name: str) -> pa.Buffer:
         with reading(name):
-            if not self._at(name).stat().st_size:
+            size = self.size(name)
+            if size is None:
+                raise absent(name)
+            if size == 0:
                 return pa.py_buffer(b"")  # nothing cannot be mapped
             with pa.memory_map(str(self._at(name))) as source:
                 return source.read_buffer()
@@ -84,7 +87,7 @@ class LocalStore:
     def delete(self, name: str) -> None:
         with writing(name):
             path = self._at(name)
-            with contextlib.suppress(NotADirectoryError):
+            with contextlib.suppress(NotADirectoryError, IsADirectoryError):  # neither is a name
                 path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # the folder goes with its last file
                 path.parent.rmdir()
