@@ -1,24 +1,34 @@
-"""Replay: recompute an answer from its receipt and the repository alone, and say what differs."""
+"""Replay: recompute an answer from its receipt and the repository alone, and say what differs.
+
+Decisions
+- 2026-11-21 whoever may change a receipt may also write its digest anew; only a signature stops that.
+  So every field is compared with what the repository says, and the three that no repository can prove
+  (who made it, with which vecver, under which name the version was asked for) are notes where they
+  are not what is found here.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vecver import index
 from vecver.digest import digest_json
-from vecver.errors import InvalidInputError, VecverError
+from vecver.errors import InvalidInputError, NotFoundError, VecverError
 from vecver.flows.preparation import OpenEmbedder, is_given
-from vecver.flows.search import embedded, filtered, find, signature
-from vecver.model import Json, Replay, Vectors
+from vecver.flows.search import ENGINES, RECEIPT_FORMAT, embedded, filtered, find, signature, version
+from vecver.model import Json, Part, Replay, Vectors
 from vecver.repo import Snapshot, Versions
 
-_FIELDS = ("dataset", "commit", "content_root", "vector_root", "engine", "query", "k", "filter", "hits", "digest")
 _SAME_TEXT = 0.999  # cosine between the text's vector here and the receipt's; machines differ by some 1e-7
+_HIT = (re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}"))
+_TEXTS = ["vecver", "repository", "dataset", "revision", "commit", "content_root", "vector_root", "space", "digest"]
 
 
 def replay(versions: Versions, receipt: Json, open_embedder: OpenEmbedder) -> Replay:
@@ -28,66 +38,162 @@ def replay(versions: Versions, receipt: Json, open_embedder: OpenEmbedder) -> Re
     is at hand, that the text gives this vector is proved as well. Raises InvalidInputError if
     `receipt` is none, NotFoundError if its commit is not in this repository.
     """
-    _check(receipt)
+    vector = _checked(receipt)
     snapshot = versions.snapshot(versions.resolve(receipt["dataset"], receipt["commit"]))
-    differences = [*_identity(receipt, snapshot)]
-    vector = _vector(receipt, differences)
-    notes = _text(receipt, snapshot, vector, open_embedder, differences)
+    if len(vector) != snapshot.commit.recipe.space.dim:
+        raise _no_receipt(f"its vector has {len(vector)} dimensions, the version {snapshot.commit.recipe.space.dim}")
+    differences = list(_identity(receipt, snapshot))
+    notes = list(_unproved(receipt, versions))
+    _text(receipt, snapshot, vector, open_embedder, differences, notes)
     parts = filtered(snapshot, receipt["filter"])
-    true = signature(find(snapshot, parts, vector, receipt["k"], exact=True))
-    claimed = receipt["hits"]
-    if receipt["engine"]["name"] == "exact":
-        differences += _compared(claimed, true)
-        return Replay(not differences, tuple(differences), None, notes)
-    differences += _scored(claimed, snapshot, vector)
-    recall = len({hit[0] for hit in claimed} & {hit[0] for hit in true}) / max(len(true), 1)
-    return Replay(not differences, tuple(differences), recall, notes)
+    true = _signature(snapshot, parts, vector, receipt["k"])
+    claimed, recall = receipt["hits"], None
+    if receipt["engine"]["name"] != "exact":
+        recall = _share(claimed, true)
+        if claimed and len(claimed) == len(true):
+            true = _signature(snapshot, [_only(part, claimed) for part in parts], vector, len(true))
+    differences += _compared(claimed, true)
+    return Replay(not differences, tuple(differences), recall, tuple(notes))
 
 
-def _check(receipt: Any) -> None:
-    if not isinstance(receipt, dict) or any(name not in receipt for name in _FIELDS):
-        raise InvalidInputError(
-            "this is not a receipt of vecver",
-            code="invalid_receipt",
-            hint="`vecver search --receipt FILE` writes one; `answer.receipt` is one",
-        )
+# -- is it a receipt at all? --------------------------------------------------------------------
 
 
-def _identity(receipt: Json, snapshot: Snapshot) -> Sequence[str]:
-    differences = []
-    if digest_json({name: value for name, value in receipt.items() if name != "digest"}) != receipt["digest"]:
-        differences.append("the receipt was changed: it does not match its digest")
-    for name in ("content_root", "vector_root"):
-        if receipt[name] != getattr(snapshot.commit, name):
-            differences.append(f"the {name} of commit {snapshot.commit.id[:12]} is another one")
-    return differences
+def _checked(receipt: Any) -> Vectors:
+    """The query vector of a receipt, `(dim,)`. Raises InvalidInputError unless every field has its form."""
+    if not isinstance(receipt, dict) or any(not isinstance(receipt.get(name), str) for name in _TEXTS):
+        raise _no_receipt("it lacks fields of one")
+    if receipt.get("format") != RECEIPT_FORMAT:
+        raise _no_receipt(f"its format is {receipt.get('format')!r}, this vecver reads {RECEIPT_FORMAT}")
+    k, filter, engine, hits = (receipt.get(name) for name in ("k", "filter", "engine", "hits"))
+    if type(k) is not int or k < 1 or not isinstance(filter, dict | None):
+        raise _no_receipt("its k or filter has another form")
+    if not isinstance(engine, dict) or not isinstance(engine.get("name"), str):
+        raise _no_receipt("its engine has another form")
+    if not isinstance(hits, list) or not all(_is_hit(hit) for hit in hits):
+        raise _no_receipt("its hits have another form")
+    return _query(receipt.get("query"))
 
 
-def _vector(receipt: Json, differences: list[str]) -> Vectors:
-    data = base64.b64decode(receipt["query"]["vector"])
-    if hashlib.sha256(data).hexdigest() != receipt["query"]["digest"]:
-        differences.append("the query vector does not match its digest")
-    return np.frombuffer(data, "<f4").astype(np.float32)
+def _is_hit(hit: Any) -> bool:
+    return (
+        isinstance(hit, list)
+        and len(hit) == len(_HIT)
+        and all(isinstance(value, str) and form.fullmatch(value) for form, value in zip(_HIT, hit, strict=True))
+    )
+
+
+def _query(query: Any) -> Vectors:
+    try:
+        text, data = query["text"], base64.b64decode(query["vector"], validate=True)
+        vector = np.frombuffer(data, "<f4").astype(np.float32)
+    except (TypeError, KeyError, ValueError) as error:
+        raise _no_receipt("its query has another form") from error
+    if not (text is None or (isinstance(text, str) and text.strip())) or not np.isfinite(vector).all():
+        raise _no_receipt("its query is empty or not finite")
+    return vector
+
+
+def _no_receipt(why: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"this is not a receipt of vecver: {why}",
+        code="invalid_receipt",
+        hint="`vecver search --receipt FILE` writes one; `answer.receipt` is one",
+    )
+
+
+# -- does it tell the truth? --------------------------------------------------------------------
+
+
+def _identity(receipt: Json, snapshot: Snapshot) -> Iterator[str]:
+    try:
+        found = digest_json({name: value for name, value in receipt.items() if name != "digest"})
+    except ValueError as error:  # NaN and infinities, which no JSON has
+        raise _no_receipt("it holds what JSON cannot say") from error
+    if found != receipt["digest"]:
+        yield "the receipt was changed: it does not match its digest"
+    commit = snapshot.commit
+    here = {
+        "dataset": commit.dataset,
+        "commit": commit.id,
+        "content_root": commit.content_root,
+        "vector_root": commit.vector_root,
+        "space": commit.recipe.space.id,
+    }
+    for name, value in here.items():
+        if receipt[name] != value:
+            yield f"the {name} of commit {commit.id[:12]} is another one"
+    if hashlib.sha256(base64.b64decode(receipt["query"]["vector"])).hexdigest() != receipt["query"].get("digest"):
+        yield "the query vector does not match its digest"
+    if receipt["engine"]["name"] not in ENGINES:
+        yield f"no search engine is called {receipt['engine']['name']!r}"
+
+
+def _unproved(receipt: Json, versions: Versions) -> Iterator[str]:
+    if receipt["repository"] != versions.id:
+        yield f"the receipt was made in repository {receipt['repository'][:12]}, this is {versions.id[:12]}"
+    if receipt["vecver"] != version():
+        yield f"the receipt was made by vecver {receipt['vecver']}, this is {version()}"
+    try:
+        moved = versions.resolve(receipt["dataset"], receipt["revision"]) != receipt["commit"]
+    except (NotFoundError, InvalidInputError):
+        moved = True
+    if moved:
+        yield f"{receipt['revision']!r} does not name this version any more"
+    if (made := receipt["engine"].get("faiss", index.faiss.version())) != index.faiss.version():
+        yield f"the candidates were proposed by FAISS {made}, this is {index.faiss.version()}"
 
 
 def _text(
-    receipt: Json, snapshot: Snapshot, vector: Vectors, open_embedder: OpenEmbedder, differences: list[str]
-) -> tuple[str, ...]:
+    receipt: Json,
+    snapshot: Snapshot,
+    vector: Vectors,
+    open_embedder: OpenEmbedder,
+    differences: list[str],
+    notes: list[str],
+) -> None:
     """Does the query's text give the receipt's vector? What could not be said is a note."""
     text, recipe = receipt["query"]["text"], snapshot.commit.recipe
-    if text is None or is_given(recipe):
-        return ()
+    if text is None:
+        return
+    if is_given(recipe):
+        differences.append("the receipt has a query text, but the version's vectors were given, not embedded")
+        return
     try:
         here = embedded(text, recipe.embedder, recipe.space, open_embedder, given=False)
     except VecverError as error:
-        return (f"the query's text was not embedded again: {error.message}",)
+        notes.append(f"the query's text was not embedded again: {error.message}")
+        return
     if here.tobytes() == vector.tobytes():
-        return ()
+        return
     cosine = float(here @ vector) / max(float(np.linalg.norm(here) * np.linalg.norm(vector)), 1e-30)
     if cosine < _SAME_TEXT:
         differences.append("the query's text does not give the receipt's query vector")
-        return ()
-    return (f"this machine embeds the query's text with other last bits (cosine {cosine:.7f})",)
+    else:
+        notes.append(f"this machine embeds the query's text with other last bits (cosine {cosine:.7f})")
+
+
+# -- are these the hits? ------------------------------------------------------------------------
+
+
+def _signature(snapshot: Snapshot, parts: Sequence[Part], vector: Vectors, k: int) -> list[list[str]]:
+    """What a receipt of the true top k among `parts` holds."""
+    (hits,) = find(snapshot, parts, vector[None, :], k, exact=True)
+    return signature(hits)
+
+
+def _only(part: Part, claimed: list[list[str]]) -> Part:
+    """The part with only the live rows that are claimed as hits."""
+    keys = np.frombuffer(bytes.fromhex("".join(hit[0] for hit in claimed)), "<u8").reshape(-1, 2)
+    rows = np.ascontiguousarray(part.keys).view("<u8").reshape(-1, 2)
+    live = np.packbits(np.isin(rows[:, 0], keys[:, 0]) & np.isin(rows[:, 1], keys[:, 1]), bitorder="little")
+    live &= 255 if part.live is None else part.live
+    return replace(part, live=live, live_count=int(np.bitwise_count(live).sum()))
+
+
+def _share(claimed: list[list[str]], true: list[list[str]]) -> float:
+    """The share of the true top k that was found; 1 where there was nothing to find."""
+    return len({hit[0] for hit in claimed} & {hit[0] for hit in true}) / len(true) if true else 1.0
 
 
 def _compared(claimed: list[list[str]], true: list[list[str]]) -> list[str]:
@@ -98,18 +204,3 @@ def _compared(claimed: list[list[str]], true: list[list[str]]) -> list[str]:
         for rank, (old, new) in enumerate(zip(claimed, true, strict=True), 1)
         if old != new
     ]
-
-
-def _scored(claimed: list[list[str]], snapshot: Snapshot, vector: Vectors) -> list[str]:
-    """Every claimed hit is live in the version, with this text and this score, and they stand in order."""
-    keys = np.frombuffer(bytes.fromhex("".join(hit[0] for hit in claimed)), np.uint8).reshape(-1, 16)
-    true, order = [], []
-    for key, number, row in zip(claimed, *snapshot.find_chunks(keys), strict=True):
-        if number < 0:
-            return [f"the chunk {key[0][:12]} is not in this version"]
-        score = index.scores(vector, snapshot.vectors(number)[[row]], snapshot.commit.recipe.space.metric)[0]
-        text = hashlib.sha256(snapshot.text(number, row).encode()).hexdigest()
-        true.append([key[0], text, index.bits(score)])
-        order.append((-score, key[0]))
-    out_of_order = [] if order == sorted(order) else ["the hits are not in the order of their scores"]
-    return _compared(claimed, true) + out_of_order

@@ -8,21 +8,23 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
+import numpy.typing as npt
 
 from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.flows.indexing import open_indexes
-from vecver.flows.preparation import is_given
-from vecver.model import Answer, Embedder, Hit, Json, Part, Space, Vectors
+from vecver.flows.preparation import OpenEmbedder, is_given
+from vecver.model import Answer, Hit, Json, Part, Space, Vectors
 from vecver.repo import METADATA, SearchPart, Snapshot, Versions
 
-OpenEmbedder = Callable[[str | Json], Embedder]
+RECEIPT_FORMAT = 1
+ENGINES = ("exact", f"faiss {index.faiss.SPEC}")  # as receipts name them
 Query = str | Vectors | Sequence[float]
 
 
@@ -40,16 +42,17 @@ def search(
     space: str | None = None,
 ) -> list[Answer]:
     """One answer a query, in their order. See `Dataset.search`."""
-    _check(k, context)
+    _check(queries, k, context)
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     _same_space(snapshot.commit.recipe.space, space)
-    vectors = [_vector(query, snapshot, open_embedder) for query in queries]
-    open_indexes(versions, snapshot)
+    vectors = np.stack([_vector(query, snapshot, open_embedder) for query in queries])
+    if not exact:
+        open_indexes(versions, snapshot)
     parts = filtered(snapshot, filter)
+    engine = engine_of(parts, k, exact=exact)
+    found = find(snapshot, parts, vectors, k, exact=exact, context=context)
     answers = []
-    for query, vector in zip(queries, vectors, strict=True):
-        hits = find(snapshot, parts, vector, k, exact=exact, context=context)
-        engine = engine_of(parts, k, exact=exact)
+    for query, vector, hits in zip(queries, vectors, found, strict=True):
         text = query if isinstance(query, str) else None
         receipt = _receipt(versions.id, snapshot, at, engine, text, vector, k, filter, hits)
         answers.append(Answer(dataset, at, snapshot.commit.id, hits, receipt))
@@ -57,53 +60,61 @@ def search(
 
 
 def find(
-    snapshot: Snapshot, parts: Sequence[Part], vector: Vectors, k: int, *, exact: bool, context: int = 0
-) -> tuple[Hit, ...]:
-    """The hits of one vector among `parts`, which stand in the order of `snapshot.parts`."""
-    found = index.search(parts, vector, k, snapshot.commit.recipe.space.metric, exact=exact)
-    hits = []
-    for rank, row in enumerate(found, 1):
-        chunk = snapshot.chunk(*snapshot.parts[row.part].place(row.row))
-        hits.append(
-            Hit(
-                rank=rank,
-                score=row.score,
-                score_bits=index.bits(row.score),
-                document=chunk.document,
-                key=chunk.key.hex(),
-                span=chunk.span,
-                text=chunk.text,
-                title=chunk.title,
-                metadata=chunk.metadata,
-                context=snapshot.context(chunk.key, chunk.document, context) if context else None,
-            )
-        )
-    return tuple(hits)
+    snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool, context: int = 0
+) -> list[tuple[Hit, ...]]:
+    """The hits of each of `(m, dim)` vectors among `parts`, which stand in the order of `snapshot.parts`."""
+    found = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
+    return [tuple(_hit(snapshot, rank, row, context) for rank, row in enumerate(rows, 1)) for rows in found]
+
+
+def _hit(snapshot: Snapshot, rank: int, row: index.Found, context: int) -> Hit:
+    chunk = snapshot.chunk(*snapshot.parts[row.part].place(row.row))
+    return Hit(
+        rank=rank,
+        score=row.score,
+        score_bits=index.bits(row.score),
+        document=chunk.document,
+        key=chunk.key.hex(),
+        span=chunk.span,
+        text=chunk.text,
+        title=chunk.title,
+        metadata=chunk.metadata,
+        context=snapshot.context(chunk.key, chunk.document, context) if context else None,
+    )
 
 
 def filtered(snapshot: Snapshot, filter: Json | None) -> list[Part]:
-    """The snapshot's parts, with only the rows whose documents match."""
-    if not filter:
-        if filter is not None and not isinstance(filter, dict):
-            index.check_filter(filter, ())
-        return [part.part for part in snapshot.parts]
-    tables = [(number, rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
-    names = {
-        name.split(".", 2)[2] for _, _, table in tables for name in table.column_names if name.startswith(METADATA)
-    }
-    index.check_filter(filter, names)
+    """The snapshot's parts with the indexes opened so far, and only the rows whose documents match."""
+    if filter is None or filter == {}:
+        return [_indexed(snapshot, part, part.part) for part in snapshot.parts]
+    matching = _matching(snapshot, filter)
+    return [
+        _indexed(snapshot, part, snapshot.narrowed(part, _of_documents(snapshot, part, matching)))
+        for part in snapshot.parts
+    ]
+
+
+def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
+    """A part with its segment's index, which may have been opened after the part was made; none for gathered rows."""
+    return replace(part, index=None if place.segment < 0 else snapshot.segments[place.segment].index)
+
+
+def _matching(snapshot: Snapshot, filter: Json) -> list[str]:
+    """The names of the live documents that match. Raises InvalidInputError for a filter that cannot be evaluated."""
+    tables = [(rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
+    index.check_filter(filter, {field for _, table in tables for field, _, _ in _fields(table)})
     matching: list[str] = []
-    for _, rows, table in tables:
-        mask = index.evaluate(filter, lambda field, table=table: _typed(table, field), len(table))
+    for rows, table in tables:
+        mask = index.evaluate(filter, _columns_of(table), len(table))
         matching += table.column("document").take(rows[mask[rows]]).to_pylist()
-    return [snapshot.narrowed(part, _of_documents(snapshot, part, matching)) for part in snapshot.parts]
+    return matching
 
 
 def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
     """Who proposed the candidates; part of the receipt."""
     if index.is_exact(parts, k, exact=exact):
-        return {"name": "exact"}
-    return {"name": f"faiss {index.faiss.SPEC}", "faiss": index.faiss.version()}
+        return {"name": ENGINES[0]}
+    return {"name": ENGINES[1], "faiss": index.faiss.version()}
 
 
 def receipt_vector(vector: Vectors) -> Json:
@@ -130,8 +141,8 @@ def _receipt(
 ) -> Json:
     commit = snapshot.commit
     receipt = {
-        "format": 1,
-        "vecver": metadata.version("vecver"),
+        "format": RECEIPT_FORMAT,
+        "vecver": version(),
         "repository": repository,
         "dataset": commit.dataset,
         "revision": at,
@@ -193,9 +204,9 @@ def _checked(query: Any) -> Vectors:
         raise InvalidInputError(
             "a query is a text or a list of numbers", code="invalid_query", hint="check the query's type"
         ) from error
-    if vector.ndim != 1 or not np.isfinite(vector).all():
+    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise InvalidInputError(
-            "a query vector is one row of finite numbers",
+            "a query vector is one row of finite float32 numbers",
             code="invalid_vector",
             hint="look for NaN and infinities; several queries are a list of vectors",
         )
@@ -212,7 +223,9 @@ def _same_space(space: Space, asked: str | None) -> None:
         )
 
 
-def _check(k: int, context: int) -> None:
+def _check(queries: Sequence[Query], k: int, context: int) -> None:
+    if not len(queries):
+        raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise InvalidInputError(f"k is the number of hits, 1 or more, not {k!r}", code="invalid_k", hint="use k=10")
     if isinstance(context, bool) or not isinstance(context, int) or context < 0:
@@ -223,14 +236,28 @@ def _check(k: int, context: int) -> None:
         )
 
 
-def _typed(table: Any, field: str) -> dict[str, Any]:
-    """The columns of one metadata field, by type."""
-    names = [name for name in table.column_names if name.startswith(METADATA) and name.split(".", 2)[2] == field]
-    return {name.split(".", 2)[1]: table.column(name) for name in names}
+def _fields(table: Any) -> list[tuple[str, str, str]]:
+    """(field, type, column name) of every metadata column."""
+    names = [name for name in table.column_names if name.startswith(METADATA)]
+    return [(field, kind, name) for name in names for _, kind, field in [name.split(".", 2)]]
 
 
-def _of_documents(snapshot: Snapshot, part: SearchPart, names: list[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _columns_of(table: Any) -> Callable[[str], dict[str, Any]]:
+    """What a filter reads of a table: a field's columns, by type."""
+    return lambda field: {kind: table.column(name) for own, kind, name in _fields(table) if own == field}
+
+
+def _of_documents(snapshot: Snapshot, part: SearchPart, names: list[str]) -> npt.NDArray[np.bool_]:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     owners = snapshot.chunk_column(part, "document")
     return np.asarray(pc.is_in(owners, pa.array(names, pa.string())), dtype=bool)
+
+
+@cache
+def version() -> str:
+    """The vecver that answers."""
+    from importlib import metadata
+
+    return metadata.version("vecver")

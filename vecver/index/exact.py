@@ -1,67 +1,79 @@
-"""Exact search: the true top k of the live rows, at the price of a float32 scan.
+"""Exact search: the true top k of the live rows, at the price of a float32 scan; ranks nothing itself.
 
 Every live row is scored in float32; all rows within twice the float32 error bound of the k-th are
 kept, which is certain to include the true top k, and are scored again by the one rule.
+
+Decisions
+- 2026-11-21 the queries of a batch share each pass over the vectors, as many as their float32 scores
+  fit in 64 MB: 64 queries on 100,000 rows cost one pass, not 64.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
-from vecver.index.scores import float32_error
+from vecver.index.scores import Rows, slack
 from vecver.model import Metric, Part, Vectors
 
 _BLOCK = 16384  # rows read at once
-_GATHER_BELOW = 0.25  # with fewer live rows, reading them one by one beats scanning all
+_NEAR_BYTES = 64 << 20  # of float32 scores held at once
+_GATHER_BELOW = 0.25  # with fewer live rows in a block, reading them one by one beats scanning it
+_OVERFLOW = 1e30  # a slack above it means products that float32 may not hold
 
-Rows = npt.NDArray[np.int64]
+Near = npt.NDArray[np.float32]
 
 
-def candidates(part: Part, query: Vectors, k: int, metric: Metric) -> Rows:
-    """Rows that are certain to include the `k` live rows with the highest scores; `(>= min(k, live),)`."""
+def candidates(part: Part, queries: Vectors, k: int, metric: Metric) -> Iterator[Rows]:
+    """For each query, rows that are certain to include the `k` live rows with the highest scores.
+
+    `queries`: `(m, dim)` float32. Yields `(>= min(k, live),)` ascending rows a query.
+    """
     rows = live_rows(part)
-    if rows is not None and len(rows) <= k:
-        return rows
-    bound = float32_error(query, part.max_norm, metric)
-    if not bound < 1e30:  # float32 products could overflow: score every live row
-        return np.arange(len(part.vectors)) if rows is None else rows
-    gather = rows is not None and len(rows) < _GATHER_BELOW * len(part.vectors)
-    near = _scan(part.vectors, query, metric, rows if gather else None)
-    if rows is not None and not gather:
-        near = _only(near, rows)
-    places = _window(near, k, bound)
-    return places if rows is None or not gather else rows[places]
+    share = max(1, _NEAR_BYTES // (4 * len(rows) + 1))
+    for start in range(0, len(queries), share):
+        asked = queries[start : start + share]
+        if len(rows) <= k:
+            yield from [rows] * len(asked)
+            continue
+        for query, near in zip(asked, _near(part.vectors, rows, asked, metric), strict=True):
+            yield rows[_window(near, k, slack(query, part.max_norm, metric))]
 
 
-def live_rows(part: Part) -> Rows | None:
-    """The live rows in order, or None where all are."""
+def live_rows(part: Part) -> Rows:
+    """The live rows in order."""
     if part.live is None:
-        return None
+        return np.arange(len(part.vectors))
     return np.flatnonzero(np.unpackbits(part.live, count=len(part.vectors), bitorder="little"))
 
 
-def _scan(vectors: Vectors, query: Vectors, metric: Metric, rows: Rows | None) -> npt.NDArray[np.float32]:
-    """Approximate scores of all vectors, or of `rows`, in float32."""
-    count = len(vectors) if rows is None else len(rows)
-    near = np.empty(count, np.float32)
-    for start in range(0, count, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        taken = vectors[block] if rows is None else vectors[rows[block]]
-        products = taken @ query
-        near[block] = products if metric != "l2" else 2 * products - np.einsum("ij,ij->i", taken, taken)
+def _near(vectors: Vectors, rows: Rows, queries: Vectors, metric: Metric) -> Near:
+    """Approximate scores of `vectors[rows]`, `(m, len(rows))` float32."""
+    near = np.empty((len(queries), len(rows)), np.float32)
+    starts = range(0, len(vectors), _BLOCK)
+    edges = [*np.searchsorted(rows, starts), len(rows)]
+    for start, (low, high) in zip(starts, pairwise(edges), strict=True):
+        block, here = vectors[start : start + _BLOCK], rows[low:high] - start
+        if len(here) < _GATHER_BELOW * len(block):
+            near[:, low:high] = _products(queries, block[here], metric)
+        else:
+            products = _products(queries, block, metric)
+            near[:, low:high] = products if len(here) == len(block) else products[:, here]
     return near
 
 
-def _only(near: npt.NDArray[np.float32], rows: Rows) -> npt.NDArray[np.float32]:
-    only = np.full_like(near, -np.inf)
-    only[rows] = near[rows]
-    return only
+def _products(queries: Vectors, rows: Vectors, metric: Metric) -> Near:
+    with np.errstate(over="ignore", invalid="ignore"):  # `_window` does not believe what may have overflowed
+        products = queries @ rows.T
+        return products if metric != "l2" else 2 * products - np.einsum("ij,ij->i", rows, rows)
 
 
-def _window(near: npt.NDArray[np.float32], k: int, bound: float) -> Rows:
-    """Positions within two bounds of the k-th best."""
-    if len(near) <= k:
+def _window(near: Near, k: int, slack: float) -> Rows:
+    """Positions within two slacks of the k-th best; all, where float32 may have overflowed."""
+    if not slack < _OVERFLOW:
         return np.arange(len(near))
     kth = float(np.partition(near, len(near) - k)[len(near) - k])
-    return np.flatnonzero(near >= np.nextafter(np.float32(kth - 2 * bound), np.float32(-np.inf)))
+    return np.flatnonzero(near >= np.nextafter(np.float32(kth - 2 * slack), np.float32(-np.inf)))

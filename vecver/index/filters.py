@@ -7,12 +7,14 @@
     {"$or": [{...}, {...}]}, {"$and": [...]}     and several fields in one object are joined by and
 
 A field that is a list of strings matches if any of its items does. A document without the field
-matches only `$ne`, `$nin` and `$exists: false`. Numbers compare with numbers, strings with strings
-(so ISO dates in order), booleans with booleans; another type never matches.
+matches only `$ne`, `$nin` and `$exists: false`. Numbers compare with numbers by their exact values,
+strings with strings (so ISO dates in order), booleans with booleans; another type never matches.
 """
 
 from __future__ import annotations
 
+import math
+import operator as python
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +29,8 @@ Mask = npt.NDArray[np.bool_]
 Columns = Callable[[str], dict[str, pa.ChunkedArray]]  # field -> {type: column}; {} where the table lacks it
 
 _COMPARE = {"$eq": pc.equal, "$gt": pc.greater, "$gte": pc.greater_equal, "$lt": pc.less, "$lte": pc.less_equal}
+_EXACTLY = {"$eq": python.eq, "$gt": python.gt, "$gte": python.ge, "$lt": python.lt, "$lte": python.le}
+_EXACT_BELOW = 2**53  # from here on float64, in which Arrow compares an int with a float, skips whole numbers
 _NEGATED = {"$ne": "$eq", "$nin": "$in"}
 _OPERATORS = (*_COMPARE, "$ne", "$in", "$nin", "$exists")
 _TYPES: dict[type, tuple[str, ...]] = {
@@ -52,8 +56,8 @@ def check_filter(filter: Any, fields: Iterable[str]) -> None:
             raise _invalid(
                 f"{operator} of {field!r} cannot take {value!r}", "$in and $nin take a list, $exists true or false"
             )
-        if bad := next((v for v in values if type(v) not in _TYPES), None):
-            raise _invalid(f"{field!r} cannot be compared with {bad!r}", "use a string, a number, true or false")
+        for bad in [v for v in values if not _is_comparable(v)]:
+            raise _invalid(f"{field!r} cannot be compared with {bad!r}", "use a string, a finite number, true or false")
 
 
 def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
@@ -91,6 +95,9 @@ def _compared(column: pa.ChunkedArray, kind: str, operator: str, value: Any) -> 
         mask = np.zeros(len(column), bool)
         mask[owners[_flags(_COMPARE[operator](pc.list_flatten(lists), value))]] = True
         return mask
+    if kind in ("int", "float") and abs(value) >= _EXACT_BELOW:
+        compare = _EXACTLY[operator]
+        return np.array([own is not None and compare(own, value) for own in column.to_pylist()], bool)
     return _flags(_COMPARE[operator](column, value))
 
 
@@ -98,11 +105,19 @@ def _flags(values: Any) -> Mask:
     return np.asarray(pc.fill_null(values, False), dtype=bool)
 
 
+def _is_comparable(value: Any) -> bool:
+    if type(value) is str:
+        return not any("\ud800" <= character <= "\udfff" for character in value)  # half a pair: no UTF-8 has it
+    return type(value) in _TYPES and abs(value) < math.inf
+
+
 def _conditions(filter: Any) -> Iterable[tuple[str, str, Any]]:
     """Every (field, operator, value) in a filter."""
     if not isinstance(filter, dict):
         raise _invalid(f"a filter is an object, not {filter!r}", 'write {"field": value}')
     for field, condition in filter.items():
+        if not isinstance(field, str):
+            raise _invalid(f"a field has a name, not {field!r}", 'write {"field": value}')
         if field in ("$and", "$or"):
             if not isinstance(condition, list) or not condition:
                 raise _invalid(

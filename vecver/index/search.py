@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vecver.index import exact as scan
 from vecver.index import faiss
-from vecver.index.scores import ranked, scores
+from vecver.index.scores import Rows, ranked, scores
 from vecver.model import Metric, Part, Vectors
 
 
@@ -22,32 +22,41 @@ class Found:
     score: float
 
 
-def search(parts: Sequence[Part], query: Vectors, k: int, metric: Metric, *, exact: bool) -> list[Found]:
-    """The best `k` live rows over all parts, best first; fewer only if fewer are live.
+def search(parts: Sequence[Part], queries: Vectors, k: int, metric: Metric, *, exact: bool) -> list[list[Found]]:
+    """For each query the best `k` live rows over all parts, best first; fewer only if fewer are live.
 
-    `query`: `(dim,)` float32, normalised as the space's metric wants. `exact`: the true top k;
-    otherwise parts with an index may miss some.
+    `queries`: `(m, dim)` float32, normalised as the space's metric wants. `exact`: the true top k;
+    otherwise parts with an index may miss some. An answer does not depend on the other queries. The
+    top k is a prefix of the top k+1, always in an exact answer, else where both have one `faiss.width`.
     """
-    where, score, keys = [], [], []
+    best: list[list[Found]] = [[] for _ in queries]
     for number, part in enumerate(parts):
-        if not part.live_count:
-            continue
-        rows = faiss.candidates(part, query, k) if not exact and faiss.proposes(part, k) else None
-        if rows is None or len(rows) < min(k, part.live_count):  # an index that came up short is not believed
-            rows = scan.candidates(part, query, k, metric)
-        found = scores(query, part.vectors[rows], metric)
-        best = ranked(found, part.keys[rows], k)
-        where.append(np.stack([np.full(len(best), number), rows[best]], axis=1))
-        score.append(found[best])
-        keys.append(part.keys[rows[best]])
-    if not where:
-        return []
-    places, values = np.concatenate(where), np.concatenate(score)
-    return [
-        Found(int(places[i, 0]), int(places[i, 1]), float(values[i])) for i in ranked(values, np.concatenate(keys), k)
-    ]
+        for i, rows in enumerate(_proposed(part, queries, k, metric, exact=exact)):
+            found = scores(queries[i], part.vectors, metric, rows)
+            order = ranked(found, part.keys[rows], k)
+            best[i] += [Found(number, int(rows[j]), float(found[j])) for j in order]
+    return [_merged(parts, found, k) if len(parts) > 1 else found for found in best]
 
 
 def is_exact(parts: Sequence[Part], k: int, *, exact: bool) -> bool:
     """Will `search` answer with the true top k, whatever was asked?"""
     return exact or not any(faiss.proposes(part, k) for part in parts)
+
+
+def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bool) -> Iterator[Rows]:
+    """Candidates for each query, from the index or a scan; both where the index could not help some."""
+    if is_exact([part], k, exact=exact):
+        yield from scan.candidates(part, queries, k, metric)
+        return
+    proposed = faiss.candidates(part, queries, k)
+    scanned = scan.candidates(part, queries[[rows is None for rows in proposed]], k, metric)
+    for rows in proposed:
+        yield next(scanned) if rows is None else rows
+
+
+def _merged(parts: Sequence[Part], found: list[Found], k: int) -> list[Found]:
+    """The best `k` of several parts' best."""
+    if not found:
+        return found
+    keys = np.stack([parts[one.part].keys[one.row] for one in found])
+    return [found[i] for i in ranked(np.array([one.score for one in found]), keys, k)]
