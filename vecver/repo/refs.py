@@ -61,7 +61,7 @@ class Refs:
     def last_move(self, kind: Kind, name: str) -> Move | None:
         """The newest move of a ref, deletions included."""
         body = self._body(kind, name)
-        return self._newest(kind, name, body) if body else None
+        return None if body is None else self._newest(kind, name, body)
 
     def log(self, kind: Kind, name: str) -> Iterator[Move]:
         """Every move of a ref, newest first."""
@@ -76,7 +76,7 @@ class Refs:
         """Move a ref from the commit that the caller saw. Raises ConflictError if it stands elsewhere by now."""
         check_name(kind, name)
         old = self._body(kind, name)
-        last = self._newest(kind, name, old) if old else None
+        last = None if old is None else self._newest(kind, name, old)
         found = last.after if last else None
         if found != before:
             raise _moved(kind, name, found)
