@@ -30,7 +30,7 @@ Columns = Callable[[str], dict[str, pa.ChunkedArray]]  # field -> {type: column}
 
 _COMPARE = {"$eq": pc.equal, "$gt": pc.greater, "$gte": pc.greater_equal, "$lt": pc.less, "$lte": pc.less_equal}
 _EXACTLY = {"$eq": python.eq, "$gt": python.gt, "$gte": python.ge, "$lt": python.lt, "$lte": python.le}
-_EXACT_BELOW = 2**53  # from here on float64, in which Arrow compares an int with a float, skips whole numbers
+_EXACT_BELOW = 2**53  # from here on float64, in which an int column is compared with a float, skips whole numbers
 _NEGATED = {"$ne": "$eq", "$nin": "$in"}
 _OPERATORS = (*_COMPARE, "$ne", "$in", "$nin", "$exists")
 _TYPES: dict[type, tuple[str, ...]] = {
@@ -98,6 +98,8 @@ def _compared(column: pa.ChunkedArray, kind: str, operator: str, value: Any) -> 
     if kind in ("int", "float") and abs(value) >= _EXACT_BELOW:
         compare = _EXACTLY[operator]
         return np.array([own is not None and compare(own, value) for own in column.to_pylist()], bool)
+    if kind == "int" and isinstance(value, float):
+        column = column.cast(pa.float64(), safe=False)  # Arrow itself refuses columns with numbers from 2^53 on
     return _flags(_COMPARE[operator](column, value))
 
 
