@@ -225,11 +225,13 @@ class Draft:
         roots = parent.layout.roots
         for old, change, segment in zip(parent.layout.segments, self._changes, parent.segments, strict=True):
             chunks, documents = (old.chunks - change.died) | change.kept, old.documents - change.died_documents
-            gone, back = old.chunks - chunks, chunks - old.chunks
-            roots = roots - roots_of(segment, rows_of(gone), rows_of(old.documents - documents))
-            roots = roots + roots_of(segment, rows_of(back), rows_of(BitMap()))
-            lives.append(Live(old.segment, chunks, documents, old.chunk_count, old.document_count))
-            removed += len(gone)
+            new = Live(old.segment, chunks, documents, old.chunk_count, old.document_count)
+            lives.append(new)
+            if new != old:
+                gone, back = old.chunks - chunks, chunks - old.chunks
+                roots = roots - roots_of(segment, rows_of(gone), rows_of(old.documents - documents))
+                roots = roots + roots_of(segment, rows_of(back), rows_of(BitMap()))
+                removed += len(gone)
         return lives, roots, removed
 
     def _drop_parts(self) -> None:
