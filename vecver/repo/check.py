@@ -198,7 +198,7 @@ class _Checker:
         name = path_of(id, "segment.json")
         segment = self.read(name, lambda: Segment(self.store, id))
         for spec in derived.specs(self.store, id):
-            self.read(path_of(id, spec), lambda spec=spec: derived.derived(self.store, id, spec))  # type: ignore[misc]
+            self._derived(id, spec)
         if segment is None or not all([self._file(segment, file) for file in FILES]):
             return None
         return segment if self.read(name, lambda: self._decoded(segment)) else None
@@ -210,6 +210,11 @@ class _Checker:
             self.problem(name, "does not match its digest")
             return False
         return found is not None
+
+    def _derived(self, segment: str, spec: str) -> None:
+        name = path_of(segment, spec)
+        if self.read(name + ".json", lambda: derived.facts(self.store, segment, spec)):
+            self.read(name, lambda: derived.derived(self.store, segment, spec))
 
     def _decoded(self, segment: Segment) -> bool:
         """Shapes agree, vectors are finite, and the stored orders are right; else a problem."""

@@ -26,9 +26,14 @@ def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: J
     """Move a finished file beside its segment."""
     with open(file, "rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-    facts = {**built_with, "sha256": found, "bytes": file.stat().st_size}
+    told = {**built_with, "sha256": found, "bytes": file.stat().st_size}
     store.put(path_of(segment, spec), file)
-    store.put(path_of(segment, spec + ".json"), objects.sealed(facts))
+    store.put(path_of(segment, spec + ".json"), objects.sealed(told))
+
+
+def facts(store: Store, segment: str, spec: str) -> Json:
+    """What is known of a derived file. Raises NotFoundError, IntegrityError."""
+    return objects.load_sealed(store, path_of(segment, spec) + ".json")
 
 
 def derived(store: Store, segment: str, spec: str) -> Path | memoryview | None:
@@ -39,9 +44,9 @@ def derived(store: Store, segment: str, spec: str) -> Path | memoryview | None:
     if not has_derived(store, segment, spec):
         return None
     name = path_of(segment, spec)
-    facts = objects.load_sealed(store, name + ".json")
+    told = facts(store, segment, spec)
     content = memoryview(store.map(name))
-    if len(content) != facts["bytes"] or hashlib.sha256(content).hexdigest() != facts["sha256"]:
+    if len(content) != told["bytes"] or hashlib.sha256(content).hexdigest() != told["sha256"]:
         raise IntegrityError(
             f"the index {name} does not match its digest",
             code="index_damaged",

@@ -22,7 +22,7 @@ import hashlib
 import io
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,16 +59,16 @@ class Segment:
 
     @cached_property
     def documents(self) -> pa.Table:
-        return pa.ipc.open_file(self._map("documents.arrow")).read_all()
+        return self._read("documents.arrow", _table)
 
     @cached_property
     def chunks(self) -> pa.Table:
-        return pa.ipc.open_file(self._map("chunks.arrow")).read_all()
+        return self._read("chunks.arrow", _table)
 
     @cached_property
     def vectors(self) -> Vectors:
         """`(n, dim)` float32, read-only, mapped."""
-        return _npy(self._map("vectors.npy"))
+        return self._read("vectors.npy", _npy)
 
     @cached_property
     def keys(self) -> lookup.Keys:
@@ -102,7 +102,7 @@ class Segment:
     def orders(self) -> list[npt.NDArray[np.uint32]]:
         """The rows of `keys`, `embedded` and `document_ids`, each sorted by `lookup.prefixes`."""
         n = self.chunk_count
-        return np.split(_npy(self._map("lookup.npy")), [n, 2 * n])
+        return np.split(self._read("lookup.npy", _npy), [n, 2 * n])
 
     @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:
@@ -116,7 +116,8 @@ class Segment:
     def _sorted_documents(self) -> npt.NDArray[np.uint64]:
         return lookup.prefixes(self.document_ids)[self.orders[2]]
 
-    def _map(self, file: str) -> pa.Buffer:
+    def _read(self, file: str, decode: Callable[[pa.Buffer], Any]) -> Any:
+        """A file, mapped and decoded; its content is believed, see the module. Raises NotFoundError, IntegrityError."""
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
         buffer = self._store.map(name)
         if buffer.size != expected:
@@ -126,7 +127,10 @@ class Segment:
                 hint="run `vecver check`, then restore the file from a copy of the repository",
                 name=name,
             )
-        return buffer
+        try:
+            return decode(buffer)
+        except (ValueError, OSError, pa.ArrowException) as error:
+            raise objects.malformed(name) from error
 
 
 class SegmentWriter:
@@ -245,6 +249,10 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
     assert header.tell() == _NPY_HEADER, "an npy header of another length"
     return header.getvalue()
+
+
+def _table(buffer: pa.Buffer) -> pa.Table:
+    return pa.ipc.open_file(buffer).read_all()
 
 
 def _npy(buffer: pa.Buffer) -> npt.NDArray[Any]:
