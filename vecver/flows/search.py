@@ -199,7 +199,8 @@ def embedded(text: str, spec: Json, space: Space, open_embedder: OpenEmbedder, *
 
 def _checked(query: Any) -> Vectors:
     try:
-        vector = np.asarray(query, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told below
+            vector = np.asarray(query).astype(np.float32, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             "a query is a text or a list of numbers", code="invalid_query", hint="check the query's type"
