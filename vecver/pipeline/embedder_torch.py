@@ -6,9 +6,13 @@ go through the network in batches of one shape, so neighbours, order and batch d
 
 Decisions
 - 2026-11-21 A batch has at least 256 tokens. MKL splits the sum over the feed-forward layer between threads
-  when a product has few rows (measured: 8x16, 4x48, 2x80 and 1x160 differ between 1 and 2 threads;
-  everything from 208 tokens on is equal for 1, 2, 3, 4 and 8 threads). 8 rows otherwise: 16 are no faster
-  on two cores, and an edit of one paragraph should not pay for 16.
+  when a product has few rows (measured with AVX-512: 8x16, 4x48, 2x80, 1x160 differ between 1 and 2
+  threads; everything from 208 tokens on is equal for 1, 2, 3, 4 and 8). 8 rows otherwise: 16 are no
+  faster on two cores, and an edit of one paragraph should not pay for 16.
+- 2026-11-21 On CPUs with AVX2 only, 42% of rows still differ (by 1e-7) between 1 and 2 threads, unless the
+  process starts with MKL_CBWR=AUTO,STRICT: then none do. That is for a program to set, not for a library;
+  `environment` records the threads. One thread a batch, in a pool, would need torch's process-wide number
+  of threads set to 1, other people's models included.
 - 2026-11-21 A query is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms against 27 ms for 256 tokens)
   and as many as make 256 tokens beyond. So it has not the bits of a chunk with the same text (they differ
   by 1e-7), only always its own.
@@ -250,14 +254,14 @@ def _load(source: str) -> SentenceTransformer:
     except ImportError as missing:
         raise _not_installed(missing.name or "sentence-transformers") from missing
     shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
+    bars.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = SentenceTransformer(source, local_files_only=Path(source).is_dir())
     except Exception as failure:  # loaders raise whatever a broken file or a dead network made of them
         raise _not_loaded(source, failure) from failure
     finally:
         if shown:
-            bars.enable_progress_bar()
+            bars.enable_progress_bar()  # type: ignore[no-untyped-call]
     return model.float().eval()
 
 
@@ -355,6 +359,7 @@ def _environment(model: SentenceTransformer, path: _Path) -> Json:
         "runtime": f"torch {torch.__version__} float32",
         "sentence-transformers": sentence_transformers.__version__,
         "device": model.device.type,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "path": path.name,
     }
