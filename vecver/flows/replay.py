@@ -29,6 +29,7 @@ from vecver.repo import Snapshot, Versions
 _SAME_TEXT = 0.999  # cosine between the text's vector here and the receipt's; machines differ by some 1e-7
 _HIT = (re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}"))
 _TEXTS = ["vecver", "repository", "dataset", "revision", "commit", "content_root", "vector_root", "space", "digest"]
+_OTHERS = ("format", "engine", "query", "k", "filter", "hits")
 
 
 def replay(versions: Versions, receipt: Json, open_embedder: OpenEmbedder) -> Replay:
@@ -61,18 +62,20 @@ def replay(versions: Versions, receipt: Json, open_embedder: OpenEmbedder) -> Re
 
 def _checked(receipt: Any) -> Vectors:
     """The query vector of a receipt, `(dim,)`. Raises InvalidInputError unless every field has its form."""
-    if not isinstance(receipt, dict) or any(not isinstance(receipt.get(name), str) for name in _TEXTS):
+    if not isinstance(receipt, dict) or any(name not in receipt for name in (*_TEXTS, *_OTHERS)):
         raise _no_receipt("it lacks fields of one")
-    if receipt.get("format") != RECEIPT_FORMAT:
-        raise _no_receipt(f"its format is {receipt.get('format')!r}, this vecver reads {RECEIPT_FORMAT}")
-    k, filter, engine, hits = (receipt.get(name) for name in ("k", "filter", "engine", "hits"))
+    if type(receipt["format"]) is not int or receipt["format"] != RECEIPT_FORMAT:
+        raise _no_receipt(f"its format is {receipt['format']!r}, this vecver reads {RECEIPT_FORMAT}")
+    if not all(isinstance(receipt[name], str) for name in _TEXTS):
+        raise _no_receipt("its names and digests have another form")
+    k, filter, engine, hits = (receipt[name] for name in ("k", "filter", "engine", "hits"))
     if type(k) is not int or k < 1 or not isinstance(filter, dict | None):
         raise _no_receipt("its k or filter has another form")
     if not isinstance(engine, dict) or not isinstance(engine.get("name"), str):
         raise _no_receipt("its engine has another form")
     if not isinstance(hits, list) or not all(_is_hit(hit) for hit in hits):
         raise _no_receipt("its hits have another form")
-    return _query(receipt.get("query"))
+    return _query(receipt["query"])
 
 
 def _is_hit(hit: Any) -> bool:
