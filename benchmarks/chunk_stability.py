@@ -24,7 +24,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,12 @@ import numpy.typing as npt
 
 from vecver.model import Chunk, Parsed
 from vecver.pipeline.chunkers import chunk, chunker_recipe
-from vecver.pipeline.media import MARKDOWN
 from vecver.pipeline.parsers import parse
 
 CORPORA = ("otel-docs", "tldr-en", "fastapi-docs", "laravel-docs")
 SMALL = 32  # tokens
 LONG = 3000  # tokens of a document that is edited
-Count = Callable[[list[str]], npt.NDArray[np.int64]]
+Count = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 
 
 def main() -> None:
@@ -74,7 +73,7 @@ def _measure(corpus: Path, recipe: dict[str, Any], count: Count, options: argpar
         git = ["git", "-C", folder]
         subprocess.run(["git", "clone", "-q", "--bare", corpus / f"{corpus.name}.bundle", folder], check=True)
         versions = [_tree(git, row["version"]) for row in manifest]
-        files = {name: parsed for name, parsed in _parsed(git, versions)}
+        files = dict(_parsed(git, versions))
     started = time.perf_counter()
     chunks = dict(zip(files, chunk(list(files.values()), recipe, count), strict=True))
     seconds = time.perf_counter() - started
@@ -83,7 +82,7 @@ def _measure(corpus: Path, recipe: dict[str, Any], count: Count, options: argpar
     last = [files[name] for name in versions[-1] if name in files]
     result["edit"] = _edits(last, recipe, count, random.Random(options.seed), options.edits)
     result |= {"seconds": seconds, "mb": sum(len(file.text) for file in files.values()) / 1e6}
-    print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else str(value) for name, value in result.items()))
+    print(*(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in result.items()))
     return result
 
 
@@ -153,7 +152,7 @@ def _counter() -> Count:
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
-    def count(texts: list[str]) -> npt.NDArray[np.int64]:
+    def count(texts: Sequence[str]) -> npt.NDArray[np.int64]:
         encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return np.array([len(one) for one in encoded], np.int64)
 

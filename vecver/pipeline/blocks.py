@@ -8,7 +8,8 @@ Decisions
   off: we do not need them, and the reference rule is quadratic in a paragraph of definitions. What is
   left is linear on 100,000 headings, deep quotes and lists, and a line of 5 MB.
 - 2026-11-21 Front matter is found by one regular expression for `---` and `+++`, and only where it
-  holds `key: value` pairs, so that a page which begins with a thematic break keeps its text.
+  holds `key: value` pairs, so that a page which begins with a thematic break keeps its text. YAML is
+  read by PyYAML's Python loader: the C one is ten times faster and dies of 10,000 nested brackets.
 - 2026-11-21 Plain text and source code have no headings and no markup: blocks end at blank lines.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 DEEPEST: Final = 100  # levels of nested lists and quotes that are looked into
 
 _FRONT_MATTER: Final = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.*?)^\1[ \t]*\r?$\s*", re.DOTALL | re.MULTILINE)
-_LONGEST_FRONT_MATTER: Final = 1 << 16
+_LONGEST_FRONT_MATTER: Final = 1 << 14  # characters
 _FIELD: Final = re.compile(r"^([A-Za-z][\w-]*)\s*[:=]\s*(.*)$", re.MULTILINE)
 _TOLD: Final = ("title", "description", "summary")  # what of the front matter is embedded
 
@@ -135,12 +136,12 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     yield from ((first, last) for first, last in pairwise(cuts) if first < last)
 
 
+@lru_cache(maxsize=1024)  # it is read for the blocks and for the title, and hardly changes between versions
 def _yaml(text: str) -> dict[Any, Any] | None:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar a string: no tag, date or number to fail on
     try:
-        fields = yaml.load(text, loader)
+        fields = yaml.load(text, yaml.BaseLoader)  # every scalar a string: no tag, date or number to fail on
     except (yaml.YAMLError, RecursionError):
         return _by_lines(text)
     return fields if isinstance(fields, dict) else None

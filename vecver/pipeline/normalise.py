@@ -9,8 +9,10 @@ Decisions
   the character that could begin another match (possessive quantifiers see to the rest).
 - 2026-11-21 Inline code is kept as it is, brackets and all. Indented code counts as prose: in the
   wild it is more often the body of an admonition or a list item than code.
+- 2026-11-21 Code is not touched, but the lines of its fence are not code: they carry highlighted line
+  numbers and language names that come and go (without them 2-4% fewer chunks are embedded anew).
 - 2026-11-21 A heading's level and its `#` marks are not embedded: moving a section one level down
-  leaves its meaning alone.
+  leaves its meaning alone (no difference on real histories, where that is rare).
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ from typing import Final, Literal
 
 Kind = Literal["front", "heading", "code", "list", "table", "plain", "text"]
 
-_COMMENT: Final = re.compile(r"<!--(?:(?!<!--).)*?-->", re.DOTALL)
-_ANCHOR: Final = re.compile(r"</?a\b[^<>]*+>", re.IGNORECASE)
-_ATTRIBUTES: Final = re.compile(r"\{:?\s*[#.][^{}]*+\}")  # {#id}, { #id }, {: .class}
+_FENCE_LINE: Final = re.compile(r"^(?:[ \t>]|[-*+] )*+(?:`{3,}|~{3,})[^\n]*\n?", re.MULTILINE)
+_HIDDEN: Final = re.compile(
+    r"(`[^`]*+`)"  # not hidden: inline code, whatever stands in it
+    r"|<!--(?:(?!<!--).)*?-->"
+    r"|</?a\b[^<>]*+>"
+    r"|(?<!\{)\{:?\s*[#.][^{}]*+\}(?!\})",  # {#id}, { #id }, {: .class}
+    re.DOTALL | re.IGNORECASE,
+)
 _DEFINITION: Final = re.compile(
     r"^ {0,3}\[(?!\^)[^\[\]]++\]:\s*+\S++(?:[^\S\n]++[\"'(][^\n]*+)?[^\S\n]*+$", re.MULTILINE
 )
@@ -33,21 +40,20 @@ _CODE_OR_LINK: Final = re.compile(
 )
 _HEADING_MARKS: Final = re.compile(r"^#{1,6}(?=\s|$)|\s#+$|\s(?:=+|-+)$")
 _RULE: Final = re.compile(r"(?:[-*_]\s*){3,}")
-_CELL_EDGE: Final = re.compile(r"[^\S\n]*\|[^\S\n]*")
 _DASHES: Final = re.compile(r"-{3,}")
 
 
 def normalise(raw: str, kind: Kind) -> str:
     """The text of one block, or of a part of one, to embed; "" where nothing of it says anything."""
     if kind == "code":
-        return raw.rstrip().lstrip("\r\n")
+        return _FENCE_LINE.sub("", raw).rstrip().lstrip("\r\n")
     if kind == "text":
         return fold(raw)
     text = fold(_visible(raw))
     if kind == "heading":
         return _HEADING_MARKS.sub("", text).strip()
     if kind == "table":
-        return _DASHES.sub("---", _CELL_EDGE.sub(" | ", text)).strip()
+        return fold(_DASHES.sub("---", text.replace("|", " | ")))
     return "" if _RULE.fullmatch(text) else text
 
 
@@ -58,12 +64,10 @@ def fold(text: str) -> str:
 
 def _visible(raw: str) -> str:
     """Markdown without what a reader of the page does not see: targets, definitions, anchors, ids, comments."""
-    if "<" in raw:
-        raw = _ANCHOR.sub("", _COMMENT.sub("", raw))
+    if "<" in raw or "{" in raw:
+        raw = _HIDDEN.sub(r"\1", raw)
     if "]:" in raw:
         raw = _DEFINITION.sub("", raw)
-    if "{" in raw:
-        raw = _ATTRIBUTES.sub("", raw)
     for _ in range(2):  # twice: an image may be the text of a link
         if "](" in raw or "][" in raw:
             raw = _CODE_OR_LINK.sub(_text_of, raw)
