@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import vecver
 from vecver.errors import ConflictError, NotFoundError
 from vecver.store import LocalStore, MemoryStore, Store
 
@@ -216,7 +215,7 @@ def run(machine: type[Machine], examples: int, steps: int) -> None:
     how = settings(
         max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(machine, settings=how)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=how)
 
 
 def test_in_memory() -> None:

@@ -61,7 +61,10 @@ def test_one_row_more_or_the_same_row_twice_is_another_multiset(some: list[bytes
 
 def _by_hand(*given_rows: bytes) -> list[int]:
     return [
-        sum(int.from_bytes(hashlib.shake_128(row).digest(2 * LANES)[2 * lane : 2 * lane + 2], "little") for row in given_rows)
+        sum(
+            int.from_bytes(hashlib.shake_128(row).digest(2 * LANES)[2 * lane : 2 * lane + 2], "little")
+            for row in given_rows
+        )
         % 2**16
         for lane in range(4)
     ]
@@ -69,7 +72,9 @@ def _by_hand(*given_rows: bytes) -> list[int]:
 
 # -- of a version -----------------------------------------------------------------------------------
 
-corpora = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.text("xyz", min_size=1, max_size=3), min_size=1, max_size=8)
+corpora = st.dictionaries(
+    st.text("abc", min_size=1, max_size=2), st.text("xyz", min_size=1, max_size=3), min_size=1, max_size=8
+)
 
 
 def roots_of(docs: vecver.Dataset, at: str = "main") -> tuple[str, str]:

@@ -73,11 +73,8 @@ def test_what_is_written_comes_back(store: Store) -> None:
     assert [bytes(row) for row in segment.keys] == keys
     assert [bytes(row) for row in segment.embedded] == [key(text.encode()) for text in texts]
     assert segment.vectors.tobytes() == vectors_of(texts).tobytes()
-    assert (segment.vectors.dtype, segment.vectors.shape, segment.vectors.flags.writeable) == (
-        np.float32,
-        (5, DIM),
-        False,
-    )
+    assert (str(segment.vectors.dtype), segment.vectors.shape) == ("float32", (5, DIM))
+    assert not segment.vectors.flags.writeable
     assert (segment.chunk_count, segment.document_count, segment.space) == (5, 3, THE_SPACE)
     first, second, third = segment.documents.to_pylist()
     assert first["chunks"] == keys[:4] and second["chunks"] == [] and third["chunks"] == keys[4:]

@@ -171,12 +171,18 @@ class TestLocalStore(Contract):
     ) -> None:
         store.put("a/x", b"old")
         told: list[str] = []
-        sync, replace = os.fsync, os.replace
-        place = {os.stat(store.root / "a").st_ino: "folder"}
-        monkeypatch.setattr(
-            os, "fsync", lambda fd: (told.append("sync " + place.get(os.fstat(fd).st_ino, "file")), sync(fd))[1]
-        )
-        monkeypatch.setattr(os, "replace", lambda a, b: (told.append("rename"), replace(a, b))[1])
+        folder, fsync, replace = os.stat(store.root / "a").st_ino, os.fsync, os.replace
+
+        def told_fsync(handle: int) -> None:
+            told.append("sync folder" if os.fstat(handle).st_ino == folder else "sync file")
+            fsync(handle)
+
+        def told_replace(old: Path, new: Path) -> None:
+            told.append("rename")
+            replace(old, new)
+
+        monkeypatch.setattr(os, "fsync", told_fsync)
+        monkeypatch.setattr(os, "replace", told_replace)
         store.put("a/x", b"new")
         assert told == ["sync file", "rename", "sync folder"]
 
@@ -227,7 +233,9 @@ def test_open_store(tmp_path: Path) -> None:
     memory = MemoryStore()
     assert open_store(memory) is memory
     assert isinstance(open_store("memory://"), MemoryStore)
-    places = [open_store(url).url for url in (tmp_path, str(tmp_path), f"file://{tmp_path}", f"file://{tmp_path}/a%20b")]
+    places = [
+        open_store(url).url for url in (tmp_path, str(tmp_path), f"file://{tmp_path}", f"file://{tmp_path}/a%20b")
+    ]
     assert places == [str(tmp_path)] * 3 + [f"{tmp_path}/a b"]
     with pytest.raises(InvalidInputError) as caught:
         open_store("gopher://kb")

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 import vecver
 from vecver.digest import key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
-from vecver.model import Space
+from vecver.model import Commit, Recipe, Space
 from vecver.repo import Draft, NewDocument
 from vecver.repo import layout as layouts
 from vecver.repo.layout import Layout, Live, load_layout, mask_of, packed, rows_of, save_layout
@@ -138,16 +138,21 @@ def committed(docs: vecver.Dataset, documents: list[NewDocument]) -> tuple[int, 
     if len(rows):
         draft.add(rows, np.stack([vector_of(text) for text in rows.table.column("text").to_pylist()]))
     layout, removed = draft.finish()
-    ingest(docs.repository.dataset("template"), {"t": "t"})
-    from dataclasses import replace
-
-    roots = {"content_root": layout.roots.content_root, "vector_root": layout.roots.vector_root}
-    counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
-    template = docs.repository.dataset("template").show()
-    parents = (parent.commit.id,) if parent else ()
-    commit = replace(template, dataset=docs.name, parents=parents, time=versions.time(), counts=counts, **roots)
-    id = versions.save(commit, layout)
-    versions.move(docs.name, "branch", "main", before=parents[0] if parents else None, after=id, reason="test")
+    before = parent.commit.id if parent else None
+    commit = Commit(
+        dataset=docs.name,
+        parents=(before,) if before else (),
+        author="",
+        message="",
+        time=versions.time(),
+        content_root=layout.roots.content_root,
+        vector_root=layout.roots.vector_root,
+        counts={"documents": layout.document_count, "chunks": layout.chunk_count},
+        recipe=Recipe({"name": "given"}, {"name": "test", "given": True}, THE_SPACE),
+        environment={},
+        operation={},
+    )
+    versions.move(docs.name, "branch", "main", before=before, after=versions.save(commit, layout), reason="test")
     return len(rows), removed
 
 
