@@ -47,7 +47,7 @@ def main() -> None:
     recipe = chunker_recipe(tokens=options.tokens, max_tokens=10_000) | {"title": options.title}
     results = [_measure(options.history / name, recipe, count, options) for name in options.corpora]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    report = {"recipe": recipe, "seed": options.seed, "machine": platform.processor(), "commit": commit}
+    report = {"recipe": recipe, "seed": options.seed, "machine": platform.platform(), "commit": commit}
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"chunk_stability-{recipe['max_tokens']}{'-title' if options.title else ''}.json"
     path.write_text(json.dumps(report | {"corpora": results}, indent=1) + "\n")
