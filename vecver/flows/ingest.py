@@ -30,7 +30,11 @@ from vecver.repo import Draft, Layout, NewChunks, NewDocument, Snapshot, Version
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
 _FAILURES_KEPT = 1000  # in the commit; the report has all
-_LIBRARIES = ("vecver", "numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers", "tokenizers")
+_LIBRARIES = (
+    *("vecver", "numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers", "transformers", "tokenizers"),
+    *("markdown-it-py", "html-to-markdown", "lxml", "chardet"),
+    *("firecrawl-anydoc", "liteparse", "msoffcrypto-tool", "python-oxmsg"),
+)
 
 Progress = Callable[[str, int], None]  # ("documents" | "chunks" | "index rows", how many more are done)
 Readable = tuple[Original, Parsed, list[Chunk]]
@@ -292,12 +296,21 @@ def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
 
 
 def _environment() -> Json:
-    """What the last bits of a vector may depend on, beside the embedder's own environment."""
-    found: Json = {"python": platform.python_version(), "machine": platform.machine()}
+    """What the rows may depend on beside the recipe: versions, and the CPU for the last bits of a vector."""
+    found: Json = {"python": platform.python_version(), "machine": platform.machine(), "cpu": _cpu_flags()}
     for library in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
             found[library] = metadata.version(library)
     return found
+
+
+def _cpu_flags() -> list[str]:
+    """The CPU's extensions, as numpy names them; empty where it does not tell."""
+    with suppress(ImportError, AttributeError):
+        from numpy._core._multiarray_umath import __cpu_features__
+
+        return sorted(name for name, there in __cpu_features__.items() if there)
+    return []
 
 
 def _name(text: str, vector: Vectors | None) -> bytes:

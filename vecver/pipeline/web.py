@@ -65,7 +65,7 @@ def xml_text(document: str) -> str:
 
 
 def _tree(document: str) -> Element | None:
-    from lxml import etree  # type: ignore[import-untyped]
+    from lxml import etree
 
     declaration = _DECLARATION.match(document)
     undeclared = document[declaration.end() :] if declaration else document
