@@ -58,6 +58,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     texts = chunks(options, ours.count_tokens)
     paths: dict[str, Callable[[], Any]] = {
         "vecver": lambda: ours.embed(texts),
+        "vecver, one thread a batch": on_one_thread(lambda: ours.embed(texts)),
         "encode": lambda: theirs.encode(texts, batch_size=32, show_progress_bar=False),
     }
     vectors = {name: path() for name, path in paths.items()}
@@ -65,6 +66,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     single = taking_turns(
         {
             "vecver": lambda: ours.embed_query(QUERY),
+            "vecver, one thread": on_one_thread(lambda: ours.embed_query(QUERY)),
             "encode": lambda: theirs.encode(QUERY, show_progress_bar=False),
         },
         60,
@@ -75,7 +77,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "chunks": len(texts),
         "tokens_mean": round(float(ours.count_tokens(texts).mean()), 1),
         "chunks_per_second": rate,
-        "ratio": round(rate["vecver"] / rate["encode"], 3),
+        "ratio": {name: round(value / rate["encode"], 3) for name, value in rate.items()},
+        "equal_bits_on_one_thread": bool(np.array_equal(vectors["vecver"], vectors["vecver, one thread a batch"])),
         "min_cosine": float(cosines.min()),
         "max_abs_difference": float(np.abs(vectors["vecver"] - vectors["encode"]).max()),
         "query_ms_p50": {name: round(1000 * float(np.median(times)), 2) for name, times in single.items()},
@@ -105,6 +108,21 @@ def chunks(options: argparse.Namespace, count_tokens: Callable[[list[str]], np.n
         if len(found) >= options.chunks:
             break
     return found[: options.chunks]
+
+
+def on_one_thread(action: Callable[[], Any]) -> Callable[[], Any]:
+    """`action` as in a program that gave torch one thread, where vecver runs batches side by side."""
+    import torch
+
+    def act() -> Any:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return action()
+        finally:
+            torch.set_num_threads(before)
+
+    return act
 
 
 def taking_turns(paths: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:

@@ -244,9 +244,13 @@ def toy(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / "transformer"
         tokenizer = AutoTokenizer.from_pretrained(embedder_torch._minilm_folder(), padding_side=side)
         tokenizer.save_pretrained(folder)
-        size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-        more = {"vocab_size": 30522, "num_key_value_heads": 2, "head_dim": 16}
-        network = Qwen3Model(Qwen3Config(**size, **more)) if decoder else BertModel(BertConfig(**size))
+        size: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64}
+        heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+        network = (
+            Qwen3Model(Qwen3Config(vocab_size=30522, **size, **heads))
+            if decoder
+            else BertModel(BertConfig(num_attention_heads=2, **size))
+        )
         network.save_pretrained(folder)
         words = Transformer(str(folder), max_seq_length=40)
         pooling = Pooling(32, "lasttoken" if decoder else "mean", include_prompt)
@@ -387,7 +391,7 @@ def server() -> Iterator[Server]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that were slept between attempts; nobody sleeps."""
     seconds: list[float] = []
-    monkeypatch.setattr(embedder_http.time, "sleep", seconds.append)
+    monkeypatch.setattr("vecver.pipeline.embedder_http.time.sleep", seconds.append)
     return seconds
 
 
