@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vecver import index
 from vecver.digest import digest_json
@@ -99,15 +101,15 @@ def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
     return replace(part, index=None if place.segment < 0 else snapshot.segments[place.segment].index)
 
 
-def _matching(snapshot: Snapshot, filter: Json) -> list[str]:
-    """The names of the live documents that match. Raises InvalidInputError for a filter that cannot be evaluated."""
+def _matching(snapshot: Snapshot, filter: Json) -> Any:
+    """The names of the live documents that match, an Arrow array. Raises InvalidInputError for a bad filter."""
     tables = [(rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
     index.check_filter(filter, {field for _, table in tables for field, _, _ in _fields(table)})
-    matching: list[str] = []
+    matching = []
     for rows, table in tables:
         mask = index.evaluate(filter, _columns_of(table), len(table))
-        matching += table.column("document").take(rows[mask[rows]]).to_pylist()
-    return matching
+        matching += table.column("document").take(rows[mask[rows]]).chunks
+    return pa.chunked_array(matching, pa.string()).combine_chunks()
 
 
 def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
@@ -248,12 +250,9 @@ def _columns_of(table: Any) -> Callable[[str], dict[str, Any]]:
     return lambda field: {kind: table.column(name) for own, kind, name in _fields(table) if own == field}
 
 
-def _of_documents(snapshot: Snapshot, part: SearchPart, names: list[str]) -> npt.NDArray[np.bool_]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    owners = snapshot.chunk_column(part, "document")
-    return np.asarray(pc.is_in(owners, pa.array(names, pa.string())), dtype=bool)
+def _of_documents(snapshot: Snapshot, part: SearchPart, names: Any) -> npt.NDArray[np.bool_]:
+    """Which of a part's rows belong to one of these documents."""
+    return np.asarray(pc.is_in(snapshot.chunk_column(part, "document"), value_set=names), dtype=bool)
 
 
 @cache
