@@ -18,6 +18,10 @@ from helpers import ingest, open_on, records, texts_of
 import vecver
 from vecver import repo
 from vecver.errors import NotFoundError
+from vecver.repo.layout import load_layout
+from vecver.repo.objects import commit_ids, load_commit
+from vecver.repo.refs import load_move
+from vecver.repo.segment import FILES, segment_ids
 from vecver.store import LocalStore, MemoryStore, Store
 
 OLD = {"a": "one", "b": "two", "c": "three"}
@@ -106,10 +110,23 @@ def outcomes(verb: Callable[[vecver.Dataset], None]) -> tuple[dict[str, Any], di
     return before, state(store), counting.count
 
 
+def assert_nothing_is_half_there(store: Store) -> None:
+    """Children were written before their parents: what is there, even if no ref leads to it, is whole."""
+    for id in segment_ids(store):
+        assert all(store.size(f"segments/{id}/{file}") is not None for file in FILES)
+    for id in commit_ids(store):
+        layout = load_layout(store, id)
+        assert {live.segment for live in layout.segments} <= set(segment_ids(store))
+    for name in store.list("moves/"):
+        after = load_move(store, name.removeprefix("moves/")).after
+        assert after is None or load_commit(store, after).id == after
+
+
 def assert_all_goes_on(store: Store, verb: Callable[[vecver.Dataset], None], before: Any, after: Any) -> bool:
     """Old or new, clean, and the next writer gets through; says whether it was new."""
     found = state(store)
     assert found in (before, after)
+    assert_nothing_is_half_there(store)
     docs = open_on(store).dataset("d")
     assert docs.repository.check().problems == ()
     ingest(docs, {**NEW, "e": "five"})

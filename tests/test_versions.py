@@ -381,8 +381,24 @@ def test_rolling_back_what_is_not_there(docs: vecver.Dataset) -> None:
         docs.rollback("v1")
 
 
+def test_rolling_an_alias_back_twice_goes_two_promotions_back(docs: vecver.Dataset) -> None:
+    a, b, c, d = [str(ingest(docs, {"a": f"version {i}"}).commit) for i in range(4)]
+    for commit in (a, b, b, c, d):
+        docs.promote("prod", commit)
+    assert [docs.rollback("prod").after for _ in range(2)] == [c, b]
+    docs.promote("prod", d)
+    assert [docs.rollback("prod").after for _ in range(2)] == [b, a]
+    docs.promote("prod", c)
+    docs.promote("prod", d)
+    assert docs.rollback("prod", to=a).after == a
+    with pytest.raises(NotFoundError):
+        docs.rollback("prod")
+    assert [move.reason for move in docs.moves("alias", "prod")][:4] == ["rollback", "promote", "promote", "rollback"]
+
+
 to_somewhere = st.tuples(st.sampled_from(["promote", "rollback"]), st.integers(0, 3))
-moves = st.lists(to_somewhere | st.just(("rollback", None)) | st.just(("delete", None)), max_size=12)
+back = st.just(("rollback", None))
+moves = st.lists(to_somewhere | back | back | st.just(("delete", None)), max_size=16)
 
 
 @settings(max_examples=60, deadline=None)
