@@ -482,5 +482,5 @@ class TestEndpoint:
             open_embedder(f"openai:toy@{url}")
         assert error.value.code == "bad_embedder_url" and "pw" not in str(error.value)
 
-    def test_tokens_are_estimated_from_above(self, ours: Embedder) -> None:
+    def test_tokens_are_estimated(self, ours: Embedder) -> None:
         assert ours.count_tokens(["", "bleed the valve!", "1234567", "圧力"]).tolist() == [0, 6, 3, 2]
