@@ -204,7 +204,7 @@ def test_the_installed_program_and_stdin(here: Path) -> None:
     """One real process: entry point, exit code, records on stdin, nothing but JSON on stdout."""
 
     def vecver_(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from vecver.cli import main; main()", *arguments]
+        command = [sys.executable, "-c", "from vecver.cli import program; program()", *arguments]
         return subprocess.run(command, input=text, capture_output=True, text=True)
 
     assert vecver_("init").returncode == 0

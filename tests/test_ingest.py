@@ -50,7 +50,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     embedder = Counting(open_embedder("hashing"))
-    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key="": embedder)
+    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: embedder)
     return embedder
 
 
@@ -446,7 +446,7 @@ def test_a_lost_race_is_a_conflict_and_the_vectors_are_kept(
 
     def overtaken(*arguments: Any) -> str:
         monkeypatch.undo()
-        monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key="": counting)
+        monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: counting)
         docs.ingest(rival, label="rival")
         return save(*arguments)
 

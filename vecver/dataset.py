@@ -66,7 +66,7 @@ class Repository:
         """The embedder of a spec, loaded once."""
         name = spec if isinstance(spec, str) else repr(sorted(spec.items()))
         if name not in self._embedders:
-            self._embedders[name] = pipeline.open_embedder(spec, api_key=self._api_key or "")
+            self._embedders[name] = pipeline.open_embedder(spec, api_key=self._api_key)
         return self._embedders[name]
 
     def __repr__(self) -> str:

@@ -1,5 +1,5 @@
 """The command line: parse, call the face, render."""
 
-from vecver.cli.app import main
+from vecver.cli.app import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
