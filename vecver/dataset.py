@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 from vecver import flows, pipeline, repo, store
-from vecver.errors import InvalidInputError
+from vecver.errors import ConflictError, InvalidInputError
 from vecver.flows import Options, Progress, Source
 from vecver.model import Answer, Check, Commit, Diff, Embedder, Json, Metric, Move, Replay, Report, Vectors
 
@@ -276,7 +277,8 @@ def open(
     """
     place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
     if create and not repo.exists(place):
-        repo.create(place)
+        with suppress(ConflictError):  # another process made it first
+            repo.create(place)
     return Repository(repo.Versions(place, author=author), api_key)
 
 

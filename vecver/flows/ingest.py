@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import metadata
 from time import perf_counter
 
@@ -235,9 +236,9 @@ class _Ingest:
         if not (self.tally.added or self.tally.changed or self.tally.removed):
             return report
         id = self.versions.save(self._commit(layout, report), layout)
+        index_segments(self.versions, id, self.progress)
         before = self.parent.commit.id if self.parent else None
         self.versions.move(self.dataset, "branch", self.options.branch, before=before, after=id, reason="ingest")
-        index_segments(self.versions, id, self.progress)
         return replace(report, commit=id, changed=True)
 
     def _commit(self, layout: Layout, report: Report) -> Commit:
@@ -295,6 +296,7 @@ def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     return versions.snapshot(commit) if commit else None
 
 
+@lru_cache
 def _environment() -> Json:
     """What the rows may depend on beside the recipe: versions, and the CPU for the last bits of a vector."""
     found: Json = {"python": platform.python_version(), "machine": platform.machine(), "cpu": _cpu_flags()}

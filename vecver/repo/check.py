@@ -24,7 +24,6 @@ from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
 from vecver.repo import derived, objects, refs
 from vecver.repo import layout as layouts
-from vecver.repo.fold import roots_of
 from vecver.repo.layout import Layout, Live, load_layout, rows_of
 from vecver.repo.lookup import order_of
 from vecver.repo.objects import load_commit
@@ -176,7 +175,7 @@ class _Checker:
             return Roots.empty()
         chunks = one.chunks - other.chunks if other else one.chunks
         documents = one.documents - other.documents if other else one.documents
-        return roots_of(segment, rows_of(chunks), rows_of(documents))
+        return segment.roots(rows_of(chunks), rows_of(documents))
 
     # -- segments -------------------------------------------------------------------------------
 

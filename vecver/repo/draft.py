@@ -29,7 +29,6 @@ from vecver.errors import InvalidInputError, VecverError
 from vecver.model import Json, Space, Vectors
 from vecver.repo import parts
 from vecver.repo import rows as columns
-from vecver.repo.fold import roots_of
 from vecver.repo.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.lookup import Keys, as_keys
 from vecver.repo.parts import Part
@@ -210,7 +209,7 @@ class Draft:
         lives, roots, removed = self._kept()
         for segment in self._written:
             live = Live.whole(segment.id, segment.chunk_count, segment.document_count)
-            roots = roots + roots_of(segment, rows_of(live.chunks), rows_of(live.documents))
+            roots = roots + segment.roots(rows_of(live.chunks), rows_of(live.documents))
             lives.append(live)
         self._drop_parts()
         return Layout(tuple(live for live in lives if live.chunks or live.documents), roots), removed
@@ -229,8 +228,8 @@ class Draft:
             lives.append(new)
             if new != old:
                 gone, back = old.chunks - chunks, chunks - old.chunks
-                roots = roots - roots_of(segment, rows_of(gone), rows_of(old.documents - documents))
-                roots = roots + roots_of(segment, rows_of(back), rows_of(BitMap()))
+                roots = roots - segment.roots(rows_of(gone), rows_of(old.documents - documents))
+                roots = roots + segment.roots(rows_of(back), rows_of(BitMap()))
                 removed += len(gone)
         return lives, roots, removed
 

@@ -35,11 +35,14 @@ from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError
 from vecver.model import Space, Vectors
 from vecver.repo import lookup, objects
+from vecver.repo import rows as columns
+from vecver.repo.roots import Roots, lanes_of
 from vecver.repo.rows import CHUNKS, DOCUMENTS, keys_array
 from vecver.store import Store
 from vecver.store.api import writing
 
 FILES = ("documents.arrow", "chunks.arrow", "vectors.npy", "lookup.npy")
+BLOCK_ROWS = 16384  # rows whose canonical bytes are summed at once
 _NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"
 
@@ -94,9 +97,15 @@ class Segment:
         """(i, document row) for every version of the document with id `wanted[i]`."""
         return lookup.find(self._sorted_documents, self.orders[2], self.document_ids, wanted)
 
-    @property
-    def bytes(self) -> int:
-        return sum(file["bytes"] for file in self.manifest["files"].values())
+    def roots(self, chunks: lookup.Rows, documents: lookup.Rows) -> Roots:
+        """What these chunk rows and document rows add to the roots of a version."""
+        content = lanes_of(columns.document_bytes(self.documents, documents.tolist()))
+        vector = Roots.empty().vector
+        for start in range(0, len(chunks), BLOCK_ROWS):
+            block = chunks[start : start + BLOCK_ROWS].tolist()
+            content = content + lanes_of(columns.chunk_bytes(self.chunks, block))
+            vector = vector + lanes_of(columns.vector_bytes(self.chunks, self.vectors, block))
+        return Roots(content, vector)
 
     @cached_property
     def orders(self) -> list[npt.NDArray[np.uint32]]:

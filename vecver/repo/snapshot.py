@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +20,13 @@ import pyarrow as pa
 
 from vecver.model import Commit, Json, Part, Vectors
 from vecver.repo import rows as columns
+from vecver.repo.finder import Finder
 from vecver.repo.layout import Layout, packed, rows_of
 from vecver.repo.lookup import Keys, Rows
 from vecver.repo.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
 GATHERED_ROWS = 32768  # at most this many rows are gathered
-_NONE = np.int64(-1)
 _GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
 
 
@@ -71,11 +70,11 @@ class Snapshot:
 
     def find_documents(self, ids: Keys) -> tuple[Rows, Rows]:
         """(segment number, row) of the live version of each document id; -1 where there is none. `(n,)` each."""
-        return self._find(ids, "find_documents", self._live_documents)
+        return self._documents(ids)
 
     def find_chunks(self, keys: Keys) -> tuple[Rows, Rows]:
         """(segment number, row) of the live chunk with each key; -1 where there is none. `(n,)` each."""
-        return self._find(keys, "find_keys", self._live_chunks)
+        return self._chunks(keys)
 
     def document_rows(self) -> Iterator[tuple[int, Rows]]:
         """(segment number, its live document rows) for each segment that has any."""
@@ -202,23 +201,11 @@ class Snapshot:
         return found
 
     @cached_property
-    def _live_documents(self) -> list[npt.NDArray[np.bool_]]:
-        return [_flags(live.documents, live.document_count) for live in self.layout.segments]
+    def _documents(self) -> Finder:
+        masks = [live.documents for live in self.layout.segments]
+        return Finder(masks, [s.document_count for s in self.segments], self.segments, "document_ids", "find_documents")
 
     @cached_property
-    def _live_chunks(self) -> list[npt.NDArray[np.bool_]]:
-        return [_flags(live.chunks, live.chunk_count) for live in self.layout.segments]
-
-    def _find(self, wanted: Keys, method: str, live: list[npt.NDArray[np.bool_]]) -> tuple[Rows, Rows]:
-        numbers, rows = np.full(len(wanted), _NONE), np.full(len(wanted), _NONE)
-        for number, segment in enumerate(self.segments):
-            which, found = getattr(segment, method)(wanted)
-            alive = live[number][found]
-            numbers[which[alive]], rows[which[alive]] = number, found[alive]
-        return numbers, rows
-
-
-def _flags(mask: Any, count: int) -> npt.NDArray[np.bool_]:
-    flags = np.zeros(count, bool)
-    flags[rows_of(mask)] = True
-    return flags
+    def _chunks(self) -> Finder:
+        masks = [live.chunks for live in self.layout.segments]
+        return Finder(masks, [s.chunk_count for s in self.segments], self.segments, "keys", "find_keys")

@@ -1,0 +1,65 @@
+"""Finding a version's live rows by their 16-byte keys, however many segments they lie in.
+
+Decisions
+- 2026-11-21 the live keys of small segments are sorted together, once, when a version first looks
+  something up. Asking 150 one-chunk segments one after the other made a search of 3,000 rows take
+  28 ms; a version that is one segment takes under 1 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from vecver.digest import KEY_BYTES
+from vecver.repo.layout import rows_of
+from vecver.repo.lookup import Keys, Rows, find, order_of, prefixes
+from vecver.repo.segment import Segment
+
+SMALL_ROWS = 4096  # a segment with no more rows is looked up together with others
+_NONE = -1
+
+
+class Finder:
+    """The small segments' keys in one sorted table in memory, and each large segment's own orders.
+
+    `keys` names the segment's column of keys, `look_up` its method that finds them.
+    """
+
+    def __init__(
+        self, masks: Sequence[BitMap], counts: Sequence[int], segments: Sequence[Segment], keys: str, look_up: str
+    ) -> None:
+        small = [i for i, count in enumerate(counts) if count <= SMALL_ROWS]
+        rows = [rows_of(masks[i]) for i in small]
+        self._numbers = np.repeat(np.array(small, np.int64), [len(r) for r in rows])
+        self._rows = np.concatenate([np.zeros(0, np.int64), *rows])
+        self._keys: Keys = np.concatenate(
+            [
+                np.zeros((0, KEY_BYTES), np.uint8),
+                *(getattr(segments[i], keys)[r] for i, r in zip(small, rows, strict=True)),
+            ]
+        )
+        self._order = order_of(self._keys)
+        self._sorted = prefixes(self._keys)[self._order]
+        large = [i for i in range(len(counts)) if i not in set(small)]
+        self._large = [(i, getattr(segments[i], look_up), _flags(masks[i], counts[i])) for i in large]
+
+    def __call__(self, wanted: Keys) -> tuple[Rows, Rows]:
+        """(segment number, row) of the live row with each key; -1 where there is none."""
+        numbers, rows = np.full(len(wanted), _NONE), np.full(len(wanted), _NONE)
+        which, found = find(self._sorted, self._order, self._keys, wanted)
+        numbers[which], rows[which] = self._numbers[found], self._rows[found]
+        for number, find_in, live in self._large:
+            which, found = find_in(wanted)
+            alive = live[found]
+            numbers[which[alive]], rows[which[alive]] = number, found[alive]
+        return numbers, rows
+
+
+def _flags(mask: BitMap, count: int) -> npt.NDArray[np.bool_]:
+    flags = np.zeros(count, bool)
+    flags[rows_of(mask)] = True
+    return flags
