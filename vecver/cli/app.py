@@ -1,4 +1,4 @@
-"""The program: its global options, how a version is named, how errors end it. Commands register themselves below."""
+"""The program: its global options, its commands, and how an error ends it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-import vecver
-from vecver.errors import InvalidInputError, VecverError
+from vecver.cli import documents, searching, versions
+from vecver.errors import VecverError
 from vecver.settings import Settings, load_settings
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -60,21 +60,6 @@ def program() -> None:
     main()
 
 
-def opened(settings: Settings) -> vecver.Repository:
-    """The repository of this call."""
-    return vecver.open(settings.repo, author=settings.author, api_key=settings.api_key)
-
-
-def version_of(name: str, default: str = "main") -> tuple[str, str]:
-    """`handbook@prod` -> ("handbook", "prod")."""
-    dataset, at, revision = name.partition("@")
-    if at and not revision:
-        raise InvalidInputError(
-            f"{name!r} names no revision after the @", code="invalid_revision", hint=f"write {dataset}@main"
-        )
-    return dataset, revision or default
-
-
 def show_error(error: VecverError, *, as_json: bool) -> None:
     """One error, for a person or for a program, on stderr."""
     if as_json:
@@ -83,8 +68,6 @@ def show_error(error: VecverError, *, as_json: bool) -> None:
     else:
         click.echo(f"{click.style('error', fg='red')}: {error.message}\n  hint: {error.hint}", err=True)
 
-
-from vecver.cli import documents, searching, versions  # noqa: E402
 
 for command in (*documents.COMMANDS, *searching.COMMANDS, *versions.COMMANDS):
     main.add_command(command)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import app
+from vecver.cli import common
 from vecver.cli.output import as_json, counted, echo_json, progress
 from vecver.settings import REPOSITORY, Settings
 
@@ -62,7 +62,7 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     A SOURCE is a folder, a glob, a file, records (JSONL, CSV, Parquet, Arrow with `id` and `text`), or - for
     JSONL on stdin. Only what is new is embedded.
     """
-    docs = app.opened(settings).dataset(dataset)
+    docs = common.opened(settings).dataset(dataset)
     with progress(dataset) as advance:
         report = docs.ingest(list(sources), progress=advance, **how)
     if as_json:
@@ -81,8 +81,8 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
 @click.pass_obj
 def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Show which documents differ between SOURCE... and a version, without parsing them."""
-    name, revision = app.version_of(dataset)
-    found = app.opened(settings).dataset(name).status(list(sources), at=revision, **how)
+    name, revision = common.version_of(dataset)
+    found = common.opened(settings).dataset(name).status(list(sources), at=revision, **how)
     if as_json:
         echo_json(found)
         return

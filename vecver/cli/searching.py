@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import app
+from vecver.cli import common
 from vecver.cli.output import as_json, echo_json, one_line
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
@@ -42,9 +42,9 @@ def search(
     **how: Any,
 ) -> None:
     """Find the chunks of a version that answer QUERY."""
-    name, revision = app.version_of(dataset)
+    name, revision = common.version_of(dataset)
     asked = _asked(query, queries, receipt)
-    docs = app.opened(settings).dataset(name)
+    docs = common.opened(settings).dataset(name)
     answers = docs.search(asked, at=revision, filter=_filter(filter_text), **how)
     if receipt:
         Path(receipt).write_text(json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n", "utf-8")
@@ -62,7 +62,7 @@ def search(
 @click.pass_context
 def replay(context: click.Context, settings: Settings, /, receipt: str, as_json: bool) -> None:
     """Recompute an answer from its RECEIPT and the repository. Exits 5 if it is not identical."""
-    outcome = vecver.replay(app.opened(settings), receipt)
+    outcome = vecver.replay(common.opened(settings), receipt)
     if as_json:
         echo_json(outcome.to_json())
     else:

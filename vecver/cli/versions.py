@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import app
+from vecver.cli import common
 from vecver.cli.output import as_json, echo_json, progress
 from vecver.settings import Settings
 
@@ -21,8 +21,8 @@ VERSION = click.argument("dataset", metavar="DATASET[@REV]")
 @click.pass_obj
 def log(settings: Settings, /, dataset: str, limit: int | None, as_json: bool) -> None:
     """List the commits that led to a version, newest first."""
-    name, revision = app.version_of(dataset)
-    docs = app.opened(settings).dataset(name)
+    name, revision = common.version_of(dataset)
+    docs = common.opened(settings).dataset(name)
     commits = [commit for commit, _ in zip(docs.log(revision), range(limit or 10**9), strict=False)]
     if as_json:
         echo_json([_entry(commit) for commit in commits])
@@ -41,8 +41,8 @@ def log(settings: Settings, /, dataset: str, limit: int | None, as_json: bool) -
 @click.pass_obj
 def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) -> None:
     """Show all that is recorded of a version: roots, recipe, environment, operation."""
-    name, revision = app.version_of(dataset)
-    docs = app.opened(settings).dataset(name)
+    name, revision = common.version_of(dataset)
+    docs = common.opened(settings).dataset(name)
     commit = docs.show(revision)
     if documents:
         found = docs.documents(revision)
@@ -76,7 +76,7 @@ def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) ->
 @click.pass_obj
 def diff(settings: Settings, /, dataset: str, before: str, after: str, as_json: bool) -> None:
     """Show what revision B adds (+), changes (~) and removes (-) against A."""
-    found = app.opened(settings).dataset(dataset).diff(before, after)
+    found = common.opened(settings).dataset(dataset).diff(before, after)
     if as_json:
         echo_json(found.to_json())
     else:
@@ -94,7 +94,7 @@ def _ref_command(kind: Any, text: str) -> click.Command:
     def command(
         settings: Settings, /, dataset: str, name: str | None, revision: str, delete: bool, as_json: bool
     ) -> None:
-        docs = app.opened(settings).dataset(dataset)
+        docs = common.opened(settings).dataset(dataset)
         docs.resolve(next(iter(docs.branches()), "main"))  # an unknown dataset is an error, not an empty list
         if name is None:
             _show_refs(docs.branches() if kind == "branch" else docs.tags(), as_json)
@@ -118,7 +118,7 @@ tag = _ref_command("tag", "List the tags of DATASET, or tag REVISION (default ma
 @click.pass_obj
 def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, as_json: bool) -> None:
     """List the aliases of DATASET, or every move of the alias NAME."""
-    docs = app.opened(settings).dataset(dataset)
+    docs = common.opened(settings).dataset(dataset)
     docs.resolve(next(iter(docs.branches()), "main"))
     if name is None:
         _show_refs(docs.aliases(), as_json)
@@ -141,7 +141,7 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
 @click.pass_obj
 def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool) -> None:
     """Let ALIAS name REVISION (default main); applications that search at it follow at once."""
-    _show_move(app.opened(settings).dataset(dataset).promote(alias, revision), as_json)
+    _show_move(common.opened(settings).dataset(dataset).promote(alias, revision), as_json)
 
 
 @click.command()
@@ -151,8 +151,8 @@ def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_j
 @click.pass_obj
 def rollback(settings: Settings, /, ref: str, to: str | None, as_json: bool) -> None:
     """Take an alias back to where it was, or a branch back to its old content (as a new commit)."""
-    dataset, name = app.version_of(ref)
-    _show_move(app.opened(settings).dataset(dataset).rollback(name, to), as_json)
+    dataset, name = common.version_of(ref)
+    _show_move(common.opened(settings).dataset(dataset).rollback(name, to), as_json)
 
 
 @click.command()
@@ -161,7 +161,7 @@ def rollback(settings: Settings, /, ref: str, to: str | None, as_json: bool) -> 
 @click.pass_context
 def check(context: click.Context, settings: Settings, /, as_json: bool) -> None:
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
-    repository = app.opened(settings)
+    repository = common.opened(settings)
     with progress("check") as advance:
         found = repository.check(lambda commit, read: advance("commits", 1))
     if as_json:
