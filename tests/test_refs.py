@@ -274,3 +274,26 @@ def test_a_damaged_root_is_told_apart(store: Store, body: bytes) -> None:
     store.put("vecver.json", body)
     with pytest.raises(IntegrityError):
         vecver.open(store)
+
+
+def test_one_name_made_as_two_kinds_at_once_is_never_both(repository: vecver.Repository) -> None:
+    """Each writer looks again after its write; at most one keeps the name, and losing burns no tag."""
+    docs = repository.dataset("d")
+    ingest(docs, {"a": "text"})
+    both: list[tuple[str, Any]] = [("tag", docs.tag), ("branch", docs.branch)]
+
+    def make(kind: str, verb: Any, name: str) -> str | None:
+        try:
+            verb(name)
+        except ConflictError:
+            return None
+        return kind
+
+    with ThreadPoolExecutor(2) as threads:
+        for turn in range(30):
+            name = f"n{turn}"
+            made = [*threads.map(lambda pair, name=name: make(*pair, name), both)]
+            assert made.count(None) >= 1
+            assert [name in docs.tags(), name in docs.branches()] == ["tag" in made, "branch" in made]
+            if made == [None, None]:
+                docs.tag(name)

@@ -98,7 +98,7 @@ class Dataset:
         records: bool | None = None,
         embedder: str | None = None,
         space: str | None = None,
-        metric: Metric = "cosine",
+        metric: Metric | None = None,
         chunker: str | None = None,
         chunk_tokens: int | None = None,
         passwords: Sequence[str] = (),
@@ -118,7 +118,7 @@ class Dataset:
         changes nothing makes no commit.
 
         `label` names the source (default: the folder's or file's own name), `prefix` stands before
-        every id. `space` names the space of vectors that the records bring, `metric` theirs.
+        every id. `space` names the space of vectors that the records bring, `metric` theirs (cosine).
 
         Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError
         if another writer moved the branch. After any failure the branch is where it was, and what was
@@ -249,6 +249,10 @@ class Dataset:
 
     def delete(self, kind: Kind, name: str) -> Move:
         """Remove a branch, tag or alias; no version is lost by it. Raises NotFoundError."""
+        if kind not in repo.KINDS:
+            raise InvalidInputError(
+                f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias"
+            )
         return repo.moves.delete(self._versions, self.name, kind, name)
 
     def promote(self, alias: str, at: Revision = "main") -> Move:
@@ -261,7 +265,10 @@ class Dataset:
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""
-        return list(self._versions.refs(self.name).log(kind, name))
+        found = list(self._versions.refs(self.name).log(kind, name))
+        if not found:
+            raise repo.missing(kind, name, self.name)
+        return found
 
     def __repr__(self) -> str:
         return f"<vecver dataset {self.name} in {self.repository.url}>"

@@ -28,6 +28,7 @@ class Settings:
 
     repo: str
     author: str
+    named: bool  # the repository was named, not found or defaulted
     api_key: str = field(default="", repr=False)
 
 
@@ -38,8 +39,10 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
     def setting(name: str, default: str) -> str:
         return environment.get(f"VECVER_{name.upper()}") or str(file.get(name, "")) or default
 
+    named = setting("repo", "")
     return Settings(
-        repo=setting("repo", "") or _nearest(here or Path.cwd()),
+        repo=named or _nearest(here or Path.cwd()),
+        named=bool(named),
         author=setting("author", "") or _login(),
         api_key=setting("api_key", environment.get("OPENAI_API_KEY", "")),
     )

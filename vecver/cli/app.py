@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from vecver.cli import documents, searching, versions
 from vecver.errors import VecverError
-from vecver.settings import Settings, load_settings
+from vecver.settings import load_settings
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -46,7 +47,7 @@ def main(context: click.Context, repo: str | None) -> None:
     handbook@@{2026-11-01}. Without @REVISION it is the newest one on the branch main.
     """
     settings = load_settings()
-    context.obj = Settings(repo or settings.repo, settings.author, settings.api_key)
+    context.obj = replace(settings, repo=repo, named=True) if repo else settings
 
 
 def program() -> None:

@@ -25,10 +25,7 @@ RECORDS = click.option(
 @click.pass_obj
 def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
     """Make an empty repository at URL (default: --repo, VECVER_REPO, or .vecver here)."""
-    from pathlib import Path
-
-    explicit = url or (settings.repo if Path(settings.repo).name != REPOSITORY else REPOSITORY)
-    repository = vecver.create(explicit)
+    repository = vecver.create(url or (settings.repo if settings.named else REPOSITORY))
     if as_json:
         echo_json({"url": repository.url, "id": repository.id})
     else:
@@ -44,7 +41,7 @@ def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
     "--embedder", metavar="E", help="minilm (default), sentence-transformers:NAME_OR_PATH, openai:MODEL@URL, hashing."
 )
 @click.option("--space", metavar="NAME", help="Records bring their own vectors, in the space of this name.")
-@click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), default="cosine", help="Of a new --space.")
+@click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), help="Of a new --space. Default: cosine.")
 @click.option("--chunker", metavar="C", help="structure (default) or whole.")
 @click.option("--chunk-tokens", type=int, metavar="N", help="At most N tokens a chunk.")
 @LABEL
@@ -104,6 +101,8 @@ def _show_report(report: vecver.Report) -> None:
         click.echo(f"would be: {documents}\n  chunks: {chunks}; {report.tokens} tokens to embed")
     elif report.changed and report.commit:
         click.echo(f"{report.dataset} {report.commit[:12]}  documents: {documents}\n  chunks: {chunks}")
+        if report.documents["removed"]:
+            click.echo("  removed is what its source no longer holds; --source NAME keeps sources of one name apart")
     else:
         click.echo(f"nothing changed, no commit made; documents: {documents}")
 

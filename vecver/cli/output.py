@@ -15,8 +15,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 
 
 def echo_json(value: Any, *, indent: int | None = 2) -> None:
-    """A JSON value on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=indent))
+    """A JSON value on stdout; a single line is ASCII, since some readers break lines at U+2028 and its like."""
+    click.echo(json.dumps(value, ensure_ascii=indent is None, indent=indent))
 
 
 @contextmanager

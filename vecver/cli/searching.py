@@ -46,13 +46,13 @@ def search(
     asked = _asked(query, queries, receipt)
     docs = common.opened(settings).dataset(name)
     answers = docs.search(asked, at=revision, filter=_filter(filter_text), **how)
-    if receipt:
-        Path(receipt).write_text(json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n", "utf-8")
     for answer in answers:
         if as_json:
             echo_json(answer.to_json(), indent=None if queries else 2)
         else:
             _show(answer)
+    if receipt:
+        _write(Path(receipt), json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n")
 
 
 @click.command()
@@ -88,6 +88,15 @@ def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[
     return _lines(queries)
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} cannot be written: {error.strerror}", code="unwritable", hint="name another --receipt FILE"
+        ) from error
+
+
 def _lines(file: str) -> list[Any]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
@@ -96,7 +105,7 @@ def _lines(file: str) -> list[Any]:
             f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"
         ) from error
     found: list[Any] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             found.append(_line(line, number))
     if not found:
@@ -107,7 +116,10 @@ def _lines(file: str) -> list[Any]:
 def _line(line: str, number: int) -> Any:
     try:
         value = json.loads(line)
-        return value["query"] if "query" in value else value["vector"]
+        asked = value["query"] if "query" in value else value["vector"]
+        if not isinstance(asked, str if "query" in value else list):
+            raise TypeError
+        return asked
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(
             f"line {number} is no query: {one_line(line, 60)}",

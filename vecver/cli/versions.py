@@ -16,7 +16,7 @@ VERSION = click.argument("dataset", metavar="DATASET[@REV]")
 
 @click.command()
 @VERSION
-@click.option("-n", "--limit", type=int, metavar="N", help="At most N commits.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N commits.")
 @as_json
 @click.pass_obj
 def log(settings: Settings, /, dataset: str, limit: int | None, as_json: bool) -> None:
@@ -96,6 +96,8 @@ def _ref_command(kind: Any, text: str) -> click.Command:
     ) -> None:
         docs = common.opened(settings).dataset(dataset)
         docs.resolve(next(iter(docs.branches()), "main"))  # an unknown dataset is an error, not an empty list
+        if name is None and delete:
+            raise click.UsageError(f"--delete needs the NAME of a {kind}")
         if name is None:
             _show_refs(docs.branches() if kind == "branch" else docs.tags(), as_json)
         elif delete:

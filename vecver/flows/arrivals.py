@@ -73,14 +73,16 @@ def arrivals(
     another source owns.
     """
     arrived: set[bytes] = set()
+    streams = list(streams)
+    labels = {source.label for source, _ in streams}
     for source, stream in streams:
         found = False
         for group in grouped(stream, _size):
             found = True
-            _once([item.document for item in group], arrived)
+            _once([item.document for item in group if not (isinstance(item, Failure) and item.hides)], arrived)
             if any(isinstance(item, Failure) and item.hides for item in group):
                 tally.unsure.add(source.label)
-            yield from _changed(draft, recipe, group, tally)
+            yield from _changed(draft, recipe, group, labels, tally)
         if not found:
             raise InvalidInputError(
                 f"the source {source.label!r} holds no documents",
@@ -116,20 +118,23 @@ def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
         yield group
 
 
-def _changed(draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], tally: Tally) -> Iterator[Original]:
+def _changed(
+    draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], labels: set[str], tally: Tally
+) -> Iterator[Original]:
     known = draft.known([item.document for item in group])
     for item, old in zip(group, known, strict=True):
         if isinstance(item, Failure):
             tally.failures.append(item)
             continue
-        if old and old.source != item.source:
+        if old and old.source != item.source and old.source not in labels:
             raise InvalidInputError(
                 f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}",
                 code="source_conflict",
                 hint=f"pass --source {old.source!r} if the source was renamed, or --prefix to keep both apart",
                 document=item.document,
             )
-        if old and old.digest == item.digest and old.recipe == recipe_of(item, recipe):
+        same = old and (old.digest, old.source) == (item.digest, item.source)
+        if same and old and old.recipe == recipe_of(item, recipe):
             tally.unchanged += 1
             continue
         (tally.changed if old else tally.added)[item.document] = None

@@ -22,12 +22,12 @@ import numpy as np
 
 from vecver import index, pipeline
 from vecver.digest import key
-from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
+from vecver.errors import ConflictError, InvalidInputError, SpaceMismatchError, VecverError
 from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, remove_missing
 from vecver.flows.indexing import index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Report, Vectors
-from vecver.repo import Draft, Layout, NewChunks, NewDocument, Snapshot, Versions, check_name, missing
+from vecver.repo import Draft, Layout, NewChunks, NewDocument, Snapshot, Versions, check_name, missing, ref_moved
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
 _FAILURES_KEPT = 1000  # in the commit; the report has all
@@ -209,13 +209,15 @@ class _Ingest:
 
     def _allowed(self) -> None:
         """A version has one space, and a strict one no failures."""
-        moved = self.parent and self.parent.commit.recipe.space.id != self.means.recipe.space.id
-        if moved and self.draft.untouched:
-            raise SpaceMismatchError(
-                f"{self.draft.untouched} documents of other sources would stay in another space",
-                code="mixed_spaces",
-                hint="ingest all sources of the dataset in one command, or use a new dataset",
-            )
+        if self.parent and self.parent.commit.recipe.space.id != self.means.recipe.space.id:
+            staying = self.parent.layout.document_count - len(self.tally.changed) - len(self.tally.removed)
+            if staying:
+                raise SpaceMismatchError(
+                    f"{staying} documents would stay in another space: they are of other sources, kept, or unreadable",
+                    code="mixed_spaces",
+                    hint="ingest all sources of the dataset in one command, mend or remove what cannot be read, "
+                    "or use a new dataset",
+                )
         if self.options.strict and self.tally.failures:
             first = self.tally.failures[0]
             raise InvalidInputError(
@@ -237,9 +239,18 @@ class _Ingest:
             return report
         id = self.versions.save(self._commit(layout, report), layout)
         index_segments(self.versions, id, self.progress)
-        before = self.parent.commit.id if self.parent else None
-        self.versions.move(self.dataset, "branch", self.options.branch, before=before, after=id, reason="ingest")
+        self._publish(id)
         return replace(report, commit=id, changed=True)
+
+    def _publish(self, commit: str) -> None:
+        """Move the branch from the version that this ingest began with."""
+        name, before = self.options.branch, self.parent.commit.id if self.parent else None
+        try:
+            self.versions.move(self.dataset, "branch", name, before=before, after=commit, reason="ingest")
+        except ConflictError as error:
+            if error.code == "name_taken" and self.versions.refs(self.dataset).get("branch", name):
+                raise ref_moved("branch", name, error.context["commit"]) from error
+            raise
 
     def _commit(self, layout: Layout, report: Report) -> Commit:
         told = report.to_json()
@@ -266,7 +277,7 @@ class _Ingest:
     def report(self, layout: Layout | None, gone: int = 0) -> Report:
         """What was done so far; `layout` is the new version's, None for a dry run."""
         before = self.parent.layout.chunk_count if self.parent else 0
-        live = layout.chunk_count if layout else before
+        live = layout.chunk_count if layout else before  # a dry run's parent: what would go is not looked up
         return Report(
             dataset=self.dataset,
             commit=self.parent.commit.id if self.parent else None,

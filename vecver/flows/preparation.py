@@ -23,7 +23,7 @@ class Options:
     branch: str = "main"
     embedder: str | None = None
     space: str | None = None  # vectors come with the records, in the space of this name
-    metric: Metric = "cosine"  # of a new space of given vectors
+    metric: Metric | None = None  # of a new space of given vectors; cosine
     chunker: str | None = None
     chunk_tokens: int | None = None
     passwords: tuple[str, ...] = ()
@@ -67,10 +67,12 @@ def prepare(
 
     Raises InvalidInputError for options that contradict each other or the first record.
     """
-    name = options.space or (old.embedder["name"] if old and is_given(old) and not options.embedder else None)
+    kept = old.embedder["name"] if old and is_given(old) and not options.embedder else None
+    name = kept if options.space is None else options.space
+    _check(options, old, name)
     if name is None:
         return streams, _embedding(old, options, open_embedder)
-    if options.embedder or options.chunker or options.chunk_tokens:
+    if options.embedder or options.chunker or options.chunk_tokens is not None:
         raise InvalidInputError(
             "records that bring their own vectors are neither chunked nor embedded",
             code="conflicting_options",
@@ -78,11 +80,11 @@ def prepare(
         )
     if old and is_given(old) and old.embedder["name"] == name:
         return streams, Preparation(old, _no_embedder, lambda _: old.chunker)
-    first, stream = _dimension(streams[0])
-    index.check_metric(options.metric)
-    space = Space(f"given:{name}", first, options.metric)
-    recipe = Recipe({"name": "given"}, {"name": name, "given": True}, space)
-    return [stream, *streams[1:]], Preparation(recipe, _no_embedder, lambda _: recipe.chunker)
+    dim, streams = _dimension(streams)
+    metric = options.metric or "cosine"
+    index.check_metric(metric)
+    recipe = Recipe({"name": "given"}, {"name": name, "given": True}, Space(f"given:{name}", dim, metric))
+    return streams, Preparation(recipe, _no_embedder, lambda _: recipe.chunker)
 
 
 def is_given(recipe: Recipe) -> bool:
@@ -93,11 +95,11 @@ def is_given(recipe: Recipe) -> bool:
 def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder) -> Preparation:
     old = None if old and is_given(old) else old
     spec: str | Json = options.embedder or (old.embedder if old else pipeline.DEFAULT_EMBEDDER)
-    rechunked = bool(options.chunker or options.chunk_tokens)
+    rechunked = options.chunker is not None or options.chunk_tokens is not None
 
     def chunker(limit: int) -> Json:
-        if old and not rechunked:
-            return old.chunker
+        if old and not rechunked and old.chunker.get("max_tokens", 0) <= limit:
+            return old.chunker  # else the new embedder would cut these chunks off: its own size is taken
         name = options.chunker or (old.chunker["name"] if old else pipeline.DEFAULT_CHUNKER)
         return pipeline.chunker_recipe(name, tokens=options.chunk_tokens, max_tokens=limit)
 
@@ -105,21 +107,36 @@ def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder
     return Preparation(known, lambda: open_embedder(spec), chunker)
 
 
-def _dimension(stream: Stream) -> tuple[int, Stream]:
-    """The dimension of the first record's vector, and the stream as it was."""
-    seen: list[Original | Failure] = []
-    for item in stream:
-        seen.append(item)
-        if isinstance(item, Original):
-            if item.vector is None:
-                raise InvalidInputError(
-                    f"the record {item.document!r} brings no vector",
-                    code="no_vector",
-                    hint="--space names the space of vectors that records bring; leave it out to embed their text",
-                    document=item.document,
-                )
-            return len(item.vector), chain(seen, stream)
-    return 0, iter(seen)
+def _check(options: Options, old: Recipe | None, space: str | None) -> None:
+    """Raises InvalidInputError for an option that could not be honoured."""
+    if options.space is not None and not options.space.strip():
+        raise InvalidInputError("the space has no name", code="invalid_space", hint="write --space NAME")
+    known = old and is_given(old) and old.embedder["name"] == space
+    if options.metric and (space is None or (old and known and old.space.metric != options.metric)):
+        raise InvalidInputError(
+            f"the metric {options.metric!r} cannot be chosen here: an embedder or an existing space has its own",
+            code="conflicting_options",
+            hint="--metric goes with the first ingest into a new --space",
+        )
+
+
+def _dimension(streams: list[Stream]) -> tuple[int, list[Stream]]:
+    """The dimension of the first record's vector, and the streams as they were."""
+    for number, stream in enumerate(streams):
+        seen: list[Original | Failure] = []
+        for item in stream:
+            seen.append(item)
+            if isinstance(item, Original):
+                if item.vector is None:
+                    raise InvalidInputError(
+                        f"the record {item.document!r} brings no vector",
+                        code="no_vector",
+                        hint="--space names the space of vectors that records bring; leave it out to embed texts",
+                        document=item.document,
+                    )
+                return len(item.vector), [*streams[:number], chain(seen, stream), *streams[number + 1 :]]
+        streams[number] = iter(seen)
+    return 0, streams
 
 
 def _no_embedder() -> Embedder:

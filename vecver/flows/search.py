@@ -45,6 +45,7 @@ def search(
 ) -> list[Answer]:
     """One answer a query, in their order. See `Dataset.search`."""
     _check(queries, k, context)
+    k = int(k)
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     _same_space(snapshot.commit.recipe.space, space)
     vectors = np.stack([_vector(query, snapshot, open_embedder) for query in queries])
@@ -229,7 +230,7 @@ def _same_space(space: Space, asked: str | None) -> None:
 def _check(queries: Sequence[Query], k: int, context: int) -> None:
     if not len(queries):
         raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InvalidInputError(f"k is the number of hits, 1 or more, not {k!r}", code="invalid_k", hint="use k=10")
     if isinstance(context, bool) or not isinstance(context, int) or context < 0:
         raise InvalidInputError(

@@ -176,6 +176,8 @@ def _entry(
     wanted = _reach(parts, _step(parts, folder.wanted, entry.name))
     if _ignored(rules, document, is_folder) or not (wanted - {len(parts)} if is_folder else len(parts) in wanted):
         return None
+    if is_folder and os.path.isfile(os.path.join(entry.path, "vecver.json")):
+        return None  # a repository that lies in its own source
     if info is None or not is_folder:
         return _Found(entry.path, document, info.st_mode if info else 0)
     links = folder.links + entry.is_symlink()

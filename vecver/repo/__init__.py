@@ -5,13 +5,14 @@ from vecver.repo.check import check
 from vecver.repo.diff import diff
 from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
 from vecver.repo.layout import Layout
-from vecver.repo.refs import Kind, check_name, missing
+from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
 from vecver.repo.repository import Clock, Versions, create, exists
 from vecver.repo.rows import METADATA, metadata_of
 from vecver.repo.segment import Segment
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
 
 __all__ = [
+    "KINDS",
     "METADATA",
     "ChunkRow",
     "Clock",
@@ -33,4 +34,5 @@ __all__ = [
     "metadata_of",
     "missing",
     "moves",
+    "ref_moved",
 ]

@@ -142,6 +142,9 @@ class _Checker:
         if not all([self._sound(live) for live in layout.segments]):
             self.problem(objects.path_of(commit.id), "its rows cannot be read: see its segments")
             return
+        spaces = {segment.space.id for live in layout.segments if (segment := self.segments[live.segment])}
+        if spaces - {commit.recipe.space.id}:
+            self.problem(name, "it names rows of another space than the commit's")
         base, roots = next((self.proved[p] for p in commit.parents if p in self.proved), _NOTHING)
         found = self.read(name, lambda: roots + self._change(base, layout))
         if found is None:

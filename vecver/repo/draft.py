@@ -195,14 +195,6 @@ class Draft:
 
     # -- finishing ------------------------------------------------------------------------------
 
-    @property
-    def untouched(self) -> int:
-        """Live documents of the parent that the draft neither saw nor removed."""
-        if not self._parent:
-            return 0
-        pairs = zip(self._parent.layout.segments, self._changes, strict=True)
-        return sum(len(live.documents - c.seen_documents - c.died_documents) for live, c in pairs)
-
     def finish(self) -> tuple[Layout, int]:
         """The layout of the new version, and how many chunk rows of the parent are live no more."""
         self._end_segment()

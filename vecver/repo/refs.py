@@ -27,6 +27,7 @@ from vecver.store import Store
 
 Kind = Literal["branch", "tag", "alias"]
 KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")
+_WITHDRAWN = "withdrawn: the name was taken meanwhile"
 _FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
@@ -79,7 +80,7 @@ class Refs:
         last = None if old is None else self._newest(kind, name, old)
         found = last.after if last else None
         if found != before:
-            raise _moved(kind, name, found)
+            raise ref_moved(kind, name, found)
         previous = digest_json(last.to_json()) if last else None
         move = Move(self.dataset, kind, name, before, after, author, time, reason, previous)
         body = canonical_json(move.to_json())
@@ -88,29 +89,28 @@ class Refs:
         try:
             self._store.swap(self.path(kind, name), old, new)
         except ConflictError as error:
-            raise _moved(kind, name, self.get(kind, name)) from error
+            raise ref_moved(kind, name, self.get(kind, name)) from error
         return move
 
     def create(self, kind: Kind, name: str, commit: str, *, author: str, time: str, reason: str) -> Move:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
         check_name(kind, name)
         if found := self.find(name):
-            raise ConflictError(
-                f"{name!r} is already {_article(found[0])} of {self.dataset}",
-                code="name_taken",
-                hint=f"choose another name, or delete the {found[0]} first",
-                name=name,
-                kind=found[0],
-                commit=found[1],
-            )
-        if self.last_move("tag", name):
+            raise _taken(name, found, self.dataset)
+        burnt = self.last_move("tag", name)
+        if burnt and burnt.reason != _WITHDRAWN:
             raise ConflictError(
                 f"{name!r} was a tag of {self.dataset}; a tag's name is never used again",
                 code="tag_fixed",
                 hint="choose another name",
                 name=name,
             )
-        return self.move(kind, name, before=None, after=commit, author=author, time=time, reason=reason)
+        move = self.move(kind, name, before=None, after=commit, author=author, time=time, reason=reason)
+        for other in KINDS:  # another writer may have made the name as another kind since we looked
+            if other != kind and (theirs := self.get(other, name)):
+                self.move(kind, name, before=commit, after=None, author=author, time=time, reason=_WITHDRAWN)
+                raise _taken(name, (other, theirs), self.dataset)
+        return move
 
     def path(self, kind: Kind, name: str) -> str:
         """The store's name of a ref."""
@@ -166,7 +166,19 @@ def dataset_names(store: Store) -> list[str]:
     return sorted({unquote(path.split("/")[1]) for path in store.list("refs/")})
 
 
-def _moved(kind: Kind, name: str, found: str | None) -> ConflictError:
+def _taken(name: str, found: tuple[Kind, str], dataset: str) -> ConflictError:
+    return ConflictError(
+        f"{name!r} is already {_article(found[0])} of {dataset}",
+        code="name_taken",
+        hint=f"choose another name, or delete the {found[0]} first",
+        name=name,
+        kind=found[0],
+        commit=found[1],
+    )
+
+
+def ref_moved(kind: Kind, name: str, found: str | None) -> ConflictError:
+    """The error for a ref that does not stand where the caller saw it."""
     return ConflictError(
         f"the {kind} {name!r} was moved by somebody else" if found else f"the {kind} {name!r} does not exist any more",
         code="ref_moved",

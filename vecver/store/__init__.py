@@ -21,8 +21,8 @@ def open_store(url: str | Path | Store) -> Store:
     scheme, found, rest = text.partition("://")
     if not found:
         return LocalStore(Path(text))
-    if scheme == "file":
-        return LocalStore(Path(unquote(rest)))
+    if scheme == "file" and rest.removeprefix("localhost").startswith("/"):
+        return LocalStore(Path(unquote(rest.removeprefix("localhost"))))
     if scheme == "memory":
         return MemoryStore()
     raise InvalidInputError(
