@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -281,3 +282,15 @@ def _write(store: LocalStore, how: str, scratch: Path) -> None:
         "swap": lambda: store.swap("x", b"old", b"new"),
     }
     writes[how]()
+
+
+def test_scratch_of_killed_writers_is_swept(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "kb")
+    dead, living = store.scratch(), store.scratch()
+    for folder in (dead, living):
+        (folder / "vectors.npy").write_bytes(b"half")
+        long_ago = time.time() - 2 * 24 * 3600
+        os.utime(folder, (long_ago, long_ago))
+    os.utime(dead / "vectors.npy", (long_ago, long_ago))
+    store.scratch()
+    assert not dead.exists() and living.exists()

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from vecver.errors import BackendError
 from vecver.store.api import absent, reading, swap_lost, writing
 
 LOCK_SECONDS = 30
+ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
 _LOCK, _SCRATCH = "lock", "tmp"  # ours, and no names of the store
 
 
@@ -101,7 +104,9 @@ class LocalStore:
 
     def scratch(self) -> Path:
         with writing(_SCRATCH):
-            return Path(tempfile.mkdtemp(dir=self._made(self._at(_SCRATCH))))
+            folder = self._made(self._at(_SCRATCH))
+            _sweep(folder)
+            return Path(tempfile.mkdtemp(dir=folder))
 
     def _at(self, name: str) -> Path:
         return self.root / name
@@ -142,6 +147,15 @@ class LocalStore:
             yield
         finally:
             lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left behind; a living one writes to its files all the time."""
+    limit = time.time() - ABANDONED_SECONDS
+    for left in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process removes it at this moment
+            if max(path.stat().st_mtime for path in (left, *left.iterdir())) < limit:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:
