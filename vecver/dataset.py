@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from os import PathLike, fspath
@@ -302,8 +303,6 @@ def replay(repository: Repository, receipt: Json | str | PathLike[str]) -> Repla
 
 
 def _receipt(receipt: Json | str | PathLike[str]) -> Json:
-    import json
-
     if isinstance(receipt, Mapping):
         return dict(receipt)
     try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any
 
 KEY_BYTES = 16
@@ -42,8 +41,3 @@ def key(*parts: bytes) -> bytes:
         h.update(len(part).to_bytes(8, "little"))
         h.update(part)
     return h.digest()[:KEY_BYTES]
-
-
-def keys(texts: Iterable[str]) -> list[bytes]:
-    """`key` of each text alone."""
-    return [key(text.encode("utf-8", "surrogatepass")) for text in texts]

@@ -94,8 +94,7 @@ def _ref_command(kind: Any, text: str) -> click.Command:
     def command(
         settings: Settings, /, dataset: str, name: str | None, revision: str, delete: bool, as_json: bool
     ) -> None:
-        docs = common.opened(settings).dataset(dataset)
-        docs.resolve(next(iter(docs.branches()), "main"))  # an unknown dataset is an error, not an empty list
+        docs = _existing(settings, dataset)
         if name is None and delete:
             raise click.UsageError(f"--delete needs the NAME of a {kind}")
         if name is None:
@@ -120,8 +119,7 @@ tag = _ref_command("tag", "List the tags of DATASET, or tag REVISION (default ma
 @click.pass_obj
 def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, as_json: bool) -> None:
     """List the aliases of DATASET, or every move of the alias NAME."""
-    docs = common.opened(settings).dataset(dataset)
-    docs.resolve(next(iter(docs.branches()), "main"))
+    docs = _existing(settings, dataset)
     if name is None:
         _show_refs(docs.aliases(), as_json)
     elif delete:
@@ -174,6 +172,13 @@ def check(context: click.Context, settings: Settings, /, as_json: bool) -> None:
         state = "clean" if found.clean else f"{len(found.problems)} problems"
         click.echo(f"{state}: {found.objects} objects, {found.bytes} bytes")
     context.exit(0 if found.clean else 5)
+
+
+def _existing(settings: Settings, dataset: str) -> vecver.Dataset:
+    """A dataset whose refs are listed or made: an unknown one is an error, not an empty list."""
+    docs = common.opened(settings).dataset(dataset)
+    docs.resolve(next(iter(docs.branches()), "main"))
+    return docs
 
 
 def _entry(commit: vecver.Commit) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The verbs that need two wings, one file each. Each reads as a story from top to bottom."""
 
 from vecver.flows.arrivals import Source
-from vecver.flows.ingest import Progress, ingest
+from vecver.flows.indexing import Progress
+from vecver.flows.ingest import ingest
 from vecver.flows.preparation import Options
 from vecver.flows.replay import replay
 from vecver.flows.search import Query, search

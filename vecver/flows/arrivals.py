@@ -79,8 +79,9 @@ def arrivals(
         found = False
         for group in grouped(stream, _size):
             found = True
-            _once([item.document for item in group if not (isinstance(item, Failure) and item.hides)], arrived)
-            if any(isinstance(item, Failure) and item.hides for item in group):
+            named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
+            _once(named, arrived)
+            if len(named) < len(group):
                 tally.unsure.add(source.label)
             yield from _changed(draft, recipe, group, labels, tally)
         if not found:
@@ -133,8 +134,7 @@ def _changed(
                 hint=f"pass --source {old.source!r} if the source was renamed, or --prefix to keep both apart",
                 document=item.document,
             )
-        same = old and (old.digest, old.source) == (item.digest, item.source)
-        if same and old and old.recipe == recipe_of(item, recipe):
+        if old and (old.digest, old.source) == (item.digest, item.source) and old.recipe == recipe_of(item, recipe):
             tally.unchanged += 1
             continue
         (tally.changed if old else tally.added)[item.document] = None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from vecver import index
 from vecver.repo import Segment, Snapshot, Versions
 
-Progress = Callable[[str, int], None]
+Progress = Callable[[str, int], None]  # ("documents" | "chunks" | "index rows", how many more are done)
 
 
 def index_segments(versions: Versions, commit: str, progress: Progress | None = None) -> None:

@@ -11,7 +11,7 @@ Stopped anywhere, the branch stays where it was, and what was embedded is found 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -24,7 +24,7 @@ from vecver import index, pipeline
 from vecver.digest import key
 from vecver.errors import ConflictError, InvalidInputError, SpaceMismatchError, VecverError
 from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, remove_missing
-from vecver.flows.indexing import index_segments
+from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Report, Vectors
 from vecver.repo import Draft, Layout, NewChunks, NewDocument, Snapshot, Versions, check_name, missing, ref_moved
@@ -37,7 +37,6 @@ _LIBRARIES = (
     *("firecrawl-anydoc", "liteparse", "msoffcrypto-tool", "python-oxmsg"),
 )
 
-Progress = Callable[[str, int], None]  # ("documents" | "chunks" | "index rows", how many more are done)
 Readable = tuple[Original, Parsed, list[Chunk]]
 
 

@@ -163,7 +163,7 @@ def _text(
         differences.append("the receipt has a query text, but the version's vectors were given, not embedded")
         return
     try:
-        here = embedded(text, recipe.embedder, recipe.space, open_embedder, given=False)
+        here = embedded(text, recipe, open_embedder)
     except VecverError as error:
         notes.append(f"the query's text was not embedded again: {error.message}")
         return

@@ -22,7 +22,7 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.flows.indexing import open_indexes
 from vecver.flows.preparation import OpenEmbedder, is_given
-from vecver.model import Answer, Hit, Json, Part, Space, Vectors
+from vecver.model import Answer, Hit, Json, Part, Recipe, Space, Vectors
 from vecver.repo import METADATA, SearchPart, Snapshot, Versions
 
 RECEIPT_FORMAT = 1
@@ -166,7 +166,7 @@ def _vector(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> Ve
     """`(dim,)` float32 in the snapshot's space, normalised as its metric wants."""
     recipe = snapshot.commit.recipe
     if isinstance(query, str):
-        return embedded(query, recipe.embedder, recipe.space, open_embedder, given=is_given(recipe))
+        return embedded(query, recipe, open_embedder)
     vector = _checked(query)
     if vector.shape != (recipe.space.dim,):
         raise SpaceMismatchError(
@@ -178,18 +178,19 @@ def _vector(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> Ve
     return index.normalised(vector[None, :], recipe.space.metric)[0]
 
 
-def embedded(text: str, spec: Json, space: Space, open_embedder: OpenEmbedder, *, given: bool) -> Vectors:
-    """A query text in a space. Raises SpaceMismatchError where that space has no embedder, or another one."""
-    if given:
+def embedded(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
+    """A query text in a recipe's space. Raises SpaceMismatchError where that has no embedder, or another one."""
+    space = recipe.space
+    if is_given(recipe):
         raise SpaceMismatchError(
-            f"this version's vectors were given (space {spec['name']!r}): a text cannot be embedded in it",
+            f"this version's vectors were given (space {recipe.embedder['name']!r}): a text cannot be embedded in it",
             code="needs_vector",
             hint="ask with a vector from the same model",
             space=space.to_json(),
         )
     if not text.strip():
         raise InvalidInputError("the query is empty", code="empty_query", hint="ask something")
-    embedder = open_embedder(spec)
+    embedder = open_embedder(recipe.embedder)
     if embedder.fingerprint != space.embedder:
         raise SpaceMismatchError(
             f"the embedder {embedder.name!r} here is not the one that this version was embedded with",

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from vecver.digest import KEY_BYTES
-from vecver.repo.layout import rows_of
+from vecver.repo.layout import flags, rows_of
 from vecver.repo.lookup import Keys, Rows, find, order_of, prefixes
 from vecver.repo.segment import Segment
 
@@ -44,8 +43,8 @@ class Finder:
         )
         self._order = order_of(self._keys)
         self._sorted = prefixes(self._keys)[self._order]
-        large = [i for i in range(len(counts)) if i not in set(small)]
-        self._large = [(i, getattr(segments[i], look_up), _flags(masks[i], counts[i])) for i in large]
+        large = [i for i, count in enumerate(counts) if count > SMALL_ROWS]
+        self._large = [(i, getattr(segments[i], look_up), flags(masks[i], counts[i])) for i in large]
 
     def __call__(self, wanted: Keys) -> tuple[Rows, Rows]:
         """(segment number, row) of the live row with each key; -1 where there is none."""
@@ -57,9 +56,3 @@ class Finder:
             alive = live[found]
             numbers[which[alive]], rows[which[alive]] = number, found[alive]
         return numbers, rows
-
-
-def _flags(mask: BitMap, count: int) -> npt.NDArray[np.bool_]:
-    flags = np.zeros(count, bool)
-    flags[rows_of(mask)] = True
-    return flags

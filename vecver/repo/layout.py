@@ -115,9 +115,14 @@ def mask_of(rows: Iterable[int] | np.ndarray[Any, Any]) -> BitMap:
 
 def packed(mask: BitMap, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A mask as `(ceil(count / 8),)` little-endian bits: what FAISS and the scans take."""
-    bits = np.zeros(count, bool)
-    bits[rows_of(mask)] = True
-    return np.packbits(bits, bitorder="little")
+    return np.packbits(flags(mask, count), bitorder="little")
+
+
+def flags(mask: BitMap, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A mask as `(count,)` bool."""
+    found = np.zeros(count, bool)
+    found[rows_of(mask)] = True
+    return found
 
 
 def _live_json(live: Live) -> dict[str, Any]:

@@ -18,6 +18,7 @@ Decisions
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -92,8 +93,6 @@ def metadata_columns(values: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]
 
 def metadata_of(table: pa.Table, row: int) -> Json:
     """The metadata of one document, exactly as given."""
-    import json
-
     found: Json = {}
     for name in table.column_names:
         if name.startswith(METADATA):
