@@ -311,7 +311,7 @@ class Part:
     live_count: int
     keys: npt.NDArray[np.uint8]  # (n, 16): the tie-break
     max_norm: float  # no vector is longer
-    index: Any = None  # an opened index over all n rows (`index.open_index`), or None: scan
+    index: Any = None  # an opened index under this mask (`index.faiss.View`), or None: scan
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from vecver import index
+from vecver.errors import IntegrityError
 from vecver.repo import Segment, Snapshot, Versions
 
 Progress = Callable[[str, int], None]  # ("documents" | "chunks" | "index rows", how many more are done)
 
 
-def index_segments(versions: Versions, commit: str, progress: Progress | None = None) -> None:
-    """Build the missing indexes of a commit's large segments."""
-    for segment in versions.snapshot(commit).segments:
-        if index.faiss.wanted(segment.chunk_count) and not versions.has_derived(segment, index.faiss.SPEC):
-            folder = versions.store.scratch()
-            try:
-                index.faiss.build(segment.vectors, segment.space.metric, folder / "index")
-                versions.put_derived(segment, index.faiss.SPEC, folder / "index", {"faiss": index.faiss.version()})
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            if progress:
-                progress("index rows", segment.chunk_count)
+def index_segments(
+    versions: Versions, segments: Iterable[Segment], progress: Progress | None = None, *, mend: bool = False
+) -> int:
+    """Build the missing indexes of large segments, and with `mend` those that cannot be read; how many were built."""
+    built = 0
+    for segment in segments:
+        if index.faiss.wanted(segment.chunk_count) and not _is_there(versions, segment, mend):
+            build_index(versions, segment, progress)
+            built += 1
+    return built
+
+
+def build_index(
+    versions: Versions, segment: Segment, progress: Progress | None = None, grown: index.faiss.Index | None = None
+) -> None:
+    """Build a segment's index, from one over its first rows where `grown` is given."""
+    folder = versions.store.scratch()
+    try:
+        told = None if progress is None else lambda rows: progress("index rows", rows)
+        metric = segment.space.metric
+        facts = index.faiss.build(segment.vectors, metric, folder / "index", grown=grown, progress=told)
+        versions.put_derived(segment, index.faiss.SPEC, folder / "index", facts)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_indexes(versions: Versions, snapshot: Snapshot) -> None:
     """Open what indexes the snapshot's segments have; each is verified once a process."""
     for segment in snapshot.segments:
         if segment.index is None and index.faiss.wanted(segment.chunk_count):
-            segment.index = _opened(versions, segment)
+            segment.index = open_index(versions, segment)
 
 
-def _opened(versions: Versions, segment: Segment) -> object | None:
-    source = versions.derived(segment, index.faiss.SPEC)
-    return None if source is None else index.faiss.load(source)
+def open_index(versions: Versions, segment: Segment) -> index.faiss.Index | None:
+    """A segment's index, or None if it has none. Raises IntegrityError if it cannot be trusted or read."""
+    found = versions.derived(segment, index.faiss.SPEC)
+    return None if found is None else index.faiss.load(*found)
+
+
+def _is_there(versions: Versions, segment: Segment, readable: bool) -> bool:
+    if not readable:
+        return versions.has_derived(segment, index.faiss.SPEC)
+    try:
+        return open_index(versions, segment) is not None
+    except IntegrityError:
+        return False

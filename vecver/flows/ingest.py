@@ -237,7 +237,7 @@ class _Ingest:
         if not (self.tally.added or self.tally.changed or self.tally.removed):
             return report
         id = self.versions.save(self._commit(layout, report), layout)
-        index_segments(self.versions, id, self.progress)
+        index_segments(self.versions, self.versions.snapshot(id).segments, self.progress)
         self._publish(id)
         return replace(report, commit=id, changed=True)
 

@@ -98,8 +98,15 @@ def filtered(snapshot: Snapshot, filter: Json | None) -> list[Part]:
 
 
 def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
-    """A part with its segment's index, which may have been opened after the part was made; none for gathered rows."""
-    return replace(part, index=None if place.segment < 0 else snapshot.segments[place.segment].index)
+    """A part with its segment's index under the part's mask; none for gathered rows, or while it was not opened."""
+    opened = None if place.segment < 0 else snapshot.segments[place.segment].index
+    if opened is None:
+        return part
+    if part is not place.part:
+        return replace(part, index=index.faiss.View(opened, part.live, part.live_count))
+    if place.segment not in snapshot.views:
+        snapshot.views[place.segment] = index.faiss.View(opened, part.live, part.live_count)
+    return replace(part, index=snapshot.views[place.segment])
 
 
 def _matching(snapshot: Snapshot, filter: Json) -> Any:

@@ -46,6 +46,14 @@ def candidates(part: Part, queries: Vectors, k: int, metric: Metric) -> Iterator
             yield rows[_window(near, k, slack(query, part.max_norm, metric))]
 
 
+def narrowed(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> Rows:
+    """Of these rows, those that are certain to include the `k` with the highest scores; ascending as they were."""
+    if len(rows) <= k:
+        return rows
+    near = _products(query[None, :], part.vectors[rows], metric)[0]
+    return rows[_window(near, k, slack(query, part.max_norm, metric))]
+
+
 def live_rows(part: Part) -> Rows:
     """The live rows in order."""
     if part.live is None:

@@ -1,39 +1,137 @@
 """FAISS: one index over all rows of a segment, which proposes candidates for any version of them.
 
-HNSW over 8-bit codes. An index is built once per segment, memory-mapped where it is a file, and
-never decides: the rows it proposes are scored again by the one rule.
+An inverted file (IVF) over 4-bit product codes: the rows lie in lists around centroids, a query reads
+the lists nearest to it, and a version's mask hides its dead rows while they are read. The index never
+decides: the rows it proposes are scored again by the one rule.
+
+How many lists to probe and how many candidates to take is measured on the segment's own rows when its
+index is built (`Effort`), so that the recall is the same for easy data and hard. Rows that died are made
+up for by probing on: to find k of which the share f lives takes as many lists as k / f of all rows.
 
 Decisions
-- 2026-11-21 HNSW,SQ8 rather than float32 HNSW: twice as fast at equal recall (DESIGN §5), a quarter
-  of the bytes, and the exact re-score repairs what the codes round.
-- 2026-11-21 below INDEX_ROWS a segment is scanned: at 384 dimensions a scan of 20,000 rows takes 2 to
-  5 ms (the index 0.2), is exact, and costs a commit nothing, where an index is built in 6 s (two cores,
-  busy; benchmarks/search_latency.py).
-- 2026-11-21 _FIRST_WIDTH 128: ann_recall@10 0.996 or more on clustered 384-d data, SciFact and MNIST at
-  every live share from 1 to 0.1; 64 gave 0.95 on uniform data, 256 costs twice as much for 0.002.
-- 2026-11-21 the mask is laid on what the index found, not given to it (IDSelector). A masked HNSW
-  search fills its answer with far rows when the query's neighbourhood is dead: with 1/8 of the
-  clusters deleted, recall@10 of queries there was 0.23, and nothing told. Here the same loss shows as
-  too few live rows among the nearest, and that query is scanned (recall then >= 0.98; 20,000 x 64).
+- 2026-11-21 IVF,PQ4 rather than HNSW (the road taken before): built in 2 s instead of 24 (100,000 x 384), a
+  thirtieth of the vectors' bytes instead of 30%, and a mask costs it little: with half of the rows dead
+  101 us a query at recall 0.95, where HNSW,SQ8 takes 161 and a masked HNSW lost up to 0.8 of its recall
+  where whole clusters had died. A raw float32 HNSW of just the live rows takes 78.
+- 2026-11-21 below INDEX_ROWS a segment is scanned: 8,192 x 384 take a millisecond.
+- 2026-11-21 the share f is that of the lists which a query reads, not of the segment: deaths come in clusters.
+- 2026-11-21 an index is read into memory, not mapped: its bytes are few, and all of them had to be hashed.
+- 2026-11-21 `_ONE_BY_ONE`: FAISS then reads the lists for each query alone. Its other ways share work between
+  the queries of a batch, and a candidate could depend on the company.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecver.errors import IntegrityError
 from vecver.index.scores import Rows
-from vecver.model import Metric, Part, Vectors
+from vecver.model import Json, Metric, Part, Vectors
 
-SPEC = "hnsw32-sq8"
-INDEX_ROWS = 20_000
-_LINKS = 32
-_BUILD_WIDTH = 80
-_FIRST_WIDTH = 128  # live rows that are looked for where k is small
-_SCANNED = 16  # live rows that a scan reads in the time that the index needs for one row of its width
+SPEC = "ivf-pq4"
+INDEX_ROWS = 8192
+_CLASSES = (10, 40, 160, 640)  # an answer of k rows takes the effort of the first of these that is not below k
+_SAMPLE = 256  # rows that are asked when the effort is measured
+_REACHED, _RANKED = 0.98, 0.985  # share of the nearest rows that the lists hold, and that the codes rank high enough
+_ITERATIONS, _POINTS = 10, 128  # of k-means, and of rows a centroid
+_ONE_BY_ONE = 11  # FAISS's number for it
+_ADDED = 65536  # rows added at once
+# What a search costs, in nanoseconds, on one core (benchmarks/search_latency.py).
+_SCAN, _SCAN_VALUE = 20_000, 0.5  # a scan; each float of a live row
+_PROBE, _PROBE_LIST, _PROBE_CODE, _PROBE_ROW = 60_000, 700, 0.035, 300  # an index; a list; a code's byte; a candidate
+
+Progress = Callable[[int], None]  # told how many more rows are in
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What finding the nearest rows takes, as measured: for 10, 40, 160 and 640 of them."""
+
+    probes: tuple[float, ...]  # lists to read
+    widths: tuple[int, ...]  # candidates to take
+
+    def probes_for(self, k: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Lists to read for the nearest `k`: between and beyond the classes on the line through them, in logarithms."""
+        x, y = np.log(_CLASSES), np.log(self.probes)
+        asked = np.log(np.maximum(k, 1.0))
+        beyond = np.maximum(asked - x[-1], 0) * max((y[-1] - y[-2]) / (x[-1] - x[-2]), 0.5)
+        return np.exp(np.interp(asked, x, y) + beyond)
+
+    def width_for(self, k: int) -> int:
+        """Candidates to take for the nearest `k`."""
+        for known, width in zip(_CLASSES, self.widths, strict=True):
+            if k <= known:
+                return width
+        return -(-self.widths[-1] * k // _CLASSES[-1])
+
+    def to_json(self) -> Json:
+        return {"probes": list(self.probes), "widths": list(self.widths)}
+
+
+class Index:
+    """An index, opened: shared by all versions whose rows lie in its segment."""
+
+    def __init__(self, index: Any, effort: Effort) -> None:
+        index.implem = _ONE_BY_ONE
+        self.faiss, self.effort = index, effort
+        self.count: int = index.ntotal
+        self.list_count: int = index.nlist
+
+    @cached_property
+    def lists(self) -> npt.NDArray[np.uint16]:
+        """The list in which each row lies, `(n,)`."""
+        return _lists_of(self.faiss)
+
+    @cached_property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Rows of each list."""
+        return np.bincount(self.lists, minlength=self.list_count)
+
+    @cached_property
+    def enough_for(self) -> npt.NDArray[np.float64]:
+        """How many of the nearest rows the first 1, 2, 3 ... lists are enough for."""
+        k = np.geomspace(1, 2 * self.count, 400)
+        lists = np.arange(1, self.list_count + 1)
+        found = np.interp(lists, np.maximum.accumulate(self.effort.probes_for(k)), k, left=0.0)
+        found[-1] = np.inf
+        return found
+
+
+@dataclass(frozen=True)
+class View:
+    """An index as one version sees it: under a mask of `(ceil(n / 8),)` little-endian bits, or None for all rows."""
+
+    index: Index
+    live: npt.NDArray[np.uint8] | None
+    live_count: int
+
+    @cached_property
+    def selector(self) -> Any:
+        """The mask, for FAISS."""
+        return _library().IDSelectorBitmap(self.live)
+
+    @cached_property
+    def live_sizes(self) -> npt.NDArray[np.int64]:
+        """Live rows of each list."""
+        assert self.live is not None
+        lives = np.unpackbits(self.live, count=self.index.count, bitorder="little").view(bool)
+        return np.bincount(self.index.lists[lives], minlength=self.index.list_count)
+
+    def probes(self, k: int) -> int:
+        """Lists to read for `k` live rows, if they died everywhere alike."""
+        needed = self.index.effort.probes_for(_class_of(k) * self.index.count / max(self.live_count, 1))
+        return min(int(np.ceil(needed)), self.index.list_count)
+
+    def width(self, k: int) -> int:
+        """Candidates to take."""
+        return min(self.index.effort.width_for(_class_of(k)), max(self.live_count, 1))
 
 
 def wanted(rows: int) -> bool:
@@ -41,76 +139,193 @@ def wanted(rows: int) -> bool:
     return rows >= INDEX_ROWS
 
 
-def build(vectors: Vectors, metric: Metric, file: Path) -> None:
-    """Write an index over all of `vectors`, `(n, dim)` float32, to `file`."""
-    faiss = _library()
-    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexHNSWSQ(vectors.shape[1], faiss.ScalarQuantizer.QT_8bit, _LINKS, kind)
-    index.hnsw.efConstruction = _BUILD_WIDTH
-    index.train(vectors)
-    for start in range(0, len(vectors), 65536):
-        index.add(np.ascontiguousarray(vectors[start : start + 65536]))
-    faiss.write_index(index, str(file))
-
-
-def load(source: Path | memoryview) -> Any:
-    """Open an index whose digest was checked: mapped from a file, or read from bytes.
-
-    Raises IntegrityError if FAISS cannot read it.
-    """
-    faiss = _library()
-    try:
-        if isinstance(source, Path):
-            return faiss.read_index(str(source), faiss.IO_FLAG_MMAP_IFC)
-        return faiss.deserialize_index(np.frombuffer(source, np.uint8))
-    except RuntimeError as error:
-        raise IntegrityError(
-            "FAISS cannot read this segment's index",
-            code="index_damaged",
-            hint="delete the segment's index; the next ingest builds it again, searches scan until then",
-        ) from error
-
-
 def version() -> str:
     """The FAISS that builds and reads; recorded beside an index."""
     return str(_library().__version__)
 
 
-def proposes(part: Part, k: int) -> bool:
-    """Is the index the cheaper way to k candidates, or a scan of the live rows?
+# -- building and opening -----------------------------------------------------------------------
 
-    As fewer rows live, there are fewer to scan and more to pass by: 2,048 rows that all live are worth
-    an index, 8,192 of which half live, 200,000 of which a tenth lives.
+
+def build(
+    vectors: Vectors, metric: Metric, file: Path, *, grown: Index | None = None, progress: Progress | None = None
+) -> Json:
+    """Write an index over all of `vectors`, `(n, dim)` float32, to `file`; returns the facts that `load` needs.
+
+    `grown`: an index over the first of these rows, whose centroids and codes are taken over.
     """
-    return part.index is not None and _SCANNED * width(part, k) <= part.live_count
+    faiss = _library()
+    index = faiss.clone_index(grown.faiss) if grown else _trained(vectors, metric)
+    for start in range(index.ntotal, len(vectors), _ADDED):
+        block = np.ascontiguousarray(vectors[start : start + _ADDED])
+        index.add(block)
+        if progress:
+            progress(len(block))
+    effort = _measured(index, vectors, metric)
+    faiss.write_index(index, str(file))
+    return {"faiss": version(), "lists": index.nlist, **effort.to_json()}
 
 
-def width(part: Part, k: int) -> int:
-    """How many of the nearest rows to ask for, live or not: so many that `_looked_for(k)` should live."""
-    return int(_looked_for(k) * len(part.vectors) / max(part.live_count, 1))
+def grows(index: Index, rows: int) -> bool:
+    """May this index grow to so many rows, or should one of that size be trained anew?"""
+    return index.count < rows <= 2 * index.count and _list_count(rows) <= 2 * index.list_count
+
+
+def load(content: memoryview, facts: Json) -> Index:
+    """Open an index whose digest was checked. Raises IntegrityError if this FAISS cannot read it."""
+    faiss = _library()
+    if _numbers(facts["faiss"]) > _numbers(version()):
+        raise _unreadable(f"was built by FAISS {facts['faiss']}, this is {version()}", "index_version")
+    try:
+        index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+        return Index(index, Effort(tuple(facts["probes"]), tuple(facts["widths"])))
+    except (RuntimeError, KeyError) as error:
+        raise _unreadable("cannot be read", "index_damaged") from error
+
+
+def _trained(vectors: Vectors, metric: Metric) -> Any:
+    """An empty index whose centroids and codes suit `vectors`."""
+    faiss = _library()
+    dim, lists = vectors.shape[1], _list_count(len(vectors))
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.index_factory(dim, f"IVF{lists},PQ{_code_parts(dim)}x4fs", kind)
+    index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS
+    points = min(len(vectors), max(_POINTS * lists, 16384))
+    index.train(np.ascontiguousarray(vectors[np.linspace(0, len(vectors) - 1, points).astype(np.int64)]))
+    return index
+
+
+def _list_count(rows: int) -> int:
+    """The power of two near 0.8 sqrt(rows): 64 lists for 8,192 rows, 256 for 100,000, 1024 for 1,000,000."""
+    return 1 << round(np.log2(0.8 * np.sqrt(rows)))
+
+
+def _code_parts(dim: int) -> int:
+    """Into how many parts a vector is cut for its code: four dimensions a part, or the next number that divides."""
+    return next(parts for parts in range(-(-dim // 4), dim + 1) if dim % parts == 0)
+
+
+def _measured(index: Any, vectors: Vectors, metric: Metric) -> Effort:
+    """The effort that finds the nearest rows of some of the index's own; those rows do not count as found."""
+    faiss = _library()
+    asked = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
+    queries, most = np.ascontiguousarray(vectors[asked]), min(_CLASSES[-1], len(vectors) - 1)
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    _, nearest = faiss.knn(queries, vectors, most + 1, metric=kind)
+    nearest = np.stack([rows[rows != own][:most] for rows, own in zip(nearest, asked, strict=True)])
+    ranks = _ranks(index.quantizer.search(queries, index.nlist)[1], index.nlist)
+    reached = np.take_along_axis(ranks, _lists_of(index)[nearest].astype(np.int64), axis=1)
+    probes, widths = [1.0], [1]
+    for k in _CLASSES:
+        probes.append(max(probes[-1], 1 + _quantile(reached[:, :k], _REACHED)))
+        places = _places(index, queries, nearest[:, :k], int(probes[-1]))
+        widths.append(max(widths[-1], k, 2 + _quantile(places[reached[:, :k] < probes[-1]], _RANKED)))
+    return Effort(tuple(probes[1:]), tuple(widths[1:]))
+
+
+def _places(index: Any, queries: Vectors, nearest: Rows, probes: int) -> Rows:
+    """Where the index ranks each of the nearest rows, `(m, k)`; where it does not, behind all."""
+    most = min(16 * nearest.shape[1], index.ntotal)
+    how = _library().SearchParametersIVF(nprobe=probes)
+    _, ranked = index.search(queries, most, params=how)
+    places = np.full(nearest.shape, most)
+    for row, (found, true) in enumerate(zip(ranked, nearest, strict=True)):
+        order = np.argsort(found)
+        at = np.minimum(np.searchsorted(found, true, sorter=order), most - 1)
+        places[row] = np.where(found[order[at]] == true, order[at], most)
+    return places
+
+
+def _ranks(order: Rows, count: int) -> Rows:
+    """For each query the rank of each list, `(m, lists)`, from the lists in their order."""
+    ranks = np.full((len(order), count), count)
+    np.put_along_axis(ranks, order, np.arange(count)[None, :], axis=1)
+    return ranks
+
+
+def _quantile(values: Rows, share: float) -> int:
+    return int(np.quantile(values, share, method="higher")) if values.size else 0
+
+
+def _lists_of(index: Any) -> npt.NDArray[np.uint16]:
+    faiss, found = _library(), np.zeros(index.ntotal, np.uint16)
+    for number in range(index.nlist):
+        if size := index.invlists.list_size(number):
+            found[faiss.rev_swig_ptr(index.invlists.get_ids(number), size)] = number
+    return found
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _unreadable(why: str, code: str) -> IntegrityError:
+    return IntegrityError(
+        f"a segment's index {why}",
+        code=code,
+        hint="`vecver optimize DATASET` builds it again; until then search with --exact",
+    )
+
+
+# -- searching ----------------------------------------------------------------------------------
+
+
+def proposes(part: Part, k: int) -> bool:
+    """Is the index the cheaper way to k candidates, or a scan of the live rows? The cost rule, by the constants above."""
+    if part.index is None:
+        return False
+    view: View = part.index
+    dim, probes, width = part.vectors.shape[1], view.probes(k), view.width(k)
+    read = probes / view.index.list_count * view.index.count * _code_parts(dim) / 2
+    cost = _PROBE + probes * _PROBE_LIST + read * _PROBE_CODE * 2 + width * _PROBE_ROW
+    return cost <= _SCAN + part.live_count * dim * _SCAN_VALUE
 
 
 def candidates(part: Part, queries: Vectors, k: int) -> list[Rows | None]:
-    """For each query of `(m, dim)` float32 the live rows among the nearest, ascending.
+    """For each query of `(m, dim)` float32 the live rows that may be among its best `k`, ascending.
 
-    None where fewer than half as many live as their share promises: rows near that query have died
-    together, and what the index finds behind them is not to be believed.
+    None where so few rows live near a query that a scan finds them sooner.
     """
-    count = width(part, k)
-    _, nearest = part.index.search(queries, count, params=_library().SearchParametersHNSW(efSearch=count))
-    proposed = [_live(part, rows[rows >= 0]) for rows in nearest]
-    return [np.sort(rows) if 2 * len(rows) >= _looked_for(k) else None for rows in proposed]
-
-
-def _looked_for(k: int) -> int:
-    """How many live rows to look for: the same for neighbouring k, and 4 k at least."""
-    return max(_FIRST_WIDTH, 1 << (4 * k - 1).bit_length())
-
-
-def _live(part: Part, rows: Rows) -> Rows:
+    view: View = part.index
     if part.live is None:
-        return rows
-    return rows[(part.live[rows >> 3] >> (rows & 7) & 1).astype(bool)]
+        how = _library().SearchParametersIVF(nprobe=view.probes(k))
+        found = view.index.faiss.search(queries, view.width(k), params=how)[1]
+        return [np.sort(rows[rows >= 0]) for rows in found]
+    return _masked(view, queries, k)
+
+
+def _masked(view: View, queries: Vectors, k: int) -> list[Rows | None]:
+    """Each query reads the first lists of which enough rows live."""
+    index = view.index
+    most = min(2 * view.probes(k), index.list_count)
+    near, order = index.faiss.quantizer.search(queries, most)
+    lived, there = view.live_sizes[order].cumsum(axis=1), index.sizes[order].cumsum(axis=1)
+    enough = lived * index.enough_for[:most] >= _class_of(k) * there
+    reached = enough.any(axis=1)
+    reads = np.where(reached, enough.argmax(axis=1) + 1, 0)
+    widest = max(int(reads.max(initial=1)), 1)
+    order = np.where(np.arange(widest) < reads[:, None], order[:, :widest], -1)
+    found = _read_lists(view, queries, order, near[:, :widest], view.width(k))
+    return [np.sort(rows[rows >= 0]) if fine else None for rows, fine in zip(found, reached, strict=True)]
+
+
+def _read_lists(view: View, queries: Vectors, order: Rows, near: npt.NDArray[np.float32], width: int) -> Rows:
+    """The best `width` live rows in the lists given for each query, `(m, lists)`, -1 for none; -1 where there are no more.
+
+    FAISS's Python face takes no parameters here; its C++ face does.
+    """
+    faiss, shape = _library(), (len(queries), width)
+    order, near = np.ascontiguousarray(order), np.ascontiguousarray(near)
+    scores, found = np.empty(shape, np.float32), np.full(shape, -1, np.int64)
+    pointers = [faiss.swig_ptr(array) for array in (order, near, scores, found)]
+    how = faiss.SearchParametersIVF(nprobe=order.shape[1], sel=view.selector)
+    view.index.faiss.search_preassigned_c(len(queries), faiss.swig_ptr(queries), width, *pointers, False, how)
+    return found
+
+
+def _class_of(k: int) -> int:
+    """Neighbouring k take one effort, so that the top k is a prefix of the top k + 1 among them."""
+    return next((known for known in _CLASSES if k <= known), k)
 
 
 def _library() -> Any:

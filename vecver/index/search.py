@@ -50,8 +50,8 @@ def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bo
         return
     proposed = faiss.candidates(part, queries, k)
     scanned = scan.candidates(part, queries[[rows is None for rows in proposed]], k, metric)
-    for rows in proposed:
-        yield next(scanned) if rows is None else rows
+    for query, rows in zip(queries, proposed, strict=True):
+        yield next(scanned) if rows is None else scan.narrowed(part, query, rows, k, metric)
 
 
 def _merged(parts: Sequence[Part], found: list[Found], k: int) -> list[Found]:

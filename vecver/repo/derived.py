@@ -23,7 +23,7 @@ def has_derived(store: Store, segment: str, spec: str) -> bool:
 
 
 def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: Json) -> None:
-    """Move a finished file beside its segment."""
+    """Move a finished file beside its segment; `built_with` is what its reader must know."""
     with open(file, "rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     told = {**built_with, "sha256": found, "bytes": file.stat().st_size}
@@ -36,8 +36,8 @@ def facts(store: Store, segment: str, spec: str) -> Json:
     return objects.load_sealed(store, path_of(segment, spec) + ".json")
 
 
-def derived(store: Store, segment: str, spec: str) -> Path | memoryview | None:
-    """The file as a path, or as bytes where the store has no files; None if it was never built.
+def derived(store: Store, segment: str, spec: str) -> tuple[memoryview, Json] | None:
+    """The file's bytes and what is known of it; None if it was never built.
 
     Raises IntegrityError if its bytes are not those that were built.
     """
@@ -50,10 +50,10 @@ def derived(store: Store, segment: str, spec: str) -> Path | memoryview | None:
         raise IntegrityError(
             f"the index {name} does not match its digest",
             code="index_damaged",
-            hint=f"delete {store.path(name) or name}.json: searches scan until the next ingest builds it again",
+            hint="`vecver optimize DATASET` builds it again; until then search with --exact",
             name=name,
         )
-    return store.path(name) or content
+    return content, told
 
 
 def specs(store: Store, segment: str) -> Iterator[str]:

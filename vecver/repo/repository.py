@@ -124,7 +124,7 @@ class Versions:
     def put_derived(self, segment: Segment, spec: str, file: Path, built_with: Json) -> None:
         derived_room.put_derived(self.store, segment.id, spec, file, built_with)
 
-    def derived(self, segment: Segment, spec: str) -> Path | memoryview | None:
+    def derived(self, segment: Segment, spec: str) -> tuple[memoryview, Json] | None:
         return derived_room.derived(self.store, segment.id, spec)
 
     def _opened(self, id: str) -> Snapshot:

@@ -4,7 +4,7 @@ Rows are named by (segment number in this snapshot, row in that segment).
 
 Decisions
 - 2026-11-21 the live rows of segments that have few are searched as one part, gathered into memory when a
-  snapshot is first searched (at most 48 MB): 200 one-chunk commits then cost a search one scan, not
+  snapshot is first searched (at most 24 MB): 200 one-chunk commits then cost a search one scan, not
   200. The bytes on disk stay as they were written until `optimize`.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from vecver.repo.lookup import Keys, Rows
 from vecver.repo.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
-GATHERED_ROWS = 32768  # at most this many rows are gathered
+GATHERED_ROWS = 16384  # at most this many rows are gathered
 _GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
 
 
@@ -65,6 +66,7 @@ class Snapshot:
         self.commit = commit
         self.layout = layout
         self.segments = tuple(segments)
+        self.views: dict[int, Any] = {}  # by segment number: its index as this version sees it, put here by who searches
 
     # -- documents ------------------------------------------------------------------------------
 
