@@ -17,7 +17,7 @@ from vecver.settings import load_settings
 
 COMMANDS = [
     *("init", "ingest", "status", "search", "replay", "log", "show", "diff"),
-    *("branch", "tag", "alias", "promote", "rollback", "check"),
+    *("branch", "tag", "alias", "promote", "rollback", "check", "optimize", "gc"),
 ]
 
 
@@ -261,3 +261,19 @@ def test_importing_vecver_is_light() -> None:
     script = f"import sys, vecver; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_optimize_and_gc() -> None:
+    run("init")
+    for turn in range(3):
+        Path("handbook/pump.md").write_text(f"# Pump\n\nThe pump moves water, {turn} times.\n")
+        run("ingest", "handbook", "handbook", "--embedder", "hashing")
+    assert "3 versions re-laid" in run("optimize", "handbook").output
+    assert "nothing to do" in run("optimize", "handbook").output
+    plan = json.loads(run("gc", "--json").output)
+    assert plan["kept_versions"] == 3 and len(plan["wait"]) == 3 and not plan["applied"]
+    shown = run("gc", "--keep-last", "1", "--grace", "0", "--apply").output
+    assert shown.count("forget  ") == 2 and "1 versions kept, 2 forgotten" in shown
+    assert run("search", "handbook@main~1", "water", code=3).exit_code == 3
+    assert "is no age" in run("gc", "--grace", "soon", code=2).output
+    run("check")

@@ -86,6 +86,16 @@ def test_recall_and_no_dead_row_at_any_live_share(whole: Part, share: float, k: 
     assert recall([[row for row, _ in rows] for rows in found([one], queries, k)], true) >= 0.95
 
 
+def test_recall_where_rows_have_no_structure(tmp_path: Path) -> None:
+    """Gaussian rows: codes and lists tell little of them, so the measured effort is large; recall holds."""
+    rng = np.random.default_rng(5)
+    rows, queries = (normalised(rng.standard_normal((n, 48), np.float32), "cosine") for n in (10_000, 100))
+    one = viewed(part(rows), build(rows, "cosine", tmp_path))
+    true = [[row for row, _ in rows] for rows in found([one], queries, exact=True)]
+    assert recall(faiss.candidates(one, queries, 10), true) >= 0.95
+    assert one.index.width(10) > 300
+
+
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_recall_under_the_other_metrics(metric: Metric, tmp_path: Path) -> None:
     rows, queries, _ = clustered(metric)

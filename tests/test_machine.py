@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,15 @@ class Machine(RuleBasedStateMachine):
         ids = [commit.id for commit in self.docs.log(version)]
         assert ids[0] == version and [self.parents[id] for id in ids] == [*ids[1:], None]
         assert self.docs.resolve(f"{version[:16]}~{len(ids) - 1}") == ids[-1]
+
+    @precondition(lambda self: self.contents)
+    @rule()
+    def optimize(self) -> None:
+        self.docs.optimize()
+
+    @rule()
+    def collect_garbage(self) -> None:
+        assert self.docs.repository.gc(grace=timedelta(0), apply=True).forgotten == ()
 
     @rule()
     def reopen(self) -> None:

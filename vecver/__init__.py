@@ -30,7 +30,7 @@ from vecver.errors import (
     SpaceMismatchError,
     VecverError,
 )
-from vecver.model import Answer, Check, Commit, Diff, Failure, Hit, Move, Replay, Report, Space
+from vecver.model import Answer, Check, Commit, Diff, Failure, Garbage, Hit, Move, Optimized, Replay, Report, Space
 from vecver.store import MemoryStore, Store
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Dataset",
     "Diff",
     "Failure",
+    "Garbage",
     "Hit",
     "IntegrityError",
     "InvalidInputError",
@@ -49,6 +50,7 @@ __all__ = [
     "Move",
     "NotFoundError",
     "NotPublishedError",
+    "Optimized",
     "Replay",
     "Report",
     "Repository",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
@@ -12,7 +13,21 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 from vecver import flows, pipeline, repo, store
 from vecver.errors import ConflictError, InvalidInputError
 from vecver.flows import Options, Progress, Source
-from vecver.model import Answer, Check, Commit, Diff, Embedder, Json, Metric, Move, Replay, Report, Vectors
+from vecver.model import (
+    Answer,
+    Check,
+    Commit,
+    Diff,
+    Embedder,
+    Garbage,
+    Json,
+    Metric,
+    Move,
+    Optimized,
+    Replay,
+    Report,
+    Vectors,
+)
 
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
@@ -59,6 +74,24 @@ class Repository:
     def check(self, progress: Any = None) -> Check:
         """Re-hash and decode everything reachable, and prove every commit's roots from its rows."""
         return repo.check(self._versions.store, progress)
+
+    def gc(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_within: timedelta | None = None,
+        grace: timedelta = repo.GRACE,
+        apply: bool = False,
+    ) -> Garbage:
+        """What no version needs, and with `apply` delete what has been so for at least the age `grace`.
+
+        Every version that a ref or its log leads to is kept, unless `keep_last` (newest versions of each branch)
+        or `keep_within` (their age) is given: then those, what refs stand on, and where they were moved in the
+        last 30 days. Of the others the record stays, their rows go. Run it again when `grace` has passed.
+
+        Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
+        """
+        return flows.garbage(self._versions, repo.Retention(keep_last, keep_within), grace, apply=apply)
 
     def replay(self, receipt: Json) -> Replay:
         """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
@@ -156,6 +189,14 @@ class Dataset:
         Document ids, under `added`, `changed`, `removed` and `failed`.
         """
         return flows.status(self._versions, self.name, _sources(source, label, prefix, records), at=_text(at))
+
+    def optimize(self, *, progress: Progress | None = None) -> Optimized:
+        """Re-lay all versions on the fewest segments and mend their indexes; no commit, root or answer changes.
+
+        The old segments go with `gc`. Raises NotFoundError, IntegrityError (a version would not come out as it
+        was: nothing was changed), BackendError. It may be stopped at any moment, and run again.
+        """
+        return flows.optimize(self._versions, self.name, progress)
 
     # -- answers out ----------------------------------------------------------------------------
 

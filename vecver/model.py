@@ -258,6 +258,7 @@ class Report:
     longer: int = 0  # documents of the chunker `whole` that are longer than the model reads
     dry_run: bool = False
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # document ids: added, changed, removed
+    notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands
 
     def to_json(self) -> Json:
         return {
@@ -271,6 +272,7 @@ class Report:
             "longer": self.longer,
             "failures": [failure.to_json() for failure in self.failures],
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "notes": list(self.notes),
         }
 
 
@@ -297,6 +299,47 @@ class Check:
     def to_json(self) -> Json:
         problems = [{"object": p.object, "problem": p.problem} for p in self.problems]
         return {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What gc found that no version needs. A unit is a segment, or another object by its name."""
+
+    forgotten: tuple[str, ...]  # commits that the retention lets go; their records stay
+    delete: Mapping[str, int]  # unit -> bytes: has waited long enough
+    wait: Mapping[str, int]  # unit -> bytes: has not
+    kept_versions: int
+
+    def to_json(self) -> Json:
+        return {
+            "kept_versions": self.kept_versions,
+            "forgotten": list(self.forgotten),
+            "delete": dict(self.delete),
+            "wait": dict(self.wait),
+            "bytes": {"delete": sum(self.delete.values()), "wait": sum(self.wait.values())},
+        }
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What `optimize` did."""
+
+    versions: int  # that were re-laid
+    rows: int  # chunk rows that were copied
+    segments: tuple[int, int]  # copied from, into
+    indexes: int  # that were built
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.versions or self.indexes)
+
+    def to_json(self) -> Json:
+        return {
+            "versions": self.versions,
+            "rows": self.rows,
+            "segments": {"before": self.segments[0], "after": self.segments[1]},
+            "indexes": self.indexes,
+        }
 
 
 # -- searching ----------------------------------------------------------------------------------

@@ -105,6 +105,8 @@ def _show_report(report: vecver.Report) -> None:
             click.echo("  removed is what its source no longer holds; --source NAME keeps sources of one name apart")
     else:
         click.echo(f"nothing changed, no commit made; documents: {documents}")
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
 
 
 COMMANDS = (init, ingest, status)

@@ -7,5 +7,6 @@ from vecver.flows.preparation import Options
 from vecver.flows.replay import replay
 from vecver.flows.search import Query, search
 from vecver.flows.status import status
+from vecver.flows.tidying import garbage, optimize
 
-__all__ = ["Options", "Progress", "Query", "Source", "ingest", "replay", "search", "status"]
+__all__ = ["Options", "Progress", "Query", "Source", "garbage", "ingest", "optimize", "replay", "search", "status"]

@@ -26,6 +26,7 @@ from vecver.errors import ConflictError, InvalidInputError, SpaceMismatchError, 
 from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, remove_missing
 from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
+from vecver.flows.tidying import fold
 from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Report, Vectors
 from vecver.repo import Draft, Layout, NewChunks, NewDocument, Snapshot, Versions, check_name, missing, ref_moved
 
@@ -239,7 +240,8 @@ class _Ingest:
         id = self.versions.save(self._commit(layout, report), layout)
         index_segments(self.versions, self.versions.snapshot(id).segments, self.progress)
         self._publish(id)
-        return replace(report, commit=id, changed=True)
+        note = fold(self.versions, id, self.progress)
+        return replace(report, commit=id, changed=True, notes=(note,) if note else ())
 
     def _publish(self, commit: str) -> None:
         """Move the branch from the version that this ingest began with."""

@@ -40,6 +40,7 @@ INDEX_ROWS = 8192
 _CLASSES = (10, 40, 160, 640)  # an answer of k rows takes the effort of the first of these that is not below k
 _SAMPLE = 256  # rows that are asked when the effort is measured
 _REACHED, _RANKED = 0.98, 0.985  # share of the nearest rows that the lists hold, and that the codes rank high enough
+_DEEPEST = 2048  # candidates that are looked through for the rank of a near row; hard data have it low
 _ITERATIONS, _POINTS = 10, 128  # of k-means, and of rows a centroid
 _ONE_BY_ONE = 11  # FAISS's number for it
 _ADDED = 65536  # rows added at once
@@ -189,7 +190,8 @@ def _trained(vectors: Vectors, metric: Metric) -> Any:
     dim, lists = vectors.shape[1], _list_count(len(vectors))
     kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
     index = faiss.index_factory(dim, f"IVF{lists},PQ{_code_parts(dim)}x4fs", kind)
-    index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS
+    index.cp.niter, index.cp.max_points_per_centroid = _DEEPEST = 2048  # candidates that are looked through for the rank of a near row; hard data have it low
+_ITERATIONS, _POINTS
     points = min(len(vectors), max(_POINTS * lists, 16384))
     index.train(np.ascontiguousarray(vectors[np.linspace(0, len(vectors) - 1, points).astype(np.int64)]))
     return index
@@ -225,7 +227,7 @@ def _measured(index: Any, vectors: Vectors, metric: Metric) -> Effort:
 
 def _places(index: Any, queries: Vectors, nearest: Rows, probes: int) -> Rows:
     """Where the index ranks each of the nearest rows, `(m, k)`; where it does not, behind all."""
-    most = min(16 * nearest.shape[1], index.ntotal)
+    most = min(_DEEPEST + 40 * nearest.shape[1], index.ntotal)
     how = _library().SearchParametersIVF(nprobe=probes)
     _, ranked = index.search(queries, most, params=how)
     places = np.full(nearest.shape, most)
@@ -271,7 +273,7 @@ def _unreadable(why: str, code: str) -> IntegrityError:
 
 
 def proposes(part: Part, k: int) -> bool:
-    """Is the index the cheaper way to k candidates, or a scan of the live rows? The cost rule, by the constants above."""
+    """Is the index the cheaper way to k candidates, or a scan of the live rows? By the constants above."""
     if part.index is None:
         return False
     view: View = part.index
@@ -310,7 +312,7 @@ def _masked(view: View, queries: Vectors, k: int) -> list[Rows | None]:
 
 
 def _read_lists(view: View, queries: Vectors, order: Rows, near: npt.NDArray[np.float32], width: int) -> Rows:
-    """The best `width` live rows in the lists given for each query, `(m, lists)`, -1 for none; -1 where there are no more.
+    """The best `width` live rows in the lists given for each query, `(m, lists)`; -1: no list, no more rows.
 
     FAISS's Python face takes no parameters here; its C++ face does.
     """

@@ -4,14 +4,17 @@ from vecver.repo import moves
 from vecver.repo.check import check
 from vecver.repo.diff import diff
 from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
+from vecver.repo.gc import GRACE, Retention
 from vecver.repo.layout import Layout
 from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
+from vecver.repo.relay import Relay
 from vecver.repo.repository import Clock, Versions, create, exists
 from vecver.repo.rows import METADATA, metadata_of
 from vecver.repo.segment import Segment
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
 
 __all__ = [
+    "GRACE",
     "KINDS",
     "METADATA",
     "ChunkRow",
@@ -22,6 +25,8 @@ __all__ = [
     "Layout",
     "NewChunks",
     "NewDocument",
+    "Relay",
+    "Retention",
     "SearchPart",
     "Segment",
     "Snapshot",

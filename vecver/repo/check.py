@@ -2,8 +2,7 @@
 
 Refs lead to moves and commits, commits to parents and layouts, layouts to segments and what is derived
 from them. Every object is re-hashed and decoded once. Roots are proved by induction along the
-history: those of a commit are those proved for its parent plus the rows by which their layouts
-differ, so 100 versions cost one pass over the rows ever written.
+history (`repo.proof`), so 100 versions cost one pass over the rows ever written.
 
 Decisions
 - 2026-11-21 a ref that was deleted or set back behind vecver's back is found by the moves: one that
@@ -22,21 +21,19 @@ import numpy as np
 
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
-from vecver.repo import derived, objects, refs
+from vecver.repo import derived, gc, objects, refs, retired
 from vecver.repo import layout as layouts
-from vecver.repo.layout import Layout, Live, load_layout, rows_of
+from vecver.repo.layout import Live, load_layout
 from vecver.repo.lookup import order_of
 from vecver.repo.objects import load_commit
+from vecver.repo.proof import Proof
 from vecver.repo.refs import KINDS, Refs
 from vecver.repo.repository import ROOT, identity
-from vecver.repo.roots import Roots
 from vecver.repo.segment import FILES, Segment, path_of
 from vecver.store import Store
 
 Progress = Callable[[str, int], None]
 T = TypeVar("T")
-
-_NOTHING = (Layout.empty(), Roots.empty())
 
 
 def check(store: Store, progress: Progress | None = None) -> Check:
@@ -46,6 +43,8 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     """
     checker = _Checker(store)
     checker.read(ROOT, lambda: identity(store))
+    if store.size(retired.NAME) is not None:
+        checker.read(retired.NAME, lambda: retired.read(store))
     moves = list(store.list("moves/"))  # before the refs, which are ahead of it then, whoever writes meanwhile
     heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
     checker.lost_moves(moves)
@@ -65,7 +64,7 @@ class _Checker:
         self.names: set[str] = set()
         self.bytes = 0
         self.segments: dict[str, Segment | None] = {}
-        self.proved: dict[str, tuple[Layout, Roots]] = {}
+        self.proof = Proof(self._opened)
 
     def read(self, name: str, how: Callable[[], T]) -> T | None:
         """Count an object and read it; None and a problem if that fails."""
@@ -136,6 +135,8 @@ class _Checker:
     def prove(self, commit: Commit) -> None:
         """Check a commit's layout and segments, and that its rows give its roots."""
         name = layouts.path_of(commit.id)
+        if self.store.size(name) is None and self._forgotten(commit.id):
+            return
         layout = self.read(name, lambda: load_layout(self.store, commit.id))
         if layout is None:
             return
@@ -145,8 +146,7 @@ class _Checker:
         spaces = {segment.space.id for live in layout.segments if (segment := self.segments[live.segment])}
         if spaces - {commit.recipe.space.id}:
             self.problem(name, "it names rows of another space than the commit's")
-        base, roots = next((self.proved[p] for p in commit.parents if p in self.proved), _NOTHING)
-        found = self.read(name, lambda: roots + self._change(base, layout))
+        found = self.read(name, lambda: self.proof.roots(layout))
         if found is None:
             return
         for what, expected, actual in (
@@ -159,26 +159,12 @@ class _Checker:
             self.problem(name, "the lanes that it keeps are not those of its rows")
         if commit.counts != {"documents": layout.document_count, "chunks": layout.chunk_count}:
             self.problem(objects.path_of(commit.id), "its counts are not those of its layout")
-        self.proved[commit.id] = (layout, found)
 
-    def _change(self, base: Layout, layout: Layout) -> Roots:
-        """What the roots gain from `base` to `layout`."""
-        old = {live.segment: live for live in base.segments}
-        new = {live.segment: live for live in layout.segments}
-        gained = Roots.empty()
-        for id in old.keys() | new.keys():
-            if old.get(id) != new.get(id):
-                gained = gained + self._rows(new.get(id), old.get(id)) - self._rows(old.get(id), new.get(id))
-        return gained
-
-    def _rows(self, one: Live | None, other: Live | None) -> Roots:
-        """What the rows that are live in `one` but not in `other` add."""
-        segment = self.segments[one.segment] if one else None
-        if one is None or segment is None:
-            return Roots.empty()
-        chunks = one.chunks - other.chunks if other else one.chunks
-        documents = one.documents - other.documents if other else one.documents
-        return segment.roots(rows_of(chunks), rows_of(documents))
+    def _forgotten(self, commit: str) -> bool:
+        """Did gc let the rows of this commit go?"""
+        name = gc.forgotten_path(commit)
+        there = self.store.size(name) is not None
+        return there and self.read(name, lambda: objects.load_sealed(self.store, name)) is not None
 
     # -- segments -------------------------------------------------------------------------------
 
@@ -194,6 +180,11 @@ class _Checker:
             self.problem(name, "a layout counts its rows otherwise")
             return False
         return True
+
+    def _opened(self, id: str) -> Segment:
+        segment = self.segments[id]
+        assert segment, "a layout is proved after its segments were found sound"
+        return segment
 
     def _segment(self, id: str) -> Segment | None:
         """A segment whose files match their digests and decode, or None."""

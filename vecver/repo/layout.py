@@ -70,18 +70,28 @@ class Layout:
 
 def save_layout(store: Store, commit: str, layout: Layout) -> None:
     """Write a commit's layout, replacing the one it had."""
+    store.put(path_of(commit), encoded(commit, layout))
+
+
+def load_layout(store: Store, commit: str) -> Layout:
+    """The layout of a commit. Raises NotFoundError, IntegrityError if its bytes do not match their digest."""
+    return parse_layout(commit, store.get(path_of(commit)))
+
+
+def encoded(commit: str, layout: Layout) -> bytes:
+    """A commit's layout as it is stored."""
     value = {
         "commit": commit,
         "content": _text(layout.roots.content.astype("<u2").tobytes()),
         "vector": _text(layout.roots.vector.astype("<u2").tobytes()),
         "segments": [_live_json(live) for live in layout.segments],
     }
-    store.put(path_of(commit), objects.sealed(value))
+    return objects.sealed(value)
 
 
-def load_layout(store: Store, commit: str) -> Layout:
-    """The layout of a commit. Raises IntegrityError if its bytes do not match their digest."""
-    value = objects.load_sealed(store, path_of(commit))
+def parse_layout(commit: str, body: bytes) -> Layout:
+    """The layout that `encoded` wrote for this commit. Raises IntegrityError."""
+    value = objects.parse_sealed(path_of(commit), body)
     if value["commit"] != commit:
         raise IntegrityError(
             f"the layout of {commit[:12]} is that of {value['commit'][:12]}",
@@ -100,7 +110,7 @@ def path_of(commit: str) -> str:
 
 def all_rows(count: int) -> BitMap:
     """The mask of a segment whose rows are all live."""
-    return BitMap(range(count))
+    return BitMap(range(count))  # pyroaring makes one run of it
 
 
 def rows_of(mask: BitMap) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Move
-from vecver.repo.layout import load_layout
 from vecver.repo.refs import Kind, missing
 from vecver.repo.repository import Versions
 
@@ -102,7 +101,7 @@ def _revert(versions: Versions, branch: str, current: str, target: str) -> str:
         time=versions.time()[:19] + "+00:00",
         operation=operation,
     )
-    return versions.save(commit, load_layout(versions.store, target))
+    return versions.save(commit, versions.layout(target))
 
 
 def _nothing_before(dataset: str, name: str) -> NotFoundError:

@@ -27,7 +27,12 @@ def load(store: Store, name: str, id: str) -> Json:
 
 def load_sealed(store: Store, name: str) -> Json:
     """The JSON object that `sealed` made. Raises NotFoundError, IntegrityError."""
-    found, _, body = store.get(name).partition(b"\n")
+    return parse_sealed(name, store.get(name))
+
+
+def parse_sealed(name: str, content: bytes) -> Json:
+    """The JSON object in the bytes that `sealed` made; `name` is for errors. Raises IntegrityError."""
+    found, _, body = content.partition(b"\n")
     if digest(body).encode() != found:
         raise _mismatch(name)
     return known(name, json.loads(body))

@@ -54,10 +54,21 @@ class Refs:
 
     def all(self, kind: Kind) -> dict[str, str]:
         """Every ref of a kind: name -> commit, sorted by name."""
-        prefix = self.path(kind, "")
-        names = [unquote(path[len(prefix) :]) for path in self._store.list(prefix)]
-        found = {name: self.get(kind, name) for name in sorted(names)}
+        found = {name: self.get(kind, name) for name in self.names(kind)}
         return {name: commit for name, commit in found.items() if commit}
+
+    def names(self, kind: Kind) -> list[str]:
+        """The names of all refs of a kind that there are or were, sorted."""
+        prefix = self.path(kind, "")
+        return sorted(unquote(path[len(prefix) :]) for path in self._store.list(prefix))
+
+    def move_names(self, kind: Kind, name: str) -> Iterator[str]:
+        """The store's names of a ref's moves, newest first."""
+        body = self._body(kind, name)
+        id = None if body is None else parse(self.path(kind, name), body)["move"]
+        while id:
+            yield move_path(id)
+            id = load_move(self._store, id).previous
 
     def last_move(self, kind: Kind, name: str) -> Move | None:
         """The newest move of a ref, deletions included."""

@@ -9,23 +9,29 @@ import json
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError
-from vecver.model import Commit, Json, Move, Space
+from vecver.model import Commit, Garbage, Json, Move, Space
 from vecver.repo import derived as derived_room
-from vecver.repo import objects
+from vecver.repo import fold as fold_room
+from vecver.repo import gc as gc_room
+from vecver.repo import objects, retired
 from vecver.repo import refs as refs_room
 from vecver.repo.draft import Draft
+from vecver.repo.gc import Retention
 from vecver.repo.layout import Layout, load_layout, save_layout
+from vecver.repo.layout import path_of as layout_path
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.refs import Kind, Refs
+from vecver.repo.relay import Relay
 from vecver.repo.revisions import resolve
-from vecver.repo.segment import Segment
+from vecver.repo.segment import Segment, unit_of
 from vecver.repo.snapshot import Snapshot
 from vecver.store import Store
 
@@ -79,6 +85,21 @@ class Versions:
     def commit(self, id: str) -> Commit:
         return load_commit(self.store, id)
 
+    def layout(self, id: str) -> Layout:
+        """Where a commit's rows lie. Raises NotFoundError where gc has let them go."""
+        try:
+            return load_layout(self.store, id)
+        except NotFoundError:
+            if self.store.size(gc_room.forgotten_path(id)) is None:
+                raise
+            time = objects.load_sealed(self.store, gc_room.forgotten_path(id))["time"]
+            raise NotFoundError(
+                f"the rows of version {id[:12]} were let go by gc at {time[:19]}",
+                code="version_forgotten",
+                hint="ask a version that is kept, or ingest its source again: `vecver show` tells which it was",
+                commit=id,
+            ) from None
+
     def snapshot(self, id: str) -> Snapshot:
         """A commit opened for reading; the newest few stay open, all share their segments."""
         with self._opening:
@@ -95,7 +116,11 @@ class Versions:
         return Draft(self.store, parent, space)
 
     def save(self, commit: Commit, layout: Layout) -> str:
-        """Write a commit and its layout, children first. Nothing names it yet."""
+        """Write a commit and its layout, children first. Nothing names it yet.
+
+        Raises ConflictError if gc is deleting rows that it names.
+        """
+        retired.claim(self.store, _units(commit.id, layout))
         save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
         return commit.id
@@ -107,6 +132,8 @@ class Versions:
             raise ConflictError(
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
+        if after is not None and layout_path(after) in retired.read(self.store).waiting:
+            retired.claim(self.store, _units(after, self.layout(after)))
         signed = {"author": self.author, "time": self.time(), "reason": reason}
         if before is None and after is not None:
             return refs.create(kind, name, after, **signed)
@@ -127,11 +154,59 @@ class Versions:
     def derived(self, segment: Segment, spec: str) -> tuple[memoryview, Json] | None:
         return derived_room.derived(self.store, segment.id, spec)
 
+    # -- tidying --------------------------------------------------------------------------------
+
+    def fold(self, head: str, small: int) -> Relay | None:
+        """What folds the tail of a version; see `repo.fold`."""
+        return fold_room.fold(self.store, head, small)
+
+    def optimize(self, dataset: str) -> list[Relay]:
+        """What re-lays all versions of a dataset on the fewest segments; see `repo.fold`."""
+        return fold_room.optimize(self.store, gc_room.named(self.refs(dataset)))
+
+    def segments(self, dataset: str) -> list[Segment]:
+        """The segments of every version of a dataset that has rows."""
+        commits = objects.parents_first(gc_room.named(self.refs(dataset)), self.commit)
+        there = [commit.id for commit in commits if self.store.size(layout_path(commit.id)) is not None]
+        ids = dict.fromkeys(live.segment for id in there for live in self.layout(id).segments)
+        return [Segment(self.store, id) for id in ids]
+
+    def switch(self, relay: Relay) -> int:
+        """Let the commits of a relay name its segments from now on; how many were switched."""
+        switched = relay.switch(self.time())
+        with self._opening:
+            for id in relay.commits:
+                self._snapshots.pop(id, None)
+        return switched
+
+    def garbage(self, retention: Retention, specs: Collection[str], grace: timedelta) -> Garbage:
+        """What no version needs; see `repo.gc`."""
+        return gc_room.plan(self.store, retention, specs, self._clock.now(), grace)
+
+    def collect(self, garbage: Garbage, retention: Retention) -> None:
+        """Delete what has waited long enough, and let the rest wait."""
+        gc_room.collect(self.store, garbage, retention, self._clock.now())
+
     def _opened(self, id: str) -> Snapshot:
-        layout = load_layout(self.store, id)
-        segments = [self._segments.get(live.segment) or Segment(self.store, live.segment) for live in layout.segments]
+        """A version, opened; where its segments were folded away after its layout was read, that is read again."""
+        commit, layout = self.commit(id), self.layout(id)
+        while True:
+            try:
+                segments = [
+                    self._segments.get(live.segment) or Segment(self.store, live.segment) for live in layout.segments
+                ]
+                break
+            except NotFoundError:
+                old, layout = layout, self.layout(id)
+                if layout.segments == old.segments:
+                    raise
         self._segments.update((segment.id, segment) for segment in segments)
-        return Snapshot(self.commit(id), layout, segments)
+        return Snapshot(commit, layout, segments)
+
+
+def _units(commit: str, layout: Layout) -> set[str]:
+    """What a version must not lose."""
+    return {layout_path(commit), *(unit_of(live.segment) for live in layout.segments)}
 
 
 def create(store: Store) -> None:

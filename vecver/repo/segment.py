@@ -229,6 +229,11 @@ def path_of(segment: str, file: str) -> str:
     return f"segments/{segment}/{file}"
 
 
+def unit_of(segment: str) -> str:
+    """What holds all of a segment's files, as `repo.retired` names it."""
+    return f"segments/{segment}"
+
+
 def segment_ids(store: Store) -> Iterator[str]:
     """Every sealed segment on the store, whether a layout names it or not; sorted."""
     return (name.split("/")[1] for name in store.list("segments/") if name.endswith("/segment.json"))

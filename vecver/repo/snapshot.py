@@ -66,7 +66,9 @@ class Snapshot:
         self.commit = commit
         self.layout = layout
         self.segments = tuple(segments)
-        self.views: dict[int, Any] = {}  # by segment number: its index as this version sees it, put here by who searches
+        self.views: dict[
+            int, Any
+        ] = {}  # by segment number: its index as this version sees it, put here by who searches
 
     # -- documents ------------------------------------------------------------------------------
 

@@ -1,0 +1,74 @@
+"""Tidying: fold the tail after a commit, re-lay everything on request, and delete what nobody needs.
+
+copy the rows -> prove that they are the same -> build their index -> switch the layouts -> gc, later
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from vecver import index
+from vecver.errors import IntegrityError, VecverError
+from vecver.flows.indexing import Progress, build_index, index_segments, open_index
+from vecver.model import Garbage, Optimized
+from vecver.repo import Relay, Retention, Segment, Versions
+
+
+def fold(versions: Versions, head: str, progress: Progress | None = None) -> str | None:
+    """Fold the tail of a version if it has grown long; says why where that failed, which harms nothing."""
+    try:
+        while relay := versions.fold(head, index.faiss.INDEX_ROWS):
+            relay.write(progress)
+            relay.compare()
+            index_segments(versions, relay.segments, progress)
+            versions.switch(relay)
+    except VecverError as error:
+        return f"the small segments were not folded: {error.message}; the next ingest tries again"
+    return None
+
+
+def optimize(versions: Versions, dataset: str, progress: Progress | None = None) -> Optimized:
+    """Re-lay all versions of a dataset on the fewest segments, and mend its indexes. No version changes.
+
+    Raises NotFoundError, IntegrityError (a root does not come out: nothing was changed), BackendError. It may
+    be stopped at any moment, and run again.
+    """
+    versions.resolve(dataset, next(iter(versions.refs(dataset).all("branch")), "main"))
+    switched = rows = before = after = built = 0
+    for relay in versions.optimize(dataset):
+        relay.write(progress)
+        relay.prove(progress)
+        for segment in relay.segments:
+            built += _index(versions, relay, segment, progress)
+        switched += versions.switch(relay)
+        before, after = before + len(relay.sources), after + len(relay.segments)
+        rows += sum(segment.chunk_count for segment in relay.segments)
+    built += index_segments(versions, versions.segments(dataset), progress, mend=True)
+    return Optimized(switched, rows, (before, after), built)
+
+
+def garbage(versions: Versions, retention: Retention, grace: timedelta, *, apply: bool) -> Garbage:
+    """What gc would delete, and let wait; with `apply` it does."""
+    found = versions.garbage(retention, [index.faiss.SPEC], grace)
+    if apply:
+        versions.collect(found, retention)
+    return found
+
+
+def _index(versions: Versions, relay: Relay, segment: Segment, progress: Progress | None) -> bool:
+    """Build a new segment's index: by growing that of its first rows, where these were copied whole."""
+    if not index.faiss.wanted(segment.chunk_count):
+        return False
+    build_index(versions, segment, progress, _grown(versions, relay, segment))
+    return True
+
+
+def _grown(versions: Versions, relay: Relay, segment: Segment) -> index.faiss.Index | None:
+    first = relay.copied_first(segment)
+    if first is None or not versions.has_derived(first, index.faiss.SPEC):
+        return None
+    try:
+        found = open_index(versions, first)
+    except IntegrityError:
+        return None
+    return found if found and index.faiss.grows(found, segment.chunk_count) else None

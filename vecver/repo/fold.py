@@ -1,0 +1,115 @@
+"""Folding: which segments of a dataset are to become fewer, and for which commits. `relay` does the work.
+
+`fold` keeps the tail short as commits pile up, as an LSM tree does; `optimize` re-lays all retained commits.
+
+Decisions
+- 2026-11-21 small segments (too small for an index) fold when there are more than MANY_SMALL, or when together
+  they are large enough for one; larger ones when more than MANY are of one size class (a class is eight
+  times the one before). So a row is copied once a class, and a version has a handful of segments.
+- 2026-11-21 a fold re-lays the newest commit and those behind it that name a folded segment, up to the first
+  that names none. Others (of branches, of rollbacks) keep the old segments, which then stay: only `optimize`
+  looks at every commit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from vecver.model import Commit
+from vecver.repo.layout import Layout, Live, load_layout
+from vecver.repo.objects import load_commit, parents_first
+from vecver.repo.relay import MAX_ROWS, Relay
+from vecver.repo.segment import Segment
+from vecver.store import Store
+
+MANY_SMALL = 8
+MANY = 4
+_CLASS = 8  # each size class begins at so many times the rows of the one before
+_FULL = 0.5  # a segment with this share of MAX_ROWS ...
+_NEEDED = 0.9  # ... and this share of rows that some commit lists stays as it is
+
+
+def fold(store: Store, head: str, small: int) -> Relay | None:
+    """What folds the tail of a version, or None while it is short. `small`: rows from which a segment is large."""
+    ids = crowded(load_layout(store, head), small)
+    if not ids:
+        return None
+    return Relay(store, list(_holders(store, head, set(ids))), [Segment(store, id) for id in ids])
+
+
+def crowded(layout: Layout, small: int) -> list[str]:
+    """The segments of a layout that should become one, in its order; none where they are few."""
+    tail = [live for live in layout.segments if live.chunk_count < small]
+    if len(tail) > MANY_SMALL or (len(tail) > 1 and sum(live.chunk_count for live in tail) >= small):
+        return [live.segment for live in tail]
+    classes: dict[int, list[Live]] = defaultdict(list)
+    for live in layout.segments:
+        if small <= live.chunk_count < _FULL * MAX_ROWS:
+            classes[_class_of(live.chunk_count, small)].append(live)
+    many = [lives for _, lives in sorted(classes.items()) if len(lives) > MANY]
+    return [live.segment for live in many[0]] if many else []
+
+
+def optimize(store: Store, heads: Iterable[str]) -> list[Relay]:
+    """What re-lays all commits that lead to `heads` on the fewest segments: one `Relay` a space; none if they are."""
+    spaces: dict[str, dict[str, Commit]] = defaultdict(dict)
+    for commit in parents_first(heads, lambda id: load_commit(store, id)):
+        if store.size(f"layouts/{commit.id}") is not None:  # else gc has let its rows go
+            spaces[commit.recipe.space.id][commit.id] = commit
+    found = []
+    for commits in spaces.values():
+        if sources := _wasteful(store, commits):
+            found.append(Relay(store, list(commits), [Segment(store, id) for id in sources]))
+    return found
+
+
+def _wasteful(store: Store, commits: Iterable[str]) -> list[str]:
+    """The segments worth copying, in the order of the commits that first name them."""
+    needed: dict[str, Live] = {}
+    for id in commits:
+        for live in load_layout(store, id).segments:
+            old = needed.get(live.segment)
+            chunks, documents = (
+                (live.chunks, live.documents)
+                if old is None
+                else (
+                    old.chunks | live.chunks,
+                    old.documents | live.documents,
+                )
+            )
+            needed[live.segment] = Live(live.segment, chunks, documents, live.chunk_count, live.document_count)
+    few = [live for live in needed.values() if not _stays(live)]
+    if len(few) == 1 and _share(few[0]) == 1:
+        return []
+    return [live.segment for live in few]
+
+
+def _stays(live: Live) -> bool:
+    return live.chunk_count >= _FULL * MAX_ROWS and _share(live) >= _NEEDED
+
+
+def _share(live: Live) -> float:
+    """The share of a segment's rows that are live in some commit."""
+    return (len(live.chunks) + len(live.documents)) / max(live.chunk_count + live.document_count, 1)
+
+
+def _holders(store: Store, head: str, ids: set[str]) -> Iterator[str]:
+    """The commits whose layouts are to name the fold: `head` and what is behind it, while they name one of `ids`."""
+    waiting, seen = [head], {head}
+    while waiting:
+        id = waiting.pop()
+        if store.size(f"layouts/{id}") is None:
+            continue
+        if ids & {live.segment for live in load_layout(store, id).segments}:
+            yield id
+            parents = [parent for parent in load_commit(store, id).parents if parent not in seen]
+            seen.update(parents)
+            waiting += parents
+
+
+def _class_of(rows: int, small: int) -> int:
+    number = 0
+    while rows >= small * _CLASS ** (number + 1):
+        number += 1
+    return number

@@ -1,0 +1,211 @@
+"""Garbage: what no version needs, found in one look at everything, shown as a plan, deleted when it has waited.
+
+Kept are: refs and their logs; every commit that a ref, or a ref's log, leads to; the layouts of those commits
+that are retained; what these name. Retained is every such commit, unless a retention is given: then the
+commits that refs stand on now, or stood on recently, and those that the retention keeps. Of a commit that is
+not retained the record stays, its rows go: it is *forgotten*, and that is written down.
+
+    forgotten/<commit>     sealed: when, and under which retention
+
+Decisions
+- 2026-11-21 everything waits in `repo.retired` for the grace age before it is deleted, counted from when gc
+  (or a fold) first saw that nothing names it. So whatever an ingest in flight has written, and whatever it
+  took over from a version that was re-laid meanwhile, is there when it commits; no clock but ours is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from vecver.errors import IntegrityError, InvalidInputError
+from vecver.model import Commit, Garbage, Json
+from vecver.repo import layout as layouts
+from vecver.repo import objects, refs, retired
+from vecver.repo.layout import load_layout
+from vecver.repo.objects import load_commit, parents_first
+from vecver.repo.refs import KINDS, Refs
+from vecver.repo.segment import FILES, path_of, unit_of
+from vecver.store import Store
+
+GRACE = timedelta(days=1)
+_RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
+_FOLDERS = ("moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which commits keep their rows, beside those that refs stand on; both None: all."""
+
+    last: int | None = None  # so many newest commits of every branch, along first parents
+    within: timedelta | None = None  # commits that are no older
+
+    def __post_init__(self) -> None:
+        if (self.last is not None and self.last < 1) or (self.within is not None and self.within < timedelta(0)):
+            raise InvalidInputError(
+                "a retention keeps at least the newest version of each branch",
+                code="invalid_retention",
+                hint="give --keep-last 1 or more, --keep-within an age such as 30d",
+            )
+
+    def to_json(self) -> Json:
+        return {"last": self.last, "within": self.within.total_seconds() if self.within is not None else None}
+
+
+def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
+    """What `collect` would do. `specs`: the derived files that are of use. Changes nothing."""
+    commits = _commits(store)
+    kept = set(_retained(store, commits, retention, now))
+    there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
+    units = _units(store, specs, _needed(store, commits, kept & there))
+    waiting = retired.read(store)
+    since = {unit: waiting.waiting.get(unit) for unit in units}
+    ripe = {u for u, time in since.items() if u in waiting.condemned or _is_ripe(time, now, grace)}
+    return Garbage(
+        forgotten=tuple(id for id in commits if id in there - kept),
+        delete={unit: size for unit, size in units.items() if unit in ripe},
+        wait={unit: size for unit, size in units.items() if unit not in ripe},
+        kept_versions=len(kept & there),
+    )
+
+
+def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
+    """Do what `plan` said: retire what is new in it, delete what has waited, unless it was claimed meanwhile."""
+    time, old = now.isoformat(timespec="seconds"), retired.read(store)
+    known = {*garbage.delete, *garbage.wait}
+    retired.claim(store, old.waiting.keys() - known)  # what is needed again
+    retired.retire(store, known - old.waiting.keys() - old.condemned, time)
+    going = retired.condemn(store, {unit: old.waiting.get(unit, time) for unit in garbage.delete})
+    going |= old.condemned & garbage.delete.keys()
+    for unit in sorted(going, key=_parents_first):
+        if (commit := unit.removeprefix("layouts/")) in garbage.forgotten:
+            told = {"commit": commit, "time": time, "retention": retention.to_json()}
+            store.put(forgotten_path(commit), objects.sealed(told))
+        for name in _objects(store, unit):
+            store.delete(name)
+    retired.bury(store, {*going, *old.condemned})
+
+
+def forgotten_path(commit: str) -> str:
+    """Where it is written that a commit's rows were let go."""
+    return f"forgotten/{commit}"
+
+
+# -- what is kept -------------------------------------------------------------------------------
+
+
+def _commits(store: Store) -> dict[str, Commit]:
+    """Every commit that a ref or its log leads to, parents first."""
+    heads = [commit for dataset in refs.dataset_names(store) for commit in named(Refs(store, dataset))]
+    return {commit.id: commit for commit in parents_first(heads, lambda id: load_commit(store, id))}
+
+
+def named(dataset: Refs) -> Iterator[str]:
+    """What the refs of a dataset name or named."""
+    for kind in KINDS:
+        for name in dataset.names(kind):
+            for move in dataset.log(kind, name):
+                yield from (id for id in (move.after, move.before) if id)
+
+
+def _retained(store: Store, commits: dict[str, Commit], retention: Retention, now: datetime) -> Iterator[str]:
+    if retention == Retention():
+        yield from commits
+        return
+    for dataset in refs.dataset_names(store):
+        here = Refs(store, dataset)
+        for kind in KINDS:
+            yield from here.all(kind).values()
+            for name in here.names(kind):
+                yield from _recent(here, kind, name, now)
+        for head in here.all("branch").values():
+            yield from _first_parents(commits, head, retention.last or 1)
+    if retention.within is not None:
+        yield from (id for id, made in commits.items() if datetime.fromisoformat(made.time) >= now - retention.within)
+
+
+def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
+    """Where a ref was moved from and to of late."""
+    for move in dataset.log(kind, name):
+        if datetime.fromisoformat(move.time) < now - _RECENT:
+            break
+        if move.reason != "ingest":  # else every version would be kept, and a retention keep nothing back
+            yield from (id for id in (move.before, move.after) if id)
+
+
+def _first_parents(commits: dict[str, Commit], head: str, count: int) -> Iterator[str]:
+    for _ in range(count):
+        yield head
+        if not commits[head].parents:
+            return
+        head = commits[head].parents[0]
+
+
+def _logs(store: Store) -> set[str]:
+    """The names of all moves that a ref's log holds. Raises IntegrityError where a log has been lost."""
+    found: set[str] = set()
+    for dataset in refs.dataset_names(store):
+        here = Refs(store, dataset)
+        for kind in KINDS:
+            for name in here.names(kind):
+                found.update(here.move_names(kind, name))
+    strays = [refs.load_move(store, name.partition("/")[2]) for name in store.list("moves/") if name not in found]
+    landed = {refs.move_path(move.previous) for move in strays if move.previous} - found
+    if lost := [name for name in landed if store.size(name) is not None]:
+        raise IntegrityError(
+            f"{min(lost)} is in no ref's log: a ref was deleted or set back, and gc would delete its versions",
+            code="ref_lost",
+            hint="run `vecver check`, then restore refs/ from a copy of the repository",
+        )
+    return found
+
+
+def _needed(store: Store, commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
+    """The units and names that are not garbage."""
+    found = _logs(store)
+    for id in commits:
+        found |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
+    for id in retained:
+        found.add(layouts.path_of(id))
+        found |= {unit_of(live.segment) for live in load_layout(store, id).segments}
+    return found
+
+
+# -- what goes ----------------------------------------------------------------------------------
+
+
+def _units(store: Store, specs: Collection[str], needed: set[str]) -> dict[str, int]:
+    """The units that are garbage, and their bytes."""
+    useful = {*FILES, "segment.json", *specs, *(f"{spec}.json" for spec in specs)}
+    found: dict[str, int] = {}
+    for name in (name for folder in _FOLDERS for name in store.list(f"{folder}/")):
+        folder, _, rest = name.partition("/")
+        unit = name
+        if folder == "segments":
+            segment, _, file = rest.partition("/")
+            unit = unit_of(segment)
+            if unit in needed and file not in useful:
+                unit = name  # a derived file of another kind
+        elif folder == "measures":
+            unit = f"measures/{rest.partition('/')[0]}"
+        if unit not in needed:
+            found[unit] = found.get(unit, 0) + (store.size(name) or 0)
+    return found
+
+
+def _objects(store: Store, unit: str) -> list[str]:
+    """The objects of a unit: first the one without which the others are not there."""
+    if unit.count("/") > 1 or not unit.startswith(("segments/", "measures/")):
+        return [unit]
+    names = list(store.list(unit + "/"))
+    return sorted(names, key=lambda name: (not name.endswith(".json"), name != path_of(unit[9:], "segment.json")))
+
+
+def _parents_first(unit: str) -> tuple[int, str]:
+    return _FOLDERS.index(unit.partition("/")[0]), unit
+
+
+def _is_ripe(since: str | None, now: datetime, grace: timedelta) -> bool:
+    waited = timedelta(0) if since is None else now - datetime.fromisoformat(since)
+    return waited >= grace

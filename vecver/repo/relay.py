@@ -1,0 +1,202 @@
+"""Re-laying: rows move into fewer segments, and commits name their new places. No commit changes its id.
+
+    write     copy the rows that any of the commits lists; nothing names the copies yet
+    prove     every commit's new layout has the commit's roots (or: every row is the row it was)
+    switch    swap each commit's layout; the old segments are retired
+
+Stopped anywhere, each commit has its old layout or its new one, and both are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecver.errors import ConflictError, IntegrityError
+from vecver.repo import layout as layouts
+from vecver.repo import retired
+from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
+from vecver.repo.objects import load_commit
+from vecver.repo.proof import Proof
+from vecver.repo.segment import Segment, SegmentWriter, unit_of
+from vecver.store import Store
+
+MAX_ROWS = 1 << 22  # chunk rows after which a new segment begins
+_BLOCK_ROWS = 16384  # copied at once
+_GONE = -1
+
+Progress = Callable[[str, int], None]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Where the rows of an old segment lie now: the new row of each old one, -1 where it was left out."""
+
+    target: int  # number among the new segments
+    chunks: Rows
+    documents: Rows
+
+
+class Relay:
+    """Rows of `sources` on their way into new segments, on behalf of `commits`."""
+
+    def __init__(self, store: Store, commits: Sequence[str], sources: Sequence[Segment]) -> None:
+        self.commits = tuple(commits)
+        self.sources = tuple(sources)
+        self.segments: list[Segment] = []  # the new ones, once they are written
+        self._store = store
+        self._moved: dict[str, Moved] = {}
+
+    def write(self, progress: Progress | None = None) -> None:
+        """Copy the rows that are live in any of the commits, in the order of the sources."""
+        listed = self._listed()
+        writer: SegmentWriter | None = None
+        try:
+            for source in self.sources:
+                if writer and writer.chunk_count + source.chunk_count > MAX_ROWS:
+                    self.segments.append(writer.seal())
+                    writer = None
+                writer = writer or SegmentWriter(self._store, source.space)
+                self._copy(source, listed[source.id], writer, progress)
+            if writer:
+                self.segments.append(writer.seal())
+        finally:
+            if writer:
+                writer.discard()
+
+    def prove(self, progress: Progress | None = None) -> None:
+        """Every commit's new layout gives the commit's roots. Raises IntegrityError; nothing was changed then."""
+        opened = {segment.id: segment for segment in self.segments}
+        proof = Proof(lambda id: opened.get(id) or opened.setdefault(id, Segment(self._store, id)))
+        for id in self.commits:
+            roots, commit = proof.roots(self._relaid(self._read(id)[1])), load_commit(self._store, id)
+            if (roots.content_root, roots.vector_root) != (commit.content_root, commit.vector_root):
+                raise _not_same(f"the rows of commit {id[:12]}")
+            if progress:
+                progress("versions proved", 1)
+
+    def compare(self) -> None:
+        """Every row is the row it was. Raises IntegrityError; nothing was changed then."""
+        for source in self.sources:
+            moved = self._moved[source.id]
+            target = self.segments[moved.target]
+            for old, places, new, vectors in (
+                (source.chunks, moved.chunks, target.chunks, (source.vectors, target.vectors)),
+                (source.documents, moved.documents, target.documents, None),
+            ):
+                (rows,) = np.nonzero(places != _GONE)
+                for start in range(0, len(rows), _BLOCK_ROWS):
+                    block = rows[start : start + _BLOCK_ROWS]
+                    same = _equal(old, block, new, places[block])
+                    if not same or (vectors and vectors[0][block].tobytes() != vectors[1][places[block]].tobytes()):
+                        raise _not_same(f"the rows of segment {source.id[:12]}")
+
+    def copied_first(self, segment: Segment) -> Segment | None:
+        """The source whose rows, all of them, are the first rows of a new segment."""
+        for source in self.sources:
+            moved = self._moved[source.id]
+            if self.segments[moved.target] is segment:
+                return source if np.array_equal(moved.chunks, np.arange(source.chunk_count)) else None
+        return None
+
+    def switch(self, time: str) -> int:
+        """Give each commit its new layout, and retire the old segments; how many commits were switched.
+
+        A commit that another process re-laid meanwhile keeps what that one gave it.
+        """
+        retired.claim(self._store, [unit_of(segment.id) for segment in self.segments])
+        switched = 0
+        for id in self.commits:
+            body, old = self._read(id)
+            new = self._relaid(old)
+            if new.segments == old.segments:
+                continue
+            try:
+                self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
+                switched += 1
+            except ConflictError:
+                continue
+        new_ids = {segment.id for segment in self.segments}
+        retired.retire(self._store, [unit_of(source.id) for source in self.sources if source.id not in new_ids], time)
+        return switched
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _read(self, commit: str) -> tuple[bytes, Layout]:
+        body = self._store.get(layouts.path_of(commit))
+        return body, parse_layout(commit, body)
+
+    def _listed(self) -> dict[str, tuple[Rows, Rows]]:
+        """The chunk rows and document rows of each source that any commit lists."""
+        chunks, documents = ({source.id: mask_of([]) for source in self.sources} for _ in range(2))
+        for id in self.commits:
+            for live in self._read(id)[1].segments:
+                if live.segment in chunks:
+                    chunks[live.segment] |= live.chunks
+                    documents[live.segment] |= live.documents
+        return {id: (rows_of(chunks[id]), rows_of(documents[id])) for id in chunks}
+
+    def _copy(self, source: Segment, rows: tuple[Rows, Rows], writer: SegmentWriter, progress: Progress | None) -> None:
+        chunks, documents = rows
+        self._moved[source.id] = Moved(
+            len(self.segments),
+            _places(chunks, source.chunk_count, writer.chunk_count),
+            _places(documents, source.document_count, writer.document_count),
+        )
+        writer.add(_taken(source.documents, documents), source.chunks.slice(0, 0), source.vectors[:0])
+        for start in range(0, len(chunks), _BLOCK_ROWS):
+            block = chunks[start : start + _BLOCK_ROWS]
+            writer.add(None, _taken(source.chunks, block), source.vectors[block])
+            if progress:
+                progress("rows copied", len(block))
+
+    def _relaid(self, layout: Layout) -> Layout:
+        """The same rows in their new places."""
+        lives: dict[str, Live] = {}
+        for live in layout.segments:
+            moved = self._moved.get(live.segment)
+            if moved is None:
+                lives[live.segment] = live
+                continue
+            target = self.segments[moved.target]
+            chunks = mask_of(moved.chunks[rows_of(live.chunks)])
+            documents = mask_of(moved.documents[rows_of(live.documents)])
+            if before := lives.get(target.id):
+                chunks, documents = chunks | before.chunks, documents | before.documents
+            lives[target.id] = Live(target.id, chunks, documents, target.chunk_count, target.document_count)
+        return Layout(tuple(lives.values()), layout.roots)
+
+
+def _places(rows: Rows, count: int, start: int) -> Rows:
+    places = np.full(count, _GONE, np.int64)
+    places[rows] = np.arange(start, start + len(rows))
+    return places
+
+
+def _taken(table: pa.Table, rows: Rows) -> pa.Table:
+    """Rows of a table; no copy where they stand together."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return table.slice(int(rows[0]), len(rows))
+    return table.take(pa.array(rows))
+
+
+def _equal(old: pa.Table, rows: Rows, new: pa.Table, places: Rows) -> bool:
+    """Are these the same rows? A column that only the new table has must be empty there."""
+    theirs = _taken(new, places)
+    extra = [name for name in new.column_names if name not in old.column_names]
+    return _taken(old, rows).equals(theirs.select(old.column_names)) and all(
+        theirs.column(name).null_count == len(theirs) for name in extra
+    )
+
+
+def _not_same(what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{what} did not come out as they were; nothing was changed",
+        code="relay_failed",
+        hint="run `vecver check`: a segment may be damaged",
+    )

@@ -1,0 +1,109 @@
+"""Retired: what no version names any more, and since when; so that nothing is deleted under a reader or a writer.
+
+    retired     one sealed object: the units that wait to be deleted, and those that are being deleted
+
+A unit is a whole segment (`segments/<id>`) or any other object by its name. Who finds that nothing names
+a unit *retires* it. Who is about to name it again *claims* it back. Once it has waited for the grace age,
+gc *condemns* it, deletes its objects and *buries* it. Each step is one swap, so a writer either gets its
+rows back or learns in time that they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from vecver.errors import BackendError, ConflictError
+from vecver.repo import objects
+from vecver.store import Store
+
+NAME = "retired"
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Retired:
+    """The units that are to go."""
+
+    waiting: dict[str, str] = field(default_factory=dict)  # unit -> since when, ISO 8601, UTC
+    condemned: frozenset[str] = frozenset()  # being deleted; a crash may have left them half there
+
+
+def read(store: Store) -> Retired:
+    """What is retired now. Raises IntegrityError."""
+    return _parse(_body(store))
+
+
+def retire(store: Store, units: Iterable[str], time: str) -> None:
+    """Let units wait from now on; those that wait already go on waiting."""
+    found = list(units)
+    _change(store, lambda old: Retired({**dict.fromkeys(found, time), **old.waiting}, old.condemned))
+
+
+def claim(store: Store, units: Iterable[str]) -> None:
+    """Take back what a new version names. Raises ConflictError if some of it is being deleted."""
+    found = set(units)
+
+    def claimed(old: Retired) -> Retired:
+        if lost := found & old.condemned:
+            raise ConflictError(
+                f"{min(lost)} is being deleted by gc",
+                code="collected",
+                hint="repeat the command: what it needs is written again",
+                names=sorted(lost),
+            )
+        return _without(old, found)
+
+    _change(store, claimed)
+
+
+def condemn(store: Store, units: Mapping[str, str]) -> set[str]:
+    """Of these units, those that have waited since the time given: nobody can claim them from now on."""
+    condemned: set[str] = set()
+
+    def change(old: Retired) -> Retired:
+        condemned.clear()
+        condemned.update(unit for unit, since in units.items() if old.waiting.get(unit) == since)
+        return Retired(_without(old, condemned).waiting, old.condemned | condemned)
+
+    _change(store, change)
+    return condemned
+
+
+def bury(store: Store, units: Iterable[str]) -> None:
+    """Forget units whose objects are deleted."""
+    found = frozenset(units)
+    _change(store, lambda old: Retired(old.waiting, old.condemned - found))
+
+
+def _body(store: Store) -> bytes | None:
+    return None if store.size(NAME) is None else store.get(NAME)
+
+
+def _parse(body: bytes | None) -> Retired:
+    if body is None:
+        return Retired()
+    value = objects.parse_sealed(NAME, body)
+    return Retired(value["waiting"], frozenset(value["condemned"]))
+
+
+def _without(old: Retired, units: set[str]) -> Retired:
+    return Retired({unit: since for unit, since in old.waiting.items() if unit not in units}, old.condemned)
+
+
+def _change(store: Store, change: Callable[[Retired], Retired]) -> None:
+    """Swap the object until nobody was faster; no write where nothing changes."""
+    for _ in range(_ATTEMPTS):
+        body = _body(store)
+        old = _parse(body)
+        new = change(old)
+        if new == old:
+            return
+        value = {"waiting": new.waiting, "condemned": sorted(new.condemned)}
+        try:
+            return store.swap(NAME, body, objects.sealed(value))
+        except ConflictError:
+            continue
+    raise BackendError(
+        f"{NAME} is changed by others all the time", code="store_busy", hint="try again later", retryable=True
+    )
