@@ -1,8 +1,14 @@
-"""What every command begins with: the repository of this call, and the version that an argument names."""
+"""What commands begin with: the repository of this call, the version that an argument names, a file of queries."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
 import vecver
+from vecver.cli.output import one_line
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 
@@ -20,3 +26,42 @@ def version_of(name: str, default: str = "main") -> tuple[str, str]:
             f"{name!r} names no revision after the @", code="invalid_revision", hint=f"write {dataset}@main"
         )
     return dataset, revision or default
+
+
+def queries_of(file: str) -> list[Any]:
+    """The queries of a JSONL file, texts and vectors; `-` is stdin."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"
+        ) from error
+    found = [_query(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not found:
+        raise InvalidInputError(f"{file} holds no query", code="no_query", hint='write {"query": "…"} lines')
+    return found
+
+
+def write(option: str, file: str, text: str) -> None:
+    """Write what an option asked for into its file."""
+    try:
+        Path(file).write_text(text, "utf-8")
+    except OSError as error:
+        raise InvalidInputError(
+            f"{file} cannot be written: {error.strerror}", code="unwritable", hint=f"name another {option} FILE"
+        ) from error
+
+
+def _query(line: str, number: int) -> Any:
+    try:
+        value = json.loads(line)
+        asked = value["query"] if "query" in value else value["vector"]
+        if not isinstance(asked, str if "query" in value else list):
+            raise TypeError
+        return asked
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError(
+            f"line {number} is no query: {one_line(line, 60)}",
+            code="invalid_queries",
+            hint='write {"query": "…"} or {"vector": […]}, one a line',
+        ) from error

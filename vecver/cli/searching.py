@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -52,7 +50,7 @@ def search(
         else:
             _show(answer)
     if receipt:
-        _write(Path(receipt), json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n")
+        common.write("--receipt", receipt, json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n")
 
 
 @click.command()
@@ -85,47 +83,7 @@ def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[
             code="conflicting_options",
             hint="with --queries use --json: it has them all",
         )
-    return _lines(queries)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise InvalidInputError(
-            f"{path} cannot be written: {error.strerror}", code="unwritable", hint="name another --receipt FILE"
-        ) from error
-
-
-def _lines(file: str) -> list[Any]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(
-            f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"
-        ) from error
-    found: list[Any] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            found.append(_line(line, number))
-    if not found:
-        raise InvalidInputError(f"{file} holds no query", code="no_query", hint='write {"query": "…"} lines')
-    return found
-
-
-def _line(line: str, number: int) -> Any:
-    try:
-        value = json.loads(line)
-        asked = value["query"] if "query" in value else value["vector"]
-        if not isinstance(asked, str if "query" in value else list):
-            raise TypeError
-        return asked
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError(
-            f"line {number} is no query: {one_line(line, 60)}",
-            code="invalid_queries",
-            hint='write {"query": "…"} or {"vector": […]}, one a line',
-        ) from error
+    return common.queries_of(queries)
 
 
 def _filter(text: str | None) -> Any:
