@@ -34,6 +34,7 @@ def small(store: Store) -> vecver.Dataset:
     docs.rollback("main")
     docs.branch("gone")
     docs.delete("branch", "gone")
+    docs.recall("v1", sample=2)
     ingest(repository.dataset("other"), {"x": "elsewhere"})
     folder = store.scratch()
     (folder / "index").write_bytes(b"an index")
@@ -92,7 +93,7 @@ def test_what_no_ref_leads_to_is_no_problem(healthy: dict[str, bytes]) -> None:
 
 # -- damaged ----------------------------------------------------------------------------------------
 
-KINDS = ["commits", "layouts", "moves", "refs", "vecver.json",
+KINDS = ["commits", "layouts", "measures", "moves", "refs", "vecver.json",
          *(f"segments:{f}" for f in ("segment", "documents", "chunks", "vectors", "lookup", "flat"))]  # fmt: skip
 
 
@@ -162,8 +163,11 @@ def test_what_is_gone_is_missed(healthy: dict[str, bytes]) -> None:
             unseen.add(name)
         elif kind(name) != "refs":
             assert any(p.object == name for p in problems), name
-    # A ref that moved once is no different from one that was never made; and an index without its facts is none.
-    assert unseen == {"refs/d/tags/v1", "refs/other/branches/main"} | {n for n in healthy if n.endswith("/flat.json")}
+    # A ref that moved once is no different from one that was never made; an index without its facts, or a measure
+    # that is gone, is none.
+    assert unseen == {"refs/d/tags/v1", "refs/other/branches/main"} | {
+        n for n in healthy if n.endswith("/flat.json") or n.startswith("measures/")
+    }
 
 
 def test_a_ref_that_is_lost_or_set_back_is_found_by_its_moves(healthy: dict[str, bytes]) -> None:

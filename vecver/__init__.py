@@ -30,7 +30,22 @@ from vecver.errors import (
     SpaceMismatchError,
     VecverError,
 )
-from vecver.model import Answer, Check, Commit, Diff, Failure, Garbage, Hit, Move, Optimized, Replay, Report, Space
+from vecver.model import (
+    Answer,
+    Check,
+    Commit,
+    Diff,
+    Failure,
+    Garbage,
+    Hit,
+    Move,
+    Optimized,
+    Recall,
+    RecallAt,
+    Replay,
+    Report,
+    Space,
+)
 from vecver.store import MemoryStore, Store
 
 __all__ = [
@@ -51,6 +66,8 @@ __all__ = [
     "NotFoundError",
     "NotPublishedError",
     "Optimized",
+    "Recall",
+    "RecallAt",
     "Replay",
     "Report",
     "Repository",

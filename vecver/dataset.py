@@ -24,6 +24,7 @@ from vecver.model import (
     Metric,
     Move,
     Optimized,
+    Recall,
     Replay,
     Report,
     Vectors,
@@ -241,6 +242,45 @@ class Dataset:
         )
         return answers if many else answers[0]
 
+    # -- how good the answers are ---------------------------------------------------------------
+
+    def recall(
+        self,
+        at: Revision = "main",
+        *,
+        k: Sequence[int] | None = None,
+        queries: Sequence[flows.Query] | None = None,
+        sample: int | None = None,
+        progress: Progress | None = None,
+    ) -> Recall:
+        """Measure the index of a version against exact search on the same version, and how fast it answers.
+
+        Gives for each `k` (default: those of 1, 10 and 100 that the version can fill) the ann_recall@k,
+        and the latency of single warm queries, asked as `search` asks a vector. `queries`: texts or
+        vectors; else `sample` of them are made of the version's own chunks (default 100, or all if it
+        has fewer), the same whatever the layout. The result is kept beside the commit, in place of the
+        one before (`measures`); the commit's id does not change.
+
+        Raises InvalidInputError (k, sample, queries, an empty version), NotFoundError, SpaceMismatchError.
+        """
+        return flows.recall(
+            self._versions,
+            self.name,
+            self.repository._embedder,
+            at=_text(at),
+            k=k,
+            queries=queries,
+            sample=sample,
+            progress=progress,
+        )
+
+    def measures(self, at: Revision = "main") -> dict[str, Json]:
+        """What was measured of a version, the newest by kind ("recall": `Recall.to_json()`).
+
+        Of one that is damaged only `{"damaged": why}`; measuring again replaces it.
+        """
+        return repo.measures.load_all(self._versions.store, self.resolve(at))
+
     # -- versions -------------------------------------------------------------------------------
 
     def resolve(self, at: Revision = "main") -> str:
@@ -258,6 +298,16 @@ class Dataset:
             commit = self._versions.commit(id)
             yield commit
             id = commit.parents[0] if commit.parents else None
+
+    def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
+        """Every version that has a tag, with its tags; a version comes after those that it was made from."""
+        tags: dict[str, list[str]] = {}
+        for name, id in self.tags().items():
+            tags.setdefault(id, []).append(name)
+        heads = sorted((self._versions.commit(id) for id in tags), key=lambda commit: (commit.time, commit.id))
+        for commit in repo.parents_first([head.id for head in heads], self._versions.commit):
+            if commit.id in tags:
+                yield commit, tags[commit.id]
 
     def documents(self, at: Revision = "main") -> list[str]:
         """The ids of all documents of a version, sorted."""

@@ -342,6 +342,42 @@ class Optimized:
         }
 
 
+@dataclass(frozen=True)
+class RecallAt:
+    """The index against exact search at one k."""
+
+    k: int
+    ann_recall: float  # share of the true top k that the index's answers hold, mean over the queries
+    engine: str  # who proposed, as receipts name it; "exact": every live row was scanned, nothing can be missed
+    p50_ms: float  # one warm query alone, asked as `Dataset.search` asks it; nearest rank
+    p95_ms: float
+    p99_ms: float
+    queries_per_second: float  # one after the other
+
+    def to_json(self) -> Json:
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How well and how fast a version's index answers. Kept beside the commit as its measure `recall`."""
+
+    dataset: str
+    commit: str  # full id
+    at: tuple[RecallAt, ...]  # one a k, as asked
+    queries: Json  # {"source": "sample" | "given", "count": n, "digest": of their float32 bits}
+    index: Json  # chunks, indexed (those that an index covers), rows (live or not, that are searched), segments
+    environment: Json  # vecver, faiss, python, machine, cpus
+    time: str  # ISO 8601, UTC, microseconds
+
+    def __getitem__(self, k: int) -> RecallAt:
+        """What was measured at `k`. Raises KeyError if nothing was."""
+        return {one.k: one for one in self.at}[k]
+
+    def to_json(self) -> Json:
+        return {**self.__dict__, "at": [one.to_json() for one in self.at]}
+
+
 # -- searching ----------------------------------------------------------------------------------
 
 

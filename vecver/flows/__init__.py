@@ -4,9 +4,22 @@ from vecver.flows.arrivals import Source
 from vecver.flows.indexing import Progress
 from vecver.flows.ingest import ingest
 from vecver.flows.preparation import Options
+from vecver.flows.recall import recall
 from vecver.flows.replay import replay
 from vecver.flows.search import Query, search
 from vecver.flows.status import status
 from vecver.flows.tidying import garbage, optimize
 
-__all__ = ["Options", "Progress", "Query", "Source", "garbage", "ingest", "optimize", "replay", "search", "status"]
+__all__ = [
+    "Options",
+    "Progress",
+    "Query",
+    "Source",
+    "garbage",
+    "ingest",
+    "optimize",
+    "recall",
+    "replay",
+    "search",
+    "status",
+]

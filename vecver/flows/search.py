@@ -48,7 +48,7 @@ def search(
     k = int(k)
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     _same_space(snapshot.commit.recipe.space, space)
-    vectors = np.stack([_vector(query, snapshot, open_embedder) for query in queries])
+    vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
     if not exact:
         open_indexes(versions, snapshot)
     parts = filtered(snapshot, filter)
@@ -169,7 +169,7 @@ def _receipt(
     return {**receipt, "digest": digest_json(receipt)}
 
 
-def _vector(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> Vectors:
+def vector_of(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> Vectors:
     """`(dim,)` float32 in the snapshot's space, normalised as its metric wants."""
     recipe = snapshot.commit.recipe
     if isinstance(query, str):

@@ -190,8 +190,7 @@ def _trained(vectors: Vectors, metric: Metric) -> Any:
     dim, lists = vectors.shape[1], _list_count(len(vectors))
     kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
     index = faiss.index_factory(dim, f"IVF{lists},PQ{_code_parts(dim)}x4fs", kind)
-    index.cp.niter, index.cp.max_points_per_centroid = _DEEPEST = 2048  # candidates that are looked through for the rank of a near row; hard data have it low
-_ITERATIONS, _POINTS
+    index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS
     points = min(len(vectors), max(_POINTS * lists, 16384))
     index.train(np.ascontiguousarray(vectors[np.linspace(0, len(vectors) - 1, points).astype(np.int64)]))
     return index

@@ -1,11 +1,12 @@
 """Versions: segments, layouts, commits, refs. The door of the wing; it knows nothing of text or search engines."""
 
-from vecver.repo import moves
+from vecver.repo import measures, moves
 from vecver.repo.check import check
 from vecver.repo.diff import diff
 from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
 from vecver.repo.gc import GRACE, Retention
 from vecver.repo.layout import Layout
+from vecver.repo.objects import parents_first
 from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
 from vecver.repo.relay import Relay
 from vecver.repo.repository import Clock, Versions, create, exists
@@ -36,8 +37,10 @@ __all__ = [
     "create",
     "diff",
     "exists",
+    "measures",
     "metadata_of",
     "missing",
     "moves",
+    "parents_first",
     "ref_moved",
 ]

@@ -1,7 +1,7 @@
 """Checking: re-read everything that a ref leads to, and prove each commit's roots from its rows.
 
-Refs lead to moves and commits, commits to parents and layouts, layouts to segments and what is derived
-from them. Every object is re-hashed and decoded once. Roots are proved by induction along the
+Refs lead to moves and commits, commits to parents, layouts and measures, layouts to segments and what
+is derived from them. Every object is re-hashed and decoded once. Roots are proved by induction along the
 history (`repo.proof`), so 100 versions cost one pass over the rows ever written.
 
 Decisions
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
-from vecver.repo import derived, gc, objects, refs, retired
+from vecver.repo import derived, gc, measures, objects, refs, retired
 from vecver.repo import layout as layouts
 from vecver.repo.layout import Live, load_layout
 from vecver.repo.lookup import order_of
@@ -50,6 +51,7 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     checker.lost_moves(moves)
     for commit in objects.parents_first(heads, checker.commit):
         checker.prove(commit)
+        checker.measures(commit.id)
         if progress:
             progress(commit.id, checker.bytes)
     return Check(len(checker.names), checker.bytes, tuple(checker.problems))
@@ -165,6 +167,11 @@ class _Checker:
         name = gc.forgotten_path(commit)
         there = self.store.size(name) is not None
         return there and self.read(name, lambda: objects.load_sealed(self.store, name)) is not None
+
+    def measures(self, commit: str) -> None:
+        """Re-read what was measured of a commit."""
+        for kind in measures.kinds(self.store, commit):
+            self.read(measures.path_of(commit, kind), partial(measures.load, self.store, commit, kind))
 
     # -- segments -------------------------------------------------------------------------------
 
