@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from vecver.cli import documents, searching, tidying, versions
+from vecver.cli import documents, measuring, searching, tidying, versions
 from vecver.errors import VecverError
 from vecver.settings import load_settings
 
@@ -70,5 +70,11 @@ def show_error(error: VecverError, *, as_json: bool) -> None:
         click.echo(f"{click.style('error', fg='red')}: {error.message}\n  hint: {error.hint}", err=True)
 
 
-for command in (*documents.COMMANDS, *searching.COMMANDS, *versions.COMMANDS, *tidying.COMMANDS):
+for command in (
+    *documents.COMMANDS,
+    *searching.COMMANDS,
+    *versions.COMMANDS,
+    *measuring.COMMANDS,
+    *tidying.COMMANDS,
+):
     main.add_command(command)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common
+from vecver.cli import common, measuring
 from vecver.cli.output import as_json, echo_json, progress
 from vecver.settings import Settings
 
@@ -17,21 +17,24 @@ VERSION = click.argument("dataset", metavar="DATASET[@REV]")
 @click.command()
 @VERSION
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N commits.")
+@click.option("--measures", is_flag=True, help="Show what was measured of each version (`vecver recall`).")
 @as_json
 @click.pass_obj
-def log(settings: Settings, /, dataset: str, limit: int | None, as_json: bool) -> None:
+def log(settings: Settings, /, dataset: str, limit: int | None, measures: bool, as_json: bool) -> None:
     """List the commits that led to a version, newest first."""
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
     commits = [commit for commit, _ in zip(docs.log(revision), range(limit or 10**9), strict=False)]
     if as_json:
-        echo_json([_entry(commit) for commit in commits])
+        echo_json([{**_entry(c), **({"measures": docs.measures(c)} if measures else {})} for c in commits])
         return
     names = _names(docs)
     for commit in commits:
         marks = f" ({', '.join(names[commit.id])})" if commit.id in names else ""
         counts = f"{commit.counts['documents']} documents, {commit.counts['chunks']} chunks"
         click.echo(f"{commit.id[:12]}  {commit.time[:19]}  {commit.message or '-'}{marks}\n              {counts}")
+        for kind, measure in (docs.measures(commit) if measures else {}).items():
+            click.echo(f"              {kind}: {measuring.one_line(measure)}")
 
 
 @click.command()

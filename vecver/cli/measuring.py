@@ -1,0 +1,133 @@
+"""Commands that measure: recall. What is measured stays beside the commit; `vecver log --measures` shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import vecver
+from vecver.cli import chart, common
+from vecver.cli.output import Json, as_json, echo_json, progress
+from vecver.errors import InvalidInputError, NotFoundError
+from vecver.settings import Settings
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET[@REV]")
+@click.option(
+    "-k", "--k", "sizes", metavar="K,K", help="How many hits. Default: 1,10,100, as far as there are so many."
+)
+@click.option("--queries", metavar="FILE", help='A line {"query": "…"} or {"vector": […]} each; - is stdin.')
+@click.option("--sample", type=int, metavar="N", help="N queries made of the version's own chunks. Default: 100.")
+@click.option("--all", "every", is_flag=True, help="Measure every tag of DATASET, and draw them.")
+@click.option("--out", metavar="FILE.svg", help="The drawing of --all. Default: DATASET-recall.svg here.")
+@as_json
+@click.pass_obj
+def recall(
+    settings: Settings,
+    /,
+    dataset: str,
+    sizes: str | None,
+    queries: str | None,
+    every: bool,
+    out: str | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Measure a version's index against exact search: ann_recall, latency, queries per second.
+
+    The result is kept beside the commit, whose id does not change.
+    """
+    name, revision = common.version_of(dataset)
+    how |= {"k": _sizes(sizes), "queries": None if queries is None else common.queries_of(queries)}
+    if every:
+        out = _drawing(dataset, out)
+    elif out is not None:
+        raise InvalidInputError("--out is the drawing of --all", code="conflicting_options", hint="add --all")
+    docs = common.opened(settings).dataset(name)
+    if every:
+        _measure_tags(docs, str(out), as_json, how)
+        return
+    with progress(dataset) as advance:
+        measured = docs.recall(revision, progress=advance, **how)
+    if as_json:
+        echo_json(measured.to_json())
+    else:
+        _show(f"{name}@{revision}", measured)
+
+
+def one_line(measure: Json) -> str:
+    """A measure as `log` shows it."""
+    if "damaged" in measure:
+        return f"damaged, measure again ({measure['damaged']})"
+    return (
+        ", ".join(f"@{at['k']} {at['ann_recall']:.4f} in {at['p50_ms']:.2f} ms" for at in measure["at"])
+        + f" · {measure['queries']['count']} queries · {measure['time'][:19]}"
+    )
+
+
+def _measure_tags(docs: vecver.Dataset, out: str, as_json: bool, how: Json) -> None:
+    measured: list[tuple[str, vecver.Recall]] = []
+    with progress(docs.name) as advance:
+        for commit, tags in _tagged(docs):
+            measured.append((", ".join(tags), docs.recall(commit, progress=advance, **how)))
+    common.write("--out", out, chart.recall_chart(docs.name, measured))
+    if as_json:
+        told = [{"tags": names.split(", "), **found.to_json()} for names, found in measured]
+        echo_json({"measures": told, "drawing": out})
+        return
+    for names, found in measured:
+        _show(names, found)
+    click.echo(f"drawn: {out}")
+
+
+def _tagged(docs: vecver.Dataset) -> list[tuple[vecver.Commit, list[str]]]:
+    """The tagged versions that hold something; those that do not are told."""
+    found = list(docs.tagged())
+    for commit, tags in found:
+        if not commit.counts["chunks"]:
+            click.echo(f"not measured: {', '.join(tags)} is empty", err=True)
+    found = [(commit, tags) for commit, tags in found if commit.counts["chunks"]]
+    if not found:
+        docs.resolve(next(iter(docs.branches()), "main"))  # an unknown dataset is another error
+        raise NotFoundError(
+            f"{docs.name} has no tag to measure", code="no_tags", hint=f"`vecver tag {docs.name} NAME REV` makes one"
+        )
+    return found
+
+
+def _show(title: str, measured: vecver.Recall) -> None:
+    index, queries = measured.index, measured.queries
+    asked = "sampled" if queries["source"] == "sample" else "given"
+    click.echo(f"{title}  commit {measured.commit[:12]}")
+    click.echo(f"  {index['chunks']} chunks, {index['indexed']} under an index; {queries['count']} {asked} queries")
+    click.echo("      k  ann_recall    p50 ms    p95 ms    p99 ms  queries/s  engine")
+    for at in measured.at:
+        times = "".join(f"{ms:10.2f}" for ms in (at.p50_ms, at.p95_ms, at.p99_ms))
+        click.echo(f"  {at.k:5d}  {at.ann_recall:10.4f}{times}{at.queries_per_second:11.0f}  {at.engine}")
+
+
+def _sizes(text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(size) for size in text.split(",")]
+    except ValueError as error:
+        raise InvalidInputError(f"{text!r} are no numbers", code="invalid_k", hint="write --k 1,10,100") from error
+
+
+def _drawing(dataset: str, out: str | None) -> str:
+    """Where the drawing goes; said before hours of measuring if that cannot be."""
+    if "@" in dataset:
+        raise InvalidInputError(
+            "--all measures every tag", code="conflicting_options", hint=f"write {dataset.partition('@')[0]} --all"
+        )
+    path = Path(out if out is not None else f"{dataset}-recall.svg")
+    if path.suffix != ".svg" or not path.parent.is_dir():
+        raise InvalidInputError(
+            f"{path} cannot be the drawing", code="unwritable", hint="name a FILE.svg in a folder that is there"
+        )
+    return str(path)
+
+
+COMMANDS = (recall,)
