@@ -22,6 +22,7 @@ from vecver.cli import main
 from vecver.cli.chart import recall_chart
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
 from vecver.flows.recall import _share as share
+from vecver.index import faiss
 from vecver.model import Vectors
 from vecver.repo.rows import chunk_key
 from vecver.store import MemoryStore, Store
@@ -63,6 +64,13 @@ def emptied(docs: vecver.Dataset, **how: Any) -> None:
 # -- what is measured is true -------------------------------------------------------------------
 
 
+@pytest.fixture
+def indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index is always the cheaper way, however few rows there are."""
+    monkeypatch.setattr(faiss, "_PROBE", -(10**9))
+
+
+@pytest.mark.usefixtures("indexed")
 @pytest.mark.parametrize("at", ["whole", "half"])
 def test_ann_recall_is_the_share_of_the_true_hits_that_a_search_finds(large: vecver.Dataset, at: str) -> None:
     queries = list(strangers(40))
