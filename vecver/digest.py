@@ -15,13 +15,12 @@ import json
 from typing import Any
 
 KEY_BYTES = 16
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> bytes:
     """The one byte string that stands for a JSON value. Raises ValueError on NaN and infinities."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return _JSON.encode(value).encode("utf-8", "surrogatepass")
 
 
 def digest(data: bytes | memoryview) -> str:

@@ -23,7 +23,7 @@ from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.flows.indexing import open_indexes
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.model import Answer, Hit, Json, Part, Recipe, Space, Vectors
-from vecver.repo import METADATA, SearchPart, Snapshot, Versions
+from vecver.repo import METADATA, ChunkRow, SearchPart, Snapshot, Versions
 
 RECEIPT_FORMAT = 1
 ENGINES = ("exact", f"faiss {index.faiss.SPEC}")  # as receipts name them
@@ -67,15 +67,18 @@ def find(
 ) -> list[tuple[Hit, ...]]:
     """The hits of each of `(m, dim)` vectors among `parts`, which stand in the order of `snapshot.parts`."""
     found = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
-    return [tuple(_hit(snapshot, rank, row, context) for rank, row in enumerate(rows, 1)) for rows in found]
+    chunks = iter(snapshot.chunks([snapshot.parts[row.part].place(row.row) for rows in found for row in rows]))
+    return [
+        tuple(_hit(snapshot, rank, row.score, next(chunks), context) for rank, row in enumerate(rows, 1))
+        for rows in found
+    ]
 
 
-def _hit(snapshot: Snapshot, rank: int, row: index.Found, context: int) -> Hit:
-    chunk = snapshot.chunk(*snapshot.parts[row.part].place(row.row))
+def _hit(snapshot: Snapshot, rank: int, score: float, chunk: ChunkRow, context: int) -> Hit:
     return Hit(
         rank=rank,
-        score=row.score,
-        score_bits=index.bits(row.score),
+        score=score,
+        score_bits=index.bits(score),
         document=chunk.document,
         key=chunk.key.hex(),
         span=chunk.span,

@@ -103,6 +103,18 @@ def metadata_of(table: pa.Table, row: int) -> Json:
     return dict(sorted(found.items()))
 
 
+def metadata_of_all(table: pa.Table) -> list[Json]:
+    """The metadata of every document of a table."""
+    found: list[Json] = [{} for _ in range(len(table))]
+    for name in table.column_names:
+        if name.startswith(METADATA):
+            _, kind, field = name.split(".", 2)
+            for row, value in enumerate(table.column(name).to_pylist()):
+                if value is not None:
+                    found[row][field] = json.loads(value) if kind == "json" else value
+    return found
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
@@ -125,9 +137,11 @@ def document_bytes(documents: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
     picked = documents.take(pa.array(rows, pa.int64()))
     columns = ["document", "digest", "media_type", "title", "chunks", "starts", "ends"]
     values = [picked.column(name).to_pylist() for name in columns]
-    for row, (document, digest, media_type, title, chunks, starts, ends) in enumerate(zip(*values, strict=True)):
+    metadata = metadata_of_all(picked)
+    for fields, own in zip(zip(*values, strict=True), metadata, strict=True):
+        document, digest, media_type, title, chunks, starts, ends = fields
         identity = [document, digest.hex(), media_type, title, [c.hex() for c in chunks], starts, ends]
-        yield b"document\0" + canonical_json([*identity, metadata_of(picked, row)])
+        yield b"document\0" + canonical_json([*identity, own])
 
 
 def chunk_bytes(chunks: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:

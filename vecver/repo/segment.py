@@ -85,6 +85,13 @@ class Segment:
     def document_ids(self) -> lookup.Keys:
         return keys_array(self.documents.column("id"))
 
+    def span(self, row: int, key: bytes) -> tuple[int, int]:
+        """The characters `[start, end)` of a chunk in the document of this row."""
+        offsets, keys, starts, ends = self._spans
+        here = slice(offsets[row], offsets[row + 1])
+        position = offsets[row] + int(np.flatnonzero((keys[here] == np.frombuffer(key, np.uint8)).all(axis=1))[0])
+        return int(starts[position]), int(ends[position])
+
     def find_keys(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
         """(i, chunk row) for every row whose key is `wanted[i]`."""
         return lookup.find(self._sorted_keys, self.orders[0], self.keys, wanted)
@@ -112,6 +119,14 @@ class Segment:
         """The rows of `keys`, `embedded` and `document_ids`, each sorted by `lookup.prefixes`."""
         n = self.chunk_count
         return np.split(self._read("lookup.npy", _npy), [n, 2 * n])
+
+    @cached_property
+    def _spans(self) -> tuple[Any, lookup.Keys, Any, Any]:
+        """Where the chunks of each document row begin, `(n + 1,)`, and all their keys, starts and ends."""
+        lists = {name: self.documents.column(name).combine_chunks() for name in ("chunks", "starts", "ends")}
+        keys, starts, ends = (lists[name].flatten() for name in ("chunks", "starts", "ends"))
+        offsets = np.asarray(lists["chunks"].offsets)
+        return offsets - offsets[0], keys_array(keys), np.asarray(starts), np.asarray(ends)
 
     @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:

@@ -23,7 +23,7 @@ from vecver.model import Commit, Json, Part, Vectors
 from vecver.repo import rows as columns
 from vecver.repo.finder import Finder
 from vecver.repo.layout import Layout, packed, rows_of
-from vecver.repo.lookup import Keys, Rows
+from vecver.repo.lookup import Keys, Rows, as_keys
 from vecver.repo.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
@@ -104,16 +104,24 @@ class Snapshot:
 
     def chunk(self, number: int, row: int) -> ChunkRow:
         """A live chunk by its place."""
-        chunks = self.segments[number].chunks
-        key, document = chunks.column("key")[row].as_py(), chunks.column("document")[row].as_py()
-        table, place = self._document_of(document)
-        keys = table.column("chunks")[place].as_py()
-        position = keys.index(key)
+        return self.chunks([(number, row)])[0]
+
+    def chunks(self, places: Sequence[tuple[int, int]]) -> list[ChunkRow]:
+        """Live chunks by their places, (segment number, row) each; their documents are looked up together."""
+        names = [self.segments[n].chunks.column("document")[row].as_py() for n, row in places]
+        ids = {name: columns.document_id(name) for name in names}
+        numbers, rows = self.find_documents(as_keys(list(ids.values())))
+        documents = {name: (int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
+        return [self._chunk(*place, name, *documents[name]) for place, name in zip(places, names, strict=True)]
+
+    def _chunk(self, number: int, row: int, document: str, owner: int, place: int) -> ChunkRow:
+        assert owner >= 0, f"a live chunk whose document {document!r} is not live"
+        key, table = self.segments[number].keys[row].tobytes(), self.segments[owner].documents
         return ChunkRow(
             key=key,
             document=document,
             text=self.text(number, row),
-            span=(table.column("starts")[place][position].as_py(), table.column("ends")[place][position].as_py()),
+            span=self.segments[owner].span(place, key),
             title=table.column("title")[place].as_py(),
             metadata=columns.metadata_of(table, place),
         )
