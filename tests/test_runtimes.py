@@ -1,0 +1,237 @@
+"""Runtimes: the same vectors from torch and from OpenVINO, the same bits in any company, bfloat16 only where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_embedders import needs_minilm, texts_of
+
+import vecver
+from vecver.errors import InvalidInputError
+from vecver.model import Embedder
+from vecver.pipeline import embedder_runtimes, embedder_torch, embedders
+from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
+from vecver.pipeline.embedders import open_embedder
+
+pytestmark = needs_minilm
+FAST = embedder_runtimes.openvino_installed()
+needs_fast = pytest.mark.skipif(not FAST, reason="needs the extra: pip install 'vecver[fast]'")
+BOLD = FAST and embedder_runtimes.has_bfloat16("cpu")
+needs_bfloat16 = pytest.mark.skipif(not BOLD, reason="needs the extra `fast` and a CPU with AVX512_BF16 or AMX_BF16")
+
+
+@pytest.fixture(scope="module")
+def plain() -> Embedder:
+    return SentenceTransformerEmbedder("minilm", fast=False)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["torch", pytest.param("fast", marks=needs_fast), pytest.param("bf16", marks=needs_bfloat16)],
+)
+def any_runtime(request: pytest.FixtureRequest) -> Callable[[], Embedder]:
+    opening: dict[str, Callable[[], Embedder]] = {
+        "torch": lambda: SentenceTransformerEmbedder("minilm", fast=False),
+        "fast": lambda: open_embedder("minilm"),
+        "bf16": lambda: open_embedder("minilm:bf16"),
+    }
+    return opening[request.param]
+
+
+@pytest.fixture
+def torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder_runtimes, "openvino_installed", lambda: False)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# -- the same bits -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [24, pytest.param(250, marks=pytest.mark.deep)])
+def test_no_bit_depends_on_company_or_threads(any_runtime: Callable[[], Embedder], count: int) -> None:
+    import torch
+
+    ours, texts = any_runtime(), texts_of(count)
+    vectors, queries = ours.embed(texts), [ours.embed_query(text) for text in texts[:12]]
+    order = np.random.default_rng(1).permutation(count)
+    assert np.array_equal(ours.embed([texts[i] for i in order]), vectors[order])
+    for size in (1, 3):
+        parts = [ours.embed(texts[start : start + size]) for start in range(0, 6, size)]
+        assert np.array_equal(np.concatenate(parts), vectors[:6])
+    if "torch" in ours.environment["runtime"] and torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return  # there torch's bits depend on its threads, see the Decisions of embedder_torch
+    for number in (1, 2):
+        with threads(number):
+            for opened in (ours, any_runtime()):  # one that meets other threads, one that begins with them
+                assert np.array_equal(opened.embed(texts), vectors)
+                assert np.array_equal([opened.embed_query(text) for text in texts[:12]], queries)
+
+
+@needs_fast
+class TestOpenVINO:
+    def test_it_gives_the_vectors_of_torch_in_the_same_space(self, plain: Embedder) -> None:
+        fast, texts = open_embedder("minilm"), texts_of(20)
+        assert fast.environment["runtime"].startswith("openvino 20") and "openvino" not in fast.environment
+        assert fast.environment["path"] == "fixed shapes"
+        assert (fast.recipe, fast.fingerprint, fast.name) == (plain.recipe, plain.fingerprint, plain.name)
+        assert np.abs(fast.embed(texts) - plain.embed(texts)).max() < 1e-6
+        assert np.abs(fast.embed_query(texts[0]) - plain.embed_query(texts[0])).max() < 1e-6
+
+    def test_a_receipt_made_by_torch_replays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as without:
+            without.setattr(embedder_runtimes, "openvino_installed", lambda: False)
+            docs = vecver.create(str(tmp_path / "kb")).dataset("d")
+            docs.ingest([{"id": "a", "text": "bleed the valve"}, {"id": "b", "text": "open the pump"}])
+            receipt = docs.search("how is a valve bled?", exact=True).receipt
+        assert next(docs.log()).environment["runtime"].startswith("torch ")
+        replayed = vecver.replay(vecver.open(str(tmp_path / "kb")), receipt)
+        assert replayed.identical and replayed.notes == (
+            "this machine embeds the query's text with other last bits (cosine 1.0000000)",
+        )
+
+    def test_one_that_is_broken_is_not_used_and_the_commit_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, plain: Embedder
+    ) -> None:
+        def broken(*_: Any) -> None:
+            raise ImportError("libopenvino.so: cannot open shared object file\nand more")
+
+        monkeypatch.setattr(embedder_runtimes, "_import_openvino", broken)
+        ours = open_embedder("minilm")
+        assert ours.environment["openvino"] == "was not used: libopenvino.so: cannot open shared object file"
+        assert ours.environment["runtime"].startswith("torch ")
+        assert np.array_equal(ours.embed(["valve"]), plain.embed(["valve"]))
+
+    def test_one_that_computes_something_else_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = embedder_runtimes.OpenVINORuntime.run
+        monkeypatch.setattr(embedder_runtimes.OpenVINORuntime, "run", lambda *given: run(*given) + 0.01)
+        ours = open_embedder("minilm")
+        assert "not those of the model's own encode" in ours.environment["openvino"]
+        assert ours.environment["runtime"].startswith("torch ")
+
+    def test_it_prints_nothing_and_reports_to_nobody(self, tmp_path: Path) -> None:
+        """OpenVINO's telemetry writes its client id below the home folder before it sends anything."""
+        program = "from vecver.pipeline import open_embedder; print(open_embedder('minilm').environment['runtime'])"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+            check=True,
+        )
+        assert done.stdout.startswith("openvino 20") and done.stdout.count("\n") == 1
+        assert done.stderr == ""
+        assert list(tmp_path.iterdir()) == []
+
+
+# -- bfloat16 ------------------------------------------------------------------------------------
+
+
+@needs_bfloat16
+def test_bfloat16_is_a_space_of_its_own_near_float32(plain: Embedder) -> None:
+    ours, texts = open_embedder("minilm:bf16"), texts_of(40)
+    assert ours.name == "minilm:bf16" and ours.recipe == {**plain.recipe, "precision": "bfloat16"}
+    assert ours.fingerprint == embedders.fingerprint(ours.recipe) != plain.fingerprint
+    assert ours.environment["runtime"].endswith(" bfloat16")
+    vectors, truth = ours.embed(texts), plain.embed(texts)
+    cosines = np.einsum("ij,ij->i", vectors, truth)
+    assert 0.9995 < cosines.min() < 0.999_999, "near, and really computed in bfloat16"
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-6)
+    again = open_embedder(json.loads(json.dumps(ours.recipe)))
+    assert np.array_equal(again.embed(texts[:3]), vectors[:3])
+
+
+@needs_bfloat16
+def test_a_dataset_in_bfloat16_is_searched_in_bfloat16(tmp_path: Path) -> None:
+    docs = vecver.create(str(tmp_path)).dataset("d")
+    docs.ingest([{"id": "a", "text": "bleed the valve"}, {"id": "b", "text": "open the pump"}], embedder="minilm:bf16")
+    assert docs.search("bleed the valve", exact=True)[0].document == "a"
+    assert next(docs.log()).recipe.embedder["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
+def test_the_flags_of_the_cpu_decide(monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, flag: True, "cpu_name": "unheard of"})
+    assert embedder_runtimes.has_bfloat16("cpu") and not embedder_runtimes.has_bfloat16("mps")
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, flag: False})
+    assert not embedder_runtimes.has_bfloat16("cpu")
+
+
+def test_a_dataset_in_bfloat16_on_a_cpu_without_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, plain: Embedder
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    for asked in ("minilm:bf16", {**plain.recipe, "precision": "bfloat16"}):
+        with pytest.raises(InvalidInputError, match="neither AVX512_BF16 nor AMX_BF16") as error:
+            open_embedder(asked)
+        assert error.value.code == "no_bfloat16" and "without ':bf16'" in error.value.hint
+
+
+def test_bfloat16_on_a_cpu_needs_the_extra(monkeypatch: pytest.MonkeyPatch, torch_only: None) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True})
+    with pytest.raises(InvalidInputError, match="which is not installed") as error:
+        open_embedder("minilm:bf16")
+    assert (error.value.code, error.value.hint) == ("no_bfloat16", "pip install 'vecver[fast]'")
+
+
+def test_on_a_gpu_torch_computes_in_bfloat16_and_pools_in_float32(plain: Embedder) -> None:
+    """No GPU is needed to see the numbers: the runtime is the same on each device."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(embedder_torch._minilm_folder(), device="cpu", local_files_only=True)
+    runtime = embedder_runtimes.TorchRuntime(model, "bfloat16")
+    ids = np.array([[101, 7000, 8000, 102, 0, 0, 0, 0]])
+    mask = (ids > 0).astype(np.int64)
+    ours, truth = runtime.run(ids, mask), plain._path._runtime.run(ids, mask)  # type: ignore[attr-defined]
+    assert ours.dtype == np.float32 and np.linalg.norm(ours) == pytest.approx(1.0, abs=1e-6)
+    assert 0.999 < float(ours[0] @ truth[0]) < 0.999_999
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["minilm:int8", "minilm:fp16", "sentence-transformers:acme/model:float16"])
+def test_an_unknown_precision_is_refused(spec: str) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        open_embedder(spec)
+    assert error.value.code == "unknown_precision" and "bf16" in error.value.hint
+
+
+def test_a_recipe_with_an_unknown_precision_is_refused(plain: Embedder) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        open_embedder({**plain.recipe, "precision": "float8"})
+    assert error.value.code == "unknown_precision"
+
+
+@pytest.mark.parametrize(
+    ("spec", "split"),
+    [
+        ("minilm", ("minilm", "float32")),
+        ("minilm:bf16", ("minilm", "bfloat16")),
+        ("sentence-transformers:acme/model:bf16", ("sentence-transformers:acme/model", "bfloat16")),
+        ("sentence-transformers:./model:bf16/", ("sentence-transformers:./model:bf16/", "float32")),
+        ("sentence-transformers:C:\\models\\m", ("sentence-transformers:C:\\models\\m", "float32")),
+        ("sentence-transformers:./model:v2", ("sentence-transformers:./model:v2", "float32")),
+    ],
+)
+def test_what_ends_a_spec_is_a_precision_or_part_of_a_path(spec: str, split: tuple[str, str]) -> None:
+    assert embedders._split(spec) == split

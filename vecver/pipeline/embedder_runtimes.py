@@ -1,0 +1,238 @@
+"""Runs a model on padded token ids, by torch or by OpenVINO; knows neither texts nor batches' reasons.
+
+A runtime is given the whole batch and answers with its vectors. What shapes it is asked for is the
+embedder's to choose; that a row's bits depend on nothing but that shape is the runtime's promise.
+
+Decisions
+- 2026-11-21 OpenVINO, not onnxruntime: it takes the torch module as it is (onnxruntime needs an export, and two
+  more packages to make it), it runs bfloat16, and in float32 it was 1.1 to 1.2 times as fast here and in
+  INGEST.md. It is opened anew in each process: 0.9 s beside the 4.5 s that torch and sentence-transformers
+  take to import, which no file of converted weights would save.
+- 2026-11-21 One thread a batch, a batch a core: a row's bits do not depend on the number of threads, by
+  construction, and nobody waits at a barrier on a busy machine. So a query is one row here, of any length.
+- 2026-11-21 OpenVINO picks bfloat16 by itself where the CPU has it: float32 is said in so many words.
+- 2026-11-21 The package openvino-telemetry, which openvino requires, reports every import to Google Analytics
+  unless its user opted out. A library has no right to: it is hidden while openvino is imported, and
+  openvino then takes the stub that it brings for this.
+- 2026-11-21 bfloat16 is refused where the CPU's flags do not name it: there torch is dozens of times slower
+  and OpenVINO computes in float32 without saying so.
+- 2026-11-21 On a CPU bfloat16 is OpenVINO's alone: torch's gave other bits on one thread than on two (by 3e-4,
+  and its "deterministic" flag changed nothing). On a GPU it is torch's, which pools in float32.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import util
+from logging import CRITICAL
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.errors import InvalidInputError
+from vecver.model import Vectors
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+PRECISIONS = {"bf16": "bfloat16"}  # beside float32, the default: what a spec says, what a recipe says
+CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # one of these flags, as torch names them
+
+LEAST_TOKENS = 256  # in a batch of torch's; with fewer, bits depend on the number of threads
+NARROW_QUERY = 48  # padded tokens up to which a query of torch's is a batch of one row
+
+Ids = npt.NDArray[np.int64]
+
+
+class Runtime(Protocol):
+    """A model, ready to run."""
+
+    name: str  # with version and precision, for `environment`
+    rows: int  # of a batch, where that is tokens enough; an edit of one paragraph pays for all of them
+
+    @property
+    def at_once(self) -> int:
+        """Batches that it runs side by side."""
+
+    def query_rows(self, width: int) -> int:
+        """Rows of the batch that a query of `width` padded tokens travels in."""
+
+    def run(self, tokens: Ids, mask: Ids) -> Vectors:
+        """`(rows, dim)` float32 for token ids and attention mask, both `(rows, width)`; safe in many threads."""
+
+
+def check_known(precision: str) -> None:
+    """Raises InvalidInputError for a precision that vecver does not compute in."""
+    if precision not in ("float32", *PRECISIONS.values()):
+        raise InvalidInputError(
+            f"no embedder computes in {precision!r}",
+            code="unknown_precision",
+            hint=f"leave it out for float32, or take one of: {', '.join(PRECISIONS)}; "
+            "a folder that is really called so is written with a slash at its end",
+        )
+
+
+def check_possible(precision: str, device: str) -> None:
+    """Raises InvalidInputError where this machine does not compute in bfloat16, and it is asked to."""
+    if precision == "bfloat16" and not has_bfloat16(device):
+        raise InvalidInputError(
+            "this embedder computes in bfloat16, and this machine does not: its CPU has neither AVX512_BF16 nor "
+            "AMX_BF16, and torch sees no GPU that has it",
+            code="no_bfloat16",
+            hint="use a machine that has it, or ingest all sources again with the same --embedder without ':bf16'",
+        )
+
+
+def has_bfloat16(device: str) -> bool:
+    """Does this machine compute in bfloat16, rather than imitate it?"""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device == "cpu" and any(flags.get(flag) for flag in CPU_BFLOAT16)
+
+
+def cores() -> int:
+    """Batches that fill this CPU with a thread each."""
+    import torch
+
+    return threads if (threads := torch.get_num_threads()) > 1 else os.cpu_count() or 1
+
+
+# -- torch --------------------------------------------------------------------------------------
+
+
+class TorchRuntime:
+    """The model itself, on the device where it lies."""
+
+    def __init__(self, model: SentenceTransformer, precision: str) -> None:
+        import torch
+
+        self._model, self._device = model, model.device
+        self.rows = 8 if model.device.type == "cpu" else 64  # 16 are no faster on two cores
+        if precision == "bfloat16":
+            model[0].bfloat16()
+        self.name = f"torch {torch.__version__} {precision}"
+
+    @property
+    def at_once(self) -> int:
+        """A GPU and a torch with threads of its own are full with one batch."""
+        import torch
+
+        return cores() if self._device.type == "cpu" and torch.get_num_threads() == 1 else 1
+
+    def query_rows(self, width: int) -> int:
+        return 1 if width <= NARROW_QUERY else -(-LEAST_TOKENS // width)
+
+    def run(self, tokens: Ids, mask: Ids) -> Vectors:
+        import torch
+
+        with torch.inference_mode():
+            ids, shown = (torch.from_numpy(values).to(self._device) for values in (tokens, mask))
+            vectors: Vectors = _vectors(self._model, ids, shown).cpu().numpy()
+        return vectors
+
+
+def _vectors(stages: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What a model's modules make of a batch, one after the other; from the second on in float32."""
+    features = {"input_ids": ids, "attention_mask": mask}
+    for stage in stages:
+        features = {name: value.float() if _is_half(value) else value for name, value in stage(features).items()}
+    return features["sentence_embedding"]
+
+
+def _is_half(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16
+
+
+# -- OpenVINO -----------------------------------------------------------------------------------
+
+
+def openvino_installed() -> bool:
+    """Is the extra there? Whether it works is seen when it is opened."""
+    return util.find_spec("openvino") is not None
+
+
+class OpenVINORuntime:
+    """The model converted by OpenVINO, a thread a batch. Raises what OpenVINO does if it cannot convert it."""
+
+    rows = 4  # 8 are no faster
+
+    def __init__(self, model: SentenceTransformer, precision: str) -> None:
+        openvino = _import_openvino()
+        self.at_once = cores()
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "NUM_STREAMS": self.at_once,
+            "INFERENCE_NUM_THREADS": self.at_once,
+            "ENABLE_CPU_PINNING": False,  # other work on a pinned core would stall its batch
+        }
+        self._compiled = openvino.Core().compile_model(_converted(model, openvino), "CPU", settings)
+        self.name = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
+
+    def query_rows(self, width: int) -> int:
+        return 1
+
+    def run(self, tokens: Ids, mask: Ids) -> Vectors:
+        (vectors,) = self._compiled.create_infer_request().infer([tokens, mask]).values()
+        return vectors
+
+
+def _import_openvino() -> Any:
+    hidden = "openvino_telemetry"
+    if hidden in sys.modules:
+        import openvino
+
+        return openvino
+    sys.modules[hidden] = None  # type: ignore[assignment]  # so that importing it fails
+    try:
+        import openvino
+    finally:
+        del sys.modules[hidden]
+    return openvino
+
+
+def _converted(model: SentenceTransformer, openvino: Any) -> Any:
+    """The model as OpenVINO's graph, for batches of any shape."""
+    import torch
+
+    class Stages(torch.nn.Module):  # tracing walks all attributes: the modules, not the whole SentenceTransformer
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = torch.nn.ModuleList(model)
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return _vectors(self.stages, ids, mask)
+
+    ids = torch.full((2, 16), 5)
+    mask = torch.ones_like(ids)
+    mask[0, 9:] = 0  # some tokens masked: else the traced model would have no mask at all
+    with _quiet(), torch.no_grad():
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            Stages().eval(), (ids, mask), check_trace=False, strict=False
+        )
+        return openvino.convert_model(traced, example_input=(ids, mask))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing touches every attribute of a model, also those that warn that they are old."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)
