@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -38,7 +39,9 @@ def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
 @click.option("-m", "--message", default="", help="Why this version exists.")
 @click.option("--branch", default="main", show_default=True, help="The branch that gets the commit.")
 @click.option(
-    "--embedder", metavar="E", help="minilm (default), sentence-transformers:NAME_OR_PATH, openai:MODEL@URL, hashing."
+    "--embedder",
+    metavar="E",
+    help="minilm (default), sentence-transformers:NAME_OR_PATH, either with :bf16; openai:MODEL@URL, hashing.",
 )
 @click.option("--space", metavar="NAME", help="Records bring their own vectors, in the space of this name.")
 @click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), help="Of a new --space. Default: cosine.")
@@ -61,7 +64,7 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     """
     docs = common.opened(settings).dataset(dataset)
     with progress(dataset) as advance:
-        report = docs.ingest(list(sources), progress=advance, **how)
+        report = docs.ingest(list(sources), progress=advance if sys.stderr.isatty() else None, **how)
     if as_json:
         echo_json(report.to_json())
         return

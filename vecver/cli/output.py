@@ -20,15 +20,19 @@ def echo_json(value: Any, *, indent: int | None = 2) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[str, int], None]]:
-    """A callback (unit, count) that draws one bar a unit, on stderr, and only on a terminal."""
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """A callback (unit, count, total=None) that draws one bar a unit, on stderr, and only on a terminal.
+
+    It shows the rate, and the time left where the total is known.
+    """
     from tqdm import tqdm
 
     bars: dict[str, Any] = {}
 
-    def advance(unit: str, count: int) -> None:
+    def advance(unit: str, count: int, total: int | None = None) -> None:
         if unit not in bars:
-            bars[unit] = tqdm(desc=f"{title}: {unit}", unit="", disable=None, leave=False, position=len(bars))
+            bars[unit] = tqdm(desc=title, unit=f" {unit}", total=total, disable=None, leave=False, position=len(bars))
+        bars[unit].total = total
         bars[unit].update(count)
 
     try:

@@ -31,6 +31,10 @@ class Source:
         """Its documents as they come; a document that cannot be had is a Failure."""
         return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records)
 
+    def how_many(self) -> int | None:
+        """Its documents, where they can be counted without reading them."""
+        return pipeline.how_many(self.value, records=self.records)
+
 
 @dataclass
 class Tally:
@@ -48,6 +52,10 @@ class Tally:
         self.failures.append(failure)
         self.added.pop(failure.document, None)
         self.changed.pop(failure.document, None)
+
+    def seen(self) -> int:
+        """Documents that arrived and were settled."""
+        return len(self.added) + len(self.changed) + self.unchanged + len(self.failures)
 
     def counts(self) -> dict[str, int]:
         """Documents by what happened to them."""

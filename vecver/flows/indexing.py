@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from vecver import index
 from vecver.errors import IntegrityError
 from vecver.repo import Segment, Snapshot, Versions
 
-Progress = Callable[[str, int], None]  # ("documents" | "chunks" | "index rows", how many more are done)
+
+class Progress(Protocol):
+    """Hears what an ingest has done: so many more "documents" (seen), "chunks" (written), "index rows"."""
+
+    def __call__(self, unit: str, count: int, total: int | None = None, /) -> None:
+        """`total`: how many there will be, where that is known."""
 
 
 def index_segments(

@@ -14,7 +14,7 @@ import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import metadata
 from time import perf_counter
 
@@ -92,6 +92,7 @@ class _Ingest:
     reused: int = 0
     tokens: int = 0
     longer: int = 0
+    told: int = 0  # documents, to `progress`
     planned: set[bytes] = field(default_factory=set)  # a dry run's: what would be embedded by now
 
     # -- fill -----------------------------------------------------------------------------------
@@ -106,12 +107,27 @@ class _Ingest:
             readable = self._chunked(group)
             since = self._timed("chunk", since)
             (self._plan if self.options.dry_run else self._write)(readable)
-            self.progress("documents", len(group))
+            self._tell()
             since = perf_counter()
+        self._tell()
         self._timed("parse", since)
         if not self.options.keep_missing:
             remove_missing(self.draft, self.sources, self.tally)
         self._allowed()
+
+    def _tell(self) -> None:
+        """How many documents were seen since this was last told, of how many."""
+        told, self.told = self.told, self.tally.seen()
+        self.progress("documents", self.told - told, self.total)
+
+    @cached_property
+    def total(self) -> int | None:
+        """Documents of all sources; None where one does not tell, or nobody listens."""
+        if self.progress is _silent:
+            return None
+        counts = [source.how_many() for source in self.sources]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def _chunked(self, group: Sequence[tuple[Original, Parsed | Failure]]) -> list[Readable]:
         """The documents of a group that can be read, with their chunks; the others are reported."""
@@ -337,5 +353,5 @@ def _size(item: tuple[Original, Parsed | Failure]) -> int:
     return (0 if original.vector is None else original.vector.nbytes) + len(getattr(parsed, "text", ""))
 
 
-def _silent(unit: str, count: int) -> None:
+def _silent(unit: str, count: int, total: int | None = None, /) -> None:
     return None

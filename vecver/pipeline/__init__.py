@@ -5,7 +5,7 @@ from vecver.pipeline.embedders import DEFAULT as DEFAULT_EMBEDDER
 from vecver.pipeline.embedders import open_embedder
 from vecver.pipeline.origin import origin_of
 from vecver.pipeline.parsers import parser_of
-from vecver.pipeline.sources import SourceLike, label_of, read
+from vecver.pipeline.sources import SourceLike, how_many, label_of, read
 from vecver.pipeline.workers import parse_all
 
 DEFAULT_CHUNKER = "structure"
@@ -16,6 +16,7 @@ __all__ = [
     "SourceLike",
     "chunk",
     "chunker_recipe",
+    "how_many",
     "label_of",
     "open_embedder",
     "origin_of",

@@ -25,6 +25,7 @@ import decimal
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any, Final
@@ -87,6 +88,20 @@ def read_file(path: str, *, label: str, prefix: str = "") -> Iterator[Original |
     else:
         unit, rows = "line", _json_rows(_lines(path))
     return _believed(_originals(_guarded(rows, label), unit, label, prefix), label)
+
+
+def file_rows(path: str) -> int | None:
+    """The rows of a Parquet file or the lines of a JSONL file; None for a kind that does not tell, or a broken file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    suffix = PurePath(path).suffix.lower()
+    with suppress(OSError, pa.ArrowException):
+        if suffix == ".parquet":
+            return int(pq.read_metadata(path).num_rows)
+        if suffix in (".jsonl", ".ndjson"):
+            return sum(1 for _ in _lines(path))
+    return None
 
 
 def read_values(values: Any, *, label: str, prefix: str = "") -> Iterator[Original | Failure]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
@@ -32,9 +32,9 @@ from vecver.digest import digest
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Failure, Original
 from vecver.pipeline.origin import SourceLike, check_id, label_of, shown, split_glob
-from vecver.pipeline.records import is_records, read_file, read_values
+from vecver.pipeline.records import file_rows, is_records, read_file, read_values
 
-__all__ = ["SourceLike", "label_of", "read"]
+__all__ = ["SourceLike", "how_many", "label_of", "read"]
 
 _IGNORE_FILES: Final = (".gitignore", ".vecverignore")  # the later one has the last word
 _MAX_LINKS: Final = 4  # symlinked folders inside one another
@@ -76,6 +76,21 @@ def read(
     if (stat.S_ISREG(mode) or not mode) and (is_records(base) if records is None else records):
         return read_file(base, label=name, prefix=prefix)
     return iter([_file(base, mode, prefix + PurePath(base).name, name)])
+
+
+def how_many(source: SourceLike, *, records: bool | None = None) -> int | None:
+    """How many documents `read` will bring, where that can be told without reading them; else None.
+
+    Files below a folder, lines of JSONL (an empty line counts too), rows of Parquet and of tables.
+    """
+    if source == "-":
+        return None
+    if not isinstance(source, str | os.PathLike):
+        return getattr(source, "num_rows", len(source) if isinstance(source, Sized) else None)
+    base, parts = split_glob(os.fspath(source))
+    if os.path.isdir(base):
+        return sum(1 for _ in _found(base, parts or ["**"], ""))
+    return file_rows(base) if (is_records(base) if records is None else records) else 1
 
 
 def _mode(path: str) -> int:
@@ -135,6 +150,11 @@ class _Folder:
 
 
 def _documents(base: str, parts: list[str], label: str, prefix: str) -> Iterator[Original | Failure]:
+    for here in _found(base, parts, prefix):
+        yield _file(here.path, here.mode, here.document, label) if isinstance(here, _Found) else here
+
+
+def _found(base: str, parts: list[str], prefix: str) -> Iterator[_Found | Failure]:
     """Depth first with a stack of our own, since folders may lie deeper than Python recurses."""
     info = _look(base)
     around = frozenset([_identity(info)] if info else [])
@@ -144,8 +164,6 @@ def _documents(base: str, parts: list[str], label: str, prefix: str) -> Iterator
         here = stack.pop()
         if isinstance(here, _Folder):
             stack.extend(reversed(_listed(here, parts)))
-        elif isinstance(here, _Found):
-            yield _file(here.path, here.mode, here.document, label)
         else:
             yield here
 
