@@ -67,7 +67,7 @@ MOST_TOKENS = 16_384  # in a batch, unless one text is longer: bounds memory
 LONGEST = 32_768  # tokens, for models that set no limit
 
 _METRICS: dict[str | None, Metric] = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
-_PROBE = ["A probe, once by each path.", "valve", "one two three four five six seven eight " * 8]
+_PROBE = ["A probe, once by each path.", "valve", "one two three four five six seven eight " * 40]
 _PROBE_ERROR = {"float32": 1e-3, "bfloat16": 3e-2}  # of a vector's largest number
 _INSTALL = "pip install 'vecver[embed]'"
 
