@@ -441,15 +441,30 @@ def test_versions_share_their_segments(docs: vecver.Dataset) -> None:
     assert old.segments[0] is new.segments[0] and versions.snapshot(docs.resolve()) is new
 
 
-def test_segments_are_let_go_with_the_last_snapshot(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecver.repo.repository.OPEN_SNAPSHOTS", 2)
+def test_versions_stay_open_within_a_budget_of_bytes(store: Store) -> None:
+    """A version holds its look-ups (28 bytes a chunk and document here) and masks; a segment counts once."""
+    docs = open_on(store).dataset("d")
+    ids = [ingest(docs, {**BASE, "d": str(turn)}).commit for turn in range(4)]
+    versions = open_on(store)._versions
+    for id in ids:
+        versions.snapshot(str(id)).document("d")
+    assert list(versions._snapshots) == ids
+    held = versions._held()
+    assert 0 < sum(versions.snapshot(str(id)).nbytes for id in ids) <= held < 4000
+    versions.open_bytes = held - 1
+    versions.snapshot(str(docs.rollback("main").after))
+    assert ids[0] not in versions._snapshots and ids[-1] in versions._snapshots, "the one not asked for longest goes"
+
+
+def test_segments_are_let_go_with_the_last_snapshot(docs: vecver.Dataset) -> None:
+    docs._versions.open_bytes = 0
     for number in range(6):
         ingest(docs, {"a": f"version {number}"})
         docs.search(vector_of("x"), k=1)
     import gc
 
     gc.collect()
-    assert len(docs._versions._snapshots) == 2 and len(docs._versions._segments) <= 3
+    assert len(docs._versions._snapshots) == 1 and len(docs._versions._segments) <= 2
 
 
 def test_two_hundred_commits_of_one_chunk_all_answer_right(docs: vecver.Dataset) -> None:

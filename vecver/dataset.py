@@ -367,18 +367,24 @@ class Dataset:
 
 
 def open(
-    url: str | PathLike[str] | store.Store, *, create: bool = False, author: str = "", api_key: str | None = None
+    url: str | PathLike[str] | store.Store,
+    *,
+    create: bool = False,
+    author: str = "",
+    api_key: str | None = None,
+    open_bytes: int = repo.OPEN_BYTES,
 ) -> Repository:
     """The repository at a directory or `memory://`; `create` makes it if there is none.
 
     `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
+    `open_bytes`: memory in which versions that were asked stay open, beside the files they map.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
     """
     place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
     if create and not repo.exists(place):
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
-    return Repository(repo.Versions(place, author=author), api_key)
+    return Repository(repo.Versions(place, author=author, open_bytes=open_bytes), api_key)
 
 
 def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:

@@ -81,9 +81,10 @@ class Effort:
 class Index:
     """An index, opened: shared by all versions whose rows lie in its segment."""
 
-    def __init__(self, index: Any, effort: Effort) -> None:
+    def __init__(self, index: Any, effort: Effort, nbytes: int) -> None:
         index.implem = _ONE_BY_ONE
         self.faiss, self.effort = index, effort
+        self.nbytes = nbytes  # about what it holds in memory
         self.count: int = index.ntotal
         self.list_count: int = index.nlist
 
@@ -178,7 +179,7 @@ def load(content: memoryview, facts: Json) -> Index:
         raise _unreadable(f"was built by FAISS {facts['faiss']}, this is {version()}", "index_version")
     try:
         index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
-        return Index(index, Effort(tuple(facts["probes"]), tuple(facts["widths"])))
+        return Index(index, Effort(tuple(facts["probes"]), tuple(facts["widths"])), len(content))
     except (RuntimeError, KeyError) as error:
         raise _unreadable("cannot be read", "index_damaged") from error
 

@@ -9,7 +9,7 @@ from vecver.repo.layout import Layout
 from vecver.repo.objects import parents_first
 from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
 from vecver.repo.relay import Relay
-from vecver.repo.repository import Clock, Versions, create, exists
+from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
 from vecver.repo.rows import METADATA, metadata_of
 from vecver.repo.segment import Segment
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
@@ -18,6 +18,7 @@ __all__ = [
     "GRACE",
     "KINDS",
     "METADATA",
+    "OPEN_BYTES",
     "ChunkRow",
     "Clock",
     "Draft",

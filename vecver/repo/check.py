@@ -75,10 +75,10 @@ class _Checker:
             self.bytes += self.store.size(name) or 0
         try:
             return how()
-        except NotFoundError:
-            self.problem(name, "missing")
+        except NotFoundError as error:
+            self.problem(error.context.get("name", name), "missing")
         except VecverError as error:
-            self.problem(name, error.message)
+            self.problem(error.context.get("name", name), error.message)
         except Exception as error:  # undecodable bytes fail in as many ways as there are decoders
             self.problem(name, f"cannot be decoded: {type(error).__name__}: {error}")
         return None

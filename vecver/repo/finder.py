@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from vecver.digest import KEY_BYTES
-from vecver.repo.layout import flags, rows_of
+from vecver.repo.layout import packed, rows_of
 from vecver.repo.lookup import Keys, Rows, find, order_of, prefixes
 from vecver.repo.segment import Segment
 
@@ -44,7 +45,13 @@ class Finder:
         self._order = order_of(self._keys)
         self._sorted = prefixes(self._keys)[self._order]
         large = [i for i, count in enumerate(counts) if count > SMALL_ROWS]
-        self._large = [(i, getattr(segments[i], look_up), flags(masks[i], counts[i])) for i in large]
+        self._large = [(i, getattr(segments[i], look_up), _bits(masks[i], counts[i])) for i in large]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        own = (self._numbers, self._rows, self._keys, self._order, self._sorted)
+        return sum(array.nbytes for array in own) + sum(live.nbytes for _, _, live in self._large if live is not None)
 
     def __call__(self, wanted: Keys) -> tuple[Rows, Rows]:
         """(segment number, row) of the live row with each key; -1 where there is none."""
@@ -53,6 +60,13 @@ class Finder:
         numbers[which], rows[which] = self._numbers[found], self._rows[found]
         for number, find_in, live in self._large:
             which, found = find_in(wanted)
-            alive = live[found]
-            numbers[which[alive]], rows[which[alive]] = number, found[alive]
+            if live is not None:
+                alive = (live[found >> 3] >> (found & 7) & 1).astype(bool)
+                which, found = which[alive], found[alive]
+            numbers[which], rows[which] = number, found
         return numbers, rows
+
+
+def _bits(mask: BitMap, count: int) -> npt.NDArray[np.uint8] | None:
+    """The mask as bits; None where every row is live."""
+    return None if len(mask) == count else packed(mask, count)

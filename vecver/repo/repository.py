@@ -36,7 +36,7 @@ from vecver.repo.snapshot import Snapshot
 from vecver.store import Store
 
 ROOT = "vecver.json"
-OPEN_SNAPSHOTS = 16  # kept open; their segments are mapped, and shared while any of them is open
+OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,11 @@ class Clock:
 class Versions:
     """The versions of all datasets on one store. `author` signs commits and ref moves."""
 
-    def __init__(self, store: Store, *, author: str = "", clock: Clock | None = None) -> None:
+    def __init__(
+        self, store: Store, *, author: str = "", clock: Clock | None = None, open_bytes: int = OPEN_BYTES
+    ) -> None:
         self.store = store
+        self.open_bytes = open_bytes
         self.author = author
         self._clock = clock or Clock()
         self._segments: WeakValueDictionary[str, Segment] = WeakValueDictionary()
@@ -101,13 +104,25 @@ class Versions:
             ) from None
 
     def snapshot(self, id: str) -> Snapshot:
-        """A commit opened for reading; the newest few stay open, all share their segments."""
+        """A commit opened for reading. Versions share their segments, and stay open within a budget of bytes."""
         with self._opening:
-            snapshot = self._snapshots.pop(id, None) or self._opened(id)
+            snapshot = self._snapshots.pop(id, None)
+            if snapshot is None:
+                snapshot = self._opened(id)
+                self._make_room()
             self._snapshots[id] = snapshot
-            if len(self._snapshots) > OPEN_SNAPSHOTS:
-                self._snapshots.popitem(last=False)
             return snapshot
+
+    def _make_room(self) -> None:
+        """Let go of the versions that were not asked for longest, while those that are open hold too much."""
+        while self._snapshots and self._held() > self.open_bytes:
+            self._snapshots.popitem(last=False)
+
+    def _held(self) -> int:
+        """Memory that the opened versions hold, each segment once."""
+        segments = {segment.id: segment for snapshot in self._snapshots.values() for segment in snapshot.segments}
+        own = sum(snapshot.nbytes for snapshot in self._snapshots.values())
+        return own + sum(segment.nbytes for segment in segments.values())
 
     # -- writing --------------------------------------------------------------------------------
 

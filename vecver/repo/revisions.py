@@ -1,7 +1,7 @@
 """Revisions: the one string that names a commit.
 
 main  v1  prod          a branch, tag or alias
-3f9a2c1                 a commit by its first four or more digits
+3f9a2c1                 a commit by its first four or more digits; all 64 of them are never taken for a ref's name
 main~2  v1~  prod^      ancestors
 @{2026-11-01}           where `main` stood then;  `prod@{2026-11-01T12:00}` any other ref
 git:9c1e…               the newest commit made from that commit of the source's own Git
@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Commit
-from vecver.repo.objects import commit_ids, load_commit, parents_first
+from vecver.repo.objects import commit_ids, load_commit, parents_first, path_of
 from vecver.repo.refs import KINDS, Refs
 from vecver.store import Store
 
 DEFAULT_BRANCH = "main"
 _ANCESTORS = re.compile(r"(.*?)((?:\^|~\d*)*)$", re.DOTALL)
 _AT = re.compile(r"(.*)@\{(.+)\}$", re.DOTALL)
+_FULL = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -48,6 +49,8 @@ def resolve(store: Store, dataset: str, revision: str) -> str:
 
 def _base(store: Store, dataset: str, base: str, revision: str) -> str:
     refs = Refs(store, dataset)
+    if _FULL.fullmatch(base) and _is_commit(store, dataset, base):
+        return base
     if found := refs.find(base):
         return found[1]
     if at := _AT.fullmatch(base):
@@ -91,6 +94,10 @@ def _of_git(store: Store, refs: Refs, sha: str, revision: str) -> str:
 def _made_from(commit: Commit, sha: str) -> bool:
     origins = [source.get("origin") or {} for source in commit.operation.get("sources", [])]
     return len(sha) >= 4 and any(origin.get("commit", "").startswith(sha) for origin in origins)
+
+
+def _is_commit(store: Store, dataset: str, id: str) -> bool:
+    return store.size(path_of(id)) is not None and load_commit(store, id).dataset == dataset
 
 
 def _by_prefix(store: Store, dataset: str, prefix: str, revision: str) -> str:

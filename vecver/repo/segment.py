@@ -48,7 +48,7 @@ _NEW = "a new segment"
 
 
 class Segment:
-    """One segment, opened for reading. Opening maps files; nothing is read before it is used."""
+    """One segment, opened for reading: its files are mapped, and stay so whoever deletes them meanwhile."""
 
     def __init__(self, store: Store, id: str) -> None:
         self.id = id
@@ -58,7 +58,8 @@ class Segment:
         self.chunk_count: int = self.manifest["chunks"]
         self.document_count: int = self.manifest["documents"]
         self.max_norm: float = self.manifest["max_norm"]
-        self.index: Any = None  # an opened search index, put here by who opens it
+        self.index: Any = None  # an opened search index, put here by who opens it; has `nbytes`
+        self._mapped = {file: self._map(file) for file in FILES}
 
     @cached_property
     def documents(self) -> pa.Table:
@@ -140,8 +141,15 @@ class Segment:
     def _sorted_documents(self) -> npt.NDArray[np.uint64]:
         return lookup.prefixes(self.document_ids)[self.orders[2]]
 
-    def _read(self, file: str, decode: Callable[[pa.Buffer], Any]) -> Any:
-        """A file, mapped and decoded; its content is believed, see the module. Raises NotFoundError, IntegrityError."""
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds beside its mapped files."""
+        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents")
+        arrays = [self.__dict__[name] for name in held if name in self.__dict__]
+        return sum(array.nbytes for array in arrays) + (self.index.nbytes if self.index is not None else 0)
+
+    def _map(self, file: str) -> pa.Buffer:
+        """A file, mapped; its content is believed, see the module. Raises NotFoundError, IntegrityError."""
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
         buffer = self._store.map(name)
         if buffer.size != expected:
@@ -151,10 +159,14 @@ class Segment:
                 hint="run `vecver check`, then restore the file from a copy of the repository",
                 name=name,
             )
+        return buffer
+
+    def _read(self, file: str, decode: Callable[[pa.Buffer], Any]) -> Any:
+        """A mapped file, decoded. Raises IntegrityError."""
         try:
-            return decode(buffer)
+            return decode(self._mapped[file])
         except (ValueError, OSError, pa.ArrowException) as error:
-            raise objects.malformed(name) from error
+            raise objects.malformed(path_of(self.id, file)) from error
 
 
 class SegmentWriter:

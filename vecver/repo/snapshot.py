@@ -205,6 +205,16 @@ class Snapshot:
         places = np.repeat(np.array(numbers, np.int64), [len(r) for r in rows])
         return SearchPart(part, -1, places, np.concatenate(rows))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that this version holds by itself: masks, look-ups, gathered rows. Its segments are not counted."""
+        found = sum(live.chunk_count + live.document_count for live in self.layout.segments) // 8
+        found += sum(self.__dict__[name].nbytes for name in ("_documents", "_chunks") if name in self.__dict__)
+        for part in (one.part for one in self.__dict__.get("parts", ())):
+            found += 0 if part.live is None else part.live.nbytes
+            found += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
+        return int(found)
+
     # -- finding --------------------------------------------------------------------------------
 
     def _document_of(self, name: str) -> tuple[pa.Table, int]:
