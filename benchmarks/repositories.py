@@ -1,0 +1,108 @@
+"""The story told to vecver: repositories that are built once and kept, and how they are asked.
+
+What is not vecver's public face, the engine alone, is named in `engine` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from vectors import Ask, K, Story, seconds_of
+
+import vecver
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """A story's repositories: as the commits left it, optimized, and with head alone."""
+
+    story: Story
+    folder: Path
+
+    def built(self) -> vecver.Dataset:
+        """All versions as the commits left them. Beside it lies what each commit took."""
+        return self._kept("built", self._tell)
+
+    def optimized(self) -> vecver.Dataset:
+        return self._kept("optimized", self._optimize)
+
+    def single(self) -> vecver.Dataset:
+        """A repository that knows head's rows and no history."""
+        return self._kept("single", lambda folder: _ingested(folder, self.story, self.story.head))
+
+    def commits(self) -> dict[str, Any]:
+        """`ids` of the versions, oldest first, and `seconds` of every commit."""
+        self.built()
+        return json.loads((self.folder / "built.json").read_text())
+
+    def _kept(self, name: str, make: Callable[[Path], object]) -> vecver.Dataset:
+        folder = self.folder / name
+        if not folder.exists():
+            unfinished = self.folder / f"{name}.part"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make(unfinished)
+            unfinished.rename(folder)
+        return vecver.open(folder).dataset("d")
+
+    def _tell(self, folder: Path) -> None:
+        docs, first = _ingested(folder, self.story, 0)
+        ids, seconds = [docs.resolve()], [first]
+        for version, (slots, numbers) in enumerate(self.story.changes, 1):
+            seconds.append(commit(docs, self.story.batch(slots, numbers, version)))
+            ids.append(docs.resolve())
+            if version % 10 == 0:
+                docs.tag(f"v{version}")
+        (self.folder / "built.json").write_text(json.dumps({"ids": ids, "seconds": seconds}))
+
+    def _optimize(self, folder: Path) -> None:
+        self.built()
+        shutil.copytree(self.folder / "built", folder)
+        seconds = tidy(vecver.open(folder))
+        (self.folder / "optimized.json").write_text(json.dumps({"seconds": seconds}))
+
+
+def _ingested(folder: Path, story: Story, version: int) -> tuple[vecver.Dataset, float]:
+    docs = vecver.open(folder, create=True).dataset("d")
+    return docs, seconds_of(lambda: docs.ingest(story.batches(version), space="given", label="rows"))
+
+
+def commit(docs: vecver.Dataset, batch: pa.RecordBatch) -> float:
+    """Seconds to write new texts and vectors for some rows."""
+    table = pa.Table.from_batches([batch])
+    return seconds_of(lambda: docs.ingest(table, label="rows", keep_missing=True))
+
+
+def tidy(repo: vecver.Repository) -> dict[str, float]:
+    """Seconds of `optimize`, and of `gc` of all that it left."""
+    everything = partial(repo.gc, grace=timedelta(0), apply=True)
+    return {"optimize": seconds_of(repo.dataset("d").optimize), "gc": seconds_of(everything)}
+
+
+def face(docs: vecver.Dataset, at: str, *, exact: bool = False) -> Ask:
+    """Search as an application calls it: revision, hits with their texts, receipt."""
+    return lambda query: [int(hit.document) for hit in docs.search(query, k=K, at=at, exact=exact)]
+
+
+def engine(docs: vecver.Dataset, at: str) -> Ask:
+    """The index room alone: no revision, no texts, no receipt. Answers with nothing but its time."""
+    from vecver import index
+    from vecver.flows.search import filtered
+
+    docs.search(np.eye(1, docs.show(at).recipe.space.dim, dtype=np.float32)[0], at=at)  # opens the indexes
+    snapshot = docs._versions.snapshot(docs.resolve(at))
+    parts, metric = filtered(snapshot, None), snapshot.commit.recipe.space.metric
+
+    def ask(query: Any) -> list[int]:
+        index.search(parts, query[None], K, metric, exact=False)
+        return []
+
+    return ask

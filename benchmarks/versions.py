@@ -1,0 +1,365 @@
+"""The story of many versions: is every version as fast as head, and head as fast as its peers?
+
+    python benchmarks/versions.py                                                  # 74,000 real passages
+    python benchmarks/versions.py --data clustered --rows 1000000 --changed 1000 --peers none
+    python benchmarks/versions.py --only commits --data clustered --rows 1000000 --changed 1000 --versions 1000
+    python benchmarks/versions.py --only peers --peers faiss lance
+
+Each version changes 1% of the rows, half of them by topic and half scattered (see `vectors.py`); vectors are
+given, so nothing is embedded. Every ratio is of one run, in turns, one query at a time, k = 10, warm, one
+thread; beside each time stands ann_recall@10 against neighbours found without vecver. The repositories, the
+answers and the numbers stay under --out, for the next part to use: --fresh builds anew.
+
+Decisions
+- 2026-11-21 memory and cold starts are measured in processes of their own, which write byte code as usual.
+- 2026-11-21 a peer's setting is the fastest of its grid whose recall is not below vecver's; where none is,
+  its most exact, and the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from peers import PEERS, compared, emptied, every_core, limited, opened
+from repositories import Repositories, commit, engine, face
+from vectors import HERE, K, Story, about, in_turns, seconds_of, size_of, story
+
+import vecver
+
+SMALL_COMMITS = 200
+MEMORY = """
+import sys, numpy, vecver
+docs = vecver.open(sys.argv[1]).dataset("d")
+queries = numpy.load(sys.argv[2])
+for at in sys.argv[3:]:
+    for query in queries:
+        docs.search(query, k=10, at=at)
+print(open("/proc/self/status").read())
+"""
+COLD = """
+import sys, numpy, vecver
+vecver.open(sys.argv[1]).dataset("d").search(numpy.load(sys.argv[2])[0], k=10, at=sys.argv[3])
+"""
+BARE = "import numpy, pyarrow, faiss"
+
+See = Callable[[str, str, str], None]  # a line of the table: measure, goal, seen
+
+
+def main() -> None:
+    args = parse()
+    changed = args.changed or args.rows // 100
+    folder = args.out / f"{args.data}-{args.rows}x{args.versions}-{changed}"
+    if args.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = Repositories(story(args.data, args.rows, args.versions, changed, args.queries), folder)
+    np.save(folder / "queries.npy", told.story.queries)
+    faiss.omp_set_num_threads(1)
+    names = [name for name in PEERS if name in args.peers or "all" in args.peers]
+    lines: list[tuple[str, str, str]] = []
+
+    def see(*line: str) -> None:
+        lines.append(line)  # type: ignore[arg-type]
+        print(" | ".join(line), flush=True)
+
+    for part in args.only:
+        print(f"-- {part}", flush=True)
+        since = len(lines)
+        raw = peers(told, see, names, args.limit) if part == "peers" else PARTS[part](told, see)
+        kept = {**about(told.story), "arguments": sys.argv[1:], "lines": lines[since:], "raw": raw}
+        (folder / f"{part}.json").write_text(json.dumps(kept, default=asdict), "utf-8")
+    print("\n| measure | goal | seen |\n| --- | --- | --- |")
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=["passages", "clustered"], default="passages")
+    parser.add_argument("--rows", type=int, default=74_000)
+    parser.add_argument("--versions", type=int, default=100, help="commits after the first")
+    parser.add_argument("--changed", type=int, help="rows a commit (default: 1%%)")
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--peers", nargs="+", choices=["all", "none", *PEERS], default=["all"])
+    parser.add_argument("--limit", type=int, default=1800, help="seconds that a peer may take")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--out", type=Path, default=HERE / "out/versions")
+    parser.add_argument("--fresh", action="store_true", help="forget the repositories that are there")
+    return parser.parse_args()
+
+
+# -- parts: each tells the table what was seen, and returns the raw numbers -------------------------------
+
+
+def commits(told: Repositories, see: See) -> Any:
+    """What a commit costs, early and late."""
+    first, *seconds = told.commits()["seconds"]
+    window = min(10, len(seconds))
+    ten = min(max(len(seconds) - window, 0), 5)
+    early, late = (1e3 * statistics.median(some) for some in (seconds[ten : ten + window], seconds[-window:]))
+    median, p95 = (1e3 * float(np.percentile(seconds, percent)) for percent in (50, 95))
+    changed, rows = len(told.story.changes[0][0]), len(told.story.first)
+    see(
+        f"commit of {changed:,} changed chunks on {rows:,} rows",
+        "≤ 50 ms for 1,000 on 1,000,000",
+        f"{median:.0f} ms, p95 {p95:.0f} ms, slowest {max(seconds) * 1e3:.0f} ms; first ingest {first:.0f} s",
+    )
+    see(
+        f"commit {len(seconds):,} against commit 10, medians of {window}",
+        "0.8–1.2 ×",
+        f"{late / early:.2f} × ({late:.0f}, {early:.0f} ms)",
+    )
+    return {"first": first, "seconds": seconds}
+
+
+def search(told: Repositories, see: See) -> Any:
+    """Every version against head, before and after `optimize`."""
+    ids, raw = told.commits()["ids"], {}
+    for state, docs in {"as committed": told.built(), "optimized": told.optimized()}.items():
+        versions = raw[state] = [one_version(told.story, docs, ids, version) for version in range(len(ids))]
+        ratios, recalls = ([one[name] for one in versions] for name in ("ratio", "recall"))
+        oldest, head = versions[0], versions[-1]
+        see(
+            f"pinned search, p50, any of {len(ids) - 1} versions against head, {state}",
+            "≤ 1.2 ×",
+            f"worst {max(ratios):.2f} ×, median {statistics.median(ratios):.2f} ×, oldest {oldest['ratio']:.2f} ×",
+        )
+        see(
+            f"ann_recall@10 of every version, {state}",
+            "≥ 0.95",
+            f"worst {min(recalls):.3f}, mean {statistics.mean(recalls):.3f}",
+        )
+        for name, one in (("head", head), ("oldest", oldest)):
+            times = f"{one['p50_ms']:.2f}, {one['p95_ms']:.2f} ms; the engine alone {one['engine_ms']:.2f} ms"
+            see(f"{name}, p50 and p95, {state}", "", times)
+    return raw
+
+
+def one_version(story: Story, docs: vecver.Dataset, ids: list[str], version: int) -> dict[str, Any]:
+    """A version beside head, and beside its engine without the Python face."""
+    askers = {"version": face(docs, ids[version]), "head": face(docs, ids[-1]), "engine": engine(docs, ids[version])}
+    found = in_turns(askers, story.queries)
+    own, head = found["version"], found["head"]
+    return {
+        "p50_ms": own.ms(),
+        "p95_ms": own.ms(95),
+        "engine_ms": found["engine"].ms(),
+        "ratio": own.ms() / head.ms(),
+        "recall": story.recall(story.state(version), own.answers),
+        "answers": own.answers,
+    }
+
+
+def small(told: Repositories, see: See) -> Any:
+    """Many one-chunk commits, and no `optimize` after them."""
+    before, story = told.optimized(), told.story
+    rng, state = np.random.default_rng(1), story.state(story.head)
+    with emptied(told.folder / "small") as folder:
+        shutil.copytree(told.folder / "optimized", folder / "copy")
+        after, seconds = vecver.open(folder / "copy").dataset("d"), []
+        for slot in rng.choice(len(state), SMALL_COMMITS, replace=False):
+            state[slot] = rng.integers(len(story.vectors))
+            seconds.append(commit(after, story.batch(np.array([slot]), state[[slot]], story.head + 1)))
+        found = in_turns({"before": face(before, "main"), "after": face(after, "main")}, story.queries)
+    own, recall = found["after"], story.recall(state, found["after"].answers)
+    see(
+        f"search after {SMALL_COMMITS} one-chunk commits against before",
+        "≤ 1.3 ×",
+        f"{own.ms() / found['before'].ms():.2f} × ({own.ms():.2f} ms at recall {recall:.3f}; "
+        f"a commit {statistics.median(seconds) * 1e3:.0f} ms)",
+    )
+    return {"seconds": seconds, "recall": recall, **found}
+
+
+def refs(told: Repositories, see: See) -> Any:
+    """Names that move, and differences."""
+    docs, ids, mark = told.optimized(), told.commits()["ids"], uuid.uuid4().hex[:8]
+    rows, alias, branch = len(told.story.first), f"alias-{mark}", f"branch-{mark}"
+    docs.promote(alias, ids[0])
+    docs.branch(branch, ids[-1])
+    actions: dict[str, Callable[[int], object]] = {
+        "tag": lambda turn: docs.tag(f"tag-{mark}-{turn}", ids[-1]),
+        "alias move": lambda turn: docs.promote(alias, ids[-1 - turn % 2]),
+        "rollback of an alias": lambda turn: docs.rollback(alias, ids[turn % 2]),
+        "rollback of a branch": lambda turn: docs.rollback(branch, ids[turn % 2]),
+        "one fsync": lambda turn: synced(told.folder / "synced"),
+        "diff": lambda turn: docs.diff(*pairs[turn % len(pairs)]),
+    }
+    pairs = list(pairwise(ids))
+    times = {name: [seconds_of(partial(act, turn)) for turn in range(20)] for name, act in actions.items()}
+    ms = {name: statistics.median(seconds) * 1e3 for name, seconds in times.items()}
+    far = seconds_of(lambda: docs.diff(ids[0], ids[-1]))
+    told_ms = ", ".join(f"{name} {ms[name]:.1f}" for name in actions if name not in ("diff", "one fsync"))
+    see(f"tag, alias move, rollback, on {rows:,} rows", "≤ 5 ms", f"{told_ms} ms; one fsync here {ms['one fsync']:.1f}")
+    see(
+        f"diff of neighbouring versions of {rows:,} rows",
+        "≤ 100 ms for 1% of 1,000,000",
+        f"{ms['diff']:.0f} ms; oldest against head {far * 1e3:.0f} ms",
+    )
+    return {**times, "diff of oldest and head": far}
+
+
+def synced(path: Path) -> None:
+    """What any durable write costs on this disk."""
+    with open(path, "wb") as file:
+        file.write(b"x")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def disk(told: Repositories, see: See) -> Any:
+    """Bytes of all versions against one."""
+    told.optimized(), told.single()
+    sizes = {name: size_of(told.folder / name) for name in ("built", "optimized", "single")}
+    mb = {name: f"{size / 1e6:,.0f}" for name, size in sizes.items()}
+    see(
+        f"disk, {told.story.head} versions, index included, after optimize, against one",
+        "≤ 2.2 ×",
+        f"{sizes['optimized'] / sizes['single']:.2f} × ({mb['optimized']}, {mb['single']} MB; "
+        f"before optimize {mb['built']} MB)",
+    )
+    return {**sizes, **json.loads((told.folder / "optimized.json").read_text())}
+
+
+def memory(told: Repositories, see: See) -> Any:
+    """What a process holds that has searched all versions, against one that has searched head."""
+    told.optimized()
+    ids = told.commits()["ids"]
+    every, one = resident(told, ids), resident(told, ids[-1:])
+    see(
+        f"resident memory, {len(ids) - 1} versions opened and searched, against one",
+        "≤ 1.3 ×",
+        f"{every['VmRSS'] / one['VmRSS']:.2f} × ({every['VmRSS'] / 1e3:,.0f}, {one['VmRSS'] / 1e3:,.0f} MB; "
+        f"of these no mapped files {every['RssAnon'] / 1e3:,.0f}, {one['RssAnon'] / 1e3:,.0f} MB)",
+    )
+    return {"all": every, "head": one}
+
+
+def resident(told: Repositories, ids: list[str]) -> dict[str, int]:
+    """kB of a process that has asked these versions every query."""
+    status = child(MEMORY, told.folder / "optimized", told.folder / "queries.npy", *ids)
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return {name: int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon", "RssFile")}
+
+
+def cold(told: Repositories, see: See) -> Any:
+    """From no process to the first answer; the files are in the page cache."""
+    told.optimized()
+    ids, where = told.commits()["ids"], (told.folder / "optimized", told.folder / "queries.npy")
+    runs = {
+        "head": partial(child, COLD, *where, ids[-1]),
+        "oldest": partial(child, COLD, *where, ids[0]),
+        "imports": partial(child, BARE),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(10):
+        for name, run in runs.items():
+            seconds = seconds_of(run)
+            if turn:  # the first writes byte code
+                times[name].append(seconds)
+    head, oldest, bare = (statistics.median(seconds) * 1e3 for seconds in times.values())
+    see(
+        f"cold process to first answer on {len(told.story.first):,} rows",
+        "≤ 150 ms",
+        f"{head:.0f} ms, oldest {oldest:.0f} ms; a process that only imports numpy, pyarrow, faiss {bare:.0f} ms",
+    )
+    return times
+
+
+def child(code: str, *arguments: object) -> str:
+    """What a fresh Python prints."""
+    where = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    where.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=where, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def exact(told: Repositories, see: See) -> Any:
+    """The true top k against FAISS's, on the same rows."""
+    docs, at, story = told.optimized(), told.commits()["ids"][-1], told.story
+    rows = story.rows(story.head)
+
+    def knn(query: Any) -> Any:
+        return faiss.knn(query[None], rows, K, faiss.METRIC_INNER_PRODUCT)[1][0].tolist()
+
+    def knn_with_all_cores(query: Any) -> Any:
+        with every_core():
+            return knn(query)
+
+    askers = {"ours": face(docs, at, exact=True), "one": knn, "all": knn_with_all_cores}
+    found = in_turns(askers, story.queries[:40])
+    ours, one, all = (timed.ms() for timed in found.values())
+    recalls = {name: story.recall(story.state(story.head), found[name].answers) for name in ("ours", "one")}
+    see(
+        f"exact search of {len(rows):,} rows against faiss.knn",
+        "≤ 1.2 ×",
+        f"{ours / min(one, all):.2f} × ({ours:.1f} ms; theirs {one:.1f} with one thread, {all:.1f} with all; "
+        f"recall {recalls['ours']:.3f}, theirs {recalls['one']:.3f})",
+    )
+    return dict(found)
+
+
+def peers(told: Repositories, see: See, names: list[str], limit: int) -> Any:
+    """Head and the oldest version beside every peer, at equal recall."""
+    raw: dict[str, Any] = {name: {} for name in names}
+    for name in names:
+        with emptied(told.folder / "peer") as folder:
+            try:
+                with limited(limit):
+                    one_peer(told, see, name, folder, raw[name])
+            except (metadata.PackageNotFoundError, TimeoutError) as reason:
+                see(f"beside {name}", "", f"skipped: {reason}")
+    return raw
+
+
+def one_peer(told: Repositories, see: See, name: str, folder: Path, raw: dict[str, Any]) -> None:
+    """Fills `raw`. Raises PackageNotFoundError, TimeoutError."""
+    docs, story, (ids, seconds) = told.optimized(), told.story, told.commits().values()
+    peer = opened(name)
+    raw["load"] = seconds_of(lambda: peer.load(story, folder))
+    if peer.commits:
+        raw.update({"commits": peer.commits, "bytes": size_of(folder)})
+        mine, their = ((statistics.median(some), statistics.mean(some)) for some in (seconds[1:], peer.commits))
+        see(
+            f"the same {story.head} versions in {name}",
+            "ahead on each",
+            f"a commit {mine[0] * 1e3:.0f} ms (mean {mine[1] * 1e3:.0f}), theirs {their[0] * 1e3:.0f} "
+            f"({their[1] * 1e3:.0f}); disk {size_of(told.folder / 'optimized') / 1e6:,.0f} MB, "
+            f"theirs {raw['bytes'] / 1e6:,.0f} MB",
+        )
+    for label, version in (("head", story.head), ("oldest", 0)):
+        askers = {"ours": face(docs, ids[version]), "engine": engine(docs, ids[version])}
+        one = raw[label] = compared(story, peer, askers, version)
+        ours, alone, theirs = (one[who].ms() for who in ("ours", "engine", "theirs"))
+        recall, reached = one["recalls"]
+        see(
+            f"{label} against {name}, at equal recall",
+            "≤ 0.8 ×" if name == "faiss" else "< 1 ×",
+            f"{ours / theirs:.2f} × ({ours:.2f} ms at {recall:.3f}, the engine alone {alone:.2f}; "
+            f"theirs {theirs:.2f} ms at {reached:.3f}{'' if reached >= recall else ', no setting reaches it'}; "
+            f"{one['setting'] or 'exact'})",
+        )
+
+
+PARTS: dict[str, Callable[..., Any]] = {
+    part.__name__: part for part in (commits, search, small, refs, disk, memory, cold, exact, peers)
+}
+
+
+if __name__ == "__main__":
+    main()
