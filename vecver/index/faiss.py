@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,16 @@ class View:
     index: Index
     live: npt.NDArray[np.uint8] | None
     live_count: int
+    _probes: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # by class of k
+    _ways: dict[int, Any] = field(default_factory=dict, init=False, repr=False)  # by lists to read
 
-    @cached_property
-    def selector(self) -> Any:
-        """The mask, for FAISS."""
-        return _library().IDSelectorBitmap(self.live)
+    def way(self, probes: int) -> Any:
+        """How FAISS is to search: so many lists, under the mask."""
+        if probes not in self._ways:
+            faiss = _library()
+            selector = None if self.live is None else faiss.IDSelectorBitmap(self.live)
+            self._ways[probes] = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+        return self._ways[probes]
 
     @cached_property
     def live_sizes(self) -> npt.NDArray[np.int64]:
@@ -130,8 +135,11 @@ class View:
 
     def probes(self, k: int) -> int:
         """Lists to read for `k` live rows, if they died everywhere alike."""
-        needed = self.index.effort.probes_for(_class_of(k) * self.index.count / max(self.live_count, 1))
-        return min(int(np.ceil(needed)), self.index.list_count)
+        known = _class_of(k)
+        if known not in self._probes:
+            needed = self.index.effort.probes_for(known * self.index.count / max(self.live_count, 1))
+            self._probes[known] = min(int(np.ceil(needed)), self.index.list_count)
+        return self._probes[known]
 
     def width(self, k: int) -> int:
         """Candidates to take."""
@@ -314,8 +322,7 @@ def candidates(part: Part, queries: Vectors, k: int) -> list[Rows | None]:
     """
     view: View = part.index
     if part.live is None:
-        how = _library().SearchParametersIVF(nprobe=view.probes(k))
-        found = view.index.faiss.search(queries, view.width(k), params=how)[1]
+        found = view.index.faiss.search(queries, view.width(k), params=view.way(view.probes(k)))[1]
         return [np.sort(rows[rows >= 0]) for rows in found]
     return _masked(view, queries, k)
 
@@ -344,7 +351,7 @@ def _read_lists(view: View, queries: Vectors, order: Rows, near: npt.NDArray[np.
     order, near = np.ascontiguousarray(order), np.ascontiguousarray(near)
     scores, found = np.empty(shape, np.float32), np.full(shape, -1, np.int64)
     pointers = [faiss.swig_ptr(array) for array in (order, near, scores, found)]
-    how = faiss.SearchParametersIVF(nprobe=order.shape[1], sel=view.selector)
+    how = view.way(order.shape[1])
     view.index.faiss.search_preassigned_c(len(queries), faiss.swig_ptr(queries), width, *pointers, False, how)
     return found
 

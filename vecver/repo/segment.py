@@ -33,7 +33,7 @@ import pyarrow as pa
 
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError
-from vecver.model import Space, Vectors
+from vecver.model import Json, Space, Vectors
 from vecver.repo import lookup, objects
 from vecver.repo import rows as columns
 from vecver.repo.roots import Roots, lanes_of
@@ -89,9 +89,19 @@ class Segment:
     def span(self, row: int, key: bytes) -> tuple[int, int]:
         """The characters `[start, end)` of a chunk in the document of this row."""
         offsets, keys, starts, ends = self._spans
-        here = slice(offsets[row], offsets[row + 1])
-        position = offsets[row] + int(np.flatnonzero((keys[here] == np.frombuffer(key, np.uint8)).all(axis=1))[0])
+        first, last = offsets[row], offsets[row + 1]
+        position = first if last - first == 1 else first + (keys[first:last] == np.void(key)).argmax()
         return int(starts[position]), int(ends[position])
+
+    def metadata(self, row: int) -> Json:
+        """The metadata of the document of this row, exactly as given."""
+        return columns.metadata_of(self._metadata, row)
+
+    @cached_property
+    def _metadata(self) -> pa.Table:
+        return self.documents.select(
+            [name for name in self.documents.column_names if name.startswith(columns.METADATA)]
+        )
 
     def find_keys(self, wanted: lookup.Keys) -> tuple[lookup.Rows, lookup.Rows]:
         """(i, chunk row) for every row whose key is `wanted[i]`."""
@@ -122,12 +132,12 @@ class Segment:
         return np.split(self._read("lookup.npy", _npy), [n, 2 * n])
 
     @cached_property
-    def _spans(self) -> tuple[Any, lookup.Keys, Any, Any]:
+    def _spans(self) -> tuple[Any, Any, Any, Any]:
         """Where the chunks of each document row begin, `(n + 1,)`, and all their keys, starts and ends."""
         lists = {name: self.documents.column(name).combine_chunks() for name in ("chunks", "starts", "ends")}
         keys, starts, ends = (lists[name].flatten() for name in ("chunks", "starts", "ends"))
         offsets = np.asarray(lists["chunks"].offsets)
-        return offsets - offsets[0], keys_array(keys), np.asarray(starts), np.asarray(ends)
+        return offsets - offsets[0], keys_array(keys).view("V16").reshape(-1), np.asarray(starts), np.asarray(ends)
 
     @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:

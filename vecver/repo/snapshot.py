@@ -123,7 +123,7 @@ class Snapshot:
             text=self.text(number, row),
             span=self.segments[owner].span(place, key),
             title=table.column("title")[place].as_py(),
-            metadata=columns.metadata_of(table, place),
+            metadata=self.segments[owner].metadata(place),
         )
 
     def context(self, key: bytes, document: str, count: int) -> str:
