@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any
 
 KEY_BYTES = 16
@@ -35,8 +36,11 @@ def digest_json(value: Any) -> str:
 
 def key(*parts: bytes) -> bytes:
     """16 bytes naming a tuple of byte strings; each part is framed by its length, so no two tuples collide."""
-    h = hashlib.sha256()
-    for part in parts:
-        h.update(len(part).to_bytes(8, "little"))
-        h.update(part)
-    return h.digest()[:KEY_BYTES]
+    framed = b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "little"), part)])
+    return hashlib.sha256(framed).digest()[:KEY_BYTES]
+
+
+@lru_cache(maxsize=1 << 14)
+def text_key(text: str) -> bytes:
+    """The key of one text; an ingest asks for that of a document's name at every step."""
+    return key(text.encode("utf-8", "surrogatepass"))

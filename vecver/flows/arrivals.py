@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from vecver import pipeline
-from vecver.digest import digest, digest_json, key
+from vecver.digest import digest, digest_json, text_key
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original, Recipe
 from vecver.repo import Draft
@@ -151,7 +151,7 @@ def _changed(
 
 def _once(documents: Iterable[str], arrived: set[bytes]) -> None:
     for document in documents:
-        name = key(document.encode("utf-8", "surrogatepass"))
+        name = text_key(document)
         if name in arrived:
             raise InvalidInputError(
                 f"the document {document!r} arrives twice",

@@ -32,7 +32,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vecver.digest import canonical_json, digest, key
+from vecver.digest import canonical_json, digest, text_key
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original, Vectors
 from vecver.pipeline.origin import check_id, shown
@@ -131,7 +131,7 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
         document = unknown = f"{label}:{number}"
         try:
             document = _document(value, prefix)
-            first = seen.setdefault(key(document.encode()), number)
+            first = seen.setdefault(text_key(document), number)
             if first != number:
                 raise InvalidInputError(
                     f"{label} holds the document {document!r} twice: {unit} {first} and {unit} {number}.",

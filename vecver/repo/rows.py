@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vecver.digest import KEY_BYTES, canonical_json, key
+from vecver.digest import KEY_BYTES, canonical_json, key, text_key
 from vecver.model import Json
 
 KEY = pa.binary(KEY_BYTES)
@@ -58,7 +58,7 @@ _TYPES = {
 
 def document_id(document: str) -> bytes:
     """The 16 bytes by which a document is looked up."""
-    return key(document.encode("utf-8", "surrogatepass"))
+    return text_key(document)
 
 
 def chunk_key(document: str, text: str, number: int) -> bytes:
@@ -156,5 +156,6 @@ def vector_bytes(
 ) -> Iterator[bytes]:
     """Canonical bytes of chunk rows, for the vector root: key and little-endian float32 bits."""
     names = chunks.column("key").take(pa.array(rows, pa.int64())).to_pylist()
-    for name, row in zip(names, rows, strict=True):
-        yield b"vector\0" + name + vectors[row].astype("<f4", copy=False).tobytes()
+    content, size = np.ascontiguousarray(vectors[rows], "<f4").tobytes(), 4 * vectors.shape[1]
+    for number, name in enumerate(names):
+        yield b"vector\0" + name + content[number * size : (number + 1) * size]
