@@ -127,6 +127,15 @@ def test_unknown_fields_are_listed(docs: vecver.Dataset) -> None:
     assert "day, draft, größe.ü, lang, mixed, nested, size, tags, year" in caught.value.hint
 
 
+def test_a_field_that_only_dead_rows_have_is_unknown() -> None:
+    """What a filter may name depends on the version, not on the segments that it shares with others."""
+    docs = dataset({"a": {"year": 2023}, "b": {}}, {"a": {}, "b": {}})  # b's row lies beside the year still
+    assert found(docs, {"year": {"$exists": False}}, at="main~1") == "b"
+    with pytest.raises(InvalidInputError) as caught:
+        found(docs, {"year": {"$exists": False}})
+    assert caught.value.code == "unknown_field"
+
+
 def test_numbers_compare_by_their_exact_values() -> None:
     """2^53 and 2^53 + 1 are one number in float64."""
     docs = dataset({"a": {"n": 2**53}, "b": {"n": 2**53 + 1}, "c": {"n": 2.0**53}, "d": {"n": -(2**63)}})

@@ -115,7 +115,7 @@ def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
 def _matching(snapshot: Snapshot, filter: Json) -> Any:
     """The names of the live documents that match, an Arrow array. Raises InvalidInputError for a bad filter."""
     tables = [(rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
-    index.check_filter(filter, {field for _, table in tables for field, _, _ in _fields(table)})
+    index.check_filter(filter, {name.split(".", 2)[2] for name in snapshot.metadata})
     matching = []
     for rows, table in tables:
         mask = index.evaluate(filter, _columns_of(table), len(table))

@@ -94,6 +94,18 @@ class Snapshot:
         ]
         return pa.concat_tables(tables) if tables else columns.DOCUMENTS.empty_table().select(list(names))
 
+    @cached_property
+    def metadata(self) -> dict[str, pa.DataType]:
+        """The metadata columns in which a live document has a value, by name; what only dead rows have is not there."""
+        found: dict[str, pa.DataType] = {}
+        for number, rows in self.document_rows():
+            table = self.segments[number].documents
+            for field in table.schema:
+                new = field.name.startswith(columns.METADATA) and field.name not in found
+                if new and np.asarray(table.column(field.name).is_valid())[rows].any():
+                    found[field.name] = field.type
+        return dict(sorted(found.items()))
+
     def document(self, name: str) -> tuple[pa.Table, int] | None:
         """The documents table and the row in it of the live document with this name."""
         ids = np.frombuffer(columns.document_id(name), np.uint8).reshape(1, -1)
