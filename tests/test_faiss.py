@@ -18,7 +18,7 @@ from helpers import open_on
 from test_exact import part
 
 import vecver
-from vecver.errors import IntegrityError
+from vecver.errors import BackendError, IntegrityError
 from vecver.index import bits, faiss, is_exact, normalised, search
 from vecver.model import Json, Metric, Part, Vectors
 from vecver.store import LocalStore, MemoryStore, Store
@@ -216,6 +216,15 @@ def test_an_index_of_a_newer_faiss_is_not_loaded(built: Built) -> None:
         faiss.load(memoryview(built[0]), {**built[1], "faiss": "99.0.1"})
     assert caught.value.code == "index_version" and "99.0.1" in caught.value.message
     assert faiss.load(memoryview(built[0]), {**built[1], "faiss": "1.9.0"}).count == ROWS, "an older one is read"
+
+
+@pytest.mark.parametrize("build", [faiss.build, faiss.build_flat])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_index_that_a_full_disk_cut_off_is_told(build: Any) -> None:
+    """FAISS itself only prints it when the last bytes fail as the file is closed."""
+    with pytest.raises(BackendError) as caught:
+        build(clustered("cosine")[0], "cosine", Path("/dev/full"))
+    assert caught.value.code == "index_not_written" and caught.value.hint
 
 
 # -- other processes, other instructions --------------------------------------------------------

@@ -23,6 +23,7 @@ Decisions
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,7 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecver.errors import IntegrityError
+from vecver.errors import BackendError, IntegrityError
 from vecver.index.scores import Rows
 from vecver.model import Json, Metric, Part, Vectors
 
@@ -171,8 +172,36 @@ def build(
         index = faiss.clone_index(grown.faiss) if grown else _trained(vectors, metric)
         _add(index, vectors, progress)
         effort = _measured(index, vectors, metric)
-    faiss.write_index(index, str(file))
+    index.nprobe = min(math.ceil(effort.probes[0]), index.nlist)  # for those who read the file with FAISS alone
+    _save(index, file)
     return {"faiss": version(), "lists": index.nlist, **effort.to_json()}
+
+
+def build_flat(vectors: Vectors, metric: Metric, file: Path) -> Json:
+    """As `build`, for rows that are too few for it: an index that scans them."""
+    faiss = _library()
+    index = (faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP)(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors))
+    _save(index, file)
+    return {"faiss": version()}
+
+
+def _save(index: Any, file: Path) -> None:
+    """Write an index and read it back: what a full disk says when a file is closed, FAISS (1.15) only prints.
+
+    Raises BackendError if it was not written whole.
+    """
+    faiss = _library()
+    try:
+        faiss.write_index(index, str(file))
+        faiss.read_index(str(file))
+    except RuntimeError as error:
+        raise BackendError(
+            f"FAISS could not write {file}",
+            code="index_not_written",
+            hint="free space and repeat the command; nothing was changed",
+            retryable=True,
+        ) from error
 
 
 def grows(index: Index, rows: int) -> bool:
