@@ -17,7 +17,7 @@ from vecver.settings import load_settings
 
 COMMANDS = [
     *("init", "ingest", "status", "search", "replay", "log", "show", "diff"),
-    *("branch", "tag", "alias", "promote", "rollback", "check", "optimize", "gc", "recall"),
+    *("branch", "tag", "alias", "promote", "rollback", "check", "optimize", "gc", "recall", "snapshot"),
 ]
 
 

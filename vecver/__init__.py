@@ -35,6 +35,7 @@ from vecver.model import (
     Check,
     Commit,
     Diff,
+    Export,
     Failure,
     Garbage,
     Hit,
@@ -46,6 +47,7 @@ from vecver.model import (
     Report,
     Space,
 )
+from vecver.snapshot import Snapshot, open_snapshot
 from vecver.store import MemoryStore, Store
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "ConflictError",
     "Dataset",
     "Diff",
+    "Export",
     "Failure",
     "Garbage",
     "Hit",
@@ -71,11 +74,13 @@ __all__ = [
     "Replay",
     "Report",
     "Repository",
+    "Snapshot",
     "Space",
     "SpaceMismatchError",
     "Store",
     "VecverError",
     "create",
     "open",
+    "open_snapshot",
     "replay",
 ]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from vecver import flows, pipeline, repo, store
 from vecver.errors import ConflictError, InvalidInputError
@@ -19,6 +19,7 @@ from vecver.model import (
     Commit,
     Diff,
     Embedder,
+    Export,
     Garbage,
     Json,
     Metric,
@@ -29,20 +30,16 @@ from vecver.model import (
     Report,
     Vectors,
 )
+from vecver.snapshot import AskingOne, Snapshot, absolute, is_batch
 
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
 
 
-class Asking(TypedDict, total=False):
-    """The options of `Dataset.search`, for its two overloads."""
+class Asking(AskingOne, total=False):
+    """The options of `Dataset.search`: those, and which version is asked."""
 
     at: Revision
-    k: int
-    exact: bool
-    filter: Json | None
-    context: int
-    space: str | None
 
 
 class Repository:
@@ -227,7 +224,7 @@ class Dataset:
         Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector),
         SpaceMismatchError (the query lies in another space than the version).
         """
-        many = not isinstance(query, str) and _is_batch(query)
+        many = not isinstance(query, str) and is_batch(query)
         answers = flows.search(
             self._versions,
             self.name,
@@ -241,6 +238,19 @@ class Dataset:
             space=space,
         )
         return answers if many else answers[0]
+
+    # -- a version on its own -------------------------------------------------------------------
+
+    def snapshot(self, at: Revision, folder: str | PathLike[str], *, progress: Progress | None = None) -> Export:
+        """Export a version to a new folder: its rows, an index on them, checksums, and how to read them.
+
+        Whoever has the folder searches it with `vecver.open_snapshot`, or with faiss, numpy and pyarrow
+        alone. It appears whole or not at all. What is read of the repository is verified on the way.
+
+        Raises NotFoundError (revision), InvalidInputError (`folder` is not empty, a file or a link),
+        IntegrityError (rows of the repository are damaged), BackendError (disk full).
+        """
+        return flows.export(self._versions, self.name, absolute(folder), at=_text(at), progress=progress)
 
     # -- how good the answers are ---------------------------------------------------------------
 
@@ -394,8 +404,8 @@ def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key:
     return Repository(repo.Versions(place, author=author), api_key)
 
 
-def replay(repository: Repository, receipt: Json | str | PathLike[str]) -> Replay:
-    """Recompute an answer from its receipt (a value, or the path of a JSON file) and the repository alone."""
+def replay(repository: Repository | Snapshot, receipt: Json | str | PathLike[str]) -> Replay:
+    """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone."""
     return repository.replay(_receipt(receipt))
 
 
@@ -419,15 +429,6 @@ def _sources(source: Any, label: str | None, prefix: str, records: bool | None) 
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
         )
     return [Source(value, pipeline.label_of(value, label), prefix, records) for value in values]
-
-
-def _is_batch(query: Any) -> bool:
-    """Is this several queries, and not one vector?"""
-    import numpy as np
-
-    if isinstance(query, np.ndarray):
-        return query.ndim == 2
-    return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)
 
 
 def _text(revision: Revision) -> str:

@@ -302,6 +302,26 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Export:
+    """A snapshot that was exported: a version's rows, vectors and index in a folder of their own."""
+
+    path: str
+    dataset: str
+    commit: str  # full id
+    documents: int
+    chunks: int
+    index: str  # its kind: "flat", or the spec of the repository's own indexes
+    files: Mapping[str, Json]  # name -> {"sha256", "bytes"}, without the manifest
+
+    @property
+    def bytes(self) -> int:
+        return sum(file["bytes"] for file in self.files.values())
+
+    def to_json(self) -> Json:
+        return {**self.__dict__, "files": dict(self.files), "bytes": self.bytes}
+
+
+@dataclass(frozen=True)
 class Garbage:
     """What gc found that no version needs. A unit is a segment, or another object by its name."""
 

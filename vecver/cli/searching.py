@@ -1,4 +1,4 @@
-"""Commands that answer: search, replay."""
+"""Commands that answer, and that take a version along to answer elsewhere: search, replay, snapshot."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import click
 
 import vecver
 from vecver.cli import common
-from vecver.cli.output import as_json, echo_json, one_line
+from vecver.cli.output import as_json, echo_json, one_line, progress
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 
+SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from this exported version.")
+
 
 @click.command()
-@click.argument("dataset", metavar="DATASET[@REV]")
+@click.argument("dataset", metavar="DATASET[@REV]", required=False)
 @click.argument("query", required=False)
 @click.option("-k", default=10, show_default=True, help="How many hits.")
 @click.option("--exact", is_flag=True, help="The true best k, for certain.")
@@ -26,24 +28,33 @@ from vecver.settings import Settings
     "--queries", metavar="FILE", help='Many queries: a line {"query": "…"} or {"vector": […]} each; - is stdin.'
 )
 @click.option("--receipt", metavar="FILE", help="Write the answer's receipt, for `vecver replay`.")
+@SNAPSHOT
 @as_json
 @click.pass_obj
 def search(
     settings: Settings,
     /,
-    dataset: str,
+    dataset: str | None,
     query: str | None,
     filter_text: str | None,
     queries: str | None,
     receipt: str | None,
+    folder: str | None,
     as_json: bool,
     **how: Any,
 ) -> None:
-    """Find the chunks of a version that answer QUERY."""
-    name, revision = common.version_of(dataset)
-    asked = _asked(query, queries, receipt)
-    docs = common.opened(settings).dataset(name)
-    answers = docs.search(asked, at=revision, filter=_filter(filter_text), **how)
+    """Find the chunks of a version that answer QUERY.
+
+    With --snapshot DIR give the QUERY alone: the folder holds one version.
+    """
+    how["filter"] = _filter(filter_text)
+    if folder is not None:
+        asked = _asked(_alone(dataset, query), queries, receipt)
+        answers = vecver.open_snapshot(folder, api_key=settings.api_key).search(asked, **how)
+    else:
+        name, revision = common.version_of(_named(dataset))
+        asked = _asked(query, queries, receipt)
+        answers = common.opened(settings).dataset(name).search(asked, at=revision, **how)
     for answer in answers:
         if as_json:
             echo_json(answer.to_json(), indent=None if queries else 2)
@@ -55,12 +66,14 @@ def search(
 
 @click.command()
 @click.argument("receipt", type=click.Path(exists=False))
+@SNAPSHOT
 @as_json
 @click.pass_obj
 @click.pass_context
-def replay(context: click.Context, settings: Settings, /, receipt: str, as_json: bool) -> None:
+def replay(context: click.Context, settings: Settings, /, receipt: str, folder: str | None, as_json: bool) -> None:
     """Recompute an answer from its RECEIPT and the repository. Exits 5 if it is not identical."""
-    outcome = vecver.replay(common.opened(settings), receipt)
+    where = vecver.open_snapshot(folder, api_key=settings.api_key) if folder is not None else common.opened(settings)
+    outcome = vecver.replay(where, receipt)
     if as_json:
         echo_json(outcome.to_json())
     else:
@@ -70,6 +83,41 @@ def replay(context: click.Context, settings: Settings, /, receipt: str, as_json:
         if outcome.recall is not None:
             click.echo(f"  recall of the approximate answer against exact: {outcome.recall:.3f}")
     context.exit(0 if outcome.identical else 5)
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET[@REV]")
+@click.argument("folder", metavar="OUT")
+@as_json
+@click.pass_obj
+def snapshot(settings: Settings, /, dataset: str, folder: str, as_json: bool) -> None:
+    """Export a version to the new folder OUT: for `vecver search --snapshot OUT`, or faiss and pyarrow alone."""
+    name, revision = common.version_of(dataset)
+    docs = common.opened(settings).dataset(name)
+    with progress(name) as advance:
+        made = docs.snapshot(revision, folder, progress=advance)
+    if as_json:
+        echo_json(made.to_json())
+        return
+    click.echo(f"{made.dataset} {made.commit[:12]} -> {made.path}")
+    click.echo(f"  {made.documents} documents, {made.chunks} chunks, index {made.index}, {made.bytes} bytes")
+
+
+def _named(dataset: str | None) -> str:
+    if dataset is None:
+        raise InvalidInputError("no dataset was named", code="no_dataset", hint="vecver search DATASET QUERY")
+    return dataset
+
+
+def _alone(first: str | None, second: str | None) -> str | None:
+    """The QUERY of a search in a snapshot, which stands where else the dataset does."""
+    if first is not None and second is not None:
+        raise InvalidInputError(
+            f"a snapshot is one version: it does not take {first!r}",
+            code="conflicting_options",
+            hint="vecver search --snapshot DIR QUERY",
+        )
+    return first
 
 
 def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[Any]:
@@ -106,4 +154,4 @@ def _show(answer: vecver.Answer) -> None:
         )
 
 
-COMMANDS = (search, replay)
+COMMANDS = (search, replay, snapshot)

@@ -21,6 +21,7 @@ import numpy as np
 from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
+from vecver.flows.export import OneVersion
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.search import ENGINES, RECEIPT_FORMAT, embedded, filtered, find, signature, version
 from vecver.model import Json, Part, Replay, Vectors
@@ -32,7 +33,7 @@ _TEXTS = ["vecver", "repository", "dataset", "revision", "commit", "content_root
 _OTHERS = ("format", "engine", "query", "k", "filter", "hits")
 
 
-def replay(versions: Versions, receipt: Json, open_embedder: OpenEmbedder) -> Replay:
+def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEmbedder) -> Replay:
     """Prove an answer: exact ones in full, approximate ones hit by hit, with their recall against exact.
 
     The search runs on the vector that the receipt holds; where the query was a text and its embedder
@@ -132,17 +133,16 @@ def _identity(receipt: Json, snapshot: Snapshot) -> Iterator[str]:
         yield f"no search engine is called {receipt['engine']['name']!r}"
 
 
-def _unproved(receipt: Json, versions: Versions) -> Iterator[str]:
+def _unproved(receipt: Json, versions: Versions | OneVersion) -> Iterator[str]:
     if receipt["repository"] != versions.id:
         yield f"the receipt was made in repository {receipt['repository'][:12]}, this is {versions.id[:12]}"
     if receipt["vecver"] != version():
         yield f"the receipt was made by vecver {receipt['vecver']}, this is {version()}"
     try:
-        moved = versions.resolve(receipt["dataset"], receipt["revision"]) != receipt["commit"]
+        if versions.resolve(receipt["dataset"], receipt["revision"]) != receipt["commit"]:
+            yield f"{receipt['revision']!r} does not name this version any more"
     except (NotFoundError, InvalidInputError):
-        moved = True
-    if moved:
-        yield f"{receipt['revision']!r} does not name this version any more"
+        yield f"{receipt['revision']!r} names no version here"
     if (made := receipt["engine"].get("faiss", index.faiss.version())) != index.faiss.version():
         yield f"the candidates were proposed by FAISS {made}, this is {index.faiss.version()}"
 

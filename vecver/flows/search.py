@@ -44,22 +44,50 @@ def search(
     space: str | None = None,
 ) -> list[Answer]:
     """One answer a query, in their order. See `Dataset.search`."""
-    _check(queries, k, context)
-    k = int(k)
     snapshot = versions.snapshot(versions.resolve(dataset, at))
-    _same_space(snapshot.commit.recipe.space, space)
-    vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
     if not exact:
         open_indexes(versions, snapshot)
+    return answers(
+        snapshot,
+        versions.id,
+        queries,
+        open_embedder,
+        at=at,
+        k=k,
+        exact=exact,
+        filter=filter,
+        context=context,
+        space=space,
+    )
+
+
+def answers(
+    snapshot: Snapshot,
+    repository: str,
+    queries: Sequence[Query],
+    open_embedder: OpenEmbedder,
+    *,
+    at: str,
+    k: int,
+    exact: bool = False,
+    filter: Json | None = None,
+    context: int = 0,
+    space: str | None = None,
+) -> list[Answer]:
+    """One answer a query from an opened version of a repository, through the indexes that were opened."""
+    _check(queries, k, context)
+    k = int(k)
+    _same_space(snapshot.commit.recipe.space, space)
+    vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
     parts = filtered(snapshot, filter)
     engine = engine_of(parts, k, exact=exact)
     found = find(snapshot, parts, vectors, k, exact=exact, context=context)
-    answers = []
+    given = []
     for query, vector, hits in zip(queries, vectors, found, strict=True):
         text = query if isinstance(query, str) else None
-        receipt = _receipt(versions.id, snapshot, at, engine, text, vector, k, filter, hits)
-        answers.append(Answer(dataset, at, snapshot.commit.id, hits, receipt))
-    return answers
+        receipt = _receipt(repository, snapshot, at, engine, text, vector, k, filter, hits)
+        given.append(Answer(snapshot.commit.dataset, at, snapshot.commit.id, hits, receipt))
+    return given
 
 
 def find(

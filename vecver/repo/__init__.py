@@ -4,6 +4,7 @@ from vecver.repo import measures, moves
 from vecver.repo.check import check
 from vecver.repo.diff import diff
 from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
+from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
 from vecver.repo.gc import GRACE, Retention
 from vecver.repo.layout import Layout
 from vecver.repo.objects import parents_first
@@ -19,6 +20,7 @@ __all__ = [
     "KINDS",
     "METADATA",
     "OPEN_BYTES",
+    "ROW_FILES",
     "ChunkRow",
     "Clock",
     "Draft",
@@ -42,6 +44,9 @@ __all__ = [
     "metadata_of",
     "missing",
     "moves",
+    "open_rows",
     "parents_first",
+    "prove_rows",
     "ref_moved",
+    "write_rows",
 ]

@@ -7,10 +7,11 @@ from urllib.parse import unquote
 
 from vecver.errors import InvalidInputError
 from vecver.store.api import Store
+from vecver.store.folder import measured, new_folder, verify_folder
 from vecver.store.local import LocalStore
 from vecver.store.memory import MemoryStore
 
-__all__ = ["LocalStore", "MemoryStore", "Store", "open_store"]
+__all__ = ["LocalStore", "MemoryStore", "Store", "measured", "new_folder", "open_store", "verify_folder"]
 
 
 def open_store(url: str | Path | Store) -> Store:

@@ -116,7 +116,7 @@ class LocalStore:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for made in missing:
-            _sync_folder(made.parent)
+            sync_folder(made.parent)
         return folder
 
     def _publish(self, part: Path, name: str) -> None:
@@ -128,7 +128,7 @@ class LocalStore:
             os.replace(part, target)
         except FileNotFoundError:  # a `delete` took the folder away with its last file meanwhile
             os.replace(part, self._made(folder) / target.name)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -158,7 +158,7 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     with contextlib.suppress(PermissionError):  # Windows cannot open a folder; its rename is durable without
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,0 +1,119 @@
+"""The front desk for one version in a folder of its own: the handle that `vecver.open_snapshot` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from os.path import abspath
+from pathlib import Path
+from typing import Any, TypedDict, Unpack, overload
+
+from vecver import flows, pipeline
+from vecver.flows import Progress
+from vecver.model import Answer, Check, Commit, Embedder, Json, Replay, Vectors
+
+
+class AskingOne(TypedDict, total=False):
+    """The options of `Snapshot.search`, for its two overloads."""
+
+    k: int
+    exact: bool
+    filter: Json | None
+    context: int
+    space: str | None
+
+
+class Snapshot:
+    """One exported version, without its repository. Made by `vecver.open_snapshot`."""
+
+    def __init__(self, opened: flows.OneVersion, api_key: str | None = None) -> None:
+        self._opened = opened
+        self._api_key = api_key
+        self._loaded: Embedder | None = None
+
+    @property
+    def path(self) -> str:
+        """The folder."""
+        return str(self._opened.folder)
+
+    @property
+    def repository_id(self) -> str:
+        """The repository that it came from, as receipts name it."""
+        return self._opened.id
+
+    @property
+    def commit(self) -> Commit:
+        """The version."""
+        return self._opened.opened.commit
+
+    @overload
+    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[AskingOne]) -> Answer: ...
+    @overload
+    def search(self, query: list[str] | list[Vectors], **how: Unpack[AskingOne]) -> list[Answer]: ...
+    def search(
+        self,
+        query: Any,
+        *,
+        k: int = 10,
+        exact: bool = False,
+        filter: Json | None = None,
+        context: int = 0,
+        space: str | None = None,
+    ) -> Answer | list[Answer]:
+        """As `Dataset.search` at this commit: the same hits and score bits; what is approximate, by its own index."""
+        many = not isinstance(query, str) and is_batch(query)
+        answers = flows.answers(
+            self._opened.opened,
+            self._opened.id,
+            list(query) if many else [query],
+            self._embedder,
+            at=self.commit.id,
+            k=k,
+            exact=exact,
+            filter=filter,
+            context=context,
+            space=space,
+        )
+        return answers if many else answers[0]
+
+    def documents(self) -> list[str]:
+        """The ids of its documents, sorted."""
+        return sorted(self._opened.opened.documents(["document"]).column(0).to_pylist())
+
+    def check(self, progress: Progress | None = None) -> Check:
+        """Hash every file again, and prove the commit's roots from the rows."""
+        return flows.check_export(self._opened, progress)
+
+    def replay(self, receipt: Json) -> Replay:
+        """Recompute an answer to this version, given here or by the repository. Raises as `Repository.replay`."""
+        return flows.replay(self._opened, receipt, self._embedder)
+
+    def _embedder(self, spec: str | Json) -> Embedder:
+        """The version's embedder, loaded once."""
+        self._loaded = self._loaded or pipeline.open_embedder(spec, api_key=self._api_key)
+        return self._loaded
+
+    def __repr__(self) -> str:
+        return f"<vecver snapshot {self.commit.dataset}@{self.commit.id[:12]} in {self.path}>"
+
+
+def open_snapshot(folder: str | PathLike[str], *, api_key: str | None = None) -> Snapshot:
+    """The version that `Dataset.snapshot` exported to `folder`, after every file was verified.
+
+    Raises NotFoundError (no snapshot there), IntegrityError (a file was changed, or the format is unknown).
+    """
+    return Snapshot(flows.open_export(absolute(folder)), api_key)
+
+
+def absolute(folder: str | PathLike[str]) -> Path:
+    """The path that a person means, without `~`, `.` and `..`."""
+    return Path(abspath(Path(folder).expanduser()))
+
+
+def is_batch(query: Any) -> bool:
+    """Is this several queries, and not one vector?"""
+    import numpy as np
+
+    if isinstance(query, np.ndarray):
+        return query.ndim == 2
+    return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)
