@@ -274,3 +274,16 @@ def test_versions_of_another_space_are_told_apart(repository: vecver.Repository)
         docs.search(vector_of("one"))
     assert docs.search(vector_of("one"), at="main~1", k=1)[0].document == "a"
     assert repository.check().clean
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_rows_are_taken_from_many_batches(sizes: list[int], data: st.DataObject) -> None:
+    import pyarrow as pa
+
+    from vecver.repo.rows import taken
+
+    total = sum(sizes)
+    rows = data.draw(st.lists(st.integers(0, total - 1), max_size=20))
+    numbers = iter(range(total))
+    batches = [pa.record_batch({"n": [next(numbers) for _ in range(size)]}) for size in sizes]
+    assert taken(pa.Table.from_batches(batches), np.array(rows, np.int64)).column("n").to_pylist() == rows

@@ -22,6 +22,7 @@ from vecver.repo import retired
 from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
 from vecver.repo.objects import load_commit
 from vecver.repo.proof import Proof
+from vecver.repo.rows import taken
 from vecver.repo.segment import Segment, SegmentWriter, unit_of
 from vecver.store import Store
 
@@ -148,10 +149,10 @@ class Relay:
             _places(chunks, source.chunk_count, writer.chunk_count),
             _places(documents, source.document_count, writer.document_count),
         )
-        writer.add(_taken(source.documents, documents), source.chunks.slice(0, 0), source.vectors[:0])
+        writer.add(taken(source.documents, documents), source.chunks.slice(0, 0), source.vectors[:0])
         for start in range(0, len(chunks), _BLOCK_ROWS):
             block = chunks[start : start + _BLOCK_ROWS]
-            writer.add(None, _taken(source.chunks, block), source.vectors[block])
+            writer.add(None, taken(source.chunks, block), source.vectors[block])
             if progress:
                 progress("rows copied", len(block))
 
@@ -178,18 +179,11 @@ def _places(rows: Rows, count: int, start: int) -> Rows:
     return places
 
 
-def _taken(table: pa.Table, rows: Rows) -> pa.Table:
-    """Rows of a table; no copy where they stand together."""
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        return table.slice(int(rows[0]), len(rows))
-    return table.take(pa.array(rows))
-
-
 def _equal(old: pa.Table, rows: Rows, new: pa.Table, places: Rows) -> bool:
     """Are these the same rows? A column that only the new table has must be empty there."""
-    theirs = _taken(new, places)
+    theirs = taken(new, places)
     extra = [name for name in new.column_names if name not in old.column_names]
-    return _taken(old, rows).equals(theirs.select(old.column_names)) and all(
+    return taken(old, rows).equals(theirs.select(old.column_names)) and all(
         theirs.column(name).null_count == len(theirs) for name in extra
     )
 

@@ -20,9 +20,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from vecver.digest import KEY_BYTES, canonical_json, key, text_key
@@ -75,6 +77,24 @@ def keys_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[n
         column = column.chunk(0)
     data = np.frombuffer(column.buffers()[1], np.uint8) if len(column) else np.zeros(0, np.uint8)
     return data[column.offset * KEY_BYTES : (column.offset + len(column)) * KEY_BYTES].reshape(-1, KEY_BYTES)
+
+
+def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """These rows of a table, in their order, batch by batch: a copy of them and of nothing else.
+
+    Arrow's own `take` joins all batches of a column first, even for one row; not so here, as long as
+    neighbouring `rows` lie in one batch most of the time.
+    """
+    batches = table.to_batches()
+    if len(batches) < 2 or not len(rows):
+        return table.take(pa.array(rows, pa.int64()))
+    starts = np.cumsum([0, *(len(batch) for batch in batches)])
+    numbers = np.searchsorted(starts, rows, side="right") - 1
+    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1), len(rows)]
+    pieces = [
+        batches[numbers[low]].take(pa.array(rows[low:high] - starts[numbers[low]])) for low, high in pairwise(cuts)
+    ]
+    return pa.Table.from_batches(pieces, table.schema)
 
 
 # -- metadata -----------------------------------------------------------------------------------
@@ -134,7 +154,7 @@ def _kind(value: Any) -> str:
 
 def document_bytes(documents: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
     """Canonical bytes of document rows, for the content root."""
-    picked = documents.take(pa.array(rows, pa.int64()))
+    picked = taken(documents, np.asarray(rows, np.int64))
     columns = ["document", "digest", "media_type", "title", "chunks", "starts", "ends"]
     values = [picked.column(name).to_pylist() for name in columns]
     metadata = metadata_of_all(picked)
@@ -146,7 +166,7 @@ def document_bytes(documents: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
 
 def chunk_bytes(chunks: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
     """Canonical bytes of chunk rows, for the content root: key and text."""
-    picked = chunks.select(["key", "text"]).take(pa.array(rows, pa.int64()))
+    picked = taken(chunks.select(["key", "text"]), np.asarray(rows, np.int64))
     for name, text in zip(picked.column("key").to_pylist(), picked.column("text").to_pylist(), strict=True):
         yield b"chunk\0" + name + text.encode()
 
@@ -155,7 +175,7 @@ def vector_bytes(
     chunks: pa.Table, vectors: np.ndarray[Any, np.dtype[np.float32]], rows: Sequence[int]
 ) -> Iterator[bytes]:
     """Canonical bytes of chunk rows, for the vector root: key and little-endian float32 bits."""
-    names = chunks.column("key").take(pa.array(rows, pa.int64())).to_pylist()
+    names = taken(chunks.select(["key"]), np.asarray(rows, np.int64)).column(0).to_pylist()
     content, size = np.ascontiguousarray(vectors[rows], "<f4").tobytes(), 4 * vectors.shape[1]
     for number, name in enumerate(names):
         yield b"vector\0" + name + content[number * size : (number + 1) * size]

@@ -95,10 +95,10 @@ class Segment:
 
     def metadata(self, row: int) -> Json:
         """The metadata of the document of this row, exactly as given."""
-        return columns.metadata_of(self._metadata, row)
+        return columns.metadata_of(self._fields, row)
 
     @cached_property
-    def _metadata(self) -> pa.Table:
+    def _fields(self) -> pa.Table:
         return self.documents.select(
             [name for name in self.documents.column_names if name.startswith(columns.METADATA)]
         )
