@@ -40,7 +40,7 @@ from vecver.model import Json, Metric, Part, Vectors
 SPEC = "ivf-pq4"
 INDEX_ROWS = 8192
 _CLASSES = (10, 40, 160, 640)  # an answer of k rows takes the effort of the first of these that is not below k
-_SAMPLE = 256  # rows that are asked when the effort is measured
+_SAMPLE = 192  # rows that are asked when the effort is measured
 _REACHED, _RANKED = 0.98, 0.99  # share of the nearest rows that the lists hold, and that the codes rank high enough
 _DEEPEST = 2048  # candidates that are looked through for the rank of a near row; hard data have it low
 _ITERATIONS, _POINTS = 10, 128  # of k-means, and of rows a centroid
@@ -253,6 +253,7 @@ def _trained(vectors: Vectors, metric: Metric) -> Any:
     kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
     index = faiss.index_factory(dim, f"IVF{lists},PQ{_code_parts(dim)}x4fs", kind)
     index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS
+    index.pq.cp.niter = _ITERATIONS
     points = min(len(vectors), max(_POINTS * lists, 16384))
     index.train(np.ascontiguousarray(vectors[np.linspace(0, len(vectors) - 1, points).astype(np.int64)]))
     return index
@@ -288,14 +289,15 @@ def _measured(index: Any, vectors: Vectors, metric: Metric) -> Effort:
 
 def _places(index: Any, queries: Vectors, nearest: Rows, probes: int) -> Rows:
     """Where the index ranks each of the nearest rows, `(m, k)`; where it does not, behind all."""
-    most = min(_DEEPEST + 40 * nearest.shape[1], index.ntotal)
+    most = min(_DEEPEST + 16 * nearest.shape[1], index.ntotal)
     how = _library().SearchParametersIVF(nprobe=probes)
     _, ranked = index.search(queries, most, params=how)
-    places = np.full(nearest.shape, most)
-    for row, (found, true) in enumerate(zip(ranked, nearest, strict=True)):
-        order = np.argsort(found)
-        at = np.minimum(np.searchsorted(found, true, sorter=order), most - 1)
-        places[row] = np.where(found[order[at]] == true, order[at], most)
+    places, place_of = np.empty(nearest.shape, np.int64), np.full(index.ntotal, most)
+    for row, found in enumerate(ranked):
+        found = found[found >= 0]
+        place_of[found] = np.arange(len(found))
+        places[row] = place_of[nearest[row]]
+        place_of[found] = most
     return places
 
 
