@@ -309,7 +309,8 @@ def test_an_ingest_builds_and_searches_share_the_index(store: Store, small: None
     got, true = docs.search(queries), docs.search(queries, exact=True)
     pairs = [({hit.document for hit in a}, {hit.document for hit in b}) for a, b in zip(got, true, strict=True)]
     assert np.mean([len(a & b) / 10 for a, b in pairs]) >= 0.95
-    assert [hit.score_bits for hit in got[0]] == [hit.score_bits for hit in true[0]]
+    bits_of = {hit.key: hit.score_bits for hit in true[0]}
+    assert all(bits_of.get(hit.key, hit.score_bits) == hit.score_bits for hit in got[0])
     docs.ingest([{"id": "0", "text": "new", "vector": queries[0]}], space="test", keep_missing=True)
     assert docs.search(queries[0])[0].document == "0" and engine(docs) == f"faiss {faiss.SPEC}"
     assert docs.search(queries[0], at="main~1").receipt["hits"] == got[0].receipt["hits"]
