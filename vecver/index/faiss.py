@@ -387,6 +387,14 @@ def _read_lists(view: View, queries: Vectors, order: Rows, near: npt.NDArray[np.
     return found
 
 
+def products(query: Vectors, vectors: Vectors, rows: Rows) -> npt.NDArray[np.float32]:
+    """The inner products of a query with some rows, `(len(rows),)`, read where they lie."""
+    faiss, found = _library(), np.empty(len(rows), np.float32)
+    pointers = [faiss.swig_ptr(array) for array in (found, query, vectors, np.ascontiguousarray(rows, np.int64))]
+    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    return found
+
+
 def _class_of(k: int) -> int:
     """Neighbouring k take one effort, so that the top k is a prefix of the top k + 1 among them."""
     return next((known for known in _CLASSES if k <= known), k)

@@ -79,6 +79,12 @@ def keys_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[n
     return data[column.offset * KEY_BYTES : (column.offset + len(column)) * KEY_BYTES].reshape(-1, KEY_BYTES)
 
 
+def integers(column: pa.Array) -> npt.NDArray[np.int32]:
+    """An int32 column without nulls, `(n,)`; no copy, and no look at pandas, which takes 0.2 s where it is installed."""
+    data = np.frombuffer(column.buffers()[1], np.int32) if len(column) else np.zeros(0, np.int32)
+    return data[column.offset : column.offset + len(column)]
+
+
 def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
     """These rows of a table, in their order, batch by batch: a copy of them and of nothing else.
 

@@ -136,8 +136,9 @@ class Segment:
         """Where the chunks of each document row begin, `(n + 1,)`, and all their keys, starts and ends."""
         lists = {name: self.documents.column(name).combine_chunks() for name in ("chunks", "starts", "ends")}
         keys, starts, ends = (lists[name].flatten() for name in ("chunks", "starts", "ends"))
-        offsets = np.asarray(lists["chunks"].offsets)
-        return offsets - offsets[0], keys_array(keys).view("V16").reshape(-1), np.asarray(starts), np.asarray(ends)
+        offsets = columns.integers(lists["chunks"].offsets)
+        names = keys_array(keys).view("V16").reshape(-1)
+        return offsets - offsets[:1], names, columns.integers(starts), columns.integers(ends)
 
     @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:
