@@ -42,7 +42,7 @@ from vecver.store import Store
 from vecver.store.api import writing
 
 FILES = ("documents.arrow", "chunks.arrow", "vectors.npy", "lookup.npy")
-BLOCK_ROWS = 16384  # rows whose canonical bytes are summed at once
+BLOCK_ROWS = 16384  # rows of one record batch, and whose canonical bytes are summed at once
 _NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"
 
@@ -194,6 +194,7 @@ class SegmentWriter:
             self._vectors.write(b"\0" * _NPY_HEADER)
             self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
             self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
+        self._pending: list[pa.Table] = []  # chunk rows that do not make a block yet
         self._documents: list[pa.Table] = []
         self._keys: list[lookup.Keys] = []
         self._embedded: list[lookup.Keys] = []
@@ -203,7 +204,8 @@ class SegmentWriter:
         """Append rows: `chunks` in the columns of CHUNKS beside `vectors`, `(n, dim)` float32."""
         if len(chunks):
             with writing(_NEW):
-                self._chunks.write_table(chunks)
+                self._pending.append(chunks)
+                self._write_chunks(BLOCK_ROWS)
                 self._vectors.write(np.ascontiguousarray(vectors, "<f4").data.cast("B"))
             self._keys.append(keys_array(chunks.column("key")))
             self._embedded.append(keys_array(chunks.column("embedded")))
@@ -242,7 +244,15 @@ class SegmentWriter:
                 file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _write_chunks(self, least: int) -> None:
+        """Write what waits in blocks of BLOCK_ROWS, however it came, while there are at least so many rows."""
+        while (waiting := sum(len(table) for table in self._pending)) >= least and waiting:
+            table = pa.concat_tables(self._pending)
+            self._chunks.write_table(table.slice(0, BLOCK_ROWS).combine_chunks())
+            self._pending = [table.slice(BLOCK_ROWS)]
+
     def _finish_files(self) -> None:
+        self._write_chunks(1)
         self._vectors.seek(0)
         self._vectors.write(_npy_header((self.chunk_count, self._space.dim)))
         self._vectors.close()
