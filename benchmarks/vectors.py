@@ -257,14 +257,17 @@ def size_of(folder: Path) -> int:
     return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
 
 
-def about(story: Story) -> dict[str, Any]:
+def about(story: Story | None = None) -> dict[str, Any]:
     """What a number needs beside it to be believed: machine, seed, data, code, libraries."""
+    data = None
+    if story:
+        data = {"name": story.data, "vectors": len(story.vectors), "rows": len(story.first), "sha256": story.digest}
     there = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
     cpu = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "machine": {"cpu": cpu[:1], "cores": os.cpu_count(), "load": os.getloadavg(), "platform": platform.platform()},
         "seed": SEED,
-        "data": {"name": story.data, "vectors": len(story.vectors), "rows": len(story.first), "sha256": story.digest},
+        "data": data,
         "commit": _git("rev-parse", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
         "libraries": {"python": platform.python_version(), **{name: there.get(name) for name in LIBRARIES}},
     }
