@@ -7,7 +7,8 @@ Each corpus is a Git bundle with one tag a version, `manifest.jsonl` (what chang
 Prints a line a version and the totals; raw numbers and answers go to `--out` (benchmarks/out/histories).
 
 embedded share   chunks embedded / chunks live, summed over versions; the ideal is new / all paragraphs
-bytes            everything under the repository / the rows ever written (Arrow tables and vectors)
+bytes            everything under the repository / the rows ever written (Arrow tables and vectors): as the
+                 ingests left it, with what folds left behind, and after gc and optimize
 R@10 inside      the document is among the ten best at the first and the last version that hold it
 wrong outside    hits on the document, at any rank of ten, in versions where it does not exist
 """
@@ -21,6 +22,7 @@ import subprocess
 import tempfile
 import time
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +64,24 @@ def run(data: Path, folder: Path, embedder: str, limit: int | None) -> dict[str,
     pinned = ask(docs, lines(data / "pinned_queries.jsonl"), [v["version"] for v in versions])
     began = time.perf_counter()
     check = repository.check()
+    seconds, left = time.perf_counter() - began, disk_bytes(folder / "kb")
+    docs.optimize()
+    repository.gc(grace=timedelta(0), apply=True)
     return {
         "machine": platform.processor() or platform.machine(),
         "embedder": embedder,
         "versions": versions,
         "ideal": sum(e["new_paragraphs"] for e in manifest) / sum(e["paragraphs"] for e in manifest),
         "share": sum(v["embedded"] for v in versions) / sum(v["live"] for v in versions),
-        "disk_bytes": versions[-1]["disk_bytes"],
-        "row_bytes": sum(v["row_bytes"] for v in versions),
+        "disk_bytes": {"left": left, "tidied": disk_bytes(folder / "kb")},
+        "row_bytes": sum(row_bytes(segment) for segment in segments(folder / "kb")),
         "pinned": pinned,
-        "check": {"clean": check.clean, "objects": check.objects, "seconds": time.perf_counter() - began},
+        "check": {"clean": check.clean, "objects": check.objects, "seconds": seconds},
     }
 
 
 def ingest(docs: vecver.Dataset, source: Path, entry: dict[str, Any], embedder: str, kb: Path) -> dict[str, Any]:
-    before, began = segments(kb), time.perf_counter()
+    began = time.perf_counter()
     report = docs.ingest(source, message=entry["version"], embedder=embedder)
     seconds = time.perf_counter() - began
     docs.tag(entry["version"], report)
@@ -87,8 +92,7 @@ def ingest(docs: vecver.Dataset, source: Path, entry: dict[str, Any], embedder: 
         "live": report.chunks["live"],
         "share": report.chunks["embedded"] / report.chunks["live"],
         "ideal": entry["new_paragraphs"] / entry["paragraphs"],
-        "row_bytes": sum(row_bytes(folder) for folder in segments(kb) - before),
-        "disk_bytes": sum(file.stat().st_size for file in kb.rglob("*") if file.is_file()),
+        "disk_bytes": disk_bytes(kb),
         "seconds": {**report.seconds, "all": seconds},
         "failures": [failure.to_json() for failure in report.failures],
     }
@@ -154,18 +158,25 @@ def by_kind(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 def show(corpus: str, result: dict[str, Any]) -> None:
     versions, pinned = result["versions"], result["pinned"]
+    left, tidied = (result["disk_bytes"][state] for state in ("left", "tidied"))
     phases = {name: sum(v["seconds"][name] for v in versions) for name in versions[0]["seconds"]}
     print(f"\n{corpus}: {len(versions)} versions, {versions[-1]['live']} chunks live in the last")
     ratio = result["share"] / result["ideal"]
     print(f"  embedded share  {result['share']:.2%} = {ratio:.3f} x ideal {result['ideal']:.2%}")
     print(
-        f"  bytes           {result['disk_bytes']:,} on disk = {result['disk_bytes'] / result['row_bytes']:.3f} x rows"
+        f"  bytes           {tidied:,} on disk = {tidied / result['row_bytes']:.3f} x rows; "
+        f"{left / result['row_bytes']:.3f} x before gc and optimize"
     )
     print(f"  seconds         {', '.join(f'{name} {value:.1f}' for name, value in phases.items())}")
     print(f"  R@10 inside     {pinned['R@10']:.4f} (R@1 {pinned['R@1']:.4f}) of {pinned['inside']}")
     print(f"    by kind       {pinned['R@10 by kind']}")
     print(f"  wrong outside   {pinned['wrong outside']} of {pinned['outside']}")
     print(f"  check           {result['check']}\n", flush=True)
+
+
+def disk_bytes(kb: Path) -> int:
+    """Everything under the repository."""
+    return sum(file.stat().st_size for file in kb.rglob("*") if file.is_file())
 
 
 def row_bytes(segment: Path) -> int:
