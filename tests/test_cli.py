@@ -272,8 +272,11 @@ def test_optimize_and_gc() -> None:
     assert "nothing to do" in run("optimize", "handbook").output
     plan = json.loads(run("gc", "--json").output)
     assert plan["kept_versions"] == 3 and len(plan["wait"]) == 3 and not plan["applied"]
+    run("gc", "--keep-last", "1", "--apply")
     shown = run("gc", "--keep-last", "1", "--grace", "0", "--apply").output
     assert shown.count("forget  ") == 2 and "1 versions kept, 2 forgotten" in shown
     assert run("search", "handbook@main~1", "water", code=3).exit_code == 3
     assert "is no age" in run("gc", "--grace", "soon", code=2).output
+    assert "longer than time" in run("gc", "--grace", "99999999999d", code=2).output
+    assert "hint" in run("gc", "--keep-within", "300000w", code=2).output
     run("check")

@@ -97,6 +97,28 @@ def test_recall_where_rows_have_no_structure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_long_vectors_spoil_the_codes_of_all_and_that_is_noticed(metric: Metric, tmp_path: Path) -> None:
+    rows, queries, _ = clustered(metric)
+    rows = rows.copy()
+    rows[17:22] *= 1000
+    one = viewed(part(rows), build(rows, metric, tmp_path))
+    assert not faiss.proposes(one, 10), "so much effort that a scan is cheaper"
+    one = masked(one, np.arange(ROWS) > 22)
+    true = [[hit.row for hit in hits] for hits in search([one], queries, 10, metric, exact=True)]
+    assert recall([[] if rows is None else rows for rows in faiss.candidates(one, queries, 10)], true) >= 0.95
+
+
+@pytest.mark.parametrize("value", [1e19, 3e38])
+def test_numbers_that_would_end_faiss_are_not_given_to_it(store: Store, small: None, value: float) -> None:
+    docs = open_on(store).dataset("d")
+    rows = clustered("l2")[0][:5000].copy()
+    rows[7] = value if value < 1e30 else 0
+    rows[7, 0] = value
+    docs.ingest(({"id": str(i), "text": "x", "vector": row} for i, row in enumerate(rows)), space="s", metric="l2")
+    assert docs.search(rows[9]).receipt["engine"]["name"] == "exact" and docs.search(rows[9], k=1)[0].document == "9"
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_recall_under_the_other_metrics(metric: Metric, tmp_path: Path) -> None:
     rows, queries, _ = clustered(metric)
     rows = rows[:9000] * np.random.default_rng(2).uniform(0.5, 1.5, (9000, 1)).astype(np.float32)

@@ -18,7 +18,7 @@ import vecver
 from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.index import faiss
-from vecver.model import Json
+from vecver.model import Garbage, Json
 from vecver.repo import fold, retired
 from vecver.repo import relay as relay_room
 from vecver.repo.layout import Layout, Live, load_layout
@@ -38,6 +38,21 @@ def history(docs: vecver.Dataset, versions: int = 30, branch: str = "main") -> I
         commit = ingest(docs, texts, message=str(turn), branch=branch).commit
         assert commit
         yield commit, dict(texts)
+
+
+def more(docs: vecver.Dataset, branch: str, versions: int) -> dict[str, Texts]:
+    """Versions that add a document each."""
+    found = {}
+    for turn in range(versions):
+        texts = {**texts_of(docs, branch), f"more{turn}": "x"}
+        found[str(ingest(docs, texts, branch=branch).commit)] = texts
+    return found
+
+
+def collect(docs: vecver.Dataset, **keep: Any) -> Garbage:
+    """Everything that may go, goes: what the first run saw, the second deletes."""
+    docs.repository.gc(**keep, grace=NOW, apply=True)
+    return docs.repository.gc(**keep, grace=NOW, apply=True)
 
 
 def laid(docs: vecver.Dataset, at: str = "main") -> list[str]:
@@ -124,7 +139,7 @@ def test_a_reader_and_a_writer_that_began_before_a_fold(store: Store) -> None:
     known |= dict(history(late, 3, branch="other"))
     known |= dict(history(docs, 3))
     assert laid(docs) != old
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     assert [before.text(n, row) for n, live in enumerate(before.layout.segments) for row in live.chunks]
     assert_all_there(docs, known)
 
@@ -172,7 +187,7 @@ def test_optimize_lays_all_versions_on_one_segment(store: Store) -> None:
     again = open_on(store).dataset("d")
     assert state(again, known) == before and vecver.replay(again.repository, old.receipt).identical
     assert not again.optimize().changed, "what is done is not done again"
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     assert len(list(store.list("segments/"))) == 5
     assert_all_there(docs, known)
 
@@ -193,10 +208,10 @@ def test_optimize_drops_rows_of_forgotten_versions(store: Store) -> None:
     docs = open_on(store, clock=Ticking()).dataset("d")
     known = dict(history(docs))
     newest = list(known)[-1]
-    found = docs.repository.gc(keep_last=1, grace=NOW, apply=True)
+    found = collect(docs, keep_last=1)
     assert set(found.forgotten) == set(known) - {newest}
     docs.optimize()
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     (segment,) = docs._versions.snapshot(newest).segments
     assert segment.chunk_count == len(known[newest])
     assert_all_there(docs, {newest: known[newest]})
@@ -232,7 +247,7 @@ def test_optimize_twice_at_once(store: Store) -> None:
         relay.prove()
     assert [s.id for s in mine.segments] == [s.id for s in theirs.segments]
     assert (other._versions.switch(theirs), docs._versions.switch(mine)) == (12, 0)
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     assert_all_there(docs, known)
 
 
@@ -244,7 +259,7 @@ def test_an_ingest_while_optimizing(store: Store) -> None:
     relay.prove()
     late = ingest(docs, {"late": "x"}).commit
     docs._versions.switch(relay)
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     assert_all_there(docs, {**known, str(late): {"late": "x"}})
 
 
@@ -337,7 +352,7 @@ def test_a_forgotten_version_keeps_its_record_and_says_so(store: Store) -> None:
     known = dict(history(docs, 6))
     first = next(iter(known))
     receipt = docs.search(vector_of("text 0"), at=first).receipt
-    docs.repository.gc(keep_last=2, grace=NOW, apply=True)
+    collect(docs, keep_last=2)
     again = open_on(store).dataset("d")
     assert [commit.id for commit in again.log()] == list(known)[::-1]
     tries: list[Callable[[], Any]] = [
@@ -362,7 +377,7 @@ def test_a_ref_takes_back_what_waits(store: Store) -> None:
     assert f"layouts/{first}" in retired.read(store).waiting
     docs.tag("v1", first)
     assert f"layouts/{first}" not in retired.read(store).waiting
-    docs.repository.gc(keep_last=1, grace=NOW, apply=True)
+    collect(docs, keep_last=1)
     assert texts_of(docs, "v1") == known[first]
 
 
@@ -379,7 +394,7 @@ def test_what_an_ingest_in_flight_needs_waits_for_it(store: Store) -> None:
 
     commit = docs.ingest(slowly(), space="test", keep_missing=True).commit
     docs.repository.gc(apply=True)
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     assert_all_there(docs, {**known, str(commit): {**list(known.values())[-1], "late": "x"}})
 
 
@@ -399,7 +414,7 @@ def test_an_ingest_that_comes_too_late_is_told_and_repeated(store: Store) -> Non
     with pytest.raises(ConflictError) as caught:
         docs.ingest(slowly(), space="test", keep_missing=True)
     assert caught.value.code == "collected" and f"segments/{gone}" in caught.value.context["names"]
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
     commit = docs.ingest(records({"late": "x"}), space="test", keep_missing=True).commit
     assert_all_there(docs, {**known, str(commit): {**list(known.values())[-1], "late": "x"}})
 
@@ -425,7 +440,7 @@ def test_what_lost_its_race_and_what_is_foreign(store: Store) -> None:
     store.put("parts/ab/cd", b"left behind")
     store.put(f"segments/{segment}/hnsw32-sq8", b"an index of old")
     store.put("commits/ab/" + "ab" * 32, b"{}")
-    plan = docs.repository.gc(grace=NOW, apply=True)
+    plan = collect(docs)
     assert set(plan.delete) == {"parts/ab/cd", f"segments/{segment}/hnsw32-sq8", "commits/ab/" + "ab" * 32}
     assert store.get("notes/mine") == b"not vecver's"
     assert_all_there(docs, known)
@@ -438,25 +453,32 @@ def test_gc_refuses_where_a_ref_was_lost(store: Store) -> None:
     store.delete("refs/d/branches/main")
     before = {name: store.get(name) for name in store.list("")}
     with pytest.raises(IntegrityError) as caught:
-        docs.repository.gc(grace=NOW, apply=True)
+        collect(docs)
     assert caught.value.code == "ref_lost" and "vecver check" in caught.value.hint
     assert {name: store.get(name) for name in store.list("")} == before
 
 
-@pytest.mark.parametrize("keep", [{"keep_last": 0}, {"keep_within": timedelta(days=-1)}])
-def test_a_retention_that_keeps_nothing(repository: vecver.Repository, keep: dict[str, Any]) -> None:
+KEEP = [
+    *({"keep_last": last} for last in (0, 1.5, "3", True)),
+    *({"keep_within": age} for age in (timedelta(days=-1), timedelta(days=999999), 30)),
+    *({"grace": age} for age in (timedelta(seconds=-1), timedelta.max, 5)),
+]
+
+
+@pytest.mark.parametrize("keep", KEEP)
+def test_a_retention_that_cannot_be(repository: vecver.Repository, keep: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError) as caught:
         repository.gc(**keep)
-    assert caught.value.code == "invalid_retention"
+    assert caught.value.code in ("invalid_retention", "invalid_grace")
 
 
 def test_retired_units_are_claimed_condemned_and_buried() -> None:
     store = MemoryStore()
     retired.retire(store, ["a", "b", "c"], "t1")
     retired.retire(store, ["a", "d"], "t2")
-    assert retired.read(store).waiting == {"a": "t1", "b": "t1", "c": "t1", "d": "t2"}
+    assert retired.read(store).waiting == {"a": "t2", "b": "t1", "c": "t1", "d": "t2"}, "a begins anew"
     retired.claim(store, ["a", "z"])
-    assert retired.condemn(store, {"a": "t1", "b": "t1", "d": "t1"}) == {"b"}, "a was claimed, d waits since t2"
+    assert retired.condemn(store, {"a": "t2", "b": "t1", "d": "t1"}) == {"b"}, "a was claimed, d waits since t2"
     with pytest.raises(ConflictError):
         retired.claim(store, ["b"])
     retired.bury(store, ["b"])
@@ -476,6 +498,140 @@ def test_rows_that_died_long_ago_do_not_move_the_answers(store: Store) -> None:
     assert isinstance(docs._versions, repo.Versions)
 
 
+# -- together -----------------------------------------------------------------------------------
+
+
+def test_a_fold_between_the_proof_and_the_switch_of_an_optimize(store: Store) -> None:
+    """What the fold re-laid meanwhile stays as the fold has it: the optimize did not copy the fold's rows."""
+    docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
+    known = dict(history(docs, 8))
+    (relay,) = docs._versions.optimize("d")
+    relay.write()
+    relay.prove()
+    before = laid(docs)
+    known |= more(other, "main", 2)
+    assert laid(open_on(store).dataset("d"), "main~2") != before, "folded"
+    docs._versions.switch(relay)
+    assert_all_there(docs, known)
+    collect(docs)
+    docs.optimize()
+    assert_all_there(docs, known)
+
+
+def test_an_optimize_between_the_two_switches_of_a_fold(store: Store) -> None:
+    docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
+    known = dict(history(docs, 8))
+    relay = docs._versions.fold(docs.resolve(), small=10)
+    assert relay
+    relay.write()
+    relay.compare()
+    optimizing = other._versions.optimize("d")
+    docs._versions.switch(relay)
+    for one in optimizing:
+        one.write()
+        one.prove()
+        other._versions.switch(one)
+    assert_all_there(docs, known)
+
+
+def test_a_handle_that_was_opened_long_ago(store: Store) -> None:
+    """It has the version open in its old layout, whose segments are deleted; its next version names the new ones."""
+    docs = open_on(store).dataset("d")
+    known = dict(history(docs, 8))
+    docs.search(vector_of("x"))
+    other = open_on(store).dataset("d")
+    other.optimize()
+    collect(other)
+    assert docs.search(vector_of("text 3"), k=1)[0].document in known[docs.resolve()], "what is open stays readable"
+    texts = {**known[docs.resolve()], "late": "x"}
+    known[str(ingest(docs, texts).commit)] = texts
+    assert_all_there(docs, known)
+
+
+def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
+    """A fold retires segments that a branch still names; an optimize moves the branch off them later."""
+    docs = open_on(store, clock=Ticking()).dataset("d")
+    list(history(docs, 8))
+    docs.branch("side")
+    more(docs, "side", 1)
+    more(docs, "main", 2)
+    early = retired.read(store).waiting
+    assert early.keys() & {f"segments/{segment}" for segment in laid(docs, "side")}
+    docs.optimize()
+    late = retired.read(store).waiting
+    assert min(late[unit] for unit in early) > max(early.values())
+
+
+def test_gc_may_not_take_what_an_optimize_has_just_written(store: Store) -> None:
+    docs = open_on(store).dataset("d")
+    known = dict(history(docs, 8))
+    (relay,) = docs._versions.optimize("d")
+    relay.write()
+    relay.prove()
+    docs.repository.gc(grace=NOW, apply=True)
+    assert docs.repository.gc(grace=NOW).delete, "nothing names it yet"
+    docs._versions.switch(relay)
+    assert_all_there(docs, known)
+    docs, again = open_on(store).dataset("d"), dict(history(docs, 2))
+    (relay,) = docs._versions.optimize("d")
+    relay.write()
+    collect(docs)
+    with pytest.raises(ConflictError) as caught:
+        docs._versions.switch(relay)
+    assert caught.value.code == "collected"
+    assert_all_there(docs, known | again)
+
+
+def test_an_ingest_that_is_published_while_gc_plans(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vecver.repo import gc
+
+    docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
+    known = dict(history(docs, 3))
+    commits = gc._commits
+
+    def then_an_ingest(store: Store) -> Any:
+        found = commits(store)
+        known.update(list(history(other, 2))[-1:])
+        return found
+
+    monkeypatch.setattr(gc, "_commits", then_an_ingest)
+    docs.repository.gc(keep_last=1, grace=NOW, apply=True)
+    monkeypatch.undo()
+    assert_all_there(docs, dict(list(known.items())[-1:]))
+
+
+def test_no_ref_moves_to_a_version_whose_rows_are_gone(store: Store) -> None:
+    docs = open_on(store, clock=Ticking()).dataset("d")
+    first = next(iter(dict(history(docs, 5))))
+    docs.promote("prod")
+    docs.search(vector_of("x"), at=first)
+    collect(open_on(store).dataset("d"), keep_last=1)
+    tries: list[Callable[[], Any]] = [
+        lambda: docs.promote("prod", first),
+        lambda: docs.tag("old", first),
+        lambda: docs.branch("old", first),
+        lambda: docs.rollback("prod", first),
+    ]
+    for attempt in tries:
+        with pytest.raises(NotFoundError) as caught:
+            attempt()
+        assert caught.value.code == "version_forgotten"
+    assert docs.aliases() == {"prod": docs.resolve()} and docs.tags() == {}
+
+
+def test_a_damaged_list_of_what_waits(store: Store) -> None:
+    docs = open_on(store).dataset("d")
+    known = dict(history(docs, 12))
+    store.put(retired.NAME, store.get(retired.NAME)[:-2])
+    for attempt in (lambda: ingest(docs, {"a": "x"}), lambda: docs.repository.gc()):
+        with pytest.raises(IntegrityError) as caught:
+            attempt()
+        assert "delete the file retired" in caught.value.hint
+    store.delete(retired.NAME)
+    assert collect(docs).delete
+    assert_all_there(docs, known)
+
+
 # -- crashes ------------------------------------------------------------------------------------
 
 
@@ -484,11 +640,11 @@ def optimized(docs: vecver.Dataset) -> None:
 
 
 def collected(docs: vecver.Dataset) -> None:
-    docs.repository.gc(grace=NOW, apply=True)
+    collect(docs)
 
 
 def shortened(docs: vecver.Dataset) -> None:
-    docs.repository.gc(keep_last=3, grace=NOW, apply=True)
+    collect(docs, keep_last=3)
 
 
 def folded(docs: vecver.Dataset) -> None:

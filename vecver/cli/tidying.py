@@ -27,7 +27,10 @@ class Age(click.ParamType[timedelta]):
         found = _AGE.fullmatch(value)
         if not found or (not found[2] and int(found[1])):
             self.fail(f"{value!r} is no age; write 12h, 30d or 8w", param, ctx)
-        return timedelta(**{_UNITS[found[2] or "s"]: int(found[1])})
+        try:
+            return timedelta(**{_UNITS[found[2] or "s"]: int(found[1])})
+        except OverflowError:
+            self.fail(f"{value!r} is longer than time", param, ctx)
 
 
 @click.command()

@@ -80,7 +80,7 @@ def export(versions: Versions, dataset: str, folder: Path, *, at: str, progress:
     _refuse_within(versions, folder)
     with new_folder(folder) as part:
         repo.write_rows(versions.store, snapshot, part, progress)
-        told = _write_index(part, commit, progress)
+        told = _write_index(part, snapshot, progress)
         (part / README).write_text(_readme(commit, told), "utf-8")
         files = _seal(part, versions.id, snapshot, told)
     return Export(
@@ -103,13 +103,17 @@ def _refuse_within(versions: Versions, folder: Path) -> None:
         )
 
 
-def _write_index(part: Path, commit: Commit, progress: Progress | None) -> Json:
+def _write_index(part: Path, snapshot: Snapshot, progress: Progress | None) -> Json:
     """Index the vectors in `part` as a segment of so many rows would be; the kind, and what its reader must know."""
-    vectors, metric = np.asarray(np.load(part / "vectors.npy", mmap_mode="r")), commit.recipe.space.metric
-    if index.faiss.wanted(len(vectors)):
+    vectors, metric = np.asarray(np.load(part / "vectors.npy", mmap_mode="r")), snapshot.commit.recipe.space.metric
+    if index.faiss.wanted(len(vectors), _max_norm(snapshot)):
         told = None if progress is None else lambda rows: progress("index rows", rows)
         return {"kind": index.faiss.SPEC, **index.faiss.build(vectors, metric, part / INDEX, progress=told)}
     return {"kind": _FLAT, **index.faiss.build_flat(vectors, metric, part / INDEX)}
+
+
+def _max_norm(snapshot: Snapshot) -> float:
+    return max((segment.max_norm for segment in snapshot.segments), default=0.0)
 
 
 def _seal(part: Path, repository: str, snapshot: Snapshot, told: Json) -> dict[str, Json]:
@@ -122,7 +126,7 @@ def _seal(part: Path, repository: str, snapshot: Snapshot, told: Json) -> dict[s
         "vecver": version(),
         "repository": repository,
         "commit": snapshot.commit.id,
-        "max_norm": max((segment.max_norm for segment in snapshot.segments), default=0.0),
+        "max_norm": _max_norm(snapshot),
         "index": told,
         "files": files,
     }

@@ -24,7 +24,7 @@ def index_segments(
     """Build the missing indexes of large segments, and with `mend` those that cannot be read; how many were built."""
     built = 0
     for segment in segments:
-        if index.faiss.wanted(segment.chunk_count) and not _is_there(versions, segment, mend):
+        if _wanted(segment) and not _is_there(versions, segment, mend):
             build_index(versions, segment, progress)
             built += 1
     return built
@@ -47,7 +47,7 @@ def build_index(
 def open_indexes(versions: Versions, snapshot: Snapshot) -> None:
     """Open what indexes the snapshot's segments have; each is verified once a process."""
     for segment in snapshot.segments:
-        if segment.index is None and index.faiss.wanted(segment.chunk_count):
+        if segment.index is None and _wanted(segment):
             segment.index = open_index(versions, segment)
 
 
@@ -55,6 +55,10 @@ def open_index(versions: Versions, segment: Segment) -> index.faiss.Index | None
     """A segment's index, or None if it has none. Raises IntegrityError if it cannot be trusted or read."""
     found = versions.derived(segment, index.faiss.SPEC)
     return None if found is None else index.faiss.load(*found)
+
+
+def _wanted(segment: Segment) -> bool:
+    return index.faiss.wanted(segment.chunk_count, segment.max_norm)
 
 
 def _is_there(versions: Versions, segment: Segment, readable: bool) -> bool:

@@ -321,7 +321,7 @@ def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     commit = refs.get("branch", branch)
     if commit is None and refs.all("branch"):
         raise missing("branch", branch, dataset)
-    return versions.snapshot(commit) if commit else None
+    return versions.newest_layout(commit) if commit else None
 
 
 @lru_cache

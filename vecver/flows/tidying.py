@@ -57,7 +57,7 @@ def garbage(versions: Versions, retention: Retention, grace: timedelta, *, apply
 
 def _index(versions: Versions, relay: Relay, segment: Segment, progress: Progress | None) -> bool:
     """Build a new segment's index: by growing that of its first rows, where these were copied whole."""
-    if not index.faiss.wanted(segment.chunk_count):
+    if not index.faiss.wanted(segment.chunk_count, segment.max_norm):
         return False
     build_index(versions, segment, progress, _grown(versions, relay, segment))
     return True

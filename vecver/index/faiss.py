@@ -5,7 +5,8 @@ the lists nearest to it, and a version's mask hides its dead rows while they are
 decides: the rows it proposes are scored again by the one rule.
 
 How many lists to probe and how many candidates to take is measured on the segment's own rows when its
-index is built (`Effort`), so that the recall is the same for easy data and hard. Rows that died are made
+index is built (`Effort`), so that queries like the rows find them in easy data and hard; for queries of
+another kind `vecver recall --queries` tells. Rows that died are made
 up for by probing on: to find k of which the share f lives takes as many lists as k / f of all rows.
 
 Decisions
@@ -45,6 +46,7 @@ _REACHED, _RANKED = 0.98, 0.99  # share of the nearest rows that the lists hold,
 _DEEPEST = 2048  # candidates that are looked through for the rank of a near row; hard data have it low
 _ITERATIONS, _POINTS = 10, 128  # of k-means, and of rows a centroid
 _ONE_BY_ONE = 11  # FAISS's number for it
+_LONGEST = 1e9  # vectors that FAISS is given
 _ALONE_BELOW = 65536  # rows
 _ADDED = 65536  # rows added at once
 # What a search costs, in nanoseconds, on one core (benchmarks/search_latency.py).
@@ -147,9 +149,12 @@ class View:
         return min(self.index.effort.width_for(_class_of(k)), max(self.live_count, 1))
 
 
-def wanted(rows: int) -> bool:
-    """Should a segment with so many rows have an index?"""
-    return rows >= INDEX_ROWS
+def wanted(rows: int, max_norm: float) -> bool:
+    """Should a segment with so many rows, none longer than `max_norm`, have an index?
+
+    Not where squares might leave float32: FAISS ends the process then.
+    """
+    return rows >= INDEX_ROWS and max_norm < _LONGEST
 
 
 def version() -> str:
@@ -288,16 +293,20 @@ def _measured(index: Any, vectors: Vectors, metric: Metric) -> Effort:
 
 
 def _places(index: Any, queries: Vectors, nearest: Rows, probes: int) -> Rows:
-    """Where the index ranks each of the nearest rows, `(m, k)`; where it does not, behind all."""
+    """Where the index ranks each of the nearest rows, `(m, k)`; behind all where it was not found so deep.
+
+    Then the width becomes that of all rows, and the cost rule leaves such data (one vector a thousand times
+    longer than the others spoils the codes of all) to the scan.
+    """
     most = min(_DEEPEST + 16 * nearest.shape[1], index.ntotal)
     how = _library().SearchParametersIVF(nprobe=probes)
     _, ranked = index.search(queries, most, params=how)
-    places, place_of = np.empty(nearest.shape, np.int64), np.full(index.ntotal, most)
+    places, place_of = np.empty(nearest.shape, np.int64), np.full(index.ntotal, index.ntotal)
     for row, found in enumerate(ranked):
         found = found[found >= 0]
         place_of[found] = np.arange(len(found))
         places[row] = place_of[nearest[row]]
-        place_of[found] = most
+        place_of[found] = index.ntotal
     return places
 
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from vecver.model import Commit
+from vecver.errors import NotFoundError
 from vecver.repo.layout import Layout, Live, load_layout
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.relay import MAX_ROWS, Relay
@@ -53,22 +54,22 @@ def crowded(layout: Layout, small: int) -> list[str]:
 
 def optimize(store: Store, heads: Iterable[str]) -> list[Relay]:
     """What re-lays all commits that lead to `heads` on the fewest segments: one `Relay` a space; none if they are."""
-    spaces: dict[str, dict[str, Commit]] = defaultdict(dict)
+    spaces: dict[str, dict[str, Layout]] = defaultdict(dict)
     for commit in parents_first(heads, lambda id: load_commit(store, id)):
-        if store.size(f"layouts/{commit.id}") is not None:  # else gc has let its rows go
-            spaces[commit.recipe.space.id][commit.id] = commit
+        with suppress(NotFoundError):  # gc has let its rows go
+            spaces[commit.recipe.space.id][commit.id] = load_layout(store, commit.id)
     found = []
-    for commits in spaces.values():
-        if sources := _wasteful(store, commits):
-            found.append(Relay(store, list(commits), [Segment(store, id) for id in sources]))
+    for versions in spaces.values():
+        if sources := _wasteful(versions.values()):
+            found.append(Relay(store, list(versions), [Segment(store, id) for id in sources]))
     return found
 
 
-def _wasteful(store: Store, commits: Iterable[str]) -> list[str]:
-    """The segments worth copying, in the order of the commits that first name them."""
+def _wasteful(versions: Iterable[Layout]) -> list[str]:
+    """The segments worth copying, in the order of the layouts that first name them."""
     needed: dict[str, Live] = {}
-    for id in commits:
-        for live in load_layout(store, id).segments:
+    for layout in versions:
+        for live in layout.segments:
             old = needed.get(live.segment)
             chunks, documents = (
                 (live.chunks, live.documents)

@@ -30,6 +30,7 @@ from vecver.repo.segment import FILES, path_of, unit_of
 from vecver.store import Store
 
 GRACE = timedelta(days=1)
+_OLDEST = timedelta(days=365 * 500)
 _RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
 _FOLDERS = ("moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
 
@@ -42,7 +43,8 @@ class Retention:
     within: timedelta | None = None  # commits that are no older
 
     def __post_init__(self) -> None:
-        if (self.last is not None and self.last < 1) or (self.within is not None and self.within < timedelta(0)):
+        sound = self.last is None or (type(self.last) is int and self.last >= 1)
+        if not sound or not (self.within is None or is_age(self.within)):
             raise InvalidInputError(
                 "a retention keeps at least the newest version of each branch",
                 code="invalid_retention",
@@ -53,15 +55,29 @@ class Retention:
         return {"last": self.last, "within": self.within.total_seconds() if self.within is not None else None}
 
 
+def is_age(value: object) -> bool:
+    """Is this a time span that can be taken from now?"""
+    return isinstance(value, timedelta) and timedelta(0) <= value <= _OLDEST
+
+
 def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
-    """What `collect` would do. `specs`: the derived files that are of use. Changes nothing."""
+    """What `collect` would do. `specs`: the derived files that are of use. Changes nothing.
+
+    What nobody saw to be garbage before waits at least for the next time, whatever the grace age is: it may
+    be of an ingest that is published while we look.
+    """
+    if not is_age(grace):
+        raise InvalidInputError(
+            f"{grace!r} is no age that something can wait", code="invalid_grace", hint="give --grace 1d, or 0"
+        )
+    names = [name for folder in _FOLDERS for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
     commits = _commits(store)
     kept = set(_retained(store, commits, retention, now))
     there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
-    units = _units(store, specs, _needed(store, commits, kept & there))
+    units = _units(store, names, specs, _needed(store, names, commits, kept & there))
     waiting = retired.read(store)
     since = {unit: waiting.waiting.get(unit) for unit in units}
-    ripe = {u for u, time in since.items() if u in waiting.condemned or _is_ripe(time, now, grace)}
+    ripe = {u for u, time in since.items() if u in waiting.condemned or (time and _is_ripe(time, now, grace))}
     return Garbage(
         forgotten=tuple(id for id in commits if id in there - kept),
         delete={unit: size for unit, size in units.items() if unit in ripe},
@@ -76,7 +92,7 @@ def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime)
     known = {*garbage.delete, *garbage.wait}
     retired.claim(store, old.waiting.keys() - known)  # what is needed again
     retired.retire(store, known - old.waiting.keys() - old.condemned, time)
-    going = retired.condemn(store, {unit: old.waiting.get(unit, time) for unit in garbage.delete})
+    going = retired.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
     going |= old.condemned & garbage.delete.keys()
     for unit in sorted(going, key=_parents_first):
         if (commit := unit.removeprefix("layouts/")) in garbage.forgotten:
@@ -136,13 +152,15 @@ def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterato
 
 def _first_parents(commits: dict[str, Commit], head: str, count: int) -> Iterator[str]:
     for _ in range(count):
+        if head not in commits:  # of an ingest that came in just now: nothing of it is in the plan
+            return
         yield head
         if not commits[head].parents:
             return
         head = commits[head].parents[0]
 
 
-def _logs(store: Store) -> set[str]:
+def _logs(store: Store, names: list[str]) -> set[str]:
     """The names of all moves that a ref's log holds. Raises IntegrityError where a log has been lost."""
     found: set[str] = set()
     for dataset in refs.dataset_names(store):
@@ -150,7 +168,11 @@ def _logs(store: Store) -> set[str]:
         for kind in KINDS:
             for name in here.names(kind):
                 found.update(here.move_names(kind, name))
-    strays = [refs.load_move(store, name.partition("/")[2]) for name in store.list("moves/") if name not in found]
+    strays = [
+        refs.load_move(store, name.partition("/")[2])
+        for name in names
+        if name.startswith("moves/") and name not in found
+    ]
     landed = {refs.move_path(move.previous) for move in strays if move.previous} - found
     if lost := [name for name in landed if store.size(name) is not None]:
         raise IntegrityError(
@@ -161,11 +183,13 @@ def _logs(store: Store) -> set[str]:
     return found
 
 
-def _needed(store: Store, commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
+def _needed(store: Store, names: list[str], commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
     """The units and names that are not garbage."""
-    found = _logs(store)
-    for id in commits:
+    found = _logs(store, names)
+    for id, commit in commits.items():
         found |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
+        if "to" in commit.operation:  # what a rollback went back to, though nothing else may lead there
+            found.add(objects.path_of(commit.operation["to"]))
     for id in retained:
         found.add(layouts.path_of(id))
         found |= {unit_of(live.segment) for live in load_layout(store, id).segments}
@@ -175,11 +199,11 @@ def _needed(store: Store, commits: dict[str, Commit], retained: Iterable[str]) -
 # -- what goes ----------------------------------------------------------------------------------
 
 
-def _units(store: Store, specs: Collection[str], needed: set[str]) -> dict[str, int]:
+def _units(store: Store, names: list[str], specs: Collection[str], needed: set[str]) -> dict[str, int]:
     """The units that are garbage, and their bytes."""
     useful = {*FILES, "segment.json", *specs, *(f"{spec}.json" for spec in specs)}
     found: dict[str, int] = {}
-    for name in (name for folder in _FOLDERS for name in store.list(f"{folder}/")):
+    for name in names:
         folder, _, rest = name.partition("/")
         unit = name
         if folder == "segments":
@@ -206,6 +230,5 @@ def _parents_first(unit: str) -> tuple[int, str]:
     return _FOLDERS.index(unit.partition("/")[0]), unit
 
 
-def _is_ripe(since: str | None, now: datetime, grace: timedelta) -> bool:
-    waited = timedelta(0) if since is None else now - datetime.fromisoformat(since)
-    return waited >= grace
+def _is_ripe(since: str, now: datetime, grace: timedelta) -> bool:
+    return max(now - datetime.fromisoformat(since), timedelta(0)) >= grace

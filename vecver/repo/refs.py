@@ -30,6 +30,7 @@ KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")
 _WITHDRAWN = "withdrawn: the name was taken meanwhile"
 _FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
+_ID = re.compile(r"[0-9a-f]{64}")  # always a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
 
 
@@ -157,7 +158,7 @@ def move_path(id: str) -> str:
 
 def is_name(name: str) -> bool:
     """Can `name` name a dataset or a ref?"""
-    sound = _NAME.fullmatch(name) and not name.endswith(".") and ".." not in name
+    sound = _NAME.fullmatch(name) and not name.endswith(".") and ".." not in name and not _ID.fullmatch(name)
     return bool(sound) and len(quote(name, safe="")) <= _NAME_BYTES
 
 

@@ -9,14 +9,17 @@ Stopped anywhere, each commit has its old layout or its new one, and both are ri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyroaring import BitMap
 
-from vecver.errors import ConflictError, IntegrityError
+from vecver.digest import digest
+from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.repo import layout as layouts
 from vecver.repo import retired
 from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
@@ -52,6 +55,7 @@ class Relay:
         self.segments: list[Segment] = []  # the new ones, once they are written
         self._store = store
         self._moved: dict[str, Moved] = {}
+        self._listing: dict[str, str] = {}  # commit -> digest of the layout whose rows were copied
 
     def write(self, progress: Progress | None = None) -> None:
         """Copy the rows that are live in any of the commits, in the order of the sources."""
@@ -69,13 +73,14 @@ class Relay:
         finally:
             if writer:
                 writer.discard()
+        retired.claim(self._store, [unit_of(segment.id) for segment in self.segments])
 
     def prove(self, progress: Progress | None = None) -> None:
         """Every commit's new layout gives the commit's roots. Raises IntegrityError; nothing was changed then."""
         opened = {segment.id: segment for segment in self.segments}
         proof = Proof(lambda id: opened.get(id) or opened.setdefault(id, Segment(self._store, id)))
-        for id in self.commits:
-            roots, commit = proof.roots(self._relaid(self._read(id)[1])), load_commit(self._store, id)
+        for id, _, layout in self._copied():
+            roots, commit = proof.roots(self._relaid(layout)), load_commit(self._store, id)
             if (roots.content_root, roots.vector_root) != (commit.content_root, commit.vector_root):
                 raise _not_same(f"the rows of commit {id[:12]}")
             if progress:
@@ -108,35 +113,41 @@ class Relay:
     def switch(self, time: str) -> int:
         """Give each commit its new layout, and retire the old segments; how many commits were switched.
 
-        A commit that another process re-laid meanwhile keeps what that one gave it.
+        A commit that another process re-laid since its rows were copied keeps what that one gave it. Raises
+        ConflictError if gc deleted the new segments meanwhile; nothing was changed then.
         """
-        retired.claim(self._store, [unit_of(segment.id) for segment in self.segments])
+        retired.hold(self._store, [unit_of(segment.id) for segment in self.segments])
         switched = 0
-        for id in self.commits:
-            body, old = self._read(id)
+        for id, body, old in self._copied():
             new = self._relaid(old)
             if new.segments == old.segments:
                 continue
-            try:
+            with contextlib.suppress(ConflictError):
                 self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
                 switched += 1
-            except ConflictError:
-                continue
         new_ids = {segment.id for segment in self.segments}
         retired.retire(self._store, [unit_of(source.id) for source in self.sources if source.id not in new_ids], time)
         return switched
 
     # -- within ---------------------------------------------------------------------------------
 
-    def _read(self, commit: str) -> tuple[bytes, Layout]:
-        body = self._store.get(layouts.path_of(commit))
-        return body, parse_layout(commit, body)
+    def _layouts(self) -> Iterator[tuple[str, bytes, Layout]]:
+        """Each commit's layout as it is now; a commit that gc forgot meanwhile is left out."""
+        for id in self.commits:
+            with contextlib.suppress(NotFoundError):
+                body = self._store.get(layouts.path_of(id))
+                yield id, body, parse_layout(id, body)
+
+    def _copied(self) -> Iterator[tuple[str, bytes, Layout]]:
+        """Those of them that still are what they were when their rows were copied."""
+        return ((id, body, layout) for id, body, layout in self._layouts() if self._listing.get(id) == digest(body))
 
     def _listed(self) -> dict[str, tuple[Rows, Rows]]:
         """The chunk rows and document rows of each source that any commit lists."""
         chunks, documents = ({source.id: mask_of([]) for source in self.sources} for _ in range(2))
-        for id in self.commits:
-            for live in self._read(id)[1].segments:
+        for id, body, layout in self._layouts():
+            self._listing[id] = digest(body)
+            for live in layout.segments:
                 if live.segment in chunks:
                     chunks[live.segment] |= live.chunks
                     documents[live.segment] |= live.documents
@@ -165,8 +176,7 @@ class Relay:
                 lives[live.segment] = live
                 continue
             target = self.segments[moved.target]
-            chunks = mask_of(moved.chunks[rows_of(live.chunks)])
-            documents = mask_of(moved.documents[rows_of(live.documents)])
+            chunks, documents = _moved(moved.chunks, live.chunks), _moved(moved.documents, live.documents)
             if before := lives.get(target.id):
                 chunks, documents = chunks | before.chunks, documents | before.documents
             lives[target.id] = Live(target.id, chunks, documents, target.chunk_count, target.document_count)
@@ -177,6 +187,14 @@ def _places(rows: Rows, count: int, start: int) -> Rows:
     places = np.full(count, _GONE, np.int64)
     places[rows] = np.arange(start, start + len(rows))
     return places
+
+
+def _moved(places: Rows, mask: BitMap) -> BitMap:
+    """A mask in the new places."""
+    rows = places[rows_of(mask)]
+    if (rows == _GONE).any():
+        raise _not_same("a row that a version lists was not copied: rows")
+    return mask_of(rows)
 
 
 def _equal(old: pa.Table, rows: Rows, new: pa.Table, places: Rows) -> bool:

@@ -113,6 +113,15 @@ class Versions:
             self._snapshots[id] = snapshot
             return snapshot
 
+    def newest_layout(self, id: str) -> Snapshot:
+        """As `snapshot`, with the rows where they lie now: what the next version is written upon."""
+        opened = self.snapshot(id)
+        if opened.layout.segments == self.layout(id).segments:
+            return opened
+        with self._opening:
+            self._snapshots.pop(id, None)
+        return self.snapshot(id)
+
     def _make_room(self) -> None:
         """Let go of the versions that were not asked for longest, while those that are open hold too much."""
         while self._snapshots and self._held() > self.open_bytes:
@@ -135,7 +144,12 @@ class Versions:
 
         Raises ConflictError if gc is deleting rows that it names.
         """
-        retired.claim(self.store, _units(commit.id, layout))
+        try:
+            retired.hold(self.store, {unit_of(live.segment) for live in layout.segments})
+        except ConflictError:
+            with self._opening:
+                self._snapshots.clear()  # so that the next attempt looks where the rows lie now
+            raise
         save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
         return commit.id
@@ -147,12 +161,19 @@ class Versions:
             raise ConflictError(
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
-        if after is not None and layout_path(after) in retired.read(self.store).waiting:
-            retired.claim(self.store, _units(after, self.layout(after)))
+        if after is not None:
+            self._hold(after)
         signed = {"author": self.author, "time": self.time(), "reason": reason}
         if before is None and after is not None:
             return refs.create(kind, name, after, **signed)
         return refs.move(kind, name, before=before, after=after, **signed)
+
+    def _hold(self, id: str) -> None:
+        """Keep gc from a version that a ref is about to name. Raises NotFoundError, ConflictError: it was faster."""
+        going = retired.read(self.store)
+        if layout_path(id) in {*going.waiting, *going.condemned} or self.store.size(layout_path(id)) is None:
+            segments = {unit_of(live.segment) for live in self.layout(id).segments}
+            retired.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
 
     def time(self) -> str:
         """Now, as ref moves record it."""
@@ -217,11 +238,6 @@ class Versions:
                     raise
         self._segments.update((segment.id, segment) for segment in segments)
         return Snapshot(commit, layout, segments)
-
-
-def _units(commit: str, layout: Layout) -> set[str]:
-    """What a version must not lose."""
-    return {layout_path(commit), *(unit_of(live.segment) for live in layout.segments)}
 
 
 def create(store: Store) -> None:

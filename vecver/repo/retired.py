@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vecver.errors import BackendError, ConflictError
+from vecver.errors import BackendError, ConflictError, IntegrityError
 from vecver.repo import objects
 from vecver.store import Store
 
@@ -35,9 +35,9 @@ def read(store: Store) -> Retired:
 
 
 def retire(store: Store, units: Iterable[str], time: str) -> None:
-    """Let units wait from now on; those that wait already go on waiting."""
+    """Let units wait from now on: whoever named those that wait already has let go of them only now."""
     found = list(units)
-    _change(store, lambda old: Retired({**dict.fromkeys(found, time), **old.waiting}, old.condemned))
+    _change(store, lambda old: Retired({**old.waiting, **dict.fromkeys(found, time)}, old.condemned))
 
 
 def claim(store: Store, units: Iterable[str]) -> None:
@@ -46,15 +46,28 @@ def claim(store: Store, units: Iterable[str]) -> None:
 
     def claimed(old: Retired) -> Retired:
         if lost := found & old.condemned:
-            raise ConflictError(
-                f"{min(lost)} is being deleted by gc",
-                code="collected",
-                hint="repeat the command: what it needs is written again",
-                names=sorted(lost),
-            )
+            raise collected(sorted(lost))
         return _without(old, found)
 
     _change(store, claimed)
+
+
+def hold(store: Store, units: Iterable[str]) -> None:
+    """Claim units, and make sure that all are there. Raises ConflictError if gc has deleted some of them."""
+    found = list(units)
+    claim(store, found)
+    if lost := [unit for unit in found if store.size(_proof_of(unit)) is None]:
+        raise collected(lost)
+
+
+def collected(units: list[str]) -> ConflictError:
+    """The error for what gc deletes, or has deleted, although somebody was about to name it."""
+    return ConflictError(
+        f"gc has deleted {units[0]}, or is about to",
+        code="collected",
+        hint="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
+        names=units,
+    )
 
 
 def condemn(store: Store, units: Mapping[str, str]) -> set[str]:
@@ -76,6 +89,12 @@ def bury(store: Store, units: Iterable[str]) -> None:
     _change(store, lambda old: Retired(old.waiting, old.condemned - found))
 
 
+def _proof_of(unit: str) -> str:
+    """The object without which a unit is not there."""
+    is_segment = unit.startswith("segments/") and unit.count("/") == 1
+    return f"{unit}/segment.json" if is_segment else unit
+
+
 def _body(store: Store) -> bytes | None:
     return None if store.size(NAME) is None else store.get(NAME)
 
@@ -83,8 +102,16 @@ def _body(store: Store) -> bytes | None:
 def _parse(body: bytes | None) -> Retired:
     if body is None:
         return Retired()
-    value = objects.parse_sealed(NAME, body)
-    return Retired(value["waiting"], frozenset(value["condemned"]))
+    try:
+        value = objects.parse_sealed(NAME, body)
+        return Retired(dict(value["waiting"]), frozenset(value["condemned"]))
+    except (ValueError, KeyError, TypeError, IntegrityError) as error:
+        raise IntegrityError(
+            f"{NAME} is damaged",
+            code="digest_mismatch",
+            hint=f"delete the file {NAME} in the repository: what waits to be deleted then begins to wait anew",
+            name=NAME,
+        ) from error
 
 
 def _without(old: Retired, units: set[str]) -> Retired:
