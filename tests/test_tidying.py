@@ -551,7 +551,7 @@ def test_a_handle_that_was_opened_long_ago(store: Store) -> None:
 def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
     """A fold retires segments that a branch still names; an optimize moves the branch off them later."""
     docs = open_on(store, clock=Ticking()).dataset("d")
-    list(history(docs, 8))
+    list(history(docs, 7))
     docs.branch("side")
     more(docs, "side", 1)
     more(docs, "main", 2)

@@ -79,6 +79,11 @@ def keys_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[n
     return data[column.offset * KEY_BYTES : (column.offset + len(column)) * KEY_BYTES].reshape(-1, KEY_BYTES)
 
 
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; no copy where it is one already, as Arrow itself would make."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def integers(column: pa.Array) -> npt.NDArray[np.int32]:
     """An int32 column without nulls, `(n,)`; no copy, and no import of pandas where that is installed (0.2 s)."""
     data = np.frombuffer(column.buffers()[1], np.int32) if len(column) else np.zeros(0, np.int32)
