@@ -71,6 +71,8 @@ def gc(
 ) -> None:
     """Show what no version needs, and with --apply delete it once it has waited for the grace age.
 
+    What is seen for the first time waits for a later run at least, so run it regularly.
+
     Every version that a ref or its log leads to is kept, unless --keep-last or --keep-within is given: then
     those, what refs stand on, and where they were moved in the last 30 days. Of the others the record stays.
     """

@@ -10,7 +10,8 @@ not retained the record stays, its rows go: it is *forgotten*, and that is writt
 Decisions
 - 2026-11-21 everything waits in `repo.retired` for the grace age before it is deleted, counted from when gc
   (or a fold) first saw that nothing names it. So whatever an ingest in flight has written, and whatever it
-  took over from a version that was re-laid meanwhile, is there when it commits; no clock but ours is asked.
+  took over from a version that was re-laid meanwhile, is there when it commits. No clock but the callers' is
+  asked: one that is ahead by days shortens the age by as much.
 """
 
 from __future__ import annotations
