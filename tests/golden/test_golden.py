@@ -16,8 +16,8 @@ from helpers import Ticking, open_on
 import vecver
 from vecver.digest import key
 from vecver.model import Space
-from vecver.repo import metadata_of, parts
-from vecver.store import LocalStore
+from vecver.repo import metadata_of, parts, retired
+from vecver.store import LocalStore, MemoryStore
 
 FILES = Path(__file__).parent / "v1"
 
@@ -141,3 +141,18 @@ def test_it_can_be_written_to(docs: vecver.Dataset) -> None:
     docs.rollback("main", to=C0)
     assert docs.show().content_root == ROOTS[C0][0]
     assert docs.repository.check().problems == ()
+
+
+def test_what_waits_to_be_deleted_is_read() -> None:
+    """As gc and folds wrote it on 2026-11-21."""
+    store = MemoryStore()
+    digest = b"1232d0d0813bcd97f1145c3929941b01bb04d0764db505f432a800e6258d3c7f"
+    store.put(
+        "retired",
+        digest
+        + b"\n"
+        + b'{"condemned":["layouts/cd"],"format":1,"waiting":{"segments/ab":"2026-01-01T00:00:00+00:00"}}',
+    )
+    assert retired.read(store) == retired.Retired(
+        {"segments/ab": "2026-01-01T00:00:00+00:00"}, frozenset({"layouts/cd"})
+    )

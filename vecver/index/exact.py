@@ -54,7 +54,10 @@ def narrowed(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> 
     """Of these rows, those that are certain to include the `k` with the highest scores; ascending as they were."""
     if len(rows) <= k:
         return rows
-    near = _products(query[None, :], part.vectors[rows], metric)[0]
+    if metric == "l2":
+        near = _products(query[None, :], part.vectors[rows], metric)[0]
+    else:
+        near = faiss.products(query, part.vectors, rows)
     return rows[_window(near, k, slack(query, part.max_norm, metric))]
 
 
