@@ -72,6 +72,9 @@ class Versions:
 
     def resolve(self, dataset: str, revision: str) -> str:
         """The commit id that a revision names. Raises NotFoundError (no such dataset, no such revision)."""
+        opened = self._snapshots.get(revision) if isinstance(revision, str) else None
+        if opened and opened.commit.dataset == dataset:
+            return revision
         try:
             return resolve(self.store, dataset, revision)
         except NotFoundError:

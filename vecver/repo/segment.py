@@ -86,6 +86,18 @@ class Segment:
     def document_ids(self) -> lookup.Keys:
         return keys_array(self.documents.column("id"))
 
+    def text(self, row: int) -> str:
+        """The text of a chunk."""
+        return str(self._texts[row].as_py())
+
+    def owner(self, row: int) -> str:
+        """The name of a chunk's document."""
+        return str(self._owners[row].as_py())
+
+    def title(self, row: int) -> str:
+        """The title of a document."""
+        return str(self._titles[row].as_py())
+
     def span(self, row: int, key: bytes) -> tuple[int, int]:
         """The characters `[start, end)` of a chunk in the document of this row."""
         offsets, keys, starts, ends = self._spans
@@ -96,6 +108,18 @@ class Segment:
     def metadata(self, row: int) -> Json:
         """The metadata of the document of this row, exactly as given."""
         return columns.metadata_of(self._fields, row)
+
+    @cached_property
+    def _texts(self) -> pa.ChunkedArray:
+        return self.chunks.column("text")
+
+    @cached_property
+    def _owners(self) -> pa.ChunkedArray:
+        return self.chunks.column("document")
+
+    @cached_property
+    def _titles(self) -> pa.ChunkedArray:
+        return self.documents.column("title")
 
     @cached_property
     def _fields(self) -> pa.Table:

@@ -120,7 +120,7 @@ class Snapshot:
 
     def chunks(self, places: Sequence[tuple[int, int]]) -> list[ChunkRow]:
         """Live chunks by their places, (segment number, row) each; their documents are looked up together."""
-        names = [self.segments[n].chunks.column("document")[row].as_py() for n, row in places]
+        names = [self.segments[number].owner(row) for number, row in places]
         ids = {name: columns.document_id(name) for name in names}
         numbers, rows = self.find_documents(as_keys(list(ids.values())))
         documents = {name: (int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
@@ -128,14 +128,14 @@ class Snapshot:
 
     def _chunk(self, number: int, row: int, document: str, owner: int, place: int) -> ChunkRow:
         assert owner >= 0, f"a live chunk whose document {document!r} is not live"
-        key, table = self.segments[number].keys[row].tobytes(), self.segments[owner].documents
+        key, documents = self.segments[number].keys[row].tobytes(), self.segments[owner]
         return ChunkRow(
             key=key,
             document=document,
             text=self.text(number, row),
-            span=self.segments[owner].span(place, key),
-            title=table.column("title")[place].as_py(),
-            metadata=self.segments[owner].metadata(place),
+            span=documents.span(place, key),
+            title=documents.title(place),
+            metadata=documents.metadata(place),
         )
 
     def context(self, key: bytes, document: str, count: int) -> str:
@@ -159,7 +159,7 @@ class Snapshot:
 
     def text(self, number: int, row: int) -> str:
         """The text of a chunk by its place."""
-        return str(self.segments[number].chunks.column("text")[int(row)].as_py())
+        return self.segments[number].text(int(row))
 
     # -- searching ------------------------------------------------------------------------------
 
