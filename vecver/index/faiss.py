@@ -51,7 +51,7 @@ _ALONE_BELOW = 65536  # rows
 _ADDED = 65536  # rows added at once
 # What a search costs, in nanoseconds, on one core (benchmarks/search_latency.py).
 _SCAN, _SCAN_VALUE = 20_000, 0.5  # a scan; each float of a live row
-_PROBE, _PROBE_LIST, _PROBE_CODE, _PROBE_ROW = 60_000, 700, 0.035, 300  # an index; a list; a code's byte; a candidate
+_PROBE, _PROBE_LIST, _PROBE_CODE, _PROBE_ROW = 60_000, 700, 0.07, 300  # an index; a list; a code's byte; a candidate
 
 Progress = Callable[[int], None]  # told how many more rows are in
 
@@ -185,7 +185,7 @@ def build(
 def build_flat(vectors: Vectors, metric: Metric, file: Path) -> Json:
     """As `build`, for rows that are too few for it: an index that scans them."""
     faiss = _library()
-    index = (faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP)(vectors.shape[1])
+    index = faiss.index_factory(vectors.shape[1], "Flat", _kind(metric))
     index.add(np.ascontiguousarray(vectors))
     _save(index, file)
     return {"faiss": version()}
@@ -255,8 +255,7 @@ def _trained(vectors: Vectors, metric: Metric) -> Any:
     """An empty index whose centroids and codes suit `vectors`."""
     faiss = _library()
     dim, lists = vectors.shape[1], _list_count(len(vectors))
-    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-    index = faiss.index_factory(dim, f"IVF{lists},PQ{_code_parts(dim)}x4fs", kind)
+    index = faiss.index_factory(dim, f"IVF{lists},PQ{_code_parts(dim)}x4fs", _kind(metric))
     index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS
     index.pq.cp.niter = _ITERATIONS
     points = min(len(vectors), max(_POINTS * lists, 16384))
@@ -279,8 +278,7 @@ def _measured(index: Any, vectors: Vectors, metric: Metric) -> Effort:
     faiss = _library()
     asked = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
     queries, most = np.ascontiguousarray(vectors[asked]), min(_CLASSES[-1], len(vectors) - 1)
-    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-    _, nearest = faiss.knn(queries, vectors, most + 1, metric=kind)
+    _, nearest = faiss.knn(queries, vectors, most + 1, metric=_kind(metric))
     nearest = np.stack([rows[rows != own][:most] for rows, own in zip(nearest, asked, strict=True)])
     ranks = _ranks(index.quantizer.search(queries, index.nlist)[1], index.nlist)
     reached = np.take_along_axis(ranks, _lists_of(index)[nearest].astype(np.int64), axis=1)
@@ -351,7 +349,7 @@ def proposes(part: Part, k: int) -> bool:
     view: View = part.index
     dim, probes, width = part.vectors.shape[1], view.probes(k), view.width(k)
     read = probes / view.index.list_count * view.index.count * _code_parts(dim) / 2
-    cost = _PROBE + probes * _PROBE_LIST + read * _PROBE_CODE * 2 + width * _PROBE_ROW
+    cost = _PROBE + probes * _PROBE_LIST + read * _PROBE_CODE + width * _PROBE_ROW
     return cost <= _SCAN + part.live_count * dim * _SCAN_VALUE
 
 
@@ -407,6 +405,12 @@ def products(query: Vectors, vectors: Vectors, rows: Rows) -> npt.NDArray[np.flo
 def _class_of(k: int) -> int:
     """Neighbouring k take one effort, so that the top k is a prefix of the top k + 1 among them."""
     return next((known for known in _CLASSES if k <= known), k)
+
+
+def _kind(metric: Metric) -> int:
+    """The metric, for FAISS."""
+    faiss = _library()
+    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
 
 
 def _library() -> Any:

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from vecver.errors import NotFoundError
-from vecver.repo.layout import Layout, Live, load_layout
+from vecver.model import Commit
+from vecver.repo.layout import Layout, Live, load_layout, path_of
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.relay import MAX_ROWS, Relay
 from vecver.repo.segment import Segment
@@ -55,14 +56,20 @@ def crowded(layout: Layout, small: int) -> list[str]:
 def optimize(store: Store, heads: Iterable[str]) -> list[Relay]:
     """What re-lays all commits that lead to `heads` on the fewest segments: one `Relay` a space; none if they are."""
     spaces: dict[str, dict[str, Layout]] = defaultdict(dict)
-    for commit in parents_first(heads, lambda id: load_commit(store, id)):
-        with suppress(NotFoundError):  # gc has let its rows go
-            spaces[commit.recipe.space.id][commit.id] = load_layout(store, commit.id)
+    for commit, layout in layouts_of(store, heads):
+        spaces[commit.recipe.space.id][commit.id] = layout
     found = []
     for versions in spaces.values():
         if sources := _wasteful(versions.values()):
             found.append(Relay(store, list(versions), [Segment(store, id) for id in sources]))
     return found
+
+
+def layouts_of(store: Store, heads: Iterable[str]) -> Iterator[tuple[Commit, Layout]]:
+    """Every commit that leads to `heads`, parents first, and where its rows lie; not those that gc let go."""
+    for commit in parents_first(heads, lambda id: load_commit(store, id)):
+        with suppress(NotFoundError):
+            yield commit, load_layout(store, commit.id)
 
 
 def _wasteful(versions: Iterable[Layout]) -> list[str]:
@@ -100,7 +107,7 @@ def _holders(store: Store, head: str, ids: set[str]) -> Iterator[str]:
     waiting, seen = [head], {head}
     while waiting:
         id = waiting.pop()
-        if store.size(f"layouts/{id}") is None:
+        if store.size(path_of(id)) is None:
             continue
         if ids & {live.segment for live in load_layout(store, id).segments}:
             yield id

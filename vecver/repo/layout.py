@@ -82,8 +82,7 @@ def encoded(commit: str, layout: Layout) -> bytes:
     """A commit's layout as it is stored."""
     value = {
         "commit": commit,
-        "content": _text(layout.roots.content.astype("<u2").tobytes()),
-        "vector": _text(layout.roots.vector.astype("<u2").tobytes()),
+        **layout.roots.to_json(),
         "segments": [_live_json(live) for live in layout.segments],
     }
     return objects.sealed(value)
@@ -99,8 +98,7 @@ def parse_layout(commit: str, body: bytes) -> Layout:
             hint="run `vecver check`, then restore the file from a copy of the repository",
             commit=commit,
         )
-    roots = Roots(_lanes(value["content"]), _lanes(value["vector"]))
-    return Layout(tuple(_live_of(part) for part in value["segments"]), roots)
+    return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value))
 
 
 def path_of(commit: str) -> str:
@@ -159,16 +157,8 @@ def _mask_json(mask: BitMap, count: int) -> str | None:
         return None
     mask = BitMap(mask)
     mask.run_optimize()
-    return _text(mask.serialize())
+    return base64.b64encode(mask.serialize()).decode()
 
 
 def _mask_of_json(value: str | None, count: int) -> BitMap:
     return all_rows(count) if value is None else BitMap.deserialize(base64.b64decode(value))
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _lanes(value: str) -> np.ndarray[Any, np.dtype[np.uint16]]:
-    return np.frombuffer(base64.b64decode(value), "<u2")

@@ -21,7 +21,7 @@ def load(store: Store, name: str, id: str) -> Json:
     """The JSON object called `name`, whose digest is `id`. Raises NotFoundError, IntegrityError."""
     body = store.get(name)
     if digest(body) != id:
-        raise _mismatch(name)
+        raise mismatch(name)
     return known(name, json.loads(body))
 
 
@@ -34,7 +34,7 @@ def parse_sealed(name: str, content: bytes) -> Json:
     """The JSON object in the bytes that `sealed` made; `name` is for errors. Raises IntegrityError."""
     found, _, body = content.partition(b"\n")
     if digest(body).encode() != found:
-        raise _mismatch(name)
+        raise mismatch(name)
     return known(name, json.loads(body))
 
 
@@ -64,7 +64,8 @@ def malformed(name: str) -> IntegrityError:
     )
 
 
-def _mismatch(name: str) -> IntegrityError:
+def mismatch(name: str) -> IntegrityError:
+    """The error for bytes that are not those of their digest."""
     return IntegrityError(
         f"{name} does not match its digest",
         code="digest_mismatch",

@@ -118,11 +118,10 @@ class Versions:
 
     def newest_layout(self, id: str) -> Snapshot:
         """As `snapshot`, with the rows where they lie now: what the next version is written upon."""
-        opened = self.snapshot(id)
-        if opened.layout.segments == self.layout(id).segments:
-            return opened
-        with self._opening:
-            self._snapshots.pop(id, None)
+        opened = self._snapshots.get(id)
+        if opened and opened.layout.segments != self.layout(id).segments:
+            with self._opening:
+                self._snapshots.pop(id, None)
         return self.snapshot(id)
 
     def _make_room(self) -> None:
@@ -205,9 +204,8 @@ class Versions:
 
     def segments(self, dataset: str) -> list[Segment]:
         """The segments of every version of a dataset that has rows."""
-        commits = objects.parents_first(gc_room.named(self.refs(dataset)), self.commit)
-        there = [commit.id for commit in commits if self.store.size(layout_path(commit.id)) is not None]
-        ids = dict.fromkeys(live.segment for id in there for live in self.layout(id).segments)
+        layouts = fold_room.layouts_of(self.store, gc_room.named(self.refs(dataset)))
+        ids = dict.fromkeys(live.segment for _, layout in layouts for live in layout.segments)
         return [Segment(self.store, id) for id in ids]
 
     def switch(self, relay: Relay) -> int:

@@ -15,6 +15,7 @@ Decisions
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+
+from vecver.model import Json
 
 LANES = 1024
 _BLOCK = 2048  # rows expanded at once: 4 MiB
@@ -55,6 +58,15 @@ class Roots:
 
     def __sub__(self, other: Roots) -> Roots:
         return Roots(self.content - other.content, self.vector - other.vector)
+
+    def to_json(self) -> Json:
+        """Both sums, base64 of little-endian 16-bit lanes."""
+        sums = {"content": self.content, "vector": self.vector}
+        return {name: base64.b64encode(lanes.astype("<u2").tobytes()).decode() for name, lanes in sums.items()}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Roots:
+        return cls(*(np.frombuffer(base64.b64decode(value[name]), "<u2") for name in ("content", "vector")))
 
     @property
     def content_root(self) -> str:
