@@ -20,8 +20,6 @@ Decisions
   under fresh checksums, and Arrow files with a changed byte crash the process that decodes them.
   Proving the roots from the rows too took 8 s for 200,000 documents of one chunk where all else takes
   1.5 s (two busy cores); `check` does it, on either side.
-- 2026-11-21 rows are gathered batch by batch: `Table.take` first copies a column of many batches whole,
-  0.1 to 0.9 s a block on 200,000 rows (pyarrow 26).
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ from vecver.repo import rows as columns
 from vecver.repo.layout import Layout, Live
 from vecver.repo.lookup import Keys, Rows, order_of
 from vecver.repo.roots import Roots, lanes_of
-from vecver.repo.rows import KEY, keys_array
+from vecver.repo.rows import KEY, keys_array, taken
 from vecver.repo.segment import FILES, Segment, path_of
 from vecver.repo.snapshot import Snapshot
 from vecver.store import Store
@@ -109,24 +107,9 @@ class _Plan:
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
 
-class _Pile:
-    """Tables upon each other; a row is named by its place in the whole pile."""
-
-    def __init__(self, tables: Sequence[pa.Table]) -> None:
-        self.bases = np.cumsum([0, *(len(table) for table in tables)])  # where each table begins
-        self._batches = [batch for table in tables for batch in table.to_batches()]
-        self._starts = np.cumsum([0, *(len(batch) for batch in self._batches)])[:-1]
-
-    def take(self, places: Rows) -> pa.Table:
-        """These rows, in this order; null where a table lacks a column."""
-        batch_of = np.searchsorted(self._starts, places, side="right") - 1
-        order = np.argsort(batch_of, kind="stable")
-        numbers, firsts = np.unique(batch_of[order], return_index=True)
-        pieces = [
-            pa.Table.from_batches([self._batches[number].take(pa.array(places[rows] - self._starts[number]))])
-            for number, rows in zip(numbers, np.split(order, firsts[1:]), strict=True)
-        ]
-        return pa.concat_tables(pieces, promote_options="default").take(pa.array(np.argsort(order)))
+def _pile(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables upon each other, null where one lacks a column."""
+    return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
 def _plan(snapshot: Snapshot) -> _Plan:
@@ -148,11 +131,11 @@ def _plan(snapshot: Snapshot) -> _Plan:
 def _write_documents(snapshot: Snapshot, plan: _Plan, folder: Path) -> None:
     """documents.parquet."""
     schema = pa.schema([*_DOCUMENT.items(), ("title", pa.string()), ("chunks", pa.int32()), *plan.metadata])
-    pile = _Pile([_only(segment.documents, {*schema.names} - {"chunks"}) for segment in snapshot.segments])
+    pile = _pile([_only(segment.documents, {*schema.names} - {"chunks"}) for segment in snapshot.segments])
     with closing(_parquet(folder / "documents.parquet", schema)) as file:
         for start in range(0, len(plan.documents), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            table = _with(pile.take(plan.documents[block]), plan.metadata)
+            table = taken(pile, plan.documents[block])
             table = table.append_column("chunks", pa.array(plan.counts[block], pa.int32()))
             file.write_table(table.select(schema.names))
 
@@ -172,17 +155,18 @@ def _write_chunks(snapshot: Snapshot, plan: _Plan, folder: Path, progress: Progr
 
 def _chunk_blocks(snapshot: Snapshot, plan: _Plan) -> Iterator[tuple[pa.Table, Vectors]]:
     """Chunks with what their documents say of them, and their vectors, `(n, dim)` little-endian float32."""
-    texts = _Pile([segment.chunks.select(["key", "text"]) for segment in snapshot.segments])
+    texts = _pile([segment.chunks.select(["key", "text"]) for segment in snapshot.segments])
+    bases = np.cumsum([0, *(segment.chunk_count for segment in snapshot.segments)])  # where each segment's rows begin
     shown = {"document", "title", *plan.metadata.names}
-    documents = _Pile([_only(segment.documents, shown) for segment in snapshot.segments])
+    documents = _pile([_only(segment.documents, shown) for segment in snapshot.segments])
     for start in range(0, len(plan.keys), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
         numbers, rows = snapshot.find_chunks(plan.keys[block])
         if (numbers < 0).any():
             raise _others(snapshot.commit)
         owners, mine = np.unique(plan.owners[block], return_inverse=True)
-        table = _with(documents.take(plan.documents[owners]), plan.metadata).take(pa.array(mine))
-        for part in (texts.take(texts.bases[numbers] + rows), plan.spans.slice(start, BLOCK_ROWS)):
+        table = taken(documents, plan.documents[owners]).take(pa.array(mine))
+        for part in (taken(texts, bases[numbers] + rows), plan.spans.slice(start, BLOCK_ROWS)):
             for name in part.column_names:
                 table = table.append_column(name, part.column(name))
         yield table, _vectors(snapshot, numbers, rows)
@@ -198,14 +182,6 @@ def _vectors(snapshot: Snapshot, numbers: Rows, rows: Rows) -> Vectors:
 
 def _only(table: pa.Table, names: set[str]) -> pa.Table:
     return table.select([name for name in table.column_names if name in names])
-
-
-def _with(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table, with nulls in the columns of `schema` that it lacks."""
-    for field in schema:
-        if field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    return table
 
 
 def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

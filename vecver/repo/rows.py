@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -91,21 +90,24 @@ def integers(column: pa.Array) -> npt.NDArray[np.int32]:
 
 
 def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
-    """These rows of a table, in their order, batch by batch: a copy of them and of nothing else.
+    """These rows of a table, in this order, batch by batch: a copy of them and of nothing else.
 
-    Arrow's own `take` joins all batches of a column first, even for one row; not so here, as long as
-    neighbouring `rows` lie in one batch most of the time.
+    Arrow's own `take` joins all batches of a column first, even for one row: 0.1 to 0.9 s a block of a
+    table of 200,000 rows (pyarrow 26).
     """
     batches = table.to_batches()
     if len(batches) < 2 or not len(rows):
         return table.take(pa.array(rows, pa.int64()))
     starts = np.cumsum([0, *(len(batch) for batch in batches)])
-    numbers = np.searchsorted(starts, rows, side="right") - 1
-    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1), len(rows)]
+    batch_of = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(batch_of, kind="stable")
+    numbers, firsts = np.unique(batch_of[order], return_index=True)
     pieces = [
-        batches[numbers[low]].take(pa.array(rows[low:high] - starts[numbers[low]])) for low, high in pairwise(cuts)
+        batches[number].take(pa.array(rows[mine] - starts[number]))
+        for number, mine in zip(numbers, np.split(order, firsts[1:]), strict=True)
     ]
-    return pa.Table.from_batches(pieces, table.schema)
+    found = pa.Table.from_batches(pieces, table.schema)
+    return found if (np.diff(batch_of) >= 0).all() else found.take(pa.array(np.argsort(order)))
 
 
 # -- metadata -----------------------------------------------------------------------------------
