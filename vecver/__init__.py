@@ -17,9 +17,10 @@ docs.ingest("handbook/", message="July handbook")     # embeds only what changed
 print(docs.diff("2026-06", "main"))
 docs.rollback("prod")                                 # to where it was; a ref move
 assert vecver.replay(repo, answer.receipt).identical
+docs.publish("main", to="http://localhost:19530")     # Milvus
 """
 
-from vecver.dataset import Dataset, Repository, create, open, replay
+from vecver.dataset import Dataset
 from vecver.errors import (
     BackendError,
     ConflictError,
@@ -39,14 +40,17 @@ from vecver.model import (
     Failure,
     Garbage,
     Hit,
+    Milvus,
     Move,
     Optimized,
+    Publication,
     Recall,
     RecallAt,
     Replay,
     Report,
     Space,
 )
+from vecver.repository import Repository, create, open, replay
 from vecver.snapshot import Snapshot, open_snapshot
 from vecver.store import MemoryStore, Store
 
@@ -65,10 +69,12 @@ __all__ = [
     "IntegrityError",
     "InvalidInputError",
     "MemoryStore",
+    "Milvus",
     "Move",
     "NotFoundError",
     "NotPublishedError",
     "Optimized",
+    "Publication",
     "Recall",
     "RecallAt",
     "Replay",

@@ -1,109 +1,45 @@
-"""The front desk: the handles that a user holds. Every method is one call into a flow or the repo."""
+"""The front desk for one dataset. Every method is one call into a flow or the repo."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import timedelta
-from os import PathLike, fspath
-from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from vecver import flows, pipeline, repo, store
-from vecver.errors import ConflictError, InvalidInputError
+from vecver import flows, pipeline, repo
+from vecver.errors import InvalidInputError, VecverError
 from vecver.flows import Options, Progress, Source
 from vecver.model import (
     Answer,
-    Check,
     Commit,
     Diff,
-    Embedder,
     Export,
-    Garbage,
     Json,
     Metric,
+    Milvus,
     Move,
     Optimized,
+    Publication,
     Recall,
-    Replay,
     Report,
     Vectors,
 )
-from vecver.snapshot import AskingOne, Snapshot, absolute, is_batch
+from vecver.snapshot import AskingOne, absolute, is_batch
+
+if TYPE_CHECKING:
+    from vecver.repository import Repository
 
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
+Engine = Literal["faiss", "milvus"]
 
 
 class Asking(AskingOne, total=False):
     """The options of `Dataset.search`: those, and which version is asked."""
 
     at: Revision
-
-
-class Repository:
-    """The versions of one or more datasets, at one URL. Made by `vecver.open`."""
-
-    def __init__(self, versions: repo.Versions, api_key: str | None = None) -> None:
-        self._versions = versions
-        self._api_key = api_key
-        self._embedders: dict[str, Embedder] = {}
-
-    @property
-    def url(self) -> str:
-        """Where it lies."""
-        return self._versions.store.url
-
-    @property
-    def id(self) -> str:
-        """Its identity, 32 hex characters, as receipts name it."""
-        return self._versions.id
-
-    def dataset(self, name: str) -> Dataset:
-        """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""
-        repo.check_name("dataset", name)
-        return Dataset(self, name)
-
-    def datasets(self) -> list[str]:
-        """The names of all datasets that have a version, sorted."""
-        return self._versions.datasets()
-
-    def check(self, progress: Any = None) -> Check:
-        """Re-hash and decode everything reachable, and prove every commit's roots from its rows."""
-        return repo.check(self._versions.store, progress)
-
-    def gc(
-        self,
-        *,
-        keep_last: int | None = None,
-        keep_within: timedelta | None = None,
-        grace: timedelta = repo.GRACE,
-        apply: bool = False,
-    ) -> Garbage:
-        """What no version needs, and with `apply` delete what has been so for at least the age `grace`.
-
-        Every version that a ref or its log leads to is kept, unless `keep_last` (newest versions of each branch)
-        or `keep_within` (their age) is given: then those, what refs stand on, and where they were moved in the
-        last 30 days. Of the others the record stays, their rows go. Run it again when `grace` has passed.
-
-        Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
-        """
-        return flows.garbage(self._versions, repo.Retention(keep_last, keep_within), grace, apply=apply)
-
-    def replay(self, receipt: Json) -> Replay:
-        """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
-        return flows.replay(self._versions, receipt, self._embedder)
-
-    def _embedder(self, spec: str | Json) -> Embedder:
-        """The embedder of a spec, loaded once."""
-        name = spec if isinstance(spec, str) else repr(sorted(spec.items()))
-        if name not in self._embedders:
-            self._embedders[name] = pipeline.open_embedder(spec, api_key=self._api_key)
-        return self._embedders[name]
-
-    def __repr__(self) -> str:
-        return f"<vecver repository {self.url}>"
+    engine: Engine
 
 
 class Dataset:
@@ -171,7 +107,19 @@ class Dataset:
             workers=workers,
         )
         sources = _sources(source, label, prefix, records)
-        return flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
+        report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
+        return self._published(report, branch, progress) if report.changed else report
+
+    def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
+        """Publish the new version of a branch where the repository was opened so; what went wrong is a note."""
+        if branch not in self.repository._publish:
+            return report
+        try:
+            self.publish(report, progress=progress)
+        except VecverError as error:
+            note = f"the version was not published: {error.message}; `vecver publish {self.name}@{branch}` tries again"
+            return replace(report, notes=(*report.notes, note))
+        return report
 
     def status(
         self,
@@ -212,6 +160,7 @@ class Dataset:
         filter: Json | None = None,
         context: int = 0,
         space: str | None = None,
+        engine: Engine = "faiss",
     ) -> Answer | list[Answer]:
         """The best `k` chunks of the version `at`, best first, fewer only if it holds fewer.
 
@@ -219,10 +168,12 @@ class Dataset:
         true top k, for certain; otherwise large segments answer through their index. `filter`:
         conditions on metadata, `{"year": {"$gte": 2024}, "lang": "en"}`. `context`: add to each hit
         the text of so many neighbouring chunks on either side. `space` says in which space a query
-        vector lies, and is checked.
+        vector lies, and is checked. `engine`: who proposes the candidates; the scores are the same from either.
+        Through "milvus" an exact answer that its index cannot give is scanned here; the receipt tells.
 
-        Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector),
-        SpaceMismatchError (the query lies in another space than the version).
+        Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector, engine),
+        SpaceMismatchError (the query lies in another space than the version); and through Milvus
+        NotPublishedError (`publish` it), BackendError, IntegrityError (somebody else changed what was published).
         """
         many = not isinstance(query, str) and is_batch(query)
         answers = flows.search(
@@ -236,8 +187,63 @@ class Dataset:
             filter=filter,
             context=context,
             space=space,
+            through=self._through(engine),
         )
         return answers if many else answers[0]
+
+    def _through(self, engine: str) -> flows.Through | None:
+        if engine not in ("faiss", "milvus"):
+            raise InvalidInputError(
+                f"no search engine is called {engine!r}", code="unknown_engine", hint="use faiss or milvus"
+            )
+        return self.repository._milvus.through(self.name) if engine == "milvus" else None
+
+    # -- Milvus ---------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        at: Revision = "main",
+        *,
+        to: str | Milvus | None = None,
+        dedicated: bool = False,
+        flat: bool = False,
+        progress: Progress | None = None,
+    ) -> Publication:
+        """Make a version searchable in a Milvus, at the cost of what it changes there. Nothing is written if it is.
+
+        `to`: its address, else the one that the repository was opened with, else where this dataset was published
+        before, else milvus-lite in the repository's folder. `dedicated`: in a collection of its own behind an alias
+        made of the dataset and `at`, for clients that cannot filter. `flat`: in a collection without a graph, whose
+        every answer is exact, at the price of a scan (milvus-lite always is).
+
+        Raises NotFoundError, InvalidInputError (what Milvus cannot hold), ConflictError (another process publishes),
+        IntegrityError (somebody else changed the collection), BackendError. After any failure every version that was
+        published is searched as before, and the next publish sweeps what is half there.
+        """
+        return self.repository._milvus.publisher(self.name, to, progress).publish(
+            _text(at), dedicated=dedicated, flat=flat
+        )
+
+    def republish(self, *, to: str | Milvus | None = None, progress: Progress | None = None) -> list[Publication]:
+        """Restore a Milvus that was lost or damaged: publish all that was published there anew, from here alone.
+
+        Until a version is there again it is not published. If this is interrupted, call it again.
+        """
+        return self.repository._milvus.publisher(self.name, to, progress).rebuild()
+
+    def unpublish(self, at: Revision | None = None, *, to: str | Milvus | None = None) -> list[str]:
+        """Let a version go from a Milvus, or (None) each on which no branch, tag or alias stands; their commit ids.
+
+        The rows that only these had are deleted there, and collections that are left empty. Here nothing is lost:
+        `publish` brings them back. Raises NotPublishedError, and as `publish`.
+        """
+        publisher = self.repository._milvus.publisher(self.name, to)
+        return flows.unpublish(publisher, None if at is None else self.show(at))
+
+    def publication(self, at: Revision = "main", *, to: str | Milvus | None = None) -> Publication:
+        """What any Milvus client needs to search a version. Milvus is not asked. Raises NotPublishedError."""
+        place, book = self.repository._milvus.book(self.name, to)
+        return flows.published(book, self.show(at), place)
 
     # -- a version on its own -------------------------------------------------------------------
 
@@ -358,7 +364,13 @@ class Dataset:
         return repo.moves.delete(self._versions, self.name, kind, name)
 
     def promote(self, alias: str, at: Revision = "main") -> Move:
-        """Let an alias name a version. One small write; searches at the alias follow at once."""
+        """Let an alias name a version. One small write; searches at the alias follow at once.
+
+        Where the repository was opened to publish this alias, the version is published first: if that fails, the
+        alias stays where it is. (`rollback` publishes nothing: where it goes back to was published then.)
+        """
+        if alias in self.repository._publish:
+            self.publish(at)
         return repo.moves.promote(self._versions, self.name, alias, self.resolve(at))
 
     def rollback(self, ref: str, to: Revision | None = None) -> Move:
@@ -374,50 +386,6 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<vecver dataset {self.name} in {self.repository.url}>"
-
-
-def open(
-    url: str | PathLike[str] | store.Store,
-    *,
-    create: bool = False,
-    author: str = "",
-    api_key: str | None = None,
-    open_bytes: int = repo.OPEN_BYTES,
-) -> Repository:
-    """The repository at a directory or `memory://`; `create` makes it if there is none.
-
-    `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
-    `open_bytes`: memory in which versions that were asked stay open, beside the files they map.
-    Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
-    """
-    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
-    if create and not repo.exists(place):
-        with suppress(ConflictError):  # another process made it first
-            repo.create(place)
-    return Repository(repo.Versions(place, author=author, open_bytes=open_bytes), api_key)
-
-
-def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:
-    """A new repository. Raises ConflictError if there is one already, InvalidInputError if other things lie there."""
-    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
-    repo.create(place)
-    return Repository(repo.Versions(place, author=author), api_key)
-
-
-def replay(repository: Repository | Snapshot, receipt: Json | str | PathLike[str]) -> Replay:
-    """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone."""
-    return repository.replay(_receipt(receipt))
-
-
-def _receipt(receipt: Json | str | PathLike[str]) -> Json:
-    if isinstance(receipt, Mapping):
-        return dict(receipt)
-    try:
-        return dict(json.loads(Path(receipt).read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InvalidInputError(
-            f"{receipt} holds no receipt", code="invalid_receipt", hint="`vecver search --receipt FILE` writes one"
-        ) from error
 
 
 def _sources(source: Any, label: str | None, prefix: str, records: bool | None) -> list[Source]:

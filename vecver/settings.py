@@ -3,6 +3,11 @@
     VECVER_REPO      URL of the repository        default: `.vecver` here or in a parent folder
     VECVER_AUTHOR    who signs commits and moves  default: the login name
     VECVER_API_KEY   for an embedder that needs one (also OPENAI_API_KEY)
+    VECVER_PUBLISH   branches whose new versions, and aliases whose promotions, are published at once: "main, prod"
+
+    VECVER_MILVUS    URI of the Milvus             default: where a dataset is published, else one in the repository
+    VECVER_MILVUS_DATABASE · _TOKEN · _USER · _PASSWORD · _CA · _CERTIFICATE · _KEY · _SERVER_NAME · _TIMEOUT
+                     the entrance: `vecver.Milvus` says what each is; with a VECVER_MILVUS they are for that one only
 
 The same names in lower case without the prefix (`repo = "…"`) may stand in the TOML file that
 VECVER_SETTINGS names (default `~/.config/vecver/settings.toml`); the environment wins.
@@ -13,11 +18,12 @@ from __future__ import annotations
 import getpass
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from vecver.errors import InvalidInputError
+from vecver.model import Milvus
 
 REPOSITORY = ".vecver"
 
@@ -30,6 +36,8 @@ class Settings:
     author: str
     named: bool  # the repository was named, not found or defaulted
     api_key: str = field(default="", repr=False)
+    milvus: Milvus = field(default_factory=Milvus)
+    publish: tuple[str, ...] = ()
 
 
 def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> Settings:
@@ -45,7 +53,20 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
         named=bool(named),
         author=setting("author", "") or _login(),
         api_key=setting("api_key", environment.get("OPENAI_API_KEY", "")),
+        milvus=_milvus(lambda name: setting(f"milvus_{name}", ""), setting("milvus", "")),
+        publish=tuple(name.strip() for name in setting("publish", "").split(",") if name.strip()),
     )
+
+
+def _milvus(setting: Callable[[str], str], uri: str) -> Milvus:
+    given = {one.name: setting(one.name) for one in fields(Milvus) if one.name not in ("uri", "timeout")}
+    seconds = setting("timeout") or str(Milvus().timeout)
+    try:
+        return Milvus(uri=uri, timeout=float(seconds), **given)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"VECVER_MILVUS_TIMEOUT is no number of seconds: {seconds!r}", code="invalid_settings", hint="write 60"
+        ) from error
 
 
 def _file(environment: Mapping[str, str]) -> dict[str, object]:

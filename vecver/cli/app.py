@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from vecver.cli import documents, measuring, searching, tidying, versions
+from vecver.cli import documents, measuring, publishing, searching, tidying, versions
 from vecver.errors import VecverError
 from vecver.settings import load_settings
 
@@ -74,6 +74,7 @@ for command in (
     *documents.COMMANDS,
     *searching.COMMANDS,
     *versions.COMMANDS,
+    *publishing.COMMANDS,
     *measuring.COMMANDS,
     *tidying.COMMANDS,
 ):

@@ -15,7 +15,13 @@ from vecver.settings import Settings
 
 def opened(settings: Settings) -> vecver.Repository:
     """The repository of this call."""
-    return vecver.open(settings.repo, author=settings.author, api_key=settings.api_key)
+    return vecver.open(
+        settings.repo,
+        author=settings.author,
+        api_key=settings.api_key,
+        milvus=settings.milvus,
+        publish=settings.publish,
+    )
 
 
 def version_of(name: str, default: str = "main") -> tuple[str, str]:

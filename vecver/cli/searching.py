@@ -23,6 +23,13 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
 @click.option("--exact", is_flag=True, help="The true best k, for certain.")
 @click.option("--context", default=0, metavar="N", help="Add the text of N neighbouring chunks on either side.")
 @click.option("--filter", "filter_text", metavar="JSON", help='Conditions on metadata: \'{"year": {"$gte": 2024}}\'.')
+@click.option(
+    "--engine",
+    type=click.Choice(["faiss", "milvus"]),
+    default="faiss",
+    show_default=True,
+    help="Who proposes hits.",
+)
 @click.option("--space", metavar="NAME", help="The space that query vectors lie in; it is checked.")
 @click.option(
     "--queries", metavar="FILE", help='Many queries: a line {"query": "…"} or {"vector": […]} each; - is stdin.'
@@ -49,6 +56,10 @@ def search(
     """
     how["filter"] = _filter(filter_text)
     if folder is not None:
+        if how.pop("engine") != "faiss":
+            raise InvalidInputError(
+                "a snapshot is searched by its own index", code="conflicting_options", hint="leave out --engine"
+            )
         asked = _asked(_alone(dataset, query), queries, receipt)
         answers = vecver.open_snapshot(folder, api_key=settings.api_key).search(asked, **how)
     else:

@@ -159,21 +159,25 @@ def rollback(settings: Settings, /, ref: str, to: str | None, as_json: bool) -> 
 
 
 @click.command()
+@click.option("--milvus", metavar="URI", help="Prove what is published there instead; embedded: the repository's own.")
 @as_json
 @click.pass_obj
 @click.pass_context
-def check(context: click.Context, settings: Settings, /, as_json: bool) -> None:
+def check(context: click.Context, settings: Settings, /, milvus: str | None, as_json: bool) -> None:
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
     repository = common.opened(settings)
     with progress("check") as advance:
-        found = repository.check(lambda commit, read: advance("commits", 1))
+        if milvus is None:
+            found = repository.check(lambda commit, read: advance("commits", 1))
+        else:
+            found = repository.check(advance, milvus=milvus)
     if as_json:
         echo_json(found.to_json())
     else:
         for problem in found.problems:
             click.echo(f"{problem.object}: {problem.problem}")
         state = "clean" if found.clean else f"{len(found.problems)} problems"
-        click.echo(f"{state}: {found.objects} objects, {found.bytes} bytes")
+        click.echo(f"{state}: {found.objects} {'objects' if milvus is None else 'rows'}, {found.bytes} bytes")
     context.exit(0 if found.clean else 5)
 
 

@@ -5,9 +5,11 @@ from vecver.flows.export import OneVersion, check_export, export, open_export
 from vecver.flows.indexing import Progress
 from vecver.flows.ingest import ingest
 from vecver.flows.preparation import Options
+from vecver.flows.publications import check_published, published, unpublish
+from vecver.flows.publish import Publisher
 from vecver.flows.recall import recall
 from vecver.flows.replay import replay
-from vecver.flows.search import Query, answers, search
+from vecver.flows.search import Query, Through, answers, search
 from vecver.flows.status import status
 from vecver.flows.tidying import garbage, optimize
 
@@ -15,17 +17,22 @@ __all__ = [
     "OneVersion",
     "Options",
     "Progress",
+    "Publisher",
     "Query",
     "Source",
+    "Through",
     "answers",
     "check_export",
+    "check_published",
     "export",
     "garbage",
     "ingest",
     "open_export",
     "optimize",
+    "published",
     "recall",
     "replay",
     "search",
     "status",
+    "unpublish",
 ]

@@ -23,7 +23,17 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
 from vecver.flows.export import OneVersion
 from vecver.flows.preparation import OpenEmbedder, is_given
-from vecver.flows.search import ENGINES, RECEIPT_FORMAT, embedded, filtered, find, signature, version
+from vecver.flows.search import (
+    ENGINES,
+    RECEIPT_FORMAT,
+    embedded,
+    filtered,
+    hits_of,
+    matching_documents,
+    ranked_here,
+    signature,
+    version,
+)
 from vecver.model import Json, Part, Replay, Vectors
 from vecver.repo import Snapshot, Versions
 
@@ -47,10 +57,10 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     differences = list(_identity(receipt, snapshot))
     notes = list(_unproved(receipt, versions))
     _text(receipt, snapshot, vector, open_embedder, differences, notes)
-    parts = filtered(snapshot, receipt["filter"])
+    parts = filtered(snapshot, matching_documents(snapshot, receipt["filter"]))
     true = _signature(snapshot, parts, vector, receipt["k"])
     claimed, recall = receipt["hits"], None
-    if receipt["engine"]["name"] != "exact":
+    if receipt["engine"]["name"] != "exact" and receipt["engine"].get("exact") is not True:
         recall = _share(claimed, true)
         if claimed and len(claimed) == len(true):
             true = _signature(snapshot, [_only(part, claimed) for part in parts], vector, len(true))
@@ -181,7 +191,7 @@ def _text(
 
 def _signature(snapshot: Snapshot, parts: Sequence[Part], vector: Vectors, k: int) -> list[list[str]]:
     """What a receipt of the true top k among `parts` holds."""
-    (hits,) = find(snapshot, parts, vector[None, :], k, exact=True)
+    (hits,) = hits_of(snapshot, ranked_here(snapshot, parts, vector[None, :], k, exact=True))
     return signature(hits)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -21,13 +21,23 @@ from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.flows.indexing import open_indexes
+from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
+from vecver.flows.publications import find_published
 from vecver.model import Answer, Hit, Json, Part, Recipe, Space, Vectors
-from vecver.repo import METADATA, ChunkRow, SearchPart, Snapshot, Versions
+from vecver.repo import METADATA, ChunkRow, Publications, SearchPart, Snapshot, Versions
 
 RECEIPT_FORMAT = 1
-ENGINES = ("exact", f"faiss {index.faiss.SPEC}")  # as receipts name them
+ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them
 Query = str | Vectors | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Through:
+    """A Milvus to search through."""
+
+    connection: index.milvus.Connection
+    book: Publications
 
 
 def search(
@@ -42,10 +52,14 @@ def search(
     filter: Json | None = None,
     context: int = 0,
     space: str | None = None,
+    through: Through | None = None,
 ) -> list[Answer]:
-    """One answer a query, in their order. See `Dataset.search`."""
+    """One answer a query, in their order; `through` a Milvus where one is given. See `Dataset.search`."""
     snapshot = versions.snapshot(versions.resolve(dataset, at))
-    if not exact:
+    pinned = None
+    if through is not None:
+        pinned = Pinned(through.connection, *find_published(through.book, snapshot.commit), snapshot)
+    elif not exact:
         open_indexes(versions, snapshot)
     return answers(
         snapshot,
@@ -58,6 +72,7 @@ def search(
         filter=filter,
         context=context,
         space=space,
+        pinned=pinned,
     )
 
 
@@ -73,32 +88,53 @@ def answers(
     filter: Json | None = None,
     context: int = 0,
     space: str | None = None,
+    pinned: Pinned | None = None,
 ) -> list[Answer]:
-    """One answer a query from an opened version of a repository, through the indexes that were opened."""
+    """One answer a query from an opened version of a repository: through a Milvus, or the indexes that were opened."""
     _check(queries, k, context)
     k = int(k)
     _same_space(snapshot.commit.recipe.space, space)
     vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
-    parts = filtered(snapshot, filter)
-    engine = engine_of(parts, k, exact=exact)
-    found = find(snapshot, parts, vectors, k, exact=exact, context=context)
+    matching = matching_documents(snapshot, filter)
+    parts = filtered(snapshot, matching)
+    if pinned:
+        found = _through(pinned, parts, vectors, k, filter, matching, exact=exact)
+    else:
+        engine = engine_of(parts, k, exact=exact)
+        found = [(ranked, engine) for ranked in ranked_here(snapshot, parts, vectors, k, exact=exact)]
+    hits = hits_of(snapshot, [ranked for ranked, _ in found], context)
     given = []
-    for query, vector, hits in zip(queries, vectors, found, strict=True):
+    for query, vector, own, (_, engine) in zip(queries, vectors, hits, found, strict=True):
         text = query if isinstance(query, str) else None
-        receipt = _receipt(repository, snapshot, at, engine, text, vector, k, filter, hits)
-        given.append(Answer(snapshot.commit.dataset, at, snapshot.commit.id, hits, receipt))
+        receipt = _receipt(repository, snapshot, at, engine, text, vector, k, filter, own)
+        given.append(Answer(snapshot.commit.dataset, at, snapshot.commit.id, own, receipt))
     return given
 
 
-def find(
-    snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool, context: int = 0
-) -> list[tuple[Hit, ...]]:
-    """The hits of each of `(m, dim)` vectors among `parts`, which stand in the order of `snapshot.parts`."""
+def ranked_here(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool) -> list[Ranked]:
+    """The best rows for each of `(m, dim)` vectors among `parts`, which stand in the order of `snapshot.parts`."""
     found = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
-    chunks = iter(snapshot.chunks([snapshot.parts[row.part].place(row.row) for rows in found for row in rows]))
+    return [[(snapshot.parts[row.part].place(row.row), row.score) for row in rows] for rows in found]
+
+
+def _through(
+    pinned: Pinned, parts: Sequence[Part], vectors: Vectors, k: int, filter: Json | None, documents: Any, *, exact: bool
+) -> list[tuple[Ranked, Json]]:
+    """The best rows for each vector and who found them: Milvus, or a scan of `parts` where it could not."""
+    expression = index.expression(filter, _kinds(pinned.snapshot)) if filter else ""
+    matching = Matching(sum(part.live_count for part in parts), expression, documents)
+    found = pinned.search(vectors, k, matching, exact=exact)
+    missed = [number for number, one in enumerate(found) if one is None]
+    scanned = iter(ranked_here(pinned.snapshot, parts, vectors[missed], k, exact=True) if missed else ())
+    return [one or (next(scanned), {"name": ENGINES[0]}) for one in found]
+
+
+def hits_of(snapshot: Snapshot, found: Sequence[Ranked], context: int = 0) -> list[tuple[Hit, ...]]:
+    """The hits of each query, from ranked rows."""
+    chunks = iter(snapshot.chunks([place for ranked in found for place, _ in ranked]))
     return [
-        tuple(_hit(snapshot, rank, row.score, next(chunks), context) for rank, row in enumerate(rows, 1))
-        for rows in found
+        tuple(_hit(snapshot, rank, score, next(chunks), context) for rank, (_, score) in enumerate(ranked, 1))
+        for ranked in found
     ]
 
 
@@ -117,11 +153,10 @@ def _hit(snapshot: Snapshot, rank: int, score: float, chunk: ChunkRow, context: 
     )
 
 
-def filtered(snapshot: Snapshot, filter: Json | None) -> list[Part]:
-    """The snapshot's parts with the indexes opened so far, and only the rows whose documents match."""
-    if filter is None or filter == {}:
+def filtered(snapshot: Snapshot, matching: Any) -> list[Part]:
+    """The snapshot's parts with the indexes opened so far, and only the rows of these documents; None: of all."""
+    if matching is None:
         return [_indexed(snapshot, part, part.part) for part in snapshot.parts]
-    matching = _matching(snapshot, filter)
     return [
         _indexed(snapshot, part, snapshot.narrowed(part, _of_documents(snapshot, part, matching)))
         for part in snapshot.parts
@@ -140,8 +175,10 @@ def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
     return replace(part, index=snapshot.views[place.segment])
 
 
-def _matching(snapshot: Snapshot, filter: Json) -> Any:
-    """The names of the live documents that match, an Arrow array. Raises InvalidInputError for a bad filter."""
+def matching_documents(snapshot: Snapshot, filter: Json | None) -> Any:
+    """The names of the live documents that match, an Arrow array; None for no filter. Raises InvalidInputError."""
+    if filter is None or filter == {}:
+        return None
     tables = [(rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
     index.check_filter(filter, {name.split(".", 2)[2] for name in snapshot.metadata})
     matching = []
@@ -288,6 +325,12 @@ def _fields(table: Any) -> list[tuple[str, str, str]]:
 def _columns_of(table: Any) -> Callable[[str], dict[str, Any]]:
     """What a filter reads of a table: a field's columns, by type."""
     return lambda field: {kind: table.column(name) for own, kind, name in _fields(table) if own == field}
+
+
+def _kinds(snapshot: Snapshot) -> Callable[[str], set[str]]:
+    """The types that a field's values have in a version."""
+    columns = [name.split(".", 2)[1:] for name in snapshot.metadata]
+    return lambda field: {kind for kind, own in columns if own == field}
 
 
 def _of_documents(snapshot: Snapshot, part: SearchPart, names: Any) -> npt.NDArray[np.bool_]:

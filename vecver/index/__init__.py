@@ -1,8 +1,9 @@
 """From vectors to ranked rows: scores, exact scan, FAISS. The only room that names a search engine."""
 
-from vecver.index import faiss
+from vecver.index import faiss, milvus
+from vecver.index.expressions import expression
 from vecver.index.filters import check_filter, evaluate
-from vecver.index.scores import bits, check_metric, normalised, scores
+from vecver.index.scores import bits, check_metric, normalised, ranked, scores, slack
 from vecver.index.search import Found, is_exact, search
 
 __all__ = [
@@ -11,9 +12,13 @@ __all__ = [
     "check_filter",
     "check_metric",
     "evaluate",
+    "expression",
     "faiss",
     "is_exact",
+    "milvus",
     "normalised",
+    "ranked",
     "scores",
     "search",
+    "slack",
 ]

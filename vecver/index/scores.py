@@ -86,7 +86,8 @@ def bits(score: float) -> str:
 def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     """How far a float32 product, summed in any order, can lie from the score of a row no longer than `max_norm`.
 
-    For l2 the float32 form is 2 q.v - v.v: the score plus q.q, which gives the same order of rows. Three
+    For l2 the float32 form is 2 q.v - v.v: the score plus q.q, which gives the same order of rows; or the score
+    itself, however that is summed. Three
     parts: the classic bound n u / (1 - n u) |q| |v| (Higham, Accuracy and Stability, 3.5) with n a little
     raised for the last operations; what the rule itself rounds (twice the module's bound, so that it
     covers l2); and what a CPU that flushes subnormals to zero loses.
@@ -95,7 +96,7 @@ def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     n_u = (n + 8) * 2.0**-24  # half an ulp of float32 each
     near, rule = norm * max_norm, norm * max_norm
     if metric == "l2":
-        near, rule = 2 * near + max_norm**2, (norm + max_norm) ** 2
+        near = rule = (norm + max_norm) ** 2
     return n_u / (1 - n_u) * near + (n * n * 2.0**-60 + 2.0**-50) * rule + n * 2.0**-126 * (norm + max_norm + 1)
 
 

@@ -1,6 +1,6 @@
 """Versions: segments, layouts, commits, refs. The door of the wing; it knows nothing of text or search engines."""
 
-from vecver.repo import measures, moves
+from vecver.repo import measures, moves, publications
 from vecver.repo.check import check
 from vecver.repo.diff import diff
 from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
@@ -8,9 +8,12 @@ from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
 from vecver.repo.gc import GRACE, Retention
 from vecver.repo.layout import Layout
 from vecver.repo.objects import parents_first
+from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
+from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
 from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
 from vecver.repo.relay import Relay
 from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
+from vecver.repo.roots import Roots
 from vecver.repo.rows import METADATA, metadata_of
 from vecver.repo.segment import Segment
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
@@ -21,25 +24,37 @@ __all__ = [
     "METADATA",
     "OPEN_BYTES",
     "ROW_FILES",
+    "UNCOUNTED",
+    "Again",
     "ChunkRow",
     "Clock",
+    "Collection",
     "Draft",
+    "Intent",
     "Kind",
     "KnownDocument",
     "Layout",
+    "Ledger",
     "NewChunks",
     "NewDocument",
+    "Places",
+    "Publications",
     "Relay",
     "Retention",
+    "Roots",
     "SearchPart",
     "Segment",
     "Snapshot",
+    "State",
     "Versions",
+    "changes",
     "check",
     "check_name",
     "create",
     "diff",
     "exists",
+    "keys_at",
+    "live_places",
     "measures",
     "metadata_of",
     "missing",
@@ -47,6 +62,9 @@ __all__ = [
     "open_rows",
     "parents_first",
     "prove_rows",
+    "publications",
+    "read_rows",
     "ref_moved",
+    "roots_of",
     "write_rows",
 ]

@@ -22,7 +22,7 @@ import numpy as np
 
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
-from vecver.repo import derived, gc, measures, objects, refs, retired
+from vecver.repo import derived, gc, measures, objects, publications, refs, retired
 from vecver.repo import layout as layouts
 from vecver.repo.layout import Live, load_layout
 from vecver.repo.lookup import order_of
@@ -46,6 +46,8 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     checker.read(ROOT, lambda: identity(store))
     if store.size(retired.NAME) is not None:
         checker.read(retired.NAME, lambda: retired.read(store))
+    for name in store.list(f"{publications.FOLDER}/"):
+        checker.ledger(name)
     moves = list(store.list("moves/"))  # before the refs, which are ahead of it then, whoever writes meanwhile
     heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
     checker.lost_moves(moves)
@@ -85,6 +87,15 @@ class _Checker:
 
     def problem(self, name: str, text: str) -> None:
         self.problems.append(Problem(name, text))
+
+    def ledger(self, name: str) -> None:
+        """Check what is known of a dataset in a Milvus; what is there itself, `flows.publications` proves."""
+        ledger = self.read(name, lambda: publications.parse(name, self.store.get(name)))
+        states = [state for collection in ledger.collections for state in collection.states] if ledger else []
+        for state in states:
+            commit = self.commit(state.commit)
+            if commit and not state.holds(commit):
+                self.problem(name, f"it says of {state.commit[:12]} what the commit does not")
 
     # -- refs and moves -------------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 Kept are: refs and their logs; every commit that a ref, or a ref's log, leads to; the layouts of those commits
 that are retained; what these name. Retained is every such commit, unless a retention is given: then the
-commits that refs stand on now, or stood on recently, and those that the retention keeps. Of a commit that is
-not retained the record stays, its rows go: it is *forgotten*, and that is written down.
+commits that refs stand on now, or stood on recently, those that are published in a Milvus, and those that the
+retention keeps. Of a commit that is not retained the record stays, its rows go: it is *forgotten*, and that is
+written down.
 
     forgotten/<commit>     sealed: when, and under which retention
 
@@ -23,7 +24,7 @@ from datetime import datetime, timedelta
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.model import Commit, Garbage, Json
 from vecver.repo import layout as layouts
-from vecver.repo import objects, refs, retired
+from vecver.repo import objects, publications, refs, retired
 from vecver.repo.layout import load_layout
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.refs import KINDS, Refs
@@ -73,7 +74,7 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
         )
     names = [name for folder in _FOLDERS for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
     commits = _commits(store)
-    kept = set(_retained(store, commits, retention, now))
+    kept = {*_retained(store, commits, retention, now), *(publications.commits(store) & commits.keys())}
     there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
     units = _units(store, names, specs, _needed(store, names, commits, kept & there))
     waiting = retired.read(store)

@@ -28,6 +28,7 @@ from vecver.repo.gc import Retention
 from vecver.repo.layout import Layout, load_layout, save_layout
 from vecver.repo.layout import path_of as layout_path
 from vecver.repo.objects import load_commit, save_commit
+from vecver.repo.publications import Publications
 from vecver.repo.refs import Kind, Refs
 from vecver.repo.relay import Relay
 from vecver.repo.revisions import resolve
@@ -180,6 +181,10 @@ class Versions:
     def time(self) -> str:
         """Now, as ref moves record it."""
         return self._clock.now().isoformat(timespec="microseconds")
+
+    def publications(self, dataset: str, uri: str, database: str) -> Publications:
+        """The ledger of a dataset in one Milvus."""
+        return Publications(self.store, dataset, uri, database)
 
     # -- derived files --------------------------------------------------------------------------
 

@@ -157,6 +157,14 @@ class Snapshot:
         """All vectors of a segment, `(n, dim)` float32, mapped."""
         return self.segments[number].vectors
 
+    def vectors_at(self, numbers: Rows, rows: Rows) -> Vectors:
+        """The vectors of chunks by their places, `(n, dim)` float32."""
+        found = np.zeros((len(rows), self.commit.recipe.space.dim), "<f4")
+        for number in np.unique(numbers):
+            mine = numbers == number
+            found[mine] = self.segments[number].vectors[rows[mine]]
+        return found
+
     def text(self, number: int, row: int) -> str:
         """The text of a chunk by its place."""
         return self.segments[number].text(int(row))

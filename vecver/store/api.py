@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -48,6 +49,12 @@ class Store(Protocol):
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         """Write `new` if `name` holds `expected` now (None: is absent), else ConflictError(code="swap_lost")."""
 
+    def lock(self, name: str, seconds: float) -> AbstractContextManager[None]:
+        """Hold `name` alone among all processes; it ends with its holder, however that ends.
+
+        For work that is long and safe to repeat. Raises ConflictError(code="locked") if another holds it for `seconds`.
+        """
+
     def scratch(self) -> Path:
         """A new private directory for files that will be `put`; the caller removes it."""
 
@@ -68,6 +75,16 @@ def swap_lost(name: str) -> ConflictError:
         f"{name} was changed by somebody else",
         code="swap_lost",
         hint="read it again and repeat the change",
+        name=name,
+    )
+
+
+def locked(name: str, seconds: float) -> ConflictError:
+    """The error for a lock that somebody else holds."""
+    return ConflictError(
+        f"another process has held {name} for {seconds:.0f} s",
+        code="locked",
+        hint="wait until it has finished, then repeat the command",
         name=name,
     )
 

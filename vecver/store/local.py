@@ -25,11 +25,11 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from vecver.errors import BackendError
-from vecver.store.api import absent, reading, swap_lost, writing
+from vecver.store.api import absent, locked, reading, swap_lost, writing
 
 LOCK_SECONDS = 30
 ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
-_LOCK, _SCRATCH = "lock", "tmp"  # ours, and no names of the store
+_LOCK, _LOCKS, _SCRATCH = "lock", "locks", "tmp"  # ours, and no names of the store
 
 
 class LocalStore:
@@ -81,7 +81,7 @@ class LocalStore:
         with reading(prefix):
             for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_missing):
                 if Path(folder) == self.root:  # our own things are no names
-                    folders[:] = [name for name in folders if name != _SCRATCH]
+                    folders[:] = [name for name in folders if name not in (_SCRATCH, _LOCKS)]
                     files = [name for name in files if name != _LOCK]
                 place = Path(folder).relative_to(self.root)
                 found += [(place / file).as_posix() for file in files]
@@ -101,6 +101,20 @@ class LocalStore:
             if found != expected:
                 raise swap_lost(name)
             self.put(name, new)
+
+    @contextlib.contextmanager
+    def lock(self, name: str, seconds: float) -> Iterator[None]:
+        with writing(name):
+            file = self._made((self.root / _LOCKS / name).parent) / Path(name).name
+            lock = FileLock(file, timeout=seconds)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise locked(name, seconds) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def scratch(self) -> Path:
         with writing(_SCRATCH):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from vecver.store.api import absent, reading, swap_lost, writing
+from vecver.store.api import absent, locked, reading, swap_lost, writing
 
 
 class MemoryStore:
@@ -20,6 +22,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._bytes: dict[str, bytes] = {}
         self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def put(self, name: str, data: bytes | Path) -> None:
         content = _taken(data) if isinstance(data, Path) else bytes(data)
@@ -56,6 +59,17 @@ class MemoryStore:
             if self._bytes.get(name) != expected:
                 raise swap_lost(name)
             self._bytes[name] = bytes(new)
+
+    @contextlib.contextmanager
+    def lock(self, name: str, seconds: float) -> Iterator[None]:
+        with self._lock:
+            own = self._locks[name]
+        if not own.acquire(timeout=seconds):
+            raise locked(name, seconds)
+        try:
+            yield
+        finally:
+            own.release()
 
     def scratch(self) -> Path:
         with writing("scratch"):

@@ -1,0 +1,95 @@
+"""Commands on Milvus: publish, unpublish, publication."""
+
+from __future__ import annotations
+
+import click
+
+from vecver.cli import common
+from vecver.cli.output import as_json, echo_json, progress
+from vecver.errors import InvalidInputError
+from vecver.settings import Settings
+
+VERSION = click.argument("dataset", metavar="DATASET[@REV]")
+TO = click.option(
+    "--to",
+    metavar="URI",
+    help="The Milvus: http://host:19530, or a path that ends in .db. Default: VECVER_MILVUS, or where the dataset was "
+    "published before, or milvus-lite in the repository.",
+)
+
+
+@click.command()
+@VERSION
+@TO
+@click.option(
+    "--dedicated", is_flag=True, help="In a collection of its own, behind an alias: for clients that cannot filter."
+)
+@click.option("--flat", is_flag=True, help="In a collection without a graph: every answer is exact, by a scan.")
+@click.option("--rebuild", is_flag=True, help="Publish all anew that was published there: it was lost or damaged.")
+@as_json
+@click.pass_obj
+def publish(
+    settings: Settings, /, dataset: str, to: str | None, dedicated: bool, flat: bool, rebuild: bool, as_json: bool
+) -> None:
+    """Make a version searchable in a Milvus, at the cost of what it changes there."""
+    name, revision = common.version_of(dataset)
+    docs = common.opened(settings).dataset(name)
+    if rebuild and (dedicated or flat or "@" in dataset):
+        raise InvalidInputError(
+            "--rebuild restores everything that was published, as it was",
+            code="conflicting_options",
+            hint=f"vecver publish {name} --rebuild",
+        )
+    with progress(name) as advance:
+        if rebuild:
+            done = docs.republish(to=to, progress=advance)
+        else:
+            done = [docs.publish(revision, to=to, dedicated=dedicated, flat=flat, progress=advance)]
+    if as_json:
+        echo_json([one.to_json() for one in done] if rebuild else done[0].to_json())
+        return
+    for one in done:
+        told = f"{one.written} rows written" if one.written else "was there already"
+        click.echo(f"{one.dataset} {one.commit[:12]} -> {one.collection} at ordinal {one.ordinal} in {one.uri}: {told}")
+    if not done:
+        click.echo("nothing was published there")
+
+
+@click.command()
+@VERSION
+@TO
+@click.option("--unnamed", is_flag=True, help="Every version on which no branch, tag or alias stands.")
+@as_json
+@click.pass_obj
+def unpublish(settings: Settings, /, dataset: str, to: str | None, unnamed: bool, as_json: bool) -> None:
+    """Let a version go from a Milvus, with the rows that only it had. The repository keeps it."""
+    name, revision = common.version_of(dataset)
+    if unnamed == ("@" in dataset):
+        raise InvalidInputError(
+            "which version is to go?", code="no_version", hint=f"write {name}@REVISION, or {name} --unnamed"
+        )
+    gone = common.opened(settings).dataset(name).unpublish(None if unnamed else revision, to=to)
+    if as_json:
+        echo_json({"dataset": name, "unpublished": gone})
+    else:
+        click.echo("\n".join(f"{name} {commit[:12]} is not published any more" for commit in gone) or "nothing to do")
+
+
+@click.command()
+@VERSION
+@TO
+@as_json
+@click.pass_obj
+def publication(settings: Settings, /, dataset: str, to: str | None, as_json: bool) -> None:
+    """Show what any Milvus client needs to search a version without vecver."""
+    name, revision = common.version_of(dataset)
+    found = common.opened(settings).dataset(name).publication(revision, to=to)
+    if as_json:
+        echo_json(found.to_json())
+        return
+    for field, value in found.to_json().items():
+        if field != "written" and value != "":
+            click.echo(f"{field:<12}{', '.join(value) if isinstance(value, list) else value}")
+
+
+COMMANDS = (publish, unpublish, publication)

@@ -1,0 +1,150 @@
+"""Search through Milvus: it proposes rows of the pinned state, the repository scores them, nothing is answered short.
+
+propose -> drop what does not match -> score by the one rule -> enough, and sure? -> else wider -> else scan here
+
+An answer is *exact* when what Milvus left out is proved to be no better: its index looks at every row (FLAT), and its
+last proposal lies further below the k-th than float32 can err; or it returned every row that matches.
+
+Decisions
+- 2026-11-21 how many rows match is counted here, from the repository, so that "fewer than k" is known from "too few".
+- 2026-11-21 `exact` on an approximate index (HNSW) is answered by a scan of the repository, and the receipt says so:
+  no number of candidates proves that a graph has missed nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vecver import index
+from vecver.flows.publish import damaged
+from vecver.model import Json, Vectors
+from vecver.repo import Collection, Snapshot, State
+
+_SPARE = 16  # candidates beside the k: for scores that float32 cannot tell apart
+_WIDER = 8  # times as many candidates, where there were too few
+
+Ranked = list[tuple[tuple[int, int], float]]  # best first: (segment number, row), score
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The rows of a version that may be answers."""
+
+    count: int
+    expression: str  # selects them in Milvus, and perhaps more; "": all
+    documents: Any = None  # the names of theirs, an Arrow array; None: all
+
+
+@dataclass(frozen=True)
+class _Proposed:
+    """What Milvus proposed for one query, best first, in the repository. `(c,)` each."""
+
+    keys: npt.NDArray[np.uint8]  # (c, 16)
+    numbers: npt.NDArray[np.int64]  # segment numbers
+    rows: npt.NDArray[np.int64]
+    near: npt.NDArray[np.float32]  # higher is nearer, within float32
+
+    def __getitem__(self, which: Any) -> _Proposed:
+        return _Proposed(self.keys[which], self.numbers[which], self.rows[which], self.near[which])
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A version in a Milvus, opened in the repository too."""
+
+    connection: index.milvus.Connection
+    collection: Collection
+    state: State
+    snapshot: Snapshot
+
+    def search(self, queries: Vectors, k: int, matching: Matching, *, exact: bool) -> list[tuple[Ranked, Json] | None]:
+        """For each of `(m, dim)` queries the best `k` rows and who found them; None where Milvus cannot tell.
+
+        `exact`: the true top k, or None. Raises IntegrityError if Milvus returns what the version does not hold.
+        """
+        found: list[tuple[Ranked, Json] | None] = [None] * len(queries)
+        if exact and self.collection.index != "FLAT":
+            return found
+        limit, waiting = k + _SPARE, list(range(len(queries)))
+        while waiting and matching.count and limit <= index.milvus.LIMIT:
+            proposed = self._proposed(queries[waiting], limit, matching)
+            for number, candidates in zip(waiting, proposed, strict=True):
+                found[number] = self._ranked(queries[number], candidates, k, matching, exact)
+            waiting = [number for number in waiting if found[number] is None]
+            limit = _wider(limit)
+        return found
+
+    def _proposed(self, queries: Vectors, limit: int, matching: Matching) -> list[_Proposed]:
+        """Up to `limit` rows of the version for each query."""
+        collection = self.collection
+        share = matching.count / max(collection.rows, 1)
+        proposed = self.connection.propose(
+            collection.name, collection.metric, collection.index, queries, limit, self._expression(matching), share
+        )
+        keys = np.concatenate([keys for keys, _ in proposed])
+        numbers, rows = self.snapshot.find_chunks(keys)
+        if (numbers < 0).any():
+            raise damaged(collection.name, f"it returns rows that are not in version {self.state.commit[:12]}")
+        together = _Proposed(keys, numbers, rows, np.concatenate([near for _, near in proposed]))
+        edges = np.cumsum([0, *(len(keys) for keys, _ in proposed)])
+        return [together[first:last] for first, last in pairwise(edges)]
+
+    def _ranked(
+        self, query: Vectors, proposed: _Proposed, k: int, matching: Matching, exact: bool
+    ) -> tuple[Ranked, Json] | None:
+        """The best `k` of what was proposed for a query; None if that was not enough."""
+        kept = proposed[self._matches(proposed, matching)]
+        if len(kept.rows) < min(k, matching.count):
+            return None
+        sure = len(kept.rows) == matching.count or self._leaves_nothing(query, proposed, kept, k)
+        if exact and not sure:
+            return None
+        space = self.snapshot.commit.recipe.space
+        scores = index.scores(query, self.snapshot.vectors_at(kept.numbers, kept.rows), space.metric)
+        best = index.ranked(scores, kept.keys, k)
+        return [((int(kept.numbers[i]), int(kept.rows[i])), float(scores[i])) for i in best], self._engine(sure)
+
+    def _leaves_nothing(self, query: Vectors, proposed: _Proposed, kept: _Proposed, k: int) -> bool:
+        """Is every row that was not proposed certain to score less than the k-th of those that were?"""
+        if self.collection.index != "FLAT" or len(kept.rows) < k:
+            return False
+        longest = max(segment.max_norm for segment in self.snapshot.segments)
+        slack = index.slack(query, longest, self.snapshot.commit.recipe.space.metric)
+        return bool(proposed.near[-1] < np.partition(kept.near, -k)[-k] - 2 * slack)
+
+    def _matches(self, proposed: _Proposed, matching: Matching) -> npt.NDArray[np.int64]:
+        """Which of these rows match the filter; each once, should Milvus hold it twice."""
+        _, first = np.unique(proposed.numbers << 32 | proposed.rows, return_index=True)
+        which = np.sort(first)
+        if matching.documents is None:
+            return which
+        places = zip(proposed.numbers[which], proposed.rows[which], strict=True)
+        owners = [self.snapshot.segments[number].owner(int(row)) for number, row in places]
+        return which[np.asarray(pc.is_in(pa.array(owners, pa.string()), value_set=matching.documents), bool)]
+
+    def _expression(self, matching: Matching) -> str:
+        pin = "" if self.collection.alias else index.milvus.pinned(self.state.ordinal)
+        return " and ".join(f"({part})" for part in (pin, matching.expression) if part)
+
+    def _engine(self, exact: bool) -> Json:
+        """Who proposed the candidates; part of the receipt."""
+        return {
+            "name": "milvus",
+            "index": self.collection.index,
+            "milvus": self.connection.version,
+            "collection": self.collection.name,
+            "ordinal": self.state.ordinal,
+            "exact": exact,
+        }
+
+
+def _wider(limit: int) -> int:
+    """The next limit to ask with: the last is the most that Milvus takes."""
+    return min(limit * _WIDER, index.milvus.LIMIT) if limit < index.milvus.LIMIT else limit + 1

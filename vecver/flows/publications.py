@@ -1,0 +1,154 @@
+"""Publications: where a version is, proved to be there, and let go of.
+
+Decisions
+- 2026-11-21 a collection is proved at all its ordinals in one pass: each row adds its lanes to the root of the ordinal
+  at which it was born and takes them from that at which it died, and the sums from the first ordinal on are the
+  roots of the states. So 100 published versions cost one reading of the rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from vecver import index, repo
+from vecver.errors import IntegrityError, NotPublishedError
+from vecver.flows.publish import Publisher, publication
+from vecver.model import Check, Commit, Problem, Publication, PublishedRows
+from vecver.repo import UNCOUNTED, Collection, Intent, Ledger, Publications, Roots, State, Versions
+
+
+def find_published(book: Publications, commit: Commit) -> tuple[Collection, State]:
+    """Where a version is in one Milvus. Raises NotPublishedError."""
+    found = book.read().find(commit)
+    if found is None:
+        where = [
+            ledger.uri or "the embedded one"
+            for ledger in repo.publications.ledgers(book.store, commit.dataset)
+            if ledger.find(commit)
+        ]
+        told = f"it is in: {', '.join(where)}; " if where else ""
+        raise NotPublishedError(
+            f"{commit.dataset} {commit.id[:12]} is not published in {book.uri or 'the embedded Milvus'}",
+            code="not_published",
+            hint=f"{told}`vecver publish {commit.dataset}@{commit.id[:12]}{' --to ' + book.uri if book.uri else ''}`",
+            commit=commit.id,
+            dataset=commit.dataset,
+        )
+    return found
+
+
+def published(book: Publications, commit: Commit, place: str) -> Publication:
+    """What a client needs to search a version; Milvus is not asked. Raises NotPublishedError."""
+    return publication(place, book.database, commit, *find_published(book, commit))
+
+
+def unpublish(publisher: Publisher, commit: Commit | None) -> list[str]:
+    """Let a version go from a Milvus, or (None) each on which no ref stands, and the rows that only they had.
+
+    Gives their commit ids in the order of publishing. Raises NotPublishedError.
+    """
+    book = publisher.book
+    with book.alone():
+        ledger = publisher.sweep()
+        if commit:
+            find_published(book, commit)
+        goes = _of([commit]) if commit else _unnamed(publisher.versions, publisher.dataset)
+        gone: list[str] = []
+        for collection in ledger.collections:
+            left = tuple(state for state in collection.states if not goes(collection, state))
+            gone += [state.commit for state in collection.states if state not in left]
+            ledger = _with_states(ledger, collection, left)
+        if gone:
+            book.write(ledger)  # before the rows go: a reader is told that they are not published
+            publisher.sweep()
+    return gone
+
+
+def _with_states(ledger: Ledger, collection: Collection, left: tuple[State, ...]) -> Ledger:
+    """The ledger with only these states of a collection; what is to be deleted in Milvus is noted, for a sweep."""
+    if left == collection.states:
+        return ledger
+    if left:
+        return ledger.including(replace(collection, states=left, rows=UNCOUNTED))
+    others = tuple(other for other in ledger.collections if other.name != collection.name)
+    return replace(ledger, collections=others, dropped=(*ledger.dropped, collection.name))
+
+
+def _of(commits: Sequence[Commit]) -> Callable[[Collection, State], bool]:
+    """Is this one of these versions?"""
+    return lambda collection, state: any(
+        state.holds(commit) and commit.recipe.space.id == collection.space for commit in commits
+    )
+
+
+def _unnamed(versions: Versions, dataset: str) -> Callable[[Collection, State], bool]:
+    """Is no branch, tag or alias on this version?"""
+    refs = versions.refs(dataset)
+    named = _of([versions.commit(id) for kind in repo.KINDS for id in refs.all(kind).values()])
+    return lambda collection, state: not named(collection, state)
+
+
+# -- proof --------------------------------------------------------------------------------------
+
+
+def check_published(publisher: Publisher) -> Check:
+    """Read back every row that a Milvus holds of a dataset, and prove every version there by its roots."""
+    ledger, problems, rows, size = publisher.book.read(), list[Problem](), 0, 0
+    for collection in ledger.collections:
+        if not publisher.connection.has(collection.name):
+            problems.append(Problem(collection.name, "is not there: somebody else dropped it"))
+            continue
+        proof = _Proof()
+        try:
+            for found, _, born, died in publisher.connection.read(collection.name):
+                proof.add(found, born, died)
+                rows, size = rows + len(found), size + found.vectors.nbytes
+                if publisher.progress:
+                    publisher.progress("rows", len(found), sum(max(c.rows, 0) for c in ledger.collections))
+        except IntegrityError as error:
+            problems.append(Problem(collection.name, error.message))
+            continue
+        commits = [publisher.versions.commit(state.commit) for state in collection.states]
+        problems += [Problem(collection.name, what) for what in proof.wrong(collection, commits, ledger.intent)]
+    return Check(rows, size, tuple(problems))
+
+
+@dataclass
+class _Proof:
+    """What the rows of a collection add up to."""
+
+    changes: defaultdict[int, Roots] = field(default_factory=lambda: defaultdict(Roots.empty))  # by ordinal
+
+    def add(self, rows: PublishedRows, born: list[int], died: list[int]) -> None:
+        """Count rows in at their birth and out at their death."""
+        lives = list(zip(born, died, strict=True))
+        for life in set(lives):
+            roots = repo.roots_of(_picked(rows, [i for i, own in enumerate(lives) if own == life]))
+            self.changes[life[0]] += roots
+            self.changes[life[1]] -= roots
+
+    def wrong(self, collection: Collection, commits: Sequence[Commit], intent: Intent | None) -> Iterator[str]:
+        """What is not as it was published, one sentence for each version."""
+        for state, commit in zip(collection.states, commits, strict=True):
+            found = sum((roots for at, roots in self.changes.items() if at <= state.ordinal), Roots.empty())
+            if found.vector_root != commit.vector_root:
+                yield f"at ordinal {state.ordinal} it has other keys or vectors than version {commit.id[:12]}"
+            elif found.content_root != state.rows_root:
+                yield f"at ordinal {state.ordinal} it has other texts or metadata than version {commit.id[:12]}"
+        begun = intent is not None and intent.collection == collection.name
+        later = [at for at in self.changes if collection.last < at < index.milvus.LIVE]
+        if later and not begun:
+            yield f"it has rows of the ordinal {min(later)}, which nobody published"
+
+
+def _picked(rows: PublishedRows, which: list[int]) -> PublishedRows:
+    return PublishedRows(
+        rows.keys[which],
+        rows.vectors[which],
+        [rows.documents[i] for i in which],
+        [rows.titles[i] for i in which],
+        [rows.texts[i] for i in which],
+        [rows.metadata[i] for i in which],
+    )

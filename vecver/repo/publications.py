@@ -1,0 +1,246 @@
+"""The ledger: which versions of a dataset a Milvus holds, where, and what was begun there and not finished.
+
+    publications/<dataset>/<digest of uri and database>   sealed, replaced by compare-and-swap
+
+A collection is a log of published states, numbered from 1: its *ordinals*. Rows carry the ordinal at which they
+were born and the one at which they died, so a state is never written twice and never moves. What Milvus is
+asked to do is written down here before, as the *intent*, and as done when every reader sees it.
+
+Decisions
+- 2026-11-21 one object for all collections of a dataset in one Milvus: a new collection, and which is the
+  newest, come and go in one swap. An entry takes 0.4 kB, and a collection has some hundred.
+- 2026-11-21 a version is found by its roots, not by its id: equal roots are equal rows. So what a rollback of a
+  branch goes back to is published already.
+- 2026-11-21 ordinals are given under a lock that ends with its holder, so an intent that the next one finds is
+  always of a publisher that is no more. A lease that times out would let one that was only slow write on.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from vecver.digest import digest_json
+from vecver.errors import ConflictError
+from vecver.model import Commit, Json
+from vecver.repo import objects
+from vecver.store import Store
+
+FOLDER = "publications"
+UNCOUNTED = -1
+WAIT_SECONDS = 60.0  # for another publisher of the same dataset to finish
+
+
+@dataclass(frozen=True)
+class State:
+    """A version that a collection holds."""
+
+    ordinal: int
+    commit: str
+    content_root: str  # the commit's
+    vector_root: str
+    rows_root: str  # of what was published beside the vectors
+    chunks: int
+    time: str
+
+    def holds(self, commit: Commit) -> bool:
+        """Are these the rows of this commit?"""
+        return (self.content_root, self.vector_root) == (commit.content_root, commit.vector_root)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A Milvus collection of one space."""
+
+    name: str
+    space: str  # its id
+    dim: int
+    metric: str  # Milvus' name
+    index: str  # Milvus' name
+    alias: str  # of one that holds a single version; else ""
+    rows: int  # that it holds, live or dead; UNCOUNTED while some are being deleted
+    last: int  # the highest ordinal that was ever given
+    roots: Json  # lanes of the rows that are live at the ordinal `last`
+    states: tuple[State, ...]  # ascending; never empty
+
+    @property
+    def newest(self) -> State:
+        return self.states[-1]
+
+    @property
+    def grows(self) -> bool:
+        """Can it take another version? Its rows are then those of its newest state, and no client expects one alone."""
+        return not self.alias and self.newest.ordinal == self.last
+
+    def to_json(self) -> Json:
+        return {**self.__dict__, "states": [dict(state.__dict__) for state in self.states]}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Collection:
+        return cls(**{**value, "states": tuple(State(**state) for state in value["states"])})
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a publisher has begun."""
+
+    collection: str
+    ordinal: int
+    commit: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Again:
+    """A version to be published anew."""
+
+    commit: str
+    alias: str  # as that of its collection
+    flat: bool
+
+    def fits(self, collection: Collection) -> bool:
+        """Has the collection the index that is wanted?"""
+        return not self.flat or collection.index == "FLAT"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is known of one dataset in one Milvus."""
+
+    uri: str = ""
+    database: str = ""
+    named: int = 0  # collections that were ever given a name
+    collections: tuple[Collection, ...] = ()  # oldest first
+    dropped: tuple[str, ...] = ()  # collections to drop: nothing names them any more
+    pending: tuple[Again, ...] = ()  # what a rebuild has still to publish
+    intent: Intent | None = None
+
+    def find(self, commit: Commit, *, alone: bool = False) -> tuple[Collection, State] | None:
+        """Where this version is, in the newest collection that has it; `alone`: in one of its own."""
+        for collection in reversed(self.collections):
+            for state in reversed(collection.states):
+                fits = collection.space == commit.recipe.space.id and (not alone or collection.alias)
+                if fits and state.holds(commit):
+                    return collection, state
+        return None
+
+    def has(self, name: str) -> bool:
+        """Is the collection of this name one of ours?"""
+        return any(collection.name == name for collection in self.collections)
+
+    def published(self) -> list[Again]:
+        """Every version that is there, in the order in which they were published."""
+        return [
+            Again(state.commit, collection.alias, collection.index == "FLAT")
+            for collection in self.collections
+            for state in collection.states
+        ]
+
+    def growing(self, space: str) -> Collection | None:
+        """The collection that takes the next version of a space."""
+        fitting = [c for c in self.collections if c.space == space and c.grows]
+        return fitting[-1] if fitting else None
+
+    def including(self, collection: Collection) -> Ledger:
+        """With this collection in place of the one of its name, or as the newest."""
+        if self.has(collection.name):
+            own = tuple(collection if c.name == collection.name else c for c in self.collections)
+        else:
+            own = (*self.collections, collection)
+        return replace(self, collections=own)
+
+    def to_json(self) -> Json:
+        return {
+            "uri": self.uri,
+            "database": self.database,
+            "named": self.named,
+            "collections": [collection.to_json() for collection in self.collections],
+            "dropped": list(self.dropped),
+            "pending": [dict(one.__dict__) for one in self.pending],
+            "intent": dict(self.intent.__dict__) if self.intent else None,
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Ledger:
+        return cls(
+            value["uri"],
+            value["database"],
+            value["named"],
+            tuple(Collection.from_json(collection) for collection in value["collections"]),
+            tuple(value["dropped"]),
+            tuple(Again(**one) for one in value["pending"]),
+            Intent(**value["intent"]) if value["intent"] else None,
+        )
+
+
+@dataclass
+class Publications:
+    """The ledger of a dataset in one Milvus, on a store. `uri` has no secret in it; "" is the embedded one."""
+
+    store: Store
+    dataset: str
+    uri: str
+    database: str
+    _seen: tuple[bytes | None, Ledger] = field(default=(None, Ledger()), init=False, repr=False)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else publishes this dataset there meanwhile. Raises ConflictError if somebody does."""
+        return self.store.lock(f"publish-{self._id}", WAIT_SECONDS)
+
+    def read(self) -> Ledger:
+        """What is there now. Raises IntegrityError."""
+        body = None if self.store.size(self.path) is None else self.store.get(self.path)
+        if body != self._seen[0] or body is None:
+            self._seen = body, Ledger(self.uri, self.database) if body is None else parse(self.path, body)
+        return self._seen[1]
+
+    def write(self, ledger: Ledger) -> Ledger:
+        """Replace what was read last. Raises ConflictError if somebody else did."""
+        body = objects.sealed(ledger.to_json())
+        try:
+            self.store.swap(self.path, self._seen[0], body)
+        except ConflictError as error:
+            raise ConflictError(
+                f"another process published {self.dataset} to {self.uri or 'the embedded Milvus'} meanwhile",
+                code="publication_moved",
+                hint="publish again: what is half there is swept first",
+                dataset=self.dataset,
+            ) from error
+        self._seen = body, ledger
+        return ledger
+
+    @property
+    def path(self) -> str:
+        """The store's name of the ledger."""
+        return f"{folder_of(self.dataset)}{digest_json([self.uri, self.database])[:16]}"
+
+    @property
+    def _id(self) -> str:
+        return digest_json([self.dataset, self.uri, self.database])[:32]
+
+
+def folder_of(dataset: str) -> str:
+    """Where a dataset's ledgers lie."""
+    return f"{FOLDER}/{quote(dataset, safe='')}/"
+
+
+def ledgers(store: Store, dataset: str) -> list[Ledger]:
+    """What is known of a dataset in every Milvus. Raises IntegrityError."""
+    return [parse(name, store.get(name)) for name in store.list(folder_of(dataset))]
+
+
+def parse(name: str, body: bytes) -> Ledger:
+    """The ledger in these bytes. Raises IntegrityError."""
+    try:
+        return Ledger.from_json({k: v for k, v in objects.parse_sealed(name, body).items() if k != "format"})
+    except (KeyError, TypeError, ValueError) as error:
+        raise objects.malformed(name) from error
+
+
+def commits(store: Store) -> set[str]:
+    """Every version that is published somewhere: gc keeps its rows."""
+    names = store.list(f"{FOLDER}/")
+    found = [parse(name, store.get(name)) for name in names]
+    held = {state.commit for ledger in found for collection in ledger.collections for state in collection.states}
+    return held | {one.commit for ledger in found for one in ledger.pending}

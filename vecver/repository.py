@@ -1,0 +1,149 @@
+"""The front desk for a repository: opening it, its datasets, and what concerns all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from vecver import flows, pipeline, repo, store
+from vecver.dataset import Dataset
+from vecver.entrance import Entrance
+from vecver.errors import ConflictError, InvalidInputError
+from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay
+from vecver.snapshot import Snapshot
+
+
+class Repository:
+    """The versions of one or more datasets, at one URL. Made by `vecver.open`."""
+
+    def __init__(
+        self,
+        versions: repo.Versions,
+        api_key: str | None = None,
+        milvus: Milvus | None = None,
+        publish: Sequence[str] = (),
+    ) -> None:
+        self._versions = versions
+        self._api_key = api_key
+        self._embedders: dict[str, Embedder] = {}
+        self._milvus = Entrance(versions, milvus)
+        self._publish = frozenset(publish)
+
+    @property
+    def url(self) -> str:
+        """Where it lies."""
+        return self._versions.store.url
+
+    @property
+    def id(self) -> str:
+        """Its identity, 32 hex characters, as receipts name it."""
+        return self._versions.id
+
+    def dataset(self, name: str) -> Dataset:
+        """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""
+        repo.check_name("dataset", name)
+        return Dataset(self, name)
+
+    def datasets(self) -> list[str]:
+        """The names of all datasets that have a version, sorted."""
+        return self._versions.datasets()
+
+    def check(self, progress: Any = None, *, milvus: str | Milvus | None = None) -> Check:
+        """Re-hash and decode everything reachable, and prove every commit's roots from its rows.
+
+        With `milvus` ("": the embedded one) that is read back instead, and proved to hold, of every version that is
+        published there, exactly the commit's keys and vectors, and the texts and metadata that were published.
+        """
+        if milvus is None:
+            return repo.check(self._versions.store, progress)
+        found = [
+            flows.check_published(self._milvus.publisher(name, milvus, progress)) for name in self._versions.datasets()
+        ]
+        problems = tuple(problem for one in found for problem in one.problems)
+        return Check(sum(one.objects for one in found), sum(one.bytes for one in found), problems)
+
+    def gc(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_within: timedelta | None = None,
+        grace: timedelta = repo.GRACE,
+        apply: bool = False,
+    ) -> Garbage:
+        """What no version needs, and with `apply` delete what has been so for at least the age `grace`.
+
+        Every version that a ref or its log leads to is kept, unless `keep_last` (newest versions of each branch)
+        or `keep_within` (their age) is given: then those, what refs stand on, and where they were moved in the
+        last 30 days. Of the others the record stays, their rows go. Run it again when `grace` has passed.
+
+        Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
+        """
+        return flows.garbage(self._versions, repo.Retention(keep_last, keep_within), grace, apply=apply)
+
+    def replay(self, receipt: Json) -> Replay:
+        """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
+        return flows.replay(self._versions, receipt, self._embedder)
+
+    def _embedder(self, spec: str | Json) -> Embedder:
+        """The embedder of a spec, loaded once."""
+        name = spec if isinstance(spec, str) else repr(sorted(spec.items()))
+        if name not in self._embedders:
+            self._embedders[name] = pipeline.open_embedder(spec, api_key=self._api_key)
+        return self._embedders[name]
+
+    def __repr__(self) -> str:
+        return f"<vecver repository {self.url}>"
+
+
+def open(
+    url: str | PathLike[str] | store.Store,
+    *,
+    create: bool = False,
+    author: str = "",
+    api_key: str | None = None,
+    open_bytes: int = repo.OPEN_BYTES,
+    milvus: str | Milvus | None = None,
+    publish: Sequence[str] = (),
+) -> Repository:
+    """The repository at a directory or `memory://`; `create` makes it if there is none.
+
+    `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
+    `open_bytes`: memory in which versions that were asked stay open, beside the files they map.
+    `milvus`: the one that is published to and searched through. `publish`: branches whose every new version, and
+    aliases whose every promotion, is published there at once.
+    Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
+    """
+    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
+    if create and not repo.exists(place):
+        with suppress(ConflictError):  # another process made it first
+            repo.create(place)
+    versions = repo.Versions(place, author=author, open_bytes=open_bytes)
+    return Repository(versions, api_key, Milvus(milvus) if isinstance(milvus, str) else milvus, publish)
+
+
+def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:
+    """A new repository. Raises ConflictError if there is one already, InvalidInputError if other things lie there."""
+    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
+    repo.create(place)
+    return Repository(repo.Versions(place, author=author), api_key)
+
+
+def replay(repository: Repository | Snapshot, receipt: Json | str | PathLike[str]) -> Replay:
+    """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone."""
+    return repository.replay(_receipt(receipt))
+
+
+def _receipt(receipt: Json | str | PathLike[str]) -> Json:
+    if isinstance(receipt, Mapping):
+        return dict(receipt)
+    try:
+        return dict(json.loads(Path(receipt).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInputError(
+            f"{receipt} holds no receipt", code="invalid_receipt", hint="`vecver search --receipt FILE` writes one"
+        ) from error
