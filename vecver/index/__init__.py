@@ -1,6 +1,6 @@
 """From vectors to ranked rows: scores, exact scan, FAISS. The only room that names a search engine."""
 
-from vecver.index import faiss
+from vecver.index import faiss, milvus
 from vecver.index.expressions import expression
 from vecver.index.filters import check_filter, evaluate
 from vecver.index.scores import bits, check_metric, normalised, ranked, scores, slack
