@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import milvus_server
 import pytest
+import yaml
 from helpers import Ticking, open_on
 
 import vecver
@@ -21,3 +25,46 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def repository() -> vecver.Repository:
     """An empty repository in memory, with a clock that ticks a second at every look."""
     return open_on(MemoryStore(), clock=Ticking())
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.milvus) for kind in ("lite", "server", "container")])
+def milvus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URI of an empty Milvus of each kind, for `pymilvus.MilvusClient(uri=...)`; skips the kinds not at hand.
+
+    lite: a folder of its own. server, container: one for all tests of a session, so not for tests in parallel.
+    """
+    pytest.importorskip("pymilvus", reason="no pymilvus: install vecver[milvus]")
+    if request.param == "lite":
+        manager = pytest.importorskip("milvus_lite.server_manager", reason="no milvus-lite: install vecver[milvus]")
+        uri = str(tmp_path / "milvus.db")
+        yield uri
+        manager.server_manager_instance.release_server(uri)
+        return
+    uri = request.getfixturevalue(f"milvus_{request.param}_uri")
+    milvus_server.empty(uri)
+    yield uri
+
+
+@pytest.fixture(scope="session")
+def milvus_server_uri() -> str:
+    """The URI of a real Milvus server, as it was left."""
+    if "VECVER_TEST_MILVUS" not in os.environ:
+        pytest.skip("no real Milvus: run with `python tests/milvus_server.py ...`")
+    return os.environ["VECVER_TEST_MILVUS"]
+
+
+@pytest.fixture(scope="session")
+def milvus_container_uri() -> Iterator[str]:
+    """The URI of a Milvus in a container, of the version in docker/compose.yaml, as it was left."""
+    if milvus_server.entered():
+        pytest.skip("no container can be reached from this network: run without tests/milvus_server.py")
+    milvus = pytest.importorskip("testcontainers.community.milvus", reason="no testcontainers: install vecver[test]")
+    import docker
+
+    try:
+        docker.from_env(timeout=5).close()  # asks the engine for its version
+    except docker.errors.DockerException:
+        pytest.skip("no Docker engine answers")
+    compose = yaml.safe_load((Path(__file__).parent.parent / "docker/compose.yaml").read_text("utf-8"))
+    with milvus.MilvusContainer(compose["services"]["milvus"]["image"]) as container:
+        yield container.get_connection_url()
