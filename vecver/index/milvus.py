@@ -67,11 +67,6 @@ class Connection:
         self._client = client
         self._timeout = at.timeout
 
-    def close(self) -> None:
-        """Let go of it; milvus-lite can be opened by another process when this one ends."""
-        with contextlib.suppress(Exception):
-            self._client.close()
-
     # -- collections ----------------------------------------------------------------------------
 
     def create(self, name: str, dim: int, metric: Metric, *, flat: bool) -> tuple[str, str]:
@@ -93,7 +88,9 @@ class Connection:
         schema.add_field("metadata", DataType.JSON)
         indexes = self._client.prepare_index_params()
         indexes.add_index("vector", index_type=kind, metric_type=measure, params=_GRAPH if kind == "HNSW" else {})
-        self._asked(name, self._client.create_collection, schema=schema, index_params=indexes)
+        self._asked(name, self._client.create_collection, schema=schema)
+        self._asked(name, self._client.create_index, index_params=indexes, sync=False)  # there are no rows to wait for
+        self._asked(name, self._client.load_collection)
         return measure, kind
 
     def has(self, name: str) -> bool:
