@@ -43,6 +43,7 @@ from vecver.repo import (
 
 LEAST_LIVE = 0.5  # of a collection's rows, for it to take another version
 FEW_DEAD = 4096  # rows that no collection is begun for
+SEALED_ROWS = 8192  # of a new collection, from which on its index is built at once; Milvus scans fewer as fast
 _FIRST = 1  # ordinal
 
 Lives = Mapping[bytes, tuple[int, int]]  # key -> how often it was there before, since which ordinal it is
@@ -126,7 +127,8 @@ class Publisher:
         ledger = self.book.write(replace(ledger, intent=intent, named=number))
         metric, kind = self.connection.create(name, space.dim, space.metric, flat=wanted.flat)
         roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
-        self.connection.seal(name)
+        if len(places) >= SEALED_ROWS:
+            self.connection.seal(name)
         made = Collection(
             name=name,
             space=space.id,
