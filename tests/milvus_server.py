@@ -35,6 +35,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+ROOT = "root:Milvus"  # the user that every server begins with, and its password
 PATIENCE = 120  # seconds until a started server must be usable; 4 to 12 were seen
 ENTERED = "VECVER_MILVUS_NAMESPACE"  # the network namespace that `enter` made, as /proc/self/ns/net names it
 
@@ -45,7 +46,7 @@ ENTERED = "VECVER_MILVUS_NAMESPACE"  # the network namespace that `enter` made, 
 PREPARE = """
 import random, socket, sys
 import milvus
-base, folder = sys.argv[1:]
+base, folder, authorized = sys.argv[1:]
 milvus._initialize_data_files(base)
 config = milvus.MilvusServerConfig(data_dir=folder)
 config.resolve_storage()
@@ -60,6 +61,7 @@ def port():
 for name in config.configurable_items:
     if name.endswith("_port"):
         config.set(name, port())
+config.set("authorization_enabled", bool(authorized))
 config.set("proxy.timeTickInterval", "20")  # a Strong read takes 26 ms instead of 229
 config.set("common.session.ttl", "10")  # seconds until a killed server is forgotten, before which nothing can be loaded
 config.write_config()
@@ -75,10 +77,11 @@ class MilvusServer:
     """One Milvus server on loopback that can be killed, and started again on the same data and port.
 
     `folder` holds its data (wiped by the first `start`), configs and logs. Without one it is a temporary folder,
-    removed by `stop`. As a context: started on entering, stopped on leaving.
+    removed by `stop`. As a context: started on entering, stopped on leaving. `authorized`: it asks for ROOT.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, authorized: bool = False) -> None:
+        self._authorized = authorized
         self._temporary = folder is None
         self._folder = Path(folder or tempfile.mkdtemp(prefix="vecver-milvus-")).absolute()
         self._ports: tuple[str, str] | None = None  # its own and its health page's, from the first start on
@@ -153,7 +156,10 @@ class MilvusServer:
         base().mkdir(parents=True, exist_ok=True)
         with FileLock(base() / "lock"):
             made = subprocess.run(
-                [python(), "-I", "-c", PREPARE, base(), self._folder], check=True, stdout=subprocess.PIPE, text=True
+                [python(), "-I", "-c", PREPARE, base(), self._folder, "yes" if self._authorized else ""],
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
             )
         own, health = made.stdout.split()
         return own, health
@@ -182,7 +188,9 @@ class MilvusServer:
         end = time.monotonic() + PATIENCE
         while self.running:
             try:
-                with urllib.request.urlopen(f"{self.uri}/v1/vector/collections", timeout=5) as answer:
+                entrance = {"Authorization": f"Bearer {ROOT}"}
+                asked = urllib.request.Request(f"{self.uri}/v1/vector/collections", headers=entrance)
+                with urllib.request.urlopen(asked, timeout=5) as answer:
                     if json.load(answer)["code"] == 200:
                         return
                     reason = "it answers, but not well"

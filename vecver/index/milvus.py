@@ -63,7 +63,7 @@ class Connection:
         self.place = place  # the URI without secrets
         self.database = at.database
         self.embedded = _is_file(place)
-        self.version = "lite" if self.embedded else str(client.get_server_version())
+        self.version = "lite" if self.embedded else str(client.get_server_version(timeout=_CONNECT_SECONDS))
         self._client = client
         self._timeout = at.timeout
 
@@ -269,7 +269,7 @@ def address(at: Milvus, embedded: Path | None) -> str:
             hint="name a server: --to http://localhost:19530",
         )
     uri = at.uri or str(embedded)
-    if not (_is_file(uri) or re.match(r"(https?|tcp|unix)://[^/@]+", uri)) or "@" in uri:
+    if not (_is_file(uri) or re.match(r"(https?|tcp)://[^/@]+|unix:.+", uri)) or "@" in uri:
         raise InvalidInputError(
             "that is no address of a Milvus" if "@" in uri else f"{uri!r} is no address of a Milvus",
             code="invalid_uri",
@@ -410,7 +410,7 @@ def _translated(place: str, name: str) -> Iterator[None]:
 
 def _house_error(place: str, name: str, error: Any) -> VecverError:
     code, text = int(getattr(error, "code", 0) or 0), _sentence(error)
-    told = text.lower()
+    told = f"{text} {_sentence(error.__cause__ or error.__context__ or '')}".lower()  # of gRPC, where it could not enter
     if code == _MISSING or "can't find collection" in told:
         return IntegrityError(
             f"the collection {name} is not in the Milvus at {place}: somebody else dropped it",
@@ -418,7 +418,7 @@ def _house_error(place: str, name: str, error: Any) -> VecverError:
             hint="`vecver publish DATASET --rebuild` restores it from the repository",
             collection=name,
         )
-    if code == _NO_DATABASE or "database not found" in told:
+    if code == _NO_DATABASE or re.search("database.* not found", told):
         return NotFoundError(
             f"the Milvus at {place} has no such database", code="database_not_found", hint="create it, or name another"
         )
