@@ -410,7 +410,8 @@ def _translated(place: str, name: str) -> Iterator[None]:
 
 def _house_error(place: str, name: str, error: Any) -> VecverError:
     code, text = int(getattr(error, "code", 0) or 0), _sentence(error)
-    told = f"{text} {_sentence(error.__cause__ or error.__context__ or '')}".lower()  # of gRPC, where it could not enter
+    below = error.__cause__ or error.__context__ or ""  # gRPC's, where it could not enter
+    told = f"{text} {_sentence(below)}".lower()
     if code == _MISSING or "can't find collection" in told:
         return IntegrityError(
             f"the collection {name} is not in the Milvus at {place}: somebody else dropped it",
