@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +51,8 @@ _CONNECT_SECONDS = 10.0
 _GRAPH = {"M": 16, "efConstruction": 200}
 _LEAST_EF, _MOST_EF = 64, 4096
 _MISSING, _NOT_LOADED, _NO_DATABASE = 100, 101, 800  # Milvus' error codes
+
+_STARTING = threading.Lock()  # of two threads that start milvus-lite in one folder at once the second is refused
 
 T = TypeVar("T")
 Lives = dict[str, tuple[int, int]]  # id -> born, died
@@ -253,7 +256,7 @@ def connect(at: Milvus, embedded: Path | None) -> Connection:
         tls = {"ca_pem_path": at.ca, "client_pem_path": at.certificate, "client_key_path": at.key}
         secrets = {name: value for name, value in {**tls, "server_name": at.server_name}.items() if value}
         secrets |= {"secure": place.startswith("https"), "token": at.token, "user": at.user, "password": at.password}
-    with _translated(place, ""):
+    with _STARTING if _is_file(place) else contextlib.nullcontext(), _translated(place, ""):
         client = pymilvus.MilvusClient(place, db_name=at.database, timeout=_CONNECT_SECONDS, **secrets)
         connection = Connection(client, at, place)
     _check_version(connection)
