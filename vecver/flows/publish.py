@@ -62,7 +62,7 @@ class Publisher:
     def publish(self, at: str, *, dedicated: bool = False, flat: bool = False) -> Publication:
         """Publish the version `at`; nothing is written if it is there. See `Dataset.publish`."""
         commit = self.versions.resolve(self.dataset, at)
-        alias = index.milvus.alias_name(self.dataset, at, self._owner) if dedicated else ""
+        alias = index.milvus.alias_name(self.dataset, at, self._owner(at)) if dedicated else ""
         with self.book.alone():
             self.sweep()
             return self._publish(Again(commit, alias, flat))
@@ -223,13 +223,13 @@ class Publisher:
 
     def _free_name(self, ledger: Ledger) -> tuple[str, int]:
         number = ledger.named + 1
-        while self.connection.has(name := index.milvus.collection_name(self.dataset, self._owner, number)):
+        while self.connection.has(name := index.milvus.collection_name(self.dataset, self._owner(), number)):
             number += 1
         return name, number
 
-    @property
-    def _owner(self) -> str:
-        return digest_json([self.versions.id, self.dataset])[:8]
+    def _owner(self, *names: str) -> str:
+        """What sets our names in Milvus apart from those of others, and `v1.0` from `v1_0`."""
+        return digest_json([self.versions.id, self.dataset, *names])[:8]
 
 
 def prune(connection: index.milvus.Connection, collection: Collection) -> Collection:

@@ -103,14 +103,17 @@ class Connection:
     def drop(self, name: str) -> None:
         """Remove a collection, and the aliases that name it; removing what is not there is no error."""
         if self.has(name):
-            for alias in self._asked(name, self._client.list_aliases).get("aliases", ()):
+            for alias in self.aliases(name):
                 self._called(self._client.drop_alias, alias)
             self._asked(name, self._client.drop_collection)
 
+    def aliases(self, name: str) -> list[str]:
+        """The aliases of a collection."""
+        return list(self._asked(name, self._client.list_aliases).get("aliases", ()))
+
     def point(self, alias: str, name: str) -> None:
         """Let an alias name this collection, in one step if it names another one now."""
-        there = self._asked(name, self._client.list_aliases).get("aliases", ())
-        if alias in there:
+        if alias in self.aliases(name):
             return
         try:
             self._called(self._client.alter_alias, alias=alias, collection_name=name)
@@ -412,7 +415,7 @@ def _translated(place: str, name: str) -> Iterator[None]:
 
 
 def _house_error(place: str, name: str, error: Any) -> VecverError:
-    code, text = int(getattr(error, "code", 0) or 0), _sentence(error)
+    code, text = getattr(error, "code", 0), _sentence(error)  # pymilvus' own number, or gRPC's status
     below = error.__cause__ or error.__context__ or ""  # gRPC's, where it could not enter
     told = f"{text} {_sentence(below)}".lower()
     if code == _MISSING or "can't find collection" in told:
