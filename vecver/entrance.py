@@ -49,7 +49,8 @@ class Entrance:
             return named("" if to == "embedded" else to, self._default)
         if self._default is not None and self._default.uri:
             return self._default
-        known = repo.publications.ledgers(self._versions.store, dataset)
+        ledgers = repo.publications.ledgers(self._versions.store, dataset)
+        known = [ledger for ledger in ledgers if ledger.collections or ledger.pending]
         if len(known) == 1:
             return named(known[0].uri, self._default, known[0].database)
         return self._default or Milvus()

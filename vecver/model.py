@@ -439,7 +439,7 @@ class Publication:
     uri: str  # without secrets; a path for milvus-lite
     database: str
     collection: str
-    alias: str  # of a collection that holds this version alone; else ""
+    alias: str  # for a collection that holds one version alone: where clients find the newest such; else ""
     ordinal: int
     filter: str  # a Milvus expression; "" where the collection holds nothing else
     metric: str  # Milvus' name: "IP" (of vectors of unit length where the space is cosine) or "L2"

@@ -24,7 +24,7 @@ from itertools import pairwise
 
 from vecver import index, repo
 from vecver.digest import digest_json
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, NotFoundError
 from vecver.flows.indexing import Progress
 from vecver.model import Commit, Publication
 from vecver.repo import (
@@ -73,9 +73,11 @@ class Publisher:
             ledger = self.book.read()
             begun = [ledger.intent.collection] if ledger.intent else []
             names = dict.fromkeys([*ledger.dropped, *begun, *(c.name for c in ledger.collections)])
-            pending = tuple(dict.fromkeys([*ledger.published(), *ledger.pending]))
-            self.book.write(replace(ledger, collections=(), dropped=tuple(names), pending=pending, intent=None))
-            self.sweep()
+            known = dict.fromkeys([*ledger.published(), *ledger.pending])
+            pending = tuple(one for one in known if self._has_rows(one.commit))
+            if names or ledger.pending:
+                self.book.write(replace(ledger, collections=(), dropped=tuple(names), pending=pending, intent=None))
+                self.sweep()
             return [self._again(one) for one in pending]
 
     def sweep(self) -> Ledger:
@@ -111,7 +113,7 @@ class Publisher:
         if found and wanted.fits(found[0]):
             return self._announced(*found, wanted, snapshot.commit, written=0)
         growing = None if wanted.alias else ledger.growing(snapshot.commit.recipe.space.id)
-        if growing and wanted.fits(growing):
+        if growing and wanted.fits(growing) and self._has_rows(growing.newest.commit):
             base = self.versions.snapshot(growing.newest.commit)
             gone, begun = repo.changes(base, snapshot)
             rows = growing.rows + len(begun)
@@ -221,6 +223,13 @@ class Publisher:
             raise damaged(old.name, "it has not the rows of its newest version")
         return ending, beginning
 
+    def _has_rows(self, commit: str) -> bool:
+        """Are the rows of this version here? gc keeps what is published, but a ledger may be older than its gc."""
+        try:
+            return bool(self.versions.snapshot(commit))
+        except NotFoundError:
+            return False
+
     def _free_name(self, ledger: Ledger) -> tuple[str, int]:
         number = ledger.named + 1
         while self.connection.has(name := index.milvus.collection_name(self.dataset, self._owner(), number)):
@@ -251,7 +260,7 @@ def publication(
     return Publication(
         uri=place,
         database=database,
-        collection=collection.alias or collection.name,
+        collection=collection.name,
         alias=collection.alias,
         ordinal=state.ordinal,
         filter="" if collection.alias else index.milvus.pinned(state.ordinal),
