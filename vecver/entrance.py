@@ -41,6 +41,12 @@ class Entrance:
         at = self._meant(dataset, to)
         return self._place(at), self._book(dataset, at)
 
+    def close(self) -> None:
+        """Let go of all that were entered; the next call enters again."""
+        with self._entering:
+            while self._connections:
+                self._connections.popitem()[1].close()
+
     def _meant(self, dataset: str, to: str | Milvus | None) -> Milvus:
         """The Milvus named; else that of this handle; else the one where the dataset is; else the embedded one."""
         if isinstance(to, Milvus):

@@ -89,6 +89,10 @@ class Repository:
         """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
         return flows.replay(self._versions, receipt, self._embedder)
 
+    def close(self) -> None:
+        """Let go of every Milvus that was entered, so that another process may open milvus-lite; use enters again."""
+        self._milvus.close()
+
     def _embedder(self, spec: str | Json) -> Embedder:
         """The embedder of a spec, loaded once."""
         name = spec if isinstance(spec, str) else repr(sorted(spec.items()))

@@ -70,6 +70,15 @@ class Connection:
         self._client = client
         self._timeout = at.timeout
 
+    def close(self) -> None:
+        """Let go of it; another process may open milvus-lite then."""
+        with _translated(self.place, ""):
+            self._client.close()
+        if self.embedded:
+            from milvus_lite.server_manager import server_manager_instance
+
+            server_manager_instance.release_server(self.place)
+
     # -- collections ----------------------------------------------------------------------------
 
     def create(self, name: str, dim: int, metric: Metric, *, flat: bool) -> tuple[str, str]:
