@@ -3,7 +3,7 @@
     prepare   how documents become vectors: as was asked, else as the parent version did
     fill      read, parse, chunk; keep the rows that are there, embed and write those that are not
     finish    one layout, two roots, one commit
-    publish   the compare-and-swap of the branch: the only visible moment
+    move      the compare-and-swap of the branch: the only visible moment
 
 Stopped anywhere, the branch stays where it was, and what was embedded is found by the next ingest.
 """
@@ -243,7 +243,7 @@ class _Ingest:
                 failures=[failure.to_json() for failure in self.tally.failures],
             )
 
-    # -- finish and publish ---------------------------------------------------------------------
+    # -- finish and move ------------------------------------------------------------------------
 
     def finish(self) -> Report:
         """Commit the draft and move the branch; no commit where nothing changed."""
@@ -255,11 +255,11 @@ class _Ingest:
             return report
         id = self.versions.save(self._commit(layout, report), layout)
         index_segments(self.versions, self.versions.snapshot(id).segments, self.progress)
-        self._publish(id)
+        self._move(id)
         note = fold(self.versions, id, self.progress)
         return replace(report, commit=id, changed=True, notes=(note,) if note else ())
 
-    def _publish(self, commit: str) -> None:
+    def _move(self, commit: str) -> None:
         """Move the branch from the version that this ingest began with."""
         name, before = self.options.branch, self.parent.commit.id if self.parent else None
         try:

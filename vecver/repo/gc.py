@@ -66,7 +66,7 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
     """What `collect` would do. `specs`: the derived files that are of use. Changes nothing.
 
     What nobody saw to be garbage before waits at least for the next time, whatever the grace age is: it may
-    be of an ingest that is published while we look.
+    be of an ingest that moves its branch while we look.
     """
     if not is_age(grace):
         raise InvalidInputError(
