@@ -266,7 +266,7 @@ def test_unpublish_takes_the_rows_that_only_it_had(docs: vecver.Dataset, milvus:
         docs.publish(commit)
         answers_like_here(docs, commit)
     docs.tag("kept", commits[2])
-    gone = docs.unpublish()
+    gone = docs.unpublish_unnamed()
     assert {*gone, commits[2], commits[4]} == {*commits}
     assert docs.unpublish("kept") and docs.unpublish("main")
     assert client_of(milvus).list_collections() == []
@@ -479,7 +479,7 @@ def test_one_publisher_at_a_time(docs: vecver.Dataset, milvus: str, monkeypatch:
     monkeypatch.setattr(repo.publications, "WAIT_SECONDS", 0.05)
     ingest(docs, TEXTS)
     with docs.repository._milvus.publisher("d").book.alone():
-        for attempt in (docs.publish, docs.republish, docs.unpublish):
+        for attempt in (docs.publish, docs.republish, docs.unpublish_unnamed):
             with pytest.raises(ConflictError) as caught:
                 attempt()
             assert caught.value.code == "locked" and caught.value.hint

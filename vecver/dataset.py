@@ -231,14 +231,21 @@ class Dataset:
         """
         return self.repository._milvus.publisher(self.name, to, progress).rebuild()
 
-    def unpublish(self, at: Revision | None = None, *, to: str | Milvus | None = None) -> list[str]:
-        """Let a version go from a Milvus, or (None) each on which no branch, tag or alias stands; their commit ids.
+    def unpublish(self, at: Revision, *, to: str | Milvus | None = None) -> list[str]:
+        """Let a version go from a Milvus; the commit ids under which it was there.
 
-        The rows that only these had are deleted there, and collections that are left empty. Here nothing is lost:
-        `publish` brings them back. Raises NotPublishedError, and as `publish`.
+        The rows that only it had are deleted there, and collections that are left empty. Here nothing is lost:
+        `publish` brings it back. Raises NotPublishedError, and as `publish`.
         """
-        publisher = self.repository._milvus.publisher(self.name, to)
-        return flows.unpublish(publisher, None if at is None else self.show(at))
+        return flows.unpublish(self.repository._milvus.publisher(self.name, to), self.show(at))
+
+    def unpublish_unnamed(self, *, to: str | Milvus | None = None) -> list[str]:
+        """As `unpublish`, every version on which no branch, tag or alias stands, or stood in the last 30 days."""
+        return flows.unpublish(self.repository._milvus.publisher(self.name, to), None)
+
+    def forget_publications(self, *, to: str | Milvus) -> list[str]:
+        """Forget all that is published in a Milvus, which is not asked: it is gone for good. The commit ids."""
+        return flows.forget(self.repository._milvus.book(self.name, to)[1])
 
     def publication(self, at: Revision = "main", *, to: str | Milvus | None = None) -> Publication:
         """What any Milvus client needs to search a version. Milvus is not asked. Raises NotPublishedError."""
@@ -369,9 +376,10 @@ class Dataset:
         Where the repository was opened to publish this alias, the version is published first: if that fails, the
         alias stays where it is. (`rollback` publishes nothing: where it goes back to was published then.)
         """
+        commit = self.resolve(at)
         if alias in self.repository._publish:
-            self.publish(at)
-        return repo.moves.promote(self._versions, self.name, alias, self.resolve(at))
+            self.publish(commit)
+        return repo.moves.promote(self._versions, self.name, alias, commit)
 
     def rollback(self, ref: str, to: Revision | None = None) -> Move:
         """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""

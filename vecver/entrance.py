@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from vecver import flows, index, repo
+from vecver.errors import InvalidInputError
 from vecver.flows import Progress
 from vecver.model import Milvus
 from vecver.repo import Publications, Versions
@@ -19,8 +21,7 @@ class Entrance:
     def __init__(self, versions: Versions, default: Milvus | None) -> None:
         self._versions = versions
         self._default = default
-        self._connections: dict[str, index.milvus.Connection] = {}
-        self._books: dict[str, Publications] = {}
+        self._connections: dict[Milvus, index.milvus.Connection] = {}
         self._entering = threading.Lock()
 
     def publisher(
@@ -33,13 +34,17 @@ class Entrance:
     def through(self, dataset: str) -> flows.Through:
         """What a search goes through."""
         at = self._meant(dataset, None)
-        book = self._book(dataset, at)  # kept: it parses a ledger only when that has changed
-        return flows.Through(self._entered(at), self._books.setdefault(book.path, book))
+        return flows.Through(self._entered(at), self._book(dataset, at))
 
     def book(self, dataset: str, to: str | Milvus | None) -> tuple[str, Publications]:
         """Where that Milvus is, and what is known of a dataset there; nothing is entered."""
         at = self._meant(dataset, to)
         return self._place(at), self._book(dataset, at)
+
+    def holds(self, dataset: str, to: str | Milvus) -> bool:
+        """Is something of a dataset published there, as far as is known here?"""
+        ledger = self.book(dataset, to)[1].read()
+        return bool(ledger.collections or ledger.pending or ledger.intent)
 
     def close(self) -> None:
         """Let go of all that were entered; the next call enters again."""
@@ -56,17 +61,20 @@ class Entrance:
         if self._default is not None and self._default.uri:
             return self._default
         ledgers = repo.publications.ledgers(self._versions.store, dataset)
-        known = [ledger for ledger in ledgers if ledger.collections or ledger.pending]
-        if len(known) == 1:
-            return named(known[0].uri, self._default, known[0].database)
-        return self._default or Milvus()
+        known = [Milvus(one.uri, one.database) for one in ledgers if one.collections or one.pending]
+        if len(known) > 1:
+            raise InvalidInputError(
+                f"{dataset} is published in {' and '.join(at.uri or 'the embedded Milvus' for at in known)}",
+                code="several_milvus",
+                hint="say which is meant: --to URI, VECVER_MILVUS, or milvus= where the repository is opened",
+            )
+        return known[0] if known else self._default or Milvus()  # no secret goes where only a repository sends it
 
     def _entered(self, at: Milvus) -> index.milvus.Connection:
         with self._entering:
-            name = repr((self._place(at), at.database))
-            if name not in self._connections:
-                self._connections[name] = index.milvus.connect(at, self._embedded)
-            return self._connections[name]
+            if at not in self._connections:
+                self._connections[at] = index.milvus.connect(at, self._embedded)
+            return self._connections[at]
 
     def _book(self, dataset: str, at: Milvus) -> Publications:
         uri = self._place(at) if at.uri else ""
@@ -81,8 +89,6 @@ class Entrance:
         return found.parent / EMBEDDED if found else None
 
 
-def named(uri: str, known: Milvus | None, database: str = "") -> Milvus:
+def named(uri: str, known: Milvus | None) -> Milvus:
     """The Milvus at an address; secrets are given to none but the one that they were named with."""
-    if known is not None and known.uri in ("", uri):
-        return Milvus(**{**known.__dict__, "uri": uri, "database": known.database or database})
-    return Milvus(uri, database)
+    return replace(known, uri=uri) if known is not None and known.uri in ("", uri) else Milvus(uri)

@@ -13,7 +13,7 @@ from typing import Any
 from vecver import flows, pipeline, repo, store
 from vecver.dataset import Dataset
 from vecver.entrance import Entrance
-from vecver.errors import ConflictError, InvalidInputError
+from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
 from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay
 from vecver.snapshot import Snapshot
 
@@ -61,9 +61,14 @@ class Repository:
         """
         if milvus is None:
             return repo.check(self._versions.store, progress)
-        found = [
-            flows.check_published(self._milvus.publisher(name, milvus, progress)) for name in self._versions.datasets()
-        ]
+        names = [name for name in self._versions.datasets() if self._milvus.holds(name, milvus)]
+        if not names:
+            raise NotPublishedError(
+                "nothing of this repository is published there",
+                code="not_published",
+                hint="check the address: it must be the one that was published to",
+            )
+        found = [flows.check_published(self._milvus.publisher(name, milvus, progress)) for name in names]
         problems = tuple(problem for one in found for problem in one.problems)
         return Check(sum(one.objects for one in found), sum(one.bytes for one in found), problems)
 

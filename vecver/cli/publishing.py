@@ -58,17 +58,24 @@ def publish(
 @click.command()
 @VERSION
 @TO
-@click.option("--unnamed", is_flag=True, help="Every version on which no branch, tag or alias stands.")
+@click.option("--unnamed", is_flag=True, help="Every version on which no ref stands, or stood in the last 30 days.")
+@click.option("--forget", is_flag=True, help="Everything there, without asking it: that Milvus is gone for good.")
 @as_json
 @click.pass_obj
-def unpublish(settings: Settings, /, dataset: str, to: str | None, unnamed: bool, as_json: bool) -> None:
+def unpublish(settings: Settings, /, dataset: str, to: str | None, unnamed: bool, forget: bool, as_json: bool) -> None:
     """Let a version go from a Milvus, with the rows that only it had. The repository keeps it."""
     name, revision = common.version_of(dataset)
-    if unnamed == ("@" in dataset):
+    if unnamed + forget + ("@" in dataset) != 1 or (forget and to is None):
         raise InvalidInputError(
-            "which version is to go?", code="no_version", hint=f"write {name}@REVISION, or {name} --unnamed"
+            "which version is to go?",
+            code="no_version",
+            hint=f"write {name}@REVISION, or {name} --unnamed, or {name} --forget --to URI",
         )
-    gone = common.opened(settings).dataset(name).unpublish(None if unnamed else revision, to=to)
+    docs = common.opened(settings).dataset(name)
+    if forget and to is not None:
+        gone = docs.forget_publications(to=to)
+    else:
+        gone = docs.unpublish_unnamed(to=to) if unnamed else docs.unpublish(revision, to=to)
     if as_json:
         echo_json({"dataset": name, "unpublished": gone})
     else:

@@ -5,7 +5,7 @@ from vecver.flows.export import OneVersion, check_export, export, open_export
 from vecver.flows.indexing import Progress
 from vecver.flows.ingest import ingest
 from vecver.flows.preparation import Options
-from vecver.flows.publications import check_published, published, unpublish
+from vecver.flows.publications import check_published, forget, published, unpublish
 from vecver.flows.publish import Publisher
 from vecver.flows.recall import recall
 from vecver.flows.replay import replay
@@ -25,6 +25,7 @@ __all__ = [
     "check_export",
     "check_published",
     "export",
+    "forget",
     "garbage",
     "ingest",
     "open_export",

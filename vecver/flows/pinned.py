@@ -3,7 +3,8 @@
 propose -> drop what does not match -> score by the one rule -> enough, and sure? -> else wider -> else scan here
 
 An answer is *exact* when what Milvus left out is proved to be no better: its index looks at every row (FLAT), and its
-last proposal lies further below the k-th than float32 can err; or it returned every row that matches.
+last proposal lies further below the k-th than float32 can err; or it returned every row that matches. From a FLAT
+collection every answer is exact: where it cannot be proved, a scan gives it.
 
 Decisions
 - 2026-11-21 how many rows match is counted here, from the repository, so that "fewer than k" is known from "too few".
@@ -13,6 +14,7 @@ Decisions
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,7 +27,7 @@ import pyarrow.compute as pc
 from vecver import index
 from vecver.flows.publish import damaged
 from vecver.model import Json, Vectors
-from vecver.repo import Collection, Snapshot, State
+from vecver.repo import UNCOUNTED, Collection, Snapshot, State
 
 _SPARE = 16  # candidates beside the k: for scores that float32 cannot tell apart
 _WIDER = 8  # times as many candidates, where there were too few
@@ -72,27 +74,29 @@ class Pinned:
         found: list[tuple[Ranked, Json] | None] = [None] * len(queries)
         if exact and self.collection.index != "FLAT":
             return found
-        limit, waiting = k + _SPARE, list(range(len(queries)))
-        while waiting and matching.count and limit <= index.milvus.LIMIT:
+        waiting = list(range(len(queries))) if matching.count else []
+        for limit in _limits(k + _SPARE):
+            if not waiting:
+                break
             proposed = self._proposed(queries[waiting], limit, matching)
             for number, candidates in zip(waiting, proposed, strict=True):
                 found[number] = self._ranked(queries[number], candidates, k, matching, exact)
             waiting = [number for number in waiting if found[number] is None]
-            limit = _wider(limit)
         return found
 
     def _proposed(self, queries: Vectors, limit: int, matching: Matching) -> list[_Proposed]:
         """Up to `limit` rows of the version for each query."""
         collection = self.collection
-        share = matching.count / max(collection.rows, 1)
+        rows = collection.rows if collection.rows != UNCOUNTED else 2 * matching.count
+        share = min(1.0, matching.count / max(rows, 1))
         proposed = self.connection.propose(
             collection.name, collection.metric, collection.index, queries, limit, self._expression(matching), share
         )
         keys = np.concatenate([keys for keys, _ in proposed])
-        numbers, rows = self.snapshot.find_chunks(keys)
+        numbers, places = self.snapshot.find_chunks(keys)
         if (numbers < 0).any():
             raise damaged(collection.name, f"it returns rows that are not in version {self.state.commit[:12]}")
-        together = _Proposed(keys, numbers, rows, np.concatenate([near for _, near in proposed]))
+        together = _Proposed(keys, numbers, places, np.concatenate([near for _, near in proposed]))
         edges = np.cumsum([0, *(len(keys) for keys, _ in proposed)])
         return [together[first:last] for first, last in pairwise(edges)]
 
@@ -104,7 +108,7 @@ class Pinned:
         if len(kept.rows) < min(k, matching.count):
             return None
         sure = len(kept.rows) == matching.count or self._leaves_nothing(query, proposed, kept, k)
-        if exact and not sure:
+        if (exact or self.collection.index == "FLAT") and not sure:
             return None
         space = self.snapshot.commit.recipe.space
         scores = index.scores(query, self.snapshot.vectors_at(kept.numbers, kept.rows), space.metric)
@@ -117,7 +121,7 @@ class Pinned:
             return False
         longest = max(segment.max_norm for segment in self.snapshot.segments)
         slack = index.slack(query, longest, self.snapshot.commit.recipe.space.metric)
-        return bool(proposed.near[-1] < np.partition(kept.near, -k)[-k] - 2 * slack)
+        return bool(proposed.near[-1] < index.bound(kept.near, k, slack))
 
     def _matches(self, proposed: _Proposed, matching: Matching) -> npt.NDArray[np.int64]:
         """Which of these rows match the filter; each once, should Milvus hold it twice."""
@@ -130,7 +134,7 @@ class Pinned:
         return which[np.asarray(pc.is_in(pa.array(owners, pa.string()), value_set=matching.documents), bool)]
 
     def _expression(self, matching: Matching) -> str:
-        pin = "" if self.collection.alias else index.milvus.pinned(self.state.ordinal)
+        pin = "" if self.collection.alone else index.milvus.pinned(self.state.ordinal)
         return " and ".join(f"({part})" for part in (pin, matching.expression) if part)
 
     def _engine(self, exact: bool) -> Json:
@@ -145,6 +149,11 @@ class Pinned:
         }
 
 
-def _wider(limit: int) -> int:
-    """The next limit to ask with: the last is the most that Milvus takes."""
-    return min(limit * _WIDER, index.milvus.LIMIT) if limit < index.milvus.LIMIT else limit + 1
+def _limits(first: int) -> Iterator[int]:
+    """How many candidates are asked for, one round after the other; none at all if Milvus does not give so many."""
+    limit = first
+    while limit < index.milvus.LIMIT:
+        yield limit
+        limit *= _WIDER
+    if first <= index.milvus.LIMIT:
+        yield index.milvus.LIMIT

@@ -41,21 +41,30 @@ def find_published(book: Publications, commit: Commit) -> tuple[Collection, Stat
 
 def published(book: Publications, commit: Commit, place: str) -> Publication:
     """What a client needs to search a version; Milvus is not asked. Raises NotPublishedError."""
-    return publication(place, book.database, commit, *find_published(book, commit))
+    return publication(place, book.read(), commit, *find_published(book, commit))
+
+
+def forget(book: Publications) -> list[str]:
+    """Let go of all that is published in a Milvus without asking it: it is gone for good. The commit ids."""
+    with book.alone():
+        known = book.read().published() + list(book.read().pending)
+        book.write(Ledger(book.uri, book.database))
+    return list(dict.fromkeys(one.commit for one in known))
 
 
 def unpublish(publisher: Publisher, commit: Commit | None) -> list[str]:
-    """Let a version go from a Milvus, or (None) each on which no ref stands, and the rows that only they had.
+    """Let a version go from a Milvus, or (None) each that is not named, and the rows that only they had.
 
     Gives their commit ids in the order of publishing. Raises NotPublishedError.
     """
     book = publisher.book
     with book.alone():
         ledger = publisher.sweep()
-        if commit:
+        if commit and commit.id not in (one.commit for one in ledger.pending):
             find_published(book, commit)
         goes = _of([commit]) if commit else _unnamed(publisher.versions, publisher.dataset)
-        gone: list[str] = []
+        gone = [one.commit for one in ledger.pending if commit and one.commit == commit.id]
+        ledger = replace(ledger, pending=tuple(one for one in ledger.pending if one.commit not in gone))
         for collection in ledger.collections:
             left = tuple(state for state in collection.states if not goes(collection, state))
             gone += [state.commit for state in collection.states if state not in left]
@@ -72,8 +81,7 @@ def _with_states(ledger: Ledger, collection: Collection, left: tuple[State, ...]
         return ledger
     if left:
         return ledger.including(replace(collection, states=left, rows=UNCOUNTED))
-    others = tuple(other for other in ledger.collections if other.name != collection.name)
-    return replace(ledger, collections=others, dropped=(*ledger.dropped, collection.name))
+    return ledger.without(collection.name)
 
 
 def _of(commits: Sequence[Commit]) -> Callable[[Collection, State], bool]:
@@ -84,9 +92,8 @@ def _of(commits: Sequence[Commit]) -> Callable[[Collection, State], bool]:
 
 
 def _unnamed(versions: Versions, dataset: str) -> Callable[[Collection, State], bool]:
-    """Is no branch, tag or alias on this version?"""
-    refs = versions.refs(dataset)
-    named = _of([versions.commit(id) for kind in repo.KINDS for id in refs.all(kind).values()])
+    """Does no branch, tag or alias stand on this version, nor did of late, so that it could be rolled back to?"""
+    named = _of([versions.commit(id) for id in versions.named_of_late(dataset)])
     return lambda collection, state: not named(collection, state)
 
 
@@ -95,7 +102,12 @@ def _unnamed(versions: Versions, dataset: str) -> Callable[[Collection, State], 
 
 def check_published(publisher: Publisher) -> Check:
     """Read back every row that a Milvus holds of a dataset, and prove every version there by its roots."""
-    ledger, problems, rows, size = publisher.book.read(), list[Problem](), 0, 0
+    with publisher.book.alone():
+        return _checked(publisher, publisher.book.read())
+
+
+def _checked(publisher: Publisher, ledger: Ledger) -> Check:
+    problems, rows, size = list[Problem](), 0, 0
     for collection in ledger.collections:
         if not publisher.connection.has(collection.name):
             problems.append(Problem(collection.name, "is not there: somebody else dropped it"))
@@ -131,8 +143,10 @@ class _Proof:
 
     def wrong(self, collection: Collection, commits: Sequence[Commit], intent: Intent | None) -> Iterator[str]:
         """What is not as it was published, one sentence for each version."""
+        found, ordinals = Roots.empty(), sorted(self.changes, reverse=True)
         for state, commit in zip(collection.states, commits, strict=True):
-            found = sum((roots for at, roots in self.changes.items() if at <= state.ordinal), Roots.empty())
+            while ordinals and ordinals[-1] <= state.ordinal:
+                found += self.changes[ordinals.pop()]
             if found.vector_root != commit.vector_root:
                 yield f"at ordinal {state.ordinal} it has other keys or vectors than version {commit.id[:12]}"
             elif found.content_root != state.rows_root:

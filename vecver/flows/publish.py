@@ -18,13 +18,14 @@ Decisions
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from vecver import index, repo
 from vecver.digest import digest_json
-from vecver.errors import IntegrityError, NotFoundError
+from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, VecverError
 from vecver.flows.indexing import Progress
 from vecver.model import Commit, Publication
 from vecver.repo import (
@@ -65,20 +66,33 @@ class Publisher:
         alias = index.milvus.alias_name(self.dataset, at, self._owner(at)) if dedicated else ""
         with self.book.alone():
             self.sweep()
-            return self._publish(Again(commit, alias, flat))
+            return self._publish(Again(commit, dedicated, alias, flat))
 
     def rebuild(self) -> list[Publication]:
-        """Publish anew, from the repository alone, all that was published here; what Milvus still has is dropped."""
+        """Publish anew, from the repository alone, all that was published here; what Milvus still has is dropped.
+
+        A version that cannot be published holds no other up: it stays pending, and its error is raised in the end.
+        """
         with self.book.alone():
             ledger = self.book.read()
             begun = [ledger.intent.collection] if ledger.intent else []
             names = dict.fromkeys([*ledger.dropped, *begun, *(c.name for c in ledger.collections)])
             known = dict.fromkeys([*ledger.published(), *ledger.pending])
             pending = tuple(one for one in known if self._has_rows(one.commit))
-            if names or ledger.pending:
-                self.book.write(replace(ledger, collections=(), dropped=tuple(names), pending=pending, intent=None))
-                self.sweep()
-            return [self._again(one) for one in pending]
+            if not (names or ledger.pending):
+                return []
+            self.book.write(Ledger(ledger.uri, ledger.database, dropped=tuple(names), pending=pending))
+            done, errors = [], list[VecverError]()
+            for one in pending:
+                try:
+                    self.sweep()
+                    done.append(self._again(one))
+                except (InvalidInputError, NotFoundError) as error:
+                    errors.append(error)
+            self.sweep()
+        if errors:
+            raise errors[0]
+        return done
 
     def sweep(self) -> Ledger:
         """Take back what was begun and not recorded, and finish what was to be deleted."""
@@ -109,11 +123,11 @@ class Publisher:
 
     def _publish(self, wanted: Again) -> Publication:
         ledger, snapshot = self.book.read(), self.versions.snapshot(wanted.commit)
-        found = ledger.find(snapshot.commit, alone=bool(wanted.alias))
-        if found and wanted.fits(found[0]):
+        if found := ledger.find(snapshot.commit, wanted):
             return self._announced(*found, wanted, snapshot.commit, written=0)
-        growing = None if wanted.alias else ledger.growing(snapshot.commit.recipe.space.id)
-        if growing and wanted.fits(growing) and self._has_rows(growing.newest.commit):
+        kind = self.connection.index_of(wanted.flat)
+        growing = None if wanted.alone else ledger.growing(snapshot.commit.recipe.space.id, kind)
+        if growing and self._has_rows(growing.newest.commit):
             base = self.versions.snapshot(growing.newest.commit)
             gone, begun = repo.changes(base, snapshot)
             rows = growing.rows + len(begun)
@@ -124,9 +138,9 @@ class Publisher:
     def _begin(self, ledger: Ledger, snapshot: Snapshot, wanted: Again) -> Publication:
         """A new collection, with this version as its first state."""
         space, places = snapshot.commit.recipe.space, repo.live_places(snapshot)
-        name, number = self._free_name(ledger)
+        name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
         intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
-        ledger = self.book.write(replace(ledger, intent=intent, named=number))
+        ledger = self.book.write(replace(ledger, intent=intent))
         metric, kind = self.connection.create(name, space.dim, space.metric, flat=wanted.flat)
         roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
         if len(places) >= SEALED_ROWS:
@@ -137,7 +151,7 @@ class Publisher:
             dim=space.dim,
             metric=metric,
             index=kind,
-            alias=wanted.alias,
+            alone=wanted.alone,
             rows=len(places),
             last=_FIRST,
             roots=roots.to_json(),
@@ -155,6 +169,7 @@ class Publisher:
     ) -> Publication:
         """The next state of a collection: some rows end, some begin."""
         (base, gone), (snapshot, begun) = ending, beginning
+        self._ours_alone(old)
         intent = Intent(old.name, old.last + 1, snapshot.commit.id, self.versions.time())
         ledger = self.book.write(replace(ledger, intent=intent))
         lives_ending, lives_beginning = self._lives(old, _keys(base, gone), _keys(snapshot, begun))
@@ -189,7 +204,8 @@ class Publisher:
         self, ledger: Ledger, made: Collection, roots: Roots, wanted: Again, commit: Commit, *, written: int
     ) -> Publication:
         """The only visible moment, after it was proved that what was written is the version."""
-        if roots.vector_root != commit.vector_root or self.connection.settled(made.name) != made.rows:
+        found = self.connection.settled(made.name), self.connection.count(made.name, index.milvus.pinned(made.last))
+        if roots.vector_root != commit.vector_root or found != (made.rows, made.newest.chunks):
             raise damaged(made.name, f"what was written to it does not give version {commit.id[:12]}")
         self.book.write(replace(ledger.including(made), intent=None))
         return self._announced(made, made.newest, wanted, commit, written=written)
@@ -199,9 +215,11 @@ class Publisher:
     ) -> Publication:
         if not self.connection.has(collection.name):
             raise damaged(collection.name, "somebody else dropped it")
-        if wanted.alias:
+        ledger = self.book.read()
+        if wanted.alias and ledger.aliases.get(wanted.alias) != collection.name:
             self.connection.point(wanted.alias, collection.name)
-        return publication(self.connection.place, self.book.database, commit, collection, state, written)
+            ledger = self.book.write(replace(ledger, aliases={**ledger.aliases, wanted.alias: collection.name}))
+        return publication(self.connection.place, ledger, commit, collection, state, wanted.alias, written)
 
     # -- rows and names -------------------------------------------------------------------------
 
@@ -230,14 +248,15 @@ class Publisher:
         except NotFoundError:
             return False
 
-    def _free_name(self, ledger: Ledger) -> tuple[str, int]:
-        number = ledger.named + 1
-        while self.connection.has(name := index.milvus.collection_name(self.dataset, self._owner(), number)):
-            number += 1
-        return name, number
+    def _ours_alone(self, collection: Collection) -> None:
+        """Raises IntegrityError for rows of ordinals that our ledger does not know: a copy of it gave them."""
+        last = collection.last
+        later = f"born > {last} or (died > {last} and died < {index.milvus.LIVE})"
+        if self.connection.settled(collection.name, later):
+            raise damaged(collection.name, "it has rows that this repository did not publish; was it copied?")
 
     def _owner(self, *names: str) -> str:
-        """What sets our names in Milvus apart from those of others, and `v1.0` from `v1_0`."""
+        """What sets an alias apart from those of others, and `v1.0` from `v1_0`."""
         return digest_json([self.versions.id, self.dataset, *names])[:8]
 
 
@@ -254,16 +273,23 @@ def prune(connection: index.milvus.Connection, collection: Collection) -> Collec
 
 
 def publication(
-    place: str, database: str, commit: Commit, collection: Collection, state: State, written: int = 0
+    place: str,
+    ledger: Ledger,
+    commit: Commit,
+    collection: Collection,
+    state: State,
+    alias: str = "",
+    written: int = 0,
 ) -> Publication:
-    """What a client needs to search a version."""
+    """What a client needs to search a version; `alias` where one of several is meant."""
+    aliases = [name for name, of in ledger.aliases.items() if of == collection.name]
     return Publication(
         uri=place,
-        database=database,
+        database=ledger.database,
         collection=collection.name,
-        alias=collection.alias,
+        alias=alias or next(iter(aliases), ""),
         ordinal=state.ordinal,
-        filter="" if collection.alias else index.milvus.pinned(state.ordinal),
+        filter="" if collection.alone else index.milvus.pinned(state.ordinal),
         metric=collection.metric,
         index=collection.index,
         dim=collection.dim,

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from vecver import index
 from vecver.digest import digest_json
-from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.errors import IntegrityError, InvalidInputError, SpaceMismatchError
 from vecver.flows.indexing import open_indexes
 from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.publications import find_published
 from vecver.model import Answer, Hit, Json, Part, Recipe, Space, Vectors
-from vecver.repo import METADATA, ChunkRow, Publications, SearchPart, Snapshot, Versions
+from vecver.repo import METADATA, ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions
 
 RECEIPT_FORMAT = 1
 ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them
@@ -56,24 +56,34 @@ def search(
 ) -> list[Answer]:
     """One answer a query, in their order; `through` a Milvus where one is given. See `Dataset.search`."""
     snapshot = versions.snapshot(versions.resolve(dataset, at))
-    pinned = None
-    if through is not None:
-        pinned = Pinned(through.connection, *find_published(through.book, snapshot.commit), snapshot)
-    elif not exact:
+    if through is None and not exact:
         open_indexes(versions, snapshot)
-    return answers(
-        snapshot,
-        versions.id,
-        queries,
-        open_embedder,
-        at=at,
-        k=k,
-        exact=exact,
-        filter=filter,
-        context=context,
-        space=space,
-        pinned=pinned,
+    how: Json = {"at": at, "k": k, "exact": exact, "filter": filter, "context": context, "space": space}
+    if through is None:
+        return answers(snapshot, versions.id, queries, open_embedder, **how)
+    return _while_published(
+        through, snapshot, lambda pinned: answers(snapshot, versions.id, queries, open_embedder, **how, pinned=pinned)
     )
+
+
+def _while_published(through: Through, snapshot: Snapshot, ask: Callable[[Pinned], list[Answer]]) -> list[Answer]:
+    """Answers from where the version is published: asked again if it was moved or let go of meanwhile."""
+    while True:
+        found = find_published(through.book, snapshot.commit)
+        try:
+            given = ask(Pinned(through.connection, *found, snapshot))
+        except IntegrityError:
+            if _still(through, snapshot, found):
+                raise
+            continue
+        if _still(through, snapshot, found):
+            return given
+
+
+def _still(through: Through, snapshot: Snapshot, found: tuple[Collection, State]) -> bool:
+    """Is the version where it was found?"""
+    now = through.book.read().find(snapshot.commit)
+    return now is not None and (now[0].name, now[1]) == (found[0].name, found[1])
 
 
 def answers(

@@ -3,12 +3,13 @@
 from vecver.index import faiss, milvus
 from vecver.index.expressions import expression
 from vecver.index.filters import check_filter, evaluate
-from vecver.index.scores import bits, check_metric, normalised, ranked, scores, slack
+from vecver.index.scores import bits, bound, check_metric, normalised, ranked, scores, slack
 from vecver.index.search import Found, is_exact, search
 
 __all__ = [
     "Found",
     "bits",
+    "bound",
     "check_filter",
     "check_metric",
     "evaluate",

@@ -22,14 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.index import faiss
-from vecver.index.scores import Rows, slack
+from vecver.index.scores import Rows, bound, slack
 from vecver.model import Metric, Part, Vectors
 
 _BLOCK = 32768  # rows read at once
 _NEAR_BYTES = 64 << 20  # of float32 scores held at once
 _GATHER_BELOW = 0.25  # with fewer live rows in a block, reading them one by one beats scanning it
 _ROW_BY_ROW_BELOW = 0.7  # with fewer live rows, a query alone reads them where they lie
-_OVERFLOW = 1e30  # a slack above it means products that float32 may not hold
 
 Near = npt.NDArray[np.float32]
 
@@ -93,7 +92,5 @@ def _products(queries: Vectors, rows: Vectors, metric: Metric) -> Near:
 
 def _window(near: Near, k: int, slack: float) -> Rows:
     """Positions within two slacks of the k-th best; all, where float32 may have overflowed."""
-    if not slack < _OVERFLOW:
-        return np.arange(len(near))
-    kth = float(np.partition(near, len(near) - k)[len(near) - k])
-    return np.flatnonzero(near >= np.nextafter(np.float32(kth - 2 * slack), np.float32(-np.inf)))
+    least = bound(near, k, slack)
+    return np.arange(len(near)) if np.isneginf(least) else np.flatnonzero(near >= least)

@@ -31,6 +31,7 @@ from vecver.model import Metric, Vectors
 METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
 _BITS = 62
 _SCALES = 1000  # 2 to these powers is a normal float64
+_OVERFLOW = 1e30  # a slack above it means products that float32 may not hold
 _BLOCK = 1 << 21  # elements scored at once: 16 MB of float64
 
 Scores = npt.NDArray[np.float64]
@@ -98,6 +99,17 @@ def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     if metric == "l2":
         near = rule = (norm + max_norm) ** 2
     return n_u / (1 - n_u) * near + (n * n * 2.0**-60 + 2.0**-50) * rule + n * 2.0**-126 * (norm + max_norm + 1)
+
+
+def bound(near: npt.NDArray[np.float32], k: int, slack: float) -> np.float32:
+    """No row that float32 finds less near than this is among the best `k`; -inf where float32 may have overflowed.
+
+    `near`: float32 scores of at least `k` rows, each within `slack` of the score.
+    """
+    if not slack < _OVERFLOW:
+        return np.float32(-np.inf)
+    kth = float(np.partition(near, len(near) - k)[len(near) - k])
+    return np.nextafter(np.float32(kth - 2 * slack), np.float32(-np.inf))
 
 
 def _scores(query: Vectors, rows: Vectors, metric: Metric) -> Scores:

@@ -136,14 +136,14 @@ def _retained(store: Store, commits: dict[str, Commit], retention: Retention, no
         for kind in KINDS:
             yield from here.all(kind).values()
             for name in here.names(kind):
-                yield from _recent(here, kind, name, now)
+                yield from recent(here, kind, name, now)
         for head in here.all("branch").values():
             yield from _first_parents(commits, head, retention.last or 1)
     if retention.within is not None:
         yield from (id for id, made in commits.items() if datetime.fromisoformat(made.time) >= now - retention.within)
 
 
-def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
+def recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
     """Where a ref was moved from and to of late."""
     for move in dataset.log(kind, name):
         if datetime.fromisoformat(move.time) < now - _RECENT:

@@ -11,14 +11,19 @@ Decisions
   newest, come and go in one swap. An entry takes 0.4 kB, and a collection has some hundred.
 - 2026-11-21 a version is found by its roots, not by its id: equal roots are equal rows. So what a rollback of a
   branch goes back to is published already.
+- 2026-11-21 a copy of a repository has the same ledger, so both could give one ordinal in one collection. Before it
+  begins, a publisher therefore looks for rows of ordinals that its ledger does not know, and refuses. Two copies that
+  write in the same seconds are not kept apart: publish from one of them.
 - 2026-11-21 ordinals are given under a lock that ends with its holder, so an intent that the next one finds is
   always of a publisher that is no more. A lease that times out would let one that was only slow write on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from urllib.parse import quote
 
 from vecver.digest import digest_json
@@ -58,7 +63,7 @@ class Collection:
     dim: int
     metric: str  # Milvus' name
     index: str  # Milvus' name
-    alias: str  # of one that holds a single version; else ""
+    alone: bool  # it holds one version, for clients that cannot filter
     rows: int  # that it holds, live or dead; UNCOUNTED while some are being deleted
     last: int  # the highest ordinal that was ever given
     roots: Json  # lanes of the rows that are live at the ordinal `last`
@@ -71,7 +76,7 @@ class Collection:
     @property
     def grows(self) -> bool:
         """Can it take another version? Its rows are then those of its newest state, and no client expects one alone."""
-        return not self.alias and self.newest.ordinal == self.last
+        return not self.alone and self.newest.ordinal == self.last
 
     def to_json(self) -> Json:
         return {**self.__dict__, "states": [dict(state.__dict__) for state in self.states]}
@@ -96,12 +101,13 @@ class Again:
     """A version to be published anew."""
 
     commit: str
-    alias: str  # as that of its collection
-    flat: bool
+    alone: bool = False
+    alias: str = ""  # that is to name its collection
+    flat: bool = False
 
     def fits(self, collection: Collection) -> bool:
-        """Has the collection the index that is wanted?"""
-        return not self.flat or collection.index == "FLAT"
+        """Can the collection, which holds the version, be what is wanted?"""
+        return (collection.alone or not self.alone) and (not self.flat or collection.index == "FLAT")
 
 
 @dataclass(frozen=True)
@@ -110,17 +116,17 @@ class Ledger:
 
     uri: str = ""
     database: str = ""
-    named: int = 0  # collections that were ever given a name
     collections: tuple[Collection, ...] = ()  # oldest first
+    aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> the collection that it names
     dropped: tuple[str, ...] = ()  # collections to drop: nothing names them any more
     pending: tuple[Again, ...] = ()  # what a rebuild has still to publish
     intent: Intent | None = None
 
-    def find(self, commit: Commit, *, alone: bool = False) -> tuple[Collection, State] | None:
-        """Where this version is, in the newest collection that has it; `alone`: in one of its own."""
+    def find(self, commit: Commit, wanted: Again | None = None) -> tuple[Collection, State] | None:
+        """Where this version is, in the newest collection that has it, of those that are as wanted."""
         for collection in reversed(self.collections):
             for state in reversed(collection.states):
-                fits = collection.space == commit.recipe.space.id and (not alone or collection.alias)
+                fits = collection.space == commit.recipe.space.id and (wanted is None or wanted.fits(collection))
                 if fits and state.holds(commit):
                     return collection, state
         return None
@@ -131,16 +137,26 @@ class Ledger:
 
     def published(self) -> list[Again]:
         """Every version that is there, in the order in which they were published."""
-        return [
-            Again(state.commit, collection.alias, collection.index == "FLAT")
-            for collection in self.collections
-            for state in collection.states
-        ]
+        found = []
+        for collection in self.collections:
+            names = [alias for alias, name in self.aliases.items() if name == collection.name] or [""]
+            flat = collection.index == "FLAT"
+            found += [Again(s.commit, collection.alone, name, flat) for s in collection.states for name in names]
+        return found
 
-    def growing(self, space: str) -> Collection | None:
-        """The collection that takes the next version of a space."""
-        fitting = [c for c in self.collections if c.space == space and c.grows]
+    def growing(self, space: str, index: str) -> Collection | None:
+        """The collection that takes the next version of a space, under this index."""
+        fitting = [c for c in self.collections if c.space == space and c.index == index and c.grows]
         return fitting[-1] if fitting else None
+
+    def without(self, name: str) -> Ledger:
+        """The ledger without this collection, which is to be dropped."""
+        return replace(
+            self,
+            collections=tuple(other for other in self.collections if other.name != name),
+            aliases={alias: of for alias, of in self.aliases.items() if of != name},
+            dropped=(*self.dropped, name),
+        )
 
     def including(self, collection: Collection) -> Ledger:
         """With this collection in place of the one of its name, or as the newest."""
@@ -154,8 +170,8 @@ class Ledger:
         return {
             "uri": self.uri,
             "database": self.database,
-            "named": self.named,
             "collections": [collection.to_json() for collection in self.collections],
+            "aliases": dict(self.aliases),
             "dropped": list(self.dropped),
             "pending": [dict(one.__dict__) for one in self.pending],
             "intent": dict(self.intent.__dict__) if self.intent else None,
@@ -166,8 +182,8 @@ class Ledger:
         return cls(
             value["uri"],
             value["database"],
-            value["named"],
             tuple(Collection.from_json(collection) for collection in value["collections"]),
+            value["aliases"],
             tuple(value["dropped"]),
             tuple(Again(**one) for one in value["pending"]),
             Intent(**value["intent"]) if value["intent"] else None,
@@ -182,7 +198,7 @@ class Publications:
     dataset: str
     uri: str
     database: str
-    _seen: tuple[bytes | None, Ledger] = field(default=(None, Ledger()), init=False, repr=False)
+    _seen: bytes | None = field(default=None, init=False, repr=False)
 
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else publishes this dataset there meanwhile. Raises ConflictError if somebody does."""
@@ -191,15 +207,14 @@ class Publications:
     def read(self) -> Ledger:
         """What is there now. Raises IntegrityError."""
         body = None if self.store.size(self.path) is None else self.store.get(self.path)
-        if body != self._seen[0] or body is None:
-            self._seen = body, Ledger(self.uri, self.database) if body is None else parse(self.path, body)
-        return self._seen[1]
+        self._seen = body
+        return Ledger(self.uri, self.database) if body is None else parse(self.path, body)
 
     def write(self, ledger: Ledger) -> Ledger:
         """Replace what was read last. Raises ConflictError if somebody else did."""
         body = objects.sealed(ledger.to_json())
         try:
-            self.store.swap(self.path, self._seen[0], body)
+            self.store.swap(self.path, self._seen, body)
         except ConflictError as error:
             raise ConflictError(
                 f"another process published {self.dataset} to {self.uri or 'the embedded Milvus'} meanwhile",
@@ -207,7 +222,7 @@ class Publications:
                 hint="publish again: what is half there is swept first",
                 dataset=self.dataset,
             ) from error
-        self._seen = body, ledger
+        self._seen = body
         return ledger
 
     @property
@@ -230,8 +245,9 @@ def ledgers(store: Store, dataset: str) -> list[Ledger]:
     return [parse(name, store.get(name)) for name in store.list(folder_of(dataset))]
 
 
+@lru_cache(maxsize=64)
 def parse(name: str, body: bytes) -> Ledger:
-    """The ledger in these bytes. Raises IntegrityError."""
+    """The ledger in these bytes. Raises IntegrityError. Every search asks for it."""
     try:
         return Ledger.from_json({k: v for k, v in objects.parse_sealed(name, body).items() if k != "format"})
     except (KeyError, TypeError, ValueError) as error:
