@@ -14,9 +14,10 @@ import pytest
 from helpers import ingest, open_on
 
 import vecver
-from vecver import index
+from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError, NotFoundError, VecverError
 from vecver.index import milvus as room
+from vecver.index import milvus_errors
 from vecver.model import Milvus, PublishedRows
 from vecver.settings import load_settings
 from vecver.store import LocalStore, MemoryStore
@@ -263,3 +264,68 @@ def _repository() -> Any:
     store = MemoryStore()
     open_on(store)
     return store
+
+
+# -- what is said, and what is sent --------------------------------------------------------------
+
+
+class _Failing(Exception):
+    def __init__(self, code: Any, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "collection", "kind"),
+    [
+        (100, "collection not found", "authors_1", "missing"),
+        (101, "failed to search: collection not loaded[collection=1]", "connectors_1", "collection_not_loaded"),
+        (103, "collection authors_1 not fully loaded", "authors_1", "collection_not_loaded"),
+        (1, "Collection 'authors_1' is in state 'released'", "authors_1", "collection_not_loaded"),
+        (65535, "cannot parse expression: author == 1", "blocks_1", ""),
+        (65535, "database:nowhere not found", "", "database"),
+        (1, "Open local milvus failed", "", "locked"),
+        (2, "Fail connecting to server on host:1", "", "unreachable"),
+        (lambda: type("Status", (), {"name": "DEADLINE_EXCEEDED"}), "Deadline Exceeded", "", "unreachable"),
+        (lambda: type("Status", (), {"name": "RESOURCE_EXHAUSTED"}), "message larger than max", "", "large"),
+        (type("Status", (), {"name": "PERMISSION_DENIED"}), "no", "", "refused"),
+    ],
+)
+def test_errors_are_told_by_their_codes_first(code: Any, message: str, collection: str, kind: str) -> None:
+    assert milvus_errors._kind(_Failing(code, message), collection) == kind
+
+
+def test_messages_are_cut_by_all_that_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_BATCH_BYTES", 10_000)
+    client, sent = _Client("v2.3.5"), list[int]()
+    client.upsert = lambda name, data, timeout: sent.append(len(data))  # type: ignore[attr-defined]
+    rows = PublishedRows(
+        np.zeros((9, 16), np.uint8),
+        np.zeros((9, 2), np.float32),
+        ["d"] * 9,
+        ["t"] * 9,
+        ["x"] * 9,
+        [{"a": "x" * 6000}] * 9,
+    )
+    pytest.importorskip("pymilvus", reason="no pymilvus: install vecver[milvus]")
+    room.Connection(client, Milvus(), "http://x").upsert("c", rows, ["0" * 32] * 9, [1] * 9, room.LIVE)
+    assert sent == [2, 2, 2, 2, 1]
+
+
+def test_no_secret_goes_where_only_a_repository_sends_it() -> None:
+    store = _repository()
+    docs = open_on(store).dataset("d")
+    ingest(docs, TEXTS)
+    state = repo.State(1, docs.resolve(), "c", "v", "r", 5, "2026-01-01")
+    collection = repo.Collection("c_1", "s", 8, "IP", "HNSW", False, 5, 1, {}, (state,))
+    book = docs._versions.publications("d", "http://elsewhere:1", "")
+    book.read()
+    book.write(repo.Ledger("http://elsewhere:1", "", (collection,)))
+    entrance = vecver.open(store, milvus=Milvus(token=SECRET))._milvus
+    assert entrance._meant("d", None) == Milvus("http://elsewhere:1")
+    book = docs._versions.publications("d", "http://another:1", "")
+    book.read()
+    book.write(repo.Ledger("http://another:1", "", (collection,)))
+    with pytest.raises(InvalidInputError) as caught:
+        entrance._meant("d", None)
+    assert caught.value.code == "several_milvus" and "another:1" in caught.value.message

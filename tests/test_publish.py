@@ -533,3 +533,158 @@ def test_optimize_changes_no_publication(milvus: str, tmp_path: Path) -> None:
     ingest(again, {**TEXTS, "own": "after"})
     assert again.publish().written <= 8
     stored(again, milvus)
+
+
+# -- found by a review ---------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_repository_publishes_over_nobody(milvus: str) -> None:
+    one = opened(MemoryStore(), milvus).dataset("d")
+    first = ingest(one, TEXTS)
+    one.publish()
+    copy = MemoryStore()
+    copy._bytes = dict(one._versions.store._bytes)  # type: ignore[attr-defined]
+    other = opened(copy, milvus).dataset("d")
+    second = ingest(one, {**TEXTS, "ours": "a text of ours"})
+    one.publish()
+    ingest(other, {**TEXTS, "theirs": "a text of theirs", "doc-1": "changed"})
+    for _ in range(2):
+        with pytest.raises(IntegrityError) as caught:
+            other.publish()
+        assert "copied" in caught.value.message
+    for at in (first, second):
+        answers_like_here(one, at)
+    answers_like_here(other, first)
+    assert other.republish() and one.repository.check().clean
+
+
+def test_an_alias_names_what_it_was_told_to_last(docs: vecver.Dataset, milvus: str) -> None:
+    ingest(docs, TEXTS)
+    docs.tag("v1")
+    docs.promote("prod")
+    old = docs.publish("prod", dedicated=True)
+    both = docs.publish("v1", dedicated=True)
+    assert both.collection == old.collection and both.written == 0 and both.alias.startswith("d_v1_")
+    ingest(docs, {"only": "one"})
+    docs.promote("prod")
+    new = docs.publish("prod", dedicated=True)
+    assert docs.publication("v1").alias == both.alias and docs.publication("prod").alias == new.alias
+    docs.rollback("prod")
+    docs.publish("prod", dedicated=True)
+    assert docs.publication("main").alias == "" and docs.publication("main").filter == ""
+    docs.republish()
+    client = client_of(milvus)
+    for alias in (old.alias, both.alias):
+        (count,) = client.query(alias, filter="", output_fields=["count(*)"], consistency_level="Strong")
+        assert count["count(*)"] == 40
+    client.close()
+
+
+def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ingest(docs, TEXTS)
+    docs.publish()
+    ingest(docs, {"only": "one"})
+    docs.publish()
+    connection = docs.repository._milvus.through("d").connection
+    propose, verbs = connection.propose, [docs.republish, lambda: docs.unpublish(first)]
+
+    def late(*what: Any) -> Any:
+        if verbs:
+            verbs.pop(0)()
+        return propose(*what)
+
+    monkeypatch.setattr(connection, "propose", late)
+    monkeypatch.setattr(docs.repository._milvus, "_entered", lambda at: connection)
+    with pytest.raises(NotPublishedError):
+        docs.search(QUERIES[0], at=first, engine="milvus")
+    assert verbs == []
+    answers_like_here(docs, "main", k=1)
+
+
+def test_what_float32_cannot_hold_is_not_called_exact(docs: vecver.Dataset) -> None:
+    rows = [{"id": f"d{i}", "text": f"t{i}", "vector": [1e19, float(i), 1.0]} for i in range(60)]
+    docs.ingest([*rows, {"id": "big", "text": "b", "vector": [3e38, 1.0, 1.0]}], space="s", metric="ip")
+    docs.publish()
+    query = [3e38, 1.0, -1.0]
+    assert docs.search(query, k=3, exact=True, engine="milvus").hits == docs.search(query, k=3, exact=True).hits
+
+
+def test_a_flat_collection_answers_exactly_unasked(docs: vecver.Dataset) -> None:
+    rows = [{"id": f"d{i}", "text": f"t{i}", "vector": [1.0, 0.0] if i % 3 else [0.0, 1.0]} for i in range(300)]
+    docs.ingest(rows, space="s", metric="ip")
+    docs.publish(flat=True)
+    five, six = (docs.search([1.0, 0.5], k=k, engine="milvus").hits for k in (5, 6))
+    assert five == six[:5] == docs.search([1.0, 0.5], k=5, exact=True).hits
+
+
+def test_promote_publishes_the_version_that_it_moves_to(milvus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = opened(MemoryStore(), milvus, publish=("prod",)).dataset("d")
+    first, publish = ingest(docs, TEXTS), docs.publish
+
+    def slow(*what: Any, **how: Any) -> vecver.Publication:
+        ingest(docs, {"later": "one"})
+        return publish(*what, **how)
+
+    monkeypatch.setattr(docs, "publish", slow)
+    docs.promote("prod", "main")
+    assert docs.resolve("prod") == first.commit and docs.publication("prod").chunks == 40
+
+
+def test_what_can_be_rolled_back_to_stays_published(docs: vecver.Dataset) -> None:
+    first = ingest(docs, TEXTS)
+    docs.promote("prod")
+    docs.publish()
+    middle = ingest(docs, {**TEXTS, "a": "1"})
+    docs.publish()
+    ingest(docs, {**TEXTS, "b": "2"})
+    docs.promote("prod")
+    docs.publish()
+    assert docs.unpublish_unnamed() == [middle.commit]
+    docs.rollback("prod")
+    assert docs.resolve("prod") == first.commit
+    answers_like_here(docs, "prod")
+
+
+def test_a_version_that_cannot_be_rebuilt_holds_no_other_up(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vecver.index import milvus_limits
+
+    first = ingest(docs, TEXTS)
+    docs.publish()
+    rows = records(TEXTS)
+    rows[20]["note"] = "x" * 500
+    middle = docs.ingest(rows, space="test", metric="ip")
+    docs.publish()
+    last = ingest(docs, {**TEXTS, "last": "one"})
+    docs.publish()
+    monkeypatch.setattr(milvus_limits, "_JSON_BYTES", 400)
+    for _ in range(2):
+        with pytest.raises(InvalidInputError):
+            docs.republish()
+        for at in (first, last):
+            answers_like_here(docs, at)
+    assert docs.unpublish(middle) == [middle.commit]
+    assert len(docs.republish()) == 2
+
+
+def test_a_milvus_that_is_gone_is_forgotten(docs: vecver.Dataset, milvus: str) -> None:
+    first = ingest(docs, TEXTS)
+    docs.publish()
+    assert docs.forget_publications(to=milvus) == [first.commit]
+    with pytest.raises(NotPublishedError):
+        docs.publication()
+    with pytest.raises(NotPublishedError):
+        docs.repository.check(milvus=milvus)
+    assert docs.publish().written == 40
+
+
+def test_a_published_flat_does_not_make_the_next_one_flat(docs: vecver.Dataset) -> None:
+    ingest(docs, TEXTS)
+    one = docs.publish(flat=True)
+    ingest(docs, {**TEXTS, "a": "1"})
+    two = docs.publish()
+    embedded = docs.repository._milvus.through("d").connection.embedded
+    assert (two.index, two.collection == one.collection) == (("FLAT", True) if embedded else ("HNSW", False))
