@@ -115,12 +115,14 @@ def test_nobody_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd:
         for attempt in (
             lambda: docs.publish(to=Milvus(uri, token=SECRET)),
             lambda: docs.republish(to=Milvus(uri, token=SECRET)),
-            lambda: docs.repository.check(milvus=Milvus(uri, token=SECRET)),
         ):
             with pytest.raises(BackendError) as caught:
                 attempt()
             assert caught.value.code == "milvus_unreachable" and caught.value.retryable and uri in caught.value.message
             assert SECRET not in repr(caught.value) + repr(caught.value.context)
+        with pytest.raises(VecverError) as unknown:
+            docs.repository.check(milvus=Milvus(uri, token=SECRET))
+        assert unknown.value.code == "not_published", "nothing is clean where nothing is known to be"
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "kb").rglob("*") if path.is_file()}
     assert after == before and docs.repository.check().clean
     assert SECRET not in caplog.text + "".join(capfd.readouterr())
