@@ -23,7 +23,7 @@ import vecver
 from vecver.model import Publication
 
 QUERIES = 200  # of a story, as in `versions.py`: its data is the same then
-PATIENCE = 900  # seconds until what was flushed must be indexed
+PATIENCE = 3600  # seconds until what was flushed must be indexed
 _CALLS = ("create", "upsert", "lives", "seal", "settled", "has")  # of a connection, when it publishes
 _LEAST_INDEXED = 1024  # rows of a segment; smaller ones a server scans
 
