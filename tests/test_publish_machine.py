@@ -132,8 +132,8 @@ class Publishing(RuleBasedStateMachine):
 
     @rule()
     def unpublish_what_nothing_names(self) -> None:
-        named = [other for id in self.docs.branches().values() for other in self.equal(id)]
-        self.docs.unpublish()
+        named = [other for id in self.docs._versions.named_of_late("d") for other in self.equal(id)]
+        self.docs.unpublish_unnamed()
         self.published = {id: alone for id, alone in self.published.items() if id in named}
 
     @precondition(lambda self: self.published)
