@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -138,10 +139,26 @@ def show(see: See, corpus: str, label: str, raw: dict[str, Any]) -> None:
     see(
         f"{corpus}, {len(raw['seconds'])} versions published in order to {label}: pinned questions unlike FAISS exact",
         "0",
-        f"exact {unlike['exact']} of {len(answers)} {engines[0]}; not exact {unlike['near']} {engines[1]}; "
+        f"exact {unlike['exact']} of {len(answers)} {engines[0]}; not exact {unlike['near']} {engines[1]}, "
+        f"ann_recall@{K} {statistics.mean(recall(one) for one in answers):.4f}, "
+        f"worst version {min(by_version(answers).values()):.3f}; "
         f"versions and rows of the collections {list(raw['collections'].values())}; "
         f"{sum(raw['written']):,} rows sent, {sum(raw['seconds']):.0f} s",
     )
+
+
+def recall(one: dict[str, Any]) -> float:
+    """The share of the true hits that an approximate answer gives; equal scores are equally right."""
+    left = Counter(score for _, score in one["true"])
+    return sum((left & Counter(score for _, score in one["near"])).values()) / len(one["true"])
+
+
+def by_version(answers: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean recall of each version's answers."""
+    found = defaultdict(list)
+    for one in answers:
+        found[one["at"]].append(recall(one))
+    return {at: statistics.mean(recalls) for at, recalls in found.items()}
 
 
 def pinned(queries: list[dict[str, Any]], versions: list[str]) -> dict[str, list[str]]:

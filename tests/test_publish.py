@@ -83,7 +83,11 @@ def test_every_published_version_answers_as_it_did(docs: vecver.Dataset, milvus:
 
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 @pytest.mark.parametrize("flat", [False, True])
-def test_ids_and_score_bits_are_those_of_the_repository(docs: vecver.Dataset, metric: Any, flat: bool) -> None:
+def test_ids_and_score_bits_are_those_of_the_repository(
+    docs: vecver.Dataset, metric: Any, flat: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "FLAT_ROWS", 0)
+    monkeypatch.setattr(room, "SEALED_ROWS", 100)
     rng = np.random.default_rng(1)
     vectors = rng.standard_normal((300, 24)).astype(np.float32)
     vectors[7] = vectors[8] = vectors[9]  # equal scores stand in the order of their keys
@@ -681,7 +685,10 @@ def test_a_milvus_that_is_gone_is_forgotten(docs: vecver.Dataset, milvus: str) -
     assert docs.publish().written == 40
 
 
-def test_a_published_flat_does_not_make_the_next_one_flat(docs: vecver.Dataset) -> None:
+def test_a_published_flat_does_not_make_the_next_one_flat(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "FLAT_ROWS", 0)
     ingest(docs, TEXTS)
     one = docs.publish(flat=True)
     ingest(docs, {**TEXTS, "a": "1"})

@@ -214,7 +214,7 @@ class Dataset:
         `to`: its address, else the one that the repository was opened with, else where this dataset was published
         before, else milvus-lite in the repository's folder. `dedicated`: in a collection of its own behind an alias
         made of the dataset and `at`, for clients that cannot filter. `flat`: in a collection without a graph, whose
-        every answer is exact, at the price of a scan (milvus-lite always is).
+        every answer is exact, at the price of a scan (as small versions are, and all in milvus-lite).
 
         Raises NotFoundError, InvalidInputError (what Milvus cannot hold), ConflictError (another process publishes),
         IntegrityError (somebody else changed the collection), BackendError. After any failure every version that was

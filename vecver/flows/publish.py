@@ -12,6 +12,10 @@ nothing but its ledger.
 Decisions
 - 2026-11-21 the lanes of what was written are added up on the way, and must give the commit's own vector root, and
   Milvus must count as many rows as they are, before the version is recorded.
+- 2026-11-21 small versions go to FLAT collections. On 140 versions of a documentation site (6,000 chunks) a graph's
+  mean ann_recall@10 was 0.942, and 0.50 at worst: what Milvus 2.3 has not flushed it searches by an index of its own
+  that heeds no `ef`, and rows that were written again harm the graph until they are compacted. So a graph is flushed
+  and compacted now and then, not at every commit, which would leave small segments.
 - 2026-11-21 a collection grows while half of its rows are live: with fewer, an index that serves all its states
   was measured to find less (0.87 of the true hits at one tenth), and the dead fill its memory.
 """
@@ -44,7 +48,8 @@ from vecver.repo import (
 
 LEAST_LIVE = 0.5  # of a collection's rows, for it to take another version
 FEW_DEAD = 4096  # rows that no collection is begun for
-SEALED_ROWS = 8192  # of a new collection, from which on its index is built at once; Milvus scans fewer as fast
+FLAT_ROWS = 32768  # of a version, up to which Milvus scans it: exact, and as fast as a graph over so few
+SEALED_ROWS = 8192  # after which Milvus is asked to index what was written
 _FIRST = 1  # ordinal
 
 Lives = Mapping[bytes, tuple[int, int]]  # key -> how often it was there before, since which ordinal it is
@@ -125,7 +130,7 @@ class Publisher:
         ledger, snapshot = self.book.read(), self.versions.snapshot(wanted.commit)
         if found := ledger.find(snapshot.commit, wanted):
             return self._announced(*found, wanted, snapshot.commit, written=0)
-        kind = self.connection.index_of(wanted.flat)
+        kind = self.connection.index_of(_is_flat(snapshot, wanted))
         growing = None if wanted.alone else ledger.growing(snapshot.commit.recipe.space.id, kind)
         if growing and self._has_rows(growing.newest.commit):
             base = self.versions.snapshot(growing.newest.commit)
@@ -141,9 +146,9 @@ class Publisher:
         name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
         intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
         ledger = self.book.write(replace(ledger, intent=intent))
-        metric, kind = self.connection.create(name, space.dim, space.metric, flat=wanted.flat)
+        metric, kind = self.connection.create(name, space.dim, space.metric, flat=_is_flat(snapshot, wanted))
         roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
-        if len(places) >= SEALED_ROWS:
+        if kind != "FLAT":
             self.connection.seal(name)
         made = Collection(
             name=name,
@@ -184,7 +189,10 @@ class Publisher:
             roots=roots.to_json(),
             states=(*old.states, _state(snapshot, intent, roots)),
         )
-        return self._record(ledger, grown, roots, wanted, snapshot.commit, written=total)
+        published = self._record(ledger, grown, roots, wanted, snapshot.commit, written=total)
+        if grown.index != "FLAT" and grown.rows // SEALED_ROWS > old.rows // SEALED_ROWS:
+            self.connection.seal(grown.name)
+        return published
 
     def _write(
         self, name: str, snapshot: Snapshot, places: Places, lives: Lives, born_died: tuple[int, int], total: int
@@ -309,6 +317,11 @@ def damaged(collection: str, what: str) -> IntegrityError:
         hint="`vecver check --milvus URI` tells more; `vecver publish DATASET --rebuild` restores it",
         collection=collection,
     )
+
+
+def _is_flat(snapshot: Snapshot, wanted: Again) -> bool:
+    """Is a version to be scanned by Milvus?"""
+    return wanted.flat or snapshot.layout.chunk_count <= FLAT_ROWS
 
 
 def _state(snapshot: Snapshot, intent: Intent, roots: Roots) -> State:

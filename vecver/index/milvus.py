@@ -14,8 +14,8 @@ Decisions (the measurements are in `benchmarks/milvus.py`)
   ordinal, so that whoever ends a row's life finds it by its key alone, in an index that every Milvus has.
 - 2026-11-21 spaces of unit vectors are searched by IP: COSINE is the same order, but divides by norms that are 1 up
   to their last bits, and has no answer for a zero vector.
-- 2026-11-21 on a server no `flush` after the first load of a collection: it would leave one small segment a commit.
-  One Strong read after writing is enough for every reader to see it. milvus-lite wants the flush, and FLAT.
+- 2026-11-21 on a server no `flush` after every commit: it would leave one small segment each. One Strong read after
+  writing is enough for every reader to see it. milvus-lite wants the flush, and FLAT.
 - 2026-11-21 pymilvus repeats calls that a busy or restarting server refuses, with growing pauses, until `timeout`;
   nothing is repeated here, but for a collection that a restarted server has not loaded.
 """
@@ -188,9 +188,10 @@ class Connection:
         self._asked(name, self._client.delete, filter=expression)
 
     def seal(self, name: str) -> None:
-        """Let Milvus index what was written so far, once, when a collection was loaded; it does so later too."""
+        """Let Milvus index what was written so far, and clear away what was written again; it does so later too."""
         with contextlib.suppress(BackendError):
             self._asked(name, self._client.flush, timeout=_LONG_SECONDS)
+            self._asked(name, self._client.compact)
 
     def lives(self, name: str, ids: Sequence[str]) -> Lives:
         """When the rows of these ids were born and died, of those that are there."""
