@@ -71,6 +71,7 @@ _BATCH_ROWS = 2048
 _IDS = 4096  # looked up at once
 _HITS = 1 << 18  # returned at once
 _CONNECT_SECONDS = 10.0
+_LOAD_SECONDS = 30.0  # at least, to load an empty collection
 _LONG_SECONDS = 900.0  # to load or to flush a collection
 _GRAPH = {"M": 16, "efConstruction": 200}
 _LEAST_EF, _MOST_EF = 64, 4096
@@ -121,7 +122,7 @@ class Connection:
         indexes.add_index("vector", index_type=kind, metric_type=measure, params=_GRAPH if kind == "HNSW" else {})
         self._asked(name, self._client.create_collection, schema=schema)
         self._asked(name, self._client.create_index, index_params=indexes, sync=False)  # there are no rows to wait for
-        self._asked(name, self._client.load_collection)
+        self._asked(name, self._client.load_collection, timeout=max(self._timeout, _LOAD_SECONDS))
         return measure, kind
 
     def index_of(self, flat: bool) -> str:

@@ -22,7 +22,7 @@ _KINDS: tuple[tuple[str, frozenset[object], str], ...] = (  # kind, Milvus' numb
     ),
     ("old", frozenset(("UNIMPLEMENTED",)), "unknown method|not implemented"),
     ("large", frozenset(("RESOURCE_EXHAUSTED",)), "message larger than max"),
-    ("unreachable", frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", 2)), "deadline exceeded"),
+    ("unreachable", frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", 2)), "deadline exceeded|retry timeout"),
     ("locked", frozenset(()), "open local milvus failed|opened by another"),
 )
 
