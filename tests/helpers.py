@@ -30,11 +30,11 @@ class Ticking(repo.Clock):
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self._looks) - 1)
 
 
-def open_on(store: Store, *, clock: repo.Clock | None = None, author: str = "tester") -> vecver.Repository:
+def open_on(store: Store, *, clock: repo.Clock | None = None, author: str = "tester", **how: Any) -> vecver.Repository:
     """The repository on a store, made if there is none."""
     if not repo.exists(store):
         repo.create(store)
-    return vecver.Repository(repo.Versions(store, author=author, clock=clock))
+    return vecver.Repository(repo.Versions(store, author=author, clock=clock), **how)
 
 
 def vector_of(text: str, dim: int = DIM) -> Vectors:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import Ticking, vector_of
+from helpers import Ticking, open_on, vector_of
 
 import vecver
-from vecver import index, repo
+from vecver import index
 from vecver.errors import BackendError, NotPublishedError
 from vecver.model import Report, Vectors
 from vecver.repo import Collection, Ledger
@@ -38,10 +38,7 @@ QUERIES = np.stack([vector_of(f"question {i}") for i in range(2)])
 
 def opened(store: Store, uri: str = "", **how: Any) -> vecver.Dataset:
     """A handle of its own on the dataset "d"; the repository is made if there is none."""
-    if not repo.exists(store):
-        repo.create(store)
-    versions = repo.Versions(store, author="tester", clock=Ticking())
-    return vecver.Repository(versions, milvus=vecver.Milvus(uri, **how)).dataset("d")
+    return open_on(store, clock=Ticking(), milvus=vecver.Milvus(uri, **how)).dataset("d")
 
 
 def ingest(docs: vecver.Dataset, content: Content, **how: Any) -> Report:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import DIM, Ticking, best, ingest, records, vector_of
+from helpers import DIM, Ticking, best, ingest, open_on, records, vector_of
 
 import vecver
 from vecver import repo
@@ -22,9 +22,7 @@ QUERIES = [vector_of(f"question {i}") for i in range(6)]
 
 def opened(store: Store, uri: str, **how: Any) -> vecver.Repository:
     """The repository on a store, made if there is none, with this Milvus."""
-    if not repo.exists(store):
-        repo.create(store)
-    return vecver.Repository(repo.Versions(store, author="tester", clock=Ticking()), milvus=vecver.Milvus(uri), **how)
+    return open_on(store, clock=Ticking(), milvus=vecver.Milvus(uri), **how)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def published(book: Publications, commit: Commit, place: str) -> Publication:
 def forget(book: Publications) -> list[str]:
     """Let go of all that is published in a Milvus without asking it: it is gone for good. The commit ids."""
     with book.alone():
-        known = book.read().published() + list(book.read().pending)
+        known = book.read().published()
         book.write(Ledger(book.uri, book.database))
     return list(dict.fromkeys(one.commit for one in known))
 

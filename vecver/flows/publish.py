@@ -68,10 +68,8 @@ class Publisher:
     def publish(self, at: str, *, dedicated: bool = False, flat: bool = False) -> Publication:
         """Publish the version `at`; nothing is written if it is there. See `Dataset.publish`."""
         commit = self.versions.resolve(self.dataset, at)
-        alias = index.milvus.alias_name(self.dataset, at, self._owner(at)) if dedicated else ""
         with self.book.alone():
-            self.sweep()
-            return self._publish(Again(commit, dedicated, alias, flat))
+            return self._publish(self.sweep(), Again(commit, dedicated, self._alias(at) if dedicated else "", flat))
 
     def rebuild(self) -> list[Publication]:
         """Publish anew, from the repository alone, all that was published here; what Milvus still has is dropped.
@@ -82,16 +80,17 @@ class Publisher:
             ledger = self.book.read()
             begun = [ledger.intent.collection] if ledger.intent else []
             names = dict.fromkeys([*ledger.dropped, *begun, *(c.name for c in ledger.collections)])
-            known = dict.fromkeys([*ledger.published(), *ledger.pending])
-            pending = tuple(one for one in known if self._has_rows(one.commit))
+            pending = tuple(one for one in ledger.published() if self._has_rows(one.commit))
             if not (names or ledger.pending):
                 return []
             self.book.write(Ledger(ledger.uri, ledger.database, dropped=tuple(names), pending=pending))
             done, errors = [], list[VecverError]()
             for one in pending:
                 try:
-                    self.sweep()
-                    done.append(self._again(one))
+                    done.append(self._publish(self.sweep(), one))
+                    ledger = self.book.read()
+                    left = tuple(other for other in ledger.pending if other != one)
+                    self.book.write(replace(ledger, pending=left))
                 except (InvalidInputError, NotFoundError) as error:
                     errors.append(error)
             self.sweep()
@@ -120,17 +119,14 @@ class Publisher:
 
     # -- one version ----------------------------------------------------------------------------
 
-    def _again(self, one: Again) -> Publication:
-        published = self._publish(one)
-        ledger = self.book.read()
-        self.book.write(replace(ledger, pending=tuple(other for other in ledger.pending if other != one)))
-        return published
-
-    def _publish(self, wanted: Again) -> Publication:
-        ledger, snapshot = self.book.read(), self.versions.snapshot(wanted.commit)
+    def _publish(self, ledger: Ledger, wanted: Again) -> Publication:
+        snapshot = self.versions.snapshot(wanted.commit)
         if found := ledger.find(snapshot.commit, wanted):
-            return self._announced(*found, wanted, snapshot.commit, written=0)
-        kind = self.connection.index_of(_is_flat(snapshot, wanted))
+            if not self.connection.has(found[0].name):
+                raise damaged(found[0].name, "somebody else dropped it")
+            return self._announced(ledger, *found, wanted, snapshot.commit, written=0)
+        flat = wanted.flat or snapshot.layout.chunk_count <= FLAT_ROWS
+        kind = self.connection.index_of(flat)
         growing = None if wanted.alone else ledger.growing(snapshot.commit.recipe.space.id, kind)
         if growing and self._has_rows(growing.newest.commit):
             base = self.versions.snapshot(growing.newest.commit)
@@ -138,15 +134,15 @@ class Publisher:
             rows = growing.rows + len(begun)
             if rows - snapshot.layout.chunk_count <= max(FEW_DEAD, rows * (1 - LEAST_LIVE)):
                 return self._grow(ledger, growing, (base, gone), (snapshot, begun), wanted)
-        return self._begin(ledger, snapshot, wanted)
+        return self._begin(ledger, snapshot, wanted, flat)
 
-    def _begin(self, ledger: Ledger, snapshot: Snapshot, wanted: Again) -> Publication:
+    def _begin(self, ledger: Ledger, snapshot: Snapshot, wanted: Again, flat: bool) -> Publication:
         """A new collection, with this version as its first state."""
         space, places = snapshot.commit.recipe.space, repo.live_places(snapshot)
         name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
         intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
         ledger = self.book.write(replace(ledger, intent=intent))
-        metric, kind = self.connection.create(name, space.dim, space.metric, flat=_is_flat(snapshot, wanted))
+        metric, kind = self.connection.create(name, space.dim, space.metric, flat=flat)
         roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
         if kind != "FLAT":
             self.connection.seal(name)
@@ -215,15 +211,13 @@ class Publisher:
         found = self.connection.settled(made.name), self.connection.count(made.name, index.milvus.pinned(made.last))
         if roots.vector_root != commit.vector_root or found != (made.rows, made.newest.chunks):
             raise damaged(made.name, f"what was written to it does not give version {commit.id[:12]}")
-        self.book.write(replace(ledger.including(made), intent=None))
-        return self._announced(made, made.newest, wanted, commit, written=written)
+        ledger = self.book.write(replace(ledger.including(made), intent=None))
+        return self._announced(ledger, made, made.newest, wanted, commit, written=written)
 
     def _announced(
-        self, collection: Collection, state: State, wanted: Again, commit: Commit, *, written: int
+        self, ledger: Ledger, collection: Collection, state: State, wanted: Again, commit: Commit, *, written: int
     ) -> Publication:
-        if not self.connection.has(collection.name):
-            raise damaged(collection.name, "somebody else dropped it")
-        ledger = self.book.read()
+        """What clients are told; the alias names the collection from now on."""
         if wanted.alias and ledger.aliases.get(wanted.alias) != collection.name:
             self.connection.point(wanted.alias, collection.name)
             ledger = self.book.write(replace(ledger, aliases={**ledger.aliases, wanted.alias: collection.name}))
@@ -263,9 +257,10 @@ class Publisher:
         if self.connection.settled(collection.name, later):
             raise damaged(collection.name, "it has rows that this repository did not publish; was it copied?")
 
-    def _owner(self, *names: str) -> str:
-        """What sets an alias apart from those of others, and `v1.0` from `v1_0`."""
-        return digest_json([self.versions.id, self.dataset, *names])[:8]
+    def _alias(self, at: str) -> str:
+        """The alias of a revision, apart from those of others, and that of `v1.0` from that of `v1_0`."""
+        token = digest_json([self.versions.id, self.dataset, at])[:8]
+        return index.milvus.alias_name(self.dataset, at, token)
 
 
 def prune(connection: index.milvus.Connection, collection: Collection) -> Collection:
@@ -290,12 +285,11 @@ def publication(
     written: int = 0,
 ) -> Publication:
     """What a client needs to search a version; `alias` where one of several is meant."""
-    aliases = [name for name, of in ledger.aliases.items() if of == collection.name]
     return Publication(
         uri=place,
         database=ledger.database,
         collection=collection.name,
-        alias=alias or next(iter(aliases), ""),
+        alias=alias or next(iter(ledger.aliases_of(collection)), ""),
         ordinal=state.ordinal,
         filter="" if collection.alone else index.milvus.pinned(state.ordinal),
         metric=collection.metric,
@@ -317,11 +311,6 @@ def damaged(collection: str, what: str) -> IntegrityError:
         hint="`vecver check --milvus URI` tells more; `vecver publish DATASET --rebuild` restores it",
         collection=collection,
     )
-
-
-def _is_flat(snapshot: Snapshot, wanted: Again) -> bool:
-    """Is a version to be scanned by Milvus?"""
-    return wanted.flat or snapshot.layout.chunk_count <= FLAT_ROWS
 
 
 def _state(snapshot: Snapshot, intent: Intent, roots: Roots) -> State:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -190,7 +190,7 @@ def matching_documents(snapshot: Snapshot, filter: Json | None) -> Any:
     if filter is None or filter == {}:
         return None
     tables = [(rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
-    index.check_filter(filter, {name.split(".", 2)[2] for name in snapshot.metadata})
+    index.check_filter(filter, {field for field, _, _ in _fields(snapshot.metadata)})
     matching = []
     for rows, table in tables:
         mask = index.evaluate(filter, _columns_of(table), len(table))
@@ -326,21 +326,21 @@ def _check(queries: Sequence[Query], k: int, context: int) -> None:
         )
 
 
-def _fields(table: Any) -> list[tuple[str, str, str]]:
-    """(field, type, column name) of every metadata column."""
-    names = [name for name in table.column_names if name.startswith(METADATA)]
+def _fields(columns: Iterable[str]) -> list[tuple[str, str, str]]:
+    """(field, type, column name) of every metadata column among these."""
+    names = [name for name in columns if name.startswith(METADATA)]
     return [(field, kind, name) for name in names for _, kind, field in [name.split(".", 2)]]
 
 
 def _columns_of(table: Any) -> Callable[[str], dict[str, Any]]:
     """What a filter reads of a table: a field's columns, by type."""
-    return lambda field: {kind: table.column(name) for own, kind, name in _fields(table) if own == field}
+    return lambda field: {kind: table.column(name) for own, kind, name in _fields(table.column_names) if own == field}
 
 
 def _kinds(snapshot: Snapshot) -> Callable[[str], set[str]]:
     """The types that a field's values have in a version."""
-    columns = [name.split(".", 2)[1:] for name in snapshot.metadata]
-    return lambda field: {kind for kind, own in columns if own == field}
+    columns = _fields(snapshot.metadata)
+    return lambda field: {kind for own, kind, _ in columns if own == field}
 
 
 def _of_documents(snapshot: Snapshot, part: SearchPart, names: Any) -> npt.NDArray[np.bool_]:

@@ -43,9 +43,8 @@ from vecver.index.milvus_limits import (
     check_dimensions,
     check_texts,
     collection_name,
-    holdable,
-    json_bytes,
     keys_of,
+    metadata_bytes,
     pinned,
     row_id,
 )
@@ -168,16 +167,14 @@ class Connection:
 
     def upsert(self, name: str, rows: PublishedRows, ids: Sequence[str], born: Sequence[int], died: int) -> None:
         """Write rows, each in place of the one with its id. Raises InvalidInputError for what Milvus cannot hold."""
-        told = zip(
-            ids, born, rows.vectors, rows.documents, rows.titles, rows.texts, map(holdable, rows.metadata), strict=True
-        )
+        told = zip(ids, born, rows.vectors, rows.documents, rows.titles, rows.texts, rows.metadata, strict=True)
         batch: list[Json] = []
         size = 0
         for id, since, vector, document, title, text, metadata in told:
             check_texts(document, title, text)
             row = {"id": id, "born": since, "died": died, "vector": vector, "document": document, "title": title}
             batch.append({**row, "text": text, "metadata": metadata})
-            size += vector.nbytes + 4 * (len(text) + len(title) + len(document)) + json_bytes(metadata) + 256
+            size += vector.nbytes + 4 * (len(text) + len(title) + len(document)) + metadata_bytes(metadata) + 256
             if size > _BATCH_BYTES or len(batch) == _BATCH_ROWS:
                 self._asked(name, self._client.upsert, data=batch)
                 batch, size = [], 0

@@ -69,16 +69,12 @@ def check_texts(document: str, title: str, text: str) -> None:
             )
 
 
-def json_bytes(metadata: Json) -> int:
-    """What metadata take as JSON."""
-    return len(canonical_json(metadata))
-
-
-def holdable(metadata: Json) -> Json:
-    """`metadata`, if Milvus can hold it. Raises InvalidInputError."""
-    if json_bytes(metadata) > _JSON_BYTES:
+def metadata_bytes(metadata: Json) -> int:
+    """What metadata take as JSON. Raises InvalidInputError if Milvus cannot hold them."""
+    size = len(canonical_json(metadata))
+    if size > _JSON_BYTES:
         raise _limit(
-            f"metadata of {json_bytes(metadata)} bytes ({', '.join(list(metadata)[:5])})",
+            f"metadata of {size} bytes ({', '.join(list(metadata)[:5])})",
             f"{_JSON_BYTES} bytes of JSON for one document",
             "move what is long into the text, and ingest again",
         )
@@ -88,7 +84,7 @@ def holdable(metadata: Json) -> Json:
             "integers of 64 bits",
             "store it as a string, and ingest again",
         )
-    return metadata
+    return size
 
 
 def _is_json(value: Any) -> bool:

@@ -133,17 +133,22 @@ def _retained(store: Store, commits: dict[str, Commit], retention: Retention, no
         return
     for dataset in refs.dataset_names(store):
         here = Refs(store, dataset)
-        for kind in KINDS:
-            yield from here.all(kind).values()
-            for name in here.names(kind):
-                yield from recent(here, kind, name, now)
+        yield from named_of_late(here, now)
         for head in here.all("branch").values():
             yield from _first_parents(commits, head, retention.last or 1)
     if retention.within is not None:
         yield from (id for id, made in commits.items() if datetime.fromisoformat(made.time) >= now - retention.within)
 
 
-def recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
+def named_of_late(dataset: Refs, now: datetime) -> Iterator[str]:
+    """What the refs of a dataset stand on, or stood on in the days in which they may be rolled back."""
+    for kind in KINDS:
+        yield from dataset.all(kind).values()
+        for name in dataset.names(kind):
+            yield from _recent(dataset, kind, name, now)
+
+
+def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
     """Where a ref was moved from and to of late."""
     for move in dataset.log(kind, name):
         if datetime.fromisoformat(move.time) < now - _RECENT:

@@ -136,13 +136,17 @@ class Ledger:
         return any(collection.name == name for collection in self.collections)
 
     def published(self) -> list[Again]:
-        """Every version that is there, in the order in which they were published."""
+        """Every version that is there, or is to be again, each once, in the order in which they were published."""
         found = []
         for collection in self.collections:
-            names = [alias for alias, name in self.aliases.items() if name == collection.name] or [""]
+            names = self.aliases_of(collection) or [""]
             flat = collection.index == "FLAT"
             found += [Again(s.commit, collection.alone, name, flat) for s in collection.states for name in names]
-        return found
+        return list(dict.fromkeys([*found, *self.pending]))
+
+    def aliases_of(self, collection: Collection) -> list[str]:
+        """The aliases that name this collection."""
+        return [alias for alias, name in self.aliases.items() if name == collection.name]
 
     def growing(self, space: str, index: str) -> Collection | None:
         """The collection that takes the next version of a space, under this index."""
@@ -202,7 +206,7 @@ class Publications:
 
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else publishes this dataset there meanwhile. Raises ConflictError if somebody does."""
-        return self.store.lock(f"publish-{self._id}", WAIT_SECONDS)
+        return self.store.lock(f"publish-{digest_json([self.dataset, self.uri, self.database])[:32]}", WAIT_SECONDS)
 
     def read(self) -> Ledger:
         """What is there now. Raises IntegrityError."""
@@ -230,33 +234,26 @@ class Publications:
         """The store's name of the ledger."""
         return f"{folder_of(self.dataset)}{digest_json([self.uri, self.database])[:16]}"
 
-    @property
-    def _id(self) -> str:
-        return digest_json([self.dataset, self.uri, self.database])[:32]
-
 
 def folder_of(dataset: str) -> str:
     """Where a dataset's ledgers lie."""
     return f"{FOLDER}/{quote(dataset, safe='')}/"
 
 
-def ledgers(store: Store, dataset: str) -> list[Ledger]:
-    """What is known of a dataset in every Milvus. Raises IntegrityError."""
-    return [parse(name, store.get(name)) for name in store.list(folder_of(dataset))]
+def ledgers(store: Store, dataset: str = "") -> list[Ledger]:
+    """What is known in every Milvus, of one dataset or of all. Raises IntegrityError."""
+    return [parse(name, store.get(name)) for name in store.list(folder_of(dataset) if dataset else f"{FOLDER}/")]
 
 
 @lru_cache(maxsize=64)
 def parse(name: str, body: bytes) -> Ledger:
     """The ledger in these bytes. Raises IntegrityError. Every search asks for it."""
     try:
-        return Ledger.from_json({k: v for k, v in objects.parse_sealed(name, body).items() if k != "format"})
+        return Ledger.from_json(objects.parse_sealed(name, body))
     except (KeyError, TypeError, ValueError) as error:
         raise objects.malformed(name) from error
 
 
 def commits(store: Store) -> set[str]:
     """Every version that is published somewhere: gc keeps its rows."""
-    names = store.list(f"{FOLDER}/")
-    found = [parse(name, store.get(name)) for name in names]
-    held = {state.commit for ledger in found for collection in ledger.collections for state in collection.states}
-    return held | {one.commit for ledger in found for one in ledger.pending}
+    return {one.commit for ledger in ledgers(store) for one in ledger.published()}

@@ -126,9 +126,13 @@ def _described_anew(before: Snapshot, after: Snapshot) -> tuple[list[bytes], lis
 
 def _described(documents: pa.Table, rows: list[int]) -> list[bytes]:
     """What published rows take over from their documents' rows, canonical."""
-    picked = taken(documents, np.asarray(rows, np.int64))
-    told = zip(picked.column("title").to_pylist(), columns.metadata_of_all(picked), strict=True)
-    return [canonical_json([title, metadata]) for title, metadata in told]
+    return [canonical_json(list(told)) for told in _told(documents, np.asarray(rows, np.int64))]
+
+
+def _told(documents: pa.Table, rows: Rows) -> Iterator[tuple[str, Json]]:
+    """Title and metadata of documents."""
+    picked = taken(documents, rows)
+    return zip(picked.column("title").to_pylist(), columns.metadata_of_all(picked), strict=True)
 
 
 def _chunks_of(documents: pa.Table, rows: list[int]) -> list[list[bytes]]:
@@ -173,7 +177,6 @@ def _descriptions(snapshot: Snapshot, names: list[str]) -> dict[str, tuple[str, 
     found: dict[str, tuple[str, Json]] = {}
     for number in np.unique(numbers):
         mine = np.flatnonzero(numbers == number)
-        picked = taken(snapshot.segments[number].documents, rows[mine])
-        told = zip(picked.column("title").to_pylist(), columns.metadata_of_all(picked), strict=True)
+        told = _told(snapshot.segments[number].documents, rows[mine])
         found.update(zip([names[i] for i in mine], told, strict=True))
     return found

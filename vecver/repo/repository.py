@@ -215,10 +215,7 @@ class Versions:
 
     def named_of_late(self, dataset: str) -> set[str]:
         """The versions on which a ref stands, or stood in the days in which it may be rolled back."""
-        refs, now = self.refs(dataset), self._clock.now()
-        there = {id for kind in refs_room.KINDS for id in refs.all(kind).values()}
-        names = [(kind, name) for kind in refs_room.KINDS for name in refs.names(kind)]
-        return there.union(*(gc_room.recent(refs, kind, name, now) for kind, name in names))
+        return set(gc_room.named_of_late(self.refs(dataset), self._clock.now()))
 
     def switch(self, relay: Relay) -> int:
         """Let the commits of a relay name its segments from now on; how many were switched."""

@@ -19,12 +19,13 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from vecver.errors import BackendError
+from vecver.errors import BackendError, VecverError
 from vecver.store.api import absent, locked, reading, swap_lost, writing
 
 LOCK_SECONDS = 30
@@ -102,19 +103,8 @@ class LocalStore:
                 raise swap_lost(name)
             self.put(name, new)
 
-    @contextlib.contextmanager
-    def lock(self, name: str, seconds: float) -> Iterator[None]:
-        with writing(name):
-            file = self._made((self.root / _LOCKS / name).parent) / Path(name).name
-            lock = FileLock(file, timeout=seconds)
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise locked(name, seconds) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def lock(self, name: str, seconds: float) -> AbstractContextManager[None]:
+        return self._held(f"{_LOCKS}/{name}", seconds, locked(name, seconds))
 
     def scratch(self) -> Path:
         with writing(_SCRATCH):
@@ -144,19 +134,28 @@ class LocalStore:
             os.replace(part, self._made(folder) / target.name)
         sync_folder(folder)
 
+    def _locked(self) -> AbstractContextManager[None]:
+        return self._held(
+            _LOCK,
+            LOCK_SECONDS,
+            BackendError(
+                f"another process has held {self._at(_LOCK)} for {LOCK_SECONDS} s",
+                code="store_locked",
+                hint="find the process that hangs, or try again",
+                retryable=True,
+            ),
+        )
+
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with writing(_LOCK):
-            lock = FileLock(self._made(self.root) / _LOCK, timeout=LOCK_SECONDS)
+    def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[None]:
+        """Hold a lock file of ours alone; the kernel releases it whatever happens to us."""
+        with writing(name):
+            path = self._at(name)
+            lock = FileLock(self._made(path.parent) / path.name, timeout=seconds)
             try:
                 lock.acquire()
             except Timeout as error:
-                raise BackendError(
-                    f"another process has held {lock.lock_file} for {LOCK_SECONDS} s",
-                    code="store_locked",
-                    hint="find the process that hangs, or try again",
-                    retryable=True,
-                ) from error
+                raise refused from error
         try:
             yield
         finally:
