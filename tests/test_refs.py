@@ -297,3 +297,43 @@ def test_one_name_made_as_two_kinds_at_once_is_never_both(repository: vecver.Rep
             assert [name in docs.tags(), name in docs.branches()] == ["tag" in made, "branch" in made]
             if made == [None, None]:
                 docs.tag(name)
+
+
+@pytest.mark.parametrize("verb", ["promote", "rollback", "delete", "branch"])
+def test_a_ref_is_moved_only_from_where_its_mover_expects_it(repository: vecver.Repository, verb: str) -> None:
+    docs = repository.dataset("d")
+    first, second, third = (str(ingest(docs, {"a": text}).commit) for text in ("one", "two", "three"))
+    docs.branch("work", second)
+    docs.promote("prod", first, expected="absent")
+    docs.promote("prod", second, expected=first)
+    moves: dict[str, Any] = {
+        "promote": lambda expected: docs.promote("prod", third, expected=expected),
+        "rollback": lambda expected: docs.rollback("prod", expected=expected),
+        "delete": lambda expected: docs.delete("alias", "prod", expected=expected),
+        "branch": lambda expected: docs.branch("work", third, expected=expected),
+    }
+    for wrong in (first, "absent", "f" * 64):
+        with pytest.raises(ConflictError) as caught:
+            moves[verb](wrong)
+        assert second in (caught.value.context.get("found"), caught.value.context.get("commit"))
+    assert docs.aliases() == {"prod": second} and docs.branches()["work"] == second
+    after = {"promote": third, "rollback": first, "delete": None, "branch": third}
+    assert moves[verb](second).after == after[verb]
+
+
+def test_a_tag_is_not_moved_from_where_it_is_expected(repository: vecver.Repository) -> None:
+    docs = repository.dataset("d")
+    first, second = (str(ingest(docs, {"a": text}).commit) for text in ("one", "two"))
+    docs.tag("v1", first)
+    with pytest.raises(ConflictError):
+        docs.tag("v1", second)
+    assert docs.tags() == {"v1": first}
+
+
+def test_a_repository_is_signed_by_another_author(repository: vecver.Repository) -> None:
+    alice = repository.signed("alice")
+    made = ingest(alice.dataset("d"), {"a": "text"}, job="7")
+    docs = repository.dataset("d")
+    assert docs.show(made).author == "alice" and docs.show(made).operation["job"] == "7"
+    assert docs.tag("v1").author == "tester" and alice.dataset("d").promote("prod").author == "alice"
+    assert "job" not in docs.show(ingest(docs, {"a": "other"})).operation

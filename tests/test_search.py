@@ -201,3 +201,13 @@ def test_records_are_found_by_their_own_vectors(repository: vecver.Repository) -
     for id, text in list(TEXTS.items())[:5]:
         hit = docs.search(vector_of(text), k=1)[0]
         assert hit.document == id and hit.score == pytest.approx(1, abs=1e-7)
+
+
+def test_who_listens_hears_the_phases_of_a_search(docs: vecver.Dataset) -> None:
+    heard: list[tuple[str, float]] = []
+    with vecver.listening(lambda phase, seconds: heard.append((phase, seconds))):
+        docs.search([QUERY, QUERY], k=3)
+    assert [phase for phase, _ in heard] == ["embed", "propose", "re-score", "propose", "re-score", "fetch"]
+    assert all(seconds >= 0 for _, seconds in heard)
+    docs.search(QUERY)
+    assert len(heard) == 6

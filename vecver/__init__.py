@@ -50,6 +50,7 @@ from vecver.model import (
     Report,
     Space,
 )
+from vecver.phases import listening
 from vecver.repository import Repository, create, open, replay
 from vecver.snapshot import Snapshot, open_snapshot
 from vecver.store import MemoryStore, Store
@@ -86,6 +87,7 @@ __all__ = [
     "Store",
     "VecverError",
     "create",
+    "listening",
     "open",
     "open_snapshot",
     "replay",

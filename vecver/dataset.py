@@ -74,6 +74,7 @@ class Dataset:
         strict: bool = False,
         dry_run: bool = False,
         workers: int = 2,
+        job: str = "",
         progress: Progress | None = None,
     ) -> Report:
         """Make a source the truth for the documents that came from it, as a new commit on `branch`.
@@ -87,6 +88,7 @@ class Dataset:
 
         `label` names the source (default: the folder's or file's own name), `prefix` stands before
         every id. `space` names the space of vectors that the records bring, `metric` theirs (cosine).
+        `job`: your own id of this run, kept in the commit's operation.
 
         Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError
         if another writer moved the branch. After any failure the branch is where it was, and what was
@@ -105,6 +107,7 @@ class Dataset:
             keep_missing=keep_missing,
             strict=strict,
             workers=workers,
+            job=job,
         )
         sources = _sources(source, label, prefix, records)
         report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
@@ -354,24 +357,33 @@ class Dataset:
         """name -> commit id."""
         return self._versions.refs(self.name).all("alias")
 
-    def branch(self, name: str, at: Revision = "main") -> Move:
-        """A new branch on a version. Raises ConflictError if the name is taken."""
-        return repo.moves.create(self._versions, self.name, "branch", name, self.resolve(at))
+    def branch(self, name: str, at: Revision = "main", *, expected: str | None = None) -> Move:
+        """A new branch on a version; with `expected`, the commit id where you saw it, it is moved from there.
+
+        Raises ConflictError if the name is taken, or the branch stands elsewhere (its `context` says where).
+        """
+        return repo.moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
 
     def tag(self, name: str, at: Revision = "main") -> Move:
         """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
         return repo.moves.create(self._versions, self.name, "tag", name, self.resolve(at))
 
-    def delete(self, kind: Kind, name: str) -> Move:
-        """Remove a branch, tag or alias; no version is lost by it. Raises NotFoundError."""
+    def delete(self, kind: Kind, name: str, *, expected: str | None = None) -> Move:
+        """Remove a branch, tag or alias (only from `expected`, a commit id); no version is lost by it.
+
+        Raises NotFoundError, ConflictError.
+        """
         if kind not in repo.KINDS:
             raise InvalidInputError(
                 f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias"
             )
-        return repo.moves.delete(self._versions, self.name, kind, name)
+        return repo.moves.delete(self._versions, self.name, kind, name, expected=expected)
 
-    def promote(self, alias: str, at: Revision = "main") -> Move:
+    def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """Let an alias name a version. One small write; searches at the alias follow at once.
+
+        `expected`: the full commit id where you saw it, or "absent" for a new one; if it stands elsewhere by now that
+        is a ConflictError, whose `context` says where. Else it moves from wherever it stands.
 
         Where the repository was opened to publish this alias, the version is published first: if that fails, the
         alias stays where it is. (`rollback` publishes nothing: where it goes back to was published then.)
@@ -379,11 +391,15 @@ class Dataset:
         commit = self.resolve(at)
         if alias in self.repository._publish:
             self.publish(commit)
-        return repo.moves.promote(self._versions, self.name, alias, commit)
+        return repo.moves.promote(self._versions, self.name, alias, commit, expected=expected)
 
-    def rollback(self, ref: str, to: Revision | None = None) -> Move:
-        """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""
-        return repo.moves.rollback(self._versions, self.name, ref, None if to is None else self.resolve(to))
+    def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
+        """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves.
+
+        `expected`: as `promote`.
+        """
+        target = None if to is None else self.resolve(to)
+        return repo.moves.rollback(self._versions, self.name, ref, target, expected=expected)
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
@@ -43,6 +44,12 @@ class Repository:
     def id(self) -> str:
         """Its identity, 32 hex characters, as receipts name it."""
         return self._versions.id
+
+    def signed(self, author: str) -> Repository:
+        """This repository for another author of commits and ref moves. What is open and loaded is shared."""
+        other = copy(self)
+        other._versions = self._versions.signed(author)
+        return other
 
     def dataset(self, name: str) -> Dataset:
         """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""

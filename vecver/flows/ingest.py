@@ -273,6 +273,7 @@ class _Ingest:
         told = report.to_json()
         operation = {
             "kind": "ingest",
+            **({"job": self.options.job} if self.options.job else {}),
             "sources": [{"label": s.label, "origin": pipeline.origin_of(s.value)} for s in self.sources],
             "failures": told["failures"][:_FAILURES_KEPT],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},

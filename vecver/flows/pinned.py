@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 from vecver import index
 from vecver.flows.publish import damaged
 from vecver.model import Json, Vectors
+from vecver.phases import phase
 from vecver.repo import UNCOUNTED, Collection, Snapshot, State
 
 _SPARE = 16  # candidates beside the k: for scores that float32 cannot tell apart
@@ -78,9 +79,11 @@ class Pinned:
         for limit in _limits(k + _SPARE):
             if not waiting:
                 break
-            proposed = self._proposed(queries[waiting], limit, matching)
-            for number, candidates in zip(waiting, proposed, strict=True):
-                found[number] = self._ranked(queries[number], candidates, k, matching, exact)
+            with phase("propose"):
+                proposed = self._proposed(queries[waiting], limit, matching)
+            with phase("re-score"):
+                for number, candidates in zip(waiting, proposed, strict=True):
+                    found[number] = self._ranked(queries[number], candidates, k, matching, exact)
             waiting = [number for number in waiting if found[number] is None]
         return found
 

@@ -31,6 +31,7 @@ class Options:
     keep_missing: bool = False
     strict: bool = False
     workers: int = 2
+    job: str = ""  # the caller's own id of this run
 
 
 class Preparation:

@@ -25,6 +25,7 @@ from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.publications import find_published
 from vecver.model import Answer, Hit, Json, Part, Recipe, Space, Vectors
+from vecver.phases import phase
 from vecver.repo import METADATA, ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions
 
 RECEIPT_FORMAT = 1
@@ -104,7 +105,8 @@ def answers(
     _check(queries, k, context)
     k = int(k)
     _same_space(snapshot.commit.recipe.space, space)
-    vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
+    with phase("embed"):
+        vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
     matching = matching_documents(snapshot, filter)
     parts = filtered(snapshot, matching)
     if pinned:
@@ -112,7 +114,8 @@ def answers(
     else:
         engine = engine_of(parts, k, exact=exact)
         found = [(ranked, engine) for ranked in ranked_here(snapshot, parts, vectors, k, exact=exact)]
-    hits = hits_of(snapshot, [ranked for ranked, _ in found], context)
+    with phase("fetch"):
+        hits = hits_of(snapshot, [ranked for ranked, _ in found], context)
     given = []
     for query, vector, own, (_, engine) in zip(queries, vectors, hits, found, strict=True):
         text = query if isinstance(query, str) else None

@@ -11,6 +11,7 @@ from vecver.index import exact as scan
 from vecver.index import faiss
 from vecver.index.scores import Rows, ranked, scores
 from vecver.model import Metric, Part, Vectors
+from vecver.phases import phase
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,14 @@ def search(parts: Sequence[Part], queries: Vectors, k: int, metric: Metric, *, e
     """
     best: list[list[Found]] = [[] for _ in queries]
     for number, part in enumerate(parts):
-        for i, rows in enumerate(_proposed(part, queries, k, metric, exact=exact)):
-            found = scores(queries[i], part.vectors, metric, rows)
-            order = ranked(found, part.keys[rows], k)
-            best[i] += [Found(number, int(rows[j]), float(found[j])) for j in order]
+        proposed = _proposed(part, queries, k, metric, exact=exact)
+        for query, into in zip(queries, best, strict=True):
+            with phase("propose"):
+                rows = next(proposed)
+            with phase("re-score"):
+                found = scores(query, part.vectors, metric, rows)
+                order = ranked(found, part.keys[rows], k)
+                into += [Found(number, int(rows[j]), float(found[j])) for j in order]
     return [_merged(parts, found, k) if len(parts) > 1 else found for found in best]
 
 

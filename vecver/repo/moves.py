@@ -6,23 +6,32 @@ from dataclasses import replace
 
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Move
-from vecver.repo.refs import Kind, missing
+from vecver.repo.refs import Kind, missing, ref_moved
 from vecver.repo.repository import Versions
 
 ROLLBACK = "rollback"
+ABSENT = "absent"  # where a caller expects no ref
 
 
-def create(versions: Versions, dataset: str, kind: Kind, name: str, commit: str) -> Move:
-    """A new branch or tag on a commit. Raises ConflictError if the name is taken."""
-    return versions.move(dataset, kind, name, before=None, after=commit, reason=f"create {kind}")
+def create(
+    versions: Versions, dataset: str, kind: Kind, name: str, commit: str, *, expected: str | None = None
+) -> Move:
+    """A new branch or tag on a commit; a branch that stands at `expected` is moved from there.
+
+    Raises ConflictError if the name is taken, or the branch stands elsewhere.
+    """
+    if expected in (None, ABSENT):
+        return versions.move(dataset, kind, name, before=None, after=commit, reason=f"create {kind}")
+    return versions.move(dataset, kind, name, before=expected, after=commit, reason=f"move {kind}")
 
 
-def delete(versions: Versions, dataset: str, kind: Kind, name: str) -> Move:
-    """Remove a ref; its log is kept. Raises NotFoundError, ConflictError (a branch's last one)."""
+def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected: str | None = None) -> Move:
+    """Remove a ref; its log is kept. Raises NotFoundError, ConflictError (a branch's last one, it was moved)."""
     refs = versions.refs(dataset)
     found = refs.get(kind, name)
     if found is None:
         raise missing(kind, name, dataset)
+    _same(kind, name, found, expected)
     if kind == "branch" and len(refs.all("branch")) == 1:
         raise ConflictError(
             f"{name!r} is the only branch of {dataset}",
@@ -33,17 +42,23 @@ def delete(versions: Versions, dataset: str, kind: Kind, name: str) -> Move:
     return versions.move(dataset, kind, name, before=found, after=None, reason=f"delete {kind}")
 
 
-def promote(versions: Versions, dataset: str, name: str, commit: str, *, reason: str = "promote") -> Move:
-    """Let an alias name a commit, and make it if it is new. Raises ConflictError if a branch or tag has its name."""
-    before = versions.refs(dataset).get("alias", name)
-    return versions.move(dataset, "alias", name, before=before, after=commit, reason=reason)
+def promote(versions: Versions, dataset: str, name: str, commit: str, *, expected: str | None = None) -> Move:
+    """Let an alias name a commit, and make it if it is new.
+
+    Raises ConflictError if a branch or tag has its name, or it does not stand at `expected`.
+    """
+    seen = versions.refs(dataset).get("alias", name) if expected is None else expected
+    before = None if seen == ABSENT else seen
+    return versions.move(dataset, "alias", name, before=before, after=commit, reason="promote")
 
 
-def rollback(versions: Versions, dataset: str, name: str, to: str | None = None) -> Move:
+def rollback(
+    versions: Versions, dataset: str, name: str, to: str | None = None, *, expected: str | None = None
+) -> Move:
     """Take a ref back: an alias moves to where it was, a branch gets a commit with the old content.
 
     `to` is a commit id; None means the state before the newest one that was not itself rolled back.
-    Raises NotFoundError if there is no such ref, or nothing before it.
+    Raises NotFoundError if there is no such ref, or nothing before it; ConflictError if it is not at `expected`.
     """
     refs = versions.refs(dataset)
     found = refs.find(name)
@@ -54,6 +69,7 @@ def rollback(versions: Versions, dataset: str, name: str, to: str | None = None)
             )
         raise missing("alias", name, dataset)
     kind, current = found
+    _same(kind, name, current, expected)
     if kind == "alias":
         target = to or _alias_before(versions, dataset, name)
         return versions.move(dataset, "alias", name, before=current, after=target, reason=ROLLBACK)
@@ -61,6 +77,11 @@ def rollback(versions: Versions, dataset: str, name: str, to: str | None = None)
     return versions.move(
         dataset, "branch", name, before=current, after=_revert(versions, name, current, target), reason=ROLLBACK
     )
+
+
+def _same(kind: Kind, name: str, found: str, expected: str | None) -> None:
+    if expected not in (None, found):
+        raise ref_moved(kind, name, found)
 
 
 def _alias_before(versions: Versions, dataset: str, name: str) -> str:

@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,6 +63,12 @@ class Versions:
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
         self._opening = threading.Lock()
         self.id = identity(store)
+
+    def signed(self, author: str) -> Versions:
+        """These versions for another author; what is open is shared."""
+        other = copy(self)
+        other.author = author
+        return other
 
     # -- reading --------------------------------------------------------------------------------
 
