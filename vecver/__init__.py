@@ -22,6 +22,7 @@ docs.publish("main", to="http://localhost:19530")     # Milvus
 
 from vecver.dataset import Dataset
 from vecver.errors import (
+    AccessError,
     BackendError,
     ConflictError,
     IntegrityError,
@@ -56,6 +57,7 @@ from vecver.snapshot import Snapshot, open_snapshot
 from vecver.store import MemoryStore, Store
 
 __all__ = [
+    "AccessError",
     "Answer",
     "BackendError",
     "Check",

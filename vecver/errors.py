@@ -7,6 +7,7 @@
     ├── SpaceMismatchError       the query or batch was embedded in another space                    exit 2, HTTP 422
     ├── IntegrityError           bytes do not match their digest, unknown format                     exit 5, HTTP 500
     ├── NotPublishedError        this commit is not in this Milvus                                   exit 6, HTTP 409
+    ├── AccessError              the API key is missing, unknown, or may not do this                 exit 8, HTTP 403
     └── BackendError             store, Milvus or embedder did not answer; says if retrying may help exit 7, HTTP 503
 
 The category says what a caller can do; `code` says what happened, and never changes once released.
@@ -74,6 +75,13 @@ class NotPublishedError(VecverError):
 
     exit_code = 6
     http_status = 409
+
+
+class AccessError(VecverError):
+    """The API key is missing, unknown, or may not do this. (HTTP says 401 to the first two.)"""
+
+    exit_code = 8
+    http_status = 403
 
 
 class BackendError(VecverError):

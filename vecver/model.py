@@ -108,6 +108,10 @@ class Failure:
     def to_json(self) -> Json:
         return {"document": self.document, "code": self.code, "reason": self.reason}
 
+    @classmethod
+    def from_json(cls, value: Json) -> Failure:
+        return cls(value["document"], value["code"], value["reason"])
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -234,6 +238,12 @@ class Diff:
             "chunks": {"added": self.chunks_added, "removed": self.chunks_removed},
         }
 
+    @classmethod
+    def from_json(cls, value: Json) -> Diff:
+        documents, chunks = value["documents"], value["chunks"]
+        added, changed, removed = (tuple(documents[kind]) for kind in ("added", "changed", "removed"))
+        return cls(value["from"], value["to"], added, changed, removed, chunks["added"], chunks["removed"])
+
     def __str__(self) -> str:
         lines = [f"+ {d}" for d in self.added] + [f"~ {d}" for d in self.changed] + [f"- {d}" for d in self.removed]
         summary = (
@@ -274,6 +284,14 @@ class Report:
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Report:
+        """What `to_json` says; `names` too, where they were added to it."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        failures = tuple(Failure.from_json(one) for one in value["failures"])
+        names = {kind: tuple(ids) for kind, ids in value.get("names", {}).items()}
+        return cls(**{**fields, "failures": failures, "names": names, "notes": tuple(value["notes"])})
 
 
 @dataclass(frozen=True)
@@ -454,6 +472,11 @@ class Publication:
     def to_json(self) -> Json:
         return {**self.__dict__, "fields": list(self.fields)}
 
+    @classmethod
+    def from_json(cls, value: Json) -> Publication:
+        fields = {name: value[name] for name in cls.__dataclass_fields__}
+        return cls(**{**fields, "fields": tuple(value["fields"])})
+
 
 # -- searching ----------------------------------------------------------------------------------
 
@@ -490,6 +513,12 @@ class Hit:
         value["span"] = list(self.span)
         return value if self.context is None else {**value, "context": self.context}
 
+    @classmethod
+    def from_json(cls, value: Json) -> Hit:
+        start, end = value["span"]
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        return cls(**{**fields, "span": (start, end)})
+
 
 @dataclass(frozen=True)
 class Answer(Sequence[Hit]):
@@ -519,6 +548,11 @@ class Answer(Sequence[Hit]):
             "receipt": self.receipt,
         }
 
+    @classmethod
+    def from_json(cls, value: Json) -> Answer:
+        hits = tuple(Hit.from_json(one) for one in value["hits"])
+        return cls(value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -536,3 +570,7 @@ class Replay:
             "recall": self.recall,
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Replay:
+        return cls(value["identical"], tuple(value["differences"]), value["recall"], tuple(value["notes"]))
