@@ -26,7 +26,7 @@ from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError
 from vecver.model import Json, Metric, Vectors
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 OPENAI_URL = "https://api.openai.com/v1"
 BATCH = 128  # texts in a request
@@ -106,15 +106,15 @@ class OpenAIEmbedder:
             raise _bad_answer("a vector is zero or not finite")
         return rows
 
-    def _post(self, body: Json) -> httpx.Response:
+    def _post(self, body: Json) -> httpx2.Response:
         """The first answer that is a success; tries again what may succeed later."""
-        import httpx
+        import httpx2
 
         for attempt in range(ATTEMPTS):
             wait = BACK_OFF * 2**attempt
             try:
                 answer = self._client.post("embeddings", json=body)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 failure = self._unreachable(type(error).__name__)
             else:
                 if answer.is_success:
@@ -125,9 +125,9 @@ class OpenAIEmbedder:
                 break
             if attempt + 1 < ATTEMPTS:
                 time.sleep(min(wait, LONGEST_WAIT))
-        raise failure  # unchained: httpx's own errors may quote the header that holds the key
+        raise failure  # unchained: httpx2's own errors may quote the header that holds the key
 
-    def _refused(self, answer: httpx.Response) -> BackendError:
+    def _refused(self, answer: httpx2.Response) -> BackendError:
         said = " ".join(answer.text.split())[:500]
         return BackendError(
             f"{self._url} answered {answer.status_code}: {said.replace(self._key, '***') if self._key else said}",
@@ -146,7 +146,7 @@ class OpenAIEmbedder:
         )
 
 
-def _retry_after(answer: httpx.Response, otherwise: float) -> float:
+def _retry_after(answer: httpx2.Response, otherwise: float) -> float:
     """Seconds that the server asks to wait for. (Its date form is rare, and our own back-off serves.)"""
     try:
         return max(0.0, float(answer.headers["retry-after"]))
@@ -174,15 +174,15 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _client(url: str, api_key: str | None) -> httpx.Client:
+def _client(url: str, api_key: str | None) -> httpx2.Client:
     try:
-        import httpx
+        import httpx2
     except ImportError as missing:
         raise InvalidInputError(
-            "the openai embedder needs the package httpx",
+            "the openai embedder needs the package httpx2",
             code="missing_package",
             hint="pip install 'vecver[openai]'",
-            package="httpx",
+            package="httpx2",
         ) from missing
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return httpx.Client(base_url=url + "/", headers=headers, timeout=TIMEOUT)
+    return httpx2.Client(base_url=url + "/", headers=headers, timeout=TIMEOUT)
