@@ -109,7 +109,7 @@ class Dataset:
             workers=workers,
             job=job,
         )
-        sources = _sources(source, label, prefix, records)
+        sources = sources_of(source, label, prefix, records)
         report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
         return self._published(report, branch, progress) if report.changed else report
 
@@ -137,7 +137,7 @@ class Dataset:
 
         Document ids, under `added`, `changed`, `removed` and `failed`.
         """
-        return flows.status(self._versions, self.name, _sources(source, label, prefix, records), at=_text(at))
+        return flows.status(self._versions, self.name, sources_of(source, label, prefix, records), at=text_of(at))
 
     def optimize(self, *, progress: Progress | None = None) -> Optimized:
         """Re-lay all versions on the fewest segments and mend their indexes; no commit, root or answer changes.
@@ -184,7 +184,7 @@ class Dataset:
             self.name,
             list(query) if many else [query],
             self.repository._embedder,
-            at=_text(at),
+            at=text_of(at),
             k=k,
             exact=exact,
             filter=filter,
@@ -224,7 +224,7 @@ class Dataset:
         published is searched as before, and the next publish sweeps what is half there.
         """
         return self.repository._milvus.publisher(self.name, to, progress).publish(
-            _text(at), dedicated=dedicated, flat=flat
+            text_of(at), dedicated=dedicated, flat=flat
         )
 
     def republish(self, *, to: str | Milvus | None = None, progress: Progress | None = None) -> list[Publication]:
@@ -266,7 +266,7 @@ class Dataset:
         Raises NotFoundError (revision), InvalidInputError (`folder` is not empty, a file or a link),
         IntegrityError (rows of the repository are damaged), BackendError (disk full).
         """
-        return flows.export(self._versions, self.name, absolute(folder), at=_text(at), progress=progress)
+        return flows.export(self._versions, self.name, absolute(folder), at=text_of(at), progress=progress)
 
     # -- how good the answers are ---------------------------------------------------------------
 
@@ -293,7 +293,7 @@ class Dataset:
             self._versions,
             self.name,
             self.repository._embedder,
-            at=_text(at),
+            at=text_of(at),
             k=k,
             queries=queries,
             sample=sample,
@@ -311,7 +311,7 @@ class Dataset:
 
     def resolve(self, at: Revision = "main") -> str:
         """The full commit id that a revision names."""
-        return self._versions.resolve(self.name, _text(at))
+        return self._versions.resolve(self.name, text_of(at))
 
     def show(self, at: Revision = "main") -> Commit:
         """The commit that a revision names."""
@@ -412,7 +412,7 @@ class Dataset:
         return f"<vecver dataset {self.name} in {self.repository.url}>"
 
 
-def _sources(source: Any, label: str | None, prefix: str, records: bool | None) -> list[Source]:
+def sources_of(source: Any, label: str | None, prefix: str, records: bool | None) -> list[Source]:
     """One `Source` a path. A list of paths is several sources, each under its own name."""
     several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
     values = list(source) if several else [source]
@@ -423,7 +423,7 @@ def _sources(source: Any, label: str | None, prefix: str, records: bool | None) 
     return [Source(value, pipeline.label_of(value, label), prefix, records) for value in values]
 
 
-def _text(revision: Revision) -> str:
+def text_of(revision: Revision) -> str:
     """A revision as its string; what `ingest` and `show` return names its commit."""
     if isinstance(revision, Report) and revision.commit:
         return revision.commit

@@ -9,7 +9,7 @@ from vecver.flows.publications import check_published, forget, published, unpubl
 from vecver.flows.publish import Publisher
 from vecver.flows.recall import recall
 from vecver.flows.replay import replay
-from vecver.flows.search import Query, Through, answers, search
+from vecver.flows.search import Query, Through, answers, query_vector, search
 from vecver.flows.status import status
 from vecver.flows.tidying import garbage, optimize
 
@@ -31,6 +31,7 @@ __all__ = [
     "open_export",
     "optimize",
     "published",
+    "query_vector",
     "recall",
     "replay",
     "search",

@@ -255,7 +255,7 @@ def vector_of(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> 
     recipe = snapshot.commit.recipe
     if isinstance(query, str):
         return embedded(query, recipe, open_embedder)
-    vector = _checked(query)
+    vector = query_vector(query)
     if vector.shape != (recipe.space.dim,):
         raise SpaceMismatchError(
             f"the query has {vector.shape[-1]} dimensions, the version's space has {recipe.space.dim}",
@@ -289,7 +289,8 @@ def embedded(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
     return index.normalised(embedder.embed_query(text)[None, :], space.metric)[0]
 
 
-def _checked(query: Any) -> Vectors:
+def query_vector(query: Any) -> Vectors:
+    """`(dim,)` float32, finite, not normalised yet: a caller's numbers. Raises InvalidInputError."""
     try:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told below
             vector = np.asarray(query).astype(np.float32, casting="same_kind")
