@@ -69,10 +69,15 @@ def _milvus(setting: Callable[[str], str], uri: str) -> Milvus:
         ) from error
 
 
-def _file(environment: Mapping[str, str]) -> dict[str, object]:
+def settings_file(environment: Mapping[str, str]) -> Path:
+    """The file of settings, which need not exist."""
     named = environment.get("VECVER_SETTINGS")
-    path = Path(named) if named else Path(environment.get("HOME", "~")).expanduser() / ".config/vecver/settings.toml"
-    if not named and not path.is_file():
+    return Path(named) if named else Path(environment.get("HOME", "~")).expanduser() / ".config/vecver/settings.toml"
+
+
+def _file(environment: Mapping[str, str]) -> dict[str, object]:
+    path = settings_file(environment)
+    if not environment.get("VECVER_SETTINGS") and not path.is_file():
         return {}
     try:
         return tomllib.loads(path.read_text("utf-8"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from vecver.cli import documents, measuring, publishing, searching, tidying, versions
+from vecver.cli import documents, measuring, publishing, searching, serving, tidying, versions
 from vecver.errors import VecverError
 from vecver.settings import load_settings
 
@@ -77,5 +77,6 @@ for command in (
     *publishing.COMMANDS,
     *measuring.COMMANDS,
     *tidying.COMMANDS,
+    *serving.COMMANDS,
 ):
     main.add_command(command)

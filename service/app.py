@@ -1,0 +1,95 @@
+"""Putting the service together: one repository, one gate, the routes, and a thread that does jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+import vecver
+from service import errors, logs, schemas
+from service.audit import Audit
+from service.deps import Desk
+from service.gate import Gate
+from service.jobs import Jobs
+from service.keys import Keys
+from service.metrics import Metrics
+from service.once import Once
+from service.routes import routers
+from service.settings import ServiceSettings, load_settings
+from service.warm import warm_all
+from service.work import Worker
+from vecver import settings as library
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": schemas.Problem, "content": {"application/problem+json": {}}}
+    for code in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 503)
+}
+
+
+def create_app(repository: vecver.Repository, settings: ServiceSettings) -> FastAPI:
+    """The service on a repository. Its state folder is made if there is none."""
+    state = settings.state_folder(repository.url)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cover = errors.Cover([(repository.url, "(repository)"), (str(state), "(state)")])
+    metrics, jobs = Metrics(), Jobs(state, settings.jobs_kept)
+    desk = Desk(settings, repository, jobs, Audit(state / "audit.jsonl"), Once(state / "once"), metrics, cover)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+        worker = Worker(repository, jobs, desk.audit, cover, metrics)
+        threading.Thread(target=_ready, args=(app, desk), name="warm", daemon=True).start()
+        worker.start()
+        yield
+        metrics.ready(False)
+        await anyio.to_thread.run_sync(worker.stop, settings.shutdown_timeout)
+
+    app = FastAPI(
+        title="vecver",
+        version=version("vecver"),
+        description="Version-pinned retrieval: every search is answered from exactly the version that was named.",
+        lifespan=lifespan,
+        max_body_size=settings.max_body,
+        responses=_PROBLEMS,
+        telemetry={"auto_configure": True},
+        separate_input_output_schemas=False,
+    )
+    app.state.desk, app.state.ready = desk, False
+    errors.install(app, cover)
+    for router in routers(settings):
+        app.include_router(router)
+    keys = Keys(settings.keys_file(repository.url))
+    app.add_middleware(
+        Gate, settings=settings, keys=keys, author=library.load_settings().author, cover=cover, metrics=metrics
+    )
+    return app
+
+
+def serve() -> FastAPI:
+    """The service of this process, from its environment; what uvicorn calls in each worker."""
+    settings, own = load_settings(), library.load_settings()
+    logs.configure(settings.log_level)
+    repository = vecver.open(
+        own.repo,
+        create=True,
+        author=own.author,
+        api_key=own.api_key,
+        open_bytes=settings.open_bytes,
+        milvus=own.milvus,
+        publish=own.publish,
+    )
+    return create_app(repository, settings)
+
+
+def _ready(app: FastAPI, desk: Desk) -> None:
+    """Open what is served, then say so."""
+    desk.once.sweep()
+    warm_all(desk.repository, desk.settings.warm)
+    app.state.ready = True
+    desk.metrics.ready(True)

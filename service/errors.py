@@ -1,0 +1,136 @@
+"""House errors as RFC 9457 problems. What the machine's paths are, and where the code failed, is told to nobody."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError
+
+Json = dict[str, Any]
+_LOG = logging.getLogger("vecver.service")
+_TITLES = {
+    "NotFoundError": "Not found",
+    "ConflictError": "Conflict",
+    "InvalidInputError": "Invalid input",
+    "SpaceMismatchError": "Other space",
+    "IntegrityError": "Damaged",
+    "NotPublishedError": "Not published",
+    "BackendError": "Unavailable",
+    "AccessError": "Not allowed",
+    "VecverError": "Error",
+}
+
+
+def install(app: FastAPI, cover: Cover) -> None:
+    """Let every error that a route raises become a problem; the gate does the same for what is not foreseen."""
+
+    def answer(request: Request, error: Exception) -> Response:
+        return problem(request, error, cover)
+
+    for kind in (VecverError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+
+
+class Cover:
+    """Replaces this machine's paths in what is told. `hidden`: paths, and what is said instead."""
+
+    def __init__(self, hidden: Iterable[tuple[str, str]]) -> None:
+        known = [
+            *hidden,
+            (tempfile.gettempdir(), "(temporary files)"),
+            (sys.prefix, "(python)"),
+            (str(Path.home()), "(home)"),
+            (os.getcwd(), "(here)"),
+        ]
+        pairs = [(path.rstrip("/"), said) for path, said in known]
+        self._pairs = sorted(((path, said) for path, said in pairs if len(path) > 1), key=lambda one: -len(one[0]))
+
+    def __call__(self, value: Any) -> Any:
+        """A value of JSON without the paths."""
+        if isinstance(value, str):
+            for path, said in self._pairs:
+                value = value.replace(path, said)
+            return value
+        if isinstance(value, dict):
+            return {name: self(item) for name, item in value.items()}
+        return [self(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def problem(request: Request, error: Exception, cover: Cover) -> Response:
+    """The answer for an error. What we did not foresee is logged in full, and told as no more than that."""
+    status, house, headers = _house(error)
+    if status == 500 and not isinstance(error, VecverError):
+        _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
+    body = to_json(house, status, cover)
+    body["instance"] = request.scope.get("vecver.request", "")
+    if request.url.path.startswith("/v1/vector_stores"):
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
+    request.scope["vecver.code"] = house.code
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def to_json(error: VecverError, status: int, cover: Cover) -> Json:
+    """An error as it travels."""
+    context = json.loads(json.dumps(error.context, default=str))
+    context.pop("url", None)
+    return {
+        "type": f"urn:vecver:error:{error.code}",
+        "title": _TITLES.get(type(error).__name__, "Error"),
+        "status": status,
+        "detail": cover(error.message),
+        "category": type(error).__name__,
+        "code": error.code,
+        "hint": cover(error.hint),
+        "context": cover(context),
+    }
+
+
+def _house(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
+    """(status, the error in house terms, headers)."""
+    if isinstance(error, VecverError):
+        wait = error.context.get("retry_after")
+        return error.http_status, error, {"Retry-After": str(wait)} if wait else {}
+    if isinstance(error, RequestValidationError):
+        return 422, _invalid(error), {}
+    if isinstance(error, HTTPException):
+        return error.status_code, _http(error), dict(error.headers or {})
+    unforeseen = VecverError(
+        "something went wrong in the service",
+        code="internal",
+        hint="try again; if it stays, give the request id to whoever runs it: the log has the rest",
+    )
+    return 500, unforeseen, {}
+
+
+def _invalid(error: RequestValidationError) -> InvalidInputError:
+    found = [{"at": ".".join(str(part) for part in one["loc"]), "problem": one["msg"]} for one in error.errors()[:20]]
+    first = found[0] if found else {"at": "body", "problem": "cannot be read"}
+    return InvalidInputError(
+        f"{first['at']}: {first['problem']}", code="invalid_request", hint="see /docs for what is taken", problems=found
+    )
+
+
+def _http(error: HTTPException) -> VecverError:
+    told = str(error.detail)
+    if error.status_code == 404:
+        return NotFoundError("there is no such route", code="route_not_found", hint="see /docs for those there are")
+    if error.status_code == 413:
+        return InvalidInputError("the request is too large", code="too_large", hint="send less at once")
+    if error.status_code in (401, 403):
+        return AccessError(told, code="denied", hint="send another key")
+    if error.status_code >= 500:
+        return BackendError(told, code="unavailable", hint="try again later", retryable=True)
+    return InvalidInputError(told, code="invalid_request", hint="see /docs for what is taken")

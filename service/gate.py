@@ -1,0 +1,249 @@
+"""The gate: what every request passes, on its way in and out.
+
+    in    a request id; the caller's key; the caller's rate; a deadline
+    out   the id as a header, one log line, one measurement
+
+Bodies are read behind the gate only, so a caller without a key cannot make the service read anything.
+
+Decisions
+- 2026-11-21 a thread that searches cannot be stopped: at the deadline the caller is answered, and it goes on.
+- 2026-11-21 without keys a browser on this machine could be led here by any web page: so a request must name this
+  machine as its Host, and come from no other Origin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from ipaddress import ip_address
+from time import monotonic, perf_counter
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import errors
+from service.keys import ALL, Caller, Keys
+from service.metrics import Metrics
+from service.settings import ServiceSettings
+from vecver.errors import AccessError, BackendError
+
+_OPEN = ("/healthz", "/readyz")
+_UPLOADS = "/ingest"
+_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1", "testserver")
+_log = logging.getLogger("vecver.service")
+
+
+class Gate:
+    """Middleware around the whole application."""
+
+    def __init__(
+        self, app: ASGIApp, *, settings: ServiceSettings, keys: Keys, author: str, cover: errors.Cover, metrics: Metrics
+    ) -> None:
+        self._app, self._settings, self._keys, self._cover, self._metrics = app, settings, keys, cover, metrics
+        self._nobody = Caller("", author, (f"{ALL}:admin",))
+        self._rates: dict[str, _Bucket] = {}
+        self._late: set[asyncio.Future[None]] = set()  # answered without them; they end by themselves
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        asked = headers.get("x-request-id", "")
+        scope["vecver.request"] = asked if _ID.fullmatch(asked) else secrets.token_hex(8)
+        passage = _Passage(scope, send)
+        since = perf_counter()
+        try:
+            if scope["path"] not in _OPEN:
+                scope["vecver.caller"] = self._caller(scope, headers)
+                self._slowly(scope["vecver.caller"])
+            await self._in_time(scope, receive, passage)
+        except Exception as error:
+            if passage.begun:  # a stream that broke; what it began with is sent
+                _log.error("broken off", exc_info=error, extra={"request": scope["vecver.request"]})
+                return
+            await errors.problem(Request(scope), error, self._cover)(scope, receive, passage.send)
+        finally:
+            self._told(scope, passage, perf_counter() - since)
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        """Who asks. Raises AccessError."""
+        token = headers.get("authorization", "")
+        if self._settings.no_auth:
+            return self._nobody
+        if not self._keys.all():
+            _local(scope, headers)
+            return self._nobody
+        kind, _, token = token.partition(" ")
+        key = self._keys.find(token.strip()) if kind.lower() == "bearer" else None
+        if key is None:
+            raise _denied("the API key is unknown" if token else "an API key is needed")
+        return Caller(key.id, key.name, key.scopes)
+
+    def _slowly(self, caller: Caller) -> None:
+        """Raises BackendError if this caller asks too often."""
+        if not self._settings.rate:
+            return
+        bucket = self._rates.setdefault(caller.id, _Bucket(self._settings.burst))
+        wait = bucket.take(self._settings.rate, self._settings.burst)
+        if wait:
+            error = BackendError(
+                f"more than {self._settings.rate:g} requests a second",
+                code="rate_limited",
+                hint=f"wait {wait:.1f} s, or ask several queries in one request",
+                retryable=True,
+                retry_after=max(1, round(wait)),
+            )
+            error.http_status = 429
+            raise error
+
+    async def _in_time(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
+        """Run the application; if it has not begun to answer by the deadline, answer for it."""
+        upload = scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
+        seconds = self._settings.upload_timeout if upload else self._settings.timeout
+        body = _Body(receive)
+        task = asyncio.ensure_future(self._app(scope, body, passage.send_while_open))
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+            if not task.done() and not passage.begun:
+                passage.closed = True
+                self._late.add(task)
+                task.add_done_callback(self._forget)
+                raise _late(seconds, body.complete)
+            await task
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    def _forget(self, task: asyncio.Future[None]) -> None:
+        self._late.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("failed after its deadline", exc_info=error)
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def _told(self, scope: Scope, passage: _Passage, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self._metrics.request(route, scope["method"], passage.status, seconds)
+        if route in (*_OPEN, "/metrics") and passage.status < 400:
+            return
+        caller = scope.get("vecver.caller")
+        _log.info(
+            "request",
+            extra={
+                "request": scope["vecver.request"],
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": passage.status,
+                "ms": round(seconds * 1000, 2),
+                "by": caller.name if caller else None,
+                "key": caller.id if caller else None,
+                "client": (scope.get("client") or ("",))[0],
+                **scope.get("vecver.told", {}),
+                **({"code": scope["vecver.code"]} if "vecver.code" in scope else {}),
+            },
+        )
+
+
+class _Passage:
+    """The way out: what is sent, with the request's id on it."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._id, self._send = scope["vecver.request"].encode(), send
+        self.status = 0
+        self.begun = self.closed = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            self.begun, self.status = True, message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self._id)]
+        await self._send(message)
+
+    async def send_while_open(self, message: Message) -> None:
+        """The same, until somebody else has answered."""
+        if not self.closed:
+            await self.send(message)
+
+
+class _Body:
+    """The request's body, and whether all of it has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.complete = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.complete = self.complete or not message.get("more_body", False)
+        return message
+
+
+class _Bucket:
+    """A token bucket: `burst` requests at once, then `rate` a second."""
+
+    def __init__(self, burst: int) -> None:
+        self._left, self._at = float(burst), monotonic()
+
+    def take(self, rate: float, burst: int) -> float:
+        """0, or the seconds to wait for the next."""
+        now = monotonic()
+        self._left = min(float(burst), self._left + (now - self._at) * rate)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / rate
+        self._left -= 1
+        return 0.0
+
+
+def _local(scope: Scope, headers: Headers) -> None:
+    """Raises AccessError unless the request comes from this machine and was meant for it."""
+    ends = [(scope.get(end) or ("",))[0] for end in ("client", "server")]
+    host = headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]
+    origin = headers.get("origin", "")
+    named = re.sub(r"^\w+://", "", origin).rsplit(":", 1)[0] if origin else host
+    if not all(_is_loopback(end) for end in ends) or "x-forwarded-for" in headers or "forwarded" in headers:
+        raise _denied("this service has no API keys, and serves nobody but this machine without")
+    if host not in _LOOPBACK or named not in _LOOPBACK:
+        raise _denied("without API keys this service must be asked as localhost, and by no other site's page")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address in ("", "testclient", "testserver")  # a unix socket; starlette's test client
+
+
+def _denied(why: str) -> AccessError:
+    error = AccessError(
+        why,
+        code="unauthenticated",
+        hint="send Authorization: Bearer KEY; `vecver key add NAME --scope DATASET:read` makes one",
+    )
+    error.http_status = 401
+    return error
+
+
+def _late(seconds: float, complete: bool) -> BackendError:
+    if complete:
+        return BackendError(
+            f"the answer took more than {seconds:g} s",
+            code="timeout",
+            hint="ask less at once; a write may still happen: look before repeating it, or send an Idempotency-Key",
+            retryable=True,
+        )
+    error = BackendError(
+        f"the request's body did not come within {seconds:g} s",
+        code="slow_request",
+        hint="send it faster",
+        retryable=True,
+    )
+    error.http_status = 408
+    return error

@@ -1,0 +1,69 @@
+"""What Prometheus reads: requests by route, searches by dataset and phase, jobs. One sum over all worker processes."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set by `vecver serve` where there are several workers
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """The measurements of a service."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._requests = Histogram(
+            "vecver_request_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["route", "method", "status"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._phases = Histogram(
+            "vecver_search_phase_seconds",
+            "Phases of a search request: embed, propose, re-score, fetch.",
+            ["dataset", "phase"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._queries = Counter("vecver_queries", "Queries answered.", ["dataset", "engine"], registry=registry)
+        self._jobs = Histogram(
+            "vecver_job_seconds",
+            "Jobs that ended.",
+            ["kind", "state"],
+            registry=registry,
+            buckets=(0.1, 1, 10, 60, 600, 3600, 36000),
+        )
+        self._ready = Gauge(
+            "vecver_ready", "Worker processes that are ready.", registry=registry, multiprocess_mode="livesum"
+        )
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._requests.labels(route, method, str(status)).observe(seconds)
+
+    def search(self, dataset: str, engine: str, queries: int, phases: dict[str, float]) -> None:
+        """A search was answered; seconds by phase."""
+        self._queries.labels(dataset, engine).inc(queries)
+        for phase, seconds in phases.items():
+            self._phases.labels(dataset, phase).observe(seconds)
+
+    def job(self, kind: str, state: str, seconds: float) -> None:
+        """A job ended."""
+        self._jobs.labels(kind, state).observe(seconds)
+
+    def ready(self, now: bool) -> None:
+        """This process is, or is not, ready for requests."""
+        self._ready.set(int(now))
+
+    def text(self) -> tuple[bytes, str]:
+        """(what Prometheus reads, its media type)."""
+        if SHARED not in os.environ:
+            return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared), CONTENT_TYPE_LATEST

@@ -1,0 +1,88 @@
+"""Datasets, their versions, and what lies between two."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+
+import vecver
+from service import schemas
+from service.deps import AtDesk, By, Name, Readable
+from vecver.errors import InvalidInputError
+
+router = APIRouter(prefix="/v1/datasets", tags=["versions"])
+Json = dict[str, Any]
+Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or commit: any revision.")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")]
+
+
+@router.get("", response_model=schemas.Datasets)
+def datasets(desk: AtDesk, caller: By) -> Json:
+    """Every dataset that the caller may read."""
+    names = [name for name in desk.repository.datasets() if caller.may("read", name)]
+    return {"datasets": [_entry(desk.repository.dataset(name)) for name in names]}
+
+
+@router.get("/{dataset}", response_model=schemas.DatasetRefs)
+def dataset(docs: Readable) -> Json:
+    """A dataset, with all its refs."""
+    existing(docs)
+    return {**_entry(docs), "branches": docs.branches(), "tags": docs.tags(), "aliases": docs.aliases()}
+
+
+@router.get("/{dataset}/commits", response_model=schemas.Commits)
+def commits(
+    docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: Cursor = None
+) -> Json:
+    """The commits that led to a version, newest first, along first parents."""
+    page = [commit for _, commit in zip(range(limit), docs.log(cursor or ref), strict=False)]
+    return {"commits": [_commit(commit) for commit in page], "next": next(iter(page[-1].parents), None)}
+
+
+@router.get("/{dataset}/commits/{revision}", response_model=schemas.Commit)
+def commit(docs: Readable, revision: Name) -> Json:
+    """All that is recorded of a version."""
+    return _commit(docs.show(revision))
+
+
+@router.get("/{dataset}/documents", response_model=schemas.DocumentIds)
+def documents(
+    docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=10_000)] = 1000, cursor: Cursor = None
+) -> Json:
+    """The ids of the documents of a version, sorted. All pages are of one version, should `ref` move meanwhile."""
+    at, _, after = (cursor or "").partition(":")
+    id = docs.resolve(at or ref)
+    if cursor and at != id:
+        raise InvalidInputError("this is no cursor", code="invalid_cursor", hint="take `next` of the page before")
+    names = [name for name in docs.documents(id) if name > after]
+    page = names[:limit]
+    return {"commit": id, "documents": page, "next": f"{id}:{page[-1]}" if len(names) > limit else None}
+
+
+@router.get("/{dataset}/diff", response_model=schemas.Diff)
+def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=300)], to: Ref) -> JSONResponse:
+    """What `to` adds, changes and removes against `from`."""
+    return JSONResponse(docs.diff(before, to).to_json())
+
+
+@router.get("/{dataset}/publication", response_model=schemas.Publication)
+def publication(docs: Readable, ref: Ref = "main") -> Json:
+    """What any Milvus client needs to search a version."""
+    return docs.publication(ref).to_json()
+
+
+def existing(docs: vecver.Dataset) -> None:
+    """Raises NotFoundError unless there is such a dataset."""
+    docs.resolve(next(iter(docs.branches()), "main"))
+
+
+def _commit(commit: vecver.Commit) -> Json:
+    return {"commit": commit.id, **commit.to_json()}
+
+
+def _entry(docs: vecver.Dataset) -> Json:
+    head = docs.branches().get("main")
+    counts = docs.show(head).counts if head else {"documents": 0, "chunks": 0}
+    return {"name": docs.name, "head": head, "documents": counts["documents"], "chunks": counts["chunks"]}

@@ -1,0 +1,132 @@
+"""Ingest: an upload, records, or a folder of the server become a job."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from service import schemas, uploads
+from service.deps import Writable, Writing, check_allowed
+from service.settings import ServiceSettings
+from vecver.errors import AccessError, InvalidInputError
+
+Json = dict[str, Any]
+_BODY: Json = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["files"],
+                "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+            }
+        },
+        "application/x-ndjson": {"schema": {"type": "string"}},
+        "application/json": {"schema": schemas.Documents.model_json_schema()},
+    },
+}
+
+
+def router_for(settings: ServiceSettings) -> APIRouter:
+    """The route, whose body may be larger than others'."""
+    router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"])
+    router.post(
+        "/ingest",
+        status_code=202,
+        response_model=schemas.Job,
+        openapi_extra={"requestBody": _BODY},
+        max_body_size=settings.max_upload,
+    )(ingest)
+    return router
+
+
+async def ingest(request: Request, writing: Writable, options: Annotated[schemas.IngestOptions, Query()]) -> Response:
+    """Make a source the truth for the documents that came from it, as a new commit: a job.
+
+    The body: `files` of a form, each part's filename the document's path; or a line of JSON a record; or JSON with
+    `documents` or the `folder` of the server. `label` names the source: its documents that are not in the body are
+    removed in the new version, unless `keep_missing`.
+    """
+    _check(writing, options)
+    scratch = await run_in_threadpool(writing.desk.jobs.scratch)
+    try:
+        source, digest = await _source(request, writing, options, scratch / "input")
+        what = {**options.model_dump(exclude_none=True), **source}
+        return await run_in_threadpool(_queued, writing, scratch, what, digest)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _queued(writing: Writing, scratch: Path, what: Json, digest: str) -> Response:
+    jobs, caller = writing.desk.jobs, writing.caller
+    added: list[str] = []
+
+    def write(entry: Json) -> tuple[int, Json]:
+        job = jobs.add(scratch, writing.docs.name, "ingest", caller.name, caller.id, what)
+        added.append(job.id)
+        entry |= {"job": job.id, "branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
+        return 202, job.to_json()
+
+    response = writing.do("ingest", digest, write)
+    if not added:  # the same request again: its job is there
+        shutil.rmtree(scratch, ignore_errors=True)
+    return response
+
+
+async def _source(request: Request, writing: Writing, options: schemas.IngestOptions, into: Path) -> tuple[Json, str]:
+    """(what to ingest, a digest of it). Raises InvalidInputError, AccessError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return await _documents(await request.body(), writing, options, into)
+    _labelled(options)
+    if kind == "multipart/form-data":
+        return {"input": uploads.FILES}, await uploads.files(request, into, writing.desk.settings.max_files)
+    if kind in ("application/x-ndjson", "application/jsonl"):
+        return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into)
+    raise InvalidInputError(
+        f"a body of {kind or 'no type'} cannot be ingested",
+        code="unsupported_media_type",
+        hint="send multipart/form-data, application/x-ndjson or application/json",
+    )
+
+
+async def _documents(data: bytes, writing: Writing, options: schemas.IngestOptions, into: Path) -> tuple[Json, str]:
+    try:
+        body = schemas.Documents.model_validate_json(data)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+    if body.documents is not None:
+        _labelled(options)
+        return {"input": uploads.RECORDS}, await run_in_threadpool(uploads.records, body.documents, into)
+    check_allowed(writing.caller, "admin", writing.docs.name)
+    folder = uploads.permitted(body.folder or "", writing.desk.settings.folders)
+    return {"folder": folder}, folder
+
+
+def _check(writing: Writing, options: schemas.IngestOptions) -> None:
+    """An embedder is code and an address: only those that the operator allows may be chosen."""
+    allowed = writing.desk.settings.embedders
+    if options.embedder is not None and options.embedder not in allowed:
+        raise AccessError(
+            "this embedder is not on the service's allow-list",
+            code="embedder_not_allowed",
+            hint=f"choose one of: {', '.join(allowed)}; VECVER_EMBEDDERS names them",
+        )
+
+
+def _labelled(options: schemas.IngestOptions) -> None:
+    """What is not in a body is removed from its source: so the caller must say which source that is."""
+    if not options.label:
+        raise InvalidInputError(
+            "the source has no name",
+            code="no_label",
+            hint="add ?label=NAME: documents of that source that are not sent are removed",
+        )

@@ -1,0 +1,84 @@
+"""Jobs: how they stand, as a value or as a stream, and cancelling them; publishing is one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from service import schemas
+from service.deps import AtDesk, By, Name, Writable, check_allowed
+from service.jobs import FINAL, Job, missing
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+Json = dict[str, Any]
+_LOOK_SECONDS = 0.3
+
+
+def visible(id: Name, desk: AtDesk, caller: By) -> Job:
+    """A job of a dataset that the caller may read; another is told as not there."""
+    job = desk.jobs.get(id)
+    if not caller.may("read", job.dataset):
+        raise missing(id)
+    return job
+
+
+Visible = Annotated[Job, Depends(visible)]
+
+
+@router.post("/datasets/{dataset}/publish", status_code=202, response_model=schemas.Job)
+def publish(body: schemas.Publish, writing: Writable) -> Response:
+    """Make a version searchable in the service's Milvus: a job."""
+    jobs, caller = writing.desk.jobs, writing.caller
+
+    def write(entry: Json) -> tuple[int, Json]:
+        what = {**body.model_dump(), "ref": writing.docs.resolve(body.ref)}  # the version that is meant now
+        job = jobs.add(jobs.scratch(), writing.docs.name, "publish", caller.name, caller.id, what)
+        entry |= {"job": job.id, "to": what["ref"]}
+        return 202, job.to_json()
+
+    return writing.do("publish", body.model_dump(), write)
+
+
+@router.get("/jobs", response_model=schemas.JobList)
+def jobs(
+    desk: AtDesk,
+    caller: By,
+    dataset: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Json:
+    """Jobs of the datasets that the caller may read, newest first."""
+    found = (job for job in desk.jobs.all() if dataset in (None, job.dataset) and caller.may("read", job.dataset))
+    return {"jobs": [job.to_json() for _, job in zip(range(limit), found, strict=False)]}
+
+
+@router.get("/jobs/{id}", response_model=schemas.Job)
+def job(job: Visible) -> Json:
+    """How a job stands."""
+    return job.to_json()
+
+
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+async def events(job: Visible, desk: AtDesk) -> AsyncIterator[ServerSentEvent]:
+    """How a job stands, whenever that changes, until it has ended: the event is its state, the data the job."""
+    told: Json | None = None
+    while told is None or told["state"] not in FINAL:
+        now = (await run_in_threadpool(desk.jobs.get, job.id)).to_json()
+        if now == told:
+            await anyio.sleep(_LOOK_SECONDS)
+            continue
+        told = now
+        yield ServerSentEvent(event=now["state"], data=now)
+
+
+@router.post("/jobs/{id}/cancel", response_model=schemas.Job)
+def cancel(job: Visible, desk: AtDesk, caller: By, request: Request) -> Json:
+    """Let a job end soon. What it has not committed by then does not happen."""
+    with desk.audit.entry(caller, request.scope["vecver.request"], "cancel", job.dataset, job=job.id):
+        check_allowed(caller, "write", job.dataset)
+        return desk.jobs.cancel(job.id).to_json()

@@ -1,0 +1,52 @@
+"""Is it there, is it ready, what does it do, what was written."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from service import schemas
+from service.deps import AtDesk, By, check_allowed
+from service.keys import ALL
+from vecver.errors import BackendError
+
+router = APIRouter(tags=["operations"])
+Json = dict[str, Any]
+
+
+@router.get("/healthz", response_model=schemas.Health)
+async def healthz() -> Json:
+    """Does the process answer?"""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=schemas.Health)
+async def readyz(request: Request) -> Json:
+    """Are the versions that it serves open?"""
+    if not request.app.state.ready:
+        raise BackendError("the service is starting", code="starting", hint="ask again soon", retryable=True)
+    return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(desk: AtDesk, caller: By) -> Response:
+    """What Prometheus reads."""
+    check_allowed(caller, "admin", ALL)
+    body, kind = desk.metrics.text()
+    return Response(body, media_type=kind)
+
+
+@router.get("/v1", response_model=schemas.Service)
+def service(desk: AtDesk, caller: By) -> Json:
+    """What answers here."""
+    return {"repository": desk.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
+
+
+@router.get("/v1/audit", response_model=schemas.AuditEntries)
+def audit(desk: AtDesk, caller: By, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
+    """What was written or refused, newest first."""
+    check_allowed(caller, "admin", ALL)
+    return {"entries": desk.audit.newest(limit)}

@@ -1,0 +1,108 @@
+"""Search and replay."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+from pydantic_core import PydanticSerializationError, to_json
+
+import vecver
+from service import schemas
+from service.deps import AtDesk, By, Desk, Readable, check_allowed
+from vecver.errors import InvalidInputError
+
+router = APIRouter(tags=["search"])
+COMMIT = {"Vecver-Commit": {"schema": {"type": "string"}, "description": "The commit that answered."}}
+
+
+@router.post(
+    "/v1/datasets/{dataset}/search",
+    response_model=None,
+    responses={200: {"model": schemas.Answer | schemas.Answers, "headers": COMMIT}, 304: {"headers": COMMIT}},
+)
+def search(
+    body: schemas.Search,
+    docs: Readable,
+    desk: AtDesk,
+    request: Request,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The best chunks of exactly the version that `ref` names, with a receipt that proves them."""
+    asked, alone = body.asked()
+    how: dict[str, Any] = {"k": body.k, "exact": body.exact, "filter": body.filter, "context": body.context}
+    answers = ask(desk, docs, request, asked, at=body.ref, space=body.space, engine=body.engine, **how)
+    told = [_told(answer, receipt=body.receipt) for answer in answers]
+    first = answers[0]
+    several = {"dataset": first.dataset, "revision": first.revision, "commit": first.commit, "answers": told}
+    return _cacheable(told[0] if alone else several, first.commit, if_none_match)
+
+
+@router.post("/v1/replay", response_model=schemas.Replayed)
+def replay(body: schemas.Receipt, desk: AtDesk, caller: By) -> dict[str, Any]:
+    """Recompute an answer from its receipt, and say what differs."""
+    dataset, hits, k = (body.receipt.get(name) for name in ("dataset", "hits", "k"))
+    check_allowed(caller, "read", dataset if isinstance(dataset, str) else "")
+    _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, k if isinstance(k, int) else 0), 0)
+    schemas.check_filter(body.receipt.get("filter"))
+    return desk.repository.replay(body.receipt).to_json()
+
+
+def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **how: Any) -> list[vecver.Answer]:
+    """The answers, one a question, within the service's limits; their phases are measured."""
+    _check(desk, len(asked), how["k"], how.get("context", 0))
+    phases: dict[str, float] = defaultdict(float)
+
+    def told(phase: str, seconds: float) -> None:
+        phases[phase] += seconds
+
+    with vecver.listening(told):
+        answers = docs.search(asked, **how)
+    desk.metrics.search(docs.name, how.get("engine", "faiss"), len(asked), phases)
+    spent = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
+    request.scope["vecver.told"] = {"dataset": docs.name, "commit": answers[0].commit, "phases_ms": spent}
+    return answers
+
+
+def _cacheable(value: Any, commit: str, if_none_match: str | None) -> Response:
+    """A value of JSON under its digest; nothing but that where the caller has it already."""
+    try:
+        body = to_json(value)
+    except PydanticSerializationError:  # halves of surrogate pairs, which UTF-8 does not have
+        body = json.dumps(value).encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"Vecver-Commit": commit, "ETag": etag, "Cache-Control": "private, no-cache"}
+    seen = [one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")]
+    if etag in seen or "*" in seen:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _told(answer: vecver.Answer, *, receipt: bool) -> dict[str, Any]:
+    value = answer.to_json()
+    if not receipt:
+        del value["receipt"]
+    return value
+
+
+def _check(desk: Desk, queries: int, k: int, context: int) -> None:
+    """Raises InvalidInputError for more than this service takes at once."""
+    limits = desk.settings
+    asked = (
+        ("queries", queries, limits.max_queries),
+        ("k", k, limits.max_k),
+        ("context", context, limits.max_context),
+    )
+    for name, found, most in asked:
+        if found > most:
+            raise InvalidInputError(
+                f"{name} is {found}, and this service takes up to {most}",
+                code="limit",
+                hint=f"ask for less, or let its operator raise VECVER_MAX_{name.upper()}",
+            )
+    if not queries:
+        raise InvalidInputError("there is no query", code="empty_query", hint="ask something")

@@ -1,0 +1,124 @@
+"""OpenAI's vector stores: a store is a version, `DATASET@REVISION`, and its search is pinned to it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+import vecver
+from service import schemas
+from service.deps import AtDesk, By, Desk, Name, check_allowed
+from service.keys import Caller
+from service.routes.search import COMMIT, ask
+
+router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
+Json = dict[str, Any]
+
+
+@router.get("", response_model=schemas.VectorStores)
+def stores(
+    desk: AtDesk,
+    caller: By,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(max_length=700)] = None,
+    order: Literal["asc", "desc"] = "desc",
+) -> Json:
+    """Every version with a name that the caller may read: branches, tags and aliases, by time."""
+    repository = desk.repository
+    readable = [repository.dataset(name) for name in repository.datasets() if caller.may("read", name)]
+    named = [(docs, name) for docs in readable for name in (*docs.branches(), *docs.tags(), *docs.aliases())]
+    found = [_store(docs, name) for docs, name in named]
+    found.sort(key=lambda one: (one["created_at"], one["id"]), reverse=order == "desc")
+    ids = [one["id"] for one in found]
+    start = ids.index(after) + 1 if after in ids else 0
+    page = found[start : start + limit]
+    return {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": start + limit < len(found),
+    }
+
+
+@router.get("/{id}", response_model=schemas.VectorStore)
+def store(id: Name, desk: AtDesk, caller: By) -> Json:
+    """A version."""
+    return _store(*_version(desk, caller, id))
+
+
+@router.post("/{id}/search", response_model=None, responses={200: {"model": schemas.Results, "headers": COMMIT}})
+def search(id: Name, body: schemas.VectorStoreSearch, desk: AtDesk, caller: By, request: Request) -> Response:
+    """The best chunks of a version; of several queries, the best of all."""
+    docs, revision = _version(desk, caller, id)
+    queries = [body.query] if isinstance(body.query, str) else body.query
+    filter = _filter(body.filters) if body.filters else None
+    schemas.check_filter(filter)
+    answers = ask(desk, docs, request, list(queries), at=revision, k=body.max_num_results, filter=filter)
+    ranking = body.ranking_options
+    hits = _best(answers, body.max_num_results, ranking.score_threshold if ranking else None)
+    page = {
+        "object": "vector_store.search_results.page",
+        "search_query": queries,
+        "data": [_result(hit) for hit in hits],
+        "has_more": False,
+        "next_page": None,
+        "commit": answers[0].commit,
+    }
+    return JSONResponse(page, headers={"Vecver-Commit": answers[0].commit})
+
+
+def _version(desk: Desk, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
+    name, _, revision = id.partition("@")
+    check_allowed(caller, "read", name)
+    return desk.repository.dataset(name), revision or "main"
+
+
+def _store(docs: vecver.Dataset, revision: str) -> Json:
+    commit = docs.show(revision)
+    time, count = int(datetime.fromisoformat(commit.time).timestamp()), commit.counts["documents"]
+    return {
+        "id": f"{docs.name}@{revision}",
+        "object": "vector_store",
+        "name": f"{docs.name}@{revision}",
+        "created_at": time,
+        "last_active_at": time,
+        "status": "completed",
+        "usage_bytes": commit.counts["chunks"] * commit.recipe.space.dim * 4,  # of its vectors
+        "file_counts": {"in_progress": 0, "completed": count, "failed": 0, "cancelled": 0, "total": count},
+        "metadata": {"dataset": docs.name, "revision": revision, "commit": commit.id},
+    }
+
+
+def _filter(given: schemas.Comparison | schemas.Compound) -> Json:
+    if isinstance(given, schemas.Compound):
+        return {f"${given.type}": [_filter(one) for one in given.filters]}
+    return {given.key: {f"${given.type}": given.value}}
+
+
+def _best(answers: list[vecver.Answer], most: int, least: float | None) -> list[vecver.Hit]:
+    """The best hits of all answers, each chunk once, in the order of every answer: score, then key."""
+    best: dict[str, vecver.Hit] = {}
+    for hit in (hit for answer in answers for hit in answer):
+        if hit.key not in best or hit.score > best[hit.key].score:
+            best[hit.key] = hit
+    hits = sorted(best.values(), key=lambda hit: (-hit.score, hit.key))
+    return [hit for hit in hits if least is None or hit.score >= least][:most]
+
+
+def _result(hit: vecver.Hit) -> Json:
+    return {
+        "file_id": hit.document,
+        "filename": hit.document,
+        "score": hit.score,
+        "attributes": {name: _attribute(value) for name, value in hit.metadata.items() if value is not None},
+        "content": [{"type": "text", "text": hit.text}],
+    }
+
+
+def _attribute(value: Any) -> str | float | bool:
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value, default=str)

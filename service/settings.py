@@ -1,0 +1,112 @@
+"""Settings of the service: VECVER_* in the environment, or lower case in the TOML file that VECVER_SETTINGS names.
+
+What concerns the repository (VECVER_REPO, VECVER_MILVUS, ...) is read by `vecver.settings`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from vecver.errors import InvalidInputError
+from vecver.settings import settings_file
+
+Names = Annotated[tuple[str, ...], NoDecode]  # comma separated where it comes from the environment
+
+
+class ServiceSettings(BaseSettings):
+    """How the service runs. Bytes are bytes, times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="VECVER_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    workers: int = Field(1, ge=1)  # processes over one repository
+    state: str = ""  # folder of jobs, uploads, keys and the audit log; "": REPO.service, beside the repository
+    keys: str = ""  # file of API keys; "": keys.json in the state folder
+    no_auth: bool = False  # every caller may do everything
+
+    folders: Names = ()  # what the server may ingest of its own files: these folders and what lies in them
+    embedders: Names = ("minilm", "minilm:bf16", "hashing")  # what an ingest may choose by name
+    warm: Names = ()  # what is opened before the service is ready: DATASET@REVISION; none named: every alias
+
+    max_body: int = Field(8 << 20, ge=1024)
+    max_upload: int = Field(1 << 30, ge=1024)
+    max_files: int = Field(10_000, ge=1)  # of one upload
+    max_k: int = Field(1000, ge=1)
+    max_queries: int = Field(256, ge=1)  # of one search
+    max_context: int = Field(20, ge=0)
+    rate: float = Field(0, ge=0)  # requests a second and key, in each process; 0: no limit
+    burst: int = Field(100, ge=1)  # requests that may come at once under `rate`
+    timeout: float = Field(30, gt=0)  # from the first byte of a request to the first of its answer
+    upload_timeout: float = Field(3600, gt=0)  # the same for an ingest's body
+    header_timeout: float = Field(10, gt=0)  # for a connection to say what it wants
+    shutdown_timeout: int = Field(20, ge=1)  # for requests in flight
+    threads: int = Field(8, ge=1)  # requests that are worked on at once in a process
+    open_bytes: int = Field(1 << 30, ge=0)  # memory of versions that stay open
+    jobs_kept: int = Field(1000, ge=1)  # finished ones
+    log_level: str = "info"
+
+    @field_validator("folders", "embedders", "warm", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("one of debug, info, warning, error")
+        return value.lower()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file(os.environ))
+
+    def state_folder(self, repo: str) -> Path:
+        """Where this service keeps what is not the repository's."""
+        if self.state:
+            return Path(self.state).expanduser().absolute()
+        if "://" in repo:
+            raise InvalidInputError(
+                f"{repo} is no folder beside which the service could keep its jobs and keys",
+                code="no_state",
+                hint="name one with VECVER_STATE",
+            )
+        place = Path(repo).expanduser().absolute()
+        return place.with_name(place.name + ".service")
+
+    def keys_file(self, repo: str) -> Path:
+        """Where the API keys are."""
+        return Path(self.keys).expanduser().absolute() if self.keys else self.state_folder(repo) / "keys.json"
+
+
+def load_settings(**given: Any) -> ServiceSettings:
+    """The settings of this process; `given` wins. Raises InvalidInputError that says which one is wrong."""
+    try:
+        return ServiceSettings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"]).upper()
+        raise InvalidInputError(
+            f"VECVER_{name} cannot be used: {first['msg']}",
+            code="invalid_settings",
+            hint="mend the environment or the settings file; service/settings.py lists what each takes",
+        ) from error

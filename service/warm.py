@@ -1,0 +1,37 @@
+"""Opening versions before anybody waits for them."""
+
+from __future__ import annotations
+
+import logging
+
+import vecver
+from vecver.errors import VecverError
+
+_log = logging.getLogger("vecver.service")
+
+
+def warm(docs: vecver.Dataset, at: str) -> None:
+    """Open a version and its index, and search it once. Raises what a search at it would."""
+    dim = docs.show(at).recipe.space.dim
+    docs.search([1.0, *[0.0] * (dim - 1)], at=at, k=1)
+
+
+def warm_all(repository: vecver.Repository, named: tuple[str, ...]) -> None:
+    """Open the versions that are named ("DATASET@REVISION"), or every alias; and load what embeds their questions."""
+    for name, at in [_version(one) for one in named] or _aliases(repository):
+        docs = repository.dataset(name)
+        try:
+            warm(docs, at)
+            if not docs.show(at).recipe.embedder.get("given"):
+                docs.search("warm", at=at, k=1)
+        except VecverError as error:  # the others can be served; who asks this one is told the same
+            _log.error("not warmed", extra={"dataset": name, "revision": at, "code": error.code, "why": error.message})
+
+
+def _version(name: str) -> tuple[str, str]:
+    dataset, _, revision = name.partition("@")
+    return dataset, revision or "main"
+
+
+def _aliases(repository: vecver.Repository) -> list[tuple[str, str]]:
+    return [(name, alias) for name in repository.datasets() for alias in repository.dataset(name).aliases()]

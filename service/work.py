@@ -1,0 +1,205 @@
+"""Doing jobs: one thread of each process takes the oldest that may run, and keeps its record true."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import vecver
+from service import errors
+from service.audit import Audit
+from service.jobs import Job, Jobs
+from service.keys import Caller
+from service.metrics import Metrics
+from vecver.errors import BackendError, VecverError
+
+Json = dict[str, Any]
+ATTEMPTS = 3
+_TOLD_SECONDS = 0.5  # between two looks at what is wanted, and two words on how far it is
+_LOOK_SECONDS = 2.0  # between two looks at what other processes queued
+_MAY_STOP = ("documents", "chunks", "rows")  # units of progress before anything is visible
+_log = logging.getLogger("vecver.service")
+
+
+class Stopped(Exception):
+    """The work was asked to stop: it was cancelled, or the process ends."""
+
+
+class Worker:
+    """The thread of a process that does jobs."""
+
+    def __init__(
+        self, repository: vecver.Repository, jobs: Jobs, audit: Audit, cover: errors.Cover, metrics: Metrics
+    ) -> None:
+        self._repository, self._jobs, self._audit = repository, jobs, audit
+        self._cover, self._metrics = cover, metrics
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what waits, and with what an earlier process left."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Put back what is being done, and end. What does not stop in time is found by the next process."""
+        self._ending.set()
+        self._jobs.arrived.set()
+        self._thread.join(seconds)
+
+    def _loop(self) -> None:
+        while not self._ending.is_set():
+            self._jobs.arrived.clear()
+            try:
+                with self._jobs.next() as job:
+                    if job:
+                        self._do(job)
+                        continue
+            except Exception:  # a full disk, say: this thread must live, and the job is taken again
+                _log.exception("a job could not be taken")
+            self._jobs.arrived.wait(_LOOK_SECONDS)
+
+    def _do(self, job: Job) -> None:
+        job = self._begun(job)
+        if job.state != "running":
+            return
+        told = _Progress(self, job)
+        since = monotonic()
+        try:
+            result, notes = _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
+            job = replace(told.job, state="succeeded", result=result, notes=(*job.notes, *notes))
+        except Stopped:
+            if not self._jobs.cancelled(job):
+                self._jobs.requeue(told.job)
+                return
+            job = replace(told.job, state="cancelled")
+        except VecverError as error:
+            job = replace(told.job, state="failed", error=errors.to_json(error, error.http_status, self._cover))
+        except Exception as error:
+            _log.error("a job failed", exc_info=error, extra={"job": job.id})
+            house = VecverError(
+                "something went wrong in the service", code="internal", hint="the service's log has the rest"
+            )
+            job = replace(told.job, state="failed", error=errors.to_json(house, 500, self._cover))
+        self._ended(job, monotonic() - since)
+
+    def _begun(self, job: Job) -> Job:
+        """The job as it is begun, or as it ends because it was interrupted too often, or is not wanted any more."""
+        again = job.state == "running"
+        notes = (*job.notes, f"a process ended while it ran it (attempt {job.attempts})") if again else job.notes
+        if self._jobs.cancelled(job):
+            return self._ended(replace(job, state="cancelled", notes=notes), 0)
+        if again and job.attempts >= ATTEMPTS:
+            error = BackendError(
+                f"the service ended {job.attempts} times while it did this",
+                code="interrupted",
+                hint="look at its log and memory; what was embedded is kept: ask again",
+                retryable=True,
+            )
+            problem = errors.to_json(error, 503, self._cover)
+            return self._ended(replace(job, state="failed", error=problem, notes=notes), 0)
+        started = job.started or _now()
+        attempts = job.attempts + 1 if again or not job.attempts else job.attempts
+        base = job.base if job.started else self._base(job)
+        return self._jobs.keep(
+            replace(job, state="running", started=started, attempts=attempts, base=base, notes=notes, progress={})
+        )
+
+    def _base(self, job: Job) -> str | None:
+        return self._repository.dataset(job.dataset).branches().get(job.what.get("branch", "main"))
+
+    def _ended(self, job: Job, seconds: float) -> Job:
+        outcome = {"succeeded": "done", "failed": (job.error or {}).get("code")}.get(job.state, job.state)
+        told = {"action": job.kind, "dataset": job.dataset, "job": job.id, "outcome": outcome}
+        if job.kind == "ingest":
+            told |= {"branch": job.what["branch"], "from": job.base, "to": (job.result or {}).get("commit", job.base)}
+        self._audit.append(Caller(job.key, job.by, ()), job.id, told)
+        job = self._jobs.keep(replace(job, finished=_now()))
+        self._metrics.job(job.kind, job.state, seconds)
+        _log.info(
+            "job", extra={"job": job.id, "kind": job.kind, "state": job.state, "dataset": job.dataset, "by": job.by}
+        )
+        return job
+
+    @property
+    def ending(self) -> bool:
+        """Is the process about to end?"""
+        return self._ending.is_set()
+
+    def keep(self, job: Job) -> None:
+        """Tell how far a job is."""
+        self._jobs.keep(job, durable=False)
+
+    def unwanted(self, job: Job) -> bool:
+        """Should a job stop?"""
+        return self.ending or self._jobs.cancelled(job)
+
+
+class _Progress:
+    """Hears how far the work is, tells it, and stops it where that is wanted and harmless."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self._worker, self.job, self._told = worker, job, 0.0
+
+    def __call__(self, unit: str, count: int, total: int | None = None, /) -> None:
+        done = self.job.progress.get(unit, {"done": 0})["done"] + count
+        self.job = replace(self.job, progress={**self.job.progress, unit: {"done": done, "total": total}})
+        if monotonic() - self._told < _TOLD_SECONDS:
+            return
+        self._told = monotonic()
+        if unit in _MAY_STOP and self._worker.unwanted(self.job):
+            raise Stopped
+        self._worker.keep(self.job)
+
+
+# -- what is done -------------------------------------------------------------------------------
+
+
+def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress) -> tuple[Json, tuple[str, ...]]:
+    docs = repository.dataset(job.dataset)
+    if job.attempts > 1 and (made := _made_before(docs, job)):
+        return made, ("its commit was made before the process ended",)
+    what = dict(job.what)
+    source = what.pop("folder", None) or jobs.input(job) / what.pop("input")
+    try:
+        report = docs.ingest(str(source), job=job.id, progress=told, **what)
+    except Exception as error:
+        if made := _made_before(docs, job):
+            return made, (f"it ended early, after its commit was made: {type(error).__name__}",)
+        raise
+    return {**report.to_json(), "names": {name: list(ids) for name, ids in report.names.items()}}, ()
+
+
+def _made_before(docs: vecver.Dataset, job: Job) -> Json | None:
+    """What an earlier attempt had committed already, as a report."""
+    branch = job.what.get("branch", "main")
+    if branch not in docs.branches():
+        return None
+    for commit in docs.log(branch):
+        if commit.id == job.base:
+            return None
+        operation = commit.operation
+        if operation.get("job") == job.id:
+            told = {name: operation[name] for name in _REPORTED}
+            made = {"dataset": docs.name, "commit": commit.id, "changed": True, "dry_run": False, "notes": []}
+            return {**made, **told, "names": {}}
+    return None
+
+
+_REPORTED = ("documents", "chunks", "tokens", "longer", "failures", "seconds")
+
+
+def _publish(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress) -> tuple[Json, tuple[str, ...]]:
+    what = dict(job.what)
+    publication = repository.dataset(job.dataset).publish(what.pop("ref"), progress=told, **what)
+    return publication.to_json(), ()
+
+
+_DOING = {"ingest": _ingest, "publish": _publish}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,149 @@
+"""Commands of the HTTP service: serve, and the keys that open it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+import click
+
+from vecver.cli.output import as_json, echo_json
+from vecver.errors import InvalidInputError
+from vecver.settings import Settings
+
+if TYPE_CHECKING:
+    from service.keys import Key, Keys
+
+
+@click.command()
+@click.option("--host", help="The address to listen on. Default: VECVER_HOST, or 127.0.0.1.")
+@click.option("--port", type=int, help="Default: VECVER_PORT, or 8000.")
+@click.option(
+    "--workers", type=int, metavar="N", help="Processes over the one repository. Default: VECVER_WORKERS, or 1."
+)
+@click.option("--no-auth", is_flag=True, help="Every caller may do everything, without a key.")
+@click.pass_obj
+def serve(settings: Settings, /, host: str | None, port: int | None, workers: int | None, no_auth: bool) -> None:
+    """Serve the repository over HTTP; /docs on the running service describes the API.
+
+    Without API keys (`vecver key add`) it serves this machine only. `vecver.settings` and service/settings.py list the
+    VECVER_* variables.
+    """
+    _installed()
+    import uvicorn
+
+    from service.protocol import Patient
+    from service.settings import load_settings
+
+    given = {"repo": settings.repo, "host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
+    os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in given.items() if value is not None})
+    own = load_settings()
+    _closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
+    if own.workers > 1:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="vecver-metrics-")
+    uvicorn.run(
+        "service.app:serve",
+        factory=True,
+        host=own.host,
+        port=own.port,
+        workers=own.workers,
+        http=Patient,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=own.shutdown_timeout,
+    )
+
+
+@click.group()
+def key() -> None:
+    """The API keys of the service."""
+
+
+@key.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    metavar="DATASET:SCOPE",
+    help="read, write or admin of a dataset; * is every dataset. May be repeated.",
+)
+@as_json
+@click.pass_obj
+def add(settings: Settings, /, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Make a key for NAME, who signs what is written with it. It is shown this once, and stored nowhere."""
+    made, token = _keys(settings).add(name, list(scopes))
+    if as_json:
+        echo_json({**_told(made), "key": token})
+    else:
+        click.echo(token)
+        click.echo(f"key {made.id} of {made.name}: {', '.join(made.scopes)}; keep it, it is not shown again", err=True)
+
+
+@key.command("list")
+@as_json
+@click.pass_obj
+def list_keys(settings: Settings, /, as_json: bool) -> None:
+    """List the keys."""
+    keys = _keys(settings).all()
+    if as_json:
+        echo_json([_told(one) for one in keys])
+        return
+    for one in keys:
+        click.echo(f"{one.id}  {one.created}  {one.name}  {' '.join(one.scopes)}")
+    if not keys:
+        click.echo("there are no keys; the service serves this machine only")
+
+
+@key.command()
+@click.argument("id")
+@as_json
+@click.pass_obj
+def revoke(settings: Settings, /, id: str, as_json: bool) -> None:
+    """Take the key ID away, at once."""
+    gone = _keys(settings).revoke(id)
+    if as_json:
+        echo_json(_told(gone))
+    else:
+        click.echo(f"revoked {gone.id} of {gone.name}")
+
+
+def _keys(settings: Settings) -> Keys:
+    _installed()
+    from service.keys import Keys
+    from service.settings import load_settings
+
+    return Keys(load_settings().keys_file(settings.repo))
+
+
+def _told(key: Key) -> dict[str, object]:
+    return {"id": key.id, "name": key.name, "scopes": list(key.scopes), "created": key.created}
+
+
+def _closed(host: str, *, no_auth: bool, keys: Keys) -> None:
+    """Raises InvalidInputError for a service that others reach, without keys."""
+    if not no_auth and host not in ("127.0.0.1", "::1", "localhost") and not keys.all():
+        raise InvalidInputError(
+            f"{host} is reached by others, and there is no API key",
+            code="no_keys",
+            hint="`vecver key add NAME --scope '*:admin'` makes one; --no-auth opens it to everyone",
+        )
+
+
+def _installed() -> None:
+    try:
+        import fastapi  # noqa: F401
+        import pydantic_settings  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InvalidInputError(
+            f"the service needs the package {error.name}",
+            code="missing_package",
+            hint="pip install 'vecver[service]'",
+        ) from error
+
+
+COMMANDS = (serve, key)
