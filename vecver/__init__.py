@@ -52,6 +52,7 @@ from vecver.model import (
     Space,
 )
 from vecver.phases import listening
+from vecver.remote import RemoteDataset, RemoteRepository, connect
 from vecver.repository import Repository, create, open, replay
 from vecver.snapshot import Snapshot, open_snapshot
 from vecver.store import MemoryStore, Store
@@ -80,6 +81,8 @@ __all__ = [
     "Publication",
     "Recall",
     "RecallAt",
+    "RemoteDataset",
+    "RemoteRepository",
     "Replay",
     "Report",
     "Repository",
@@ -88,6 +91,7 @@ __all__ = [
     "SpaceMismatchError",
     "Store",
     "VecverError",
+    "connect",
     "create",
     "listening",
     "open",

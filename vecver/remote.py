@@ -1,0 +1,394 @@
+"""The front desk for a repository behind a service: the handles that `vecver.connect` gives.
+
+They have the methods and the values of `Repository` and `Dataset`, so that a script changes one line.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from typing import Any, Unpack, overload
+
+import numpy as np
+
+from vecver import flows, pipeline, repo
+from vecver.dataset import Asking, Engine, Kind, Revision, sources_of, text_of
+from vecver.errors import BackendError, IntegrityError, InvalidInputError
+from vecver.flows import Progress
+from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
+from vecver.snapshot import is_batch
+from vecver.upload import nothing_to_send, packed, with_failures
+from vecver.wire import Wire, path_of
+
+PAGE = 50  # commits asked for at once
+
+_PLURAL = {"branch": "branches", "tag": "tags", "alias": "aliases"}
+
+
+class RemoteRepository:
+    """A repository behind a service. Made by `vecver.connect`.
+
+    What needs the repository's own machine stays with its operator: `check`, `gc`.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        """Raises BackendError where no vecver answers, AccessError."""
+        self._wire = wire
+        self._id = _value(wire.get(path_of()), "repository")
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._wire.url
+
+    @property
+    def id(self) -> str:
+        """Its identity, 32 hex characters, as receipts name it."""
+        return self._id
+
+    def dataset(self, name: str) -> RemoteDataset:
+        """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""
+        repo.check_name("dataset", name)
+        return RemoteDataset(self, name)
+
+    def datasets(self) -> list[str]:
+        """The names of all datasets that have a version and that the key may read, sorted."""
+        return sorted(one["name"] for one in self._wire.get(path_of("datasets"))["datasets"])
+
+    def replay(self, receipt: Json) -> Replay:
+        """Recompute an answer from its receipt, there. Raises InvalidInputError, NotFoundError."""
+        return Replay.from_json(self._wire.ask(path_of("replay"), {"receipt": receipt}))
+
+    def close(self) -> None:
+        """Let go of every connection. The handle is of no use then."""
+        self._wire.close()
+
+    def __enter__(self) -> RemoteRepository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<vecver repository {self.url}>"
+
+
+class RemoteDataset:
+    """A dataset behind a service, with the methods of `Dataset`; each raises what that raises.
+
+    And AccessError (the key may not), BackendError (no answer). What needs the repository's own machine stays with
+    its operator: `optimize`, `recall` and `measures`, `snapshot`, `status`, and of Milvus `republish` and `unpublish`.
+    """
+
+    def __init__(self, repository: RemoteRepository, name: str) -> None:
+        self.repository = repository
+        self.name = name
+        self._wire = repository._wire
+
+    # -- documents in ---------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        source: pipeline.SourceLike | Sequence[str | PathLike[str]],
+        *,
+        message: str = "",
+        branch: str = "main",
+        label: str | None = None,
+        prefix: str = "",
+        records: bool | None = None,
+        embedder: str | None = None,
+        space: str | None = None,
+        metric: Metric | None = None,
+        chunker: str | None = None,
+        chunk_tokens: int | None = None,
+        passwords: Sequence[str] = (),
+        keep_missing: bool = False,
+        strict: bool = False,
+        dry_run: bool = False,
+        workers: int = 2,
+        progress: Progress | None = None,
+    ) -> Report:
+        """As `Dataset.ingest`: the source is read here, uploaded, and parsed and embedded there, as a job.
+
+        Returns when the job has ended; whoever interrupts it cancels it. One call takes one source. `passwords` and
+        `workers` cannot be given. Of files that cannot be read here the service knows nothing: they are in
+        `Report.failures`, and so that they keep their versions, nothing is removed as missing then (`notes` says so).
+        The commit does not name the Git commit that the source lies in.
+        """
+        if passwords or workers != 2:
+            raise InvalidInputError(
+                "passwords and workers do not travel to a service",
+                code="not_over_http",
+                hint="leave them out; a locked document is ingested where the repository lies, or unlocked first",
+            )
+        sources = sources_of(source, label, prefix, records)
+        with packed(sources, prefix) as upload:
+            if not upload.media_type or (strict and upload.failures):
+                raise nothing_to_send(sources[0].label, upload.failures)
+            job = self._wire.upload(
+                self._path("ingest"),
+                upload.file,
+                upload.media_type,
+                message=message,
+                branch=branch,
+                label=sources[0].label,
+                prefix=prefix or None,
+                embedder=embedder,
+                space=space,
+                metric=metric,
+                chunker=chunker,
+                chunk_tokens=chunk_tokens,
+                keep_missing=keep_missing or bool(upload.failures),
+                strict=strict,
+                dry_run=dry_run,
+            )
+        report = Report.from_json(self._wire.result_of(job, progress))
+        return with_failures(report, upload.failures) if upload.failures else report
+
+    # -- answers out ----------------------------------------------------------------------------
+
+    @overload
+    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[Asking]) -> Answer: ...
+    @overload
+    def search(self, query: list[str] | list[Vectors], **how: Unpack[Asking]) -> list[Answer]: ...
+    def search(
+        self,
+        query: Any,
+        *,
+        at: Revision = "main",
+        k: int = 10,
+        exact: bool = False,
+        filter: Json | None = None,
+        context: int = 0,
+        space: str | None = None,
+        engine: Engine = "faiss",
+    ) -> Answer | list[Answer]:
+        """As `Dataset.search`: the same hits, score bits and receipt."""
+        body = {
+            **_query(query),
+            "ref": _text(at),
+            "k": int(k) if isinstance(k, np.integer) else k,
+            "exact": exact,
+            "filter": filter,
+            "context": context,
+            "space": space,
+            "engine": engine,
+        }
+        found = self._wire.ask(self._path("search"), body)
+        if "answers" in found:
+            return [Answer.from_json(one) for one in found["answers"]]
+        return Answer.from_json(found)
+
+    # -- Milvus ---------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        at: Revision = "main",
+        *,
+        to: None = None,
+        dedicated: bool = False,
+        flat: bool = False,
+        progress: Progress | None = None,
+    ) -> Publication:
+        """As `Dataset.publish`, in the service's own Milvus, as a job."""
+        _own_milvus(to)
+        body = {"ref": _text(at), "dedicated": dedicated, "flat": flat}
+        job = self._wire.write("POST", self._path("publish"), body)
+        return Publication.from_json(self._wire.result_of(job, progress))
+
+    def publication(self, at: Revision = "main", *, to: None = None) -> Publication:
+        """What any Milvus client needs to search a version, in the service's Milvus. Raises NotPublishedError."""
+        _own_milvus(to)
+        return Publication.from_json(self._wire.get(self._path("publication"), ref=_text(at)))
+
+    # -- versions -------------------------------------------------------------------------------
+
+    def resolve(self, at: Revision = "main") -> str:
+        """The full commit id that a revision names."""
+        return self.show(at).id
+
+    def show(self, at: Revision = "main") -> Commit:
+        """The commit that a revision names."""
+        page = self._wire.get(self._path("commits"), ref=_text(at), limit=1)  # a revision may be no part of a path
+        return _commit(page["commits"][0])
+
+    def log(self, at: Revision = "main") -> Iterator[Commit]:
+        """The commits that led to a revision, newest first, along first parents; asked for as they are wanted."""
+        cursor = None
+        while True:
+            page = self._wire.get(self._path("commits"), ref=_text(at), limit=PAGE, cursor=cursor)
+            yield from map(_commit, page["commits"])
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
+        """Every version that has a tag, with its tags; a version comes after those that it was made from."""
+        tags: dict[str, list[str]] = {}
+        for name, id in self.tags().items():
+            tags.setdefault(id, []).append(name)
+        known: dict[str, Commit] = {}
+
+        def commit(id: str) -> Commit:
+            if id not in known:
+                known.update((one.id, one) for one in self.log(id))
+            return known[id]
+
+        heads = sorted(map(commit, tags), key=lambda commit: (commit.time, commit.id))
+        for one in repo.parents_first([head.id for head in heads], commit):
+            if one.id in tags:
+                yield one, tags[one.id]
+
+    def documents(self, at: Revision = "main") -> list[str]:
+        """The ids of all documents of a version, sorted."""
+        page = self._wire.get(self._path("documents"), ref=_text(at))
+        found = list(page["documents"])
+        while page["next"] is not None:
+            page = self._wire.get(self._path("documents"), ref=page["commit"], cursor=page["next"])
+            found += page["documents"]
+        return found
+
+    def diff(self, before: Revision, after: Revision) -> Diff:
+        """What `after` adds, changes and removes against `before`."""
+        return Diff.from_json(self._wire.get(self._path("diff"), **{"from": _text(before), "to": _text(after)}))
+
+    # -- refs -----------------------------------------------------------------------------------
+
+    def branches(self) -> dict[str, str]:
+        """name -> commit id."""
+        return self._refs("branches")
+
+    def tags(self) -> dict[str, str]:
+        """name -> commit id."""
+        return self._refs("tags")
+
+    def aliases(self) -> dict[str, str]:
+        """name -> commit id."""
+        return self._refs("aliases")
+
+    def _refs(self, kinds: str) -> dict[str, str]:
+        return dict(self._wire.get(self._path(kinds))[kinds])
+
+    def branch(self, name: str, at: Revision = "main", *, expected: str | None = None) -> Move:
+        """A new branch on a version, or with `expected` one that is moved from there: as `Dataset.branch`."""
+        return self._moved("PUT", self._ref("branch", name), {"ref": _text(at)}, expected)
+
+    def tag(self, name: str, at: Revision = "main") -> Move:
+        """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
+        return self._moved("PUT", self._ref("tag", name), {"ref": _text(at)})
+
+    def delete(self, kind: Kind, name: str, *, expected: str | None = None) -> Move:
+        """Remove a branch, tag or alias (only from `expected`, a commit id); no version is lost by it."""
+        return self._moved("DELETE", self._ref(kind, name), None, expected)
+
+    def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
+        """Let an alias name a version; `expected` as in `Dataset.promote`."""
+        return self._moved("PUT", self._ref("alias", alias), {"ref": _text(at)}, expected)
+
+    def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
+        """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""
+        body = {"ref": ref, "to": None if to is None else _text(to)}
+        return self._moved("POST", self._path("rollback"), body, expected)
+
+    def _moved(self, method: str, path: str, body: Json | None, expected: str | None = None) -> Move:
+        headers = {}
+        if expected is not None:
+            headers = {"if-none-match": "*"} if expected == "absent" else {"if-match": f'"{expected}"'}
+        return Move.from_json(self._wire.write(method, path, body, headers))
+
+    def moves(self, kind: Kind, name: str) -> list[Move]:
+        """Every move of a ref, newest first."""
+        return [Move.from_json(one) for one in self._wire.get(f"{self._ref(kind, name)}/moves")["moves"]]
+
+    def _path(self, *parts: str) -> str:
+        return path_of("datasets", self.name, *parts)
+
+    def _ref(self, kind: str, name: str) -> str:
+        if kind not in _PLURAL:
+            raise InvalidInputError(
+                f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias"
+            )
+        repo.check_name(kind, name)
+        return self._path(_PLURAL[kind], name)
+
+    def __repr__(self) -> str:
+        return f"<vecver dataset {self.name} in {self.repository.url}>"
+
+
+def connect(url: str, api_key: str | None = None, *, timeout: float = 60.0, retries: int = 2) -> RemoteRepository:
+    """The repository behind the service at `url`: the handle has the methods of what `vecver.open` gives.
+
+    `api_key` is sent to that URL alone, and shown nowhere; over http, which is not refused, it can be read on the
+    way. `timeout`: seconds that a call may take, its attempts together; an ingest is waited for as long as it runs.
+    `retries`: attempts after the first, where nothing answered or the service is busy. No call is done twice by them.
+
+    Raises InvalidInputError (no URL, no key), BackendError (no vecver answers there), AccessError.
+    """
+    wire = Wire(url, api_key, timeout=timeout, retries=retries)
+    try:
+        return RemoteRepository(wire)
+    except BaseException:
+        wire.close()
+        raise
+
+
+def _text(at: Revision) -> str:
+    """A revision as its string. (None would be the service's default, and is not ours.)"""
+    text = text_of(at)
+    if not isinstance(text, str) or not text:
+        raise InvalidInputError(
+            f"{text!r} is not a revision",
+            code="invalid_revision",
+            hint="name a branch, tag, alias or commit id; `main` is the default branch",
+        )
+    return text
+
+
+def _query(query: Any) -> Json:
+    """What is asked, as the service takes it. Vectors go as their float32 bytes, so that no bit is lost."""
+    if isinstance(query, str):
+        return {"query": query}
+    if not is_batch(query):
+        return {"vector": _bytes(query)}
+    texts = sum(isinstance(one, str) for one in query)
+    if texts == len(query) and texts:
+        return {"queries": list(query)}
+    if texts:
+        raise InvalidInputError(
+            "texts and vectors cannot be asked in one call", code="invalid_query", hint="ask them one after the other"
+        )
+    return {"vectors": [_bytes(one) for one in query]}
+
+
+def _bytes(query: Any) -> str:
+    return base64.b64encode(flows.query_vector(query).astype("<f4").tobytes()).decode()
+
+
+def _commit(value: Json) -> Commit:
+    """A commit that travelled: its id is the digest of what arrived."""
+    commit = Commit.from_json(value)
+    if commit.id != value["commit"]:
+        raise IntegrityError(
+            f"the service sent another commit than {value['commit']}, or one of a format that is not known here",
+            code="digest_mismatch",
+            hint="upgrade this vecver to the service's version; ask its operator to run `vecver check`",
+        )
+    return commit
+
+
+def _own_milvus(to: Any) -> None:
+    if to is not None:
+        raise InvalidInputError(
+            "a service publishes to its own Milvus", code="not_over_http", hint="leave out `to`; its operator names it"
+        )
+
+
+def _value(answer: Json, name: str) -> Any:
+    if name not in answer:
+        raise BackendError(
+            "what answers there is no vecver service",
+            code="service_bad_answer",
+            hint="check the URL: it is what stands before /v1",
+        )
+    return answer[name]

@@ -1,0 +1,294 @@
+"""The line to a service: requests, attempts, jobs, errors. Knows one URL and one key, and nothing of datasets.
+
+Decisions
+- 2026-11-21 Every request may be sent again: what only reads changes nothing, and each write carries an
+  `Idempotency-Key` made once a call, under which the service does it once. So an attempt that got no answer, or
+  429, 502 or 503, is followed by another, unless the service says that it would not help, or the time is spent.
+- 2026-11-21 The key goes to the URL that was given and nowhere else: redirects are not followed, errors are not
+  chained to the library's own (which may quote the header), and what is quoted of an answer has the key struck out.
+- 2026-11-21 Over plain http the key can be read on the way. That is neither refused nor warned of: behind a proxy
+  or in a cluster it is usual, and the URL is the caller's.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+from vecver.errors import (
+    AccessError,
+    BackendError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    NotPublishedError,
+    SpaceMismatchError,
+    VecverError,
+)
+from vecver.flows import Progress
+from vecver.model import Json
+
+if TYPE_CHECKING:
+    import httpx2
+
+BACK_OFF = 0.25  # seconds before the second attempt; doubles
+RETRYABLE = {429, 502, 503}
+POLL = (0.05, 1.0)  # seconds between two looks at a job: at first, and at most
+
+_CATEGORIES: dict[str, type[VecverError]] = {
+    kind.__name__: kind
+    for kind in (
+        *(NotFoundError, ConflictError, InvalidInputError, SpaceMismatchError),
+        *(IntegrityError, NotPublishedError, AccessError, BackendError),
+    )
+}
+
+
+class Wire:
+    """Connections to one service. Threads may share it."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        retries: int = 2,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """`timeout`: seconds for a call, all attempts together; `retries`: attempts after the first."""
+        self.url = _checked(url)
+        self._key = api_key or ""
+        self._timeout = timeout
+        self._retries = retries
+        self._client = _client(self._key, transport)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._client.close()
+
+    def get(self, path: str, **params: Any) -> Json:
+        """What lies there. A parameter that is None is left out."""
+        return self._call("GET", path, params=params)
+
+    def ask(self, path: str, body: Json) -> Json:
+        """The answer to a question that changes nothing."""
+        return self._call("POST", path, content=_encoded(body))
+
+    def write(self, method: str, path: str, body: Json | None = None, headers: Mapping[str, str] | None = None) -> Json:
+        """What a change came to. However often it is sent, it is done once."""
+        content = b"" if body is None else _encoded(body)
+        return self._call(method, path, content=content, headers={**(headers or {}), **_once()})
+
+    def upload(self, path: str, file: IO[bytes], media_type: str, **params: Any) -> Json:
+        """As `write`, with the bytes of a file from its beginning. None of `params` is sent that is None."""
+        return self._call("POST", path, params=params, content=file, headers={"content-type": media_type, **_once()})
+
+    def result_of(self, job: Json, progress: Progress | None = None) -> Json:
+        """What a job came to, once it has ended; whoever interrupts this cancels it. Raises its error."""
+        told: dict[str, int] = {}
+        pause, longest = POLL
+        try:
+            while True:
+                _tell(job, told, progress)
+                if job["state"] in ("succeeded", "failed", "cancelled"):
+                    return _result(job)
+                time.sleep(pause)
+                pause = min(pause * 1.5, longest)
+                job = self.get(path_of("jobs", job["id"]))
+        except VecverError as error:
+            error.add_note(f"job {job['id']}")
+            raise
+        except BaseException:  # nobody waits for it any more
+            with suppress(VecverError):
+                self.write("POST", path_of("jobs", job["id"], "cancel"))
+            raise
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        content: bytes | IO[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        """The first answer that is a success, decoded. Raises the error that the service reports, or BackendError."""
+        until = time.monotonic() + self._timeout
+        request = {
+            "params": {name: value for name, value in (params or {}).items() if value is not None},
+            "headers": {**({"content-type": "application/json"} if content else {}), **(headers or {})},
+        }
+        attempt = 0
+        while True:
+            answer = self._attempt(method, path, content, request, max(until - time.monotonic(), 0.001))
+            if not isinstance(answer, _Failure):
+                return answer
+            wait = max(BACK_OFF * 2**attempt, answer.wait)
+            if not answer.again or attempt >= self._retries or time.monotonic() + wait >= until:
+                raise answer.error  # unchained: the library's errors may quote the header that holds the key
+            time.sleep(wait)
+            attempt += 1
+
+    def _attempt(
+        self, method: str, path: str, content: bytes | IO[bytes], request: Json, timeout: float
+    ) -> Json | _Failure:
+        import httpx2
+
+        if not isinstance(content, bytes):
+            content.seek(0)
+        try:
+            answer = self._client.request(method, self.url + path, content=content or None, timeout=timeout, **request)
+        except httpx2.RequestError as error:
+            return _Failure(self._unreachable(type(error).__name__), again=isinstance(error, httpx2.TransportError))
+        body = _decoded(answer)
+        if answer.is_success and body is not None:
+            return body
+        return self._refused(answer, body)
+
+    def _refused(self, answer: httpx2.Response, body: Json | None) -> _Failure:
+        if body is None or "code" not in body:
+            return _Failure(self._strange(answer), again=answer.status_code in RETRYABLE, wait=_retry_after(answer))
+        error = error_of(body)
+        again = answer.status_code in RETRYABLE and error.context.get("retryable", True)
+        again = again or error.code == "in_progress"  # our own attempt before this one is still being done
+        return _Failure(error, again=again, wait=_retry_after(answer))
+
+    def _strange(self, answer: httpx2.Response) -> VecverError:
+        """What somebody on the way says, or a service of another kind."""
+        text = " ".join(answer.text.split())[:300]
+        said = f"{self.url} answered {answer.status_code}: {text.replace(self._key, '***') if self._key else text}"
+        if answer.status_code in (401, 403):
+            return AccessError(said, code="access_refused", hint="check the API key, and who asks for it on the way")
+        return BackendError(
+            said,
+            code="service_bad_answer",
+            hint="check the URL: it is what stands before /v1, and a vecver service must answer there",
+            retryable=answer.status_code in RETRYABLE,
+            status=answer.status_code,
+        )
+
+    def _unreachable(self, reason: str) -> BackendError:
+        return BackendError(
+            f"{self.url} did not answer: {reason}",
+            code="service_unreachable",
+            hint="check that the service is up and the URL is right, then run it again",
+            retryable=True,
+        )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why an attempt failed."""
+
+    error: VecverError
+    again: bool  # may another do better?
+    wait: float = 0.0  # seconds that the service asks to wait before it
+
+
+def path_of(*parts: str) -> str:
+    """The path below the URL whose parts these are."""
+    return "/".join(["/v1", *(quote(part, safe="") for part in parts)])
+
+
+def error_of(problem: Json) -> VecverError:
+    """The error that a problem (RFC 9457) tells of: the one that the library raised there."""
+    kind = _CATEGORIES.get(problem.get("category", ""), VecverError)
+    message = str(problem.get("detail") or problem.get("title") or problem["code"])
+    error = kind(message, code=problem["code"], hint=problem.get("hint") or "", **(problem.get("context") or {}))
+    if problem.get("instance"):
+        error.add_note(f"request {problem['instance']}")
+    return error
+
+
+def _tell(job: Json, told: dict[str, int], progress: Progress | None) -> None:
+    """Tell `progress` how far a job has come since it was last told."""
+    for unit, at in (job["progress"] or {}).items():
+        more, told[unit] = at["done"] - told.get(unit, 0), at["done"]
+        if progress and more > 0:
+            progress(unit, more, at["total"])
+
+
+def _result(job: Json) -> Json:
+    """What a job that has ended came to. Raises its error."""
+    if job["state"] == "succeeded":
+        return dict(job["result"])
+    if job.get("error"):
+        raise error_of(job["error"])
+    raise ConflictError(
+        f"the job {job['id']} was cancelled",
+        code="job_cancelled",
+        hint="nothing was moved; run it again",
+        job=job["id"],
+    )
+
+
+def _once() -> dict[str, str]:
+    return {"idempotency-key": uuid4().hex}
+
+
+def _encoded(body: Json) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"this cannot be said in JSON: {error}", code="not_json", hint="check the filter: plain values only"
+        ) from error
+
+
+def _decoded(answer: httpx2.Response) -> Json | None:
+    """The answer's JSON object; None for anything else."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _retry_after(answer: httpx2.Response) -> float:
+    """Seconds that the service asks to wait for. (Its date form is rare, and our own back-off serves.)"""
+    try:
+        return max(0.0, float(answer.headers["retry-after"]))
+    except (KeyError, ValueError):
+        return 0.0
+
+
+def _checked(url: str) -> str:
+    """`url` without its last slash."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except (ValueError, AttributeError):
+        sound = False
+    if not sound or parts.username is not None or parts.query or parts.fragment:
+        raise InvalidInputError(
+            "a service's URL has http or https, a host and perhaps a path, and neither user, password nor query",
+            code="invalid_url",
+            hint="write https://host or http://localhost:8000, and give the key as api_key",
+        )
+    return url.rstrip("/")
+
+
+def _client(key: str, transport: httpx2.BaseTransport | None) -> httpx2.Client:
+    try:
+        import httpx2
+    except ImportError as missing:
+        raise InvalidInputError(
+            "to ask a service vecver needs the package httpx2",
+            code="missing_package",
+            hint="pip install 'vecver[client]'",
+            package="httpx2",
+        ) from missing
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InvalidInputError(
+            "an API key is ASCII without spaces", code="invalid_api_key", hint="pass it as `vecver key add` printed it"
+        )
+    headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    return httpx2.Client(headers=headers, transport=transport)
