@@ -351,6 +351,23 @@ class TestAsking:
             docs.search(query)
         assert caught.value.code in ("invalid_query", "invalid_vector") and played.requests == []
 
+    @pytest.mark.parametrize(
+        ("how", "code"),
+        [
+            ({"k": 0}, "invalid_k"),
+            ({"k": True}, "invalid_k"),
+            ({"k": 2.0}, "invalid_k"),
+            ({"context": -1}, "invalid_context"),
+            ({"engine": "solr"}, "unknown_engine"),
+        ],
+    )
+    def test_how_nobody_can_be_asked(
+        self, played: Played, docs: vecver.RemoteDataset, how: dict[str, Any], code: str
+    ) -> None:
+        with pytest.raises(InvalidInputError) as caught:
+            docs.search("x", **how)
+        assert caught.value.code == code and played.requests == []
+
     @pytest.mark.parametrize("filter", [{"x": {1, 2}}, {"x": float("nan")}, {"x": b"y"}])
     def test_a_filter_that_is_no_json(self, played: Played, docs: vecver.RemoteDataset, filter: Any) -> None:
         with pytest.raises(InvalidInputError) as caught:

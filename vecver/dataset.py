@@ -195,10 +195,7 @@ class Dataset:
         return answers if many else answers[0]
 
     def _through(self, engine: str) -> flows.Through | None:
-        if engine not in ("faiss", "milvus"):
-            raise InvalidInputError(
-                f"no search engine is called {engine!r}", code="unknown_engine", hint="use faiss or milvus"
-            )
+        check_engine(engine)
         return self.repository._milvus.through(self.name) if engine == "milvus" else None
 
     # -- Milvus ---------------------------------------------------------------------------------
@@ -421,6 +418,14 @@ def sources_of(source: Any, label: str | None, prefix: str, records: bool | None
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
         )
     return [Source(value, pipeline.label_of(value, label), prefix, records) for value in values]
+
+
+def check_engine(engine: str) -> None:
+    """Raises InvalidInputError unless there is such a search engine."""
+    if engine not in ("faiss", "milvus"):
+        raise InvalidInputError(
+            f"no search engine is called {engine!r}", code="unknown_engine", hint="use faiss or milvus"
+        )
 
 
 def text_of(revision: Revision) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 
 from vecver import flows, pipeline, repo
-from vecver.dataset import Asking, Engine, Kind, Revision, sources_of, text_of
+from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, sources_of, text_of
 from vecver.errors import BackendError, IntegrityError, InvalidInputError
 from vecver.flows import Progress
 from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
@@ -165,6 +165,8 @@ class RemoteDataset:
         engine: Engine = "faiss",
     ) -> Answer | list[Answer]:
         """As `Dataset.search`: the same hits, score bits and receipt."""
+        check_engine(engine)
+        flows.check_question(query if is_batch(query) else [query], k, context)
         body = {
             **_query(query),
             "ref": _text(at),

@@ -9,7 +9,7 @@ from vecver.flows.publications import check_published, forget, published, unpubl
 from vecver.flows.publish import Publisher
 from vecver.flows.recall import recall
 from vecver.flows.replay import replay
-from vecver.flows.search import Query, Through, answers, query_vector, search
+from vecver.flows.search import Query, Through, answers, check_question, query_vector, search
 from vecver.flows.status import status
 from vecver.flows.tidying import garbage, optimize
 
@@ -24,6 +24,7 @@ __all__ = [
     "answers",
     "check_export",
     "check_published",
+    "check_question",
     "export",
     "forget",
     "garbage",

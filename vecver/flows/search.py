@@ -102,7 +102,7 @@ def answers(
     pinned: Pinned | None = None,
 ) -> list[Answer]:
     """One answer a query from an opened version of a repository: through a Milvus, or the indexes that were opened."""
-    _check(queries, k, context)
+    check_question(queries, k, context)
     k = int(k)
     _same_space(snapshot.commit.recipe.space, space)
     with phase("embed"):
@@ -317,7 +317,8 @@ def _same_space(space: Space, asked: str | None) -> None:
         )
 
 
-def _check(queries: Sequence[Query], k: int, context: int) -> None:
+def check_question(queries: Sequence[Query], k: int, context: int) -> None:
+    """Raises InvalidInputError for what can be asked of no version."""
     if not len(queries):
         raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
