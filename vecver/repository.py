@@ -9,7 +9,7 @@ from copy import copy
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows, pipeline, repo, store
 from vecver.dataset import Dataset
@@ -17,6 +17,9 @@ from vecver.entrance import Entrance
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
 from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay
 from vecver.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from vecver.remote import RemoteRepository
 
 
 class Repository:
@@ -149,7 +152,7 @@ def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key:
     return Repository(repo.Versions(place, author=author), api_key)
 
 
-def replay(repository: Repository | Snapshot, receipt: Json | str | PathLike[str]) -> Replay:
+def replay(repository: Repository | RemoteRepository | Snapshot, receipt: Json | str | PathLike[str]) -> Replay:
     """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone."""
     return repository.replay(_receipt(receipt))
 
