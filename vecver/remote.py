@@ -14,7 +14,7 @@ import numpy as np
 
 from vecver import flows, pipeline, repo
 from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, sources_of, text_of
-from vecver.errors import BackendError, IntegrityError, InvalidInputError
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
 from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
 from vecver.snapshot import is_batch
@@ -270,7 +270,12 @@ class RemoteDataset:
         return self._refs("aliases")
 
     def _refs(self, kinds: str) -> dict[str, str]:
-        return dict(self._wire.get(self._path(kinds))[kinds])
+        try:
+            return dict(self._wire.get(self._path(kinds))[kinds])
+        except NotFoundError as error:
+            if error.code == "dataset_not_found":  # one without a version, which has no refs either
+                return {}
+            raise
 
     def branch(self, name: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """A new branch on a version, or with `expected` one that is moved from there: as `Dataset.branch`."""
