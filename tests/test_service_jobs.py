@@ -1,0 +1,359 @@
+"""Jobs of the service: what was asked for happens once, may be cancelled, and survives the process that did it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import records
+
+import vecver
+from vecver.errors import ConflictError, NotFoundError
+
+pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+
+import httpx2  # noqa: E402
+from fastapi.testclient import TestClient  # noqa: E402
+
+from service.app import create_app  # noqa: E402
+from service.jobs import FINAL, Job, Jobs  # noqa: E402
+from service.settings import ServiceSettings  # noqa: E402
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    return Jobs(tmp_path / "state", kept=5)
+
+
+def added(jobs: Jobs, dataset: str = "d", kind: str = "ingest") -> Job:
+    return jobs.add(jobs.scratch(), dataset, kind, "alice", "k1", {"branch": "main"})
+
+
+# -- the record ----------------------------------------------------------------------------------
+
+
+def test_the_oldest_job_of_a_free_dataset_is_next(jobs: Jobs) -> None:
+    first = added(jobs)
+    time.sleep(1.1)  # ids are in the order of their seconds
+    second, other = added(jobs), added(jobs, "e")
+    with jobs.next() as taken, jobs.next() as beside, jobs.next() as none:
+        assert taken and beside and none is None
+        assert taken.id == first.id and beside.id == other.id
+    with jobs.next() as again:
+        assert again and again.id == first.id  # nobody said that it had ended
+        jobs.keep(Job(**{**vars(again), "state": "succeeded"}))
+    with jobs.next() as then:
+        assert then and then.id in (second.id, other.id)
+
+
+def test_a_job_is_taken_by_one_of_many(jobs: Jobs) -> None:
+    for _ in range(10):
+        added(jobs)
+    done: list[str] = []
+
+    def work() -> None:
+        for _ in range(200):
+            with jobs.next() as job:
+                if job:
+                    done.append(job.id)
+                    jobs.keep(Job(**{**vars(job), "state": "succeeded"}))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 10 and len(set(done)) == 10
+
+
+def test_a_waiting_job_is_cancelled_at_once(jobs: Jobs) -> None:
+    job = added(jobs)
+    (jobs.input(job) / "x").write_text("input")
+    assert jobs.cancel(job.id).state == "cancelled" and jobs.get(job.id).finished
+    assert not jobs.input(job).exists()
+    with jobs.next() as none:
+        assert none is None
+    with pytest.raises(ConflictError):
+        jobs.cancel(job.id)
+
+
+def test_jobs_that_ended_are_forgotten_in_time_and_others_never(jobs: Jobs) -> None:
+    waiting = added(jobs)
+    for _ in range(8):
+        job = added(jobs)
+        with jobs.next():
+            jobs.keep(Job(**{**vars(job), "state": "failed"}))
+    left = {job.id for job in jobs.all()}
+    assert waiting.id in left and len(left) <= 6
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "../jobs", "x" * 300, "20260101T000000-00000000000g", "a\0b", "日"])
+def test_what_is_no_id_names_no_job(jobs: Jobs, id: str) -> None:
+    with pytest.raises(NotFoundError):
+        jobs.get(id)
+
+
+# -- the service ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def client_of(place: Path, **settings: Any) -> Iterator[TestClient]:
+    """A service on the repository `kb`, without keys."""
+    repository = vecver.open(place / "kb", create=True, author="tester")
+    app = create_app(repository, ServiceSettings(state=str(place / "state"), no_auth=True, **settings))
+    with TestClient(app) as client:
+        yield client
+
+
+def upload(client: TestClient, texts: dict[str, str], **query: Any) -> Json:
+    body = "".join(json.dumps({**one, "vector": one["vector"].tolist()}) + "\n" for one in records(texts))
+    query = {"label": "texts", "space": "test", "metric": "ip", **query}
+    headers = {"content-type": "application/x-ndjson"}
+    response = client.post("/v1/datasets/d/ingest", params=query, content=body, headers=headers)
+    assert response.status_code == 202, response.text
+    return dict(response.json())
+
+
+def ended(client: Any, id: str, seconds: float = 60) -> Json:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        job: Json = client.get(f"/v1/jobs/{id}").json()
+        if job["state"] in FINAL:
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"job {id} did not end: {job}")
+
+
+def test_an_upload_becomes_a_version_signed_by_its_caller(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        job = ended(client, upload(client, {"a": "one", "b": "two"}, message="first")["id"])
+        assert job["state"] == "succeeded" and job["attempts"] == 1 and job["error"] is None
+        assert job["result"]["documents"]["added"] == 2 and job["progress"]["documents"]["done"] == 2
+        commit = client.get("/v1/datasets/d/commits/main").json()
+        assert (commit["commit"], commit["message"]) == (job["result"]["commit"], "first")
+        assert commit["operation"]["job"] == job["id"]
+        entries = client.get("/v1/audit").json()["entries"]
+        assert [(one["action"], one["outcome"]) for one in entries] == [("ingest", "done"), ("ingest", "done")]
+        assert (entries[0]["from"], entries[0]["to"]) == (None, commit["commit"])
+        assert not (tmp_path / "state/jobs" / job["id"] / "input").exists()
+
+
+def test_a_stream_tells_how_a_job_ends(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        id = upload(client, {"a": "one"})["id"]
+        with client.stream("GET", f"/v1/jobs/{id}/events") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            told = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
+        assert told[-1] == "succeeded" and set(told) <= {"queued", "running", "succeeded"}
+        assert client.get("/v1/jobs/20260101T000000-000000000000/events").status_code == 404
+
+
+def test_a_job_that_cannot_be_done_says_why(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        ended(client, upload(client, {"a": "one"})["id"])
+        job = ended(client, upload(client, {"a": "two"}, branch="nowhere")["id"])
+        assert job["state"] == "failed" and job["error"]["code"] == "branch_not_found" and job["error"]["hint"]
+        assert client.get("/v1/datasets/d/branches").json()["branches"].keys() == {"main"}
+
+
+def test_a_running_job_is_cancelled_before_it_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.work._TOLD_SECONDS", 0.0)
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(docs: vecver.Dataset, source: Any, *, progress: Any, **how: Any) -> None:
+        for _ in range(1000):
+            begun.set()
+            go.wait(10)
+            progress("documents", 1)
+
+    monkeypatch.setattr(vecver.Dataset, "ingest", slow)
+    with client_of(tmp_path) as client:
+        id = upload(client, {"a": "one"})["id"]
+        assert begun.wait(10)
+        assert client.post(f"/v1/jobs/{id}/cancel").status_code == 200
+        go.set()
+        assert ended(client, id)["state"] == "cancelled"
+        assert client.get("/v1/datasets/d").status_code == 404
+        assert client.post(f"/v1/jobs/{id}/cancel").json()["code"] == "job_ended"
+
+
+def test_a_service_that_ends_puts_its_job_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.work._TOLD_SECONDS", 0.0)
+    begun, real = threading.Event(), vecver.Dataset.ingest
+
+    def slow(docs: vecver.Dataset, source: Any, *, progress: Any, **how: Any) -> None:
+        while True:
+            begun.set()
+            progress("documents", 1)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(vecver.Dataset, "ingest", slow)
+    with client_of(tmp_path) as client:
+        id = upload(client, {"a": "one"})["id"]
+        assert begun.wait(10)
+    monkeypatch.setattr(vecver.Dataset, "ingest", real)
+    with client_of(tmp_path) as client:
+        job = ended(client, id)
+        assert job["state"] == "succeeded" and job["attempts"] == 1
+
+
+def interrupted(place: Path, id: str, **changed: Any) -> None:
+    """Leave a job as a process leaves it that ended in the middle."""
+    state = place / "state"
+    path = state / "jobs" / id / "job.json"
+    job = json.loads(path.read_text())
+    path.write_text(json.dumps({**job, "state": "running", "finished": None, "result": None, **changed}))
+    (state / "taken" / id).touch()
+
+
+def test_a_commit_that_was_made_before_the_end_is_told_and_not_made_again(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        job = ended(client, upload(client, {"a": "one"})["id"])
+    interrupted(tmp_path, job["id"])
+    with client_of(tmp_path) as client:
+        again = ended(client, job["id"])
+        assert again["state"] == "succeeded" and again["attempts"] == 2 and len(again["notes"]) == 2
+        assert again["result"]["commit"] == job["result"]["commit"]
+        assert again["result"]["documents"] == job["result"]["documents"]
+        assert len(client.get("/v1/datasets/d/commits").json()["commits"]) == 1
+
+
+def test_a_job_that_ends_its_process_again_and_again_has_failed(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        id = ended(client, upload(client, {"a": "one"})["id"])["id"]
+    interrupted(tmp_path, id, attempts=3)
+    with client_of(tmp_path) as client:
+        job = ended(client, id)
+        assert job["state"] == "failed" and job["error"]["code"] == "interrupted"
+
+
+def test_the_same_key_gives_the_same_job(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        query, body = {"label": "t", "embedder": "hashing"}, {"documents": [{"id": "a", "text": "one"}]}
+        send = lambda **how: client.post(  # noqa: E731
+            "/v1/datasets/d/ingest", params=query, json=body, headers={"Idempotency-Key": "k"}, **how
+        )
+        first, second = send().json(), send().json()
+        assert first["id"] == second["id"] and ended(client, first["id"])["state"] == "succeeded"
+        assert len(client.get("/v1/jobs").json()["jobs"]) == 1
+        body["documents"][0]["text"] = "two"
+        assert send().json()["code"] == "key_reused"
+        assert len(os.listdir(tmp_path / "state/jobs")) == 1
+
+
+def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite", reason="no milvus-lite: install vecver[milvus]")
+    with client_of(tmp_path) as client:
+        commit = ended(client, upload(client, {"a": "one", "b": "two"})["id"])["result"]["commit"]
+        job = ended(client, client.post("/v1/datasets/d/publish", json={}).json()["id"])
+        assert job["state"] == "succeeded" and job["result"]["commit"] == commit and job["result"]["written"] == 2
+        told = client.get("/v1/datasets/d/publication").json()
+        assert (told["collection"], told["ordinal"]) == (job["result"]["collection"], job["result"]["ordinal"])
+        client.app.state.desk.repository.close()  # type: ignore[attr-defined]
+
+
+# -- kill -9 -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def served(place: Path) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
+    """`vecver serve` in a process of its own."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("VECVER_")},
+        "VECVER_REPO": str(place / "kb"),
+        "VECVER_STATE": str(place / "state"),
+        "VECVER_SETTINGS": os.devnull,
+        "HF_HUB_OFFLINE": "1",
+    }
+    port = free_port()
+    program = [sys.executable, "-c", "from vecver.cli import program; program()"]
+    with (place / "serve.log").open("ab") as log:
+        process = subprocess.Popen([*program, "serve", "--port", str(port)], env=environment, stderr=log, stdout=log)
+    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    break
+            except httpx2.TransportError:
+                assert process.poll() is None, (place / "serve.log").read_text()
+            time.sleep(0.1)
+        yield client, process
+    finally:
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def large(count: int, word: str) -> bytes:
+    rows = ({"id": f"doc-{i}", "text": f"{word} number {i} of the text"} for i in range(count))
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def killed_in_an_ingest(place: Path, body: bytes, delay: float) -> str:
+    """Begin an ingest in a service and kill its process so many seconds after the job was taken; the job's id."""
+    with served(place) as (client, process):
+        query = {"label": "large", "embedder": "hashing"}
+        headers = {"content-type": "application/x-ndjson"}
+        id = str(client.post("/v1/datasets/d/ingest", params=query, content=body, headers=headers).json()["id"])
+        until = time.monotonic() + 60
+        while client.get(f"/v1/jobs/{id}").json()["state"] == "queued" and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+    return id
+
+
+def proved(place: Path, id: str, documents: int) -> Json:
+    """After a kill: the repository is clean, and a new process tells the truth about the job."""
+    repository = vecver.open(place / "kb")
+    assert repository.check().clean
+    with served(place) as (client, _):
+        job = ended(client, id, 200)
+        assert job["state"] == "succeeded", job
+        commits = client.get("/v1/datasets/d/commits", params={"limit": 1000}).json()["commits"]
+        mine = [commit for commit in commits if commit["operation"].get("job") == id]
+        assert [commit["commit"] for commit in mine] == [job["result"]["commit"]]
+        assert mine[0]["counts"]["documents"] == documents
+    assert vecver.open(place / "kb").check().clean
+    return job
+
+
+def test_a_service_that_is_killed_in_an_ingest_finishes_it_when_it_is_back(tmp_path: Path) -> None:
+    vecver.open(tmp_path / "kb", create=True)
+    id = killed_in_an_ingest(tmp_path, large(20_000, "first"), 0.5)
+    job = proved(tmp_path, id, 20_000)
+    assert job["attempts"] == 2 and job["notes"]
+
+
+@pytest.mark.deep
+def test_a_service_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    vecver.open(tmp_path / "kb", create=True)
+    for turn in range(15):
+        id = killed_in_an_ingest(tmp_path, large(5000, f"turn {turn}"), 0.15 * turn)
+        proved(tmp_path, id, 5000)
