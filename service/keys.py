@@ -64,8 +64,8 @@ class Keys:
 
     def find(self, token: str) -> Key | None:
         """The key that a token is; None if it is none. Takes the same time however wrong it is."""
-        form = _TOKEN.fullmatch(token)
-        known = self._read().get(form[1]) if form else None
+        keys, form = self._read(), _TOKEN.fullmatch(token)
+        known = keys.get(form[1]) if form else None
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
         same = hmac.compare_digest(digest, known.digest if known else "0" * 64)
         return known if same else None

@@ -22,12 +22,12 @@ from vecver.errors import ConflictError, NotFoundError
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
-import httpx2  # noqa: E402
-from fastapi.testclient import TestClient  # noqa: E402
+import httpx2
+from fastapi.testclient import TestClient
 
-from service.app import create_app  # noqa: E402
-from service.jobs import FINAL, Job, Jobs  # noqa: E402
-from service.settings import ServiceSettings  # noqa: E402
+from service.app import create_app
+from service.jobs import FINAL, Job, Jobs
+from service.settings import ServiceSettings
 
 Json = dict[str, Any]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
+from opentelemetry import trace
 from pydantic_core import PydanticSerializationError, to_json
 
 import vecver
@@ -17,6 +18,7 @@ from service.deps import AtDesk, By, Desk, Readable, check_allowed
 from vecver.errors import InvalidInputError
 
 router = APIRouter(tags=["search"])
+_TRACER = trace.get_tracer("vecver")
 COMMIT = {"Vecver-Commit": {"schema": {"type": "string"}, "description": "The commit that answered."}}
 
 
@@ -60,11 +62,14 @@ def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **
     def told(phase: str, seconds: float) -> None:
         phases[phase] += seconds
 
-    with vecver.listening(told):
+    with _TRACER.start_as_current_span("vecver.search") as span, vecver.listening(told):
         answers = docs.search(asked, **how)
+        facts = {"dataset": docs.name, "commit": answers[0].commit, "queries": len(asked)}
+        spent = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
+        span.set_attributes({f"vecver.{name}": value for name, value in facts.items()})
+        span.set_attributes({f"vecver.{phase}_ms": ms for phase, ms in spent.items()})
     desk.metrics.search(docs.name, how.get("engine", "faiss"), len(asked), phases)
-    spent = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
-    request.scope["vecver.told"] = {"dataset": docs.name, "commit": answers[0].commit, "phases_ms": spent}
+    request.scope["vecver.told"] = {**facts, "phases_ms": spent}
     return answers
 
 

@@ -1,0 +1,39 @@
+"""A service on a port of this machine, as `vecver serve` runs it: a real uvicorn with the service's own protocol."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def running(app: Any, **config: Any) -> Iterator[str]:
+    """The URL of an application, until the block is left."""
+    import uvicorn
+
+    from service.protocol import Patient
+
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    how = {"http": Patient, "timeout_graceful_shutdown": 5, **quiet, **config}
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        server = uvicorn.Server(uvicorn.Config(app, **how))
+        thread = threading.Thread(target=server.run, args=([port],), daemon=True)
+        ready = threading.Event()
+        started = server.startup
+
+        async def startup(*args: Any, **named: Any) -> None:
+            await started(*args, **named)
+            ready.set()
+
+        server.startup = startup  # type: ignore[method-assign]
+        thread.start()
+        assert ready.wait(60), "the service did not start"
+        try:
+            yield f"http://127.0.0.1:{port.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive(), "the service did not end"

@@ -1,0 +1,364 @@
+"""The service as operators and OpenAI's clients meet it: keys, settings, logs, measurements, traces, vector stores."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from helpers import ingest, vector_of
+
+import vecver
+from vecver.cli import main
+from vecver.errors import IntegrityError, InvalidInputError
+
+pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+
+from fastapi.testclient import TestClient
+
+from service import logs
+from service.app import create_app
+from service.keys import Keys
+from service.settings import ServiceSettings, load_settings
+
+Json = dict[str, Any]
+TEXTS = {f"doc-{i}": f"the text number {i}" for i in range(20)}
+QUERY = [float(x) for x in vector_of("a question")]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    """A service without keys on a repository with two versions of `d`: `v1`, and `main` with one text changed."""
+    repository = vecver.open(tmp_path / "kb", create=True, author="tester")
+    docs = repository.dataset("d")
+    ingest(docs, TEXTS)
+    docs.tag("v1")
+    docs.promote("prod", "v1")
+    ingest(docs, {**TEXTS, "doc-3": "another text"})
+    settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True)
+    with TestClient(create_app(repository, settings)) as client:
+        yield client
+
+
+def asked(client: TestClient, headers: Json | None = None, **body: Any) -> Any:
+    return client.post("/v1/datasets/d/search", json=body, headers=headers)
+
+
+# -- search --------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_that_of_the_library_and_names_its_commit(client: TestClient, tmp_path: Path) -> None:
+    docs = vecver.open(tmp_path / "kb").dataset("d")
+    for ref in ("prod", "main", "main~1", docs.resolve("v1")):
+        response = asked(client, vector=QUERY, ref=ref, k=5)
+        assert response.json() == json.loads(json.dumps(docs.search(QUERY, at=ref, k=5).to_json()))
+        assert response.headers["vecver-commit"] == response.json()["commit"] == docs.resolve(ref)
+
+
+def test_several_questions_are_answered_in_their_order(client: TestClient) -> None:
+    vectors = [[float(x) for x in vector_of(text)] for text in ("a", "b", "c")]
+    told = asked(client, vectors=vectors, k=3, receipt=False).json()
+    alone = [asked(client, vector=vector, k=3, receipt=False).json() for vector in vectors]
+    assert told["answers"] == alone and "receipt" not in alone[0]
+    assert told["commit"] == alone[0]["commit"]
+
+
+def test_a_vector_may_be_its_bits(client: TestClient) -> None:
+    import base64
+
+    bits = base64.b64encode(np.array(QUERY, "<f4").tobytes()).decode()
+    assert asked(client, vector=bits).json() == asked(client, vector=QUERY).json()
+    assert asked(client, vector=bits[:-8]).json()["code"] in ("wrong_dimension", "invalid_vector")
+
+
+def test_what_a_caller_has_is_not_sent_again(client: TestClient) -> None:
+    first = asked(client, vector=QUERY, ref="prod")
+    again = asked(client, {"If-None-Match": first.headers["etag"]}, vector=QUERY, ref="prod")
+    assert again.status_code == 304 and not again.content
+    assert again.headers["vecver-commit"] == first.headers["vecver-commit"]
+    client.post("/v1/datasets/d/promote", json={"alias": "prod", "ref": "main"})
+    assert asked(client, {"If-None-Match": first.headers["etag"]}, vector=QUERY, ref="prod").status_code == 200
+
+
+def test_an_answer_is_proved_later(client: TestClient) -> None:
+    receipt = asked(client, vector=QUERY, ref="prod").json()["receipt"]
+    assert client.post("/v1/replay", json={"receipt": receipt}).json()["identical"] is True
+    receipt["hits"][0], receipt["hits"][1] = receipt["hits"][1], receipt["hits"][0]
+    assert client.post("/v1/replay", json={"receipt": receipt}).json()["identical"] is False
+
+
+def test_a_search_in_flight_finishes_on_the_version_that_it_began_with(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alias that moves between resolving and ranking changes nothing of that answer."""
+    from vecver import index
+
+    old, real = client.get("/v1/datasets/d/aliases/prod").json()["commit"], index.search
+
+    def moved(*args: Any, **how: Any) -> Any:
+        monkeypatch.setattr(index, "search", real)
+        client.post("/v1/datasets/d/promote", json={"alias": "prod", "ref": "main"})
+        return real(*args, **how)
+
+    monkeypatch.setattr(index, "search", moved)
+    told = asked(client, vector=QUERY, ref="prod").json()
+    assert told["commit"] == old
+    assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] != old
+    assert client.post("/v1/replay", json={"receipt": told["receipt"]}).json()["identical"] is True
+
+
+def test_pages_join_to_the_whole(client: TestClient) -> None:
+    for page in range(3):
+        ingest_more = {"documents": [{"id": f"n{page}", "text": "t", "vector": QUERY}]}
+        query = {"label": f"s{page}", "space": "test"}
+        assert client.post("/v1/datasets/d/ingest", json=ingest_more, params=query).status_code == 202
+    client.get("/v1/jobs")  # some of them may be done by now, or not: the pages are of one version
+    for route, name in (("commits", "commits"), ("documents", "documents")):
+        ref = client.get("/v1/datasets/d/commits/v1").json()["commit"] if route == "documents" else "main~0"
+        whole = client.get(f"/v1/datasets/d/{route}", params={"ref": ref, "limit": 1000}).json()[name]
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            query = {"ref": ref, "limit": 2, **({"cursor": cursor} if cursor else {})}
+            page_of = client.get(f"/v1/datasets/d/{route}", params=query).json()
+            found, cursor = [*found, *page_of[name]], page_of["next"]
+            if cursor is None:
+                break
+        assert found[-len(whole) :] == whole
+
+
+# -- refs ----------------------------------------------------------------------------------------
+
+
+def test_a_ref_is_put_from_where_it_was_seen(client: TestClient) -> None:
+    seen = client.get("/v1/datasets/d/aliases/prod").headers["etag"]
+    head = client.get("/v1/datasets/d").json()["head"]
+    put = lambda condition: client.put("/v1/datasets/d/aliases/prod", json={"ref": "main"}, headers=condition)  # noqa: E731
+    refused = put({"If-Match": f'"{head}"'})
+    assert refused.status_code == 409 and refused.json()["context"]["found"] == seen.strip('"')
+    assert put({"If-None-Match": "*"}).status_code == 409
+    assert put({"If-Match": seen}).status_code == 200
+    assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] == head
+    assert (
+        client.put("/v1/datasets/d/aliases/new", json={"ref": "v1"}, headers={"If-None-Match": "*"}).status_code == 201
+    )
+    assert client.put("/v1/datasets/d/tags/v1", json={"ref": "main"}, headers={"If-Match": seen}).status_code == 409
+    assert [move["name"] for move in client.get("/v1/datasets/d/aliases/prod/moves").json()["moves"]] == ["prod"] * 2
+
+
+def test_a_rollback_that_is_sent_twice_happens_once(client: TestClient) -> None:
+    for ref in ("main", "v1", "main"):
+        client.post("/v1/datasets/d/promote", json={"alias": "prod", "ref": ref})
+    before = len(client.get("/v1/datasets/d/aliases/prod/moves").json()["moves"])
+    send = lambda: client.post("/v1/datasets/d/rollback", json={"ref": "prod"}, headers={"Idempotency-Key": "1"})  # noqa: E731
+    assert send().json() == send().json()
+    assert len(client.get("/v1/datasets/d/aliases/prod/moves").json()["moves"]) == before + 1
+
+
+# -- OpenAI --------------------------------------------------------------------------------------
+
+
+def test_openais_client_searches_a_pinned_vector_store(tmp_path: Path) -> None:
+    """The real client, unmodified, over a real connection."""
+    openai = pytest.importorskip("openai", reason="no openai: install vecver[test]")
+    from serving import running
+
+    repository = vecver.open(tmp_path / "kb", create=True)
+    docs = repository.dataset("handbook")
+    rows = [{"id": f"d{i}", "text": f"radiator {'air ' * i}", "year": 2020 + i, "lang": "en"} for i in range(6)]
+    docs.ingest(rows, embedder="hashing")
+    docs.promote("prod")
+    docs.ingest(
+        [*rows, {"id": "new", "text": "radiator air", "year": 2030, "lang": "de"}],
+        embedder="hashing",
+    )
+    settings = ServiceSettings(state=str(tmp_path / "state"))
+    _, key = Keys(settings.keys_file("")).add("app", ["handbook:read"])
+    with running(create_app(repository, settings)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+        page = client.vector_stores.search("handbook@prod", query="radiator air", max_num_results=3)
+        expected = docs.search("radiator air", at="prod", k=3)
+        assert [(one.file_id, one.score) for one in page.data] == [(hit.document, hit.score) for hit in expected]
+        assert [one.content[0].text for one in page.data] == [hit.text for hit in expected]
+        assert page.data[0].attributes["lang"] == "en" and "new" not in {one.file_id for one in page.data}
+        assert page.commit == docs.resolve("prod")
+        filters = {"type": "and", "filters": [{"type": "gte", "key": "year", "value": 2023}]}
+        some = client.vector_stores.search("handbook@main", query=["radiator", "air"], filters=filters)
+        assert {one.attributes["year"] for one in some.data} == {2023, 2024, 2025, 2030}
+        least = {"score_threshold": expected[1].score}
+        best = client.vector_stores.search("handbook@prod", query="radiator air", ranking_options=least)
+        assert [one.file_id for one in best.data] == [hit.document for hit in expected[:2]]
+        stores = list(client.vector_stores.list(limit=1))
+        assert {one.id for one in stores} == {"handbook@main", "handbook@prod"}
+        store = client.vector_stores.retrieve("handbook@prod")
+        assert store.file_counts.completed == 6 and store.metadata["commit"] == docs.resolve("prod")
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.vector_stores.search("handbook@nowhere", query="x")
+        assert "nowhere" in caught.value.message and caught.value.code == "revision_not_found"
+        with pytest.raises(openai.PermissionDeniedError):
+            client.vector_stores.search("other@main", query="x")
+        with pytest.raises(openai.UnprocessableEntityError):
+            client.vector_stores.search("handbook@prod", query="x", rewrite_query=True)
+        with pytest.raises(openai.AuthenticationError):
+            openai.OpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0).vector_stores.list()
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+def test_a_key_is_shown_once_and_only_its_digest_is_kept(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    key, token = keys.add("ci", ["d:write", "*:read"])
+    assert token not in (tmp_path / "keys.json").read_text() and token.split("_")[2] not in repr(keys.all())
+    assert (tmp_path / "keys.json").stat().st_mode & 0o077 == 0
+    assert keys.find(token) == key and Keys(tmp_path / "keys.json").find(token) == key
+    for wrong in (
+        "",
+        token[:-1],
+        token + "x",
+        token.swapcase(),
+        f"vv_{key.id}_{'x' * 43}",
+        "é" * 55,
+        "vv_00000000_" + "a" * 43,
+    ):
+        assert keys.find(wrong) is None
+    Keys(tmp_path / "keys.json").revoke(key.id)
+    assert keys.find(token) is None
+
+
+def test_a_scope_holds_those_before_it_for_its_dataset_only(tmp_path: Path) -> None:
+    from service.keys import Caller
+
+    caller = Caller("1", "ci", ("a:write", "b:read", "c:admin"))
+    allowed = {(s, d) for s in ("read", "write", "admin") for d in ("a", "b", "c", "d", "*") if caller.may(s, d)}
+    assert allowed == {("read", "a"), ("write", "a"), ("read", "b"), *((s, "c") for s in ("read", "write", "admin"))}
+    assert Caller("1", "ci", ("*:read",)).may("read", "anything") and not Caller("1", "ci", ("*:read",)).may(
+        "write", "x"
+    )
+
+
+@pytest.mark.parametrize("scopes", [[], ["d"], ["d:"], [":read"], ["d:own"], ["read"]])
+def test_a_scope_that_is_none_is_refused(tmp_path: Path, scopes: list[str]) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Keys(tmp_path / "keys.json").add("ci", scopes)
+    assert caught.value.code == "invalid_scope" and not (tmp_path / "keys.json").exists()
+
+
+def test_keys_that_cannot_be_read_open_nothing(tmp_path: Path, client: TestClient) -> None:
+    (tmp_path / "keys.json").write_text("{")
+    with pytest.raises(IntegrityError):
+        Keys(tmp_path / "keys.json").find("vv_")
+    repository = client.app.state.desk.repository  # type: ignore[attr-defined]
+    closed = create_app(repository, ServiceSettings(state=str(tmp_path), port=1))
+    with TestClient(closed) as other:
+        assert other.get("/v1/datasets").status_code == 500
+
+
+def test_the_command_line_makes_lists_and_revokes_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECVER_REPO", str(tmp_path / "kb"))
+
+    def run(*words: str) -> Any:
+        return CliRunner().invoke(main, words, catch_exceptions=False)
+
+    assert "no keys" in run("key", "list").output
+    made = json.loads(run("key", "add", "ci", "--scope", "d:read", "--json").output)
+    assert Keys(tmp_path / "kb.service/keys.json").find(made["key"])
+    assert made["id"] in run("key", "list").output and made["key"] not in run("key", "list").output
+    assert run("key", "revoke", made["id"]).exit_code == 0 and run("key", "revoke", made["id"]).exit_code == 3
+
+
+def test_a_service_for_others_wants_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECVER_REPO", str(tmp_path / "kb"))
+    refused = CliRunner().invoke(main, ["serve", "--host", "0.0.0.0"])
+    assert refused.exit_code == 2 and "no API key" in refused.output
+
+
+# -- operations ----------------------------------------------------------------------------------
+
+
+def test_settings_come_from_the_environment_and_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "settings.toml").write_text('repo = "/kb"\nmax_k = 50\nport = 9000\nfolders = ["/a", "/b"]\n')
+    monkeypatch.setenv("VECVER_SETTINGS", str(tmp_path / "settings.toml"))
+    monkeypatch.setenv("VECVER_PORT", "9001")
+    monkeypatch.setenv("VECVER_WARM", "d@prod, e@v1")
+    found = load_settings()
+    assert (found.max_k, found.port, found.folders, found.warm) == (50, 9001, ("/a", "/b"), ("d@prod", "e@v1"))
+    assert found.state_folder("/data/kb") == Path("/data/kb.service")
+    monkeypatch.setenv("VECVER_MAX_K", "many")
+    with pytest.raises(InvalidInputError, match="VECVER_MAX_K"):
+        load_settings()
+
+
+def test_every_request_is_a_line_of_the_log(client: TestClient) -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(logs.JsonLines())
+    log = logging.getLogger("vecver.service")
+    log.addHandler(handler)
+    log.setLevel("INFO")
+    try:
+        asked(client, {"X-Request-ID": "mine-1"}, vector=QUERY, ref="prod")
+        answer = asked(client, {"X-Request-ID": "no\tid"}, vector=QUERY, ref="nowhere")
+    finally:
+        log.removeHandler(handler)
+    first, second = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert (first["request"], first["status"], first["dataset"]) == ("mine-1", 200, "d")
+    assert first["commit"] == client.get("/v1/datasets/d/aliases/prod").json()["commit"]
+    assert set(first["phases_ms"]) == {"embed", "propose", "re-score", "fetch"}
+    assert (second["status"], second["code"]) == (404, "revision_not_found")
+    assert second["request"] == answer.headers["x-request-id"] == answer.json()["instance"] != "no\tid"
+
+
+def test_prometheus_reads_requests_and_phases(client: TestClient) -> None:
+    asked(client, vectors=[QUERY, QUERY])
+    text = client.get("/metrics").text
+    assert 'vecver_queries_total{dataset="d",engine="faiss"} 2.0' in text
+    for phase in ("embed", "propose", "re-score", "fetch"):
+        assert f'vecver_search_phase_seconds_count{{dataset="d",phase="{phase}"}} 1.0' in text
+    route = 'method="POST",route="/v1/datasets/{dataset}/search",status="200"'
+    assert f"vecver_request_seconds_count{{{route}}} 1.0" in text
+
+
+def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="no opentelemetry-sdk: install vecver[test]")
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from service.routes import search
+
+    spans = InMemorySpanExporter()
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(search, "_TRACER", provider.get_tracer("vecver"))
+    commit = asked(client, vector=QUERY).json()["commit"]
+    (span,) = spans.get_finished_spans()
+    assert span.name == "vecver.search" and span.attributes["vecver.commit"] == commit
+    assert span.attributes["vecver.propose_ms"] >= 0
+
+
+def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> None:
+    import time
+
+    until = time.monotonic() + 30
+    while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert client.get("/readyz").json() == {"status": "ready"} and client.get("/healthz").json() == {"status": "ok"}
+    versions = client.app.state.desk.repository._versions  # type: ignore[attr-defined]
+    assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions._snapshots
+
+
+def test_a_version_that_cannot_be_opened_is_not_promoted(client: TestClient, tmp_path: Path) -> None:
+    before = client.get("/v1/datasets/d/aliases").json()
+    repository = vecver.open(tmp_path / "kb")
+    app = create_app(repository, ServiceSettings(state=str(tmp_path / "other"), no_auth=True))
+    for vectors in (tmp_path / "kb").rglob("vectors.npy"):
+        vectors.unlink()
+    with TestClient(app) as other:
+        assert other.post("/v1/datasets/d/promote", json={"alias": "prod", "ref": "v1"}).status_code >= 400
+    assert client.get("/v1/datasets/d/aliases").json() == before
