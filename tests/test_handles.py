@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from vecver.errors import AccessError, ConflictError, InvalidInputError, NotFoun
 Repo = vecver.Repository | vecver.RemoteRepository
 Docs = vecver.Dataset | vecver.RemoteDataset
 
-pytest.importorskip("fastapi", reason="no fastapi: install vecver[serve]")
+pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 TEXTS = {f"doc-{i}": f"the text number {i}" for i in range(12)}
@@ -412,6 +412,41 @@ def test_a_key_may_what_its_scopes_say(both: dict[str, Repo], tmp_path: Path) ->
             vecver.connect(both["remote"].url, wrong)
         assert caught.value.code == "unauthenticated"
     assert docs.aliases() == {}
+
+
+def test_a_write_whose_answer_is_lost_happens_once(both: dict[str, Repo], tmp_path: Path) -> None:
+    import httpx2
+
+    from vecver.wire import Wire
+
+    class Losing(httpx2.HTTPTransport):
+        """Every first answer to a write gets lost on the way."""
+
+        seen: ClassVar[set[str]] = set()
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = super().handle_request(request)
+            key = request.headers.get("idempotency-key")
+            if key is None or key in self.seen:
+                return answer
+            self.seen.add(key)
+            answer.read()
+            answer.close()
+            raise httpx2.ReadError("lost", request=request)
+
+    wire = both["remote"]._wire
+    with vecver.RemoteRepository(Wire(wire.url, wire._key, transport=Losing())) as repository:
+        docs = filled(repository)
+        second, first = (commit.id for commit in docs.log())
+        docs.promote("prod", first)
+        docs.promote("prod", second)
+        docs.rollback("prod")
+        docs.tag("v1")
+        repository.dataset("pages").ingest(folder_of(tmp_path, PAGES), embedder="hashing")
+    docs = both["local"].dataset("d")
+    assert [move.reason for move in docs.moves("alias", "prod")] == ["rollback", "promote", "promote"]
+    assert [commit.message for commit in docs.log()] == ["second", "first"]
+    assert len(wire.get("/v1/jobs")["jobs"]) == 3 and len(Losing.seen) == 7
 
 
 def test_names_travel_as_they_are(both: dict[str, Repo], tmp_path: Path) -> None:

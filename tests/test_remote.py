@@ -32,7 +32,6 @@ from vecver.remote import RemoteRepository
 from vecver.wire import Wire
 
 httpx2 = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
-python_multipart = pytest.importorskip("python_multipart", reason="no python-multipart: install vecver[serve]")
 
 HIT = Hit(
     rank=1,
@@ -574,6 +573,7 @@ class TestIngest:
 
 def received(request: httpx2.Request) -> dict[str, bytes]:
     """The files of a multipart request, read as a service reads them."""
+    python_multipart = pytest.importorskip("python_multipart", reason="no python-multipart: install vecver[service]")
     found: dict[str, bytes] = {}
     python_multipart.parse_form(
         {"Content-Type": request.headers["content-type"].encode()},
