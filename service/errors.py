@@ -31,6 +31,9 @@ _TITLES = {
     "AccessError": "Not allowed",
     "VecverError": "Error",
 }
+_HINTS = {  # where the house's own hint names what the caller may not see
+    "dataset_not_found": "GET /v1/datasets lists those that this key may read; an ingest makes a new one",
+}
 
 
 def install(app: FastAPI, cover: Cover) -> None:
@@ -93,7 +96,7 @@ def to_json(error: VecverError, status: int, cover: Cover) -> Json:
         "detail": cover(error.message),
         "category": type(error).__name__,
         "code": error.code,
-        "hint": cover(error.hint),
+        "hint": _HINTS.get(error.code) or cover(error.hint),
         "context": cover(context),
     }
 
@@ -102,7 +105,8 @@ def _house(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
     """(status, the error in house terms, headers)."""
     if isinstance(error, VecverError):
         wait = error.context.get("retry_after")
-        return error.http_status, error, {"Retry-After": str(wait)} if wait else {}
+        headers = {"Retry-After": str(wait)} if wait else {}
+        return error.http_status, error, {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else headers
     if isinstance(error, RequestValidationError):
         return 422, _invalid(error), {}
     if isinstance(error, HTTPException):
