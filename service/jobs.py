@@ -35,7 +35,8 @@ from vecver.errors import ConflictError, NotFoundError
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
-_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
+_BORDER = "an upload is no part of the work tree that this folder may lie in\n"  # its ignore files, its Git commit
+_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class Jobs:
 
     def scratch(self) -> Path:
         """A new folder for a job's input, to be given to `add`, or removed."""
-        folder = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
+        folder = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(6)}"
         (folder / "input").mkdir(parents=True)
+        (folder / "input" / ".git").write_text(_BORDER)
         return folder
 
     def add(self, folder: Path, dataset: str, kind: str, by: str, key: str, what: Json) -> Job:

@@ -163,6 +163,11 @@ class IngestOptions(Request):
     keep_missing: bool = False
     strict: bool = False
     dry_run: bool = False
+    git_commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$", description="Where an upload comes from.")] | None = (
+        None
+    )
+    git_branch: Annotated[str, Field(max_length=1000)] | None = None
+    git_dirty: bool = False
 
 
 # -- OpenAI's --------------------------------------------------------------------------------------

@@ -185,8 +185,16 @@ def _made_before(docs: vecver.Dataset, job: Job) -> Json | None:
         if operation.get("job") == job.id:
             told = {name: operation[name] for name in _REPORTED}
             made = {"dataset": docs.name, "commit": commit.id, "changed": True, "dry_run": False, "notes": []}
-            return {**made, **told, "names": {}}
+            return {**made, **told, "names": _names(docs, commit)}
     return None
+
+
+def _names(docs: vecver.Dataset, commit: vecver.Commit) -> Json:
+    """The documents that a commit added, changed and removed."""
+    if not commit.parents:
+        return {"added": docs.documents(commit), "changed": [], "removed": []}
+    found = docs.diff(commit.parents[0], commit)
+    return {"added": list(found.added), "changed": list(found.changed), "removed": list(found.removed)}
 
 
 _REPORTED = ("documents", "chunks", "tokens", "longer", "failures", "seconds")

@@ -6,20 +6,26 @@ is held that it does.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import vecver
 from vecver.cli import main
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
 SHELL = [text for kind, text in BLOCKS if kind == "sh"]
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+SERVED = [text for kind, text in BLOCKS if kind == "bash"], [text for kind, text in BLOCKS if kind == "py"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +60,32 @@ def test_every_line_of_python_works() -> None:
     for text in PYTHON:
         exec(compile(text, "README.md", "exec"), names)
     assert names["answer"][0].document == "heating.md"  # type: ignore[index]
+
+
+def test_every_line_against_the_service_works(folder: Path) -> None:
+    """`vecver serve`, every curl and the lines of Python, in one shell, against the process that they start."""
+    if shutil.which("curl") is None:
+        pytest.skip("no curl")
+    pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+    (shell,), (python,) = SERVED
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = str(one.getsockname()[1])
+    for command in ("init", "ingest handbook examples/handbook", "promote handbook prod"):
+        assert CliRunner().invoke(main, command.split()).exit_code == 0
+    (folder / "served.py").write_text(python.replace("8000", port))
+    begun, ended = "set -euo pipefail\ntrap 'kill $!' EXIT\n", f"export KEY\n{shlex.quote(sys.executable)} served.py\n"
+    (folder / "served.sh").write_text(begun + shell.replace("8000", port) + ended)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "VECVER_SETTINGS": os.devnull}
+    done = subprocess.run(
+        ["bash", "served.sh"], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    commit = vecver.open(folder / ".vecver").dataset("handbook").resolve("prod")
+    assert f'"commit":"{commit}"' in done.stdout and "heating.md" in done.stdout
+    assert "event: succeeded" in done.stdout and '"reason":"rollback"' in done.stdout
+    assert len(re.findall("^curl", shell, re.MULTILINE)) == 9
 
 
 def test_the_tables_name_rooms_that_exist() -> None:

@@ -75,6 +75,7 @@ class Dataset:
         dry_run: bool = False,
         workers: int = 2,
         job: str = "",
+        origin: Json | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Make a source the truth for the documents that came from it, as a new commit on `branch`.
@@ -88,7 +89,8 @@ class Dataset:
 
         `label` names the source (default: the folder's or file's own name), `prefix` stands before
         every id. `space` names the space of vectors that the records bring, `metric` theirs (cosine).
-        `job`: your own id of this run, kept in the commit's operation.
+        `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
+        of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}.
 
         Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError
         if another writer moved the branch. After any failure the branch is where it was, and what was
@@ -108,6 +110,7 @@ class Dataset:
             strict=strict,
             workers=workers,
             job=job,
+            origin=origin,
         )
         sources = sources_of(source, label, prefix, records)
         report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)

@@ -107,6 +107,7 @@ class RemoteDataset:
         strict: bool = False,
         dry_run: bool = False,
         workers: int = 2,
+        origin: Json | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """As `Dataset.ingest`: the source is read here, uploaded, and parsed and embedded there, as a job.
@@ -114,7 +115,6 @@ class RemoteDataset:
         Returns when the job has ended; whoever interrupts it cancels it. One call takes one source. `passwords` and
         `workers` cannot be given. Of files that cannot be read here the service knows nothing: they are in
         `Report.failures`, and so that they keep their versions, nothing is removed as missing then (`notes` says so).
-        The commit does not name the Git commit that the source lies in.
         """
         if passwords or workers != 2:
             raise InvalidInputError(
@@ -142,6 +142,7 @@ class RemoteDataset:
                 keep_missing=keep_missing or bool(upload.failures),
                 strict=strict,
                 dry_run=dry_run,
+                **_git(origin or _origin(source)),
             )
         report = Report.from_json(self._wire.result_of(job, progress))
         return with_failures(report, upload.failures) if upload.failures else report
@@ -350,6 +351,17 @@ def _text(at: Revision) -> str:
             hint="name a branch, tag, alias or commit id; `main` is the default branch",
         )
     return text
+
+
+def _origin(source: Any) -> Json | None:
+    """The Git commit that a source lies in here; of several paths, the first's."""
+    first = source[0] if isinstance(source, list | tuple) and source else source
+    return pipeline.origin_of(first) if isinstance(first, str | PathLike) else None
+
+
+def _git(origin: Json | None) -> Json:
+    """An origin as it travels."""
+    return {f"git_{name}": origin[name] for name in ("commit", "branch", "dirty")} if origin else {}
 
 
 def _query(query: Any) -> Json:

@@ -12,12 +12,13 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service import schemas, uploads
+from service import multipart, schemas, uploads
 from service.deps import Writable, Writing, check_allowed
 from service.settings import ServiceSettings
 from vecver.errors import AccessError, InvalidInputError
 
 Json = dict[str, Any]
+_GIT = {"git_commit", "git_branch", "git_dirty"}
 _BODY: Json = {
     "required": True,
     "content": {
@@ -58,7 +59,7 @@ async def ingest(request: Request, writing: Writable, options: Annotated[schemas
     scratch = await run_in_threadpool(writing.desk.jobs.scratch)
     try:
         source, digest = await _source(request, writing, options, scratch / "input")
-        what = {**options.model_dump(exclude_none=True), **source}
+        what = {**options.model_dump(exclude_none=True, exclude=_GIT), **source, **_origin(options)}
         return await run_in_threadpool(_queued, writing, scratch, what, digest)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -88,7 +89,8 @@ async def _source(request: Request, writing: Writing, options: schemas.IngestOpt
         return await _documents(await request.body(), writing, options, into)
     _labelled(options)
     if kind == "multipart/form-data":
-        return {"input": uploads.FILES}, await uploads.files(request, into, writing.desk.settings.max_files)
+        form, most = request.headers["content-type"], writing.desk.settings.max_files
+        return {"input": uploads.FILES}, await multipart.lay(form, request.stream(), into / uploads.FILES, most)
     if kind in ("application/x-ndjson", "application/jsonl"):
         return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into)
     raise InvalidInputError(
@@ -109,6 +111,14 @@ async def _documents(data: bytes, writing: Writing, options: schemas.IngestOptio
     check_allowed(writing.caller, "admin", writing.docs.name)
     folder = uploads.permitted(body.folder or "", writing.desk.settings.folders)
     return {"folder": folder}, folder
+
+
+def _origin(options: schemas.IngestOptions) -> Json:
+    """The Git commit that the caller's source lies in, so that `git:` names the version."""
+    if options.git_commit is None:
+        return {}
+    told = {"commit": options.git_commit, "branch": options.git_branch, "dirty": options.git_dirty}
+    return {"origin": {"kind": "git", **told}}
 
 
 def _check(writing: Writing, options: schemas.IngestOptions) -> None:

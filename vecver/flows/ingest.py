@@ -274,7 +274,9 @@ class _Ingest:
         operation = {
             "kind": "ingest",
             **({"job": self.options.job} if self.options.job else {}),
-            "sources": [{"label": s.label, "origin": pipeline.origin_of(s.value)} for s in self.sources],
+            "sources": [
+                {"label": s.label, "origin": self.options.origin or pipeline.origin_of(s.value)} for s in self.sources
+            ],
             "failures": told["failures"][:_FAILURES_KEPT],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
         }
