@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     queries = {"encode": lambda: theirs.encode(QUERY, show_progress_bar=False)}
     for name, embedder in ours.items():
         paths[name] = partial(embedder.embed, texts)
-        queries[name] = partial(embedder.embed_query, QUERY)
+        queries[name] = partial(embedder.embed_queries, [QUERY])
     vectors = {name: path() for name, path in paths.items()}
     seconds, single = taking_turns(paths, options.rounds), taking_turns(queries, 60)
     rate = {name: round(len(texts) / min(times), 1) for name, times in seconds.items()}

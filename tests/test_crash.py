@@ -266,8 +266,8 @@ class Embedding:
         self.texts += texts
         return np.stack([vector_of(text) for text in texts])
 
-    def embed_query(self, text: str) -> Any:
-        return self.embed([text])[0]
+    def embed_queries(self, texts: Any) -> Any:
+        return self.embed(texts)
 
 
 def test_what_an_interrupted_ingest_embedded_is_not_embedded_again(store: Store) -> None:

@@ -35,6 +35,11 @@ def texts_of(count: int, longest: int = 90) -> list[str]:
     return [" ".join(rng.choice(WORDS, rng.integers(1, longest))) for _ in range(count)]
 
 
+def one_by_one(embedder: Embedder, texts: list[str]) -> np.ndarray:
+    """Queries' vectors, each asked for alone."""
+    return np.concatenate([embedder.embed_queries([text]) for text in texts])
+
+
 # -- the contract, for every embedder ------------------------------------------------------------
 
 
@@ -68,9 +73,10 @@ class TestContract:
         assert np.array_equal(np.concatenate([embedder.embed([text]) for text in texts]), vectors)
 
     def test_a_query_is_itself_and_near_its_chunk(self, embedder: Embedder) -> None:
-        query = embedder.embed_query("how do I bleed the valve?")
-        assert query.shape == (embedder.dim,) and query.dtype == np.float32
-        assert np.array_equal(query, embedder.embed_query("how do I bleed the valve?"))
+        (query,) = queries = embedder.embed_queries(["how do I bleed the valve?"])
+        assert queries.shape == (1, embedder.dim) and queries.dtype == np.float32 and queries.flags.c_contiguous
+        assert np.array_equal(queries, embedder.embed_queries(["how do I bleed the valve?"]))
+        assert embedder.embed_queries([]).shape == (0, embedder.dim)
         assert query @ embedder.embed(["how do I bleed the valve?"])[0] == pytest.approx(1.0, abs=1e-6)
 
     def test_the_recipe_is_json_and_reopens_it(self, embedder: Embedder) -> None:
@@ -146,7 +152,7 @@ def test_a_hub_name_out_of_reach_may_be_tried_again(monkeypatch: pytest.MonkeyPa
 
 def test_hashing_counts_words_and_pairs_with_signs() -> None:
     """By `b2sum -l 64` of "open", "valve", "open valve": first byte the slot, the last one's top bit the sign."""
-    vector = open_embedder("hashing").embed_query("Open, VALVE!")
+    vector = open_embedder("hashing").embed_queries(["Open, VALVE!"])[0]
     found = {int(slot): float(vector[slot]) for slot in np.flatnonzero(vector)}
     assert found == pytest.approx({30: 3**-0.5, 7: 3**-0.5, 169: -(3**-0.5)})
 
@@ -161,7 +167,7 @@ def test_hashing_keeps_its_bits_for_ever() -> None:
 @given(st.text(max_size=200))
 @settings(max_examples=100, deadline=None)
 def test_hashing_has_a_unit_vector_for_every_text(text: str) -> None:
-    assert np.linalg.norm(open_embedder("hashing").embed_query(text)) == pytest.approx(1.0, abs=1e-6)
+    assert np.linalg.norm(open_embedder("hashing").embed_queries([text])) == pytest.approx(1.0, abs=1e-6)
 
 
 # -- sentence-transformers -----------------------------------------------------------------------
@@ -183,14 +189,14 @@ class TestMiniLM:
         golden = np.load(GOLDEN, allow_pickle=True)
         texts = [str(text) for text in golden["texts"][::37]]
         assert np.abs(minilm.embed(texts) - golden["vectors"][::37]).max() < 1e-5
-        assert np.abs(minilm.embed_query(texts[3]) - golden["vectors"][3 * 37]).max() < 1e-5
+        assert np.abs(minilm.embed_queries(texts[3:4])[0] - golden["vectors"][3 * 37]).max() < 1e-5
 
     @pytest.mark.parametrize("count", [24, pytest.param(250, marks=pytest.mark.deep)])
     def test_no_bit_depends_on_company_or_threads(self, minilm: Embedder, count: int) -> None:
         import torch
 
         texts = texts_of(count)
-        vectors, queries = minilm.embed(texts), [minilm.embed_query(text) for text in texts[:12]]
+        vectors, queries = minilm.embed(texts), minilm.embed_queries(texts[:12])
         order = np.random.default_rng(1).permutation(count)
         assert np.array_equal(minilm.embed([texts[i] for i in order]), vectors[order])
         before = torch.get_num_threads()
@@ -198,7 +204,7 @@ class TestMiniLM:
             for threads in (1, 2):
                 torch.set_num_threads(threads)
                 assert_same_here(minilm.embed(texts), vectors)
-                assert_same_here(np.stack([minilm.embed_query(text) for text in texts[:12]]), np.stack(queries))
+                assert_same_here(one_by_one(minilm, texts[:12]), queries)
         finally:
             torch.set_num_threads(before)
 
@@ -285,7 +291,7 @@ class TestOtherModels:
         documents, queries = self.peers(folder, texts)
         assert ours.environment["path"] == path
         assert np.abs(ours.embed(texts) - documents).max() < 1e-5
-        assert np.abs(np.stack([ours.embed_query(text) for text in texts]) - queries).max() < 1e-5
+        assert np.abs(ours.embed_queries(texts) - queries).max() < 1e-5
         assert ours.max_tokens == (36 if prompts else 38), "40, less two specials and the prompt's two tokens"
         assert ours.recipe["prompts"]["query"] == (prompts or {"query": ""})["query"]
 
@@ -409,11 +415,15 @@ class TestEndpoint:
         assert server.requests == [{"model": "toy", "input": ["four", "six six"], "encoding_format": "float"}]
         assert server.keys == ["Bearer sk-secret"]
 
+    def test_a_query_is_a_request_of_its_own(self, ours: Embedder, server: Server) -> None:
+        assert ours.embed_queries(["four", "six six"])[1] == pytest.approx([3 / 58**0.5, 7 / 58**0.5])
+        assert [body["input"] for body in server.requests] == [["four"], ["six six"]]
+
     def test_the_key_is_nowhere(self, ours: Embedder, server: Server) -> None:
         assert "sk-secret" not in json.dumps([ours.recipe, ours.environment, ours.name, ours.fingerprint])
         server.script = [(401, {"error": {"message": "wrong key: sk-secret"}}, {})]
         with pytest.raises(BackendError, match=r"401.*wrong key: \*\*\*") as error:
-            ours.embed_query("valve")
+            ours.embed_queries(["valve"])
         assert "sk-secret" not in repr((error.value.message, error.value.hint, error.value.context))
         assert not error.value.retryable
 
@@ -430,7 +440,7 @@ class TestEndpoint:
             (429, "", {"retry-after": "999999"}),
             (500, "", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
         ]
-        assert ours.embed_query("four").tolist() == pytest.approx([0.6, 0.8])
+        assert ours.embed_queries(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
         assert waits == [2.0, 1.0, embedder_http.LONGEST_WAIT, 4.0]
 
     def test_a_server_that_stays_down_is_given_up(self, ours: Embedder, server: Server, waits: list[float]) -> None:

@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_embedders import needs_minilm, texts_of
+from test_embedders import needs_minilm, one_by_one, texts_of
 
 import vecver
 from vecver.errors import InvalidInputError
@@ -21,6 +22,7 @@ from vecver.model import Embedder
 from vecver.pipeline import embedder_runtimes, embedder_torch, embedders
 from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
 from vecver.pipeline.embedders import open_embedder
+from vecver.pipeline.together import Together
 
 pytestmark = needs_minilm
 FAST = embedder_runtimes.openvino_installed()
@@ -72,7 +74,7 @@ def test_no_bit_depends_on_company_or_threads(any_runtime: Callable[[], Embedder
     import torch
 
     ours, texts = any_runtime(), texts_of(count)
-    vectors, queries = ours.embed(texts), [ours.embed_query(text) for text in texts[:12]]
+    vectors, queries = ours.embed(texts), one_by_one(ours, texts[:12])
     order = np.random.default_rng(1).permutation(count)
     assert np.array_equal(ours.embed([texts[i] for i in order]), vectors[order])
     for size in (1, 3):
@@ -84,7 +86,67 @@ def test_no_bit_depends_on_company_or_threads(any_runtime: Callable[[], Embedder
         with threads(number):
             for opened in (ours, any_runtime()):  # one that meets other threads, one that begins with them
                 assert np.array_equal(opened.embed(texts), vectors)
-                assert np.array_equal([opened.embed_query(text) for text in texts[:12]], queries)
+                assert np.array_equal(opened.embed_queries(texts[:12]), queries)
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(15, (4, 13, 40)), pytest.param(90, range(2, 41), marks=pytest.mark.deep)])
+def test_a_query_has_its_bits_in_company(any_runtime: Callable[[], Embedder], most: int, sizes: Sequence[int]) -> None:
+    """Before a shape of batch is trusted and after; from one thread and from sixteen."""
+    ours = Together(any_runtime())
+    texts = [text for longest in (3, 8, 14, most) for text in texts_of(10, longest)]  # 16 padded tokens and more
+    alone = one_by_one(ours, texts)
+    for number in (1, 2):
+        with threads(number):
+            for size in sizes:
+                parts = [ours.embed_queries(texts[start : start + size]) for start in range(0, 40, size)]
+                assert_same_bits(ours, np.concatenate(parts), alone)
+            with ThreadPoolExecutor(16) as pool:
+                found = list(pool.map(lambda text: ours.embed_queries([text])[0], texts))
+            assert_same_bits(ours, np.stack(found), alone)
+
+
+def assert_same_bits(ours: Embedder, found: np.ndarray, alone: np.ndarray) -> None:
+    """Equal to the bit where torch's threads do not divide sums of this size (AVX-512), else to 1e-6."""
+    import torch
+
+    if "torch" not in ours.environment["runtime"] or torch.backends.cpu.get_cpu_capability() == "AVX512":
+        assert np.array_equal(found, alone)
+    assert np.abs(found - alone).max() < 1e-6
+
+
+def test_queries_go_together_once_a_shape_has_shown_equal_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, texts = SentenceTransformerEmbedder("minilm", fast=False), texts_of(32, 5)
+    runtime = ours._path._runtime  # type: ignore[attr-defined]
+    rows, run = list[int](), runtime.run
+    runtime.run = lambda tokens, mask: rows.append(len(tokens)) or run(tokens, mask)
+    with threads(1):
+        first, seen = ours.embed_queries(texts), len(rows)
+        assert rows.count(1) == 32 and rows.count(8) == 4
+        again = ours.embed_queries(texts)
+    assert np.array_equal(first, again)
+    if ours._path._unequal:  # type: ignore[attr-defined]
+        assert set(rows[seen:]) == {1}, "a CPU on which torch sums in other orders"
+    else:
+        assert rows[seen:] == [8] * 4
+
+
+def test_a_shape_that_changes_a_bit_is_not_used(plain: Embedder) -> None:
+    """A runtime whose last bits depend on the rows of a batch, of some texts only."""
+    ours, texts = SentenceTransformerEmbedder("minilm", fast=False), texts_of(32, 5)
+    runtime = ours._path._runtime  # type: ignore[attr-defined]
+    run = runtime.run
+
+    def other_bits(tokens: Any, mask: Any) -> Any:
+        vectors = run(tokens, mask)
+        vectors[5:, 0] = np.nextafter(vectors[5:, 0], 1)
+        return vectors
+
+    runtime.run = other_bits
+    with threads(1):
+        alone = one_by_one(ours, texts)
+        for _ in range(3):
+            assert np.array_equal(ours.embed_queries(texts), alone)
+    assert ours._path._unequal == {(8, 16, False)}  # type: ignore[attr-defined]
 
 
 @needs_fast
@@ -95,7 +157,7 @@ class TestOpenVINO:
         assert fast.environment["path"] == "fixed shapes"
         assert (fast.recipe, fast.fingerprint, fast.name) == (plain.recipe, plain.fingerprint, plain.name)
         assert np.abs(fast.embed(texts) - plain.embed(texts)).max() < 1e-6
-        assert np.abs(fast.embed_query(texts[0]) - plain.embed_query(texts[0])).max() < 1e-6
+        assert np.abs(fast.embed_queries(texts) - plain.embed_queries(texts)).max() < 1e-6
 
     def test_a_receipt_made_by_torch_replays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as without:

@@ -140,8 +140,12 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`. Texts are documents' chunks."""
 
-    def embed_query(self, text: str) -> Vectors:
-        """`(dim,)` float32, by the one path that every query takes."""
+    @property
+    def at_once(self) -> int:
+        """Calls of `embed_queries` that it serves side by side; what comes beyond is better embedded together."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """`(n, dim)` float32, C-contiguous, in the order of `texts`; a query has the bits it has alone."""
 
 
 # -- a version ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from copy import copy
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from vecver import flows, pipeline, repo, store
@@ -35,6 +36,7 @@ class Repository:
         self._versions = versions
         self._api_key = api_key
         self._embedders: dict[str, Embedder] = {}
+        self._opening = Lock()
         self._milvus = Entrance(versions, milvus)
         self._publish = frozenset(publish)
 
@@ -109,10 +111,13 @@ class Repository:
         self._milvus.close()
 
     def _embedder(self, spec: str | Json) -> Embedder:
-        """The embedder of a spec, loaded once."""
+        """The embedder of a spec, loaded once; queries of many threads go through it together."""
         name = spec if isinstance(spec, str) else repr(sorted(spec.items()))
-        if name not in self._embedders:
-            self._embedders[name] = pipeline.open_embedder(spec, api_key=self._api_key)
+        if name not in self._embedders:  # who asks for one that is open does not wait for another's loading
+            with self._opening:
+                if name not in self._embedders:
+                    opened = pipeline.open_embedder(spec, api_key=self._api_key)
+                    self._embedders[name] = pipeline.Together(opened)
         return self._embedders[name]
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypedDict, Unpack, overload
 
 from vecver import flows, pipeline
@@ -30,6 +31,7 @@ class Snapshot:
         self._opened = opened
         self._api_key = api_key
         self._loaded: Embedder | None = None
+        self._opening = Lock()
 
     @property
     def path(self) -> str:
@@ -89,8 +91,10 @@ class Snapshot:
         return flows.replay(self._opened, receipt, self._embedder)
 
     def _embedder(self, spec: str | Json) -> Embedder:
-        """The version's embedder, loaded once."""
-        self._loaded = self._loaded or pipeline.open_embedder(spec, api_key=self._api_key)
+        """The version's embedder, loaded once; queries of many threads go through it together."""
+        with self._opening:
+            if self._loaded is None:
+                self._loaded = pipeline.Together(pipeline.open_embedder(spec, api_key=self._api_key))
         return self._loaded
 
     def __repr__(self) -> str:

@@ -33,7 +33,7 @@ from vecver import index, repo
 from vecver.errors import InvalidInputError
 from vecver.flows.indexing import Progress, open_indexes
 from vecver.flows.preparation import OpenEmbedder
-from vecver.flows.search import ENGINES, Query, engine_of, filtered, search, vector_of, version
+from vecver.flows.search import ENGINES, Query, engine_of, filtered, search, vectors_of, version
 from vecver.model import Json, Part, Recall, RecallAt, Vectors
 from vecver.repo import Snapshot, Versions
 
@@ -122,7 +122,7 @@ def _vectors(
         )
     if isinstance(queries, str) or not len(queries):
         raise InvalidInputError("there is no list of queries", code="empty_query", hint="give texts or vectors")
-    return np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
+    return vectors_of(queries, snapshot.commit.recipe, open_embedder)
 
 
 def _sample(snapshot: Snapshot, count: int | None) -> Vectors:

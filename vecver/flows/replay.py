@@ -26,12 +26,12 @@ from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.search import (
     ENGINES,
     RECEIPT_FORMAT,
-    embedded,
     filtered,
     hits_of,
     matching_documents,
     ranked_here,
     signature,
+    vectors_of,
     version,
 )
 from vecver.model import Json, Part, Replay, Vectors
@@ -173,7 +173,7 @@ def _text(
         differences.append("the receipt has a query text, but the version's vectors were given, not embedded")
         return
     try:
-        here = embedded(text, recipe, open_embedder)
+        (here,) = vectors_of([text], recipe, open_embedder)
     except VecverError as error:
         notes.append(f"the query's text was not embedded again: {error.message}")
         return

@@ -24,7 +24,7 @@ from vecver.flows.indexing import open_indexes
 from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.publications import find_published
-from vecver.model import Answer, Hit, Json, Part, Recipe, Space, Vectors
+from vecver.model import Answer, Embedder, Hit, Json, Part, Recipe, Space, Vectors
 from vecver.phases import phase
 from vecver.repo import METADATA, ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions
 
@@ -106,7 +106,7 @@ def answers(
     k = int(k)
     _same_space(snapshot.commit.recipe.space, space)
     with phase("embed"):
-        vectors = np.stack([vector_of(query, snapshot, open_embedder) for query in queries])
+        vectors = vectors_of(queries, snapshot.commit.recipe, open_embedder)
     matching = matching_documents(snapshot, filter)
     parts = filtered(snapshot, matching)
     if pinned:
@@ -250,24 +250,36 @@ def _receipt(
     return {**receipt, "digest": digest_json(receipt)}
 
 
-def vector_of(query: Query, snapshot: Snapshot, open_embedder: OpenEmbedder) -> Vectors:
-    """`(dim,)` float32 in the snapshot's space, normalised as its metric wants."""
-    recipe = snapshot.commit.recipe
-    if isinstance(query, str):
-        return embedded(query, recipe, open_embedder)
-    vector = query_vector(query)
-    if vector.shape != (recipe.space.dim,):
+def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
+    """`(m, dim)` float32 in a recipe's space, normalised as its metric wants; texts are embedded in one call.
+
+    Raises the first query's error. SpaceMismatchError: the space has no embedder, or another one, or another dimension.
+    """
+    vectors = np.empty((len(queries), recipe.space.dim), np.float32)
+    texts = dict[int, str]()
+    for row, query in enumerate(queries):
+        if isinstance(query, str):
+            embedder, texts[row] = _embedder_of(query, recipe, open_embedder), query
+        else:
+            vectors[row] = _in_space(query_vector(query), recipe.space)
+    if texts:
+        vectors[list(texts)] = embedder.embed_queries(list(texts.values()))
+    return index.normalised(vectors, recipe.space.metric)
+
+
+def _in_space(vector: Vectors, space: Space) -> Vectors:
+    if vector.shape != (space.dim,):
         raise SpaceMismatchError(
-            f"the query has {vector.shape[-1]} dimensions, the version's space has {recipe.space.dim}",
+            f"the query has {vector.shape[-1]} dimensions, the version's space has {space.dim}",
             code="wrong_dimension",
             hint="embed the query as the version's documents were: `vecver show` names the embedder",
-            space=recipe.space.to_json(),
+            space=space.to_json(),
         )
-    return index.normalised(vector[None, :], recipe.space.metric)[0]
+    return vector
 
 
-def embedded(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
-    """A query text in a recipe's space. Raises SpaceMismatchError where that has no embedder, or another one."""
+def _embedder_of(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Embedder:
+    """What embeds this text in the recipe's space."""
     space = recipe.space
     if is_given(recipe):
         raise SpaceMismatchError(
@@ -286,7 +298,7 @@ def embedded(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
             hint="install the model that `vecver show` names, or ingest again with this one",
             space=space.to_json(),
         )
-    return index.normalised(embedder.embed_query(text)[None, :], space.metric)[0]
+    return embedder
 
 
 def query_vector(query: Any) -> Vectors:

@@ -6,6 +6,7 @@ from vecver.pipeline.embedders import open_embedder
 from vecver.pipeline.origin import origin_of
 from vecver.pipeline.parsers import parser_of
 from vecver.pipeline.sources import SourceLike, how_many, label_of, read
+from vecver.pipeline.together import Together
 from vecver.pipeline.workers import parse_all
 
 DEFAULT_CHUNKER = "structure"
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_CHUNKER",
     "DEFAULT_EMBEDDER",
     "SourceLike",
+    "Together",
     "chunk",
     "chunker_recipe",
     "how_many",

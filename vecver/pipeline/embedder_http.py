@@ -6,6 +6,8 @@ Decisions
   estimate is 1.14 of the truth in the median, 0.82 to 1.45 for nine in ten. So chunks are about as long as
   asked; the limit of 8191 is far away, and a text over it is an error of the server's, never cut here.
 - 2026-11-21 The dimension is part of a recipe, so an unknown one is asked for once, when the embedder opens.
+- 2026-11-21 A query is a request of its own, also when many are asked together: whether a server's vectors have
+  the same bits in company nobody can see from here, and a request that fails or waits is nobody else's.
 - 2026-11-21 `url` is part of the fingerprint, the key is part of nothing: it is sent, and struck out of what
   the server says before that becomes an error.
 """
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 BATCH = 128  # texts in a request
+AT_ONCE = 64  # requests with queries, a thread each
 ATTEMPTS = 5
 BACK_OFF = 0.5  # seconds before the second attempt; doubles
 LONGEST_WAIT = 30.0  # seconds before any attempt, whatever Retry-After asks
@@ -50,6 +53,7 @@ class OpenAIEmbedder:
 
     metric: Metric = "cosine"
     max_tokens = 8191
+    at_once = AT_ONCE
 
     def __init__(self, model: str, url: str, *, api_key: str | None = None, dim: int | None = None) -> None:
         """Ask `url` (with its `/v1`) for `model`. Without `dim` one request is made here, to learn it."""
@@ -76,10 +80,10 @@ class OpenAIEmbedder:
         parts = [self._vectors(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
-    def embed_query(self, text: str) -> Vectors:
-        """`(dim,)` float32 of length 1."""
-        vector: Vectors = self._vectors([text])[0]
-        return vector
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """`(n, dim)` float32, each row of length 1: a request a text, one after the other. Raises as `embed`."""
+        parts = [self._vectors([text]) for text in texts]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         rows = self._request(list(texts))

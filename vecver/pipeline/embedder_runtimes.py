@@ -10,6 +10,10 @@ Decisions
   take to import, which no file of converted weights would save.
 - 2026-11-21 One thread a batch, a batch a core: a row's bits do not depend on the number of threads, by
   construction, and nobody waits at a barrier on a busy machine. So a query is one row here, of any length.
+- 2026-11-21 Milliseconds for 1, 4, 8 and 16 queries of 16 padded tokens in a batch: torch on two threads 6, 11,
+  16, 27; on one 10, 17, 27, 49; OpenVINO (one) 6, 14, 28, 53. Of 48: 10, 23, 37, 77; 15, 40, 71, 137; 11, 36,
+  70, 142. Two threads give other bits than for a query alone between 48 and 208 tokens, so there four or more
+  go in a batch of 256. On one thread 4 or 8 rows gain what there is; wider than 48 OpenVINO gains under 20%.
 - 2026-11-21 OpenVINO picks bfloat16 by itself where the CPU has it: float32 is said in so many words.
 - 2026-11-21 The package openvino-telemetry, which openvino requires, reports every import to Google Analytics
   unless its user opted out. A library has no right to: it is hidden while openvino is imported, and
@@ -60,8 +64,8 @@ class Runtime(Protocol):
     def at_once(self) -> int:
         """Batches that it runs side by side."""
 
-    def query_rows(self, width: int) -> int:
-        """Rows of the batch that a query of `width` padded tokens travels in."""
+    def query_rows(self, width: int, count: int) -> int:
+        """Rows of the batch in which the first of `count` queries of `width` padded tokens travel; 1: one alone."""
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
         """`(rows, dim)` float32 for token ids and attention mask, both `(rows, width)`; safe in many threads."""
@@ -99,6 +103,11 @@ def has_bfloat16(device: str) -> bool:
     return device == "cpu" and any(flags.get(flag) for flag in CPU_BFLOAT16)
 
 
+def _few(count: int) -> int:
+    """Rows for `count` narrow queries on one thread; see Decisions."""
+    return 1 if count < 3 else 4 if count < 6 else 8
+
+
 def cores() -> int:
     """Batches that fill this CPU with a thread each."""
     import torch
@@ -128,8 +137,13 @@ class TorchRuntime:
 
         return cores() if self._device.type == "cpu" and torch.get_num_threads() == 1 else 1
 
-    def query_rows(self, width: int) -> int:
-        return 1 if width <= NARROW_QUERY else -(-LEAST_TOKENS // width)
+    def query_rows(self, width: int, count: int) -> int:
+        full = -(-LEAST_TOKENS // width)
+        if width > NARROW_QUERY:
+            return full
+        if self.at_once > 1:
+            return _few(count)
+        return 1 if count < 4 else full
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
         import torch
@@ -179,8 +193,8 @@ class OpenVINORuntime:
         self._compiled = openvino.Core().compile_model(_converted(model, openvino), "CPU", settings)
         self.name = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
 
-    def query_rows(self, width: int) -> int:
-        return 1
+    def query_rows(self, width: int, count: int) -> int:
+        return 1 if width > NARROW_QUERY else _few(count)
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
         (vectors,) = self._compiled.create_infer_request().infer([tokens, mask]).values()

@@ -15,9 +15,16 @@ Decisions
   as fast for documents, equal bits on every CPU, and calm on a busy machine. Threads within a batch wait
   for each other at every product: with six busy processes on two cores a query took 900 ms on two
   threads and 15 on one (idle: 6 and 10). Setting it here would slow down other people's models.
-- 2026-11-21 A query is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms against 27 ms for 256 tokens)
-  and as many as make 256 tokens beyond. So it has not the bits of a chunk with the same text (they differ
-  by 1e-7), only always its own.
+- 2026-11-21 A query alone is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms against 27 ms for 256
+  tokens), and in a batch of 256 tokens beyond. Nothing says that it has the bits of a chunk with the same
+  text; always its own it has.
+- 2026-11-21 Many queries go together in few shapes, which the runtime chooses: it says what that gains. Beyond
+  48 tokens torch's shape is the one of a query alone, with others in the spare rows. Up to 48 it is another
+  one: with AVX-512 and with OpenVINO each had the same bits (40 rows a shape); of torch's on a CPU with
+  AVX2 none had (32 of 32 rows differ from 4 rows on; in 2x16 tokens one of 32 did, so no batch is as small).
+  Which it is shows on the machine: the first 32 queries in each shape are computed alone as well, and a
+  shape in which a bit differed is not used again. Not when the model opens: that would be half a second
+  for every command that asks one question.
 - 2026-11-21 The padded length is the next multiple of 16 *above* the text's: transformers drops the attention
   mask, and may take another kernel, when a batch has no masked token. Texts that fill the model have
   batches of their own.
@@ -37,8 +44,8 @@ Decisions
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import util
@@ -65,6 +72,10 @@ MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 STEP = 16  # padded lengths are multiples of this
 MOST_TOKENS = 16_384  # in a batch, unless one text is longer: bounds memory
 LONGEST = 32_768  # tokens, for models that set no limit
+PROOF = 32  # queries with equal bits alone and together, before a shape of batch is trusted
+
+_Size = Callable[[int, int], int]  # padded length and texts of that length left -> rows of the next batch
+_Shape = tuple[int, int, bool]  # rows, padded length, no token is padding
 
 _METRICS: dict[str | None, Metric] = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
 _PROBE = ["A probe, once by each path.", "valve", "one two three four five six seven eight " * 40]
@@ -94,7 +105,7 @@ class SentenceTransformerEmbedder:
         self.name = location if location == "minilm" else f"sentence-transformers:{location}"
         self.name += "" if precision == "float32" else ":bf16"
         self.metric = _metric(model)
-        self.dim = len(self._path.query(_PROBE[0]))
+        self.dim = self._path.queries(_PROBE[:1]).shape[1]
         self.max_tokens = limit - _specials(self._tokenizer) - int(self.count_tokens([prompts["document"]])[0])
         identity: Json = {
             "name": "sentence-transformers",
@@ -122,9 +133,16 @@ class SentenceTransformerEmbedder:
             return np.empty((0, self.dim), dtype=np.float32)
         return self._path.documents(texts)
 
-    def embed_query(self, text: str) -> Vectors:
-        """`(dim,)` float32, with the model's query prompt; a text has the same bits every time."""
-        return self._path.query(text)
+    @property
+    def at_once(self) -> int:
+        """Batches that its runtime runs side by side."""
+        return self._path.at_once
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """As `embed`, with the model's query prompt; a query has the bits it has alone."""
+        if not texts:
+            return np.empty((0, self.dim), dtype=np.float32)
+        return self._path.queries(texts)
 
 
 # -- two paths from text to vector --------------------------------------------------------------
@@ -134,8 +152,10 @@ class _Path(Protocol):
     name: str
     runtime: str  # what computes, its version and precision
 
+    @property
+    def at_once(self) -> int: ...
     def documents(self, texts: Sequence[str]) -> Vectors: ...
-    def query(self, text: str) -> Vectors: ...
+    def queries(self, texts: Sequence[str]) -> Vectors: ...
 
 
 class _FixedShapes:
@@ -151,19 +171,47 @@ class _FixedShapes:
         self._tokenizer.enable_truncation(limit)
         self._pad: int = model.tokenizer.pad_token_id
         self._left: bool = model.tokenizer.padding_side == "left"
+        self._compared = Counter[_Shape]()  # queries that had equal bits alone and in a batch of this shape
+        self._unequal = set[_Shape]()  # shapes in which one had not
+
+    @property
+    def at_once(self) -> int:
+        return self._runtime.at_once
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch_fast([self._prompts["document"] + text for text in texts])
-        ids = [encoding.ids for encoding in encodings]
-        batches = list(_batches([len(row) for row in ids], self._limit, self._runtime.rows))
-        with ThreadPoolExecutor(self._runtime.at_once) as workers:
-            parts = list(workers.map(lambda batch: self._forward([ids[row] for row in batch[0]], *batch[1]), batches))
+        return self._in_batches([encoding.ids for encoding in encodings], self._document_rows, self._forward)
+
+    def queries(self, texts: Sequence[str]) -> Vectors:
+        ids = [self._tokenizer.encode(self._prompts["query"] + text).ids for text in texts]
+        return self._in_batches(ids, self._runtime.query_rows, self._queries)
+
+    def _document_rows(self, width: int, _: int) -> int:
+        return max(min(self._runtime.rows, MOST_TOKENS // width), _rows_for(LEAST_TOKENS, width))
+
+    def _in_batches(self, ids: list[list[int]], size: _Size, run: Callable[..., Vectors]) -> Vectors:
+        """Vectors in the order of `ids`; `run` makes those of one batch, and may do so in many threads."""
+        batches = list(_batches([len(row) for row in ids], self._limit, size))
+        work = [([ids[row] for row in rows], *shape) for rows, shape in batches]
+        if len(work) == 1:
+            parts = [run(*work[0])]
+        else:
+            with ThreadPoolExecutor(self._runtime.at_once) as workers:
+                parts = list(workers.map(lambda batch: run(*batch), work))
         return np.concatenate(parts)[np.argsort([row for rows, _ in batches for row in rows])]
 
-    def query(self, text: str) -> Vectors:
-        ids = self._tokenizer.encode(self._prompts["query"] + text).ids
-        width = _width(len(ids), self._limit)
-        return self._forward([ids], self._runtime.query_rows(width), width)[0]
+    def _queries(self, ids: list[list[int]], size: int, width: int) -> Vectors:
+        """Vectors of up to `size` queries, each with the bits that it has in the batch in which one goes alone."""
+        alone, shape = self._runtime.query_rows(width, 1), (size, width, len(ids[0]) == width)
+        if size == alone or (self._compared[shape] >= PROOF and shape not in self._unequal):
+            return self._forward(ids, size, width)
+        vectors = np.concatenate([self._forward([one], alone, width) for one in ids])
+        if shape not in self._unequal:
+            if np.array_equal(self._forward(ids, size, width), vectors):
+                self._compared[shape] += len(ids)
+            else:
+                self._unequal.add(shape)
+        return vectors
 
     def _forward(self, ids: list[list[int]], size: int, width: int) -> Vectors:
         """Vectors of up to `size` texts in a batch of shape `(size, width)`; the spare rows repeat them."""
@@ -176,7 +224,7 @@ class _FixedShapes:
 
     def check(self, truth: Sequence[Vectors], precision: str) -> None:
         """Raises ValueError unless the probes have these vectors, which `encode` gave them in float32."""
-        ours = [*self.documents(_PROBE), self.query(_PROBE[0])]
+        ours = [*self.documents(_PROBE), *self.queries(_PROBE[:1])]
         if not np.allclose(ours, truth, rtol=0, atol=_PROBE_ERROR[precision] * float(np.abs(truth).max())):
             raise ValueError("its vectors are not those of the model's own encode")
 
@@ -185,6 +233,7 @@ class _OneByOne:
     """The model's own `encode`, a text at a time, for models that do more than tokenise, pad and run."""
 
     name = "one by one"
+    at_once = 1  # tokenizers of transformers' own are not for many threads
 
     def __init__(self, model: SentenceTransformer) -> None:
         import torch
@@ -194,9 +243,8 @@ class _OneByOne:
     def documents(self, texts: Sequence[str]) -> Vectors:
         return np.stack([self._model.encode_document(text, show_progress_bar=False) for text in texts])
 
-    def query(self, text: str) -> Vectors:
-        vector: Vectors = np.asarray(self._model.encode_query(text, show_progress_bar=False), dtype=np.float32)
-        return vector
+    def queries(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self._model.encode_query(text, show_progress_bar=False) for text in texts])
 
 
 def _path(
@@ -212,7 +260,7 @@ def _path(
 
     plain, said = _OneByOne(model), Json()
     if tokenizer and isinstance(model[0], Transformer) and model.tokenizer.pad_token_id is not None:
-        truth = [*plain.documents(_PROBE), plain.query(_PROBE[0])]
+        truth = [*plain.documents(_PROBE), *plain.queries(_PROBE[:1])]
         if fast and model.device.type == "cpu" and runtimes.openvino_installed():
             try:
                 path = _FixedShapes(runtimes.OpenVINORuntime(model, precision), model, tokenizer, prompts, limit)
@@ -240,16 +288,17 @@ def _not_in(precision: str, said: Json) -> InvalidInputError:
     )
 
 
-def _batches(lengths: Sequence[int], limit: int, most: int) -> Iterator[tuple[list[int], tuple[int, int]]]:
-    """Row numbers and shape (rows, padded length) of each batch, longest first; a length has one shape."""
+def _batches(lengths: Sequence[int], limit: int, size: _Size) -> Iterator[tuple[list[int], tuple[int, int]]]:
+    """Row numbers and shape (rows, padded length) of each batch, longest first."""
     groups = defaultdict(list)
     for row, length in enumerate(lengths):
         width = _width(length, limit)
         groups[width, length == width].append(row)
     for (width, _), rows in sorted(groups.items(), reverse=True):
-        size = max(min(most, MOST_TOKENS // width), _rows_for(LEAST_TOKENS, width))
-        for start in range(0, len(rows), size):
-            yield rows[start : start + size], (size, width)
+        while rows:
+            count = size(width, len(rows))
+            yield rows[:count], (count, width)
+            rows = rows[count:]
 
 
 def _width(length: int, limit: int) -> int:

@@ -131,6 +131,7 @@ class HashingEmbedder:
     dim = 256
     metric: Metric = "cosine"
     max_tokens = 32_768  # any length would do; a round number keeps chunkers' arithmetic finite
+    at_once = 1  # it is Python: threads would take turns
 
     def __init__(self) -> None:
         self.name = "hashing"
@@ -146,17 +147,16 @@ class HashingEmbedder:
         """`(n, 256)` float32, each row of length 1."""
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         for row, text in enumerate(texts):
-            out[row] = self.embed_query(text)
+            counts = np.zeros(self.dim, dtype=np.int64)
+            for feature in _features(text):
+                slot, sign = _hash(feature)
+                counts[slot] += sign
+            out[row] = counts / np.sqrt(np.float64(counts @ counts))
         return out
 
-    def embed_query(self, text: str) -> Vectors:
-        """`(256,)` float32 of length 1; the same bits as in `embed`."""
-        counts = np.zeros(self.dim, dtype=np.int64)
-        for feature in _features(text):
-            slot, sign = _hash(feature)
-            counts[slot] += sign
-        vector: Vectors = (counts / np.sqrt(np.float64(counts @ counts))).astype(np.float32)
-        return vector
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """As `embed`, with the same bits."""
+        return self.embed(texts)
 
 
 def _features(text: str) -> list[str]:
