@@ -9,7 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 
 import vecver
 from service import errors, logs, schemas
@@ -58,6 +59,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         max_body_size=settings.max_body,
         responses=_PROBLEMS,
         telemetry={"auto_configure": True},
+        dependencies=[Security(HTTPBearer(auto_error=False, description="An API key; the gate looks at it."))],
         separate_input_output_schemas=False,
     )
     app.state.desk, app.state.ready = desk, False

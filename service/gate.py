@@ -31,6 +31,7 @@ from service.settings import ServiceSettings
 from vecver.errors import AccessError, BackendError
 
 _OPEN = ("/healthz", "/readyz")
+_DOCS = ("/docs", "/redoc", "/openapi.json")  # what the routes are, of every vecver
 _UPLOADS = "/ingest"
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1", "testserver")
@@ -58,7 +59,7 @@ class Gate:
         passage = _Passage(scope, send)
         since = perf_counter()
         try:
-            if scope["path"] not in _OPEN:
+            if scope["path"] not in (*_OPEN, *_DOCS):
                 scope["vecver.caller"] = self._caller(scope, headers)
                 self._slowly(scope["vecver.caller"])
             await self._in_time(scope, receive, passage)

@@ -98,7 +98,9 @@ def test_jobs_that_ended_are_forgotten_in_time_and_others_never(jobs: Jobs) -> N
     assert waiting.id in left and len(left) <= 7
 
 
-@pytest.mark.parametrize("id", ["", ".", "..", "../jobs", "x" * 300, "20260101T000000000000-00000000000g", "a\0b", "日"])
+@pytest.mark.parametrize(
+    "id", ["", ".", "..", "../jobs", "x" * 300, "20260101T000000000000-00000000000g", "a\0b", "日"]
+)
 def test_what_is_no_id_names_no_job(jobs: Jobs, id: str) -> None:
     with pytest.raises(NotFoundError):
         jobs.get(id)
@@ -267,7 +269,7 @@ def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:
 
 
 @contextmanager
-def served(place: Path) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
+def served(place: Path, *options: str) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
     """`vecver serve` in a process of its own."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("VECVER_")},
@@ -279,7 +281,9 @@ def served(place: Path) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]
     port = free_port()
     program = [sys.executable, "-c", "from vecver.cli import program; program()"]
     with (place / "serve.log").open("ab") as log:
-        process = subprocess.Popen([*program, "serve", "--port", str(port)], env=environment, stderr=log, stdout=log)
+        process = subprocess.Popen(
+            [*program, "serve", "--port", str(port), *options], env=environment, stderr=log, stdout=log
+        )
     client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
     try:
         until = time.monotonic() + 120
@@ -426,3 +430,21 @@ def test_a_large_file_comes_through_whole(tmp_path: Path) -> None:
         (folder / "large.md").write_bytes(data)
         docs = vecver.open(tmp_path / "kb").dataset("d")
         assert not docs.ingest(folder, label="up").changed
+
+
+def test_several_workers_serve_one_repository(tmp_path: Path) -> None:
+    """Their measurements are one sum, a job is done by one of them, and any tells how it stands."""
+    vecver.open(tmp_path / "kb", create=True)
+    with served(tmp_path, "--workers", "2") as (client, _):
+        query, headers = {"label": "t", "embedder": "hashing"}, {"content-type": "application/x-ndjson"}
+        ids = [
+            client.post("/v1/datasets/d/ingest", params=query, content=large(50, word), headers=headers).json()["id"]
+            for word in ("one", "two", "three")
+        ]
+        assert [ended(client, id)["state"] for id in ids] == ["succeeded"] * 3
+        commits = client.get("/v1/datasets/d/commits").json()["commits"]
+        assert [commit["operation"]["job"] for commit in commits] == ids[::-1]
+        for _ in range(20):
+            with httpx2.Client(base_url=client.base_url) as other:  # a connection of its own, to either of them
+                assert other.post("/v1/datasets/d/search", json={"query": "text"}).status_code == 200
+        assert 'vecver_queries_total{dataset="d",engine="faiss"} 20.0' in client.get("/metrics").text

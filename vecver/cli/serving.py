@@ -40,20 +40,21 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in given.items() if value is not None})
     own = load_settings()
     _closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
-    if own.workers > 1:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="vecver-metrics-")
-    uvicorn.run(
-        "service.app:serve",
-        factory=True,
-        host=own.host,
-        port=own.port,
-        workers=own.workers,
-        http=Patient,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=own.shutdown_timeout,
-    )
+    with tempfile.TemporaryDirectory(prefix="vecver-metrics-") as shared:
+        if own.workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        uvicorn.run(
+            "service.app:serve",
+            factory=True,
+            host=own.host,
+            port=own.port,
+            workers=own.workers,
+            http=Patient,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=own.shutdown_timeout,
+        )
 
 
 @click.group()
