@@ -21,6 +21,7 @@ Json = dict[str, Any]
 ATTEMPTS = 3
 _TOLD_SECONDS = 0.5  # between two looks at what is wanted, and two words on how far it is
 _LOOK_SECONDS = 2.0  # between two looks at what other processes queued
+_COVERED = ("notes", "failures", "uri")  # of results: where a path of this machine may stand
 _MAY_STOP = ("documents", "chunks", "rows")  # units of progress before anything is visible
 _log = logging.getLogger("vecver.service")
 
@@ -70,6 +71,7 @@ class Worker:
         since = monotonic()
         try:
             result, notes = _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
+            result |= {name: self._cover(result[name]) for name in _COVERED if name in result}
             job = replace(told.job, state="succeeded", result=result, notes=(*job.notes, *notes))
         except Stopped:
             if not self._jobs.cancelled(job):

@@ -68,9 +68,9 @@ def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=3
 
 
 @router.get("/{dataset}/publication", response_model=schemas.Publication)
-def publication(docs: Readable, ref: Ref = "main") -> Json:
-    """What any Milvus client needs to search a version."""
-    return docs.publication(ref).to_json()
+def publication(docs: Readable, desk: AtDesk, ref: Ref = "main") -> Json:
+    """What any Milvus client needs to search a version. (One in the repository's folder is out of their reach.)"""
+    return desk.cover(docs.publication(ref).to_json())
 
 
 def existing(docs: vecver.Dataset) -> None:
