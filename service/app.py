@@ -11,6 +11,7 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
+from threadpoolctl import threadpool_limits
 
 import vecver
 from service import errors, logs, schemas
@@ -76,6 +77,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
 def serve() -> FastAPI:
     """The service of this process, from its environment; what uvicorn calls in each worker."""
     settings, own = load_settings(), library.load_settings()
+    threadpool_limits(1, user_api="blas")  # requests are the threads; BLAS's own would wait for each other on busy cores
     logs.configure(settings.log_level)
     repository = vecver.open(
         own.repo,
