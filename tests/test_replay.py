@@ -204,6 +204,24 @@ def test_what_is_no_receipt_is_refused(repository: vecver.Repository, name: str)
     assert told(repository, {field: value for field, value in receipt.items() if field != name}) == "invalid_receipt"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("dataset", "\ud800", "invalid_name"),
+        ("dataset", "../d", "invalid_name"),
+        ("commit", "\ud800", "revision_not_found"),
+        ("commit", "~" * 10_000_000 + "x", "revision_not_found"),
+        ("revision", "\ud800", "noted"),
+        ("revision", "~" * 10_000_000 + "x", "noted"),
+    ],
+    ids=lambda value: str(value)[:12].encode("ascii", "backslashreplace").decode(),
+)
+def test_names_that_name_nothing(repository: vecver.Repository, field: str, value: str, code: str) -> None:
+    """A service replays what anybody sends: no name in a receipt breaks a replay, or holds it up."""
+    receipt = repository.dataset("d").search(QUERY).receipt
+    assert told(repository, sealed({**receipt, field: value})) == code
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 50) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "text"]), inner),

@@ -68,6 +68,18 @@ def test_what_names_nothing_is_not_found(docs: vecver.Dataset, revision: str) ->
     assert refused(docs, revision) == (NotFoundError, "revision_not_found")
 
 
+@pytest.mark.parametrize(
+    "revision", ["\ud800", "main\udfff", "\ud800~1", "\ud800@{2026-01-01}", "git:\ud800", "\0"], ids=ascii
+)
+def test_half_characters_name_nothing(docs: vecver.Dataset, revision: str) -> None:
+    assert refused(docs, revision) == (NotFoundError, "revision_not_found")
+
+
+@pytest.mark.parametrize("revision", ["~" * 10_000_000 + "x", "@{" * 10_000_000, "main" + "~" * 10_000_000], ids=len)
+def test_no_text_takes_long_to_be_no_revision(docs: vecver.Dataset, revision: str) -> None:
+    assert refused(docs, revision) == (NotFoundError, "revision_not_found")
+
+
 @pytest.mark.parametrize("revision", ["", None, 7, b"main"])
 def test_what_is_no_revision_is_refused(docs: vecver.Dataset, revision: Any) -> None:
     assert refused(docs, revision) == (InvalidInputError, "invalid_revision")

@@ -35,7 +35,7 @@ from vecver.flows.search import (
     version,
 )
 from vecver.model import Json, Part, Replay, Vectors
-from vecver.repo import Snapshot, Versions
+from vecver.repo import Snapshot, Versions, check_name
 
 _SAME_TEXT = 0.999  # cosine between the text's vector here and the receipt's; machines differ by some 1e-7
 _HIT = (re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}"))
@@ -79,6 +79,7 @@ def _checked(receipt: Any) -> Vectors:
         raise _no_receipt(f"its format is {receipt['format']!r}, this vecver reads {RECEIPT_FORMAT}")
     if not all(isinstance(receipt[name], str) for name in _TEXTS):
         raise _no_receipt("its names and digests have another form")
+    check_name("dataset", receipt["dataset"])
     k, filter, engine, hits = (receipt[name] for name in ("k", "filter", "engine", "hits"))
     if type(k) is not int or k < 1 or not isinstance(filter, dict | None):
         raise _no_receipt("its k or filter has another form")

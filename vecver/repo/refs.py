@@ -129,9 +129,10 @@ class Refs:
         return f"refs/{quote(self.dataset, safe='')}/{_FOLDER[kind]}/{quote(name, safe='')}"
 
     def _body(self, kind: Kind, name: str) -> bytes | None:
+        if not is_name(name):  # it may have no path either
+            return None
         path = self.path(kind, name)
-        there = is_name(name) and self._store.size(path) is not None
-        return self._store.get(path) if there else None
+        return self._store.get(path) if self._store.size(path) is not None else None
 
     def _newest(self, kind: Kind, name: str, body: bytes) -> Move:
         return load_move(self._store, parse(self.path(kind, name), body)["move"])

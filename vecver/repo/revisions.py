@@ -23,6 +23,7 @@ _ANCESTORS = re.compile(r"(.*?)((?:\^|~\d*)*)$", re.DOTALL)
 _AT = re.compile(r"(.*)@\{(.+)\}$", re.DOTALL)
 _FULL = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]{4,64}")
+_LONGEST = 500  # characters; a name has 100, and taking 10,000 `~` apart takes 3 s
 
 
 def resolve(store: Store, dataset: str, revision: str) -> str:
@@ -36,6 +37,8 @@ def resolve(store: Store, dataset: str, revision: str) -> str:
             code="invalid_revision",
             hint="name a branch, tag, alias or commit id; `main` is the default branch",
         )
+    if len(revision) > _LONGEST:
+        raise _unknown(dataset, f"{revision[:50]}…", "it is longer than any")
     base, steps = _ANCESTORS.fullmatch(revision).groups()  # type: ignore[union-attr]
     commit = _base(store, dataset, base, revision)
     for step in re.findall(r"\^|~\d*", steps):
