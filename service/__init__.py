@@ -15,6 +15,7 @@ jobs       what is to be done, and what became of it; survives the process
 work       doing it
 uploads    request bodies that become a source
 errors     house errors as RFC 9457 problems
+answers    values of JSON as answers
 schemas    what travels; converted at the edge
 routes/    three steps each: parse, call the face, render
 """

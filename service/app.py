@@ -22,7 +22,7 @@ from service.jobs import Jobs
 from service.keys import Keys
 from service.metrics import Metrics
 from service.once import Once
-from service.routes import routers
+from service.routes import ROUTERS
 from service.settings import ServiceSettings, load_settings
 from service.warm import warm_all
 from service.work import Worker
@@ -57,7 +57,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         version=version("vecver"),
         description="Version-pinned retrieval: every search is answered from exactly the version that was named.",
         lifespan=lifespan,
-        max_body_size=settings.max_body,
+        redirect_slashes=False,
         responses=_PROBLEMS,
         telemetry={"auto_configure": True},
         dependencies=[Security(HTTPBearer(auto_error=False, description="An API key; the gate looks at it."))],
@@ -65,7 +65,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     )
     app.state.desk, app.state.ready = desk, False
     errors.install(app, cover)
-    for router in routers(settings):
+    for router in ROUTERS:
         app.include_router(router)
     keys = Keys(settings.keys_file(repository.url))
     app.add_middleware(
@@ -77,7 +77,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
 def serve() -> FastAPI:
     """The service of this process, from its environment; what uvicorn calls in each worker."""
     settings, own = load_settings(), library.load_settings()
-    threadpool_limits(1, user_api="blas")  # requests are the threads; BLAS's own would wait for each other on busy cores
+    threadpool_limits(1, user_api="blas")  # requests are the threads; BLAS's own would wait for each other
     logs.configure(settings.log_level)
     repository = vecver.open(
         own.repo,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 import vecver
+from service.answers import Answer
 from service.audit import Audit
 from service.errors import Cover
 from service.jobs import Jobs
@@ -96,7 +97,7 @@ class Writing:
 
         wanted = [self.request.method, url.path, url.query, self.expected, asked]
         status, body = self.desk.once.do(self.caller.id, self.key, json.dumps(wanted, default=str), recorded)
-        return JSONResponse(body, status)
+        return Answer(body, status)
 
     def move(self, action: str, asked: Any, move: Callable[[], vecver.Move]) -> Response:
         """Answer with the move of a ref."""

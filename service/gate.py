@@ -1,6 +1,6 @@
 """The gate: what every request passes, on its way in and out.
 
-    in    a request id; the caller's key; the caller's rate; a deadline
+    in    a request id; the caller's key; the caller's rate; how much may come; a deadline
     out   the id as a header, one log line, one measurement
 
 Bodies are read behind the gate only, so a caller without a key cannot make the service read anything.
@@ -9,6 +9,8 @@ Decisions
 - 2026-11-21 a thread that searches cannot be stopped: at the deadline the caller is answered, and it goes on.
 - 2026-11-21 without keys a browser on this machine could be led here by any web page: so a request must name this
   machine as its Host, and come from no other Origin.
+- 2026-11-21 bodies are measured here, not by FastAPI's max_body_size: that stands before the gate, and answers a body
+  that is said to be too large in plain text, without an id, whether its caller has a key or not.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ipaddress import ip_address
 from time import monotonic, perf_counter
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -106,9 +109,9 @@ class Gate:
 
     async def _in_time(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
         """Run the application; if it has not begun to answer by the deadline, answer for it."""
-        upload = scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
-        seconds = self._settings.upload_timeout if upload else self._settings.timeout
-        body = _Body(receive)
+        own, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
+        seconds, most = (own.upload_timeout, own.max_upload) if upload else (own.timeout, own.max_body)
+        body = _Body(receive, most, Headers(scope=scope).get("content-length", ""))
         task = asyncio.ensure_future(self._app(scope, body, passage.send_while_open))
         try:
             await asyncio.wait({task}, timeout=seconds)
@@ -174,15 +177,20 @@ class _Passage:
 
 
 class _Body:
-    """The request's body, and whether all of it has come."""
+    """The request's body of up to `most` bytes, and whether all of it has come."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, most: int, told: str) -> None:
+        self._receive, self._left = receive, most
         self.complete = False
+        if told.isdecimal() and int(told[:20]) > most:
+            raise HTTPException(413)
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self.complete = self.complete or not message.get("more_body", False)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(413)
         return message
 
 

@@ -1,21 +1,36 @@
-"""uvicorn's HTTP protocol with an end to its patience: for callers that are slow to say what they want, or talk on."""
+"""uvicorn's HTTP protocol with an end to its patience: for callers that are slow to say what they want, or talk on.
+
+A connection is closed where its headers do not come in time or do not end, where nothing of a request is asked or
+answered on it, and where its caller takes no more of an answer.
+
+Decisions
+- 2026-11-21 uvicorn's own timer for idle connections is stopped by any byte, a line end say, and not started again:
+  so where it does not run, ours does.
+- 2026-11-21 an answer that nobody reads stays in memory until its connection ends, and closing one waits for that: so
+  it is broken off where nothing was taken for as long as a request may take.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from functools import cache
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.settings import load_settings
+from service import errors
+from service.answers import json_bytes
+from service.settings import ServiceSettings, load_settings
+from vecver.errors import InvalidInputError
 
 HEADER_BYTES = 64 << 10
 
 
 class Patient(HttpToolsProtocol):
-    """Closes connections whose request line and headers do not come in time, or do not end."""
+    """Ends connections whose caller does not do its part."""
 
     _timer: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
     _headers_open = False
     _header_bytes = 0
 
@@ -25,7 +40,11 @@ class Patient(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()
+        if self._taking:
+            self._taking.cancel()
         super().connection_lost(exc)
+
+    # -- what is asked --------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -33,6 +52,8 @@ class Patient(HttpToolsProtocol):
             self._header_bytes += len(data)
             if self._header_bytes > HEADER_BYTES:
                 self.send_400_response("The headers are too large.")
+        elif self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
 
     def on_message_begin(self) -> None:
         self._headers_open, self._header_bytes = True, 0
@@ -44,16 +65,49 @@ class Patient(HttpToolsProtocol):
         self._rest()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, as a problem like all others, and end."""
+        error = InvalidInputError(msg.rstrip("."), code="invalid_http", hint="send HTTP/1.1, its headers within 64 KiB")
+        id = secrets.token_hex(8)
+        body = json_bytes({**errors.to_json(error, 400, errors.Cover(())), "instance": id})
+        head = ["HTTP/1.1 400 Bad Request", f"content-length: {len(body)}", f"x-request-id: {id}", "connection: close"]
+        head.append("content-type: application/problem+json")
+        self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
+        self.transport.close()
+
     def _wait(self) -> None:
         self._rest()
-        self._timer = self.loop.call_later(_seconds(), self.transport.close)
+        self._timer = self.loop.call_later(_settings().header_timeout, self.transport.close)
 
     def _rest(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
+    # -- what is answered -----------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Break the connection off if nothing of what waits for its caller is taken for a while."""
+        waiting = self.transport.get_write_buffer_size()
+        if waiting and self._taking is None:
+            self._taking = self.loop.call_later(_settings().timeout, self._look, waiting)
+
+    def _look(self, before: int) -> None:
+        self._taking = None
+        if self.transport.get_write_buffer_size() >= before:
+            self.transport.abort()
+        else:
+            self._watch()
+
 
 @cache
-def _seconds() -> float:
-    return load_settings().header_timeout
+def _settings() -> ServiceSettings:
+    return load_settings()

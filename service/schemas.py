@@ -25,6 +25,8 @@ def _filter(value: Json | None) -> Json | None:
         left -= len(level)
         if not level:
             return value
+        if left < 0:
+            break
     raise ValueError(f"a filter has up to {_DEPTH} levels and {_FILTER} values")
 
 
@@ -49,7 +51,7 @@ class Request(BaseModel):
 
 
 Vector = Annotated[
-    list[float] | str,
+    list[Annotated[float, Field(strict=True)]] | str,
     Field(description="Numbers, or base64 of its little-endian float32 bytes.", examples=[[0.1, 0.2]]),
 ]
 Filter = Annotated[Json | None, AfterValidator(_filter), Field(examples=[{"year": {"$gte": 2024}, "lang": "en"}])]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 import vecver
 from service import schemas
+from service.answers import Answer
 from service.deps import AtDesk, By, Name, Readable
 from vecver.errors import InvalidInputError
 
@@ -62,14 +63,14 @@ def documents(
 
 
 @router.get("/{dataset}/diff", response_model=schemas.Diff)
-def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=300)], to: Ref) -> JSONResponse:
+def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=300)], to: Ref) -> Response:
     """What `to` adds, changes and removes against `from`."""
-    return JSONResponse(docs.diff(before, to).to_json())
+    return Answer(docs.diff(before, to).to_json())
 
 
 @router.get("/{dataset}/publication", response_model=schemas.Publication)
 def publication(docs: Readable, desk: AtDesk, ref: Ref = "main") -> Json:
-    """What any Milvus client needs to search a version. (One in the repository's folder is out of their reach.)"""
+    """What any Milvus client needs to search a version. The embedded one, a file here, has no address."""
     return desk.cover(docs.publication(ref).to_json())
 
 

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from service import multipart, schemas, uploads
 from service.deps import Writable, Writing, check_allowed
-from service.settings import ServiceSettings
 from vecver.errors import AccessError, InvalidInputError
 
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"])
 Json = dict[str, Any]
 _GIT = {"git_commit", "git_branch", "git_dirty"}
 _BODY: Json = {
@@ -35,19 +35,7 @@ _BODY: Json = {
 }
 
 
-def router_for(settings: ServiceSettings) -> APIRouter:
-    """The route, whose body may be larger than others'."""
-    router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"])
-    router.post(
-        "/ingest",
-        status_code=202,
-        response_model=schemas.Job,
-        openapi_extra={"requestBody": _BODY},
-        max_body_size=settings.max_upload,
-    )(ingest)
-    return router
-
-
+@router.post("/ingest", status_code=202, response_model=schemas.Job, openapi_extra={"requestBody": _BODY})
 async def ingest(request: Request, writing: Writable, options: Annotated[schemas.IngestOptions, Query()]) -> Response:
     """Make a source the truth for the documents that came from it, as a new commit: a job.
 

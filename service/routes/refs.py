@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 import vecver
 from service import schemas
+from service.answers import Answer
 from service.deps import Name, Owned, Readable, Writable, Writing
 from service.routes.datasets import existing
 from service.warm import warm
@@ -54,7 +55,7 @@ def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
             code=f"{_KIND[kinds]}_not_found",
             hint=f"GET /v1/datasets/{docs.name}/{kinds} lists them",
         )
-    return JSONResponse({"kind": _KIND[kinds], "name": name, "commit": found}, headers={"ETag": f'"{found}"'})
+    return Answer({"kind": _KIND[kinds], "name": name, "commit": found}, headers={"ETag": f'"{found}"'})
 
 
 @router.get("/{kinds}/{name}/moves", response_model=schemas.Moves)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from opentelemetry import trace
-from pydantic_core import PydanticSerializationError, to_json
 
 import vecver
 from service import schemas
+from service.answers import Answer, json_bytes
 from service.deps import AtDesk, By, Desk, Readable, check_allowed
 from vecver.errors import InvalidInputError
 
@@ -45,13 +44,13 @@ def search(
 
 
 @router.post("/v1/replay", response_model=schemas.Replayed)
-def replay(body: schemas.Receipt, desk: AtDesk, caller: By) -> dict[str, Any]:
+def replay(body: schemas.Receipt, desk: AtDesk, caller: By) -> Response:
     """Recompute an answer from its receipt, and say what differs."""
     dataset, hits, k = (body.receipt.get(name) for name in ("dataset", "hits", "k"))
     check_allowed(caller, "read", dataset if isinstance(dataset, str) else "")
     _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, k if isinstance(k, int) else 0), 0)
     schemas.check_filter(body.receipt.get("filter"))
-    return desk.repository.replay(body.receipt).to_json()
+    return Answer(desk.repository.replay(body.receipt).to_json())
 
 
 def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **how: Any) -> list[vecver.Answer]:
@@ -75,10 +74,7 @@ def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **
 
 def _cacheable(value: Any, commit: str, if_none_match: str | None) -> Response:
     """A value of JSON under its digest; nothing but that where the caller has it already."""
-    try:
-        body = to_json(value)
-    except PydanticSerializationError:  # halves of surrogate pairs, which UTF-8 does not have
-        body = json.dumps(value).encode()
+    body = json_bytes(value)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"Vecver-Commit": commit, "ETag": etag, "Cache-Control": "private, no-cache"}
     seen = [one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")]

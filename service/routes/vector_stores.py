@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 import vecver
 from service import schemas
+from service.answers import Answer
 from service.deps import AtDesk, By, Desk, Name, check_allowed
 from service.keys import Caller
 from service.routes.search import COMMIT, ask
@@ -69,7 +70,7 @@ def search(id: Name, body: schemas.VectorStoreSearch, desk: AtDesk, caller: By, 
         "next_page": None,
         "commit": answers[0].commit,
     }
-    return JSONResponse(page, headers={"Vecver-Commit": answers[0].commit})
+    return Answer(page, headers={"Vecver-Commit": answers[0].commit})
 
 
 def _version(desk: Desk, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
