@@ -68,10 +68,10 @@ UPLOAD = {"documents": [{"id": "x", "text": "text"}]}
 ROWS: dict[str, Row] = {
     "GET /healthz": Row("open", 200, 200),
     "GET /readyz": Row("open", 200, 200),
-    "GET /docs": Row("any", 200, 200),
+    "GET /docs": Row("open", 200, 200),
     "GET /docs/oauth2-redirect": Row("any", 200, 200),
-    "GET /redoc": Row("any", 200, 200),
-    "GET /openapi.json": Row("any", 200, 200),
+    "GET /redoc": Row("open", 200, 200),
+    "GET /openapi.json": Row("open", 200, 200),
     "GET /metrics": Row("all", 200, 200),
     "GET /v1/audit": Row("all", 200, 200),
     "GET /v1": Row("any", 200, 200),
@@ -205,7 +205,7 @@ def request(served: Served, route: str, row: Row, dataset: str, n: int) -> tuple
     if method == "DELETE" and dataset != NONE:
         served.repository.dataset(dataset).branch(name)
     if "/jobs/{id}" in path:
-        id = "20200101T000000-000000000000" if dataset == NONE else served.job(dataset, ended="events" in path)
+        id = "20200101T000000000000-000000000000" if dataset == NONE else served.job(dataset, ended="events" in path)
         path = path.replace("{id}", id)
     filled = path.format(dataset=dataset, id=f"{dataset}@main", revision="main", kinds="branches", name=name)
     body = row.body
