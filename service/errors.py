@@ -132,6 +132,8 @@ def _http(error: HTTPException) -> VecverError:
     told = str(error.detail)
     if error.status_code == 404:
         return NotFoundError("there is no such route", code="route_not_found", hint="see /docs for those there are")
+    if error.status_code == 405:
+        return InvalidInputError(told, code="method_not_allowed", hint="the header Allow names those that are")
     if error.status_code == 413:
         return InvalidInputError("the request is too large", code="too_large", hint="send less at once")
     if error.status_code in (401, 403):

@@ -20,7 +20,9 @@ import logging
 import re
 import secrets
 from ipaddress import ip_address
+from math import ceil
 from time import monotonic, perf_counter
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -37,7 +39,6 @@ _OPEN = ("/healthz", "/readyz")
 _DOCS = ("/docs", "/redoc", "/openapi.json")  # what the routes are, of every vecver
 _UPLOADS = "/ingest"
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1", "testserver")
 _log = logging.getLogger("vecver.service")
 
 
@@ -102,7 +103,7 @@ class Gate:
                 code="rate_limited",
                 hint=f"wait {wait:.1f} s, or ask several queries in one request",
                 retryable=True,
-                retry_after=max(1, round(wait)),
+                retry_after=max(1, ceil(wait)),
             )
             error.http_status = 429
             raise error
@@ -214,13 +215,22 @@ class _Bucket:
 def _local(scope: Scope, headers: Headers) -> None:
     """Raises AccessError unless the request comes from this machine and was meant for it."""
     ends = [(scope.get(end) or ("",))[0] for end in ("client", "server")]
-    host = headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]
-    origin = headers.get("origin", "")
-    named = re.sub(r"^\w+://", "", origin).rsplit(":", 1)[0] if origin else host
+    named = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
     if not all(_is_loopback(end) for end in ends) or "x-forwarded-for" in headers or "forwarded" in headers:
         raise _denied("this service has no API keys, and serves nobody but this machine without")
-    if host not in _LOOPBACK or named not in _LOOPBACK:
+    if not all(_is_here(_host_of(url)) for url in named):
         raise _denied("without API keys this service must be asked as localhost, and by no other site's page")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_here(host: str) -> bool:
+    return host in ("localhost", "testserver") or (host != "" and _is_loopback(host))
 
 
 def _is_loopback(address: str) -> bool:

@@ -548,3 +548,14 @@ def test_who_has_no_key_is_told_that_and_not_how_large_a_body_may_be(tmp_path: P
     with running(create_app(vecver.open(tmp_path / "kb", create=True), settings)) as url:
         for content in (b"x" * 10_000, (b"x" * 1000 for _ in range(10))):
             refused(httpx.post(f"{url}/v1/datasets/d/search", content=content), "unauthenticated")
+
+
+def test_where_the_embedded_milvus_lies_is_told_to_nobody(served: Served) -> None:
+    pytest.importorskip("milvus_lite", reason="no milvus-lite: install vecver[milvus]")
+    made = served.send("POST", f"{TEXTS}/publish", {}).json()
+    assert served.ended(made["id"])["result"]["uri"] == "(repository)/milvus.db"
+    told = [served.client.get(path) for path in (f"{TEXTS}/publication", f"/v1/jobs/{made['id']}/events", "/v1/jobs")]
+    for answer in told:
+        assert_told(answer)
+        assert "(repository)/milvus.db" in answer.text
+    served.app.state.desk.repository.close()

@@ -107,7 +107,7 @@ ROWS: dict[str, Row] = {
 class Served:
     """A service that has two datasets, each with a job, and a key of each kind."""
 
-    url: str
+    client: Any
     app: Any
     repository: vecver.Repository
     place: Path
@@ -117,8 +117,7 @@ class Served:
     def ask(self, caller: str, method: str, path: str, **how: Any) -> Any:
         token = self.tokens[caller]
         headers = {**({"authorization": f"Bearer {token}"} if token else {}), **how.pop("headers", {})}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=30) as client:
-            return client.request(method, path, **how)
+        return self.client.request(method, path, headers=headers, **how)
 
     def job(self, dataset: str, *, ended: bool = False) -> str:
         jobs = self.app.state.desk.jobs
@@ -154,8 +153,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work.Worker, "start", lambda self: self._thread.join)  # jobs stay as they are
         patch.setattr(work.Worker, "stop", lambda self, seconds: None)
-        with running(app) as url:
-            yield Served(url, app, repository, place, tokens, receipts)
+        with running(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+            yield Served(client, app, repository, place, tokens, receipts)
 
 
 def routes(given: Any) -> set[str]:
