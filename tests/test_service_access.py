@@ -244,7 +244,7 @@ def anonymous(answer: Any, dataset: str) -> tuple[int, list[tuple[str, str]], st
     skipped = ("date", "x-request-id", "etag")
     headers = [(name, value) for name, value in answer.headers.items() if name not in skipped]
     text = answer.text.replace(answer.headers["x-request-id"], "ID").replace(dataset, "NAME")
-    text = re.sub(r"\d{8}T\d{6}-[0-9a-f]{12}", "JOB", text)
+    text = re.sub(r"\d{8}T\d{12}-[0-9a-f]{12}", "JOB", text)
     return answer.status_code, headers, text
 
 
