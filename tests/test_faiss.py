@@ -178,6 +178,7 @@ def test_same_bits_for_any_batch_and_threads(whole: Part) -> None:
     for threads in (1, 2, 3):
         library.omp_set_num_threads(threads)
         assert found([one], queries) == together
+        assert library.omp_get_max_threads() == threads, "a search, on one thread, leaves the caller's setting"
     library.omp_set_num_threads(before)
     exact = found([one], queries, exact=True)
     same = [a for a, b in zip(together, exact, strict=True) if [row for row, _ in a] == [row for row, _ in b]]
