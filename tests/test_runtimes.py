@@ -130,6 +130,14 @@ def test_queries_go_together_once_a_shape_has_shown_equal_bits(monkeypatch: pyte
         assert rows[seen:] == [8] * 4
 
 
+def test_a_model_serves_two_calls_at_once(plain: Embedder) -> None:
+    """However many threads torch has: of two callers who come at the same time neither waits for the other."""
+    with threads(2):
+        assert plain.at_once == 2
+    with threads(1):
+        assert plain.at_once >= 2
+
+
 def test_a_shape_that_changes_a_bit_is_not_used(plain: Embedder) -> None:
     """A runtime whose last bits depend on the rows of a batch, of some texts only."""
     ours, texts = SentenceTransformerEmbedder("minilm", fast=False), texts_of(32, 5)

@@ -135,7 +135,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def at_once(self) -> int:
-        """Batches that its runtime runs side by side."""
+        """Calls of `embed_queries` that keep the machine busy."""
         return self._path.at_once
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
@@ -176,7 +176,7 @@ class _FixedShapes:
 
     @property
     def at_once(self) -> int:
-        return self._runtime.at_once
+        return max(2, self._runtime.at_once)  # even where one fills the cores: it waits for threads and for Python
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch_fast([self._prompts["document"] + text for text in texts])
