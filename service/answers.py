@@ -1,12 +1,35 @@
-"""Values of JSON as answers."""
+"""Values of JSON as answers, and the errors that a route may answer with, as the schema tells them."""
 
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic_core import PydanticSerializationError, to_json
+
+Responses = dict[int | str, dict[str, Any]]
+_HEADERS = {
+    401: ("WWW-Authenticate", "How to say who asks."),
+    429: ("Retry-After", "Seconds to wait."),
+}
+
+
+def problems(*statuses: int) -> Responses:
+    """These statuses as problems, for the schema of a route."""
+    return {status: _problem(status) for status in statuses}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status not in _HEADERS:
+        return told
+    name, description = _HEADERS[status]
+    return {**told, "headers": {name: {"schema": {"type": "string"}, "description": description, "required": True}}}
 
 
 class Answer(JSONResponse):

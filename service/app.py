@@ -9,12 +9,12 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Security
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 import vecver
 from service import errors, logs, schemas
+from service.answers import problems
 from service.audit import Audit
 from service.deps import Desk
 from service.gate import Gate
@@ -28,10 +28,17 @@ from service.warm import warm_all
 from service.work import Worker
 from vecver import settings as library
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": schemas.Problem, "content": {"application/problem+json": {}}}
-    for code in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 503)
-}
+
+class _App(FastAPI):
+    """FastAPI whose schema has the one thing that no route's own answer names, and is of the version that it says."""
+
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schema["components"]["schemas"].setdefault("Problem", schemas.Problem.model_json_schema())
+        events = schema["paths"]["/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+        if "itemSchema" in events:  # a word of OpenAPI 3.2, in a schema of 3.1
+            events["schema"] = events.pop("itemSchema")
+        return schema
 
 
 def create_app(repository: vecver.Repository, settings: ServiceSettings) -> FastAPI:
@@ -52,19 +59,18 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         metrics.ready(False)
         await anyio.to_thread.run_sync(worker.stop, settings.shutdown_timeout)
 
-    app = FastAPI(
+    app = _App(
         title="vecver",
         version=version("vecver"),
         description="Version-pinned retrieval: every search is answered from exactly the version that was named.",
         lifespan=lifespan,
         redirect_slashes=False,
-        responses=_PROBLEMS,
+        responses=problems(401, 408, 413, 429, 500, 503),  # any route: they are the gate's, or ours
         telemetry={"auto_configure": True},
-        dependencies=[Security(HTTPBearer(auto_error=False, description="An API key; the gate looks at it."))],
         separate_input_output_schemas=False,
     )
     app.state.desk, app.state.ready = desk, False
-    errors.install(app, cover)
+    errors.install(app, cover, [route for router in ROUTERS for route in router.routes])
     for router in ROUTERS:
         app.include_router(router)
     keys = Keys(settings.keys_file(repository.url))

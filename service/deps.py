@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Security
 from fastapi.responses import Response
+from fastapi.security import HTTPBearer
 
 import vecver
 from service.answers import Answer
@@ -43,8 +44,11 @@ async def desk_of(request: Request) -> Desk:
     return request.app.state.desk
 
 
-async def caller_of(request: Request) -> Caller:
-    """Who asks; the gate has looked."""
+_BEARER = HTTPBearer(scheme_name="key", description="An API key, `vv_...`.", auto_error=False)
+
+
+async def caller_of(request: Request, _: Annotated[Any, Security(_BEARER)]) -> Caller:
+    """Who asks; the gate has looked, this is for the schema."""
     return request.scope["vecver.caller"]
 
 

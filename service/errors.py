@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,14 @@ _HINTS = {  # where the house's own hint names what the caller may not see
 }
 
 
-def install(app: FastAPI, cover: Cover) -> None:
+def install(app: FastAPI, cover: Cover, routes: Sequence[Any]) -> None:
     """Let every error that a route raises become a problem; the gate does the same for what is not foreseen."""
 
     def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:  # Starlette tells the first route's alone
+            path = request.scope["path"]
+            allowed = {method for route in routes if route.path_regex.match(path) for method in route.methods}
+            error.headers = {"Allow": ", ".join(sorted(allowed))} if allowed else error.headers
         return problem(request, error, cover)
 
     for kind in (VecverError, RequestValidationError, HTTPException):

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from vecver.errors import InvalidInputError
 
 Json = dict[str, Any]
+COMMIT = {"type": "string", "pattern": "^[0-9a-f]{64}$"}  # a full commit id
 _DEPTH = 16  # of a filter
 _FILTER = 10_000  # values in a filter
 
@@ -45,13 +46,13 @@ def _items(value: Any) -> list[Any]:
 
 
 class Request(BaseModel):
-    """A request's body: unknown names are errors."""
+    """A request's body: unknown names are errors, and a text for a number is one."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 Vector = Annotated[
-    list[Annotated[float, Field(strict=True)]] | str,
+    list[float] | str,
     Field(description="Numbers, or base64 of its little-endian float32 bytes.", examples=[[0.1, 0.2]]),
 ]
 Filter = Annotated[Json | None, AfterValidator(_filter), Field(examples=[{"year": {"$gte": 2024}, "lang": "en"}])]
@@ -66,11 +67,11 @@ class Search(Request):
     vector: Vector | None = None
     vectors: list[Vector] | None = None
     ref: Revision = "main"
-    k: Annotated[int, Field(ge=1, strict=True)] = 10
+    k: Annotated[int, Field(ge=1)] = 10
     filter: Filter = None
     exact: bool = False
     engine: Literal["faiss", "milvus"] = "faiss"
-    context: Annotated[int, Field(ge=0, strict=True)] = 0
+    context: Annotated[int, Field(ge=0)] = 0
     space: Annotated[str, Field(max_length=300)] | None = None
     receipt: bool = True
 
@@ -150,8 +151,10 @@ class Documents(Request):
         return self
 
 
-class IngestOptions(Request):
+class IngestOptions(BaseModel):
     """How an ingest is done: the query string."""
+
+    model_config = ConfigDict(extra="forbid")
 
     message: Annotated[str, Field(max_length=10_000)] = ""
     branch: Annotated[str, Field(max_length=300)] = "main"
@@ -255,7 +258,8 @@ class Problem(BaseModel):
     code: str
     hint: str
     context: Json
-    instance: str
+    instance: Annotated[str, Field(description="The id of the request, also in the header X-Request-ID.")]
+    error: Annotated[Json | None, Field(description="On routes of vector stores: the same, as OpenAI says it.")] = None
 
 
 class Service(BaseModel):

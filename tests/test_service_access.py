@@ -164,7 +164,8 @@ def routes(given: Any) -> set[str]:
         if hasattr(route, "original_router"):
             found |= routes(route.original_router)
         else:
-            found |= {f"{method} {route.path}" for method in route.methods - {"HEAD"}}
+            path = route.path.replace(":kinds", "")
+            found |= {f"{method} {path}" for method in route.methods - {"HEAD"}}
     return found
 
 

@@ -2,6 +2,4 @@
 
 from service.routes import datasets, ingest, jobs, operations, refs, search, vector_stores
 
-ROUTERS = [
-    one.router for one in (operations, datasets, search, jobs, vector_stores, ingest, refs)
-]  # the last: its paths take any name of a kind
+ROUTERS = [one.router for one in (operations, datasets, search, ingest, jobs, refs, vector_stores)]

@@ -9,11 +9,11 @@ from fastapi.responses import Response
 
 import vecver
 from service import schemas
-from service.answers import Answer
+from service.answers import Answer, problems
 from service.deps import AtDesk, By, Name, Readable
 from vecver.errors import InvalidInputError
 
-router = APIRouter(prefix="/v1/datasets", tags=["versions"])
+router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404, 422))
 Json = dict[str, Any]
 Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or commit: any revision.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")]
@@ -68,7 +68,7 @@ def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=3
     return Answer(docs.diff(before, to).to_json())
 
 
-@router.get("/{dataset}/publication", response_model=schemas.Publication)
+@router.get("/{dataset}/publication", response_model=schemas.Publication, responses=problems(409))
 def publication(docs: Readable, desk: AtDesk, ref: Ref = "main") -> Json:
     """What any Milvus client needs to search a version. The embedded one, a file here, has no address."""
     return desk.cover(docs.publication(ref).to_json())

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from service import multipart, schemas, uploads
+from service.answers import problems
 from service.deps import Writable, Writing, check_allowed
 from vecver.errors import AccessError, InvalidInputError
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"])
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409, 422))
 Json = dict[str, Any]
 _GIT = {"git_commit", "git_branch", "git_dirty"}
 _BODY: Json = {

@@ -12,10 +12,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from service import schemas
+from service.answers import problems
 from service.deps import AtDesk, By, Name, Writable, check_allowed
 from service.jobs import FINAL, Job, missing
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], responses=problems(422))
+_MISSING, _CHANGED = problems(404), problems(403, 404, 409)
 Json = dict[str, Any]
 _LOOK_SECONDS = 0.3
 
@@ -31,7 +33,9 @@ def visible(id: Name, desk: AtDesk, caller: By) -> Job:
 Visible = Annotated[Job, Depends(visible)]
 
 
-@router.post("/datasets/{dataset}/publish", status_code=202, response_model=schemas.Job)
+@router.post(
+    "/datasets/{dataset}/publish", status_code=202, response_model=schemas.Job, responses={**_CHANGED, **problems(400)}
+)
 def publish(body: schemas.Publish, writing: Writable) -> Response:
     """Make a version searchable in the service's Milvus: a job."""
     jobs, caller = writing.desk.jobs, writing.caller
@@ -57,13 +61,13 @@ def jobs(
     return {"jobs": [job.to_json() for _, job in zip(range(limit), found, strict=False)]}
 
 
-@router.get("/jobs/{id}", response_model=schemas.Job)
+@router.get("/jobs/{id}", response_model=schemas.Job, responses=_MISSING)
 def job(job: Visible) -> Json:
     """How a job stands."""
     return job.to_json()
 
 
-@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=_MISSING)
 async def events(job: Visible, desk: AtDesk) -> AsyncIterator[ServerSentEvent]:
     """How a job stands, whenever that changes, until it has ended: the event is its state, the data the job."""
     told: Json | None = None
@@ -76,7 +80,7 @@ async def events(job: Visible, desk: AtDesk) -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(event=now["state"], data=now)
 
 
-@router.post("/jobs/{id}/cancel", response_model=schemas.Job)
+@router.post("/jobs/{id}/cancel", response_model=schemas.Job, responses=_CHANGED)
 def cancel(job: Visible, desk: AtDesk, caller: By, request: Request) -> Json:
     """Let a job end soon. What it has not committed by then does not happen."""
     with desk.audit.entry(caller, request.scope["vecver.request"], "cancel", job.dataset, job=job.id):

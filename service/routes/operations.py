@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from service import schemas
+from service.answers import problems
 from service.deps import AtDesk, By, check_allowed
 from service.keys import ALL
 from vecver.errors import BackendError
@@ -31,7 +32,7 @@ async def readyz(request: Request) -> Json:
     return {"status": "ready"}
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems(403)})
 def metrics(desk: AtDesk, caller: By) -> Response:
     """What Prometheus reads."""
     check_allowed(caller, "admin", ALL)
@@ -45,7 +46,7 @@ def service(desk: AtDesk, caller: By) -> Json:
     return {"repository": desk.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
 
 
-@router.get("/v1/audit", response_model=schemas.AuditEntries)
+@router.get("/v1/audit", response_model=schemas.AuditEntries, responses=problems(403, 422))
 def audit(desk: AtDesk, caller: By, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
     """What was written or refused, newest first."""
     check_allowed(caller, "admin", ALL)

@@ -6,20 +6,31 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
+from starlette.convertors import StringConvertor, register_url_convertor
 
 import vecver
 from service import schemas
-from service.answers import Answer
+from service.answers import Answer, Responses, problems
 from service.deps import Name, Owned, Readable, Writable, Writing
 from service.routes.datasets import existing
 from service.warm import warm
 from vecver.errors import ConflictError, NotFoundError
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"])
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"], responses=problems(403, 404, 422))
 Json = dict[str, Any]
 Kinds = Annotated[Literal["branches", "tags", "aliases"], Path()]
+
+
+class _Kinds(StringConvertor):
+    """What may stand for `{kinds}` in a path: else it would take those of other routes."""
+
+    regex = "branches|tags|aliases"
+
+
+register_url_convertor("kinds", _Kinds())
 _KIND: dict[str, Literal["branch", "tag", "alias"]] = {"branches": "branch", "tags": "tag", "aliases": "alias"}
-_MOVED: dict[int | str, Any] = {200: {"model": schemas.Move}, 201: {"model": schemas.Move, "description": "New."}}
+_WRITTEN = problems(400, 409)
+_MOVED: Responses = {200: {"model": schemas.Move}, 201: {"model": schemas.Move, "description": "New."}, **_WRITTEN}
 
 
 @router.post("/promote", response_model=None, responses=_MOVED)
@@ -37,14 +48,14 @@ def rollback(body: schemas.Rollback, writing: Writable) -> Response:
     )
 
 
-@router.get("/{kinds}", response_model=dict[str, dict[str, str]])
+@router.get("/{kinds:kinds}", response_model=dict[str, dict[str, str]])
 def refs(docs: Readable, kinds: Kinds) -> Json:
     """Every ref of a kind: name -> commit."""
     existing(docs)
     return {kinds: _all(docs, kinds)}
 
 
-@router.get("/{kinds}/{name}", response_model=schemas.Ref)
+@router.get("/{kinds:kinds}/{name}", response_model=schemas.Ref)
 def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
     """Where a ref stands; its ETag is what If-Match takes."""
     existing(docs)
@@ -58,19 +69,19 @@ def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
     return Answer({"kind": _KIND[kinds], "name": name, "commit": found}, headers={"ETag": f'"{found}"'})
 
 
-@router.get("/{kinds}/{name}/moves", response_model=schemas.Moves)
+@router.get("/{kinds:kinds}/{name}/moves", response_model=schemas.Moves)
 def moves(docs: Readable, kinds: Kinds, name: Name) -> Json:
     """Every move of a ref, newest first."""
     return {"moves": [move.to_json() for move in docs.moves(_KIND[kinds], name)]}
 
 
-@router.put("/{kinds}/{name}", response_model=None, responses=_MOVED)
+@router.put("/{kinds:kinds}/{name}", response_model=None, responses=_MOVED)
 def put(body: schemas.Put, writing: Writable, kinds: Kinds, name: Name) -> Response:
     """Let a ref stand on a version: from where If-Match says, where it is given. Tags are made, and never move."""
     return writing.move(f"put {_KIND[kinds]}", body.model_dump(), lambda: _put(writing, kinds, name, body.ref))
 
 
-@router.delete("/{kinds}/{name}", response_model=schemas.Move)
+@router.delete("/{kinds:kinds}/{name}", response_model=schemas.Move, responses=problems(409))
 def delete(writing: Owned, kinds: Kinds, name: Name) -> Response:
     """Remove a ref; no version is lost by it, and its log stays."""
     kind = _KIND[kinds]

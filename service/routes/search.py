@@ -12,19 +12,24 @@ from opentelemetry import trace
 
 import vecver
 from service import schemas
-from service.answers import Answer, json_bytes
+from service.answers import Answer, json_bytes, problems
 from service.deps import AtDesk, By, Desk, Readable, check_allowed
 from vecver.errors import InvalidInputError
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], responses=problems(400, 403, 404, 422))
 _TRACER = trace.get_tracer("vecver")
-COMMIT = {"Vecver-Commit": {"schema": {"type": "string"}, "description": "The commit that answered."}}
+COMMIT = {"Vecver-Commit": {"schema": schemas.COMMIT, "description": "The commit that answered.", "required": True}}
+_CACHED = {**COMMIT, "ETag": {"schema": {"type": "string"}, "description": "For If-None-Match.", "required": True}}
 
 
 @router.post(
     "/v1/datasets/{dataset}/search",
     response_model=None,
-    responses={200: {"model": schemas.Answer | schemas.Answers, "headers": COMMIT}, 304: {"headers": COMMIT}},
+    responses={
+        200: {"model": schemas.Answer | schemas.Answers, "headers": _CACHED},
+        304: {"description": "As it was.", "headers": _CACHED},
+        **problems(409),
+    },
 )
 def search(
     body: schemas.Search,

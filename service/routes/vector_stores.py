@@ -11,12 +11,12 @@ from fastapi.responses import Response
 
 import vecver
 from service import schemas
-from service.answers import Answer
+from service.answers import Answer, problems
 from service.deps import AtDesk, By, Desk, Name, check_allowed
 from service.keys import Caller
 from service.routes.search import COMMIT, ask
 
-router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
+router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404, 422))
 Json = dict[str, Any]
 
 
@@ -52,7 +52,11 @@ def store(id: Name, desk: AtDesk, caller: By) -> Json:
     return _store(*_version(desk, caller, id))
 
 
-@router.post("/{id}/search", response_model=None, responses={200: {"model": schemas.Results, "headers": COMMIT}})
+@router.post(
+    "/{id}/search",
+    response_model=None,
+    responses={200: {"model": schemas.Results, "headers": COMMIT}, **problems(400)},
+)
 def search(id: Name, body: schemas.VectorStoreSearch, desk: AtDesk, caller: By, request: Request) -> Response:
     """The best chunks of a version; of several queries, the best of all."""
     docs, revision = _version(desk, caller, id)
