@@ -165,6 +165,8 @@ def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress
     if job.attempts > 1 and (made := _made_before(docs, job)):
         return made, ("its commit was made before the process ended",)
     what = dict(job.what)
+    if "input" in what:  # an upload lies in no work tree; and Git is not run on files that callers wrote
+        what = {"origin": {}, **what}
     source = what.pop("folder", None) or jobs.input(job) / what.pop("input")
     try:
         report = docs.ingest(str(source), job=job.id, progress=told, **what)

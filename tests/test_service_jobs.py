@@ -399,6 +399,15 @@ def test_the_work_tree_around_the_state_folder_has_no_say(tmp_path: Path) -> Non
         assert client.get("/v1/datasets/d/commits/git:9c1e9c1e").json()["commit"] == commits[0]["commit"]
 
 
+def test_git_is_not_asked_about_what_was_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who names files HEAD, config and info/attributes would choose the programs that it runs."""
+    monkeypatch.setattr("vecver.pipeline.origin_of", lambda source: pytest.fail("git was asked"))
+    with client_of(tmp_path) as client:
+        job = ended(client, files(client, {"HEAD": b"ref: refs/heads/main", "config": b"[core]"}).json()["id"])
+        assert job["state"] == "succeeded", job["error"]
+        assert client.get("/v1/datasets/d/commits/main").json()["operation"]["sources"][0]["origin"] is None
+
+
 @pytest.mark.parametrize(
     "body",
     [

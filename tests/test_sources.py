@@ -431,6 +431,19 @@ def test_there_is_no_origin(work_tree: Path, tmp_path_factory: pytest.TempPathFa
     assert origin_of(work_tree / "gone/deep") is None
 
 
+@needs_git
+def test_files_that_look_like_a_bare_repository_are_not_asked(work_tree: Path, tmp_path: Path) -> None:
+    """Their config names programs that `git status` would run: a filter, of a file that is other than in the index."""
+    bare, ran = tmp_path / "bare", tmp_path / "ran"
+    shutil.copytree(work_tree / ".git", bare)
+    core = "[core]\nrepositoryformatversion = 0\nbare = false\nworktree = .\n"
+    (bare / "config").write_text(f'{core}[filter "x"]\nclean = "touch {ran}; cat"\n')
+    (bare / "info/attributes").write_text("* filter=x\n")
+    (bare / "docs").mkdir()
+    (bare / "docs/a.md").write_bytes((work_tree / "docs/a.md").read_bytes()[::-1])
+    assert origin_of(bare) is None and not ran.exists()
+
+
 def test_origin_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert origin_of(tmp_path) is None

@@ -90,7 +90,7 @@ class Dataset:
         `label` names the source (default: the folder's or file's own name), `prefix` stands before
         every id. `space` names the space of vectors that the records bring, `metric` theirs (cosine).
         `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
-        of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}.
+        of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
 
         Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError
         if another writer moved the branch. After any failure the branch is where it was, and what was

@@ -142,7 +142,7 @@ class RemoteDataset:
                 keep_missing=keep_missing or bool(upload.failures),
                 strict=strict,
                 dry_run=dry_run,
-                **_git(origin or _origin(source)),
+                **_git(_origin(source) if origin is None else origin),
             )
         report = Report.from_json(self._wire.result_of(job, progress))
         return with_failures(report, upload.failures) if upload.failures else report

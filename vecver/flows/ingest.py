@@ -274,9 +274,7 @@ class _Ingest:
         operation = {
             "kind": "ingest",
             **({"job": self.options.job} if self.options.job else {}),
-            "sources": [
-                {"label": s.label, "origin": self.options.origin or pipeline.origin_of(s.value)} for s in self.sources
-            ],
+            "sources": [{"label": s.label, "origin": self._origin(s)} for s in self.sources],
             "failures": told["failures"][:_FAILURES_KEPT],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
         }
@@ -293,6 +291,9 @@ class _Ingest:
             environment={**_environment(), **self.means.environment},
             operation=operation,
         )
+
+    def _origin(self, source: Source) -> Json | None:
+        return pipeline.origin_of(source.value) if self.options.origin is None else self.options.origin or None
 
     def report(self, layout: Layout | None, gone: int = 0) -> Report:
         """What was done so far; `layout` is the new version's, None for a dry run."""

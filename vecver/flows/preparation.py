@@ -32,7 +32,7 @@ class Options:
     strict: bool = False
     workers: int = 2
     job: str = ""  # the caller's own id of this run
-    origin: Json | None = None  # of all sources; None: looked up
+    origin: Json | None = None  # of all sources; None: looked up; {}: they have none
 
 
 class Preparation:

@@ -6,6 +6,8 @@ Decisions
 - 2026-11-21 `git status` by its one porcelain call, not a library: it is the judge of what is dirty, and
   GitPython runs the same program. An optional lock is not taken, so nothing is written in the work tree,
   and no file-system monitor of that work tree's configuration is started.
+- 2026-11-21 A folder that looks like a bare repository (HEAD, objects, refs, config) is not taken for one: who wrote
+  such files would choose the programs that `git status` runs, filters say. Git before 2.38 does not know how.
 - 2026-11-21 A source that Git ignores as a whole has no origin: the commit says nothing of its files.
 """
 
@@ -33,6 +35,7 @@ _ID_LENGTH: Final = 1024
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half characters
 _WILD: Final = re.compile(r"[*?\[]")
 _SECONDS: Final = 60  # that git may take
+_GUARDED: Final = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
 
 
 def check_id(document: str) -> str | None:
@@ -121,7 +124,7 @@ def _git(folder: str, *command: str) -> str | None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set inside hooks
     try:
         done = subprocess.run(
-            ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", *command],
+            ["git", "--no-optional-locks", *_GUARDED, *command],
             cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
