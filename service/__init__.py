@@ -13,9 +13,12 @@ audit      the record of every write
 once       a write with an Idempotency-Key happens once
 jobs       what is to be done, and what became of it; survives the process
 work       doing it
-uploads    request bodies that become a source
+uploads    bodies that become a source: names, records, folders; multipart: files of a form
+protocol   uvicorn's HTTP, with an end to its patience
+warm       versions are opened before anybody waits for them
+metrics, logs   what Prometheus and operators read
 errors     house errors as RFC 9457 problems
-answers    values of JSON as answers
-schemas    what travels; converted at the edge
+replies    values of JSON as responses
+schemas/   what travels; converted at the edge
 routes/    three steps each: parse, call the face, render
 """

@@ -13,8 +13,7 @@ from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 import vecver
-from service import errors, logs, schemas
-from service.answers import problems
+from service import errors, logs
 from service.audit import Audit
 from service.deps import Desk
 from service.gate import Gate
@@ -22,7 +21,9 @@ from service.jobs import Jobs
 from service.keys import Keys
 from service.metrics import Metrics
 from service.once import Once
+from service.replies import problems
 from service.routes import ROUTERS
+from service.schemas import answers
 from service.settings import ServiceSettings, load_settings
 from service.warm import warm_all
 from service.work import Worker
@@ -34,7 +35,7 @@ class _App(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
-        schema["components"]["schemas"].setdefault("Problem", schemas.Problem.model_json_schema())
+        schema["components"]["schemas"].setdefault("Problem", answers.Problem.model_json_schema())
         events = schema["paths"]["/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
         if "itemSchema" in events:  # a word of OpenAPI 3.2, in a schema of 3.1
             events["schema"] = events.pop("itemSchema")

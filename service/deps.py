@@ -12,13 +12,13 @@ from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 
 import vecver
-from service.answers import Answer
 from service.audit import Audit
 from service.errors import Cover
 from service.jobs import Jobs
 from service.keys import Caller
 from service.metrics import Metrics
 from service.once import Once
+from service.replies import Reply
 from service.settings import ServiceSettings
 from vecver.errors import AccessError, InvalidInputError
 
@@ -101,7 +101,7 @@ class Writing:
 
         wanted = [self.request.method, url.path, url.query, self.expected, asked]
         status, body = self.desk.once.do(self.caller.id, self.key, json.dumps(wanted, default=str), recorded)
-        return Answer(body, status)
+        return Reply(body, status)
 
     def move(self, action: str, asked: Any, move: Callable[[], vecver.Move]) -> Response:
         """Answer with the move of a ref."""

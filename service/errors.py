@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from service.answers import Answer
+from service.replies import Reply
 from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError
 
 Json = dict[str, Any]
@@ -87,7 +87,7 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
         kind = "invalid_request_error" if status < 500 else "server_error"
         body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
     request.scope["vecver.code"] = house.code
-    return Answer(body, status, headers, media_type="application/problem+json")
+    return Reply(body, status, headers, media_type="application/problem+json")
 
 
 def to_json(error: VecverError, status: int, cover: Cover) -> Json:

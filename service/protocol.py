@@ -19,7 +19,7 @@ from functools import cache
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import errors
-from service.answers import json_bytes
+from service.replies import json_bytes
 from service.settings import ServiceSettings, load_settings
 from vecver.errors import InvalidInputError
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 import vecver
-from service import schemas
-from service.answers import Answer, problems
 from service.deps import AtDesk, By, Name, Readable
+from service.replies import Reply, problems
+from service.schemas import answers
 from vecver.errors import InvalidInputError
 
 router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404, 422))
@@ -19,21 +19,21 @@ Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or 
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")]
 
 
-@router.get("", response_model=schemas.Datasets)
+@router.get("", response_model=answers.Datasets)
 def datasets(desk: AtDesk, caller: By) -> Json:
     """Every dataset that the caller may read."""
     names = [name for name in desk.repository.datasets() if caller.may("read", name)]
     return {"datasets": [_entry(desk.repository.dataset(name)) for name in names]}
 
 
-@router.get("/{dataset}", response_model=schemas.DatasetRefs)
+@router.get("/{dataset}", response_model=answers.DatasetRefs)
 def dataset(docs: Readable) -> Json:
     """A dataset, with all its refs."""
     existing(docs)
     return {**_entry(docs), "branches": docs.branches(), "tags": docs.tags(), "aliases": docs.aliases()}
 
 
-@router.get("/{dataset}/commits", response_model=schemas.Commits)
+@router.get("/{dataset}/commits", response_model=answers.Commits)
 def commits(
     docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: Cursor = None
 ) -> Json:
@@ -42,13 +42,13 @@ def commits(
     return {"commits": [_commit(commit) for commit in page], "next": next(iter(page[-1].parents), None)}
 
 
-@router.get("/{dataset}/commits/{revision}", response_model=schemas.Commit)
+@router.get("/{dataset}/commits/{revision}", response_model=answers.Commit)
 def commit(docs: Readable, revision: Name) -> Json:
     """All that is recorded of a version."""
     return _commit(docs.show(revision))
 
 
-@router.get("/{dataset}/documents", response_model=schemas.DocumentIds)
+@router.get("/{dataset}/documents", response_model=answers.DocumentIds)
 def documents(
     docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=10_000)] = 1000, cursor: Cursor = None
 ) -> Json:
@@ -62,13 +62,13 @@ def documents(
     return {"commit": id, "documents": page, "next": f"{id}:{page[-1]}" if len(names) > limit else None}
 
 
-@router.get("/{dataset}/diff", response_model=schemas.Diff)
+@router.get("/{dataset}/diff", response_model=answers.Diff)
 def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=300)], to: Ref) -> Response:
     """What `to` adds, changes and removes against `from`."""
-    return Answer(docs.diff(before, to).to_json())
+    return Reply(docs.diff(before, to).to_json())
 
 
-@router.get("/{dataset}/publication", response_model=schemas.Publication, responses=problems(409))
+@router.get("/{dataset}/publication", response_model=answers.Publication, responses=problems(409))
 def publication(docs: Readable, desk: AtDesk, ref: Ref = "main") -> Json:
     """What any Milvus client needs to search a version. The embedded one, a file here, has no address."""
     return desk.cover(docs.publication(ref).to_json())

@@ -12,9 +12,10 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service import multipart, schemas, uploads
-from service.answers import problems
+from service import multipart, uploads
 from service.deps import Writable, Writing, check_allowed
+from service.replies import problems
+from service.schemas import answers, requests
 from vecver.errors import AccessError, InvalidInputError
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409, 422))
@@ -31,13 +32,13 @@ _BODY: Json = {
             }
         },
         "application/x-ndjson": {"schema": {"type": "string"}},
-        "application/json": {"schema": schemas.Documents.model_json_schema()},
+        "application/json": {"schema": requests.Documents.model_json_schema()},
     },
 }
 
 
-@router.post("/ingest", status_code=202, response_model=schemas.Job, openapi_extra={"requestBody": _BODY})
-async def ingest(request: Request, writing: Writable, options: Annotated[schemas.IngestOptions, Query()]) -> Response:
+@router.post("/ingest", status_code=202, response_model=answers.Job, openapi_extra={"requestBody": _BODY})
+async def ingest(request: Request, writing: Writable, options: Annotated[requests.IngestOptions, Query()]) -> Response:
     """Make a source the truth for the documents that came from it, as a new commit: a job.
 
     The body: `files` of a form, each part's filename the document's path; or a line of JSON a record; or JSON with
@@ -71,7 +72,7 @@ def _queued(writing: Writing, scratch: Path, what: Json, digest: str) -> Respons
     return response
 
 
-async def _source(request: Request, writing: Writing, options: schemas.IngestOptions, into: Path) -> tuple[Json, str]:
+async def _source(request: Request, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
     """(what to ingest, a digest of it). Raises InvalidInputError, AccessError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -89,9 +90,9 @@ async def _source(request: Request, writing: Writing, options: schemas.IngestOpt
     )
 
 
-async def _documents(data: bytes, writing: Writing, options: schemas.IngestOptions, into: Path) -> tuple[Json, str]:
+async def _documents(data: bytes, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
     try:
-        body = schemas.Documents.model_validate_json(data)
+        body = requests.Documents.model_validate_json(data)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
     if body.documents is not None:
@@ -102,7 +103,7 @@ async def _documents(data: bytes, writing: Writing, options: schemas.IngestOptio
     return {"folder": folder}, folder
 
 
-def _origin(options: schemas.IngestOptions) -> Json:
+def _origin(options: requests.IngestOptions) -> Json:
     """The Git commit that the caller's source lies in, so that `git:` names the version."""
     if options.git_commit is None:
         return {}
@@ -110,7 +111,7 @@ def _origin(options: schemas.IngestOptions) -> Json:
     return {"origin": {"kind": "git", **told}}
 
 
-def _check(writing: Writing, options: schemas.IngestOptions) -> None:
+def _check(writing: Writing, options: requests.IngestOptions) -> None:
     """An embedder is code and an address: only those that the operator allows may be chosen."""
     allowed = writing.desk.settings.embedders
     if options.embedder is not None and options.embedder not in allowed:
@@ -121,7 +122,7 @@ def _check(writing: Writing, options: schemas.IngestOptions) -> None:
         )
 
 
-def _labelled(options: schemas.IngestOptions) -> None:
+def _labelled(options: requests.IngestOptions) -> None:
     """What is not in a body is removed from its source: so the caller must say which source that is."""
     if not options.label:
         raise InvalidInputError(

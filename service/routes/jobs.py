@@ -11,10 +11,10 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from service import schemas
-from service.answers import problems
 from service.deps import AtDesk, By, Name, Writable, check_allowed
 from service.jobs import FINAL, Job, missing
+from service.replies import problems
+from service.schemas import answers, requests
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=problems(422))
 _MISSING, _CHANGED = problems(404), problems(403, 404, 409)
@@ -34,9 +34,9 @@ Visible = Annotated[Job, Depends(visible)]
 
 
 @router.post(
-    "/datasets/{dataset}/publish", status_code=202, response_model=schemas.Job, responses={**_CHANGED, **problems(400)}
+    "/datasets/{dataset}/publish", status_code=202, response_model=answers.Job, responses={**_CHANGED, **problems(400)}
 )
-def publish(body: schemas.Publish, writing: Writable) -> Response:
+def publish(body: requests.Publish, writing: Writable) -> Response:
     """Make a version searchable in the service's Milvus: a job."""
     jobs, caller = writing.desk.jobs, writing.caller
 
@@ -49,7 +49,7 @@ def publish(body: schemas.Publish, writing: Writable) -> Response:
     return writing.do("publish", body.model_dump(), write)
 
 
-@router.get("/jobs", response_model=schemas.JobList)
+@router.get("/jobs", response_model=answers.JobList)
 def jobs(
     desk: AtDesk,
     caller: By,
@@ -61,7 +61,7 @@ def jobs(
     return {"jobs": [job.to_json() for _, job in zip(range(limit), found, strict=False)]}
 
 
-@router.get("/jobs/{id}", response_model=schemas.Job, responses=_MISSING)
+@router.get("/jobs/{id}", response_model=answers.Job, responses=_MISSING)
 def job(job: Visible) -> Json:
     """How a job stands."""
     return job.to_json()
@@ -80,7 +80,7 @@ async def events(job: Visible, desk: AtDesk) -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(event=now["state"], data=now)
 
 
-@router.post("/jobs/{id}/cancel", response_model=schemas.Job, responses=_CHANGED)
+@router.post("/jobs/{id}/cancel", response_model=answers.Job, responses=_CHANGED)
 def cancel(job: Visible, desk: AtDesk, caller: By, request: Request) -> Json:
     """Let a job end soon. What it has not committed by then does not happen."""
     with desk.audit.entry(caller, request.scope["vecver.request"], "cancel", job.dataset, job=job.id):

@@ -8,23 +8,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from service import schemas
-from service.answers import problems
 from service.deps import AtDesk, By, check_allowed
 from service.keys import ALL
+from service.replies import problems
+from service.schemas import answers
 from vecver.errors import BackendError
 
 router = APIRouter(tags=["operations"])
 Json = dict[str, Any]
 
 
-@router.get("/healthz", response_model=schemas.Health)
+@router.get("/healthz", response_model=answers.Health)
 async def healthz() -> Json:
     """Does the process answer?"""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=schemas.Health)
+@router.get("/readyz", response_model=answers.Health)
 async def readyz(request: Request) -> Json:
     """Are the versions that it serves open?"""
     if not request.app.state.ready:
@@ -40,13 +40,13 @@ def metrics(desk: AtDesk, caller: By) -> Response:
     return Response(body, media_type=kind)
 
 
-@router.get("/v1", response_model=schemas.Service)
+@router.get("/v1", response_model=answers.Service)
 def service(desk: AtDesk, caller: By) -> Json:
     """What answers here."""
     return {"repository": desk.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
 
 
-@router.get("/v1/audit", response_model=schemas.AuditEntries, responses=problems(403, 422))
+@router.get("/v1/audit", response_model=answers.AuditEntries, responses=problems(403, 422))
 def audit(desk: AtDesk, caller: By, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
     """What was written or refused, newest first."""
     check_allowed(caller, "admin", ALL)

@@ -9,10 +9,10 @@ from fastapi.responses import Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
 import vecver
-from service import schemas
-from service.answers import Answer, Responses, problems
 from service.deps import Name, Owned, Readable, Writable, Writing
+from service.replies import Reply, Responses, problems
 from service.routes.datasets import existing
+from service.schemas import answers, requests
 from service.warm import warm
 from vecver.errors import ConflictError, NotFoundError
 
@@ -30,17 +30,17 @@ class _Kinds(StringConvertor):
 register_url_convertor("kinds", _Kinds())
 _KIND: dict[str, Literal["branch", "tag", "alias"]] = {"branches": "branch", "tags": "tag", "aliases": "alias"}
 _WRITTEN = problems(400, 409)
-_MOVED: Responses = {200: {"model": schemas.Move}, 201: {"model": schemas.Move, "description": "New."}, **_WRITTEN}
+_MOVED: Responses = {200: {"model": answers.Move}, 201: {"model": answers.Move, "description": "New."}, **_WRITTEN}
 
 
 @router.post("/promote", response_model=None, responses=_MOVED)
-def promote(body: schemas.Promote, writing: Writable) -> Response:
+def promote(body: requests.Promote, writing: Writable) -> Response:
     """Let an alias name a version; searches at the alias follow at once, those in flight finish where they began."""
     return writing.move("promote", body.model_dump(), lambda: _promoted(writing, body.alias, body.ref))
 
 
 @router.post("/rollback", response_model=None, responses=_MOVED)
-def rollback(body: schemas.Rollback, writing: Writable) -> Response:
+def rollback(body: requests.Rollback, writing: Writable) -> Response:
     """Take an alias back to where it was, or give a branch a commit with its old content."""
     docs = writing.docs
     return writing.move(
@@ -55,7 +55,7 @@ def refs(docs: Readable, kinds: Kinds) -> Json:
     return {kinds: _all(docs, kinds)}
 
 
-@router.get("/{kinds:kinds}/{name}", response_model=schemas.Ref)
+@router.get("/{kinds:kinds}/{name}", response_model=answers.Ref)
 def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
     """Where a ref stands; its ETag is what If-Match takes."""
     existing(docs)
@@ -66,22 +66,22 @@ def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
             code=f"{_KIND[kinds]}_not_found",
             hint=f"GET /v1/datasets/{docs.name}/{kinds} lists them",
         )
-    return Answer({"kind": _KIND[kinds], "name": name, "commit": found}, headers={"ETag": f'"{found}"'})
+    return Reply({"kind": _KIND[kinds], "name": name, "commit": found}, headers={"ETag": f'"{found}"'})
 
 
-@router.get("/{kinds:kinds}/{name}/moves", response_model=schemas.Moves)
+@router.get("/{kinds:kinds}/{name}/moves", response_model=answers.Moves)
 def moves(docs: Readable, kinds: Kinds, name: Name) -> Json:
     """Every move of a ref, newest first."""
     return {"moves": [move.to_json() for move in docs.moves(_KIND[kinds], name)]}
 
 
 @router.put("/{kinds:kinds}/{name}", response_model=None, responses=_MOVED)
-def put(body: schemas.Put, writing: Writable, kinds: Kinds, name: Name) -> Response:
+def put(body: requests.Put, writing: Writable, kinds: Kinds, name: Name) -> Response:
     """Let a ref stand on a version: from where If-Match says, where it is given. Tags are made, and never move."""
     return writing.move(f"put {_KIND[kinds]}", body.model_dump(), lambda: _put(writing, kinds, name, body.ref))
 
 
-@router.delete("/{kinds:kinds}/{name}", response_model=schemas.Move, responses=problems(409))
+@router.delete("/{kinds:kinds}/{name}", response_model=answers.Move, responses=problems(409))
 def delete(writing: Owned, kinds: Kinds, name: Name) -> Response:
     """Remove a ref; no version is lost by it, and its log stays."""
     kind = _KIND[kinds]

@@ -11,14 +11,14 @@ from fastapi.responses import Response
 from opentelemetry import trace
 
 import vecver
-from service import schemas
-from service.answers import Answer, json_bytes, problems
 from service.deps import AtDesk, By, Desk, Readable, check_allowed
+from service.replies import Reply, json_bytes, problems
+from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
 
 router = APIRouter(tags=["search"], responses=problems(400, 403, 404, 422))
 _TRACER = trace.get_tracer("vecver")
-COMMIT = {"Vecver-Commit": {"schema": schemas.COMMIT, "description": "The commit that answered.", "required": True}}
+COMMIT = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The commit that answered.", "required": True}}
 _CACHED = {**COMMIT, "ETag": {"schema": {"type": "string"}, "description": "For If-None-Match.", "required": True}}
 
 
@@ -26,13 +26,13 @@ _CACHED = {**COMMIT, "ETag": {"schema": {"type": "string"}, "description": "For 
     "/v1/datasets/{dataset}/search",
     response_model=None,
     responses={
-        200: {"model": schemas.Answer | schemas.Answers, "headers": _CACHED},
+        200: {"model": answers.Answer | answers.Answers, "headers": _CACHED},
         304: {"description": "As it was.", "headers": _CACHED},
         **problems(409),
     },
 )
 def search(
-    body: schemas.Search,
+    body: requests.Search,
     docs: Readable,
     desk: AtDesk,
     request: Request,
@@ -48,14 +48,14 @@ def search(
     return _cacheable(told[0] if alone else several, first.commit, if_none_match)
 
 
-@router.post("/v1/replay", response_model=schemas.Replayed)
-def replay(body: schemas.Receipt, desk: AtDesk, caller: By) -> Response:
+@router.post("/v1/replay", response_model=answers.Replayed)
+def replay(body: requests.Receipt, desk: AtDesk, caller: By) -> Response:
     """Recompute an answer from its receipt, and say what differs."""
     dataset, hits, k = (body.receipt.get(name) for name in ("dataset", "hits", "k"))
     check_allowed(caller, "read", dataset if isinstance(dataset, str) else "")
     _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, k if isinstance(k, int) else 0), 0)
-    schemas.check_filter(body.receipt.get("filter"))
-    return Answer(desk.repository.replay(body.receipt).to_json())
+    requests.check_filter(body.receipt.get("filter"))
+    return Reply(desk.repository.replay(body.receipt).to_json())
 
 
 def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **how: Any) -> list[vecver.Answer]:

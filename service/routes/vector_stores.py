@@ -10,17 +10,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 import vecver
-from service import schemas
-from service.answers import Answer, problems
 from service.deps import AtDesk, By, Desk, Name, check_allowed
 from service.keys import Caller
+from service.replies import Reply, problems
 from service.routes.search import COMMIT, ask
+from service.schemas import openai, requests
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404, 422))
 Json = dict[str, Any]
 
 
-@router.get("", response_model=schemas.VectorStores)
+@router.get("", response_model=openai.VectorStores)
 def stores(
     desk: AtDesk,
     caller: By,
@@ -46,7 +46,7 @@ def stores(
     }
 
 
-@router.get("/{id}", response_model=schemas.VectorStore)
+@router.get("/{id}", response_model=openai.VectorStore)
 def store(id: Name, desk: AtDesk, caller: By) -> Json:
     """A version."""
     return _store(*_version(desk, caller, id))
@@ -55,14 +55,14 @@ def store(id: Name, desk: AtDesk, caller: By) -> Json:
 @router.post(
     "/{id}/search",
     response_model=None,
-    responses={200: {"model": schemas.Results, "headers": COMMIT}, **problems(400)},
+    responses={200: {"model": openai.Results, "headers": COMMIT}, **problems(400)},
 )
-def search(id: Name, body: schemas.VectorStoreSearch, desk: AtDesk, caller: By, request: Request) -> Response:
+def search(id: Name, body: openai.VectorStoreSearch, desk: AtDesk, caller: By, request: Request) -> Response:
     """The best chunks of a version; of several queries, the best of all."""
     docs, revision = _version(desk, caller, id)
     queries = [body.query] if isinstance(body.query, str) else body.query
     filter = _filter(body.filters) if body.filters else None
-    schemas.check_filter(filter)
+    requests.check_filter(filter)
     answers = ask(desk, docs, request, list(queries), at=revision, k=body.max_num_results, filter=filter)
     ranking = body.ranking_options
     hits = _best(answers, body.max_num_results, ranking.score_threshold if ranking else None)
@@ -74,7 +74,7 @@ def search(id: Name, body: schemas.VectorStoreSearch, desk: AtDesk, caller: By, 
         "next_page": None,
         "commit": answers[0].commit,
     }
-    return Answer(page, headers={"Vecver-Commit": answers[0].commit})
+    return Reply(page, headers={"Vecver-Commit": answers[0].commit})
 
 
 def _version(desk: Desk, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
@@ -99,8 +99,8 @@ def _store(docs: vecver.Dataset, revision: str) -> Json:
     }
 
 
-def _filter(given: schemas.Comparison | schemas.Compound) -> Json:
-    if isinstance(given, schemas.Compound):
+def _filter(given: openai.Comparison | openai.Compound) -> Json:
+    if isinstance(given, openai.Compound):
         return {f"${given.type}": [_filter(one) for one in given.filters]}
     return {given.key: {f"${given.type}": given.value}}
 

@@ -32,7 +32,7 @@ def _problem(status: int) -> dict[str, Any]:
     return {**told, "headers": {name: {"schema": {"type": "string"}, "description": description, "required": True}}}
 
 
-class Answer(JSONResponse):
+class Reply(JSONResponse):
     """An answer of JSON. Halves of surrogate pairs, which UTF-8 does not have, travel as JSON's escapes."""
 
     def render(self, content: Any) -> bytes:

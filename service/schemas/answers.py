@@ -1,0 +1,241 @@
+"""What routes answer with: what `to_json` of the house's values gives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+Json = dict[str, Any]
+COMMIT = {"type": "string", "pattern": "^[0-9a-f]{64}$"}  # a full commit id
+
+
+class Hit(BaseModel):
+    """A chunk that answers."""
+
+    rank: int
+    score: float
+    score_bits: str
+    document: str
+    key: str
+    span: tuple[int, int]
+    text: str
+    title: str
+    metadata: Json
+    context: str | None = None
+
+
+class Answer(BaseModel):
+    """The hits of one question, best first."""
+
+    dataset: str
+    revision: str
+    commit: str
+    hits: list[Hit]
+    receipt: Json | None = None
+
+
+class Answers(BaseModel):
+    """The answers of several questions, in their order."""
+
+    dataset: str
+    revision: str
+    commit: str
+    answers: list[Answer]
+
+
+class Problem(BaseModel):
+    """What went wrong, and the next thing to do (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    category: str
+    code: str
+    hint: str
+    context: Json
+    instance: Annotated[str, Field(description="The id of the request, also in the header X-Request-ID.")]
+    error: Annotated[Json | None, Field(description="On routes of vector stores: the same, as OpenAI says it.")] = None
+
+
+class Service(BaseModel):
+    """What answers here."""
+
+    repository: str
+    vecver: str
+    engines: list[str]
+
+
+class Dataset(BaseModel):
+    """A dataset and where its main branch stands."""
+
+    name: str
+    head: str | None
+    documents: int
+    chunks: int
+
+
+class DatasetRefs(Dataset):
+    """A dataset with all its refs: name -> commit."""
+
+    branches: dict[str, str]
+    tags: dict[str, str]
+    aliases: dict[str, str]
+
+
+class Datasets(BaseModel):
+    """Every dataset that the caller may read."""
+
+    datasets: list[Dataset]
+
+
+class Commit(BaseModel):
+    """A version's record."""
+
+    commit: str
+    format: int
+    dataset: str
+    parents: list[str]
+    author: str
+    message: str
+    time: str
+    content_root: str
+    vector_root: str
+    counts: Json
+    recipe: Json
+    recipe_fingerprint: str
+    environment: Json
+    operation: Json
+
+
+class Commits(BaseModel):
+    """A page of commits, newest first."""
+
+    commits: list[Commit]
+    next: str | None
+
+
+class DocumentIds(BaseModel):
+    """A page of the documents of a version, sorted."""
+
+    commit: str
+    documents: list[str]
+    next: str | None
+
+
+class DiffDocuments(BaseModel):
+    """Document ids, sorted."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+
+class DiffChunks(BaseModel):
+    """How many chunks."""
+
+    added: int
+    removed: int
+
+
+class Diff(BaseModel):
+    """What lies between two versions."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    documents: DiffDocuments
+    chunks: DiffChunks
+
+
+class Ref(BaseModel):
+    """A name and the commit that it stands on."""
+
+    kind: Literal["branch", "tag", "alias"]
+    name: str
+    commit: str
+
+
+class Move(BaseModel):
+    """One move of a ref."""
+
+    format: int
+    dataset: str
+    kind: Literal["branch", "tag", "alias"]
+    name: str
+    before: str | None
+    after: str | None
+    author: str
+    time: str
+    reason: str
+    previous: str | None
+
+
+class Moves(BaseModel):
+    """Every move of a ref, newest first."""
+
+    moves: list[Move]
+
+
+class Job(BaseModel):
+    """Long work, and how it stands."""
+
+    id: str
+    dataset: str
+    kind: Literal["ingest", "publish"]
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    by: str
+    created: str
+    started: str | None
+    finished: str | None
+    attempts: int
+    progress: dict[str, Json]
+    result: Json | None
+    error: Json | None
+    notes: list[str]
+
+
+class JobList(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[Job]
+
+
+class Publication(BaseModel):
+    """What any Milvus client needs to search a version."""
+
+    uri: str
+    database: str
+    collection: str
+    alias: str
+    ordinal: int
+    filter: str
+    metric: str
+    index: str
+    dim: int
+    fields: list[str]
+    dataset: str
+    commit: str
+    chunks: int
+    written: int
+
+
+class Replayed(BaseModel):
+    """The outcome of recomputing a receipt."""
+
+    identical: bool
+    differences: list[str]
+    recall: float | None
+    notes: list[str]
+
+
+class AuditEntries(BaseModel):
+    """What was written, newest first."""
+
+    entries: list[Json]
+
+
+class Health(BaseModel):
+    """Is the service there?"""
+
+    status: str

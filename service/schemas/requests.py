@@ -1,0 +1,174 @@
+"""Bodies and options of requests: unknown names are errors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from vecver.errors import InvalidInputError
+
+Json = dict[str, Any]
+_DEPTH = 16  # of a filter
+_FILTER = 10_000  # values in a filter
+
+
+def _filter(value: Json | None) -> Json | None:
+    """A filter of reasonable size. Raises ValueError."""
+    left, level = _FILTER, [value]
+    for _ in range(_DEPTH):
+        level = [item for one in level for item in _items(one)]
+        left -= len(level)
+        if not level:
+            return value
+        if left < 0:
+            break
+    raise ValueError(f"a filter has up to {_DEPTH} levels and {_FILTER} values")
+
+
+def check_filter(value: Any) -> None:
+    """Raises InvalidInputError for a filter that is too large."""
+    try:
+        _filter(value)
+    except ValueError as error:
+        raise InvalidInputError(
+            str(error), code="invalid_filter", hint="ask simpler, or in several requests"
+        ) from error
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+class Request(BaseModel):
+    """A request's body: unknown names are errors, and a text for a number is one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+
+
+Vector = Annotated[
+    list[float] | str,
+    Field(description="Numbers, or base64 of its little-endian float32 bytes.", examples=[[0.1, 0.2]]),
+]
+Filter = Annotated[Json | None, AfterValidator(_filter), Field(examples=[{"year": {"$gte": 2024}, "lang": "en"}])]
+Revision = Annotated[str, Field(max_length=300, examples=["prod", "main~2", "3f9a2c1"])]
+
+
+class Search(Request):
+    """One of `query`, `queries`, `vector`, `vectors`; and how."""
+
+    query: Annotated[str, Field(max_length=100_000)] | None = None
+    queries: list[Annotated[str, Field(max_length=100_000)]] | None = None
+    vector: Vector | None = None
+    vectors: list[Vector] | None = None
+    ref: Revision = "main"
+    k: Annotated[int, Field(ge=1)] = 10
+    filter: Filter = None
+    exact: bool = False
+    engine: Literal["faiss", "milvus"] = "faiss"
+    context: Annotated[int, Field(ge=0)] = 0
+    space: Annotated[str, Field(max_length=300)] | None = None
+    receipt: bool = True
+
+    @model_validator(mode="after")
+    def _one(self) -> Search:
+        given = [name for name in ("query", "queries", "vector", "vectors") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("give one of query, queries, vector, vectors")
+        return self
+
+    def asked(self) -> tuple[list[Any], bool]:
+        """(what is asked, whether it is one question). Raises InvalidInputError for base64 that is no float32."""
+        if self.queries is not None:
+            return list(self.queries), False
+        if self.vectors is not None:
+            return [_vector(one) for one in self.vectors], False
+        return [self.query if self.vector is None else _vector(self.vector)], True
+
+
+def _vector(value: list[float] | str) -> npt.NDArray[np.float32] | list[float]:
+    if not isinstance(value, str):
+        return value
+    try:
+        return np.frombuffer(base64.b64decode(value, validate=True), "<f4")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInputError(
+            "a vector is a list of numbers, or base64 of little-endian float32 bytes",
+            code="invalid_vector",
+            hint="base64.b64encode(vector.astype('<f4').tobytes())",
+        ) from error
+
+
+class Put(Request):
+    """Where a ref is to stand."""
+
+    ref: Revision
+
+
+class Promote(Request):
+    """Which alias is to name which version."""
+
+    alias: Annotated[str, Field(max_length=300)]
+    ref: Revision = "main"
+
+
+class Rollback(Request):
+    """Which alias or branch goes back, and where to: null is where it was before."""
+
+    ref: Annotated[str, Field(max_length=300)]
+    to: Revision | None = None
+
+
+class Publish(Request):
+    """What is to be searchable in the service's Milvus."""
+
+    ref: Revision = "main"
+    dedicated: bool = False
+    flat: bool = False
+
+
+class Receipt(Request):
+    """A receipt to be replayed."""
+
+    receipt: Json
+
+
+class Documents(Request):
+    """A source in the body: records, or a folder on the service's allow-list."""
+
+    documents: list[Json] | None = None
+    folder: Annotated[str, Field(max_length=4096)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Documents:
+        if (self.documents is None) == (self.folder is None):
+            raise ValueError("give documents or a folder")
+        return self
+
+
+class IngestOptions(BaseModel):
+    """How an ingest is done: the query string."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Annotated[str, Field(max_length=10_000)] = ""
+    branch: Annotated[str, Field(max_length=300)] = "main"
+    label: Annotated[str, Field(max_length=300)] | None = None
+    prefix: Annotated[str, Field(max_length=300)] = ""
+    embedder: Annotated[str, Field(max_length=300)] | None = None
+    space: Annotated[str, Field(max_length=300)] | None = None
+    metric: Literal["cosine", "ip", "l2"] | None = None
+    chunker: Annotated[str, Field(max_length=300)] | None = None
+    chunk_tokens: Annotated[int, Field(ge=1)] | None = None
+    keep_missing: bool = False
+    strict: bool = False
+    dry_run: bool = False
+    git_commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$", description="Where an upload comes from.")] | None = (
+        None
+    )
+    git_branch: Annotated[str, Field(max_length=1000)] | None = None
+    git_dirty: bool = False
