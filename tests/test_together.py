@@ -21,6 +21,10 @@ from vecver.pipeline.embedders import HashingEmbedder
 from vecver.pipeline.together import MOST, Together
 
 
+class Panic(BaseException):
+    """As pyo3's PanicException, which is no Exception."""
+
+
 class Slow(HashingEmbedder):
     """Hashing that waits in each call until it is let go, and notes what it was asked together."""
 
@@ -35,6 +39,8 @@ class Slow(HashingEmbedder):
         assert self.go.wait(60)
         if "stop" in texts and len(self.calls) == 1:
             raise KeyboardInterrupt
+        if "panic" in texts:
+            raise Panic
         if any("bad" in text for text in texts):
             raise InvalidInputError(f"{len(texts)} texts with a bad one", code="bad", hint="")
         return super().embed_queries(texts)
@@ -100,6 +106,16 @@ def test_one_that_is_interrupted_leaves_nobody_waiting() -> None:
     with pytest.raises(KeyboardInterrupt):
         given[0].result()
     assert [one.result().shape for one in given[1:]] == [(1, 256)] * 2
+    assert slow.calls[1:] == [["b", "c"]], "who was interrupted is not embedded"
+
+
+def test_a_panic_is_its_callers_alone_and_ends_with_it() -> None:
+    slow = Slow()
+    given = asked(slow, [["a"]], [["b"], ["panic"], ["c"]])
+    with pytest.raises(Panic):
+        given[2].result()
+    assert [given[i].result().shape for i in (0, 1, 3)] == [(1, 256)] * 3
+    assert slow.calls[1:] == [["b", "panic", "c"], ["b"], ["panic"], ["c"]]
 
 
 def test_it_says_of_itself_what_the_embedder_says() -> None:

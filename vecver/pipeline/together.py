@@ -12,7 +12,9 @@ Decisions
   answered a fifth fewer than with each for itself. With two inside it was as many, within the noise of a
   machine at load 6 to 10, and with 32 callers 1.9 times as many (torch, one thread 2.0, OpenVINO 1.2).
 - 2026-11-21 Callers lead each other, oldest first, 32 texts at most: a call with a thousand queries goes in
-  pieces, and others get in between. A leader that is interrupted puts back those whom it took.
+  pieces, and others get in between. A leader that is interrupted puts back those whom it took, itself not.
+- 2026-11-21 What a library raises beside Exception is its text's too: a panic in Rust (tokenizers) is one, and went
+  to whoever led, while the text stayed in the queue and failed everybody after.
 """
 
 from __future__ import annotations
@@ -76,11 +78,15 @@ class Together:
         mine = _Asked(texts)
         with self._changed:
             self._waiting.append(mine)
-        while taken := self._enter(mine):
-            try:
-                self._embed(taken)
-            finally:
-                self._leave(taken)
+        try:
+            while taken := self._enter(mine):
+                try:
+                    self._embed(taken)
+                finally:
+                    self._leave(taken)
+        except BaseException:
+            self._withdraw(mine)
+            raise
         return mine.answer.result()
 
     def _enter(self, mine: _Asked) -> list[_Asked]:
@@ -111,11 +117,19 @@ class Together:
             self._waiting[:0] = [asked for asked in taken if not asked.answer.done()]
             self._changed.notify_all()
 
+    def _withdraw(self, mine: _Asked) -> None:
+        """Its caller is interrupted, and waits for it no more."""
+        with self._changed:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+
     def _embed(self, taken: list[_Asked]) -> None:
         """Answers these callers, each with its own vectors or its own error."""
         try:
             vectors = self._embedder.embed_queries([text for asked in taken for text in asked.texts])
-        except Exception as failure:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as failure:
             if len(taken) == 1:
                 taken[0].answer.set_exception(failure)
                 return
