@@ -97,10 +97,15 @@ class Jobs:
         job = Job(folder.name, dataset, kind, by, key, what, _now())
         (self._waiting / job.id).touch()
         _sync(self._waiting)
-        self._save(job, durable=True)  # from here on it is there
+        try:
+            self._save(job, durable=True)  # from here on it is there
+        except BaseException:
+            (self._waiting / job.id).unlink(missing_ok=True)
+            raise
         _sync(self._folder)
         self.arrived.set()
-        self._prune()
+        with suppress(OSError):  # it is there, whatever becomes of old ones
+            self._prune()
         return job
 
     def get(self, id: str) -> Job:
@@ -185,20 +190,21 @@ class Jobs:
     # -- files ----------------------------------------------------------------------------------
 
     def _load(self, id: str) -> Job | None:
+        """A job's record; None where there is none, or a damaged one: it must not keep the others from being done."""
         try:
             value = json.loads((self._folder / id / "job.json").read_text("utf-8"))
             return Job(**{**value, "notes": tuple(value["notes"])})
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return None
 
     def _save(self, job: Job, *, durable: bool) -> None:
+        """Write a record. Not durable: a power cut may bring the one before it back."""
         folder = self._folder / job.id
         part = folder / "job.part"
         with part.open("w", encoding="utf-8") as file:
             json.dump(asdict(job), file)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave an empty file under the name
         os.replace(part, folder / "job.json")
         if durable:
             _sync(folder)

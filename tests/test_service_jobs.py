@@ -98,6 +98,50 @@ def test_jobs_that_ended_are_forgotten_in_time_and_others_never(jobs: Jobs) -> N
     assert waiting.id in left and len(left) <= 7
 
 
+@pytest.mark.parametrize("record", [b"", b"{", b"[]", b"{}", b'{"id": "x", "unknown": 1}', b"\xff"])
+def test_a_damaged_record_keeps_no_other_job_from_being_done(jobs: Jobs, record: bytes) -> None:
+    damaged = [added(jobs) for _ in range(8)]
+    for job in damaged:
+        (jobs._folder / job.id / "job.json").write_bytes(record)
+    sound = added(jobs, "e")
+    assert [job.id for job in jobs.all()] == [sound.id]
+    with pytest.raises(NotFoundError):
+        jobs.get(damaged[0].id)
+    with jobs.next() as taken:
+        assert taken and taken.id == sound.id
+
+
+def test_a_record_is_on_the_disk_before_it_takes_the_place_of_another(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, done = added(jobs), list[str]()
+    sync, move = os.fsync, os.replace
+    monkeypatch.setattr("service.jobs.os.fsync", lambda handle: (done.append("sync"), sync(handle)))
+    monkeypatch.setattr("service.jobs.os.replace", lambda *paths: (done.append("move"), move(*paths)))
+    jobs.keep(job, durable=False)
+    assert done == ["sync", "move"]
+
+
+def test_a_job_that_cannot_be_written_leaves_no_marker(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*paths: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("service.jobs.os.replace", full)
+    with pytest.raises(OSError, match="space"):
+        added(jobs)
+    assert not os.listdir(jobs._waiting)
+
+
+def test_old_jobs_that_cannot_be_forgotten_do_not_take_a_new_one_along(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker forgot them at the same time, say."""
+    for _ in range(6):
+        jobs.scratch()
+    monkeypatch.setattr("service.jobs._old", lambda folder: folder.with_name("gone").stat())
+    assert jobs.get(added(jobs).id).state == "queued"
+
+
 @pytest.mark.parametrize(
     "id", ["", ".", "..", "../jobs", "x" * 300, "20260101T000000000000-00000000000g", "a\0b", "日"]
 )
