@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -64,7 +65,11 @@ class Worker:
             self._jobs.arrived.wait(_LOOK_SECONDS)
 
     def _do(self, job: Job) -> None:
-        job = self._begun(job)
+        try:
+            job = self._begun(job)
+        except VecverError as error:  # its dataset cannot be read, say: others are done meanwhile
+            self._ended(replace(job, state="failed", error=errors.to_json(error, error.http_status, self._cover)), 0)
+            return
         if job.state != "running":
             return
         told = _Progress(self, job)
@@ -80,7 +85,7 @@ class Worker:
             job = replace(told.job, state="cancelled")
         except VecverError as error:
             job = replace(told.job, state="failed", error=errors.to_json(error, error.http_status, self._cover))
-        except Exception as error:
+        except BaseException as error:  # a panic of a Rust library is no Exception, and this thread must live
             _log.error("a job failed", exc_info=error, extra={"job": job.id})
             house = VecverError(
                 "something went wrong in the service", code="internal", hint="the service's log has the rest"
@@ -92,9 +97,10 @@ class Worker:
         """The job as it is begun, or as it ends because it was interrupted too often, or is not wanted any more."""
         again = job.state == "running"
         notes = (*job.notes, f"a process ended while it ran it (attempt {job.attempts})") if again else job.notes
-        if self._jobs.cancelled(job):
+        made = again and job.kind == "ingest" and _made_before(self._repository.dataset(job.dataset), job)
+        if not made and self._jobs.cancelled(job):
             return self._ended(replace(job, state="cancelled", notes=notes), 0)
-        if again and job.attempts >= ATTEMPTS:
+        if not made and again and job.attempts >= ATTEMPTS:
             error = BackendError(
                 f"the service ended {job.attempts} times while it did this",
                 code="interrupted",
@@ -132,8 +138,9 @@ class Worker:
         return self._ending.is_set()
 
     def keep(self, job: Job) -> None:
-        """Tell how far a job is."""
-        self._jobs.keep(job, durable=False)
+        """Tell how far a job is. What cannot be told does not end the work."""
+        with suppress(OSError):
+            self._jobs.keep(job, durable=False)
 
     def unwanted(self, job: Job) -> bool:
         """Should a job stop?"""
@@ -170,7 +177,7 @@ def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress
     source = what.pop("folder", None) or jobs.input(job) / what.pop("input")
     try:
         report = docs.ingest(str(source), job=job.id, progress=told, **what)
-    except Exception as error:
+    except BaseException as error:
         if made := _made_before(docs, job):
             return made, (f"it ended early, after its commit was made: {type(error).__name__}",)
         raise

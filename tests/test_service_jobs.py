@@ -277,11 +277,67 @@ def test_a_commit_that_was_made_before_the_end_is_told_and_not_made_again(tmp_pa
 
 def test_a_job_that_ends_its_process_again_and_again_has_failed(tmp_path: Path) -> None:
     with client_of(tmp_path) as client:
-        id = ended(client, upload(client, {"a": "one"})["id"])["id"]
+        made = ended(client, upload(client, {"a": "one"})["id"])["id"]
+        id = ended(client, upload(client, {"a": "one"}, branch="nowhere")["id"])["id"]
     interrupted(tmp_path, id, attempts=3)
+    interrupted(tmp_path, made, attempts=3)
     with client_of(tmp_path) as client:
         job = ended(client, id)
         assert job["state"] == "failed" and job["error"]["code"] == "interrupted"
+        assert ended(client, made)["state"] == "succeeded", "its commit is there"
+
+
+def test_a_job_whose_commit_is_there_was_not_cancelled(tmp_path: Path) -> None:
+    """Its process ended after the commit, while somebody cancelled it."""
+    with client_of(tmp_path) as client:
+        job = ended(client, upload(client, {"a": "one"})["id"])
+    interrupted(tmp_path, job["id"])
+    (tmp_path / "state/jobs" / job["id"] / "cancel").touch()
+    with client_of(tmp_path) as client:
+        again = ended(client, job["id"])
+        assert (again["state"], again["result"]["commit"]) == ("succeeded", job["result"]["commit"])
+        assert client.get("/v1/audit").json()["entries"][0]["to"] == job["result"]["commit"]
+
+
+def test_a_damaged_dataset_holds_no_other_up(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        ended(client, upload(client, {"a": "one"})["id"])
+        (tmp_path / "kb/refs/d/branches/main").write_bytes(b"{")
+        query = {"label": "t", "embedder": "hashing"}
+        body = {"documents": [{"id": "a", "text": "one"}]}
+        ids = [client.post(f"/v1/datasets/{name}/ingest", params=query, json=body).json()["id"] for name in "de"]
+        damaged, sound = (ended(client, id) for id in ids)
+        assert (damaged["state"], damaged["error"]["category"]) == ("failed", "IntegrityError")
+        assert sound["state"] == "succeeded"
+
+
+class Panic(BaseException):
+    """As pyo3's PanicException, which is no Exception."""
+
+
+def test_a_job_that_panics_has_failed_and_the_next_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(*_: Any, **how: Any) -> None:
+        monkeypatch.undo()
+        raise Panic
+
+    with client_of(tmp_path) as client:
+        monkeypatch.setattr(vecver.Dataset, "ingest", panic)
+        assert ended(client, upload(client, {"a": "one"})["id"], 10)["error"]["code"] == "internal"
+        assert ended(client, upload(client, {"a": "one"})["id"], 10)["state"] == "succeeded"
+
+
+def test_progress_that_cannot_be_told_does_not_end_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.work._TOLD_SECONDS", 0.0)
+    real = Jobs.keep
+
+    def full(jobs: Jobs, job: Job, *, durable: bool = True) -> Job:
+        if not durable:
+            raise OSError(28, "No space left on device")
+        return real(jobs, job)
+
+    monkeypatch.setattr(Jobs, "keep", full)
+    with client_of(tmp_path) as client:
+        assert ended(client, upload(client, {"a": "one"})["id"])["state"] == "succeeded"
 
 
 def test_the_same_key_gives_the_same_job(tmp_path: Path) -> None:
