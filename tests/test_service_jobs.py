@@ -18,7 +18,7 @@ import pytest
 from helpers import records
 
 import vecver
-from vecver.errors import ConflictError, NotFoundError
+from vecver.errors import BackendError, ConflictError, NotFoundError
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
@@ -352,6 +352,24 @@ def test_the_same_key_gives_the_same_job(tmp_path: Path) -> None:
         body["documents"][0]["text"] = "two"
         assert send().json()["code"] == "key_reused"
         assert len(os.listdir(tmp_path / "state/jobs")) == 1
+
+
+def test_a_job_that_is_queued_stays_where_its_caller_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full disk: the audit log takes no more. A worker may have begun: nothing is taken from under it."""
+
+    def full(*_: Any) -> None:
+        raise BackendError("no space", code="audit_failed", hint="")
+
+    with client_of(tmp_path) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("service.audit.Audit.append", full)
+            body = {"documents": [{"id": "a", "text": "one"}]}
+            query = {"label": "t", "embedder": "hashing"}
+            assert client.post("/v1/datasets/d/ingest", params=query, json=body).json()["code"] == "audit_failed"
+        (job,) = client.get("/v1/jobs").json()["jobs"]
+        assert ended(client, job["id"])["state"] == "succeeded"
 
 
 def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:

@@ -47,29 +47,27 @@ async def ingest(request: Request, writing: Writable, options: Annotated[request
     """
     _check(writing, options)
     scratch = await run_in_threadpool(writing.desk.jobs.scratch)
+    queued: list[str] = []
     try:
         source, digest = await _source(request, writing, options, scratch / "input")
         what = {**options.model_dump(exclude_none=True, exclude=_GIT), **source, **_origin(options)}
-        return await run_in_threadpool(_queued, writing, scratch, what, digest)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        return await run_in_threadpool(_queued, writing, scratch, what, digest, queued)
+    finally:
+        if not queued:  # else it is the job's, even where its caller could not be told
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _queued(writing: Writing, scratch: Path, what: Json, digest: str) -> Response:
+def _queued(writing: Writing, scratch: Path, what: Json, digest: str, queued: list[str]) -> Response:
+    """The answer to what is queued now; where it was queued before, under its Idempotency-Key, `queued` stays empty."""
     jobs, caller = writing.desk.jobs, writing.caller
-    added: list[str] = []
 
     def write(entry: Json) -> tuple[int, Json]:
         job = jobs.add(scratch, writing.docs.name, "ingest", caller.name, caller.id, what)
-        added.append(job.id)
+        queued.append(job.id)
         entry |= {"job": job.id, "branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
         return 202, job.to_json()
 
-    response = writing.do("ingest", digest, write)
-    if not added:  # the same request again: its job is there
-        shutil.rmtree(scratch, ignore_errors=True)
-    return response
+    return writing.do("ingest", digest, write)
 
 
 async def _source(request: Request, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
