@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from service.keys import Caller
 from vecver.errors import BackendError, VecverError
 
 Json = dict[str, Any]
+AUDIT_FAILED = "audit_failed"
 _TAIL = 1 << 16  # bytes read at once, from the end
 
 
@@ -36,7 +38,7 @@ class Audit:
         self.append(caller, request, {**told, "outcome": "done"})
 
     def newest(self, limit: int) -> list[Json]:
-        """The last entries, newest first."""
+        """The last entries, newest first. A line that broke off, on a full disk, is told as what is left of it."""
         found: list[bytes] = []
         try:
             with self._path.open("rb") as file:
@@ -49,22 +51,37 @@ class Audit:
                     found += [line for line in reversed(lines[1 if start else 0 :]) if line]
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in found[:limit]]
+        return [_parsed(line) for line in found[:limit]]
 
     def append(self, caller: Caller, request: str, entry: Json) -> None:
         """Record one entry. Raises BackendError."""
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         line = json.dumps({"time": time, "by": caller.name, "key": caller.id, "request": request, **entry}, default=str)
         try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(handle, line.encode() + b"\n")  # one write: lines of other processes do not come between
+                body = _end(handle) + line.encode() + b"\n"
+                if os.write(handle, body) < len(body):  # one write: lines of other processes do not come between
+                    raise OSError(errno.ENOSPC, "only a part was written")
                 os.fsync(handle)
             finally:
                 os.close(handle)
         except OSError as error:
             raise BackendError(
                 "the audit log cannot be written",
-                code="audit_failed",
+                code=AUDIT_FAILED,
                 hint="free space in the state folder; look at what was asked before repeating it",
             ) from error
+
+
+def _end(handle: int) -> bytes:
+    """The line end that a line which broke off lacks."""
+    size = os.fstat(handle).st_size
+    return b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
+
+
+def _parsed(line: bytes) -> Json:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {"outcome": "unreadable", "line": line.decode("utf-8", "replace")}

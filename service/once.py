@@ -4,7 +4,8 @@
     once/<digest>.lock   held by whoever does it
 
 Decisions
-- 2026-11-21 only what succeeded is kept: an error changed nothing, so the same request may be tried again.
+- 2026-11-21 only what succeeded is kept: a house error changed nothing, so the same request may be tried again. But
+  where it happened and the audit log could not take it, or the error was not foreseen, it is not done again.
 - 2026-11-21 a process that ends in the middle leaves a record without an answer. Whether the write happened is not
   known then, and a rollback done twice goes back twice: so it is refused, not done again.
 """
@@ -22,7 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vecver.errors import ConflictError, InvalidInputError
+from service.audit import AUDIT_FAILED
+from vecver.errors import ConflictError, InvalidInputError, VecverError
 
 Answer = tuple[int, Any]  # status, body
 KEPT_SECONDS = 24 * 3600
@@ -77,7 +79,7 @@ class Once:
             )
         if "body" not in record:
             raise ConflictError(
-                "the service stopped while it did this: whether it happened is not known",
+                "the service failed or stopped while it did this: whether it happened is not known",
                 code="outcome_unknown",
                 hint="look at what was to be changed; if it was not, ask again with a new Idempotency-Key",
             )
@@ -87,8 +89,9 @@ class Once:
         _save(path, {"asked": fingerprint})
         try:
             status, body = write()
-        except BaseException:
-            path.unlink(missing_ok=True)
+        except VecverError as error:
+            if error.code != AUDIT_FAILED:
+                path.unlink(missing_ok=True)
             raise
         _save(path, {"asked": fingerprint, "status": status, "body": body})
         return status, body

@@ -164,6 +164,41 @@ def test_a_rollback_that_is_sent_twice_happens_once(client: TestClient) -> None:
 # -- OpenAI --------------------------------------------------------------------------------------
 
 
+def test_a_rollback_that_happened_is_not_done_again_because_the_audit_log_was_full(
+    client: TestClient, tmp_path: Path
+) -> None:
+    for ref in ("main", "v1", "main"):
+        client.post("/v1/datasets/d/promote", json={"alias": "prod", "ref": ref})
+    back = lambda: client.post(  # noqa: E731
+        "/v1/datasets/d/rollback", json={"ref": "prod"}, headers={"Idempotency-Key": "once"}
+    )
+    log, moved = tmp_path / "state/audit.jsonl", tmp_path / "moved"
+    log.rename(moved)
+    log.mkdir()  # it cannot be opened for writing
+    assert back().json()["code"] == "audit_failed"
+    log.rmdir()
+    moved.rename(log)
+    stands = client.get("/v1/datasets/d/aliases/prod").json()["commit"]
+    assert stands == client.get("/v1/datasets/d/tags/v1").json()["commit"], "it went back once"
+    assert back().json()["code"] == "outcome_unknown"
+    assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] == stands
+
+
+def test_a_line_of_the_audit_log_that_broke_off_hides_no_other(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    write, promote = os.write, {"alias": "prod", "ref": "main"}
+    monkeypatch.setattr("service.audit.os.write", lambda handle, body: write(handle, body[:20]))
+    assert client.post("/v1/datasets/d/promote", json=promote).json()["code"] == "audit_failed"
+    monkeypatch.undo()
+    assert client.post("/v1/datasets/d/promote", json=promote).status_code == 200
+    newest, torn = client.get("/v1/audit").json()["entries"][:2]
+    assert (newest["action"], newest["outcome"], torn["outcome"]) == ("promote", "done", "unreadable")
+    assert torn["line"].startswith('{"time"')
+
+
 def test_openais_client_searches_a_pinned_vector_store(tmp_path: Path) -> None:
     """The real client, unmodified, over a real connection."""
     openai = pytest.importorskip("openai", reason="no openai: install vecver[test]")
