@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import vecver
 from vecver.errors import VecverError
@@ -19,13 +21,11 @@ def warm(docs: vecver.Dataset, at: str) -> None:
 def warm_all(repository: vecver.Repository, named: tuple[str, ...]) -> None:
     """Open the versions that are named ("DATASET@REVISION"), or every alias; and load what embeds their questions."""
     for name, at in [_version(one) for one in named] or _aliases(repository):
-        docs = repository.dataset(name)
-        try:
+        with _told(name, at):
+            docs = repository.dataset(name)
             warm(docs, at)
             if not docs.show(at).recipe.embedder.get("given"):
                 docs.search("warm", at=at, k=1)
-        except VecverError as error:  # the others can be served; who asks this one is told the same
-            _log.error("not warmed", extra={"dataset": name, "revision": at, "code": error.code, "why": error.message})
 
 
 def _version(name: str) -> tuple[str, str]:
@@ -34,4 +34,19 @@ def _version(name: str) -> tuple[str, str]:
 
 
 def _aliases(repository: vecver.Repository) -> list[tuple[str, str]]:
-    return [(name, alias) for name in repository.datasets() for alias in repository.dataset(name).aliases()]
+    found: list[tuple[str, str]] = []
+    for name in repository.datasets():
+        with _told(name, "its aliases"):
+            found += [(name, alias) for alias in repository.dataset(name).aliases()]
+    return found
+
+
+@contextmanager
+def _told(name: str, at: str) -> Iterator[None]:
+    """What is not opened is in the log: the others can be served, and who asks this one is told the same."""
+    try:
+        yield
+    except VecverError as error:
+        _log.error("not warmed", extra={"dataset": name, "revision": at, "code": error.code, "why": error.message})
+    except Exception as error:
+        _log.error("not warmed", exc_info=error, extra={"dataset": name, "revision": at})

@@ -388,6 +388,23 @@ def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> Non
     assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions._snapshots
 
 
+@pytest.mark.parametrize("warm", [(), ("no name@prod", "d@v1"), ("d@nowhere",)])
+def test_what_cannot_be_opened_keeps_nothing_else_from_being_served(
+    client: TestClient, tmp_path: Path, warm: tuple[str, ...]
+) -> None:
+    import time
+
+    ingest(vecver.open(tmp_path / "kb").dataset("e"), TEXTS)
+    (tmp_path / "kb/refs/d/aliases/prod").write_bytes(b"")
+    settings = ServiceSettings(state=str(tmp_path / "other"), no_auth=True, warm=warm)
+    with TestClient(create_app(vecver.open(tmp_path / "kb"), settings)) as other:
+        until = time.monotonic() + 10
+        while other.get("/readyz").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert other.get("/readyz").status_code == 200
+        assert other.post("/v1/datasets/e/search", json={"vector": QUERY}).status_code == 200
+
+
 def test_a_version_that_cannot_be_opened_is_not_promoted(client: TestClient, tmp_path: Path) -> None:
     before = client.get("/v1/datasets/d/aliases").json()
     repository = vecver.open(tmp_path / "kb")
