@@ -82,7 +82,7 @@ class Gate:
         token = headers.get("authorization", "")
         if self._settings.no_auth:
             return self._nobody
-        if not self._keys.all():
+        if not self._keys.needed():
             _local(scope, headers)
             return self._nobody
         kind, _, token = token.partition(" ")

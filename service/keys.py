@@ -55,12 +55,18 @@ class Keys:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, int] | None = None  # modification time and size of what was read
+        self._seen: tuple[int, int, int] | None = None  # inode, modification time and size of what was read
         self._keys: dict[str, Key] = {}
+        self._closed = False  # there was a file
 
     def all(self) -> list[Key]:
         """Every key, oldest first."""
         return list(self._read().values())
+
+    def needed(self) -> bool:
+        """Must a caller have one? So it is from the first that is made, and after the last is revoked."""
+        self._read()
+        return self._closed
 
     def find(self, token: str) -> Key | None:
         """The key that a token is; None if it is none. Takes the same time however wrong it is."""
@@ -97,8 +103,10 @@ class Keys:
         except FileNotFoundError:
             self._seen, self._keys = None, {}
             return self._keys
-        if self._seen != (info.st_mtime_ns, info.st_size):
-            self._keys, self._seen = self._parsed(), (info.st_mtime_ns, info.st_size)
+        self._closed = True
+        seen = (info.st_ino, info.st_mtime_ns, info.st_size)
+        if self._seen != seen:
+            self._keys, self._seen = self._parsed(), seen
         return self._keys
 
     def _parsed(self) -> dict[str, Key]:
@@ -122,7 +130,7 @@ class Keys:
         os.replace(part, self.path)
 
     def _changing(self) -> FileLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the state folder, where it is new
         return FileLock(self.path.with_name(self.path.name + ".lock"))
 
 

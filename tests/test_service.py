@@ -295,6 +295,20 @@ def test_keys_that_cannot_be_read_open_nothing(tmp_path: Path, client: TestClien
         assert other.get("/v1/datasets").status_code == 500
 
 
+def test_a_service_whose_last_key_is_revoked_or_lost_is_not_open(tmp_path: Path) -> None:
+    repository = vecver.open(tmp_path / "kb", create=True)
+    keys = Keys(tmp_path / "state/keys.json")
+    key, token = keys.add("ops", ["*:admin"])
+    assert keys.path.parent.stat().st_mode & 0o077 == 0, "uploads and answers lie there"
+    with TestClient(create_app(repository, ServiceSettings(state=str(tmp_path / "state")))) as client:
+        assert client.get("/v1", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        keys.revoke(key.id)
+        assert client.get("/v1").status_code == 401
+        assert client.get("/v1", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+        keys.path.unlink()
+        assert client.get("/v1").status_code == 401
+
+
 def test_the_command_line_makes_lists_and_revokes_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VECVER_REPO", str(tmp_path / "kb"))
 

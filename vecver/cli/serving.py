@@ -96,7 +96,8 @@ def list_keys(settings: Settings, /, as_json: bool) -> None:
     for one in keys:
         click.echo(f"{one.id}  {one.created}  {one.name}  {' '.join(one.scopes)}")
     if not keys:
-        click.echo("there are no keys; the service serves this machine only")
+        made = _keys(settings).needed()
+        click.echo("there are no keys" + (": all were revoked" if made else "; the service serves this machine only"))
 
 
 @key.command()
