@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from service.replies import Reply
 from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError
 
 Json = dict[str, Any]
+_BEGINS = r"(?<![\w.)\]])"  # a path: the document docs/tmp/a.md is not in /tmp
 _LOG = logging.getLogger("vecver.service")
 _TITLES = {
     "NotFoundError": "Not found",
@@ -62,15 +64,15 @@ class Cover:
             (str(Path.home()), "(home)"),
             (os.getcwd(), "(here)"),
         ]
-        pairs = [(path.rstrip("/"), said) for path, said in known]
-        self._pairs = sorted(((path, said) for path, said in pairs if len(path) > 1), key=lambda one: -len(one[0]))
+        said = {path.rstrip("/"): said for path, said in reversed(known)}
+        paths = sorted((path for path in said if len(path) > 1), key=len, reverse=True)
+        self._said = said
+        self._paths = re.compile(rf"{_BEGINS}({'|'.join(map(re.escape, paths))})")
 
     def __call__(self, value: Any) -> Any:
         """A value of JSON without the paths."""
         if isinstance(value, str):
-            for path, said in self._pairs:
-                value = value.replace(path, said)
-            return value
+            return self._paths.sub(lambda found: self._said[found[1]], value)
         if isinstance(value, dict):
             return {name: self(item) for name, item in value.items()}
         return [self(item) for item in value] if isinstance(value, list | tuple) else value

@@ -24,6 +24,7 @@ from fastapi.testclient import TestClient
 
 from service import logs
 from service.app import create_app
+from service.errors import Cover
 from service.keys import Keys
 from service.settings import ServiceSettings, load_settings
 
@@ -342,6 +343,15 @@ def test_settings_come_from_the_environment_and_the_file(tmp_path: Path, monkeyp
     monkeypatch.setenv("VECVER_MAX_K", "many")
     with pytest.raises(InvalidInputError, match="VECVER_MAX_K"):
         load_settings()
+
+
+def test_paths_of_the_machine_are_covered_and_those_of_documents_are_not(tmp_path: Path) -> None:
+    import tempfile
+
+    cover, tmp = Cover([(str(tmp_path / "kb"), "(repository)")]), tempfile.gettempdir()
+    told = f"{tmp_path}/kb/refs is damaged; see '{tmp}/x', file://{tmp}/y and docs{tmp}/a.md"
+    hidden = f"(repository)/refs is damaged; see '(temporary files)/x', file://(temporary files)/y and docs{tmp}/a.md"
+    assert cover({"why": [told]}) == {"why": [hidden]}
 
 
 def test_every_request_is_a_line_of_the_log(client: TestClient) -> None:
