@@ -100,7 +100,6 @@ def serve() -> FastAPI:
 
 def _ready(app: FastAPI, desk: Desk) -> None:
     """Open what is served, then say so."""
-    desk.once.sweep()
     warm_all(desk.repository, desk.settings.warm)
     app.state.ready = True
     desk.metrics.ready(True)

@@ -28,6 +28,7 @@ from vecver.errors import ConflictError, InvalidInputError, VecverError
 
 Answer = tuple[int, Any]  # status, body
 KEPT_SECONDS = 24 * 3600
+_SWEPT_SECONDS = 3600
 
 
 class Once:
@@ -35,6 +36,7 @@ class Once:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._swept = 0.0
 
     def do(self, who: str, key: str | None, asked: str, write: Callable[[], Answer]) -> Answer:
         """`write()`, or what it gave before under this `key` of `who`. `asked` says what is wanted: method, path, body.
@@ -50,6 +52,7 @@ class Once:
                 code="invalid_key",
                 hint="1 to 255 printable characters, a UUID say",
             )
+        self._sweep()
         path = self._folder / hashlib.sha256(f"{who}\n{key}".encode()).hexdigest()
         fingerprint = hashlib.sha256(asked.encode()).hexdigest()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -61,12 +64,15 @@ class Once:
                 "a request with this Idempotency-Key is being done", code="in_progress", hint="wait, then ask again"
             ) from error
 
-    def sweep(self) -> None:
-        """Forget what is older than a day."""
-        limit = time.time() - KEPT_SECONDS
+    def _sweep(self) -> None:
+        """Forget what is older than a day; looked for once an hour."""
+        now = time.time()
+        if now - self._swept < _SWEPT_SECONDS:
+            return
+        self._swept = now
         for path in self._folder.glob("*"):
             with suppress(OSError):
-                if path.stat().st_mtime < limit:
+                if path.stat().st_mtime < now - KEPT_SECONDS:
                     path.unlink()
 
     def _known(self, path: Path, fingerprint: str) -> Answer | None:

@@ -438,3 +438,16 @@ def test_a_version_that_cannot_be_opened_is_not_promoted(client: TestClient, tmp
     with TestClient(app) as other:
         assert other.post("/v1/datasets/d/promote", json={"alias": "prod", "ref": "v1"}).status_code >= 400
     assert client.get("/v1/datasets/d/aliases").json() == before
+
+
+def test_what_happened_a_day_ago_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from service import once
+
+    done: list[int] = []
+    first = once.Once(tmp_path / "once")
+    write = lambda: (200, done.append(1) or len(done))  # noqa: E731
+    assert [first.do("me", "key", "asked", write) for _ in range(2)] == [(200, 1), (200, 1)]
+    monkeypatch.setattr(once, "KEPT_SECONDS", -1)
+    later = once.Once(tmp_path / "once")
+    assert later.do("me", "other", "asked", write) == (200, 2)
+    assert later.do("me", "key", "asked", write) == (200, 3)
