@@ -559,6 +559,18 @@ def test_a_large_file_comes_through_whole(tmp_path: Path) -> None:
         assert not docs.ingest(folder, label="up").changed
 
 
+def test_json_is_no_way_to_send_an_upload(tmp_path: Path) -> None:
+    """177 MB of it took 3.2 GB of memory, and nobody was answered for 10 s."""
+    documents = [{"id": f"doc-{i}", "text": "some text"} for i in range(100)]
+    with client_of(tmp_path, max_body=2000) as client:
+        query = {"label": "l", "embedder": "hashing"}
+        told = client.post("/v1/datasets/d/ingest", params=query, json={"documents": documents})
+        assert (told.status_code, told.json()["code"]) == (413, "too_large") and "ndjson" in told.json()["hint"]
+        lines = "".join(json.dumps(one) + "\n" for one in documents).encode()
+        headers = {"content-type": "application/x-ndjson"}
+        assert client.post("/v1/datasets/d/ingest", params=query, content=lines, headers=headers).status_code == 202
+
+
 def test_several_workers_serve_one_repository(tmp_path: Path) -> None:
     """Their measurements are one sum, a job is done by one of them, and any tells how it stands."""
     vecver.open(tmp_path / "kb", create=True)

@@ -74,7 +74,7 @@ async def _source(request: Request, writing: Writing, options: requests.IngestOp
     """(what to ingest, a digest of it). Raises InvalidInputError, AccessError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return await _documents(await request.body(), writing, options, into)
+        return await _documents(await _whole(request, writing.desk.settings.max_body), writing, options, into)
     _labelled(options)
     if kind == "multipart/form-data":
         form, most = request.headers["content-type"], writing.desk.settings.max_files
@@ -88,9 +88,25 @@ async def _source(request: Request, writing: Writing, options: requests.IngestOp
     )
 
 
+async def _whole(request: Request, most: int) -> bytes:
+    """A body of JSON, which lies in memory many times over while it is read: so it may not be what an upload may."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > most:
+            error = InvalidInputError(
+                f"JSON is taken up to {most} bytes",
+                code="too_large",
+                hint="send a line of JSON a record, as application/x-ndjson; or let its operator raise VECVER_MAX_BODY",
+            )
+            error.http_status = 413
+            raise error
+    return bytes(data)
+
+
 async def _documents(data: bytes, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
     try:
-        body = requests.Documents.model_validate_json(data)
+        body = await run_in_threadpool(requests.Documents.model_validate_json, data)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
     if body.documents is not None:
