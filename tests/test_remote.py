@@ -234,6 +234,18 @@ class TestAttempts:
         assert (caught.value.code, caught.value.retryable) == ("service_unreachable", True)
         assert caught.value.__cause__ is None and caught.value.__context__ is None
 
+    def test_a_job_outlives_a_service_that_is_restarted(self, played: Played, waits: list[float]) -> None:
+        done = {**JOB, "state": "succeeded", "result": {"x": 1}}
+        gone = [httpx2.ConnectError("refused")] * 20
+        played.replies[f"GET /v1/jobs/{JOB['id']}"] = [answer(JOB), *gone, answer(done)]
+        assert played.connect().dataset("handbook")._wire.result_of(JOB) == {"x": 1}
+
+    def test_a_service_that_stays_away_is_not_waited_for_for_ever(self, played: Played, waits: list[float]) -> None:
+        played.replies[f"GET /v1/jobs/{JOB['id']}"] = [httpx2.ConnectError("refused")]
+        with pytest.raises(BackendError) as caught:
+            played.connect(timeout=30).dataset("handbook")._wire.result_of(JOB)
+        assert caught.value.__notes__ == [f"job {JOB['id']}"] and 30 < sum(waits) < 120
+
 
 class TestErrors:
     def failing(self, played: Played, reply: Reply) -> VecverError:

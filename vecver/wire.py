@@ -6,6 +6,8 @@ Decisions
   429, 502 or 503, is followed by another, unless the service says that it would not help, or the time is spent.
 - 2026-11-21 The key goes to the URL that was given and nowhere else: redirects are not followed, errors are not
   chained to the library's own (which may quote the header), and what is quoted of an answer has the key struck out.
+- 2026-11-21 Who waits for a job waits out a service that does not answer, as long as a call may take: one that
+  is restarted takes its jobs up again, and their caller has no other way to them.
 - 2026-11-21 Over plain http the key can be read on the way. That is neither refused nor warned of: behind a proxy
   or in a cluster it is usual, and the URL is the caller's.
 """
@@ -95,6 +97,7 @@ class Wire:
         """What a job came to, once it has ended; whoever interrupts this cancels it. Raises its error."""
         told: dict[str, int] = {}
         pause, longest = POLL
+        silent = 0.0  # seconds that nothing was heard
         try:
             while True:
                 _tell(job, told, progress)
@@ -102,7 +105,12 @@ class Wire:
                     return _result(job)
                 time.sleep(pause)
                 pause = min(pause * 1.5, longest)
-                job = self.get(path_of("jobs", job["id"]))
+                try:
+                    job, silent = self.get(path_of("jobs", job["id"])), 0.0
+                except BackendError as error:
+                    silent += pause
+                    if not error.retryable or silent > self._timeout:
+                        raise
         except VecverError as error:
             error.add_note(f"job {job['id']}")
             raise
