@@ -24,6 +24,7 @@ from service.settings import ServiceSettings, load_settings
 from vecver.errors import InvalidInputError
 
 HEADER_BYTES = 64 << 10
+EVENTS = "/events"
 
 
 class Patient(HttpToolsProtocol):
@@ -93,6 +94,12 @@ class Patient(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def shutdown(self) -> None:
+        """No new requests. A stream of events ends now: the process, and the job that it runs, would wait for it."""
+        super().shutdown()
+        if self.cycle and not self.cycle.response_complete and self.scope["path"].endswith(EVENTS):
+            self.transport.close()
 
     def _watch(self) -> None:
         """Break the connection off if nothing of what waits for its caller is taken for a while."""

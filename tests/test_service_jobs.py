@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from helpers import records
 
 import vecver
@@ -387,7 +388,7 @@ def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:
 
 
 @contextmanager
-def served(place: Path, *options: str) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
+def served(place: Path, *options: str, **settings: str) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
     """`vecver serve` in a process of its own."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("VECVER_")},
@@ -395,6 +396,7 @@ def served(place: Path, *options: str) -> Iterator[tuple[httpx2.Client, subproce
         "VECVER_STATE": str(place / "state"),
         "VECVER_SETTINGS": os.devnull,
         "HF_HUB_OFFLINE": "1",
+        **{f"VECVER_{name.upper()}": value for name, value in settings.items()},
     }
     port = free_port()
     program = [sys.executable, "-c", "from vecver.cli import program; program()"]
@@ -569,6 +571,18 @@ def test_json_is_no_way_to_send_an_upload(tmp_path: Path) -> None:
         lines = "".join(json.dumps(one) + "\n" for one in documents).encode()
         headers = {"content-type": "application/x-ndjson"}
         assert client.post("/v1/datasets/d/ingest", params=query, content=lines, headers=headers).status_code == 202
+
+
+def test_a_stream_of_events_does_not_keep_a_service_from_ending(tmp_path: Path) -> None:
+    waits = FileLock(tmp_path / "state/locks/d")  # a job whose dataset is busy
+    with served(tmp_path, shutdown_timeout="600") as (client, process), waits:
+        query, headers = {"label": "t", "embedder": "hashing"}, {"content-type": "application/x-ndjson"}
+        id = client.post("/v1/datasets/d/ingest", params=query, content=large(5, "x"), headers=headers).json()["id"]
+        with client.stream("GET", f"/v1/jobs/{id}/events") as stream:
+            told = stream.iter_lines()
+            assert next(told) == "event: queued"
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
 
 
 def test_several_workers_serve_one_repository(tmp_path: Path) -> None:
