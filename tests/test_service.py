@@ -16,7 +16,7 @@ from helpers import ingest, vector_of
 
 import vecver
 from vecver.cli import main
-from vecver.errors import IntegrityError, InvalidInputError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
@@ -321,6 +321,16 @@ def test_the_command_line_makes_lists_and_revokes_keys(tmp_path: Path, monkeypat
     assert Keys(tmp_path / "kb.service/keys.json").find(made["key"])
     assert made["id"] in run("key", "list").output and made["key"] not in run("key", "list").output
     assert run("key", "revoke", made["id"]).exit_code == 0 and run("key", "revoke", made["id"]).exit_code == 3
+
+
+def test_two_repositories_do_not_share_a_state_folder(tmp_path: Path) -> None:
+    """One would do the other's jobs, in its own datasets."""
+    settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True)
+    one, other = (vecver.open(tmp_path / name, create=True) for name in ("a", "b"))
+    create_app(one, settings)
+    with pytest.raises(ConflictError, match="another repository"):
+        create_app(other, settings)
+    create_app(vecver.open(tmp_path / "a"), settings)
 
 
 def test_a_service_for_others_wants_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
