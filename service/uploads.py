@@ -61,7 +61,7 @@ def permitted(folder: str, allowed: tuple[str, ...]) -> str:
     """A folder of this machine that may be ingested. Raises AccessError, whether there is such a folder or not."""
     sound = os.path.isabs(folder) and "\0" not in folder
     real = Path(os.path.realpath(folder)) if sound else None
-    if real is None or not any(real.is_relative_to(os.path.realpath(one)) for one in allowed):
+    if real is None or not any(real.is_relative_to(os.path.realpath(os.path.expanduser(one))) for one in allowed):
         raise AccessError(
             "this folder is not on the service's allow-list",
             code="folder_not_allowed",

@@ -27,6 +27,7 @@ from service.app import create_app
 from service.errors import Cover
 from service.keys import Keys
 from service.settings import ServiceSettings, load_settings
+from service.uploads import permitted
 
 Json = dict[str, Any]
 TEXTS = {f"doc-{i}": f"the text number {i}" for i in range(20)}
@@ -362,6 +363,11 @@ def test_paths_of_the_machine_are_covered_and_those_of_documents_are_not(tmp_pat
     told = f"{tmp_path}/kb/refs is damaged; see '{tmp}/x', file://{tmp}/y and docs{tmp}/a.md"
     hidden = f"(repository)/refs is damaged; see '(temporary files)/x', file://(temporary files)/y and docs{tmp}/a.md"
     assert cover({"why": [told]}) == {"why": [hidden]}
+
+
+def test_an_allowed_folder_may_be_named_from_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert permitted(str(tmp_path / "docs"), ("~/docs",)) == str((tmp_path / "docs").resolve())
 
 
 def test_every_request_is_a_line_of_the_log(client: TestClient) -> None:
