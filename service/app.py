@@ -56,11 +56,10 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
-        worker = Worker(repository, jobs, desk.audit, cover, metrics)
+        worker = Worker(desk)
         threading.Thread(target=_ready, args=(app, desk), name="warm", daemon=True).start()
         worker.start()
         yield
-        metrics.ready(False)
         await anyio.to_thread.run_sync(worker.stop, settings.shutdown_timeout)
 
     app = _App(
@@ -107,7 +106,6 @@ def serve() -> FastAPI:
     logs.configure(settings.log_level)
     repository = vecver.open(
         own.repo,
-        create=True,
         author=own.author,
         api_key=own.api_key,
         open_bytes=settings.open_bytes,
@@ -121,4 +119,3 @@ def _ready(app: FastAPI, desk: Desk) -> None:
     """Open what is served, then say so."""
     warm_all(desk.repository, desk.settings.warm)
     app.state.ready = True
-    desk.metrics.ready(True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Request, Security
@@ -37,6 +38,7 @@ class Desk:
     once: Once
     metrics: Metrics
     cover: Cover
+    streams: Counter[str] = field(default_factory=Counter)  # open ones, by key
 
 
 async def desk_of(request: Request) -> Desk:

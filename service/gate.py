@@ -6,7 +6,8 @@
 Bodies are read behind the gate only, so a caller without a key cannot make the service read anything.
 
 Decisions
-- 2026-11-21 a thread that searches cannot be stopped: at the deadline the caller is answered, and it goes on.
+- 2026-11-21 a thread that searches cannot be stopped: at the deadline the caller is answered, and it goes on. Its
+  place is free when it has ended: eight slow searches of one key held all eight threads, and everybody else waited.
 - 2026-11-21 without keys a browser on this machine could be led here by any web page: so a request must name this
   machine as its Host, and come from no other Origin.
 - 2026-11-21 bodies are measured here, not by FastAPI's max_body_size: that stands before the gate, and answers a body
@@ -19,9 +20,11 @@ import asyncio
 import logging
 import re
 import secrets
+from contextlib import AbstractAsyncContextManager, nullcontext
 from ipaddress import ip_address
 from math import ceil
 from time import monotonic, perf_counter
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -37,7 +40,7 @@ from vecver.errors import AccessError, BackendError
 
 _OPEN = ("/healthz", "/readyz")
 _DOCS = ("/docs", "/redoc", "/openapi.json")  # what the routes are, of every vecver
-_UPLOADS = "/ingest"
+_UPLOADS, _STREAMS = "/ingest", "/events"
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _log = logging.getLogger("vecver.service")
 
@@ -51,6 +54,7 @@ class Gate:
         self._app, self._settings, self._keys, self._cover, self._metrics = app, settings, keys, cover, metrics
         self._nobody = Caller("", author, (f"{ALL}:admin",))
         self._rates: dict[str, _Bucket] = {}
+        self._working: dict[str, asyncio.Semaphore] = {}
         self._late: set[asyncio.Future[None]] = set()  # answered without them; they end by themselves
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,19 +112,39 @@ class Gate:
             error.http_status = 429
             raise error
 
+    def _places(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
+        """A place among the threads: one key's requests, late ones too, leave two of them to others.
+
+        Uploads and streams wait most of their time, and need none.
+        """
+        caller = scope.get("vecver.caller")
+        if caller is None or scope["path"].endswith((_UPLOADS, _STREAMS)):
+            return nullcontext()
+        return self._working.setdefault(caller.id, asyncio.Semaphore(max(1, self._settings.threads - 2)))
+
     async def _in_time(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
         """Run the application; if it has not begun to answer by the deadline, answer for it."""
         own, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
         seconds, most = (own.upload_timeout, own.max_upload) if upload else (own.timeout, own.max_body)
         body = _Body(receive, most, Headers(scope=scope).get("content-length", ""))
-        task = asyncio.ensure_future(self._app(scope, body, passage.send_while_open))
+        waiting = True
+
+        async def work() -> None:
+            nonlocal waiting
+            async with self._places(scope):
+                waiting = False
+                await self._app(scope, body, passage.send_while_open)
+
+        task = asyncio.ensure_future(work())
         try:
             await asyncio.wait({task}, timeout=seconds)
             if not task.done() and not passage.begun:
                 passage.closed = True
+                if waiting:
+                    task.cancel()
                 self._late.add(task)
                 task.add_done_callback(self._forget)
-                raise _late(seconds, body.complete)
+                raise _busy(seconds) if waiting else _late(seconds, body.complete)
             await task
         except asyncio.CancelledError:
             task.cancel()
@@ -250,13 +274,21 @@ def _denied(why: str) -> AccessError:
     return error
 
 
+def _busy(seconds: float) -> BackendError:
+    return BackendError(
+        f"as many requests of this key as are worked on at once took more than {seconds:g} s",
+        code="busy",
+        hint="ask fewer at once; nothing was done for this one",
+        retryable=True,
+    )
+
+
 def _late(seconds: float, complete: bool) -> BackendError:
     if complete:
         return BackendError(
             f"the answer took more than {seconds:g} s",
             code="timeout",
             hint="ask less at once; a write may still happen: look before repeating it, or send an Idempotency-Key",
-            retryable=True,
         )
     error = BackendError(
         f"the request's body did not come within {seconds:g} s",

@@ -212,13 +212,20 @@ class Jobs:
     def _prune(self) -> None:
         """Forget the oldest of those that have ended, and uploads that were never finished."""
         names = sorted(os.listdir(self._folder))
-        for id in names[: max(0, len(names) - self._kept)]:
-            job = self._load(id)
-            given_up = (self._given_up / id).exists()
-            if given_up or (job is None and _old(self._folder / id)) or (job is not None and job.state in FINAL):
+        many = len(names) - self._kept
+        for number, id in enumerate(names):
+            if (self._folder / id / "job.json").exists():
+                ended = number < many and self._has_ended(id)
+            else:
+                ended = _old(self._folder / id)
+            if ended:
                 shutil.rmtree(self._folder / id, ignore_errors=True)
                 for markers in (self._given_up, self._waiting):
                     (markers / id).unlink(missing_ok=True)
+
+    def _has_ended(self, id: str) -> bool:
+        job = self._load(id)
+        return (self._given_up / id).exists() or (job is not None and job.state in FINAL)
 
 
 def _acquired(lock: FileLock) -> bool:

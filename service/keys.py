@@ -128,6 +128,11 @@ class Keys:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # a key that was revoked stays so after a power cut
+        finally:
+            os.close(folder)
 
     def _changing(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the state folder, where it is new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set by `vecver serve` where there are several workers
@@ -38,9 +38,6 @@ class Metrics:
             registry=registry,
             buckets=(0.1, 1, 10, 60, 600, 3600, 36000),
         )
-        self._ready = Gauge(
-            "vecver_ready", "Worker processes that are ready.", registry=registry, multiprocess_mode="livesum"
-        )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
@@ -55,10 +52,6 @@ class Metrics:
     def job(self, kind: str, state: str, seconds: float) -> None:
         """A job ended."""
         self._jobs.labels(kind, state).observe(seconds)
-
-    def ready(self, now: bool) -> None:
-        """This process is, or is not, ready for requests."""
-        self._ready.set(int(now))
 
     def text(self) -> tuple[bytes, str]:
         """(what Prometheus reads, its media type)."""

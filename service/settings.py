@@ -36,7 +36,7 @@ class ServiceSettings(BaseSettings):
     keys: str = ""  # file of API keys; "": keys.json in the state folder
     no_auth: bool = False  # every caller may do everything
 
-    folders: Names = ()  # what the server may ingest of its own files: these folders and what lies in them
+    folders: Names = ()  # what the server may ingest of its own files: these folders, what lies in them, links too
     embedders: Names = ("minilm", "minilm:bf16", "hashing")  # what an ingest may choose by name
     warm: Names = ()  # what is opened before the service is ready: DATASET@REVISION; none named: every alias
 
@@ -46,6 +46,7 @@ class ServiceSettings(BaseSettings):
     max_k: int = Field(1000, ge=1)
     max_queries: int = Field(256, ge=1)  # of one search
     max_context: int = Field(20, ge=0)
+    max_streams: int = Field(50, ge=1)  # streams of events that a key may hold open in a process
     rate: float = Field(0, ge=0)  # requests a second and key, in each process; 0: no limit
     burst: int = Field(100, ge=1)  # requests that may come at once under `rate`
     timeout: float = Field(30, gt=0)  # from the first byte of a request to the first of its answer

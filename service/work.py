@@ -11,11 +11,10 @@ from time import monotonic
 from typing import Any
 
 import vecver
-from service import errors
-from service.audit import Audit
+from service import errors, uploads
+from service.deps import Desk
 from service.jobs import Job, Jobs
 from service.keys import Caller
-from service.metrics import Metrics
 from vecver.errors import BackendError, VecverError
 
 Json = dict[str, Any]
@@ -34,11 +33,9 @@ class Stopped(Exception):
 class Worker:
     """The thread of a process that does jobs."""
 
-    def __init__(
-        self, repository: vecver.Repository, jobs: Jobs, audit: Audit, cover: errors.Cover, metrics: Metrics
-    ) -> None:
-        self._repository, self._jobs, self._audit = repository, jobs, audit
-        self._cover, self._metrics = cover, metrics
+    def __init__(self, desk: Desk) -> None:
+        self._repository, self._jobs, self._audit = desk.repository, desk.jobs, desk.audit
+        self._cover, self._metrics, self._folders = desk.cover, desk.metrics, desk.settings.folders
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="jobs", daemon=True)
 
@@ -75,6 +72,8 @@ class Worker:
         told = _Progress(self, job)
         since = monotonic()
         try:
+            if "folder" in job.what:
+                uploads.permitted(job.what["folder"], self._folders)  # it may be a link by now, or not allowed any more
             result, notes = _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
             result |= {name: self._cover(result[name]) for name in _COVERED if name in result}
             job = replace(told.job, state="succeeded", result=result, notes=(*job.notes, *notes))
@@ -179,7 +178,7 @@ def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress
         report = docs.ingest(str(source), job=job.id, progress=told, **what)
     except BaseException as error:
         if made := _made_before(docs, job):
-            return made, (f"it ended early, after its commit was made: {type(error).__name__}",)
+            return made, (f"it ended early, after its commit was made ({type(error).__name__}): not published",)
         raise
     return {**report.to_json(), "names": {name: list(ids) for name, ids in report.names.items()}}, ()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -467,3 +469,52 @@ def test_what_happened_a_day_ago_is_forgotten(tmp_path: Path, monkeypatch: pytes
     later = once.Once(tmp_path / "once")
     assert later.do("me", "other", "asked", write) == (200, 2)
     assert later.do("me", "key", "asked", write) == (200, 3)
+
+
+def test_slow_searches_of_one_key_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where their callers were answered at the deadline, and the searches go on."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import httpx2
+    from serving import running
+
+    repository, go = vecver.open(tmp_path / "kb", create=True), threading.Event()
+    ingest(repository.dataset("d"), TEXTS)
+    real = vecver.Dataset.search
+
+    def search(docs: vecver.Dataset, query: Any, **how: Any) -> Any:
+        if how["k"] == 7:
+            go.wait(30)
+        return real(docs, query, **how)
+
+    monkeypatch.setattr(vecver.Dataset, "search", search)
+    settings = ServiceSettings(state=str(tmp_path / "state"), threads=4, timeout=0.5)
+    keys = Keys(settings.keys_file(""))
+    tokens = [keys.add(name, ["d:read"])[1] for name in ("slow", "other")]
+    with running(create_app(repository, settings)) as url:
+
+        def ask(token: str, k: int) -> int:
+            headers = {"authorization": f"Bearer {token}"}
+            with httpx2.Client(base_url=url, headers=headers, timeout=20) as client:
+                body = {"vector": QUERY, "k": k}
+                return int(client.post("/v1/datasets/d/search", json=body).status_code)
+
+        with ThreadPoolExecutor(12) as threads:
+            slow = [threads.submit(ask, tokens[0], 7) for _ in range(12)]
+            assert {one.result() for one in slow} == {503}
+            assert [ask(tokens[1], 3) for _ in range(5)] == [200] * 5
+            assert ask(tokens[0], 3) == 503, "its own places are taken until they end"
+            go.set()
+            until = time.monotonic() + 20
+            while ask(tokens[0], 3) != 200:
+                assert time.monotonic() < until
+
+
+def test_a_page_after_a_store_that_is_gone_is_no_first_page(client: TestClient) -> None:
+    assert client.get("/v1/vector_stores", params={"after": "d@gone"}).json()["code"] == "invalid_cursor"
+
+
+def test_a_service_makes_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECVER_REPO", str(tmp_path / "mistyped"))
+    refused = CliRunner().invoke(main, ["serve", "--workers", "2"])
+    assert refused.exit_code == 3 and "vecver init" in refused.output and not (tmp_path / "mistyped").exists()

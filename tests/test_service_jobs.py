@@ -574,6 +574,7 @@ def test_json_is_no_way_to_send_an_upload(tmp_path: Path) -> None:
 
 
 def test_a_stream_of_events_does_not_keep_a_service_from_ending(tmp_path: Path) -> None:
+    vecver.open(tmp_path / "kb", create=True)
     waits = FileLock(tmp_path / "state/locks/d")  # a job whose dataset is busy
     with served(tmp_path, shutdown_timeout="600") as (client, process), waits:
         query, headers = {"label": "t", "embedder": "hashing"}, {"content-type": "application/x-ndjson"}
@@ -601,3 +602,45 @@ def test_several_workers_serve_one_repository(tmp_path: Path) -> None:
             with httpx2.Client(base_url=client.base_url) as other:  # a connection of its own, to either of them
                 assert other.post("/v1/datasets/d/search", json={"query": "text"}).status_code == 200
         assert 'vecver_queries_total{dataset="d",engine="faiss"} 20.0' in client.get("/metrics").text
+
+
+def test_a_key_holds_only_so_many_streams_open(tmp_path: Path) -> None:
+    with client_of(tmp_path, max_streams=2) as client:
+        id = upload(client, {"a": "one"})["id"]
+        ended(client, id)
+        streams = client.app.state.desk.streams  # type: ignore[attr-defined]
+        streams[""] = 2
+        refused = client.get(f"/v1/jobs/{id}/events")
+        assert refused.status_code == 429 and refused.headers["retry-after"] == "5"
+        streams[""] = 1
+        assert client.get(f"/v1/jobs/{id}/events").status_code == 200 and streams[""] == 1
+
+
+def test_a_folder_is_allowed_when_its_job_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was replaced by a link meanwhile leads elsewhere."""
+    allowed, secret = tmp_path / "allowed", tmp_path / "secret"
+    for folder in (allowed / "docs", secret):
+        folder.mkdir(parents=True)
+        (folder / "a.md").write_text(f"# {folder.name}\n\ntext")
+    body, query = {"folder": str(allowed / "docs")}, {"embedder": "hashing"}
+    with client_of(tmp_path, folders=(str(allowed),)) as client:
+        job = ended(client, client.post("/v1/datasets/d/ingest", json=body, params=query).json()["id"])
+        assert job["state"] == "succeeded" and job["result"]["names"]["added"] == ["a.md"]
+        real = Jobs.next
+
+        def replaced(jobs: Jobs) -> Any:
+            if (allowed / "docs").is_dir() and not (allowed / "docs").is_symlink():
+                (allowed / "docs").rename(tmp_path / "old")
+                (allowed / "docs").symlink_to(secret)
+            return real(jobs)
+
+        monkeypatch.setattr(Jobs, "next", replaced)
+        job = ended(client, client.post("/v1/datasets/d/ingest", json=body, params=query).json()["id"])
+        assert job["state"] == "failed" and job["error"]["code"] == "folder_not_allowed"
+
+
+def test_uploads_that_were_never_finished_go_after_a_day(jobs: Jobs) -> None:
+    left, fresh = jobs.scratch(), jobs.scratch()
+    os.utime(left, (0, 0))
+    added(jobs)
+    assert not left.exists() and fresh.exists()

@@ -15,6 +15,7 @@ from service.deps import AtDesk, By, Name, Writable, check_allowed
 from service.jobs import FINAL, Job, missing
 from service.replies import problems
 from service.schemas import answers, requests
+from vecver.errors import BackendError
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=problems(422))
 _MISSING, _CHANGED = problems(404), problems(403, 404, 409)
@@ -67,17 +68,36 @@ def job(job: Visible) -> Json:
     return job.to_json()
 
 
+def streamed(job: Visible, desk: AtDesk, caller: By) -> Job:
+    """A job that the caller may watch. Raises BackendError for more streams than one key may hold open."""
+    if desk.streams[caller.id] >= desk.settings.max_streams:
+        error = BackendError(
+            f"this key holds {desk.settings.max_streams} streams open",
+            code="too_many_streams",
+            hint="close some, or ask GET /v1/jobs/{id} now and then",
+            retryable=True,
+            retry_after=5,
+        )
+        error.http_status = 429
+        raise error
+    return job
+
+
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=_MISSING)
-async def events(job: Visible, desk: AtDesk) -> AsyncIterator[ServerSentEvent]:
+async def events(job: Annotated[Job, Depends(streamed)], desk: AtDesk, caller: By) -> AsyncIterator[ServerSentEvent]:
     """How a job stands, whenever that changes, until it has ended: the event is its state, the data the job."""
     told: Json | None = None
-    while told is None or told["state"] not in FINAL:
-        now = (await run_in_threadpool(desk.jobs.get, job.id)).to_json()
-        if now == told:
-            await anyio.sleep(_LOOK_SECONDS)
-            continue
-        told = now
-        yield ServerSentEvent(event=now["state"], data=now)
+    desk.streams[caller.id] += 1
+    try:
+        while told is None or told["state"] not in FINAL:
+            now = (await run_in_threadpool(desk.jobs.get, job.id)).to_json()
+            if now == told:
+                await anyio.sleep(_LOOK_SECONDS)
+                continue
+            told = now
+            yield ServerSentEvent(event=now["state"], data=now)
+    finally:
+        desk.streams[caller.id] -= 1
 
 
 @router.post("/jobs/{id}/cancel", response_model=answers.Job, responses=_CHANGED)

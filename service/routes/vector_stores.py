@@ -15,6 +15,7 @@ from service.keys import Caller
 from service.replies import Reply, problems
 from service.routes.search import COMMIT, ask
 from service.schemas import openai, requests
+from vecver.errors import InvalidInputError
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404, 422))
 Json = dict[str, Any]
@@ -35,7 +36,11 @@ def stores(
     found = [_store(docs, name) for docs, name in named]
     found.sort(key=lambda one: (one["created_at"], one["id"]), reverse=order == "desc")
     ids = [one["id"] for one in found]
-    start = ids.index(after) + 1 if after in ids else 0
+    if after is not None and after not in ids:
+        raise InvalidInputError(
+            f"{after!r} is no store", code="invalid_cursor", hint="take `last_id` of the page before"
+        )
+    start = ids.index(after) + 1 if after else 0
     page = found[start : start + limit]
     return {
         "object": "list",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from vecver.cli import common
 from vecver.cli.output import as_json, echo_json
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
@@ -36,25 +38,27 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     from service.protocol import Patient
     from service.settings import load_settings
 
-    given = {"repo": settings.repo, "host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
-    os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in given.items() if value is not None})
-    own = load_settings()
+    options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
+    given = {name: value for name, value in options.items() if value is not None}
+    own = load_settings(**given)
     _closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
-    with tempfile.TemporaryDirectory(prefix="vecver-metrics-") as shared:
-        if own.workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        uvicorn.run(
-            "service.app:serve",
-            factory=True,
-            host=own.host,
-            port=own.port,
-            workers=own.workers,
-            http=Patient,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=own.shutdown_timeout,
-        )
+    common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
+    if own.workers > 1:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(own.state_folder(settings.repo) / "metrics")
+    told = {"repo": settings.repo, **given}  # to the workers, which read the environment
+    os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in told.items()})
+    uvicorn.run(
+        "service.app:serve",
+        factory=True,
+        host=own.host,
+        port=own.port,
+        workers=own.workers,
+        http=Patient,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=own.shutdown_timeout,
+    )
 
 
 @click.group()
@@ -119,6 +123,13 @@ def _keys(settings: Settings) -> Keys:
     from service.settings import load_settings
 
     return Keys(load_settings().keys_file(settings.repo))
+
+
+def _emptied(folder: Path) -> str:
+    """A folder without the measurements of an earlier run."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    return str(folder)
 
 
 def _told(key: Key) -> dict[str, object]:
