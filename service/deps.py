@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Desk:
     metrics: Metrics
     cover: Cover
     streams: Counter[str] = field(default_factory=Counter)  # open ones, by key
+    turn: threading.Lock = field(default_factory=threading.Lock)  # held while a search computes; see routes/search.py
 
 
 async def desk_of(request: Request) -> Desk:

@@ -117,6 +117,17 @@ def test_a_search_in_flight_finishes_on_the_version_that_it_began_with(
     assert client.post("/v1/replay", json={"receipt": told["receipt"]}).json()["identical"] is True
 
 
+def test_searches_take_turns_and_nobody_waits_for_ever(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, dim = client.app.state.desk.turn, len(QUERY)  # type: ignore[attr-defined]
+    right = asked(client, vector=QUERY).json()
+    assert asked(client, vector=[1.0] * (dim + 1)).status_code == 422 and not turn.locked(), "an error gives it back"
+    with turn:
+        assert asked(client, vector=QUERY, exact=True).json()["hits"] == right["hits"], "what may be long does not wait"
+        monkeypatch.setattr("service.routes.search._PATIENCE", 0.01)
+        assert asked(client, vector=QUERY).json() == right
+    assert not turn.locked()
+
+
 def test_pages_join_to_the_whole(client: TestClient) -> None:
     for page in range(3):
         ingest_more = {"documents": [{"id": f"n{page}", "text": "t", "vector": QUERY}]}
