@@ -499,7 +499,7 @@ def test_slow_searches_of_one_key_leave_room_for_others(tmp_path: Path, monkeypa
         return real(docs, query, **how)
 
     monkeypatch.setattr(vecver.Dataset, "search", search)
-    settings = ServiceSettings(state=str(tmp_path / "state"), threads=4, timeout=0.5)
+    settings = ServiceSettings(state=str(tmp_path / "state"), threads=4, timeout=2.0)
     keys = Keys(settings.keys_file(""))
     tokens = [keys.add(name, ["d:read"])[1] for name in ("slow", "other")]
     with running(create_app(repository, settings)) as url:
