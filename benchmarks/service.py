@@ -25,6 +25,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -55,6 +56,7 @@ KINDS = ("text", "vector", "batch")
 
 def main() -> None:
     args = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no service stays behind
     args.out.mkdir(parents=True, exist_ok=True)
     for rows in args.rows:
         served = Served(story(args.data, rows, VERSIONS, rows // 100, QUERIES), args.out / f"{args.data}-{rows}")
