@@ -178,7 +178,8 @@ def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress
         report = docs.ingest(str(source), job=job.id, progress=told, **what)
     except BaseException as error:
         if made := _made_before(docs, job):
-            return made, (f"it ended early, after its commit was made ({type(error).__name__}): not published",)
+            note = f"it ended early ({type(error).__name__}), after its commit was made; that was perhaps not published"
+            return made, (note,)
         raise
     return {**report.to_json(), "names": {name: list(ids) for name, ids in report.names.items()}}, ()
 
