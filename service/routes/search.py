@@ -51,9 +51,9 @@ def search(
     """The best chunks of exactly the version that `ref` names, with a receipt that proves them."""
     asked, alone = body.asked()
     how: dict[str, Any] = {"k": body.k, "exact": body.exact, "filter": body.filter, "context": body.context}
-    answers = ask(desk, docs, request, asked, at=body.ref, space=body.space, engine=body.engine, **how)
-    told = [_told(answer, receipt=body.receipt) for answer in answers]
-    first = answers[0]
+    given = ask(desk, docs, request, asked, at=body.ref, space=body.space, engine=body.engine, **how)
+    told = [_told(answer, receipt=body.receipt) for answer in given]
+    first = given[0]
     several = {"dataset": first.dataset, "revision": first.revision, "commit": first.commit, "answers": told}
     return _cacheable(told[0] if alone else several, first.commit, if_none_match)
 
@@ -78,14 +78,14 @@ def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **
 
     with _TRACER.start_as_current_span("vecver.search") as span, vecver.listening(told):
         with _turn(desk, asked, how):
-            answers = docs.search(asked, **how)
-        facts = {"dataset": docs.name, "commit": answers[0].commit, "queries": len(asked)}
+            given = docs.search(asked, **how)
+        facts = {"dataset": docs.name, "commit": given[0].commit, "queries": len(asked)}
         spent = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
         span.set_attributes({f"vecver.{name}": value for name, value in facts.items()})
         span.set_attributes({f"vecver.{phase}_ms": ms for phase, ms in spent.items()})
     desk.metrics.search(docs.name, how.get("engine", "faiss"), len(asked), phases)
     request.scope["vecver.told"] = {**facts, "phases_ms": spent}
-    return answers
+    return given
 
 
 @contextmanager
