@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(own.state_folder(settings.repo) / "metrics")
     told = {"repo": settings.repo, **given}  # to the workers, which read the environment
     os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in told.items()})
+    if sys.stderr.isatty():
+        click.echo(f"serving {settings.repo} at http://{own.host}:{own.port}; /docs there describes the API", err=True)
     uvicorn.run(
         "service.app:serve",
         factory=True,
