@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
@@ -327,13 +327,7 @@ class Dataset:
 
     def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
         """Every version that has a tag, with its tags; a version comes after those that it was made from."""
-        tags: dict[str, list[str]] = {}
-        for name, id in self.tags().items():
-            tags.setdefault(id, []).append(name)
-        heads = sorted((self._versions.commit(id) for id in tags), key=lambda commit: (commit.time, commit.id))
-        for commit in repo.parents_first([head.id for head in heads], self._versions.commit):
-            if commit.id in tags:
-                yield commit, tags[commit.id]
+        return tagged_of(self.tags(), self._versions.commit)
 
     def documents(self, at: Revision = "main") -> list[str]:
         """The ids of all documents of a version, sorted."""
@@ -373,10 +367,7 @@ class Dataset:
 
         Raises NotFoundError, ConflictError.
         """
-        if kind not in repo.KINDS:
-            raise InvalidInputError(
-                f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias"
-            )
+        check_kind(kind)
         return repo.moves.delete(self._versions, self.name, kind, name, expected=expected)
 
     def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
@@ -421,6 +412,23 @@ def sources_of(source: Any, label: str | None, prefix: str, records: bool | None
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
         )
     return [Source(value, pipeline.label_of(value, label), prefix, records) for value in values]
+
+
+def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[tuple[Commit, list[str]]]:
+    """The versions of these tags (name -> commit id), each after those that it was made from."""
+    names: dict[str, list[str]] = {}
+    for name, id in tags.items():
+        names.setdefault(id, []).append(name)
+    heads = sorted(map(load, names), key=lambda commit: (commit.time, commit.id))
+    for commit in repo.parents_first([head.id for head in heads], load):
+        if commit.id in names:
+            yield commit, names[commit.id]
+
+
+def check_kind(kind: str) -> None:
+    """Raises InvalidInputError unless there is such a kind of ref."""
+    if kind not in repo.KINDS:
+        raise InvalidInputError(f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias")
 
 
 def check_engine(engine: str) -> None:

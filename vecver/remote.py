@@ -13,7 +13,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 
 from vecver import flows, pipeline, repo
-from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, sources_of, text_of
+from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, check_kind, sources_of, tagged_of, text_of
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
 from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
@@ -228,9 +228,6 @@ class RemoteDataset:
 
     def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
         """Every version that has a tag, with its tags; a version comes after those that it was made from."""
-        tags: dict[str, list[str]] = {}
-        for name, id in self.tags().items():
-            tags.setdefault(id, []).append(name)
         known: dict[str, Commit] = {}
 
         def commit(id: str) -> Commit:
@@ -238,10 +235,7 @@ class RemoteDataset:
                 known.update((one.id, one) for one in self.log(id))
             return known[id]
 
-        heads = sorted(map(commit, tags), key=lambda commit: (commit.time, commit.id))
-        for one in repo.parents_first([head.id for head in heads], commit):
-            if one.id in tags:
-                yield one, tags[one.id]
+        return tagged_of(self.tags(), commit)
 
     def documents(self, at: Revision = "main") -> list[str]:
         """The ids of all documents of a version, sorted."""
@@ -313,10 +307,7 @@ class RemoteDataset:
         return path_of("datasets", self.name, *parts)
 
     def _ref(self, kind: str, name: str) -> str:
-        if kind not in _PLURAL:
-            raise InvalidInputError(
-                f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias"
-            )
+        check_kind(kind)
         repo.check_name(kind, name)
         return self._path(_PLURAL[kind], name)
 

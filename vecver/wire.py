@@ -27,11 +27,7 @@ from vecver.errors import (
     AccessError,
     BackendError,
     ConflictError,
-    IntegrityError,
     InvalidInputError,
-    NotFoundError,
-    NotPublishedError,
-    SpaceMismatchError,
     VecverError,
 )
 from vecver.flows import Progress
@@ -44,13 +40,7 @@ BACK_OFF = 0.25  # seconds before the second attempt; doubles
 RETRYABLE = {429, 502, 503}
 POLL = (0.05, 1.0)  # seconds between two looks at a job: at first, and at most
 
-_CATEGORIES: dict[str, type[VecverError]] = {
-    kind.__name__: kind
-    for kind in (
-        *(NotFoundError, ConflictError, InvalidInputError, SpaceMismatchError),
-        *(IntegrityError, NotPublishedError, AccessError, BackendError),
-    )
-}
+_CATEGORIES = {kind.__name__: kind for kind in VecverError.__subclasses__()}  # the whole tree of vecver/errors.py
 
 
 class Wire:
