@@ -9,6 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
 @contextmanager
 def running(app: Any, **config: Any) -> Iterator[str]:
     """The URL of an application, until the block is left."""

@@ -7,7 +7,6 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import free_port
 
 import vecver
 
@@ -73,9 +73,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         timeout=60,
     )
     (key,) = set(re.findall(r"vv_[0-9a-f]{8}_[\w-]{43}", added.stdout))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([*vecver_command, "serve", "--port", str(port)], env=told, stdout=log, stderr=log)
         try:

@@ -5,7 +5,6 @@ What a handle gives is held against values worked out here; then the answers of 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from helpers import SPACE, best, records, vector_of
+from serving import running
 
 import vecver
 from vecver.errors import AccessError, ConflictError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
@@ -63,30 +63,6 @@ def served(place: Path, **settings: Any) -> Iterator[tuple[str, str]]:
     _, key = Keys(chosen.keys_file("")).add("alice", ["*:admin"])
     with running(create_app(vecver.open(place / "kb"), chosen)) as url:
         yield url, key
-
-
-@contextmanager
-def running(app: Any) -> Iterator[str]:
-    """The URL of an application, on a port of this machine."""
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5))
-    ready = threading.Event()
-    started = server.startup
-
-    async def startup(*args: Any, **how: Any) -> None:
-        await started(*args, **how)
-        ready.set()
-
-    server.startup = startup  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert ready.wait(60), "the service did not start"
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 def folder_of(place: Path, pages: dict[str, str]) -> Path:

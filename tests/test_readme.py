@@ -10,13 +10,13 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from serving import free_port
 
 import vecver
 from vecver.cli import main
@@ -68,9 +68,7 @@ def test_every_line_against_the_service_works(folder: Path) -> None:
         pytest.skip("no curl")
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     (shell,), (python,) = SERVED
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = str(one.getsockname()[1])
+    port = str(free_port())
     for command in ("init", "ingest handbook examples/handbook", "promote handbook prod"):
         assert CliRunner().invoke(main, command.split()).exit_code == 0
     (folder / "served.py").write_text(python.replace("8000", port))

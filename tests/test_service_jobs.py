@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from helpers import records
+from serving import free_port
 
 import vecver
 from vecver.errors import BackendError, ConflictError, NotFoundError
@@ -422,14 +423,6 @@ def served(place: Path, *options: str, **settings: str) -> Iterator[tuple[httpx2
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def large(count: int, word: str) -> bytes:
