@@ -18,6 +18,7 @@ protocol   uvicorn's HTTP, with an end to its patience
 warm       versions are opened before anybody waits for them
 metrics, logs   what Prometheus and operators read
 errors     house errors as RFC 9457 problems
+files      files of the state folder, whole and durable
 replies    values of JSON as responses
 schemas/   what travels; converted at the edge
 routes/    three steps each: parse, call the face, render

@@ -82,6 +82,11 @@ async def readable(dataset: Name, desk: AtDesk, caller: By) -> vecver.Dataset:
 Readable = Annotated[vecver.Dataset, Depends(readable)]
 
 
+def all_readable(desk: Desk, caller: Caller) -> list[vecver.Dataset]:
+    """Every dataset that the caller may read, by name."""
+    return [desk.repository.dataset(name) for name in desk.repository.datasets() if caller.may("read", name)]
+
+
 @dataclass(frozen=True)
 class Writing:
     """A dataset to be written to, in the caller's name: each write once, and on record."""

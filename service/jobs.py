@@ -31,6 +31,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
+from service import files
 from vecver.errors import ConflictError, NotFoundError
 
 Json = dict[str, Any]
@@ -94,15 +95,15 @@ class Jobs:
 
     def add(self, folder: Path, dataset: str, kind: str, by: str, key: str, what: Json) -> Job:
         """Queue what `scratch` was filled for."""
-        job = Job(folder.name, dataset, kind, by, key, what, _now())
+        job = Job(folder.name, dataset, kind, by, key, what, now())
         (self._waiting / job.id).touch()
-        _sync(self._waiting)
+        files.sync_folder(self._waiting)
         try:
             self._save(job, durable=True)  # from here on it is there
         except BaseException:
             (self._waiting / job.id).unlink(missing_ok=True)
             raise
-        _sync(self._folder)
+        files.sync_folder(self._folder)
         self.arrived.set()
         with suppress(OSError):  # it is there, whatever becomes of old ones
             self._prune()
@@ -198,16 +199,7 @@ class Jobs:
             return None
 
     def _save(self, job: Job, *, durable: bool) -> None:
-        """Write a record. Not durable: a power cut may bring the one before it back."""
-        folder = self._folder / job.id
-        part = folder / "job.part"
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(asdict(job), file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave an empty file under the name
-        os.replace(part, folder / "job.json")
-        if durable:
-            _sync(folder)
+        files.save(self._folder / job.id / "job.json", json.dumps(asdict(job)), durable=durable)
 
     def _prune(self) -> None:
         """Forget the oldest of those that have ended, and uploads that were never finished."""
@@ -241,7 +233,8 @@ def missing(id: str) -> NotFoundError:
     return NotFoundError(f"there is no job {id!r}", code="job_not_found", hint="GET /v1/jobs lists them", id=id)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as a job's record has it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -251,11 +244,3 @@ def _of(path: Path) -> str:
 
 def _old(folder: Path) -> bool:
     return datetime.now(UTC).timestamp() - folder.stat().st_mtime > 24 * 3600
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from service import files
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
 
 SCOPES = ("read", "write", "admin")
@@ -121,18 +121,7 @@ class Keys:
 
     def _write(self, keys: dict[str, Key]) -> None:
         body = json.dumps({"format": 1, "keys": [asdict(key) for key in keys.values()]}, indent=2)
-        part = self.path.with_name(self.path.name + ".part")
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # a key that was revoked stays so after a power cut
-        finally:
-            os.close(folder)
+        files.save(self.path, body, mode=0o600)  # a key that was revoked stays so after a power cut
 
     def _changing(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the state folder, where it is new

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from service import files
 from service.audit import AUDIT_FAILED
 from vecver.errors import ConflictError, InvalidInputError, VecverError
 
@@ -92,21 +92,12 @@ class Once:
         return record["status"], record["body"]
 
     def _done(self, path: Path, fingerprint: str, write: Callable[[], Answer]) -> Answer:
-        _save(path, {"asked": fingerprint})
+        files.save(path, json.dumps({"asked": fingerprint}))
         try:
             status, body = write()
         except VecverError as error:
             if error.code != AUDIT_FAILED:
                 path.unlink(missing_ok=True)
             raise
-        _save(path, {"asked": fingerprint, "status": status, "body": body})
+        files.save(path, json.dumps({"asked": fingerprint, "status": status, "body": body}))
         return status, body
-
-
-def _save(path: Path, record: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(record, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)

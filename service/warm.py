@@ -20,7 +20,7 @@ def warm(docs: vecver.Dataset, at: str) -> None:
 
 def warm_all(repository: vecver.Repository, named: tuple[str, ...]) -> None:
     """Open the versions that are named ("DATASET@REVISION"), or every alias; and load what embeds their questions."""
-    for name, at in [_version(one) for one in named] or _aliases(repository):
+    for name, at in [version_of(one) for one in named] or _aliases(repository):
         with _told(name, at):
             docs = repository.dataset(name)
             warm(docs, at)
@@ -28,7 +28,8 @@ def warm_all(repository: vecver.Repository, named: tuple[str, ...]) -> None:
                 docs.search("warm", at=at, k=1)
 
 
-def _version(name: str) -> tuple[str, str]:
+def version_of(name: str) -> tuple[str, str]:
+    """What DATASET@REVISION names; without a revision it is `main`."""
     dataset, _, revision = name.partition("@")
     return dataset, revision or "main"
 

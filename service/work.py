@@ -6,14 +6,13 @@ import logging
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 import vecver
 from service import errors, uploads
 from service.deps import Desk
-from service.jobs import Job, Jobs
+from service.jobs import Job, Jobs, now
 from service.keys import Caller
 from vecver.errors import BackendError, VecverError
 
@@ -22,6 +21,7 @@ ATTEMPTS = 3
 _TOLD_SECONDS = 0.5  # between two looks at what is wanted, and two words on how far it is
 _LOOK_SECONDS = 2.0  # between two looks at what other processes queued
 _COVERED = ("notes", "failures", "uri")  # of results: where a path of this machine may stand
+_MADE = "its commit was made before the process ended"
 _MAY_STOP = ("documents", "chunks", "rows")  # units of progress before anything is visible
 _log = logging.getLogger("vecver.service")
 
@@ -63,18 +63,17 @@ class Worker:
 
     def _do(self, job: Job) -> None:
         try:
-            job = self._begun(job)
+            made = self._made(job)
+            job = self._begun(job, made=made is not None)
         except VecverError as error:  # its dataset cannot be read, say: others are done meanwhile
-            self._ended(replace(job, state="failed", error=errors.to_json(error, error.http_status, self._cover)), 0)
+            self._ended(self._failed(job, error), 0)
             return
         if job.state != "running":
             return
         told = _Progress(self, job)
         since = monotonic()
         try:
-            if "folder" in job.what:
-                uploads.permitted(job.what["folder"], self._folders)  # it may be a link by now, or not allowed any more
-            result, notes = _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
+            result, notes = self._done(job, told) if made is None else (made, (_MADE,))
             result |= {name: self._cover(result[name]) for name in _COVERED if name in result}
             job = replace(told.job, state="succeeded", result=result, notes=(*job.notes, *notes))
         except Stopped:
@@ -83,20 +82,33 @@ class Worker:
                 return
             job = replace(told.job, state="cancelled")
         except VecverError as error:
-            job = replace(told.job, state="failed", error=errors.to_json(error, error.http_status, self._cover))
+            job = self._failed(told.job, error)
         except BaseException as error:  # a panic of a Rust library is no Exception, and this thread must live
             _log.error("a job failed", exc_info=error, extra={"job": job.id})
             house = VecverError(
                 "something went wrong in the service", code="internal", hint="the service's log has the rest"
             )
-            job = replace(told.job, state="failed", error=errors.to_json(house, 500, self._cover))
+            job = self._failed(told.job, house)
         self._ended(job, monotonic() - since)
 
-    def _begun(self, job: Job) -> Job:
+    def _made(self, job: Job) -> Json | None:
+        """What a job that was interrupted had committed already, as its result."""
+        again = job.state == "running" and job.kind == "ingest"
+        return _made_before(self._repository.dataset(job.dataset), job) if again else None
+
+    def _done(self, job: Job, told: _Progress) -> tuple[Json, tuple[str, ...]]:
+        """Do it: its result, and notes."""
+        if "folder" in job.what:
+            uploads.permitted(job.what["folder"], self._folders)  # it may be a link by now, or not allowed any more
+        return _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
+
+    def _failed(self, job: Job, error: VecverError) -> Job:
+        return replace(job, state="failed", error=errors.to_json(error, error.http_status, self._cover))
+
+    def _begun(self, job: Job, *, made: bool) -> Job:
         """The job as it is begun, or as it ends because it was interrupted too often, or is not wanted any more."""
         again = job.state == "running"
         notes = (*job.notes, f"a process ended while it ran it (attempt {job.attempts})") if again else job.notes
-        made = again and job.kind == "ingest" and _made_before(self._repository.dataset(job.dataset), job)
         if not made and self._jobs.cancelled(job):
             return self._ended(replace(job, state="cancelled", notes=notes), 0)
         if not made and again and job.attempts >= ATTEMPTS:
@@ -106,9 +118,8 @@ class Worker:
                 hint="look at its log and memory; what was embedded is kept: ask again",
                 retryable=True,
             )
-            problem = errors.to_json(error, 503, self._cover)
-            return self._ended(replace(job, state="failed", error=problem, notes=notes), 0)
-        started = job.started or _now()
+            return self._ended(replace(self._failed(job, error), notes=notes), 0)
+        started = job.started or now()
         attempts = job.attempts + 1 if again or not job.attempts else job.attempts
         base = job.base if job.started else self._base(job)
         return self._jobs.keep(
@@ -124,7 +135,7 @@ class Worker:
         if job.kind == "ingest":
             told |= {"branch": job.what["branch"], "from": job.base, "to": (job.result or {}).get("commit", job.base)}
         self._audit.append(Caller(job.key, job.by, ()), job.id, told)
-        job = self._jobs.keep(replace(job, finished=_now()))
+        job = self._jobs.keep(replace(job, finished=now()))
         self._metrics.job(job.kind, job.state, seconds)
         _log.info(
             "job", extra={"job": job.id, "kind": job.kind, "state": job.state, "dataset": job.dataset, "by": job.by}
@@ -168,8 +179,6 @@ class _Progress:
 
 def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress) -> tuple[Json, tuple[str, ...]]:
     docs = repository.dataset(job.dataset)
-    if job.attempts > 1 and (made := _made_before(docs, job)):
-        return made, ("its commit was made before the process ended",)
     what = dict(job.what)
     if "input" in what:  # an upload lies in no work tree; and Git is not run on files that callers wrote
         what = {"origin": {}, **what}
@@ -218,7 +227,3 @@ def _publish(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progres
 
 
 _DOING = {"ingest": _ingest, "publish": _publish}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

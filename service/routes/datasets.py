@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 import vecver
-from service.deps import AtDesk, By, Name, Readable
+from service.deps import AtDesk, By, Name, Readable, all_readable
 from service.replies import Reply, problems
 from service.schemas import answers
 from vecver.errors import InvalidInputError
@@ -22,8 +22,7 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the
 @router.get("", response_model=answers.Datasets)
 def datasets(desk: AtDesk, caller: By) -> Json:
     """Every dataset that the caller may read."""
-    names = [name for name in desk.repository.datasets() if caller.may("read", name)]
-    return {"datasets": [_entry(desk.repository.dataset(name)) for name in names]}
+    return {"datasets": [_entry(docs) for docs in all_readable(desk, caller)]}
 
 
 @router.get("/{dataset}", response_model=answers.DatasetRefs)

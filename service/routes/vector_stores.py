@@ -10,11 +10,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 import vecver
-from service.deps import AtDesk, By, Desk, Name, check_allowed
+from service.deps import AtDesk, By, Desk, Name, all_readable, check_allowed
 from service.keys import Caller
 from service.replies import Reply, problems
 from service.routes.search import COMMIT, ask
 from service.schemas import openai, requests
+from service.warm import version_of
 from vecver.errors import InvalidInputError
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404, 422))
@@ -30,8 +31,7 @@ def stores(
     order: Literal["asc", "desc"] = "desc",
 ) -> Json:
     """Every version with a name that the caller may read: branches, tags and aliases, by time."""
-    repository = desk.repository
-    readable = [repository.dataset(name) for name in repository.datasets() if caller.may("read", name)]
+    readable = all_readable(desk, caller)
     named = [(docs, name) for docs in readable for name in (*docs.branches(), *docs.tags(), *docs.aliases())]
     found = [_store(docs, name) for docs, name in named]
     found.sort(key=lambda one: (one["created_at"], one["id"]), reverse=order == "desc")
@@ -83,9 +83,9 @@ def search(id: Name, body: openai.VectorStoreSearch, desk: AtDesk, caller: By, r
 
 
 def _version(desk: Desk, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
-    name, _, revision = id.partition("@")
+    name, revision = version_of(id)
     check_allowed(caller, "read", name)
-    return desk.repository.dataset(name), revision or "main"
+    return desk.repository.dataset(name), revision
 
 
 def _store(docs: vecver.Dataset, revision: str) -> Json:
