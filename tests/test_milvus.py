@@ -12,6 +12,7 @@ import milvus_server
 import numpy as np
 import pytest
 from helpers import ingest, open_on
+from serving import free_port
 
 import vecver
 from vecver import index, repo
@@ -242,6 +243,19 @@ def test_the_embedded_milvus_moves_with_its_repository(moved: vecver.Dataset) ->
     assert moved.publish().written == 0
     assert moved.search([1.0] * 8, k=3, engine="milvus").hits == moved.search([1.0] * 8, k=3).hits
     assert moved.repository.check(milvus="embedded").clean and moved.repository.check().clean
+
+
+@pytest.mark.milvus
+def test_a_milvus_at_the_port_of_an_older_one_is_entered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grpc_server = pytest.importorskip("milvus_lite.adapter.grpc.server", reason="no milvus-lite")
+    start, port = grpc_server.start_server_in_thread, free_port()
+    monkeypatch.setattr(grpc_server, "start_server_in_thread", lambda **how: start(**how | {"port": port}))
+    first = room.connect(Milvus(), tmp_path / "first.db")
+    first._client._handler._stub = None  # whatever its channel has become
+    first.close()
+    second = room.connect(Milvus(), tmp_path / "second.db")
+    assert not second.has("d")
+    second.close()
 
 
 @pytest.mark.milvus

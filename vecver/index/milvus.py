@@ -295,7 +295,8 @@ def connect(at: Milvus, embedded: Path | None) -> Connection:
         secrets = {name: value for name, value in {**tls, "server_name": at.server_name}.items() if value}
         secrets |= {"secure": place.startswith("https"), "token": at.token, "user": at.user, "password": at.password}
     with _STARTING if _is_file(place) else contextlib.nullcontext(), translated(place, ""):
-        client = pymilvus.MilvusClient(place, db_name=at.database, timeout=_CONNECT_SECONDS, **secrets)
+        # dedicated: pymilvus keeps a shared channel for ever, and gives it to the next server at the same port
+        client = pymilvus.MilvusClient(place, db_name=at.database, timeout=_CONNECT_SECONDS, dedicated=True, **secrets)
         connection = Connection(client, at, place)
     _check_version(connection)
     return connection
