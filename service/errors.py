@@ -34,6 +34,14 @@ _TITLES = {
     "AccessError": "Not allowed",
     "VecverError": "Error",
 }
+_STATUSES = {  # by code, where it is not that of the error's class
+    "invalid_http": 400,
+    "unauthenticated": 401,
+    "slow_request": 408,
+    "too_large": 413,
+    "rate_limited": 429,
+    "too_many_streams": 429,
+}
 _HINTS = {  # where the house's own hint names what the caller may not see
     "dataset_not_found": "GET /v1/datasets lists those that this key may read; an ingest makes a new one",
 }
@@ -83,7 +91,7 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
     status, house, headers = _house(error)
     if status == 500 and not isinstance(error, VecverError):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
-    body = to_json(house, status, cover)
+    body = to_json(house, cover, status)
     body["instance"] = request.scope.get("vecver.request", "")
     if request.url.path.startswith("/v1/vector_stores"):
         kind = "invalid_request_error" if status < 500 else "server_error"
@@ -92,14 +100,14 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
     return Reply(body, status, headers, media_type="application/problem+json")
 
 
-def to_json(error: VecverError, status: int, cover: Cover) -> Json:
+def to_json(error: VecverError, cover: Cover, status: int | None = None) -> Json:
     """An error as it travels."""
     context = json.loads(json.dumps(error.context, default=str))
     context.pop("url", None)
     return {
         "type": f"urn:vecver:error:{error.code}",
         "title": _TITLES.get(type(error).__name__, "Error"),
-        "status": status,
+        "status": status or status_of(error),
         "detail": cover(error.message),
         "category": type(error).__name__,
         "code": error.code,
@@ -108,12 +116,17 @@ def to_json(error: VecverError, status: int, cover: Cover) -> Json:
     }
 
 
+def status_of(error: VecverError) -> int:
+    """The HTTP status of a house error."""
+    return _STATUSES.get(error.code, error.http_status)
+
+
 def _house(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
     """(status, the error in house terms, headers)."""
     if isinstance(error, VecverError):
-        wait = error.context.get("retry_after")
+        status, wait = status_of(error), error.context.get("retry_after")
         headers = {"Retry-After": str(wait)} if wait else {}
-        return error.http_status, error, {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else headers
+        return status, error, {"WWW-Authenticate": "Bearer"} if status == 401 else headers
     if isinstance(error, RequestValidationError):
         return 422, _invalid(error), {}
     if isinstance(error, HTTPException):

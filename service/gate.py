@@ -102,15 +102,13 @@ class Gate:
         bucket = self._rates.setdefault(caller.id, _Bucket(self._settings.burst))
         wait = bucket.take(self._settings.rate, self._settings.burst)
         if wait:
-            error = BackendError(
+            raise BackendError(
                 f"more than {self._settings.rate:g} requests a second",
                 code="rate_limited",
                 hint=f"wait {wait:.1f} s, or ask several queries in one request",
                 retryable=True,
                 retry_after=max(1, ceil(wait)),
             )
-            error.http_status = 429
-            raise error
 
     def _places(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
         """A place among the threads: one key's requests, late ones too, leave two of them to others.
@@ -265,13 +263,11 @@ def _is_loopback(address: str) -> bool:
 
 
 def _denied(why: str) -> AccessError:
-    error = AccessError(
+    return AccessError(
         why,
         code="unauthenticated",
         hint="send Authorization: Bearer KEY; `vecver key add NAME --scope DATASET:read` makes one",
     )
-    error.http_status = 401
-    return error
 
 
 def _busy(seconds: float) -> BackendError:
@@ -290,11 +286,9 @@ def _late(seconds: float, complete: bool) -> BackendError:
             code="timeout",
             hint="ask less at once; a write may still happen: look before repeating it, or send an Idempotency-Key",
         )
-    error = BackendError(
+    return BackendError(
         f"the request's body did not come within {seconds:g} s",
         code="slow_request",
         hint="send it faster",
         retryable=True,
     )
-    error.http_status = 408
-    return error

@@ -70,7 +70,7 @@ class Patient(HttpToolsProtocol):
         """Answer what is no request, as a problem like all others, and end."""
         error = InvalidInputError(msg.rstrip("."), code="invalid_http", hint="send HTTP/1.1, its headers within 64 KiB")
         id = secrets.token_hex(8)
-        body = json_bytes({**errors.to_json(error, 400, errors.Cover(())), "instance": id})
+        body = json_bytes({**errors.to_json(error, errors.Cover(())), "instance": id})
         head = ["HTTP/1.1 400 Bad Request", f"content-length: {len(body)}", f"x-request-id: {id}", "connection: close"]
         head.append("content-type: application/problem+json")
         self.transport.write("\r\n".join([*head, "", ""]).encode() + body)

@@ -103,7 +103,7 @@ class Worker:
         return _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
 
     def _failed(self, job: Job, error: VecverError) -> Job:
-        return replace(job, state="failed", error=errors.to_json(error, error.http_status, self._cover))
+        return replace(job, state="failed", error=errors.to_json(error, self._cover))
 
     def _begun(self, job: Job, *, made: bool) -> Job:
         """The job as it is begun, or as it ends because it was interrupted too often, or is not wanted any more."""

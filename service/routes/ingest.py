@@ -94,13 +94,11 @@ async def _whole(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         data += chunk
         if len(data) > most:
-            error = InvalidInputError(
+            raise InvalidInputError(
                 f"JSON is taken up to {most} bytes",
                 code="too_large",
                 hint="send a line of JSON a record, as application/x-ndjson; or let its operator raise VECVER_MAX_BODY",
             )
-            error.http_status = 413
-            raise error
     return bytes(data)
 
 

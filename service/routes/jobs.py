@@ -71,15 +71,13 @@ def job(job: Visible) -> Json:
 def streamed(job: Visible, desk: AtDesk, caller: By) -> Job:
     """A job that the caller may watch. Raises BackendError for more streams than one key may hold open."""
     if desk.streams[caller.id] >= desk.settings.max_streams:
-        error = BackendError(
+        raise BackendError(
             f"this key holds {desk.settings.max_streams} streams open",
             code="too_many_streams",
             hint="close some, or ask GET /v1/jobs/{id} now and then",
             retryable=True,
             retry_after=5,
         )
-        error.http_status = 429
-        raise error
     return job
 
 
