@@ -458,6 +458,17 @@ def test_what_cannot_be_opened_keeps_nothing_else_from_being_served(
         assert other.post("/v1/datasets/e/search", json={"vector": QUERY}).status_code == 200
 
 
+@pytest.mark.parametrize("ref", ["branches/main", "tags/v1"])
+def test_a_damaged_ref_hides_no_other_dataset(client: TestClient, tmp_path: Path, ref: str) -> None:
+    ingest(vecver.open(tmp_path / "kb").dataset("e"), TEXTS)
+    (tmp_path / "kb/refs/d" / ref).write_bytes(b"")
+    damaged, sound = client.get("/v1/datasets").json()["datasets"]
+    assert sound == {"name": "e", "head": client.get("/v1/datasets/e").json()["head"], "documents": 20, "chunks": 20}
+    if ref == "branches/main":
+        assert (damaged["name"], damaged["head"], damaged["error"]["category"]) == ("d", None, "IntegrityError")
+    assert "e@main" in [store["id"] for store in client.get("/v1/vector_stores").json()["data"]]
+
+
 def test_a_version_that_cannot_be_opened_is_not_promoted(client: TestClient, tmp_path: Path) -> None:
     before = client.get("/v1/datasets/d/aliases").json()
     repository = vecver.open(tmp_path / "kb")

@@ -8,24 +8,26 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 import vecver
-from service.deps import AtDesk, By, Name, Readable, all_readable
+from service import errors
+from service.deps import AtDesk, By, Desk, Name, Readable, all_readable
 from service.replies import Reply, problems
 from service.schemas import answers
-from vecver.errors import InvalidInputError
+from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
 
 router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404, 422))
 Json = dict[str, Any]
+DAMAGED = (IntegrityError, NotFoundError)  # what reading a ref, and the commit that it names, raises then
 Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or commit: any revision.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")]
 
 
-@router.get("", response_model=answers.Datasets)
+@router.get("", response_model=answers.Datasets, response_model_exclude_unset=True)
 def datasets(desk: AtDesk, caller: By) -> Json:
     """Every dataset that the caller may read."""
-    return {"datasets": [_entry(docs) for docs in all_readable(desk, caller)]}
+    return {"datasets": [_listed(docs, desk) for docs in all_readable(desk, caller)]}
 
 
-@router.get("/{dataset}", response_model=answers.DatasetRefs)
+@router.get("/{dataset}", response_model=answers.DatasetRefs, response_model_exclude_unset=True)
 def dataset(docs: Readable) -> Json:
     """A dataset, with all its refs."""
     existing(docs)
@@ -80,6 +82,15 @@ def existing(docs: vecver.Dataset) -> None:
 
 def _commit(commit: vecver.Commit) -> Json:
     return {"commit": commit.id, **commit.to_json()}
+
+
+def _listed(docs: vecver.Dataset, desk: Desk) -> Json:
+    """A dataset in a list, which one that is damaged must not keep from being told."""
+    try:
+        return _entry(docs)
+    except DAMAGED as error:
+        problem = errors.to_json(error, desk.cover)
+        return {"name": docs.name, "head": None, "documents": 0, "chunks": 0, "error": problem}
 
 
 def _entry(docs: vecver.Dataset) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ import vecver
 from service.deps import AtDesk, By, Desk, Name, all_readable, check_allowed
 from service.keys import Caller
 from service.replies import Reply, problems
+from service.routes.datasets import DAMAGED
 from service.routes.search import COMMIT, ask
 from service.schemas import openai, requests
 from service.warm import version_of
@@ -31,9 +34,7 @@ def stores(
     order: Literal["asc", "desc"] = "desc",
 ) -> Json:
     """Every version with a name that the caller may read: branches, tags and aliases, by time."""
-    readable = all_readable(desk, caller)
-    named = [(docs, name) for docs in readable for name in (*docs.branches(), *docs.tags(), *docs.aliases())]
-    found = [_store(docs, name) for docs, name in named]
+    found = [one for docs in all_readable(desk, caller) for one in _stores(docs)]
     found.sort(key=lambda one: (one["created_at"], one["id"]), reverse=order == "desc")
     ids = [one["id"] for one in found]
     if after is not None and after not in ids:
@@ -86,6 +87,14 @@ def _version(desk: Desk, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
     name, revision = version_of(id)
     check_allowed(caller, "read", name)
     return desk.repository.dataset(name), revision
+
+
+def _stores(docs: vecver.Dataset) -> Iterator[Json]:
+    """A dataset's versions with a name. What is damaged is not among them: `vecver check` finds it."""
+    with suppress(*DAMAGED):
+        for name in (*docs.branches(), *docs.tags(), *docs.aliases()):
+            with suppress(*DAMAGED):
+                yield _store(docs, name)
 
 
 def _store(docs: vecver.Dataset, revision: str) -> Json:

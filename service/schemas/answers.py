@@ -74,6 +74,7 @@ class Dataset(BaseModel):
     head: str | None
     documents: int
     chunks: int
+    error: Annotated[Json | None, Field(description="Only where it cannot be read: a problem.")] = None
 
 
 class DatasetRefs(Dataset):
