@@ -32,7 +32,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from service import files
-from vecver.errors import ConflictError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, NotFoundError
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
@@ -110,10 +110,10 @@ class Jobs:
         return job
 
     def get(self, id: str) -> Job:
-        """A job as it stands. Raises NotFoundError."""
-        found = self._load(id) if _ID.fullmatch(id) else None
-        if found is None:
+        """A job as it stands. Raises NotFoundError, IntegrityError."""
+        if not _ID.fullmatch(id):
             raise missing(id)
+        found = self._load(id)
         if found.state == "queued" and (self._given_up / id).exists():
             return replace(found, state="cancelled", finished=_of(self._given_up / id))
         return found
@@ -121,7 +121,7 @@ class Jobs:
     def all(self) -> Iterator[Job]:
         """Every job, newest first."""
         for name in sorted(os.listdir(self._folder), reverse=True):
-            with suppress(NotFoundError):
+            with suppress(NotFoundError, IntegrityError):
                 yield self.get(name)
 
     def cancel(self, id: str) -> Job:
@@ -142,7 +142,7 @@ class Jobs:
     def next(self) -> Iterator[Job | None]:
         """The oldest job that may run now, with its dataset to itself; None if there is none."""
         for id in sorted({*os.listdir(self._waiting), *os.listdir(self._taken)}):
-            job = self._load(id)
+            job = self._sound(id)
             lock = FileLock(self._locks / quote(job.dataset, safe=""), timeout=0) if job else None
             if lock is None or not _acquired(lock):
                 continue
@@ -182,7 +182,7 @@ class Jobs:
         except FileNotFoundError:
             if not (self._taken / id).exists():  # cancelled while it waited
                 return None
-        job = self._load(id)
+        job = self._sound(id)
         if job is None or job.state in FINAL:
             (self._taken / id).unlink(missing_ok=True)
             return None
@@ -190,13 +190,25 @@ class Jobs:
 
     # -- files ----------------------------------------------------------------------------------
 
-    def _load(self, id: str) -> Job | None:
-        """A job's record; None where there is none, or a damaged one: it must not keep the others from being done."""
+    def _load(self, id: str) -> Job:
+        """A job's record. Raises NotFoundError, IntegrityError."""
         try:
             value = json.loads((self._folder / id / "job.json").read_text("utf-8"))
             return Job(**{**value, "notes": tuple(value["notes"])})
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
-            return None
+        except (FileNotFoundError, NotADirectoryError):
+            raise missing(id) from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise IntegrityError(
+                f"the record of the job {id} is damaged",
+                code="job_damaged",
+                hint="if it committed, the version's operation names it; else ask for it again",
+            ) from error
+
+    def _sound(self, id: str) -> Job | None:
+        """A job's record; None where there is none, or a damaged one: it must not keep the others from being done."""
+        with suppress(NotFoundError, IntegrityError):
+            return self._load(id)
+        return None
 
     def _save(self, job: Job, *, durable: bool) -> None:
         files.save(self._folder / job.id / "job.json", json.dumps(asdict(job)), durable=durable)
@@ -216,7 +228,7 @@ class Jobs:
                     (markers / id).unlink(missing_ok=True)
 
     def _has_ended(self, id: str) -> bool:
-        job = self._load(id)
+        job = self._sound(id)
         return (self._given_up / id).exists() or (job is not None and job.state in FINAL)
 
 

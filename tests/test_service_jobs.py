@@ -20,7 +20,7 @@ from helpers import records
 from serving import free_port
 
 import vecver
-from vecver.errors import BackendError, ConflictError, NotFoundError
+from vecver.errors import BackendError, ConflictError, IntegrityError, NotFoundError
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
@@ -107,7 +107,7 @@ def test_a_damaged_record_keeps_no_other_job_from_being_done(jobs: Jobs, record:
         (jobs._folder / job.id / "job.json").write_bytes(record)
     sound = added(jobs, "e")
     assert [job.id for job in jobs.all()] == [sound.id]
-    with pytest.raises(NotFoundError):
+    with pytest.raises(IntegrityError, match=damaged[0].id):
         jobs.get(damaged[0].id)
     with jobs.next() as taken:
         assert taken and taken.id == sound.id
