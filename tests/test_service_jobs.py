@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -595,6 +596,24 @@ def test_several_workers_serve_one_repository(tmp_path: Path) -> None:
             with httpx2.Client(base_url=client.base_url) as other:  # a connection of its own, to either of them
                 assert other.post("/v1/datasets/d/search", json={"query": "text"}).status_code == 200
         assert 'vecver_queries_total{dataset="d",engine="faiss"} 20.0' in client.get("/metrics").text
+
+
+def test_a_worker_that_is_silent_for_some_seconds_is_not_killed(tmp_path: Path) -> None:
+    """A large value that is parsed holds the interpreter: uvicorn killed its process after 5 s, with all it did."""
+    vecver.open(tmp_path / "kb", create=True)
+    with served(tmp_path, "--workers", "2") as (client, _):
+        begun = re.compile(r"Started server process \[(\d+)\]")
+        until = time.monotonic() + 60
+        while len(pids := begun.findall((tmp_path / "serve.log").read_text())) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        os.kill(int(pids[0]), signal.SIGSTOP)
+        try:
+            time.sleep(9)
+        finally:
+            os.kill(int(pids[0]), signal.SIGCONT)
+        time.sleep(1)
+        assert begun.findall((tmp_path / "serve.log").read_text()) == pids
+        assert client.get("/healthz").status_code == 200
 
 
 def test_a_key_holds_only_so_many_streams_open(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from vecver.settings import Settings
 if TYPE_CHECKING:
     from service.keys import Key, Keys
 
+# uvicorn kills a worker that does not answer it for so long, by default 5 s: a record of 95 MB held the interpreter
+# for longer, and each of its job's three attempts took a worker with it, and the requests that were in it.
+_SILENT_SECONDS = 60
+
 
 @click.command()
 @click.option("--host", help="The address to listen on. Default: VECVER_HOST, or 127.0.0.1.")
@@ -61,6 +65,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=own.shutdown_timeout,
+        timeout_worker_healthcheck=_SILENT_SECONDS,
     )
 
 
