@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -17,6 +16,7 @@ import vecver
 from service import errors, logs
 from service.audit import Audit
 from service.deps import Desk
+from service.files import own_state
 from service.gate import Gate
 from service.jobs import Jobs
 from service.keys import Keys
@@ -29,7 +29,6 @@ from service.settings import ServiceSettings, load_settings
 from service.warm import warm_all
 from service.work import Worker
 from vecver import settings as library
-from vecver.errors import ConflictError
 
 
 class _App(FastAPI):
@@ -47,8 +46,7 @@ class _App(FastAPI):
 def create_app(repository: vecver.Repository, settings: ServiceSettings) -> FastAPI:
     """The service on a repository. Its state folder is made if there is none."""
     state = settings.state_folder(repository.url)
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _check_whose(state, repository)
+    own_state(state, repository)
     cover = errors.Cover([(repository.url, "(repository)"), (str(state), "(state)")])
     metrics, jobs = Metrics(), Jobs(state, settings.jobs_kept)
     desk = Desk(settings, repository, jobs, Audit(state / "audit.jsonl"), Once(state / "once"), metrics, cover)
@@ -81,22 +79,6 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         Gate, settings=settings, keys=keys, author=library.load_settings().author, cover=cover, metrics=metrics
     )
     return app
-
-
-def _check_whose(state: Path, repository: vecver.Repository) -> None:
-    """A state folder is one repository's: another's jobs would be done in this one. Raises ConflictError."""
-    owner = state / "repository"
-    try:
-        with owner.open("x", encoding="utf-8") as file:
-            file.write(repository.id)
-    except FileExistsError:
-        found = owner.read_text("utf-8")
-        if found not in ("", repository.id):  # empty: it is being written, or was not, by a process that ended
-            raise ConflictError(
-                f"{state} holds the jobs of another repository, {found[:12]}",
-                code="state_taken",
-                hint="give each service a folder of its own with VECVER_STATE",
-            ) from None
 
 
 def serve() -> FastAPI:

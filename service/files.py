@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import vecver
+from vecver.errors import ConflictError, InvalidInputError
+
 
 def save(path: Path, text: str, *, mode: int = 0o666, durable: bool = True) -> None:
     """Replace a file in one step. Not `durable`: a power cut may bring back the one before it, never half of one."""
@@ -25,3 +28,30 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def own_state(state: Path, repository: vecver.Repository) -> None:
+    """Make the state folder, and let it be this repository's: another's jobs would be done in this one.
+
+    Raises ConflictError (it is another's), InvalidInputError (it cannot be made or written).
+    """
+    owner = state / "repository"
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with owner.open("x", encoding="utf-8") as file:
+                file.write(repository.id)
+        except FileExistsError:
+            found = owner.read_text("utf-8")
+            if found not in ("", repository.id):  # empty: it is being written, or was not, by a process that ended
+                raise ConflictError(
+                    f"{state} holds the jobs of another repository, {found[:12]}",
+                    code="state_taken",
+                    hint="give each service a folder of its own with VECVER_STATE",
+                ) from None
+    except OSError as error:
+        raise InvalidInputError(
+            f"the state folder {state} cannot be used: {error.strerror or error}",
+            code="invalid_settings",
+            hint="name one that this user may write with VECVER_STATE",
+        ) from error

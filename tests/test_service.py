@@ -540,3 +540,20 @@ def test_a_service_makes_no_repository(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("VECVER_REPO", str(tmp_path / "mistyped"))
     refused = CliRunner().invoke(main, ["serve", "--workers", "2"])
     assert refused.exit_code == 3 and "vecver init" in refused.output and not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_says_once_that_its_state_folder_cannot_be_its_own(
+    workers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers ended at once, were begun again without end, and nobody was told why on a line of its own."""
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: pytest.fail("it was begun"))
+    monkeypatch.setenv("VECVER_REPO", str(tmp_path / "kb"))
+    vecver.open(tmp_path / "kb", create=True)
+    create_app(vecver.open(tmp_path / "other", create=True), ServiceSettings(state=str(tmp_path / "state")))
+    monkeypatch.setenv("VECVER_STATE", str(tmp_path / "state"))
+    refused = CliRunner().invoke(main, ["serve", "--workers", workers])
+    assert refused.exit_code == 4 and "another repository" in refused.output
+    monkeypatch.setenv("VECVER_STATE", str(tmp_path / "state/repository/below-a-file"))
+    refused = CliRunner().invoke(main, ["serve", "--workers", workers])
+    assert refused.exit_code == 2 and "VECVER_STATE" in refused.output

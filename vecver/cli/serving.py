@@ -40,6 +40,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     _installed()
     import uvicorn
 
+    from service.files import own_state
     from service.protocol import Patient
     from service.settings import load_settings
 
@@ -47,7 +48,8 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     given = {name: value for name, value in options.items() if value is not None}
     own = load_settings(**given)
     _closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
-    common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
+    repository = common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
+    own_state(own.state_folder(settings.repo), repository)
     if own.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(own.state_folder(settings.repo) / "metrics")
     told = {"repo": settings.repo, **given}  # to the workers, which read the environment
