@@ -35,11 +35,19 @@ def checked(name: str) -> str:
     return name
 
 
-async def lines(chunks: AsyncIterator[bytes], into: Path) -> str:
-    """Lay a body of records under `into`, a line of JSON each; its digest."""
-    digest, some = hashlib.sha256(), False
+async def lines(chunks: AsyncIterator[bytes], into: Path, most: int) -> str:
+    """Lay a body of records under `into`, a line of JSON each, of up to `most` bytes; its digest.
+
+    A line is read whole, as a body of JSON is: one of 95 MB took 4 GB, and the service was silent for 20 s.
+    """
+    digest, some, line = hashlib.sha256(), False, 0
     with (into / RECORDS).open("wb") as file:
         async for chunk in chunks:
+            first, *others = chunk.split(b"\n")
+            line += len(first)
+            if max(line, *map(len, others), 0) > most:
+                raise _too_long(most)
+            line = len(others[-1]) if others else line
             digest.update(chunk)
             some = some or (not chunk.isspace() and bool(chunk))
             await run_in_threadpool(file.write, chunk)
@@ -68,6 +76,14 @@ def permitted(folder: str, allowed: tuple[str, ...]) -> str:
             hint="VECVER_FOLDERS names those that are; or upload the files",
         )
     return str(real)
+
+
+def _too_long(most: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"a line of JSON is taken up to {most} bytes",
+        code="too_large",
+        hint="send a long text as a file, or in several records; or let its operator raise VECVER_MAX_BODY",
+    )
 
 
 def invalid(message: str, hint: str) -> InvalidInputError:

@@ -567,6 +567,21 @@ def test_json_is_no_way_to_send_an_upload(tmp_path: Path) -> None:
         assert client.post("/v1/datasets/d/ingest", params=query, content=lines, headers=headers).status_code == 202
 
 
+def test_a_line_of_an_upload_is_no_longer_than_a_body(tmp_path: Path) -> None:
+    """One of 95 MB took 4 GB of memory, and nobody was answered for 20 s."""
+    rows = [json.dumps({"id": f"doc-{i}", "text": "x" * 1000}).encode() for i in range(200)]
+    with client_of(tmp_path, max_body=2000) as client:
+        query, headers = {"label": "l", "embedder": "hashing"}, {"content-type": "application/x-ndjson"}
+        long = json.dumps({"id": "long", "text": "y" * 2000}).encode()
+        for lines, status in ((rows, 202), ([*rows, long], 413), ([long, *rows], 413), ([rows[0], long, rows[1]], 413)):
+            body = b"\n".join(lines)
+            for pieces in (body, (body[at : at + 700] for at in range(0, len(body), 700))):
+                told = client.post("/v1/datasets/d/ingest", params=query, content=pieces, headers=headers)
+                assert told.status_code == status, (status, told.text)
+        assert told.json()["code"] == "too_large" and "VECVER_MAX_BODY" in told.json()["hint"]
+        assert len(os.listdir(tmp_path / "state/jobs")) == 2
+
+
 def test_a_stream_of_events_does_not_keep_a_service_from_ending(tmp_path: Path) -> None:
     vecver.open(tmp_path / "kb", create=True)
     waits = FileLock(tmp_path / "state/locks/d")  # a job whose dataset is busy

@@ -80,7 +80,8 @@ async def _source(request: Request, writing: Writing, options: requests.IngestOp
         form, most = request.headers["content-type"], writing.desk.settings.max_files
         return {"input": uploads.FILES}, await multipart.lay(form, request.stream(), into / uploads.FILES, most)
     if kind in ("application/x-ndjson", "application/jsonl"):
-        return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into)
+        most = writing.desk.settings.max_body
+        return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into, most)
     raise InvalidInputError(
         f"a body of {kind or 'no type'} cannot be ingested",
         code="unsupported_media_type",
