@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import pickle
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -285,13 +287,84 @@ class TestErrors:
         assert isinstance(error, AccessError)
         assert "Bearer *** is not welcome" in error.message
 
+    @pytest.mark.parametrize("status", [200, 403, 500])
+    def test_a_key_that_is_quoted_where_the_text_is_cut_is_not_told(self, played: Played, status: int) -> None:
+        error = self.failing(played, answer("x" * 290 + SECRET, status))
+        assert SECRET[:6] not in error.message
+
+    def test_a_problem_that_quotes_the_key_does_not_tell_it(self, played: Played) -> None:
+        told = {"detail": f"no {SECRET}", "hint": f"{SECRET}?", "context": {"headers": [SECRET]}}
+        error = self.failing(played, answer({**PROBLEM, **told}, 409))
+        assert (error.message, error.hint, error.context) == ("no ***", "***?", {"headers": ["***"]})
+
+    @pytest.mark.parametrize(
+        ("problem", "code"),
+        [
+            ({"code": 401}, "service_bad_answer"),
+            ({"code": ["x"]}, "service_bad_answer"),
+            ({"code": "x", "category": ["NotFoundError"], "hint": 3, "context": "text"}, "x"),
+            ({"code": "x", "context": {"self": 1, "code": 2, "hint": 3, "message": 4}}, "x"),
+            ({"code": "x", "category": "BackendError", "context": [1]}, "x"),
+        ],
+    )
+    def test_a_problem_of_somebody_elses_is_an_error_too(self, played: Played, problem: Any, code: str) -> None:
+        assert self.failing(played, answer(problem, 400)).code == code
+
+    def test_an_answer_nested_too_deep_is_none(self, played: Played) -> None:
+        deep = '{"a":' * 100_000 + "1" + "}" * 100_000
+        assert self.failing(played, answer(deep)).code == "service_bad_answer"
+
+    def test_an_answer_in_letters_that_nobody_knows_is_told(self, played: Played) -> None:
+        reply = httpx2.Response(500, content=b"\xff no", headers={"content-type": "text/plain; charset=base64"})
+        assert "no" in self.failing(played, reply).message
+
+    def test_a_handle_that_was_closed_says_so(self, played: Played) -> None:
+        with played.connect() as repository:
+            pass
+        with pytest.raises(InvalidInputError) as caught:
+            repository.datasets()
+        assert caught.value.code == "closed"
+
+    def test_an_answer_that_does_not_end_is_not_waited_for(self, played: Played) -> None:
+        def drops() -> Iterator[bytes]:
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
+                yield b" "
+                time.sleep(0.01)
+            yield b"{}"
+
+        played.replies["GET /v1/datasets/handbook/tags"] = [httpx2.Response(200, content=drops())]
+        with pytest.raises(BackendError, match="did not answer") as caught:
+            played.connect(retries=0, timeout=0.2).dataset("handbook").tags()
+        assert caught.value.retryable
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("SSL_CERT_FILE", "/no/such/file"), ("ALL_PROXY", "gopher://proxy:1"), ("ALL_PROXY", "a b")]
+    )
+    def test_an_environment_that_cannot_be_used(self, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(VecverError) as caught:
+            vecver.connect("http://127.0.0.1:1", retries=0)
+        assert caught.value.code in ("invalid_environment", "service_unreachable")
+
     def test_another_service_is_no_repository(self, played: Played) -> None:
         played.replies["GET /v1"] = [answer({"hello": "world"})]
         with pytest.raises(BackendError, match="no vecver"):
             played.connect()
 
     @pytest.mark.parametrize(
-        "url", ["", "kb.test", "ftp://kb.test", "http://", "http://me:pw@kb.test", "http://kb.test?key=1", "http://a:b"]
+        "url",
+        [
+            "",
+            "kb.test",
+            "ftp://kb.test",
+            "http://",
+            "http://me:pw@kb.test",
+            "http://kb.test?key=1",
+            "http://a:b",
+            "http://a\n",
+            f"http://{'a' * 70}",
+        ],
     )
     def test_a_url_that_is_none(self, url: str) -> None:
         with pytest.raises(InvalidInputError) as caught:

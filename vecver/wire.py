@@ -8,6 +8,8 @@ Decisions
   chained to the library's own (which may quote the header), and what is quoted of an answer has the key struck out.
 - 2026-11-21 Who waits for a job waits out a service that does not answer, as long as a call may take: one that
   is restarted takes its jobs up again, and their caller has no other way to them.
+- 2026-11-21 `timeout` is httpx2's for each step, so a body that came drop by drop was waited for as long as it came: it
+  must be whole within that time after its head. An upload may take longer: each piece of it must go in that time.
 - 2026-11-21 Over plain http the key can be read on the way. That is neither refused nor warned of: behind a proxy
   or in a cluster it is usual, and the URL is the caller's.
 """
@@ -140,29 +142,35 @@ class Wire:
     ) -> Json | _Failure:
         import httpx2
 
+        if self._client.is_closed:
+            raise InvalidInputError("this handle was closed", code="closed", hint="vecver.connect makes another")
         if not isinstance(content, bytes):
             content.seek(0)
+        how = {"content": content or None, "timeout": timeout, **request}
         try:
-            answer = self._client.request(method, self.url + path, content=content or None, timeout=timeout, **request)
-        except httpx2.RequestError as error:
-            return _Failure(self._unreachable(type(error).__name__), again=isinstance(error, httpx2.TransportError))
-        body = _decoded(answer)
+            with self._client.stream(method, self.url + path, **how) as answer:
+                data = _read(answer, timeout)
+        except (httpx2.RequestError, TimeoutError) as error:
+            again = isinstance(error, httpx2.TransportError | TimeoutError)
+            return _Failure(self._unreachable(type(error).__name__), again=again)
+        body = _decoded(data)
         if answer.is_success and body is not None:
             return body
-        return self._refused(answer, body)
+        return self._refused(answer, data, body)
 
-    def _refused(self, answer: httpx2.Response, body: Json | None) -> _Failure:
-        if body is None or "code" not in body:
-            return _Failure(self._strange(answer), again=answer.status_code in RETRYABLE, wait=_retry_after(answer))
-        error = error_of(body)
+    def _refused(self, answer: httpx2.Response, data: bytes, body: Json | None) -> _Failure:
+        if body is None or not isinstance(body.get("code"), str):
+            error, again = self._strange(answer, data), answer.status_code in RETRYABLE
+            return _Failure(error, again=again, wait=_retry_after(answer))
+        error = error_of(_struck(body, self._key))
         again = answer.status_code in RETRYABLE and error.context.get("retryable", True)
         again = again or error.code == "in_progress"  # our own attempt before this one is still being done
         return _Failure(error, again=again, wait=_retry_after(answer))
 
-    def _strange(self, answer: httpx2.Response) -> VecverError:
+    def _strange(self, answer: httpx2.Response, data: bytes) -> VecverError:
         """What somebody on the way says, or a service of another kind."""
-        text = " ".join(answer.text.split())[:300]
-        said = f"{self.url} answered {answer.status_code}: {text.replace(self._key, '***') if self._key else text}"
+        text = " ".join(_struck(data.decode("utf-8", "replace"), self._key).split())[:300]
+        said = f"{self.url} answered {answer.status_code}: {text}"
         if answer.status_code in (401, 403):
             return AccessError(said, code="access_refused", hint="check the API key, and who asks for it on the way")
         return BackendError(
@@ -198,9 +206,13 @@ def path_of(*parts: str) -> str:
 
 def error_of(problem: Json) -> VecverError:
     """The error that a problem (RFC 9457) tells of: the one that the library raised there."""
-    kind = _CATEGORIES.get(problem.get("category", ""), VecverError)
+    kind = _CATEGORIES.get(str(problem.get("category")), VecverError)
     message = str(problem.get("detail") or problem.get("title") or problem["code"])
-    error = kind(message, code=problem["code"], hint=problem.get("hint") or "", **(problem.get("context") or {}))
+    error = kind(message, code=problem["code"], hint=str(problem.get("hint") or ""))
+    context = problem.get("context")
+    error.context |= context if isinstance(context, dict) else {}
+    if isinstance(error, BackendError):
+        error.retryable = bool(error.context["retryable"])
     if problem.get("instance"):
         error.add_note(f"request {problem['instance']}")
     return error
@@ -241,13 +253,32 @@ def _encoded(body: Json) -> bytes:
         ) from error
 
 
-def _decoded(answer: httpx2.Response) -> Json | None:
+def _read(answer: httpx2.Response, seconds: float) -> bytes:
+    """The body of an answer. Raises TimeoutError: it comes drop by drop, each in time, and does not end."""
+    until, data = time.monotonic() + seconds, bytearray()
+    for part in answer.iter_bytes():
+        data += part
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(data)
+
+
+def _decoded(data: bytes) -> Json | None:
     """The answer's JSON object; None for anything else."""
     try:
-        body = answer.json()
-    except ValueError:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _struck(value: Any, key: str) -> Any:
+    """A text, or a value of JSON with all its texts, in which the key cannot be read."""
+    if isinstance(value, str):
+        return value.replace(key, "***") if key else value
+    if isinstance(value, dict):
+        return {name: _struck(item, key) for name, item in value.items()}
+    return [_struck(item, key) for item in value] if isinstance(value, list) else value
 
 
 def _retry_after(answer: httpx2.Response) -> float:
@@ -263,6 +294,7 @@ def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        sound = sound and url.isprintable() and bool((parts.hostname or "").encode("idna"))
     except (ValueError, AttributeError):
         sound = False
     if not sound or parts.username is not None or parts.query or parts.fragment:
@@ -289,4 +321,11 @@ def _client(key: str, transport: httpx2.BaseTransport | None) -> httpx2.Client:
             "an API key is ASCII without spaces", code="invalid_api_key", hint="pass it as `vecver key add` printed it"
         )
     headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
-    return httpx2.Client(headers=headers, transport=transport)
+    try:
+        return httpx2.Client(headers=headers, transport=transport)
+    except (ImportError, OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"a proxy or certificates that the environment names cannot be used: {error}",
+            code="invalid_environment",
+            hint="look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE; NO_PROXY names hosts without proxy",
+        ) from error
