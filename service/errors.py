@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -42,6 +43,7 @@ _STATUSES = {  # by code, where it is not that of the error's class
     "rate_limited": 429,
     "too_many_streams": 429,
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _HINTS = {  # where the house's own hint names what the caller may not see
     "dataset_not_found": "GET /v1/datasets lists those that this key may read; an ingest makes a new one",
 }
@@ -89,7 +91,7 @@ class Cover:
 def problem(request: Request, error: Exception, cover: Cover) -> Response:
     """The answer for an error. What we did not foresee is logged in full, and told as no more than that."""
     status, house, headers = _house(error)
-    if status == 500 and not isinstance(error, VecverError):
+    if status >= 500 and not isinstance(error, VecverError | HTTPException):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
     body = to_json(house, cover, status)
     body["instance"] = request.scope.get("vecver.request", "")
@@ -131,12 +133,22 @@ def _house(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
         return 422, _invalid(error), {}
     if isinstance(error, HTTPException):
         return error.status_code, _http(error), dict(error.headers or {})
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return 503, _no_room(), {}
     unforeseen = VecverError(
         "something went wrong in the service",
         code="internal",
         hint="try again; if it stays, give the request id to whoever runs it: the log has the rest",
     )
     return 500, unforeseen, {}
+
+
+def _no_room() -> BackendError:
+    return BackendError(
+        "the service cannot write to its state folder, or the folder of temporary files",
+        code="state_full",
+        hint="its operator must free space there; look at what was asked before repeating it",
+    )
 
 
 def _invalid(error: RequestValidationError) -> InvalidInputError:

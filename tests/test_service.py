@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -540,6 +541,23 @@ def test_a_service_makes_no_repository(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("VECVER_REPO", str(tmp_path / "mistyped"))
     refused = CliRunner().invoke(main, ["serve", "--workers", "2"])
     assert refused.exit_code == 3 and "vecver init" in refused.output and not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.parametrize("where", ["promote", "ingest"])
+def test_a_full_state_folder_is_told_as_such(where: str, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was "something went wrong", and the hint was to try again."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("service.files.save", full)
+    headers = {"idempotency-key": "1", "content-type": "application/x-ndjson"}
+    if where == "promote":
+        told = client.post("/v1/datasets/d/promote", json={"alias": "prod"}, headers={"idempotency-key": "1"})
+    else:
+        told = client.post("/v1/datasets/d/ingest", params={"label": "x"}, content=b'{"id":"a"}\n', headers=headers)
+    assert (told.status_code, told.json()["code"]) == (503, "state_full")
+    assert told.json()["context"] == {"retryable": False} and "free space" in told.json()["hint"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -424,7 +424,7 @@ def test_no_answer_names_a_place_of_this_machine_or_the_code(
         (IntegrityError(place, **about), 500),
         (BackendError(place, **about), 503),
         (RuntimeError(place), 500),
-        (OSError(28, "No space left on device", place), 500),
+        (OSError(28, "No space left on device", place), 503),
         (UnicodeEncodeError("utf-8", place, 0, 1, place), 500),
         (MemoryError(place), 500),
         (RecursionError(place), 500),
