@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -247,6 +250,42 @@ class TestAttempts:
         with pytest.raises(BackendError) as caught:
             played.connect(timeout=30).dataset("handbook")._wire.result_of(JOB)
         assert caught.value.__notes__ == [f"job {JOB['id']}"] and 30 < sum(waits) < 120
+
+
+class _Counted(BaseHTTPRequestHandler):
+    """Answers with the port of the connection on which it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({"repository": str(self.client_address[1])}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def test_a_process_that_is_forked_asks_on_connections_of_its_own() -> None:
+    """On shared ones a search was given the answer to another process's."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Counted) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        wire = Wire(f"http://127.0.0.1:{server.server_port}")
+        reading, writing = os.pipe()
+        mine = wire.get("/v1")["repository"]
+        if not (child := os.fork()):
+            try:
+                os.write(writing, wire.get("/v1")["repository"].encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reading, 9).decode() not in ("", mine)
+        assert wire.get("/v1")["repository"] == mine
+        wire.close()
+        server.shutdown()
+        os.close(reading)
+        os.close(writing)
 
 
 class TestErrors:
