@@ -10,9 +10,14 @@ import milvus_server
 import pytest
 import yaml
 from helpers import Ticking, open_on
+from hypothesis import HealthCheck, settings
 
 import vecver
 from vecver.store import LocalStore, MemoryStore, Store
+
+# A slow machine is no failure: without this an example may take 200 ms, and making ten of them a second.
+settings.register_profile("vecver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vecver")
 
 
 @pytest.fixture(params=["local", "memory"])
