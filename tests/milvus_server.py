@@ -207,10 +207,11 @@ def empty(uri: str) -> None:
     """Drops every alias and collection of every database of a Milvus that tests share, and the databases."""
     from pymilvus import MilvusClient
 
-    with closing(MilvusClient(uri=uri)) as client:
+    # dedicated: pymilvus keeps a shared channel for ever, and gives it to the next server at the same port
+    with closing(MilvusClient(uri=uri, dedicated=True)) as client:
         databases = client.list_databases()
     for database in databases:
-        with closing(MilvusClient(uri=uri, db_name=database)) as client:
+        with closing(MilvusClient(uri=uri, db_name=database, dedicated=True)) as client:
             for name in client.list_collections():
                 for alias in client.describe_collection(name)["aliases"]:
                     client.drop_alias(alias)

@@ -127,7 +127,7 @@ class Engine:
     def __init__(self, uri: str) -> None:
         from pymilvus import DataType, MilvusClient
 
-        self.client, self.name = MilvusClient(uri), "vecver_test_expressions"
+        self.client, self.name = MilvusClient(uri, dedicated=True), "vecver_test_expressions"
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.VARCHAR, max_length=64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)

@@ -24,7 +24,7 @@ def filled(uri: str, name: str = "ten", database: str = "default") -> Any:
     """A client of a Milvus that now holds the ten rows in a collection."""
     from pymilvus import DataType, MilvusClient
 
-    client = MilvusClient(uri=uri, db_name=database)
+    client = MilvusClient(uri=uri, db_name=database, dedicated=True)
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
@@ -53,7 +53,7 @@ def test_rows_that_went_in_are_found(milvus: str) -> None:
 def test_every_test_gets_an_empty_milvus(milvus: str, turn: int) -> None:
     from pymilvus import MilvusClient
 
-    empty = MilvusClient(uri=milvus)
+    empty = MilvusClient(uri=milvus, dedicated=True)
     assert empty.list_collections() == []
     empty.close()
     client = filled(milvus, name="left_behind")
@@ -65,7 +65,7 @@ def test_every_test_gets_an_empty_milvus(milvus: str, turn: int) -> None:
 def test_other_databases_are_emptied_too(milvus: str) -> None:
     from pymilvus import MilvusClient
 
-    client = MilvusClient(uri=milvus)
+    client = MilvusClient(uri=milvus, dedicated=True)
     client.create_database("other")
     filled(milvus, database="other").close()
     milvus_server.empty(milvus)
@@ -94,7 +94,7 @@ def test_a_killed_server_comes_back_with_every_acknowledged_row(server: milvus_s
     server.kill()
     assert not server.running and not listening(uri)
     assert server.start() == uri
-    client = MilvusClient(uri=uri)
+    client = MilvusClient(uri=uri, dedicated=True)
     client.load_collection("ten")
     assert top(client, limit=10) == [(n, float(n)) for n in range(9, -1, -1)]
     client.close()

@@ -52,7 +52,7 @@ def stored(docs: vecver.Dataset, uri: str) -> int:
 def client_of(uri: str) -> Any:
     from pymilvus import MilvusClient
 
-    return MilvusClient(uri=uri)
+    return MilvusClient(uri=uri, dedicated=True)  # see milvus_server.empty
 
 
 # -- versions ------------------------------------------------------------------------------------
