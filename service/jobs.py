@@ -141,10 +141,14 @@ class Jobs:
     @contextmanager
     def next(self) -> Iterator[Job | None]:
         """The oldest job that may run now, with its dataset to itself; None if there is none."""
+        busy: set[str] = set()  # datasets: of one that is let go of meanwhile a later job would overtake
         for id in sorted({*os.listdir(self._waiting), *os.listdir(self._taken)}):
             job = self._sound(id)
-            lock = FileLock(self._locks / quote(job.dataset, safe=""), timeout=0) if job else None
-            if lock is None or not _acquired(lock):
+            if job is None or job.dataset in busy:
+                continue
+            lock = FileLock(self._locks / quote(job.dataset, safe=""), timeout=0)
+            if not _acquired(lock):
+                busy.add(job.dataset)
                 continue
             try:
                 if found := self._take(id):

@@ -28,6 +28,7 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 import httpx2
 from fastapi.testclient import TestClient
 
+from service import jobs as room
 from service.app import create_app
 from service.jobs import FINAL, Job, Jobs
 from service.settings import ServiceSettings
@@ -58,6 +59,19 @@ def test_the_oldest_job_of_a_free_dataset_is_next(jobs: Jobs) -> None:
         jobs.keep(Job(**{**vars(again), "state": "succeeded"}))
     with jobs.next() as then:
         assert then and then.id in (second.id, other.id)
+
+
+def test_no_job_overtakes_one_of_its_dataset_that_was_passed_over(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker found the dataset busy at the first, and free a moment later at the second."""
+    first, second = added(jobs), added(jobs)
+    acquired, busy = room._acquired, iter([True])
+    monkeypatch.setattr(room, "_acquired", lambda lock: not next(busy, False) and acquired(lock))
+    with jobs.next() as none:
+        assert none is None
+    for job in (first, second):
+        with jobs.next() as taken:
+            assert taken and taken.id == job.id
+            jobs.keep(Job(**{**vars(taken), "state": "succeeded"}))
 
 
 def test_a_job_is_taken_by_one_of_many(jobs: Jobs) -> None:
