@@ -104,7 +104,8 @@ def conforms(served: Served, case: Any) -> None:
         accepted(served, case, f"n{number}")
     known = not case.operation.security or "Authorization" in (case.headers or {})
     headers = served.headers if known else {}  # it is to be tried without a key
-    case.call_and_validate(base_url=served.url, headers=headers, excluded_checks=[positive_data_acceptance])
+    excluded = [positive_data_acceptance]
+    case.call_and_validate(base_url=served.url, headers=headers, timeout=60, excluded_checks=excluded)
 
 
 def aimed(served: Served, case: Any) -> None:
@@ -138,7 +139,7 @@ def accepted(served: Served, case: Any, name: str) -> None:
         case.headers = {key: value for key, value in case.headers.items() if not key.lower().startswith("if-")}
     if case.method == "DELETE":
         place = f"{served.url}/v1/datasets/texts/branches/{name}"
-        httpx.put(place, json={"ref": "main"}, headers=served.headers)
+        httpx.put(place, json={"ref": "main"}, headers=served.headers, timeout=60)
 
 
 # -- what is said of the schema itself -----------------------------------------------------------
@@ -159,5 +160,5 @@ def test_each_route_says_what_it_may_answer() -> None:
 
 def test_the_schema_is_openapi(served: Served) -> None:
     schema.validate()
-    with httpx.Client(base_url=served.url, headers=served.headers) as client:
+    with httpx.Client(base_url=served.url, headers=served.headers, timeout=60) as client:
         assert client.get("/openapi.json").json() == schema.raw_schema
