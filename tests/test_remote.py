@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -288,6 +288,25 @@ def test_a_process_that_is_forked_asks_on_connections_of_its_own() -> None:
         os.close(writing)
 
 
+VERBS: dict[str, Callable[[RemoteRepository], Any]] = {
+    "datasets": lambda kb: kb.datasets(),
+    "replay": lambda kb: kb.replay({}),
+    "ingest": lambda kb: kb.dataset("d").ingest([{"id": "a", "text": "a"}]),
+    "search": lambda kb: kb.dataset("d").search("a"),
+    "several": lambda kb: kb.dataset("d").search(["a", "b"]),
+    "publish": lambda kb: kb.dataset("d").publish(),
+    "publication": lambda kb: kb.dataset("d").publication(),
+    "show": lambda kb: kb.dataset("d").show(),
+    "log": lambda kb: list(kb.dataset("d").log()),
+    "documents": lambda kb: kb.dataset("d").documents(),
+    "diff": lambda kb: kb.dataset("d").diff("a", "b"),
+    "tags": lambda kb: kb.dataset("d").tags(),
+    "promote": lambda kb: kb.dataset("d").promote("prod"),
+    "moves": lambda kb: kb.dataset("d").moves("alias", "prod"),
+}
+SAID = ("id", "datasets", "answers", "hits", "commits", "documents", "aliases", "tags", "moves", "chunks")
+
+
 class TestErrors:
     def failing(self, played: Played, reply: Reply) -> VecverError:
         played.replies["GET /v1/datasets/handbook/tags"] = [reply]
@@ -385,6 +404,21 @@ class TestErrors:
         with pytest.raises(VecverError) as caught:
             vecver.connect("http://127.0.0.1:1", retries=0)
         assert caught.value.code in ("invalid_environment", "service_unreachable")
+
+    @pytest.mark.parametrize("body", [{}, {"commits": []}, dict.fromkeys(SAID, 3), {name: [3] for name in SAID}])
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_an_answer_of_another_shape_is_no_answer(self, verb: str, body: Any) -> None:
+        told = {"repository": "f" * 32, **body}
+        wire = Wire("http://kb.test", transport=httpx2.MockTransport(lambda _: answer(told)))
+        with pytest.raises(BackendError) as caught:
+            VERBS[verb](RemoteRepository(wire))
+        assert caught.value.code == "service_bad_answer" and caught.value.hint
+
+    @pytest.mark.parametrize("seconds", [None, 0, -1, float("nan"), float("inf"), "3", True])
+    def test_no_time_to_wait(self, seconds: Any) -> None:
+        with pytest.raises(InvalidInputError) as caught:
+            vecver.connect("http://127.0.0.1:1", timeout=seconds)
+        assert caught.value.code == "invalid_timeout"
 
     def test_another_service_is_no_repository(self, played: Played) -> None:
         played.replies["GET /v1"] = [answer({"hello": "world"})]

@@ -14,12 +14,12 @@ import numpy as np
 
 from vecver import flows, pipeline, repo
 from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, check_kind, sources_of, tagged_of, text_of
-from vecver.errors import BackendError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
 from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
 from vecver.snapshot import is_batch
 from vecver.upload import nothing_to_send, packed, with_failures
-from vecver.wire import Wire, path_of
+from vecver.wire import Wire, path_of, read
 
 PAGE = 50  # commits asked for at once
 
@@ -35,7 +35,7 @@ class RemoteRepository:
     def __init__(self, wire: Wire) -> None:
         """Raises BackendError where no vecver answers, AccessError."""
         self._wire = wire
-        self._id = _value(wire.get(path_of()), "repository")
+        self._id = read(wire.get(path_of()), lambda it: str(it["repository"]))
 
     @property
     def url(self) -> str:
@@ -54,11 +54,12 @@ class RemoteRepository:
 
     def datasets(self) -> list[str]:
         """The names of all datasets that have a version and that the key may read, sorted."""
-        return sorted(one["name"] for one in self._wire.get(path_of("datasets"))["datasets"])
+        found = self._wire.get(path_of("datasets"))
+        return read(found, lambda it: sorted(one["name"] for one in it["datasets"]))
 
     def replay(self, receipt: Json) -> Replay:
         """Recompute an answer from its receipt, there. Raises InvalidInputError, NotFoundError."""
-        return Replay.from_json(self._wire.ask(path_of("replay"), {"receipt": receipt}))
+        return read(self._wire.ask(path_of("replay"), {"receipt": receipt}), Replay.from_json)
 
     def close(self) -> None:
         """Let go of every connection. The handle is of no use then."""
@@ -144,7 +145,7 @@ class RemoteDataset:
                 dry_run=dry_run,
                 **_git(_origin(source) if origin is None else origin),
             )
-        report = Report.from_json(self._wire.result_of(job, progress))
+        report = read(self._wire.result_of(job, progress), Report.from_json)
         return with_failures(report, upload.failures) if upload.failures else report
 
     # -- answers out ----------------------------------------------------------------------------
@@ -180,8 +181,8 @@ class RemoteDataset:
         }
         found = self._wire.ask(self._path("search"), body)
         if "answers" in found:
-            return [Answer.from_json(one) for one in found["answers"]]
-        return Answer.from_json(found)
+            return read(found, lambda it: [Answer.from_json(one) for one in it["answers"]])
+        return read(found, Answer.from_json)
 
     # -- Milvus ---------------------------------------------------------------------------------
 
@@ -198,12 +199,12 @@ class RemoteDataset:
         _own_milvus(to)
         body = {"ref": _text(at), "dedicated": dedicated, "flat": flat}
         job = self._wire.write("POST", self._path("publish"), body)
-        return Publication.from_json(self._wire.result_of(job, progress))
+        return read(self._wire.result_of(job, progress), Publication.from_json)
 
     def publication(self, at: Revision = "main", *, to: None = None) -> Publication:
         """What any Milvus client needs to search a version, in the service's Milvus. Raises NotPublishedError."""
         _own_milvus(to)
-        return Publication.from_json(self._wire.get(self._path("publication"), ref=_text(at)))
+        return read(self._wire.get(self._path("publication"), ref=_text(at)), Publication.from_json)
 
     # -- versions -------------------------------------------------------------------------------
 
@@ -214,15 +215,15 @@ class RemoteDataset:
     def show(self, at: Revision = "main") -> Commit:
         """The commit that a revision names."""
         page = self._wire.get(self._path("commits"), ref=_text(at), limit=1)  # a revision may be no part of a path
-        return _commit(page["commits"][0])
+        return read(page, lambda it: _commit(it["commits"][0]))
 
     def log(self, at: Revision = "main") -> Iterator[Commit]:
         """The commits that led to a revision, newest first, along first parents; asked for as they are wanted."""
         cursor = None
         while True:
             page = self._wire.get(self._path("commits"), ref=_text(at), limit=PAGE, cursor=cursor)
-            yield from map(_commit, page["commits"])
-            cursor = page["next"]
+            commits, cursor = read(page, lambda it: ([_commit(one) for one in it["commits"]], it["next"]))
+            yield from commits
             if cursor is None:
                 return
 
@@ -239,16 +240,18 @@ class RemoteDataset:
 
     def documents(self, at: Revision = "main") -> list[str]:
         """The ids of all documents of a version, sorted."""
-        page = self._wire.get(self._path("documents"), ref=_text(at))
-        found = list(page["documents"])
-        while page["next"] is not None:
-            page = self._wire.get(self._path("documents"), ref=page["commit"], cursor=page["next"])
-            found += page["documents"]
-        return found
+        found: list[str] = []
+        ref, cursor = _text(at), None
+        while True:
+            page = self._wire.get(self._path("documents"), ref=ref, cursor=cursor)
+            ref, some, cursor = read(page, lambda it: (it["commit"], list(it["documents"]), it["next"]))
+            found += some
+            if cursor is None:
+                return found
 
     def diff(self, before: Revision, after: Revision) -> Diff:
         """What `after` adds, changes and removes against `before`."""
-        return Diff.from_json(self._wire.get(self._path("diff"), **{"from": _text(before), "to": _text(after)}))
+        return read(self._wire.get(self._path("diff"), **{"from": _text(before), "to": _text(after)}), Diff.from_json)
 
     # -- refs -----------------------------------------------------------------------------------
 
@@ -266,7 +269,7 @@ class RemoteDataset:
 
     def _refs(self, kinds: str) -> dict[str, str]:
         try:
-            return dict(self._wire.get(self._path(kinds))[kinds])
+            return read(self._wire.get(self._path(kinds)), lambda it: dict(it[kinds]))
         except NotFoundError as error:
             if error.code == "dataset_not_found":  # one without a version, which has no refs either
                 return {}
@@ -297,11 +300,12 @@ class RemoteDataset:
         headers = {}
         if expected is not None:
             headers = {"if-none-match": "*"} if expected == "absent" else {"if-match": f'"{expected}"'}
-        return Move.from_json(self._wire.write(method, path, body, headers))
+        return read(self._wire.write(method, path, body, headers), Move.from_json)
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""
-        return [Move.from_json(one) for one in self._wire.get(f"{self._ref(kind, name)}/moves")["moves"]]
+        found = self._wire.get(f"{self._ref(kind, name)}/moves")
+        return read(found, lambda it: [Move.from_json(one) for one in it["moves"]])
 
     def _path(self, *parts: str) -> str:
         return path_of("datasets", self.name, *parts)
@@ -319,8 +323,9 @@ def connect(url: str, api_key: str | None = None, *, timeout: float = 60.0, retr
     """The repository behind the service at `url`: the handle has the methods of what `vecver.open` gives.
 
     `api_key` is sent to that URL alone, and shown nowhere; over http, which is not refused, it can be read on the
-    way. `timeout`: seconds that a call may take, its attempts together; an ingest is waited for as long as it runs.
-    `retries`: attempts after the first, where nothing answered or the service is busy. No call is done twice by them.
+    way, and by the proxy that HTTP_PROXY names (NO_PROXY: hosts that are asked directly). `timeout`: seconds that a
+    call may take, its attempts together; an ingest is waited for as long as it runs. `retries`: attempts after the
+    first, where nothing answered or the service is busy. No call is done twice by them.
 
     Raises InvalidInputError (no URL, no key), BackendError (no vecver answers there), AccessError.
     """
@@ -392,13 +397,3 @@ def _own_milvus(to: Any) -> None:
         raise InvalidInputError(
             "a service publishes to its own Milvus", code="not_over_http", hint="leave out `to`; its operator names it"
         )
-
-
-def _value(answer: Json, name: str) -> Any:
-    if name not in answer:
-        raise BackendError(
-            "what answers there is no vecver service",
-            code="service_bad_answer",
-            hint="check the URL: it is what stands before /v1",
-        )
-    return answer[name]

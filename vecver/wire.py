@@ -21,10 +21,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from math import isfinite
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ from vecver.model import Json
 if TYPE_CHECKING:
     import httpx2
 
+T = TypeVar("T")
 BACK_OFF = 0.25  # seconds before the second attempt; doubles
 RETRYABLE = {429, 502, 503}
 POLL = (0.05, 1.0)  # seconds between two looks at a job: at first, and at most
@@ -63,7 +65,7 @@ class Wire:
         """`timeout`: seconds for a call, all attempts together; `retries`: attempts after the first."""
         self.url = _checked(url)
         self._key = api_key or ""
-        self._timeout = timeout
+        self._timeout = _seconds(timeout)
         self._retries = retries
         self._transport = transport
         self._client, self._process = _client(self._key, transport), os.getpid()
@@ -94,25 +96,26 @@ class Wire:
         told: dict[str, int] = {}
         pause, longest = POLL
         silent = 0.0  # seconds that nothing was heard
+        id = read(job, lambda it: str(it["id"]))
         try:
             while True:
-                _tell(job, told, progress)
-                if job["state"] in ("succeeded", "failed", "cancelled"):
-                    return _result(job)
+                state = _tell(job, told, progress)
+                if state in ("succeeded", "failed", "cancelled"):
+                    return _result(id, state, job)
                 time.sleep(pause)
                 pause = min(pause * 1.5, longest)
                 try:
-                    job, silent = self.get(path_of("jobs", job["id"])), 0.0
+                    job, silent = self.get(path_of("jobs", id)), 0.0
                 except BackendError as error:
                     silent += pause
                     if not error.retryable or silent > self._timeout:
                         raise
         except VecverError as error:
-            error.add_note(f"job {job['id']}")
+            error.add_note(f"job {id}")
             raise
         except BaseException:  # nobody waits for it any more
             with suppress(VecverError):
-                self.write("POST", path_of("jobs", job["id"], "cancel"))
+                self.write("POST", path_of("jobs", id, "cancel"))
             raise
 
     def _call(
@@ -228,25 +231,44 @@ def error_of(problem: Json) -> VecverError:
     return error
 
 
-def _tell(job: Json, told: dict[str, int], progress: Progress | None) -> None:
-    """Tell `progress` how far a job has come since it was last told."""
-    for unit, at in (job["progress"] or {}).items():
-        more, told[unit] = at["done"] - told.get(unit, 0), at["done"]
+def read(answer: Json, of: Callable[[Json], T]) -> T:
+    """What is sought in an answer. Raises BackendError if it is not there, or is something else."""
+    try:
+        return of(answer)
+    except VecverError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BackendError(
+            f"what answers there is no vecver service, or one of another version: {type(error).__name__} {error}",
+            code="service_bad_answer",
+            hint="check the URL: it is what stands before /v1; and that both have the same version of vecver",
+        ) from error
+
+
+def _tell(job: Json, told: dict[str, int], progress: Progress | None) -> str:
+    """Tell `progress` how far a job has come since it was last told; its state."""
+    state, units = read(job, _standing)
+    for unit, done, total in units:
+        more, told[unit] = done - told.get(unit, 0), done
         if progress and more > 0:
-            progress(unit, more, at["total"])
+            progress(unit, more, total)
+    return state
 
 
-def _result(job: Json) -> Json:
+def _standing(job: Json) -> tuple[str, list[tuple[str, int, int | None]]]:
+    """(state, [(unit, done, of how many)])."""
+    units = [(unit, int(at["done"]), at["total"]) for unit, at in (job["progress"] or {}).items()]
+    return str(job["state"]), units
+
+
+def _result(id: str, state: str, job: Json) -> Json:
     """What a job that has ended came to. Raises its error."""
-    if job["state"] == "succeeded":
-        return dict(job["result"])
+    if state == "succeeded":
+        return read(job, lambda it: dict(it["result"]))
     if job.get("error"):
         raise error_of(job["error"])
     raise ConflictError(
-        f"the job {job['id']} was cancelled",
-        code="job_cancelled",
-        hint="nothing was moved; run it again",
-        job=job["id"],
+        f"the job {id} was cancelled", code="job_cancelled", hint="nothing was moved; run it again", job=id
     )
 
 
@@ -314,6 +336,14 @@ def _checked(url: str) -> str:
             hint="write https://host or http://localhost:8000, and give the key as api_key",
         )
     return url.rstrip("/")
+
+
+def _seconds(timeout: float) -> float:
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not (isfinite(timeout) and timeout > 0):
+        raise InvalidInputError(
+            f"{timeout!r} is no time to wait", code="invalid_timeout", hint="give seconds, such as timeout=60"
+        )
+    return timeout
 
 
 def _client(key: str, transport: httpx2.BaseTransport | None) -> httpx2.Client:
