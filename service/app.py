@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ from service.settings import ServiceSettings, load_settings
 from service.warm import warm_all
 from service.work import Worker
 from vecver import settings as library
+
+_log = logging.getLogger("vecver.service")
 
 
 class _App(FastAPI):
@@ -86,6 +89,8 @@ def serve() -> FastAPI:
     settings, own = load_settings(), library.load_settings()
     threadpool_limits(1, user_api="blas")  # requests are the threads; BLAS's own would wait for each other
     logs.configure(settings.log_level)
+    if settings.workers > 1 and not own.milvus.uri:
+        _log.warning("the embedded Milvus answers in one worker at a time: to publish, name a server (VECVER_MILVUS)")
     repository = vecver.open(
         own.repo,
         author=own.author,

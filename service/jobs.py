@@ -24,7 +24,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +37,7 @@ from vecver.errors import ConflictError, IntegrityError, NotFoundError
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
 _BORDER = "an upload is no part of the work tree that this folder may lie in\n"  # its ignore files, its Git commit
+_MOMENT = "%Y%m%dT%H%M%S%f"
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}")
 
 
@@ -88,10 +89,19 @@ class Jobs:
 
     def scratch(self) -> Path:
         """A new folder for a job's input, to be given to `add`, or removed."""
-        folder = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(6)}"
+        folder = self._folder / f"{self._moment():{_MOMENT}}-{secrets.token_hex(6)}"
         (folder / "input").mkdir(parents=True)
         (folder / "input" / ".git").write_text(_BORDER)
         return folder
+
+    def _moment(self) -> datetime:
+        """Now, or just after the newest job that waits: ids are their order, also where the clock was set back."""
+        moment = datetime.now(UTC)
+        newest = max(filter(_ID.fullmatch, os.listdir(self._waiting)), default=None)
+        if newest is None:
+            return moment
+        last = datetime.strptime(newest.partition("-")[0], _MOMENT).replace(tzinfo=UTC)
+        return max(moment, last + timedelta(microseconds=1))
 
     def add(self, folder: Path, dataset: str, kind: str, by: str, key: str, what: Json) -> Job:
         """Queue what `scratch` was filled for."""

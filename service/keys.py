@@ -100,7 +100,7 @@ class Keys:
     def _read(self) -> dict[str, Key]:
         try:
             info = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._seen, self._keys = None, {}
             return self._keys
         self._closed = True

@@ -354,6 +354,13 @@ def test_a_service_for_others_wants_keys(tmp_path: Path, monkeypatch: pytest.Mon
     assert refused.exit_code == 2 and "no API key" in refused.output
 
 
+def test_keys_that_cannot_be_read_are_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECVER_REPO", str(tmp_path / "kb"))
+    monkeypatch.setenv("VECVER_KEYS", str(tmp_path))
+    refused = CliRunner().invoke(main, ["serve"])
+    assert refused.exit_code == 5 and "API keys cannot be read" in refused.output
+
+
 # -- operations ----------------------------------------------------------------------------------
 
 

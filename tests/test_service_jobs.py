@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ def test_no_job_overtakes_one_of_its_dataset_that_was_passed_over(jobs: Jobs, mo
     for job in (first, second):
         with jobs.next() as taken:
             assert taken and taken.id == job.id
+            jobs.keep(Job(**{**vars(taken), "state": "succeeded"}))
+
+
+def test_a_clock_that_is_set_back_changes_no_order(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        minutes = 0
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            cls.minutes -= 1
+            return datetime.now(tz) + timedelta(minutes=cls.minutes)
+
+    monkeypatch.setattr(room, "datetime", Clock)
+    ids = [added(jobs).id for _ in range(3)]
+    for id in ids:
+        with jobs.next() as taken:
+            assert taken and taken.id == id
             jobs.keep(Job(**{**vars(taken), "state": "succeeded"}))
 
 
@@ -625,6 +643,7 @@ def test_several_workers_serve_one_repository(tmp_path: Path) -> None:
             with httpx2.Client(base_url=client.base_url, timeout=60) as other:  # a connection to either of them
                 assert other.post("/v1/datasets/d/search", json={"query": "text"}).status_code == 200
         assert 'vecver_queries_total{dataset="d",engine="faiss"} 20.0' in client.get("/metrics").text
+    assert "VECVER_MILVUS" in (tmp_path / "serve.log").read_text(), "that the embedded one serves one worker"
 
 
 def test_a_worker_that_is_silent_for_some_seconds_is_not_killed(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
     given = {name: value for name, value in options.items() if value is not None}
     own = load_settings(**given)
-    _closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
+    _check_closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
     repository = common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
     own_state(own.state_folder(settings.repo), repository)
     if own.workers > 1:
@@ -146,9 +146,9 @@ def _told(key: Key) -> dict[str, object]:
     return {"id": key.id, "name": key.name, "scopes": list(key.scopes), "created": key.created}
 
 
-def _closed(host: str, *, no_auth: bool, keys: Keys) -> None:
-    """Raises InvalidInputError for a service that others reach, without keys."""
-    if not no_auth and host not in ("127.0.0.1", "::1", "localhost") and not keys.all():
+def _check_closed(host: str, *, no_auth: bool, keys: Keys) -> None:
+    """Raises InvalidInputError for a service that others reach, without keys; IntegrityError: they cannot be read."""
+    if not keys.all() and not no_auth and host not in ("127.0.0.1", "::1", "localhost"):
         raise InvalidInputError(
             f"{host} is reached by others, and there is no API key",
             code="no_keys",
