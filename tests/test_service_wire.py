@@ -302,6 +302,19 @@ def test_a_body_that_nobody_waits_for_does_not_keep_a_connection(client: Any) ->
             raise AssertionError("it listened to the end")
 
 
+def test_a_connection_is_kept_for_longer_than_its_caller_keeps_it() -> None:
+    """Where the service ends it first, or at the same time, a request may come to a closed one."""
+    import asyncio
+
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    loop = asyncio.new_event_loop()
+    connection = protocol.Patient(uvicorn.Config(create_app), ServerState(), {}, loop)
+    loop.close()
+    assert connection.timeout_keep_alive > max(60, httpx.Limits().keepalive_expiry)  # 60: nginx, load balancers
+
+
 def test_half_closed_connections_end(client: Any) -> None:
     for said in (b"", b"GET /hea", request(QUERY), request(QUERY)[:-5]):
         with Line(client) as line:
