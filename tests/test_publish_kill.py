@@ -170,7 +170,7 @@ def server(tmp_path: Path) -> Iterator[milvus_server.MilvusServer]:
 def kill_server(server: milvus_server.MilvusServer, folder: Path, times: int) -> list[str]:
     """What publishers met whose server was killed and started again."""
     chance, uri, met = random.Random(3), server.uri, list[str]()
-    docs = opened(LocalStore(folder), uri, timeout=3.0)
+    docs = opened(LocalStore(folder), uri)
     publish_chain(docs, range(1, 6), lambda number: None)
     reader = Reader(opened(LocalStore(folder), uri, timeout=60.0), patient=True)
     reader.start()
