@@ -63,7 +63,7 @@ def service(place: Path, **settings: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def client(place: Path) -> Iterator[Any]:
-    with service(place, timeout=1.5) as client:
+    with service(place, timeout=4.0) as client:
         yield client
 
 
