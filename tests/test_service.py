@@ -540,6 +540,12 @@ def test_slow_searches_of_one_key_leave_room_for_others(tmp_path: Path, monkeypa
                 assert time.monotonic() < until
 
 
+def test_an_option_that_is_given_twice_is_refused(client: TestClient) -> None:
+    for path in ("/v1/datasets/d/commits?ref=main&ref=v1", "/v1/jobs?dataset=d&limit=3&dataset=e"):
+        told = client.get(path)
+        assert (told.status_code, told.json()["code"]) == (422, "repeated_option")
+
+
 def test_a_page_after_a_store_that_is_gone_is_no_first_page(client: TestClient) -> None:
     assert client.get("/v1/vector_stores", params={"after": "d@gone"}).json()["code"] == "invalid_cursor"
 

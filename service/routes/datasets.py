@@ -14,7 +14,7 @@ from service.replies import Reply, problems
 from service.schemas import answers
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
 
-router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404, 422))
+router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404))
 Json = dict[str, Any]
 DAMAGED = (IntegrityError, NotFoundError)  # what reading a ref, and the commit that it names, raises then
 Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or commit: any revision.")]

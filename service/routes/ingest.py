@@ -18,7 +18,7 @@ from service.replies import problems
 from service.schemas import answers, requests
 from vecver.errors import AccessError, InvalidInputError
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409, 422))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409))
 Json = dict[str, Any]
 _GIT = {"git_commit", "git_branch", "git_dirty"}
 _BODY: Json = {

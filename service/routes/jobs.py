@@ -17,7 +17,7 @@ from service.replies import problems
 from service.schemas import answers, requests
 from vecver.errors import BackendError
 
-router = APIRouter(prefix="/v1", tags=["jobs"], responses=problems(422))
+router = APIRouter(prefix="/v1", tags=["jobs"])
 _MISSING, _CHANGED = problems(404), problems(403, 404, 409)
 Json = dict[str, Any]
 _LOOK_SECONDS = 0.3

@@ -46,7 +46,7 @@ def service(desk: AtDesk, caller: By) -> Json:
     return {"repository": desk.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
 
 
-@router.get("/v1/audit", response_model=answers.AuditEntries, responses=problems(403, 422))
+@router.get("/v1/audit", response_model=answers.AuditEntries, responses=problems(403))
 def audit(desk: AtDesk, caller: By, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
     """What was written or refused, newest first."""
     check_allowed(caller, "admin", ALL)

@@ -16,7 +16,7 @@ from service.schemas import answers, requests
 from service.warm import warm
 from vecver.errors import ConflictError, NotFoundError
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"], responses=problems(403, 404, 422))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"], responses=problems(403, 404))
 Json = dict[str, Any]
 Kinds = Annotated[Literal["branches", "tags", "aliases"], Path()]
 

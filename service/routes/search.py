@@ -25,7 +25,7 @@ from service.replies import Reply, json_bytes, problems
 from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
 
-router = APIRouter(tags=["search"], responses=problems(400, 403, 404, 422))
+router = APIRouter(tags=["search"], responses=problems(400, 403, 404))
 _PATIENCE = 0.5  # seconds for which a search waits for its turn, and then goes on without
 _TRACER = trace.get_tracer("vecver")
 COMMIT = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The commit that answered.", "required": True}}

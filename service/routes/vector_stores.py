@@ -21,7 +21,7 @@ from service.schemas import openai, requests
 from service.warm import version_of
 from vecver.errors import InvalidInputError
 
-router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404, 422))
+router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404))
 Json = dict[str, Any]
 
 
