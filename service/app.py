@@ -10,13 +10,13 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 import vecver
 from service import errors, logs
 from service.audit import Audit
-from service.deps import Desk, check_unrepeated
+from service.deps import Desk
 from service.files import own_state
 from service.gate import Gate
 from service.jobs import Jobs
@@ -68,7 +68,6 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         version=version("vecver"),
         description="Version-pinned retrieval: every search is answered from exactly the version that was named.",
         lifespan=lifespan,
-        dependencies=[Depends(check_unrepeated)],
         redirect_slashes=False,
         responses=problems(401, 408, 413, 422, 429, 500, 503),  # any route: they are the gate's, or ours
         telemetry={"auto_configure": True},

@@ -56,15 +56,6 @@ async def caller_of(request: Request, _: Annotated[Any, Security(_BEARER)]) -> C
     return request.scope["vecver.caller"]
 
 
-async def check_unrepeated(request: Request) -> None:
-    """Raises InvalidInputError for an option that is given twice: it would not be known which is meant."""
-    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
-        if times > 1:
-            raise InvalidInputError(
-                f"the option {name!r} is given twice", code="repeated_option", hint="give each option once"
-            )
-
-
 AtDesk = Annotated[Desk, Depends(desk_of)]
 By = Annotated[Caller, Depends(caller_of)]
 

@@ -1,6 +1,6 @@
 """The gate: what every request passes, on its way in and out.
 
-    in    a request id; the caller's key; the caller's rate; how much may come; a deadline
+    in    a request id; the caller's key; the caller's rate; options once each; how much may come; a deadline
     out   the id as a header, one log line, one measurement
 
 Bodies are read behind the gate only, so a caller without a key cannot make the service read anything.
@@ -20,6 +20,7 @@ import asyncio
 import logging
 import re
 import secrets
+from collections import Counter
 from contextlib import AbstractAsyncContextManager, nullcontext
 from ipaddress import ip_address
 from math import ceil
@@ -27,7 +28,7 @@ from time import monotonic, perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,7 +37,7 @@ from service import errors
 from service.keys import ALL, Caller, Keys
 from service.metrics import Metrics
 from service.settings import ServiceSettings
-from vecver.errors import AccessError, BackendError
+from vecver.errors import AccessError, BackendError, InvalidInputError
 
 _OPEN = ("/healthz", "/readyz")
 _DOCS = ("/docs", "/redoc", "/openapi.json")  # what the routes are, of every vecver
@@ -70,6 +71,7 @@ class Gate:
             if scope["path"] not in (*_OPEN, *_DOCS):
                 scope["vecver.caller"] = self._caller(scope, headers)
                 self._slowly(scope["vecver.caller"])
+                _check_unrepeated(scope)
             await self._in_time(scope, receive, passage)
         except Exception as error:
             if passage.begun:  # a stream that broke; what it began with is sent
@@ -232,6 +234,16 @@ class _Bucket:
             return (1 - self._left) / rate
         self._left -= 1
         return 0.0
+
+
+def _check_unrepeated(scope: Scope) -> None:
+    """Raises InvalidInputError for an option that is given twice: the routes would take the last, and not say so."""
+    given = Counter(name for name, _ in QueryParams(scope["query_string"]).multi_items())
+    for name, times in given.items():
+        if times > 1:
+            raise InvalidInputError(
+                f"the option {name[:100]!r} is given twice", code="repeated_option", hint="give each option once"
+            )
 
 
 def _local(scope: Scope, headers: Headers) -> None:
