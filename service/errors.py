@@ -93,8 +93,7 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
     status, house, headers = _house(error)
     if status >= 500 and not isinstance(error, VecverError | HTTPException):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
-    body = to_json(house, cover, status)
-    body["instance"] = request.scope.get("vecver.request", "")
+    body = {**to_json(house, cover), "status": status, "instance": request.scope.get("vecver.request", "")}
     if request.url.path.startswith("/v1/vector_stores"):
         kind = "invalid_request_error" if status < 500 else "server_error"
         body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
@@ -102,14 +101,14 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
     return Reply(body, status, headers, media_type="application/problem+json")
 
 
-def to_json(error: VecverError, cover: Cover, status: int | None = None) -> Json:
+def to_json(error: VecverError, cover: Cover) -> Json:
     """An error as it travels."""
     context = json.loads(json.dumps(error.context, default=str))
     context.pop("url", None)
     return {
         "type": f"urn:vecver:error:{error.code}",
         "title": _TITLES.get(type(error).__name__, "Error"),
-        "status": status or status_of(error),
+        "status": status_of(error),
         "detail": cover(error.message),
         "category": type(error).__name__,
         "code": error.code,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import vecver
@@ -38,20 +39,18 @@ def own_state(state: Path, repository: vecver.Repository) -> None:
     owner = state / "repository"
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with owner.open("x", encoding="utf-8") as file:
-                file.write(repository.id)
-        except FileExistsError:
-            found = owner.read_text("utf-8")
-            if found not in ("", repository.id):  # empty: it is being written, or was not, by a process that ended
-                raise ConflictError(
-                    f"{state} holds the jobs of another repository, {found[:12]}",
-                    code="state_taken",
-                    hint="give each service a folder of its own with VECVER_STATE",
-                ) from None
+        with suppress(FileExistsError), owner.open("x", encoding="utf-8") as file:
+            file.write(repository.id)
+        found = owner.read_text("utf-8")
     except OSError as error:
         raise InvalidInputError(
             f"the state folder {state} cannot be used: {error.strerror or error}",
             code="invalid_settings",
             hint="name one that this user may write with VECVER_STATE",
         ) from error
+    if found not in ("", repository.id):  # empty: it is being written, or was not, by a process that ended
+        raise ConflictError(
+            f"{state} holds the jobs of another repository, {found[:12]}",
+            code="state_taken",
+            hint="give each service a folder of its own with VECVER_STATE",
+        )

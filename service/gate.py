@@ -41,7 +41,7 @@ from vecver.errors import AccessError, BackendError, InvalidInputError
 
 _OPEN = ("/healthz", "/readyz")
 _DOCS = ("/docs", "/redoc", "/openapi.json")  # what the routes are, of every vecver
-_UPLOADS, _STREAMS = "/ingest", "/events"
+_UPLOADS, STREAMS = "/ingest", "/events"
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _log = logging.getLogger("vecver.service")
 
@@ -118,7 +118,7 @@ class Gate:
         Uploads and streams wait most of their time, and need none.
         """
         caller = scope.get("vecver.caller")
-        if caller is None or scope["path"].endswith((_UPLOADS, _STREAMS)):
+        if caller is None or scope["path"].endswith((_UPLOADS, STREAMS)):
             return nullcontext()
         return self._working.setdefault(caller.id, asyncio.Semaphore(max(1, self._settings.threads - 2)))
 

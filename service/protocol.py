@@ -22,13 +22,13 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import errors
+from service.gate import STREAMS
 from service.replies import json_bytes
 from service.settings import ServiceSettings, load_settings
 from vecver.errors import InvalidInputError
 
 HEADER_BYTES = 64 << 10
 IDLE_SECONDS = 75  # that a connection is kept for its caller's next request; see Decisions
-EVENTS = "/events"
 
 
 class Patient(HttpToolsProtocol):
@@ -106,7 +106,7 @@ class Patient(HttpToolsProtocol):
     def shutdown(self) -> None:
         """No new requests. A stream of events ends now: the process, and the job that it runs, would wait for it."""
         super().shutdown()
-        if self.cycle and not self.cycle.response_complete and self.scope["path"].endswith(EVENTS):
+        if self.cycle and not self.cycle.response_complete and self.scope["path"].endswith(STREAMS):
             self.transport.close()
 
     def _watch(self) -> None:

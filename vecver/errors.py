@@ -92,7 +92,11 @@ class BackendError(VecverError):
 
     def __init__(self, message: str, *, code: str, hint: str, retryable: bool = False, **context: Any) -> None:
         super().__init__(message, code=code, hint=hint, retryable=retryable, **context)
-        self.retryable = retryable
+
+    @property
+    def retryable(self) -> bool:
+        """May trying again help?"""
+        return bool(self.context["retryable"])
 
 
 def _rebuild(kind: type[VecverError], message: str, code: str, hint: str, context: dict[str, Any]) -> VecverError:

@@ -154,7 +154,7 @@ class Wire:
         how = {"content": content or None, "timeout": timeout, **request}
         try:
             with self._connections().stream(method, self.url + path, **how) as answer:
-                data = _read(answer, timeout)
+                data = _whole(answer, timeout)
         except (httpx2.RequestError, TimeoutError) as error:
             again = isinstance(error, httpx2.TransportError | TimeoutError)
             return _Failure(self._unreachable(type(error).__name__), again=again)
@@ -224,8 +224,6 @@ def error_of(problem: Json) -> VecverError:
     error = kind(message, code=problem["code"], hint=str(problem.get("hint") or ""))
     context = problem.get("context")
     error.context |= context if isinstance(context, dict) else {}
-    if isinstance(error, BackendError):
-        error.retryable = bool(error.context["retryable"])
     if problem.get("instance"):
         error.add_note(f"request {problem['instance']}")
     return error
@@ -285,7 +283,7 @@ def _encoded(body: Json) -> bytes:
         ) from error
 
 
-def _read(answer: httpx2.Response, seconds: float) -> bytes:
+def _whole(answer: httpx2.Response, seconds: float) -> bytes:
     """The body of an answer. Raises TimeoutError: it comes drop by drop, each in time, and does not end."""
     until, data = time.monotonic() + seconds, bytearray()
     for part in answer.iter_bytes():

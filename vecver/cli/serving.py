@@ -41,17 +41,19 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     import uvicorn
 
     from service.files import own_state
+    from service.keys import Keys
     from service.protocol import Patient
     from service.settings import load_settings
 
     options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
     given = {name: value for name, value in options.items() if value is not None}
     own = load_settings(**given)
-    _check_closed(own.host, no_auth=own.no_auth, keys=_keys(settings))
+    _check_closed(own.host, no_auth=own.no_auth, keys=Keys(own.keys_file(settings.repo)))
     repository = common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
-    own_state(own.state_folder(settings.repo), repository)
+    state = own.state_folder(settings.repo)
+    own_state(state, repository)
     if own.workers > 1:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(own.state_folder(settings.repo) / "metrics")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(state / "metrics")
     told = {"repo": settings.repo, **given}  # to the workers, which read the environment
     os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in told.items()})
     if sys.stderr.isatty():
@@ -103,15 +105,17 @@ def add(settings: Settings, /, name: str, scopes: tuple[str, ...], as_json: bool
 @click.pass_obj
 def list_keys(settings: Settings, /, as_json: bool) -> None:
     """List the keys."""
-    keys = _keys(settings).all()
+    file = _keys(settings)
+    keys = file.all()
     if as_json:
         echo_json([_told(one) for one in keys])
         return
     for one in keys:
         click.echo(f"{one.id}  {one.created}  {one.name}  {' '.join(one.scopes)}")
     if not keys:
-        made = _keys(settings).needed()
-        click.echo("there are no keys" + (": all were revoked" if made else "; the service serves this machine only"))
+        click.echo(
+            "there are no keys" + (": all were revoked" if file.needed() else "; the service serves this machine only")
+        )
 
 
 @key.command()
