@@ -34,7 +34,7 @@ def repository() -> vecver.Repository:
 
 @pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.milvus) for kind in ("lite", "server", "container")])
 def milvus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URI of an empty Milvus of each kind, for `pymilvus.MilvusClient(uri=...)`; skips the kinds not at hand.
+    """The URI of an empty Milvus of each kind, for `milvus_server.client_of`; skips the kinds not at hand.
 
     lite: a folder of its own. server, container: one for all tests of a session, so not for tests in parallel.
     """

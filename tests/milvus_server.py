@@ -34,6 +34,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 ROOT = "root:Milvus"  # the user that every server begins with, and its password
 PATIENCE = 120  # seconds until a started server must be usable; 4 to 12 were seen
@@ -91,7 +92,7 @@ class MilvusServer:
 
     @property
     def uri(self) -> str:
-        """For `pymilvus.MilvusClient(uri=...)`; the same after a restart. Raises RuntimeError before the first."""
+        """For `client_of`; the same after a restart. Raises RuntimeError before the first."""
         if self._ports is None:
             raise RuntimeError("this Milvus was never started: call start()")
         return f"http://127.0.0.1:{self._ports[0]}"
@@ -203,15 +204,19 @@ class MilvusServer:
         raise RuntimeError(f"Milvus ended by itself: {log[-2000:]}")
 
 
-def empty(uri: str) -> None:
-    """Drops every alias and collection of every database of a Milvus that tests share, and the databases."""
+def client_of(uri: str, database: str = "default") -> Any:
+    """A client with a channel of its own: pymilvus keeps a shared one, and gives it to the next server at its port."""
     from pymilvus import MilvusClient
 
-    # dedicated: pymilvus keeps a shared channel for ever, and gives it to the next server at the same port
-    with closing(MilvusClient(uri=uri, dedicated=True)) as client:
+    return MilvusClient(uri=uri, db_name=database, dedicated=True)
+
+
+def empty(uri: str) -> None:
+    """Drops every alias and collection of every database of a Milvus that tests share, and the databases."""
+    with closing(client_of(uri)) as client:
         databases = client.list_databases()
     for database in databases:
-        with closing(MilvusClient(uri=uri, db_name=database, dedicated=True)) as client:
+        with closing(client_of(uri, database)) as client:
             for name in client.list_collections():
                 for alias in client.describe_collection(name)["aliases"]:
                     client.drop_alias(alias)

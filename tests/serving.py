@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,19 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+def ended(client: Any, id: str) -> dict[str, Any]:
+    """A job, once it has ended."""
+    from service.jobs import FINAL
+
+    until = time.monotonic() + 240
+    while time.monotonic() < until:
+        job: dict[str, Any] = client.get(f"/v1/jobs/{id}").json()
+        if job["state"] in FINAL:
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"job {id} did not end: {job}")
 
 
 @contextmanager

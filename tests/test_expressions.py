@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from milvus_server import client_of
 
 from vecver.index import check_filter, evaluate, expression
 from vecver.repo.rows import metadata_columns
@@ -127,7 +128,7 @@ class Engine:
     def __init__(self, uri: str) -> None:
         from pymilvus import DataType, MilvusClient
 
-        self.client, self.name = MilvusClient(uri, dedicated=True), "vecver_test_expressions"
+        self.client, self.name = client_of(uri), "vecver_test_expressions"
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.VARCHAR, max_length=64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)

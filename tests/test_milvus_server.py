@@ -22,9 +22,9 @@ ROWS = [{"id": n, "vector": [float(n), 1.0]} for n in range(10)]  # under IP wit
 
 def filled(uri: str, name: str = "ten", database: str = "default") -> Any:
     """A client of a Milvus that now holds the ten rows in a collection."""
-    from pymilvus import DataType, MilvusClient
+    from pymilvus import DataType
 
-    client = MilvusClient(uri=uri, db_name=database, dedicated=True)
+    client = milvus_server.client_of(uri, database)
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
@@ -51,9 +51,7 @@ def test_rows_that_went_in_are_found(milvus: str) -> None:
 
 @pytest.mark.parametrize("turn", range(2))
 def test_every_test_gets_an_empty_milvus(milvus: str, turn: int) -> None:
-    from pymilvus import MilvusClient
-
-    empty = MilvusClient(uri=milvus, dedicated=True)
+    empty = milvus_server.client_of(milvus)
     assert empty.list_collections() == []
     empty.close()
     client = filled(milvus, name="left_behind")
@@ -63,9 +61,7 @@ def test_every_test_gets_an_empty_milvus(milvus: str, turn: int) -> None:
 
 
 def test_other_databases_are_emptied_too(milvus: str) -> None:
-    from pymilvus import MilvusClient
-
-    client = MilvusClient(uri=milvus, dedicated=True)
+    client = milvus_server.client_of(milvus)
     client.create_database("other")
     filled(milvus, database="other").close()
     milvus_server.empty(milvus)
@@ -87,14 +83,12 @@ def server(entered: None, tmp_path: Path) -> Iterator[milvus_server.MilvusServer
 
 @pytest.mark.milvus
 def test_a_killed_server_comes_back_with_every_acknowledged_row(server: milvus_server.MilvusServer) -> None:
-    from pymilvus import MilvusClient
-
     uri = server.uri
     filled(uri).close()
     server.kill()
     assert not server.running and not listening(uri)
     assert server.start() == uri
-    client = MilvusClient(uri=uri, dedicated=True)
+    client = milvus_server.client_of(uri)
     client.load_collection("ten")
     assert top(client, limit=10) == [(n, float(n)) for n in range(9, -1, -1)]
     client.close()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import DIM, Ticking, best, ingest, open_on, records, vector_of
+from milvus_server import client_of
 
 import vecver
 from vecver import repo
@@ -47,12 +48,6 @@ def stored(docs: vecver.Dataset, uri: str) -> int:
     check = docs.repository.check(milvus=uri)
     assert check.clean, check.problems
     return check.objects
-
-
-def client_of(uri: str) -> Any:
-    from pymilvus import MilvusClient
-
-    return MilvusClient(uri=uri, dedicated=True)  # see milvus_server.empty
 
 
 # -- versions ------------------------------------------------------------------------------------

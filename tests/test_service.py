@@ -55,6 +55,12 @@ def asked(client: TestClient, headers: Json | None = None, **body: Any) -> Any:
     return client.post("/v1/datasets/d/search", json=body, headers=headers)
 
 
+def wait_until_ready(client: TestClient) -> None:
+    until = time.monotonic() + 120
+    while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 # -- search --------------------------------------------------------------------------------------
 
 
@@ -439,11 +445,7 @@ def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monke
 
 
 def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> None:
-    import time
-
-    until = time.monotonic() + 120
-    while client.get("/readyz").status_code != 200 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until_ready(client)
     assert client.get("/readyz").json() == {"status": "ready"} and client.get("/healthz").json() == {"status": "ok"}
     versions = client.app.state.desk.repository._versions  # type: ignore[attr-defined]
     assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions._snapshots
@@ -453,15 +455,11 @@ def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> Non
 def test_what_cannot_be_opened_keeps_nothing_else_from_being_served(
     client: TestClient, tmp_path: Path, warm: tuple[str, ...]
 ) -> None:
-    import time
-
     ingest(vecver.open(tmp_path / "kb").dataset("e"), TEXTS)
     (tmp_path / "kb/refs/d/aliases/prod").write_bytes(b"")
     settings = ServiceSettings(state=str(tmp_path / "other"), no_auth=True, warm=warm)
     with TestClient(create_app(vecver.open(tmp_path / "kb"), settings)) as other:
-        until = time.monotonic() + 120
-        while other.get("/readyz").status_code != 200 and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until_ready(other)
         assert other.get("/readyz").status_code == 200
         assert other.post("/v1/datasets/e/search", json={"vector": QUERY}).status_code == 200
 

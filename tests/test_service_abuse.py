@@ -10,7 +10,6 @@ import json
 import os
 import re
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,10 @@ from helpers import SPACE, records
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
-from serving import running  # noqa: E402
+from serving import ended, running  # noqa: E402
 
 import vecver  # noqa: E402
 from service.app import create_app  # noqa: E402
-from service.jobs import FINAL  # noqa: E402
 from service.keys import Keys  # noqa: E402
 from service.settings import ServiceSettings  # noqa: E402
 
@@ -56,15 +54,6 @@ class Served:
     def left(self) -> set[str]:
         """What lies in the folders of uploads: of requests that were refused, nothing."""
         return set(os.listdir(self.place / "state/jobs"))
-
-    def ended(self, id: str) -> Json:
-        until = time.monotonic() + 240
-        while time.monotonic() < until:
-            job: Json = self.client.get(f"/v1/jobs/{id}").json()
-            if job["state"] in FINAL:
-                return job
-            time.sleep(0.02)
-        raise AssertionError(f"job {id} did not end: {job}")
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +141,9 @@ def test_deep_lines_end_their_job_and_no_more(served: Served) -> None:
     for deep in DEEP[::4]:
         line = b'{"id":"x","text":"y","m":' + deep + b"}\n"
         job = served.send("POST", f"{UPLOAD}&embedder=hashing", line, "application/x-ndjson").json()
-        ended = served.ended(job["id"])
-        assert (ended["error"] or {}).get("code") != "internal", ended
-        assert ended["state"] in ("succeeded", "failed")
+        job = ended(served.client, job["id"])
+        assert (job["error"] or {}).get("code") != "internal", job
+        assert job["state"] in ("succeeded", "failed")
 
 
 VALUES = [
@@ -375,7 +364,7 @@ def test_names_of_documents_come_back_as_they_were_sent(served: Served) -> None:
     ]
     body = {"documents": [{"id": name, "text": f"the text of {name}"} for name in sent]}
     made = served.send("POST", "/v1/datasets/names/ingest?label=names&embedder=hashing", body).json()
-    job = served.ended(made["id"])
+    job = ended(served.client, made["id"])
     assert job["state"] == "succeeded", job
     assert sorted(job["result"]["names"]["added"]) == sorted(sent)
     assert served.send("GET", "/v1/datasets/names/documents").json()["documents"] == sorted(sent)
@@ -384,8 +373,8 @@ def test_names_of_documents_come_back_as_they_were_sent(served: Served) -> None:
     for bad in ("../x", "/etc/passwd", "a/../b", "\0", "a\nb", "", "x" * 1025):
         body = {"documents": [{"id": bad, "text": "text"}, {"id": "good", "text": "text"}]}
         made = served.send("POST", "/v1/datasets/names/ingest?label=bad&embedder=hashing", body).json()
-        ended = served.ended(made["id"])
-        assert ended["state"] == "succeeded" and len(ended["result"]["failures"]) == 1, ended
+        job = ended(served.client, made["id"])
+        assert job["state"] == "succeeded" and len(job["result"]["failures"]) == 1, job
 
 
 def test_half_characters_are_told_back(served: Served) -> None:
@@ -475,7 +464,7 @@ def test_forms_that_cannot_be_a_source_leave_nothing(served: Served) -> None:
 
 
 def test_files_with_nothing_in_them_are_a_source_too(served: Served) -> None:
-    job = served.ended(upload(served, ("empty.md", b""), ("full.md", b"# Full\n\nof text")).json()["id"])
+    job = ended(served.client, upload(served, ("empty.md", b""), ("full.md", b"# Full\n\nof text")).json()["id"])
     assert job["state"] == "succeeded", job
     assert job["result"]["names"]["added"] == ["empty.md", "full.md"] or job["result"]["failures"], job
 
@@ -487,7 +476,7 @@ def test_options_of_an_ingest_are_told_by_its_job_at_the_latest(served: Served, 
     answer = served.client.post(f"{TEXTS}/ingest", params=query, json={"documents": [{"id": "x", "text": "y"}]})
     assert_told(answer)
     if answer.status_code == 202:
-        job = served.ended(answer.json()["id"])
+        job = ended(served.client, answer.json()["id"])
         assert (job["error"] or {}).get("code") != "internal", job
 
 
@@ -514,13 +503,13 @@ def test_only_folders_on_the_list_are_ingested(served: Served) -> None:
     ):
         answer = served.send("POST", f"{TEXTS}/ingest?label=x&dry_run=true", {"folder": folder})
         if folder == f"{allowed}/%2e%2e":  # a name like others, of nothing
-            assert served.ended(answer.json()["id"])["state"] == "failed"
+            assert ended(served.client, answer.json()["id"])["state"] == "failed"
             continue
         refused(answer, "folder_not_allowed", "invalid_request")
     kept = served.left() - before
     assert len(kept) == 1
     made = served.send("POST", f"{TEXTS}/ingest?label=in&dry_run=true&embedder=hashing", {"folder": f"{allowed}/in"})
-    assert served.ended(made.json()["id"])["result"]["names"]["added"] == ["x.md"]
+    assert ended(served.client, made.json()["id"])["result"]["names"]["added"] == ["x.md"]
 
 
 def chunks(size: int) -> Iterator[bytes]:
@@ -553,7 +542,7 @@ def test_who_has_no_key_is_told_that_and_not_how_large_a_body_may_be(tmp_path: P
 def test_where_the_embedded_milvus_lies_is_told_to_nobody(served: Served) -> None:
     pytest.importorskip("milvus_lite", reason="no milvus-lite: install vecver[milvus]")
     made = served.send("POST", f"{TEXTS}/publish", {}).json()
-    assert served.ended(made["id"])["result"]["uri"] == "(repository)/milvus.db"
+    assert ended(served.client, made["id"])["result"]["uri"] == "(repository)/milvus.db"
     told = [served.client.get(path) for path in (f"{TEXTS}/publication", f"/v1/jobs/{made['id']}/events", "/v1/jobs")]
     for answer in told:
         assert_told(answer)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from helpers import records
-from serving import free_port
+from serving import ended, free_port
 
 import vecver
 from vecver.errors import BackendError, ConflictError, IntegrityError, NotFoundError
@@ -31,7 +31,7 @@ from fastapi.testclient import TestClient
 
 from service import jobs as room
 from service.app import create_app
-from service.jobs import FINAL, Job, Jobs
+from service.jobs import Job, Jobs
 from service.settings import ServiceSettings
 
 Json = dict[str, Any]
@@ -204,16 +204,6 @@ def upload(client: TestClient, texts: dict[str, str], **query: Any) -> Json:
     response = client.post("/v1/datasets/d/ingest", params=query, content=body, headers=headers)
     assert response.status_code == 202, response.text
     return dict(response.json())
-
-
-def ended(client: Any, id: str) -> Json:
-    until = time.monotonic() + 240
-    while time.monotonic() < until:
-        job: Json = client.get(f"/v1/jobs/{id}").json()
-        if job["state"] in FINAL:
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"job {id} did not end: {job}")
 
 
 def test_an_upload_becomes_a_version_signed_by_its_caller(tmp_path: Path) -> None:
