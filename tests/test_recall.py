@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from failing import Failing, PowerFailure, assert_nothing_is_half_there, power_failure
 from helpers import DIM, Ticking, ingest, open_on, records, vector_of
-from test_crash import Failing, PowerFailure, assert_nothing_is_half_there, power_failure
 
 import vecver
 from vecver import repo

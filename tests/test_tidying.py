@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from failing import Failing, PowerFailure, power_failure
 from helpers import Ticking, best, ingest, open_on, records, texts_of, vector_of
-from test_crash import Failing, PowerFailure, power_failure
 
 import vecver
 from vecver import repo

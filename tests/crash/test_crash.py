@@ -13,51 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from failing import Failing, PowerFailure, assert_nothing_is_half_there, power_failure
 from helpers import ingest, open_on, records, texts_of
 
 import vecver
 from vecver import repo
 from vecver.errors import NotFoundError
-from vecver.repo.layout import load_layout
-from vecver.repo.objects import commit_ids, load_commit
-from vecver.repo.refs import load_move
-from vecver.repo.segment import FILES, segment_ids
 from vecver.store import LocalStore, MemoryStore, Store
 
 OLD = {"a": "one", "b": "two", "c": "three"}
 NEW = {"a": "one", "b": "changed", "d": "four"}
-OPERATIONS = ("put", "get", "map", "path", "size", "list", "delete", "swap", "scratch")
-
-
-class PowerFailure(BaseException):
-    """Not even `except Exception` may go on."""
-
-
-class Failing:
-    """A store that does `after` operations and then, before or just after the next one, is dead for good."""
-
-    def __init__(self, inner: Store, after: int, *, done: bool, die: Callable[[], None]) -> None:
-        self.inner, self.left, self.done, self.die, self.count = inner, after, done, die, 0
-        self.url = inner.url
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.inner, name)
-        return self._counted(method) if name in OPERATIONS else method
-
-    def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            self.count += 1
-            if self.count <= self.left:
-                return method(*arguments)
-            if self.done and self.count == self.left + 1:
-                method(*arguments)
-            return self.die()
-
-        return call
-
-
-def power_failure() -> None:
-    raise PowerFailure
 
 
 def first(docs: vecver.Dataset) -> None:
@@ -108,18 +73,6 @@ def outcomes(verb: Callable[[vecver.Dataset], None]) -> tuple[dict[str, Any], di
     counting = Failing(store, 10**9, done=False, die=power_failure)
     verb(open_on(counting).dataset("d"))
     return before, state(store), counting.count
-
-
-def assert_nothing_is_half_there(store: Store) -> None:
-    """Children were written before their parents: what is there, even if no ref leads to it, is whole."""
-    for id in segment_ids(store):
-        assert all(store.size(f"segments/{id}/{file}") is not None for file in FILES)
-    for id in commit_ids(store):
-        layout = load_layout(store, id)
-        assert {live.segment for live in layout.segments} <= set(segment_ids(store))
-    for name in store.list("moves/"):
-        after = load_move(store, name.removeprefix("moves/")).after
-        assert after is None or load_commit(store, after).id == after
 
 
 def assert_all_goes_on(store: Store, verb: Callable[[vecver.Dataset], None], before: Any, after: Any) -> bool:
@@ -213,7 +166,7 @@ def test_kill_minus_nine_at_random_times(tmp_path: Path) -> None:
     committed = 0
     for _ in range(60):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), str(Path(__file__).parent), str(committed + 1)],
+            [sys.executable, "-c", WRITER, str(tmp_path), str(Path(__file__).parent.parent), str(committed + 1)],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert writer.stdout and writer.stdout.readline() == "ready\n"

@@ -33,8 +33,8 @@ from vecver.store import LocalStore
 pytestmark = pytest.mark.milvus
 pytest.importorskip("milvus_lite", reason="no milvus-lite: install vecver[milvus]")
 
-# Arguments: this folder, the repository, the Milvus ("": the embedded one), the numbers of versions to publish, and
-# "reading" where only this process can ask that Milvus. Ends itself with 3 when an answer is wrong.
+# Arguments: the folder of the tests, the repository, the Milvus ("": the embedded one), the numbers of versions to
+# publish, and "reading" where only this process can ask that Milvus. Ends itself with 3 when an answer is wrong.
 PUBLISHER = """
 import os, sys, threading, time
 from pathlib import Path
@@ -62,7 +62,7 @@ publish_chain(docs, numbers, lambda number: print(number, flush=True))
 
 def started(folder: Path, uri: str, numbers: str, *how: str) -> subprocess.Popen[str]:
     """A process that publishes versions, and has entered Milvus."""
-    command = [sys.executable, "-c", PUBLISHER, str(Path(__file__).parent), str(folder), uri, numbers, *how]
+    command = [sys.executable, "-c", PUBLISHER, str(Path(__file__).parent.parent), str(folder), uri, numbers, *how]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stderr
     assert process.stdout.readline() == "ready\n", process.stderr.read()

@@ -1,0 +1,57 @@
+"""A store that dies at any operation, and what must hold of the bytes that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vecver.repo.layout import load_layout
+from vecver.repo.objects import commit_ids, load_commit
+from vecver.repo.refs import load_move
+from vecver.repo.segment import FILES, segment_ids
+from vecver.store import Store
+
+OPERATIONS = ("put", "get", "map", "path", "size", "list", "delete", "swap", "scratch")
+
+
+class PowerFailure(BaseException):
+    """Not even `except Exception` may go on."""
+
+
+class Failing:
+    """A store that does `after` operations and then, before or just after the next one, is dead for good."""
+
+    def __init__(self, inner: Store, after: int, *, done: bool, die: Callable[[], None]) -> None:
+        self.inner, self.left, self.done, self.die, self.count = inner, after, done, die, 0
+        self.url = inner.url
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+        return self._counted(method) if name in OPERATIONS else method
+
+    def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            self.count += 1
+            if self.count <= self.left:
+                return method(*arguments)
+            if self.done and self.count == self.left + 1:
+                method(*arguments)
+            return self.die()
+
+        return call
+
+
+def power_failure() -> None:
+    raise PowerFailure
+
+
+def assert_nothing_is_half_there(store: Store) -> None:
+    """Children were written before their parents: what is there, even if no ref leads to it, is whole."""
+    for id in segment_ids(store):
+        assert all(store.size(f"segments/{id}/{file}") is not None for file in FILES)
+    for id in commit_ids(store):
+        layout = load_layout(store, id)
+        assert {live.segment for live in layout.segments} <= set(segment_ids(store))
+    for name in store.list("moves/"):
+        after = load_move(store, name.removeprefix("moves/")).after
+        assert after is None or load_commit(store, after).id == after
