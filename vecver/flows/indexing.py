@@ -54,7 +54,14 @@ def open_indexes(versions: Versions, snapshot: Snapshot) -> None:
 def open_index(versions: Versions, segment: Segment) -> index.faiss.Index | None:
     """A segment's index, or None if it has none. Raises IntegrityError if it cannot be trusted or read."""
     found = versions.derived(segment, index.faiss.SPEC)
-    return None if found is None else index.faiss.load(*found)
+    opened = None if found is None else index.faiss.load(*found)
+    if opened and opened.count != segment.chunk_count:  # of another segment, from before their facts named it
+        raise IntegrityError(
+            f"the index of segment {segment.id[:12]} has {opened.count} rows, the segment {segment.chunk_count}",
+            code="index_damaged",
+            hint="`vecver optimize DATASET` builds it again; until then search with --exact",
+        )
+    return opened
 
 
 def _wanted(segment: Segment) -> bool:

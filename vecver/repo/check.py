@@ -6,8 +6,9 @@ history (`repo.proof`), so 100 versions cost one pass over the rows ever written
 
 Decisions
 - 2026-11-21 a ref that was deleted or set back behind vecver's back is found by the moves: one that
-  another move names as its predecessor did take place, so some ref's log must have it. (A move that
-  nothing names may be of a writer that lost its race, or was cut off.)
+  another move names as its predecessor did take place, and so did one whose ref is not there at all
+  (`repo.refs` says why), so some ref's log must have it. (Another move that nothing names may be of a
+  writer that lost its race, or was cut off.)
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class _Checker:
 
     def _ref(self, path: str) -> list[str]:
         ref = self.read(path, lambda: refs.parse(path, self.store.get(path)))
-        if ref is None:
+        if ref is None or not ref["move"]:  # reserved: its maker was cut off, or is at it
             return []
         moves = self._log(ref["move"])
         if moves and moves[0].after != ref["commit"]:
@@ -133,12 +134,10 @@ class _Checker:
     def lost_moves(self, names: list[str]) -> None:
         """Moves that no log has, although they took place."""
         strays = [name.rsplit("/", 1)[1] for name in names if name not in self.names]
-        found = {id: move for id in strays if (move := self._move(id))}
-        landed = {move.previous for move in found.values()}
-        for id, move in found.items():
-            if id in landed:
-                path = Refs(self.store, move.dataset).path(move.kind, move.name)
-                self.problem(path, f"its log lacks a move of {move.time}: the ref was deleted or set back")
+        for move in refs.lost(self.store, [move for id in strays if (move := self._move(id))]):
+            path = Refs(self.store, move.dataset).path(move.kind, move.name)
+            what = "is not there" if self.store.size(path) is None else "lacks a move in its log"
+            self.problem(path, f"it {what}, though it was moved at {move.time}: the ref was deleted or set back")
 
     # -- commits --------------------------------------------------------------------------------
 
@@ -177,7 +176,7 @@ class _Checker:
         """Did gc let the rows of this commit go?"""
         name = gc.forgotten_path(commit)
         there = self.store.size(name) is not None
-        return there and self.read(name, lambda: objects.load_sealed(self.store, name)) is not None
+        return there and self.read(name, lambda: gc.load_forgotten(self.store, commit)) is not None
 
     def measures(self, commit: str) -> None:
         """Re-read what was measured of a commit."""

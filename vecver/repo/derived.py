@@ -1,7 +1,7 @@
 """Derived files beside a segment (an index): rebuilt at will, trusted only after their digest was checked.
 
 segments/<id>/<spec>         the bytes
-             /<spec>.json    their sha256 and length, and what built them, sealed; written last
+             /<spec>.json    their sha256 and length, whose they are, and what built them, sealed; written last
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: J
     """Move a finished file beside its segment; `built_with` is what its reader must know."""
     with open(file, "rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-    told = {**built_with, "sha256": found, "bytes": file.stat().st_size}
+    told = {**built_with, "segment": segment, "sha256": found, "bytes": file.stat().st_size}
     store.put(path_of(segment, spec), file)
     store.put(path_of(segment, spec + ".json"), objects.sealed(told))
 
 
 def facts(store: Store, segment: str, spec: str) -> Json:
     """What is known of a derived file. Raises NotFoundError, IntegrityError."""
-    return objects.load_sealed(store, path_of(segment, spec) + ".json")
+    name = path_of(segment, spec)
+    told = objects.load_sealed(store, name + ".json")
+    if told.get("segment", segment) != segment:  # those of before do not say it
+        raise _damaged(name, "is that of another segment")
+    return told
 
 
 def derived(store: Store, segment: str, spec: str) -> tuple[memoryview, Json] | None:
@@ -47,12 +51,7 @@ def derived(store: Store, segment: str, spec: str) -> tuple[memoryview, Json] | 
     told = facts(store, segment, spec)
     content = memoryview(store.map(name))
     if len(content) != told["bytes"] or hashlib.sha256(content).hexdigest() != told["sha256"]:
-        raise IntegrityError(
-            f"the index {name} does not match its digest",
-            code="index_damaged",
-            hint="`vecver optimize DATASET` builds it again; until then search with --exact",
-            name=name,
-        )
+        raise _damaged(name, "does not match its digest")
     return content, told
 
 
@@ -62,3 +61,12 @@ def specs(store: Store, segment: str) -> Iterator[str]:
         file = name.rsplit("/", 1)[1]
         if file.endswith(".json") and file != "segment.json":
             yield file.removesuffix(".json")
+
+
+def _damaged(name: str, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"the index {name} {what}",
+        code="index_damaged",
+        hint="`vecver optimize DATASET` builds it again; until then search with --exact",
+        name=name,
+    )

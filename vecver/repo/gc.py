@@ -110,6 +110,15 @@ def forgotten_path(commit: str) -> str:
     return f"forgotten/{commit}"
 
 
+def load_forgotten(store: Store, commit: str) -> Json:
+    """When a commit's rows were let go, and under which retention. Raises NotFoundError, IntegrityError."""
+    name = forgotten_path(commit)
+    value = objects.load_sealed(store, name)
+    if value.get("commit") != commit:
+        raise objects.misplaced(name)
+    return value
+
+
 # -- what is kept -------------------------------------------------------------------------------
 
 
@@ -180,12 +189,14 @@ def _logs(store: Store, names: list[str]) -> set[str]:
         for name in names
         if name.startswith("moves/") and name not in found
     ]
-    landed = {refs.move_path(move.previous) for move in strays if move.previous} - found
-    if lost := [name for name in landed if store.size(name) is not None]:
+    if lost := refs.lost(store, strays):
+        move = min(lost, key=lambda move: move.time)
         raise IntegrityError(
-            f"{min(lost)} is in no ref's log: a ref was deleted or set back, and gc would delete its versions",
+            f"the {move.kind} {move.name!r} of {move.dataset} was deleted or set back behind vecver's back, "
+            "and gc would delete its versions",
             code="ref_lost",
-            hint="run `vecver check`, then restore refs/ from a copy of the repository",
+            hint="run `vecver check --repair`, which puts the ref back, or restore refs/ from a copy of the repository",
+            name=Refs(store, move.dataset).path(move.kind, move.name),
         )
     return found
 

@@ -74,6 +74,16 @@ def mismatch(name: str) -> IntegrityError:
     )
 
 
+def misplaced(name: str) -> IntegrityError:
+    """The error for an object that is sound and lies under the name of another."""
+    return IntegrityError(
+        f"{name} holds what belongs under another name",
+        code="misplaced",
+        hint="run `vecver check`, then restore the file from a copy of the repository",
+        name=name,
+    )
+
+
 # -- commits ------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from vecver.digest import digest_json
 from vecver.errors import ConflictError
@@ -216,7 +216,7 @@ class Publications:
 
     def write(self, ledger: Ledger) -> Ledger:
         """Replace what was read last. Raises ConflictError if somebody else did."""
-        body = objects.sealed(ledger.to_json())
+        body = objects.sealed({**ledger.to_json(), "dataset": self.dataset})
         try:
             self.store.swap(self.path, self._seen, body)
         except ConflictError as error:
@@ -247,9 +247,14 @@ def ledgers(store: Store, dataset: str = "") -> list[Ledger]:
 
 @lru_cache(maxsize=64)
 def parse(name: str, body: bytes) -> Ledger:
-    """The ledger in these bytes. Raises IntegrityError. Every search asks for it."""
+    """The ledger in these bytes, which must be those of this name. Raises IntegrityError. Every search asks for it."""
     try:
-        return Ledger.from_json(objects.parse_sealed(name, body))
+        value = objects.parse_sealed(name, body)
+        _, dataset, place = name.split("/")
+        here = unquote(dataset), digest_json([value["uri"], value["database"]])[:16]
+        if here != (value.get("dataset", here[0]), place):  # those of before do not name their dataset
+            raise objects.misplaced(name)
+        return Ledger.from_json(value)
     except (KeyError, TypeError, ValueError) as error:
         raise objects.malformed(name) from error
 

@@ -9,18 +9,24 @@ Decisions
   object store needs no append. The road not taken is Git's: a log file beside the ref.
 - 2026-11-21 a deleted ref stays as a ref to no commit, so that its log survives and a tag's name is
   never used again.
+- 2026-11-26 a new ref is reserved (a file that names no commit and no move) before its first move is written.
+  So a first move without a file at its ref's place is always of a ref that was lost, never of a writer that
+  was cut off, and `check` and gc can tell. The road not taken marks a move as landed after the swap: one
+  write more for every ref, and repositories made before would have no marks.
+- 2026-11-26 what is read under a name must be of that name: every move says whose it is, and a ref whose
+  newest move is another ref's, or ends at another commit, is not believed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 from urllib.parse import quote, unquote
 
 from vecver.digest import canonical_json, digest, digest_json
-from vecver.errors import ConflictError, InvalidInputError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.model import Json, Move
 from vecver.repo import objects
 from vecver.store import Store
@@ -32,6 +38,7 @@ _FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 _ID = re.compile(r"[0-9a-f]{64}")  # always a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
+RESERVED = canonical_json({"format": objects.FORMAT, "commit": None, "move": None})  # a ref that is being made
 
 
 class Refs:
@@ -69,7 +76,7 @@ class Refs:
         id = None if body is None else parse(self.path(kind, name), body)["move"]
         while id:
             yield move_path(id)
-            id = load_move(self._store, id).previous
+            id = self._move(kind, name, id).previous
 
     def last_move(self, kind: Kind, name: str) -> Move | None:
         """The newest move of a ref, deletions included."""
@@ -81,7 +88,7 @@ class Refs:
         move = self.last_move(kind, name)
         while move:
             yield move
-            move = load_move(self._store, move.previous) if move.previous else None
+            move = self._move(kind, name, move.previous) if move.previous else None
 
     def move(
         self, kind: Kind, name: str, *, before: str | None, after: str | None, author: str, time: str, reason: str
@@ -93,6 +100,7 @@ class Refs:
         found = last.after if last else None
         if found != before:
             raise ref_moved(kind, name, found)
+        old = self._reserved(kind, name) if old is None else old
         previous = digest_json(last.to_json()) if last else None
         move = Move(self.dataset, kind, name, before, after, author, time, reason, previous)
         body = canonical_json(move.to_json())
@@ -134,14 +142,42 @@ class Refs:
         path = self.path(kind, name)
         return self._store.get(path) if self._store.size(path) is not None else None
 
-    def _newest(self, kind: Kind, name: str, body: bytes) -> Move:
-        return load_move(self._store, parse(self.path(kind, name), body)["move"])
+    def _reserved(self, kind: Kind, name: str) -> bytes:
+        """Take the place of a ref that is about to be made. Raises ConflictError if it was made meanwhile."""
+        try:
+            self._store.swap(self.path(kind, name), None, RESERVED)
+        except ConflictError as error:
+            if self._body(kind, name) != RESERVED:
+                raise ref_moved(kind, name, self.get(kind, name)) from error
+        return RESERVED
+
+    def _newest(self, kind: Kind, name: str, body: bytes) -> Move | None:
+        """The move that a ref stands on; None where it is only reserved. Raises IntegrityError."""
+        path = self.path(kind, name)
+        ref = parse(path, body)
+        if ref["move"] is None:
+            return None
+        move = self._move(kind, name, ref["move"])
+        if move.after != ref["commit"]:
+            raise _not_its_own(path, f"it names {str(ref['commit'])[:12]}, its newest move ended elsewhere")
+        return move
+
+    def _move(self, kind: Kind, name: str, id: str) -> Move:
+        """A move of this ref. Raises IntegrityError for one of another."""
+        move = load_move(self._store, id)
+        if (move.dataset, move.kind, move.name) != (self.dataset, kind, name):
+            raise _not_its_own(
+                self.path(kind, name), f"its log holds a move of the {move.kind} {move.name!r} of {move.dataset}"
+            )
+        return move
 
 
 def parse(path: str, body: bytes) -> Json:
     """A ref's bytes as `{"commit", "move"}`. Raises IntegrityError."""
     try:
         value = objects.known(path, json.loads(body))
+        if value["commit"] and not value["move"]:
+            raise ValueError("a ref that no move made")
         return {"commit": value["commit"], "move": value["move"]}
     except (ValueError, KeyError) as error:
         raise objects.malformed(path) from error
@@ -175,8 +211,35 @@ def check_name(what: str, name: str) -> None:
 
 
 def dataset_names(store: Store) -> list[str]:
-    """Every dataset that has a ref."""
-    return sorted({unquote(path.split("/")[1]) for path in store.list("refs/")})
+    """Every dataset that has a ref, be it a deleted one."""
+    found: set[str] = set()
+    for path in store.list("refs/"):
+        name = unquote(path.split("/")[1])
+        if name not in found and store.get(path) != RESERVED:
+            found.add(name)
+    return sorted(found)
+
+
+def lost(store: Store, moves: Iterable[Move]) -> list[Move]:
+    """Of moves that no ref's log holds, those that took place: others follow them, or their ref is not there."""
+    strays = list(moves)
+    followed = {move.previous for move in strays}
+    return [
+        move
+        for move in strays
+        if digest_json(move.to_json()) in followed
+        or store.size(Refs(store, move.dataset).path(move.kind, move.name)) is None
+    ]
+
+
+def _not_its_own(path: str, why: str) -> IntegrityError:
+    """The error for a ref with what belongs to another."""
+    return IntegrityError(
+        f"{path} is not the ref of that name: {why}",
+        code="wrong_ref",
+        hint="run `vecver check --repair`: it puts refs back as their moves say",
+        name=path,
+    )
 
 
 def _taken(name: str, found: tuple[Kind, str], dataset: str) -> ConflictError:

@@ -9,7 +9,7 @@ import json
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from vecver.digest import canonical_json, digest_json
-from vecver.errors import ConflictError, InvalidInputError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.model import Commit, Garbage, Json, Move, Space
 from vecver.repo import derived as derived_room
 from vecver.repo import fold as fold_room
@@ -84,7 +84,7 @@ class Versions:
         if opened and opened.commit.dataset == dataset:
             return revision
         try:
-            return resolve(self.store, dataset, revision)
+            id = resolve(self.store, dataset, revision)
         except NotFoundError:
             there = self.datasets()
             if dataset in there:
@@ -95,6 +95,16 @@ class Versions:
                 hint=f"`vecver ingest {dataset} SOURCE` makes it; there are: {', '.join(there) or 'none yet'}",
                 dataset=dataset,
             ) from None
+        opened = self._snapshots.get(id)
+        if (opened.commit if opened else self.commit(id)).dataset != dataset:
+            raise IntegrityError(
+                f"{dataset}@{revision} leads to {id[:12]}, which is a version of another dataset",
+                code="wrong_dataset",
+                hint="run `vecver check`, then restore refs/ and moves/ from a copy of the repository",
+                dataset=dataset,
+                commit=id,
+            )
+        return id
 
     def commit(self, id: str) -> Commit:
         return load_commit(self.store, id)
@@ -106,7 +116,7 @@ class Versions:
         except NotFoundError:
             if self.store.size(gc_room.forgotten_path(id)) is None:
                 raise
-            time = objects.load_sealed(self.store, gc_room.forgotten_path(id))["time"]
+            time = gc_room.load_forgotten(self.store, id)["time"]
             raise NotFoundError(
                 f"the rows of version {id[:12]} were let go by gc at {time[:19]}",
                 code="version_forgotten",
@@ -253,8 +263,22 @@ class Versions:
                 old, layout = layout, self.layout(id)
                 if layout.segments == old.segments:
                     raise
+        _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
         return Snapshot(commit, layout, segments)
+
+
+def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
+    """Raises IntegrityError unless a layout can be this commit's: its roots, its counts, its space, its segments'."""
+    counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
+    roots = (layout.roots.content_root, layout.roots.vector_root)
+    sizes = [(live.chunk_count, live.document_count) for live in layout.segments]
+    if (
+        (*roots, counts) != (commit.content_root, commit.vector_root, commit.counts)
+        or {segment.space.id for segment in segments} - {commit.recipe.space.id}
+        or sizes != [(segment.chunk_count, segment.document_count) for segment in segments]
+    ):
+        raise objects.misplaced(layout_path(commit.id))
 
 
 def create(store: Store) -> None:
