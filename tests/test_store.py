@@ -82,6 +82,9 @@ class Contract:
         store.delete("a/c")
         store.put("a/b", b"3")
         assert store.get("a/b") == b"3"
+        store.put("c", b"4")
+        store.delete("c", "a/b", "none")
+        assert list(store.list("")) == []
 
     def test_mapped_bytes_outlive_their_name(self, store: Store) -> None:
         store.put("x", b"old")

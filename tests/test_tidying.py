@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from failing import Failing, PowerFailure, power_failure
 from helpers import Ticking, best, ingest, open_on, records, texts_of, vector_of
 
 import vecver
@@ -630,54 +629,3 @@ def test_a_damaged_list_of_what_waits(store: Store) -> None:
     store.delete(retired.NAME)
     assert collect(docs).delete
     assert_all_there(docs, known)
-
-
-# -- crashes ------------------------------------------------------------------------------------
-
-
-def optimized(docs: vecver.Dataset) -> None:
-    docs.optimize()
-
-
-def collected(docs: vecver.Dataset) -> None:
-    collect(docs)
-
-
-def shortened(docs: vecver.Dataset) -> None:
-    collect(docs, keep_last=3)
-
-
-def folded(docs: vecver.Dataset) -> None:
-    assert ingest(docs, {f"another {i}": "x" for i in range(3)}, keep_missing=True).notes == ()
-
-
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("verb", [optimized, collected, shortened, folded])
-def test_a_power_failure_while_tidying(verb: Callable[[vecver.Dataset], None], done: bool) -> None:
-    """At every third operation; then all versions are there, and the verb, repeated, gets through."""
-    ready = MemoryStore()
-    docs = open_on(ready, clock=Ticking()).dataset("d")
-    kept = dict(history(docs, 8))
-    if verb in (collected, shortened):
-        docs.optimize()
-
-    def dataset(after: int) -> tuple[Store, vecver.Dataset]:
-        store = MemoryStore()
-        for name in ready.list(""):
-            store.put(name, ready.get(name))
-        return store, open_on(Failing(store, after, done=done, die=power_failure)).dataset("d")  # type: ignore[arg-type]
-
-    counting = dataset(10**9)[1]
-    verb(counting)
-    count = counting._versions.store.count  # type: ignore[attr-defined]
-    kept = dict(list(kept.items())[-3:]) if verb is shortened else kept
-    assert count > 20
-    for n in range(10 + int(done), count, 3):  # the first few open the repository
-        store, failing = dataset(n)
-        with pytest.raises(PowerFailure):
-            verb(failing)
-        docs = open_on(store).dataset("d")
-        assert_all_there(docs, kept)
-        verb(docs)
-        collected(docs)
-        assert_all_there(docs, kept)

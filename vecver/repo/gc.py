@@ -13,6 +13,8 @@ Decisions
   (or a fold) first saw that nothing names it. So whatever an ingest in flight has written, and whatever it
   took over from a version that was re-laid meanwhile, is there when it commits. No clock but the callers' is
   asked: one that is ahead by days shortens the age by as much.
+- 2026-11-26 objects of a kind are deleted together, durably before those that they name: a power cut brought back
+  the layout of a version whose rows stayed deleted.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.model import Commit, Garbage, Json
@@ -96,12 +99,13 @@ def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime)
     retired.retire(store, known - old.waiting.keys() - old.condemned, time)
     going = retired.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
     going |= old.condemned & garbage.delete.keys()
-    for unit in sorted(going, key=_parents_first):
-        if (commit := unit.removeprefix("layouts/")) in garbage.forgotten:
-            told = {"commit": commit, "time": time, "retention": retention.to_json()}
-            store.put(forgotten_path(commit), objects.sealed(told))
-        for name in _objects(store, unit):
-            store.delete(name)
+    for _, units in groupby(sorted(going, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
+        gone = list(units)
+        for commit in garbage.forgotten:
+            if layouts.path_of(commit) in gone:
+                told = {"commit": commit, "time": time, "retention": retention.to_json()}
+                store.put(forgotten_path(commit), objects.sealed(told))
+        store.delete(*(name for unit in gone for name in _objects(store, unit)))  # before what they name
     retired.bury(store, {*going, *old.condemned})
 
 

@@ -43,8 +43,8 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Every name that begins with `prefix`, which ends with `/` or is empty; sorted."""
 
-    def delete(self, name: str) -> None:
-        """Remove `name`; removing what is not there is no error."""
+    def delete(self, *names: str) -> None:
+        """Remove `names`, durably when the call returns; removing what is not there is no error."""
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         """Write `new` if `name` holds `expected` now (None: is absent), else ConflictError(code="swap_lost")."""

@@ -88,13 +88,23 @@ class LocalStore:
                 found += [(place / file).as_posix() for file in files]
         yield from sorted(found)
 
-    def delete(self, name: str) -> None:
+    def delete(self, *names: str) -> None:
+        changed = dict.fromkeys(self._removed(name) for name in names)
+        for folder in changed:  # once each: without, a power cut brings back some names and others not
+            with writing(str(folder)), contextlib.suppress(FileNotFoundError, NotADirectoryError):  # there is none
+                sync_folder(folder)
+
+    def _removed(self, name: str) -> Path:
+        """Remove `name`; the folder that is to be synced."""
         with writing(name):
             path = self._at(name)
             with contextlib.suppress(NotADirectoryError, IsADirectoryError):  # neither is a name
                 path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # the folder goes with its last file
-                path.parent.rmdir()
+            try:
+                path.parent.rmdir()  # the folder goes with its last file
+            except OSError:
+                return path.parent
+            return path.parent.parent
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         with self._locked():

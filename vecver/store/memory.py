@@ -50,9 +50,10 @@ class MemoryStore:
             found = sorted(name for name in self._bytes if name.startswith(prefix))
         yield from found
 
-    def delete(self, name: str) -> None:
+    def delete(self, *names: str) -> None:
         with self._lock:
-            self._bytes.pop(name, None)
+            for name in names:
+                self._bytes.pop(name, None)
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         with self._lock:

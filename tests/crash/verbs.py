@@ -1,0 +1,300 @@
+"""Every verb that writes to a repository, what a user sees of one, and what must hold of it whatever cut a verb off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import SPACE, best, ingest, open_on, records, texts_of, vector_of
+
+import vecver
+from vecver import repo
+from vecver.index import faiss
+from vecver.store import LocalStore
+
+NOW = timedelta(0)
+QUERIES = np.stack([vector_of(f"question {i}") for i in range(2)])
+OLD = {"a": "one", "b": "two", "c": "three", "e": "five"}
+MIDDLE = {**OLD, "b": "changed"}
+NEW = {"a": "one", "b": "changed again", "d": "four", "e": "five"}
+MANY = 515  # records, more than are embedded at once
+ROWS = {f"row {i}": f"text {i}" for i in range(320)}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Something that writes below a folder; the repository is its folder `kb`."""
+
+    act: Callable[[Path], Any]
+    before: Callable[[Path], None]
+    again: bool = True  # may it be done again where it got through?
+    whole: Callable[[Path], Any] = lambda place: None  # what must hold of what it writes beside the repository
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a user sees of a ref."""
+
+    commit: str
+    texts: Mapping[str, str]
+    answers: tuple[Any, ...]  # of every query, exact and not: document, bits of the score, text
+
+
+Seen = dict[str, Version]
+
+
+def opened(place: Path) -> vecver.Repository:
+    """The repository of a place, made if there is none."""
+    return open_on(LocalStore(place / "kb"))
+
+
+def docs(place: Path, name: str = "d") -> vecver.Dataset:
+    """A new handle on a dataset."""
+    return opened(place).dataset(name)
+
+
+def store_of(place: Path) -> LocalStore:
+    return LocalStore(place / "kb")
+
+
+# -- what is there before ---------------------------------------------------------------------------
+
+
+def nothing(place: Path) -> None:
+    """No repository."""
+
+
+def empty(place: Path) -> None:
+    opened(place)
+
+
+def small(place: Path) -> None:
+    """Three versions, refs of every kind, a measure, a deleted branch, a second dataset."""
+    here = docs(place)
+    ingest(here, OLD)
+    here.tag("old")
+    here.branch("side")
+    ingest(here, MIDDLE)
+    here.promote("prod", "old")
+    here.promote("prod", "main")
+    here.promote("next", "main")
+    here.branch("gone")
+    here.delete("branch", "gone")
+    ingest(docs(place, "other"), {"x": "elsewhere"})
+    opened(place).dataset("embedded").ingest(texts_only(OLD), embedder="hashing", chunker="whole")
+
+
+def tall(place: Path) -> None:
+    """As many small versions as fold with the next one, a rollback among them, and what gc may take."""
+    here = docs(place)
+    for turn in range(8):
+        ingest(here, {**OLD, f"new {turn}": f"text {turn}", "often": f"edit {turn}"})
+    here.rollback("main", to="main~3")
+    here.tag("old", "main~2")
+    here.branch("side", "main~1")
+    with pytest.raises(ZeroDivisionError):
+        docs(place, "embedded").ingest(breaking(), embedder="hashing", chunker="whole")  # leaves parts
+    opened(place).gc(grace=NOW, apply=True)
+
+
+def tidied(place: Path) -> None:
+    """The same, re-laid: what was replaced waits to be deleted."""
+    tall(place)
+    docs(place).optimize()
+
+
+def unindexed(place: Path) -> None:
+    ingest(docs(place), ROWS)
+
+
+def texts_only(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Records for an embedder."""
+    return [{"id": id, "text": text} for id, text in texts.items()]
+
+
+def breaking() -> Iterator[dict[str, str]]:
+    """More records than are embedded at once, and then none."""
+    yield from texts_only({f"r{i}": f"record {i}" for i in range(MANY)})
+    raise ZeroDivisionError
+
+
+@contextmanager
+def small_indexes() -> Iterator[None]:
+    """A few hundred rows get an index, and are searched through it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faiss, "INDEX_ROWS", 300)
+        patch.setattr(faiss, "_PROBE", -(10**9))
+        yield
+
+
+# -- the verbs --------------------------------------------------------------------------------------
+
+
+def collect(place: Path, **keep: Any) -> None:
+    """What waits goes."""
+    for _ in range(2):
+        opened(place).gc(grace=NOW, apply=True, **keep)
+
+
+def indexed(place: Path) -> None:
+    with small_indexes():
+        docs(place).optimize()
+
+
+def with_index(place: Path) -> None:
+    with small_indexes():
+        ingest(docs(place), {**ROWS, "more": "x"})
+
+
+def exported(place: Path) -> None:
+    docs(place).snapshot("main", place / "out")
+
+
+def assert_whole_export(place: Path) -> None:
+    """There is none, or one that answers as the version does."""
+    if (place / "out").exists():
+        snapshot = vecver.open_snapshot(place / "out")
+        assert hits_of(snapshot.search(list(QUERIES), k=5)) == hits_of(docs(place).search(list(QUERIES), k=5))
+
+
+def assert_measured(place: Path) -> None:
+    """There is no measure, or a whole one."""
+    measures = docs(place).measures("main")
+    assert "damaged" not in measures.get("recall", {})
+
+
+VERBS: dict[str, Verb] = {
+    "init": Verb(lambda place: vecver.create(str(place / "kb")), nothing, again=False),
+    "ingest, the first": Verb(lambda place: ingest(docs(place), OLD), empty),
+    "ingest": Verb(lambda place: ingest(docs(place), NEW), small),
+    "ingest that removes": Verb(lambda place: ingest(docs(place), {"a": "one", "b": "two"}), small),
+    "ingest that keeps": Verb(lambda place: ingest(docs(place), {"z": "last"}, keep_missing=True), small),
+    "ingest into a branch": Verb(lambda place: ingest(docs(place), NEW, branch="side"), small),
+    "ingest in another space": Verb(
+        lambda place: docs(place).ingest(records(NEW), space=SPACE + " 2", metric="ip"), small
+    ),
+    "ingest that embeds": Verb(
+        lambda place: docs(place, "embedded").ingest(texts_only(NEW), embedder="hashing", chunker="whole"), small
+    ),
+    "ingest that embeds much": Verb(
+        lambda place: docs(place, "embedded").ingest(
+            texts_only({f"r{i}": f"record {i}" for i in range(MANY)}), embedder="hashing", chunker="whole"
+        ),
+        tall,
+    ),
+    "ingest that folds": Verb(lambda place: ingest(docs(place), NEW), tall),
+    "ingest that builds an index": Verb(with_index, unindexed),
+    "rollback of a branch": Verb(lambda place: docs(place).rollback("main", to="old"), small),
+    "rollback of an alias": Verb(lambda place: docs(place).rollback("prod"), small, again=False),
+    "promote": Verb(lambda place: docs(place).promote("prod", "old"), small),
+    "promote a new alias": Verb(lambda place: docs(place).promote("fresh", "old"), small),
+    "branch": Verb(lambda place: docs(place).branch("fresh", "old"), small, again=False),
+    "tag": Verb(lambda place: docs(place).tag("fresh", "old"), small, again=False),
+    "delete a branch": Verb(lambda place: docs(place).delete("branch", "side"), small, again=False),
+    "delete a tag": Verb(lambda place: docs(place).delete("tag", "old"), small, again=False),
+    "delete an alias": Verb(lambda place: docs(place).delete("alias", "next"), small, again=False),
+    "optimize": Verb(lambda place: docs(place).optimize(), tall),
+    "optimize that builds an index": Verb(indexed, unindexed),
+    "gc": Verb(collect, tidied),
+    "gc with a retention": Verb(lambda place: collect(place, keep_last=1), tall),
+    "recall": Verb(lambda place: docs(place).recall("main", sample=2, k=[1]), small, whole=assert_measured),
+    "snapshot": Verb(exported, small, again=False, whole=assert_whole_export),
+}
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "search": lambda place: docs(place).search(QUERIES[0], k=3),
+    "log": lambda place: list(docs(place).log()),
+    "diff": lambda place: docs(place).diff("old", "main"),
+    "check": lambda place: opened(place).check(),
+    "gc, planned": lambda place: opened(place).gc(grace=NOW),
+    "status": lambda place: docs(place, "embedded").status(texts_only(NEW), label="records"),
+    "replay": lambda place: vecver.replay(opened(place), docs(place).search(QUERIES[0], k=3).receipt),
+    "measures": lambda place: docs(place).measures("main"),
+}
+
+
+# -- what a user sees -------------------------------------------------------------------------------
+
+
+def seen(place: Path) -> Seen:
+    """Every ref of every dataset, what its version holds, and what it answers."""
+    if not repo.exists(store_of(place)):
+        return {}
+    repository = opened(place)
+    found = {}
+    for name in repository.datasets():
+        here = repository.dataset(name)
+        for ref, commit in {**here.branches(), **here.tags(), **here.aliases()}.items():
+            found[f"{name}@{ref}"] = version_of(here, ref, commit)
+    return found
+
+
+def version_of(here: vecver.Dataset, ref: str, commit: str) -> Version:
+    """What is seen of a ref; of versions with vectors that were given, the answers are those of brute force."""
+    texts = texts_of(here, ref)
+    given = here.show(ref).recipe.space.dim == QUERIES.shape[1]
+    queries: Any = list(QUERIES) if given else ["record 7", "changed"]
+    exact = hits_of(here.search(queries, at=ref, k=5, exact=True))
+    if given:
+        assert [[hit[:2] for hit in hits] for hits in exact] == [best(texts, query, 5) for query in QUERIES]
+    return Version(commit, texts, (exact, hits_of(here.search(queries, at=ref, k=5))))
+
+
+def hits_of(answers: Any) -> list[list[tuple[Any, ...]]]:
+    return [[(hit.document, hit.score, hit.text) for hit in answer] for answer in answers]
+
+
+def contents(versions: Seen) -> dict[str, Any]:
+    """What is seen, whatever the commits are called."""
+    return {ref: (version.texts, version.answers) for ref, version in versions.items()}
+
+
+# -- what must hold after a cut ---------------------------------------------------------------------
+
+
+def assert_goes_on(place: Path, verb: Verb, before: Seen, after: Seen, *, returned: bool) -> None:
+    """Old or new and never between, sound, the verb gets through, and gc takes what was left."""
+    now = seen(place)
+    for ref in {*before, *after, *now}:
+        assert now.get(ref) in (before.get(ref), after.get(ref)), f"{ref} stands between"
+    assert not returned or now == after, "it had returned, and is lost"
+    assert_sound(place)
+    verb.whole(place)
+    if now != after or verb.again:
+        verb.act(place)
+        verb.whole(place)
+    assert contents(seen(place)) == contents(after)
+    assert_nothing_left(place)
+    assert contents(seen(place)) == contents(after)
+
+
+def assert_sound(place: Path) -> None:
+    if repo.exists(store_of(place)):
+        assert opened(place).check().problems == ()
+
+
+def assert_nothing_left(place: Path) -> None:
+    """What nobody needs goes, and nothing else."""
+    for left in (place / "kb/tmp").glob("*"):
+        for path in (*left.glob("*"), left):
+            os.utime(path, (0, 0))
+    collect(place)
+    store_of(place).scratch().rmdir()  # sweeps
+    plan = opened(place).gc(grace=NOW)
+    assert not plan.delete and not plan.wait and not plan.forgotten
+    assert list((place / "kb/tmp").iterdir()) == [] and list(store_of(place).list("parts/")) == []
+    assert_sound(place)
+
+
+def copied(place: Path, target: Path) -> Path:
+    """A place as it is now."""
+    shutil.copytree(place, target)
+    return target
