@@ -456,6 +456,16 @@ def test_versions_stay_open_within_a_budget_of_bytes(store: Store) -> None:
     assert ids[0] not in versions._snapshots and ids[-1] in versions._snapshots, "the one not asked for longest goes"
 
 
+def test_so_many_versions_stay_open_and_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that commits 10,000 times would else map 40,000 files, and count them at every commit."""
+    monkeypatch.setattr("vecver.repo.repository.OPEN_VERSIONS", 3)
+    docs = open_on(store).dataset("d")
+    ids = [ingest(docs, {**BASE, "d": str(turn)}).commit for turn in range(6)]
+    for id in ids:
+        assert texts_of(docs, str(id))["d"] == str(ids.index(id))
+    assert list(docs._versions._snapshots) == ids[-3:]
+
+
 def test_segments_are_let_go_with_the_last_snapshot(docs: vecver.Dataset) -> None:
     docs._versions.open_bytes = 0
     for number in range(6):

@@ -3,12 +3,13 @@
 `fold` keeps the tail short as commits pile up, as an LSM tree does; `optimize` re-lays all retained commits.
 
 Decisions
-- 2026-11-21 small segments (too small for an index) fold when there are more than MANY_SMALL, or when together
-  they are large enough for one; larger ones when more than MANY are of one size class (a class is eight
-  times the one before). So a row is copied once a class, and a version has a handful of segments.
-- 2026-11-21 a fold re-lays the newest commit and those behind it that name a folded segment, up to the first
-  that names none. Others (of branches, of rollbacks) keep the old segments, which then stay: only `optimize`
-  looks at every commit.
+- 2026-11-26 segments fold when more than MANY_SMALL are of one size class (a class has eight times the rows of
+  the one before), the smallest class first; large segments, which have an index, when more than MANY are. Small
+  ones also fold when together they are large enough for an index. So a row is copied once a class, a version
+  has a handful of segments of each, and a fold costs what the segments of its class hold, not the whole tail.
+- 2026-11-26 a fold re-lays the newest commit only. Those behind it keep the segments that they name, until
+  `optimize`, the only one that looks at every commit. It re-laid all of them once: then every eighth of 10,000
+  one-row commits wrote every earlier layout again, and commit 600 took three times as long as commit 100.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import suppress
 
 from vecver.errors import NotFoundError
 from vecver.model import Commit
-from vecver.repo.layout import Layout, Live, load_layout, path_of
+from vecver.repo.layout import Layout, Live, load_layout
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.relay import MAX_ROWS, Relay
 from vecver.repo.segment import Segment
@@ -35,21 +36,24 @@ _NEEDED = 0.9  # ... and this share of rows that some commit lists stays as it i
 def fold(store: Store, head: str, small: int) -> Relay | None:
     """What folds the tail of a version, or None while it is short. `small`: rows from which a segment is large."""
     ids = crowded(load_layout(store, head), small)
-    if not ids:
-        return None
-    return Relay(store, list(_holders(store, head, set(ids))), [Segment(store, id) for id in ids])
+    return Relay(store, [head], [Segment(store, id) for id in ids]) if ids else None
 
 
 def crowded(layout: Layout, small: int) -> list[str]:
     """The segments of a layout that should become one, in its order; none where they are few."""
     tail = [live for live in layout.segments if live.chunk_count < small]
-    if len(tail) > MANY_SMALL or (len(tail) > 1 and sum(live.chunk_count for live in tail) >= small):
+    large = [live for live in layout.segments if small <= live.chunk_count < _FULL * MAX_ROWS]
+    if len(tail) > 1 and sum(live.chunk_count for live in tail) >= small:
         return [live.segment for live in tail]
+    return _crowded_class(tail, 1, MANY_SMALL) or _crowded_class(large, small, MANY)
+
+
+def _crowded_class(lives: list[Live], first: int, limit: int) -> list[str]:
+    """The segments of the lowest size class that has more than `limit`; the second class begins at 8 times `first`."""
     classes: dict[int, list[Live]] = defaultdict(list)
-    for live in layout.segments:
-        if small <= live.chunk_count < _FULL * MAX_ROWS:
-            classes[_class_of(live.chunk_count, small)].append(live)
-    many = [lives for _, lives in sorted(classes.items()) if len(lives) > MANY]
+    for live in lives:
+        classes[_class_of(max(live.chunk_count, live.document_count), first)].append(live)
+    many = [members for _, members in sorted(classes.items()) if len(members) > limit]
     return [live.segment for live in many[0]] if many else []
 
 
@@ -61,7 +65,7 @@ def optimize(store: Store, heads: Iterable[str]) -> list[Relay]:
     found = []
     for versions in spaces.values():
         if sources := _wasteful(versions.values()):
-            found.append(Relay(store, list(versions), [Segment(store, id) for id in sources]))
+            found.append(Relay(store, list(versions), [Segment(store, id) for id in sources], exhaustive=True))
     return found
 
 
@@ -102,22 +106,8 @@ def _share(live: Live) -> float:
     return (len(live.chunks) + len(live.documents)) / max(live.chunk_count + live.document_count, 1)
 
 
-def _holders(store: Store, head: str, ids: set[str]) -> Iterator[str]:
-    """The commits whose layouts are to name the fold: `head` and what is behind it, while they name one of `ids`."""
-    waiting, seen = [head], {head}
-    while waiting:
-        id = waiting.pop()
-        if store.size(path_of(id)) is None:
-            continue
-        if ids & {live.segment for live in load_layout(store, id).segments}:
-            yield id
-            parents = [parent for parent in load_commit(store, id).parents if parent not in seen]
-            seen.update(parents)
-            waiting += parents
-
-
-def _class_of(rows: int, small: int) -> int:
+def _class_of(rows: int, first: int) -> int:
     number = 0
-    while rows >= small * _CLASS ** (number + 1):
+    while rows >= first * _CLASS ** (number + 1):
         number += 1
     return number

@@ -2,7 +2,7 @@
 
     write     copy the rows that any of the commits lists; nothing names the copies yet
     prove     every commit's new layout has the commit's roots (or: every row is the row it was)
-    switch    swap each commit's layout; the old segments are retired
+    switch    swap each commit's layout; the old segments are retired where no other commit names them
 
 Stopped anywhere, each commit has its old layout or its new one, and both are right.
 """
@@ -47,10 +47,16 @@ class Moved:
 
 
 class Relay:
-    """Rows of `sources` on their way into new segments, on behalf of `commits`."""
+    """Rows of `sources` on their way into new segments, on behalf of `commits`.
 
-    def __init__(self, store: Store, commits: Sequence[str], sources: Sequence[Segment]) -> None:
+    `exhaustive`: no other commit names the sources, so that they can go afterwards.
+    """
+
+    def __init__(
+        self, store: Store, commits: Sequence[str], sources: Sequence[Segment], *, exhaustive: bool = False
+    ) -> None:
         self.commits = tuple(commits)
+        self._exhaustive = exhaustive
         self.sources = tuple(sources)
         self.segments: list[Segment] = []  # the new ones, once they are written
         self._store = store
@@ -111,7 +117,7 @@ class Relay:
         return None
 
     def switch(self, time: str) -> int:
-        """Give each commit its new layout, and retire the old segments; how many commits were switched.
+        """Give each commit its new layout, and let go of the old segments; how many commits were switched.
 
         A commit that another process re-laid since its rows were copied keeps what that one gave it. Raises
         ConflictError if gc deleted the new segments meanwhile; nothing was changed then.
@@ -126,7 +132,8 @@ class Relay:
                 self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
                 switched += 1
         new_ids = {segment.id for segment in self.segments}
-        retired.retire(self._store, [unit_of(source.id) for source in self.sources if source.id not in new_ids], time)
+        let_go = [unit_of(source.id) for source in self.sources if source.id not in new_ids]
+        (retired.retire if self._exhaustive else retired.renew)(self._store, let_go, time)
         return switched
 
     # -- within ---------------------------------------------------------------------------------

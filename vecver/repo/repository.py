@@ -39,6 +39,7 @@ from vecver.store import Store
 
 ROOT = "vecver.json"
 OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
+OPEN_VERSIONS = 256  # as many may stay open: each maps files, of which a process may have some 65,000
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,14 @@ class Versions:
 
     def _make_room(self) -> None:
         """Let go of the versions that were not asked for longest, while those that are open hold too much."""
-        while self._snapshots and self._held() > self.open_bytes:
+        while self._snapshots and (len(self._snapshots) >= OPEN_VERSIONS or self._held() > self.open_bytes):
             self._snapshots.popitem(last=False)
 
     def _held(self) -> int:
         """Memory that the opened versions hold, each segment once."""
-        segments = {segment.id: segment for snapshot in self._snapshots.values() for segment in snapshot.segments}
+        segments = set[Segment]().union(*(snapshot.segments for snapshot in self._snapshots.values()))
         own = sum(snapshot.nbytes for snapshot in self._snapshots.values())
-        return own + sum(segment.nbytes for segment in segments.values())
+        return own + sum(segment.nbytes for segment in segments)
 
     # -- writing --------------------------------------------------------------------------------
 

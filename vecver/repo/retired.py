@@ -40,6 +40,16 @@ def retire(store: Store, units: Iterable[str], time: str) -> None:
     _change(store, lambda old: Retired({**old.waiting, **dict.fromkeys(found, time)}, old.condemned))
 
 
+def renew(store: Store, units: Iterable[str], time: str) -> None:
+    """Of these units, let those that wait already begin anew: somebody named them until now."""
+    found = set(units)
+
+    def renewed(old: Retired) -> Retired:
+        return Retired({**old.waiting, **dict.fromkeys(found & old.waiting.keys(), time)}, old.condemned)
+
+    _change(store, renewed)
+
+
 def claim(store: Store, units: Iterable[str]) -> None:
     """Take back what a new version names. Raises ConflictError if some of it is being deleted."""
     found = set(units)

@@ -228,12 +228,16 @@ class Snapshot:
     @property
     def nbytes(self) -> int:
         """Memory that this version holds by itself: masks, look-ups, gathered rows. Its segments are not counted."""
-        found = sum(live.chunk_count + live.document_count for live in self.layout.segments) // 8
+        found = self._mask_bytes
         found += sum(self.__dict__[name].nbytes for name in ("_documents", "_chunks") if name in self.__dict__)
         for part in (one.part for one in self.__dict__.get("parts", ())):
             found += 0 if part.live is None else part.live.nbytes
             found += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
         return int(found)
+
+    @cached_property
+    def _mask_bytes(self) -> int:
+        return sum(live.chunk_count + live.document_count for live in self.layout.segments) // 8
 
     # -- finding --------------------------------------------------------------------------------
 
