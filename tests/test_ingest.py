@@ -494,7 +494,7 @@ def test_a_branch_that_does_not_exist_is_an_error(docs: vecver.Dataset, source: 
     assert error.value.code == "branch_not_found"
 
 
-def test_a_lost_race_is_a_conflict_and_the_vectors_are_kept(
+def test_who_loses_a_race_lands_after_the_winner_and_embeds_nothing_again(
     docs: vecver.Dataset, source: Path, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docs.ingest(source)
@@ -505,19 +505,18 @@ def test_a_lost_race_is_a_conflict_and_the_vectors_are_kept(
         monkeypatch.undo()
         monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: counting)
         docs.ingest(rival, label="rival")
+        counting.texts.clear()
         return save(*arguments)
 
     monkeypatch.setattr(docs._versions, "save", overtaken)
-    with pytest.raises(vecver.ConflictError) as error:
-        docs.ingest(source)
-    assert error.value.code == "ref_moved" and "rival" in docs.documents() and "slow.md" not in docs.documents()
-    counting.texts.clear()
-    docs.ingest(source)
-    assert "slow.md" in docs.documents() and counting.texts == []
+    report = docs.ingest(source)
+    assert docs.documents() == sorted([*PAGES, "rival", "slow.md"]) and counting.texts == []
+    assert report.names == {"added": ("slow.md",), "changed": (), "removed": ()}
+    assert docs.diff("main~1", "main").added == ("slow.md",) and docs.diff("main~2", "main~1").added == ("rival",)
     assert docs.repository.check().clean
 
 
-def test_the_loser_of_the_first_commit_is_told_to_repeat(
+def test_the_loser_of_the_first_commit_lands_after_it(
     docs: vecver.Dataset, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = docs._versions.save
@@ -528,9 +527,9 @@ def test_the_loser_of_the_first_commit_is_told_to_repeat(
         return save(*arguments)
 
     monkeypatch.setattr(docs._versions, "save", overtaken)
-    with pytest.raises(vecver.ConflictError) as error:
-        docs.ingest(source, embedder="hashing")
-    assert error.value.code == "ref_moved" and docs.documents() == ["rival"]
+    report = docs.ingest(source, embedder="hashing")
+    assert docs.documents() == sorted([*PAGES, "rival"]) and [c.id for c in docs.log()][0] == report.commit
+    assert len(list(docs.log())) == 2 and docs.repository.check().clean
 
 
 def test_a_large_text_file(docs: vecver.Dataset, tmp_path: Path) -> None:

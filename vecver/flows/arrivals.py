@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from vecver import pipeline
@@ -52,6 +52,19 @@ class Tally:
         self.failures.append(failure)
         self.added.pop(failure.document, None)
         self.changed.pop(failure.document, None)
+
+    def differs(self) -> bool:
+        """Is there anything to commit?"""
+        return bool(self.added or self.changed or self.removed)
+
+    def without(self, settled: Collection[str]) -> Tally:
+        """What is left where others have done the same to these documents."""
+        if not settled:
+            return self
+        added, changed = ({name: None for name in one if name not in settled} for one in (self.added, self.changed))
+        done = len(self.added) + len(self.changed) - len(added) - len(changed)
+        removed = [name for name in self.removed if name not in settled]
+        return replace(self, added=added, changed=changed, removed=removed, unchanged=self.unchanged + done)
 
     def seen(self) -> int:
         """Documents that arrived and were settled."""

@@ -2,8 +2,8 @@
 
     prepare   how documents become vectors: as was asked, else as the parent version did
     fill      read, parse, chunk; keep the rows that are there, embed and write those that are not
-    finish    one layout, two roots, one commit
-    move      the compare-and-swap of the branch: the only visible moment
+    finish    make the new rows durable, and index them where they are many
+    land      one layout, two roots, one commit, and the branch is moved: the only visible moment; see `repo.landing`
 
 Stopped anywhere, the branch stays where it was, and what was embedded is found by the next ingest.
 """
@@ -22,13 +22,13 @@ import numpy as np
 
 from vecver import index, pipeline
 from vecver.digest import key
-from vecver.errors import ConflictError, InvalidInputError, SpaceMismatchError, VecverError
+from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
 from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, remove_missing
 from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.tidying import fold
-from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Report, Vectors
-from vecver.repo import Draft, Layout, NewChunks, NewDocument, Snapshot, Versions, check_name, missing, ref_moved
+from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Recipe, Report, Vectors
+from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
 _FAILURES_KEPT = 1000  # in the commit; the report has all
@@ -52,8 +52,9 @@ def ingest(
     """Make `sources` the truth for the documents that came from them, as a new commit on a branch.
 
     A document that cannot be read is reported and keeps its previous version; `strict` turns it into
-    an error. Raises InvalidInputError, NotFoundError, SpaceMismatchError, ConflictError (another
-    writer moved the branch). After any failure the branch is where it was.
+    an error. Where others landed on the branch meanwhile it lands after them. Raises InvalidInputError,
+    NotFoundError, SpaceMismatchError, ConflictError (they changed the same documents or sources, and are
+    named). After any failure this ingest has moved nothing.
     """
     check_name("dataset", dataset)
     check_name("branch", options.branch)
@@ -243,34 +244,37 @@ class _Ingest:
                 failures=[failure.to_json() for failure in self.tally.failures],
             )
 
-    # -- finish and move ------------------------------------------------------------------------
+    # -- finish and land ------------------------------------------------------------------------
 
     def finish(self) -> Report:
         """Commit the draft and move the branch; no commit where nothing changed."""
         since = perf_counter()
-        layout, gone = self.draft.finish()
+        self.draft.close()
+        place = Place(self.parent, *self.draft.layout())
         self._timed("write", since)
-        report = self.report(layout, gone)
-        if not (self.tally.added or self.tally.changed or self.tally.removed):
+        if not self.tally.differs():
+            return self.report(place)
+        self._index(place)
+        failed = {failure.document for failure in self.tally.failures}
+        landing = Landing(self.versions, self.dataset, self.options.branch, self.draft, place, failed)
+        place, commit = land(landing, self._commit, "ingest")
+        report = self.report(place)
+        if commit is None:
             return report
-        id = self.versions.save(self._commit(layout, report), layout)
-        index_segments(self.versions, self.versions.snapshot(id).segments, self.progress)
-        self._move(id)
-        note = fold(self.versions, id, self.progress)
-        return replace(report, commit=id, changed=True, notes=(note,) if note else ())
+        note = fold(self.versions, commit.id, self.progress)
+        return replace(report, commit=commit.id, changed=True, notes=(note,) if note else ())
 
-    def _move(self, commit: str) -> None:
-        """Move the branch from the version that this ingest began with."""
-        name, before = self.options.branch, self.parent.commit.id if self.parent else None
-        try:
-            self.versions.move(self.dataset, "branch", name, before=before, after=commit, reason="ingest")
-        except ConflictError as error:
-            if error.code == "name_taken" and self.versions.refs(self.dataset).get("branch", name):
-                raise ref_moved("branch", name, error.context["commit"]) from error
-            raise
+    def _index(self, place: Place) -> None:
+        """Build what indexes the version lacks, before anybody waits for it to land."""
+        named = {live.segment for live in place.layout.segments}
+        segments = [*(self.parent.segments if self.parent else ()), *self.draft.segments]
+        index_segments(self.versions, [segment for segment in segments if segment.id in named], self.progress)
 
-    def _commit(self, layout: Layout, report: Report) -> Commit:
-        told = report.to_json()
+    def _commit(self, place: Place) -> Commit | None:
+        """The commit of this ingest after the version that it lands on; None if nothing differs there."""
+        if not self.tally.without(place.settled).differs():
+            return None
+        layout, told = place.layout, self.report(place).to_json()
         operation = {
             "kind": "ingest",
             **({"job": self.options.job} if self.options.job else {}),
@@ -280,37 +284,45 @@ class _Ingest:
         }
         return Commit(
             dataset=self.dataset,
-            parents=(self.parent.commit.id,) if self.parent else (),
+            parents=(place.parent.commit.id,) if place.parent else (),
             author=self.versions.author,
             message=self.options.message,
             time=self.versions.time()[:19] + "+00:00",
             content_root=layout.roots.content_root,
             vector_root=layout.roots.vector_root,
             counts={"documents": layout.document_count, "chunks": layout.chunk_count},
-            recipe=self.means.recipe,
+            recipe=self._recipe(place.parent),
             environment={**_environment(), **self.means.environment},
             operation=operation,
         )
 
+    def _recipe(self, parent: Snapshot | None) -> Recipe:
+        """What the next ingest does where it is not told: as this one was told, else as was done before it."""
+        old = self.parent.commit.recipe.fingerprint if self.parent else None
+        if parent and parent.commit.recipe.fingerprint != old and not self.options.say_how():
+            return parent.commit.recipe
+        return self.means.recipe
+
     def _origin(self, source: Source) -> Json | None:
         return pipeline.origin_of(source.value) if self.options.origin is None else self.options.origin or None
 
-    def report(self, layout: Layout | None, gone: int = 0) -> Report:
-        """What was done so far; `layout` is the new version's, None for a dry run."""
-        before = self.parent.layout.chunk_count if self.parent else 0
-        live = layout.chunk_count if layout else before  # a dry run's parent: what would go is not looked up
+    def report(self, place: Place | None) -> Report:
+        """What was done so far; `place` is where it landed, None for a dry run."""
+        parent, tally = (place.parent, self.tally.without(place.settled)) if place else (self.parent, self.tally)
+        before = parent.layout.chunk_count if parent else 0
+        live, gone = (place.layout.chunk_count, place.removed) if place else (before, 0)  # a dry run looks up no rows
         return Report(
             dataset=self.dataset,
-            commit=self.parent.commit.id if self.parent else None,
+            commit=parent.commit.id if parent else None,
             changed=False,
-            documents=self.tally.counts(),
+            documents=tally.counts(),
             chunks={"live": live, "embedded": self.embedded, "reused": self.reused, "removed": gone},
-            failures=tuple(self.tally.failures),
+            failures=tuple(tally.failures),
             seconds=self.seconds,
             tokens=self.tokens,
             longer=self.longer,
             dry_run=self.options.dry_run,
-            names=self.tally.names(),
+            names=tally.names(),
         )
 
     def _timed(self, phase: str, since: float) -> float:

@@ -34,6 +34,10 @@ class Options:
     job: str = ""  # the caller's own id of this run
     origin: Json | None = None  # of all sources; None: looked up; {}: they have none
 
+    def say_how(self) -> bool:
+        """Is it told how documents become vectors?"""
+        return any(told is not None for told in (self.embedder, self.space, self.chunker, self.chunk_tokens))
+
 
 class Preparation:
     """A recipe with its embedder, which is loaded only when something must be counted or embedded."""

@@ -3,9 +3,11 @@
 from vecver.repo import measures, moves, publications
 from vecver.repo.check import check
 from vecver.repo.diff import diff
-from vecver.repo.draft import Draft, KnownDocument, NewChunks, NewDocument
+from vecver.repo.documents import KnownDocument
+from vecver.repo.draft import Draft, NewChunks, NewDocument
 from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
 from vecver.repo.gc import GRACE, Retention
+from vecver.repo.landing import Landing, Place, land
 from vecver.repo.layout import Layout
 from vecver.repo.objects import parents_first
 from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
@@ -33,10 +35,12 @@ __all__ = [
     "Intent",
     "Kind",
     "KnownDocument",
+    "Landing",
     "Layout",
     "Ledger",
     "NewChunks",
     "NewDocument",
+    "Place",
     "Places",
     "Publications",
     "Relay",
@@ -54,6 +58,7 @@ __all__ = [
     "diff",
     "exists",
     "keys_at",
+    "land",
     "live_places",
     "measures",
     "metadata_of",

@@ -4,12 +4,16 @@ Rows that stay keep lying where they lie, rows that go lose their bit, new rows 
 segment. Vectors that had to be computed are kept as `parts` until that segment is durable, so that the
 ingest after an interrupted one finds them.
 
+Where another version landed first, the same draft is laid `onto` that one; see `repo.landing`.
+
 Decisions
 - 2026-11-21 a vector was computed, and so is worth a part, if it was looked for with `vectors_of` in
   vain; vectors that came with their records are brought again by the next attempt.
 - 2026-11-21 a row is the same row if its key *and* what was embedded are equal; so an edit that was
   taken back revives the old row by its bit, and a chunk whose surroundings changed what is embedded
   is written anew under the same key.
+- 2026-11-26 on another parent every row is found again by its key: that one may lie on other segments (a fold,
+  an optimize), where a row that was to be revived is not; such a row is copied from where this draft found it.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from vecver.errors import InvalidInputError, VecverError
 from vecver.model import Json, Space, Vectors
 from vecver.repo import parts
 from vecver.repo import rows as columns
+from vecver.repo.documents import KnownDocument, known_documents
 from vecver.repo.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.lookup import Keys, as_keys
 from vecver.repo.parts import Part
@@ -55,15 +60,6 @@ class NewDocument:
     texts: Sequence[str]
     embedded: Sequence[bytes]  # 16 bytes: the digest of what is embedded
     spans: Sequence[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class KnownDocument:
-    """What the parent version knows of a document."""
-
-    source: str
-    digest: str
-    recipe: str
 
 
 @dataclass(frozen=True)
@@ -96,13 +92,16 @@ class Draft:
     def __init__(self, store: Store, parent: Snapshot | None, space: Space, *, part_rows: int = PART_ROWS) -> None:
         self._store = store
         self._parent = parent
-        self._space = space
+        self.space = space
         self._part_rows = part_rows
         same = parent is not None and parent.commit.recipe.space.id == space.id
         self._reusable = parent.segments if parent and same else ()
         self._changes = [_Change() for _ in (parent.segments if parent else ())]
         self._writer: SegmentWriter | None = None
         self._written: list[Segment] = []
+        self._roots: dict[str, Roots] = {}  # of the segments written
+        self.removed: list[str] = []  # documents
+        self.whole: set[str] = set()  # the sources whose missing documents it removes
         self._sought: set[bytes] = set()  # looked for in vain: the caller computes them
         self._computed: dict[bytes, Vectors] = {}  # and these it has, not yet in a part
 
@@ -112,15 +111,14 @@ class Draft:
         """What the parent has of each document; each is counted as seen, so that it will not be removed."""
         if not self._parent or not documents:
             return [None] * len(documents)
-        ids = as_keys([columns.document_id(name) for name in documents])
-        numbers, rows = self._parent.find_documents(ids)
+        numbers, rows = self._parent.find_documents(_ids(documents))
         found: list[KnownDocument | None] = [None] * len(documents)
         for number in np.unique(numbers[numbers >= 0]):
             (which,) = np.nonzero(numbers == number)
             self._changes[number].seen_documents |= mask_of(rows[which])
-            table = self._parent.segments[number].documents.select(["source", "digest", "recipe"])
-            for i, row in zip(which, table.take(pa.array(rows[which])).to_pylist(), strict=True):
-                found[i] = KnownDocument(row["source"], row["digest"].hex(), row["recipe"].hex())
+            known = known_documents(self._parent.segments[number], rows[which])
+            for i, (_, document) in zip(which, known, strict=True):
+                found[i] = document
         return found
 
     def vectors_of(self, embedded: Sequence[bytes]) -> dict[bytes, Vectors]:
@@ -143,7 +141,7 @@ class Draft:
     def stage(self, documents: Sequence[NewDocument]) -> NewChunks:
         """Replace these documents by new versions; returns the chunk rows that must be `add`ed."""
         keys, names, texts, embedded = _flat_chunks(documents)
-        self._retire([document.document for document in documents])
+        self._retire(_ids([document.document for document in documents]))
         there = self._keep(as_keys(keys), as_keys(embedded))
         self._write(_document_table(documents, keys), columns.CHUNKS.empty_table(), self._no_vectors())
         origin = np.flatnonzero(~there)
@@ -153,9 +151,9 @@ class Draft:
 
     def add(self, chunks: NewChunks, vectors: Vectors) -> None:
         """Write staged rows with their vectors, `(len(chunks), dim)` float32. Raises InvalidInputError for others."""
-        if vectors.shape != (len(chunks), self._space.dim) or not np.isfinite(vectors).all():
+        if vectors.shape != (len(chunks), self.space.dim) or not np.isfinite(vectors).all():
             raise InvalidInputError(
-                f"vectors {vectors.shape} cannot be those of {len(chunks)} chunks in {self._space.dim} dimensions",
+                f"vectors {vectors.shape} cannot be those of {len(chunks)} chunks in {self.space.dim} dimensions",
                 code="invalid_vectors",
                 hint="look for NaN, infinity or another dimension in what the embedder gives",
             )
@@ -178,13 +176,15 @@ class Draft:
             picked = table.take(pa.array(unseen))
             of_source = pc.is_in(picked.column("source"), pa.array(list(sources), pa.string()))
             gone += picked.filter(of_source).column("document").to_pylist()
-        self._retire(gone)
+        self._retire(_ids(gone))
+        self.removed += gone
+        self.whole.update(sources)
         return gone
 
     def seal(self) -> None:
         """Make the vectors computed so far durable."""
         if self._computed:
-            self._parts.append(parts.save(self._store, self._space, self._computed))
+            self._parts.append(parts.save(self._store, self.space, self._computed))
             self._computed = {}
 
     def discard(self) -> None:
@@ -197,14 +197,59 @@ class Draft:
 
     def finish(self) -> tuple[Layout, int]:
         """The layout of the new version, and how many chunk rows of the parent are live no more."""
+        self.close()
+        return self.layout()
+
+    def close(self) -> None:
+        """Make all new rows durable; from now on the draft can only be laid out."""
         self._end_segment()
+        self._drop_parts()
+
+    def layout(self) -> tuple[Layout, int]:
+        """As `finish`, of a draft that is closed."""
         lives, roots, removed = self._kept()
         for segment in self._written:
-            live = Live.whole(segment.id, segment.chunk_count, segment.document_count)
-            roots = roots + segment.roots(rows_of(live.chunks), rows_of(live.documents))
-            lives.append(live)
-        self._drop_parts()
+            lives.append(Live.whole(segment.id, segment.chunk_count, segment.document_count))
+            roots = roots + self._roots[segment.id]
         return Layout(tuple(live for live in lives if live.chunks or live.documents), roots), removed
+
+    def onto(self, head: Snapshot) -> Draft:
+        """The change of this draft, which is closed, as one of `head`. Whether it may be is asked in `repo.landing`."""
+        other = Draft(self._store, head, self.space)
+        other._written, other._roots = list(self._written), self._roots
+        other._retire(_ids(self.removed))
+        for segment in self._written:
+            other._retire(segment.document_ids)
+        try:
+            for old, change in zip(self._reusable, self._changes, strict=False):
+                rows = rows_of(change.kept)
+                lost = rows[~other._keep(old.keys[rows], old.embedded[rows])]
+                if len(lost):
+                    other._write(None, columns.taken(old.chunks, lost), old.vectors[lost])
+            other._end_segment()
+        finally:
+            other.discard()
+        return other
+
+    # -- what it says, for who asks whether it may still land -------------------------------------
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments that it wrote."""
+        return tuple(self._written)
+
+    def written(self, documents: Sequence[str]) -> dict[str, KnownDocument]:
+        """Those of these documents of which it has a new version."""
+        ids = _ids(documents)
+        return {n: d for segment in self._written for n, d in known_documents(segment, segment.find_documents(ids)[1])}
+
+    def seen(self, documents: Sequence[str]) -> set[str]:
+        """Those of these documents that its parent has, and that arrived again."""
+        if not self._parent:
+            return set()
+        numbers, rows = self._parent.find_documents(_ids(documents))
+        places = zip(documents, numbers.tolist(), rows.tolist(), strict=True)
+        return {name for name, number, row in places if number >= 0 and row in self._changes[number].seen_documents}
 
     # -- within ---------------------------------------------------------------------------------
 
@@ -234,11 +279,11 @@ class Draft:
             if there.all():
                 self._store.delete(part.name)
 
-    def _retire(self, documents: Sequence[str]) -> None:
-        """The parent's versions of these documents, and their chunks, are live no more."""
-        if not self._parent or not documents:
+    def _retire(self, documents: Keys) -> None:
+        """The parent's versions of the documents with these ids, and their chunks, are live no more."""
+        if not self._parent or not len(documents):
             return
-        numbers, rows = self._parent.find_documents(as_keys([columns.document_id(name) for name in documents]))
+        numbers, rows = self._parent.find_documents(documents)
         keys: list[bytes] = []
         for number in np.unique(numbers[numbers >= 0]):
             mine = rows[numbers == number]
@@ -264,29 +309,35 @@ class Draft:
     @cached_property
     def _parts(self) -> list[Part]:
         """What this and interrupted ingests have computed in this space."""
-        return list(parts.load(self._store, self._space))
+        return list(parts.load(self._store, self.space))
 
     @cached_property
     def _segments(self) -> list[Segment]:
         """Every segment of the repository in this space, the parent's first."""
         there = {segment.id for segment in self._reusable}
         others = (_opened(self._store, id) for id in segment_ids(self._store) if id not in there)
-        return [*self._reusable, *(other for other in others if other and other.space.id == self._space.id)]
+        return [*self._reusable, *(other for other in others if other and other.space.id == self.space.id)]
 
     def _write(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> SegmentWriter:
-        self._writer = self._writer or SegmentWriter(self._store, self._space)
+        self._writer = self._writer or SegmentWriter(self._store, self.space)
         self._writer.add(documents, chunks, vectors)
         return self._writer
 
     def _end_segment(self) -> None:
         writer, self._writer = self._writer, None
         if writer and (writer.chunk_count or writer.document_count):
-            self._written.append(writer.seal())
+            segment = writer.seal()
+            self._written.append(segment)
+            self._roots[segment.id] = segment.roots(np.arange(segment.chunk_count), np.arange(segment.document_count))
         elif writer:
             writer.discard()
 
     def _no_vectors(self) -> Vectors:
-        return np.zeros((0, self._space.dim), np.float32)
+        return np.zeros((0, self.space.dim), np.float32)
+
+
+def _ids(documents: Sequence[str]) -> Keys:
+    return as_keys([columns.document_id(name) for name in documents])
 
 
 def _opened(store: Store, id: str) -> Segment | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Move
+from vecver.repo.landing import turn_at
 from vecver.repo.refs import Kind, missing, ref_moved
 from vecver.repo.repository import Versions
 
@@ -57,26 +58,33 @@ def rollback(
 ) -> Move:
     """Take a ref back: an alias moves to where it was, a branch gets a commit with the old content.
 
-    `to` is a commit id; None means the state before the newest one that was not itself rolled back.
+    `to` is a commit id; None means the state before the newest one that was not itself rolled back. What lands
+    on a branch before its turn comes is taken back too, unless `expected` says where the branch must stand.
     Raises NotFoundError if there is no such ref, or nothing before it; ConflictError if it is not at `expected`.
     """
-    refs = versions.refs(dataset)
-    found = refs.find(name)
-    if not found or found[0] == "tag":
-        if found:
-            raise ConflictError(
-                f"{name!r} is a tag, and tags are fixed", code="tag_fixed", hint="roll back a branch or an alias"
-            )
-        raise missing("alias", name, dataset)
-    kind, current = found
-    _same(kind, name, current, expected)
+    kind, current = _movable(versions, dataset, name)
     if kind == "alias":
+        _same(kind, name, current, expected)
         target = to or _alias_before(versions, dataset, name)
-        return versions.move(dataset, "alias", name, before=current, after=target, reason=ROLLBACK)
-    target = to or _branch_before(versions, dataset, name, current)
-    return versions.move(
-        dataset, "branch", name, before=current, after=_revert(versions, name, current, target), reason=ROLLBACK
-    )
+        return versions.move(dataset, kind, name, before=current, after=target, reason=ROLLBACK)
+    with turn_at(versions, dataset, name):
+        kind, current = _movable(versions, dataset, name)
+        _same(kind, name, current, expected)
+        target = to or _branch_before(versions, dataset, name, current)
+        after = _revert(versions, name, current, target)
+        return versions.move(dataset, kind, name, before=current, after=after, reason=ROLLBACK)
+
+
+def _movable(versions: Versions, dataset: str, name: str) -> tuple[Kind, str]:
+    """The branch or alias of this name, and where it stands."""
+    found = versions.refs(dataset).find(name)
+    if not found:
+        raise missing("alias", name, dataset)
+    if found[0] == "tag":
+        raise ConflictError(
+            f"{name!r} is a tag, and tags are fixed", code="tag_fixed", hint="roll back a branch or an alias"
+        )
+    return found
 
 
 def _same(kind: Kind, name: str, found: str, expected: str | None) -> None:

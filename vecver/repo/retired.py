@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from time import sleep
 
 from vecver.errors import BackendError, ConflictError, IntegrityError
 from vecver.repo import objects
+from vecver.repo.turns import pauses, turn
 from vecver.store import Store
 
 NAME = "retired"
-_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -129,18 +130,22 @@ def _without(old: Retired, units: set[str]) -> Retired:
 
 
 def _change(store: Store, change: Callable[[Retired], Retired]) -> None:
-    """Swap the object until nobody was faster; no write where nothing changes."""
-    for _ in range(_ATTEMPTS):
-        body = _body(store)
-        old = _parse(body)
-        new = change(old)
-        if new == old:
-            return
-        value = {"waiting": new.waiting, "condemned": sorted(new.condemned)}
-        try:
-            return store.swap(NAME, body, objects.sealed(value))
-        except ConflictError:
-            continue
+    """Swap the object until nobody was faster; no write, and no waiting, where nothing changes."""
+    old = _parse(_body(store))
+    if change(old) == old:
+        return
+    with turn(store, NAME, lambda: _body(store)):
+        for seconds in pauses():
+            body = _body(store)
+            old = _parse(body)
+            new = change(old)
+            if new == old:
+                return
+            value = {"waiting": new.waiting, "condemned": sorted(new.condemned)}
+            try:
+                return store.swap(NAME, body, objects.sealed(value))
+            except ConflictError:
+                sleep(seconds)
     raise BackendError(
         f"{NAME} is changed by others all the time", code="store_busy", hint="try again later", retryable=True
     )

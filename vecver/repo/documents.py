@@ -1,0 +1,26 @@
+"""What a version knows of a document beside its text: by this a document is told from a new version of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vecver.repo.lookup import Rows
+from vecver.repo.rows import taken
+from vecver.repo.segment import Segment
+
+
+@dataclass(frozen=True)
+class KnownDocument:
+    """One version of a document."""
+
+    source: str
+    digest: str
+    recipe: str
+
+
+def known_documents(segment: Segment, rows: Rows) -> Iterator[tuple[str, KnownDocument]]:
+    """What a segment's document rows say: name and version, in the order of `rows`."""
+    table = taken(segment.documents.select(["document", "source", "digest", "recipe"]), rows)
+    for name, source, digest, recipe in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield name, KnownDocument(source, digest.hex(), recipe.hex())
