@@ -219,9 +219,9 @@ def test_when_the_index_proposes(whole: Part) -> None:
         view = faiss.View(Known(), None, live)  # type: ignore[arg-type]
         return replace(whole, vectors=np.zeros((1, dim), np.float32), live_count=live, index=view)
 
-    # all live: 60,000 + 10 x 700 + 1,000 rows x 0.5 bytes x 0.07 + 50 x 300 = 82,035 ns; scan 20,000 + live x dim / 2
+    # all live: 60,000 + 10 x 350 + 1,000 rows x 0.5 bytes x 0.07 + 50 x 150 = 71,035 ns; scan 20,000 + live x dim / 2
     assert faiss.proposes(of(4, 100_000), 10)
-    # a hundredth lives: as for 1,000 rows, 100 lists: 60,000 + 70,000 + 350 + 15,000; a scan of 1,000 x 4 takes 22,000
+    # a hundredth lives: as for 1,000 rows, 100 lists: 60,000 + 35,000 + 350 + 7,500; a scan of 1,000 x 4 takes 22,000
     assert not faiss.proposes(of(4, 1000), 10)
     assert not faiss.proposes(replace(of(4, 100_000), index=None), 10)
     assert faiss.proposes(of(768, 1000), 10), "longer vectors take longer to scan"

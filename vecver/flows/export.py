@@ -240,7 +240,8 @@ def _open_index(folder: Path, opened: Snapshot, told: Json) -> None:
         return
     for segment in opened.segments:
         try:
-            segment.index = index.faiss.load(memoryview((folder / INDEX).read_bytes()), told)
+            content, metric = memoryview((folder / INDEX).read_bytes()), segment.space.metric
+            segment.index = index.faiss.load(content, told, segment.vectors, metric)
         except IntegrityError as error:
             raise IntegrityError(
                 f"{folder}: FAISS {index.faiss.version()} cannot read {INDEX}, which FAISS {told['faiss']} wrote",

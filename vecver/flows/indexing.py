@@ -21,13 +21,29 @@ class Progress(Protocol):
 def index_segments(
     versions: Versions, segments: Iterable[Segment], progress: Progress | None = None, *, mend: bool = False
 ) -> int:
-    """Build the missing indexes of large segments, and with `mend` those that cannot be read; how many were built."""
+    """Build the missing indexes of large segments, and with `mend` those that cannot be read; how many were built.
+
+    With `mend`, indexes of an earlier vecver learn how far each query must look, and keep their bytes.
+    """
     built = 0
     for segment in segments:
         if _wanted(segment) and not _is_there(versions, segment, mend):
             build_index(versions, segment, progress)
             built += 1
+        elif mend and _wanted(segment):
+            _calibrate(versions, segment)
     return built
+
+
+def _calibrate(versions: Versions, segment: Segment) -> None:
+    """Store the effort of an index that was built before effort was decided for each query."""
+    found = versions.derived(segment, index.faiss.SPEC)
+    if found is None or index.faiss.is_calibrated(found[1]):
+        return
+    opened = index.faiss.load(*found)
+    facts = index.faiss.recalibrated(opened, segment.vectors, segment.space.metric)
+    versions.put_derived_facts(segment, index.faiss.SPEC, facts)
+    segment.index = None
 
 
 def build_index(
@@ -54,7 +70,7 @@ def open_indexes(versions: Versions, snapshot: Snapshot) -> None:
 def open_index(versions: Versions, segment: Segment) -> index.faiss.Index | None:
     """A segment's index, or None if it has none. Raises IntegrityError if it cannot be trusted or read."""
     found = versions.derived(segment, index.faiss.SPEC)
-    opened = None if found is None else index.faiss.load(*found)
+    opened = None if found is None else index.faiss.load(*found, segment.vectors, segment.space.metric)
     if opened and opened.count != segment.chunk_count:  # of another segment, from before their facts named it
         raise IntegrityError(
             f"the index of segment {segment.id[:12]} has {opened.count} rows, the segment {segment.chunk_count}",

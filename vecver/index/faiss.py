@@ -4,10 +4,11 @@ An inverted file (IVF) over 4-bit product codes: the rows lie in lists around ce
 the lists nearest to it, and a version's mask hides its dead rows while they are read. The index never
 decides: the rows it proposes are scored again by the one rule.
 
-How many lists to probe and how many candidates to take is measured on the segment's own rows when its
-index is built (`Effort`), so that queries like the rows find them in easy data and hard; for queries of
-another kind `vecver recall --queries` tells. Rows that died are made
-up for by probing on: to find k of which the share f lives takes as many lists as k / f of all rows.
+How many lists are read and how many candidates taken is decided for each query, from a first look into a few
+lists (`effort`); by which margins is measured when the index is built, on vectors that are as hard as questions
+are (`calibration`). Where rows died the k-th best is farther away, so more lists are read; where that costs more than
+a scan, the query is scanned. What a part costs before a query is seen follows from what a typical one reads: to find k
+of which the share f lives takes as many lists as k / f of all rows.
 
 Decisions
 - 2026-11-21 IVF,PQ4 rather than HNSW (the road taken before): built in 2 s instead of 24 (100,000 x 384), a
@@ -15,7 +16,8 @@ Decisions
   101 us a query at recall 0.95, where HNSW,SQ8 takes 161 and a masked HNSW lost up to 0.8 of its recall
   where whole clusters had died. A raw float32 HNSW of just the live rows takes 78.
 - 2026-11-21 below INDEX_ROWS a segment is scanned: 8,192 x 384 take a millisecond.
-- 2026-11-21 the share f is that of the lists which a query reads, not of the segment: deaths come in clusters.
+- 2026-11-26 effort per query rather than one for all (the road taken before: 22 lists and 61 candidates): of 36,000
+  passages it found 0.94 of the true ten for questions of their domain, 0.82 and 0.64 for others, now 0.97 to 0.99.
 - 2026-11-21 an index is read into memory, not mapped: its bytes are few, and all of them had to be hashed.
 - 2026-11-21 a search is one thread's work, also of a batch: FAISS's threads spin while they wait for each other. On two
   cores that others used too, 10,000 x 384, a query took 4 ms of CPU on two threads and 1.2 on one, 64 queries
@@ -38,50 +40,25 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import BackendError, IntegrityError
+from vecver.index.calibration import MOST_ROWS, calibrate
+from vecver.index.effort import Effort, class_of, first_lists
 from vecver.index.scores import Rows
 from vecver.model import Json, Metric, Part, Vectors
 
 SPEC = "ivf-pq4"
 INDEX_ROWS = 8192
-_CLASSES = (10, 40, 160, 640)  # an answer of k rows takes the effort of the first of these that is not below k
-_SAMPLE = 192  # rows that are asked when the effort is measured
-_REACHED, _RANKED = 0.98, 0.99  # share of the nearest rows that the lists hold, and that the codes rank high enough
-_DEEPEST = 2048  # candidates that are looked through for the rank of a near row; hard data have it low
+_QUICK_ROWS = 16_384  # among which an index is calibrated when it is opened without its effort
 _ITERATIONS, _POINTS = 10, 128  # of k-means, and of rows a centroid
+_LEAST = -3e38  # nearness; below it is only a list without a live row
 _ONE_BY_ONE = 11  # FAISS's number for it
 _LONGEST = 1e9  # vectors that FAISS is given
 _ALONE_BELOW = 65536  # rows
 _ADDED = 65536  # rows added at once
 # What a search costs, in nanoseconds, on one core (benchmarks/search_latency.py).
 _SCAN, _SCAN_VALUE = 20_000, 0.5  # a scan; each float of a live row
-_PROBE, _PROBE_LIST, _PROBE_CODE, _PROBE_ROW = 60_000, 700, 0.07, 300  # an index; a list; a code's byte; a candidate
+_PROBE, _PROBE_LIST, _PROBE_CODE, _PROBE_ROW = 60_000, 350, 0.07, 150  # an index; a list; a code's byte; a candidate
 
 Progress = Callable[[int], None]  # told how many more rows are in
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What finding the nearest rows takes, as measured: for 10, 40, 160 and 640 of them."""
-
-    probes: tuple[float, ...]  # lists to read
-    widths: tuple[int, ...]  # candidates to take
-
-    def probes_for(self, k: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Lists to read for the nearest `k`: between and beyond the classes on the line through them, in logarithms."""
-        x, y = np.log(_CLASSES), np.log(self.probes)
-        asked = np.log(np.maximum(k, 1.0))
-        beyond = np.maximum(asked - x[-1], 0) * max((y[-1] - y[-2]) / (x[-1] - x[-2]), 0.5)
-        return np.exp(np.interp(asked, x, y) + beyond)
-
-    def width_for(self, k: int) -> int:
-        """Candidates to take for the nearest `k`."""
-        for known, width in zip(_CLASSES, self.widths, strict=True):
-            if k <= known:
-                return width
-        return -(-self.widths[-1] * k // _CLASSES[-1])
-
-    def to_json(self) -> Json:
-        return {"probes": list(self.probes), "widths": list(self.widths)}
 
 
 class Index:
@@ -105,13 +82,14 @@ class Index:
         return np.bincount(self.lists, minlength=self.list_count)
 
     @cached_property
-    def enough_for(self) -> npt.NDArray[np.float64]:
-        """How many of the nearest rows the first 1, 2, 3 ... lists are enough for."""
-        k = np.geomspace(1, 2 * self.count, 400)
-        lists = np.arange(1, self.list_count + 1)
-        found = np.interp(lists, np.maximum.accumulate(self.effort.probes_for(k)), k, left=0.0)
-        found[-1] = np.inf
-        return found
+    def centroids(self) -> Vectors:
+        """`(lists, dim)`."""
+        return np.ascontiguousarray(self.faiss.quantizer.reconstruct_n(0, self.list_count))
+
+    @cached_property
+    def is_l2(self) -> bool:
+        """Are rows compared by distance? Else by product."""
+        return bool(self.faiss.metric_type == _library().METRIC_L2)
 
 
 @dataclass(frozen=True)
@@ -124,32 +102,41 @@ class View:
     _probes: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # by class of k
     _ways: dict[int, Any] = field(default_factory=dict, init=False, repr=False)  # by lists to read
 
-    def way(self, probes: int) -> Any:
+    def way(self, lists: int) -> Any:
         """How FAISS is to search: so many lists, under the mask."""
-        if probes not in self._ways:
-            faiss = _library()
-            selector = None if self.live is None else faiss.IDSelectorBitmap(self.live)
-            self._ways[probes] = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
-        return self._ways[probes]
+        if lists not in self._ways:
+            self._ways[lists] = _library().SearchParametersIVF(nprobe=lists, sel=self._selector)
+        return self._ways[lists]
+
+    @cached_property
+    def _selector(self) -> Any:
+        return None if self.live is None else _library().IDSelectorBitmap(self.live)
 
     @cached_property
     def live_sizes(self) -> npt.NDArray[np.int64]:
         """Live rows of each list."""
-        assert self.live is not None
+        if self.live is None:
+            return self.index.sizes
         lives = np.unpackbits(self.live, count=self.index.count, bitorder="little").view(bool)
         return np.bincount(self.index.lists[lives], minlength=self.index.list_count)
 
     def probes(self, k: int) -> int:
-        """Lists to read for `k` live rows, if they died everywhere alike."""
-        known = _class_of(k)
-        if known not in self._probes:
-            needed = self.index.effort.probes_for(known * self.index.count / max(self.live_count, 1))
-            self._probes[known] = min(int(np.ceil(needed)), self.index.list_count)
-        return self._probes[known]
+        """Lists that a typical query reads for `k` live rows, if they died everywhere alike."""
+        size = class_of(k)
+        if size not in self._probes:
+            needed = self.index.effort.probes_for(size * self.index.count / max(self.live_count, 1))
+            self._probes[size] = min(int(np.ceil(needed)), self.index.list_count)
+        return self._probes[size]
 
     def width(self, k: int) -> int:
-        """Candidates to take."""
-        return min(self.index.effort.width_for(_class_of(k)), max(self.live_count, 1))
+        """Candidates that a typical query takes."""
+        return min(self.index.effort.width_for(class_of(k)), max(self.live_count, 1))
+
+    @cached_property
+    def closed(self) -> npt.NDArray[np.bool_] | None:
+        """Which lists have no live row; None if all have some."""
+        closed = self.live_sizes == 0
+        return closed if closed.any() else None
 
 
 def wanted(rows: int, max_norm: float) -> bool:
@@ -179,7 +166,8 @@ def build(
     with _threads(len(vectors)):
         index = faiss.clone_index(grown.faiss) if grown else _trained(vectors, metric)
         _add(index, vectors, progress)
-        effort = _measured(index, vectors, metric)
+        index.implem = _ONE_BY_ONE
+        effort = calibrate(index, _lists_of(index), vectors, metric, rows=MOST_ROWS)
     index.nprobe = min(math.ceil(effort.probes[0]), index.nlist)  # for those who read the file with FAISS alone
     _save(index, file)
     return {"faiss": version(), "lists": index.nlist, **effort.to_json()}
@@ -217,16 +205,42 @@ def grows(index: Index, rows: int) -> bool:
     return index.count < rows <= 2 * index.count and _list_count(rows) <= 2 * index.list_count
 
 
-def load(content: memoryview, facts: Json) -> Index:
-    """Open an index whose digest was checked. Raises IntegrityError if this FAISS cannot read it."""
+def load(content: memoryview, facts: Json, vectors: Vectors | None = None, metric: Metric = "cosine") -> Index:
+    """Open an index whose digest was checked. Raises IntegrityError if this FAISS cannot read it.
+
+    `vectors`: its rows, for the effort of an index that was built before effort was decided for each query.
+    """
     faiss = _library()
     if _numbers(facts["faiss"]) > _numbers(version()):
         raise _unreadable(f"was built by FAISS {facts['faiss']}, this is {version()}", "index_version")
     try:
         index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
-        return Index(index, Effort(tuple(facts["probes"]), tuple(facts["widths"])), len(content))
-    except (RuntimeError, KeyError) as error:
+        effort = Effort.from_json(facts)
+    except (RuntimeError, KeyError, TypeError) as error:
         raise _unreadable("cannot be read", "index_damaged") from error
+    if not is_calibrated(facts):
+        if vectors is None or len(vectors) != index.ntotal:
+            return Index(index, effort.unlimited(), len(content))
+        effort = _quickly_calibrated(index, vectors, metric)
+    return Index(index, effort, len(content))
+
+
+def _quickly_calibrated(index: Any, vectors: Vectors, metric: Metric) -> Effort:
+    """In some tenths of a second, whatever the index's size."""
+    index.implem = _ONE_BY_ONE
+    with _one_thread():
+        return calibrate(index, _lists_of(index), vectors, metric, rows=_QUICK_ROWS)
+
+
+def is_calibrated(facts: Json) -> bool:
+    """Do these facts say how far each query must look? Those from before 2026-11-26 do not."""
+    return bool(facts.get("reach"))
+
+
+def recalibrated(index: Index, vectors: Vectors, metric: Metric) -> Json:
+    """The effort of an index that is there, as `build` would measure it: some of its facts."""
+    with _threads(len(vectors)):
+        return calibrate(index.faiss, index.lists, vectors, metric, rows=MOST_ROWS).to_json()
 
 
 def _threads(rows: int) -> contextlib.AbstractContextManager[None]:
@@ -280,52 +294,6 @@ def _code_parts(dim: int) -> int:
     return next(parts for parts in range(-(-dim // 4), dim + 1) if dim % parts == 0)
 
 
-def _measured(index: Any, vectors: Vectors, metric: Metric) -> Effort:
-    """The effort that finds the nearest rows of some of the index's own; those rows do not count as found."""
-    faiss = _library()
-    asked = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
-    queries, most = np.ascontiguousarray(vectors[asked]), min(_CLASSES[-1], len(vectors) - 1)
-    _, nearest = faiss.knn(queries, vectors, most + 1, metric=_kind(metric))
-    nearest = np.stack([rows[rows != own][:most] for rows, own in zip(nearest, asked, strict=True)])
-    ranks = _ranks(index.quantizer.search(queries, index.nlist)[1], index.nlist)
-    reached = np.take_along_axis(ranks, _lists_of(index)[nearest].astype(np.int64), axis=1)
-    probes, widths = [1.0], [1]
-    for k in _CLASSES:
-        probes.append(max(probes[-1], 1 + _quantile(reached[:, :k], _REACHED)))
-        places = _places(index, queries, nearest[:, :k], int(probes[-1]))
-        widths.append(max(widths[-1], k, 2 + _quantile(places[reached[:, :k] < probes[-1]], _RANKED)))
-    return Effort(tuple(probes[1:]), tuple(widths[1:]))
-
-
-def _places(index: Any, queries: Vectors, nearest: Rows, probes: int) -> Rows:
-    """Where the index ranks each of the nearest rows, `(m, k)`; behind all where it was not found so deep.
-
-    Then the width becomes that of all rows, and the cost rule leaves such data (one vector a thousand times
-    longer than the others spoils the codes of all) to the scan.
-    """
-    most = min(_DEEPEST + 16 * nearest.shape[1], index.ntotal)
-    how = _library().SearchParametersIVF(nprobe=probes)
-    _, ranked = index.search(queries, most, params=how)
-    places, place_of = np.empty(nearest.shape, np.int64), np.full(index.ntotal, index.ntotal)
-    for row, found in enumerate(ranked):
-        found = found[found >= 0]
-        place_of[found] = np.arange(len(found))
-        places[row] = place_of[nearest[row]]
-        place_of[found] = index.ntotal
-    return places
-
-
-def _ranks(order: Rows, count: int) -> Rows:
-    """For each query the rank of each list, `(m, lists)`, from the lists in their order."""
-    ranks = np.full((len(order), count), count)
-    np.put_along_axis(ranks, order, np.arange(count)[None, :], axis=1)
-    return ranks
-
-
-def _quantile(values: Rows, share: float) -> int:
-    return int(np.quantile(values, share, method="higher")) if values.size else 0
-
-
 def _lists_of(index: Any) -> npt.NDArray[np.uint16]:
     faiss, found = _library(), np.zeros(index.ntotal, np.uint16)
     for number in range(index.nlist):
@@ -354,66 +322,129 @@ def proposes(part: Part, k: int) -> bool:
     if part.index is None:
         return False
     view: View = part.index
-    dim, probes, width = part.vectors.shape[1], view.probes(k), view.width(k)
-    read = probes / view.index.list_count * view.index.count * _code_parts(dim) / 2
-    cost = _PROBE + probes * _PROBE_LIST + read * _PROBE_CODE + width * _PROBE_ROW
-    return cost <= _SCAN + part.live_count * dim * _SCAN_VALUE
+    probes = view.probes(k)
+    codes = probes / view.index.list_count * view.index.count
+    return _cost(part, probes, codes, view.width(k)) <= _scan_cost(part)
+
+
+def _cost(part: Part, lists: int, codes: float, width: int) -> float:
+    """Nanoseconds of reading so many lists with so many codes, and of re-scoring so many candidates."""
+    size = _code_parts(part.vectors.shape[1]) / 2
+    return _PROBE + lists * _PROBE_LIST + codes * size * _PROBE_CODE + width * _PROBE_ROW
+
+
+def _scan_cost(part: Part) -> float:
+    return _SCAN + part.live_count * part.vectors.shape[1] * _SCAN_VALUE
 
 
 def candidates(part: Part, queries: Vectors, k: int) -> list[Rows | None]:
     """For each query of `(m, dim)` float32 the live rows that may be among its best `k`, ascending.
 
-    None where so few rows live near a query that a scan finds them sooner.
+    All live rows where reading the lists costs more than a scan. None where a query is farther from all of them than
+    any calibrated vector, or float32 or FAISS cannot hold its products (a zero vector): then a scan has to say.
     """
-    view: View = part.index
     with _one_thread():
-        if part.live is not None:
-            return _masked(view, queries, k)
-        found = view.index.faiss.search(queries, view.width(k), params=view.way(view.probes(k)))[1]
-        return [np.sort(rows[rows >= 0]) for rows in found]
+        return [_candidates(part, query, k) for query in queries]
 
 
-def _masked(view: View, queries: Vectors, k: int) -> list[Rows | None]:
-    """Each query reads the first lists of which enough rows live."""
-    index = view.index
-    most = min(2 * view.probes(k), index.list_count)
-    near, order = index.faiss.quantizer.search(queries, most)
-    lived, there = view.live_sizes[order].cumsum(axis=1), index.sizes[order].cumsum(axis=1)
-    enough = lived * index.enough_for[:most] >= _class_of(k) * there
-    reached = enough.any(axis=1)
-    reads = np.where(reached, enough.argmax(axis=1) + 1, 0)
-    widest = max(int(reads.max(initial=1)), 1)
-    order = np.where(np.arange(widest) < reads[:, None], order[:, :widest], -1)
-    found = _read_lists(view, queries, order, near[:, :widest], view.width(k))
-    return [np.sort(rows[rows >= 0]) if fine else None for rows, fine in zip(found, reached, strict=True)]
+def _candidates(part: Part, query: Vectors, k: int) -> Rows | None:
+    """A first look into the nearest lists, then all lists that may still hold one of the best `k`."""
+    view: View = part.index
+    index, size = view.index, class_of(k)
+    reach, norm = index.effort.reach_for(size), _norm(query)
+    if norm == np.inf:
+        return None
+    centroids = _centroid_scores(index, query)
+    near = _nearness(centroids, norm, index.is_l2)
+    if view.closed is not None:
+        near[view.closed] = -np.inf
+    nearest = float(near.max())
+    first = first_lists(near, view.live_sizes, reach.first(nearest), size)
+    width = min(max(int(reach.first_widths(nearest)), size), view.live_count)
+    rows, codes = _read_lists(view, query, first, centroids, width)
+    kth = _kth(_nearness(_row_scores(index, query, part.vectors, rows), norm, index.is_l2), size)
+    if not kth < np.inf or reach.is_beyond(kth):
+        return None
+    wanted, needed = min(int(reach.widths(kth)), view.live_count), near >= max(kth - reach.margins(kth), _LEAST)
+    needed[first] = wanted > width  # then the first lists are read again, deeper
+    more = np.flatnonzero(needed)
+    if len(more):
+        if _cost(part, len(more), float(index.sizes[more].sum()), wanted) - _PROBE > _scan_cost(part):
+            return _live_rows(part)
+        found, ranks = _read_lists(view, query, more, centroids, wanted)
+        if wanted > width:
+            rows, codes = found, ranks
+        else:
+            rows, codes = np.concatenate((rows, found)), np.concatenate((codes, ranks))
+    if len(rows) < min(k, view.live_count):
+        return None
+    if len(rows) > wanted:
+        rows = rows[np.argpartition(codes if index.is_l2 else -codes, wanted)[:wanted]]
+    return np.sort(rows)
 
 
-def _read_lists(view: View, queries: Vectors, order: Rows, near: npt.NDArray[np.float32], width: int) -> Rows:
-    """The best `width` live rows in the lists given for each query, `(m, lists)`; -1: no list, no more rows.
+def _norm(query: Vectors) -> float:
+    """Its length, 1 for none; infinite where float32 cannot hold its square."""
+    with np.errstate(over="ignore"):
+        return math.sqrt(np.dot(query, query)) or 1.0
+
+
+def _live_rows(part: Part) -> Rows:
+    if part.live is None:
+        return np.arange(len(part.vectors))
+    return np.flatnonzero(np.unpackbits(part.live, count=len(part.vectors), bitorder="little"))
+
+
+def _nearness(scores: npt.NDArray[np.float32], norm: float, is_l2: bool) -> npt.NDArray[np.float32]:
+    """Higher is nearer: see `effort`. `scores`: products, or squared distances."""
+    return -np.sqrt(scores) if is_l2 else scores / np.float32(norm)
+
+
+def _kth(near: npt.NDArray[np.float32], k: int) -> float:
+    """The nearness of the `k`-th nearest of some rows; -inf if they are fewer."""
+    return float(np.partition(near, len(near) - k)[len(near) - k]) if len(near) >= k else -np.inf
+
+
+def _centroid_scores(index: Index, query: Vectors) -> npt.NDArray[np.float32]:
+    """The products of a query with the lists' centroids, or its squared distances from them, `(lists,)`."""
+    faiss, found = _library(), np.empty(index.list_count, np.float32)
+    measure = faiss.fvec_L2sqr_ny if index.is_l2 else faiss.fvec_inner_products_ny
+    measure(*(faiss.swig_ptr(array) for array in (found, query, index.centroids)), *index.centroids.shape[::-1])
+    return found
+
+
+def _row_scores(index: Index, query: Vectors, vectors: Vectors, rows: Rows) -> npt.NDArray[np.float32]:
+    """The same of some rows, `(len(rows),)`."""
+    return _by_row("fvec_L2sqr_by_idx" if index.is_l2 else "fvec_inner_products_by_idx", query, vectors, rows)
+
+
+def _read_lists(
+    view: View, query: Vectors, lists: Rows, centroids: npt.NDArray[np.float32], width: int
+) -> tuple[Rows, npt.NDArray[np.float32]]:
+    """The best `width` live rows in some lists and their scores by codes; fewer if fewer live there.
 
     FAISS's Python face takes no parameters here; its C++ face does.
     """
-    faiss, shape = _library(), (len(queries), width)
-    order, near = np.ascontiguousarray(order), np.ascontiguousarray(near)
-    scores, found = np.empty(shape, np.float32), np.full(shape, -1, np.int64)
-    pointers = [faiss.swig_ptr(array) for array in (order, near, scores, found)]
-    how = view.way(order.shape[1])
-    view.index.faiss.search_preassigned_c(len(queries), faiss.swig_ptr(queries), width, *pointers, False, how)
-    return found
+    faiss = _library()
+    near, scores, found = centroids[lists], np.empty(width, np.float32), np.full(width, -1, np.int64)
+    pointers = [faiss.swig_ptr(array) for array in (query, lists, near, scores, found)]
+    how = view.way(len(lists))
+    view.index.faiss.search_preassigned_c(1, pointers[0], width, *pointers[1:], False, how)
+    there = found >= 0
+    return (found, scores) if there.all() else (found[there], scores[there])
 
 
 def products(query: Vectors, vectors: Vectors, rows: Rows) -> npt.NDArray[np.float32]:
     """The inner products of a query with some rows, `(len(rows),)`, read where they lie."""
+    with _one_thread():
+        return _by_row("fvec_inner_products_by_idx", query, vectors, rows)
+
+
+def _by_row(measure: str, query: Vectors, vectors: Vectors, rows: Rows) -> npt.NDArray[np.float32]:
     faiss, found = _library(), np.empty(len(rows), np.float32)
     pointers = [faiss.swig_ptr(array) for array in (found, query, vectors, np.ascontiguousarray(rows, np.int64))]
-    with _one_thread():
-        faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    getattr(faiss, measure)(*pointers, vectors.shape[1], 1, len(rows))
     return found
-
-
-def _class_of(k: int) -> int:
-    """Neighbouring k take one effort, so that the top k is a prefix of the top k + 1 among them."""
-    return next((known for known in _CLASSES if k <= known), k)
 
 
 def _kind(metric: Metric) -> int:

@@ -31,6 +31,12 @@ def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: J
     store.put(path_of(segment, spec + ".json"), objects.sealed(told))
 
 
+def put_facts(store: Store, segment: str, spec: str, built_with: Json) -> None:
+    """Say something else of the bytes that are there: `facts`, with new values for what their reader must know."""
+    told = facts(store, segment, spec)
+    store.put(path_of(segment, spec + ".json"), objects.sealed({**told, **built_with}))
+
+
 def facts(store: Store, segment: str, spec: str) -> Json:
     """What is known of a derived file. Raises NotFoundError, IntegrityError."""
     name = path_of(segment, spec)

@@ -212,6 +212,9 @@ class Versions:
     def put_derived(self, segment: Segment, spec: str, file: Path, built_with: Json) -> None:
         derived_room.put_derived(self.store, segment.id, spec, file, built_with)
 
+    def put_derived_facts(self, segment: Segment, spec: str, built_with: Json) -> None:
+        derived_room.put_facts(self.store, segment.id, spec, built_with)
+
     def derived(self, segment: Segment, spec: str) -> tuple[memoryview, Json] | None:
         return derived_room.derived(self.store, segment.id, spec)
 
