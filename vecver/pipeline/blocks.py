@@ -7,6 +7,8 @@ Decisions
   heading); everything between them is cut at blank lines. Its table, reference and inline rules stay
   off: we do not need them, and the reference rule is quadratic in a paragraph of definitions. What is
   left is linear on 100,000 headings, deep quotes and lists, and a line of 5 MB.
+- 2026-11-26 markdown-it sees a window at a time: of 4 MB that are nothing but headings it made 0.5 GB of
+  tokens. Blocks of the top level follow each other, so all but the last of a window are whole.
 - 2026-11-21 Front matter is found by one regular expression for `---` and `+++`, and only where it
   holds `key: value` pairs, so that a page which begins with a thematic break keeps its text. YAML is
   read by PyYAML's Python loader: the C one is ten times faster and dies of 10,000 nested brackets.
@@ -26,7 +28,9 @@ from vecver.pipeline.normalise import Kind, fold, normalise
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
+WINDOW: Final = 200_000  # characters that markdown-it is shown at once: it takes 120 times their size in memory
 DEEPEST: Final = 100  # levels of nested lists and quotes that are looked into
 
 _FRONT_MATTER: Final = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.*?)^\1[ \t]*\r?$\s*", re.DOTALL | re.MULTILINE)
@@ -102,18 +106,38 @@ def _markdown(text: str) -> Iterator[Block]:
 
 
 def _landmarks(text: str, body: int) -> Iterator[tuple[int, int, Kind]]:
-    """Headings, fences and blocks of raw HTML from offset `body` on. They end where a line ends."""
-    lines = [body, *(found.end() for found in _LINE_END.finditer(text, body)), len(text)]
-    for token in _parser().parse(text[body:]):
-        if token.map is None:
-            continue
-        start, end = lines[token.map[0]], lines[token.map[1]]
-        if token.type == "heading_open" and token.level == 0:
-            yield start, end, "heading"
-        elif token.type == "fence":
-            yield start, end, "code"
-        elif token.type == "html_block":
-            yield start, end, "plain"
+    """Headings, fences and blocks of raw HTML from offset `body` on. They end where a line ends.
+
+    A window at a time. The last block of a window may go on after it, so the next one begins with that block,
+    and is twice as long where one block fills the whole window.
+    """
+    at, length = body, WINDOW
+    while at < len(text):
+        end = _line_after(text, at + length)
+        lines = [at, *(found.end() for found in _LINE_END.finditer(text, at, end)), end]
+        tokens = [token for token in _parser().parse(text[at:end]) if token.map]
+        last = max((lines[token.map[0]] for token in tokens if token.level == 0 and token.map), default=end)
+        stop = end if end == len(text) else last
+        for token in tokens:
+            start, after = (lines[line] for line in token.map or ())
+            if start < stop and (kind := _kind(token)):
+                yield start, after, kind
+        if stop == at:
+            length *= 2
+        else:
+            at, length = stop, WINDOW
+
+
+def _line_after(text: str, at: int) -> int:
+    """Where a line begins, at `at` or the first after it."""
+    newline = text.find("\n", at - 1) if at < len(text) else -1
+    return newline + 1 if newline >= 0 else len(text)
+
+
+def _kind(token: Token) -> Kind | None:
+    if token.type == "heading_open" and token.level == 0:
+        return "heading"
+    return {"fence": "code", "html_block": "plain"}.get(token.type)  # type: ignore[return-value]
 
 
 @cache
