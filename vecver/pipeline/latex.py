@@ -1,6 +1,8 @@
 """LaTeX to Markdown with `#` headings, by the commands that carry text; it expands no macro.
 
 Decisions
+- 2026-11-26 A command's option has at most 500 characters, its argument 2,000: unlimited, each of many commands
+  whose bracket nobody closes would read to the end of the text.
 - 2026-11-21 Sections, verbatim blocks, items and inline styles are converted, comments and layout
   commands dropped, mathematics and unknown commands kept as written: a reader of LaTeX can read them.
 """
@@ -14,12 +16,14 @@ from vecver.pipeline.markdown import fence, heading
 
 _COMMENT: Final = re.compile(r"(?<!\\)%[^\n]*")
 _BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)
-_CODE: Final = re.compile(r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim)\}(\[[^\]\n]*\])?(?:\{([\w+-]*)\})?")
+_CODE: Final = re.compile(
+    r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim)\}(\[[^\]\n]{0,500}+\])?(?:\{([\w+-]*+)\})?"
+)
 _LANGUAGE: Final = re.compile(r"language=(?:\[[^\]]*\])?\{?([\w+-]+)")
-_GROUP: Final = r"\{((?:[^{}]|\{[^{}]*\}){0,2000})\}"
-_TITLE: Final = re.compile(r"\\title\s*(?:\[[^\]]*\])?" + _GROUP)
+_GROUP: Final = r"\{((?:[^{}]|\{[^{}]{0,2000}+\}){0,2000}+)\}"
+_TITLE: Final = re.compile(r"\\title\s*+(?:\[[^\]]{0,500}+\])?" + _GROUP)
 _RANKS: Final = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
-_SECTION: Final = re.compile(r"\\(" + "|".join(_RANKS) + r")\*?\s*(?:\[[^\]]*\])?\s*" + _GROUP)
+_SECTION: Final = re.compile(r"\\(" + "|".join(_RANKS) + r")\*?\s*+(?:\[[^\]]{0,500}+\]\s*+)?" + _GROUP)
 _INLINE: Final = (
     (re.compile(r"\\(?:textbf|bf)" + _GROUP), r"**\1**"),
     (re.compile(r"\\(?:emph|textit|textsl)" + _GROUP), r"*\1*"),
@@ -31,8 +35,8 @@ _INLINE: Final = (
     (re.compile(r"\\(?:maketitle|tableofcontents|newpage|clearpage|centering|noindent|medskip|bigskip)\b"), ""),
     (re.compile(r"^[ \t]*\\begin\{abstract\}[ \t]*$", re.M), "**Abstract**\n"),
     (re.compile(r"^[ \t]*\\(?:begin|end)\{(?:itemize|enumerate|description|center|figure|table|quote|abstract)\*?\}"
-                r"(?:\[[^\]]*\])?[ \t]*$", re.M), ""),
-    (re.compile(r"^[ \t]*\\item\s*(?:\[([^\]]*)\])?[ \t]*", re.M), r"- \1"),
+                r"(?:\[[^\]]{0,500}+\])?[ \t]*+$", re.M), ""),
+    (re.compile(r"^[ \t]*+\\item\s*+(?:\[([^\]]{0,500}+)\])?[ \t]*+", re.M), r"- \1"),
     (re.compile(r"``|''"), '"'),
     (re.compile(r"(?<!\\)~"), " "),
     (re.compile(r"\\([%&#_$])"), r"\1"),

@@ -48,12 +48,19 @@ def joined(pieces: list[str]) -> str:
     )
 
 
+def unclosed(title: str, mark: str) -> str:
+    """A heading's text without the closing marks that spaces part from it."""
+    title = title.rstrip(" \t")
+    before = title.rstrip(mark)
+    return before.rstrip(" \t") if before != title and before.endswith((" ", "\t")) else title
+
+
 # -- the title -----------------------------------------------------------------------
 
 _FRONT_MATTER: Final = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
-_FRONT_TITLE: Final = re.compile(r"^title[ \t]*[:=][ \t]*(.+?)[ \t]*$", re.M | re.I)
+_FRONT_TITLE: Final = re.compile(r"^title[ \t]*+[:=](.+)", re.M | re.I)
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
-_ATX: Final = re.compile(r" {0,3}#[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
+_ATX: Final = re.compile(r" {0,3}#[ \t](.+)")
 _UNDERLINE: Final = re.compile(r" {0,3}=+[ \t]*$")
 _INLINE: Final = (
     (re.compile(r"\{:?[ \t]*[#.][^{}]*\}"), ""),  # {#anchor .class}
@@ -69,7 +76,7 @@ def title_of(text: str) -> str:
     head = text[:_HEAD]
     matter = _FRONT_MATTER.match(head)
     if matter and (named := _FRONT_TITLE.search(matter[2])):
-        return named[1].strip("\"'").strip()
+        return named[1].strip(" \t").strip("\"'").strip()
     return _without_marks(_first_heading(head[matter.end() :] if matter else head))
 
 
@@ -82,7 +89,7 @@ def _first_heading(text: str) -> str:
         elif opened := _FENCE.match(line):
             closing = opened[1]
         elif atx := _ATX.match(line):
-            return atx[1]
+            return unclosed(atx[1].lstrip(" \t"), "#")
         elif before.strip() and _UNDERLINE.match(line):
             return before
         before = line

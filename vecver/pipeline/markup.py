@@ -4,6 +4,9 @@ Only what a chunker and a reader need is converted: headings with their levels, 
 commonest inline marks. Everything else is kept as written. No input raises, every step is linear.
 
 Decisions
+- 2026-11-26 An expression is linear if no two of its repetitions can match the same run of characters and no
+  attempt runs past the place where the next could begin: repetitions are possessive, and what lies at the
+  end of a line (closing marks, tags, spaces) is taken off by string methods, not by a lazy `.*?`.
 - 2026-11-21 A small converter of our own: headings of RST, AsciiDoc and Org come out 125 of 133 on
   converted documentation pages; pandoc would do better and is GPL and 155 MB.
 - 2026-11-21 Levels are what the document uses, from 1 downwards and at most 6: RST adornments in the
@@ -15,15 +18,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vecver.pipeline.markdown import fence, heading, joined, table
+from vecver.pipeline.markdown import fence, heading, joined, table, unclosed
 
 # -- reStructuredText --------------------------------------------------------------------------
 
-_ADORNMENT: Final = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
-_RST_CODE: Final = re.compile(r"(\s*)\.\. (?:code-block|code|sourcecode|highlight|parsed-literal)::\s*([\w+-]*)\s*$")
-_RST_TARGET: Final = re.compile(r"\s*\.\. _[^:]+:\s*$")
-_RST_LINK: Final = re.compile(r"`([^`<>]+?)\s*<([^`<>]+)>`__?")
-_RST_ROLE: Final = re.compile(r":[a-zA-Z][\w:.+-]{0,60}:`([^`<]*)(?:<[^`>]*>)?`")
+_ADORNMENT: Final = re.compile(r"([!-/:-@\[-`{-~])\1{2,}+\s*+$")
+_RST_CODE: Final = re.compile(
+    r"(\s*+)\.\. (?:code-block|code|sourcecode|highlight|parsed-literal)::\s*+([\w+-]*+)\s*+$"
+)
+_RST_TARGET: Final = re.compile(r"\s*+\.\. _[^:]++:\s*+$")
+_RST_LINK: Final = re.compile(r"`([^`<>]++)<([^`<>]++)>`__?")
+_RST_ROLE: Final = re.compile(r":[a-zA-Z][\w:.+-]{0,60}:`([^`<]*+)(?:<[^`>]*+>)?`")
 
 
 def rst(text: str) -> str:
@@ -93,18 +98,22 @@ def _without_options(body: str) -> str:
 def _rst_inline(line: str) -> str:
     if "`" not in line:
         return line
-    return _RST_ROLE.sub(lambda m: f"`{m[1].strip()}`", _RST_LINK.sub(r"[\1](\2)", line))
+    return _RST_ROLE.sub(lambda m: f"`{m[1].strip()}`", _RST_LINK.sub(_rst_link, line))
+
+
+def _rst_link(match: re.Match[str]) -> str:
+    return f"[{match[1].rstrip() or match[1][:1]}]({match[2]})"
 
 
 # -- AsciiDoc ----------------------------------------------------------------------------------
 
-_ADOC_HEADING: Final = re.compile(r"(={1,6})[ \t]+(\S.*?)(?:[ \t]+=+)?[ \t]*$")
-_ADOC_SOURCE: Final = re.compile(r"\[(?:source)?\s*,\s*([\w+-]+)[^\]]*\]\s*$")
-_ADOC_BLOCK: Final = re.compile(r"(-{4,}|\.{4,}|`{3,})\s*([\w+-]*)\s*$")
-_ADOC_DELIMITER: Final = re.compile(r"(?:={4,}|\*{4,}|_{4,}|\+{4,}|--|[|!,:]={3,})\s*$")
+_ADOC_HEADING: Final = re.compile(r"(={1,6})[ \t]++(\S.*)")
+_ADOC_SOURCE: Final = re.compile(r"\[(?:source)?\s*+,\s*+([\w+-]++)[^\]]*+\]\s*+$")
+_ADOC_BLOCK: Final = re.compile(r"(-{4,}+|\.{4,}+|`{3,}+)\s*+([\w+-]*+)\s*+$")
+_ADOC_DELIMITER: Final = re.compile(r"(?:={4,}+|\*{4,}+|_{4,}+|\+{4,}+|--|[|!,:]={3,}+)\s*+$")
 _ADOC_DROPPED: Final = re.compile(r"(?://(?!/).*|:!?[\w-]+!?:.*|\[[^\]]*\]|\[\[[^\]]*\]\])\s*$")
-_ADOC_LINK: Final = re.compile(r"(?:\b(?:link|xref):|\b(?=https?://))([^\s\[\]]{1,500})\[([^\]]*)\]")
-_ADOC_XREF: Final = re.compile(r"<<[^<>,]+,\s*([^<>]+)>>")
+_ADOC_LINK: Final = re.compile(r"(?:\b(?:link|xref):|\b(?=https?://))([^\s\[\]]{1,500}+)\[([^\]]*+)\]")
+_ADOC_XREF: Final = re.compile(r"<<[^<>,]++,([^<>]++)>>")
 _ADOC_UNDERLINES: Final = "=-~^+"
 
 
@@ -140,7 +149,7 @@ def asciidoc(text: str) -> str:
 def _adoc_heading(lines: list[str], i: int) -> tuple[int, str, int] | None:
     """(level, title, lines taken) of a `== Title` or an old underlined one at line i."""
     if found := _ADOC_HEADING.match(lines[i]):
-        return len(found[1]), found[2], 1
+        return len(found[1]), unclosed(found[2], "="), 1
     title = lines[i].rstrip()
     under = lines[i + 1].rstrip() if i + 1 < len(lines) else ""
     alone = i == 0 or not lines[i - 1].strip()
@@ -171,15 +180,16 @@ def _until(lines: list[str], i: int, delimiter: str) -> tuple[str, int]:
 def _adoc_inline(line: str) -> str:
     if line.startswith(".") and line[1:2].isalnum():
         return f"**{line[1:].strip()}**"  # a block's title
-    return _ADOC_XREF.sub(r"\1", _ADOC_LINK.sub(r"[\2](\1)", line))
+    last = line.rfind("]") + 1  # no link ends after it, and none of those that begin before runs further
+    line = _ADOC_LINK.sub(r"[\2](\1)", line[:last]) + line[last:]
+    return _ADOC_XREF.sub(lambda m: m[1].lstrip() or m[1][-1:], line)
 
 
 # -- Org ---------------------------------------------------------------------------------------
 
-_ORG_HEADING: Final = re.compile(
-    r"(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(?:\[#\w\][ \t]*)?(.*?)(?:[ \t]+:[\w@#%:]+:)?[ \t]*$"
-)
-_ORG_TITLE: Final = re.compile(r"#\+TITLE:[ \t]*(.*\S)", re.I)
+_ORG_HEADING: Final = re.compile(r"(\*++)[ \t]++(?:(?:TODO|DONE)[ \t]++)?+(?:\[#\w\][ \t]*+)?+(.*)")
+_ORG_TAGS: Final = re.compile(r":[\w@#%:]++")
+_ORG_TITLE: Final = re.compile(r"#\+TITLE:(.*)", re.I)
 _ORG_BLOCK: Final = re.compile(r"\s*#\+BEGIN_(SRC|EXAMPLE)\b[ \t]*([\w+-]*)", re.I)
 _ORG_DROPPED: Final = re.compile(r"\s*(?:#\+\w+.*|#( .*)?|:[A-Za-z_-]+:( .*)?)$")
 _ORG_LINK: Final = re.compile(r"\[\[([^\[\]]+)\](?:\[([^\[\]]+)\])?\]")
@@ -187,13 +197,14 @@ _ORG_LINK: Final = re.compile(r"\[\[([^\[\]]+)\](?:\[([^\[\]]+)\])?\]")
 
 def org(text: str) -> str:
     lines = text.split("\n")
-    title = next((found[1] for line in lines[:100] if (found := _ORG_TITLE.match(line))), "")
+    titles = (found[1].lstrip(" \t").rstrip() for line in lines[:100] if (found := _ORG_TITLE.match(line)))
+    title = next(filter(None, titles), "")
     deeper = 1 if title else 0
     out = [heading(1, title), ""] if title else []
     i = 0
     while i < len(lines):
         if found := _ORG_HEADING.match(lines[i]):
-            out += [heading(len(found[1]) + deeper, _org_inline(found[2])), ""]
+            out += [heading(len(found[1]) + deeper, _org_inline(_org_untagged(found[2]))), ""]
         elif block := _ORG_BLOCK.match(lines[i]):
             body, i = _org_block(lines, i + 1, block[1].upper())
             out += [fence(body, block[2] if block[1].upper() == "SRC" else "")]
@@ -202,6 +213,14 @@ def org(text: str) -> str:
             out += [_org_inline(lines[i])]
         i += 1
     return joined(out)
+
+
+def _org_untagged(title: str) -> str:
+    """A heading without the tags at its end."""
+    title = title.rstrip(" \t")
+    at = max(title.rfind(" "), title.rfind("\t")) + 1
+    tags = at > 0 and len(title) - at > 2 and title.endswith(":") and _ORG_TAGS.fullmatch(title, at)
+    return title[:at].rstrip(" \t") if tags else title
 
 
 def _org_block(lines: list[str], i: int, kind: str) -> tuple[str, int]:

@@ -93,7 +93,8 @@ def _cell(cell: dict[str, Any], language: str) -> str:
 # -- captions ----------------------------------------------------------------------------------
 
 _TIMES: Final = re.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{3}\s*-->")
-_VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?[ \t]+([^<>]+)>")
+_VOICE: Final = re.compile(r"<v(?:\.[\w.]++)?+[ \t]([^<>]++)>")
+_SPACES: Final = " \t"
 _TAG: Final = re.compile(r"</?[^<>]*>")
 
 
@@ -109,4 +110,4 @@ def captions(text: str) -> str:
 
 
 def _spoken(line: str) -> str:
-    return _TAG.sub("", _VOICE.sub(r"\1: ", line)).strip()
+    return _TAG.sub("", _VOICE.sub(lambda m: f"{m[1].lstrip(_SPACES) or m[1][-1:]}: ", line)).strip()
