@@ -8,18 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from vecver.model import Failure, Original, Parsed
-from vecver.pipeline import workers
-from vecver.pipeline.parsers import Unreadable, parse
+from vecver.pipeline import chunker_recipe, processes, workers
+from vecver.pipeline.parsers import READERS, Unreadable, parse
+from vecver.pipeline.reading import Item, Reading, read
 from vecver.pipeline.workers import parse_all
 
 MESSY = Path(__file__).parents[2] / "shared" / "data" / "messy" / "dev"
 posix = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and memory limits")
+
+
+SUFFIXES = "md txt rst adoc org tex csv tsv json jsonl ipynb vtt html xml eml mbox msg pdf docx xlsx py toml png zip"
 
 
 class Panic(BaseException):
@@ -44,6 +49,9 @@ def accident(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
         time.sleep(600)
     if told == "hoard":
         bytearray(2_000_000_000)
+    if told == "spin":
+        while True:
+            pass
     if told == "panic":
         raise Panic("at the disco", lambda: None)
     if told == "refuse":
@@ -71,20 +79,76 @@ def no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(workers, "_processes", refuse)
+    monkeypatch.setattr(processes, "borrow", refuse)
 
 
 @pytest.mark.usefixtures("no_pool")
-def test_plain_documents_and_records_start_no_worker() -> None:
+def test_short_records_start_no_worker() -> None:
+    given = [Original("r1", "s", "d", text="  as it is ", title="Given"), Original("r2", "s", "d", text=" \n")]
+    assert dict((o.document, outcome) for o, outcome in parse_all(given)) == {
+        "r1": Parsed("  as it is ", "Given", "text/plain", "record"),
+        "r2": Failure("r2", "empty", "The record has no text."),
+    }
+
+
+def test_documents_and_records_come_in_order() -> None:
     record = Original("r1", "s", "d", text="  as it is ", title="Given")
-    blank = Original("r2", "s", "d", text=" \n")
-    given = [original("a.md", "# A\r\n"), record, blank, original("b.png", b"\x89PNG\r\n\x1a\n"), original("c.txt")]
+    long = Original("r2", "s", "d", text="word " * workers.LONG_RECORD)
+    given = [original("a.md", "# A\r\n"), record, original("b.png", b"\x89PNG\r\n\x1a\n"), long, original("c.txt")]
     found = dict((o.document, outcome) for o, outcome in parse_all(given))
-    assert list(found) == ["a.md", "r1", "r2", "b.png", "c.txt"]
+    assert list(found) == ["a.md", "r1", "b.png", "r2", "c.txt"]
     assert found["a.md"] == Parsed("# A\n", "A", "text/markdown", "vecver-text 1")
     assert found["r1"] == Parsed("  as it is ", "Given", "text/plain", "record")
-    assert found["r2"] == Failure("r2", "empty", "The record has no text.")
+    assert found["r2"] == Parsed(long.text or "", "", "text/plain", "record")
     assert [found[name].code for name in ("b.png", "c.txt")] == ["unsupported", "empty"]  # type: ignore[union-attr]
+
+
+def test_every_format_is_read_in_a_worker() -> None:
+    names = ["a", *(f"a.{name}" for name in SUFFIXES.split())]
+    assert len(READERS) > 30
+    outcomes = list(parse_all([original(name, "fine") for name in names], parse=accident))
+    assert codes(iter(outcomes)) == ["ok"] * len(names)
+    assert str(os.getpid()) not in pids(outcomes)
+
+
+@linux
+def test_a_batch_that_comes_to_grief_costs_the_guilty_documents_alone() -> None:
+    told = ["fine"] * 3 + ["die", "fine", "hoard", "fine", "spin", "fine", "refuse"] + ["fine"] * 40
+    given = [original(f"{n}.md", what) for n, what in enumerate(told)]
+    record = Original("long", "s", "d", text="word " * workers.LONG_RECORD)
+    outcomes = list(parse_all([*given, record], cpu=1, memory=500_000_000, parse=accident))
+    expected = {"die": "crashed", "hoard": "out_of_memory", "spin": "timeout", "refuse": "malformed", "fine": "ok"}
+    assert codes(iter(outcomes)) == [*(expected[what] for what in told), "ok"]
+    spun = next(outcome for _, outcome in outcomes if isinstance(outcome, Failure) and outcome.code == "timeout")
+    assert spun == Failure("7.md", "timeout", "Reading it took more than 1 seconds of CPU time.")
+
+
+@linux
+def test_a_text_that_exceeds_a_limit_while_it_is_cut_fails() -> None:
+    text = "# a\n" * 3_000_000
+    record = Original("r", "s", "d", text=text)
+    given = [original("a.md", text), original("b.md", "# fine"), record]
+    outcomes = parse_all(given, chunker=chunker_recipe(max_tokens=100), cpu=1, memory=300_000_000)
+    assert [code for code in codes(outcomes) if code != "ok"] in (["timeout"] * 2, ["out_of_memory"] * 2)
+
+
+def test_workers_serve_the_next_stream_and_then_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "KEPT", 0.5)
+    seen = [pids(list(parse_all([original("a.md", "fine")], workers=1, parse=accident))) for _ in range(3)]
+    assert seen[0] == seen[1] == seen[2]
+    pid = int(next(iter(seen[0])))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+        time.sleep(0.05)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_two_streams_at_once_use_workers_of_their_own() -> None:
+    first, second = (parse_all([original("a.md", "fine")] * 2, workers=1, parse=accident) for _ in range(2))
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda outcomes: pids(list(outcomes)), (first, second)))
+    assert all(len(workers_) == 1 for workers_ in found)
 
 
 @linux
@@ -130,13 +194,14 @@ def test_a_worker_killed_while_idle_is_replaced(monkeypatch: pytest.MonkeyPatch)
             yield original(f"{n}.pdf", "fine")
 
     started: list[str] = []
-    confine = workers._processes
+    start = processes._started
 
-    def noted(count: int, memory: int) -> object:
+    def noted(count: int) -> object:
         started.append("pool")
-        return confine(count, memory)
+        return start(count)
 
-    monkeypatch.setattr(workers, "_processes", noted)
+    processes._spare.stop()
+    monkeypatch.setattr(processes, "_started", noted)
     assert codes(parse_all(given(), workers=1, parse=accident)) == ["ok"] * 4
     assert seen and len(started) > 1
 
@@ -185,7 +250,7 @@ def test_closing_early_stops_the_workers() -> None:
 
 def test_a_document_too_large_for_a_worker_is_not_sent() -> None:
     given = [original("a.pdf", b"x" * 1_001), original("b.md", b"x" * 1_001)]
-    assert codes(parse_all(given, memory=4_000)) == ["too_large", "ok"]
+    assert codes(parse_all(given, memory=4_000)) == ["too_large", "too_large"]
 
 
 def test_real_documents_pass_through_workers() -> None:
@@ -200,8 +265,9 @@ def test_real_documents_pass_through_workers() -> None:
 def test_messy_documents_are_read_alike_in_workers_and_here() -> None:
     passwords = ("needless", "openpassword", "asdfzxcv", "tika")
     given = [original(path.name, path.read_bytes()) for path in sorted(MESSY.iterdir())]
+    how = Reading(parse, passwords, None, 20, 60, 0)
     for original_, outcome in parse_all(given, passwords=passwords):
-        assert outcome == workers._read(parse, original_.document, original_.data or b"", passwords)
+        assert outcome == read(how, Item(original_.document, original_.data, None, ""))
 
 
 SCRIPT = """

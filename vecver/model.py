@@ -94,6 +94,7 @@ class Parsed:
     title: str  # "" where the document has none
     media_type: str  # "text/markdown", "application/pdf" ...: what the bytes were
     parser: str  # "liteparse 2.18.0": who read it, with version
+    pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)  # as the chunker cuts it, made beforehand
 
 
 @dataclass(frozen=True)

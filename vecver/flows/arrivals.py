@@ -31,6 +31,11 @@ class Source:
         """Its documents as they come; a document that cannot be had is a Failure."""
         return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records)
 
+    @property
+    def is_parsed(self) -> bool:
+        """Whether documents are files, and no records."""
+        return pipeline.is_parsed(self.value, records=self.records)
+
     def how_many(self) -> int | None:
         """Its documents, where they can be counted without reading them."""
         return pipeline.how_many(self.value, records=self.records)

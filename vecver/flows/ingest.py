@@ -60,6 +60,8 @@ def ingest(
     check_name("branch", options.branch)
     parent = _head(versions, dataset, options.branch)
     old = parent.commit.recipe if parent else None
+    if parent is None and any(source.is_parsed for source in sources):
+        pipeline.start_workers()  # they import what they need while the embedder is loaded
     streams, means = prepare(old, [source.read() for source in sources], options, open_embedder)
     draft = versions.draft(parent, means.recipe.space)
     work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress or _silent)
@@ -101,7 +103,13 @@ class _Ingest:
     def fill(self, streams: Sequence[Stream]) -> None:
         """Take in what is new, group by group, and what is gone. Raises for what may not be committed."""
         changed = arrivals(self.draft, self.means.recipe, zip(self.sources, streams, strict=True), self.tally)
-        parsed = pipeline.parse_all(changed, passwords=self.options.passwords, workers=self.options.workers)
+        parsed = pipeline.parse_all(
+            changed,
+            chunker=None if is_given(self.means.recipe) else self.means.recipe.chunker,
+            passwords=self.options.passwords,
+            workers=self.options.workers,
+            meanwhile=self.means.load,
+        )
         since = perf_counter()
         for group in grouped(parsed, _size):
             since = self._timed("parse", since)

@@ -61,6 +61,11 @@ class Preparation:
         space = Space(embedder.fingerprint, embedder.dim, embedder.metric)
         return Recipe(self._chunker(embedder.max_tokens), embedder.recipe, space)
 
+    def load(self) -> None:
+        """Load the embedder, unless vectors are given."""
+        if not is_given(self.recipe):
+            _ = self.embedder
+
     @property
     def environment(self) -> Json:
         return self.embedder.environment if "embedder" in self.__dict__ else {}

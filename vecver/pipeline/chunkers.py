@@ -1,7 +1,7 @@
 """Cuts documents into chunks that stay where they are when the text around them changes.
 
 It decides where a chunk begins and ends, and how many tokens it may have; who counts tokens is an
-argument. It knows nothing of files, vectors or versions.
+argument. It knows nothing of files, vectors or versions, and nothing of markup: `pieces` does.
 
 A chunk is a run of *pieces*: blocks of the document, or parts of a block that is too long to embed.
 Sections begin at headings; a long section is cut at the block end with the lowest (class, digest of
@@ -19,29 +19,23 @@ Decisions
 - 2026-11-21 A piece is counted with the white space that will follow it in the chunk, so the tokens of
   a chunk are at most the sum over its pieces for every tokeniser that breaks at white space. Chunks
   that join pieces inside a word are counted again as a whole.
-- 2026-11-21 A text longer than 32 characters per allowed token is split without being counted: no
-  tokeniser ever sees more than a few thousand characters at once. (WordPiece calls a base64 line of
-  10,000 characters one unknown token; it is split nevertheless.)
 - 2026-11-21 "whole" takes text as it is, whatever its type, as the published MTEB scores did: it
   promises no limit, the embedder reads as far as it reads.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import accumulate, chain, pairwise
-from typing import Any, Final, NamedTuple
+from itertools import accumulate, chain
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import InvalidInputError
 from vecver.model import Chunk, Json, Parsed
-from vecver.pipeline.blocks import Block, blocks, front_matter, is_markdown, join_empty
-from vecver.pipeline.media import TEXT
-from vecver.pipeline.normalise import Kind, fold, normalise
+from vecver.pipeline.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, pieces_of, split
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 NAMES: Final = ("structure", "whole")
@@ -49,15 +43,7 @@ VERSION: Final = 1
 MOST_TOKENS: Final = 112  # by default
 FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
 
-_LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
 _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
-
-_LINED: Final = ("front", "code", "list", "table")  # kinds that are split at lines, others at sentences
-_LINES: Final = re.compile(r"\n")
-_SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|(?<=[。！？])|\n\s*")
-_WORDS: Final = re.compile(r"\s+")
-_MARKS: Final = re.compile(r"[^\w\s]+")
-_RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split
 
 
 def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_tokens: int) -> Json:
@@ -112,22 +98,15 @@ def _whole(document: Parsed) -> list[Chunk]:
 
 
 def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[list[Chunk]]:
-    titles = [_title(document) if recipe["title"] else "" for document in parsed]
-    texts = [*titles, *(document.text for document in parsed)]
-    types = [*(TEXT for _ in titles), *(document.media_type for document in parsed)]
-    rows = _fitted([_pieces(text, media_type) for text, media_type in zip(texts, types, strict=True)], texts, counts)
+    pieces = [pieces_of(document, recipe) for document in parsed]
+    texts = [*(title for title, _, _ in pieces), *(document.text for document in parsed)]
+    rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts)
     runs = _checked([_runs(row, counts, recipe["min_tokens"]) for row in rows], rows, counts)
     made = [list(_chunks(*one)) for one in zip(texts, rows, runs, strict=True)]
     return [
         [*(Chunk(0, 0, part.embedded, part.embedded) for part in title), *body]
         for title, body in zip(made[: len(parsed)], made[len(parsed) :], strict=True)
     ]
-
-
-def _title(document: Parsed) -> str:
-    fields = front_matter(document.text)[1] if is_markdown(document.media_type) else {}
-    title = document.title or fields.get("title", "")
-    return f"{title}\n{fields.get('description', '')}" if title else ""
 
 
 def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:
@@ -137,19 +116,6 @@ def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:
 
 
 # -- pieces that fit ----------------------------------------------------------------------------
-
-
-class _Piece(NamedTuple):
-    start: int  # characters
-    end: int
-    kind: Kind
-    text: str  # normalised, and the white space that parts it from the next piece
-    rung: int = 0  # how finely its block was split to make it
-    inside: bool = False  # it does not begin its block
-
-
-Row = list[_Piece]  # a document's pieces
-Run = tuple[int, int]  # the pieces of one chunk, as [first, last) of a row
 
 
 class _Counts:
@@ -162,7 +128,7 @@ class _Counts:
 
     def learn(self, texts: Iterable[str]) -> None:
         """Counts the texts that are new and not too long to be worth counting."""
-        longest = self.limit * _LONGEST_PER_TOKEN
+        longest = self.limit * LONGEST_PER_TOKEN
         new = [text for text in dict.fromkeys(texts) if len(text) <= longest and text not in self._known]
         for start in range(0, len(new), _COUNTED_AT_ONCE):
             some = new[start : start + _COUNTED_AT_ONCE]
@@ -173,10 +139,6 @@ class _Counts:
         return max(1, self._known.get(text, self.limit + 1))
 
 
-def _pieces(text: str, media_type: str) -> Row:
-    return [_Piece(block.start, block.end, block.kind, block.text + "\n") for block in blocks(text, media_type)]
-
-
 def _fitted(rows: list[Row], texts: list[str], counts: _Counts) -> list[Row]:
     """`rows` with every piece above the limit split, again and again until all fit."""
     pending = list(range(len(rows)))
@@ -184,52 +146,18 @@ def _fitted(rows: list[Row], texts: list[str], counts: _Counts) -> list[Row]:
         counts.learn(piece.text for n in pending for piece in rows[n])
         pending = [n for n in pending if any(_too_long(piece, counts) for piece in rows[n])]
         for n in pending:
-            split = (_split(piece, texts[n], counts) if _too_long(piece, counts) else [piece] for piece in rows[n])
-            rows[n] = list(chain.from_iterable(split))
+            parts = (split(piece, texts[n], counts.limit) if _too_long(piece, counts) else [piece] for piece in rows[n])
+            rows[n] = list(chain.from_iterable(parts))
     return rows
 
 
-def _too_long(piece: _Piece, counts: _Counts) -> bool:
-    return piece.rung < _RUNGS and counts[piece.text] > counts.limit
-
-
-def _split(piece: _Piece, text: str, counts: _Counts) -> Row:
-    """`piece` in two or more parts at the coarsest rung that parts it; itself, on the last rung, where none does."""
-    raw = text[piece.start : piece.end]
-    for rung in range(piece.rung, _RUNGS):
-        cuts = sorted({0, *_cuts(raw, piece.kind, rung, counts.limit), len(raw)})
-        parts = join_empty(_part(piece, raw, start, end, rung) for start, end in pairwise(cuts))
-        if len(parts) > 1:
-            return list(_linked(piece, text, parts, rung))
-    return [piece._replace(rung=_RUNGS)]
-
-
-def _cuts(raw: str, kind: Kind, rung: int, limit: int) -> Iterable[int]:
-    if rung == _RUNGS - 1:
-        first, length = len(raw) - len(raw.lstrip()), len(raw.strip())
-        return range(first, first + length, min(limit, (length + 1) // 2))
-    coarse = _LINES if kind in _LINED else _SENTENCES
-    return (found.end() for found in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
-
-
-def _part(piece: _Piece, raw: str, start: int, end: int, rung: int) -> Block:
-    part = raw[start:end]
-    text = normalise(part, piece.kind) if rung < 2 else fold(part)  # no markup is left inside a word
-    return Block(piece.start + start, piece.start + end, piece.kind, text)
-
-
-def _linked(piece: _Piece, text: str, parts: list[Block], rung: int) -> Iterator[_Piece]:
-    """`parts` as pieces, each with the white space that parts it from the next one."""
-    finer = min(rung + 1, _RUNGS - 1)
-    for part in parts[:-1]:
-        space = "" if not text[part.end - 1].isspace() else "\n" if rung == 0 and part.kind in _LINED else " "
-        yield _Piece(part.start, part.end, part.kind, part.text + space, finer, piece.inside or part is not parts[0])
-    last = parts[-1]
-    space = piece.text[len(piece.text.rstrip()) :]
-    yield _Piece(last.start, last.end, last.kind, last.text + space, finer, True)
+def _too_long(piece: Piece, counts: _Counts) -> bool:
+    return piece.rung < RUNGS and counts[piece.text] > counts.limit
 
 
 # -- runs of pieces -----------------------------------------------------------------------------
+
+Run = tuple[int, int]  # the pieces of one chunk, as [first, last) of a row
 
 
 def _runs(row: Row, counts: _Counts, fewest: int) -> list[Run]:
@@ -254,7 +182,7 @@ def _sections(row: Row, tokens: list[int], fewest: int) -> list[Run]:
     return sections
 
 
-def _heads(piece: _Piece) -> bool:
+def _heads(piece: Piece) -> bool:
     return piece.kind == "heading" and not piece.inside
 
 
@@ -284,12 +212,12 @@ def _best_end(row: Row, section: Run, tokens: list[int], fewest: int, most: int)
     return end if lowest else furthest
 
 
-def _rank(before: _Piece, after: _Piece) -> tuple[int, bytes]:
+def _rank(before: Piece, after: Piece) -> tuple[int, bytes]:
     """How good it is to cut here, lower is better; among equals the text before decides, by its digest."""
     return _class(before, after), blake2b(before.text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _class(before: _Piece, after: _Piece) -> int:
+def _class(before: Piece, after: Piece) -> int:
     if _heads(before) and not after.inside:
         return 4
     if after.inside:

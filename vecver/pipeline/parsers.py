@@ -35,10 +35,8 @@ Content = tuple[str, str]  # Markdown, and the title to use where the Markdown i
 
 LONGEST_TITLE: Final = 300  # characters
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")  # not text, and no UTF-8 file could hold them
-_NO_TITLE: Final = re.compile(  # what programs write into the title property by themselves
-    r"(?:Microsoft \w+ - .*|PowerPoint Presentation|Untitled.*|.*\.(?:pdf|docx?|odt|rtf|pptx?|xlsx?|indd|tex|dvi))\Z",
-    re.I,
-)
+_FILE_NAME: Final = re.compile(r"\.(?:pdf|docx?|odt|rtf|pptx?|xlsx?|indd|tex|dvi)\Z", re.I)
+_PROGRAM: Final = re.compile(r"Microsoft \w++ - |PowerPoint Presentation\Z|Untitled", re.I)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Reader:
 
     read: Callable[[bytes, str, Sequence[str]], Content]  # data, media type, passwords
     parsers: tuple[str, ...]  # distributions, and converters of ours as "name revision"
-    plain: bool = False  # pure Python, linear, safe to run in the caller's process
+    plain: bool = False  # pure Python, and so quick that a process reads many of them at once
     titled: bool = True  # a first `#` heading is a title
 
 
@@ -61,8 +59,17 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     text, title = _SURROGATES.sub("\ufffd", text), _SURROGATES.sub("\ufffd", title)
     if not text.strip():
         raise Unreadable("no_text", "There is no text in it.")
-    title = (markdown.title_of(text) if reader.titled else "") or _NO_TITLE.sub("", title.strip())
+    title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
     return Parsed(text, " ".join(title.split())[:LONGEST_TITLE], media_type, parser_of(data, name))
+
+
+def _meant(title: str) -> str:
+    """A title without what programs write into that property by themselves: file names, "Untitled 1"."""
+    last = title.rfind("\n") + 1
+    if _FILE_NAME.search(title, last):
+        return title[:last]
+    found = _PROGRAM.search(title, last)
+    return title[: found.start()] if found else title
 
 
 def parser_of(data: bytes, name: str) -> str:
@@ -72,7 +79,7 @@ def parser_of(data: bytes, name: str) -> str:
 
 
 def is_plain(data: bytes, name: str) -> bool:
-    """Whether it is a text format that is safe and cheap to read in this process."""
+    """Whether it is a text format that is quick to read, or nothing that is read at all."""
     reader = READERS.get(media_type_of(data, name))
     return reader is None or reader.plain
 

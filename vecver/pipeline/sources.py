@@ -32,9 +32,9 @@ from vecver.digest import digest
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Failure, Original
 from vecver.pipeline.origin import SourceLike, check_id, label_of, shown, split_glob
-from vecver.pipeline.records import file_rows, is_records, read_file, read_values
+from vecver.pipeline.records import file_rows, is_records, may_hold_records, read_file, read_values
 
-__all__ = ["SourceLike", "how_many", "label_of", "read"]
+__all__ = ["SourceLike", "how_many", "is_parsed", "label_of", "read"]
 
 _IGNORE_FILES: Final = (".gitignore", ".vecverignore")  # the later one has the last word
 _MAX_LINKS: Final = 4  # symlinked folders inside one another
@@ -76,6 +76,13 @@ def read(
     if (stat.S_ISREG(mode) or not mode) and (is_records(base) if records is None else records):
         return read_file(base, label=name, prefix=prefix)
     return iter([_file(base, mode, prefix + PurePath(base).name, name)])
+
+
+def is_parsed(source: SourceLike, *, records: bool | None = None) -> bool:
+    """Whether `read` brings files to be parsed, as far as can be told without opening any."""
+    if not isinstance(source, str | os.PathLike) or source == "-" or records:
+        return False
+    return records is False or not may_hold_records(os.fspath(source))
 
 
 def how_many(source: SourceLike, *, records: bool | None = None) -> int | None:

@@ -1,255 +1,241 @@
-"""Parses a stream of documents in order, what strangers wrote in processes that may crash, hang or run out of memory.
+"""Reads a stream of documents in order, in processes that may crash, hang, or run out of time or memory.
 
-It knows pebble and multiprocessing and no format. Each accident costs the one document that caused
-it; at most a few documents a worker, and `IN_FLIGHT` bytes, are read ahead.
+Documents of every format are parsed and cut into pieces there; each accident costs the one document that
+caused it. At most a few batches a worker, and `IN_FLIGHT` bytes, are read ahead. It knows no format.
 
 Decisions
 - 2026-11-21 pebble over concurrent.futures and loky, which lose every pending document at the first
-  crash. Plain text formats are parsed here, so most ingests never start a process.
-- 2026-11-21 Workers do not import the program's main script. multiprocessing would, so that a script
-  without the `if __name__ == "__main__"` guard would ingest again in each worker. While a worker is
-  started, `__main__` bears the module spec of a package's `__main__`, which children leave alone.
-- 2026-11-21 The memory limit counts from what a worker has mapped once its libraries are loaded:
-  numpy alone reserves gigabytes of addresses where there are many cores.
-- 2026-11-21 A worker that runs out of memory leaves with its own exit code, since what it still holds
-  could fail the next document. A pool that breaks while idle is replaced, its documents started again.
+  crash. A pool that breaks while idle is replaced, its documents started again.
+- 2026-11-26 Text formats go there too. A regular expression holds the interpreter's lock until it ends: one
+  60 KB file kept the service that read it from answering for minutes. What is short and plain goes in
+  batches; a batch that comes to grief is repeated one document at a time, and only the guilty one fails.
+- 2026-11-26 The limit that a document meets is the one on CPU time: a busy machine fails nobody. The limit by
+  the clock is longer, for what waits for ever.
+- 2026-11-26 Records bring their text, so they are not parsed; a long one is cut into pieces there.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-import threading
+import pickle
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from importlib.machinery import ModuleSpec
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from vecver.model import Failure, Original, Parsed
-from vecver.pipeline import parsers
-from vecver.pipeline.parsers import Unreadable
+from vecver.model import Failure, Json, Original
+from vecver.pipeline import parsers, processes
+from vecver.pipeline.reading import NO_MEMORY, Item, Outcome, Parse, Reading, read_in_worker, record
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pebble import ProcessPool
 
-Outcome = Parsed | Failure
-Parse = Callable[[bytes, str, Sequence[str]], Parsed]
-
-AHEAD: Final = 4  # documents a worker
+AHEAD: Final = 4  # batches a worker
 IN_FLIGHT: Final = 64_000_000  # bytes of originals; one larger document goes alone
-GRACE: Final = 60.0  # seconds for a worker to start, beyond a document's own timeout
-_NO_MEMORY: Final = 86  # exit code of a worker that ran out of memory
+BATCH_DOCUMENTS: Final = 32
+BATCH_BYTES: Final = 250_000
+LONG_RECORD: Final = 20_000  # characters from which a record's text is cut in a worker
+GRACE: Final = 60.0  # seconds for a worker to start, beyond the documents' own timeouts
 
 
 def parse_all(
     originals: Iterable[Original],
     *,
+    chunker: Json | None = None,
     passwords: Sequence[str] = (),
     workers: int = 2,
-    timeout: float = 20.0,
+    cpu: float = 20.0,
+    timeout: float = 60.0,
     memory: int = 1_500_000_000,
     parse: Parse = parsers.parse,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Original, Outcome]]:
     """Each original with its text or the reason why there is none, in the order given.
 
-    `timeout` is seconds a document, `memory` bytes of address space a worker may take on top of its
-    libraries; neither binds plain text formats, which are read in this process. `parse` must be
-    importable by name. Closing the iterator stops the workers; nothing else outlives it.
+    With a `chunker`'s recipe the texts come cut into the pieces that it takes. A document may cost `cpu`
+    seconds of a processor, `timeout` seconds by the clock, and `memory` bytes of address space on top of a
+    worker's libraries. `parse` must be importable by name. `meanwhile` is called once, when the first
+    documents are on their way. Closing the iterator stops the workers.
     """
-    ahead: deque[tuple[Original, Outcome | Future[Outcome]]] = deque()
-    pool = _Pool(parse, tuple(passwords), workers, timeout, memory)
+    ahead: deque[_Batch] = deque()
+    pool = _Pool(Reading(parse, tuple(passwords), chunker, cpu, timeout, memory), workers)
     try:
-        for original in originals:
-            ahead.append((original, _begin(original, pool)))
-            while ahead and (_settled(ahead[0][1]) or _too_far(ahead, workers)):
-                yield _finish(*ahead.popleft(), pool)
+        for batch in _batches(originals, memory // 4):
+            ahead.append(batch)
+            pool.begin(batch)
+            if batch.future and pool.scheduled == 1:
+                meanwhile()
+            while ahead and (ahead[0].settled or _too_far(ahead, workers)):
+                yield from pool.finish(ahead.popleft())
         while ahead:
-            yield _finish(*ahead.popleft(), pool)
-    finally:
+            yield from pool.finish(ahead.popleft())
+    except BaseException:  # closed early, or a source that failed: nobody waits for what is being read
         pool.stop()
+        raise
+    pool.leave()
 
 
-def _begin(original: Original, pool: _Pool) -> Outcome | Future[Outcome]:
-    """The outcome, at once where that is cheap and safe, otherwise as a promise of the pool."""
-    data = original.data
-    if data is None:
-        return _record(original)
-    if parsers.is_plain(data, original.document):
-        return _read(pool.parse, original.document, data, pool.passwords)
-    if len(data) > pool.memory // 4:  # it passes through a pipe: the worker holds it about twice before parsing it
-        return Failure(original.document, "too_large", f"It has {len(data):,} bytes: split it, or allow more memory.")
-    return pool.schedule(original.document, data)
+# -- batches -----------------------------------------------------------------------------------
 
 
-def _record(original: Original) -> Outcome:
-    """A record brings its text: it is taken as it is."""
+@dataclass(eq=False)
+class _Batch:
+    """Neighbouring originals: those that need no worker with their outcomes, the others on their way."""
+
+    originals: list[Original]
+    outcomes: dict[int, Outcome]  # by position
+    size: int  # bytes
+    future: Future[bytes] | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.future is None or self.future.done()
+
+    @property
+    def waiting(self) -> list[int]:
+        """Positions of the originals that a worker reads."""
+        return [n for n in range(len(self.originals)) if n not in self.outcomes]
+
+
+def _batches(originals: Iterable[Original], largest: int) -> Iterator[_Batch]:
+    """Short plain texts and records together, everything else alone."""
+    batch = _Batch([], {}, 0)
+    for original in originals:
+        size, together = _size(original), _goes_together(original)
+        if batch.originals and not (together and batch.size + size <= BATCH_BYTES):
+            yield batch
+            batch = _Batch([], {}, 0)
+        outcome = _at_once(original, largest)
+        if outcome:
+            batch.outcomes[len(batch.originals)] = outcome
+        batch.originals.append(original)
+        batch.size += size
+        if not together or len(batch.originals) == BATCH_DOCUMENTS:
+            yield batch
+            batch = _Batch([], {}, 0)
+    if batch.originals:
+        yield batch
+
+
+def _size(original: Original) -> int:
+    return len(original.data or b"") + len(original.text or "") + len(original.title)
+
+
+def _goes_together(original: Original) -> bool:
+    return original.data is None or parsers.is_plain(original.data, original.document)
+
+
+def _at_once(original: Original, largest: int) -> Outcome | None:
+    """The outcome of an original that needs no worker, or may not have one."""
     text = original.text or ""
-    if not text.strip():
+    if original.data is None and not text.strip():
         return Failure(original.document, "empty", "The record has no text.")
-    return Parsed(text, original.title, "text/plain", "record")
+    if original.data is None and len(text) + len(original.title) < LONG_RECORD:
+        return record(text, original.title)
+    if _size(original) > largest:  # it passes through a pipe: the worker holds it about twice before parsing it
+        return Failure(original.document, "too_large", f"It has {_size(original):,} bytes: split it.")
+    return None
 
 
-def _settled(outcome: Outcome | Future[Outcome]) -> bool:
-    return isinstance(outcome, Parsed | Failure) or outcome.done()
-
-
-def _too_far(ahead: deque[tuple[Original, Outcome | Future[Outcome]]], workers: int) -> bool:
-    return len(ahead) >= AHEAD * workers or sum(len(original.data or b"") for original, _ in ahead) > IN_FLIGHT
-
-
-def _finish(original: Original, outcome: Outcome | Future[Outcome], pool: _Pool) -> tuple[Original, Outcome]:
-    if isinstance(outcome, Parsed | Failure):
-        return original, outcome
-    return original, pool.result(original, outcome)
-
-
-def _read(parse: Parse, document: str, data: bytes, passwords: Sequence[str]) -> Outcome:
-    try:
-        return parse(data, document, passwords)
-    except Unreadable as error:
-        return Failure(document, error.code, error.reason)
+def _too_far(ahead: deque[_Batch], workers: int) -> bool:
+    return len(ahead) >= AHEAD * workers or sum(batch.size for batch in ahead) > IN_FLIGHT
 
 
 # -- the pool ----------------------------------------------------------------------------------
 
 
 class _Pool:
-    """Worker processes, started with the first document that needs them."""
+    """Worker processes for one stream, had with the first document that needs them."""
 
-    def __init__(self, parse: Parse, passwords: tuple[str, ...], workers: int, timeout: float, memory: int) -> None:
-        self.parse = parse
-        self.passwords = passwords
+    def __init__(self, reading: Reading, workers: int) -> None:
+        self.reading = reading
         self.workers = workers
-        self.timeout = timeout
-        self.memory = memory
         self.processes: ProcessPool | None = None
+        self.scheduled = 0  # tasks so far
+        self.waiting = 0  # tasks that were not waited for yet
 
-    def schedule(self, document: str, data: bytes) -> Future[Outcome]:
-        if self.processes is None or not self.processes.active:
-            self.stop()
-            self.processes = _processes(self.workers, self.memory)
-        task = (self.parse, document, data, self.passwords)
-        return self.processes.schedule(_read_in_worker, args=task, timeout=self.timeout)
+    def begin(self, batch: _Batch) -> None:
+        if waiting := batch.waiting:
+            batch.future = self._schedule([batch.originals[n] for n in waiting])
 
-    def result(self, original: Original, future: Future[Outcome], *, again: bool = True) -> Outcome:
-        """Waits for a document; what befell its worker becomes its failure."""
+    def finish(self, batch: _Batch) -> Iterator[tuple[Original, Outcome]]:
+        """The outcomes of a batch, in order; one that came to grief is read again, one document at a time."""
+        waiting = [batch.originals[n] for n in batch.waiting]
+        if batch.future:
+            try:
+                outcomes = self._result(batch.future)
+            except Exception as error:
+                outcomes = [self._befallen(waiting[0], error)] if len(waiting) == 1 else self._one_by_one(waiting)
+            batch.outcomes |= zip(batch.waiting, outcomes, strict=True)
+        return ((original, batch.outcomes[n]) for n, original in enumerate(batch.originals))
+
+    def _one_by_one(self, originals: list[Original]) -> list[Outcome]:
+        futures = [self._schedule([original]) for original in originals]
+        return [self._alone(original, future) for original, future in zip(originals, futures, strict=True)]
+
+    def _alone(self, original: Original, future: Future[bytes]) -> Outcome:
+        try:
+            return self._result(future)[0]
+        except Exception as error:
+            return self._befallen(original, error)
+
+    def _befallen(self, original: Original, error: Exception, *, again: bool = True) -> Outcome:
+        """What befell the worker of a document that went alone, as its failure."""
+        from concurrent.futures import CancelledError
         from concurrent.futures.process import BrokenProcessPool
 
         from pebble import ProcessExpired
 
         document = original.document
+        match error:
+            case TimeoutError():
+                return Failure(document, "timeout", f"Reading it took more than {self.reading.timeout:g} seconds.")
+            case ProcessExpired():
+                return _expired(document, error.exitcode, self.reading.cpu)
+            case BrokenProcessPool() | CancelledError() if again:  # not by this document
+                try:
+                    return self._result(self._schedule([original]))[0]
+                except Exception as second:
+                    return self._befallen(original, second, again=False)
+            case BrokenProcessPool() | CancelledError():
+                return Failure(document, "crashed", "The workers that should read it could not run.")
+        return Failure(document, "crashed", f"The parser failed: {type(error).__name__}.")
+
+    def _schedule(self, originals: list[Original]) -> Future[bytes]:
+        if self.processes is None or not self.processes.active:
+            self.stop()
+            self.processes = processes.borrow(self.workers)
+        items = [Item(o.document, o.data, o.text, o.title) for o in originals]
+        self.scheduled += 1
+        self.waiting += 1
+        return self.processes.schedule(read_in_worker, args=(self.reading, items), timeout=self.reading.timeout)
+
+    def _result(self, future: Future[bytes]) -> list[Outcome]:
+        """Raises what befell the worker. Those before it in the queue may each take all their time."""
         try:
-            return future.result(self.timeout + GRACE)
-        except TimeoutError:
-            return Failure(document, "timeout", f"Reading it took more than {self.timeout:g} seconds.")
-        except ProcessExpired as error:
-            return _expired(document, error.exitcode)
-        except BrokenProcessPool:
-            if again and original.data is not None:
-                return self.result(original, self.schedule(document, original.data), again=False)
-            return Failure(document, "crashed", "The workers that should read it could not run.")
-        except Exception as error:
-            return Failure(document, "crashed", f"The parser failed: {type(error).__name__}.")
+            answer = future.result(GRACE + self.reading.timeout * self.waiting)
+        finally:
+            self.waiting -= 1
+        outcomes: list[Outcome] = pickle.loads(answer)
+        return outcomes
+
+    def leave(self) -> None:
+        """Keep the workers for another stream."""
+        if self.processes is not None:
+            processes.give_back(self.processes, self.workers)
+            self.processes = None
 
     def stop(self) -> None:
         if self.processes is not None:
-            self.processes.stop()  # type: ignore[no-untyped-call]
-            self.processes.join()
+            processes.stop(self.processes)
             self.processes = None
 
 
-def _expired(document: str, exitcode: int | None) -> Failure:
-    if exitcode == _NO_MEMORY:
+def _expired(document: str, exitcode: int | None, cpu: float) -> Failure:
+    if exitcode == NO_MEMORY:
         return Failure(document, "out_of_memory", "Reading it took more memory than a worker may have.")
+    if exitcode == -getattr(signal, "SIGXCPU", 0):
+        return Failure(document, "timeout", f"Reading it took more than {cpu:g} seconds of CPU time.")
     return Failure(document, "crashed", f"The parser crashed on it (exit code {exitcode}).")
-
-
-def _processes(workers: int, memory: int) -> ProcessPool:
-    from pebble import ProcessPool
-
-    return ProcessPool(max_workers=workers, initializer=_confine, initargs=(memory,), context=_Context())
-
-
-_starting = threading.Lock()
-
-
-@contextmanager
-def _main_unknown() -> Iterator[None]:
-    """While it lasts, processes that start do not learn which script to import as their `__main__`."""
-    main = sys.modules["__main__"]
-    with _starting:
-        spec = main.__spec__
-        main.__spec__ = ModuleSpec("vecver.__main__", None)
-        try:
-            yield
-        finally:
-            main.__spec__ = spec
-
-
-_BASE: Any = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
-
-
-class _Worker(_BASE.Process):  # type: ignore[misc]
-    """A process that leaves the program's main script alone."""
-
-    def start(self) -> None:
-        with _main_unknown():
-            super().start()
-
-
-class _Context(type(_BASE)):  # type: ignore[misc]
-    """The start method, with our workers; it holds the pool's locks for as long as the pool exists.
-
-    pebble lets them go before it stops its workers, and one that is still starting then complains on
-    stderr (about 1 in 40 runs over a single document).
-    """
-
-    Process = _Worker
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._held: list[Any] = []
-
-    def RLock(self) -> Any:
-        self._held.append(super().RLock())
-        return self._held[-1]
-
-
-# -- inside a worker ---------------------------------------------------------------------------
-
-
-def _read_in_worker(parse: Parse, document: str, data: bytes, passwords: Sequence[str]) -> Outcome:
-    try:
-        outcome = _read(parse, document, data, passwords)
-    except MemoryError:
-        os._exit(_NO_MEMORY)
-    if isinstance(outcome, Failure) and outcome.code == "out_of_memory":
-        os._exit(_NO_MEMORY)
-    return outcome
-
-
-def _confine(memory: int) -> None:
-    """Silences the worker and limits its memory, where the system can; no core files."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    with suppress(ImportError, OSError, ValueError):  # no such module on Windows, no such limit on macOS
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (_mapped() + memory, resource.RLIM_INFINITY))
-
-
-def _mapped() -> int:
-    """Bytes of address space of this process; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -1,0 +1,132 @@
+"""Cuts a document's text into pieces: blocks, or parts of a block that is too long to be embedded.
+
+It decides where a piece begins and ends and how a longer one is split; it counts no tokens. A piece that
+is longer than any tokeniser should see is split by its length alone, so most of the work on a text needs no
+tokeniser and is done in the process that parsed it; the pieces then travel in parts of a bounded size.
+
+Decisions
+- 2026-11-21 A text longer than 32 characters per allowed token is split without being counted: no
+  tokeniser ever sees more than a few thousand characters at once. (WordPiece calls a base64 line of
+  10,000 characters one unknown token; it is split nevertheless.)
+- 2026-11-26 Pieces travel as `marshal` writes plain tuples, 4,096 at a time: reading a part holds the
+  interpreter's lock for two milliseconds, whatever the document, and takes a third of pickle's time.
+"""
+
+from __future__ import annotations
+
+import marshal
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from vecver.model import Json, Parsed
+from vecver.pipeline.blocks import Block, blocks, front_matter, is_markdown, join_empty
+from vecver.pipeline.media import TEXT
+from vecver.pipeline.normalise import Kind, fold, normalise
+
+LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
+RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split
+_PART: Final = 4096  # pieces that travel together
+
+_LINED: Final = ("front", "code", "list", "table")  # kinds that are split at lines, others at sentences
+_LINES: Final = re.compile(r"\n")
+_SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|(?<=[。！？])|\n\s*")
+_WORDS: Final = re.compile(r"\s+")
+_MARKS: Final = re.compile(r"[^\w\s]+")
+
+
+class Piece(NamedTuple):
+    start: int  # characters
+    end: int
+    kind: Kind
+    text: str  # normalised, and the white space that parts it from the next piece
+    rung: int = 0  # how finely its block was split to make it
+    inside: bool = False  # it does not begin its block
+
+
+Row = list[Piece]  # a document's pieces
+
+
+def with_pieces(document: Parsed, recipe: Json) -> Parsed:
+    """`document` with the pieces that `pieces_of` takes, for a chunker's recipe; as it is where that needs none."""
+    if recipe["name"] != "structure":
+        return document
+    title = title_of(document) if recipe["title"] else ""
+    rows = _pieces(title, TEXT, recipe["max_tokens"]), _pieces(document.text, document.media_type, recipe["max_tokens"])
+    return replace(document, pieces=tuple(_packed(title, *rows)))
+
+
+def pieces_of(document: Parsed, recipe: Json) -> tuple[str, Row, Row]:
+    """The title to chunk, its pieces, and the pieces of the text; none is too long to be counted."""
+    parts = document.pieces or with_pieces(document, recipe).pieces
+    title, count = marshal.loads(parts[0])
+    row = [Piece._make(piece) for part in parts[1:] for piece in marshal.loads(part)]
+    return title, row[:count], row[count:]
+
+
+def _packed(title: str, title_row: Row, row: Row) -> Iterator[bytes]:
+    yield marshal.dumps((title, len(title_row)))
+    pieces = [*title_row, *row]
+    for start in range(0, len(pieces), _PART):
+        yield marshal.dumps([tuple(piece) for piece in pieces[start : start + _PART]])
+
+
+def title_of(document: Parsed) -> str:
+    """What of a document is chunked as its title: that, and a description in its front matter; or ""."""
+    fields = front_matter(document.text)[1] if is_markdown(document.media_type) else {}
+    title = document.title or fields.get("title", "")
+    return f"{title}\n{fields.get('description', '')}" if title else ""
+
+
+def _pieces(text: str, media_type: str, limit: int) -> Row:
+    row = [Piece(block.start, block.end, block.kind, block.text + "\n") for block in blocks(text, media_type)]
+    return list(_countable(row, text, limit))
+
+
+def _countable(row: Row, text: str, limit: int) -> Iterator[Piece]:
+    """`row` with every piece that is too long to be counted split, again and again, in order."""
+    waiting = row[::-1]
+    while waiting:
+        piece = waiting.pop()
+        if piece.rung < RUNGS and len(piece.text) > limit * LONGEST_PER_TOKEN:
+            waiting += reversed(split(piece, text, limit))
+        else:
+            yield piece
+
+
+def split(piece: Piece, text: str, limit: int) -> Row:
+    """`piece` in two or more parts at the coarsest rung that parts it; itself, on the last rung, where none does."""
+    raw = text[piece.start : piece.end]
+    for rung in range(piece.rung, RUNGS):
+        cuts = sorted({0, *_cuts(raw, piece.kind, rung, limit), len(raw)})
+        parts = join_empty(_part(piece, raw, start, end, rung) for start, end in pairwise(cuts))
+        if len(parts) > 1:
+            return list(_linked(piece, text, parts, rung))
+    return [piece._replace(rung=RUNGS)]
+
+
+def _cuts(raw: str, kind: Kind, rung: int, limit: int) -> Iterable[int]:
+    if rung == RUNGS - 1:
+        first, length = len(raw) - len(raw.lstrip()), len(raw.strip())
+        return range(first, first + length, min(limit, (length + 1) // 2))
+    coarse = _LINES if kind in _LINED else _SENTENCES
+    return (found.end() for found in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
+
+
+def _part(piece: Piece, raw: str, start: int, end: int, rung: int) -> Block:
+    part = raw[start:end]
+    text = normalise(part, piece.kind) if rung < 2 else fold(part)  # no markup is left inside a word
+    return Block(piece.start + start, piece.start + end, piece.kind, text)
+
+
+def _linked(piece: Piece, text: str, parts: list[Block], rung: int) -> Iterator[Piece]:
+    """`parts` as pieces, each with the white space that parts it from the next one."""
+    finer = min(rung + 1, RUNGS - 1)
+    for part in parts[:-1]:
+        space = "" if not text[part.end - 1].isspace() else "\n" if rung == 0 and part.kind in _LINED else " "
+        yield Piece(part.start, part.end, part.kind, part.text + space, finer, piece.inside or part is not parts[0])
+    last = parts[-1]
+    space = piece.text[len(piece.text.rstrip()) :]
+    yield Piece(last.start, last.end, last.kind, last.text + space, finer, True)

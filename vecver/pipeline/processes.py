@@ -1,0 +1,156 @@
+"""Starts, keeps and stops the processes in which documents are read. It knows pebble and multiprocessing.
+
+Decisions
+- 2026-11-21 Workers do not import the program's main script. multiprocessing would, so that a script
+  without the `if __name__ == "__main__"` guard would ingest again in each worker. While a worker is
+  started, `__main__` bears the module spec of a package's `__main__`, which children leave alone.
+- 2026-11-26 Workers are forked from a server that has imported what they run (0.5 s once a process; then a
+  worker takes 20 ms), and wait `KEPT` seconds for the next stream: a service, or a program that ingests
+  document by document, seldom starts any, and a program that goes on to something else keeps none.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING, Any, Final
+
+from vecver.pipeline import reading
+from vecver.pipeline.reading import confine
+
+if TYPE_CHECKING:
+    from pebble import ProcessPool
+
+KEPT: Final = 10.0  # seconds that workers wait for another stream
+
+
+def borrow(workers: int) -> ProcessPool:
+    """Processes that nobody else uses, perhaps those of an earlier stream."""
+    return _spare.take(workers) or _started(workers)
+
+
+def give_back(processes: ProcessPool, workers: int) -> None:
+    """Keep processes, which must be idle, for the next stream."""
+    _spare.put(processes, workers)
+
+
+def stop(processes: ProcessPool) -> None:
+    """End the processes, whatever they do."""
+    processes.stop()  # type: ignore[no-untyped-call]
+    processes.join()
+
+
+def start_server() -> None:
+    """Let the server that forks workers import what they need, while the caller goes on."""
+    if _BASE.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        _BASE.set_forkserver_preload([reading.__name__])  # has no effect on a server that runs already
+        with _main_unknown():
+            forkserver.ensure_running()
+
+
+def _started(workers: int) -> ProcessPool:
+    from pebble import ProcessPool
+
+    start_server()
+    atexit.unregister(_spare.stop)
+    atexit.register(_spare.stop)  # after multiprocessing's own, so that it runs before that one, which waits for them
+    return ProcessPool(max_workers=workers, initializer=confine, context=_Context())
+
+
+class _Spare:
+    """The processes of the last stream, for a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the two below
+        self._kept: tuple[int, int, ProcessPool] | None = None  # whose (a process id), how many, and they
+        self._timer: threading.Timer | None = None
+
+    def take(self, workers: int) -> ProcessPool | None:
+        """What is kept, if it is as many and usable."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+        if kept is None or kept[0] != os.getpid():  # they belong to the process that this one was forked from
+            return None
+        if kept[1] == workers and kept[2].active:
+            return kept[2]
+        stop(kept[2])
+        return None
+
+    def put(self, processes: ProcessPool, workers: int) -> None:
+        """Keep these, and stop what was kept."""
+        self.stop()
+        timer = threading.Timer(KEPT, self.stop)
+        timer.daemon = True
+        with self._lock:
+            self._kept, self._timer = (os.getpid(), workers, processes), timer
+        timer.start()
+
+    def stop(self) -> None:
+        """Stop what is kept."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        if kept is not None and kept[0] == os.getpid():
+            stop(kept[2])
+
+
+_spare = _Spare()
+
+
+# -- how a process starts ----------------------------------------------------------------------
+
+_starting = threading.Lock()
+
+
+@contextmanager
+def _main_unknown() -> Iterator[None]:
+    """While it lasts, processes that start do not learn which script to import as their `__main__`."""
+    main = sys.modules["__main__"]
+    with _starting:
+        spec = main.__spec__
+        main.__spec__ = ModuleSpec("vecver.__main__", None)
+        try:
+            yield
+        finally:
+            main.__spec__ = spec
+
+
+_BASE: Any = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
+
+
+class _Worker(_BASE.Process):  # type: ignore[misc]
+    """A process that leaves the program's main script alone."""
+
+    def start(self) -> None:
+        with _main_unknown():
+            super().start()
+
+
+class _Context(type(_BASE)):  # type: ignore[misc]
+    """The start method, with our workers; it holds the pool's locks for as long as the pool exists.
+
+    pebble lets them go before it stops its workers, and one that is still starting then complains on
+    stderr (about 1 in 40 runs over a single document).
+    """
+
+    Process = _Worker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[Any] = []
+
+    def RLock(self) -> Any:
+        self._held.append(super().RLock())
+        return self._held[-1]
