@@ -49,6 +49,18 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Begin]:
 
 
 @pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many processes to kill."""
+    return int(request.config.getoption("--kills", 200))
+
+
+@pytest.fixture
+def soak_minutes(request: pytest.FixtureRequest) -> float:
+    """How long the soak takes."""
+    return float(request.config.getoption("--soak-minutes", 30))
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """An empty folder in memory, where there is such a file system, so that nothing waits for a disk."""
     memory = Path("/dev/shm")
