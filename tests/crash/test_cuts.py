@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from disk import MODES, Cut, cuts, laid_out, recorded, unsynced
 from tallies import Begin, Tally
-from verbs import READERS, VERBS, Verb, assert_goes_on, copied, seen, small
+from verbs import KINDS, READERS, VERBS, Verb, assert_goes_on, copied, kind_of, seen, small, store_of
 
 SHALLOW = (  # one verb of each kind, in the ordinary suite
     *("init", "ingest, the first", "ingest", "ingest that embeds much", "ingest that folds", "rollback of a branch"),
@@ -29,6 +29,8 @@ def try_cuts(verb: Verb, place: Path, line: Tally, choose: Callable[[list[Cut]],
     with recorded(work) as recording:
         verb.act(work)
     after, found = seen(work), cuts(recording)
+    if (work / "kb").exists():
+        assert {kind_of(name) for name in store_of(work).list("")} <= set(KINDS), "test_damage must damage it"
     counts = Counter(mode for cut in found for mode in cut.ways)
     line.what += f" ({len(recording.steps)} steps: {', '.join(f'{mode} {counts[mode]}' for mode in MODES)})"
     assert all(counts[mode] >= 4 for mode in MODES) and found[-1].returned

@@ -1,146 +1,265 @@
-"""Damage is told, never believed: what lies under a name must belong to it, and a ref that is lost is missed."""
+"""Every kind of object flipped, cut short, swapped and deleted: what is answered is right, or a house error says why.
+
+And `check` names the damage, gc takes nothing that lives, and with the object put back all is as it was.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import permutations
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers import Ticking, ingest, open_on, vector_of
+from helpers import ingest
+from tallies import Begin
+from verbs import (
+    KINDS,
+    MANY,
+    NOW,
+    QUERIES,
+    ROWS,
+    assert_sound,
+    breaking,
+    collect,
+    copied,
+    docs,
+    kind_of,
+    opened,
+    small_indexes,
+    store_of,
+    tall,
+    texts_only,
+    version_of,
+)
 
 import vecver
-from vecver import repo
-from vecver.errors import IntegrityError
-from vecver.store import MemoryStore
+from vecver.errors import VecverError
+from vecver.repo import gc
+from vecver.repo.publications import Collection, Ledger, Publications, State
 
-NOW = timedelta(0)
-OLD, NEW = {"a": "one", "b": "two"}, {"a": "one", "b": "changed"}
-HANDBOOK, OTHER = "refs/handbook/branches/main", "refs/other/branches/main"
+DAMAGES = ("flipped", "cut short", "swapped", "deleted")
+UNREAD = {"parts", "retired"}  # kinds that `check` does not read: no version needs them
+UNMISSED = {"measures", "segments: index", "segments: index.json", "publications"}  # nothing says that there was one
+
+
+# -- a repository with every kind of object ---------------------------------------------------------
+
+
+def everything(place: Path) -> None:
+    tall(place)
+    collect(place, keep_last=1)  # forgets some
+    here = docs(place)
+    here.recall("main", sample=2, k=[1])
+    small_of(place, "small")
+    with small_indexes():
+        ingest(docs(place, "indexed"), ROWS)
+    publish(place)
+    ingest(here, {"more": "text"}, keep_missing=True)
+    here.optimize()  # what it replaced waits
+    with pytest.raises(ZeroDivisionError):
+        docs(place, "embedded").ingest(breaking(), embedder="hashing", chunker="whole")
+
+
+def small_of(place: Path, name: str) -> None:
+    """Two versions with refs of every kind."""
+    here = docs(place, name)
+    ingest(here, {"a": "one", "b": "two"})
+    here.tag("old")
+    ingest(here, {"a": "one", "b": "changed"})
+    here.promote("prod", "old")
+    here.promote("prod", "main")
+
+
+def publish(place: Path) -> None:
+    """The ledgers of two datasets, as if a Milvus held their newest versions."""
+    for name in ("d", "small"):
+        commit, book = docs(place, name).show(), Publications(store_of(place), name, "http://milvus", "")
+        state = State(1, commit.id, commit.content_root, commit.vector_root, "0" * 64, 1, commit.time)
+        collection = Collection("c", commit.recipe.space.id, 8, "IP", "FLAT", False, 1, 1, {}, (state,))
+        book.read()
+        book.write(Ledger(book.uri, book.database, (collection,)))
+
+
+# -- what is asked ----------------------------------------------------------------------------------
+
+
+def questions(place: Path) -> dict[str, Callable[[Path], Any]]:
+    """Everything that can be asked, each by a new handle, so that nothing is remembered."""
+    found: dict[str, Callable[[Path], Any]] = {"datasets": lambda there: opened(there).datasets()}
+    for name in opened(place).datasets():
+        here = docs(place, name)
+        for ref, commit in {**here.branches(), **here.tags(), **here.aliases()}.items():
+            found[f"{name}@{ref}"] = partial(seen_at, name=name, ref=ref, commit=commit)
+        receipt = here.search(QUERIES[0] if name != "embedded" else "x", k=3).receipt
+        found[f"log of {name}"] = lambda there, name=name: [one.to_json() for one in docs(there, name).log()]
+        found[f"moves of {name}"] = lambda there, name=name: docs(there, name).moves("branch", "main")
+        found[f"measures of {name}"] = lambda there, name=name: measured(there, name)
+        found[f"replay of {name}"] = lambda there, receipt=receipt: vecver.replay(opened(there), receipt).identical
+    found["diff"] = lambda there: docs(there, "small").diff("old", "main").to_json()
+    found["publication"] = lambda there: docs(there, "small").publication("main", to="http://milvus")
+    return found
+
+
+def seen_at(place: Path, name: str, ref: str, commit: str) -> Any:
+    here = docs(place, name)
+    assert here.resolve(ref) == commit, "another version"
+    with small_indexes():
+        return version_of(here, ref, commit)
+
+
+def measured(place: Path, name: str) -> Any:
+    found = docs(place, name).measures("main")
+    return None if "damaged" in found.get("recall", {}) else found
+
+
+# -- damage -----------------------------------------------------------------------------------------
+
+
+def damaged(content: bytes, how: str, other: bytes | None, chance: random.Random) -> Iterator[bytes | None]:
+    """What becomes of an object; None: it is deleted."""
+    if how == "flipped" and content:
+        place = chance.randrange(len(content))
+        yield content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+    elif how == "cut short":
+        yield content[: len(content) // 2]
+        yield content[:-1]
+        yield b""
+    elif how == "swapped" and other is not None and other != content:
+        yield other
+    elif how == "deleted":
+        yield None
+
+
+def laid(path: Path, content: bytes | None) -> None:
+    """Put an object there by another name first, as any copy of a repository would, or take it away."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+class Healthy:
+    """A repository with every kind of object, and every right answer."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        everything(place)
+        store = store_of(place)
+        self.bytes = {name: store.get(name) for name in store.list("")}
+        units = {*(plan := opened(place).gc(grace=NOW)).wait, *plan.delete}
+        self.garbage = {name for name in self.bytes if name in units or name.rpartition("/")[0] in units}
+        self.questions = questions(place)
+        self.right = {text: ask(place) for text, ask in self.questions.items()}
+        assert_sound(place)
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Those that something needs, if there are any."""
+        names = [name for name in self.bytes if kind_of(name) == kind]
+        return [name for name in names if name not in self.garbage] or names
+
+    def other_bytes(self, name: str, chance: random.Random) -> bytes | None:
+        """What another object of the same kind holds."""
+        others = [other for other in self.bytes if kind_of(other) == kind_of(name) and other != name]
+        return self.bytes[chance.choice(others)] if others else None
+
+    def damage(self, name: str, how: str, content: bytes | None) -> None:
+        """Damage one object; whatever is asked then, and that `check` says so."""
+        path = self.place / "kb" / name
+        laid(path, content)
+        try:
+            self.assert_right(name, how)
+            self.assert_noticed(name, how)
+        finally:
+            laid(path, self.bytes[name])
+
+    def collect(self, name: str, content: bytes | None) -> None:
+        """Let gc run beside a damaged object: once that is put back, nothing is missing."""
+        left = copied(self.place, self.place.parent / "collected")
+        laid(left / "kb" / name, content)
+        with suppress(VecverError):
+            collect(left)
+        laid(left / "kb" / name, self.bytes[name])
+        assert_sound(left)
+        for text, ask in self.questions.items():
+            assert ask(left) == self.right[text], f"gc took something of {text}"
+        shutil.rmtree(left)
+
+    def assert_right(self, name: str, how: str) -> None:
+        for text, ask in self.questions.items():
+            try:
+                found = ask(self.place)
+            except VecverError as error:
+                assert error.code and error.hint, f"{text} says no more than {error}"
+                continue
+            if text == "datasets" and how == "deleted":
+                continue  # one whose only ref is gone is none
+            lost = found is None and kind_of(name) == "measures"
+            nothing_measured = text.startswith("measures") and found == {} and name.startswith("measures/")
+            assert found == self.right[text] or lost or nothing_measured, f"{text} is answered wrongly"
+
+    def assert_noticed(self, name: str, how: str) -> None:
+        try:
+            problems = opened(self.place).check().problems
+        except VecverError:
+            assert name == "vecver.json"
+            return
+        unseen = UNREAD | UNMISSED if how == "deleted" else UNREAD
+        assert problems or kind_of(name) in unseen, "check is content"
 
 
 @pytest.fixture(scope="module")
-def healthy() -> dict[str, bytes]:
-    """Two datasets of one space and one size, with refs of every kind."""
-    store = MemoryStore()
-    repository = open_on(store, clock=Ticking())
-    docs = repository.dataset("handbook")
-    ingest(docs, OLD)
-    ingest(docs, NEW)
-    docs.tag("v1", "main~1")
-    docs.promote("prod", "v1")
-    other = repository.dataset("other")
-    ingest(other, {"x": "uno", "y": "due"})
-    other.tag("v1")
-    return dict(store._bytes)
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
+    memory = Path("/dev/shm")
+    place = (memory if memory.is_dir() else tmp_path_factory.mktemp("d")) / f"vecver-damage-{random.randrange(10**9)}"
+    yield Healthy(place / "here")
+    shutil.rmtree(place)
 
 
-def store_of(objects: dict[str, bytes]) -> MemoryStore:
-    store = MemoryStore()
-    store._bytes = dict(objects)
-    return store
+def test_there_is_an_object_of_every_kind(healthy: Healthy) -> None:
+    """A kind that is new in vecver must be made here, too."""
+    assert {kind_of(name) for name in healthy.bytes} == set(KINDS)
+    assert {kind.partition(":")[0] for kind in KINDS} >= set(gc._FOLDERS)
 
 
-def refs_in(objects: dict[str, bytes]) -> list[str]:
-    return [name for name in objects if name.startswith("refs/")]
+@pytest.mark.parametrize("how", ["flipped", "deleted"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_damage(healthy: Healthy, kind: str, how: str, tally: Begin) -> None:
+    chance = random.Random(f"{kind} {how}")
+    name = chance.choice(healthy.of_kind(kind))
+    for content in damaged(healthy.bytes[name], how, None, chance):
+        tally(f"{kind}, {how}").attempt(f"{name} {how}", partial(healthy.damage, name, how, content))
 
 
-# -- a ref that is gone -----------------------------------------------------------------------------
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_much_damage(healthy: Healthy, kind: str, how: str, tally: Begin) -> None:
+    chance, line, names = random.Random(f"{kind} {how}"), tally(f"{kind}, {how}"), healthy.of_kind(kind)
+    for name in chance.sample(names, min(4, len(names))):
+        for _ in range(8 if how == "flipped" else 1):
+            for content in damaged(healthy.bytes[name], how, healthy.other_bytes(name, chance), chance):
+                line.attempt(f"{name} {how}", partial(healthy.damage, name, how, content))
+        line.attempt(f"gc beside {name} {how}", partial(healthy.collect, name, content))
 
 
-def test_a_ref_that_is_gone_is_missed_and_gc_deletes_nothing(healthy: dict[str, bytes]) -> None:
-    assert len(refs_in(healthy)) == 5
-    for path in refs_in(healthy):
-        objects = {name: body for name, body in healthy.items() if name != path}
-        repository = open_on(store_of(objects), clock=Ticking())
-        assert path in {problem.object for problem in repository.check().problems}
-        for _ in range(2):
-            with pytest.raises(IntegrityError) as caught:
-                repository.gc(grace=NOW, apply=True)
-            assert (caught.value.code, caught.value.context["name"]) == ("ref_lost", path)
-        assert repository._versions.store._bytes == objects  # type: ignore[attr-defined]
-
-
-def test_all_refs_of_a_dataset_that_are_gone_are_missed(healthy: dict[str, bytes]) -> None:
-    objects = {name: body for name, body in healthy.items() if not name.startswith("refs/other/")}
-    named = {problem.object for problem in repo.check(store_of(objects)).problems}
-    assert {OTHER, "refs/other/tags/v1"} <= named
-
-
-def test_a_ref_whose_maker_was_cut_off_is_none() -> None:
-    """After the move was written, before the ref: clean, no dataset, and gc takes what was left."""
-    store = MemoryStore()
-    docs = open_on(store).dataset("d")
-    swap = store.swap
-
-    def cut(name: str, expected: bytes | None, new: bytes) -> None:
-        if name.startswith("refs/") and expected is not None:
-            raise KeyboardInterrupt
-        swap(name, expected, new)
-
-    store.swap = cut  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        ingest(docs, OLD)
-    store.swap = swap  # type: ignore[method-assign]
-    repository = open_on(store, clock=Ticking())
-    assert list(store.list("moves/")) and repository.check().clean and repository.datasets() == []
-    for _ in range(2):
-        repository.gc(grace=NOW, apply=True)
-    assert not list(store.list("moves/")) and not list(store.list("segments/"))
-    ingest(repository.dataset("d"), NEW)
-    assert repository.check().clean and repository.datasets() == ["d"]
-
-
-# -- under another's name ---------------------------------------------------------------------------
-
-
-def test_refs_that_were_swapped_are_not_believed(healthy: dict[str, bytes]) -> None:
-    """Whichever two: of one dataset or of two, of one kind or of two."""
-    for one, other in permutations(refs_in(healthy), 2):
-        repository = open_on(store_of({**healthy, one: healthy[other], other: healthy[one]}))
-        _, dataset, _, name = one.split("/")
-        docs = repository.dataset(dataset)
-        for verb in (docs.resolve, docs.show, lambda at, docs=docs: docs.search(vector_of("one"), at=at)):
-            with pytest.raises(IntegrityError) as caught:
-                verb(name)
-            assert caught.value.code == "wrong_ref"
-        with pytest.raises(IntegrityError):
-            repository.gc(apply=True)
-
-
-def test_a_ref_that_names_another_commit_than_its_move_is_not_believed(healthy: dict[str, bytes]) -> None:
-    first = open_on(store_of(healthy)).dataset("handbook").resolve("v1")
-    last = open_on(store_of(healthy)).dataset("handbook").resolve("main")
-    body = healthy[HANDBOOK].replace(last.encode(), first.encode())
-    assert body != healthy[HANDBOOK]
-    with pytest.raises(IntegrityError):
-        open_on(store_of({**healthy, HANDBOOK: body})).dataset("handbook").resolve("main")
-
-
-@pytest.mark.parametrize("folder", ["commits/", "layouts/", "moves/", "segments/"])
-def test_objects_that_were_swapped_are_not_believed(healthy: dict[str, bytes], folder: str) -> None:
-    names = [name for name in healthy if name.startswith(folder) and (folder != "segments/" or ".json" in name)]
-    for one, other in permutations(names, 2):
-        repository = open_on(store_of({**healthy, one: healthy[other], other: healthy[one]}))
-        told = []
-        for dataset, at in (("handbook", "main"), ("handbook", "v1"), ("handbook", "prod"), ("other", "main")):
-            docs = repository.dataset(dataset)
-            try:
-                answer = docs.search(vector_of("one"), at=at)
-            except IntegrityError as error:
-                told.append(error)
-            else:
-                clean = open_on(store_of(healthy)).dataset(dataset).search(vector_of("one"), at=at)
-                assert answer.receipt["hits"] == clean.receipt["hits"]
-        assert told or folder == "moves/", (one, other)
-        assert not repository.check().clean
-
-
-def test_what_a_forgotten_version_says_is_its_own(healthy: dict[str, bytes]) -> None:
-    store = store_of(healthy)
-    repository = open_on(store, clock=Ticking())
-    docs = repository.dataset("handbook")
-    store.put("forgotten/" + docs.resolve("main"), vecver.repo.objects.sealed({"commit": "0" * 64, "time": "2026"}))
-    store.delete("layouts/" + docs.resolve("main"))
-    with pytest.raises(IntegrityError):
-        docs.search(vector_of("one"))
-    assert not repository.check().clean
+@pytest.mark.parametrize("how", ["flipped", "cut short", "swapped", "deleted"])
+def test_a_damaged_part_is_embedded_again(healthy: Healthy, how: str) -> None:
+    chance = random.Random(how)
+    left = copied(healthy.place, healthy.place.parent / f"parts {how}")
+    one, other = sorted(healthy.of_kind("parts"))[0], sorted(healthy.of_kind("parts"))[-1]
+    for content in damaged(healthy.bytes[one], how, healthy.bytes[other], chance):
+        laid(left / "kb" / one, content)
+    clean = copied(healthy.place, healthy.place.parent / f"clean {how}")
+    for place in (left, clean):
+        records = texts_only({f"r{i}": f"record {i}" for i in range(MANY)})
+        docs(place, "embedded").ingest(records, embedder="hashing", chunker="whole")
+        assert_sound(place)
+    assert docs(left, "embedded").show().vector_root == docs(clean, "embedded").show().vector_root

@@ -18,6 +18,7 @@ from helpers import SPACE, best, ingest, open_on, records, texts_of, vector_of
 import vecver
 from vecver import repo
 from vecver.index import faiss
+from vecver.repo.segment import FILES
 from vecver.store import LocalStore
 
 NOW = timedelta(0)
@@ -27,6 +28,22 @@ MIDDLE = {**OLD, "b": "changed"}
 NEW = {"a": "one", "b": "changed again", "d": "four", "e": "five"}
 MANY = 515  # records, more than are embedded at once
 ROWS = {f"row {i}": f"text {i}" for i in range(320)}
+
+
+KINDS = (  # of objects; a verb that writes another fails until test_damage damages it
+    *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "forgotten", "retired"),
+    "publications",
+    *(f"segments: {file}" for file in ("segment.json", *FILES, "index", "index.json")),
+)
+
+
+def kind_of(name: str) -> str:
+    """The kind of object that a name of the store is of."""
+    folder, file = name.split("/")[0], name.split("/")[-1]
+    if folder != "segments":
+        return folder
+    derived = file.startswith(faiss.SPEC)
+    return "segments: " + (("index.json" if file.endswith(".json") else "index") if derived else file)
 
 
 @dataclass(frozen=True)
