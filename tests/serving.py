@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -58,3 +64,48 @@ def running(app: Any, **config: Any) -> Iterator[str]:
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive(), "the service did not end"
+
+
+@contextmanager
+def served(place: Path, *options: str, **settings: str) -> Iterator[tuple[Any, subprocess.Popen[bytes]]]:
+    """`vecver serve` in a process of its own, on the repository `kb` and the state folder `state`; a client of it."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("VECVER_")},
+        "VECVER_REPO": str(place / "kb"),
+        "VECVER_STATE": str(place / "state"),
+        "VECVER_SETTINGS": os.devnull,
+        "HF_HUB_OFFLINE": "1",
+        **{f"VECVER_{name.upper()}": value for name, value in settings.items()},
+    }
+    import httpx2
+
+    port = free_port()
+    program = [sys.executable, "-c", "from vecver.cli import program; program()"]
+    with (place / "serve.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*program, "serve", "--port", str(port), *options], env=environment, stderr=log, stdout=log
+        )
+    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    break
+            except httpx2.TransportError:
+                assert process.poll() is None, (place / "serve.log").read_text()
+            time.sleep(0.1)
+        yield client, process
+    finally:
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def large(count: int, word: str) -> bytes:
+    """So many records, one a line."""
+    rows = ({"id": f"doc-{i}", "text": f"{word} number {i} of the text"} for i in range(count))
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

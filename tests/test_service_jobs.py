@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from helpers import records
-from serving import ended, free_port
+from serving import ended, large, served
 
 import vecver
 from vecver.errors import BackendError, ConflictError, IntegrityError, NotFoundError
@@ -406,96 +405,6 @@ def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:
         told = client.get("/v1/datasets/d/publication").json()
         assert (told["collection"], told["ordinal"]) == (job["result"]["collection"], job["result"]["ordinal"])
         client.app.state.desk.repository.close()  # type: ignore[attr-defined]
-
-
-# -- kill -9 -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def served(place: Path, *options: str, **settings: str) -> Iterator[tuple[httpx2.Client, subprocess.Popen[bytes]]]:
-    """`vecver serve` in a process of its own."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("VECVER_")},
-        "VECVER_REPO": str(place / "kb"),
-        "VECVER_STATE": str(place / "state"),
-        "VECVER_SETTINGS": os.devnull,
-        "HF_HUB_OFFLINE": "1",
-        **{f"VECVER_{name.upper()}": value for name, value in settings.items()},
-    }
-    port = free_port()
-    program = [sys.executable, "-c", "from vecver.cli import program; program()"]
-    with (place / "serve.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*program, "serve", "--port", str(port), *options], env=environment, stderr=log, stdout=log
-        )
-    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-    try:
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            try:
-                if client.get("/readyz").status_code == 200:
-                    break
-            except httpx2.TransportError:
-                assert process.poll() is None, (place / "serve.log").read_text()
-            time.sleep(0.1)
-        yield client, process
-    finally:
-        client.close()
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def large(count: int, word: str) -> bytes:
-    rows = ({"id": f"doc-{i}", "text": f"{word} number {i} of the text"} for i in range(count))
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def killed_in_an_ingest(place: Path, body: bytes, delay: float) -> str:
-    """Begin an ingest in a service and kill its process so many seconds after the job was taken; the job's id."""
-    with served(place) as (client, process):
-        query = {"label": "large", "embedder": "hashing"}
-        headers = {"content-type": "application/x-ndjson"}
-        id = str(client.post("/v1/datasets/d/ingest", params=query, content=body, headers=headers).json()["id"])
-        until = time.monotonic() + 60
-        while client.get(f"/v1/jobs/{id}").json()["state"] == "queued" and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait(30)
-    return id
-
-
-def proved(place: Path, id: str, documents: int) -> Json:
-    """After a kill: the repository is clean, and a new process tells the truth about the job."""
-    repository = vecver.open(place / "kb")
-    assert repository.check().clean
-    with served(place) as (client, _):
-        job = ended(client, id)
-        assert job["state"] == "succeeded", job
-        commits = client.get("/v1/datasets/d/commits", params={"limit": 1000}).json()["commits"]
-        mine = [commit for commit in commits if commit["operation"].get("job") == id]
-        assert [commit["commit"] for commit in mine] == [job["result"]["commit"]]
-        assert mine[0]["counts"]["documents"] == documents
-    assert vecver.open(place / "kb").check().clean
-    return job
-
-
-def test_a_service_that_is_killed_in_an_ingest_finishes_it_when_it_is_back(tmp_path: Path) -> None:
-    vecver.open(tmp_path / "kb", create=True)
-    id = killed_in_an_ingest(tmp_path, large(20_000, "first"), 0.5)
-    job = proved(tmp_path, id, 20_000)
-    assert job["attempts"] == 2 and job["notes"]
-
-
-@pytest.mark.deep
-def test_a_service_may_be_killed_at_any_moment(tmp_path: Path) -> None:
-    vecver.open(tmp_path / "kb", create=True)
-    for turn in range(15):
-        id = killed_in_an_ingest(tmp_path, large(5000, f"turn {turn}"), 0.15 * turn)
-        proved(tmp_path, id, 5000)
 
 
 # -- uploads -------------------------------------------------------------------------------------

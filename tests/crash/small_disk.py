@@ -1,6 +1,6 @@
 """Runs verbs on a small file system that fills up; a program, for it is mounted where only this process sees it.
 
-    unshare -rm python full_disk.py FOLDER ROOMS VERB...
+    unshare -rm python small_disk.py FOLDER ROOMS VERB...
 
 Mounts a file system of 16 MB at FOLDER/disk. A verb is run with so many free pages: at every of ROOMS (as `1,5,12`),
 or from none on until it has got through three times (`all`). Prints a line of JSON for each try.

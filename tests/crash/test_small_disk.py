@@ -29,11 +29,11 @@ def mounting() -> list[str] | None:
 
 
 def tried(folder: Path, rooms: str, *names: str) -> list[dict[str, Any]]:
-    """What `full_disk.py` tells of these verbs."""
+    """What `small_disk.py` tells of these verbs."""
     command = mounting()
     if command is None:
         pytest.skip("no file system can be mounted here (Linux: as root, or with user namespaces)")
-    program = [*command, sys.executable, str(Path(__file__).with_name("full_disk.py"))]
+    program = [*command, sys.executable, str(Path(__file__).with_name("small_disk.py"))]
     run = subprocess.run([*program, str(folder), rooms, *names], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     return [json.loads(line) for line in run.stdout.splitlines()]
@@ -48,7 +48,7 @@ def assert_tried(found: list[dict[str, Any]], tally: Begin) -> None:
         line.failures += [f"{name} with {one['room']} pages: {one['failure']}" for one in mine if one["failure"]]
 
 
-def test_some_full_disks(place: Path, tally: Begin) -> None:
+def test_some_small_disks(place: Path, tally: Begin) -> None:
     found = tried(place, "0,9", *SHALLOW)
     assert_tried(found, tally)
     assert len(found) == 2 * len(SHALLOW) and any(one["outcome"] == "store_full" for one in found)
@@ -57,5 +57,5 @@ def test_some_full_disks(place: Path, tally: Begin) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", VERBS)
-def test_every_full_disk(name: str, place: Path, tally: Begin) -> None:
+def test_every_small_disk(name: str, place: Path, tally: Begin) -> None:
     assert_tried(tried(place, "all", name), tally)
