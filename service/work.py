@@ -21,6 +21,7 @@ ATTEMPTS = 3
 _TOLD_SECONDS = 0.5  # between two looks at what is wanted, and two words on how far it is
 _LOOK_SECONDS = 2.0  # between two looks at what other processes queued
 _COVERED = ("notes", "failures", "uri")  # of results: where a path of this machine may stand
+_IN_THE_WAY = ("ref_moved", "collected", "store_busy", "store_locked")  # of errors: what others do passes
 _MADE = "its commit was made before the process ended"
 _MAY_STOP = ("documents", "chunks", "rows")  # units of progress before anything is visible
 _log = logging.getLogger("vecver.service")
@@ -82,6 +83,8 @@ class Worker:
                 return
             job = replace(told.job, state="cancelled")
         except VecverError as error:
+            if self._again(told.job, error):
+                return
             job = self._failed(told.job, error)
         except BaseException as error:  # a panic of a Rust library is no Exception, and this thread must live
             _log.error("a job failed", exc_info=error, extra={"job": job.id})
@@ -104,6 +107,16 @@ class Worker:
 
     def _failed(self, job: Job, error: VecverError) -> Job:
         return replace(job, state="failed", error=errors.to_json(error, self._cover))
+
+    def _again(self, job: Job, error: VecverError) -> bool:
+        """Put back an ingest that others were in the way of, if another attempt may do better; its upload stays."""
+        if job.kind != "ingest" or error.code not in _IN_THE_WAY or error.context.get("documents"):
+            return False
+        if job.attempts >= ATTEMPTS or self._jobs.cancelled(job):
+            return False
+        note = f"it is tried again (attempt {job.attempts}): {self._cover(error.message)}"
+        self._jobs.requeue(replace(job, attempts=job.attempts + 1, notes=(*job.notes, note)))
+        return True
 
     def _begun(self, job: Job, *, made: bool) -> Job:
         """The job as it is begun, or as it ends because it was interrupted too often, or is not wanted any more."""

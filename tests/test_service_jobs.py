@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from helpers import records
+from helpers import ingest, records
 from serving import ended, large, served
 
 import vecver
@@ -276,6 +276,42 @@ def test_a_service_that_ends_puts_its_job_back(tmp_path: Path, monkeypatch: pyte
     with client_of(tmp_path) as client:
         job = ended(client, id)
         assert job["state"] == "succeeded" and job["attempts"] == 1
+
+
+def test_a_job_lands_after_whoever_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, seen = vecver.repo.Versions.save, list[str]()
+
+    def overtaken(versions: Any, *arguments: Any) -> Any:
+        monkeypatch.setattr(vecver.repo.Versions, "save", save)
+        ingest(vecver.open(tmp_path / "kb").dataset("d"), {"rival": "faster"}, label="rival")
+        seen.extend(str(path.name) for path in (tmp_path / "state/jobs").glob("*/input/*.jsonl"))
+        return save(versions, *arguments)
+
+    with client_of(tmp_path) as client:
+        monkeypatch.setattr(vecver.repo.Versions, "save", overtaken)
+        job = ended(client, upload(client, {"a": "one"})["id"])
+        assert (job["state"], job["attempts"], job["notes"]) == ("succeeded", 1, []) and seen == ["records.jsonl"]
+        assert job["result"]["names"]["added"] == ["a"] and job["result"]["chunks"]["live"] == 2
+        assert client.get("/v1/datasets/d/documents").json()["documents"] == ["a", "rival"]
+
+
+def test_a_job_that_others_are_in_the_way_of_keeps_its_upload_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = vecver.Dataset.ingest, iter([{}, {}, {"documents": ["a"]}])
+
+    def conflict(docs: vecver.Dataset, source: Any, **how: Any) -> Any:
+        assert Path(source).is_file(), "the upload is there at every attempt"
+        for context in failures:
+            raise ConflictError("others were faster", code="ref_moved", hint="again", **context)
+        return real(docs, source, **how)
+
+    monkeypatch.setattr(vecver.Dataset, "ingest", conflict)
+    with client_of(tmp_path) as client:
+        job = ended(client, upload(client, {"a": "one"})["id"])
+        assert (job["state"], job["attempts"], len(job["notes"])) == ("failed", 3, 2)
+        assert (job["error"]["code"], job["error"]["context"]["documents"]) == ("ref_moved", ["a"])
+        assert ended(client, upload(client, {"a": "one"})["id"])["state"] == "succeeded"
 
 
 def interrupted(place: Path, id: str, **changed: Any) -> None:
