@@ -92,9 +92,11 @@ class Dataset:
         `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
         of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
 
-        Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError
-        if another writer moved the branch. After any failure the branch is where it was, and what was
-        embedded is kept for the next attempt.
+        Where other writers moved the branch meanwhile, the commit is made after theirs.
+
+        Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError if
+        another writer changed the same documents or source: `context["documents"]` names them. After
+        any failure this ingest has changed nothing, and what was embedded is kept for the next attempt.
         """
         options = Options(
             message=message,

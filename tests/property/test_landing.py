@@ -339,6 +339,25 @@ def test_any_two_writers_against_a_dictionary(
     assert docs.repository.check().problems == ()
 
 
+def test_a_fold_that_is_overtaken_takes_the_newer_versions_along(docs: vecver.Dataset) -> None:
+    """All but those that list rows which were not copied: here one that a newer version revives."""
+    add(docs, {"a": "one", "b": "two"}, "x")
+    for number in range(3):
+        add(docs, {"a": "one", "b": f"version {number}"}, "x")
+    relay = docs._versions.fold(docs.resolve(), small=3)
+    assert relay and len(relay.sources) > 1
+    relay.write()
+    relay.compare()
+    later = str(add(docs, {"c": "three"}, "y").commit)
+    revived = str(add(docs, {"a": "one", "b": "two"}, "x").commit)
+    relay.follow([revived, later])
+    assert docs._versions.switch(relay) == 2
+    folded = relay.segments[0].id
+    lain = [[live.segment for live in docs._versions.layout(id).segments] for id in (revived, later, f"{later}")]
+    assert folded not in lain[0] and folded in lain[1]
+    assert texts_of(docs) == {"a": "one", "b": "two", "c": "three"} and docs.repository.check().clean
+
+
 # -- many ---------------------------------------------------------------------------------------------
 
 
@@ -357,6 +376,8 @@ def assert_all_landed(store: Store, writers: int) -> None:
     commits = list(docs.log())
     assert [c.counts["documents"] for c in commits] == list(range(writers, 0, -1))
     assert docs.repository.check().problems == ()
+    assert one_document(store, writers) is None
+    assert len(docs._versions.layout(docs.resolve()).segments) <= 16, "the tail is not folded"
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])

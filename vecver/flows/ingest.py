@@ -269,7 +269,7 @@ class _Ingest:
         report = self.report(place)
         if commit is None:
             return report
-        note = fold(self.versions, commit.id, self.progress)
+        note = fold(self.versions, self.dataset, self.options.branch, self.progress)
         return replace(report, commit=commit.id, changed=True, notes=(note,) if note else ())
 
     def _index(self, place: Place) -> None:

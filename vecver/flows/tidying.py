@@ -11,20 +11,40 @@ from vecver import index
 from vecver.errors import IntegrityError, VecverError
 from vecver.flows.indexing import Progress, build_index, index_segments, open_index
 from vecver.model import Garbage, Optimized
-from vecver.repo import Relay, Retention, Segment, Versions
+from vecver.repo import Relay, Retention, Segment, Versions, turn_at
+
+_FOLLOWED = 1000  # versions that may land while their tail is folded
 
 
-def fold(versions: Versions, head: str, progress: Progress | None = None) -> str | None:
-    """Fold the tail of a version if it has grown long; says why where that failed, which harms nothing."""
+def fold(versions: Versions, dataset: str, branch: str, progress: Progress | None = None) -> str | None:
+    """Fold the tail of a branch if it has grown long; says why where that failed, which harms nothing.
+
+    One process folds, beside those that land; where another does already, there is nothing to do.
+    """
+    refs = versions.refs(dataset)
     try:
-        while relay := versions.fold(head, index.faiss.INDEX_ROWS):
-            relay.write(progress)
-            relay.compare()
-            index_segments(versions, relay.segments, progress)
-            versions.switch(relay)
+        with versions.folding(dataset):
+            while (head := refs.get("branch", branch)) and (relay := versions.fold(head, index.faiss.INDEX_ROWS)):
+                relay.write(progress)
+                relay.compare()
+                index_segments(versions, relay.segments, progress)
+                with turn_at(versions, dataset, branch):  # else the next version is always ahead of the fold
+                    relay.follow(_since(versions, refs.get("branch", branch), head))
+                    versions.switch(relay)
     except VecverError as error:
+        if error.code == "locked":
+            return None
         return f"the small segments were not folded: {error.message}; the next ingest tries again"
     return None
+
+
+def _since(versions: Versions, head: str | None, old: str) -> list[str]:
+    """The versions from `head` back to `old`, along first parents; those alone that landed during one fold."""
+    found: list[str] = []
+    while head and head != old and len(found) < _FOLLOWED:
+        found.append(head)
+        head = next(iter(versions.commit(head).parents), None)
+    return found
 
 
 def optimize(versions: Versions, dataset: str, progress: Progress | None = None) -> Optimized:

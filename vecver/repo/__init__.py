@@ -7,7 +7,7 @@ from vecver.repo.documents import KnownDocument
 from vecver.repo.draft import Draft, NewChunks, NewDocument
 from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
 from vecver.repo.gc import GRACE, Retention
-from vecver.repo.landing import Landing, Place, land
+from vecver.repo.landing import Landing, Place, land, turn_at
 from vecver.repo.layout import Layout
 from vecver.repo.objects import parents_first
 from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
@@ -71,5 +71,6 @@ __all__ = [
     "read_rows",
     "ref_moved",
     "roots_of",
+    "turn_at",
     "write_rows",
 ]

@@ -10,7 +10,7 @@ Stopped anywhere, each commit has its old layout or its new one, and both are ri
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,15 @@ class Relay:
                 return source if np.array_equal(moved.chunks, np.arange(source.chunk_count)) else None
         return None
 
+    def follow(self, commits: Iterable[str]) -> None:
+        """Take in commits that were made after the rows were copied, where they list no other rows of the sources."""
+        for id in commits:
+            with contextlib.suppress(NotFoundError):
+                body = self._store.get(layouts.path_of(id))
+                if all(self._has(live) for live in parse_layout(id, body).segments):
+                    self._listing[id] = digest(body)
+                    self.commits = (*self.commits, id)
+
     def switch(self, time: str) -> int:
         """Give each commit its new layout, and let go of the old segments; how many commits were switched.
 
@@ -137,6 +146,14 @@ class Relay:
         return switched
 
     # -- within ---------------------------------------------------------------------------------
+
+    def _has(self, live: Live) -> bool:
+        """Were all of these rows copied, or do they lie elsewhere?"""
+        moved = self._moved.get(live.segment)
+        if moved is None:
+            return True
+        chunks, documents = moved.chunks[rows_of(live.chunks)], moved.documents[rows_of(live.documents)]
+        return bool((chunks != _GONE).all() and (documents != _GONE).all())
 
     def _layouts(self) -> Iterator[tuple[str, bytes, Layout]]:
         """Each commit's layout as it is now; a commit that gc forgot meanwhile is left out."""

@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -223,6 +224,10 @@ class Versions:
     def fold(self, head: str, small: int) -> Relay | None:
         """What folds the tail of a version; see `repo.fold`."""
         return fold_room.fold(self.store, head, small)
+
+    def folding(self, dataset: str) -> AbstractContextManager[None]:
+        """Nobody else folds this dataset meanwhile. Raises ConflictError(code="locked") if somebody does."""
+        return self.store.lock(f"fold-{digest_json([dataset])[:32]}", 0)
 
     def optimize(self, dataset: str) -> list[Relay]:
         """What re-lays all versions of a dataset on the fewest segments; see `repo.fold`."""
