@@ -115,6 +115,39 @@ def test_metadata_is_what_json_can_say() -> None:
     assert type(item.metadata["b"]) is bool and json.loads(json.dumps(item.metadata)) == item.metadata
 
 
+def test_the_digest_of_a_record_with_a_long_decimal_worked_out_by_hand() -> None:
+    (item,) = originals(read([A | {"n": decimal.Decimal("12345678901234567.890")}]))
+    canonical = b'{"id":"a","metadata":{"n":{"$decimal":"12345678901234567.890"}},"text":"one","title":""}'
+    assert item.digest == hashlib.sha256(canonical).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("1.25", 1.25),
+        ("1.10", 1.1),
+        ("-7", -7.0),
+        ("9007199254740991", 2.0**53 - 1),
+        ("9007199254740993", 2**53 + 1),
+        ("1234567890123456700", 1234567890123456700),  # a float prints as it, but is 1234567890123456768
+        ("9223372036854775808", {"$decimal": "9223372036854775808"}),
+        ("12345678901234567.89", {"$decimal": "12345678901234567.89"}),
+        ("0.10000000000000000001", {"$decimal": "0.10000000000000000001"}),
+        ("1E+400", {"$decimal": "1E+400"}),
+        ("1E+22", 1e22),
+    ],
+)
+def test_a_decimal_keeps_every_digit(given: str, wanted: Any) -> None:
+    exact = decimal.Decimal(given)
+    (item,) = originals(read([A | {"x": exact, "xs": [exact], "deep": {"x": exact}}]))
+    assert item.metadata == {"x": wanted, "xs": [wanted], "deep": {"x": wanted}}
+    assert type(item.metadata["x"]) is type(wanted)
+    (again,) = originals(read([A | {"x": {"$decimal": given}, "xs": [{"$decimal": given}], "deep": {"x": exact}}]))
+    assert again.digest == item.digest
+    (line,) = originals(read([json.loads(json.dumps(A | item.metadata))]))
+    assert line.digest == item.digest
+
+
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
@@ -132,6 +165,9 @@ def test_metadata_is_what_json_can_say() -> None:
         ({"x": "half \ud83d"}, "malformed", "surrogate"),
         ({"x": float("nan")}, "invalid_metadata", "nan in 'x'"),
         ({"x": 2**63}, "invalid_metadata", "64 bits in 'x'"),
+        ({"x": decimal.Decimal("NaN")}, "invalid_metadata", "NaN in 'x'"),
+        ({"x": decimal.Decimal("sNaN")}, "invalid_metadata", "sNaN in 'x'"),
+        ({"x": [decimal.Decimal("-Infinity")]}, "invalid_metadata", "-Infinity in 'x'"),
         ({"x": {"deep": [float("inf")]}}, "invalid_metadata", "inf in 'x'"),
         ({"x": b"raw"}, "invalid_metadata", "'x', a bytes"),
         ({"x": {1: 2}}, "invalid_metadata", "name is not a string, 1"),

@@ -12,7 +12,7 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 
-from vecver import flows, pipeline, repo
+from vecver import flows, index, pipeline, repo
 from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, check_kind, sources_of, tagged_of, text_of
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
@@ -174,7 +174,7 @@ class RemoteDataset:
             "ref": _text(at),
             "k": int(k) if isinstance(k, np.integer) else k,
             "exact": exact,
-            "filter": filter,
+            "filter": index.json_filter(filter),
             "context": context,
             "space": space,
             "engine": engine,

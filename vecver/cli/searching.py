@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -147,13 +148,18 @@ def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[
 
 def _filter(text: str | None) -> Any:
     try:
-        return None if text is None else json.loads(text)
+        return None if text is None else json.loads(text, parse_float=_number)
     except ValueError as error:
         raise InvalidInputError(
             f"--filter is not JSON: {error}",
             code="invalid_filter",
             hint="""write --filter '{"year": {"$gte": 2024}}'""",
         ) from error
+
+
+def _number(text: str) -> float | Decimal:
+    """A float, unless it would change the digits."""
+    return float(text) if Decimal(repr(float(text))) == Decimal(text) else Decimal(text)
 
 
 def _show(answer: vecver.Answer) -> None:

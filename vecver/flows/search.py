@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from vecver import index
+from vecver.decimals import readable
 from vecver.digest import digest_json
 from vecver.errors import IntegrityError, InvalidInputError, SpaceMismatchError
+from vecver.flows.filtering import matching_documents, milvus_expression
 from vecver.flows.indexing import open_indexes
 from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.publications import find_published
 from vecver.model import Answer, Embedder, Hit, Json, Part, Recipe, Space, Vectors
 from vecver.phases import phase
-from vecver.repo import METADATA, ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions
+from vecver.repo import ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions
 
 RECEIPT_FORMAT = 1
 ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them
@@ -103,7 +104,7 @@ def answers(
 ) -> list[Answer]:
     """One answer a query from an opened version of a repository: through a Milvus, or the indexes that were opened."""
     check_question(queries, k, context)
-    k = int(k)
+    k, filter = int(k), index.json_filter(filter)
     _same_space(snapshot.commit.recipe.space, space)
     with phase("embed"):
         vectors = vectors_of(queries, snapshot.commit.recipe, open_embedder)
@@ -134,7 +135,7 @@ def _through(
     pinned: Pinned, parts: Sequence[Part], vectors: Vectors, k: int, filter: Json | None, documents: Any, *, exact: bool
 ) -> list[tuple[Ranked, Json]]:
     """The best rows for each vector and who found them: Milvus, or a scan of `parts` where it could not."""
-    expression = index.expression(filter, _kinds(pinned.snapshot)) if filter else ""
+    expression = milvus_expression(pinned.snapshot, filter)
     matching = Matching(sum(part.live_count for part in parts), expression, documents)
     found = pinned.search(vectors, k, matching, exact=exact)
     missed = [number for number, one in enumerate(found) if one is None]
@@ -161,7 +162,7 @@ def _hit(snapshot: Snapshot, rank: int, score: float, chunk: ChunkRow, context: 
         span=chunk.span,
         text=chunk.text,
         title=chunk.title,
-        metadata=chunk.metadata,
+        metadata=readable(chunk.metadata),
         context=snapshot.context(chunk.key, chunk.document, context) if context else None,
     )
 
@@ -186,19 +187,6 @@ def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
     if place.segment not in snapshot.views:
         snapshot.views[place.segment] = index.faiss.View(opened, part.live, part.live_count)
     return replace(part, index=snapshot.views[place.segment])
-
-
-def matching_documents(snapshot: Snapshot, filter: Json | None) -> Any:
-    """The names of the live documents that match, an Arrow array; None for no filter. Raises InvalidInputError."""
-    if filter is None or filter == {}:
-        return None
-    tables = [(rows, snapshot.segments[number].documents) for number, rows in snapshot.document_rows()]
-    index.check_filter(filter, {field for field, _, _ in _fields(snapshot.metadata)})
-    matching = []
-    for rows, table in tables:
-        mask = index.evaluate(filter, _columns_of(table), len(table))
-        matching += table.column("document").take(rows[mask[rows]]).chunks
-    return pa.chunked_array(matching, pa.string()).combine_chunks()
 
 
 def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
@@ -341,23 +329,6 @@ def check_question(queries: Sequence[Query], k: int, context: int) -> None:
             code="invalid_context",
             hint="use context=1",
         )
-
-
-def _fields(columns: Iterable[str]) -> list[tuple[str, str, str]]:
-    """(field, type, column name) of every metadata column among these."""
-    names = [name for name in columns if name.startswith(METADATA)]
-    return [(field, kind, name) for name in names for _, kind, field in [name.split(".", 2)]]
-
-
-def _columns_of(table: Any) -> Callable[[str], dict[str, Any]]:
-    """What a filter reads of a table: a field's columns, by type."""
-    return lambda field: {kind: table.column(name) for own, kind, name in _fields(table.column_names) if own == field}
-
-
-def _kinds(snapshot: Snapshot) -> Callable[[str], set[str]]:
-    """The types that a field's values have in a version."""
-    columns = _fields(snapshot.metadata)
-    return lambda field: {kind for own, kind, _ in columns if own == field}
 
 
 def _of_documents(snapshot: Snapshot, part: SearchPart, names: Any) -> npt.NDArray[np.bool_]:

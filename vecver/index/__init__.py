@@ -2,11 +2,14 @@
 
 from vecver.index import faiss, milvus
 from vecver.index.expressions import expression
-from vecver.index.filters import check_filter, evaluate
+from vecver.index.field_values import FieldTypes, FieldValues
+from vecver.index.filters import check_filter, evaluate, json_filter, resolved
 from vecver.index.scores import bits, bound, check_metric, normalised, ranked, scores, slack
 from vecver.index.search import Found, is_exact, search
 
 __all__ = [
+    "FieldTypes",
+    "FieldValues",
     "Found",
     "bits",
     "bound",
@@ -16,9 +19,11 @@ __all__ = [
     "expression",
     "faiss",
     "is_exact",
+    "json_filter",
     "milvus",
     "normalised",
     "ranked",
+    "resolved",
     "scores",
     "search",
     "slack",

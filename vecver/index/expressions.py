@@ -9,7 +9,12 @@ What Milvus cannot say
   selects too much, and its $ne of 0, 1, true or false is left out.
 - null against no value: lite's `exists` has it for missing. $exists: true is left out where a field has JSON.
 - an item of a list above or below a string: all lists that begin with a string are selected.
-- a list of strings only: `["a", 1]` contains "a" too, and so does the string '["a"]' on lite.
+- which items of other lists (kind json) are in order: nothing is said of `$gt` and its like where a field has them.
+- an item of a list against the string that writes the list: on lite '["a"]' contains "a", and '[7]' contains 7.
+- an item that is an int against a float: the real server finds 7.0 only by 7.0, and 7 by 7.0 in float64, so numbers
+  are looked for as floats. From 2^53 on lite compares them exactly, so there they are looked for as they stand too.
+- instants, which are compared as text: the days before and after, in which every offset writes them, are selected.
+- decimals: a field that has them has kind json, and a decimal is looked for as the float that is nearest.
 - numbers from 2^53 on, where the real server compares an int with a float in float64: > is said as >=, and a
   $ne is left out, unless the field and the value are both ints or both floats.
 - -2^63 and ints beyond 64 bits, which the real server cannot read: said as the nearest float64.
@@ -32,12 +37,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from vecver.index.filters import operand, operators_of
+from vecver.index.instants import instant_of
 from vecver.model import Json
 
-Kinds = Callable[[str], Collection[str]]  # field -> types that its values have: bool, int, float, str, strs, json
+# field -> types under which its values are stored: bool, int, float, str, strs, json (other lists, and decimals), or
+# object, for JSON of which nothing can be compared
+Kinds = Callable[[str], Collection[str]]
 
 _NUMBERS = frozenset(("int", "float"))
 _SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -76,20 +87,20 @@ def _filter(filter: Json, kinds: Kinds) -> str:
             inner = [_filter(part, kinds) for part in condition]
             parts.append(_all(inner) if field == "$and" else _any(inner))
         elif not _UNSAYABLE.search(field):
-            operators = condition if isinstance(condition, dict) else {"$eq": condition}
             path, own = f"metadata[{_literal(field)}]", frozenset(kinds(field))
-            parts += [_condition(path, operator, value, own) for operator, value in operators.items()]
+            parts += [_condition(path, operator, value, own) for operator, value in operators_of(condition)]
     return _all(parts)
 
 
 def _condition(path: str, operator: str, value: Any, kinds: frozenset[str]) -> str:
     if operator == "$exists" and value:
-        return f"(exists {path})" if "json" not in kinds else ""
+        return f"(exists {path})" if not kinds & {"json", "object"} else ""
     if operator == "$exists":
         return f"not (exists {path})"
     if operator in _SIGNS:
-        return _passed(path, _ordered(path, _SIGNS[operator], value, kinds))
-    tests = _equal(path, value if operator in ("$in", "$nin") else [value], kinds)
+        return _passed(path, _ordered(path, _SIGNS[operator], operand(value), kinds)) if "json" not in kinds else ""
+    values = [operand(item) for item in (value if operator in ("$in", "$nin") else [value])]
+    tests = _equal(path, values, kinds)
     if operator in ("$eq", "$in"):
         return _passed(path, [test.passes for test in tests])
     failed = _all([test.fails for test in tests])
@@ -104,7 +115,7 @@ def _ordered(path: str, sign: str, value: Any, kinds: frozenset[str]) -> list[st
     """Tests, of which a row that matches passes one."""
     if isinstance(value, str):
         items = [f'{path}[0] >= ""'] if "strs" in kinds else []
-        return [f"{path} {sign} {_literal(value)}"] * ("str" in kinds) + items
+        return [_beyond(path, sign, value)] * ("str" in kinds) + items
     if isinstance(value, bool):
         return [f"{path} {sign} {_literal(value)}"] * ("bool" in kinds)
     if not _is_exact(value, kinds):
@@ -112,14 +123,37 @@ def _ordered(path: str, sign: str, value: Any, kinds: frozenset[str]) -> list[st
     return [f"{path} {sign} {_literal(value)}"] * bool(kinds & _NUMBERS)
 
 
+def _beyond(path: str, sign: str, value: str) -> str:
+    """A string's test against a string; against an instant, that it may be so whatever its offset is."""
+    if instant_of(value) is None:
+        return f"{path} {sign} {_literal(value)}"
+    first, last = _days(value)
+    return f"{path} >= {first}" if sign[0] == ">" else f"{path} < {last}"
+
+
+def _days(instant: str) -> tuple[str, str]:
+    """Strings between which an instant is written, whatever its offset: the first of them, and the first behind."""
+    found = instant_of(instant)
+    assert found
+    try:
+        day = date(1970, 1, 1) + timedelta(days=found[0] // 86400)
+        first, last = day - timedelta(days=1), day + timedelta(days=2)
+    except OverflowError:
+        return '""', '"a"'  # the first and the last days of the calendar
+    return f'"{first.isoformat()}"', f'"{last.isoformat()}"'
+
+
 def _equal(path: str, values: list[Any], kinds: frozenset[str]) -> list[_Test]:
     """Tests, of which a row whose value is one of `values` passes one, and every other row with a value fails all."""
     strings = [value for value in values if isinstance(value, str)]
+    texts = [value for value in strings if instant_of(value) is None]
     flags = [value for value in values if isinstance(value, bool)]
     numbers = [value for value in values if not isinstance(value, (str, bool))]
-    tests = [_contains(path, strings, kinds)] if strings and "strs" in kinds else []
+    tests = _instants(path, [value for value in strings if value not in texts], kinds)
+    tests += [_contains(path, texts, kinds)] if texts and kinds & {"strs", "json"} else []
+    tests += _contained(path, flags, numbers, kinds) if "json" in kinds else []
     if "str" in kinds:
-        tests += _one_of(path, strings, lambda _: True)
+        tests += _one_of(path, texts, lambda _: True)
     if "bool" in kinds:
         tests += _one_of(path, flags, lambda _: not kinds & _NUMBERS)
     if kinds & _NUMBERS:
@@ -127,11 +161,35 @@ def _equal(path: str, values: list[Any], kinds: frozenset[str]) -> list[_Test]:
     return tests
 
 
+def _instants(path: str, instants: list[str], kinds: frozenset[str]) -> list[_Test]:
+    """Tests for strings that are instants, one for all of them."""
+    if not instants or not kinds & {"str", "strs", "json"}:
+        return []
+    if "json" in kinds:
+        return [_Test("", "")]
+    days = [_days(instant) for instant in instants]
+    tests = [f"({path} >= {min(first for first, _ in days)} and {path} < {max(last for _, last in days)})"]
+    return [_Test(_any(tests * ("str" in kinds) + [f'{path}[0] >= ""'] * ("strs" in kinds)), "")]
+
+
 def _contains(path: str, items: list[str], kinds: frozenset[str]) -> _Test:
+    """A test for lists that hold one of some strings."""
     test = f"json_contains_any({path}, [{', '.join(map(_literal, items))}])"
     if "json" in kinds:
         return _Test(test, "")
     return _Test(test, f'({path} >= "" or not {test})' if "str" in kinds else f"not {test}")  # strings are >= ""
+
+
+def _contained(path: str, flags: list[bool], numbers: list[Any], kinds: frozenset[str]) -> list[_Test]:
+    """Tests for values of JSON: lists that hold one of these, and decimals."""
+    if any(isinstance(number, Decimal) or abs(number) >= _INT64 for number in numbers):
+        return [_Test("", "")]
+    large = [number for number in numbers if abs(number) >= _EXACT_BELOW]
+    lists: list[list[Any]] = [flags, [float(number) for number in numbers], large]
+    tests = [f"json_contains_any({path}, [{', '.join(map(_literal, items))}])" for items in lists if items]
+    if flags or large or not {0, 1}.isdisjoint(numbers):
+        return [_Test(test, "") for test in tests]
+    return [_Test(test, f'({path} >= "" or not {test})') for test in tests]
 
 
 def _one_of(path: str, values: list[Any], is_exact: Callable[[Any], bool]) -> list[_Test]:
@@ -142,8 +200,10 @@ def _one_of(path: str, values: list[Any], is_exact: Callable[[Any], bool]) -> li
     return [_Test(test, f"not ({test})" if exact else "") for test, exact in equal.items()]
 
 
-def _is_exact(number: float, kinds: frozenset[str]) -> bool:
+def _is_exact(number: Any, kinds: frozenset[str]) -> bool:
     """Does Milvus compare the field's values with this number by their exact values?"""
+    if isinstance(number, Decimal):
+        return False
     if abs(number) < _EXACT_BELOW:
         return True
     sayable = isinstance(number, float) or abs(number) < _INT64

@@ -2,47 +2,94 @@
 
     {"lang": "en"}                               equal
     {"year": {"$gte": 2024, "$lt": 2026}}        $eq $ne $gt $gte $lt $lte
-    {"lang": {"$in": ["en", "de"]}}              $in $nin
+    {"groups": {"$in": [7, 8]}}                  $in $nin
     {"draft": {"$exists": false}}                is there a value at all
     {"$or": [{...}, {...}]}, {"$and": [...]}     and several fields in one object are joined by and
 
-A field that is a list of strings matches if any of its items does. A document without the field
-matches only `$ne`, `$nin` and `$exists: false`. Numbers compare with numbers by their exact values,
-strings with strings (so ISO dates in order), booleans with booleans; another type never matches.
+Decisions: what matches
+ 1. `$eq`, `$gt`, `$gte`, `$lt`, `$lte` and `$in` match a document if they hold for its value, or for any item of it
+    if it is a list. `$in` is `$eq` of any of its values. `$ne` and `$nin` are the exact opposites of `$eq` and `$in`.
+ 2. A document without the field matches none but `$ne`, `$nin` and `$exists: false`. An empty list is a value that
+    equals nothing, as are objects, and in lists null, objects and lists.
+ 3. There are four types: booleans, numbers, strings and instants. Values of two types are never equal, and neither
+    comes before the other: `true` is not 1, and "2024" is not 2024.
+ 4. Integers and floats compare by their exact values. With a decimal, a float counts as the decimal that it prints as:
+    0.1 is 0.1. A decimal is written `{"$decimal": "0.1"}` in JSON, and in a field without strings also "0.1".
+ 5. A string with a date, a time and an offset from UTC is an instant (`instants.py`), and compares as such:
+    `02:30+02:00` is `00:30Z`. All other strings compare by their characters, dates and local times among them.
+
+Decisions: what is refused, naming the field and its types
+ 6. A value of a type that no value of the field has in this version: nothing could ever match it, and `$nin` would let
+    everybody through. Strings and instants count as one type here for `$eq`, `$ne`, `$in`, `$nin`. A field of empty
+    lists only has no type, and takes all.
+ 7. An instant for a field that holds dates or local times, and a date or local time for a field that holds
+    instants: which comes first depends on a zone that nobody named.
+ 8. A float for which a decimal of the field was rounded: JSON readers make one float of 12345678901234567.8 and .9.
+ 9. NaN and infinities, which no JSON has; null (`$exists` asks for it).
 """
 
 from __future__ import annotations
 
+import datetime
 import math
 import operator as python
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vecver.decimals import decimal_of, tagged, tagged_decimal
 from vecver.errors import InvalidInputError
+from vecver.index.field_values import FieldTypes, FieldValues, Items, Mask
+from vecver.index.instants import instant_of, is_local_time
 
-Mask = npt.NDArray[np.bool_]
-Columns = Callable[[str], dict[str, pa.ChunkedArray]]  # field -> {type: column}; {} where the table lacks it
+Columns = Callable[[str], FieldValues | Mapping[str, pa.ChunkedArray]]  # of a field, by type; empty: the table lacks it
+Types = Callable[[str], FieldTypes]
 
 _COMPARE = {"$eq": pc.equal, "$gt": pc.greater, "$gte": pc.greater_equal, "$lt": pc.less, "$lte": pc.less_equal}
 _EXACTLY = {"$eq": python.eq, "$gt": python.gt, "$gte": python.ge, "$lt": python.lt, "$lte": python.le}
-_EXACT_BELOW = 2**53  # from here on float64, in which an int column is compared with a float, skips whole numbers
 _NEGATED = {"$ne": "$eq", "$nin": "$in"}
+_ORDERING = ("$gt", "$gte", "$lt", "$lte")
 _OPERATORS = (*_COMPARE, "$ne", "$in", "$nin", "$exists")
-_TYPES: dict[type, tuple[str, ...]] = {
-    bool: ("bool",),
-    int: ("int", "float"),
-    float: ("int", "float"),
-    str: ("str", "strs"),
+_STRINGS = frozenset(("text", "local", "instant"))
+_NUMBERS = frozenset(("int", "float", "decimal"))
+_LARGEST = float(np.finfo(np.float64).max)
+_AN_INSTANT = "a time with an offset from UTC"
+_WORDS = {
+    "bool": "booleans",
+    "int": "integers",
+    "float": "floats",
+    "decimal": "decimals",
+    "text": "strings",
+    "local": "dates or times without an offset from UTC",
+    "instant": "times with an offset from UTC",
 }
 
 
-def check_filter(filter: Any, fields: Iterable[str]) -> None:
-    """Raises InvalidInputError for an unknown field or operator, or a value that cannot be compared."""
+# -- before a filter is used --------------------------------------------------------------------
+
+
+def json_filter(filter: Any) -> Any:
+    """A filter as JSON can say it: dates and times become ISO 8601 strings, decimals integers or tagged objects."""
+    if isinstance(filter, dict):
+        return {name: json_filter(value) for name, value in filter.items()}
+    if isinstance(filter, list):
+        return [json_filter(value) for value in filter]
+    if isinstance(filter, datetime.date):
+        return filter.isoformat()
+    if isinstance(filter, Decimal) and filter.is_finite():
+        return tagged(filter)
+    return filter
+
+
+def check_filter(filter: Any, fields: Iterable[str], types: Types | None = None) -> None:
+    """Raises InvalidInputError for an unknown field or operator, or a value that cannot be compared.
+
+    `types`: those that a field's values have; where they are given, a value of another type is refused too.
+    """
     known = set(fields)
     for field, operator, value in _conditions(filter):
         if field not in known:
@@ -58,6 +105,86 @@ def check_filter(filter: Any, fields: Iterable[str]) -> None:
             )
         for bad in [v for v in values if not _is_comparable(v)]:
             raise _invalid(f"{field!r} cannot be compared with {bad!r}", "use a string, a finite number, true or false")
+        if types and operator != "$exists":
+            own = types(field)
+            for item in values:
+                _check_type(field, operator, operand(item), own)
+
+
+def resolved(filter: Any, types: Types) -> Any:
+    """A checked filter in which every string that writes a decimal, of a field without strings, is that decimal."""
+    if not isinstance(filter, dict):
+        return filter
+    found: dict[str, Any] = {}
+    for field, condition in filter.items():
+        if field in ("$and", "$or"):
+            found[field] = [resolved(part, types) for part in condition]
+        elif _takes_decimal_strings(types(field)):
+            found[field] = {operator: _resolved(value) for operator, value in operators_of(condition)}
+        else:
+            found[field] = condition
+    return found
+
+
+def operand(value: Any) -> Any:
+    """What a filter's value is compared as: a tagged decimal is a number."""
+    decimal = tagged_decimal(value)
+    return value if decimal is None else decimal
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    decimal = decimal_of(value) if isinstance(value, str) else None
+    return value if decimal is None else tagged(decimal)
+
+
+def _takes_decimal_strings(types: FieldTypes) -> bool:
+    return bool(types.decimals) and not types.all & _STRINGS
+
+
+def _check_type(field: str, operator: str, value: Any, types: FieldTypes) -> None:
+    """Raises InvalidInputError where a value cannot be compared with those of a field."""
+    if not types.all and types.has_empty_lists and not types.has_objects:
+        return
+    if isinstance(value, str):
+        _check_string(field, operator, value, types)
+    elif isinstance(value, bool):
+        if "bool" not in types.all:
+            raise _other_type(field, value, "a boolean", types, "true and false are no numbers and no strings")
+    elif not types.all & _NUMBERS:
+        raise _other_type(field, value, "a number", types, f'a string stands in quotes: "{value}"')
+    elif isinstance(value, float) and any(float(own) == value for own in types.decimals):
+        raise _invalid(
+            f"{field!r} holds decimals, for one of which {value!r} may be a rounded value",
+            'write every digit, in quotes: {"$decimal": "12345678901234567.89"}',
+        )
+
+
+def _check_string(field: str, operator: str, value: str, types: FieldTypes) -> None:
+    is_instant, strings = instant_of(value) is not None, types.all & _STRINGS
+    if _takes_decimal_strings(types) and decimal_of(value) is not None:
+        return
+    if is_instant and "local" in strings:
+        raise _other_type(field, value, _AN_INSTANT, types, "write it as the field does, without the offset")
+    if "instant" in strings and is_local_time(value):
+        hint = f"say where: {value[:10] if len(value) >= 10 else '2026-11-21'}T00:00:00+01:00, or Z for UTC"
+        raise _other_type(field, value, "a date or time without an offset from UTC", types, hint)
+    if operator in _ORDERING:
+        strings = strings & {"instant"} if is_instant else strings - {"instant"}
+    if not strings:
+        kind = _AN_INSTANT if is_instant else "a string"
+        raise _other_type(field, value, kind, types, "write the value as the field holds it: numbers without quotes")
+
+
+def _other_type(field: str, value: Any, kind: str, types: FieldTypes, hint: str) -> InvalidInputError:
+    scalars = [word for name, word in _WORDS.items() if name in types.scalars]
+    items = [f"lists of {word}" for name, word in _WORDS.items() if name in types.items]
+    words = [*scalars, *items, *(["objects"] if types.has_objects else [])]
+    return _invalid(f"{field!r} holds {', '.join(words)}: {value!r} is {kind}, and cannot be compared with them", hint)
+
+
+# -- which documents match ----------------------------------------------------------------------
 
 
 def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
@@ -68,49 +195,107 @@ def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
             parts = [evaluate(part, columns, count) for part in condition]
             mask &= np.logical_and.reduce(parts) if field == "$and" else np.logical_or.reduce(parts)
             continue
-        for operator, value in _operators(condition):
-            mask &= _matches(columns(field), operator, value, count)
+        values = columns(field)
+        values = values if isinstance(values, FieldValues) else FieldValues(values)
+        for operator, value in operators_of(condition):
+            mask &= _matches(values, operator, value, count)
     return mask
 
 
-def _matches(typed: dict[str, pa.ChunkedArray], operator: str, value: Any, count: int) -> Mask:
+def _matches(values: FieldValues, operator: str, value: Any, count: int) -> Mask:
     if operator in _NEGATED:
-        return ~_matches(typed, _NEGATED[operator], value, count)
-    mask = np.zeros(count, bool)
+        return ~_matches(values, _NEGATED[operator], value, count)
     if operator == "$exists":
-        for column in typed.values():
-            mask |= _flags(column.is_valid())
+        mask = values.exists(count)
         return mask if value else ~mask
+    mask = np.zeros(count, bool)
     for item in value if operator == "$in" else [value]:
-        for kind in _TYPES[type(item)]:
-            if kind in typed:
-                mask |= _compared(typed[kind], kind, "$eq" if operator == "$in" else operator, item)
+        _mark(values, "$eq" if operator == "$in" else operator, operand(item), mask)
     return mask
 
 
-def _compared(column: pa.ChunkedArray, kind: str, operator: str, value: Any) -> Mask:
-    if kind == "strs":
-        lists = column.combine_chunks()
-        owners = np.asarray(pc.list_parent_indices(lists))
-        mask = np.zeros(len(column), bool)
-        mask[owners[_flags(_COMPARE[operator](pc.list_flatten(lists), value))]] = True
-        return mask
-    if kind in ("int", "float") and abs(value) >= _EXACT_BELOW:
-        compare = _EXACTLY[operator]
-        return np.array([own is not None and compare(own, value) for own in column.to_pylist()], bool)
-    if kind == "int" and isinstance(value, float):
-        column = column.cast(pa.float64(), safe=False)  # Arrow itself refuses columns with numbers from 2^53 on
-    return _flags(_COMPARE[operator](column, value))
+def _mark(values: FieldValues, operator: str, value: Any, mask: Mask) -> None:
+    """Set `mask` for the documents that have a value for which the comparison holds."""
+    if isinstance(value, bool):
+        for items in values.of_type("bool"):
+            items.mark(_flags(_COMPARE[operator](items.values, value)), mask)
+    elif isinstance(value, str):
+        for items in values.of_type("str"):
+            items.mark(_compared_strings(items, operator, value), mask)
+    else:
+        for name in ("int", "float"):
+            for items in values.of_type(name):
+                items.mark(_compared_numbers(items.values, name, operator, value), mask)
+        for items in values.of_type("decimal"):
+            items.mark(_compared_decimals(items.values, operator, value), mask)
+
+
+def _compared_strings(items: Items, operator: str, value: str) -> Mask:
+    instant = instant_of(value)
+    assert items.instants is not None
+    places, seconds, fractions = items.instants
+    if instant is None:
+        flags = _flags(_COMPARE[operator](items.values, value))
+        flags[places] = False
+        return flags
+    flags = np.zeros(len(items.values), bool)
+    compare = _EXACTLY[operator]
+    flags[places] = np.where(seconds == instant[0], compare(fractions, instant[1]), compare(seconds, instant[0]))
+    return flags
+
+
+def _compared_numbers(values: Any, name: str, operator: str, value: Any) -> Mask:
+    """Exactly, by the number of the column's type that is nearest to the value, and on which side of it that lies."""
+    nearest, side = _nearest_int(value) if name == "int" else _nearest_float(value)
+    if side and operator == "$eq":
+        return np.zeros(len(values), bool)
+    if side > 0:
+        operator = "$gte" if operator in ("$gt", "$gte") else "$lt"
+    elif side < 0:
+        operator = "$gt" if operator in ("$gt", "$gte") else "$lte"
+    return _flags(_COMPARE[operator](values, pa.scalar(nearest)))
+
+
+def _nearest_int(value: Any) -> tuple[int, int]:
+    """An int64, and its sign against the value: no int64 lies between."""
+    if value >= 2**63:
+        return 2**63 - 1, -1
+    if value < -(2**63):
+        return -(2**63), 1
+    whole = math.floor(value)
+    return whole, 0 if whole == value else -1
+
+
+def _nearest_float(value: Any) -> tuple[float, int]:
+    """A float64, and its sign against the value: no float64 lies between."""
+    if isinstance(value, float):
+        return value, 0
+    try:
+        nearest = min(max(float(value), -_LARGEST), _LARGEST)
+    except OverflowError:
+        nearest = _LARGEST if value > 0 else -_LARGEST
+    exact = Decimal(repr(nearest)) if isinstance(value, Decimal) else nearest
+    return nearest, int(exact > value) - int(exact < value)
+
+
+def _compared_decimals(values: list[Decimal], operator: str, value: Any) -> Mask:
+    other = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return np.fromiter((_EXACTLY[operator](own, other) for own in values), bool, len(values))
 
 
 def _flags(values: Any) -> Mask:
-    return np.asarray(pc.fill_null(values, False), dtype=bool)
+    return np.array(pc.fill_null(values, False), dtype=bool)
+
+
+# -- the form of a filter -----------------------------------------------------------------------
 
 
 def _is_comparable(value: Any) -> bool:
     if type(value) is str:
         return not any("\ud800" <= character <= "\udfff" for character in value)  # half a pair: no UTF-8 has it
-    return type(value) in _TYPES and abs(value) < math.inf
+    if tagged_decimal(value) is not None:
+        return True
+    return type(value) in (bool, int, float) and abs(value) < math.inf
 
 
 def _conditions(filter: Any) -> Iterable[tuple[str, str, Any]]:
@@ -130,14 +315,15 @@ def _conditions(filter: Any) -> Iterable[tuple[str, str, Any]]:
         elif field.startswith("$"):
             raise _invalid(f"no filter operator is called {field!r} here", "at the top stand fields, $and and $or")
         else:
-            for operator, value in _operators(condition):
+            for operator, value in operators_of(condition):
                 if operator not in _OPERATORS:
                     raise _invalid(f"no filter operator is called {operator!r}", f"use one of {' '.join(_OPERATORS)}")
                 yield field, operator, value
 
 
-def _operators(condition: Any) -> list[tuple[str, Any]]:
-    if isinstance(condition, dict):
+def operators_of(condition: Any) -> list[tuple[str, Any]]:
+    """(operator, value) of a field's condition; a value alone is `$eq`."""
+    if isinstance(condition, dict) and tagged_decimal(condition) is None:
         if not condition:
             raise _invalid("a condition is empty", 'write {"field": {"$gte": 1}}')
         return list(condition.items())

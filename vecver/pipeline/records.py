@@ -12,6 +12,9 @@ Decisions
 - 2026-11-21 Metadata is what JSON can say: dates become ISO 8601 strings (nanoseconds cut to micro),
   durations seconds, decimals floats, since a filter compares numbers. NaN is refused: it equals
   nothing, so no filter could find it. An empty CSV cell is an absent field.
+- 2026-11-26 A decimal that a float would change becomes an integer or `{"$decimal": "..."}`, which JSON lines may
+  hold too: two account numbers of 18 digits were one float. Numbers in JSON lines stay floats, as JSON readers
+  make them.
 - 2026-11-21 Arrow files are memory-mapped, since one stored batch may be larger than memory. Whoever
   truncates such a file during an ingest ends it; replacing the file by a rename is safe.
 """
@@ -32,6 +35,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vecver.decimals import json_number, tagged_decimal
 from vecver.digest import canonical_json, digest, text_key
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original, Vectors
@@ -218,13 +222,17 @@ def _plain(field: str, value: Any) -> Any:
         case list() | tuple():
             return [_plain(field, item) for item in value]
         case Mapping():
+            if (exact := tagged_decimal(value)) is not None:
+                return json_number(exact)
             return {_name(name): _plain(field, item) for name, item in value.items()}
         case datetime.date() | datetime.time():
             return value.isoformat()
         case datetime.timedelta():
             return value.total_seconds()
         case decimal.Decimal():
-            return _plain(field, float(value))
+            if not value.is_finite():
+                raise _Unusable("invalid_metadata", f"has {value} in {field!r}; leave the field out, or make it null")
+            return json_number(value)
         case np.generic() | np.ndarray():
             return _plain(field, value.tolist())
     raise _Unusable("invalid_metadata", f"has a value that JSON cannot say in {field!r}, a {type(value).__name__}")

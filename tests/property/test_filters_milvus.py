@@ -1,0 +1,102 @@
+"""Filters through Milvus answer as plain Python does, and Milvus itself proposed the rows."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from filter_reference import Refused, matches
+from helpers import open_on, vector_of
+
+import vecver
+from vecver.errors import InvalidInputError
+from vecver.store import MemoryStore
+
+QUERY = np.ones(8, np.float32)
+BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+INSTANTS = [
+    datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN),
+    datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1),
+    datetime(2026, 10, 24, 20, 30, tzinfo=NEW_YORK),
+    "2026-10-25T00:30:00Z",
+    "2026-10-25T14:29+14:00",
+    "2026-10-24T01:00:00.5-23:00",
+]
+DECIMALS = [Decimal(text) for text in ("12345678901234567.89", "12345678901234567.91", "9007199254740993", "0.1")]
+FLAVOURS: dict[str, list[Any]] = {  # of fields: what their values, and the items of their lists, are drawn from
+    "groups": [7, 8, 9, 0, 1],
+    "numbers": [0, 1, 1.0, 2.5, 2**53, 2**53 + 1, 2.0**53, 2**63 - 1, -(2**63)],
+    "flags": [True, False],
+    "flags_and_numbers": [True, False, 0, 1, 2],
+    "at": INSTANTS,
+    "at_or_never": [*INSTANTS, "never", "a"],
+    "day": ["2026-10-24", "2026-10-25", "2026-10-25T02:30:00"],
+    "account": DECIMALS,
+    "names": ["a", "ä", '["a"]', "[7]", ""],
+    "mixed": ["a", "7", 7, 7.5, True, *INSTANTS[:2], DECIMALS[0]],
+}
+
+
+def documents(chance: random.Random) -> dict[str, dict[str, Any]]:
+    """Of each flavour one field of scalars, one of lists, and one that has both, nulls and objects."""
+    found: dict[str, dict[str, Any]] = {}
+    for number in range(60):
+        fields = found.setdefault(f"d{number:02d}", {})
+        for name, flavour in FLAVOURS.items():
+            values = chance.choices(flavour, k=chance.randrange(4))
+            if values:
+                fields[name] = values[0]
+            if chance.random() < 0.9:
+                fields[f"{name}_list"] = values
+            odd = chance.choice([None, {"x": 7}, [None, *values], [values], [], *values])
+            fields[f"{name}_odd"] = odd
+    return found
+
+
+def filters(chance: random.Random, name: str, flavour: list[Any]) -> list[dict[str, Any]]:
+    """Every operator, with values of the flavour and others."""
+    values = [*chance.sample(flavour, min(3, len(flavour))), 7, "a"]
+    comparing = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
+    single = [{name: {operator: value}} for value in values for operator in comparing]
+    several = [{name: {operator: chance.sample(flavour, 2)}} for operator in ("$in", "$nin")]
+    return [*single, *several, {name: {"$exists": True}}, {name: {"$exists": False}}]
+
+
+def expected(filter: dict[str, Any], rows: dict[str, dict[str, Any]]) -> list[str] | None:
+    try:
+        flags = matches(filter, list(rows.values()))
+    except Refused:
+        return None
+    return [id for id, flag in zip(rows, flags, strict=True) if flag]
+
+
+def test_as_plain_python_would(milvus: str) -> None:
+    chance = random.Random(12)
+    rows = documents(chance)
+    docs = open_on(MemoryStore(), milvus=vecver.Milvus(milvus)).dataset("d")
+    records = [{"id": id, "text": id, "vector": vector_of(id), **fields} for id, fields in rows.items()]
+    assert docs.ingest(records, space="test", metric="ip").documents["failed"] == 0
+    docs.publish()
+    asked = [
+        (filter, expected(filter, rows))
+        for name, flavour in FLAVOURS.items()
+        for field in (name, f"{name}_list", f"{name}_odd")
+        for filter in chance.sample(filters(chance, field, flavour), 6)
+    ]
+    refused = [filter for filter, wanted in asked if wanted is None]
+    assert len(asked) > 3 * len(refused) > 0
+    for filter, wanted in asked:
+        if wanted is None:
+            with pytest.raises(InvalidInputError):
+                docs.search(QUERY, filter=filter, engine="milvus")
+            continue
+        answer = docs.search(QUERY, k=100, filter=filter, engine="milvus")
+        assert sorted(hit.document for hit in answer) == wanted, filter
+        # a scan of the repository would hide what the expression left out
+        assert not wanted or answer.receipt["engine"]["name"] == "milvus", filter
+        assert answer.hits == docs.search(QUERY, k=100, filter=filter).hits
