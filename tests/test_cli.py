@@ -84,6 +84,18 @@ def test_search_json(june: dict[str, Any]) -> None:
     assert float.fromhex("0x0") <= hit["score"] and found["receipt"]["commit"] == june["commit"]
 
 
+def test_a_filter_keeps_every_digit_of_its_numbers(here: Path) -> None:
+    wide = [{"id": id, "text": id, "n": {"$decimal": f"12345678901234567.{id}"}, "x": 0.5} for id in ("89", "91")]
+    (here / "r.jsonl").write_text("".join(json.dumps(record) + "\n" for record in wide))
+    run("init")
+    run("ingest", "own", "r.jsonl", "--embedder", "hashing")
+    found = told("search", "own", "q", "--filter", '{"n": 12345678901234567.91, "x": {"$lt": 0.6}}')
+    assert [hit["metadata"] for hit in found["hits"]] == [{"n": "12345678901234567.91", "x": 0.5}]
+    assert found["receipt"]["filter"] == {"n": {"$decimal": "12345678901234567.91"}, "x": {"$lt": 0.6}}
+    refused = run("search", "own", "q", "--filter", '{"x": {"$nin": ["0.5"]}}', code=2)
+    assert "'x' holds floats: '0.5' is a string" in refused.stderr
+
+
 def test_many_queries_give_one_object_a_line(june: dict[str, Any], here: Path) -> None:
     vector = [0.0] * 255 + [1.0]
     text = json.dumps({"query": "valve"}) + "\n\n" + json.dumps({"vector": vector}) + "\n"

@@ -10,7 +10,8 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -486,6 +487,12 @@ class TestAsking:
         assert docs.search("valve", at="prod", k=np.int64(3), filter={"year": 2024}, exact=True) == self.FOUND
         options = {"ref": "prod", "k": 3, "exact": True, "filter": {"year": 2024}, "context": 0, "space": None}
         assert played.bodies == [{"query": "valve", **options, "engine": "faiss"}]
+
+    def test_decimals_and_times_in_a_filter(self, played: Played, docs: vecver.RemoteDataset) -> None:
+        moment = datetime(2026, 10, 25, 2, 30, tzinfo=UTC)
+        docs.search("valve", filter={"n": {"$in": [Decimal("0.1"), Decimal(7)]}, "at": {"$gt": moment}})
+        sent = {"n": {"$in": [{"$decimal": "0.1"}, 7]}, "at": {"$gt": "2026-10-25T02:30:00+00:00"}}
+        assert played.bodies[0]["filter"] == sent
 
     def test_a_vector_travels_bit_by_bit(self, played: Played, docs: vecver.RemoteDataset) -> None:
         vector = np.array([0.1, -0.0, 1e-45, 3.4e38], dtype=np.float32)

@@ -174,7 +174,9 @@ class Dataset:
 
         `query`: a text, a vector `(dim,)`, or a list of these (then a list of answers). `exact`: the
         true top k, for certain; otherwise large segments answer through their index. `filter`:
-        conditions on metadata, `{"year": {"$gte": 2024}, "lang": "en"}`. `context`: add to each hit
+        conditions on metadata, `{"year": {"$gte": 2024}, "groups": {"$in": [7, 8]}}`: a list matches by any of
+        its items, times with an offset from UTC compare as instants, decimals exactly, and a value of another
+        type than the field has is refused. `context`: add to each hit
         the text of so many neighbouring chunks on either side. `space` says in which space a query
         vector lies, and is checked. `engine`: who proposes the candidates; the scores are the same from either.
         Through "milvus" an exact answer that its index cannot give is scanned here; the receipt tells.

@@ -22,6 +22,7 @@ from vecver.index.instants import Instants, Rows, instants_in, local_times_in
 
 Mask = npt.NDArray[np.bool_]
 
+_INTEGERS = r"^\[-?\d{1,18}(,-?\d{1,18})*\]$"  # a list of them, all of 64 bits
 _ARROW = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 
 
@@ -110,7 +111,7 @@ class FieldValues:
             tuple(decimals),
             bool(live[self._json.empty].any()),
             bool(live[self._json.objects].any()),
-            any(live[group.rows].any() for group in self._json.items.values()),
+            any(live[group.rows].any() for groups in self._json.items.values() for group in groups),
         )
 
     @staticmethod
@@ -125,8 +126,8 @@ class FieldValues:
                 found.setdefault(name, []).append(Items(column))
         if "strs" in self._columns:
             found.setdefault("str", []).extend(_list_items(self._columns["strs"]))
-        for name, items in self._json.items.items():
-            found.setdefault(name, []).append(items)
+        for name, groups in self._json.items.items():
+            found.setdefault(name, []).extend(groups)
         if "str" in found:
             found["str"] = [
                 items._replace(instants=instants_in(items.values), locals=local_times_in(items.values))
@@ -165,7 +166,7 @@ def _list_items(column: pa.ChunkedArray) -> Iterator[Items]:
 class _Json(NamedTuple):
     """What a column of JSON holds: lists that are not of strings only, objects, decimals."""
 
-    items: dict[str, Items]
+    items: dict[str, list[Items]]
     empty: Rows  # documents whose list has no item, or null items only
     objects: Rows  # documents with an object, or a list that holds one or another list
 
@@ -173,9 +174,9 @@ class _Json(NamedTuple):
 def _read_json(column: pa.ChunkedArray) -> _Json:
     found: dict[str, tuple[list[int], list[Any]]] = {}
     empty, objects = list[int](), list[int]()
-    for row, text in enumerate(column.to_pylist()):
-        if text is None:
-            continue
+    whole = np.asarray(pc.fill_null(pc.match_substring_regex(column, _INTEGERS), False), dtype=bool)
+    others = np.flatnonzero(np.asarray(column.is_valid()) & ~whole)
+    for row, text in zip(others.tolist(), column.take(pa.array(others)).to_pylist(), strict=True):
         value = json.loads(text)
         items = [item for item in value if item is not None] if isinstance(value, list) else [value]
         if not items:
@@ -188,11 +189,20 @@ def _read_json(column: pa.ChunkedArray) -> _Json:
                 rows, values = found.setdefault(name, ([], []))
                 rows.append(row)
                 values.append(comparable)
-    arrays = {
-        name: Items(pa.array(values, _ARROW[name]) if name in _ARROW else values, np.array(rows, np.int64))
+    groups = {
+        name: [Items(pa.array(values, _ARROW[name]) if name in _ARROW else values, np.array(rows, np.int64))]
         for name, (rows, values) in found.items()
     }
-    return _Json(arrays, np.array(empty, np.int64), np.array(objects, np.int64))
+    if whole.any():
+        groups.setdefault("int", []).append(_integers(column, np.flatnonzero(whole)))
+    return _Json(groups, np.array(empty, np.int64), np.array(objects, np.int64))
+
+
+def _integers(column: pa.ChunkedArray, places: Rows) -> Items:
+    """The items of lists of integers, without a step of Python for each: half a second for 100,000 lists otherwise."""
+    texts = pc.utf8_trim(column.take(pa.array(places)).combine_chunks(), "[]")
+    lists = pc.split_pattern(texts, ",")
+    return Items(pc.list_flatten(lists).cast(pa.int64()), places[np.asarray(pc.list_parent_indices(lists))])
 
 
 def _typed(item: Any) -> tuple[str, Any]:
