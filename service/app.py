@@ -98,6 +98,7 @@ def serve() -> FastAPI:
         open_bytes=settings.open_bytes,
         milvus=own.milvus,
         publish=own.publish,
+        verify=own.verify,
     )
     return create_app(repository, settings)
 

@@ -19,6 +19,7 @@ from vecver.digest import digest_json
 Json = dict[str, Any]
 Vectors = npt.NDArray[np.float32]
 Metric = Literal["cosine", "ip", "l2"]
+Verify = Literal["always", "once", "never"]  # when stored rows are hashed: see `repo.verify`
 
 
 # -- what a version is made of ------------------------------------------------------------------

@@ -16,7 +16,7 @@ from vecver import flows, pipeline, repo, store
 from vecver.dataset import Dataset
 from vecver.entrance import Entrance
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
-from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay
+from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay, Verify
 from vecver.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ class Repository:
         """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
         return flows.replay(self._versions, receipt, self._embedder)
 
+    def settle(self) -> None:
+        """Wait until all that is open is verified. Raises IntegrityError: what was answered cannot be trusted."""
+        self._versions.settle()
+
     def close(self) -> None:
         """Let go of every Milvus that was entered, so that another process may open milvus-lite; use enters again."""
         self._milvus.close()
@@ -131,6 +135,7 @@ def open(
     author: str = "",
     api_key: str | None = None,
     open_bytes: int = repo.OPEN_BYTES,
+    verify: Verify = "once",
     milvus: str | Milvus | None = None,
     publish: Sequence[str] = (),
 ) -> Repository:
@@ -138,6 +143,8 @@ def open(
 
     `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
     `open_bytes`: memory in which versions that were asked stay open, beside the files they map.
+    `verify`: rows are hashed "once", when a file is first used or was changed since, large files beside the answers;
+    "always", by every process and before it answers; or "never". A receipt says what was done ("pending": not yet).
     `milvus`: the one that is published to and searched through. `publish`: branches whose every new version, and
     aliases whose every promotion, is published there at once.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
@@ -146,7 +153,7 @@ def open(
     if create and not repo.exists(place):
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
-    versions = repo.Versions(place, author=author, open_bytes=open_bytes)
+    versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify)
     return Repository(versions, api_key, Milvus(milvus) if isinstance(milvus, str) else milvus, publish)
 
 

@@ -3,6 +3,7 @@
     VECVER_REPO      URL of the repository        default: `.vecver` here or in a parent folder
     VECVER_AUTHOR    who signs commits and moves  default: the login name
     VECVER_API_KEY   for an embedder that needs one (also OPENAI_API_KEY)
+    VECVER_VERIFY    when stored rows are hashed: "once" (where a file is new here or was changed), "always", "never"
     VECVER_PUBLISH   branches whose new versions, and aliases whose promotions, are published at once: "main, prod"
 
     VECVER_MILVUS    URI of the Milvus             default: where a dataset is published, else one in the repository
@@ -21,9 +22,10 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import get_args
 
 from vecver.errors import InvalidInputError
-from vecver.model import Milvus
+from vecver.model import Milvus, Verify
 
 REPOSITORY = ".vecver"
 
@@ -38,6 +40,7 @@ class Settings:
     api_key: str = field(default="", repr=False)
     milvus: Milvus = field(default_factory=Milvus)
     publish: tuple[str, ...] = ()
+    verify: Verify = "once"
 
 
 def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> Settings:
@@ -55,6 +58,16 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
         api_key=setting("api_key", environment.get("OPENAI_API_KEY", "")),
         milvus=_milvus(lambda name: setting(f"milvus_{name}", ""), setting("milvus", "")),
         publish=tuple(name.strip() for name in setting("publish", "").split(",") if name.strip()),
+        verify=_verify(setting("verify", "once")),
+    )
+
+
+def _verify(value: str) -> Verify:
+    for mode in get_args(Verify):
+        if value == mode:
+            return mode
+    raise InvalidInputError(
+        f"VECVER_VERIFY is {value!r}", code="invalid_settings", hint=f"write {', '.join(get_args(Verify))}"
     )
 
 

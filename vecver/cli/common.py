@@ -21,6 +21,7 @@ def opened(settings: Settings) -> vecver.Repository:
         api_key=settings.api_key,
         milvus=settings.milvus,
         publish=settings.publish,
+        verify=settings.verify,
     )
 
 

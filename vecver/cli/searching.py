@@ -62,11 +62,12 @@ def search(
                 "a snapshot is searched by its own index", code="conflicting_options", hint="leave out --engine"
             )
         asked = _asked(_alone(dataset, query), queries, receipt)
-        answers = vecver.open_snapshot(folder, api_key=settings.api_key).search(asked, **how)
+        answers, repository = vecver.open_snapshot(folder, api_key=settings.api_key).search(asked, **how), None
     else:
         name, revision = common.version_of(_named(dataset))
         asked = _asked(query, queries, receipt)
-        answers = common.opened(settings).dataset(name).search(asked, at=revision, **how)
+        repository = common.opened(settings)
+        answers = repository.dataset(name).search(asked, at=revision, **how)
     for answer in answers:
         if as_json:
             echo_json(answer.to_json(), indent=None if queries else 2)
@@ -74,6 +75,8 @@ def search(
             _show(answer)
     if receipt:
         common.write("--receipt", receipt, json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n")
+    if repository:
+        repository.settle()  # so that large files are looked through once, and not begun by every search
 
 
 @click.command()

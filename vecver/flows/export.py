@@ -69,6 +69,9 @@ class OneVersion:
         """The version, opened. `id` is what `resolve` gave."""
         return self.opened
 
+    def settle(self, snapshot: Snapshot) -> None:
+        """Its files were verified when the folder was opened."""
+
 
 # -- writing ------------------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ def export(versions: Versions, dataset: str, folder: Path, *, at: str, progress:
     commit = snapshot.commit
     _refuse_within(versions, folder)
     with new_folder(folder) as part:
-        repo.write_rows(versions.store, snapshot, part, progress)
+        repo.write_rows(snapshot, part, progress)
         told = _write_index(part, snapshot, progress)
         (part / README).write_text(_readme(commit, told), "utf-8")
         files = _seal(part, versions.id, snapshot, told)

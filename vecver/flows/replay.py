@@ -2,9 +2,9 @@
 
 Decisions
 - 2026-11-21 whoever may change a receipt may also write its digest anew; only a signature stops that.
-  So every field is compared with what the repository says, and the three that no repository can prove
-  (who made it, with which vecver, under which name the version was asked for) are notes where they
-  are not what is found here.
+  So every field is compared with what the repository says, and the four that no repository can prove
+  (who made it, with which vecver, under which name the version was asked for, how its rows were verified)
+  are notes where they are not what is found here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -34,8 +34,8 @@ from vecver.flows.search import (
     vectors_of,
     version,
 )
-from vecver.model import Json, Part, Replay, Vectors
-from vecver.repo import Snapshot, Versions, check_name
+from vecver.model import Json, Part, Replay, Vectors, Verify
+from vecver.repo import PENDING, Snapshot, Versions, check_name
 
 _SAME_TEXT = 0.999  # cosine between the text's vector here and the receipt's; machines differ by some 1e-7
 _HIT = (re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}"))
@@ -52,10 +52,11 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     """
     vector = _checked(receipt)
     snapshot = versions.snapshot(versions.resolve(receipt["dataset"], receipt["commit"]))
+    versions.settle(snapshot)
     if len(vector) != snapshot.commit.recipe.space.dim:
         raise _no_receipt(f"its vector has {len(vector)} dimensions, the version {snapshot.commit.recipe.space.dim}")
     differences = list(_identity(receipt, snapshot))
-    notes = list(_unproved(receipt, versions))
+    notes = list(_unproved(receipt, versions, snapshot))
     _text(receipt, snapshot, vector, open_embedder, differences, notes)
     parts = filtered(snapshot, matching_documents(snapshot, receipt["filter"], refuse=False))
     true = _signature(snapshot, parts, vector, receipt["k"])
@@ -80,6 +81,8 @@ def _checked(receipt: Any) -> Vectors:
     if not all(isinstance(receipt[name], str) for name in _TEXTS):
         raise _no_receipt("its names and digests have another form")
     check_name("dataset", receipt["dataset"])
+    if receipt.get("verified", PENDING) not in (PENDING, *get_args(Verify)):
+        raise _no_receipt("it says in another form how the rows were verified")
     k, filter, engine, hits = (receipt[name] for name in ("k", "filter", "engine", "hits"))
     if type(k) is not int or k < 1 or not isinstance(filter, dict | None):
         raise _no_receipt("its k or filter has another form")
@@ -144,7 +147,7 @@ def _identity(receipt: Json, snapshot: Snapshot) -> Iterator[str]:
         yield f"no search engine is called {receipt['engine']['name']!r}"
 
 
-def _unproved(receipt: Json, versions: Versions | OneVersion) -> Iterator[str]:
+def _unproved(receipt: Json, versions: Versions | OneVersion, snapshot: Snapshot) -> Iterator[str]:
     if receipt["repository"] != versions.id:
         yield f"the receipt was made in repository {receipt['repository'][:12]}, this is {versions.id[:12]}"
     if receipt["vecver"] != version():
@@ -154,6 +157,8 @@ def _unproved(receipt: Json, versions: Versions | OneVersion) -> Iterator[str]:
             yield f"{receipt['revision']!r} does not name this version any more"
     except (NotFoundError, InvalidInputError):
         yield f"{receipt['revision']!r} names no version here"
+    if (then := receipt.get("verified", now := snapshot.verified())) != now:  # those of before do not say it
+        yield f"the rows were verified {then!r} when it was answered, here {now!r}"
     if (made := receipt["engine"].get("faiss", index.faiss.version())) != index.faiss.version():
         yield f"the candidates were proposed by FAISS {made}, this is {index.faiss.version()}"
 

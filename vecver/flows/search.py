@@ -234,6 +234,7 @@ def _receipt(
         "k": k,
         "filter": filter,
         "hits": signature(hits),
+        "verified": snapshot.verified(),
     }
     return {**receipt, "digest": digest_json(receipt)}
 

@@ -19,12 +19,14 @@ from vecver.repo.roots import Roots
 from vecver.repo.rows import METADATA, metadata_of
 from vecver.repo.segment import Segment
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
+from vecver.repo.verify import PENDING
 
 __all__ = [
     "GRACE",
     "KINDS",
     "METADATA",
     "OPEN_BYTES",
+    "PENDING",
     "ROW_FILES",
     "UNCOUNTED",
     "Again",

@@ -18,7 +18,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from vecver.errors import InvalidInputError, VecverError
+from vecver.errors import IntegrityError, InvalidInputError, VecverError
 from vecver.model import Json, Space, Vectors
 from vecver.repo import parts
 from vecver.repo import rows as columns
@@ -89,8 +89,17 @@ class _Change:
 class Draft:
     """See the module. `parent` is the version it starts from, None for the first one."""
 
-    def __init__(self, store: Store, parent: Snapshot | None, space: Space, *, part_rows: int = PART_ROWS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        parent: Snapshot | None,
+        space: Space,
+        *,
+        part_rows: int = PART_ROWS,
+        verify: Callable[[Segment], None] = Segment.verify,
+    ) -> None:
         self._store = store
+        self._verify = verify  # a segment that vectors are taken from
         self._parent = parent
         self.space = space
         self._part_rows = part_rows
@@ -128,6 +137,8 @@ class Draft:
         holders: Iterable[Part | Segment] = chain(self._parts, self._segments) if wanted else ()
         for holder in holders:
             which, rows = holder.find_embedded(as_keys(wanted))
+            if len(which) and not self._is_sound(holder):
+                continue
             found.update({wanted[i]: holder.vectors[row] for i, row in zip(which, rows, strict=True)})
             if len(which):
                 wanted = [name for name in wanted if name not in found]
@@ -135,6 +146,15 @@ class Draft:
                 break
         self._sought.update(wanted)
         return found
+
+    def _is_sound(self, holder: Part | Segment) -> bool:
+        """May vectors be taken from here? Else damage would be sealed under a fresh digest. Parts were verified."""
+        if isinstance(holder, Segment):
+            try:
+                self._verify(holder)
+            except IntegrityError:
+                return False
+        return True
 
     # -- changing -------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ Decisions
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -48,9 +47,8 @@ from vecver.repo.layout import Layout, Live
 from vecver.repo.lookup import Keys, Rows, order_of
 from vecver.repo.roots import Roots, lanes_of
 from vecver.repo.rows import KEY, keys_array, taken
-from vecver.repo.segment import FILES, Segment, path_of
+from vecver.repo.segment import Segment
 from vecver.repo.snapshot import Snapshot
-from vecver.store import Store
 
 ROW_FILES = ("chunks.parquet", "commit.json", "documents.parquet", "environment.json", "layout.json", "vectors.npy")
 BLOCK_ROWS = 16384  # rows in memory at once, and in a row group
@@ -64,12 +62,13 @@ Progress = Callable[[str, int], None]
 # -- writing ------------------------------------------------------------------------------------
 
 
-def write_rows(store: Store, snapshot: Snapshot, folder: Path, progress: Progress | None = None) -> None:
-    """Write ROW_FILES of a version on `store` into `folder`, a block of rows at a time.
+def write_rows(snapshot: Snapshot, folder: Path, progress: Progress | None = None) -> None:
+    """Write ROW_FILES of a version into `folder`, a block of rows at a time.
 
     Raises IntegrityError if a file of its segments was changed, or its rows are not those of the commit.
     """
-    _verify(store, snapshot)
+    for segment in snapshot.segments:
+        segment.verify()
     commit, plan, roots = snapshot.commit, _plan(snapshot), snapshot.layout.roots
     found = (roots.content_root, roots.vector_root, len(plan.documents), len(plan.keys))
     if found != (commit.content_root, commit.vector_root, commit.counts["documents"], commit.counts["chunks"]):
@@ -80,15 +79,6 @@ def write_rows(store: Store, snapshot: Snapshot, folder: Path, progress: Progres
     (folder / "commit.json").write_bytes(canonical_json(commit.to_json()))
     (folder / "environment.json").write_bytes(canonical_json(commit.environment))
     (folder / "layout.json").write_bytes(canonical_json({**layout, **roots.to_json()}))
-
-
-def _verify(store: Store, snapshot: Snapshot) -> None:
-    """Raises IntegrityError unless every file of the version's segments is what was written."""
-    for segment in snapshot.segments:
-        for file in FILES:
-            name = path_of(segment.id, file)
-            if hashlib.sha256(store.map(name)).hexdigest() != segment.manifest["files"][file]["sha256"]:
-                raise objects.mismatch(name)
 
 
 @dataclass(frozen=True)
@@ -206,6 +196,7 @@ class ExportedRows(Segment):
         self.document_count = commit.counts["documents"]
         self.max_norm = max_norm
         self.index = None
+        self.verdict = None  # its files were verified when the folder was opened
         self._folder = folder
         self._decoded: dict[int, pa.ChunkedArray] = {}  # texts by row group
 

@@ -64,7 +64,12 @@ class Relay:
         self._listing: dict[str, str] = {}  # commit -> digest of the layout whose rows were copied
 
     def write(self, progress: Progress | None = None) -> None:
-        """Copy the rows that are live in any of the commits, in the order of the sources."""
+        """Copy the rows that are live in any of the commits, in the order of the sources.
+
+        Raises IntegrityError for a source that is damaged: its rows would lie under a fresh digest.
+        """
+        for source in self.sources:
+            source.verify()
         listed = self._listed()
         writer: SegmentWriter | None = None
         try:

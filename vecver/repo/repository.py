@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from vecver.model import Commit, Garbage, Json, Move, Space
+from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.repo import derived as derived_room
 from vecver.repo import fold as fold_room
 from vecver.repo import gc as gc_room
@@ -36,6 +36,7 @@ from vecver.repo.relay import Relay
 from vecver.repo.revisions import resolve
 from vecver.repo.segment import Segment, unit_of
 from vecver.repo.snapshot import Snapshot
+from vecver.repo.verify import Verifier
 from vecver.store import Store
 
 ROOT = "vecver.json"
@@ -55,7 +56,13 @@ class Versions:
     """The versions of all datasets on one store. `author` signs commits and ref moves."""
 
     def __init__(
-        self, store: Store, *, author: str = "", clock: Clock | None = None, open_bytes: int = OPEN_BYTES
+        self,
+        store: Store,
+        *,
+        author: str = "",
+        clock: Clock | None = None,
+        open_bytes: int = OPEN_BYTES,
+        verify: Verify = "once",
     ) -> None:
         self.store = store
         self.open_bytes = open_bytes
@@ -64,6 +71,7 @@ class Versions:
         self._segments: WeakValueDictionary[str, Segment] = WeakValueDictionary()
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
         self._opening = threading.Lock()
+        self._verifier = Verifier(store, verify)
         self.id = identity(store)
 
     def signed(self, author: str) -> Versions:
@@ -127,14 +135,28 @@ class Versions:
             ) from None
 
     def snapshot(self, id: str) -> Snapshot:
-        """A commit opened for reading. Versions share their segments, and stay open within a budget of bytes."""
+        """A commit opened for reading. Versions share their segments, and stay open within a budget of bytes.
+
+        Raises IntegrityError where something of it is damaged; large segments are looked through beside its use.
+        """
         with self._opening:
             snapshot = self._snapshots.pop(id, None)
             if snapshot is None:
                 snapshot = self._opened(id)
                 self._make_room()
+            try:
+                self._verifier.use(snapshot.segments)
+            except IntegrityError:
+                for segment in snapshot.segments:  # so that what is put in their place is seen
+                    self._segments.pop(segment.id, None)
+                raise
             self._snapshots[id] = snapshot
             return snapshot
+
+    def settle(self, snapshot: Snapshot | None = None) -> None:
+        """Wait until a version, or all that are open, are verified to the last byte. Raises IntegrityError."""
+        for one in [snapshot] if snapshot else list(self._snapshots.values()):
+            self._verifier.wait(one.segments)
 
     def newest_layout(self, id: str) -> Snapshot:
         """As `snapshot`, with the rows where they lie now: what the next version is written upon."""
@@ -159,7 +181,12 @@ class Versions:
 
     def draft(self, parent: Snapshot | None, space: Space) -> Draft:
         """The next version after `parent`, to be filled with rows of `space`."""
-        return Draft(self.store, parent, space)
+        return Draft(self.store, parent, space, verify=self._verified)
+
+    def _verified(self, segment: Segment) -> None:
+        """Look through a segment that rows are copied from, now. Raises IntegrityError."""
+        self._verifier.use([segment])
+        self._verifier.wait([segment])
 
     def save(self, commit: Commit, layout: Layout) -> str:
         """Write a commit and its layout, children first. Nothing names it yet.
@@ -274,7 +301,7 @@ class Versions:
                     raise
         _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
-        return Snapshot(commit, layout, segments)
+        return Snapshot(commit, layout, segments, lambda: self._verifier.state(segments))
 
 
 def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:

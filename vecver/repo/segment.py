@@ -10,7 +10,8 @@
 
 Decisions
 - 2026-11-21 opening checks the digest of segment.json and the sizes of the files, not their content:
-  reading 1.5 GB to answer one query would end promise 2. `vecver check` re-hashes everything.
+  reading 1.5 GB to answer one query would end promise 2. `repo.verify` hashes it, beside the answer where
+  it is large; `vecver check` re-hashes everything.
 - 2026-11-21 the look-up orders are part of the segment and under its digest, not derived files: they
   cost 12 bytes on a row of some 2,000 and can then be trusted.
 """
@@ -59,6 +60,7 @@ class Segment:
         self.document_count: int = self.manifest["documents"]
         self.max_norm: float = self.manifest["max_norm"]
         self.index: Any = None  # an opened search index, put here by who opens it; has `nbytes`
+        self.verdict: Any = None  # whether its content is what was written, put here by `repo.verify`
         self._mapped = {file: self._map(file) for file in FILES}
 
     @cached_property
@@ -177,6 +179,17 @@ class Segment:
         return lookup.prefixes(self.document_ids)[self.orders[2]]
 
     @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(buffer.size for buffer in self._mapped.values())
+
+    def verify(self) -> None:
+        """Raises IntegrityError unless every mapped file has the content that was written."""
+        for file, buffer in self._mapped.items():
+            if hashlib.sha256(buffer).hexdigest() != self.manifest["files"][file]["sha256"]:
+                raise objects.mismatch(path_of(self.id, file))
+
+    @property
     def nbytes(self) -> int:
         """Memory that it holds beside its mapped files."""
         held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents")
@@ -184,7 +197,7 @@ class Segment:
         return sum(array.nbytes for array in arrays) + (self.index.nbytes if self.index is not None else 0)
 
     def _map(self, file: str) -> pa.Buffer:
-        """A file, mapped; its content is believed, see the module. Raises NotFoundError, IntegrityError."""
+        """A file, mapped; its content is not read yet, see the module. Raises NotFoundError, IntegrityError."""
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
         buffer = self._store.map(name)
         if buffer.size != expected:

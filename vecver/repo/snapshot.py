@@ -10,7 +10,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,12 +60,15 @@ class SearchPart:
 
 
 class Snapshot:
-    """A commit, its layout and its opened segments."""
+    """A commit, its layout and its opened segments. `verified`: how these were verified, as receipts say it."""
 
-    def __init__(self, commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
+    def __init__(
+        self, commit: Commit, layout: Layout, segments: Sequence[Segment], verified: Callable[[], str] = lambda: "once"
+    ) -> None:
         self.commit = commit
         self.layout = layout
         self.segments = tuple(segments)
+        self.verified = verified
         self.views: dict[
             int, Any
         ] = {}  # by segment number: its index as this version sees it, put here by who searches

@@ -31,6 +31,7 @@ from vecver.store.api import absent, locked, reading, swap_lost, writing
 LOCK_SECONDS = 30
 ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
 _LOCK, _LOCKS, _SCRATCH = "lock", "locks", "tmp"  # ours, and no names of the store
+_LOCAL = "local"  # nor is what belongs to this machine, such as what it has verified
 
 
 class LocalStore:
@@ -82,7 +83,7 @@ class LocalStore:
         with reading(prefix):
             for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_missing):
                 if Path(folder) == self.root:  # our own things are no names
-                    folders[:] = [name for name in folders if name not in (_SCRATCH, _LOCKS)]
+                    folders[:] = [name for name in folders if name not in (_SCRATCH, _LOCKS, _LOCAL)]
                     files = [name for name in files if name != _LOCK]
                 place = Path(folder).relative_to(self.root)
                 found += [(place / file).as_posix() for file in files]
