@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import vecver
-from vecver.errors import ConflictError, InvalidInputError
+from vecver.errors import BackendError, ConflictError, InvalidInputError
 
 
 def save(path: Path, text: str, *, mode: int = 0o666, durable: bool = True) -> None:
     """Replace a file in one step. Not `durable`: a power cut may bring back the one before it, never half of one."""
     part = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut may leave an empty file under the name
-    os.replace(part, path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave an empty file under the name
+        os.replace(part, path)
+    except OSError:
+        with suppress(OSError):  # half of it, on a full disk
+            part.unlink(missing_ok=True)
+        raise
     if durable:
         sync_folder(path.parent)
+
+
+@contextmanager
+def reaching(path: Path) -> Iterator[None]:
+    """Turns what the operating system says against a file of the state folder into a BackendError that names it."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise BackendError(
+            f"{path} cannot be reached: {error.strerror or error}",
+            code="state_full" if full else "state_failed",
+            hint="free space there, and repeat the command"
+            if full
+            else "check its rights, or name another folder with VECVER_STATE",
+            retryable=full,
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,6 +11,8 @@ import hmac
 import json
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,11 +100,12 @@ class Keys:
         return key
 
     def _read(self) -> dict[str, Key]:
-        try:
-            info = self.path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            self._seen, self._keys = None, {}
-            return self._keys
+        with files.reaching(self.path):
+            try:
+                info = self.path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                self._seen, self._keys = None, {}
+                return self._keys
         self._closed = True
         seen = (info.st_ino, info.st_mtime_ns, info.st_size)
         if self._seen != seen:
@@ -123,9 +126,13 @@ class Keys:
         body = json.dumps({"format": 1, "keys": [asdict(key) for key in keys.values()]}, indent=2)
         files.save(self.path, body, mode=0o600)  # a key that was revoked stays so after a power cut
 
-    def _changing(self) -> FileLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the state folder, where it is new
-        return FileLock(self.path.with_name(self.path.name + ".lock"))
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the file alone. Raises BackendError where that cannot be done: it is as it was then."""
+        with files.reaching(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the state folder, where it is new
+            with FileLock(self.path.with_name(self.path.name + ".lock")):
+                yield
 
 
 def _check(name: str, scopes: list[str]) -> None:

@@ -315,6 +315,7 @@ class Check:
     objects: int
     bytes: int
     problems: tuple[Problem, ...]
+    repaired: tuple[Problem, ...] = ()  # what was made again before, and how
 
     @property
     def clean(self) -> bool:
@@ -322,7 +323,9 @@ class Check:
 
     def to_json(self) -> Json:
         problems = [{"object": p.object, "problem": p.problem} for p in self.problems]
-        return {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
+        found: Json = {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
+        repaired = [{"object": p.object, "repaired": p.problem} for p in self.repaired]
+        return {**found, "repaired": repaired} if repaired else found
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,23 @@ class Repository:
         """The names of all datasets that have a version, sorted."""
         return self._versions.datasets()
 
-    def check(self, progress: Any = None, *, milvus: str | Milvus | None = None) -> Check:
+    def check(self, progress: Any = None, *, milvus: str | Milvus | None = None, repair: bool = False) -> Check:
         """Re-hash and decode everything reachable, and prove every commit's roots from its rows.
+
+        `repair` first makes again what follows from what is sound (indexes, look-ups, refs from their moves, the list
+        of what waits for gc), deletes nothing that is not derived, and says of every problem that is left what helps.
 
         With `milvus` ("": the embedded one) that is read back instead, and proved to hold, of every version that is
         published there, exactly the commit's keys and vectors, and the texts and metadata that were published.
         """
+        if repair and milvus is not None:
+            raise InvalidInputError(
+                "check does not repair a Milvus",
+                code="conflicting_options",
+                hint="`vecver publish DATASET --rebuild` does",
+            )
+        if repair:
+            return flows.repair(self._versions, progress)
         if milvus is None:
             return repo.check(self._versions.store, progress)
         names = [name for name in self._versions.datasets() if self._milvus.holds(name, milvus)]

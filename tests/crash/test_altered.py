@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -171,6 +172,7 @@ def test_other_processes_are_told_what_was_verified(kb: Path, monkeypatch: pytes
 def test_where_no_stamp_can_be_written_every_process_verifies(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "_KEPT", 0)
     monkeypatch.setattr(verify, "_FRESH_SECONDS", 0.0)
+    shutil.rmtree(kb / "local")
     (kb / "local").write_bytes(b"in the way")
     assert state(vecver.open(kb)) == "once"
 

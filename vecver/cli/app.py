@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from vecver.cli import documents, measuring, publishing, searching, serving, tidying, versions
-from vecver.errors import VecverError
+from vecver.errors import BackendError, VecverError
 from vecver.settings import load_settings
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -29,6 +29,10 @@ class Program(click.Group):
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(0)
+        except OSError as error:  # of a place that no room below speaks of, such as a full disk under stdout
+            unreached = _unreached(error)
+            show_error(unreached, as_json="--json" in sys.argv)
+            ctx.exit(unreached.exit_code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work, not of the alphabet
@@ -59,6 +63,15 @@ def program() -> None:
     """
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     main()
+
+
+def _unreached(error: OSError) -> BackendError:
+    """What the operating system says, as an error of the house."""
+    return BackendError(
+        f"{error.filename or 'a file'} could not be reached: {error.strerror or error}",
+        code="io_failed",
+        hint="check the path, its rights and the space that is left there",
+    )
 
 
 def show_error(error: VecverError, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ def queries_of(file: str) -> list[Any]:
     if not found:
         raise InvalidInputError(f"{file} holds no query", code="no_query", hint='write {"query": "…"} lines')
     return found
+
+
+def check_writable(option: str, file: str) -> None:
+    """Raises InvalidInputError where `write` could not: asked before a model is loaded for what would be lost."""
+    path = Path(file)
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise InvalidInputError(
+            f"{file} cannot be written", code="unwritable", hint=f"name another {option} FILE", path=file
+        )
 
 
 def write(option: str, file: str, text: str) -> None:

@@ -56,6 +56,8 @@ def search(
     With --snapshot DIR give the QUERY alone: the folder holds one version.
     """
     how["filter"] = _filter(filter_text)
+    if receipt:
+        common.check_writable("--receipt", receipt)
     if folder is not None:
         if how.pop("engine") != "faiss":
             raise InvalidInputError(

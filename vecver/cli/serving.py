@@ -141,8 +141,11 @@ def _keys(settings: Settings) -> Keys:
 
 def _emptied(folder: Path) -> str:
     """A folder without the measurements of an earlier run."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    from service.files import reaching
+
+    with reaching(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return str(folder)
 
 

@@ -160,20 +160,23 @@ def rollback(settings: Settings, /, ref: str, to: str | None, as_json: bool) -> 
 
 @click.command()
 @click.option("--milvus", metavar="URI", help="Prove what is published there instead; embedded: the repository's own.")
+@click.option("--repair", is_flag=True, help="First make again what is derived; say of the rest what helps.")
 @as_json
 @click.pass_obj
 @click.pass_context
-def check(context: click.Context, settings: Settings, /, milvus: str | None, as_json: bool) -> None:
+def check(context: click.Context, settings: Settings, /, milvus: str | None, repair: bool, as_json: bool) -> None:
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
     repository = common.opened(settings)
     with progress("check") as advance:
         if milvus is None:
-            found = repository.check(lambda commit, read: advance("commits", 1))
+            found = repository.check(lambda commit, read: advance("commits", 1), repair=repair)
         else:
-            found = repository.check(advance, milvus=milvus)
+            found = repository.check(advance, milvus=milvus, repair=repair)
     if as_json:
         echo_json(found.to_json())
     else:
+        for one in found.repaired:
+            click.echo(f"repaired {one.object}: {one.problem}")
         for problem in found.problems:
             click.echo(f"{problem.object}: {problem.problem}")
         state = "clean" if found.clean else f"{len(found.problems)} problems"

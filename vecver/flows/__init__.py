@@ -8,6 +8,7 @@ from vecver.flows.preparation import Options
 from vecver.flows.publications import check_published, forget, published, unpublish
 from vecver.flows.publish import Publisher
 from vecver.flows.recall import recall
+from vecver.flows.repair import repair
 from vecver.flows.replay import replay
 from vecver.flows.search import Query, Through, answers, check_question, query_vector, search
 from vecver.flows.status import status
@@ -34,6 +35,7 @@ __all__ = [
     "published",
     "query_vector",
     "recall",
+    "repair",
     "replay",
     "search",
     "status",

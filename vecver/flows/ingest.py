@@ -27,7 +27,7 @@ from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, r
 from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.tidying import fold
-from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Recipe, Report, Vectors
+from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
@@ -62,7 +62,8 @@ def ingest(
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
-    streams, means = prepare(old, [source.read() for source in sources], options, open_embedder)
+    open_after = open_embedder if options.dry_run else _once_writable(versions, open_embedder)
+    streams, means = prepare(old, [source.read() for source in sources], options, open_after)
     draft = versions.draft(parent, means.recipe.space)
     work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress or _silent)
     try:
@@ -75,6 +76,16 @@ def ingest(
         raise
     finally:
         draft.discard()
+
+
+def _once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
+    """Opens an embedder once it is sure that what it makes can be kept: loading one may take a minute."""
+
+    def open_after(spec: str | Json) -> Embedder:
+        versions.check_writable()
+        return open_embedder(spec)
+
+    return open_after
 
 
 @dataclass

@@ -14,10 +14,11 @@ from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledge
 from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
 from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
 from vecver.repo.relay import Relay
+from vecver.repo.repair import advice, drop_derived, repair
 from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
 from vecver.repo.roots import Roots
 from vecver.repo.rows import METADATA, metadata_of
-from vecver.repo.segment import Segment
+from vecver.repo.segment import Segment, segment_ids
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
 from vecver.repo.verify import PENDING
 
@@ -53,11 +54,13 @@ __all__ = [
     "Snapshot",
     "State",
     "Versions",
+    "advice",
     "changes",
     "check",
     "check_name",
     "create",
     "diff",
+    "drop_derived",
     "exists",
     "keys_at",
     "land",
@@ -72,7 +75,9 @@ __all__ = [
     "publications",
     "read_rows",
     "ref_moved",
+    "repair",
     "roots_of",
+    "segment_ids",
     "turn_at",
     "write_rows",
 ]

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from vecver.errors import IntegrityError, InvalidInputError
+from vecver.errors import BackendError, IntegrityError, InvalidInputError
 from vecver.model import Commit, Garbage, Json
 from vecver.repo import layout as layouts
-from vecver.repo import objects, publications, refs, retired
+from vecver.repo import objects, publications, refs, retired, spare
 from vecver.repo.layout import load_layout
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.refs import KINDS, Refs
@@ -36,6 +36,7 @@ from vecver.store import Store
 
 GRACE = timedelta(days=1)
 _OLDEST = timedelta(days=365 * 500)
+_FORGOTTEN_AT_ONCE = 8  # so that a full disk has room for what is written down of them
 _RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
 _FOLDERS = ("moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
 
@@ -92,21 +93,67 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
 
 
 def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
-    """Do what `plan` said: retire what is new in it, delete what has waited, unless it was claimed meanwhile."""
+    """Do what `plan` said: retire what is new in it, delete what has waited, unless it was claimed meanwhile.
+
+    On a full disk it makes itself room to write, see `_rooms`. Raises BackendError.
+    """
+    rooms = _rooms(store, garbage)
+    while True:
+        try:
+            _collect(store, garbage, retention, now)
+            break
+        except BackendError as error:
+            if error.code != "store_full" or not next(rooms, False):
+                raise
+    spare.keep(store, 2 * (store.size(retired.NAME) or 0))
+
+
+def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
     time, old = now.isoformat(timespec="seconds"), retired.read(store)
     known = {*garbage.delete, *garbage.wait}
+    going = set(old.condemned & garbage.delete.keys())
+    _delete(store, going, garbage, retention, time)  # this needs no mark any more, and makes room for those below
     retired.claim(store, old.waiting.keys() - known)  # what is needed again
     retired.retire(store, known - old.waiting.keys() - old.condemned, time)
-    going = retired.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
-    going |= old.condemned & garbage.delete.keys()
-    for _, units in groupby(sorted(going, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
-        gone = list(units)
-        for commit in garbage.forgotten:
-            if layouts.path_of(commit) in gone:
+    new = retired.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
+    _delete(store, new, garbage, retention, time)
+    retired.bury(store, {*going, *new, *old.condemned})
+
+
+def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str) -> None:
+    """Delete what is condemned; of a version that is forgotten it is written down before."""
+    forgotten = {layouts.path_of(commit): commit for commit in garbage.forgotten}
+    for _, of_kind in groupby(sorted(units, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
+        going = list(of_kind)
+        step = len(going) if forgotten.keys().isdisjoint(going) else _FORGOTTEN_AT_ONCE
+        for start in range(0, len(going), step):
+            gone = going[start : start + step]
+            for commit in (forgotten[unit] for unit in gone if unit in forgotten):
                 told = {"commit": commit, "time": time, "retention": retention.to_json()}
                 store.put(forgotten_path(commit), objects.sealed(told))
-        store.delete(*(name for unit in gone for name in _objects(store, unit)))  # before what they name
-    retired.bury(store, {*going, *old.condemned})
+            store.delete(*(name for unit in gone for name in _objects(store, unit)))  # before what they name
+
+
+def _rooms(store: Store, garbage: Garbage) -> Iterator[bool]:
+    """Make room on a full disk, a little at a time and first what is missed least; True where something went.
+
+    What goes is never a version's: the room kept spare, the indexes of segments that are garbage, and vectors that an
+    interrupted ingest kept for the next one, which embeds them again.
+    """
+    if spare.release(store):
+        yield True
+    for units in (garbage.delete, garbage.wait):
+        for unit in units:
+            files = _objects(store, unit) if unit.startswith("segments/") else []
+            rebuilt = [name for name in files if name.rsplit("/", 1)[1] not in (*FILES, "segment.json")]
+            store.delete(*rebuilt)
+            if rebuilt:
+                yield True
+    for units in (garbage.delete, garbage.wait):
+        for unit in units:
+            if unit.startswith("parts/") and store.size(unit) is not None:
+                store.delete(unit)
+                yield True
 
 
 def forgotten_path(commit: str) -> str:

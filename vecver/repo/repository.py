@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -23,7 +25,7 @@ from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.repo import derived as derived_room
 from vecver.repo import fold as fold_room
 from vecver.repo import gc as gc_room
-from vecver.repo import objects, retired
+from vecver.repo import objects, retired, spare
 from vecver.repo import refs as refs_room
 from vecver.repo.draft import Draft
 from vecver.repo.gc import Retention
@@ -38,8 +40,10 @@ from vecver.repo.segment import Segment, unit_of
 from vecver.repo.snapshot import Snapshot
 from vecver.repo.verify import Verifier
 from vecver.store import Store
+from vecver.store.api import writing
 
 ROOT = "vecver.json"
+_PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
 OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
 OPEN_VERSIONS = 256  # as many may stay open: each maps files, of which a process may have some 65,000
 
@@ -183,6 +187,13 @@ class Versions:
         """The next version after `parent`, to be filled with rows of `space`."""
         return Draft(self.store, parent, space, verify=self._verified)
 
+    def forget_verified(self) -> None:
+        """Believe nothing that was verified before, here or by other processes, and open everything anew."""
+        with self._opening:
+            self._snapshots.clear()
+            self._segments.clear()
+        self._verifier.forget()
+
     def _verified(self, segment: Segment) -> None:
         """Look through a segment that rows are copied from, now. Raises IntegrityError."""
         self._verifier.use([segment])
@@ -201,7 +212,17 @@ class Versions:
             raise
         save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
+        spare.keep(self.store)
         return commit.id
+
+    def check_writable(self) -> None:
+        """Raises BackendError, naming the place, where nothing can be written: asked before costly work is begun."""
+        folder = self.store.scratch()
+        try:
+            with writing(str(folder)):
+                (folder / "probe").write_bytes(bytes(_PROBE))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def move(self, dataset: str, kind: Kind, name: str, *, before: str | None, after: str | None, reason: str) -> Move:
         """Move a ref from where the caller saw it; creating needs a free name, and tags never move."""
@@ -284,6 +305,8 @@ class Versions:
 
     def collect(self, garbage: Garbage, retention: Retention) -> None:
         """Delete what has waited long enough, and let the rest wait."""
+        with self._opening:
+            self._snapshots.clear()  # a file that is mapped takes its room until it is let go
         gc_room.collect(self.store, garbage, retention, self._clock.now())
 
     def _opened(self, id: str) -> Snapshot:
@@ -301,7 +324,7 @@ class Versions:
                     raise
         _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
-        return Snapshot(commit, layout, segments, lambda: self._verifier.state(segments))
+        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments))
 
 
 def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
@@ -337,6 +360,7 @@ def create(store: Store) -> None:
             hint="open it without create, or choose another place",
             url=store.url,
         ) from error
+    spare.keep(store)
 
 
 def exists(store: Store) -> bool:

@@ -120,7 +120,7 @@ def _parse(body: bytes | None) -> Retired:
         raise IntegrityError(
             f"{NAME} is damaged",
             code="digest_mismatch",
-            hint=f"delete the file {NAME} in the repository: what waits to be deleted then begins to wait anew",
+            hint="run `vecver check --repair`: what waits to be deleted then begins to wait anew",
             name=NAME,
         ) from error
 

@@ -65,16 +65,16 @@ class Segment:
 
     @cached_property
     def documents(self) -> pa.Table:
-        return self._read("documents.arrow", _table)
+        return self._read("documents.arrow", table_of)
 
     @cached_property
     def chunks(self) -> pa.Table:
-        return self._read("chunks.arrow", _table)
+        return self._read("chunks.arrow", table_of)
 
     @cached_property
     def vectors(self) -> Vectors:
         """`(n, dim)` float32, read-only, mapped."""
-        return self._read("vectors.npy", _npy)
+        return self._read("vectors.npy", vectors_of)
 
     @cached_property
     def keys(self) -> lookup.Keys:
@@ -155,7 +155,7 @@ class Segment:
     def orders(self) -> list[npt.NDArray[np.uint32]]:
         """The rows of `keys`, `embedded` and `document_ids`, each sorted by `lookup.prefixes`."""
         n = self.chunk_count
-        return np.split(self._read("lookup.npy", _npy), [n, 2 * n])
+        return np.split(self._read("lookup.npy", vectors_of), [n, 2 * n])
 
     @cached_property
     def _spans(self) -> tuple[Any, Any, Any, Any]:
@@ -226,7 +226,7 @@ class SegmentWriter:
         self._store = store
         self._space = space
         self._folder = store.scratch()
-        with writing(_NEW):
+        with writing(_NEW, self._folder):
             self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")  # noqa: SIM115 (closed by `discard`)
             self._vectors.write(b"\0" * _NPY_HEADER)
             self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
@@ -240,7 +240,7 @@ class SegmentWriter:
     def add(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> None:
         """Append rows: `chunks` in the columns of CHUNKS beside `vectors`, `(n, dim)` float32."""
         if len(chunks):
-            with writing(_NEW):
+            with writing(_NEW, self._folder):
                 self._pending.append(chunks)
                 self._write_chunks(BLOCK_ROWS)
                 self._vectors.write(np.ascontiguousarray(vectors, "<f4").data.cast("B"))
@@ -255,17 +255,10 @@ class SegmentWriter:
     def seal(self) -> Segment:
         """Make the segment durable and return it opened. After a failure nothing is visible."""
         try:
-            with writing(_NEW):
+            with writing(_NEW, self._folder):
                 self._finish_files()
             files = {file: _measured(self._folder / file) for file in FILES}
-            manifest = {
-                "format": objects.FORMAT,
-                "space": self._space.to_json(),
-                "chunks": self.chunk_count,
-                "documents": self.document_count,
-                "max_norm": self._max_norm,
-                "files": files,
-            }
+            manifest = _manifest(self._space, self.chunk_count, self.document_count, self._max_norm, files)
             id = digest_json(manifest)
             for file in FILES:
                 self._store.put(path_of(id, file), self._folder / file)
@@ -309,6 +302,23 @@ class SegmentWriter:
         np.save(self._folder / "lookup.npy", np.concatenate([lookup.order_of(keys) for keys in columns]))
 
 
+def segment_manifest(space: Space, chunks: int, documents: int, vectors: Vectors, files: Json) -> Json:
+    """What segment.json says of a segment with these rows."""
+    blocks = [vectors[start : start + BLOCK_ROWS] for start in range(0, len(vectors), BLOCK_ROWS)]
+    return _manifest(space, chunks, documents, max((_max_norm(block) for block in blocks), default=0.0), files)
+
+
+def _manifest(space: Space, chunks: int, documents: int, max_norm: float, files: Json) -> Json:
+    return {
+        "format": objects.FORMAT,
+        "space": space.to_json(),
+        "chunks": chunks,
+        "documents": documents,
+        "max_norm": max_norm,
+        "files": files,
+    }
+
+
 def path_of(segment: str, file: str) -> str:
     """The store's name of a segment's file."""
     return f"segments/{segment}/{file}"
@@ -350,11 +360,13 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     return header.getvalue()
 
 
-def _table(buffer: pa.Buffer) -> pa.Table:
+def table_of(buffer: pa.Buffer) -> pa.Table:
+    """The table in the bytes of an .arrow file."""
     return pa.ipc.open_file(buffer).read_all()
 
 
-def _npy(buffer: pa.Buffer) -> npt.NDArray[Any]:
+def vectors_of(buffer: pa.Buffer) -> npt.NDArray[Any]:
+    """The array in the bytes of an .npy file, mapped."""
     stream = io.BytesIO(memoryview(buffer)[:4096])
     np.lib.format.read_magic(stream)
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)

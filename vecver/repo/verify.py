@@ -107,6 +107,14 @@ class Verifier:
             if segment.verdict.damage:
                 raise segment.verdict.damage
 
+    def forget(self) -> None:
+        """Believe nothing of what was verified."""
+        self._sound.clear()
+        self._damaged.clear()
+        if place := self._place():
+            with contextlib.suppress(OSError):
+                place.unlink()
+
     # -- within ---------------------------------------------------------------------------------
 
     def _is_new(self, segment: Segment) -> bool:

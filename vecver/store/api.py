@@ -90,26 +90,31 @@ def locked(name: str, seconds: float) -> ConflictError:
 
 
 @contextlib.contextmanager
-def writing(name: str) -> Iterator[None]:
-    """Turns what the operating system says against writing `name` into a BackendError."""
+def writing(name: str, place: Path | None = None) -> Iterator[None]:
+    """Turns what the operating system says against writing `name`, which lies at `place`, into a BackendError."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise BackendError(
-            f"the store could not reach {name}: {error.strerror or error}",
-            code="store_full" if full else "store_failed",
-            hint="free space and repeat the command; nothing was changed" if full else "check the path and its rights",
-            retryable=full,
-            name=name,
-        ) from error
+        raise unreachable(name, place, error) from error
 
 
 @contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
+def reading(name: str, place: Path | None = None) -> Iterator[None]:
     """As `writing`, and what is not there, or is no file, is a NotFoundError."""
-    with writing(name):
+    with writing(name, place):
         try:
             yield
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise absent(name) from error
+
+
+def unreachable(name: str, place: Path | None, error: OSError) -> BackendError:
+    """The error for what the operating system says of `name`."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return BackendError(
+        f"the store could not reach {place or name}: {error.strerror or error}",
+        code="store_full" if full else "store_failed",
+        hint="free space and repeat the command; nothing was changed" if full else "check the path and its rights",
+        retryable=full,
+        name=name,
+    )

@@ -26,7 +26,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from vecver.errors import BackendError, VecverError
-from vecver.store.api import absent, locked, reading, swap_lost, writing
+from vecver.store.api import absent, locked, reading, swap_lost, unreachable, writing
 
 LOCK_SECONDS = 30
 ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
@@ -42,7 +42,7 @@ class LocalStore:
         self.url = str(self.root)
 
     def put(self, name: str, data: bytes | Path) -> None:
-        with writing(name):
+        with writing(name, self._at(name)):
             if isinstance(data, Path):
                 self._publish(data, name)
                 return
@@ -51,15 +51,14 @@ class LocalStore:
                 part.write_bytes(data)
                 self._publish(part, name)
             finally:
-                part.unlink(missing_ok=True)
-                part.parent.rmdir()
+                shutil.rmtree(part.parent, ignore_errors=True)
 
     def get(self, name: str) -> bytes:
-        with reading(name):
+        with reading(name, self._at(name)):
             return self._at(name).read_bytes()
 
     def map(self, name: str) -> pa.Buffer:
-        with reading(name):
+        with reading(name, self._at(name)):
             size = self.size(name)
             if size is None:
                 raise absent(name)
@@ -76,11 +75,13 @@ class LocalStore:
             found = self._at(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise unreachable(name, self._at(name), error) from error
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def list(self, prefix: str) -> Iterator[str]:
         found = []
-        with reading(prefix):
+        with reading(prefix, self._at(prefix)):
             for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_missing):
                 if Path(folder) == self.root:  # our own things are no names
                     folders[:] = [name for name in folders if name not in (_SCRATCH, _LOCKS, _LOCAL)]
@@ -97,7 +98,7 @@ class LocalStore:
 
     def _removed(self, name: str) -> Path:
         """Remove `name`; the folder that is to be synced."""
-        with writing(name):
+        with writing(name, self._at(name)):
             path = self._at(name)
             with contextlib.suppress(NotADirectoryError, IsADirectoryError):  # neither is a name
                 path.unlink(missing_ok=True)
@@ -118,7 +119,7 @@ class LocalStore:
         return self._held(f"{_LOCKS}/{name}", seconds, locked(name, seconds))
 
     def scratch(self) -> Path:
-        with writing(_SCRATCH):
+        with writing(_SCRATCH, self._at(_SCRATCH)):
             folder = self._made(self._at(_SCRATCH))
             _sweep(folder)
             return Path(tempfile.mkdtemp(dir=folder))
@@ -160,7 +161,7 @@ class LocalStore:
     @contextlib.contextmanager
     def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[None]:
         """Hold a lock file of ours alone; the kernel releases it whatever happens to us."""
-        with writing(name):
+        with writing(name, self._at(name)):
             path = self._at(name)
             lock = FileLock(self._made(path.parent) / path.name, timeout=seconds)
             try:
