@@ -1,0 +1,119 @@
+"""Writers of one branch: do all of them land, and how long do they wait?
+
+    python benchmarks/writers.py many [--writers 64] [--commits 5]
+    python benchmarks/writers.py long [--documents 8000] [--pause 0.3]
+
+`many`: processes that each commit documents of their own, as fast as they can. `long`: an ingest of many documents
+beside a writer of one other document who commits again and again. Vectors are given, so that no model is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vecver
+
+DIM = 64
+
+
+def record(id: str, number: int) -> dict[str, Any]:
+    vector = np.random.default_rng(number).standard_normal(DIM).astype(np.float32)
+    return {"id": id, "text": f"text {number} of {id}", "vector": vector}
+
+
+def commits(place: str, writer: int, count: int) -> tuple[list[float], list[str]]:
+    """Seconds of each commit, and what went wrong."""
+    docs, seconds, errors = vecver.open(place).dataset("d"), list[float](), list[str]()
+    for number in range(count):
+        since = time.perf_counter()
+        try:
+            docs.ingest([record(f"w{writer}", number)], space="s", label=f"w{writer}")
+        except vecver.VecverError as error:
+            errors.append(f"{error.code}: {error.message}")
+        seconds.append(time.perf_counter() - since)
+    return seconds, errors
+
+
+def many(place: str, writers: int, count: int) -> dict[str, Any]:
+    since = time.perf_counter()
+    with multiprocessing.get_context("forkserver").Pool(writers) as pool:
+        found = pool.starmap(commits, [(place, writer, count) for writer in range(writers)], chunksize=1)
+    docs, seconds = vecver.open(place).dataset("d"), sorted(one for each, _ in found for one in each)
+    return {
+        "writers": writers,
+        "commits": len(list(docs.log())),
+        "expected": writers * count,
+        "errors": [error for _, each in found for error in each],
+        "seconds": round(time.perf_counter() - since, 1),
+        "seconds of a commit": {q: round(seconds[int(q / 100 * (len(seconds) - 1))], 2) for q in (50, 99, 100)},
+        "check": docs.repository.check().clean,
+    }
+
+
+def restless(place: str, pause: float, told: Any) -> None:
+    """Commit until somebody says that it is enough; tell how often, and what went wrong."""
+    docs, number, errors = vecver.open(place).dataset("d"), 0, list[str]()
+    while not told.poll(pause):
+        try:
+            docs.ingest([record("small", number)], space="s", label="small")
+            number += 1
+        except vecver.VecverError as error:
+            errors.append(f"{error.code}: {error.message}")
+    told.send((number, errors))
+
+
+def long(place: str, documents: int, pause: float) -> dict[str, Any]:
+    docs = vecver.open(place).dataset("d")
+    docs.ingest([record("first", 0)], space="s", label="first")
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("forkserver").Process(target=restless, args=(place, pause, theirs))
+    process.start()
+    while len(list(docs.log())) < 3:
+        time.sleep(0.05)
+
+    def slowly() -> Iterator[dict[str, Any]]:
+        for number in range(documents):
+            yield record(f"doc {number}", number)
+            time.sleep(10 / documents)  # as if it were parsed and embedded
+
+    since = time.perf_counter()
+    report = docs.ingest(slowly(), space="s", label="long")
+    seconds = time.perf_counter() - since
+    ours.send("enough")
+    number, errors = ours.recv()
+    process.join()
+    return {
+        "landed": report.changed and report.documents["added"] == documents,
+        "seconds": round(seconds, 1),
+        "small commits": number,
+        "their errors": errors,
+        "check": docs.repository.check().clean,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["many", "long"])
+    parser.add_argument("--writers", type=int, default=64)
+    parser.add_argument("--commits", type=int, default=5)
+    parser.add_argument("--documents", type=int, default=8000)
+    parser.add_argument("--pause", type=float, default=0.3)
+    how = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = str(Path(folder) / "kb")
+        vecver.open(place, create=True)
+        found = many(place, how.writers, how.commits) if how.what == "many" else long(place, how.documents, how.pause)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
