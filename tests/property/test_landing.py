@@ -431,6 +431,57 @@ def test_a_long_ingest_lands_beside_a_writer_who_never_rests(tmp_path: Path) -> 
     assert {"first", "small", "doc 0", "doc 199"} <= set(docs.documents()) and docs.repository.check().clean
 
 
+class PowerFailure(BaseException):
+    """Not even `except Exception` may go on."""
+
+
+class Dying:
+    """A store that fails at the n-th write from when it is `armed`, before or after doing it, and at all later ones."""
+
+    def __init__(self, inner: Store, left: int, done: bool) -> None:
+        self.inner, self.left, self.done, self.armed = inner, left, done, False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+        return (lambda *given: self.write(method, *given)) if name in ("put", "swap", "delete") else method
+
+    def write(self, method: Callable[..., Any], *given: Any) -> Any:
+        self.left -= self.armed
+        if self.left >= 0:
+            return method(*given)
+        if self.done and self.left == -1:
+            method(*given)
+        raise PowerFailure
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_power_fails_at_every_write_of_a_second_attempt(done: bool) -> None:
+    theirs = {"a": "one", "b": "two", "rival": "r"}
+    mine = {"a": "mine", "rival": "r", "new": "n"}
+    found = []
+    for number in range(100):
+        place = Dying(MemoryStore(), number, done)
+        docs = open_on(place).dataset("d")
+        add(docs, {"a": "one", "b": "two"}, "x")
+
+        def rival(_: Any, place: Dying = place) -> None:
+            add(open_on(place.inner).dataset("d"), {"rival": "r"}, "y")
+            place.armed = True
+
+        try:
+            overtaken(docs, rival, lambda docs=docs: add(docs, {"a": "mine", "new": "n"}, "x"))
+        except PowerFailure:
+            pass
+        else:
+            break
+        after = open_on(place.inner).dataset("d")
+        found.append(texts_of(after))
+        assert found[-1] in (theirs, mine) and after.repository.check().problems == ()
+        add(after, {"next": "x"}, "z")
+        assert texts_of(after) == {**found[-1], "next": "x"} and after.repository.check().problems == ()
+    assert found == sorted(found, key=lambda one: one == mine) and len(found) >= 6 and (mine in found) == done
+
+
 def test_who_is_killed_in_its_turn_holds_up_nobody(tmp_path: Path) -> None:
     place = LocalStore(tmp_path)
     open_on(place)
