@@ -20,7 +20,7 @@ import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vecver.model import Failure, Json, Original
@@ -37,6 +37,7 @@ IN_FLIGHT: Final = 64_000_000  # bytes of originals; one larger document goes al
 BATCH_DOCUMENTS: Final = 32
 BATCH_BYTES: Final = 250_000
 LONG_RECORD: Final = 20_000  # characters from which a record's text is cut in a worker
+PACE: Final = 200_000  # bytes for which a document may have another second: the slowest reader takes a fifth of it
 GRACE: Final = 60.0  # seconds for a worker to start, beyond the documents' own timeouts
 
 
@@ -55,9 +56,9 @@ def parse_all(
     """Each original with its text or the reason why there is none, in the order given.
 
     With a `chunker`'s recipe the texts come cut into the pieces that it takes. A document may cost `cpu`
-    seconds of a processor, `timeout` seconds by the clock, and `memory` bytes of address space on top of a
-    worker's libraries. `parse` must be importable by name. `meanwhile` is called once, when the first
-    documents are on their way. Closing the iterator stops the workers.
+    seconds of a processor and `timeout` seconds by the clock, a large one more (`PACE`), and `memory` bytes of
+    address space on top of a worker's libraries. `parse` must be importable by name. `meanwhile` is called
+    once, when the first documents are on their way. Closing the iterator stops the workers.
     """
     ahead: deque[_Batch] = deque()
     pool = _Pool(Reading(parse, tuple(passwords), chunker, cpu, timeout, memory), workers)
@@ -154,7 +155,7 @@ class _Pool:
         self.workers = workers
         self.processes: ProcessPool | None = None
         self.scheduled = 0  # tasks so far
-        self.waiting = 0  # tasks that were not waited for yet
+        self.expected: dict[Future[bytes], float] = {}  # tasks that were not waited for, and seconds each may take
 
     def begin(self, batch: _Batch) -> None:
         if waiting := batch.waiting:
@@ -191,9 +192,10 @@ class _Pool:
         document = original.document
         match error:
             case TimeoutError():
-                return Failure(document, "timeout", f"Reading it took more than {self.reading.timeout:g} seconds.")
+                seconds = self._limits([original]).timeout
+                return Failure(document, "timeout", f"Reading it took more than {seconds:g} seconds.")
             case ProcessExpired():
-                return _expired(document, error.exitcode, self.reading.cpu)
+                return _expired(document, error.exitcode, self._limits([original]).cpu)
             case BrokenProcessPool() | CancelledError() if again:  # not by this document
                 try:
                     return self._result(self._schedule([original]))[0]
@@ -208,17 +210,22 @@ class _Pool:
             self.stop()
             self.processes = processes.borrow(self.workers)
         items = [Item(o.document, o.data, o.text, o.title) for o in originals]
+        reading = self._limits(originals)
         self.scheduled += 1
-        self.waiting += 1
-        return self.processes.schedule(read_in_worker, args=(self.reading, items), timeout=self.reading.timeout)
+        future = self.processes.schedule(read_in_worker, args=(reading, items), timeout=reading.timeout)
+        self.expected[future] = reading.timeout
+        return future
+
+    def _limits(self, originals: list[Original]) -> Reading:
+        more = sum(map(_size, originals)) // PACE
+        return replace(self.reading, cpu=self.reading.cpu + more, timeout=self.reading.timeout + 3 * more)
 
     def _result(self, future: Future[bytes]) -> list[Outcome]:
         """Raises what befell the worker. Those before it in the queue may each take all their time."""
         try:
-            answer = future.result(GRACE + self.reading.timeout * self.waiting)
+            outcomes: list[Outcome] = pickle.loads(future.result(GRACE + sum(self.expected.values())))
         finally:
-            self.waiting -= 1
-        outcomes: list[Outcome] = pickle.loads(answer)
+            del self.expected[future]
         return outcomes
 
     def leave(self) -> None:
