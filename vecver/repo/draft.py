@@ -29,16 +29,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from vecver.errors import IntegrityError, InvalidInputError, VecverError
+from vecver.errors import IntegrityError, InvalidInputError
 from vecver.model import Json, Space, Vectors
-from vecver.repo import parts
+from vecver.repo import parts, places
 from vecver.repo import rows as columns
 from vecver.repo.documents import KnownDocument, known_documents
 from vecver.repo.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.lookup import Keys, as_keys
 from vecver.repo.parts import Part
+from vecver.repo.places import Table
 from vecver.repo.roots import Roots
-from vecver.repo.segment import Segment, SegmentWriter, segment_ids
+from vecver.repo.segment import Segment, SegmentWriter
 from vecver.repo.snapshot import Snapshot
 from vecver.store import Store
 
@@ -111,6 +112,7 @@ class Draft:
         self._roots: dict[str, Roots] = {}  # of the segments written
         self.removed: list[str] = []  # documents
         self.whole: set[str] = set()  # the sources whose missing documents it removes
+        self._has_tables = True  # of where vectors lie; not in a space that an older vecver wrote
         self._sought: set[bytes] = set()  # looked for in vain: the caller computes them
         self._computed: dict[bytes, Vectors] = {}  # and these it has, not yet in a part
 
@@ -134,18 +136,27 @@ class Draft:
         """The vectors already known in this space, `(dim,)` each, by the digest of what was embedded."""
         found = {name: self._computed[name] for name in embedded if name in self._computed}
         wanted = [name for name in dict.fromkeys(embedded) if name not in found]
-        holders: Iterable[Part | Segment] = chain(self._parts, self._segments) if wanted else ()
+        holders: Iterable[Part | Segment] = chain(self._parts, self._reusable) if wanted else ()
         for holder in holders:
-            which, rows = holder.find_embedded(as_keys(wanted))
-            if len(which) and not self._is_sound(holder):
-                continue
-            found.update({wanted[i]: holder.vectors[row] for i, row in zip(which, rows, strict=True)})
-            if len(which):
-                wanted = [name for name in wanted if name not in found]
+            found.update(self._vectors_in(holder, wanted))
+            wanted = [name for name in wanted if name not in found]
             if not wanted:
                 break
+        if wanted:
+            for id, which in places.find(self._places, as_keys(wanted)).items():
+                names = [wanted[i] for i in which if wanted[i] not in found]
+                if names and (segment := places.open_segment(self._store, id)):
+                    found.update(self._vectors_in(segment, names))
+            wanted = [name for name in wanted if name not in found]
         self._sought.update(wanted)
         return found
+
+    def _vectors_in(self, holder: Part | Segment, wanted: Sequence[bytes]) -> dict[bytes, Vectors]:
+        """Copies of the vectors that a sound part or segment has of these, `(dim,)` each."""
+        which, rows = holder.find_embedded(as_keys(list(wanted)))
+        if not len(which) or not self._is_sound(holder):
+            return {}
+        return {wanted[i]: np.array(holder.vectors[row]) for i, row in zip(which, rows, strict=True)}
 
     def _is_sound(self, holder: Part | Segment) -> bool:
         """May vectors be taken from here? Else damage would be sealed under a fresh digest. Parts were verified."""
@@ -223,6 +234,7 @@ class Draft:
     def close(self) -> None:
         """Make all new rows durable; from now on the draft can only be laid out."""
         self._end_segment()
+        self._remember()
         self._drop_parts()
 
     def layout(self) -> tuple[Layout, int]:
@@ -290,6 +302,12 @@ class Draft:
                 removed += len(gone)
         return lives, roots, removed
 
+    def _remember(self) -> None:
+        """Let later ingests find the vectors of the new segments, whatever versions then name them."""
+        if self._written and "_places" in self.__dict__:
+            before = [] if self._has_tables else self._places
+            places.add(self._store, self.space, [*before, places.table_of(self._written)])
+
     def _drop_parts(self) -> None:
         """Delete the parts whose vectors all lie in the new segments, which are durable by now."""
         for part in self._parts if self._written else ():
@@ -332,11 +350,11 @@ class Draft:
         return list(parts.load(self._store, self.space))
 
     @cached_property
-    def _segments(self) -> list[Segment]:
-        """Every segment of the repository in this space, the parent's first."""
-        there = {segment.id for segment in self._reusable}
-        others = (_opened(self._store, id) for id in segment_ids(self._store) if id not in there)
-        return [*self._reusable, *(other for other in others if other and other.space.id == self.space.id)]
+    def _places(self) -> list[Table]:
+        """Where every vector of this space lies, in whatever version."""
+        tables = places.load(self._store, self.space)
+        self._has_tables = tables is not None
+        return [places.scanned(self._store, self.space)] if tables is None else tables
 
     def _write(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> SegmentWriter:
         self._writer = self._writer or SegmentWriter(self._store, self.space)
@@ -358,16 +376,6 @@ class Draft:
 
 def _ids(documents: Sequence[str]) -> Keys:
     return as_keys([columns.document_id(name) for name in documents])
-
-
-def _opened(store: Store, id: str) -> Segment | None:
-    """A segment to take vectors from, mapped; None if it is damaged, or was dropped since it was listed."""
-    try:
-        segment = Segment(store, id)
-        segment.find_embedded(as_keys([]))
-        return segment if segment.vectors.size else None
-    except VecverError:
-        return None
 
 
 def _flat_chunks(documents: Sequence[NewDocument]) -> tuple[list[bytes], list[str], list[str], list[bytes]]:

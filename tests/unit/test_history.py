@@ -1,0 +1,172 @@
+"""A long history: a commit costs what changed, and a text is embedded once, whichever version had it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import open_on, records, texts_of
+
+import vecver
+from vecver.model import Json
+from vecver.store import MemoryStore, Store
+
+
+class Counting(MemoryStore):
+    """Counts what is written and how often anything is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: Counter[str] = Counter()
+
+    def put(self, name: str, data: Any) -> None:
+        super().put(name, data)
+        self.done.update(files=1, bytes=self.size(name) or 0)
+
+    def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
+        super().swap(name, expected, new)
+        self.done.update(files=1, bytes=len(new))
+
+    def get(self, name: str) -> bytes:
+        self.done.update(reads=1)
+        return super().get(name)
+
+
+def added(turn: int) -> list[Json]:
+    return records({f"doc {turn}": f"text {turn}"})
+
+
+def changed(turn: int) -> list[Json]:
+    return records({"doc": f"text {turn}"})
+
+
+def embedded(turn: int) -> list[Json]:
+    return [{"id": f"doc {turn}", "text": f"text {turn}"}]
+
+
+def costs(make: Any, windows: list[tuple[int, int]]) -> list[Counter[str]]:
+    """What the commits of each window did together."""
+    store = Counting()
+    docs = open_on(store).dataset("d")
+    how: dict[str, Any] = {"embedder": "hashing"} if make is embedded else {"space": "test"}
+    found = [Counter[str]() for _ in windows]
+    for turn in range(windows[-1][1]):
+        store.done.clear()
+        docs.ingest(make(turn), keep_missing=True, **how)
+        for window, (first, last) in zip(found, windows, strict=True):
+            if first <= turn < last:
+                window.update(store.done)
+    return found
+
+
+@pytest.mark.parametrize("make", [added, changed, embedded])
+def test_a_commit_writes_and_reads_as_much_however_many_there_were(make: Any) -> None:
+    early, late = costs(make, [(20, 56), (92, 128)])
+    assert late["files"] <= 1.2 * early["files"] and late["bytes"] <= 1.2 * early["bytes"]
+    assert late["reads"] <= 1.5 * early["reads"], "of tables there are a handful of each size"
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("make", [added, changed, embedded])
+def test_the_same_over_two_thousand(make: Any) -> None:
+    early, late = costs(make, [(68, 132), (1936, 2000)])
+    assert late["files"] <= 1.2 * early["files"] and late["bytes"] <= 1.2 * early["bytes"]
+
+
+# -- what was embedded before ---------------------------------------------------------------------
+
+
+class Embedding:
+    """Notes what it embeds."""
+
+    dim, metric, max_tokens, fingerprint = 8, "ip", 1000, "test"
+    recipe: Json = {"name": "test"}  # noqa: RUF012
+    environment: Json = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def count_tokens(self, texts: Any) -> Any:
+        return np.array([len(text.split()) for text in texts])
+
+    def embed(self, texts: Any) -> Any:
+        from helpers import vector_of
+
+        self.texts += texts
+        return np.stack([vector_of(text) for text in texts])
+
+    def embed_queries(self, texts: Any) -> Any:
+        return self.embed(texts)
+
+
+def opened(store: Store) -> tuple[vecver.Repository, Embedding]:
+    repository, embedder = open_on(store), Embedding()
+    repository._embedders["counting"] = embedder  # type: ignore[assignment]
+    return repository, embedder
+
+
+def ingest(docs: vecver.Dataset, texts: dict[str, str], **how: Any) -> None:
+    docs.ingest([{"id": id, "text": text} for id, text in texts.items()], embedder="counting", chunker="whole", **how)
+
+
+def edited(store: Store, versions: int = 24) -> None:
+    """Versions in which each text is replaced by the next: no segment of the first is named by the last."""
+    docs = opened(store)[0].dataset("d")
+    for turn in range(versions):
+        ingest(docs, {"a": f"text {turn}", f"b{turn}": f"more {turn}"})
+
+
+EVERYTHING = {f"x{turn}": f"text {turn}" for turn in range(24)} | {f"y{turn}": f"more {turn}" for turn in range(24)}
+
+
+@pytest.mark.parametrize("dataset", ["d", "other"])
+def test_a_text_of_an_old_version_is_not_embedded_again(store: Store, dataset: str) -> None:
+    edited(store)
+    repository, embedder = opened(store)
+    ingest(repository.dataset(dataset), EVERYTHING)
+    assert embedder.texts == [] and texts_of(repository.dataset(dataset)) == EVERYTHING
+    assert repository.check().problems == ()
+
+
+def test_nor_after_optimize_and_gc(store: Store) -> None:
+    edited(store)
+    opened(store)[0].dataset("d").optimize()
+    for _ in range(2):
+        opened(store)[0].gc(grace=timedelta(0), apply=True)
+    repository, embedder = opened(store)
+    ingest(repository.dataset("d"), EVERYTHING)
+    assert embedder.texts == [] and texts_of(repository.dataset("d")) == EVERYTHING
+
+
+def test_nor_in_a_repository_that_never_noted_where_vectors_lie(store: Store) -> None:
+    """As those are that an older vecver wrote. Looking writes nothing; the next commit notes all of them."""
+    edited(store)
+    for name in list(store.list("places/")):
+        store.delete(name)
+    repository, embedder = opened(store)
+    ingest(repository.dataset("d"), EVERYTHING, dry_run=True)
+    assert embedder.texts == [] and not list(store.list("places/"))
+    ingest(repository.dataset("d"), {"z": "new"})
+    assert embedder.texts == ["new"] and len(list(store.list("places/"))) == 1
+    ingest(repository.dataset("d"), EVERYTHING)
+    assert embedder.texts == ["new"] and texts_of(repository.dataset("d")) == EVERYTHING
+
+
+@pytest.mark.parametrize("damage", [b"", b"\n", b"{}\n1234567890123456", b'{"segments":[]}\n' + b"\0" * 12])
+def test_damaged_notes_cost_embedding_again_and_nothing_else(store: Store, damage: bytes) -> None:
+    edited(store, 3)
+    for name in list(store.list("places/")):
+        store.put(name, damage)
+    repository, embedder = opened(store)
+    ingest(repository.dataset("other"), {"x": "text 0", "y": "new"})
+    assert embedder.texts == ["text 0", "new"]
+    assert texts_of(repository.dataset("other")) == {"x": "text 0", "y": "new"} and repository.check().clean
+
+
+def test_notes_stay_few(store: Store) -> None:
+    edited(store, 30)
+    assert len(list(store.list("places/"))) <= 16

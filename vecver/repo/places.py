@@ -1,0 +1,175 @@
+"""Places: which segment holds the vector of a text, so that a text is embedded once, whichever version had it.
+
+    places/<space>/<digest>    canonical JSON with segment ids, a line; then n prefixes (uint64, sorted) of the names
+                               of what was embedded, and n numbers (uint32) among those segments
+
+A table is a hint: whoever follows it compares whole names in the segment. One that is lost, damaged or out of date
+costs embedding a text again.
+
+Decisions
+- 2026-11-26 a commit adds a table of its own rows, and tables of one size class become one when more than MANY are
+  there, as segments do. Every commit opened every segment of the repository before: 430 ms of CPU at 300 commits.
+- 2026-11-26 a space with no table is one that an older vecver wrote: its segments are read once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import canonical_json, digest
+from vecver.errors import NotFoundError, VecverError
+from vecver.model import Space
+from vecver.repo import lookup
+from vecver.repo.lookup import Keys
+from vecver.repo.segment import Segment, path_of, segment_ids
+from vecver.store import Store
+
+MANY = 8
+_CLASS = 8  # each size class begins at so many times the bytes of the one before
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """Prefix `prefixes[i]` is that of a row of `segments[numbers[i]]`."""
+
+    segments: tuple[str, ...]
+    prefixes: npt.NDArray[np.uint64]  # (n,), sorted
+    numbers: npt.NDArray[np.uint32]  # (n,)
+
+
+def table_of(segments: Iterable[Segment]) -> Table:
+    """The rows of these segments; one after the other is read and let go."""
+    parts = [(segment.id, lookup.prefixes(segment.embedded)) for segment in segments]
+    numbers = np.repeat(np.arange(len(parts), dtype="<u4"), [len(prefixes) for _, prefixes in parts])
+    return _sorted(tuple(id for id, _ in parts), np.concatenate([_NONE, *(p for _, p in parts)]), numbers)
+
+
+def scanned(store: Store, space: Space) -> Table:
+    """The rows of every segment in a space, whether a layout names it or not."""
+    opened = (open_segment(store, id) for id in segment_ids(store))
+    return table_of(segment for segment in opened if segment and segment.space.id == space.id)
+
+
+def load(store: Store, space: Space) -> list[Table] | None:
+    """The tables of a space; None where it never had one."""
+    for _ in range(_ATTEMPTS):
+        names = list(store.list(_folder(space)))
+        try:
+            tables = [_read(store, name) for name in names]
+        except NotFoundError:  # another writer made several of them one
+            continue
+        return [table for table in tables if table] if names else None
+    return []
+
+
+def find(tables: Sequence[Table], wanted: Keys) -> dict[str, list[int]]:
+    """Where to look: segment id -> the `i` whose `wanted[i]` it may hold. Those with most rows come first."""
+    found: dict[str, list[int]] = defaultdict(list)
+    query = lookup.prefixes(wanted)
+    for table in sorted(tables, key=lambda table: -len(table.prefixes)):
+        low = np.searchsorted(table.prefixes, query, side="left")
+        high = np.searchsorted(table.prefixes, query, side="right")
+        for i in np.flatnonzero(high > low).tolist():
+            for number in dict.fromkeys(table.numbers[low[i] : high[i]].tolist()):
+                found[table.segments[number]].append(i)
+    return found
+
+
+def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
+    """Remember more rows, and keep the tables few."""
+    new = _merged(store, tables)
+    if len(new.prefixes):
+        _save(store, space, new)
+    classes: dict[int, list[str]] = defaultdict(list)
+    for name in store.list(_folder(space)):
+        classes[_class_of(store.size(name) or 0)].append(name)
+    for _, names in sorted(classes.items()):
+        if len(names) > MANY:
+            with suppress(NotFoundError):  # another writer is making them one
+                sound = [table for name in names if (table := _read(store, name))]
+                kept = _save(store, space, _merged(store, sound))
+                for name in {*names} - {kept}:
+                    store.delete(name)
+
+
+def follow(store: Store, space: Space, segments: Sequence[Segment]) -> None:
+    """Remember rows that were copied into new segments, where the space has tables."""
+    if next(iter(store.list(_folder(space))), None):
+        add(store, space, [table_of(segments)])
+
+
+def open_segment(store: Store, id: str) -> Segment | None:
+    """A segment to take vectors from, mapped; None if it is damaged, or was dropped since it was listed."""
+    try:
+        segment = Segment(store, id)
+        segment.find_embedded(lookup.as_keys([]))
+        return segment if segment.vectors.size else None
+    except VecverError:
+        return None
+
+
+_NONE: npt.NDArray[np.uint64] = np.zeros(0, "<u8")
+
+
+def _merged(store: Store, tables: Sequence[Table]) -> Table:
+    """One table; of equal rows the one in the segment with most of them, none in segments that are gone."""
+    start, numbers = 0, [np.zeros(0, np.int64)]
+    ids: list[str] = []
+    for table in tables:
+        numbers.append(table.numbers + start)
+        ids += table.segments
+        start += len(table.segments)
+    every = np.concatenate(numbers)
+    prefixes = np.concatenate([_NONE, *(table.prefixes for table in tables)])
+    counts = np.bincount(every, minlength=len(ids))
+    there = np.array([store.size(path_of(id, "segment.json")) is not None for id in ids], bool)
+    order = np.lexsort((-counts[every], prefixes))
+    order = order[there[every[order]]]
+    first = np.ones(len(order), bool)
+    first[1:] = prefixes[order[1:]] != prefixes[order[:-1]]
+    order = order[first]
+    used, renumbered = np.unique(every[order], return_inverse=True)
+    return Table(tuple(ids[i] for i in used), prefixes[order], renumbered.astype("<u4"))
+
+
+def _sorted(segments: tuple[str, ...], prefixes: npt.NDArray[np.uint64], numbers: npt.NDArray[np.uint32]) -> Table:
+    order = np.argsort(prefixes, kind="stable")
+    return Table(segments, prefixes[order], numbers[order])
+
+
+def _save(store: Store, space: Space, table: Table) -> str:
+    header = canonical_json({"format": 1, "segments": table.segments})
+    content = header + b"\n" + table.prefixes.astype("<u8").tobytes() + table.numbers.astype("<u4").tobytes()
+    name = _folder(space) + digest(content)
+    store.put(name, content)
+    return name
+
+
+def _read(store: Store, name: str) -> Table | None:
+    """A table, None where it is damaged. Raises NotFoundError."""
+    content = store.get(name)
+    header, _, body = content.partition(b"\n")
+    if digest(content) != name.rsplit("/", 1)[1]:
+        return None
+    count = len(body) // 12
+    prefixes, numbers = np.frombuffer(body, "<u8", count), np.frombuffer(body, "<u4", count, 8 * count)
+    return Table(tuple(json.loads(header)["segments"]), prefixes, numbers)
+
+
+def _class_of(size: int) -> int:
+    number = 0
+    while size >= _CLASS ** (number + 1):
+        number += 1
+    return number
+
+
+def _folder(space: Space) -> str:
+    return f"places/{space.id}/"
