@@ -14,6 +14,7 @@ Decisions
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -36,6 +37,8 @@ from vecver.store import Store
 
 Progress = Callable[[str, int], None]
 T = TypeVar("T")
+
+_OPEN = 1000  # segments
 
 
 def check(store: Store, progress: Progress | None = None) -> Check:
@@ -68,7 +71,8 @@ class _Checker:
         self.problems: list[Problem] = []
         self.names: set[str] = set()
         self.bytes = 0
-        self.segments: dict[str, Segment | None] = {}
+        self.spaces: dict[str, str | None] = {}  # of every segment that was read; None where it is damaged
+        self.opened: OrderedDict[str, Segment] = OrderedDict()  # those used last: a process may map some 65,000 files
         self.proof = Proof(self._opened)
 
     def read(self, name: str, how: Callable[[], T]) -> T | None:
@@ -155,7 +159,7 @@ class _Checker:
         if not all([self._sound(live) for live in layout.segments]):
             self.problem(objects.path_of(commit.id), "its rows cannot be read: see its segments")
             return
-        spaces = {segment.space.id for live in layout.segments if (segment := self.segments[live.segment])}
+        spaces = {space for live in layout.segments if (space := self.spaces[live.segment])}
         if spaces - {commit.recipe.space.id}:
             self.problem(name, "it names rows of another space than the commit's")
         found = self.read(name, lambda: self.proof.roots(layout))
@@ -187,11 +191,14 @@ class _Checker:
 
     def _sound(self, live: Live) -> bool:
         """Can the rows of a layout be read from their segment?"""
-        if live.segment not in self.segments:
-            self.segments[live.segment] = self._segment(live.segment)
-        segment = self.segments[live.segment]
-        if segment is None:
+        if live.segment not in self.spaces:
+            read = self._segment(live.segment)
+            self.spaces[live.segment] = read.space.id if read else None
+            if read:
+                self._keep_open(read)
+        if self.spaces[live.segment] is None:
             return False
+        segment = self._opened(live.segment)
         name = path_of(segment.id, "segment.json")
         if (live.chunk_count, live.document_count) != (segment.chunk_count, segment.document_count):
             self.problem(name, "a layout counts its rows otherwise")
@@ -199,8 +206,13 @@ class _Checker:
         return True
 
     def _opened(self, id: str) -> Segment:
-        segment = self.segments[id]
-        assert segment, "a layout is proved after its segments were found sound"
+        assert self.spaces[id], "a layout is proved after its segments were found sound"
+        return self.opened.get(id) or self._keep_open(Segment(self.store, id))
+
+    def _keep_open(self, segment: Segment) -> Segment:
+        self.opened[segment.id] = segment
+        if len(self.opened) > _OPEN:
+            self.opened.popitem(last=False)
         return segment
 
     def _segment(self, id: str) -> Segment | None:

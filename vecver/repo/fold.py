@@ -23,7 +23,6 @@ from vecver.model import Commit
 from vecver.repo.layout import Layout, Live, load_layout
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.relay import MAX_ROWS, Relay
-from vecver.repo.segment import Segment
 from vecver.store import Store
 
 MANY_SMALL = 8
@@ -36,7 +35,7 @@ _NEEDED = 0.9  # ... and this share of rows that some commit lists stays as it i
 def fold(store: Store, head: str, small: int) -> Relay | None:
     """What folds the tail of a version, or None while it is short. `small`: rows from which a segment is large."""
     ids = crowded(load_layout(store, head), small)
-    return Relay(store, [head], [Segment(store, id) for id in ids]) if ids else None
+    return Relay(store, [head], ids) if ids else None
 
 
 def crowded(layout: Layout, small: int) -> list[str]:
@@ -65,7 +64,7 @@ def optimize(store: Store, heads: Iterable[str]) -> list[Relay]:
     found = []
     for versions in spaces.values():
         if sources := _wasteful(versions.values()):
-            found.append(Relay(store, list(versions), [Segment(store, id) for id in sources], exhaustive=True))
+            found.append(Relay(store, list(versions), sources, exhaustive=True))
     return found
 
 

@@ -124,7 +124,7 @@ def _merged(store: Store, tables: Sequence[Table]) -> Table:
     start, numbers = 0, [np.zeros(0, np.int64)]
     ids: list[str] = []
     for table in tables:
-        numbers.append(table.numbers + start)
+        numbers.append(table.numbers.astype(np.int64) + start)
         ids += table.segments
         start += len(table.segments)
     every = np.concatenate(numbers)

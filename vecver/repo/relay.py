@@ -5,6 +5,11 @@
     switch    swap each commit's layout; the old segments are retired where no other commit names them
 
 Stopped anywhere, each commit has its old layout or its new one, and both are right.
+
+Decisions
+- 2026-11-26 sources are named by id and opened one after the other: 10,000 open segments would be 40,000 maps.
+- 2026-11-26 equal rows become one. A fold leaves the rows where earlier commits name them, so that `optimize`
+  meets each row once a size class. It holds some 150 bytes a row for it.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyroaring import BitMap
 
-from vecver.digest import digest
+from vecver.digest import digest, key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.repo import layout as layouts
 from vecver.repo import retired
@@ -26,7 +31,7 @@ from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
 from vecver.repo.objects import load_commit
 from vecver.repo.places import follow
 from vecver.repo.proof import Proof
-from vecver.repo.rows import taken
+from vecver.repo.rows import document_bytes, taken
 from vecver.repo.segment import Segment, SegmentWriter, unit_of
 from vecver.store import Store
 
@@ -47,6 +52,14 @@ class Moved:
     documents: Rows
 
 
+@dataclass(frozen=True)
+class _Copied:
+    """The rows of the segment being written: what tells each apart -> its number."""
+
+    chunks: dict[bytes, int]
+    documents: dict[bytes, int]
+
+
 class Relay:
     """Rows of `sources` on their way into new segments, on behalf of `commits`.
 
@@ -54,7 +67,7 @@ class Relay:
     """
 
     def __init__(
-        self, store: Store, commits: Sequence[str], sources: Sequence[Segment], *, exhaustive: bool = False
+        self, store: Store, commits: Sequence[str], sources: Sequence[str], *, exhaustive: bool = False
     ) -> None:
         self.commits = tuple(commits)
         self._exhaustive = exhaustive
@@ -73,13 +86,15 @@ class Relay:
             source.verify()
         listed = self._listed()
         writer: SegmentWriter | None = None
+        copied = _Copied({}, {})
         try:
-            for source in self.sources:
+            for id in self.sources:
+                source = Segment(self._store, id)
                 if writer and writer.chunk_count + source.chunk_count > MAX_ROWS:
                     self.segments.append(writer.seal())
-                    writer = None
+                    writer, copied = None, _Copied({}, {})
                 writer = writer or SegmentWriter(self._store, source.space)
-                self._copy(source, listed[source.id], writer, progress)
+                self._copy(source, listed[id], writer, copied, progress)
             if writer:
                 self.segments.append(writer.seal())
         finally:
@@ -102,8 +117,8 @@ class Relay:
 
     def compare(self) -> None:
         """Every row is the row it was. Raises IntegrityError; nothing was changed then."""
-        for source in self.sources:
-            moved = self._moved[source.id]
+        for id in self.sources:
+            source, moved = Segment(self._store, id), self._moved[id]
             target = self.segments[moved.target]
             for old, places, new, vectors in (
                 (source.chunks, moved.chunks, target.chunks, (source.vectors, target.vectors)),
@@ -118,10 +133,11 @@ class Relay:
 
     def copied_first(self, segment: Segment) -> Segment | None:
         """The source whose rows, all of them, are the first rows of a new segment."""
-        for source in self.sources:
-            moved = self._moved[source.id]
+        for id in self.sources:
+            moved = self._moved[id]
             if self.segments[moved.target] is segment:
-                return source if np.array_equal(moved.chunks, np.arange(source.chunk_count)) else None
+                whole = np.array_equal(moved.chunks, np.arange(len(moved.chunks)))
+                return Segment(self._store, id) if whole else None
         return None
 
     def follow(self, commits: Iterable[str]) -> None:
@@ -149,7 +165,7 @@ class Relay:
                 self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
                 switched += 1
         new_ids = {segment.id for segment in self.segments}
-        let_go = [unit_of(source.id) for source in self.sources if source.id not in new_ids]
+        let_go = [unit_of(id) for id in self.sources if id not in new_ids]
         (retired.retire if self._exhaustive else retired.renew)(self._store, let_go, time)
         return switched
 
@@ -176,7 +192,7 @@ class Relay:
 
     def _listed(self) -> dict[str, tuple[Rows, Rows]]:
         """The chunk rows and document rows of each source that any commit lists."""
-        chunks, documents = ({source.id: mask_of([]) for source in self.sources} for _ in range(2))
+        chunks, documents = ({id: mask_of([]) for id in self.sources} for _ in range(2))
         for id, body, layout in self._layouts():
             self._listing[id] = digest(body)
             for live in layout.segments:
@@ -185,19 +201,31 @@ class Relay:
                     documents[live.segment] |= live.documents
         return {id: (rows_of(chunks[id]), rows_of(documents[id])) for id in chunks}
 
-    def _copy(self, source: Segment, rows: tuple[Rows, Rows], writer: SegmentWriter, progress: Progress | None) -> None:
+    def _copy(
+        self,
+        source: Segment,
+        rows: tuple[Rows, Rows],
+        writer: SegmentWriter,
+        copied: _Copied,
+        progress: Progress | None,
+    ) -> None:
+        """Add the rows that are not there yet; of equal rows, as folds have made them, one is enough."""
         chunks, documents = rows
-        self._moved[source.id] = Moved(
-            len(self.segments),
-            _places(chunks, source.chunk_count, writer.chunk_count),
-            _places(documents, source.document_count, writer.document_count),
-        )
-        writer.add(taken(source.documents, documents), source.chunks.slice(0, 0), source.vectors[:0])
+        fresh, document_places = _placed(copied.documents, _document_names(source, documents))
+        writer.add(taken(source.documents, documents[fresh]), source.chunks.slice(0, 0), source.vectors[:0])
+        chunk_places = [np.zeros(0, np.int64)]
         for start in range(0, len(chunks), _BLOCK_ROWS):
             block = chunks[start : start + _BLOCK_ROWS]
-            writer.add(None, taken(source.chunks, block), source.vectors[block])
+            fresh, places = _placed(copied.chunks, _chunk_names(source, block))
+            chunk_places.append(places)
+            writer.add(None, taken(source.chunks, block[fresh]), source.vectors[block[fresh]])
             if progress:
                 progress("rows copied", len(block))
+        self._moved[source.id] = Moved(
+            len(self.segments),
+            _places(chunks, source.chunk_count, np.concatenate(chunk_places)),
+            _places(documents, source.document_count, document_places),
+        )
 
     def _relaid(self, layout: Layout) -> Layout:
         """The same rows in their new places."""
@@ -215,10 +243,39 @@ class Relay:
         return Layout(tuple(lives.values()), layout.roots)
 
 
-def _places(rows: Rows, count: int, start: int) -> Rows:
+def _places(rows: Rows, count: int, targets: Rows) -> Rows:
     places = np.full(count, _GONE, np.int64)
-    places[rows] = np.arange(start, start + len(rows))
+    places[rows] = targets
     return places
+
+
+def _placed(there: dict[bytes, int], names: Iterable[bytes]) -> tuple[Rows, Rows]:
+    """Which of these rows are new, by number, and where each of them lies from now on."""
+    fresh, places = [], []
+    for number, name in enumerate(names):
+        count = len(there)
+        places.append(there.setdefault(name, count))
+        if len(there) > count:
+            fresh.append(number)
+    return np.array(fresh, np.int64), np.array(places, np.int64)
+
+
+def _chunk_names(source: Segment, rows: Rows) -> Iterator[bytes]:
+    """What tells chunk rows apart: key (of document and text), what was embedded, and the bits of the vector."""
+    vectors = np.ascontiguousarray(source.vectors[rows], "<f4")
+    columns = zip(source.keys[rows], source.embedded[rows], vectors, strict=True)
+    return (key(name.tobytes(), embedded.tobytes(), vector.tobytes()) for name, embedded, vector in columns)
+
+
+def _document_names(source: Segment, rows: Rows) -> Iterator[bytes]:
+    """What tells document rows apart: everything. Those of a segment without chunks are copied as they are."""
+    if not source.chunk_count:
+        yield from (key(source.id.encode(), str(row).encode()) for row in rows)
+        return
+    picked = taken(source.documents.select(["source", "recipe"]), rows)
+    columns = (picked.column(name).to_pylist() for name in ("source", "recipe"))
+    for label, recipe, content in zip(*columns, document_bytes(source.documents, rows.tolist()), strict=True):
+        yield key(label.encode("utf-8", "surrogatepass"), recipe, content)
 
 
 def _moved(places: Rows, mask: BitMap) -> BitMap:

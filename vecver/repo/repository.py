@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
@@ -281,11 +281,11 @@ class Versions:
         """What re-lays all versions of a dataset on the fewest segments; see `repo.fold`."""
         return fold_room.optimize(self.store, gc_room.named(self.refs(dataset)))
 
-    def segments(self, dataset: str) -> list[Segment]:
-        """The segments of every version of a dataset that has rows."""
+    def segments(self, dataset: str) -> Iterator[Segment]:
+        """The segments of every version of a dataset that has rows, opened one after the other."""
         layouts = fold_room.layouts_of(self.store, gc_room.named(self.refs(dataset)))
         ids = dict.fromkeys(live.segment for _, layout in layouts for live in layout.segments)
-        return [Segment(self.store, id) for id in ids]
+        return (Segment(self.store, id) for id in ids)
 
     def named_of_late(self, dataset: str) -> set[str]:
         """The versions on which a ref stands, or stood in the days in which it may be rolled back."""
