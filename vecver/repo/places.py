@@ -100,7 +100,7 @@ def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
                     store.delete(name)
 
 
-def follow(store: Store, space: Space, segments: Sequence[Segment]) -> None:
+def remember(store: Store, space: Space, segments: Sequence[Segment]) -> None:
     """Remember rows that were copied into new segments, where the space has tables."""
     if next(iter(store.list(_folder(space))), None):
         add(store, space, [table_of(segments)])

@@ -29,7 +29,7 @@ from vecver.repo import layout as layouts
 from vecver.repo import retired
 from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
 from vecver.repo.objects import load_commit
-from vecver.repo.places import follow
+from vecver.repo.places import remember
 from vecver.repo.proof import Proof
 from vecver.repo.rows import document_bytes, taken
 from vecver.repo.segment import Segment, SegmentWriter, unit_of
@@ -102,7 +102,7 @@ class Relay:
                 writer.discard()
         retired.claim(self._store, [unit_of(segment.id) for segment in self.segments])
         if self.segments:
-            follow(self._store, self.segments[0].space, self.segments)
+            remember(self._store, self.segments[0].space, self.segments)
 
     def prove(self, progress: Progress | None = None) -> None:
         """Every commit's new layout gives the commit's roots. Raises IntegrityError; nothing was changed then."""
