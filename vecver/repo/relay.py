@@ -82,14 +82,13 @@ class Relay:
 
         Raises IntegrityError for a source that is damaged: its rows would lie under a fresh digest.
         """
-        for source in self.sources:
-            source.verify()
         listed = self._listed()
         writer: SegmentWriter | None = None
         copied = _Copied({}, {})
         try:
             for id in self.sources:
                 source = Segment(self._store, id)
+                source.verify()
                 if writer and writer.chunk_count + source.chunk_count > MAX_ROWS:
                     self.segments.append(writer.seal())
                     writer, copied = None, _Copied({}, {})
