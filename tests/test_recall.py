@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,11 +24,13 @@ from vecver import repo
 from vecver.cli import main
 from vecver.cli.chart import recall_chart
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
+from vecver.flows.recall import DRAWN
 from vecver.flows.recall import _share as share
 from vecver.index import faiss
 from vecver.model import Vectors
 from vecver.repo.rows import chunk_key
 from vecver.store import MemoryStore, Store
+from vecver.store.api import writing
 
 TEXTS = {f"doc-{i:03}": f"the text number {i}" for i in range(150)}
 ROWS, WIDE = 24_000, 48
@@ -114,13 +119,101 @@ def test_what_the_scan_answers_misses_nothing(docs: vecver.Dataset) -> None:
 
 
 def test_the_sample_by_hand(docs: vecver.Dataset) -> None:
-    """Queries lie a third of the way from each chosen chunk to the next; chosen are the smallest keys."""
+    """A query is a chunk moved by once, twice, once ... the difference of the next two, of the smallest keys."""
     ordered = [vector_of(text) for _, text in sorted((chunk_key(id, text, 0), text) for id, text in TEXTS.items())]
     for count in (1, 2, 7, 150):
         chosen = np.array(ordered[:count], np.float64)
-        asked = ((2 * chosen + np.roll(chosen, -1, axis=0)) / 3).astype("<f4")
+        apart = (np.roll(chosen, -1, axis=0) - np.roll(chosen, -2, axis=0)) / np.sqrt(2)
+        asked = np.array([row + (1 + i % 2) * other for i, (row, other) in enumerate(zip(chosen, apart, strict=True))])
+        digest = hashlib.sha256(asked.astype("<f4").tobytes()).hexdigest()
         told = docs.recall(sample=count, k=[1]).queries
-        assert told == {"source": "sample", "count": count, "digest": hashlib.sha256(asked.tobytes()).hexdigest()}
+        assert told == {"source": "sample", "count": count, "digest": digest, "drawn": DRAWN}
+
+
+def test_the_worst_query_and_those_below_stand_beside_the_mean(
+    large: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four queries one finds nothing, one half of its ten, two all."""
+    true = np.arange(40).reshape(4, 10)
+    got = true.copy()
+    got[0] = -1
+    got[1, 5:] = -1
+    answers = iter([true, got])
+    flow = import_module("vecver.flows.recall")
+    monkeypatch.setattr(flow, "_answers", lambda *_, **__: next(answers))
+    monkeypatch.setattr(flow, "engine_of", lambda *_, **__: {"name": f"faiss {faiss.SPEC}"})
+    one = large.recall("whole", queries=list(strangers(4)), k=[10])[10]
+    assert (one.ann_recall, one.worst, one.below_0_8) == (0.625, 0.0, 0.5)
+    assert one.to_json()["worst"] == 0.0 and one.to_json()["below_0_8"] == 0.5
+
+
+@pytest.mark.usefixtures("indexed")
+def test_the_sample_is_as_hard_as_questions_are(large: vecver.Dataset) -> None:
+    asked, drawn = large.recall("whole", queries=list(strangers(200)), k=[10]), large.recall("whole", k=[10])
+    assert abs(drawn[10].ann_recall - asked[10].ann_recall) <= 0.02
+
+
+# -- what was measured can be written back ------------------------------------------------------
+
+
+@pytest.mark.usefixtures("indexed")
+def test_apply_raises_what_does_not_suffice_and_never_lowers(store: Store) -> None:
+    docs = open_on(store).dataset("d")
+    vectors = np.random.default_rng(5).standard_normal((9000, WIDE)).astype(np.float32)
+    docs.ingest(({"id": str(i), "text": str(i), "vector": row} for i, row in enumerate(vectors)), space="test")
+    commit, queries = docs.resolve(), list(strangers(60))
+    versions = docs._versions
+    (segment,) = versions.snapshot(commit).segments
+    lines = {"margins": [[0.0], [0.01]], "widths": [[0.0], [12.0]], "first": [[0.0], [1.0]]}
+    small = {"reach": [{**lines, "first_widths": [[0.0], [12.0]]}] * 4}
+    versions.put_derived_facts(segment, faiss.SPEC, small)
+    other = open_on(store)
+    low = other.dataset("d").recall(queries=queries, k=[10])
+    assert low[10].ann_recall < 0.9 and low.raised is None and "raised" not in low.to_json()
+    high = other.dataset("d").recall(queries=queries, k=[10], apply=True)
+    assert high.raised == 1 and high[10].ann_recall >= 0.95 and high.commit == commit
+    again = open_on(store)
+    assert again.dataset("d").recall(queries=queries, k=[10])[10].ann_recall == high[10].ann_recall
+    assert again.dataset("d").recall(queries=queries, k=[10], apply=True).raised == 0
+    before = reach_of(again, commit)
+    again.dataset("d").recall(queries=list(vectors[:40]), k=[10], apply=True)
+    for old, new in zip(before, reach_of(again, commit), strict=True):
+        assert all(np.all(np.array(new[name][1]) >= np.array(old[name][1])) for name in ("margins", "widths"))
+    assert again.check().clean and again.dataset("d").resolve() == commit
+
+
+def reach_of(repository: vecver.Repository, commit: str) -> list[Any]:
+    versions = repository._versions
+    told = versions.derived(versions.snapshot(commit).segments[0], faiss.SPEC)
+    assert told is not None
+    return list(told[1]["reach"])
+
+
+# -- where nothing can be written ---------------------------------------------------------------
+
+
+class ReadOnly(MemoryStore):
+    """A store that answers as a file system which is mounted read-only."""
+
+    closed = False
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        if self.closed:
+            with writing(name):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        super().put(name, data)
+
+
+def test_a_version_that_cannot_be_written_to_is_measured_all_the_same() -> None:
+    store = ReadOnly()
+    docs = open_on(store).dataset("d")
+    ingest(docs, TEXTS)
+    store.closed = True
+    measured = docs.recall(sample=20)
+    assert measured[10].ann_recall == 1 and measured.not_kept and "measures/" in measured.not_kept
+    assert measured.to_json()["not_kept"] == measured.not_kept and docs.measures() == {}
+    store.closed = False
+    assert docs.recall(sample=20).not_kept is None and "not_kept" not in docs.measures()["recall"]
 
 
 def test_the_sample_depends_on_the_content_alone(docs: vecver.Dataset, store: Store) -> None:
@@ -260,6 +353,7 @@ NAN = np.full(DIM, np.nan, np.float32)
         ),
         *(({"sample": n}, InvalidInputError, "invalid_sample") for n in (0, -1, 151, True, 2.0, "3")),
         ({"sample": 5, "queries": [np.ones(DIM)]}, InvalidInputError, "conflicting_options"),
+        ({"apply": True}, InvalidInputError, "conflicting_options"),
         ({"queries": []}, InvalidInputError, "empty_query"),
         ({"queries": "a text"}, InvalidInputError, "empty_query"),
         ({"queries": [np.ones(DIM), np.ones(DIM + 1)]}, SpaceMismatchError, "wrong_dimension"),
@@ -319,6 +413,8 @@ def test_the_command_and_the_log(here: vecver.Dataset) -> None:
     page = run("recall", "d").stdout.splitlines()
     assert page[0] == f"d@main  commit {here.resolve()[:12]}"
     assert page[1] == "  20 chunks, 0 under an index; 20 sampled queries"
+    assert page[2].split()[:4] == ["k", "ann_recall", "worst", "below"] and page[3].split()[2:4] == ["1.000", "0.0%"]
+    assert "sample: each a chunk's vector moved" in run("recall", "d").stderr
     assert [line.split()[:2] + line.split()[-1:] for line in page[3:]] == [
         ["1", "1.0000", "exact"],
         ["10", "1.0000", "exact"],

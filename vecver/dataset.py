@@ -281,15 +281,21 @@ class Dataset:
         k: Sequence[int] | None = None,
         queries: Sequence[flows.Query] | None = None,
         sample: int | None = None,
+        apply: bool = False,
         progress: Progress | None = None,
     ) -> Recall:
         """Measure the index of a version against exact search on the same version, and how fast it answers.
 
         Gives for each `k` (default: those of 1, 10 and 100 that the version can fill) the ann_recall@k,
-        and the latency of single warm queries, asked as `search` asks a vector. `queries`: texts or
-        vectors; else `sample` of them are made of the version's own chunks (default 100, or all if it
-        has fewer), the same whatever the layout. The result is kept beside the commit, in place of the
-        one before (`measures`); the commit's id does not change.
+        the worst query's and the share of queries below 0.8, and the latency of single warm queries, asked
+        as `search` asks a vector. `queries`: texts or vectors; else `sample` of them are made of the version's
+        own chunks (default 100, or all if it has fewer), the same whatever the layout and about as hard
+        as real questions. The result is kept beside the commit, in place of the one before (`measures`);
+        the commit's id does not change. Where it cannot be kept (a read-only repository), `not_kept` says why.
+
+        `apply`: indexes that do not look far enough for the given queries do so from now on, for every
+        version; never less far than before. It is stored beside the index, and holds until `optimize` writes those
+        rows anew; a process that has the index open goes on as it was.
 
         Raises InvalidInputError (k, sample, queries, an empty version), NotFoundError, SpaceMismatchError.
         """
@@ -301,6 +307,7 @@ class Dataset:
             k=k,
             queries=queries,
             sample=sample,
+            apply=apply,
             progress=progress,
         )
 

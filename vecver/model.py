@@ -400,9 +400,11 @@ class RecallAt:
     p95_ms: float
     p99_ms: float
     queries_per_second: float  # one after the other
+    worst: float | None = None  # the share that the query finds for which it is smallest; before 2026-11-26 not kept
+    below_0_8: float | None = None  # the share of the queries that find less than 0.8 of their true top k
 
     def to_json(self) -> Json:
-        return dict(self.__dict__)
+        return {name: value for name, value in self.__dict__.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -412,17 +414,20 @@ class Recall:
     dataset: str
     commit: str  # full id
     at: tuple[RecallAt, ...]  # one a k, as asked
-    queries: Json  # {"source": "sample" | "given", "count": n, "digest": of their float32 bits}
+    queries: Json  # {"source": "sample" | "given", "count", "digest": of their float32 bits, "drawn": how a sample was}
     index: Json  # chunks, indexed (those that an index covers), rows (live or not, that are searched), segments
     environment: Json  # vecver, faiss, python, machine, cpus
     time: str  # ISO 8601, UTC, microseconds
+    raised: int | None = None  # indexes that look farther from now on (`apply`); None if that was not asked for
+    not_kept: str | None = None  # why the result does not lie beside the commit, if it does not
 
     def __getitem__(self, k: int) -> RecallAt:
         """What was measured at `k`. Raises KeyError if nothing was."""
         return {one.k: one for one in self.at}[k]
 
     def to_json(self) -> Json:
-        return {**self.__dict__, "at": [one.to_json() for one in self.at]}
+        kept = {name: value for name, value in self.__dict__.items() if value is not None}
+        return {**kept, "at": [one.to_json() for one in self.at]}
 
 
 # -- publishing ---------------------------------------------------------------------------------

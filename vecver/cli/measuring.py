@@ -21,6 +21,7 @@ from vecver.settings import Settings
 )
 @click.option("--queries", metavar="FILE", help='A line {"query": "…"} or {"vector": […]} each; - is stdin.')
 @click.option("--sample", type=int, metavar="N", help="N queries made of the version's own chunks. Default: 100.")
+@click.option("--apply", is_flag=True, help="Let indexes look as far as the --queries need, from now on.")
 @click.option("--all", "every", is_flag=True, help="Measure every tag of DATASET, and draw them.")
 @click.option("--out", metavar="FILE.svg", help="The drawing of --all. Default: DATASET-recall.svg here.")
 @as_json
@@ -38,7 +39,8 @@ def recall(
 ) -> None:
     """Measure a version's index against exact search: ann_recall, latency, queries per second.
 
-    The result is kept beside the commit, whose id does not change.
+    Beside the mean stand the worst query's recall and the share of queries below 0.8. The result is kept beside the
+    commit, whose id does not change.
     """
     name, revision = common.version_of(dataset)
     how |= {"k": _sizes(sizes), "queries": None if queries is None else common.queries_of(queries)}
@@ -64,6 +66,7 @@ def one_line(measure: Json) -> str:
         return f"damaged, measure again ({measure['damaged']})"
     return (
         ", ".join(f"@{at['k']} {at['ann_recall']:.4f} in {at['p50_ms']:.2f} ms" for at in measure["at"])
+        + "".join(f", worst {at['worst']:.2f} @{at['k']}" for at in measure["at"] if "worst" in at)
         + f" · {measure['queries']['count']} queries · {measure['time'][:19]}"
     )
 
@@ -103,10 +106,17 @@ def _show(title: str, measured: vecver.Recall) -> None:
     asked = "sampled" if queries["source"] == "sample" else "given"
     click.echo(f"{title}  commit {measured.commit[:12]}")
     click.echo(f"  {index['chunks']} chunks, {index['indexed']} under an index; {queries['count']} {asked} queries")
-    click.echo("      k  ann_recall    p50 ms    p95 ms    p99 ms  queries/s  engine")
+    if "drawn" in queries:
+        click.echo(f"sample: {queries['drawn']}", err=True)
+    if measured.raised is not None:
+        click.echo(f"{measured.raised} indexes look farther from now on", err=True)
+    if measured.not_kept:
+        click.echo(f"not kept beside the commit: {measured.not_kept}", err=True)
+    click.echo("      k  ann_recall   worst  below 0.8    p50 ms    p95 ms    p99 ms  queries/s  engine")
     for at in measured.at:
         times = "".join(f"{ms:10.2f}" for ms in (at.p50_ms, at.p95_ms, at.p99_ms))
-        click.echo(f"  {at.k:5d}  {at.ann_recall:10.4f}{times}{at.queries_per_second:11.0f}  {at.engine}")
+        low = f"{at.worst or 0:8.3f}{at.below_0_8 or 0:11.1%}"
+        click.echo(f"  {at.k:5d}  {at.ann_recall:10.4f}{low}{times}{at.queries_per_second:11.0f}  {at.engine}")
 
 
 def _sizes(text: str | None) -> list[int] | None:

@@ -21,6 +21,7 @@ Decisions
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _EDGE = 0.1  # share of the rows that are the edge
 _KNOTS = 6
 _REACHED, _RANKED = 0.99, 0.99  # share of the nearest rows whose lists are read, and that the codes rank high enough
 _COMMON, _DEEP = 0.5, 0.9  # share of the queries for which lists and candidates of the first look suffice
+_SAME = 1e-4  # no more is not worth a change
 _DEEPEST = 2048  # candidates that are looked through for the rank of a near row, and 16 for each of k
 
 
@@ -59,6 +61,42 @@ def calibrate(index: Any, lists: npt.NDArray[np.uint16], vectors: Vectors, metri
     probes = np.maximum.accumulate([lists for lists, _, _ in measured])
     widths = np.maximum.accumulate([width for _, width, _ in measured])
     return Effort(tuple(probes.tolist()), tuple(widths.tolist()), tuple(reach for *_, reach in measured))
+
+
+def raised(
+    effort: Effort,
+    index: Any,
+    lists: npt.NDArray[np.uint16],
+    vectors: Vectors,
+    metric: Metric,
+    queries: Vectors,
+    live: Rows,
+) -> Effort:
+    """An effort that also finds what these queries have to find among the `live` rows; never a smaller one.
+
+    `queries`: `(m, dim)`, as the space's metric wants; `live`: row numbers, ascending.
+    """
+    base = live[np.unique(np.linspace(0, len(live) - 1, min(MOST_ROWS, len(live))).astype(np.int64))]
+    space = _Space(index, lists[base], np.ascontiguousarray(vectors[base]), metric)
+    most = min(CLASSES[-1], len(base) - 1)
+    near, nearest = _nearest(space, queries, np.full(len(queries), -1), most)
+    there = np.take_along_axis(space.centroid_nearness(queries), space.lists[nearest].astype(np.int64), axis=1)
+    places = _places(index, queries, base, nearest)
+    reach = [
+        _raised(one, near[:, :k], there[:, :k], places[:, :k]) for one, k in zip(effort.reach, CLASSES, strict=True)
+    ]
+    return replace(effort, reach=tuple(reach))
+
+
+def _raised(reach: Reach, near: npt.NDArray[np.float32], there: npt.NDArray[np.float32], places: Rows) -> Reach:
+    kth = near[:, -1]
+    beyond = (kth[:, None] - there) - np.array([reach.margins(one) for one in kth])[:, None]
+    times = (places + 2) / np.array([reach.widths(one) for one in kth])[:, None]
+    margin = float(np.quantile(beyond, _REACHED, method="higher"))
+    width = float(np.quantile(times, _RANKED, method="higher"))
+    if margin <= _SAME and width <= 1 + _SAME:
+        return reach
+    return reach.raised(max(margin + _SAME, 0.0), max(width + _SAME, 1.0))
 
 
 def _class(

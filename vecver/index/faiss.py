@@ -40,6 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import BackendError, IntegrityError
+from vecver.index import calibration
 from vecver.index.calibration import MOST_ROWS, calibrate
 from vecver.index.effort import Effort, class_of, first_lists
 from vecver.index.scores import Rows
@@ -223,6 +224,18 @@ def load(content: memoryview, facts: Json, vectors: Vectors | None = None, metri
             return Index(index, effort.unlimited(), len(content))
         effort = _quickly_calibrated(index, vectors, metric)
     return Index(index, effort, len(content))
+
+
+def raised(index: Index, part: Part, metric: Metric, queries: Vectors) -> Json | None:
+    """The facts of an index that looks as far as these queries need among the part's rows; None if it does already.
+
+    `queries`: `(m, dim)` float32, normalised as the metric wants.
+    """
+    with _one_thread():
+        effort = calibration.raised(
+            index.effort, index.faiss, index.lists, part.vectors, metric, queries, _live_rows(part)
+        )
+    return None if effort == index.effort else effort.to_json()
 
 
 def _quickly_calibrated(index: Any, vectors: Vectors, metric: Metric) -> Effort:
