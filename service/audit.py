@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from service import files
 from service.keys import Caller
 from vecver.errors import BackendError, VecverError
 
@@ -58,6 +59,7 @@ class Audit:
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         line = json.dumps({"time": time, "by": caller.name, "key": caller.id, "request": request, **entry}, default=str)
         try:
+            new = not self._path.exists()
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 body = _end(handle) + line.encode() + b"\n"
@@ -66,6 +68,8 @@ class Audit:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            if new:
+                files.sync_folder(self._path.parent)
         except OSError as error:
             raise BackendError(
                 "the audit log cannot be written",

@@ -55,6 +55,22 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(folder: Path) -> None:
+    """Make all that lies in a folder durable, its bytes and its names."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            sync_folder(Path(place) / name)  # a file is synced in the same way
+        sync_folder(Path(place))
+
+
+def make_folder(folder: Path) -> None:
+    """A folder that a power cut does not take away, with what is synced in it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
 def own_state(state: Path, repository: vecver.Repository) -> None:
     """Make the state folder, and let it be this repository's: another's jobs would be done in this one.
 

@@ -81,7 +81,7 @@ class Jobs:
         self._folder, self._locks = state / "jobs", state / "locks"
         self._waiting, self._taken, self._given_up = (state / name for name in ("waiting", "taken", "given-up"))
         for folder in (self._folder, self._locks, self._waiting, self._taken, self._given_up):
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
         self._kept = kept
         self.arrived = threading.Event()  # something was queued in this process
 
@@ -106,6 +106,7 @@ class Jobs:
     def add(self, folder: Path, dataset: str, kind: str, by: str, key: str, what: Json) -> Job:
         """Queue what `scratch` was filled for."""
         job = Job(folder.name, dataset, kind, by, key, what, now())
+        files.sync_tree(folder)  # half of an upload would be taken for all of it after a power cut
         (self._waiting / job.id).touch()
         files.sync_folder(self._waiting)
         try:
@@ -140,9 +141,12 @@ class Jobs:
         if job.state in FINAL:
             raise ConflictError(f"the job {id} has {job.state}", code="job_ended", hint="there is nothing to cancel")
         (self._folder / id / "cancel").touch()
+        files.sync_folder(self._folder / id)  # before its input goes: a power cut must not bring it back without
         with suppress(FileNotFoundError):
             os.rename(self._waiting / id, self._given_up / id)
             os.utime(self._given_up / id)
+            for folder in (self._given_up, self._waiting):
+                files.sync_folder(folder)
             shutil.rmtree(self.input(job), ignore_errors=True)
         return self.get(id)
 

@@ -55,7 +55,7 @@ class Once:
         self._sweep()
         path = self._folder / hashlib.sha256(f"{who}\n{key}".encode()).hexdigest()
         fingerprint = hashlib.sha256(asked.encode()).hexdigest()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self._folder)
         try:
             with FileLock(f"{path}.lock", timeout=0):
                 return self._known(path, fingerprint) or self._done(path, fingerprint, write)

@@ -11,8 +11,8 @@ Four things are done to each step:
     reordered  the power fails: of the names that were not synced, one alone is there, or one alone is not
 
 Decisions
-- 2026-11-26 the model is that of ALICE (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014), without
-  its pairs: any file system that we know of keeps more than this one does.
+- 2026-11-26 the model is that of ALICE (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014), with
+  one name at a time. A rename is one change, as in every journal: that it may be half done is not tried.
 - 2026-11-26 watching the file system, not the store: exports and the service's state are written without a store.
 """
 
@@ -190,11 +190,18 @@ class _Synced:
         yield "cut", {path: content for path, (_, content) in files.items()}
         yield "power", self._disk(self.names, written, {})
         yield "torn", self._disk(now, written, {id: content[: len(content) // 2] for id, content in written.items()})
+        for changed in self._pending(now, files):
+            yield "reordered", self._disk(_some(self.names, now, changed), written, written)
+            yield "reordered", self._disk(_some(now, self.names, changed), written, written)
+
+    def _pending(self, now: dict[Name, int], files: Files) -> list[list[Name]]:
+        """The names that are not synced; those that one file has or had belong together, as a rename is one change."""
         private = {files[path][0] for path in files if _is_private(path)}
+        changed: dict[int, list[Name]] = {}
         for name in sorted(self.names.keys() | now.keys()):
             if self.names.get(name) != now.get(name) and name[0] not in private:
-                yield "reordered", self._disk(_one(self.names, now, name), written, written)
-                yield "reordered", self._disk(_one(now, self.names, name), written, written)
+                changed.setdefault(now.get(name, self.names.get(name, _ROOT)), []).append(name)
+        return list(changed.values())
 
     def _disk(self, names: Mapping[Name, int], files: Mapping[int, bytes], unsynced: Mapping[int, bytes]) -> Disk:
         """What these names lead to; bytes that were never synced are those of `unsynced`, else none."""
@@ -220,10 +227,10 @@ def _names(files: Files) -> dict[Name, int]:
     return {(ids.get(path.rpartition("/")[0], _ROOT), path.rpartition("/")[2]): id for path, id in ids.items()}
 
 
-def _one(names: Mapping[Name, int], others: Mapping[Name, int], name: Name) -> dict[Name, int]:
-    """`names`, but with one of them as it is among the `others`."""
-    found = {one: id for one, id in names.items() if one != name}
-    return {**found, name: others[name]} if name in others else found
+def _some(names: Mapping[Name, int], others: Mapping[Name, int], changed: list[Name]) -> dict[Name, int]:
+    """`names`, but with some of them as they are among the `others`."""
+    found = {name: id for name, id in names.items() if name not in changed}
+    return found | {name: others[name] for name in changed if name in others}
 
 
 def _is_private(path: str) -> bool:
