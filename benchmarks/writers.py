@@ -44,8 +44,9 @@ def commits(place: str, writer: int, count: int) -> tuple[list[float], list[str]
 
 
 def many(place: str, writers: int, count: int) -> dict[str, Any]:
-    since = time.perf_counter()
-    with multiprocessing.get_context("forkserver").Pool(writers) as pool:
+    since, context = time.perf_counter(), multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vecver"])  # imported once, not by every writer
+    with context.Pool(writers) as pool:
         found = pool.starmap(commits, [(place, writer, count) for writer in range(writers)], chunksize=1)
     docs, seconds = vecver.open(place).dataset("d"), sorted(one for each, _ in found for one in each)
     return {
