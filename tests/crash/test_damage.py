@@ -181,7 +181,9 @@ class Healthy:
 
     def collect(self, name: str, content: bytes | None) -> None:
         """Let gc run beside a damaged object: once that is put back, nothing is missing."""
-        left = copied(self.place, self.place.parent / "collected")
+        left = self.place.parent / "collected"
+        shutil.rmtree(left, ignore_errors=True)
+        copied(self.place, left)
         laid(left / "kb" / name, content)
         with suppress(VecverError):
             collect(left)
@@ -189,7 +191,6 @@ class Healthy:
         assert_sound(left)
         for text, ask in self.questions.items():
             assert ask(left) == self.right[text], f"gc took something of {text}"
-        shutil.rmtree(left)
 
     def assert_right(self, name: str, how: str) -> None:
         for text, ask in self.questions.items():
@@ -235,6 +236,11 @@ def test_some_damage(healthy: Healthy, kind: str, how: str, tally: Begin) -> Non
     name = chance.choice(healthy.of_kind(kind))
     for content in damaged(healthy.bytes[name], how, None, chance):
         tally(f"{kind}, {how}").attempt(f"{name} {how}", partial(healthy.damage, name, how, content))
+
+
+def test_gc_takes_no_rows_of_a_version_that_lost_its_layout(healthy: Healthy, tally: Begin) -> None:
+    for name in healthy.of_kind("layouts")[:2]:
+        tally("gc beside a lost layout").attempt(name, partial(healthy.collect, name, None))
 
 
 @pytest.mark.deep

@@ -16,8 +16,9 @@ pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 
 def soaked(place: Path, minutes: float) -> Soak:
+    """Few versions stay open, so that what is kept of others would show."""
     vecver.open(place / "kb", create=True)
-    with served(place) as (client, process):
+    with served(place, open_bytes=str(1 << 20)) as (client, process):
         soak = Soak(str(client.base_url), process.pid, place)
         soak.run(minutes)
     assert vecver.open(place / "kb").check().problems == ()

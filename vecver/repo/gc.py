@@ -80,6 +80,7 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
     commits = _commits(store)
     kept = {*_retained(store, commits, retention, now), *(publications.commits(store) & commits.keys())}
     there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
+    _refuse_lost(store, (kept & commits.keys()) - there)
     units = _units(store, names, specs, _needed(store, names, commits, kept & there))
     waiting = retired.read(store)
     since = {unit: waiting.waiting.get(unit) for unit in units}
@@ -171,6 +172,18 @@ def load_forgotten(store: Store, commit: str) -> Json:
 
 
 # -- what is kept -------------------------------------------------------------------------------
+
+
+def _refuse_lost(store: Store, without_layout: Iterable[str]) -> None:
+    """Raises IntegrityError where a version has lost its layout: its rows would look like garbage."""
+    for id in sorted(without_layout):
+        if store.size(forgotten_path(id)) is None:
+            raise IntegrityError(
+                f"{layouts.path_of(id)} is lost, and gc would delete the rows of its version",
+                code="layout_lost",
+                hint="restore the file from a copy of the repository, then collect",
+                name=layouts.path_of(id),
+            )
 
 
 def _commits(store: Store) -> dict[str, Commit]:
