@@ -42,7 +42,7 @@ from vecver.repo import gc
 from vecver.repo.publications import Collection, Ledger, Publications, State
 
 DAMAGES = ("flipped", "cut short", "swapped", "deleted")
-UNREAD = {"parts", "retired"}  # kinds that `check` does not read: no version needs them
+UNREAD = {"parts", "places", "retired"}  # kinds that `check` does not read: no version needs them
 UNMISSED = {"measures", "segments: index", "segments: index.json", "publications"}  # nothing says that there was one
 
 
@@ -60,6 +60,7 @@ def everything(place: Path) -> None:
     publish(place)
     ingest(here, {"more": "text"}, keep_missing=True)
     here.optimize()  # what it replaced waits
+    docs(place, "embedded").ingest(texts_only({"a": "one"}), embedder="hashing", chunker="whole")
     with pytest.raises(ZeroDivisionError):
         docs(place, "embedded").ingest(breaking(), embedder="hashing", chunker="whole")
 
