@@ -83,7 +83,7 @@ def run(data: Path, folder: Path, embedder: str, limit: int | None) -> dict[str,
 
 def ingest(docs: vecver.Dataset, source: Path, entry: dict[str, Any], embedder: str, kb: Path) -> dict[str, Any]:
     began = time.perf_counter()
-    report = docs.ingest(source, message=entry["version"], embedder=embedder)
+    report = docs.ingest(source, message=entry["version"], embedder=embedder, allow_removals=True)
     seconds = time.perf_counter() - began
     docs.tag(entry["version"], report)
     line = {

@@ -72,7 +72,8 @@ class Repositories:
 
 def _ingested(folder: Path, story: Story, version: int) -> tuple[vecver.Dataset, float]:
     docs = vecver.open(folder, create=True).dataset("d")
-    return docs, seconds_of(lambda: docs.ingest(story.batches(version), space="given", label="rows"))
+    how = {"space": "given", "label": "rows", "allow_removals": True}
+    return docs, seconds_of(lambda: docs.ingest(story.batches(version), **how))
 
 
 def commit(docs: vecver.Dataset, batch: pa.RecordBatch) -> float:

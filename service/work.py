@@ -194,7 +194,7 @@ def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress
     docs = repository.dataset(job.dataset)
     what = dict(job.what)
     if "input" in what:  # an upload lies in no work tree; and Git is not run on files that callers wrote
-        what = {"origin": {}, **what}
+        what = {"origin": {}, "place": {}, **what}
     source = what.pop("folder", None) or jobs.input(job) / what.pop("input")
     try:
         report = docs.ingest(str(source), job=job.id, progress=told, **what)

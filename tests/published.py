@@ -46,7 +46,7 @@ def ingest(docs: vecver.Dataset, content: Content, **how: Any) -> Report:
     rows = [
         {"id": id, "text": doc.text, "vector": vector_of(doc.seed), "year": doc.year} for id, doc in content.items()
     ]
-    return docs.ingest(rows, space="test", metric="ip", **how)
+    return docs.ingest(rows, space="test", metric="ip", allow_removals=True, **how)
 
 
 def best(content: Content, query: Vectors, k: int) -> list[tuple[str, float]]:

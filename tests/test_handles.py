@@ -165,6 +165,53 @@ def test_a_table_is_a_source(handle: Repo) -> None:
     assert [(hit.document, hit.score) for hit in docs.search(QUERY, k=5)] == best(TEXTS, QUERY, 5)
 
 
+# -- documents removed only where that is meant -------------------------------------------------------
+
+
+def test_two_folders_of_one_name_are_two_sources(handle: Repo, tmp_path: Path) -> None:
+    docs = handle.dataset("handbook")
+    first, second = folder_of(tmp_path / "a", PAGES), folder_of(tmp_path / "b", {"other.md": "# Other\n"})
+    docs.ingest(first, embedder="hashing")
+    assert docs.ingest(second).names["removed"] == () and docs.documents() == sorted({*PAGES, "other.md"})
+    assert not docs.ingest(first).changed and not docs.ingest(second).changed
+    labels = [source["label"] for commit in docs.log() for source in commit.operation["sources"]]
+    assert labels == ["b/handbook", "handbook"]
+
+
+def test_a_part_of_a_source_is_ingested_as_such(handle: Repo, tmp_path: Path) -> None:
+    docs = handle.dataset("handbook")
+    folder = folder_of(tmp_path, {**PAGES, "guide/old.md": "# Old\n", "b.md": "# B\n"})
+    docs.ingest(folder, embedder="hashing", prefix="kb/")
+    for name in ("heating.md", "b.md", "guide/pump.md"):
+        (folder / name).write_text("# New\n\nAnother text.\n")
+    report = docs.ingest(folder / "heating.md", label="handbook")
+    assert dict(report.names) == {"added": (), "changed": ("kb/heating.md",), "removed": ()}
+    (folder / "b.md").unlink()
+    (folder / "guide" / "old.md").unlink()
+    report = docs.ingest(folder / "guide")
+    assert dict(report.names) == {"added": (), "changed": ("kb/guide/pump.md",), "removed": ("kb/guide/old.md",)}
+    (folder / "guide" / "pump.md").unlink()
+    report = docs.ingest(str(folder / "*.md"), prefix="kb/")
+    assert dict(report.names) == {"added": (), "changed": (), "removed": ("kb/b.md",)}
+    assert docs.ingest(folder, prefix="kb/").names["removed"] == ("kb/guide/pump.md",)
+
+
+def test_many_removals_must_be_allowed(handle: Repo, tmp_path: Path) -> None:
+    docs = handle.dataset("d")
+    docs.ingest(records({str(i): f"text {i}" for i in range(30)}), space=SPACE, metric="ip")
+    rest = records({str(i): f"text {i}" for i in range(15)})
+    plan = docs.ingest(rest, dry_run=True)
+    assert plan.documents["removed"] == 15 and any("would stop" in note for note in plan.notes)
+    with pytest.raises(ConflictError) as caught:
+        docs.ingest(rest)
+    assert caught.value.code == "removals_not_allowed" and "15 of the 30 documents" in caught.value.message
+    (told,) = caught.value.context["removals"]
+    assert (told["source"], told["remove"], told["of"], len(told["first"])) == ("records", 15, 30, 15)
+    report = docs.ingest(rest, allow_removals=True)
+    assert (report.documents, report.chunks, report.names) == (plan.documents, plan.chunks, plan.names)
+    assert len(docs.documents()) == 15
+
+
 # -- answers out ------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def large() -> vecver.Dataset:
     rows = [{"id": str(i), "text": str(i), "vector": vector} for i, vector in enumerate(vectors)]
     docs.ingest(rows, space="test", label="rows")
     docs.tag("whole")
-    docs.ingest(rows[: ROWS // 2], space="test", label="rows")
+    docs.ingest(rows[: ROWS // 2], space="test", label="rows", allow_removals=True)
     docs.tag("half")
     return docs
 
@@ -394,7 +394,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> vecver.Dataset:
     rows = records(TEXTS)
     docs.ingest(rows, space="test", metric="ip", label="rows")
     docs.tag("z-first")
-    docs.ingest(rows[:20], space="test", metric="ip", label="rows")
+    docs.ingest(rows[:20], space="test", metric="ip", label="rows", allow_removals=True)
     docs.tag("b-second")
     docs.tag("a-same")
     return docs

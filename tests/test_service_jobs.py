@@ -461,6 +461,22 @@ def test_files_become_documents_under_their_paths(tmp_path: Path) -> None:
         assert client.get("/v1/datasets/d/documents").json()["documents"] == sorted(names)
 
 
+def test_a_second_upload_under_one_label_does_not_replace_the_first(tmp_path: Path) -> None:
+    """One whose removals are allowed does, and one that says of what it speaks removes nothing else."""
+    with client_of(tmp_path) as client:
+        ended(client, files(client, {"a/1.md": b"one", "a/2.md": b"two", "b/3.md": b"three"}).json()["id"])
+        job = ended(client, files(client, {"c/4.md": b"four"}).json()["id"])
+        assert (job["state"], job["error"]["code"], job["error"]["status"]) == ("failed", "removals_not_allowed", 409)
+        assert job["error"]["context"]["removals"][0]["first"] == ["a/1.md", "a/2.md", "b/3.md"]
+        job = ended(client, files(client, {"a/1.md": b"one"}, scope="a/**").json()["id"])
+        assert job["result"]["names"] == {"added": [], "changed": [], "removed": ["a/2.md"]}
+        job = ended(client, files(client, {"c/4.md": b"four"}, allow_removals="true").json()["id"])
+        assert job["result"]["names"] == {"added": ["c/4.md"], "changed": [], "removed": ["a/1.md", "b/3.md"]}
+        assert client.get("/v1/datasets/d/commits/main").json()["operation"]["places"] == {"up": {}}
+        headers = {"vecver-place": "/etc"}
+        assert client.post("/v1/datasets/d/ingest?label=up", headers=headers, content=b"x").status_code == 422
+
+
 def test_the_work_tree_around_the_state_folder_has_no_say(tmp_path: Path) -> None:
     """Its ignore files would let uploaded documents go, and its Git commit is not theirs."""
     for command in (
@@ -482,7 +498,8 @@ def test_the_work_tree_around_the_state_folder_has_no_say(tmp_path: Path) -> Non
 
 def test_git_is_not_asked_about_what_was_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who names files HEAD, config and info/attributes would choose the programs that it runs."""
-    monkeypatch.setattr("vecver.pipeline.origin_of", lambda source: pytest.fail("git was asked"))
+    for name in ("origin_of", "checkouts_above"):
+        monkeypatch.setattr(f"vecver.pipeline.{name}", lambda source: pytest.fail("git was asked"))
     with client_of(tmp_path) as client:
         job = ended(client, files(client, {"HEAD": b"ref: refs/heads/main", "config": b"[core]"}).json()["id"])
         assert job["state"] == "succeeded", job["error"]

@@ -71,11 +71,14 @@ class Dataset:
         chunk_tokens: int | None = None,
         passwords: Sequence[str] = (),
         keep_missing: bool = False,
+        allow_removals: bool = False,
         strict: bool = False,
         dry_run: bool = False,
         workers: int = 2,
         job: str = "",
         origin: Json | None = None,
+        place: Json | None = None,
+        scope: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Make a source the truth for the documents that came from it, as a new commit on `branch`.
@@ -85,18 +88,24 @@ class Dataset:
         embedded in the same space, anywhere in the repository, is not embedded again. A document
         missing from its source is removed (`keep_missing` keeps it); one that cannot be read is in
         `Report.failures` and keeps its previous version (`strict` makes it an error). An ingest that
-        changes nothing makes no commit.
+        would remove all documents of a source, or more than a fifth of them and more than ten, is an
+        error unless `allow_removals`. An ingest that changes nothing makes no commit.
 
-        `label` names the source (default: the folder's or file's own name), `prefix` stands before
-        every id. `space` names the space of vectors that the records bring, `metric` theirs (cosine).
+        `label` names the source (default: the folder's or file's own name, with the folders above it
+        where another source has that name), `prefix` stands before every id. A file or folder inside
+        a source that is known, and the matches of a glob, are a part of it: nothing else is removed.
+        `space` names the space of vectors that the records bring, `metric` theirs (cosine).
         `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
         of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
+        Of a source that was read elsewhere: `place`, where it lies there ({}: nowhere), and `scope`, of which documents
+        it says that they are missing (globs below the prefix, a line each; default: of all of its label).
 
         Where other writers moved the branch meanwhile, the commit is made after theirs.
 
         Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError if
-        another writer changed the same documents or source: `context["documents"]` names them. After
-        any failure this ingest has changed nothing, and what was embedded is kept for the next attempt.
+        another writer changed the same documents or source (`context["documents"]` names them), or if
+        removals must be allowed. After any failure this ingest has changed nothing, and what was
+        embedded is kept for the next attempt.
         """
         options = Options(
             message=message,
@@ -109,12 +118,15 @@ class Dataset:
             passwords=tuple(passwords),
             dry_run=dry_run,
             keep_missing=keep_missing,
+            allow_removals=allow_removals,
             strict=strict,
             workers=workers,
             job=job,
             origin=origin,
         )
         sources = sources_of(source, label, prefix, records)
+        if place is not None or scope is not None:
+            sources = [_read_elsewhere(one, place or {}, flows.ALL if scope is None else scope) for one in sources]
         report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
         return self._published(report, branch, progress) if report.changed else report
 
@@ -140,7 +152,8 @@ class Dataset:
     ) -> dict[str, list[str]]:
         """What an ingest of `source` would find, without parsing it.
 
-        Document ids, under `added`, `changed`, `removed` and `failed`.
+        Document ids, under `added`, `changed`, `removed` and `failed` (cannot be read now, or could not when the
+        version was made, and is the same since).
         """
         return flows.status(self._versions, self.name, sources_of(source, label, prefix, records), at=text_of(at))
 
@@ -316,7 +329,8 @@ class Dataset:
 
         Of one that is damaged only `{"damaged": why}`; measuring again replaces it.
         """
-        return repo.measures.load_all(self._versions.store, self.resolve(at))
+        found = repo.measures.load_all(self._versions.store, self.resolve(at))
+        return {kind: value for kind, value in found.items() if kind != flows.UNREADABLE}
 
     # -- versions -------------------------------------------------------------------------------
 
@@ -422,7 +436,15 @@ def sources_of(source: Any, label: str | None, prefix: str, records: bool | None
         raise InvalidInputError(
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
         )
-    return [Source(value, pipeline.label_of(value, label), prefix, records) for value in values]
+    return [Source(value, pipeline.label_of(value, label), prefix, records, label is not None) for value in values]
+
+
+def _read_elsewhere(source: Source, place: Json, scope: str) -> Source:
+    if not source.named:
+        raise InvalidInputError(
+            "a source that was read elsewhere has no name here", code="no_label", hint="name it: label=NAME"
+        )
+    return replace(source, place=place, scope=scope)
 
 
 def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[tuple[Commit, list[str]]]:

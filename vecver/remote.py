@@ -14,11 +14,11 @@ import numpy as np
 
 from vecver import flows, index, pipeline, repo
 from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, check_kind, sources_of, tagged_of, text_of
-from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
 from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
 from vecver.snapshot import is_batch
-from vecver.upload import nothing_to_send, packed, with_failures
+from vecver.upload import nothing_to_send, packed, place_header, told, with_failures
 from vecver.wire import Wire, path_of, read
 
 PAGE = 50  # commits asked for at once
@@ -105,6 +105,7 @@ class RemoteDataset:
         chunk_tokens: int | None = None,
         passwords: Sequence[str] = (),
         keep_missing: bool = False,
+        allow_removals: bool = False,
         strict: bool = False,
         dry_run: bool = False,
         workers: int = 2,
@@ -123,28 +124,44 @@ class RemoteDataset:
                 code="not_over_http",
                 hint="leave them out; a locked document is ingested where the repository lies, or unlocked first",
             )
-        sources = sources_of(source, label, prefix, records)
-        with packed(sources, prefix) as upload:
-            if not upload.media_type or (strict and upload.failures):
+        how = {
+            "message": message,
+            "branch": branch,
+            "embedder": embedder,
+            "space": space,
+            "metric": metric,
+            "chunker": chunker,
+            "chunk_tokens": chunk_tokens,
+            "allow_removals": True if allow_removals else None,
+            "keep_missing": keep_missing,
+            "strict": strict,
+            "dry_run": dry_run,
+            **_git(_origin(source) if origin is None else origin),
+        }
+        named = sources_of(source, label, prefix, records)
+        sources = flows.recognised(named, {})
+        above = list(dict.fromkeys(place for one in named for place in flows.surroundings(one)))
+        where = place_header(sources, above, default=label is None)
+        try:
+            return self._ingested(sources, where, how, progress)
+        except ConflictError as error:
+            if error.code != "source_elsewhere":
+                raise
+        commit = self.show(branch)
+        sources = flows.recognised(named, flows.places_of(commit, self.show))
+        return self._ingested(sources, place_header(sources, [], default=False), how, progress)
+
+    def _ingested(
+        self, sources: Sequence[flows.Source], where: dict[str, str], how: Json, progress: Progress | None
+    ) -> Report:
+        """Upload sources and wait for their job; `where` they lie."""
+        with packed(sources) as upload:
+            if not upload.media_type or (how["strict"] and upload.failures):
                 raise nothing_to_send(sources[0].label, upload.failures)
-            job = self._wire.upload(
-                self._path("ingest"),
-                upload.file,
-                upload.media_type,
-                message=message,
-                branch=branch,
-                label=sources[0].label,
-                prefix=prefix or None,
-                embedder=embedder,
-                space=space,
-                metric=metric,
-                chunker=chunker,
-                chunk_tokens=chunk_tokens,
-                keep_missing=keep_missing or bool(upload.failures),
-                strict=strict,
-                dry_run=dry_run,
-                **_git(_origin(source) if origin is None else origin),
-            )
+            what = {**how, **told(sources)}
+            what["keep_missing"] = how["keep_missing"] or what["keep_missing"] or bool(upload.failures)
+            headers = {"content-type": upload.media_type, **where}
+            job = self._wire.upload(self._path("ingest"), upload.file, headers, **what)
         report = read(self._wire.result_of(job, progress), Report.from_json)
         return with_failures(report, upload.failures) if upload.failures else report
 

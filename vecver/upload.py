@@ -20,8 +20,8 @@ from typing import IO
 from uuid import uuid4
 
 from vecver.errors import InvalidInputError
-from vecver.flows import Source
-from vecver.model import Failure, Original, Report
+from vecver.flows import ALL, Source
+from vecver.model import Failure, Json, Original, Report
 
 
 @dataclass
@@ -34,23 +34,23 @@ class Upload:
 
 
 @contextmanager
-def packed(sources: Sequence[Source], prefix: str) -> Iterator[Upload]:
-    """All documents of `sources`, their ids without `prefix`, in a file that is deleted at the end.
+def packed(sources: Sequence[Source]) -> Iterator[Upload]:
+    """All documents of `sources`, their ids without the prefix, in a file that is deleted at the end.
 
     Raises InvalidInputError where one request cannot hold them: sources under several names, or files and records.
     """
-    if len({source.label for source in sources}) > 1:
-        raise InvalidInputError(
-            f"these are several sources: {', '.join(repr(source.label) for source in sources)}",
-            code="several_sources",
-            hint="ingest them one by one: over HTTP each is a request of its own",
-        )
     boundary = uuid4().hex
     with TemporaryFile() as file:
         upload = Upload(file)
         for source in sources:
             for item in source.read():
-                _pack(upload, item, prefix, boundary)
+                _pack(upload, item, source.prefix, boundary)
+        if len({(source.label, source.prefix) for source in sources}) > 1:
+            raise InvalidInputError(
+                f"these are several sources: {', '.join(repr(source.label) for source in sources)}",
+                code="several_sources",
+                hint="ingest them one by one: over HTTP each is a request of its own",
+            )
         if upload.media_type.startswith("multipart"):
             file.write(f"--{boundary}--\r\n".encode())
         file.flush()
@@ -89,6 +89,25 @@ def _line(record: Original, id: str) -> bytes:
     if record.vector is not None:
         value["vector"] = record.vector.tolist()
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def told(sources: Sequence[Source]) -> Json:
+    """What a service is told of sources that were packed together: their names, and what they speak for."""
+    scopes = dict.fromkeys(line for source in sources for line in source.scope.split("\n") if line)
+    return {
+        "label": sources[0].label,
+        "prefix": sources[0].prefix or None,
+        "scope": "\n".join(scopes) if scopes and ALL not in scopes else None,
+        "keep_missing": not scopes,
+    }
+
+
+def place_header(sources: Sequence[Source], above: Sequence[str], *, default: bool) -> dict[str, str]:
+    """Where they lie, as a service takes it: so that it tells sources of one name apart."""
+    place = next((source.place for source in sources if source.place), None) or {}
+    own = "-".join(place[kind] for kind in ("path", "git") if kind in place)
+    value = " ".join([*(["default"] if default else []), own or "-", *([",".join(above)] if above else [])])
+    return {"vecver-place": value} if own or above else {}
 
 
 def with_failures(report: Report, failures: Sequence[Failure]) -> Report:

@@ -87,9 +87,9 @@ class Wire:
         content = b"" if body is None else _encoded(body)
         return self._call(method, path, content=content, headers={**(headers or {}), **_once()})
 
-    def upload(self, path: str, file: IO[bytes], media_type: str, **params: Any) -> Json:
+    def upload(self, path: str, file: IO[bytes], headers: Mapping[str, str], **params: Any) -> Json:
         """As `write`, with the bytes of a file from its beginning. None of `params` is sent that is None."""
-        return self._call("POST", path, params=params, content=file, headers={"content-type": media_type, **_once()})
+        return self._call("POST", path, params=params, content=file, headers={**headers, **_once()})
 
     def result_of(self, job: Json, progress: Progress | None = None) -> Json:
         """What a job came to, once it has ended; whoever interrupts this cancels it. Raises its error."""

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from vecver.errors import AccessError, InvalidInputError
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409))
 Json = dict[str, Any]
 _GIT = {"git_commit", "git_branch", "git_dirty"}
+_PLACE = "^(default )?(-|[0-9a-f]{32}(-[0-9a-f]{32})?)( [0-9a-f]{32}(,[0-9a-f]{32})*)?$"
 _BODY: Json = {
     "required": True,
     "content": {
@@ -38,12 +39,20 @@ _BODY: Json = {
 
 
 @router.post("/ingest", status_code=202, response_model=answers.Job, openapi_extra={"requestBody": _BODY})
-async def ingest(request: Request, writing: Writable, options: Annotated[requests.IngestOptions, Query()]) -> Response:
+async def ingest(
+    request: Request,
+    writing: Writable,
+    options: Annotated[requests.IngestOptions, Query()],
+    vecver_place: Annotated[
+        str | None, Header(pattern=_PLACE, max_length=8000, description="Where an upload lies: vecver's client says it")
+    ] = None,
+) -> Response:
     """Make a source the truth for the documents that came from it, as a new commit: a job.
 
     The body: `files` of a form, each part's filename the document's path; or a line of JSON a record; or JSON with
     `documents` or the `folder` of the server. `label` names the source: its documents that are not in the body are
-    removed in the new version, unless `keep_missing`.
+    removed in the new version, unless `keep_missing`. If these are all documents of the source, or more than a fifth
+    and more than ten, the job fails unless `allow_removals`.
     """
     _check(writing, options)
     scratch = await run_in_threadpool(writing.desk.jobs.scratch)
@@ -51,6 +60,8 @@ async def ingest(request: Request, writing: Writable, options: Annotated[request
     try:
         source, digest = await _source(request, writing, options, scratch / "input")
         what = {**options.model_dump(exclude_none=True, exclude=_GIT), **source, **_origin(options)}
+        if vecver_place is not None:
+            what["place"] = _place(vecver_place, options.prefix)
         return await run_in_threadpool(_queued, writing, scratch, what, digest, queued)
     finally:
         if not queued:  # else it is the job's, even where its caller could not be told
@@ -124,6 +135,15 @@ def _origin(options: requests.IngestOptions) -> Json:
     return {"origin": {"kind": "git", **told}}
 
 
+def _place(header: str, prefix: str) -> Json:
+    """Where a source lies on the caller's machine, its own place and those above it, as `Dataset.ingest` takes it."""
+    default = header.startswith("default ")
+    own, _, above = header.removeprefix("default ").partition(" ")
+    place: Json = dict(zip(("path", "git"), own.split("-") if own != "-" else (), strict=False))
+    place |= {"prefix": prefix} if prefix and place else {}
+    return {**place, "default": default, "above": above.split(",")} if default or above else place
+
+
 def _check(writing: Writing, options: requests.IngestOptions) -> None:
     """An embedder is code and an address: only those that the operator allows may be chosen."""
     allowed = writing.desk.settings.embedders
@@ -141,5 +161,5 @@ def _labelled(options: requests.IngestOptions) -> None:
         raise InvalidInputError(
             "the source has no name",
             code="no_label",
-            hint="add ?label=NAME: documents of that source that are not sent are removed",
+            hint="add ?label=NAME: documents of that source that are not sent are removed, unless ?keep_missing=true",
         )

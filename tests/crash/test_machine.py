@@ -74,7 +74,8 @@ class Machine(RuleBasedStateMachine):
             branch = sorted(branches)[0]
         before = branches.get(branch)
         old = self.contents[before] if before else {}
-        report = self.docs.ingest(records(new), space=SPACE, metric="ip", branch=branch, keep_missing=keep)
+        how = {"branch": branch, "keep_missing": keep, "allow_removals": True}
+        report = self.docs.ingest(records(new), space=SPACE, metric="ip", **how)
         wanted = {**old, **new} if keep else new
         assert report.documents == {
             "added": len(new.keys() - old.keys()),

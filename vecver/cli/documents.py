@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,7 +14,9 @@ from vecver.cli.output import as_json, counted, echo_json, progress
 from vecver.settings import REPOSITORY, Settings
 
 SOURCES = click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-LABEL = click.option("--source", "label", metavar="NAME", help="Label of the source. Default: its own name.")
+LABEL = click.option(
+    "--source", "label", metavar="NAME", help="Label of the source. Default: that of its place, else its own name."
+)
 PREFIX = click.option("--prefix", default="", metavar="TEXT", help="Put TEXT before every document id.")
 RECORDS = click.option(
     "--records/--no-records", default=None, help="Take a file as records, or as one document. Default: by its kind."
@@ -52,6 +55,7 @@ def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
 @RECORDS
 @click.option("--password", "passwords", multiple=True, help="Tried on encrypted documents. May be repeated.")
 @click.option("--keep-missing", is_flag=True, help="Keep documents that the source no longer has.")
+@click.option("--allow-removals", is_flag=True, help="Remove all or many documents of a source without asking.")
 @click.option("--strict", is_flag=True, help="A document that cannot be read is an error.")
 @click.option("--dry-run", is_flag=True, help="Say what would change and be embedded; write nothing.")
 @as_json
@@ -66,7 +70,8 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     with progress(dataset) as advance:
         report = docs.ingest(list(sources), progress=advance if sys.stderr.isatty() else None, **how)
     if as_json:
-        echo_json(report.to_json())
+        names = {"names": {kind: list(ids) for kind, ids in report.names.items()}} if report.dry_run else {}
+        echo_json({**report.to_json(), **names})
         return
     _show_report(report)
 
@@ -86,11 +91,17 @@ def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     if as_json:
         echo_json(found)
         return
-    for sign, kind in (("+", "added"), ("~", "changed"), ("-", "removed"), ("!", "failed")):
-        for document in found[kind]:
-            click.echo(f"{sign} {document}")
-    if not any(found.values()):
+    _show_names(found)
+    for document in found["failed"]:
+        click.echo(f"! {document} (cannot be read; `vecver ingest` says why)")
+    if not any(found[kind] for kind in ("added", "changed", "removed")):
         click.echo(f"{name}@{revision} is up to date")
+
+
+def _show_names(names: Mapping[str, Sequence[str]]) -> None:
+    for sign, kind in (("+", "added"), ("~", "changed"), ("-", "removed")):
+        for document in names.get(kind, ()):
+            click.echo(f"{sign} {document}")
 
 
 def _show_report(report: vecver.Report) -> None:
@@ -101,11 +112,13 @@ def _show_report(report: vecver.Report) -> None:
     if report.longer:
         click.echo(f"{report.longer} documents are longer than the model reads; their ends were not embedded", err=True)
     if report.dry_run:
+        _show_names(report.names)
         click.echo(f"would be: {documents}\n  chunks: {chunks}; {report.tokens} tokens to embed")
     elif report.changed and report.commit:
         click.echo(f"{report.dataset} {report.commit[:12]}  documents: {documents}\n  chunks: {chunks}")
         if report.documents["removed"]:
-            click.echo("  removed is what its source no longer holds; --source NAME keeps sources of one name apart")
+            id = report.commit[:12]
+            click.echo(f"  removed: what its source no longer has; `vecver diff {report.dataset} {id}~1 {id}` lists it")
     else:
         click.echo(f"nothing changed, no commit made; documents: {documents}")
     for note in report.notes:

@@ -1,6 +1,5 @@
 """The verbs that need two wings, one file each. Each reads as a story from top to bottom."""
 
-from vecver.flows.arrivals import Source
 from vecver.flows.export import OneVersion, check_export, export, open_export
 from vecver.flows.indexing import Progress
 from vecver.flows.ingest import ingest
@@ -11,12 +10,17 @@ from vecver.flows.recall import recall
 from vecver.flows.repair import repair
 from vecver.flows.replay import replay
 from vecver.flows.search import Query, Through, answers, check_question, query_vector, search
+from vecver.flows.sources import ALL, Places, Source, places_of, recognised, surroundings
 from vecver.flows.status import status
 from vecver.flows.tidying import garbage, optimize
+from vecver.flows.unreadable import KIND as UNREADABLE
 
 __all__ = [
+    "ALL",
+    "UNREADABLE",
     "OneVersion",
     "Options",
+    "Places",
     "Progress",
     "Publisher",
     "Query",
@@ -32,12 +36,15 @@ __all__ = [
     "ingest",
     "open_export",
     "optimize",
+    "places_of",
     "published",
     "query_vector",
     "recall",
+    "recognised",
     "repair",
     "replay",
     "search",
     "status",
+    "surroundings",
     "unpublish",
 ]

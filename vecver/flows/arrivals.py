@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -9,36 +10,14 @@ from typing import TypeVar
 from vecver import pipeline
 from vecver.digest import digest, digest_json, text_key
 from vecver.errors import InvalidInputError
-from vecver.model import Failure, Original, Recipe
+from vecver.flows.sources import Source
+from vecver.model import Failure, Json, Original, Recipe
 from vecver.repo import Draft
 
 GROUP_DOCUMENTS = 512
 GROUP_BYTES = 16 << 20
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where documents come from, under the label that owns them."""
-
-    value: pipeline.SourceLike
-    label: str
-    prefix: str = ""
-    records: bool | None = None
-
-    def read(self) -> Iterator[Original | Failure]:
-        """Its documents as they come; a document that cannot be had is a Failure."""
-        return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records)
-
-    @property
-    def is_parsed(self) -> bool:
-        """Whether documents are files, and no records."""
-        return pipeline.is_parsed(self.value, records=self.records)
-
-    def how_many(self) -> int | None:
-        """Its documents, where they can be counted without reading them."""
-        return pipeline.how_many(self.value, records=self.records)
 
 
 @dataclass
@@ -51,10 +30,16 @@ class Tally:
     unchanged: int = 0
     failures: list[Failure] = field(default_factory=list)
     unsure: set[str] = field(default_factory=set)  # labels of sources that could not be seen whole
+    sound: Counter[str] = field(default_factory=Counter)  # label -> its documents that arrived and can be read
+    arrived: set[bytes] = field(default_factory=set)  # keys of all documents that arrived, and can be named
+    met: Counter[str] = field(default_factory=Counter)  # label -> the parent's documents of it that arrived
+    unreadable: dict[str, Json] = field(default_factory=dict)  # what arrived and cannot be read: see `memo_of`
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, original: Original, failure: Failure, recipe: Recipe) -> None:
         """Report a document that was to be added or changed, and could not be."""
         self.failures.append(failure)
+        self.sound[original.source] -= 1
+        self.unreadable[failure.document] = memo_of(original, recipe)
         self.added.pop(failure.document, None)
         self.changed.pop(failure.document, None)
 
@@ -98,7 +83,6 @@ def arrivals(
     Raises InvalidInputError for a source without documents, an id that arrives twice, or one that
     another source owns.
     """
-    arrived: set[bytes] = set()
     streams = list(streams)
     labels = {source.label for source, _ in streams}
     for source, stream in streams:
@@ -106,7 +90,7 @@ def arrivals(
         for group in grouped(stream, _size):
             found = True
             named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
-            _once(named, arrived)
+            _once(named, tally.arrived)
             if len(named) < len(group):
                 tally.unsure.add(source.label)
             yield from _changed(draft, recipe, group, labels, tally)
@@ -119,9 +103,9 @@ def arrivals(
             )
 
 
-def remove_missing(draft: Draft, sources: Iterable[Source], tally: Tally) -> None:
-    """Remove what the sources no longer have; a source that could not be seen whole loses nothing."""
-    tally.removed = draft.remove_missing([source.label for source in sources if source.label not in tally.unsure])
+def memo_of(original: Original, recipe: Recipe) -> Json:
+    """By what a document that could not be read is known again, for as long as it is the same."""
+    return {"source": original.source, "digest": original.digest, "recipe": recipe_of(original, recipe)}
 
 
 def recipe_of(original: Original, recipe: Recipe) -> str:
@@ -150,16 +134,21 @@ def _changed(
 ) -> Iterator[Original]:
     known = draft.known([item.document for item in group])
     for item, old in zip(group, known, strict=True):
+        if old:
+            tally.met[old.source] += 1
         if isinstance(item, Failure):
             tally.failures.append(item)
             continue
         if old and old.source != item.source and old.source not in labels:
             raise InvalidInputError(
-                f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}",
+                f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}; nothing was changed",
                 code="source_conflict",
-                hint=f"pass --source {old.source!r} if the source was renamed, or --prefix to keep both apart",
+                hint=f"to keep both, give this one a --prefix; if it is that source, renamed or at another place, "
+                f"--source {old.source!r} --dry-run shows what that would change",
                 document=item.document,
+                source=old.source,
             )
+        tally.sound[item.source] += 1
         if old and (old.digest, old.source) == (item.digest, item.source) and old.recipe == recipe_of(item, recipe):
             tally.unchanged += 1
             continue

@@ -23,9 +23,11 @@ import numpy as np
 from vecver import index, pipeline
 from vecver.digest import key
 from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
-from vecver.flows.arrivals import Source, Tally, arrivals, grouped, recipe_of, remove_missing
+from vecver.flows import removals, unreadable
+from vecver.flows.arrivals import Tally, arrivals, grouped, recipe_of
 from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
+from vecver.flows.sources import ALL, Places, Source, places_after, places_of, recognised
 from vecver.flows.tidying import fold
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
@@ -54,21 +56,26 @@ def ingest(
     A document that cannot be read is reported and keeps its previous version; `strict` turns it into
     an error. Where others landed on the branch meanwhile it lands after them. Raises InvalidInputError,
     NotFoundError, SpaceMismatchError, ConflictError (they changed the same documents or sources, and are
-    named). After any failure this ingest has moved nothing.
+    named; or more would be removed than may be unasked). After any failure this ingest has moved nothing.
     """
     check_name("dataset", dataset)
     check_name("branch", options.branch)
     parent = _head(versions, dataset, options.branch)
+    sources = recognised(sources, _places(versions, parent), parent)
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
     open_after = open_embedder if options.dry_run else _once_writable(versions, open_embedder)
     streams, means = prepare(old, [source.read() for source in sources], options, open_after)
-    draft = versions.draft(parent, means.recipe.space)
+    draft = versions.draft(parent, means.recipe.space, dry=options.dry_run)
     work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress or _silent)
     try:
         work.fill(streams)
-        return work.report(None) if options.dry_run else work.finish()
+        if options.dry_run:
+            return work.report(None)
+        report = work.finish()
+        work.remember(report)
+        return report
     except BaseException:
         if not options.dry_run:
             with suppress(VecverError, OSError):  # keep what was embedded, if the store still takes it
@@ -108,6 +115,8 @@ class _Ingest:
     longer: int = 0
     told: int = 0  # documents, to `progress`
     planned: set[bytes] = field(default_factory=set)  # a dry run's: what would be embedded by now
+    new_rows: int = 0  # a dry run's: chunk rows that would be written
+    removals: list[removals.Removal] = field(default_factory=list)
 
     # -- fill -----------------------------------------------------------------------------------
 
@@ -132,7 +141,9 @@ class _Ingest:
         self._tell()
         self._timed("parse", since)
         if not self.options.keep_missing:
-            remove_missing(self.draft, self.sources, self.tally)
+            self.removals = removals.missing(self.draft, self.sources, self.tally)
+            self.tally.removed = [document for removal in self.removals for document in removal.documents]
+            self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
         self._allowed()
 
     def _tell(self) -> None:
@@ -160,7 +171,7 @@ class _Ingest:
         readable = [(o, p, chunks) for (o, _), p, chunks in zip(sound, texts, lists, strict=True) if chunks]
         for (original, _), chunks in zip(sound, lists, strict=True):
             if not chunks:
-                self.tally.fail(Failure(original.document, "no_text", "it holds no text to embed"))
+                self._fail(original, Failure(original.document, "no_text", "it holds no text to embed"))
         if self.means.recipe.chunker["name"] == "whole":
             counts = self.means.embedder.count_tokens([chunks[0].embedded for _, _, chunks in readable])
             self.longer += int((counts > self.means.embedder.max_tokens).sum())
@@ -169,8 +180,11 @@ class _Ingest:
     def _failed(self, original: Original, parsed: Parsed | Failure) -> bool:
         failure = parsed if isinstance(parsed, Failure) else self._unfit(original)
         if failure:
-            self.tally.fail(failure)
+            self._fail(original, failure)
         return failure is not None
+
+    def _fail(self, original: Original, failure: Failure) -> None:
+        self.tally.fail(original, failure, self.means.recipe)
 
     def _unfit(self, original: Original) -> Failure | None:
         """Why a record's vector, or its absence, does not suit the space."""
@@ -232,8 +246,11 @@ class _Ingest:
         return np.stack([known[name] for name in names])
 
     def _plan(self, readable: Sequence[Readable]) -> None:
-        """Count what `_write` would embed; writes nothing."""
+        """Count what `_write` would embed and write; writes nothing."""
+        new = self.draft.stage([self._document(*document) for document in readable])
+        self.new_rows += len(new)
         if is_given(self.means.recipe):
+            self.reused += sum(len(chunks) for _, _, chunks in readable) - len(new)
             return
         texts = {_name(chunk.embedded, None): chunk.embedded for _, _, chunks in readable for chunk in chunks}
         known = self.draft.vectors_of(list(texts))
@@ -262,6 +279,8 @@ class _Ingest:
                 hint="mend or ignore them, or leave out --strict; nothing was committed",
                 failures=[failure.to_json() for failure in self.tally.failures],
             )
+        if not self.options.allow_removals and not self.options.dry_run:
+            removals.check_allowed(self.removals)
 
     # -- finish and land ------------------------------------------------------------------------
 
@@ -281,7 +300,7 @@ class _Ingest:
         if commit is None:
             return report
         note = fold(self.versions, self.dataset, self.options.branch, self.progress)
-        return replace(report, commit=commit.id, changed=True, notes=(note,) if note else ())
+        return replace(report, commit=commit.id, changed=True, notes=(*report.notes, *([note] if note else [])))
 
     def _index(self, place: Place) -> None:
         """Build what indexes the version lacks, before anybody waits for it to land."""
@@ -297,7 +316,8 @@ class _Ingest:
         operation = {
             "kind": "ingest",
             **({"job": self.options.job} if self.options.job else {}),
-            "sources": [{"label": s.label, "origin": self._origin(s)} for s in self.sources],
+            "sources": [self._source(source) for source in self.sources],
+            "places": places_after(_places(self.versions, place.parent), self.sources),
             "failures": told["failures"][:_FAILURES_KEPT],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
         }
@@ -322,26 +342,35 @@ class _Ingest:
             return parent.commit.recipe
         return self.means.recipe
 
-    def _origin(self, source: Source) -> Json | None:
-        return pipeline.origin_of(source.value) if self.options.origin is None else self.options.origin or None
+    def _source(self, source: Source) -> Json:
+        """As the commit records it; of one that spoke for a part of its label only, for which."""
+        origin = pipeline.origin_of(source.value) if self.options.origin is None else self.options.origin or None
+        part = {} if source.scope == ALL else {"scope": source.scope}
+        return {"label": source.label, "origin": origin, **part}
+
+    def remember(self, report: Report) -> None:
+        """Keep what could not be read beside the version, so that `status` need not take it for new."""
+        if report.commit:
+            parents = self.versions.commit(report.commit).parents if report.changed else (report.commit,)
+            unreadable.save(self.versions, next(iter(parents), None), report.commit, self.sources, self.tally)
 
     def report(self, place: Place | None) -> Report:
         """What was done so far; `place` is where it landed, None for a dry run."""
         parent, tally = (place.parent, self.tally.without(place.settled)) if place else (self.parent, self.tally)
-        before = parent.layout.chunk_count if parent else 0
-        live, gone = (place.layout.chunk_count, place.removed) if place else (before, 0)  # a dry run looks up no rows
+        live, gone = (place.layout.chunk_count, place.removed) if place else self.draft.kept()
         return Report(
             dataset=self.dataset,
             commit=parent.commit.id if parent else None,
             changed=False,
             documents=tally.counts(),
-            chunks={"live": live, "embedded": self.embedded, "reused": self.reused, "removed": gone},
+            chunks={"live": live + self.new_rows, "embedded": self.embedded, "reused": self.reused, "removed": gone},
             failures=tuple(tally.failures),
             seconds=self.seconds,
             tokens=self.tokens,
             longer=self.longer,
             dry_run=self.options.dry_run,
             names=tally.names(),
+            notes=removals.notes(self.removals, stops=self.options.dry_run and not self.options.allow_removals),
         )
 
     def _timed(self, phase: str, since: float) -> float:
@@ -357,6 +386,11 @@ def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     if commit is None and refs.all("branch"):
         raise missing("branch", branch, dataset)
     return versions.newest_layout(commit) if commit else None
+
+
+def _places(versions: Versions, parent: Snapshot | None) -> Places:
+    """Where the sources of a version lie."""
+    return places_of(parent.commit if parent else None, versions.commit)
 
 
 @lru_cache

@@ -29,6 +29,7 @@ class Options:
     passwords: tuple[str, ...] = ()
     dry_run: bool = False
     keep_missing: bool = False
+    allow_removals: bool = False  # however many documents that is
     strict: bool = False
     workers: int = 2
     job: str = ""  # the caller's own id of this run

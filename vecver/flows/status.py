@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vecver.flows.arrivals import Source, Tally, arrivals, remove_missing
+from vecver.flows import removals, unreadable
+from vecver.flows.arrivals import Tally, arrivals, memo_of
+from vecver.flows.sources import Source, places_of, recognised
+from vecver.model import Failure
 from vecver.repo import Versions
 
 
 def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: str) -> dict[str, list[str]]:
-    """Document ids by what would happen to them: added, changed, removed, failed; each in source order."""
+    """Document ids by what would happen to them: added, changed, removed, failed; each in source order.
+
+    What the last ingest could not read, and is as it was then, has failed too: it is neither new nor changed.
+    """
     snapshot = versions.snapshot(versions.resolve(dataset, at))
-    draft = versions.draft(snapshot, snapshot.commit.recipe.space)
-    tally = Tally()
-    for _ in arrivals(draft, snapshot.commit.recipe, [(source, source.read()) for source in sources], tally):
-        pass
-    remove_missing(draft, sources, tally)
+    recipe = snapshot.commit.recipe
+    sources = recognised(sources, places_of(snapshot.commit, versions.commit), snapshot)
+    draft = versions.draft(snapshot, recipe.space, dry=True)
+    tally, before = Tally(), unreadable.load(versions, snapshot.commit.id)
+    for original in arrivals(draft, recipe, [(source, source.read()) for source in sources], tally):
+        if before.get(original.document) == memo_of(original, recipe):
+            tally.fail(original, Failure(original.document, "unreadable", "it could not be read before"), recipe)
     return {
         "added": list(tally.added),
         "changed": list(tally.changed),
-        "removed": tally.removed,
+        "removed": [document for removal in removals.missing(draft, sources, tally) for document in removal.documents],
         "failed": [failure.document for failure in tally.failures],
     }

@@ -3,10 +3,11 @@
 from vecver.pipeline.chunkers import chunk, chunker_recipe
 from vecver.pipeline.embedders import DEFAULT as DEFAULT_EMBEDDER
 from vecver.pipeline.embedders import open_embedder
-from vecver.pipeline.origin import origin_of
+from vecver.pipeline.origin import origin_of, shown
 from vecver.pipeline.parsers import parser_of
+from vecver.pipeline.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
 from vecver.pipeline.processes import start_server as start_workers
-from vecver.pipeline.sources import SourceLike, how_many, is_parsed, label_of, read
+from vecver.pipeline.sources import SourceLike, how_many, is_parsed, label_of, matches, read
 from vecver.pipeline.together import Together
 from vecver.pipeline.workers import parse_all
 
@@ -17,15 +18,23 @@ __all__ = [
     "DEFAULT_EMBEDDER",
     "SourceLike",
     "Together",
+    "checkouts_above",
     "chunk",
     "chunker_recipe",
     "how_many",
+    "is_document",
     "is_parsed",
     "label_of",
+    "matches",
     "open_embedder",
     "origin_of",
     "parse_all",
     "parser_of",
+    "path_of",
+    "pattern_of",
+    "place_of",
+    "places_above",
     "read",
+    "shown",
     "start_workers",
 ]

@@ -103,8 +103,8 @@ def origin_of(source: SourceLike) -> Json | None:
         return None
     path = os.path.abspath(split_glob(os.fspath(source))[0])
     folder, name = (path, ".") if os.path.isdir(path) else os.path.split(path)
-    status = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", f":(literal){name}")
-    if status is None or _git(folder, "check-ignore", "--quiet", "--", name) is not None:
+    status = git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", f":(literal){name}")
+    if status is None or git(folder, "check-ignore", "--quiet", "--", name) is not None:
         return None
     lines = status.splitlines()
     head = dict(line.removeprefix("# ").split(" ", 1) for line in lines if line.startswith("# "))
@@ -119,7 +119,7 @@ def origin_of(source: SourceLike) -> Json | None:
     }
 
 
-def _git(folder: str, *command: str) -> str | None:
+def git(folder: str, *command: str) -> str | None:
     """What `git` says in `folder`; `None` where it is absent, declines or takes too long."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set inside hooks
     try:

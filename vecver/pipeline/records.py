@@ -152,8 +152,8 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
             width = _same_width(width, original.vector)
             yield original
         except _Unusable as problem:
-            hides = document == unknown and problem.code != "invalid_id"
-            yield Failure(document, problem.code, f"{unit.capitalize()} {number} {problem.reason}.", hides)
+            reason = f"{unit.capitalize()} {number} {problem.reason}."
+            yield Failure(document, problem.code, reason, hides=document == unknown)  # it may be any document
         except RecursionError:
             reason = f"{unit.capitalize()} {number} is nested too deep."
             yield Failure(document, "malformed", reason, hides=document == unknown)

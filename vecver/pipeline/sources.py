@@ -34,7 +34,7 @@ from vecver.model import Failure, Original
 from vecver.pipeline.origin import SourceLike, check_id, label_of, shown, split_glob
 from vecver.pipeline.records import file_rows, is_records, may_hold_records, read_file, read_values
 
-__all__ = ["SourceLike", "how_many", "is_parsed", "label_of", "read"]
+__all__ = ["SourceLike", "how_many", "is_parsed", "label_of", "matches", "read"]
 
 _IGNORE_FILES: Final = (".gitignore", ".vecverignore")  # the later one has the last word
 _MAX_LINKS: Final = 4  # symlinked folders inside one another
@@ -44,13 +44,19 @@ _MAX_LINKS: Final = 4  # symlinked folders inside one another
 
 
 def read(
-    source: SourceLike, *, label: str | None = None, prefix: str = "", records: bool | None = None
+    source: SourceLike,
+    *,
+    label: str | None = None,
+    prefix: str = "",
+    records: bool | None = None,
+    within: str = "",
 ) -> Iterator[Original | Failure]:
     """The documents of `source`, one at a time, each an `Original` or the `Failure` to read it.
 
     `source` is a folder, a glob, a file, "-" (JSONL from standard input), an Arrow table or reader, or
     an iterable of dicts. `prefix` is put in front of every id. `records` says whether a file holds
-    records; by default its suffix does. A folder or glob with no documents yields nothing.
+    records; by default its suffix does. A folder or glob with no documents yields nothing. `within`: a
+    glob below the folder `source`, of which nothing else is read; ids and ignore files are the folder's.
 
     Raises
         NotFoundError: `source_not_found`.
@@ -72,7 +78,7 @@ def read(
     if stat.S_ISDIR(mode):
         if records:
             raise _cannot(f"{name} is a folder, whose files are documents", "Give its files one by one.")
-        return _documents(base, parts or ["**"], name, prefix)
+        return _documents(base, within.split("/") if within else parts or ["**"], name, prefix)
     if (stat.S_ISREG(mode) or not mode) and (is_records(base) if records is None else records):
         return read_file(base, label=name, prefix=prefix)
     return iter([_file(base, mode, prefix + PurePath(base).name, name)])
@@ -85,7 +91,7 @@ def is_parsed(source: SourceLike, *, records: bool | None = None) -> bool:
     return records is False or not may_hold_records(os.fspath(source))
 
 
-def how_many(source: SourceLike, *, records: bool | None = None) -> int | None:
+def how_many(source: SourceLike, *, records: bool | None = None, within: str = "") -> int | None:
     """How many documents `read` will bring, where that can be told without reading them; else None.
 
     Files below a folder, lines of JSONL (an empty line counts too), rows of Parquet and of tables.
@@ -96,7 +102,7 @@ def how_many(source: SourceLike, *, records: bool | None = None) -> int | None:
         return getattr(source, "num_rows", len(source) if isinstance(source, Sized) else None)
     base, parts = split_glob(os.fspath(source))
     if os.path.isdir(base):
-        return sum(1 for _ in _found(base, parts or ["**"], ""))
+        return sum(1 for _ in _found(base, within.split("/") if within else parts or ["**"], ""))
     return file_rows(base) if (is_records(base) if records is None else records) else 1
 
 
@@ -242,6 +248,15 @@ def _reach(parts: list[str], wanted: set[int]) -> frozenset[int]:
         if at in reached and part == "**":
             reached.add(at + 1)
     return frozenset(reached)
+
+
+def matches(pattern: str, document: str) -> bool:
+    """Whether an id, or the path of a file below a folder, is what a glob means; case counts."""
+    parts = pattern.split("/")
+    at = _reach(parts, {0})
+    for name in document.split("/"):
+        at = _reach(parts, _step(parts, at, name))
+    return len(parts) in at
 
 
 # -- ignore files -------------------------------------------------------------------------------

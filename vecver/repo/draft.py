@@ -88,7 +88,7 @@ class _Change:
 
 
 class Draft:
-    """See the module. `parent` is the version it starts from, None for the first one."""
+    """See the module. `parent` is the version it starts from, None for the first one; a `dry` one writes nothing."""
 
     def __init__(
         self,
@@ -98,9 +98,11 @@ class Draft:
         *,
         part_rows: int = PART_ROWS,
         verify: Callable[[Segment], None] = Segment.verify,
+        dry: bool = False,
     ) -> None:
         self._store = store
         self._verify = verify  # a segment that vectors are taken from
+        self._dry = dry
         self._parent = parent
         self.space = space
         self._part_rows = part_rows
@@ -119,7 +121,7 @@ class Draft:
     # -- what is already there ------------------------------------------------------------------
 
     def known(self, documents: Sequence[str]) -> list[KnownDocument | None]:
-        """What the parent has of each document; each is counted as seen, so that it will not be removed."""
+        """What the parent has of each document; each is counted as seen, so that it is not `unseen`."""
         if not self._parent or not documents:
             return [None] * len(documents)
         numbers, rows = self._parent.find_documents(_ids(documents))
@@ -174,7 +176,8 @@ class Draft:
         keys, names, texts, embedded = _flat_chunks(documents)
         self._retire(_ids([document.document for document in documents]))
         there = self._keep(as_keys(keys), as_keys(embedded))
-        self._write(_document_table(documents, keys), columns.CHUNKS.empty_table(), self._no_vectors())
+        if not self._dry:
+            self._write(_document_table(documents, keys), columns.CHUNKS.empty_table(), self._no_vectors())
         origin = np.flatnonzero(~there)
         picked = [[values[i] for i in origin] for values in (keys, names, texts, embedded)]
         arrays = [pa.array(v, f.type) for v, f in zip(picked, columns.CHUNKS, strict=True)]
@@ -198,19 +201,23 @@ class Draft:
         if writer.chunk_count >= MAX_ROWS:
             self._end_segment()
 
-    def remove_missing(self, sources: Sequence[str]) -> list[str]:
-        """Remove the parent's documents of these sources that were not seen; their names."""
-        gone: list[str] = []
+    def unseen(self, sources: Sequence[str]) -> list[tuple[str, str]]:
+        """(document, source) of each of the parent's documents of these sources that nobody asked `known` of."""
+        gone: list[tuple[str, str]] = []
         for number, rows in self._parent.document_rows() if self._parent else ():
             table = self._parent.segments[number].documents.select(["document", "source"])  # type: ignore[union-attr]
             unseen = rows_of(mask_of(rows) - self._changes[number].seen_documents)
             picked = table.take(pa.array(unseen))
             of_source = pc.is_in(picked.column("source"), pa.array(list(sources), pa.string()))
-            gone += picked.filter(of_source).column("document").to_pylist()
-        self._retire(_ids(gone))
-        self.removed += gone
-        self.whole.update(sources)
+            rest = picked.filter(of_source)
+            gone += zip(rest.column("document").to_pylist(), rest.column("source").to_pylist(), strict=True)
         return gone
+
+    def remove(self, documents: Sequence[str], whole: Iterable[str]) -> None:
+        """Remove these documents of the parent, the missing ones of the sources `whole`, which it speaks for."""
+        self._retire(_ids(documents))
+        self.removed += documents
+        self.whole.update(whole)
 
     def seal(self) -> None:
         """Make the vectors computed so far durable."""
@@ -225,6 +232,14 @@ class Draft:
             self._writer = None
 
     # -- finishing ------------------------------------------------------------------------------
+
+    def kept(self) -> tuple[int, int]:
+        """(chunk rows of the parent that are live in the new version, those that are live no more), so far."""
+        live = gone = 0
+        for old, change in zip(self._parent.layout.segments if self._parent else (), self._changes, strict=True):
+            chunks = (old.chunks - change.died) | change.kept
+            live, gone = live + len(chunks), gone + len(old.chunks - chunks)
+        return live, gone
 
     def finish(self) -> tuple[Layout, int]:
         """The layout of the new version, and how many chunk rows of the parent are live no more."""

@@ -183,9 +183,9 @@ class Versions:
 
     # -- writing --------------------------------------------------------------------------------
 
-    def draft(self, parent: Snapshot | None, space: Space) -> Draft:
-        """The next version after `parent`, to be filled with rows of `space`."""
-        return Draft(self.store, parent, space, verify=self._verified)
+    def draft(self, parent: Snapshot | None, space: Space, *, dry: bool = False) -> Draft:
+        """The next version after `parent`, to be filled with rows of `space`; a `dry` one writes nothing."""
+        return Draft(self.store, parent, space, verify=self._verified, dry=dry)
 
     def forget_verified(self) -> None:
         """Believe nothing that was verified before, here or by other processes, and open everything anew."""

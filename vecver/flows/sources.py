@@ -1,0 +1,260 @@
+"""Sources: what each is called, where its documents' ids begin, and which documents it speaks for.
+
+A commit's operation has `places`: label -> where that source lies, as digests (`pipeline.place_of`). By them an
+ingest tells
+
+    a known source              the same folder or file again, also as another checkout of the same Git repository
+    a part of one               a folder or file inside it: the same ids, and nothing outside the part is removed
+    another one of its name     `docs` is taken, so it is called `team-b/docs`
+
+Decisions
+- 2026-11-26 A second source of one name gets a longer label instead of an error: both stay, nothing must be decided
+  in a script that never asks. If it is the old source after all, moved, then its ids are taken, and that error says so.
+- 2026-11-26 A label that was named is obeyed. A label without a place (of commits made before, or whose place was
+  let go of) is taken as before: by its name.
+- 2026-11-26 A file speaks for itself alone, a glob for what it matches. A file's records speak for all of its label.
+- 2026-11-26 Places ride in each commit, so that one read tells them, they belong to the branch, and rolling back rolls
+  them back too. The newest 200 are kept, so that a commit's size has a bound.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain, count
+from pathlib import PurePath
+from posixpath import dirname
+
+import pyarrow.compute as pc
+
+from vecver import pipeline
+from vecver.errors import ConflictError, VecverError
+from vecver.model import Commit, Failure, Json, Original
+from vecver.repo import Snapshot
+
+ALL = "**"  # the scope of a source that speaks for every document of its label
+_PLACES_KEPT = 200
+
+Places = Mapping[str, Json]  # label -> {"path", "git", "prefix", "scope"}; {} for what lies nowhere: records, an upload
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where documents come from, under the label that owns them."""
+
+    value: pipeline.SourceLike
+    label: str
+    prefix: str = ""
+    records: bool | None = None
+    named: bool = True  # False: `label` is only what it is called by default
+    under: str = ""  # stands between the prefix and the ids of a part of a known source: "deep/"
+    within: str = ""  # a glob below the folder `value`: nothing else of it is read
+    scope: str = ALL  # of which documents it may remove those it lacks: globs, a line each, below the prefix; "": none
+    place: Json | None = None  # kept for its label; None: that is left as it is
+
+    def read(self) -> Iterator[Original | Failure]:
+        """Its documents as they come; a document that cannot be had is a Failure."""
+        prefix = self.prefix + self.under
+        return pipeline.read(self.value, label=self.label, prefix=prefix, records=self.records, within=self.within)
+
+    @property
+    def is_parsed(self) -> bool:
+        """Whether documents are files, and no records."""
+        return pipeline.is_parsed(self.value, records=self.records)
+
+    def how_many(self) -> int | None:
+        """Its documents, where they can be counted without reading them."""
+        return pipeline.how_many(self.value, records=self.records, within=self.within)
+
+    def speaks_for(self, document: str) -> bool:
+        """Would this document be missing if it did not arrive?"""
+        if self.scope == ALL:
+            return True
+        below = document.removeprefix(self.prefix)
+        here = len(below) == len(document) - len(self.prefix)
+        return here and any(pipeline.matches(pattern, below) for pattern in self.scope.split("\n"))
+
+
+def places_of(commit: Commit | None, load: Callable[[str], Commit]) -> Places:
+    """Where the sources of a version lie, by their labels; of a rollback, where they lay in what it went back to."""
+    with suppress(VecverError):
+        while commit and commit.operation.get("kind") == "rollback":
+            commit = load(commit.operation["to"])
+    return commit.operation.get("places", {}) if commit else {}
+
+
+def places_after(before: Places, sources: Iterable[Source]) -> dict[str, Json]:
+    """What the next commit keeps: the places before, and those of its sources, the newest last."""
+    places = dict(before)
+    for source in sources:
+        if source.place is not None:
+            places.pop(source.label, None)
+            places[source.label] = source.place
+    return dict(list(places.items())[-_PLACES_KEPT:])
+
+
+def recognised(sources: Sequence[Source], places: Places, parent: Snapshot | None = None) -> list[Source]:
+    """The sources under the labels by which they are known, each with its scope and its place.
+
+    `parent`: the version whose documents tell of a label without a place. May ask `git`.
+    """
+    known, result = dict(places), list[Source]()
+    for source in sources:
+        path = pipeline.path_of(source.value)
+        if source.place is None and path is not None and os.path.lexists(path):
+            source = _recognised(source, path, known, parent)
+        elif source.place:
+            source = _read_elsewhere(source, source.place, known)
+        elif source.label in known:
+            source = replace(source, place=None)  # records or an upload under a known label: it stays where it lies
+        elif path is None and source.place is None:
+            source = replace(source, place={})
+        if source.place is not None:
+            known[source.label] = source.place
+        result.append(source)
+    return result
+
+
+def surroundings(source: Source) -> list[str]:
+    """The places of the folders that a source lies in: a known source there would make it a part of that."""
+    if (path := pipeline.path_of(source.value)) is None or not os.path.lexists(path):
+        return []
+    ways = chain(pipeline.places_above(path), list(pipeline.checkouts_above(path))[1:])
+    return list(dict.fromkeys(place for place, _, _ in ways))
+
+
+def _read_elsewhere(source: Source, place: Json, known: Places) -> Source:
+    """A source that a client read without knowing which are known here, under the label that it has for it.
+
+    `place` has, beside its own, those `above` it, and says whether the label is a `default`. Raises ConflictError if
+    the label is another source's, or the source may be a part of one: the client looks, and asks again.
+    """
+    default = place.get("default", False)
+    place = {name: value for name, value in place.items() if name not in ("above", "default")}
+    source = replace(source, named=not default)
+    for kind in ("path", "git"):
+        if kind in place and (label := _same(source, kind, place[kind], known)):
+            return _whole(source, label, {**known[label], **place}, known)
+    holders = known.values() if default else [known.get(source.label, {})]
+    above = set((source.place or {}).get("above", ()))
+    if (default and source.label in known) or any(above & {one.get("path"), one.get("git")} for one in holders):
+        raise ConflictError(
+            f"the source {source.label!r} is known here under another name, or lies elsewhere",
+            code="source_elsewhere",
+            hint="look at the `places` of the branch's newest commit, and name the source",
+        )
+    return _whole(source, source.label, place, known) if place else replace(source, place=None)
+
+
+# -- one source that has a path -----------------------------------------------------------------
+
+
+def _recognised(source: Source, path: str, known: Places, parent: Snapshot | None) -> Source:
+    if pipeline.is_document(source.value, source.records):
+        source = replace(source, scope="")
+    else:
+        source = replace(source, scope=pipeline.pattern_of(source.value) or ALL)
+    place = pipeline.place_of(path)
+    if label := _same(source, "path", place, known):
+        return _whole(source, label, known[label], known)
+    if part := _part(source, "path", pipeline.places_above(path), known):
+        return part
+    if part := _part_by_name(source, path, known, parent):
+        return part
+    checkouts = list(pipeline.checkouts_above(path))
+    git = {"git": checkouts[0][0]} if checkouts else {}
+    prefix = {"prefix": source.prefix} if source.prefix else {}
+    if git and (label := _same(source, "git", git["git"], known)):
+        return _whole(source, label, {**known[label], "path": place}, known)
+    if part := _part(source, "git", checkouts[1:], known):
+        return part
+    if source.named and not source.scope:
+        return source  # a file from elsewhere for a source that was named: that lies where it did
+    label = source.label if source.named else _free(source.label, path, known)
+    return _whole(source, label, {"path": place, **git, **prefix}, known)
+
+
+def _same(source: Source, kind: str, place: str, known: Places) -> str | None:
+    """The label, or the newest of them, under which this very place is known, with this prefix."""
+    for label in [source.label] if source.named else [source.label, *list(known)[::-1]]:
+        there = known.get(label, {})
+        if there.get(kind) == place and there.get("prefix", "") == source.prefix:
+            return label
+    return None
+
+
+def _whole(source: Source, label: str, place: Json, known: Places) -> Source:
+    """A source that is no part of another. Its place says so where only globs of it are known."""
+    before = known.get(label, {})
+    scope = source.scope or ALL
+    if before.get("path") == place["path"] or before.get("git", "") == place.get("git"):
+        scope = "\n".join(dict.fromkeys([*before.get("scope", ALL).split("\n"), *scope.split("\n")]))
+    place = {name: value for name, value in place.items() if name != "scope"}
+    return replace(source, label=label, place=place if ALL in scope.split("\n") else {**place, "scope": scope})
+
+
+def _part(source: Source, kind: str, above: Iterable[tuple[str, str, str]], known: Places) -> Source | None:
+    """The source as a part of the nearest known one that it lies in."""
+    wanted = [source.label] if source.named else list(known)[::-1]
+    holders = [(label, known[label]) for label in wanted if kind in known.get(label, {})]
+    if not holders or (not source.named and _holds_records(source)):
+        return None  # a file of records is a source of its own, unless somebody says that it is a part
+    for place, folder, below in above:
+        for label, holder in holders:
+            prefix = holder.get("prefix", "")
+            if holder[kind] == place and source.prefix in ("", prefix) and _holds(holder, source, below):
+                return _below(source, label, prefix, folder, below)
+    return None
+
+
+def _part_by_name(source: Source, path: str, known: Places, parent: Snapshot | None) -> Source | None:
+    """As `_part`, for a label of which no place is known: the folder of its name, if the documents bear it out."""
+    if not parent or not source.named or source.label in known:
+        return None
+    for folder in PurePath(path).parents:
+        below = PurePath(path).relative_to(folder).as_posix()
+        if folder.name == source.label and _owns(parent, source.label, source.prefix + below, _is_file(source)):
+            return _below(source, source.label, source.prefix, str(folder), below)
+    return None
+
+
+def _below(source: Source, label: str, prefix: str, folder: str, below: str) -> Source:
+    """The part `below` of the source that lies in `folder`."""
+    if _is_file(source):
+        under = f"{dirname(below)}/" if "/" in below else ""
+        return replace(source, label=label, prefix=prefix, records=False, under=under, scope="")
+    within = f"{glob.escape(below)}/{pipeline.pattern_of(source.value) or ALL}"
+    return replace(source, value=folder, label=label, prefix=prefix, within=within, scope=within)
+
+
+def _holds(holder: Json, source: Source, below: str) -> bool:
+    """Does a source that is known by globs have this part? Of a folder that cannot be said."""
+    patterns = holder.get("scope", ALL).split("\n")
+    return ALL in patterns or (_is_file(source) and any(pipeline.matches(pattern, below) for pattern in patterns))
+
+
+def _is_file(source: Source) -> bool:
+    return pipeline.is_document(source.value, False)
+
+
+def _holds_records(source: Source) -> bool:
+    return _is_file(source) and not pipeline.is_document(source.value, source.records)
+
+
+def _owns(parent: Snapshot, label: str, document: str, is_file: bool) -> bool:
+    """Has this label the document, or one in this folder?"""
+    table = parent.documents(["document", "source"])
+    names = table.filter(pc.equal(table.column("source"), label)).column("document")
+    there = pc.equal(names, document) if is_file else pc.starts_with(names, document + "/")
+    return bool(pc.any(there).as_py())
+
+
+def _free(label: str, path: str, known: Places) -> str:
+    """The label, with as many of the folders above it as make it another one than those that are taken."""
+    parts = [pipeline.shown(part) for part in PurePath(path).parts[1:]]
+    longer = ["/".join(parts[-n:]) for n in range(2, len(parts) + 1)]
+    numbered = (f"{label}-{number}" for number in count(2))
+    return next(name for name in chain([label], longer, numbered) if name not in known)
