@@ -499,6 +499,7 @@ def test_retired_units_are_claimed_condemned_and_buried() -> None:
         retired.claim(store, ["b"])
     retired.bury(store, ["b"])
     assert retired.read(store) == retired.Retired({"c": "t1", "d": "t2"})
+    assert retired.mentions(store, ["z", "d"]) and not retired.mentions(store, ["z", "b"])
     retired.renew(store, ["c", "z"], "t3")
     assert retired.read(store) == retired.Retired({"c": "t3", "d": "t2"}), "z did not wait"
 
@@ -646,7 +647,7 @@ def test_a_damaged_list_of_what_waits(store: Store) -> None:
     for attempt in (lambda: ingest(docs, {"a": "x"}), lambda: docs.repository.gc()):
         with pytest.raises(IntegrityError) as caught:
             attempt()
-        assert "delete the file retired" in caught.value.hint
+        assert "vecver check --repair" in caught.value.hint
     store.delete(retired.NAME)
     assert collect(docs).delete
     assert_all_there(docs, known)

@@ -240,8 +240,7 @@ class Versions:
 
     def _hold(self, id: str) -> None:
         """Keep gc from a version that a ref is about to name. Raises NotFoundError, ConflictError: it was faster."""
-        going = retired.read(self.store)
-        if layout_path(id) in {*going.waiting, *going.condemned} or self.store.size(layout_path(id)) is None:
+        if retired.mentions(self.store, [layout_path(id)]) or self.store.size(layout_path(id)) is None:
             segments = {unit_of(live.segment) for live in self.layout(id).segments}
             retired.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
 
