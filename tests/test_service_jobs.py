@@ -477,6 +477,16 @@ def test_a_second_upload_under_one_label_does_not_replace_the_first(tmp_path: Pa
         assert client.post("/v1/datasets/d/ingest?label=up", headers=headers, content=b"x").status_code == 422
 
 
+def test_an_upload_of_one_file_of_a_source_updates_that_document(tmp_path: Path) -> None:
+    four = {f"{i}.md": f"number {i}".encode() for i in range(4)}
+    with client_of(tmp_path) as client:
+        ended(client, files(client, four).json()["id"])
+        job = ended(client, files(client, {"2.md": b"other"}).json()["id"])
+        assert job["result"]["names"] == {"added": [], "changed": ["2.md"], "removed": []}
+        job = ended(client, files(client, {"2.md": b"another"}, allow_removals="true").json()["id"])
+        assert job["result"]["documents"]["removed"] == 3
+
+
 def test_the_work_tree_around_the_state_folder_has_no_say(tmp_path: Path) -> None:
     """Its ignore files would let uploaded documents go, and its Git commit is not theirs."""
     for command in (

@@ -52,7 +52,8 @@ async def ingest(
     The body: `files` of a form, each part's filename the document's path; or a line of JSON a record; or JSON with
     `documents` or the `folder` of the server. `label` names the source: its documents that are not in the body are
     removed in the new version, unless `keep_missing`. If these are all documents of the source, or more than a fifth
-    and more than ten, the job fails unless `allow_removals`.
+    and more than ten, the job fails unless `allow_removals`. An upload of one file that the source has already updates
+    that document alone.
     """
     _check(writing, options)
     scratch = await run_in_threadpool(writing.desk.jobs.scratch)

@@ -27,7 +27,7 @@ from vecver.flows import removals, unreadable
 from vecver.flows.arrivals import Tally, arrivals, grouped, recipe_of
 from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
-from vecver.flows.sources import ALL, Places, Source, places_after, places_of, recognised
+from vecver.flows.sources import ALL, Places, Source, lone_file, places_after, places_of, recognised
 from vecver.flows.tidying import fold
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
@@ -62,6 +62,8 @@ def ingest(
     check_name("branch", options.branch)
     parent = _head(versions, dataset, options.branch)
     sources = recognised(sources, _places(versions, parent), parent)
+    if not options.allow_removals:
+        sources = [lone_file(source, parent) for source in sources]
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded

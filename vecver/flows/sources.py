@@ -13,6 +13,8 @@ Decisions
 - 2026-11-26 A label that was named is obeyed. A label without a place (of commits made before, or whose place was
   let go of) is taken as before: by its name.
 - 2026-11-26 A file speaks for itself alone, a glob for what it matches. A file's records speak for all of its label.
+- 2026-11-26 So does an upload of one file that its label has, unless removals are allowed: it looks the same as one
+  of a folder in which one file is left, and is far more frequent.
 - 2026-11-26 Places ride in each commit, so that one read tells them, they belong to the branch, and rolling back rolls
   them back too. The newest 200 are kept, so that a commit's size has a bound.
 """
@@ -116,6 +118,14 @@ def recognised(sources: Sequence[Source], places: Places, parent: Snapshot | Non
             known[source.label] = source.place
         result.append(source)
     return result
+
+
+def lone_file(source: Source, parent: Snapshot | None) -> Source:
+    """An upload of one file that its label has already is an update of that document, and speaks for it alone."""
+    if source.place or source.scope != ALL or not parent or not source.is_parsed or source.how_many() != 1:
+        return source
+    item = next(source.read())
+    return replace(source, scope="") if _owns(parent, source.label, item.document, True) else source
 
 
 def surroundings(source: Source) -> list[str]:
