@@ -110,7 +110,8 @@ def opened(store: Store) -> tuple[vecver.Repository, Embedding]:
 
 
 def ingest(docs: vecver.Dataset, texts: dict[str, str], **how: Any) -> None:
-    docs.ingest([{"id": id, "text": text} for id, text in texts.items()], embedder="counting", chunker="whole", **how)
+    texts_only = [{"id": id, "text": text} for id, text in texts.items()]
+    docs.ingest(texts_only, embedder="counting", chunker="whole", allow_removals=True, **how)
 
 
 def edited(store: Store, versions: int = 24) -> None:
