@@ -63,7 +63,7 @@ def strangers(count: int) -> Vectors:
 
 def emptied(docs: vecver.Dataset, **how: Any) -> None:
     """A version without a chunk: its only document cannot be read."""
-    docs.ingest([{"id": "blank", "text": "", "vector": vector_of("")}], space="test", **how)
+    docs.ingest([{"id": "blank", "text": "", "vector": vector_of("")}], space="test", allow_removals=True, **how)
 
 
 # -- what is measured is true -------------------------------------------------------------------

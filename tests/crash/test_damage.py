@@ -269,6 +269,6 @@ def test_a_damaged_part_is_embedded_again(healthy: Healthy, how: str) -> None:
     clean = copied(healthy.place, healthy.place.parent / f"clean {how}")
     for place in (left, clean):
         records = texts_only({f"r{i}": f"record {i}" for i in range(MANY)})
-        docs(place, "embedded").ingest(records, embedder="hashing", chunker="whole")
+        docs(place, "embedded").ingest(records, embedder="hashing", chunker="whole", allow_removals=True)
         assert_sound(place)
     assert docs(left, "embedded").show().vector_root == docs(clean, "embedded").show().vector_root

@@ -397,11 +397,14 @@ def test_after_a_stop_nothing_is_embedded_again(docs: vecver.Dataset, handbook: 
 @pytest.mark.parametrize("bad", [{"id": "x", "text": None}, {"id": 1.5, "text": "t"}, {"id": "", "text": "t"}])
 def test_a_source_whose_only_record_failed_removes_nothing(docs: vecver.Dataset, bad: dict[str, Any]) -> None:
     docs.ingest(records({str(i): f"text {i}" for i in range(30)}), space="test")
-    for how in ({}, {"allow_removals": True}, {"dry_run": True}):
+    for how in ({}, {"dry_run": True}, {"keep_missing": True}):
         report = docs.ingest([bad], **how)
         assert report.documents["removed"] == 0 and report.documents["failed"] == 1 and not report.changed
-        assert any("30 documents of the source 'records'" in note for note in report.notes)
+        told = any("30 documents of the source 'records'" in note for note in report.notes)
+        assert told == ("keep_missing" not in how)
     assert docs.status([bad])["removed"] == [] and len(docs.documents()) == 30
+    named = bad["id"] == "x"  # what has no name may be any of them, whatever is allowed
+    assert docs.ingest([bad], allow_removals=True).documents["removed"] == (30 if named else 0)
 
 
 def test_a_record_without_a_usable_id_may_be_any(docs: vecver.Dataset) -> None:

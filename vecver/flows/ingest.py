@@ -143,7 +143,8 @@ class _Ingest:
         self._tell()
         self._timed("parse", since)
         if not self.options.keep_missing:
-            self.removals = removals.missing(self.draft, self.sources, self.tally)
+            allowed = self.options.allow_removals
+            self.removals = removals.missing(self.draft, self.sources, self.tally, allowed=allowed)
             self.tally.removed = [document for removal in self.removals for document in removal.documents]
             self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
         self._allowed()

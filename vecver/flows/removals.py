@@ -2,7 +2,8 @@
 
 Decisions
 - 2026-11-26 A document that failed is not missing, nor is what lies below it (a link to a folder that is away). Of a
-  source of which nothing could be read, or in which something has no name, nothing is missing.
+  source in which something has no name, nothing is missing; nor, unless removals are allowed, of one of which nothing
+  could be read.
 - 2026-11-26 All of a source, or more than a fifth of it and more than ten: that is more often a wrong path, another
   folder under an old label or half a download than what was meant. What is counted is what the source speaks for: of
   a part of a source that part. One document that was renamed is all of a source of one: it asks too.
@@ -46,8 +47,8 @@ class Removal:
         return f"{len(self.documents)} of the {self.total} documents of the source {self.source!r}: {names}"
 
 
-def missing(draft: Draft, sources: Sequence[Source], tally: Tally) -> list[Removal]:
-    """What each source no longer has. Changes nothing."""
+def missing(draft: Draft, sources: Sequence[Source], tally: Tally, *, allowed: bool = False) -> list[Removal]:
+    """What each source no longer has; `allowed`: also where nothing of it could be read. Changes nothing."""
     speaking: dict[str, list[Source]] = {}
     for source in sources:
         if source.scope:
@@ -59,7 +60,7 @@ def missing(draft: Draft, sources: Sequence[Source], tally: Tally) -> list[Remov
     failed = {failure.document for failure in tally.failures}
     plan = []
     for label, documents in absent.items():
-        blind = label in tally.unsure or tally.sound[label] <= 0
+        blind = label in tally.unsure or (tally.sound[label] <= 0 and not allowed)
         gone = [] if blind else [document for document in documents if not _below(document, failed)]
         total = len(documents) + tally.met[label]
         whole = not blind and any(source.scope == ALL for source in speaking[label])
