@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pebble import ProcessPool
 
 KEPT: Final = 10.0  # seconds that workers wait for another stream
+_IMPORTED: Final = [reading.__name__, "markdown_it"]  # by the server, once: most texts are Markdown when they are cut
 
 
 def borrow(workers: int) -> ProcessPool:
@@ -51,7 +52,7 @@ def start_server() -> None:
     if _BASE.get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
-        _BASE.set_forkserver_preload([reading.__name__])  # has no effect on a server that runs already
+        _BASE.set_forkserver_preload(_IMPORTED)  # has no effect on a server that runs already
         with _main_unknown():
             forkserver.ensure_running()
 
