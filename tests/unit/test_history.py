@@ -157,7 +157,11 @@ def test_nor_in_a_repository_that_never_noted_where_vectors_lie(store: Store) ->
     assert embedder.texts == ["new"] and texts_of(repository.dataset("d")) == EVERYTHING
 
 
-@pytest.mark.parametrize("damage", [b"", b"\n", b"{}\n1234567890123456", b'{"segments":[]}\n' + b"\0" * 12])
+# One row of a second segment, where there is no segment at all; and its prefix is that of no text.
+LOST = b"vecplace" + np.array([1, 0, 7], "<u8").tobytes() + np.array([1], "<u4").tobytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"vecplace", b"{}\n" * 20, b"vecplace" + b"\xff" * 16, LOST])
 def test_damaged_notes_cost_embedding_again_and_nothing_else(store: Store, damage: bytes) -> None:
     edited(store, 3)
     for name in list(store.list("places/")):

@@ -1,10 +1,10 @@
 """Places: which segment holds the vector of a text, so that a text is embedded once, whichever version had it.
 
-    places/<space>/<digest>    canonical JSON with segment ids, a line; then n prefixes (uint64, sorted) of the names
-                               of what was embedded, and n numbers (uint32) among those segments
+    places/<space>/<digest>    MAGIC, n and m (uint64); n prefixes (uint64, sorted) of the names of what was embedded,
+                               n numbers (uint32) of segments, the m ids of these (32 bytes each); little-endian
 
 A table is a hint: whoever follows it compares whole names in the segment. One that is lost, damaged or out of date
-costs embedding a text again.
+costs embedding a text again. So its digest is not checked, and a look-up reads the few bytes that it needs.
 
 Decisions
 - 2026-11-26 a commit adds a table of its own rows, and tables of one size class become one when more than MANY are
@@ -14,7 +14,6 @@ Decisions
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vecver.digest import canonical_json, digest
+from vecver.digest import digest
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Space
 from vecver.repo import lookup
@@ -34,13 +33,15 @@ from vecver.store import Store
 MANY = 8
 _CLASS = 8  # each size class begins at so many times the bytes of the one before
 _ATTEMPTS = 3
+_MAGIC = b"vecplace"
+_ID_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Table:
     """Prefix `prefixes[i]` is that of a row of `segments[numbers[i]]`."""
 
-    segments: tuple[str, ...]
+    segments: npt.NDArray[np.uint8]  # (m, 32)
     prefixes: npt.NDArray[np.uint64]  # (n,), sorted
     numbers: npt.NDArray[np.uint32]  # (n,)
 
@@ -49,7 +50,10 @@ def table_of(segments: Iterable[Segment]) -> Table:
     """The rows of these segments; one after the other is read and let go."""
     parts = [(segment.id, lookup.prefixes(segment.embedded)) for segment in segments]
     numbers = np.repeat(np.arange(len(parts), dtype="<u4"), [len(prefixes) for _, prefixes in parts])
-    return _sorted(tuple(id for id, _ in parts), np.concatenate([_NONE, *(p for _, p in parts)]), numbers)
+    prefixes = np.concatenate([_NONE, *(prefixes for _, prefixes in parts)])
+    order = np.argsort(prefixes, kind="stable")
+    ids = np.frombuffer(bytes.fromhex("".join(id for id, _ in parts)), np.uint8).reshape(-1, _ID_BYTES)
+    return Table(ids, prefixes[order], numbers[order])
 
 
 def scanned(store: Store, space: Space) -> Table:
@@ -79,7 +83,8 @@ def find(tables: Sequence[Table], wanted: Keys) -> dict[str, list[int]]:
         high = np.searchsorted(table.prefixes, query, side="right")
         for i in np.flatnonzero(high > low).tolist():
             for number in dict.fromkeys(table.numbers[low[i] : high[i]].tolist()):
-                found[table.segments[number]].append(i)
+                if number < len(table.segments):  # else the table is damaged
+                    found[table.segments[number].tobytes().hex()].append(i)
     return found
 
 
@@ -94,7 +99,8 @@ def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
     for _, names in sorted(classes.items()):
         if len(names) > MANY:
             with suppress(NotFoundError):  # another writer is making them one
-                sound = [table for name in names if (table := _read(store, name))]
+                read = (_read(store, name) for name in names)
+                sound = [table for table in read if table and (table.numbers < len(table.segments)).all()]
                 kept = _save(store, space, _merged(store, sound))
                 for name in {*names} - {kept}:
                     store.delete(name)
@@ -121,47 +127,41 @@ _NONE: npt.NDArray[np.uint64] = np.zeros(0, "<u8")
 
 def _merged(store: Store, tables: Sequence[Table]) -> Table:
     """One table; of equal rows the one in the segment with most of them, none in segments that are gone."""
-    start, numbers = 0, [np.zeros(0, np.int64)]
-    ids: list[str] = []
-    for table in tables:
-        numbers.append(table.numbers.astype(np.int64) + start)
-        ids += table.segments
-        start += len(table.segments)
-    every = np.concatenate(numbers)
+    starts = np.cumsum([0, *(len(table.segments) for table in tables)])
+    ids = np.concatenate([np.zeros((0, _ID_BYTES), np.uint8), *(table.segments for table in tables)])
     prefixes = np.concatenate([_NONE, *(table.prefixes for table in tables)])
-    counts = np.bincount(every, minlength=len(ids))
-    there = np.array([store.size(path_of(id, "segment.json")) is not None for id in ids], bool)
-    order = np.lexsort((-counts[every], prefixes))
-    order = order[there[every[order]]]
+    pieces = (table.numbers.astype(np.int64) + start for table, start in zip(tables, starts, strict=False))
+    numbers = np.concatenate([np.zeros(0, np.int64), *pieces])
+    counts = np.bincount(numbers, minlength=len(ids))
+    there = [store.size(path_of(id.tobytes().hex(), "segment.json")) is not None for id in ids]
+    order = np.lexsort((-counts[numbers], prefixes))
+    order = order[np.array(there, bool)[numbers[order]]]
     first = np.ones(len(order), bool)
     first[1:] = prefixes[order[1:]] != prefixes[order[:-1]]
     order = order[first]
-    used, renumbered = np.unique(every[order], return_inverse=True)
-    return Table(tuple(ids[i] for i in used), prefixes[order], renumbered.astype("<u4"))
-
-
-def _sorted(segments: tuple[str, ...], prefixes: npt.NDArray[np.uint64], numbers: npt.NDArray[np.uint32]) -> Table:
-    order = np.argsort(prefixes, kind="stable")
-    return Table(segments, prefixes[order], numbers[order])
+    used, renumbered = np.unique(numbers[order], return_inverse=True)
+    return Table(ids[used], prefixes[order], renumbered.astype("<u4"))
 
 
 def _save(store: Store, space: Space, table: Table) -> str:
-    header = canonical_json({"format": 1, "segments": table.segments})
-    content = header + b"\n" + table.prefixes.astype("<u8").tobytes() + table.numbers.astype("<u4").tobytes()
+    counts = np.array([len(table.prefixes), len(table.segments)], "<u8")
+    arrays = (counts, table.prefixes.astype("<u8"), table.numbers.astype("<u4"), table.segments)
+    content = _MAGIC + b"".join(array.tobytes() for array in arrays)
     name = _folder(space) + digest(content)
     store.put(name, content)
     return name
 
 
 def _read(store: Store, name: str) -> Table | None:
-    """A table, None where it is damaged. Raises NotFoundError."""
-    content = store.get(name)
-    header, _, body = content.partition(b"\n")
-    if digest(content) != name.rsplit("/", 1)[1]:
+    """A table, mapped; None where it is damaged. Raises NotFoundError."""
+    content = memoryview(store.map(name))
+    if len(content) < 24 or content[:8] != _MAGIC:
         return None
-    count = len(body) // 12
-    prefixes, numbers = np.frombuffer(body, "<u8", count), np.frombuffer(body, "<u4", count, 8 * count)
-    return Table(tuple(json.loads(header)["segments"]), prefixes, numbers)
+    n, m = (int(count) for count in np.frombuffer(content, "<u8", 2, 8))
+    if len(content) != 24 + 12 * n + _ID_BYTES * m:
+        return None
+    ids = np.frombuffer(content, np.uint8, _ID_BYTES * m, 24 + 12 * n).reshape(m, _ID_BYTES)
+    return Table(ids, np.frombuffer(content, "<u8", n, 24), np.frombuffer(content, "<u4", n, 24 + 8 * n))
 
 
 def _class_of(size: int) -> int:
