@@ -42,7 +42,7 @@ from vecver.repo import gc
 from vecver.repo.publications import Collection, Ledger, Publications, State
 
 DAMAGES = ("flipped", "cut short", "swapped", "deleted")
-UNREAD = {"parts", "places", "retired"}  # kinds that `check` does not read: no version needs them
+UNREAD = {"parts", "retired", "vectors"}  # kinds that `check` does not read: no version needs them
 UNMISSED = {"measures", "segments: index", "segments: index.json", "publications"}  # nothing says that there was one
 
 

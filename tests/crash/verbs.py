@@ -31,7 +31,7 @@ ROWS = {f"row {i}": f"text {i}" for i in range(320)}
 
 
 KINDS = (  # of objects; a verb that writes another fails until test_damage damages it
-    *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "places", "forgotten", "retired"),
+    *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "vectors", "forgotten", "retired"),
     "publications",
     *(f"segments: {file}" for file in ("segment.json", *FILES, "index", "index.json")),
 )

@@ -146,13 +146,13 @@ def test_nor_after_optimize_and_gc(store: Store) -> None:
 def test_nor_in_a_repository_that_never_noted_where_vectors_lie(store: Store) -> None:
     """As those are that an older vecver wrote. Looking writes nothing; the next commit notes all of them."""
     edited(store)
-    for name in list(store.list("places/")):
+    for name in list(store.list("vectors/")):
         store.delete(name)
     repository, embedder = opened(store)
     ingest(repository.dataset("d"), EVERYTHING, dry_run=True)
-    assert embedder.texts == [] and not list(store.list("places/"))
+    assert embedder.texts == [] and not list(store.list("vectors/"))
     ingest(repository.dataset("d"), {"z": "new"})
-    assert embedder.texts == ["new"] and len(list(store.list("places/"))) == 1
+    assert embedder.texts == ["new"] and len(list(store.list("vectors/"))) == 1
     ingest(repository.dataset("d"), EVERYTHING)
     assert embedder.texts == ["new"] and texts_of(repository.dataset("d")) == EVERYTHING
 
@@ -164,7 +164,7 @@ LOST = b"vecplace" + np.array([1, 0, 7], "<u8").tobytes() + np.array([1], "<u4")
 @pytest.mark.parametrize("damage", [b"", b"vecplace", b"{}\n" * 20, b"vecplace" + b"\xff" * 16, LOST])
 def test_damaged_notes_cost_embedding_again_and_nothing_else(store: Store, damage: bytes) -> None:
     edited(store, 3)
-    for name in list(store.list("places/")):
+    for name in list(store.list("vectors/")):
         store.put(name, damage)
     repository, embedder = opened(store)
     ingest(repository.dataset("other"), {"x": "text 0", "y": "new"})
@@ -174,4 +174,4 @@ def test_damaged_notes_cost_embedding_again_and_nothing_else(store: Store, damag
 
 def test_notes_stay_few(store: Store) -> None:
     edited(store, 30)
-    assert len(list(store.list("places/"))) <= 16
+    assert len(list(store.list("vectors/"))) <= 16

@@ -31,16 +31,16 @@ from pyroaring import BitMap
 
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.model import Json, Space, Vectors
-from vecver.repo import parts, places
+from vecver.repo import parts, vector_tables
 from vecver.repo import rows as columns
 from vecver.repo.documents import KnownDocument, known_documents
 from vecver.repo.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.lookup import Keys, as_keys
 from vecver.repo.parts import Part
-from vecver.repo.places import Table
 from vecver.repo.roots import Roots
 from vecver.repo.segment import Segment, SegmentWriter
 from vecver.repo.snapshot import Snapshot
+from vecver.repo.vector_tables import Table
 from vecver.store import Store
 
 PART_ROWS = 2048  # a part has this size: so much embedding can be lost
@@ -145,9 +145,9 @@ class Draft:
             if not wanted:
                 break
         if wanted:
-            for id, which in places.find(self._places, as_keys(wanted)).items():
+            for id, which in vector_tables.find(self._tables, as_keys(wanted)).items():
                 names = [wanted[i] for i in which if wanted[i] not in found]
-                if names and (segment := places.open_segment(self._store, id)):
+                if names and (segment := vector_tables.open_segment(self._store, id)):
                     found.update(self._vectors_in(segment, names))
             wanted = [name for name in wanted if name not in found]
         self._sought.update(wanted)
@@ -319,9 +319,9 @@ class Draft:
 
     def _remember(self) -> None:
         """Let later ingests find the vectors of the new segments, whatever versions then name them."""
-        if self._written and "_places" in self.__dict__:
-            before = [] if self._has_tables else self._places
-            places.add(self._store, self.space, [*before, places.table_of(self._written)])
+        if self._written and "_tables" in self.__dict__:
+            before = [] if self._has_tables else self._tables
+            vector_tables.add(self._store, self.space, [*before, vector_tables.table_of(self._written)])
 
     def _drop_parts(self) -> None:
         """Delete the parts whose vectors all lie in the new segments, which are durable by now."""
@@ -365,11 +365,11 @@ class Draft:
         return list(parts.load(self._store, self.space))
 
     @cached_property
-    def _places(self) -> list[Table]:
+    def _tables(self) -> list[Table]:
         """Where every vector of this space lies, in whatever version."""
-        tables = places.load(self._store, self.space)
+        tables = vector_tables.load(self._store, self.space)
         self._has_tables = tables is not None
-        return [places.scanned(self._store, self.space)] if tables is None else tables
+        return [vector_tables.scanned(self._store, self.space)] if tables is None else tables
 
     def _write(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> SegmentWriter:
         self._writer = self._writer or SegmentWriter(self._store, self.space)

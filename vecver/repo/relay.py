@@ -29,10 +29,10 @@ from vecver.repo import layout as layouts
 from vecver.repo import retired
 from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
 from vecver.repo.objects import load_commit
-from vecver.repo.places import remember
 from vecver.repo.proof import Proof
 from vecver.repo.rows import document_bytes, taken
 from vecver.repo.segment import Segment, SegmentWriter, unit_of
+from vecver.repo.vector_tables import remember
 from vecver.store import Store
 
 MAX_ROWS = 1 << 22  # chunk rows after which a new segment begins

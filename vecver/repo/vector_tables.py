@@ -1,6 +1,6 @@
-"""Places: which segment holds the vector of a text, so that a text is embedded once, whichever version had it.
+"""Vector tables: which segment holds the vector of a text, so that a text is embedded once, whichever version had it.
 
-    places/<space>/<digest>    MAGIC, n and m (uint64); n prefixes (uint64, sorted) of the names of what was embedded,
+    vectors/<space>/<digest>   MAGIC, n and m (uint64); n prefixes (uint64, sorted) of the names of what was embedded,
                                n numbers (uint32) of segments, the m ids of these (32 bytes each); little-endian
 
 A table is a hint: whoever follows it compares whole names in the segment. One that is lost, damaged or out of date
@@ -33,7 +33,7 @@ from vecver.store import Store
 MANY = 8
 _CLASS = 8  # each size class begins at so many times the bytes of the one before
 _ATTEMPTS = 3
-_MAGIC = b"vecplace"
+_MAGIC = b"vectable"
 _ID_BYTES = 32
 
 
@@ -172,4 +172,4 @@ def _class_of(size: int) -> int:
 
 
 def _folder(space: Space) -> str:
-    return f"places/{space.id}/"
+    return f"vectors/{space.id}/"
