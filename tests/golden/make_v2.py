@@ -20,7 +20,10 @@ from helpers import Ticking, open_on
 from vecver.store import LocalStore
 
 QUERY = "How do I bleed a radiator?"
-PAGES = {"heating.md": "# Heating\n\nBleed the radiator with its key.\n", "keys.md": "# Keys\n\nKeys hang by the door.\n"}
+PAGES = {
+    "heating.md": "# Heating\n\nBleed the radiator with its key.\n",
+    "keys.md": "# Keys\n\nKeys hang by the door.\n",
+}
 BALANCES = [Decimal("12345678901234567.89"), Decimal("12345678901234567.90"), Decimal("0.10")]
 
 

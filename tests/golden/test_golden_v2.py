@@ -86,7 +86,8 @@ def test_its_source_goes_on_under_its_label(repository: vecver.Repository, tmp_p
     docs, source = repository.dataset("handbook"), pages(tmp_path / "moved")
     for number in range(9):
         (source / f"day-{number}.md").write_text(f"# Day {number}\n\nToday is day {number}.\n", "utf-8")
-    assert docs.status(source, label="handbook") == {"added": [], "changed": [], "removed": [], "failed": ["broken.pdf"]}
+    status = docs.status(source, label="handbook")
+    assert status == {"added": [], "changed": [], "removed": [], "failed": ["broken.pdf"]}
     (source / "day-3.md").unlink()
     report = docs.ingest(source, label="handbook")
     assert (report.names["removed"], report.chunks["embedded"]) == (("day-3.md",), 0)
