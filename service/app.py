@@ -27,7 +27,7 @@ from service.replies import problems
 from service.routes import ROUTERS
 from service.schemas import answers
 from service.settings import ServiceSettings, load_settings
-from service.warm import warm_all
+from service.warm import freeze_modules, warm_all
 from service.work import Worker
 from vecver import settings as library
 
@@ -106,4 +106,5 @@ def serve() -> FastAPI:
 def _ready(app: FastAPI, desk: Desk) -> None:
     """Open what is served, then say so."""
     warm_all(desk.repository, desk.settings.warm)
+    freeze_modules()
     app.state.ready = True

@@ -14,6 +14,7 @@ from service import errors, uploads
 from service.deps import Desk
 from service.jobs import Job, Jobs, now
 from service.keys import Caller
+from service.warm import freeze_modules
 from vecver.errors import BackendError, VecverError
 
 Json = dict[str, Any]
@@ -93,6 +94,7 @@ class Worker:
             )
             job = self._failed(told.job, house)
         self._ended(job, monotonic() - since)
+        freeze_modules()  # the first job imports torch
 
     def _made(self, job: Job) -> Json | None:
         """What a job that was interrupted had committed already, as its result."""
