@@ -32,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.model import Chunk, Parsed
-from vecver.pipeline.chunkers import chunk, chunker_recipe
-from vecver.pipeline.parsers import parse
+from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
+from vecver.pipeline.parsers.parse import parse
 
 CORPORA = ("otel-docs", "tldr-en", "fastapi-docs", "laravel-docs")
 SMALL = 32  # tokens

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError
 from vecver.model import Chunk, Parsed
-from vecver.pipeline.blocks import blocks, front_matter
-from vecver.pipeline.chunkers import chunk, chunker_recipe
-from vecver.pipeline.normalise import normalise
+from vecver.pipeline.chunkers.blocks import blocks, front_matter
+from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
+from vecver.pipeline.chunkers.normalise import normalise
 
 HISTORY = Path(__file__).parents[2] / "shared" / "data" / "history"
 Counts = npt.NDArray[np.int64]

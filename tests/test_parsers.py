@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vecver.pipeline.encodings import decode
-from vecver.pipeline.media import media_type_of
-from vecver.pipeline.parsers import Unreadable, is_plain, parse, parser_of
+from vecver.pipeline.parsers.encodings import decode
+from vecver.pipeline.parsers.media_types import media_type_of
+from vecver.pipeline.parsers.parse import Unreadable, is_plain, parse, parser_of
 
 MESSY = Path(__file__).parents[2] / "shared" / "data" / "messy" / "dev"
 

@@ -88,6 +88,31 @@ class Original:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """From `start` on, a document's text is of this page or sheet."""
+
+    start: int  # characters
+    field: Literal["page", "sheet"]
+    value: int | str  # pages count from 1
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the words that a reader's library saw in a document its text holds."""
+
+    seen: int  # words in the library's plain view of the document
+    kept: int  # of these, the text holds
+    furniture: int = 0  # of these, were left out on purpose: running headers, navigation
+    notes: tuple[str, ...] = ()  # what is missing, one sentence each, naming the page, part or sheet
+
+    @property
+    def share(self) -> float:
+        """Of the words that are not furniture, the share that the text holds."""
+        wanted = self.seen - self.furniture
+        return self.kept / wanted if wanted else 1.0
+
+
+@dataclass(frozen=True)
 class Parsed:
     """A document's text as Markdown with `#` headings."""
 
@@ -95,6 +120,8 @@ class Parsed:
     title: str  # "" where the document has none
     media_type: str  # "text/markdown", "application/pdf" ...: what the bytes were
     parser: str  # "liteparse 2.18.0": who read it, with version
+    coverage: Coverage | None = None  # None: the text is the document as it is
+    marks: tuple[Mark, ...] = ()  # where pages and sheets begin, in order
     pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)  # as the chunker cuts it, made beforehand
 
 

@@ -166,14 +166,17 @@ class IngestOptions(BaseModel):
     chunk_tokens: Annotated[int, Field(ge=1)] | None = None
     keep_missing: bool = False
     allow_removals: Annotated[bool, Field(description="Remove all or many documents of the source.")] = False
-    scope: Annotated[
-        str,
-        Field(
-            max_length=10_000,
-            description="Of which documents the body says that those it lacks are missing: globs, a line each.",
-            examples=["guide/**"],
-        ),
-    ] | None = None
+    scope: (
+        Annotated[
+            str,
+            Field(
+                max_length=10_000,
+                description="Of which documents the body says that those it lacks are missing: globs, a line each.",
+                examples=["guide/**"],
+            ),
+        ]
+        | None
+    ) = None
     strict: bool = False
     dry_run: bool = False
     git_commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$", description="Where an upload comes from.")] | None = (

@@ -297,9 +297,7 @@ def quarrel(before: World, now: World, label: str, texts: Mapping[str, str], kee
 
 @settings(max_examples=60)
 @given(st.lists(ingests, max_size=2), ingests, st.lists(ingests, min_size=1, max_size=3), st.integers(0, 9))
-def test_any_two_writers_against_a_dictionary(
-    history: list[Any], mine: Any, theirs: list[Any], tidy: int
-) -> None:
+def test_any_two_writers_against_a_dictionary(history: list[Any], mine: Any, theirs: list[Any], tidy: int) -> None:
     docs, world = open_on(MemoryStore()).dataset("d"), World()
 
     def play(where: vecver.Dataset, acts: list[Any], world: World) -> World:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecver.pipeline import blocks
+from vecver.pipeline.chunkers import blocks
 
 LINES = [
     "# a", "## b ##", "a\n===", "b\n---", "***", "```", "```py", "~~~~", "    code", "<div>", "</div>", "<!-- c", "-->",

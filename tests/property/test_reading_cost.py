@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vecver.pipeline import chunker_recipe
-from vecver.pipeline.parsers import Unreadable, parse
-from vecver.pipeline.pieces import with_pieces
+from vecver.pipeline.chunkers.pieces import with_pieces
+from vecver.pipeline.parsers.parse import Unreadable, parse
 
 RECIPE = chunker_recipe(max_tokens=100)
 MANY = 8.0  # times the cost at 4 n of that at n: 4 where it is linear, 16 where it is quadratic

@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from vecver.errors import InvalidInputError
 from vecver.model import Chunk, Json, Parsed
-from vecver.pipeline.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, pieces_of, split
+from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, pieces_of, split
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 NAMES: Final = ("structure", "whole")

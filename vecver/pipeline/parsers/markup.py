@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vecver.pipeline.markdown import fence, heading, joined, table, unclosed
+from vecver.pipeline.parsers.markdown import fence, heading, joined, table, unclosed
 
 # -- reStructuredText --------------------------------------------------------------------------
 

@@ -1,10 +1,6 @@
-"""HTML, XML and feeds to Markdown with `#` headings; the only room that knows html-to-markdown and lxml.
+"""XML and feeds to Markdown with `#` headings; the only module that knows lxml.
 
 Decisions
-- 2026-11-21 Page furniture is removed ("aggressive"); a page that is nothing but furniture is read
-  whole. Table cells are not padded: one longer cell must not rewrite every row of the next version.
-- 2026-11-21 html-to-markdown skips what lies deeper than 1,024 elements and only warns. A text with
-  a hole is worse than none: it is reported as malformed.
 - 2026-11-21 XML is read strictly, without entities, DTD or network. XML that lxml refuses loses its
   tags and keeps all its text; recovery would drop whatever follows the error.
 """
@@ -16,38 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vecver.pipeline.markdown import fence, heading
-from vecver.pipeline.media import Unreadable
+from vecver.pipeline.parsers.html import markdown_of
+from vecver.pipeline.parsers.markdown import fence, heading
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
-
-_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title", re.I)
-_HEAD: Final = 200_000  # characters in which <title> is looked for
-_LOST: Final = ("depth_limit_exceeded", "truncated_input")  # html-to-markdown's warnings that text is missing
-
-
-def html_text(page: str) -> str:
-    return _markdown(page, "aggressive") or _markdown(page, "minimal")
-
-
-def html_title(page: str) -> str:
-    found = _TITLE.search(page, 0, _HEAD)
-    return html.unescape(found[1]) if found else ""
-
-
-def _markdown(page: str, preset: str) -> str:
-    from html_to_markdown import ConversionOptions, PreprocessingOptions, convert
-
-    cleaning = PreprocessingOptions(preset=preset)
-    result = convert(
-        page, ConversionOptions(extract_metadata=False, skip_images=True, compact_tables=True, preprocessing=cleaning)
-    )
-    if any(str(warning.kind) in _LOST for warning in result.warnings):
-        raise Unreadable("malformed", "The HTML is nested so deeply that part of its text would be lost.")
-    return (result.content or "").strip()
-
-
-# -- XML ---------------------------------------------------------------------------------------
 
 _DECLARATION: Final = re.compile(r"\s*<\?xml[^>]*\?>")
 _ENTRIES: Final = ("item", "entry")
@@ -133,6 +101,6 @@ def _entry_body(entry: Element) -> str:
             if _name(child) != name:
                 continue
             page = etree.tostring(child, encoding="unicode", with_tail=False) if len(child) else child.text or ""
-            if body := _markdown(page, "minimal"):
+            if body := markdown_of(page, "minimal"):
                 return body
     return ""

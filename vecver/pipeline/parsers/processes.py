@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any, Final
 
-from vecver.pipeline import reading
-from vecver.pipeline.reading import confine
+from vecver.pipeline.parsers import reading
+from vecver.pipeline.parsers.reading import confine
 
 if TYPE_CHECKING:
     from pebble import ProcessPool

@@ -17,9 +17,9 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage, MIMEPart
 from typing import Final
 
-from vecver.pipeline.encodings import decode
-from vecver.pipeline.markdown import heading
-from vecver.pipeline.web import html_text
+from vecver.pipeline.parsers.encodings import decode
+from vecver.pipeline.parsers.html import html_text
+from vecver.pipeline.parsers.markdown import heading
 
 _DEEPEST: Final = 6
 _FROM_LINE: Final = re.compile(rb"^From [^\n]*\n", re.M)

@@ -22,8 +22,8 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from vecver.model import Failure, Json, Parsed
-from vecver.pipeline.parsers import Unreadable
-from vecver.pipeline.pieces import with_pieces
+from vecver.pipeline.chunkers.pieces import with_pieces
+from vecver.pipeline.parsers.media_types import Unreadable
 
 Outcome = Parsed | Failure
 Parse = Callable[[bytes, str, Sequence[str]], Parsed]

@@ -14,6 +14,7 @@ Decisions
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -25,6 +26,18 @@ class Unreadable(Exception):
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+
+
+def locked(passwords: Sequence[str]) -> Unreadable:
+    if passwords:
+        return Unreadable("wrong_password", "It is encrypted and none of the passwords given opens it.")
+    return Unreadable("encrypted", "It is encrypted: give its password.")
+
+
+def malformed(media_type: str, error: Exception) -> Unreadable:
+    """The failure of a document on which its reader raised `error`."""
+    told = " ".join(str(error).split())[:200] or type(error).__name__
+    return Unreadable("malformed", f"It is broken or no {OFFICE.get(media_type, media_type)}: {told}")
 
 
 MARKDOWN: Final = "text/markdown"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vecver.pipeline.markdown import fence, heading
+from vecver.pipeline.parsers.markdown import fence, heading
 
 _COMMENT: Final = re.compile(r"(?<!\\)%[^\n]*")
 _BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vecver.pipeline.markdown import fence, table
+from vecver.pipeline.parsers.markdown import fence, table
 
 LAID_OUT: Final = 5_000_000  # characters of JSON that are parsed to be laid out; beyond, kept as they are
 _DELIMITERS: Final = ",;\t|"

@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vecver.model import Failure, Json, Original
-from vecver.pipeline import parsers, processes
-from vecver.pipeline.reading import NO_MEMORY, Item, Outcome, Parse, Reading, read_in_worker, record
+from vecver.pipeline.parsers import parse, processes
+from vecver.pipeline.parsers.reading import NO_MEMORY, Item, Outcome, Parse, Reading, read_in_worker, record
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -50,7 +50,7 @@ def parse_all(
     cpu: float = 20.0,
     timeout: float = 60.0,
     memory: int = 1_500_000_000,
-    parse: Parse = parsers.parse,
+    parse: Parse = parse.parse,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Original, Outcome]]:
     """Each original with its text or the reason why there is none, in the order given.
@@ -125,7 +125,7 @@ def _size(original: Original) -> int:
 
 
 def _goes_together(original: Original) -> bool:
-    return original.data is None or parsers.is_plain(original.data, original.document)
+    return original.data is None or parse.is_plain(original.data, original.document)
 
 
 def _at_once(original: Original, largest: int) -> Outcome | None:

@@ -22,9 +22,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from vecver.model import Json, Parsed
-from vecver.pipeline.blocks import Block, blocks, front_matter, is_markdown, join_empty
-from vecver.pipeline.media import TEXT
-from vecver.pipeline.normalise import Kind, fold, normalise
+from vecver.pipeline.chunkers.blocks import Block, blocks, front_matter, is_markdown, join_empty
+from vecver.pipeline.chunkers.normalise import Kind, fold, normalise
+from vecver.pipeline.parsers.media_types import TEXT
 
 LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
 RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split

@@ -1,0 +1,1 @@
+"""Documents' text to chunks: `blocks` -> `pieces` -> `chunk`."""

@@ -1,0 +1,182 @@
+"""One document's bytes to Markdown with `#` headings: which reader takes which media type.
+
+Readers are plain functions in a dict. This module starts no process and sets no limit, so whoever
+parses what strangers wrote goes through `pool`.
+
+Decisions
+- 2026-11-21 Markdown, plain text and source code are kept exactly as decoded (no byte-order mark,
+  "\\n" line ends): a span counts in the file that the author sees. Source code is not fenced.
+- 2026-11-21 `Parsed.parser` names what the text depends on: a library with its version, or a
+  converter of ours with a revision, to be raised when its output changes. When an adapter
+  changes what it makes of a library's output, its entry gets a name of ours as well.
+- 2026-11-21 Every foreign error becomes `Unreadable` in one place, the door `parse`, because parsers
+  of broken files raise anything; the adapters translate only what they can say more about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from vecver.model import Parsed
+from vecver.pipeline.parsers import html, latex, mail, markdown, markup, media_types, office, pdf, structured, xml
+from vecver.pipeline.parsers.coverage import Content, coverage_of
+from vecver.pipeline.parsers.encodings import decode
+from vecver.pipeline.parsers.media_types import Unreadable, media_type_of
+
+__all__ = ["Unreadable", "is_plain", "parse", "parser_of"]
+
+LONGEST_TITLE: Final = 300  # characters
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")  # not text, and no UTF-8 file could hold them
+_FILE_NAME: Final = re.compile(r"\.(?:pdf|docx?|odt|rtf|pptx?|xlsx?|indd|tex|dvi)\Z", re.I)
+_PROGRAM: Final = re.compile(r"Microsoft \w++ - |PowerPoint Presentation\Z|Untitled", re.I)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one family of formats is read."""
+
+    read: Callable[[bytes, str, Sequence[str]], Content]  # data, media type, passwords
+    parsers: tuple[str, ...]  # distributions, and converters of ours as "name revision"
+    plain: bool = False  # pure Python, and so quick that a process reads many of them at once
+    titled: bool = True  # a first `#` heading is a title
+
+
+def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
+    """The document's text as Markdown. `name` is its path or id. Raises `Unreadable`, and nothing else."""
+    if not data:
+        raise Unreadable("empty", "The file is empty.")
+    media_type = media_type_of(data, name)
+    reader = _reader(media_type)
+    content = _guarded(reader, data, media_type, passwords)
+    text, title = _SURROGATES.sub("\ufffd", content.text), _SURROGATES.sub("\ufffd", content.title)
+    if not text.strip():
+        raise Unreadable("no_text", "There is no text in it.")
+    title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
+    return Parsed(
+        text,
+        " ".join(title.split())[:LONGEST_TITLE],
+        media_type,
+        parser_of(data, name),
+        coverage=coverage_of(content),
+        marks=tuple(content.marks),
+    )
+
+
+def _meant(title: str) -> str:
+    """A title without what programs write into that property by themselves: file names, "Untitled 1"."""
+    last = title.rfind("\n") + 1
+    if _FILE_NAME.search(title, last):
+        return title[:last]
+    found = _PROGRAM.search(title, last)
+    return title[: found.start()] if found else title
+
+
+def parser_of(data: bytes, name: str) -> str:
+    """Who would read it, with version; "none" for what nobody can. Costs a look at the bytes."""
+    reader = READERS.get(media_type_of(data, name))
+    return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
+
+
+def is_plain(data: bytes, name: str) -> bool:
+    """Whether it is a text format that is quick to read, or nothing that is read at all."""
+    reader = READERS.get(media_type_of(data, name))
+    return reader is None or reader.plain
+
+
+def _reader(media_type: str) -> Reader:
+    reader = READERS.get(media_type)
+    if reader is None:
+        advice = next(advice for prefix, advice in _UNSUPPORTED if media_type.startswith(prefix))
+        raise Unreadable("unsupported", f"{media_type} is not read: {advice}.")
+    return reader
+
+
+def _guarded(reader: Reader, data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+    try:
+        return reader.read(data, media_type, passwords)
+    except Unreadable:
+        raise
+    except MemoryError as error:
+        raise Unreadable("out_of_memory", "Reading it took more memory than allowed.") from error
+    except ModuleNotFoundError as error:
+        raise Unreadable("missing_extra", "To read this format: pip install 'vecver[documents]'.") from error
+    except Exception as error:
+        raise media_types.malformed(media_type, error) from error
+
+
+@cache
+def _versioned(parser: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    if " " in parser:
+        return parser
+    try:
+        return f"{parser} {version(parser)}"
+    except PackageNotFoundError:
+        return f"{parser} missing"
+
+
+# -- text formats ------------------------------------------------------------------------------
+
+
+def _decoded(data: bytes) -> str:
+    text = decode(data)
+    if text is None:
+        raise Unreadable("binary", "It is binary and of no known format.")
+    return text
+
+
+def _text(parser: str, convert: Callable[[str], str] = lambda text: text, *, titled: bool = True) -> Reader:
+    return Reader(lambda data, media_type, passwords: Content(convert(_decoded(data))), (parser,), True, titled)
+
+
+def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+    page = _decoded(data)
+    return Content(html.html_text(page), html.html_title(page))
+
+
+def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+    return Content(xml.xml_text(_decoded(data)))
+
+
+def _mail(read: Callable[[bytes], str], *parsers: str, titled: bool = True) -> Reader:
+    return Reader(lambda data, media_type, passwords: Content(read(data)), parsers, titled=titled)
+
+
+# -- who reads what ----------------------------------------------------------------------------
+
+_SOURCE: Final = _text("vecver-text 1", titled=False)
+_OFFICE: Final = Reader(office.read, ("firecrawl-anydoc",))
+READERS: Final[dict[str, Reader]] = {
+    media_types.MARKDOWN: _text("vecver-text 1"),
+    media_types.TEXT: _SOURCE,
+    media_types.RST: _text("vecver-rst 1", markup.rst),
+    media_types.ASCIIDOC: _text("vecver-asciidoc 1", markup.asciidoc),
+    media_types.ORG: _text("vecver-org 1", markup.org),
+    media_types.LATEX: _text("vecver-latex 1", latex.latex),
+    media_types.CSV: _text("vecver-table 1", structured.delimited, titled=False),
+    media_types.TSV: _text("vecver-table 1", structured.delimited, titled=False),
+    media_types.JSON: _text("vecver-json 1", structured.json_text, titled=False),
+    media_types.JSONL: _text("vecver-json 1", structured.json_lines, titled=False),
+    media_types.NOTEBOOK: _text("vecver-notebook 1", structured.notebook),
+    media_types.CAPTIONS: _text("vecver-captions 1", structured.captions, titled=False),
+    media_types.HTML: Reader(_html, ("html-to-markdown",)),
+    media_types.XML: Reader(_xml, ("vecver-xml 1", "lxml", "html-to-markdown")),
+    media_types.EMAIL: _mail(mail.eml, "vecver-mail 1", "html-to-markdown"),
+    media_types.MBOX: _mail(mail.mbox, "vecver-mail 1", "html-to-markdown", titled=False),
+    media_types.MSG: _mail(mail.msg, "vecver-mail 1", "python-oxmsg", "html-to-markdown"),
+    media_types.PDF: Reader(pdf.read, ("liteparse",)),
+    **dict.fromkeys(media_types.OFFICE, _OFFICE),
+    **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
+}
+_UNSUPPORTED: Final = (
+    ("image/", "run OCR on the image and ingest the text"),
+    ("audio/", "transcribe it and ingest the text"),
+    ("video/", "transcribe it and ingest the text"),
+    ("application/x-ole-storage", "save it in a current format"),
+    ("application/", "unpack it and ingest the folder"),
+)
