@@ -150,6 +150,11 @@ class Chunk:
     end: int
     text: str  # the raw span, as stored and returned
     embedded: str  # the normalised text that is given to the embedder
+    headings: tuple[str, ...] = ()  # over it, outermost first, without the document's title; of code: class, function
+    header: str = ""  # the header row of the table that it goes on with, as the document has it; "" where it begins it
+    page: int | None = None  # from 1: where it begins
+    sheet: str | None = None  # where it begins
+    line: int | None = None  # of the document's text, from 1: where it begins; only of plain text and source code
 
 
 class Embedder(Protocol):
