@@ -1,27 +1,59 @@
 """HTML to Markdown with `#` headings; the only module that knows html-to-markdown.
 
+lxml reads the page, this module takes out what is no text (scripts) and what is furniture, writes what
+html-to-markdown would skip (image texts, fields, SVG, frames) as plain elements, and converts the rest.
+
 Decisions
-- 2026-11-21 Page furniture is removed ("aggressive"); a page that is nothing but furniture is read
-  whole. Table cells are not padded: one longer cell must not rewrite every row of the next version.
+- 2026-11-21 Table cells are not padded: one longer cell must not rewrite every row of the next version.
 - 2026-11-21 html-to-markdown skips what lies deeper than 1,024 elements and only warns. A text with
   a hole is worse than none: it is reported as malformed.
+- 2026-11-26 html-to-markdown's own cleaning is off: it removes by name. `furniture` decides what goes, and
+  it is counted. Text that a browser hides (tabs, `details`, `template`) is kept.
+- 2026-11-26 lxml's HTML parser reads XHTML too: `<title/>` is closed and does not swallow the page.
+- 2026-11-26 Soft hyphens and zero-width spaces are dropped: a word with one inside is found by nobody.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
+from vecver.pipeline.parsers.coverage import Content, Part
+from vecver.pipeline.parsers.furniture import furniture_of
 from vecver.pipeline.parsers.media_types import Unreadable
 
-_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title", re.I)
+Element = Any  # lxml.etree._Element; lxml has no types of its own
+
+_TITLE: Final = re.compile(r"<title[^<>]*(?<!/)>([^<]*)</title", re.I)
 _HEAD: Final = 200_000  # characters in which <title> is looked for
 _LOST: Final = ("depth_limit_exceeded", "truncated_input")  # html-to-markdown's warnings that text is missing
+_DEEPEST: Final = 3  # frames inside frames that are read
+
+_STRAY: Final = re.compile(r"<(?=[A-Za-z][^<>\"'=/]*(?:<|\Z))")  # "a <b and c</p>": no tag
+_INVISIBLE: Final = ("\xad", "\u200b", "\u2060", "\ufeff", "\x00")  # soft hyphen, zero-width spaces, NUL
+
+_NO_TEXT: Final = ("script", "style", "link", "meta", "base")
+_NEUTRAL: Final = ("span", "font", "wbr", "u", "small", "big", "sub", "sup", "nobr", "bdi", "bdo", "ins", "tbody")
+_HIDING: Final = ("hidden", "style", "aria-hidden", "id")
+_SKIPPED: Final = {  # elements that html-to-markdown skips, and what they are written as
+    **dict.fromkeys(("noscript", "template", "dialog", "object", "canvas", "video", "audio"), "div"),
+    **dict.fromkeys(("iframe", "noframes", "noembed", "frame"), "div"),
+}
+_FRAMES: Final = ("iframe", "noframes", "noembed")  # their text is a page as it stands
+_FIELDS: Final = ("img", "area", "input", "option", "optgroup", "select", "button", "textarea", "track")
+_BUTTONS: Final = ("submit", "button", "reset", "image")
+_SILENT: Final = ("hidden", "password", "checkbox", "radio", "file", "color", "range")
+_BLOCKS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "ul", "ol", "table", "pre", "section"))
 
 
-def html_text(page: str) -> str:
-    return markdown_of(page, "aggressive") or markdown_of(page, "minimal")
+def html_text(page: str, furniture: bool = False) -> str:
+    """A page, or part of one, as Markdown; `furniture` tells whether navigation and the like is left out.
+
+    Raises `Unreadable` where it is nested so deeply that text would be lost.
+    """
+    return html_content(page, furniture).text
 
 
 def html_title(page: str) -> str:
@@ -29,13 +61,180 @@ def html_title(page: str) -> str:
     return html.unescape(found[1]) if found else ""
 
 
-def markdown_of(page: str, preset: str) -> str:
+def html_content(page: str, furniture: bool = True) -> Content:
+    """A page with what lxml sees of it to compare the text with, and its title. Raises as `html_text` does."""
+    from lxml import etree
+
+    root = _tree(page)
+    if root is None:
+        return Content("", html_title(page))
+    seen = _visible(root)
+    dropped = furniture_of(root) if furniture else []
+    left_out = " ".join(_visible(element) for element in dropped)
+    for element in dropped:
+        _remove(element)
+    text = _markdown(etree.tostring(root, encoding="unicode", method="html"))
+    return Content(_plain(text), html_title(page), [Part("", seen, left_out)])
+
+
+def _visible(root: Element) -> str:
+    return _plain(" ".join(root.itertext()))
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        for mark in _INVISIBLE:
+            text = text.replace(mark, "")
+    return text.strip()
+
+
+def _markdown(page: str) -> str:
     from html_to_markdown import ConversionOptions, PreprocessingOptions, convert
 
-    cleaning = PreprocessingOptions(preset=preset)
-    result = convert(
-        page, ConversionOptions(extract_metadata=False, skip_images=True, compact_tables=True, preprocessing=cleaning)
+    cleaning = PreprocessingOptions(enabled=False)
+    options = ConversionOptions(
+        extract_metadata=False, skip_images=True, compact_tables=True, preprocessing=cleaning, autolinks=False
     )
+    result = convert(page, options)
     if any(str(warning.kind) in _LOST for warning in result.warnings):
-        raise Unreadable("malformed", "The HTML is nested so deeply that part of its text would be lost.")
-    return (result.content or "").strip()
+        raise _too_deep()
+    return result.content or ""
+
+
+def _too_deep() -> Unreadable:
+    return Unreadable("malformed", "The HTML is nested so deeply that part of its text would be lost.")
+
+
+# -- the page as a tree of plain elements ------------------------------------------------------
+
+
+def _tree(page: str, depth: int = 0) -> Element | None:
+    """The page without what is no text; None where nothing is left of it."""
+    from lxml import etree
+
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    marked = _STRAY.sub("&lt;", _without_cdata(page.replace("\0", "")))
+    if not marked.strip():
+        return None
+    root = etree.fromstring(marked.encode("utf-8", "replace"), parser)
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+        raise _too_deep()
+    if root is None:
+        return None
+    _simplify(root, depth)
+    return root
+
+
+def _without_cdata(page: str) -> str:
+    """CDATA sections (XHTML) as the text they hold: an HTML parser takes them for comments."""
+    pieces = page.split("<![CDATA[")
+    for i, piece in enumerate(pieces[1:], 1):
+        text, end, rest = piece.partition("]]>")
+        pieces[i] = (html.escape(text, quote=False) + rest) if end else piece
+    return "".join(pieces)
+
+
+def _simplify(root: Element, depth: int) -> None:
+    from lxml import etree
+
+    etree.strip_elements(root, *_NO_TEXT, with_tail=False)
+    for title in root.findall("head/title"):
+        _remove(title)
+    for element in list(root.iter("svg")):
+        _simplify_drawing(element)
+    for element in list(root.iter(*_FIELDS)):
+        _write_field(element)
+    for element in list(root.iter(*_SKIPPED)):
+        _write_frame(element, depth)
+    etree.strip_attributes(root, *_HIDING)
+    for link in list(root.iter("a")):
+        _simplify_link(link)
+    etree.strip_tags(root, *_NEUTRAL)
+    for table in list(root.iter("table")):
+        _simplify_layout(table)
+
+
+def _simplify_drawing(drawing: Element) -> None:
+    for element in drawing.iter():
+        if element.tag in ("title", "desc", "text", "tspan"):
+            element.tail = " " + (element.tail or "")
+        if element.tag != "a":
+            element.tag = "span"
+
+
+def _write_field(element: Element) -> None:
+    """The words that a field, an image or an option shows, as its text."""
+    tag, kind = element.tag, (element.get("type") or "").lower()
+    if tag == "img" or tag == "area":
+        names: tuple[str, ...] = ("alt",)
+    elif tag == "input":
+        names = () if kind in _SILENT else ("value", "placeholder", "alt")
+    elif tag in ("select", "button"):
+        names = ()
+    else:
+        names = ("label", "placeholder") if tag != "option" or element.text else ("label", "value")
+    text = " ".join(words for name in names if (words := element.get(name)))
+    if text:
+        element.text = f" {text} {element.text or ''}"
+    if tag in ("img", "area", "track"):
+        element.tag = "span"
+        return
+    if tag == "input":
+        element.tag = "button" if kind in _BUTTONS else "label"
+    elif tag == "textarea":
+        element.tag = "div"
+    element.tail = " " + (element.tail or "")
+
+
+def _write_frame(element: Element, depth: int) -> None:
+    """An element that html-to-markdown skips, as a division; a page inside of it is read."""
+    inner = [element.get("srcdoc") or ""]
+    if element.tag in _FRAMES and "<" in (element.text or ""):
+        inner.append(element.text)
+        element.text = None
+    element.tag = _SKIPPED[element.tag]
+    for page in inner:
+        root = _tree(page, depth + 1) if page and depth < _DEEPEST else None
+        if root is not None:
+            element.append(root)
+            root.tag = "div"
+            for part in root.findall("body"):
+                part.tag = "div"
+
+
+def _simplify_link(link: Element) -> None:
+    """Links that frame blocks give up the link, so that a heading stays one; marks at headings go."""
+    text = "".join(link.itertext())
+    if not text.strip():
+        link.tag = "span"
+    elif (link.get("href") or "").startswith("#") and len(text) < 3 and not any(map(str.isalnum, text)):
+        _remove(link)
+    elif len(link) and any(child.tag in _BLOCKS for child in _children(link)):
+        link.tag = "div"
+
+
+def _children(element: Element) -> Iterator[Element]:
+    for child in element:
+        yield child
+        yield from child
+
+
+def _simplify_layout(table: Element) -> None:
+    """A table that holds headings lays out a page: its cells are blocks."""
+    if next(table.iter("h1", "h2", "h3", "h4", "h5", "h6"), None) is not None:
+        for element in list(table.iter("table", "thead", "tfoot", "tr", "td", "th", "caption")):
+            element.tag = "div"
+
+
+def _remove(element: Element) -> None:
+    """Take an element out, and leave the text behind it."""
+    parent, before, tail = element.getparent(), element.getprevious(), element.tail
+    if parent is None:
+        return
+    if tail:
+        if before is None:
+            parent.text = (parent.text or "") + tail
+        else:
+            before.tail = (before.tail or "") + tail
+    element.tail = None
+    parent.remove(element)

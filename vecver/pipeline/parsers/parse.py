@@ -135,8 +135,7 @@ def _text(parser: str, convert: Callable[[str], str] = lambda text: text, *, tit
 
 
 def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    page = _decoded(data)
-    return Content(html.html_text(page), html.html_title(page))
+    return html.html_content(_decoded(data))
 
 
 def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
@@ -164,7 +163,7 @@ READERS: Final[dict[str, Reader]] = {
     media_types.JSONL: _text("vecver-json 1", structured.json_lines, titled=False),
     media_types.NOTEBOOK: _text("vecver-notebook 1", structured.notebook),
     media_types.CAPTIONS: _text("vecver-captions 1", structured.captions, titled=False),
-    media_types.HTML: Reader(_html, ("html-to-markdown",)),
+    media_types.HTML: Reader(_html, ("vecver-html 1", "lxml", "html-to-markdown")),
     media_types.XML: Reader(_xml, ("vecver-xml 1", "lxml", "html-to-markdown")),
     media_types.EMAIL: _mail(mail.eml, "vecver-mail 1", "html-to-markdown"),
     media_types.MBOX: _mail(mail.mbox, "vecver-mail 1", "html-to-markdown", titled=False),

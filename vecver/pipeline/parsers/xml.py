@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vecver.pipeline.parsers.html import markdown_of
+from vecver.pipeline.parsers.html import html_text
 from vecver.pipeline.parsers.markdown import fence, heading
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
@@ -101,6 +101,6 @@ def _entry_body(entry: Element) -> str:
             if _name(child) != name:
                 continue
             page = etree.tostring(child, encoding="unicode", with_tail=False) if len(child) else child.text or ""
-            if body := markdown_of(page, "minimal"):
+            if body := html_text(page):
                 return body
     return ""
