@@ -1,9 +1,12 @@
 """Bytes to text, whatever old encoding they are in; knows nothing of formats.
 
-The cascade: byte-order mark; strict UTF-8 if there is no NUL and no ISO-2022 escape; nearly valid
-UTF-8, with U+FFFD for what is broken; the charset that the document declares, strictly; `chardet`.
+The cascade: byte-order mark; UTF-16 and UTF-32 without one, told by where the NULs stand; strict UTF-8 if there
+is no ISO-2022 escape; nearly valid UTF-8, with U+FFFD for what is broken; the charset that the document declares,
+strictly; `guessing`. Text whose characters are largely controls is binary, whatever decoded it.
 
 Decisions
+- 2026-11-26 Stray NULs are taken out before UTF-8 is tried: chardet answers UTF-16 for any text that holds one.
+  A run of them becomes a space, since it pads a field.
 - 2026-11-21 UTF-8 before the declared charset: pages that declare gb2312 and are UTF-8 are common,
   text in an old charset that happens to be valid UTF-8 is not.
 - 2026-11-21 "Nearly valid" counts broken bytes among the *non-ASCII* characters (at most 5%). Among
@@ -18,11 +21,23 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
+from collections import Counter
 from typing import Final
+
+from vecver.pipeline.parsers.guessing import guess
 
 SAMPLE_BYTES: Final = 200_000  # what chardet is shown
 NEARLY: Final = 0.05  # share of broken characters among the non-ASCII ones
 
+LOOKED_AT: Final = 20_000  # characters in which junk is counted
+JUNK: Final = 0.06  # share of them from which a text is binary
+NULS: Final = 0.2  # share of NULs from which ASCII text is UTF-16; a control character tells in other scripts
+
+_USED: Final = "\t\n\v\f\r\b\x1b\x1a\x1c\x1d\x1e\x1f"  # man pages, terminals and old record formats hold these
+_CONTROLS: Final = bytes(n for n in range(32) if chr(n) not in _USED)
+_UNUSUAL: Final = re.compile(r"[^\t-\r\x1a-~\xa0-\u0370\u0391-\u04ff\u4e00-\u9fa5]")
+_PADDING: Final = re.compile(rb"\0{2,}+")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: it begins with the same two bytes
@@ -55,14 +70,17 @@ def decode(data: bytes, declared: str | None = None) -> str | None:
 
     `declared` is what the container says (a mail's header); without it, what the text itself says.
     """
-    text = _by_mark(data)
+    text = _by_mark(data) or _by_nuls(data)
     if text is None:
+        data = _without_nuls(data)
         text = _by_utf8(data)
     if text is None:
         text = _by_name(data, declared or _declared(data))
     if text is None:
         text = _by_guess(data)
-    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+    if text is None or _is_binary(text):
+        return None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _by_mark(data: bytes) -> str | None:
@@ -72,8 +90,59 @@ def _by_mark(data: bytes) -> str | None:
     return None
 
 
+def _by_nuls(data: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a byte-order mark: nearly all NULs stand at one place of each code unit."""
+    sample = data[: SAMPLE_BYTES & ~3]
+    nuls = sample.count(0)
+    if not nuls or len(data) < 4:
+        return None
+    at = [sample[n::4].count(0) for n in range(4)]
+    quarter = max(1, len(sample) // 4)
+    for encoding, empty, full in (("utf-32-le", at[3], at[0]), ("utf-32-be", at[0], at[3])):
+        if empty > 0.95 * quarter and full < 0.05 * quarter:
+            return _wide(data, encoding, 4)
+    odd, even = at[1] + at[3], at[0] + at[2]
+    if min(odd, even) > 0.1 * nuls or (nuls < NULS * len(sample) and not _controls(sample)):
+        return None
+    return _wide(data, "utf-16-le" if odd > even else "utf-16-be", 2)
+
+
+def _controls(sample: bytes) -> bool:
+    """Whether bytes hold many control characters or little valid UTF-8: the halves of UTF-16's code units."""
+    rest = sample.replace(b"\0", b"")
+    if len(rest) - len(rest.translate(None, _CONTROLS)) > 0.05 * len(rest):
+        return True
+    text = codecs.utf_8_decode(rest, "replace", False)[0]  # the sample may end inside a character
+    return text.count("\ufffd") > NEARLY * len(text)
+
+
+def _wide(data: bytes, encoding: str, width: int) -> str | None:
+    """The text, if its characters exist and are mostly of a few scripts, as those of a language are."""
+    try:
+        text = data[: len(data) // width * width].decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    sample = text[:LOOKED_AT]
+    blocks = Counter(0x4E if 0x2E <= ord(char) >> 8 < 0xD8 else ord(char) >> 8 for char in sample)
+    few = sum(count for _, count in blocks.most_common(3)) >= 0.9 * len(sample)
+    return text.replace("\0", "") if few and not _is_binary(text) else None
+
+
+def _without_nuls(data: bytes) -> bytes:
+    return _PADDING.sub(b" ", data).replace(b"\0", b"") if b"\0" in data else data
+
+
+def _is_binary(text: str) -> bool:
+    """Whether more than `JUNK` of the characters are controls, broken or not assigned: no text looks like that."""
+    sample = text[:LOOKED_AT]
+    if not _UNUSUAL.search(sample):
+        return False
+    junk = sum(char not in _USED and unicodedata.category(char) in ("Cc", "Cn", "Co") for char in sample)
+    return junk + sample.count("\ufffd") > JUNK * len(sample)
+
+
 def _by_utf8(data: bytes) -> str | None:
-    if b"\0" in data or _ISO_2022.search(data):
+    if _ISO_2022.search(data):
         return None
     try:
         return data.decode("utf-8")
@@ -108,9 +177,8 @@ def _codec(name: str) -> str | None:
 
 
 def _by_guess(data: bytes) -> str | None:
-    import chardet
-
-    encoding = chardet.detect(_telling_part(data))["encoding"]
+    sample = _telling_part(data)
+    encoding = guess(sample)
     try:
         return data.decode(encoding, "replace") if encoding else None
     except LookupError:
@@ -119,6 +187,6 @@ def _by_guess(data: bytes) -> str | None:
 
 def _telling_part(data: bytes) -> bytes:
     """Up to `SAMPLE_BYTES`, from shortly before the first byte that is not ASCII."""
-    found = None if b"\0" in data[:SAMPLE_BYTES] else _NON_ASCII.search(data)
+    found = _NON_ASCII.search(data)
     start = max(0, found.start() - 1000) if found else 0
     return data[start : start + SAMPLE_BYTES]
