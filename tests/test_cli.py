@@ -114,6 +114,7 @@ def test_log_show_diff_and_status_json(june: dict[str, Any], here: Path) -> None
         "changed": ["valve.md"],
         "removed": ["pump.md"],
         "failed": [],
+        "partial": [],
     }
     plan = told("ingest", "handbook", "handbook", "--dry-run")
     assert plan["dry_run"] and not plan["changed"] and plan["commit"] == june["commit"]

@@ -13,6 +13,7 @@ from vecver.flows import Options, Progress, Source
 from vecver.model import (
     Answer,
     Commit,
+    Coverage,
     Diff,
     Export,
     Json,
@@ -330,7 +331,7 @@ class Dataset:
         Of one that is damaged only `{"damaged": why}`; measuring again replaces it.
         """
         found = repo.measures.load_all(self._versions.store, self.resolve(at))
-        return {kind: value for kind, value in found.items() if kind != flows.UNREADABLE}
+        return {kind: value for kind, value in found.items() if kind != flows.SHORTFALLS}
 
     # -- versions -------------------------------------------------------------------------------
 
@@ -357,6 +358,10 @@ class Dataset:
     def documents(self, at: Revision = "main") -> list[str]:
         """The ids of all documents of a version, sorted."""
         return sorted(self._versions.snapshot(self.resolve(at)).documents(["document"]).column(0).to_pylist())
+
+    def partial_reads(self, at: Revision = "main") -> dict[str, Coverage]:
+        """The documents of a version that were read in part, sorted by id: how much, and what is missing."""
+        return flows.partial_reads(self._versions, self.resolve(at))
 
     def diff(self, before: Revision, after: Revision) -> Diff:
         """What `after` adds, changes and removes against `before`."""

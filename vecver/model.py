@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import floor
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -110,6 +111,19 @@ class Coverage:
         """Of the words that are not furniture, the share that the text holds."""
         wanted = self.seen - self.furniture
         return self.kept / wanted if wanted else 1.0
+
+    def to_json(self) -> Json:
+        share = floor(self.share * 10_000) / 10_000  # never 1 where a word is missing
+        counts = {"words": self.seen, "kept": self.kept, "furniture": self.furniture, "share": share}
+        return {**counts, "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Coverage:
+        return cls(value["words"], value["kept"], value["furniture"], tuple(value["notes"]))
+
+    def __add__(self, other: Coverage) -> Coverage:
+        """Of both together; the notes stay with each."""
+        return Coverage(self.seen + other.seen, self.kept + other.kept, self.furniture + other.furniture)
 
 
 @dataclass(frozen=True)
@@ -306,9 +320,32 @@ class Report:
     longer: int = 0  # documents of the chunker `whole` that are longer than the model reads
     dry_run: bool = False
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # document ids: added, changed, removed
-    notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands
+    notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands; and `document_notes`
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
+
+    @property
+    def partial(self) -> dict[str, Coverage]:
+        """The documents of which this ingest read a part."""
+        return {document: coverage for document, coverage in self.coverage.items() if coverage.notes}
+
+    @property
+    def document_notes(self) -> tuple[str, ...]:
+        """Those of `notes` that say what of a document was not read; each begins with the document's id."""
+        return tuple(f"{document}: {' '.join(coverage.notes)}" for document, coverage in self.partial.items())
+
+    @property
+    def total_coverage(self) -> Coverage:
+        """The words of all documents that were measured."""
+        return sum(self.coverage.values(), Coverage(0, 0))
+
+    def coverage_json(self) -> Json:
+        """How much of all documents together was read, how many were measured, and how many were read in part."""
+        total = self.total_coverage.to_json()
+        del total["notes"]
+        return {"measured": len(self.coverage), "partial": len(self.partial), **total}
 
     def to_json(self) -> Json:
+        documents = [{"document": document, **one.to_json()} for document, one in self.coverage.items()]
         return {
             "dataset": self.dataset,
             "commit": self.commit,
@@ -321,6 +358,7 @@ class Report:
             "failures": [failure.to_json() for failure in self.failures],
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "notes": list(self.notes),
+            "coverage": {**self.coverage_json(), "documents": documents},
         }
 
     @classmethod
@@ -329,7 +367,10 @@ class Report:
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         failures = tuple(Failure.from_json(one) for one in value["failures"])
         names = {kind: tuple(ids) for kind, ids in value.get("names", {}).items()}
-        return cls(**{**fields, "failures": failures, "names": names, "notes": tuple(value["notes"])})
+        measured = value.get("coverage", {}).get("documents", [])  # services of before do not measure
+        coverage = {one["document"]: Coverage.from_json(one) for one in measured}
+        read = {"failures": failures, "names": names, "notes": tuple(value["notes"]), "coverage": coverage}
+        return cls(**{**fields, **read})
 
 
 @dataclass(frozen=True)

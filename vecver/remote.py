@@ -16,7 +16,7 @@ from vecver import flows, index, pipeline, repo
 from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, check_kind, sources_of, tagged_of, text_of
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
-from vecver.model import Answer, Commit, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
+from vecver.model import Answer, Commit, Coverage, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
 from vecver.snapshot import is_batch
 from vecver.upload import nothing_to_send, packed, place_header, told, with_failures
 from vecver.wire import Wire, path_of, read
@@ -265,6 +265,11 @@ class RemoteDataset:
             found += some
             if cursor is None:
                 return found
+
+    def partial_reads(self, at: Revision = "main") -> dict[str, Coverage]:
+        """The documents of a version that were read in part, sorted by id: how much, and what is missing."""
+        found = self._wire.get(self._path("commits", self.resolve(at)))
+        return read(found, lambda it: {one["document"]: Coverage.from_json(one) for one in it["partial"]})
 
     def diff(self, before: Revision, after: Revision) -> Diff:
         """What `after` adds, changes and removes against `before`."""

@@ -43,10 +43,13 @@ def commits(
     return {"commits": [_commit(commit) for commit in page], "next": next(iter(page[-1].parents), None)}
 
 
-@router.get("/{dataset}/commits/{revision}", response_model=answers.Commit)
+@router.get("/{dataset}/commits/{revision}", response_model=answers.OneCommit)
 def commit(docs: Readable, revision: Name) -> Json:
-    """All that is recorded of a version."""
-    return _commit(docs.show(revision))
+    """All that is recorded of a version, and which of its documents were read in part."""
+    commit = docs.show(revision)
+    partial = docs.partial_reads(commit.id)
+    listed = [{"document": document, **coverage.to_json()} for document, coverage in partial.items()]
+    return {**_commit(commit), "partial": listed}
 
 
 @router.get("/{dataset}/documents", response_model=answers.DocumentIds)

@@ -110,6 +110,23 @@ class Commit(BaseModel):
     operation: Json
 
 
+class PartialRead(BaseModel):
+    """A document of which a part was read, in words."""
+
+    document: str
+    words: int
+    kept: int
+    furniture: Annotated[int, Field(description="Left out on purpose: running headers, navigation.")]
+    share: float
+    notes: Annotated[list[str], Field(description="What is missing.")]
+
+
+class OneCommit(Commit):
+    """A version's record, with its documents that were read in part, also by earlier ingests."""
+
+    partial: list[PartialRead]
+
+
 class Commits(BaseModel):
     """A page of commits, newest first."""
 

@@ -10,9 +10,10 @@ import click
 
 import vecver
 from vecver.cli import common
-from vecver.cli.output import as_json, counted, echo_json, progress
+from vecver.cli.output import as_json, counted, echo_bounded, echo_json, partly_read, progress
 from vecver.settings import REPOSITORY, Settings
 
+NOTES_SHOWN = 10  # on a terminal; JSON has all
 SOURCES = click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 LABEL = click.option(
     "--source", "label", metavar="NAME", help="Label of the source. Default: that of its place, else its own name."
@@ -87,15 +88,18 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
 def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Show which documents differ between SOURCE... and a version, without parsing them."""
     name, revision = common.version_of(dataset)
-    found = common.opened(settings).dataset(name).status(list(sources), at=revision, **how)
+    docs = common.opened(settings).dataset(name)
+    found, partial = docs.status(list(sources), at=revision, **how), docs.partial_reads(revision)
     if as_json:
-        echo_json(found)
+        echo_json({**found, "partial": partly_read(partial)})
         return
     _show_names(found)
     for document in found["failed"]:
         click.echo(f"! {document} (cannot be read; `vecver ingest` says why)")
     if not any(found[kind] for kind in ("added", "changed", "removed")):
         click.echo(f"{name}@{revision} is up to date")
+    lines = [f"% {document} (read in part): {' '.join(coverage.notes)}" for document, coverage in partial.items()]
+    echo_bounded(lines, NOTES_SHOWN, f"`vecver show {dataset}` lists them")
 
 
 def _show_names(names: Mapping[str, Sequence[str]]) -> None:
@@ -121,8 +125,19 @@ def _show_report(report: vecver.Report) -> None:
             click.echo(f"  removed: what its source no longer has; `vecver diff {report.dataset} {id}~1 {id}` lists it")
     else:
         click.echo(f"nothing changed, no commit made; documents: {documents}")
+    if report.partial:
+        kept, partial = report.total_coverage.to_json()["share"], len(report.partial)
+        click.echo(f"  text: {kept:.2%} of the words of {len(report.coverage)} documents kept; {partial} read in part")
+    _show_notes(report)
+
+
+def _show_notes(report: vecver.Report) -> None:
+    of_documents = set(report.document_notes)
     for note in report.notes:
-        click.echo(f"note: {note}", err=True)
+        if note not in of_documents:
+            click.echo(f"note: {note}", err=True)
+    rest = "`--json` lists them" if report.dry_run else f"`vecver show {report.dataset}` lists them"
+    echo_bounded([f"note: {note}" for note in report.document_notes], NOTES_SHOWN, rest, err=True)
 
 
 COMMANDS = (init, ingest, status)

@@ -8,7 +8,7 @@ import click
 
 import vecver
 from vecver.cli import common, measuring
-from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli.output import as_json, echo_json, partly_read, progress
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")
@@ -54,8 +54,9 @@ def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) ->
         else:
             click.echo("\n".join(found))
         return
+    partial = docs.partial_reads(commit.id)
     if as_json:
-        echo_json(_entry(commit))
+        echo_json({**_entry(commit), "partial": partly_read(partial)})
         return
     click.echo(f"commit        {commit.id}\nparents       {' '.join(commit.parents) or '-'}")
     click.echo(
@@ -65,10 +66,14 @@ def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) ->
     for title, value in (
         ("counts", commit.counts),
         ("recipe", commit.recipe.to_json()),
-        ("operation", commit.operation),
+        ("operation", {name: value for name, value in commit.operation.items() if name != "partial"}),
     ):
         click.echo(f"{title}:")
         _show_values(value, "  ")
+    if partial:
+        click.echo("read in part:")
+    for document, coverage in partial.items():
+        click.echo(f"  {document}: {' '.join(coverage.notes)}")
 
 
 @click.command()

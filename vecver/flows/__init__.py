@@ -10,14 +10,15 @@ from vecver.flows.recall import recall
 from vecver.flows.repair import repair
 from vecver.flows.replay import replay
 from vecver.flows.search import Query, Through, answers, check_question, query_vector, search
+from vecver.flows.shortfalls import KIND as SHORTFALLS
+from vecver.flows.shortfalls import partial_reads
 from vecver.flows.sources import ALL, Places, Source, places_of, recognised, surroundings
 from vecver.flows.status import status
 from vecver.flows.tidying import garbage, optimize
-from vecver.flows.unreadable import KIND as UNREADABLE
 
 __all__ = [
     "ALL",
-    "UNREADABLE",
+    "SHORTFALLS",
     "OneVersion",
     "Options",
     "Places",
@@ -36,6 +37,7 @@ __all__ = [
     "ingest",
     "open_export",
     "optimize",
+    "partial_reads",
     "places_of",
     "published",
     "query_vector",

@@ -11,7 +11,7 @@ from vecver import pipeline
 from vecver.digest import digest, digest_json, text_key
 from vecver.errors import InvalidInputError
 from vecver.flows.sources import Source
-from vecver.model import Failure, Json, Original, Recipe
+from vecver.model import Coverage, Failure, Json, Original, Recipe
 from vecver.repo import Draft
 
 GROUP_DOCUMENTS = 512
@@ -34,6 +34,7 @@ class Tally:
     arrived: set[bytes] = field(default_factory=set)  # keys of all documents that arrived, and can be named
     met: Counter[str] = field(default_factory=Counter)  # label -> the parent's documents of it that arrived
     unreadable: dict[str, Json] = field(default_factory=dict)  # what arrived and cannot be read: see `memo_of`
+    coverage: dict[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
 
     def fail(self, original: Original, failure: Failure, recipe: Recipe) -> None:
         """Report a document that was to be added or changed, and could not be."""
@@ -42,6 +43,11 @@ class Tally:
         self.unreadable[failure.document] = memo_of(original, recipe)
         self.added.pop(failure.document, None)
         self.changed.pop(failure.document, None)
+        self.coverage.pop(failure.document, None)
+
+    def partial(self) -> dict[str, Coverage]:
+        """The documents of which a part was read."""
+        return {document: coverage for document, coverage in self.coverage.items() if coverage.notes}
 
     def differs(self) -> bool:
         """Is there anything to commit?"""

@@ -23,7 +23,7 @@ import numpy as np
 from vecver import index, pipeline
 from vecver.digest import key
 from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
-from vecver.flows import removals, unreadable
+from vecver.flows import removals, shortfalls
 from vecver.flows.arrivals import Tally, arrivals, grouped, recipe_of
 from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
@@ -33,7 +33,7 @@ from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parse
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
-_FAILURES_KEPT = 1000  # in the commit; the report has all
+_LISTED = 1000  # failures, and documents read in part, in the commit; the report has all
 _LIBRARIES = (
     *("vecver", "numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers", "transformers", "tokenizers"),
     *("markdown-it-py", "html-to-markdown", "lxml", "chardet"),
@@ -175,6 +175,7 @@ class _Ingest:
         for (original, _), chunks in zip(sound, lists, strict=True):
             if not chunks:
                 self._fail(original, Failure(original.document, "no_text", "it holds no text to embed"))
+        self.tally.coverage.update((o.document, p.coverage) for o, p, _ in readable if p.coverage)
         if self.means.recipe.chunker["name"] == "whole":
             counts = self.means.embedder.count_tokens([chunks[0].embedded for _, _, chunks in readable])
             self.longer += int((counts > self.means.embedder.max_tokens).sum())
@@ -321,8 +322,9 @@ class _Ingest:
             **({"job": self.options.job} if self.options.job else {}),
             "sources": [self._source(source) for source in self.sources],
             "places": places_after(_places(self.versions, place.parent), self.sources),
-            "failures": told["failures"][:_FAILURES_KEPT],
+            "failures": told["failures"][:_LISTED],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
+            **self._coverage(place),
         }
         return Commit(
             dataset=self.dataset,
@@ -337,6 +339,12 @@ class _Ingest:
             environment={**_environment(), **self.means.environment},
             operation=operation,
         )
+
+    def _coverage(self, place: Place) -> Json:
+        """How much of the documents was read, and which were read in part; nothing where none was measured."""
+        report = self.report(place)
+        partial = [{"document": document, **one.to_json()} for document, one in report.partial.items()]
+        return {"coverage": report.coverage_json(), "partial": partial[:_LISTED]} if report.coverage else {}
 
     def _recipe(self, parent: Snapshot | None) -> Recipe:
         """What the next ingest does where it is not told: as this one was told, else as was done before it."""
@@ -355,13 +363,13 @@ class _Ingest:
         """Keep what could not be read beside the version, so that `status` need not take it for new."""
         if report.commit:
             parents = self.versions.commit(report.commit).parents if report.changed else (report.commit,)
-            unreadable.save(self.versions, next(iter(parents), None), report.commit, self.sources, self.tally)
+            shortfalls.save(self.versions, next(iter(parents), None), report.commit, self.sources, self.tally)
 
     def report(self, place: Place | None) -> Report:
         """What was done so far; `place` is where it landed, None for a dry run."""
         parent, tally = (place.parent, self.tally.without(place.settled)) if place else (self.parent, self.tally)
         live, gone = (place.layout.chunk_count, place.removed) if place else self.draft.kept()
-        return Report(
+        report = Report(
             dataset=self.dataset,
             commit=parent.commit.id if parent else None,
             changed=False,
@@ -374,7 +382,9 @@ class _Ingest:
             dry_run=self.options.dry_run,
             names=tally.names(),
             notes=removals.notes(self.removals, stops=self.options.dry_run and not self.options.allow_removals),
+            coverage=dict(tally.coverage),
         )
+        return replace(report, notes=(*report.notes, *report.document_notes))
 
     def _timed(self, phase: str, since: float) -> float:
         now = perf_counter()

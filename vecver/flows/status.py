@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vecver.flows import removals, unreadable
+from vecver.flows import removals, shortfalls
 from vecver.flows.arrivals import Tally, arrivals, memo_of
 from vecver.flows.sources import Source, places_of, recognised
 from vecver.model import Failure
@@ -20,7 +20,7 @@ def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: s
     recipe = snapshot.commit.recipe
     sources = recognised(sources, places_of(snapshot.commit, versions.commit), snapshot)
     draft = versions.draft(snapshot, recipe.space, dry=True)
-    tally, before = Tally(), unreadable.load(versions, snapshot.commit.id)
+    tally, before = Tally(), shortfalls.load(versions, snapshot.commit.id).unreadable
     for original in arrivals(draft, recipe, [(source, source.read()) for source in sources], tally):
         if before.get(original.document) == memo_of(original, recipe):
             tally.fail(original, Failure(original.document, "unreadable", "it could not be read before"), recipe)

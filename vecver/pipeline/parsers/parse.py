@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from vecver.model import Parsed
+from vecver.model import Coverage, Parsed
 from vecver.pipeline.parsers import html, latex, mail, markdown, markup, media_types, office, pdf, structured, xml
 from vecver.pipeline.parsers.coverage import Content, coverage_of
 from vecver.pipeline.parsers.encodings import decode
@@ -61,9 +61,18 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
         " ".join(title.split())[:LONGEST_TITLE],
         media_type,
         parser_of(data, name),
-        coverage=coverage_of(content),
+        coverage=_coverage(content),
         marks=tuple(content.marks),
     )
+
+
+def _coverage(content: Content) -> Coverage | None:
+    """How much was kept; where that cannot be computed the document is read all the same, and a note says so."""
+    try:
+        return coverage_of(content)
+    except Exception as error:
+        note = f"Whether its text is complete could not be checked ({type(error).__name__}): compare it with the file."
+        return Coverage(0, 0, 0, (*content.notes, note))
 
 
 def _meant(title: str) -> str:
