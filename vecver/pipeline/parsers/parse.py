@@ -157,10 +157,10 @@ def _mail(read: Callable[[bytes], str], *parsers: str, titled: bool = True) -> R
 
 # -- who reads what ----------------------------------------------------------------------------
 
-_SOURCE: Final = _text("vecver-text 2", titled=False)
+_SOURCE: Final = _text("vecver-text 1", titled=False)
 _OFFICE: Final = Reader(office.read, ("firecrawl-anydoc",))
 READERS: Final[dict[str, Reader]] = {
-    media_types.MARKDOWN: _text("vecver-text 2"),
+    media_types.MARKDOWN: _text("vecver-text 1"),
     media_types.TEXT: _SOURCE,
     media_types.RST: _text("vecver-rst 1", markup.rst),
     media_types.ASCIIDOC: _text("vecver-asciidoc 1", markup.asciidoc),
