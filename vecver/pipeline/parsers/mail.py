@@ -1,8 +1,12 @@
-"""Mail (EML, mbox, Outlook MSG) to Markdown: a heading from the subject, who and when, then the body.
+"""Mail (EML, mbox, Outlook MSG) to Markdown: a heading from the subject, who and when, then every part that is text.
 
 Decisions
-- 2026-11-21 The plain body is preferred to the HTML one; attachments are named, not opened; messages
-  attached to a message follow it, one level deeper.
+- 2026-11-26 Every text part is read, in order; of a `multipart/alternative` the one with most words, and a
+  calendar beside it. The plain part wins only if it has at least `ENOUGH_WORDS` of the words of the HTML one:
+  `get_body` took a blank or stub plain part, and one part of a `multipart/mixed`.
+- 2026-11-26 A "From " line parts a mailbox only where it stands after a blank line (or first), names a time or an
+  address, and a header follows; the others are text.
+- 2026-11-21 Attachments are named, not opened; messages attached to a message follow it, one level deeper.
 - 2026-11-21 Bodies go through our own decoding and not the standard library's, which gives U+FFFD for
   a wrong charset and fails on an unknown one.
 """
@@ -13,29 +17,67 @@ import email
 import email.policy
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from email.header import decode_header, make_header
 from email.message import EmailMessage, MIMEPart
 from typing import Final
 
+from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.html import html_text
 from vecver.pipeline.parsers.markdown import heading
+from vecver.pipeline.parsers.media_types import Unreadable
+
+ENOUGH_WORDS: Final = 0.8  # of the HTML alternative's words, the share from which the plain one is the body
+LONGEST_FROM: Final = 200  # bytes of a From line that are looked at
+NAMED: Final = 5  # attachments named in notes
 
 _DEEPEST: Final = 6
-_FROM_LINE: Final = re.compile(rb"^From [^\n]*\n", re.M)
+_FROM_LINE: Final = re.compile(rb"^From [^\n]*+\n(?=>?From |[!-9;-~]{1,80}+:|\n)", re.M)
+_FROM_DATE: Final = re.compile(
+    rb"From [^\n]*\d\d:\d\d[^\n]*\d{4}|From \S++@\S++\s*+$|From \S++[ \t]++(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b"
+)
+_CALENDAR_FIELDS: Final = ("SUMMARY", "DTSTART", "DTEND", "LOCATION", "ORGANIZER", "ATTENDEE", "DESCRIPTION")
+_SEALED: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_ARMOUR: Final = "-----BEGIN PGP MESSAGE-----"
 
 
-def eml(data: bytes) -> str:
-    return "\n\n".join(_message(_parsed(data), 1)) + "\n"
+@dataclass
+class _Reading:
+    """What was read of a mail so far, beside its text."""
+
+    parts: list[Part] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sealed: list[Unreadable] = field(default_factory=list)  # why parts cannot be read
+    bodies: int = 0  # parts that gave text
+    number: int = 0  # of the message in its mailbox
+
+    def name(self, kind: str) -> str:
+        return f"message {self.number}, the {kind} part" if self.number else f"the {kind} part"
 
 
-def mbox(data: bytes) -> str:
+def eml(data: bytes) -> Content:
+    """One message. Raises `Unreadable` for one whose only body is encrypted or sealed in a signature."""
+    reading = _Reading()
+    pieces = list(_message(_parsed(data), 1, reading))
+    if reading.sealed and not reading.bodies:
+        raise reading.sealed[0]
+    return Content("\n\n".join(pieces) + "\n", parts=reading.parts, notes=_shortened(reading))
+
+
+def mbox(data: bytes) -> Content:
     """Every message of a mailbox, each under its subject. ">From " is given back its "From "."""
-    messages = [part for part in _FROM_LINE.split(data.replace(b"\r\n", b"\n")) if part.strip()]
-    return "\n\n".join(eml(re.sub(rb"^>(>*From )", rb"\1", part, flags=re.M)).strip() for part in messages) + "\n"
+    reading = _Reading()
+    pieces = []
+    for number, raw in enumerate(_messages(data.replace(b"\r\n", b"\n")), start=1):
+        reading.number = number
+        pieces += list(_message(_parsed(re.sub(rb"^>(>*From )", rb"\1", raw, flags=re.M)), 1, reading))
+    if reading.sealed and not reading.bodies:
+        raise reading.sealed[0]
+    return Content("\n\n".join(pieces) + "\n", parts=reading.parts, notes=_shortened(reading))
 
 
-def msg(data: bytes) -> str:
+def msg(data: bytes) -> Content:
     """An Outlook message. Raises whatever oxmsg raises on a broken one."""
     import io
 
@@ -43,10 +85,29 @@ def msg(data: bytes) -> str:
 
     message = Message.load(io.BytesIO(data))
     sender = str(make_header(decode_header(message.sender or "")))
-    names = [attachment.file_name or "unnamed" for attachment in message.attachments]
-    body = message.body or html_text(message.html_body or "")
+    reading = _Reading()
+    names = []
+    for attachment in message.attachments:
+        names.append(attachment.file_name or "unnamed")
+        reading.notes.append(_unread(names[-1], attachment.mime_type or "of unknown type", attachment.size))
+    body = _richer(message.body or "", html_text(message.html_body or "") if message.html_body else "")
     date = str(message.sent_date or "")
-    return "\n\n".join(_sections(1, message.subject or "", {"From": sender, "Date": date}, body, names)) + "\n"
+    pieces = _sections(1, message.subject or "", {"From": sender, "Date": date}, [body], names)
+    return Content("\n\n".join(pieces) + "\n", parts=[Part("the body", body)], notes=_shortened(reading))
+
+
+def _messages(data: bytes) -> Iterator[bytes]:
+    """The messages of a mailbox, split at its real "From " lines."""
+    start = 0
+    for line in _FROM_LINE.finditer(data):
+        at = line.start()
+        begins = at == 0 or not data[:at].strip() if at < 10 else data[at - 2 : at] == b"\n\n"
+        if begins and _FROM_DATE.match(line[0][:LONGEST_FROM].rstrip(b"\n")):
+            if data[start:at].strip():
+                yield data[start:at]
+            start = line.end()
+    if data[start:].strip():
+        yield data[start:]
 
 
 def _parsed(data: bytes) -> EmailMessage:
@@ -56,34 +117,177 @@ def _parsed(data: bytes) -> EmailMessage:
     return email.message_from_bytes(head + gap + body, policy=email.policy.default)
 
 
-def _message(message: MIMEPart, level: int) -> Iterator[str]:
-    fields = {name: _header(message, name) for name in ("From", "To", "Date")}
-    parts = list(_parts(message))
-    names = [part.get_filename() or "unnamed" for part in parts if part.get_filename() or part.is_attachment()]
-    yield from _sections(level, _header(message, "Subject"), fields, _body(message), names)
-    for part in parts if level < _DEEPEST else []:
-        if part.get_content_type() == "message/rfc822":
-            for attached in part.iter_parts():
-                yield from _message(attached, level + 1)
+def _message(message: MIMEPart, level: int, reading: _Reading) -> Iterator[str]:
+    fields = {name: _header(message, name) for name in ("From", "To", "Cc", "Date")}
+    names: list[str] = []
+    attached: list[MIMEPart] = []
+    bodies = list(_bodies(message, reading, names, attached))
+    yield from _sections(level, _header(message, "Subject"), fields, bodies, names)
+    for inner in attached:
+        if level < _DEEPEST:
+            yield from _message(inner, level + 1, reading)
+        else:
+            reading.notes.append(f"A message attached {level} levels deep was not read: save it as a file of its own.")
 
 
-def _parts(message: MIMEPart) -> Iterator[MIMEPart]:
-    """Every part below `message`, without those of messages that are attached to it."""
-    for part in message.iter_parts():
-        yield part
-        if part.get_content_maintype() == "multipart":
-            yield from _parts(part)
+def _bodies(part: MIMEPart, reading: _Reading, names: list[str], attached: list[MIMEPart]) -> Iterator[str]:
+    """The texts of `part`, in order; fills in the names of what is attached, and the attached messages."""
+    waiting = [part]
+    while waiting:
+        part = waiting.pop()
+        kind = part.get_content_type()
+        children = list(part.iter_parts()) if part.is_multipart() else []
+        if kind == "message/rfc822" or kind == "message/global":
+            names += [_file_name(part) or "unnamed"]
+            attached += children
+        elif kind == "multipart/encrypted":
+            reading.sealed.append(_encrypted())
+        elif kind == "multipart/alternative":
+            waiting += _alternatives(children)[::-1]
+        elif kind == "message/delivery-status":
+            yield "\n".join(str(child).strip() for child in children)
+        elif children:
+            waiting += children[::-1]
+        elif text := _text_of(part, reading, names):
+            reading.bodies += 1
+            yield text
 
 
-def _sections(level: int, subject: str, fields: dict[str, str], body: str, attachments: list[str]) -> Iterator[str]:
+def _alternatives(parts: list[MIMEPart]) -> list[MIMEPart]:
+    """Of the ways in which a mail says the same, the one to read; calendars and what is attached beside it."""
+
+    def is_body(part: MIMEPart) -> bool:
+        return part.get_content_type() != "text/calendar" and (part.is_multipart() or _is_text(part))
+
+    bodies = [part for part in parts if is_body(part)]
+    if len(bodies) < 2:
+        return parts
+    sizes = [len(_words_of(part)) for part in bodies]
+    best = max(range(len(bodies)), key=lambda n: sizes[n])
+    plain = next((n for n, part in enumerate(bodies) if part.get_content_type() == "text/plain"), best)
+    chosen = bodies[plain if sizes[plain] and sizes[plain] >= ENOUGH_WORDS * sizes[best] else best]
+    return [part for part in parts if part is chosen or not any(part is body for body in bodies)]
+
+
+def _words_of(part: MIMEPart) -> list[str]:
+    """The words of a part and of all below it that is text."""
+    leaves = [leaf for leaf in part.walk() if not leaf.is_multipart() and _is_text(leaf)]
+    return [word for leaf in leaves for word in _plain(leaf).split()]
+
+
+def _is_text(part: MIMEPart) -> bool:
+    return part.get_content_maintype() == "text" and not part.is_attachment()
+
+
+def _plain(part: MIMEPart) -> str:
+    """The text of a part, its format gone."""
+    text = _decoded(part)
+    kind = part.get_content_type()
+    if kind == "text/html":
+        return html_text(text)
+    if kind == "text/calendar":
+        return _calendar(text)
+    if kind in ("text/enriched", "text/richtext"):
+        return re.sub(r"</?[A-Za-z][\w-]{0,40}>", "", text.replace("<<", "<"))
+    if kind == "text/plain" and part.get_param("format") == "flowed":
+        return _flowed(text, str(part.get_param("delsp", "")).lower() == "yes")
+    return text
+
+
+def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
+    """The text of a part that has none below; "" for one that is not read, which is named."""
+    kind = part.get_content_type()
+    name = _file_name(part)
+    if kind in _SEALED or name.lower().endswith(".p7m"):
+        reading.sealed.append(_sealed(part))
+        return ""
+    if kind in ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"):
+        return ""
+    alone = part.get("MIME-Version") is not None  # the message itself, whatever its disposition says
+    if part.get_content_maintype() != "text" or kind == "text/rtf" or (part.is_attachment() and not alone):
+        names.append(name or "unnamed")
+        payload = part.get_payload(decode=True)
+        reading.notes.append(_unread(name or "unnamed", kind, len(payload) if isinstance(payload, bytes) else 0))
+        return ""
+    text = _plain(part).strip()
+    if text.startswith(_ARMOUR):
+        reading.sealed.append(_encrypted())
+        return ""
+    if text:
+        label = {"text/html": "HTML", "text/plain": "plain", "text/calendar": "calendar"}.get(kind, kind)
+        reading.parts.append(Part(reading.name(label), text))
+    return text
+
+
+def _file_name(part: MIMEPart) -> str:
+    try:
+        return part.get_filename() or ""
+    except (ValueError, LookupError, AttributeError, TypeError):  # malformed parameters
+        return "unnamed"
+
+
+def _unread(name: str, kind: str, size: int) -> str:
+    return f"The attachment '{name}' ({kind}, {size:,} bytes) was not read: save it and ingest it as a file."
+
+
+def _shortened(reading: _Reading) -> list[str]:
+    notes = reading.notes + [f"{why.reason}" for why in reading.sealed if reading.bodies]
+    rest = len(notes) - NAMED
+    return notes if rest <= 0 else [*notes[:NAMED], f"{rest} more attachments or parts were not read."]
+
+
+def _encrypted() -> Unreadable:
+    return Unreadable("encrypted", "The mail is encrypted: decrypt it in a mail program, save it and ingest that.")
+
+
+def _sealed(part: MIMEPart) -> Unreadable:
+    """Why an S/MIME part is not read: encrypted, or signed so that the text lies inside the signature."""
+    if str(part.get_param("smime-type", "")).lower() in ("signed-data", "certs-only", "compressed-data"):
+        return Unreadable(
+            "unsupported",
+            "The mail's text lies inside an S/MIME signature, which is not read: "
+            "save it unsigned from a mail program and ingest that.",
+        )
+    return _encrypted()
+
+
+def _calendar(text: str) -> str:
+    """What a calendar entry says, a field a line."""
+    lines = []
+    for line in re.sub(r"\n[ \t]", "", text).split("\n"):
+        name, _, value = line.partition(":")
+        key, _, options = name.partition(";")
+        if key.upper() in _CALENDAR_FIELDS and value.strip():
+            person = re.search(r'CN="?([^";:]++)', options)
+            value = re.sub(r"\\([nN,;\\])", lambda m: "\n" if m[1] in "nN" else m[1], value)
+            lines.append(f"{key.capitalize()}: {person[1] + ', ' if person else ''}{value.strip()}")
+    return "\n".join(lines)
+
+
+def _flowed(text: str, joined: bool) -> str:
+    """Lines that end in a space go on in the next (RFC 3676); the signature's "-- " does not."""
+    out = []
+    for line in text.split("\n"):
+        line = line.removeprefix(" ")
+        soft = line.endswith(" ") and line != "-- "
+        out.append((line[:-1] if joined else line) if soft else line + "\n")
+    return "".join(out)
+
+
+def _richer(plain: str, other: str) -> str:
+    return plain if len(plain.split()) >= ENOUGH_WORDS * len(other.split()) and plain.strip() else other
+
+
+def _sections(
+    level: int, subject: str, fields: dict[str, str], bodies: list[str], attachments: list[str]
+) -> Iterator[str]:
     if subject.strip():
         yield heading(level, subject)
-    told = [f"{name}: {value}" for name, value in fields.items() if value]
-    told += [f"Attachments: {', '.join(attachments)}"] if attachments else []
-    if told:
-        yield "\n".join(told)
-    if body.strip():
-        yield body.strip()
+    about = [f"{name}: {value}" for name, value in fields.items() if value]
+    about += [f"Attachments: {', '.join(attachments)}"] if attachments else []
+    if about:
+        yield "\n".join(about)
+    yield from (body.strip() for body in bodies if body.strip())
 
 
 def _header(message: MIMEPart, name: str) -> str:
@@ -95,10 +299,6 @@ def _header(message: MIMEPart, name: str) -> str:
     return " ".join(value.split())
 
 
-def _body(message: MIMEPart) -> str:
-    part = message.get_body(("plain", "html"))
-    if part is None:
-        return ""
+def _decoded(part: MIMEPart) -> str:
     payload = part.get_payload(decode=True)
-    text = decode(payload, part.get_content_charset()) if isinstance(payload, bytes) else ""
-    return html_text(text or "") if part.get_content_type() == "text/html" else text or ""
+    return (decode(payload, part.get_content_charset()) or "") if isinstance(payload, bytes) else ""

@@ -151,8 +151,8 @@ def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
     return Content(xml.xml_text(_decoded(data)))
 
 
-def _mail(read: Callable[[bytes], str], *parsers: str, titled: bool = True) -> Reader:
-    return Reader(lambda data, media_type, passwords: Content(read(data)), parsers, titled=titled)
+def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) -> Reader:
+    return Reader(lambda data, media_type, passwords: read(data), parsers, titled=titled)
 
 
 # -- who reads what ----------------------------------------------------------------------------
@@ -174,9 +174,9 @@ READERS: Final[dict[str, Reader]] = {
     media_types.CAPTIONS: _text("vecver-captions 1", structured.captions, titled=False),
     media_types.HTML: Reader(_html, ("vecver-html 1", "lxml", "html-to-markdown")),
     media_types.XML: Reader(_xml, ("vecver-xml 1", "lxml", "html-to-markdown")),
-    media_types.EMAIL: _mail(mail.eml, "vecver-mail 1", "html-to-markdown"),
-    media_types.MBOX: _mail(mail.mbox, "vecver-mail 1", "html-to-markdown", titled=False),
-    media_types.MSG: _mail(mail.msg, "vecver-mail 1", "python-oxmsg", "html-to-markdown"),
+    media_types.EMAIL: _mail(mail.eml, "vecver-mail 2", "html-to-markdown"),
+    media_types.MBOX: _mail(mail.mbox, "vecver-mail 2", "html-to-markdown", titled=False),
+    media_types.MSG: _mail(mail.msg, "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
     media_types.PDF: Reader(pdf.read, ("liteparse",)),
     **dict.fromkeys(media_types.OFFICE, _OFFICE),
     **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
