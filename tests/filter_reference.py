@@ -22,7 +22,7 @@ class Refused(Exception):
 
 def matches(filter: Any, documents: Sequence[Fields]) -> list[bool]:
     """Which documents match. Raises Refused."""
-    items = {name: [item for fields in documents for item in _items(fields.get(name))] for name in _names(filter)}
+    items = {name: [item for fields in documents for item in _items(fields.get(name))] for name in names_in(filter)}
     has_list = {name: any(isinstance(fields.get(name), list) for fields in documents) for name in items}
     for name, operator, value in _conditions(filter):
         for one in [] if operator == "$exists" else value if operator in ("$in", "$nin") else [value]:
@@ -143,7 +143,8 @@ def _conditions(filter: Any) -> Iterator[tuple[str, str, Any]]:
             yield from ((name, operator, value) for operator, value in _pairs(condition))
 
 
-def _names(filter: Any) -> set[str]:
+def names_in(filter: Any) -> set[str]:
+    """The fields that a filter names."""
     return {name for name, _, _ in _conditions(filter)}
 
 

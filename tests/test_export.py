@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from helpers import DIM, SPACE, ingest, open_on, vector_of
+from standing import cut_at_lines, line
 from test_faiss import clustered
 from test_segments import document, vectors_of
 
@@ -125,6 +127,39 @@ def test_texts_titles_spans_and_context(repository: vecver.Repository, tmp_path:
     everything = one.search("the manual", k=500)
     assert len(everything) == one.commit.counts["chunks"] > 10
     assert (0, 0) in {hit.span for hit in everything}, "the title is a chunk"
+
+
+def test_where_chunks_stand_goes_along(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As plain columns beside the chunks, for whoever reads them, and as the repository's own filters and hits."""
+    cut_at_lines(monkeypatch)
+    docs = open_on(MemoryStore()).dataset("d")
+    rows = [
+        line("one", headings=["A"], page=1),
+        line("two", headings=["A", "B"], page=2, header="| h |"),
+        line("three", sheet="S", line=9),
+        line("four"),
+    ]
+    docs.ingest([{"id": "placed", "text": "\n".join(rows)}], embedder="hashing", label="placed")
+    docs.ingest([{"id": "a plain one", "text": line("five")}], label="plain")
+    docs.snapshot("main", tmp_path / "out")
+    one = vecver.open_snapshot(tmp_path / "out")
+    file = tmp_path / "out/chunks.parquet"
+    shown = pq.read_table(file, columns=["text", "page", "sheet", "line", "headings", "header"]).to_pylist()
+    assert [list(row.values()) for row in shown] == [
+        ["five", None, None, None, None, None],
+        ["one", 1, None, None, ["A"], None],
+        ["two", 2, None, None, ["A", "B"], "| h |"],
+        ["three", None, "S", 9, None, None],
+        ["four", None, None, None, None, None],
+    ]
+    assert one.check().clean
+    for filter in (None, {"page": {"$gte": 2}}, {"headings": "A"}, {"$or": [{"sheet": "S"}, {"page": 1}]}):
+        found = one.search("two", k=9, filter=filter)
+        assert found == docs.search("two", at=one.commit.id, k=9, filter=filter) and len(found)
+    altered, schema = pq.read_table(file).to_pydict(), pq.read_schema(file)
+    pq.write_table(pa.table({**altered, "page": [None, 1, 1, None, None]}, schema=schema), file)
+    problems = {problem.problem for problem in one.check().problems}
+    assert "it says of a document what documents.parquet does not" in problems
 
 
 def test_what_cannot_be_asked_there_cannot_be_asked_here(repository: vecver.Repository, tmp_path: Path) -> None:

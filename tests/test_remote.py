@@ -49,6 +49,9 @@ HIT = Hit(
     text="bleed\u2028the valve",
     title="",
     metadata={"year": 2024, "tags": ["a", "b"], "deep": {"x": None}},
+    headings=("Heating", "Valves"),
+    header="| Part | Price |",
+    page=3,
 )
 REPORT = Report(
     dataset="handbook",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import floor
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +169,20 @@ class Chunk:
     page: int | None = None  # from 1: where it begins
     sheet: str | None = None  # where it begins
     line: int | None = None  # of the document's text, from 1: where it begins; only of plain text and source code
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a chunk stands in its document, as far as the document says; the fields are those of `Chunk`."""
+
+    headings: tuple[str, ...] = ()
+    header: str = ""
+    page: int | None = None
+    sheet: str | None = None
+    line: int | None = None
+
+
+NOWHERE: Final = Position()  # of which nothing is known
 
 
 class Embedder(Protocol):
@@ -594,17 +608,28 @@ class Hit:
     title: str
     metadata: Json
     context: str | None = None  # the hit with its neighbours, joined; None unless asked for
+    headings: tuple[str, ...] = ()  # over the chunk, outermost first, without the title; of code: class, function
+    header: str = ""  # the header row of the table that the chunk goes on with; "" where it begins the table
+    page: int | None = None  # from 1: where the chunk begins, as all below
+    sheet: str | None = None  # of a workbook
+    line: int | None = None  # of the document's text, from 1; only of plain text and source code
 
     def to_json(self) -> Json:
-        value = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "context"}
-        value["span"] = list(self.span)
-        return value if self.context is None else {**value, "context": self.context}
+        """All fields; those that are None, and headings and a header that are empty, are left out."""
+        value = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        kept = {name: own for name, own in value.items() if name not in _OPTIONAL or own not in (None, (), "")}
+        kept["span"] = list(self.span)
+        return {**kept, "headings": list(self.headings)} if self.headings else kept
 
     @classmethod
     def from_json(cls, value: Json) -> Hit:
         start, end = value["span"]
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        return cls(**{**fields, "span": (start, end)})
+        headings = tuple(value.get("headings", ()))
+        return cls(**{**fields, "span": (start, end), "headings": headings})
+
+
+_OPTIONAL: Final = ("context", "headings", "header", "page", "sheet", "line")  # left out of a hit's JSON where empty
 
 
 @dataclass(frozen=True)

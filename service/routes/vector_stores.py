@@ -134,9 +134,16 @@ def _result(hit: vecver.Hit) -> Json:
         "file_id": hit.document,
         "filename": hit.document,
         "score": hit.score,
-        "attributes": {name: _attribute(value) for name, value in hit.metadata.items() if value is not None},
+        "attributes": {name: _attribute(value) for name, value in _fields(hit).items() if value is not None},
         "content": [{"type": "text", "text": hit.text}],
     }
+
+
+def _fields(hit: vecver.Hit) -> Json:
+    """What filters may name: where the chunk stands, and its document's metadata, which win."""
+    standing = {"page": hit.page, "sheet": hit.sheet, "line": hit.line, "headings": list(hit.headings) or None}
+    own = {name: value for name, value in hit.metadata.items() if value is not None}
+    return {**standing, **own}
 
 
 def _attribute(value: Any) -> str | float | bool:

@@ -23,6 +23,11 @@ class Hit(BaseModel):
     title: str
     metadata: Json
     context: str | None = None
+    headings: Annotated[list[str] | None, Field(description="Over the chunk, outermost first; absent if none.")] = None
+    header: Annotated[str | None, Field(description="The header row of a table that the chunk goes on with.")] = None
+    page: Annotated[int | None, Field(description="From 1: where the chunk begins.")] = None
+    sheet: Annotated[str | None, Field(description="Of a workbook: where the chunk begins.")] = None
+    line: Annotated[int | None, Field(description="From 1: where the chunk begins; of text and source code.")] = None
 
 
 class Answer(BaseModel):

@@ -23,7 +23,12 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
 @click.option("-k", default=10, show_default=True, help="How many hits.")
 @click.option("--exact", is_flag=True, help="The true best k, for certain.")
 @click.option("--context", default=0, metavar="N", help="Add the text of N neighbouring chunks on either side.")
-@click.option("--filter", "filter_text", metavar="JSON", help='Conditions on metadata: \'{"year": {"$gte": 2024}}\'.')
+@click.option(
+    "--filter",
+    "filter_text",
+    metavar="JSON",
+    help='Conditions on metadata, page, sheet, line, headings: \'{"page": {"$gte": 3}}\'.',
+)
 @click.option(
     "--engine",
     type=click.Choice(["faiss", "milvus"]),
@@ -171,9 +176,19 @@ def _show(answer: vecver.Answer) -> None:
     click.echo(f"{answer.dataset}@{answer.revision}  commit {answer.commit[:12]}")
     for hit in answer:
         where = f"[{hit.span[0]}:{hit.span[1]}]" if hit.span[1] else "[title]"
-        click.echo(
-            f"{hit.rank:3d}  {hit.score:.4f}  {hit.document} {where}\n     {one_line(hit.context or hit.text, 200)}"
-        )
+        standing = _standing(hit)
+        click.echo(f"{hit.rank:3d}  {hit.score:.4f}  {hit.document} {where}{'  ' if standing else ''}{standing}")
+        if hit.header:
+            click.echo(f"     {one_line(hit.header, 200)}")
+        click.echo(f"     {one_line(hit.context or hit.text, 200)}")
+
+
+def _standing(hit: vecver.Hit) -> str:
+    """Where a chunk stands in its document, as a reader would say it; "" if nothing is known of it."""
+    page = None if hit.page is None else f"p. {hit.page}"
+    line = None if hit.line is None else f"line {hit.line}"
+    path = " > ".join(hit.headings)
+    return one_line(" · ".join(part for part in (page, hit.sheet, line, path) if part), 120)
 
 
 COMMANDS = (search, replay, snapshot)

@@ -1,40 +1,78 @@
-"""Filters on a version: which of its documents match, and what a Milvus is asked for."""
+"""Filters on a version: which of its documents or chunks match, and what a Milvus is asked for.
+
+A filter that names only metadata is evaluated over documents. One that asks where a chunk stands (`page`, `sheet`,
+`line`, `headings`) is evaluated over the chunks that the documents list, entry by entry.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vecver import index
+from vecver.digest import KEY_BYTES
 from vecver.model import Json
-from vecver.repo import METADATA, Snapshot
+from vecver.repo import METADATA, POSITION, Snapshot, chunk_owners, named_positions
+
+FIELDS: Final = ("page", "sheet", "line", "headings")  # of a chunk, that filters may name
+_KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs"}  # as metadata would be stored
 
 # What filters have worked out of each field of a segment's documents, for as long as the segment is open.
 _VALUES: WeakKeyDictionary[Any, dict[str, index.FieldValues]] = WeakKeyDictionary()
+_CHUNK_VALUES: WeakKeyDictionary[Any, dict[str, index.SharedValues]] = WeakKeyDictionary()
+_OWNERS: WeakKeyDictionary[Any, npt.NDArray[np.int64]] = WeakKeyDictionary()
 
 
-def matching_documents(snapshot: Snapshot, filter: Json | None, *, refuse: bool = True) -> Any:
-    """The names of the live documents that match, an Arrow array; None for no filter.
+@dataclass(frozen=True)
+class Selection:
+    """The chunks whose value in a column of chunk rows is one of some: of `document` names, or of `key`s."""
+
+    column: str
+    values: pa.Array
+
+
+def matching(snapshot: Snapshot, filter: Json | None, *, refuse: bool = True) -> Selection | None:
+    """The live chunks that match, by their documents where all chunks of a document match alike; None for no filter.
 
     `refuse`: a value that cannot be compared with those of its field is an error; else it equals none of them.
     Raises InvalidInputError.
     """
     if filter is None or filter == {}:
         return None
-    columns = _columns(snapshot)
+    columns, standing = _columns(snapshot), _standing(snapshot)
     types = _types(snapshot)
-    index.check_filter(filter, {field for field, _ in columns}, types if refuse else None)
-    resolved, matching = index.resolved(filter, types), []
+    index.check_filter(filter, {field for field, _ in columns} | standing, types if refuse else None)
+    resolved = index.resolved(filter, types)
+    by_chunk = not standing.isdisjoint(index.fields_of(filter))
+    return (_matching_chunks if by_chunk else _matching_documents)(snapshot, resolved)
+
+
+def _matching_documents(snapshot: Snapshot, filter: Json) -> Selection:
+    found: list[pa.Array] = []
     for number, rows in snapshot.document_rows():
         segment = snapshot.segments[number]
-        mask = index.evaluate(resolved, partial(_values, segment), segment.document_count)
-        matching += segment.documents.column("document").take(pa.array(rows[mask[rows]])).chunks
-    return pa.chunked_array(matching, pa.string()).combine_chunks()
+        mask = index.evaluate(filter, partial(_values, segment), segment.document_count)
+        found += segment.documents.column("document").take(pa.array(rows[mask[rows]])).chunks
+    return Selection("document", pa.chunked_array(found, pa.string()).combine_chunks())
+
+
+def _matching_chunks(snapshot: Snapshot, filter: Json) -> Selection:
+    standing = _standing(snapshot)
+    found: list[pa.Array] = []
+    for number, rows in snapshot.document_rows():
+        segment = snapshot.segments[number]
+        live = _chunks_of(segment, rows)
+        mask = index.evaluate(filter, partial(_chunk_values, segment, standing), len(live)) & live
+        found += pc.list_flatten(segment.documents.column("chunks")).filter(pa.array(mask)).chunks
+    return Selection("key", pa.chunked_array(found, pa.binary(KEY_BYTES)).combine_chunks())
 
 
 def milvus_expression(snapshot: Snapshot, filter: Json | None) -> str:
@@ -44,32 +82,44 @@ def milvus_expression(snapshot: Snapshot, filter: Json | None) -> str:
     return index.expression(index.resolved(filter, _types(snapshot)), _kinds(snapshot))
 
 
+# -- fields of a version ------------------------------------------------------------------------
+
+
 def _columns(snapshot: Snapshot) -> list[tuple[str, str]]:
     """(field, stored type) of every metadata column in which a live document has a value."""
     return [(field, kind) for name in snapshot.metadata for _, kind, field in [name.split(".", 2)]]
 
 
+def _standing(snapshot: Snapshot) -> set[str]:
+    """The fields of a chunk's place that a live document's chunks have."""
+    return {field for field in FIELDS if POSITION + field in snapshot.positions}
+
+
 def _types(snapshot: Snapshot) -> Callable[[str], index.FieldTypes]:
     """The types that a field's values have in a version."""
+    standing = _standing(snapshot)
 
     @cache
     def types(field: str) -> index.FieldTypes:
         parts = []
         for number, rows in snapshot.document_rows():
             segment = snapshot.segments[number]
-            live = np.zeros(segment.document_count, bool)
-            live[rows] = True
-            parts.append(_values(segment, field).types(live))
+            if field in standing:
+                parts.append(_chunk_values(segment, standing, field).types(_chunks_of(segment, rows)))
+            else:
+                parts.append(_values(segment, field).types(_mask(segment.document_count, rows)))
         return index.FieldTypes.union(parts)
 
     return types
 
 
-def _kinds(snapshot: Snapshot) -> Callable[[str], Collection[str]]:
+def _kinds(snapshot: Snapshot) -> Callable[[str], Collection[str] | None]:
     """The stored types that a field's values have in a version, as `index.expression` asks for them."""
-    columns, types = _columns(snapshot), _types(snapshot)
+    columns, types, standing = _columns(snapshot), _types(snapshot), _standing(snapshot)
 
-    def kinds(field: str) -> Collection[str]:
+    def kinds(field: str) -> Collection[str] | None:
+        if field in standing:
+            return None
         stored = {kind for own, kind in columns if own == field}
         if "json" in stored and not types(field).has_comparable_json:
             stored ^= {"json", "object"}
@@ -78,11 +128,55 @@ def _kinds(snapshot: Snapshot) -> Callable[[str], Collection[str]]:
     return kinds
 
 
+# -- fields of a segment ------------------------------------------------------------------------
+
+
 def _values(segment: Any, field: str) -> index.FieldValues:
     """A field's values in a segment's documents."""
     fields = _VALUES.setdefault(segment, {})
     if field not in fields:
         table = segment.documents
-        names = [name for name in table.column_names if name.startswith(METADATA) and name.split(".", 2)[2] == field]
+        names = _names(table, field)
         fields[field] = index.FieldValues({name.split(".", 2)[1]: table.column(name) for name in names})
     return fields[field]
+
+
+def _chunk_values(segment: Any, standing: Collection[str], field: str) -> index.SharedValues:
+    """A field's values in the chunks that a segment's documents list, in their order."""
+    fields = _CHUNK_VALUES.setdefault(segment, {})
+    if field not in fields:
+        own = index.Held(_values(segment, field), segment.document_count, _owners(segment))
+        fields[field] = index.SharedValues([own, *(_held(segment, field) if field in FIELDS else ())])
+    held = fields[field]
+    return held if field in standing else index.SharedValues(held.held[:1])
+
+
+def _held(segment: Any, field: str) -> Iterable[index.Held]:
+    """Where the chunks stand, of documents whose metadata has no such field."""
+    owners = _owners(segment)
+    column = named_positions(segment.documents, field, owners)
+    if column:
+        has_metadata = _values(segment, field).exists(segment.document_count)
+        values = index.FieldValues({_KINDS[field]: pa.chunked_array([column.values])})
+        yield index.Held(values, len(column.values), np.where(has_metadata[owners], -1, column.of))
+
+
+def _owners(segment: Any) -> npt.NDArray[np.int64]:
+    if segment not in _OWNERS:
+        _OWNERS[segment] = chunk_owners(segment.documents)
+    return _OWNERS[segment]
+
+
+def _chunks_of(segment: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of the chunks that a segment's documents list are of these documents."""
+    return _mask(segment.document_count, rows)[_owners(segment)]
+
+
+def _mask(count: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(count, bool)
+    mask[rows] = True
+    return mask
+
+
+def _names(table: pa.Table, field: str) -> list[str]:
+    return [name for name in table.column_names if name.startswith(METADATA) and name.split(".", 2)[2] == field]

@@ -29,7 +29,7 @@ from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.sources import ALL, Places, Source, lone_file, places_after, places_of, recognised
 from vecver.flows.tidying import fold
-from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
+from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
@@ -85,6 +85,10 @@ def ingest(
         raise
     finally:
         draft.discard()
+
+
+def _position(chunk: Chunk) -> Position:
+    return Position(chunk.headings, chunk.header, chunk.page, chunk.sheet, chunk.line)
 
 
 def _once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
@@ -229,6 +233,7 @@ class _Ingest:
             texts=[chunk.text for chunk in chunks],
             embedded=[_name(chunk.embedded, original.vector) for chunk in chunks],
             spans=[(chunk.start, chunk.end) for chunk in chunks],
+            positions=[_position(chunk) for chunk in chunks],
         )
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:

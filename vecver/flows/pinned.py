@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vecver import index
+from vecver.flows.filtering import Selection
 from vecver.flows.publish import damaged
 from vecver.model import Json, Vectors
 from vecver.phases import phase
@@ -42,7 +43,7 @@ class Matching:
 
     count: int
     expression: str  # selects them in Milvus, and perhaps more; "": all
-    documents: Any = None  # the names of theirs, an Arrow array; None: all
+    selection: Selection | None = None  # them, by document or key; None: all
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,15 @@ class Pinned:
         """Which of these rows match the filter; each once, should Milvus hold it twice."""
         _, first = np.unique(proposed.numbers << 32 | proposed.rows, return_index=True)
         which = np.sort(first)
-        if matching.documents is None:
+        if matching.selection is None:
             return which
-        places = zip(proposed.numbers[which], proposed.rows[which], strict=True)
-        owners = [self.snapshot.segments[number].owner(int(row)) for number, row in places]
-        return which[np.asarray(pc.is_in(pa.array(owners, pa.string()), value_set=matching.documents), bool)]
+        wanted = matching.selection.values
+        if matching.selection.column == "key":
+            own: list[Any] = [key.tobytes() for key in proposed.keys[which]]
+        else:
+            places = zip(proposed.numbers[which], proposed.rows[which], strict=True)
+            own = [self.snapshot.segments[number].owner(int(row)) for number, row in places]
+        return which[np.asarray(pc.is_in(pa.array(own, wanted.type), value_set=wanted), bool)]
 
     def _expression(self, matching: Matching) -> str:
         pin = "" if self.collection.alone else index.milvus.pinned(self.state.ordinal)

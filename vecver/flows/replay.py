@@ -22,7 +22,7 @@ from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
 from vecver.flows.export import OneVersion
-from vecver.flows.filtering import matching_documents
+from vecver.flows.filtering import matching
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.search import (
     ENGINES,
@@ -58,7 +58,7 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     differences = list(_identity(receipt, snapshot))
     notes = list(_unproved(receipt, versions, snapshot))
     _text(receipt, snapshot, vector, open_embedder, differences, notes)
-    parts = filtered(snapshot, matching_documents(snapshot, receipt["filter"], refuse=False))
+    parts = filtered(snapshot, matching(snapshot, receipt["filter"], refuse=False))
     true = _signature(snapshot, parts, vector, receipt["k"])
     claimed, recall = receipt["hits"], None
     if receipt["engine"]["name"] != "exact" and receipt["engine"].get("exact") is not True:

@@ -20,7 +20,7 @@ from vecver import index
 from vecver.decimals import readable
 from vecver.digest import digest_json
 from vecver.errors import IntegrityError, InvalidInputError, SpaceMismatchError
-from vecver.flows.filtering import matching_documents, milvus_expression
+from vecver.flows.filtering import Selection, matching, milvus_expression
 from vecver.flows.indexing import open_indexes
 from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
@@ -108,10 +108,10 @@ def answers(
     _same_space(snapshot.commit.recipe.space, space)
     with phase("embed"):
         vectors = vectors_of(queries, snapshot.commit.recipe, open_embedder)
-    matching = matching_documents(snapshot, filter)
-    parts = filtered(snapshot, matching)
+    selection = matching(snapshot, filter)
+    parts = filtered(snapshot, selection)
     if pinned:
-        found = _through(pinned, parts, vectors, k, filter, matching, exact=exact)
+        found = _through(pinned, parts, vectors, k, filter, selection, exact=exact)
     else:
         engine = engine_of(parts, k, exact=exact)
         found = [(ranked, engine) for ranked in ranked_here(snapshot, parts, vectors, k, exact=exact)]
@@ -132,12 +132,19 @@ def ranked_here(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: 
 
 
 def _through(
-    pinned: Pinned, parts: Sequence[Part], vectors: Vectors, k: int, filter: Json | None, documents: Any, *, exact: bool
+    pinned: Pinned,
+    parts: Sequence[Part],
+    vectors: Vectors,
+    k: int,
+    filter: Json | None,
+    selection: Selection | None,
+    *,
+    exact: bool,
 ) -> list[tuple[Ranked, Json]]:
     """The best rows for each vector and who found them: Milvus, or a scan of `parts` where it could not."""
     expression = milvus_expression(pinned.snapshot, filter)
-    matching = Matching(sum(part.live_count for part in parts), expression, documents)
-    found = pinned.search(vectors, k, matching, exact=exact)
+    wanted = Matching(sum(part.live_count for part in parts), expression, selection)
+    found = pinned.search(vectors, k, wanted, exact=exact)
     missed = [number for number, one in enumerate(found) if one is None]
     scanned = iter(ranked_here(pinned.snapshot, parts, vectors[missed], k, exact=True) if missed else ())
     return [one or (next(scanned), {"name": ENGINES[0]}) for one in found]
@@ -164,15 +171,20 @@ def _hit(snapshot: Snapshot, rank: int, score: float, chunk: ChunkRow, context: 
         title=chunk.title,
         metadata=readable(chunk.metadata),
         context=snapshot.context(chunk.key, chunk.document, context) if context else None,
+        headings=chunk.position.headings,
+        header=chunk.position.header,
+        page=chunk.position.page,
+        sheet=chunk.position.sheet,
+        line=chunk.position.line,
     )
 
 
-def filtered(snapshot: Snapshot, matching: Any) -> list[Part]:
-    """The snapshot's parts with the indexes opened so far, and only the rows of these documents; None: of all."""
-    if matching is None:
+def filtered(snapshot: Snapshot, selection: Selection | None) -> list[Part]:
+    """The snapshot's parts with the indexes opened so far, and only the rows of a selection; None: all."""
+    if selection is None:
         return [_indexed(snapshot, part, part.part) for part in snapshot.parts]
     return [
-        _indexed(snapshot, part, snapshot.narrowed(part, _of_documents(snapshot, part, matching)))
+        _indexed(snapshot, part, snapshot.narrowed(part, _selected(snapshot, part, selection)))
         for part in snapshot.parts
     ]
 
@@ -332,9 +344,10 @@ def check_question(queries: Sequence[Query], k: int, context: int) -> None:
         )
 
 
-def _of_documents(snapshot: Snapshot, part: SearchPart, names: Any) -> npt.NDArray[np.bool_]:
-    """Which of a part's rows belong to one of these documents."""
-    return np.asarray(pc.is_in(snapshot.chunk_column(part, "document"), value_set=names), dtype=bool)
+def _selected(snapshot: Snapshot, part: SearchPart, selection: Selection) -> npt.NDArray[np.bool_]:
+    """Which of a part's rows are selected."""
+    column = snapshot.chunk_column(part, selection.column)
+    return np.asarray(pc.is_in(column, value_set=selection.values), dtype=bool)
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from vecver.index import faiss, milvus
 from vecver.index.expressions import expression
-from vecver.index.field_values import FieldTypes, FieldValues
-from vecver.index.filters import check_filter, evaluate, json_filter, resolved
+from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
+from vecver.index.filters import check_filter, evaluate, fields_of, json_filter, resolved
 from vecver.index.scores import bits, bound, check_metric, normalised, ranked, scores, slack
 from vecver.index.search import Found, is_exact, search
 
@@ -11,6 +11,8 @@ __all__ = [
     "FieldTypes",
     "FieldValues",
     "Found",
+    "Held",
+    "SharedValues",
     "bits",
     "bound",
     "check_filter",
@@ -18,6 +20,7 @@ __all__ = [
     "evaluate",
     "expression",
     "faiss",
+    "fields_of",
     "is_exact",
     "json_filter",
     "milvus",

@@ -47,8 +47,8 @@ from vecver.index.instants import instant_of
 from vecver.model import Json
 
 # field -> types under which its values are stored: bool, int, float, str, strs, json (other lists, and decimals), or
-# object, for JSON of which nothing can be compared
-Kinds = Callable[[str], Collection[str]]
+# object, for JSON of which nothing can be compared; None: Milvus does not have all values of the field
+Kinds = Callable[[str], Collection[str] | None]
 
 _NUMBERS = frozenset(("int", "float"))
 _SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -86,8 +86,8 @@ def _filter(filter: Json, kinds: Kinds) -> str:
         if field in ("$and", "$or"):
             inner = [_filter(part, kinds) for part in condition]
             parts.append(_all(inner) if field == "$and" else _any(inner))
-        elif not _UNSAYABLE.search(field):
-            path, own = f"metadata[{_literal(field)}]", frozenset(kinds(field))
+        elif not _UNSAYABLE.search(field) and (stored := kinds(field)) is not None:
+            path, own = f"metadata[{_literal(field)}]", frozenset(stored)
             parts += [_condition(path, operator, value, own) for operator, value in operators_of(condition)]
     return _all(parts)
 

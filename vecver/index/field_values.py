@@ -1,4 +1,4 @@
-"""The values of one metadata field, as filters compare them: by type, those in lists item by item.
+"""The values of one field, as filters compare them: by type, those in lists item by item.
 
 Columns of scalars are read where they lie. What must be worked out (the items of lists, which strings are
 instants) is kept as long as this object is.
@@ -7,7 +7,7 @@ instants) is kept as long as this object is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -138,6 +138,39 @@ class FieldValues:
     @cached_property
     def _json(self) -> _Json:
         return _read_json(self._columns["json"] if "json" in self._columns else pa.chunked_array([], pa.string()))
+
+
+class Held(NamedTuple):
+    """Values that rows share: row i has value `of[i]` of `values`, of which there are `size`; -1: none."""
+
+    values: FieldValues
+    size: int
+    of: Rows
+
+    def rows(self, flags: Mask) -> Mask:
+        """Which rows have a flagged value, `(rows,)`; `flags` is `(size,)`."""
+        return np.append(flags, False)[self.of]
+
+    def used(self, rows: Mask) -> Mask:
+        """Which values these rows have, `(size,)`."""
+        found = np.zeros(self.size, bool)
+        of = self.of[rows]
+        found[of[of >= 0]] = True
+        return found
+
+
+class SharedValues:
+    """A field's values in one table of chunks: those of its document, or those where it stands. A row has one or none.
+
+    What many chunks share, their documents' values and the headings above them, is compared once.
+    """
+
+    def __init__(self, held: Sequence[Held]) -> None:
+        self.held = tuple(held)
+
+    def types(self, live: Mask) -> FieldTypes:
+        """The types of the values in these chunks, `(chunks of the table,)` bool."""
+        return FieldTypes.union(held.values.types(held.used(live)) for held in self.held)
 
 
 def _flags_by_type(name: str, group: Items) -> Iterator[tuple[str, Mask]]:

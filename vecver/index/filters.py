@@ -1,10 +1,14 @@
-"""Filters on metadata: the JSON form of Pinecone and Chroma, checked once and evaluated over Arrow columns.
+"""Filters: the JSON form of Pinecone and Chroma, on metadata and on where a chunk stands.
+
+Checked once, then evaluated over Arrow columns.
 
     {"lang": "en"}                               equal
     {"year": {"$gte": 2024, "$lt": 2026}}        $eq $ne $gt $gte $lt $lte
     {"groups": {"$in": [7, 8]}}                  $in $nin
     {"draft": {"$exists": false}}                is there a value at all
     {"$or": [{...}, {...}]}, {"$and": [...]}     and several fields in one object are joined by and
+    {"page": {"$gte": 3}}, {"sheet": "Prices"}   page and line are numbers, sheet is a string; of each chunk by itself
+    {"headings": "Installation"}                 a list of strings: any heading above the chunk
 
 Decisions: what matches
  1. `$eq`, `$gt`, `$gte`, `$lt`, `$lte` and `$in` match a document if they hold for its value, or for any item of it
@@ -17,6 +21,10 @@ Decisions: what matches
     0.1 is 0.1. A decimal is written `{"$decimal": "0.1"}` in JSON, and in a field without strings also "0.1".
  5. A string with a date, a time and an offset from UTC is an instant (`instants.py`), and compares as such:
     `02:30+02:00` is `00:30Z`. All other strings compare by their characters, dates and local times among them.
+
+10. A chunk of a document whose metadata has a field `page`, `sheet`, `line` or `headings` has that value, for every
+    chunk of the document; only chunks of other documents have the one that says where they stand. So a filter that
+    was written for metadata goes on meaning what it meant.
 
 Decisions: what is refused, naming the field and its types
  6. A value of a type that no value of the field has in this version: nothing could ever match it, and `$nin` would let
@@ -43,10 +51,11 @@ import pyarrow.compute as pc
 
 from vecver.decimals import decimal_of, tagged, tagged_decimal
 from vecver.errors import InvalidInputError
-from vecver.index.field_values import FieldTypes, FieldValues, Items, Mask
+from vecver.index.field_values import FieldTypes, FieldValues, Items, Mask, SharedValues
 from vecver.index.instants import instant_of, is_local_time
 
-Columns = Callable[[str], FieldValues | Mapping[str, pa.ChunkedArray]]  # of a field, by type; empty: the table lacks it
+# of a field; a mapping: its columns by type, empty where the table lacks it
+Columns = Callable[[str], FieldValues | SharedValues | Mapping[str, pa.ChunkedArray]]
 Types = Callable[[str], FieldTypes]
 
 _COMPARE = {"$eq": pc.equal, "$gt": pc.greater, "$gte": pc.greater_equal, "$lt": pc.less, "$lte": pc.less_equal}
@@ -109,6 +118,11 @@ def check_filter(filter: Any, fields: Iterable[str], types: Types | None = None)
             own = types(field)
             for item in values:
                 _check_type(field, operator, operand(item), own)
+
+
+def fields_of(filter: Any) -> set[str]:
+    """The fields that a checked filter names."""
+    return {field for field, _, _ in _conditions(filter)}
 
 
 def resolved(filter: Any, types: Types) -> Any:
@@ -188,7 +202,7 @@ def _other_type(field: str, value: Any, kind: str, types: FieldTypes, hint: str)
 
 
 def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
-    """Which of `count` documents match, `(count,)` bool. The filter was checked."""
+    """Which of `count` rows, documents or chunks, match, `(count,)` bool. The filter was checked."""
     mask = np.ones(count, bool)
     for field, condition in filter.items():
         if field in ("$and", "$or"):
@@ -196,18 +210,22 @@ def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
             mask &= np.logical_and.reduce(parts) if field == "$and" else np.logical_or.reduce(parts)
             continue
         values = columns(field)
-        values = values if isinstance(values, FieldValues) else FieldValues(values)
+        values = FieldValues(values) if isinstance(values, Mapping) else values
         for operator, value in operators_of(condition):
             mask &= _matches(values, operator, value, count)
     return mask
 
 
-def _matches(values: FieldValues, operator: str, value: Any, count: int) -> Mask:
+def _matches(values: FieldValues | SharedValues, operator: str, value: Any, count: int) -> Mask:
     if operator in _NEGATED:
         return ~_matches(values, _NEGATED[operator], value, count)
+    if operator == "$exists" and not value:
+        return ~_matches(values, "$exists", True, count)
+    if isinstance(values, SharedValues):
+        masks = [held.rows(_matches(held.values, operator, value, held.size)) for held in values.held]
+        return np.logical_or.reduce(masks) if masks else np.zeros(count, bool)
     if operator == "$exists":
-        mask = values.exists(count)
-        return mask if value else ~mask
+        return values.exists(count)
     mask = np.zeros(count, bool)
     for item in value if operator == "$in" else [value]:
         _mark(values, "$eq" if operator == "$in" else operator, operand(item), mask)

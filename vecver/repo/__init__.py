@@ -10,6 +10,9 @@ from vecver.repo.gc import GRACE, Retention
 from vecver.repo.landing import Landing, Place, land, turn_at
 from vecver.repo.layout import Layout
 from vecver.repo.objects import parents_first
+from vecver.repo.positions import PREFIX as POSITION
+from vecver.repo.positions import named as named_positions
+from vecver.repo.positions import owners_of as chunk_owners
 from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
 from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
 from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
@@ -28,6 +31,7 @@ __all__ = [
     "METADATA",
     "OPEN_BYTES",
     "PENDING",
+    "POSITION",
     "ROW_FILES",
     "UNCOUNTED",
     "Again",
@@ -58,6 +62,7 @@ __all__ = [
     "changes",
     "check",
     "check_name",
+    "chunk_owners",
     "create",
     "diff",
     "drop_derived",
@@ -69,6 +74,7 @@ __all__ = [
     "metadata_of",
     "missing",
     "moves",
+    "named_positions",
     "open_rows",
     "parents_first",
     "prove_rows",

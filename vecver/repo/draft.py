@@ -30,13 +30,14 @@ import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from vecver.errors import IntegrityError, InvalidInputError
-from vecver.model import Json, Space, Vectors
+from vecver.model import Json, Position, Space, Vectors
 from vecver.repo import parts, vector_tables
 from vecver.repo import rows as columns
 from vecver.repo.documents import KnownDocument, known_documents
 from vecver.repo.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.lookup import Keys, as_keys
 from vecver.repo.parts import Part
+from vecver.repo.positions import position_columns
 from vecver.repo.roots import Roots
 from vecver.repo.segment import Segment, SegmentWriter
 from vecver.repo.snapshot import Snapshot
@@ -49,7 +50,7 @@ MAX_ROWS = 1 << 20  # chunk rows after which a new segment begins
 
 @dataclass(frozen=True)
 class NewDocument:
-    """A document version to write; the four lists run in parallel, one entry a chunk, in reading order."""
+    """A document version to write; the lists run in parallel, one entry a chunk, in reading order."""
 
     document: str
     source: str
@@ -61,6 +62,7 @@ class NewDocument:
     texts: Sequence[str]
     embedded: Sequence[bytes]  # 16 bytes: the digest of what is embedded
     spans: Sequence[tuple[int, int]]
+    positions: Sequence[Position] = ()  # one a chunk; or none at all, where nothing is known of any
 
 
 @dataclass(frozen=True)
@@ -426,4 +428,5 @@ def _document_table(documents: Sequence[NewDocument], keys: list[bytes]) -> pa.T
         "ends": [[end for _, end in d.spans] for d in documents],
     }
     arrays = {name: pa.array(value, columns.DOCUMENTS.field(name).type) for name, value in values.items()}
-    return pa.table({**arrays, **columns.metadata_columns([d.metadata for d in documents])})
+    metadata = columns.metadata_columns([d.metadata for d in documents])
+    return pa.table({**arrays, **metadata, **position_columns([d.positions for d in documents])})

@@ -3,12 +3,14 @@
     commit.json        canonical JSON; its sha256 is the commit's id
     environment.json   the libraries and the machine that made the commit
     layout.json        counts, the order of the rows, and the lanes of both roots
-    documents.parquet  id · document · digest · media_type · title · chunks · metadata.*
-    chunks.parquet     key · document · start · end · text · title · metadata.*
+    documents.parquet  id · document · digest · media_type · title · chunks · metadata.* · position.*
+    chunks.parquet     key · document · start · end · text · page · sheet · line · headings · header · title ·
+                       metadata.*
     vectors.npy        (n, dim) float32; row i is chunk i
 
 Documents are ordered by name (UTF-8 bytes), chunks by document and then as they are read, so the
-next `chunks` rows of chunks.parquet are those of the next document.
+next `chunks` rows of chunks.parquet are those of the next document. Of `position.*` (`repo.positions`) and the
+five columns that show it beside every chunk, those are left out in which no document of the version has a value.
 
 Decisions
 - 2026-11-21 the files hold what the roots cover and nothing else (no source label, no recipe, no field
@@ -16,6 +18,7 @@ Decisions
   the history and the layout (with one pyarrow; others may encode Parquet otherwise).
 - 2026-11-21 title and metadata stand beside every chunk too, where DuckDB, pandas and pyarrow filter
   them without a join; repeated values cost almost nothing there. Here they are read from the documents.
+  2026-11-26 so do page, sheet, line, headings and header, as plain columns.
 - 2026-11-21 the segments' files are hashed before a row is read: else an export would seal damaged rows
   under fresh checksums, and Arrow files with a changed byte crash the process that decodes them.
   Proving the roots from the rows too took 8 s for 200,000 documents of one chunk where all else takes
@@ -45,6 +48,7 @@ from vecver.repo import objects
 from vecver.repo import rows as columns
 from vecver.repo.layout import Layout, Live
 from vecver.repo.lookup import Keys, Rows, order_of
+from vecver.repo.positions import FIELDS, PREFIX, chunk_columns, column_type
 from vecver.repo.roots import Roots, lanes_of
 from vecver.repo.rows import KEY, keys_array, taken
 from vecver.repo.segment import Segment
@@ -90,6 +94,13 @@ class _Plan:
     keys: Keys  # (n, 16)
     spans: pa.Table  # n rows: start, end
     metadata: pa.Schema  # the fields that live documents have
+    positions: pa.Schema  # the position columns of documents in which a live one has a value
+    position_blocks: Callable[[slice], dict[str, pa.Array]]  # the chunks' own, of a slice of the n
+
+    @property
+    def position_fields(self) -> list[tuple[str, pa.DataType]]:
+        """The columns of chunks that show the positions."""
+        return _position_fields(self.positions.names)
 
     @cached_property
     def owners(self) -> Rows:
@@ -107,20 +118,39 @@ def _plan(snapshot: Snapshot) -> _Plan:
     places = [bases[number] + rows for number, rows in snapshot.document_rows()]
     table = snapshot.documents(["document", "chunks", "starts", "ends"])
     order = pc.sort_indices(table.column("document"))
+    documents = np.concatenate([np.zeros(0, np.int64), *places])[np.asarray(order)]
+    positions = pa.schema(list(snapshot.positions.items()))
     table = table.select(["chunks", "starts", "ends"]).take(order)
     spans = {"start": pc.list_flatten(table.column("starts")), "end": pc.list_flatten(table.column("ends"))}
     return _Plan(
-        documents=np.concatenate([np.zeros(0, np.int64), *places])[np.asarray(order)],
+        documents=documents,
         counts=np.asarray(pc.list_value_length(table.column("chunks")), np.int64),
         keys=keys_array(pc.list_flatten(table.column("chunks"))),
         spans=pa.table(spans),
         metadata=pa.schema(list(snapshot.metadata.items())),
+        positions=positions,
+        position_blocks=_position_blocks(snapshot, documents, positions.names),
     )
+
+
+def _position_blocks(snapshot: Snapshot, documents: Rows, names: list[str]) -> Callable[[slice], dict[str, pa.Array]]:
+    """Reads what the chunks of these documents show of their positions, block by block."""
+    if not names:
+        return lambda block: {}
+    pile = _pile([_only(segment.documents, {"chunks", *names}) for segment in snapshot.segments])
+    return chunk_columns(taken(pile, documents), [field for field, _ in _position_fields(names)])
+
+
+def _position_fields(names: Sequence[str]) -> list[tuple[str, pa.DataType]]:
+    """The columns of chunks that show these position columns of documents."""
+    return [(field, column_type(field)) for field in FIELDS if PREFIX + field in names]
 
 
 def _write_documents(snapshot: Snapshot, plan: _Plan, folder: Path) -> None:
     """documents.parquet."""
-    schema = pa.schema([*_DOCUMENT.items(), ("title", pa.string()), ("chunks", pa.int32()), *plan.metadata])
+    schema = pa.schema(
+        [*_DOCUMENT.items(), ("title", pa.string()), ("chunks", pa.int32()), *plan.metadata, *plan.positions]
+    )
     pile = _pile([_only(segment.documents, {*schema.names} - {"chunks"}) for segment in snapshot.segments])
     with closing(_parquet(folder / "documents.parquet", schema)) as file:
         for start in range(0, len(plan.documents), BLOCK_ROWS):
@@ -132,7 +162,7 @@ def _write_documents(snapshot: Snapshot, plan: _Plan, folder: Path) -> None:
 
 def _write_chunks(snapshot: Snapshot, plan: _Plan, folder: Path, progress: Progress | None) -> None:
     """chunks.parquet and vectors.npy."""
-    schema = pa.schema([*_CHUNK.items(), ("title", pa.string()), *plan.metadata])
+    schema = pa.schema([*_CHUNK.items(), *plan.position_fields, ("title", pa.string()), *plan.metadata])
     shape = (len(plan.keys), snapshot.commit.recipe.space.dim)
     with closing(_parquet(folder / "chunks.parquet", schema)) as file, open(folder / "vectors.npy", "wb") as raw:
         np.lib.format.write_array_header_1_0(raw, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -159,6 +189,8 @@ def _chunk_blocks(snapshot: Snapshot, plan: _Plan) -> Iterator[tuple[pa.Table, V
         for part in (taken(texts, bases[numbers] + rows), plan.spans.slice(start, BLOCK_ROWS)):
             for name in part.column_names:
                 table = table.append_column(name, part.column(name))
+        for name, column in plan.position_blocks(block).items():
+            table = table.append_column(name, column)
         yield table, _vectors(snapshot, numbers, rows)
 
 
@@ -288,9 +320,13 @@ def _read_blocks(rows: Segment, folder: Path) -> Iterator[tuple[pa.Table, Vector
     file = pq.ParquetFile(folder / "chunks.parquet")
     told = rows.documents.select([name for name in file.schema_arrow.names if name in rows.documents.column_names])
     told = told.combine_chunks()
+    shown = chunk_columns(rows.documents, [name for name, _ in _position_fields(rows.documents.column_names)])
     for batch in file.iter_batches(BLOCK_ROWS):
-        mine = owners.slice(start, len(batch))
-        yield pa.Table.from_batches([batch]), rows.vectors[start : start + len(batch)], told.take(mine)
+        mine, block = owners.slice(start, len(batch)), slice(start, start + len(batch))
+        beside = told.take(mine)
+        for name, column in shown(block).items():
+            beside = beside.append_column(name, column)
+        yield pa.Table.from_batches([batch]), rows.vectors[block], beside
         start += len(batch)
 
 

@@ -1,10 +1,12 @@
 """Rows: the columns of documents and chunks, and the bytes by which a row enters a root.
 
-    documents   id · document · source · digest · recipe · media_type · title · chunks · starts · ends · metadata.*
+    documents   id · document · source · digest · recipe · media_type · title · chunks · starts · ends ·
+                metadata.* · position.*
     chunks      key · document · text · embedded
 
 `id` is the 16-byte key of the document's name, `chunks` the ordered keys of its chunks, `starts` and
-`ends` their spans in characters. `embedded` is the 16-byte digest of what was embedded.
+`ends` their spans in characters, `position.*` where else they stand (`repo.positions`). `embedded` is
+the 16-byte digest of what was embedded.
 
 Decisions
 - 2026-11-21 a metadata field has one column per *type* that its values have (`metadata.int.year`,
@@ -28,6 +30,7 @@ import pyarrow as pa
 
 from vecver.digest import KEY_BYTES, canonical_json, key, text_key
 from vecver.model import Json
+from vecver.repo.positions import positions_json
 
 KEY = pa.binary(KEY_BYTES)
 DOCUMENTS = pa.schema(
@@ -166,15 +169,15 @@ def _kind(value: Any) -> str:
 
 
 def document_bytes(documents: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
-    """Canonical bytes of document rows, for the content root."""
+    """Canonical bytes of document rows, for the content root; positions are among them where a document has any."""
     picked = taken(documents, np.asarray(rows, np.int64))
     columns = ["document", "digest", "media_type", "title", "chunks", "starts", "ends"]
     values = [picked.column(name).to_pylist() for name in columns]
-    metadata = metadata_of_all(picked)
-    for fields, own in zip(zip(*values, strict=True), metadata, strict=True):
+    own = zip(metadata_of_all(picked), positions_json(picked), strict=True)
+    for fields, (metadata, positions) in zip(zip(*values, strict=True), own, strict=True):
         document, digest, media_type, title, chunks, starts, ends = fields
         identity = [document, digest.hex(), media_type, title, [c.hex() for c in chunks], starts, ends]
-        yield b"document\0" + canonical_json([*identity, own])
+        yield b"document\0" + canonical_json([*identity, metadata, *([positions] if positions else [])])
 
 
 def chunk_bytes(chunks: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:

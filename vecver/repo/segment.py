@@ -34,9 +34,10 @@ import pyarrow as pa
 
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError
-from vecver.model import Json, Space, Vectors
+from vecver.model import NOWHERE, Json, Position, Space, Vectors
 from vecver.repo import lookup, objects
 from vecver.repo import rows as columns
+from vecver.repo.positions import columns_of, position_of
 from vecver.repo.roots import Roots, lanes_of
 from vecver.repo.rows import CHUNKS, DOCUMENTS, keys_array
 from vecver.store import Store
@@ -102,14 +103,27 @@ class Segment:
 
     def span(self, row: int, key: bytes) -> tuple[int, int]:
         """The characters `[start, end)` of a chunk in the document of this row."""
-        offsets, keys, starts, ends = self._spans
-        first, last = offsets[row], offsets[row + 1]
-        position = first if last - first == 1 else first + (keys[first:last] == np.void(key)).argmax()
-        return int(starts[position]), int(ends[position])
+        _, _, starts, ends = self._spans
+        first, number = self._number(row, key)
+        return int(starts[first + number]), int(ends[first + number])
+
+    def position(self, row: int, key: bytes) -> Position:
+        """Where a chunk stands in the document of this row, as far as that is known."""
+        return position_of(self._positions, row, self._number(row, key)[1]) if self._positions else NOWHERE
 
     def metadata(self, row: int) -> Json:
         """The metadata of the document of this row, exactly as given."""
         return columns.metadata_of(self._fields, row)
+
+    def _number(self, row: int, key: bytes) -> tuple[int, int]:
+        """Where the chunks of a document row begin among those of all, and which of them has this key."""
+        offsets, keys, _, _ = self._spans
+        first, last = offsets[row], offsets[row + 1]
+        return int(first), 0 if last - first == 1 else int((keys[first:last] == np.void(key)).argmax())
+
+    @cached_property
+    def _positions(self) -> dict[str, pa.ChunkedArray]:
+        return columns_of(self.documents)
 
     @cached_property
     def _texts(self) -> pa.ChunkedArray:

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vecver.model import Commit, Json, Part, Vectors
+from vecver.model import Commit, Json, Part, Position, Vectors
 from vecver.repo import rows as columns
 from vecver.repo.finder import Finder
 from vecver.repo.layout import Layout, packed, rows_of
 from vecver.repo.lookup import Keys, Rows, as_keys
+from vecver.repo.positions import PREFIX
 from vecver.repo.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
@@ -41,6 +42,7 @@ class ChunkRow:
     span: tuple[int, int]
     title: str
     metadata: Json
+    position: Position
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,19 @@ class Snapshot:
     @cached_property
     def metadata(self) -> dict[str, pa.DataType]:
         """The metadata columns in which a live document has a value, by name; what only dead rows have is not there."""
+        return self._columns_in_use(columns.METADATA)
+
+    @cached_property
+    def positions(self) -> dict[str, pa.DataType]:
+        """The position columns in which a live document has a value, by name."""
+        return self._columns_in_use(PREFIX)
+
+    def _columns_in_use(self, prefix: str) -> dict[str, pa.DataType]:
         found: dict[str, pa.DataType] = {}
         for number, rows in self.document_rows():
             table = self.segments[number].documents
             for field in table.schema:
-                new = field.name.startswith(columns.METADATA) and field.name not in found
+                new = field.name.startswith(prefix) and field.name not in found
                 if new and np.asarray(table.column(field.name).is_valid())[rows].any():
                     found[field.name] = field.type
         return dict(sorted(found.items()))
@@ -139,6 +149,7 @@ class Snapshot:
             span=documents.span(place, key),
             title=documents.title(place),
             metadata=documents.metadata(place),
+            position=documents.position(place, key),
         )
 
     def context(self, key: bytes, document: str, count: int) -> str:

@@ -1,0 +1,182 @@
+"""Positions: the columns of a document row that say where each of its chunks stands, and how they are read.
+
+    position.page · position.line                            list<int32>, one item a chunk; null where it has none
+    position.sheet · position.header · position.headings     list<int32>, one item a chunk: which of the next ones
+    position.sheets · position.headers                       list<string>, each string once, in the order of the chunks
+    position.paths                                           list<list<string>>, each path of headings once, likewise
+
+Decisions
+- 2026-11-26 positions belong to the document's row, as its spans do: an edit moves the page and line of everything
+  behind it, and a chunk whose own text stayed the same must stay where it lies.
+- 2026-11-26 a document names each sheet, header row and path of headings once, and its chunks by number: 10,000
+  chunks under 50 headings take 50 strings and 40 kB of numbers, where a list of strings a chunk takes 600 kB.
+- 2026-11-26 the columns are optional: a segment lacks those that none of its documents has, as all older segments do,
+  and a document without positions has null there and the canonical bytes of before. So old roots stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vecver.model import NOWHERE, Json, Position
+
+PREFIX: Final = "position."
+FIELDS: Final = ("page", "sheet", "line", "headings", "header")  # of a chunk
+_NUMBERS: Final = ("page", "line")
+_NAMES: Final = {"sheet": "sheets", "header": "headers", "headings": "paths"}  # where the strings of a field stand
+_PATHS: Final = pa.list_(pa.string())
+_LISTS: Final = pa.list_(pa.int32())
+_TYPES: Final = {
+    "page": pa.int32(),
+    "line": pa.int32(),
+    "sheet": pa.string(),
+    "header": pa.string(),
+    "headings": _PATHS,
+}
+
+Rows = npt.NDArray[np.int64]
+
+
+# -- writing ------------------------------------------------------------------------------------
+
+
+def position_columns(documents: Sequence[Sequence[Position]]) -> dict[str, pa.Array]:
+    """The columns that hold these positions, one list a document; of what no chunk has there is no column."""
+    columns: dict[str, pa.Array] = {}
+    for field in FIELDS:
+        values = [[getattr(position, field) or None for position in positions] for positions in documents]
+        if not any(any(value is not None for value in own) for own in values):
+            continue
+        if field in _NUMBERS:
+            columns[PREFIX + field] = pa.array([_unless_empty(own) for own in values], _LISTS)
+            continue
+        names = [dict[Hashable, int]() for _ in values]
+        numbers = [[_number(value, known) for value in own] for own, known in zip(values, names, strict=True)]
+        columns[PREFIX + field] = pa.array([_unless_empty(own) for own in numbers], _LISTS)
+        lists = [list(known) or None for known in names]
+        columns[PREFIX + _NAMES[field]] = pa.array(lists, pa.list_(_TYPES[field]))
+    return dict(sorted(columns.items()))
+
+
+def _unless_empty(values: list[int | None]) -> list[int | None] | None:
+    return values if any(value is not None for value in values) else None
+
+
+def _number(value: Hashable | None, known: dict[Hashable, int]) -> int | None:
+    """Which of a document's names this is; a new one is added."""
+    return None if value is None else known.setdefault(value, len(known))
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def position_of(columns: Mapping[str, pa.ChunkedArray], row: int, number: int) -> Position:
+    """Where the `number`-th chunk of the document in this row stands. `columns`: by name, without the prefix."""
+    if not columns:
+        return NOWHERE
+    found = {field: _value(columns, field, row, number) for field in FIELDS if field in columns}
+    return Position(
+        headings=tuple(found.get("headings") or ()),
+        header=found.get("header") or "",
+        page=found.get("page"),
+        sheet=found.get("sheet"),
+        line=found.get("line"),
+    )
+
+
+def _value(columns: Mapping[str, pa.ChunkedArray], field: str, row: int, number: int) -> Any:
+    numbers = columns[field][row].values
+    value = None if numbers is None else numbers[number].as_py()
+    if value is None or field in _NUMBERS:
+        return value
+    return columns[_NAMES[field]][row].values[value].as_py()
+
+
+def columns_of(documents: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """The position columns that a table of documents has, by name without the prefix."""
+    return {name.removeprefix(PREFIX): documents.column(name) for name in column_names(documents.schema)}
+
+
+def column_names(schema: pa.Schema) -> list[str]:
+    """The names of the position columns, sorted."""
+    return sorted(name for name in schema.names if name.startswith(PREFIX))
+
+
+def positions_json(documents: pa.Table) -> list[Json]:
+    """What each document says of its chunks' positions, without what it does not say; for canonical bytes."""
+    found: list[Json] = [{} for _ in range(len(documents))]
+    for name, column in columns_of(documents).items():
+        for row in np.flatnonzero(np.asarray(column.is_valid())).tolist():
+            found[row][name] = column[row].as_py()
+    return found
+
+
+# -- every chunk of a table ---------------------------------------------------------------------
+
+
+class Named(NamedTuple):
+    """A field of all chunks of a table of documents, in the order of the documents and of their chunks."""
+
+    values: pa.Array  # each string, path or number, as its documents have it
+    of: Rows  # (chunks,): which of them a chunk has; -1: none
+
+
+def owners_of(documents: pa.Table) -> Rows:
+    """The row of each chunk's document, `(chunks,)`."""
+    lengths = np.asarray(pc.list_value_length(documents.column("chunks")), np.int64)
+    return np.repeat(np.arange(len(documents)), lengths)
+
+
+def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named | None:
+    """What the chunks of these documents have of a field; None where the table has no such column."""
+    if PREFIX + field not in documents.column_names:
+        return None
+    owners = owners_of(documents) if owners is None else owners
+    numbers = documents.column(PREFIX + field).combine_chunks()
+    items = _flat(numbers)
+    there = np.asarray(numbers.is_valid())[owners]
+    of = np.full(len(owners), -1, np.int64)
+    valid = np.asarray(items.is_valid())
+    if field in _NUMBERS:
+        of[there] = np.where(valid, np.arange(len(items)), -1)
+        return Named(items, of)
+    names = documents.column(PREFIX + _NAMES[field]).combine_chunks()
+    firsts = np.cumsum([0, *np.asarray(pc.fill_null(pc.list_value_length(names), 0))])[:-1]  # of each document
+    local = np.asarray(pc.fill_null(items, 0), np.int64)
+    of[there] = np.where(valid, firsts[owners[there]] + local, -1)
+    return Named(_flat(names), of)
+
+
+def chunk_columns(documents: pa.Table, fields: Sequence[str]) -> Callable[[slice], dict[str, pa.Array]]:
+    """Reads these fields of a block of the chunks of these documents, as plain columns with null for none."""
+    owners = owners_of(documents)
+    columns = {field: named(documents, field, owners) for field in fields}
+
+    def block(chunks: slice) -> dict[str, pa.Array]:
+        return {
+            field: pa.nulls(len(owners[chunks]), _TYPES[field]) if column is None else _picked(column, chunks)
+            for field, column in columns.items()
+        }
+
+    return block
+
+
+def column_type(field: str) -> pa.DataType:
+    """The type of a field as a plain column."""
+    return _TYPES[field]
+
+
+def _picked(column: Named, chunks: slice) -> pa.Array:
+    of = column.of[chunks]
+    return column.values.take(pa.array(of, pa.int64(), mask=of < 0))
+
+
+def _flat(lists: pa.Array) -> pa.Array:
+    """The items of lists one after the other; null lists have none."""
+    return lists.flatten()
