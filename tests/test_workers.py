@@ -17,7 +17,7 @@ from vecver.model import Failure, Original, Parsed
 from vecver.pipeline import chunker_recipe
 from vecver.pipeline.parsers import pool as workers
 from vecver.pipeline.parsers import processes
-from vecver.pipeline.parsers.parse import READERS, Unreadable, parse
+from vecver.pipeline.parsers.parse import READERS, Unreadable, parse, parser_of
 from vecver.pipeline.parsers.pool import parse_all
 from vecver.pipeline.parsers.reading import Item, Reading, read
 
@@ -99,7 +99,7 @@ def test_documents_and_records_come_in_order() -> None:
     given = [original("a.md", "# A\r\n"), record, original("b.png", b"\x89PNG\r\n\x1a\n"), long, original("c.txt")]
     found = dict((o.document, outcome) for o, outcome in parse_all(given))
     assert list(found) == ["a.md", "r1", "b.png", "r2", "c.txt"]
-    assert found["a.md"] == Parsed("# A\n", "A", "text/markdown", "vecver-text 1")
+    assert found["a.md"] == Parsed("# A\n", "A", "text/markdown", parser_of(b"# A", "a.md"))
     assert found["r1"] == Parsed("  as it is ", "Given", "text/plain", "record")
     assert found["r2"] == Parsed(long.text or "", "", "text/plain", "record")
     assert [found[name].code for name in ("b.png", "c.txt")] == ["unsupported", "empty"]  # type: ignore[union-attr]
@@ -172,7 +172,7 @@ def test_every_accident_costs_one_document() -> None:
     assert str(os.getpid()) not in pids(outcomes)
     failed = [outcome for _, outcome in outcomes if isinstance(outcome, Failure)]
     assert [failure.document for failure in failed] == ["1.pdf", "2.pdf", "3.pdf", "5.pdf", "6.pdf", "7.pdf", "10.pdf"]
-    assert failed[2].reason == "Reading it took more than 1.5 seconds."
+    assert failed[2].reason == "Its parser did nothing for 1.5 seconds."
 
 
 @posix
@@ -295,3 +295,76 @@ def test_a_script_without_main_guard_runs_once(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, script], env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True,
                          text=True, timeout=120, check=False)  # fmt: skip
     assert (run.stdout, run.stderr) == ("the script runs as __main__\n# Valves\n", "")
+
+
+# -- nothing depends on what a worker read before, or on how busy the machine is ----------------
+
+
+def moody(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
+    """A parser that does what the document says, and remembers what it did in this process."""
+    what, _, value = data.decode().partition(" ")
+    if what == "keep":
+        _held.append(bytearray(int(value)))
+    elif what == "take":
+        bytearray(int(value))
+    elif what == "once":
+        with Path(value).open("a") as log:
+            log.write(f"{os.getpid()}\n")
+        if len(Path(value).read_text().splitlines()) == 1:
+            os._exit(3)
+    elif what == "work":
+        until = time.process_time() + float(value)
+        while time.process_time() < until:
+            pass
+    elif what == "poisoned" and _held:
+        raise Unreadable("malformed", "Something that was read before is in the way.")
+    return Parsed(f"{what} {os.getpid()}", "", "application/pdf", "moody 1")
+
+
+_held: list[bytearray] = []
+
+
+@linux
+@pytest.mark.parametrize("borderline", ["take 300000000", "poisoned"])
+def test_what_a_worker_read_before_changes_nothing(borderline: str) -> None:
+    told = ["keep 250000000", borderline, "take 600000000"]
+    given = [original(f"{n}.pdf", what) for n, what in enumerate(told)]
+    outcomes = list(parse_all(given, workers=1, memory=500_000_000, parse=moody))
+    assert codes(iter(outcomes)) == ["ok", "ok", "out_of_memory"]
+
+
+@linux
+def test_what_crashes_the_first_time_alone_is_read_in_a_new_worker(tmp_path: Path) -> None:
+    [(_, outcome)] = parse_all([original("a.pdf", f"once {tmp_path / 'log'}")], workers=1, parse=moody)
+    first, second = (tmp_path / "log").read_text().split()
+    assert isinstance(outcome, Parsed) and outcome.text == f"once {second}" and first != second
+
+
+@linux
+def test_what_always_crashes_is_tried_twice(tmp_path: Path) -> None:
+    given = [original("a.pdf", f"crash {tmp_path / 'log'}"), original("b.pdf", "fine")]
+    outcomes = list(parse_all(given, parse=crash_and_log))
+    assert codes(iter(outcomes)) == ["crashed", "ok"]
+    assert outcomes[0][1] == Failure("a.pdf", "crashed", "The parser crashed on it (exit code 7).")
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def crash_and_log(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
+    what, _, value = data.decode().partition(" ")
+    if what == "crash":
+        with Path(value).open("a") as log:
+            log.write("read\n")
+        os._exit(7)
+    return Parsed(what, "", "application/pdf", "log 1")
+
+
+@linux
+def test_a_busy_machine_fails_nobody() -> None:
+    """It works for longer by the clock than it may wait, and all the time gets a share of a processor only."""
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        assert codes(parse_all([original("a.pdf", "work 0.6")], cpu=5, timeout=0.5, parse=moody)) == ["ok"]
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()

@@ -7,10 +7,12 @@ Decisions
 - 2026-11-21 pebble over concurrent.futures and loky, which lose every pending document at the first
   crash. A pool that breaks while idle is replaced, its documents started again.
 - 2026-11-26 Text formats go there too. A regular expression holds the interpreter's lock until it ends: one
-  60 KB file kept the service that read it from answering for minutes. What is short and plain goes in
-  batches; a batch that comes to grief is repeated one document at a time, and only the guilty one fails.
-- 2026-11-26 The limit that a document meets is the one on CPU time: a busy machine fails nobody. The limit by
-  the clock is longer, for what waits for ever.
+  60 KB file kept the service that read it from answering for minutes. What is short and plain goes in batches.
+- 2026-11-26 What comes to grief is read once more, each document alone in a worker that has read nothing yet, and
+  that outcome counts: one large table was read, crashed or timed out depending on what its worker had read before.
+  So a batch costs the guilty document alone, and a bomb costs twice what it may.
+- 2026-11-26 The limit that a document meets is the one on CPU time, or on time in which its worker uses none: a busy
+  machine fails nobody. The limit by the clock (`CLOCK`) is for what neither sees.
 - 2026-11-26 Records bring their text, so they are not parsed; a long one is cut into pieces there.
 """
 
@@ -25,7 +27,17 @@ from typing import TYPE_CHECKING, Final
 
 from vecver.model import Failure, Json, Original
 from vecver.pipeline.parsers import parse, processes
-from vecver.pipeline.parsers.reading import NO_MEMORY, Item, Outcome, Parse, Reading, read_in_worker, record
+from vecver.pipeline.parsers.reading import (
+    IDLE,
+    NO_MEMORY,
+    PANICKED,
+    Item,
+    Outcome,
+    Parse,
+    Reading,
+    read_in_worker,
+    record,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -38,6 +50,7 @@ BATCH_DOCUMENTS: Final = 32
 BATCH_BYTES: Final = 250_000
 LONG_RECORD: Final = 20_000  # characters from which a record's text is cut in a worker
 PACE: Final = 200_000  # bytes for which a document may have another second: the slowest reader takes a fifth of it
+CLOCK: Final = 30  # seconds by the clock for each second of CPU time that a document may take
 GRACE: Final = 60.0  # seconds for a worker to start, beyond the documents' own timeouts
 
 
@@ -56,9 +69,9 @@ def parse_all(
     """Each original with its text or the reason why there is none, in the order given.
 
     With a `chunker`'s recipe the texts come cut into the pieces that it takes. A document may cost `cpu`
-    seconds of a processor and `timeout` seconds by the clock, a large one more (`PACE`), and `memory` bytes of
-    address space on top of a worker's libraries. `parse` must be importable by name. `meanwhile` is called
-    once, when the first documents are on their way. Closing the iterator stops the workers.
+    seconds of a processor, a large one more (`PACE`), and `memory` bytes of address space on top of a worker's
+    libraries; and it may wait `timeout` seconds in which it uses no processor. `parse` must be importable by name.
+    `meanwhile` is called once, when the first documents are on their way. Closing the iterator stops the workers.
     """
     ahead: deque[_Batch] = deque()
     pool = _Pool(Reading(parse, tuple(passwords), chunker, cpu, timeout, memory), workers)
@@ -154,6 +167,7 @@ class _Pool:
         self.reading = reading
         self.workers = workers
         self.processes: ProcessPool | None = None
+        self.fresh: ProcessPool | None = None  # for what came to grief in one of those
         self.scheduled = 0  # tasks so far
         self.expected: dict[Future[bytes], float] = {}  # tasks that were not waited for, and seconds each may take
 
@@ -163,44 +177,38 @@ class _Pool:
 
     def finish(self, batch: _Batch) -> Iterator[tuple[Original, Outcome]]:
         """The outcomes of a batch, in order; one that came to grief is read again, one document at a time."""
-        waiting = [batch.originals[n] for n in batch.waiting]
         if batch.future:
             try:
                 outcomes = self._result(batch.future)
-            except Exception as error:
-                outcomes = [self._befallen(waiting[0], error)] if len(waiting) == 1 else self._one_by_one(waiting)
+            except Exception:
+                outcomes = [self._alone(batch.originals[n]) for n in batch.waiting]
             batch.outcomes |= zip(batch.waiting, outcomes, strict=True)
         return ((original, batch.outcomes[n]) for n, original in enumerate(batch.originals))
 
-    def _one_by_one(self, originals: list[Original]) -> list[Outcome]:
-        futures = [self._schedule([original]) for original in originals]
-        return [self._alone(original, future) for original, future in zip(originals, futures, strict=True)]
-
-    def _alone(self, original: Original, future: Future[bytes]) -> Outcome:
+    def _alone(self, original: Original) -> Outcome:
+        """What becomes of a document in a worker that has read nothing yet."""
+        if self.fresh is None or not self.fresh.active:
+            self._stop_fresh()
+            self.fresh = processes.fresh()
         try:
-            return self._result(future)[0]
+            return self._result(self._sent(self.fresh, [original]))[0]
         except Exception as error:
             return self._befallen(original, error)
 
-    def _befallen(self, original: Original, error: Exception, *, again: bool = True) -> Outcome:
+    def _befallen(self, original: Original, error: Exception) -> Failure:
         """What befell the worker of a document that went alone, as its failure."""
         from concurrent.futures import CancelledError
         from concurrent.futures.process import BrokenProcessPool
 
         from pebble import ProcessExpired
 
-        document = original.document
+        document, limits = original.document, self._limits([original])
         match error:
             case TimeoutError():
-                seconds = self._limits([original]).timeout
+                seconds = CLOCK * limits.cpu
                 return Failure(document, "timeout", f"Reading it took more than {seconds:g} seconds.")
             case ProcessExpired():
-                return _expired(document, error.exitcode, self._limits([original]).cpu)
-            case BrokenProcessPool() | CancelledError() if again:  # not by this document
-                try:
-                    return self._result(self._schedule([original]))[0]
-                except Exception as second:
-                    return self._befallen(original, second, again=False)
+                return _expired(document, error.exitcode, limits)
             case BrokenProcessPool() | CancelledError():
                 return Failure(document, "crashed", "The workers that should read it could not run.")
         return Failure(document, "crashed", f"The parser failed: {type(error).__name__}.")
@@ -209,16 +217,20 @@ class _Pool:
         if self.processes is None or not self.processes.active:
             self.stop()
             self.processes = processes.borrow(self.workers)
+        self.scheduled += 1
+        return self._sent(self.processes, originals)
+
+    def _sent(self, pool: ProcessPool, originals: list[Original]) -> Future[bytes]:
         items = [Item(o.document, o.data, o.text, o.title) for o in originals]
         reading = self._limits(originals)
-        self.scheduled += 1
-        future = self.processes.schedule(read_in_worker, args=(reading, items), timeout=reading.timeout)
-        self.expected[future] = reading.timeout
+        seconds = max(CLOCK * reading.cpu, reading.timeout)
+        future = pool.schedule(read_in_worker, args=(reading, items), timeout=seconds)
+        self.expected[future] = seconds
         return future
 
     def _limits(self, originals: list[Original]) -> Reading:
         more = sum(map(_size, originals)) // PACE
-        return replace(self.reading, cpu=self.reading.cpu + more, timeout=self.reading.timeout + 3 * more)
+        return replace(self.reading, cpu=self.reading.cpu + more)
 
     def _result(self, future: Future[bytes]) -> list[Outcome]:
         """Raises what befell the worker. Those before it in the queue may each take all their time."""
@@ -230,19 +242,33 @@ class _Pool:
 
     def leave(self) -> None:
         """Keep the workers for another stream."""
+        self._stop_fresh()
         if self.processes is not None:
             processes.give_back(self.processes, self.workers)
             self.processes = None
 
     def stop(self) -> None:
+        self._stop_fresh()
         if self.processes is not None:
             processes.stop(self.processes)
             self.processes = None
 
+    def _stop_fresh(self) -> None:
+        if self.fresh is not None:
+            processes.stop(self.fresh)
+            self.fresh = None
 
-def _expired(document: str, exitcode: int | None, cpu: float) -> Failure:
+
+def _expired(document: str, exitcode: int | None, limits: Reading) -> Failure:
     if exitcode == NO_MEMORY:
         return Failure(document, "out_of_memory", "Reading it took more memory than a worker may have.")
     if exitcode == -getattr(signal, "SIGXCPU", 0):
-        return Failure(document, "timeout", f"Reading it took more than {cpu:g} seconds of CPU time.")
+        return Failure(document, "timeout", f"Reading it took more than {limits.cpu:g} seconds of CPU time.")
+    if exitcode == IDLE:
+        return Failure(document, "timeout", f"Its parser did nothing for {limits.timeout:g} seconds.")
+    if exitcode == PANICKED:
+        return Failure(document, "crashed", "The parser panicked on it.")
+    if exitcode == -getattr(signal, "SIGKILL", 0):
+        reason = "The system killed the process that read it, perhaps for want of memory: try again."
+        return Failure(document, "crashed", reason)
     return Failure(document, "crashed", f"The parser crashed on it (exit code {exitcode}).")

@@ -36,6 +36,11 @@ def borrow(workers: int) -> ProcessPool:
     return _spare.take(workers) or _started(workers)
 
 
+def fresh() -> ProcessPool:
+    """One process at a time, and for each task a new one that has read nothing yet."""
+    return _started(1, max_tasks=1)
+
+
 def give_back(processes: ProcessPool, workers: int) -> None:
     """Keep processes, which must be idle, for the next stream."""
     _spare.put(processes, workers)
@@ -57,13 +62,13 @@ def start_server() -> None:
             forkserver.ensure_running()
 
 
-def _started(workers: int) -> ProcessPool:
+def _started(workers: int, *, max_tasks: int = 0) -> ProcessPool:
     from pebble import ProcessPool
 
     start_server()
     atexit.unregister(_spare.stop)
     atexit.register(_spare.stop)  # after multiprocessing's own, so that it runs before that one, which waits for them
-    return ProcessPool(max_workers=workers, initializer=confine, context=_Context())
+    return ProcessPool(max_workers=workers, max_tasks=max_tasks, initializer=confine, context=_Context())
 
 
 class _Spare:

@@ -9,15 +9,23 @@ Decisions
   could fail the next document.
 - 2026-11-26 Limits hold while documents are read and their outcomes pickled, not while these are sent: a
   worker that is killed then would leave the pipe locked for the others.
+- 2026-11-26 A parser hangs where its worker uses no CPU time. Time by the clock does not tell: a parser that is
+  only slow, beside many busy processes, goes on using some.
+- 2026-11-26 The memory limit stays where it was when the worker was new. Measured anew for each document, it would
+  grant more the more a worker had read before. What finds no room in a used worker, `pool` reads in a new one.
+- 2026-11-26 A worker in which a parser panicked ends: what the panic left behind could fail the next document.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -28,7 +36,14 @@ from vecver.pipeline.parsers.media_types import Unreadable
 Outcome = Parsed | Failure
 Parse = Callable[[bytes, str, Sequence[str]], Parsed]
 
-NO_MEMORY: Final = 86  # exit code of a worker that ran out of memory
+# Exit codes of a worker
+NO_MEMORY: Final = 86  # it ran out of memory
+PANICKED: Final = 87  # a parser raised what is no Exception: a panic of a library in Rust
+IDLE: Final = 88  # it used no CPU time for as long as a document may wait
+WORN: Final = 89  # it failed a document, and what it read before may be the cause
+
+SLACK: Final = 0.1  # of the memory limit that a worker may have taken before a document and not be blamed
+AWAKE: Final = 0.01  # of a core, from which a worker counts as busy
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,7 @@ class Reading:
     passwords: tuple[str, ...]
     chunker: Json | None  # the recipe to cut by; None: texts are not cut
     cpu: float  # seconds
-    timeout: float  # seconds by the clock
+    timeout: float  # seconds in which it uses no CPU time
     memory: int  # bytes of address space, on top of a worker's libraries
 
 
@@ -60,10 +75,18 @@ def record(text: str, title: str) -> Parsed:
 def read_in_worker(reading: Reading, items: list[Item]) -> bytes:
     """The outcomes of `items`, pickled: that may take much memory, too."""
     try:
-        with _limited(reading):
-            return pickle.dumps([read(reading, item) for item in items], protocol=5)
+        worn = _mapped() - _idle_bytes > SLACK * reading.memory
+        with _watch.over(reading.timeout), _limited(reading):
+            outcomes = [read(reading, item) for item in items]
+            if worn and any(isinstance(outcome, Failure) for outcome in outcomes):
+                os._exit(WORN)
+            return pickle.dumps(outcomes, protocol=5)
     except MemoryError:
         os._exit(NO_MEMORY)
+    except Exception:
+        raise
+    except BaseException:
+        os._exit(PANICKED)
 
 
 def read(reading: Reading, item: Item) -> Outcome:
@@ -104,6 +127,55 @@ def _limited(reading: Reading) -> Iterator[None]:
                 resource.setrlimit(limit, usual)
 
 
+class _Watch:
+    """Ends this process once it has used no CPU time for too long; a thread, which waits while nothing is read."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # guards what follows
+        self._started = 0  # readings that were begun
+        self._patience = 0.0  # seconds; 0: nothing is being read
+
+    @contextmanager
+    def over(self, patience: float) -> Iterator[None]:
+        self._set(patience)
+        try:
+            yield
+        finally:
+            self._set(0.0)
+
+    def start(self) -> None:
+        """Returns once the thread runs, with the address space that it needs."""
+        running = threading.Event()
+        threading.Thread(target=self._look, args=(running,), daemon=True).start()
+        running.wait()
+
+    def _set(self, patience: float) -> None:
+        with self._changed:
+            self._patience = patience
+            self._started += patience > 0
+            self._changed.notify()
+
+    def _look(self, running: threading.Event) -> None:
+        running.set()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._patience > 0)
+                patience, reading = self._patience, self._started
+            used, since = time.process_time(), time.monotonic()
+            while time.monotonic() - since < patience:
+                with self._changed:
+                    if self._changed.wait_for(partial(self._ended, reading), timeout=patience / 10):
+                        break
+                if time.process_time() - used > AWAKE * patience:
+                    used, since = time.process_time(), time.monotonic()
+            else:
+                os._exit(IDLE)
+
+    def _ended(self, reading: int) -> bool:
+        return self._patience == 0 or self._started != reading
+
+
+_watch = _Watch()
 _idle_bytes = 0  # address space of this process before its first document
 
 
@@ -117,6 +189,7 @@ def confine() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _watch.start()
     _idle_bytes = _mapped()
 
 
