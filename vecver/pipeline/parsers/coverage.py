@@ -60,15 +60,18 @@ def coverage_of(content: Content) -> Coverage | None:
     if not content.parts:
         return Coverage(0, 0, 0, tuple(content.notes)) if content.notes else None
     held = _Held(content.text)
-    coarse = [held.take(part.text.split()) for part in content.parts]
+    coarse = [_without(part.text.split(), part.furniture.split()) for part in content.parts]
+    coarse = [(held.take(view), left_out) for view, left_out in coarse]
     held.split_finely()
-    missing = [Counter(held.take(words(" ".join(left)))) for left in coarse]
     seen = furniture = 0
-    for part, lost in zip(content.parts, missing, strict=True):
+    missing = []
+    for part, (view, left_out) in zip(content.parts, coarse, strict=True):
+        fine, _ = (
+            _without(words(" ".join(view)), words(" ".join(left_out))) if left_out else (words(" ".join(view)), ())
+        )
+        missing.append(Counter(held.take(fine)))
         seen += _size(part)
-        dropped = lost & Counter(words(part.furniture)) if part.furniture and lost else Counter()
-        lost -= dropped
-        furniture += dropped.total()
+        furniture += len(_WORD.findall(part.furniture))
     return _measured(content, seen, furniture, missing)
 
 
@@ -76,6 +79,15 @@ def words(text: str) -> Iterator[str]:
     """The words of a text, folded; characters where a script has no spaces between words."""
     folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return (found[0] for found in _WORD.finditer(folded.casefold()))
+
+
+def _without(view: Iterable[str], furniture: Iterable[str]) -> tuple[Iterable[str], list[str]]:
+    """The words of a view without those left out on purpose, and of these the ones that are not in it as they stand."""
+    left_out = Counter(furniture)
+    if not left_out:
+        return view, []
+    counted = Counter(view)
+    return (counted - left_out).elements(), list((left_out - counted).elements())
 
 
 class _Held:

@@ -177,7 +177,7 @@ READERS: Final[dict[str, Reader]] = {
     media_types.EMAIL: _mail(mail.eml, "vecver-mail 2", "html-to-markdown"),
     media_types.MBOX: _mail(mail.mbox, "vecver-mail 2", "html-to-markdown", titled=False),
     media_types.MSG: _mail(mail.msg, "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
-    media_types.PDF: Reader(pdf.read, ("liteparse",)),
+    media_types.PDF: Reader(pdf.read, ("vecver-pdf 2", "liteparse")),
     **dict.fromkeys(media_types.OFFICE, _OFFICE),
     **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
 }

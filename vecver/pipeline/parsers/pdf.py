@@ -1,40 +1,211 @@
-"""PDF to Markdown with `#` headings; the only module that knows liteparse.
+"""PDF to Markdown with `#` headings: pages in order, running lines left out, and a note for what could not be read.
 
 Decisions
 - 2026-11-21 Passwords are tried after none: a needless one breaks files whose password is empty.
+- 2026-11-26 A running line is left out where it repeats what an earlier page has: alone at the edge of the page, no
+  larger than the text, the same on `MOST` pages of a document of `LONG` pages or more, and without a digit but the
+  page's number in one of its usual forms. Its first copy stays, so no words are lost; "Step 2", dates, totals and
+  invoice numbers stay everywhere. liteparse's own choice (digits masked, two pages enough) lost table rows.
+- 2026-11-26 Pages that hold no text are named if they hold images or drawings; blank ones are not. A document
+  without text is `needs_ocr` unless it is damaged: then `malformed`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from vecver.pipeline.parsers.coverage import Content
+from vecver.model import Mark
+from vecver.pipeline.parsers import pdf_layout, pdf_pages
+from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.media_types import Unreadable, locked, malformed
+from vecver.pipeline.parsers.pdf_layout import Piece
+from vecver.pipeline.parsers.pdf_pages import PageView
+
+if TYPE_CHECKING:
+    from liteparse import ParseResult
+
+LONG: Final = 5  # pages from which running lines are left out
+MOST: Final = 0.6  # of the pages, those with the line
+EDGE: Final = 0.12  # of the page's height, at its top and its bottom
+FEW_WORDS: Final = 3  # that PDFium alone sees on a page: fewer are a label of its image, say, and no text of the page
+REPEATED_HEADINGS: Final = 3  # pages with the same first heading, from which it is no heading
 
 _PDF_TITLE: Final = re.compile(r"<dc:title>.{0,200}?<rdf:li[^>]*>([^<]+)</rdf:li>", re.S)
+_PAGE_NUMBER: Final = re.compile(
+    r"(?:\b(?:page|pages|seite|p\.|pag\.|p\u00e1gina|pagina|strana|sivu|side|\u0441\u0442\u0440\.)\s*(\d{1,5})(?:\s*(?:of|von|de|di|/)\s*\d{1,5})?"
+    r"|^[-\u2013\s]*(\d{1,5})(?:\s*(?:of|/)\s*\d{1,5})?[-\u2013\s]*$)",
+    re.I,
+)  # fmt: skip
+_TURNED: Final = "turned"
 
 
 def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    from liteparse import LiteParse, ParseError
+    """The document, page by page. Raises `Unreadable` saying why there is no text."""
+    from liteparse import ParseError
 
     if b"%PDF-" not in data[:1024]:  # liteparse would take it for another format
         raise Unreadable("malformed", "It is called PDF and does not begin like one.")
     for password in (None, *passwords):
-        reader = LiteParse(ocr_enabled=False, output_format="markdown", image_mode="off", quiet=True, num_workers=1,
-                           extract_document_metadata=True, password=password)  # fmt: skip
         try:
-            result = reader.parse(data)
+            result = pdf_pages.parse(data, password)
         except ParseError as error:
             if "password" in str(error).lower():
                 continue
             raise malformed(media_type, error) from error
-        pages = [page.markdown for page in result.pages if page.text.strip()]
-        if not pages:
-            raise Unreadable(
-                "needs_ocr", "Its pages hold no text, perhaps only images: run OCR on it first (ocrmypdf does)."
-            )
-        title = _PDF_TITLE.search((result.doc_meta and result.doc_meta.xmp) or "")
-        return Content("\n\n".join(pages), title[1] if title else "")
+        return _content(data, password, result)
     raise locked(passwords)
+
+
+def _content(data: bytes, password: str | None, result: ParseResult) -> Content:
+    if not result.pages:
+        raise Unreadable("malformed", "It is broken: none of its pages can be found.")
+    views = pdf_pages.views_of(data, password, result.pages)
+    textless = [view.number for view in views if view.empty and len(view.plain.split()) < FEW_WORDS]
+    if len(textless) == len(views):
+        raise _without_text(data, password, textless)
+    pages, plain = _written(views)
+    furniture = _furniture(pages, views)
+    pages = _without_running_headings(pages)
+    parts, marks, texts, start = [], [], [], 0
+    for view, pieces in zip(views, pages, strict=True):
+        left_out = furniture[view.number]
+        text = "\n\n".join(piece.markdown for n, piece in enumerate(pieces) if n not in left_out)
+        marks.append(Mark(start, "page", view.number))
+        parts.append(Part(f"page {view.number}", plain[view.number], " ".join(pieces[n].text for n in left_out)))
+        if text:
+            texts.append(text)
+            start += len(text) + 2
+    title = _PDF_TITLE.search((result.doc_meta and result.doc_meta.xmp) or "")
+    notes = list(_notes(data, password, textless, result))
+    return Content("\n\n".join(texts), title[1] if title else "", parts, marks, notes)
+
+
+def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, str]]:
+    """The pieces of each page, and its plain view by its number."""
+    breaks = {(v.number, n): pdf_layout.breaks_of(s.items) for v in views for n, s in enumerate(v.sheets)}
+    vocabulary: Counter[str] = Counter()
+    if any(breaks.values()):
+        vocabulary = pdf_layout.vocabulary_of(i.text for v in views for s in v.sheets for i in s.items)
+        vocabulary.subtract(one.second.casefold() for found in breaks.values() for one in found)
+    pages, plain = [], {}
+    for view in views:
+        pieces: list[Piece] = []
+        seen: list[str] = []
+        for n, sheet in enumerate(view.sheets):
+            found = breaks[view.number, n]
+            seen += pdf_layout.view_of(sheet, found, vocabulary)
+            pieces += pdf_layout.pieces_of(sheet, found, vocabulary)
+        slanted = pdf_layout.aslant(view.slanted.items)
+        pieces += [replace(piece, kind=_TURNED) for piece in pdf_layout.lost(slanted, pieces)]
+        if view.plain:
+            pieces += pdf_layout.lost(view.plain.split("\n"), pieces)
+        pages.append(pieces)
+        plain[view.number] = "\n".join([*seen, *slanted])
+    return pages, plain
+
+
+# -- running lines -----------------------------------------------------------------------------
+
+
+def _furniture(pages: Sequence[Sequence[Piece]], views: Sequence[PageView]) -> dict[int, list[int]]:
+    """By the page's number, which of its pieces repeat the running lines of earlier pages."""
+    found: dict[int, list[int]] = {view.number: [] for view in views}
+    if len(pages) < LONG:
+        return found
+    lines: dict[tuple[str, str, int | None], list[tuple[int, int]]] = {}
+    for pieces, view in zip(pages, views, strict=True):
+        for n, place in _edges(pieces, view):
+            text, number = _unnumbered(pieces[n].text)
+            offset = None if number is None else view.number - number
+            if not any(char.isdigit() for char in text):
+                lines.setdefault((place, text, offset), []).append((view.number, n))
+    for (_, text, _), places in lines.items():
+        if len({number for number, _ in places}) >= MOST * len(pages):
+            for number, n in places[1 if text else 0 :]:
+                found[number].append(n)
+    return found
+
+
+def _edges(pieces: Sequence[Piece], view: PageView) -> Iterator[tuple[int, str]]:
+    """Which pieces stand alone at the top or the bottom of the page, or run aslant."""
+    sizes = sorted(item.height for sheet in view.sheets for item in sheet.items)
+    size = sizes[len(sizes) // 2] if sizes else 0.0
+    for n, piece in enumerate(pieces):
+        if piece.kind == _TURNED:
+            yield n, _TURNED
+        if piece.kind != "paragraph" or not 0 < piece.height <= 1.3 * size:
+            continue
+        bottom = piece.top + piece.height
+        if bottom <= EDGE * view.height and all(p.top >= bottom + size or p is piece or not p.height for p in pieces):
+            yield n, "top"
+        elif piece.top >= (1 - EDGE) * view.height and all(
+            p.top + p.height <= piece.top - size or p is piece or not p.height for p in pieces
+        ):
+            yield n, "bottom"
+
+
+def _unnumbered(text: str) -> tuple[str, int | None]:
+    """A line without the page's number in it, and the number."""
+    match = _PAGE_NUMBER.search(text)
+    if not match:
+        return " ".join(text.split()), None
+    rest = f"{text[: match.start()]} {text[match.end() :]}"
+    return " ".join(rest.split()), int(match[1] or match[2])
+
+
+def _without_running_headings(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
+    """Headings that stand first on most pages are lines of the page: they name no section."""
+    firsts = Counter(pieces[0].text for pieces in pages if pieces and pieces[0].kind == "heading")
+    running = {text for text, count in firsts.items() if count >= max(REPEATED_HEADINGS, MOST * len(pages))}
+    return [
+        [replace(p, kind="paragraph") if p.kind == "heading" and p.text in running else p for p in pieces]
+        for pieces in pages
+    ]
+
+
+# -- what is missing ---------------------------------------------------------------------------
+
+
+def _without_text(data: bytes, password: str | None, numbers: Sequence[int]) -> Unreadable:
+    contents = pdf_pages.contents_of(data, password, numbers)
+    if not any(contents.values()) and pdf_pages.damaged(data):
+        return Unreadable("malformed", "It is broken: its pages came out empty, and its end or part of it is missing.")
+    if any(contents.values()):
+        return Unreadable("needs_ocr", "Its pages hold no text, only images or drawings: run OCR on it first "
+                                       "(ocrmypdf does).")  # fmt: skip
+    return Unreadable("needs_ocr", "Its pages hold no text, nor images that were found: if you see text in it, "
+                                   "run OCR on it first (ocrmypdf does).")  # fmt: skip
+
+
+def _notes(data: bytes, password: str | None, textless: Sequence[int], result: ParseResult) -> Iterator[str]:
+    contents = pdf_pages.contents_of(data, password, textless) if textless else {}
+    scanned = [number for number in textless if contents[number]]
+    blank = [number for number in textless if not contents[number]]
+    if scanned:
+        yield f"{_pages(scanned)} no text, perhaps only images: run OCR on the file to have them (ocrmypdf does)."
+    if blank and pdf_pages.damaged(data):
+        yield f"{_pages(blank)} nothing that could be read, and the file is damaged: get a whole copy of it."
+    elif pdf_pages.cut_short(data):
+        yield "The file ends early (it has no %%EOF), so pages may be missing: get a whole copy of it."
+    for error in result.page_errors[:5]:
+        yield f"Page {error.page_num} could not be read: {' '.join(error.message.split())[:200]}."
+
+
+def _pages(numbers: Sequence[int]) -> str:
+    """ "Page 3 holds", "Pages 2, 3 and 5 hold", with runs as "4-9"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    names: list[str] = []
+    for first, last in runs:
+        names += [str(first), str(last)][: last - first + 1] if last - first < 2 else [f"{first}-{last}"]
+    if len(numbers) == 1:
+        return f"Page {names[0]} holds"
+    return f"Pages {', '.join(names[:-1])}{' and ' if names[:-1] else ''}{names[-1]} hold"

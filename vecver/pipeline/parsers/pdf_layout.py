@@ -1,0 +1,298 @@
+"""From what liteparse saw on one page to Markdown pieces in reading order: paragraphs, headings, tables, turned lines.
+
+It knows nothing of files. The layout is liteparse's but for four repairs: a table torn into columns gets its
+rows back, a word broken at a line end is joined, a sentence cut between two columns goes on, and what the
+layout lost of the page's words is put in.
+
+Decisions
+- 2026-11-26 A broken word loses its hyphen only on evidence: the document holds it in one piece elsewhere, or
+  one of its halves is a syllable and no word ("informa-tion"). Else the hyphen stays: "high-dimensional"
+  may look odd, "highdimensional" is never found again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from vecver.pipeline.parsers.coverage import words
+from vecver.pipeline.parsers.pdf_tables import Cell, Item, Sheet, grid_of, lines_of, owners_of, table, tables_of
+
+if TYPE_CHECKING:
+    from liteparse import LayoutBlock
+
+LOOK_AHEAD: Final = 80  # items after a broken word among which its other half is looked for
+SAME_LINE: Final = 4.0  # points between the middles of two words of a line that runs aslant, at most
+COLUMN_ENDS: Final = 20  # broken words of a page whose other half is looked for in the next column
+
+_BROKEN: Final = re.compile(r"([^\W\d_](?:[\w-]*\w)?)[-\u2010\u00ad]\s*\Z")
+_FIRST: Final = re.compile(r"[^\W\d_][\w-]*+")
+_TOKEN: Final = re.compile(r"\w[\w-]*+")
+_NO_END: Final = re.compile(r"[\w,-]\Z")
+_SYLLABLES: Final = re.compile(  # second halves that are no words
+    r"(?:(?:[mzlcdfgpvkb]|[a-z]?i[zf]|ul|fic|liz)?a)?[st]ions?|[st]ional(?:ly)?|[a-z]?ment(?:s|al|ally)?"
+    r"|[bcdfgklmnprstvz]{0,2}ing|[bcdfgklmnprstvz]?[ae]nces?|[bcdfgklmnprstvz]?[ai]bly|[bcdfgklmnprstvz]ible|ously"
+    r"|t?ively|tives?|tors?|tures?|tured|ical(?:ly)?|[a-z]?ity|[a-z]ities|ness(?:es)?|plete(?:ly|d)?|trolled|troller"
+    r"|[bdt]ers?|lar|lat(?:ed|ing)|ular|cal(?:ly)?|t?ary|tory|eral|nal|ated|iz(?:es?|ed|ation)",
+)
+_PREFIXES: Final = frozenset(["con", "com", "dis", "ob", "ac", "af", "ef", "im", "ir"])
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A block of a page as Markdown."""
+
+    kind: str  # "heading", "table", "turned" or one of liteparse's
+    text: str
+    top: float = 0.0  # points from the top of the page
+    height: float = 0.0
+    level: int = 0  # of a heading
+
+    @property
+    def markdown(self) -> str:
+        return f"{'#' * self.level} {self.text}" if self.kind == "heading" else self.text
+
+
+@dataclass(frozen=True)
+class Break:
+    """A word broken at a line end: `first` ends one item, `second` begins another."""
+
+    at: int
+    after: int
+    first: str
+    second: str
+
+
+def pieces_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> list[Piece]:
+    """The page in this direction, nothing of its items' words left out."""
+    kept = {f"{one.first}{one.second}": whole(one, vocabulary) for one in breaks}
+    kept |= {f"{one.first}-{one.second}": whole(one, vocabulary) for one in breaks}
+    pieces = _with_rows(sheet)
+    if kept:
+        pieces = [replace(piece, text=_TOKEN.sub(lambda m: kept.get(m[0], m[0]), piece.text)) for piece in pieces]
+    pieces = list(_continued(pieces, kept))
+    return pieces + lost(view_of(sheet, breaks, vocabulary), pieces)
+
+
+def view_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> list[str]:
+    """The items' texts, with broken words whole."""
+    texts = [item.text for item in sheet.items]
+    for one in breaks:
+        first, second = texts[one.at].rstrip(), texts[one.after]
+        if not first.endswith(one.first, 0, len(first) - 1) or not second.lstrip().startswith(one.second):
+            continue  # the item is one half of two broken words, and the other was seen to
+        texts[one.at] = first[: len(first) - 1 - len(one.first)] + whole(one, vocabulary)
+        texts[one.after] = second.lstrip()[len(one.second) :]
+    return texts
+
+
+# -- broken words ------------------------------------------------------------------------------
+
+
+def breaks_of(items: Sequence[Item]) -> list[Break]:
+    """The words that are broken at the ends of lines, by place: the other half begins the line below, or a column."""
+    ends = {n: found[1] for n, item in enumerate(items) if (found := _broken(item.text))}
+    if not ends:
+        return []
+    order = sorted(range(len(items)), key=lambda n: items[n].y)
+    place = {n: at for at, n in enumerate(order)}
+    breaks, open_ends = [], 0
+    for n, first in ends.items():
+        after = _below(items, n, order[place[n] + 1 : place[n] + 1 + LOOK_AHEAD])
+        if after is None and open_ends < COLUMN_ENDS:
+            open_ends += 1
+            right = items[n].x + items[n].width
+            after = next((m for m in order if items[m].x > right and m != n), None)
+        begins = None if after is None else _FIRST.match(items[after].text.lstrip())
+        if after is not None and begins and begins[0][0].islower():
+            breaks.append(Break(n, after, first, begins[0].rstrip("-")))
+    return breaks
+
+
+def _broken(text: str) -> re.Match[str] | None:
+    if not text.rstrip().endswith(("-", "\u2010", "\u00ad")):
+        return None
+    return _BROKEN.search(text, max(0, len(text) - 60))
+
+
+def _below(items: Sequence[Item], n: int, candidates: Iterable[int]) -> int | None:
+    end = items[n]
+    for m in candidates:
+        item = items[m]
+        below = item.y > end.y + 0.5 * end.height
+        if below and item.x < end.x + end.width and end.x < item.x + item.width:
+            return m if item.y < end.y + 3.5 * end.height else None
+    return None
+
+
+def vocabulary_of(texts: Iterable[str]) -> Counter[str]:
+    """The words of a document that stand in one piece, folded; "a-b" is one."""
+    return Counter(found[0].casefold() for text in texts for found in _TOKEN.finditer(text))
+
+
+def whole(broken: Break, vocabulary: Counter[str]) -> str:
+    """The word in one piece, with its hyphen unless there is evidence that it has none."""
+    first, second = broken.first, broken.second
+    hyphened, joined = f"{first}-{second}", f"{first}{second}"
+    if vocabulary[hyphened.casefold()] > 0:
+        return hyphened
+    if vocabulary[joined.casefold()] > 0:
+        return joined
+    last = first.rpartition("-")[2].casefold()
+    syllable = last in _PREFIXES or (_SYLLABLES.fullmatch(second) and vocabulary[second.casefold()] <= 0)
+    return joined if syllable else hyphened
+
+
+# -- blocks to pieces --------------------------------------------------------------------------
+
+
+def _piece(block: LayoutBlock) -> Piece | None:
+    top, height = (block.bbox.y, block.bbox.height) if block.bbox else (0.0, 0.0)
+    text = (block.text or "").strip()
+    if block.kind == "table":
+        rows = [[cell.text for cell in row] for row in ([block.header] if block.header else []) + (block.rows or [])]
+        return Piece("table", table(rows), top, height) if rows else None
+    if block.kind in ("code", "grid_fallback"):
+        lines = "\n".join(block.lines or [])
+        return Piece("code", f"```\n{lines}\n```", top, height) if lines.strip() else None
+    if not text:
+        return None
+    if block.kind == "heading":
+        return Piece("heading", text, top, height, max(1, min(6, block.level or 1)))
+    if block.kind == "list_item":
+        marker = (block.marker or "-") if block.ordered else "-"
+        return Piece("list_item", f"{'  ' * (block.level or 0)}{marker} {text}", top, height)
+    return Piece("paragraph", text, top, height)
+
+
+def _continued(pieces: Sequence[Piece], broken: dict[str, str]) -> Iterator[Piece]:
+    """Paragraphs that go on in the next column become one again."""
+    last: Piece | None = None
+    for piece in pieces:
+        goes_on = last and last.kind == piece.kind == "paragraph" and piece.top + piece.height < last.top + last.height
+        if last and goes_on and _NO_END.search(last.text) and piece.text[:1].islower():
+            last = replace(last, text=_joined(last.text, piece.text, broken), height=0.0)
+            continue
+        if last:
+            yield last
+        last = piece
+    if last:
+        yield last
+
+
+def _joined(first: str, second: str, broken: dict[str, str]) -> str:
+    end, begins = _broken(first), _FIRST.match(second)
+    if end and begins and (one := broken.get(f"{end[1]}{begins[0]}")):
+        return f"{first[: end.start()]}{one}{second[begins.end() :]}"
+    return f"{first} {second}"
+
+
+def lost(view: Sequence[str], pieces: Sequence[Piece]) -> list[Piece]:
+    """The lines whose words the layout has lost."""
+    held = Counter(" ".join(piece.text for piece in pieces).split())
+    missing = Counter(" ".join(view).split()) - held
+    if not missing:
+        return []
+    spare = held - Counter(" ".join(view).split())
+    folded = Counter(words(" ".join(missing.elements()))) - Counter(words(" ".join(spare.elements())))
+    if not folded:
+        return []
+    written = " ".join(" ".join(piece.text for piece in pieces).split())
+    lines = []
+    for whole_ones in (False, True):  # first the lines that do not stand there as they are
+        for text in view:
+            lacking = Counter(words(text)) & folded
+            if lacking and (" ".join(text.split()) in written) == whole_ones:
+                folded -= lacking
+                lines.append(text.strip())
+    return [Piece("paragraph", "\n".join(lines))] if lines else []
+
+
+# -- rows --------------------------------------------------------------------------------------
+
+
+def _with_rows(sheet: Sheet) -> list[Piece]:
+    """liteparse's blocks, those that tear rows apart replaced by tables."""
+    if not any(block.kind != "table" for block in sheet.blocks):
+        return [piece for block in sheet.blocks if (piece := _piece(block))]
+    lines = lines_of(sheet.items)
+    found = list(tables_of(sheet, lines))
+    if not found:
+        return [piece for block in sheet.blocks if (piece := _piece(block))]
+    owner = owners_of(sheet)
+    table_of = {n: number for number, rows in enumerate(found) for row in rows for cell in row for n in cell.items}
+    pieces: list[Piece] = []
+    written: set[int] = set()
+    members: dict[int, list[int]] = {}
+    for n, block in owner.items():
+        members.setdefault(block, []).append(n)
+    for number, block in enumerate(sheet.blocks):
+        inside = members.get(number, [])
+        if not any(n in table_of for n in inside):
+            piece = _piece(block)
+            pieces += [piece] if piece else []
+            continue
+        pieces += _rebuilt(sheet, inside, table_of, found, written)
+    unwritten = [rows for number, rows in enumerate(found) if number not in written]
+    return pieces + [Piece("table", table(grid_of(rows))) for rows in unwritten]
+
+
+def _rebuilt(
+    sheet: Sheet,
+    inside: Sequence[int],
+    table_of: dict[int, int],
+    found: Sequence[Sequence[Sequence[Cell]]],
+    written: set[int],
+) -> Iterator[Piece]:
+    """A block's lines in order, and in place of those that belong to a table the table, once."""
+    run: list[str] = []
+    top = 0.0
+    for n in sorted(inside, key=lambda n: (round(sheet.items[n].y), sheet.items[n].x)):
+        number = table_of.get(n)
+        if number is None:
+            top = top if run else sheet.items[n].y
+            run.append(sheet.items[n].text.strip())
+            continue
+        if run:
+            yield Piece("paragraph", " ".join(run), top)
+            run = []
+        if number not in written:
+            written.add(number)
+            rows = found[number]
+            yield Piece("table", table(grid_of(rows)), sheet.items[rows[0][0].items[0]].y)
+    if run:
+        yield Piece("paragraph", " ".join(run), top)
+
+
+# -- turned lines ------------------------------------------------------------------------------
+
+
+def direction(item: Item) -> int | None:
+    """Degrees clockwise by which the item is turned, 0, 90, 180 or 270; None if aslant."""
+    nearest = round(item.rotation / 90) * 90
+    return nearest % 360 if abs(item.rotation - nearest) < 3 else None
+
+
+def aslant(items: Sequence[Item]) -> list[str]:
+    """The lines that run aslant, those of one direction together, each direction from its top."""
+    places = sorted((_place(item), n) for n, item in enumerate(items))
+    lines: list[list[tuple[float, int]]] = []
+    last = (0, 0.0)
+    for (angle, down, along), n in places:
+        if not lines or angle != last[0] or down - last[1] > SAME_LINE:
+            lines.append([])
+            last = (angle, down)
+        lines[-1].append((along, n))
+    return [" ".join(items[n].text.strip() for _, n in sorted(line)) for line in lines]
+
+
+def _place(item: Item) -> tuple[int, float, float]:
+    """Its direction in degrees, and in that direction how far down and how far along it stands."""
+    angle = math.radians(item.rotation)
+    x, y = item.x + item.width / 2, item.y + item.height / 2
+    down, along = y * math.cos(angle) - x * math.sin(angle), x * math.cos(angle) + y * math.sin(angle)
+    return round(item.rotation), down, along

@@ -1,0 +1,177 @@
+"""Rows of a table found by where the words of a page stand: for the tables that liteparse tears into columns.
+
+Decisions
+- 2026-11-26 Rows are put together where at least two neighbouring lines have cells that share columns and the
+  cells are short (`SHORT` words) or one column is numbers; prose in columns has long lines. A layout of our
+  own for all pages was the road not taken: liteparse's headings and long tables are good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from liteparse import LayoutBlock
+
+SHORT: Final = 2.5  # words in a cell of a table without numbers, on average
+LONGER: Final = 5.0  # the same where a column holds numbers
+MOST_BLOCKS: Final = 400  # of a page, whose items are looked for: more would make this quadratic
+
+_NUMBER: Final = re.compile(r"[-+(]?[$\u20ac\u00a3\u00a5]?\s?\d[\d.,:/ %-]*\)?(?: ?[A-Za-z\u20ac$%\u00b0]{1,4})?")
+
+
+class Item(NamedTuple):
+    """A stretch of text on one line, in points from the page's top left corner."""
+
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
+    rotation: float  # degrees, clockwise
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A page in one direction of reading: its upright lines with the blocks that liteparse made of them."""
+
+    items: Sequence[Item]
+    blocks: Sequence[LayoutBlock]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Words of a line without a wide gap between them; `items` are places in the sheet's items."""
+
+    items: tuple[int, ...]
+    left: float  # points from the page's left edge
+    right: float
+    text: str
+
+
+Row = Sequence[Cell]
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; its first row is the header."""
+    width = max(map(len, rows))
+    lines = ["| " + " | ".join(_cell(cell) for cell in [*row, *[""] * (width - len(row))]) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * width, *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("\\|", "|").replace("|", "\\|")
+
+
+def owners_of(sheet: Sheet) -> dict[int, int]:
+    """Of each item the block in which it lies, the smallest first."""
+    boxes = sorted((b.bbox.width * b.bbox.height, n) for n, b in enumerate(sheet.blocks) if b.bbox)
+    owner: dict[int, int] = {}
+    for _, number in boxes[:MOST_BLOCKS]:
+        box = sheet.blocks[number].bbox
+        if box is None:
+            continue
+        for n, item in enumerate(sheet.items):
+            x, y = item.x + item.width / 2, item.y + item.height / 2
+            if n not in owner and box.x - 1 <= x <= box.x + box.width + 1 and box.y - 1 <= y <= box.y + box.height + 1:
+                owner[n] = number
+    return owner
+
+
+def lines_of(items: Sequence[Item]) -> list[list[Cell]]:
+    """The lines of a page from its top, each with the cells that wide gaps part."""
+    order = sorted((n for n, item in enumerate(items) if item.text.strip()), key=lambda n: items[n].y + items[n].height)
+    lines: list[list[int]] = []
+    for n in order:
+        last = lines[-1][0] if lines else None
+        bottom = items[n].y + items[n].height
+        if last is not None and bottom - items[last].y - items[last].height < 0.35 * items[n].height:
+            lines[-1].append(n)
+        else:
+            lines.append([n])
+    return [_cells(items, sorted(line, key=lambda n: items[n].x)) for line in lines]
+
+
+def _cells(items: Sequence[Item], line: Sequence[int]) -> list[Cell]:
+    cells: list[Cell] = []
+    for n in line:
+        item = items[n]
+        last = cells[-1] if cells else None
+        if last and item.x - last.right < 0.45 * item.height:
+            right = max(last.right, item.x + item.width)
+            cells[-1] = Cell((*last.items, n), last.left, right, f"{last.text} {item.text.strip()}")
+        else:
+            cells.append(Cell((n,), item.x, item.x + item.width, item.text.strip()))
+    return cells
+
+
+def tables_of(sheet: Sheet, lines: Sequence[list[Cell]]) -> Iterator[list[list[Cell]]]:
+    """Runs of lines that are rows of a table which liteparse did not see."""
+    tables = [b.bbox for b in sheet.blocks if b.kind in ("table", "grid_fallback", "code") and b.bbox]
+    run: list[list[Cell]] = []
+    columns: list[tuple[float, float]] = []
+    bottom = 0.0
+    for line in [*lines, []]:
+        item = sheet.items[line[0].items[0]] if line else None
+        middle = item.y + item.height / 2 if item else 0.0
+        fits = len(line) > 1 and not any(box.y <= middle <= box.y + box.height for box in tables)
+        merged = _merged(columns, line) if fits else []
+        near = item is not None and item.y - bottom < 2.2 * item.height
+        if not run or not fits or not near or not _parts_cells(merged, run[0], line):
+            if _is_table(run):
+                yield run
+            run, columns = ([line], _merged([], line)) if fits else ([], [])
+        else:
+            run.append(line)
+            columns = merged
+        bottom = item.y + item.height if item else 0.0
+
+
+def _merged(columns: Sequence[tuple[float, float]], line: Sequence[Cell]) -> list[tuple[float, float]]:
+    merged: list[tuple[float, float]] = []
+    for left, right in sorted([*columns, *((cell.left, cell.right) for cell in line)]):
+        if merged and left <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(right, merged[-1][1]))
+        else:
+            merged.append((left, right))
+    return merged
+
+
+def _parts_cells(columns: Sequence[tuple[float, float]], *rows: Sequence[Cell]) -> bool:
+    """Whether each cell of a row has a column of its own."""
+    if not 2 <= len(columns) <= 30:
+        return False
+    return all(len({_column(columns, cell) for cell in row}) == len(row) for row in rows)
+
+
+def _column(columns: Sequence[tuple[float, float]], cell: Cell) -> int:
+    return next((n for n, (left, right) in enumerate(columns) if left <= cell.left <= right), -1)
+
+
+def grid_of(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
+    columns: list[tuple[float, float]] = []
+    for row in rows:
+        columns = _merged(columns, row)
+    grid = []
+    for row in rows:
+        cells = [""] * len(columns)
+        for cell in row:
+            at = _column(columns, cell)
+            cells[at] = f"{cells[at]} {cell.text}".strip()
+        grid.append(cells)
+    return grid
+
+
+def _is_table(rows: Sequence[Sequence[Cell]]) -> bool:
+    if len(rows) < 2:
+        return False
+    grid = grid_of(rows)
+    cells = [cell for row in grid for cell in row if cell]
+    mean = sum(len(cell.split()) for cell in cells) / len(cells)
+    if mean <= SHORT:
+        return True
+    numeric = max(sum(bool(_NUMBER.fullmatch(row[n])) for row in grid) for n in range(len(grid[0])))
+    return mean <= LONGER and numeric >= 0.5 * len(rows)
