@@ -491,14 +491,15 @@ def test_html_that_is_nested_too_deeply_is_reported_and_not_cut() -> None:
 def test_xml() -> None:
     source = '<book><title>Valves</title><ch><title>Bleed</title><p>Open <b>it</b> now.</p><n a="1"/></ch></book>'
     parsed = parse(source.encode(), "x.xml")
-    assert parsed.text == "# Valves\n\n## Bleed\n\nOpen it now."
+    assert parsed.text == "# Valves\n\n## Bleed\n\nOpen it now.\n\nn (a: 1)"
     assert parsed.title == "Valves"
     old = '<?xml version="1.0" encoding="koi8-r"?><a>клапан</a>'
     assert parse(old.encode("koi8-r"), "x.xml").text == "клапан"
     assert parse(b"<a><b>kept</b><c>&oops;all</a>", "broken.xml").text == "kept\n\n&oops;all"
-    assert parse(b'<a b="1"/>', "data.xml").text == '```xml\n<a b="1"/>\n```'
+    assert parse(b'<a b="1"/>', "data.xml").text == "a (b: 1)"
+    assert parse(b'<a id="1"/>', "data.xml").text == '```xml\n<a id="1"/>\n```'
     secret = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname"><!ENTITY y "yyyy">]><a>start &x;&y; end</a>'
-    assert parse(secret, "x.xml").text == "start &x;&y; end"
+    assert parse(secret, "x.xml").text == "start &x;yyyy end"
 
 
 def test_feeds() -> None:

@@ -29,57 +29,20 @@ _BANNER: Final = 700  # characters of a consent banner, at most
 _LEGAL_LINE: Final = 160  # characters of a copyright line, at most
 _TOO_MUCH: Final = 0.5  # share of the text outside links that furniture may hold at most
 
-_HEADINGS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-_BLOCKS: Final = _HEADINGS | frozenset(
-    [
-        "html",
-        "body",
-        "div",
-        "p",
-        "ul",
-        "ol",
-        "li",
-        "dl",
-        "dt",
-        "dd",
-        "table",
-        "thead",
-        "tbody",
-        "tfoot",
-        "tr",
-        "td",
-        "th",
-        "caption",
-        "section",
-        "article",
-        "main",
-        "nav",
-        "aside",
-        "header",
-        "footer",
-        "form",
-        "fieldset",
-        "legend",
-        "blockquote",
-        "pre",
-        "figure",
-        "figcaption",
-        "details",
-        "summary",
-        "address",
-        "center",
-        "menu",
-        "dialog",
-    ]
+
+def _tags(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_HEADINGS: Final = _tags("h1 h2 h3 h4 h5 h6")
+_BLOCKS: Final = _HEADINGS | _tags(
+    "html body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption section article main nav aside header "
+    "footer form fieldset legend blockquote pre figure figcaption details summary address center menu dialog"
 )
-_CONTAINERS: Final = frozenset(
-    ["div", "ul", "ol", "nav", "aside", "header", "footer", "section", "form", "center", "menu", "dialog", "p", "dl"]
-)
-_WRAPPERS: Final = frozenset(["html", "body", "div", "form", "center"])  # what layout is made of
-_FLOW: Final = frozenset(
-    ["p", "pre", "ul", "ol", "dl", "table", "blockquote", "figure", "details"]
-)  # prose in them is their parent's text
-_CONTENT: Final = frozenset(["main", "article", "section", "blockquote", "li", "td", "dd", "details", "figure"])
+_CONTAINERS: Final = _tags("div ul ol nav aside header footer section form center menu dialog p dl")
+_WRAPPERS: Final = _tags("html body div form center")  # what layout is made of
+_FLOW: Final = _tags("p pre ul ol dl table blockquote figure details")  # prose in them is their parent's text
+_CONTENT: Final = _tags("main article section blockquote li td dd details figure")
 _ROLES: Final = {"navigation": "nav", "contentinfo": "footer", "banner": "header", "complementary": "aside",
                  "main": "main", "dialog": "dialog", "alertdialog": "dialog"}  # fmt: skip
 _CONTROLS: Final = frozenset(("button", "select", "textarea", "datalist", "label"))
@@ -339,13 +302,16 @@ class _Page:
     def _note_control(self, i: int, kind: str) -> None:
         """What a link or a button is for, by its label."""
         element = self.elements[i]
-        label = element.text or (element[0].text if len(element) else None) or ""
-        if len(label) <= _LINK and _AGREE.match(label.strip()):
-            self.agreeing[i] = 1
+        label = (element.text or (element[0].text if len(element) else None) or "").strip()
         href = element.get("href") if kind == "a" else None
+        if (href is None or href[:1] in ("#", "")) and len(label) <= _LINK and _AGREE.match(label):
+            self.agreeing[i] = 1
         if href is None or not self.total(i):
             return
         self.links[i] = 1
         self.jumps[i] = href.startswith("#")
-        self.turning[i] = element.get("rel") in ("next", "prev") or bool(_PAGER.match(label))
-        self.numbers[i] = label.strip().isdigit()
+        self.turning[i] = bool(len(label) <= 2 * _LINK and _PAGER.match(label)) or element.get("rel") in (
+            "next",
+            "prev",
+        )
+        self.numbers[i] = label.isdigit()

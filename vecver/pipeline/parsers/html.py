@@ -148,7 +148,8 @@ def _simplify(root: Element, depth: int) -> None:
         _write_frame(element, depth)
     etree.strip_attributes(root, *_HIDING)
     for link in list(root.iter("a")):
-        _simplify_link(link)
+        if len(link) or not (link.text and len(link.text) > 2 and not link.text.isspace()):
+            _simplify_link(link)
     etree.strip_tags(root, *_NEUTRAL)
     for table in list(root.iter("table")):
         _simplify_layout(table)

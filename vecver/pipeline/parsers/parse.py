@@ -148,7 +148,7 @@ def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
 
 
 def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return Content(xml.xml_text(_decoded(data)))
+    return xml.xml_content(_decoded(data))
 
 
 def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) -> Reader:
@@ -173,7 +173,7 @@ READERS: Final[dict[str, Reader]] = {
     media_types.NOTEBOOK: _text("vecver-notebook 1", structured.notebook),
     media_types.CAPTIONS: _text("vecver-captions 1", structured.captions, titled=False),
     media_types.HTML: Reader(_html, ("vecver-html 1", "lxml", "html-to-markdown")),
-    media_types.XML: Reader(_xml, ("vecver-xml 1", "lxml", "html-to-markdown")),
+    media_types.XML: Reader(_xml, ("vecver-xml 2", "lxml", "html-to-markdown")),
     media_types.EMAIL: _mail(mail.eml, "vecver-mail 2", "html-to-markdown"),
     media_types.MBOX: _mail(mail.mbox, "vecver-mail 2", "html-to-markdown", titled=False),
     media_types.MSG: _mail(mail.msg, "vecver-mail 2", "python-oxmsg", "html-to-markdown"),

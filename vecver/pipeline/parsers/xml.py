@@ -1,38 +1,85 @@
-"""XML and feeds to Markdown with `#` headings; the only module that knows lxml.
+"""XML to Markdown with `#` headings: prose, tables, records and attributes.
+
+Titles become headings, CALS and HTML-like tables become tables, an element whose children are all short
+fields becomes "name: value" lines, and attributes follow their element's name: "case (name: opens slowly)".
+Attributes that only identify, point or lay out (`id`, `href`, `align`, ...) are no text.
 
 Decisions
-- 2026-11-21 XML is read strictly, without entities, DTD or network. XML that lxml refuses loses its
-  tags and keeps all its text; recovery would drop whatever follows the error.
+- 2026-11-21 XML is read strictly, without DTD or network. XML that lxml refuses loses its tags and
+  keeps all its text; recovery would drop whatever follows the error.
+- 2026-11-26 Entities that the document defines as plain text are put in; others stay as "&name;" and a note
+  names them. Nested ones are not followed: ten lines of them can stand for gigabytes.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from vecver.pipeline.parsers.html import html_text
+from vecver.pipeline.parsers.coverage import Content, Part
+from vecver.pipeline.parsers.feeds import feed_content
+from vecver.pipeline.parsers.html import html_content
 from vecver.pipeline.parsers.markdown import fence, heading
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
 
+
+def _names(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
 _DECLARATION: Final = re.compile(r"\s*<\?xml[^>]*\?>")
-_ENTRIES: Final = ("item", "entry")
-_CONTENT: Final = ("encoded", "content", "description", "summary")  # of a feed's entry, the best first
-_TITLES: Final = ("title", "head", "heading")
+_TITLES: Final = ("title", "head", "heading", "article-title")
+_TABLES: Final = ("table", "informaltable", "tgroup", "simpletable", "TABLE")
+_ROWS: Final = ("row", "tr", "strow", "sthead", "TR")
+_CELLS: Final = ("entry", "td", "th", "stentry", "cell", "TD", "TH")
+_PROSE: Final = ("p", "para", "simpara", "li", "listitem", "entry", "ab", "l", "ul", "ol", "sec", "section")
+_INSIDE_WORDS: Final = _names(
+    "b i em strong u s sub sup subscript superscript bold italic hi emph emphasis span sc smallcaps tt code font c g"
+)
+_LONGEST_FIELD: Final = 500  # characters of a record's field
+_EXPANDED: Final = 1_000_000  # characters that a document's own entities may stand for
+_CODES: Final = _names(
+    "id idref ref refid href src url uri xmlns schemaLocation noNamespaceSchemaLocation lang space base style class "
+    "role rend rendition align valign cols colwidth colname colnum colspan rowspan namest nameend morerows rowsep "
+    "colsep frame rowheader pgwide linkend guid uuid points transform viewBox"
+)
+_ADDRESS: Final = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*://|mailto:|urn:|#)")
+_TAG: Final = re.compile(r"<[/?!A-Za-z_][^<>]*>")
+_VALUE: Final = re.compile(r"""=\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+def xml_content(document: str) -> Content:
+    """A document with all that it says, to compare its text with."""
+    root, notes = _tree(document)
+    if root is None:
+        return Content(_without_tags(document))
+    if _name(root) == "html":
+        return html_content(document)
+    feed = feed_content(root)
+    if feed is not None:
+        return feed
+    _separate(root)
+    text = "\n\n".join(_blocks(root)) or fence(document, "xml")
+    said = [value for element in root.iter() if _name(element) for value in _attributes(element).values()]
+    return Content(text, "", [Part("", " ".join(["".join(root.itertext()), *said]))], notes=notes)
 
 
 def xml_text(document: str) -> str:
-    root = _tree(document)
-    if root is None:
-        return _without_tags(document)
-    if _name(root) in ("rss", "feed", "RDF"):
-        return _feed(root)
-    return "\n\n".join(_blocks(root)) or fence(document, "xml")  # all in attributes: kept as it is
+    return xml_content(document).text
 
 
-def _tree(document: str) -> Element | None:
+def _separate(root: Element) -> None:
+    """Put spaces around every element that is not known to stand inside of words, so that no words run together."""
+    for element in root.iter():
+        if _name(element) and _name(element) not in _INSIDE_WORDS:
+            element.text = " " + (element.text or "")
+            element.tail = " " + (element.tail or "")
+
+
+def _tree(document: str) -> tuple[Element | None, Sequence[str]]:
     from lxml import etree
 
     declaration = _DECLARATION.match(document)
@@ -40,9 +87,45 @@ def _tree(document: str) -> Element | None:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True,
                              remove_pis=True, encoding="utf-8")  # fmt: skip
     try:
-        return etree.fromstring(undeclared.encode("utf-8", "replace"), parser)
+        root = etree.fromstring(undeclared.encode("utf-8", "replace"), parser)
     except etree.XMLSyntaxError:
-        return None
+        return None, ()
+    return root, _expand(root)
+
+
+def _expand(root: Element) -> Sequence[str]:
+    """Put in the text of the document's own entities; a note that names those that are not known."""
+    from lxml import etree
+
+    references = list(root.iter(etree.Entity))
+    if not references:
+        return ()
+    definitions = root.getroottree().docinfo.internalDTD
+    texts = {each.name: each.content or "" for each in definitions.iterentities()} if definitions is not None else {}
+    unknown, budget = [], _EXPANDED
+    for reference in references:
+        text = texts.get(reference.name, "")
+        if not text or "&" in text or "<" in text or len(text) > budget:
+            unknown.append(reference.name)
+            continue
+        budget -= len(text)
+        _put(reference, text)
+    names = ", ".join(f"'{name}'" for name in dict.fromkeys(unknown[:5]))
+    return (
+        (f"What the entities {names} stand for is not read: it is outside of the document or nested.",)
+        if unknown
+        else ()
+    )
+
+
+def _put(reference: Element, text: str) -> None:
+    parent, before, text = reference.getparent(), reference.getprevious(), text + (reference.tail or "")
+    if before is None:
+        parent.text = (parent.text or "") + text
+    else:
+        before.tail = (before.tail or "") + text
+    reference.tail = None
+    parent.remove(reference)
 
 
 def _name(element: Element) -> str:
@@ -50,20 +133,43 @@ def _name(element: Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
+def _attributes(element: Element) -> dict[str, str]:
+    """The attributes that carry text, by their names without namespaces."""
+    kept = {}
+    for name, value in element.attrib.items():
+        short = name.rpartition("}")[2]
+        if short not in _CODES and value.strip() and not _ADDRESS.match(value):
+            kept[name if short in kept else short] = " ".join(value.split())
+    return kept
+
+
 def _without_tags(document: str) -> str:
-    lines = html.unescape(re.sub(r"<[^<>]*>", "\n", document)).split("\n")
+    """All text of what is no XML, and what its tags hold between quotes."""
+    text = re.sub(r"<!\[CDATA\[|\]\]>", "\n", document)
+    text = _TAG.sub(lambda tag: "\n" + "\n".join(a or b for a, b in _VALUE.findall(tag[0])) + "\n", text)
+    lines = html.unescape(text).split("\n")
     return "\n\n".join(line.strip() for line in lines if line.strip())
+
+
+# -- blocks ------------------------------------------------------------------------------------
 
 
 def _blocks(root: Element) -> Iterator[str]:
     """A heading for each title, a paragraph for each element with text of its own, in document order."""
-    waiting = [(root, 1)]
+    waiting: list[tuple[Element, int]] = [(root, 1)]
     while waiting:
         element, depth = waiting.pop()
-        if _has_text(element):
-            text = " ".join("".join(element.itertext()).split())
-            yield heading(depth - 1, text) if _name(element) in _TITLES else text
+        if not _name(element):
+            continue
+        if _name(element) in _TABLES and (block := _table(element)):
+            yield block
+        elif _has_text(element):
+            yield _paragraph(element, depth)
+        elif _is_record(element):
+            yield _record(element)
         else:
+            if label := _label(element):
+                yield label
             waiting += [(child, depth + 1) for child in reversed(element)]
 
 
@@ -71,36 +177,92 @@ def _has_text(element: Element) -> bool:
     return any(piece and piece.strip() for piece in (element.text, *(child.tail for child in element)))
 
 
-# -- feeds -------------------------------------------------------------------------------------
+def _label(element: Element) -> str:
+    """An element's name with its attributes; "" where it has none."""
+    pairs = "; ".join(f"{name}: {value}" for name, value in _attributes(element).items())
+    return f"{_name(element)} ({pairs})" if pairs else ""
 
 
-def _feed(root: Element) -> str:
-    """RSS (all versions) and Atom: the feed's title, then each entry under its own."""
-    channel = next((child for child in root if _name(child) == "channel"), root)
-    parts = [heading(1, _child_text(channel, "title")), _child_text(channel, "description", "subtitle")]
-    for entry in (e for e in root.iter() if _name(e) in _ENTRIES):
-        parts += [heading(2, _child_text(entry, "title") or "Untitled"), _entry_body(entry)]
-    return "\n\n".join(part for part in parts if part.strip(" #"))
+def _text(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
 
 
-def _child_text(element: Element, *names: str) -> str:
-    """The text of the first child called by one of `names`, as plain text on one line."""
-    for name in names:
-        for child in element:
-            if _name(child) == name and "".join(child.itertext()).strip():
-                plain = re.sub(r"<[^<>]*>", " ", html.unescape("".join(child.itertext())))
-                return " ".join(plain.split())
-    return ""
+def _inner(element: Element) -> str:
+    """The text of an element, and behind it what the attributes inside of it say."""
+    labels = [_label(child) for child in element.iterdescendants() if _name(child)]
+    return " ".join([_text(element), *filter(None, labels)])
 
 
-def _entry_body(entry: Element) -> str:
-    from lxml import etree
+def _paragraph(element: Element, depth: int) -> str:
+    name, label, text = _name(element), _label(element), _inner(element)
+    if name in _TITLES:
+        return heading(depth - 1 or 1, text) + (f"\n\n{label}" if label else "")
+    return f"{label}: {text}" if label else text
 
-    for name in _CONTENT:
-        for child in entry:
-            if _name(child) != name:
-                continue
-            page = etree.tostring(child, encoding="unicode", with_tail=False) if len(child) else child.text or ""
-            if body := html_text(page):
-                return body
-    return ""
+
+def _is_record(element: Element) -> bool:
+    names = {_name(child) for child in element}
+    if len(names) < 2 or names.intersection(_PROSE):
+        return False
+    if names.intersection(_TITLES) and len(names) < 3:
+        return False
+    return all(len(child) == 0 and len(child.text or "") <= _LONGEST_FIELD for child in element)
+
+
+def _record(element: Element) -> str:
+    lines = [label] if (label := _label(element)) else []
+    for child in element:
+        name, text = _label(child) or _name(child), _text(child)
+        if text or name != _name(child):
+            lines.append(f"{name}: {text}".rstrip(" :") if text else name)
+    return "\n".join(lines)
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def _table(table: Element) -> str:
+    """A row a line under its title; "" where it holds no rows."""
+    columns = {_name_of_column(spec): i for i, spec in enumerate(s for s in table.iter() if _name(s) == "colspec")}
+    rows: list[list[str]] = []
+    before: list[str] = [label] if (label := _label(table)) else []
+    beside = " ".join(" ".join(piece.split()) for piece in (table.text, *(child.tail for child in table)) if piece)
+    before += [beside] if beside.strip() else []
+    waiting = list(reversed(table))
+    while waiting:
+        element = waiting.pop()
+        if _name(element) in _ROWS:
+            rows.append(_cells(element, columns))
+        elif _name(element) and _has_text(element):
+            before.append(": ".join(filter(None, [_label(element), _inner(element)])))
+        elif _name(element):
+            before += filter(None, [_label(element)])
+            waiting += reversed(element)
+    if not rows:
+        return ""
+    width = max(map(len, rows))
+    lines = ["| " + " | ".join([*row, *[""] * (width - len(row))]) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * width)
+    return "\n\n".join([*before, "\n".join(lines)])
+
+
+def _name_of_column(spec: Element) -> str:
+    return spec.get("colname") or f"c{spec.get('colnum', '')}"
+
+
+def _cells(row: Element, columns: dict[str, int]) -> list[str]:
+    """The texts of a row's cells; a cell over several columns is followed by empty ones."""
+    cells = [label] if (label := _label(row)) else []
+    for cell in row:
+        if not _name(cell):
+            continue
+        words = _text(cell)
+        labels = filter(None, map(_label, (part for part in cell.iter() if _name(part))))
+        cells.append(" ".join(filter(None, [words, *labels])).replace("|", "\\|"))
+        if cell.get("namest") in columns and cell.get("nameend") in columns:
+            cells += [""] * (columns[cell.get("nameend")] - columns[cell.get("namest")])
+        elif cell.get("colspan", "").isdigit():
+            cells += [""] * min(int(cell.get("colspan")) - 1, 100)
+    if (row.text and row.text.strip()) or any(cell.tail and cell.tail.strip() for cell in row):
+        cells.append(" ".join(piece.strip() for piece in (row.text, *(cell.tail for cell in row)) if piece))
+    return cells or [""]
