@@ -1,6 +1,8 @@
 """LaTeX to Markdown with `#` headings, by the commands that carry text; it expands no macro.
 
 Decisions
+- 2026-11-26 `\\verb`, `\\url`, `\\href`, `\\path`, `\\nolinkurl` and `\\lstinline` are set aside before comments
+  go, since a `%` in them is none; and a `%` before which an even number of backslashes stands begins one.
 - 2026-11-26 A command's option has at most 500 characters, its argument 2,000: unlimited, each of many commands
   whose bracket nobody closes would read to the end of the text.
 - 2026-11-21 Sections, verbatim blocks, items and inline styles are converted, comments and layout
@@ -14,11 +16,18 @@ from typing import Final
 
 from vecver.pipeline.parsers.markdown import fence, heading
 
-_COMMENT: Final = re.compile(r"(?<!\\)%[^\n]*")
+_COMMENTED: Final = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.S)
 _BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)
 _CODE: Final = re.compile(
-    r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim)\}(\[[^\]\n]{0,500}+\])?(?:\{([\w+-]*+)\})?"
+    r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim\*?|alltt)\}(\[[^\]\n]{0,500}+\])?(?:\{([\w+-]*+)\})?"
 )
+_LITERAL: Final = re.compile(
+    r"\\(?:(?P<verb>verb\*?|lstinline(?:\[[^\]\n]{0,500}+\])?|mintinline\{\w{0,40}\})"
+    r"(?:\{(?P<braced>[^{}\n]{0,500}+)\}|(?P<mark>[^\w\s{*])(?P<held>[^\n]{0,500}?)(?P=mark))"
+    r"|(?:url|path|nolinkurl)\*?(?:\{(?P<url>[^{}\n]{0,1000}+)\}|(?P<bar>[|!])(?P<barred>[^\n]{0,500}?)(?P=bar))"
+    r"|href\{(?P<href>[^{}\n]{0,1000}+)\}(?=\s*\{))"
+)
+_PASSED: Final = re.compile(r"\\\\|\\[%&#_$]|%[^\n]*|" + _LITERAL.pattern)
 _LANGUAGE: Final = re.compile(r"language=(?:\[[^\]]*\])?\{?([\w+-]+)")
 _GROUP: Final = r"\{((?:[^{}]|\{[^{}]{0,2000}+\}){0,2000}+)\}"
 _TITLE: Final = re.compile(r"\\title\s*+(?:\[[^\]]{0,500}+\])?" + _GROUP)
@@ -28,7 +37,7 @@ _INLINE: Final = (
     (re.compile(r"\\(?:textbf|bf)" + _GROUP), r"**\1**"),
     (re.compile(r"\\(?:emph|textit|textsl)" + _GROUP), r"*\1*"),
     (re.compile(r"\\(?:texttt|lstinline|mintinline\{\w*\})" + _GROUP), r"`\1`"),
-    (re.compile(r"\\href\{([^{}]*)\}" + _GROUP), r"[\2](\1)"),
+    (re.compile(r"\\href\{([^{}]*)\}\s*+" + _GROUP), r"[\2](\1)"),
     (re.compile(r"\\url\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\(?:text|textsc|textrm|textsf|underline|mbox|caption|footnote)" + _GROUP), r"\1"),
     (re.compile(r"\\(?:label|vspace|hspace|input|include|bibliography|bibliographystyle)\*?\{[^{}]*\}"), ""),
@@ -46,7 +55,7 @@ _INLINE: Final = (
 def latex(text: str) -> str:
     """The document's body as Markdown, its title in front."""
     text, codes = _code_aside(text.replace("\0", ""))
-    text = _COMMENT.sub("", text)
+    text = _without_comments(text, codes)
     title = _TITLE.search(text)
     body = _BODY.search(text)
     text = _TITLE.sub("", body[1] if body else text)
@@ -59,6 +68,26 @@ def latex(text: str) -> str:
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
     return re.sub(r"\0(\d+)\0", lambda m: codes[int(m[1])], text)
+
+
+def _without_comments(text: str, codes: list[str]) -> str:
+    """The text without comments, with `\\0n\\0` in the place of each literal argument, which joins `codes`."""
+
+    def kept(match: re.Match[str]) -> str:
+        whole = match[0]
+        if whole.startswith("%"):
+            return ""
+        if match["href"] is not None:
+            codes.append(match["href"].replace("\\%", "%").replace("\\#", "#"))
+            return f"\\href{{\0{len(codes) - 1}\0}}"
+        literal = next((match[name] for name in ("braced", "held", "url", "barred") if match[name] is not None), None)
+        if literal is None:
+            return whole
+        codes.append(f"`{literal}`" if match["verb"] else literal.replace("\\%", "%").replace("\\#", "#"))
+        return f"\0{len(codes) - 1}\0"
+
+    closed = text.rfind("\\end{comment}") + 1 and text.rfind("\\end{comment}") + len("\\end{comment}")
+    return _PASSED.sub(kept, _COMMENTED.sub("", text[:closed]) + text[closed:])
 
 
 def _code_aside(text: str) -> tuple[str, list[str]]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from vecver.pipeline.parsers.asciidoc_tables import opens_table, table_rows
 from vecver.pipeline.parsers.markdown import fence, heading, joined, table, unclosed
 
 # -- reStructuredText --------------------------------------------------------------------------
@@ -28,18 +29,22 @@ _RST_CODE: Final = re.compile(
 )
 _RST_TARGET: Final = re.compile(r"\s*+\.\. _[^:]++:\s*+$")
 _RST_LINK: Final = re.compile(r"`([^`<>]++)<([^`<>]++)>`__?")
-_RST_ROLE: Final = re.compile(r":[a-zA-Z][\w:.+-]{0,60}:`([^`<]*+)(?:<[^`>]*+>)?`")
+_RST_ROLE: Final = re.compile(r":([a-zA-Z][\w:.+-]{0,60}):`([^`<]*+)(?:<([^`>]*+)>)?`")
+_RST_NAMED_ROLES: Final = {"pep": "PEP", "rfc": "RFC"}
+_RST_FIELD: Final = re.compile(r":?([A-Z][\w-]{0,40}):[ \t]++(\S.*)")
 
 
 def rst(text: str) -> str:
     lines = text.split("\n")
     levels: dict[tuple[str, bool], int] = {}  # (adornment, overlined) -> level, in order of appearance
-    out: list[str] = []
+    title = _rst_field_title(lines)
+    deeper = 1 if title else 0
+    out: list[str] = [heading(1, title), ""] if title else []
     i = 0
     while i < len(lines):
         if found := _rst_heading(lines, i):
-            title, style, taken = found
-            out += [heading(levels.setdefault(style, len(levels) + 1), _rst_inline(title)), ""]
+            name, style, taken = found
+            out += [heading(levels.setdefault(style, len(levels) + 1) + deeper, _rst_inline(name)), ""]
             i += taken
         elif code := _RST_CODE.match(lines[i]):
             body, i = _indented(lines, i + 1, len(code[1]))
@@ -51,6 +56,21 @@ def rst(text: str) -> str:
             out += [] if _RST_TARGET.match(lines[i]) else [_rst_inline(lines[i])]
             i += 1
     return joined(out)
+
+
+def _rst_field_title(lines: list[str]) -> str:
+    """The title that a document's first lines name in a field list or in headers like a mail's (as PEPs do), or ""."""
+    title: list[str] = []
+    for line in lines[:40]:
+        if title and line[:1].isspace() and line.strip():
+            title.append(line.strip())
+        elif title:
+            break
+        elif (field := _RST_FIELD.match(line)) and field[1].lower() == "title":
+            title.append(field[2])
+        elif line.strip() and not field and not line[0].isspace() and not line.startswith((":", "..")):
+            break
+    return " ".join(title)
 
 
 def _rst_heading(lines: list[str], i: int) -> tuple[str, tuple[str, bool], int] | None:
@@ -98,7 +118,15 @@ def _without_options(body: str) -> str:
 def _rst_inline(line: str) -> str:
     if "`" not in line:
         return line
-    return _RST_ROLE.sub(lambda m: f"`{m[1].strip()}`", _RST_LINK.sub(_rst_link, line))
+    return _RST_ROLE.sub(_rst_role, _RST_LINK.sub(_rst_link, line))
+
+
+def _rst_role(match: re.Match[str]) -> str:
+    text = match[2].strip() or (match[3] or "").strip()
+    named = _RST_NAMED_ROLES.get(match[1].lower().rpartition(":")[2])
+    if named and match[3] is None:
+        return f"{named} {text}"
+    return text if named else f"`{text}`"
 
 
 def _rst_link(match: re.Match[str]) -> str:
@@ -110,7 +138,7 @@ def _rst_link(match: re.Match[str]) -> str:
 _ADOC_HEADING: Final = re.compile(r"(={1,6})[ \t]++(\S.*)")
 _ADOC_SOURCE: Final = re.compile(r"\[(?:source)?\s*+,\s*+([\w+-]++)[^\]]*+\]\s*+$")
 _ADOC_BLOCK: Final = re.compile(r"(-{4,}+|\.{4,}+|`{3,}+)\s*+([\w+-]*+)\s*+$")
-_ADOC_DELIMITER: Final = re.compile(r"(?:={4,}+|\*{4,}+|_{4,}+|\+{4,}+|--|[|!,:]={3,}+)\s*+$")
+_ADOC_DELIMITER: Final = re.compile(r"(?:={4,}+|\*{4,}+|_{4,}+|\+{4,}+|--|!={3,}+)\s*+$")
 _ADOC_DROPPED: Final = re.compile(r"(?://(?!/).*|:!?[\w-]+!?:.*|\[[^\]]*\]|\[\[[^\]]*\]\])\s*$")
 _ADOC_LINK: Final = re.compile(r"(?:\b(?:link|xref):|\b(?=https?://))([^\s\[\]]{1,500}+)\[([^\]]*+)\]")
 _ADOC_XREF: Final = re.compile(r"<<[^<>,]++,([^<>]++)>>")
@@ -120,19 +148,22 @@ _ADOC_UNDERLINES: Final = "=-~^+"
 def asciidoc(text: str) -> str:
     lines = text.split("\n")
     out: list[str] = []
-    language = ""
+    language = attributes = ""
     i = 0
     while i < len(lines):
         line = lines[i]
+        before = attributes
+        attributes = line if line.startswith("[") else attributes if line.startswith(".") else ""
         if titled := _adoc_heading(lines, i):
             level, title, taken = titled
             out += [heading(level, title), ""]
             i += taken
         elif line.startswith("////"):
             _, i = _until(lines, i + 1, line.rstrip())
-        elif line.rstrip() == "|===":
-            body, i = _until(lines, i + 1, "|===")
-            out += ["", table(_adoc_rows(body))]
+        elif opens_table(line):
+            body, i = _until(lines, i + 1, line.rstrip())
+            rows = table_rows(line, before, body)
+            out += ["", table([_adoc_inline(cell) for cell in row] for row in rows)]
         elif block := _ADOC_BLOCK.match(line):
             body, i = _until(lines, i + 1, block[1])
             out += [fence(body, language or block[2])]
@@ -157,16 +188,6 @@ def _adoc_heading(lines: list[str], i: int) -> tuple[int, str, int] | None:
     if alone and lined and under[0] in _ADOC_UNDERLINES and title[0] not in ".[|:" + under[0]:
         return 1 + _ADOC_UNDERLINES.index(under[0]), title, 2
     return None
-
-
-def _adoc_rows(body: str) -> list[list[str]]:
-    """The rows of a table: a line each, or, where cells stand on lines of their own, as many as come before a blank."""
-    lines = [[cell.strip() for cell in line.split("|")[1:]] for line in body.strip("\n").split("\n")]
-    if not lines or len(lines[0]) > 1:
-        return lines
-    width = next((n for n, line in enumerate(lines) if not line), len(lines))
-    cells = [cell for line in lines for cell in line]
-    return [cells[n : n + width] for n in range(0, len(cells), max(1, width))]
 
 
 def _until(lines: list[str], i: int, delimiter: str) -> tuple[str, int]:

@@ -3,6 +3,8 @@
 Decisions
 - 2026-11-21 What is not what its name says (broken JSON, unreadable CSV) is kept as the text it is:
   it can still be found. Only a notebook without cells is an error.
+- 2026-11-26 Numbers and repeated keys stay as they are written (`1.10`, `1e5`, `NaN`): the standard library's
+  encoder would write 1.1 and keep the last of two keys, so a few lines of ours lay the values out.
 - 2026-11-21 JSON is laid out anew, one value a line, escapes resolved, key order kept; JSON Lines stay
   a record a line. A notebook's outputs are left out: they are results, often huge, not the document.
 """
@@ -46,9 +48,58 @@ def json_text(text: str) -> str:
     if len(text) > LAID_OUT:
         return fence(text, "json")
     try:
-        return fence(json.dumps(json.loads(text), indent=1, ensure_ascii=False), "json")
+        return fence("".join(_laid_out(_loaded(text))), "json")
     except (ValueError, RecursionError):
         return fence(text, "json")
+
+
+class _Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's keys and values, repeated keys too."""
+
+
+def _loaded(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+
+
+def _scalar(value: Any) -> str:
+    return str(value) if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
+
+
+def _laid_out(value: Any, margin: str = "\n") -> Iterator[str]:
+    """As `json.dumps` with an indent of 1. Raises RecursionError for what is nested very deeply."""
+    if not isinstance(value, list) or not value:
+        yield "{}" if isinstance(value, _Pairs) else "[]" if isinstance(value, list) else _scalar(value)
+        return
+    keyed = isinstance(value, _Pairs)
+    before, deeper = "{" if keyed else "[", margin + " "
+    for item in value:
+        yield before + deeper + (f"{json.dumps(item[0], ensure_ascii=False)}: " if keyed else "")
+        inner = item[1] if keyed else item
+        if isinstance(inner, list) and inner:
+            yield from _laid_out(inner, deeper)
+        else:
+            yield "{}" if isinstance(inner, _Pairs) else "[]" if isinstance(inner, list) else _scalar(inner)
+        before = ","
+    yield margin + ("}" if keyed else "]")
+
+
+def _in_a_line(value: Any) -> Iterator[str]:
+    """As `json.dumps` without an indent. Raises RecursionError for what is nested very deeply."""
+    if not isinstance(value, list):
+        yield _scalar(value)
+        return
+    keyed = isinstance(value, _Pairs)
+    yield "{" if keyed else "["
+    for n, item in enumerate(value):
+        yield (", " if n else "") + (f"{json.dumps(item[0], ensure_ascii=False)}: " if keyed else "")
+        yield from _in_a_line(item[1] if keyed else item)
+    yield "}" if keyed else "]"
 
 
 def json_lines(text: str) -> str:
@@ -59,7 +110,7 @@ def json_lines(text: str) -> str:
 def _json_line(line: str) -> str:
     """The record with its escapes resolved, or the line as it is."""
     try:
-        return json.dumps(json.loads(line), ensure_ascii=False) if "\\u" in line else line
+        return "".join(_in_a_line(_loaded(line))) if "\\u" in line else line
     except (ValueError, RecursionError):
         return line
 
