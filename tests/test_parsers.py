@@ -95,7 +95,7 @@ def test_docx_gives_headings_tables_and_its_title() -> None:
     assert parsed.text.startswith("# Bleeding\n\nOpen it.\n\n## Tools\n\n|  |  |\n| --- | --- |\n| part | count |")
     assert parsed.title == "Bleeding"
     assert parsed.parser == parser_of(docx(""), "valve.docx")
-    assert re.fullmatch(r"firecrawl-anydoc 0\.2\.\d+", parsed.parser)
+    assert re.fullmatch(r"vecver-office 2 \+ firecrawl-anydoc 0\.2\.\d+", parsed.parser)
     assert parse(docx(w_paragraph("Text."), title="Valves &amp; pumps"), "x.docx").title == "Valves & pumps"
     assert parse(docx(w_paragraph("Text."), title="scan.pdf"), "x.docx").title == ""
 

@@ -77,6 +77,7 @@ def coverage_of(content: Content) -> Coverage | None:
 
 def words(text: str) -> Iterator[str]:
     """The words of a text, folded; characters where a script has no spaces between words."""
+    text = text.replace("\\*", "").replace("*", "")  # Markdown's emphasis may begin within a word
     folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return (found[0] for found in _WORD.finditer(folded.casefold()))
 

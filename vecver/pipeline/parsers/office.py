@@ -1,6 +1,10 @@
 """Office documents to Markdown with `#` headings; the only module that knows anydoc and msoffcrypto.
 
 Decisions
+- 2026-11-26 What anydoc is known to lose is put before it in a shape that it reads (`word`, `workbook`,
+  `slides`); what it loses all the same is put after the text (`restoring`); the rest is in the coverage.
+- 2026-11-26 .doc, .ppt and .xls have no plain view: reading their binary records is as large a task as
+  the reader's own, so their coverage is unknown. Speaker notes and sheets of theirs are read by anydoc.
 - 2026-11-21 Passwords are tried after none: a needless one breaks files whose password is empty.
 """
 
@@ -9,30 +13,224 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from vecver.pipeline.parsers import media_types
+from vecver.model import Mark
+from vecver.pipeline.parsers import html, mail, media_types, open_formats, slides, word, workbook
 from vecver.pipeline.parsers.coverage import Content
+from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.media_types import Unreadable, locked
+from vecver.pipeline.parsers.package import Package
+from vecver.pipeline.parsers.restoring import View, restored
 
+DEEPEST: Final = 3  # documents inserted in one another that are read
+_NAMES: Final = {**media_types.OFFICE, media_types.XLS: "xlsx"}  # as anydoc calls them
+_EXTENT: Final = "max_grid_slots"  # anydoc's limit on the rows times the columns of a workbook
+_SHEET_HEADING: Final = re.compile(r"^## (.+)$", re.M)
+_DEFAULT_SHEET: Final = re.compile(r"\w+ ?\d+\Z")  # "Sheet1", "Tabelle 2": says nothing
 _PROPERTIES: Final = ("docProps/core.xml", "meta.xml")  # where OOXML and OpenDocument keep the title
 _PROPERTY_TITLE: Final = re.compile(rb"<dc:title[^<>]*>([^<]*)</dc:title>")
 _EXCEL_DEFAULT: Final = "VelvetSweatshop"  # Excel encrypts "read-only" workbooks with it and opens them unasked
 
 
 def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+    """The document's text, with what must be in it by parts. Raises `Unreadable`."""
     import anydoc
 
     for opened in _opened(data, passwords):
         try:
-            text = anydoc.to_markdown_bytes(opened, media_types.OFFICE[media_type])  # type: ignore[arg-type]
-            return Content(text, _property_title(opened))
+            return _READERS.get(media_type, _as_it_is)(opened, media_type)
         except anydoc.EncryptedError:
             continue
         except anydoc.ResourceLimitError as error:
             raise Unreadable("too_large", f"It unpacks to more than is read: {error}.") from error
     raise locked(passwords)
+
+
+def _markdown(data: bytes, media_type: str) -> str:
+    import anydoc
+
+    return anydoc.to_markdown_bytes(data, _NAMES[media_type])  # type: ignore[arg-type]
+
+
+def _as_it_is(data: bytes, media_type: str) -> Content:
+    """Formats without a second view that is cheap: .doc, .ppt."""
+    return Content(_markdown(data, media_type), _property_title(data))
+
+
+def _zipped(data: bytes) -> Package | None:
+    """The package, or None where anydoc says better what is wrong with it."""
+    try:
+        return Package(data)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None
+
+
+def _content(
+    data: bytes, text: str, views: Sequence[View], notes: Sequence[str], marks: Sequence[Mark] = ()
+) -> Content:
+    parts = [view.part() for view in views if view.paragraphs]
+    return Content(restored(text, views), _property_title(data), parts, marks, notes)
+
+
+# -- Word --------------------------------------------------------------------------------------
+
+
+def _word(data: bytes, media_type: str) -> Content:
+    return _word_at(data, media_type, 0)
+
+
+def _word_at(data: bytes, media_type: str, depth: int) -> Content:
+    package = _zipped(data)
+    if package is None:
+        return _as_it_is(data, media_type)
+    document = word.prepared(package)
+    text = _markdown(document.data, media_type)
+    if document.chunks:
+        texts = [_chunk(name, content, document.notes, depth) for name, content in document.chunks]
+        text = word.TOKEN.sub(lambda token: _placed(token, texts[int(token[1])]), text)
+    return _content(data, text, document.views, document.notes)
+
+
+def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
+    """The text of a document that was inserted as a whole, in a format of its own."""
+    media_type = media_types.media_type_of(content, name)
+    try:
+        if media_type in (media_types.HTML, media_types.XML):
+            return html.html_text(decode(content) or "")
+        if media_type in (media_types.DOCX, media_types.RTF) and depth < DEEPEST:
+            read = (
+                _word_at(content, media_type, depth + 1)
+                if media_type == media_types.DOCX
+                else _rtf(content, media_type)
+            )
+            notes += read.notes
+            return read.text
+        if media_type in (media_types.EMAIL, media_types.TEXT) and content[:2000].lower().find(b"mime-version:") >= 0:
+            read = mail.eml(content)
+            notes += read.notes
+            return read.text
+        if media_type.startswith("text/") and (text := decode(content)) and text.strip():
+            return text
+    except Exception as error:  # what an inserted document raises must not cost the document around it
+        notes.append(f"The inserted document '{name}' could not be read: {error}.")
+        return ""
+    notes.append(f"The inserted document '{name}' was not read: save it on its own and ingest it too.")
+    return ""
+
+
+def _placed(token: re.Match[str], text: str) -> str:
+    """The text in place of its token: as blocks of its own, or within a line where the token shares one."""
+    whole = token.string
+    alone = whole[token.start() - 1 : token.start()] in ("", "\n") and whole[token.end() : token.end() + 1] in (
+        "",
+        "\n",
+    )
+    return text.strip("\n") if alone else " ".join(text.split()).replace("|", "\\|")
+
+
+# -- Excel -------------------------------------------------------------------------------------
+
+
+def _excel(data: bytes, media_type: str) -> Content:
+    package = _zipped(data)
+    if package is None:
+        return _as_it_is(data, media_type)
+    if "xl/workbook.bin" in package.names:
+        raise Unreadable("unsupported", "Binary workbooks (.xlsb) are not read: save it as .xlsx.")
+    book = workbook.prepared(package)
+    text = _spread(book, media_type)
+    text, marks = _by_sheets(text, book.sheets)
+    return _content(data, text, book.views, book.notes, marks)
+
+
+def _spread(book: workbook.Workbook, media_type: str) -> str:
+    import anydoc
+
+    try:
+        return _markdown(book.data, media_type)
+    except anydoc.ResourceLimitError as error:
+        if error.limit != _EXTENT:
+            raise
+    return _markdown(workbook.compacted(book), media_type)
+
+
+def _old_excel(data: bytes, media_type: str) -> Content:
+    if data.startswith(b"PK"):
+        return _excel(data, media_type)
+    opened, sheets = workbook.shown(data)
+    text, marks = _by_sheets(_markdown(opened, media_type), sheets)
+    return Content(text, _property_title(data), marks=marks)
+
+
+def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
+    """The text with the name of an only sheet as its heading, and where each sheet begins."""
+    if not _SHEET_HEADING.search(text) and len(sheets) == 1:
+        heading = "" if _DEFAULT_SHEET.match(sheets[0]) else f"## {' '.join(sheets[0].split())}\n\n"
+        return heading + text, [Mark(0, "sheet", sheets[0])]
+    marks, at = [], 0
+    for heading_line in _SHEET_HEADING.finditer(text):
+        name = " ".join(heading_line[1].replace("\\", "").split())
+        later = next((n for n in range(at, len(sheets)) if " ".join(sheets[n].replace("\\", "").split()) == name), None)
+        if later is not None:
+            marks.append(Mark(heading_line.start(), "sheet", sheets[later]))
+            at = later + 1
+    return text, marks
+
+
+# -- the others --------------------------------------------------------------------------------
+
+
+def _slides(data: bytes, media_type: str) -> Content:
+    package = _zipped(data)
+    if package is None:
+        return _as_it_is(data, media_type)
+    deck = slides.prepared(package)
+    pieces, marks, length = [], [], 0
+    told = slides.TOKEN.split(_markdown(deck.data, media_type))
+    for number, piece in zip(["", *told[1::2]], told[::2], strict=True):
+        if number:
+            marks.append(Mark(length, "page", int(number)))
+        pieces.append(piece)
+        length += len(piece)
+    return _content(data, "".join(pieces), deck.views, (), marks)
+
+
+def _open_document(data: bytes, media_type: str) -> Content:
+    package = _zipped(data)
+    if package is None:
+        return _as_it_is(data, media_type)
+    opened, views = open_formats.open_document(package)
+    return _content(data, _markdown(opened, media_type), views, ())
+
+
+def _epub(data: bytes, media_type: str) -> Content:
+    package = _zipped(data)
+    if package is None:
+        return _as_it_is(data, media_type)
+    opened, views = open_formats.book(package)
+    return _content(data, _markdown(opened, media_type), views, ())
+
+
+def _rtf(data: bytes, media_type: str) -> Content:
+    return _as_it_is(data, media_type)
+
+
+_READERS: Final[dict[str, Callable[[bytes, str], Content]]] = {
+    media_types.DOCX: _word,
+    media_types.XLSX: _excel,
+    media_types.XLS: _old_excel,
+    media_types.PPTX: _slides,
+    media_types.ODT: _open_document,
+    media_types.ODS: _open_document,
+    media_types.ODP: _open_document,
+    media_types.EPUB: _epub,
+    media_types.RTF: _rtf,
+}
+
+
+# -- passwords and properties ------------------------------------------------------------------
 
 
 def _opened(data: bytes, passwords: Sequence[str]) -> Iterator[bytes]:
@@ -65,7 +263,7 @@ def _decrypted(data: bytes, password: str) -> bytes | None:
 
 def _property_title(data: bytes) -> str:
     """The title in the properties of a zipped office file, or ""."""
-    import html
+    from html import unescape
 
     if not data.startswith(b"PK"):
         return ""
@@ -76,4 +274,4 @@ def _property_title(data: bytes) -> str:
                 found = _PROPERTY_TITLE.search(stream.read(1_000_000))
     except (StopIteration, zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
         return ""
-    return html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+    return unescape(found[1].decode("utf-8", "replace")) if found else ""

@@ -158,7 +158,7 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
 # -- who reads what ----------------------------------------------------------------------------
 
 _SOURCE: Final = _text("vecver-text 1", titled=False)
-_OFFICE: Final = Reader(office.read, ("firecrawl-anydoc",))
+_OFFICE: Final = Reader(office.read, ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
     media_types.MARKDOWN: _text("vecver-text 1"),
     media_types.TEXT: _SOURCE,

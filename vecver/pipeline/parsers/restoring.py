@@ -1,0 +1,55 @@
+"""Text that a library saw in no way: found by its words, and put where the document's text ends.
+
+Decisions
+- 2026-11-26 A paragraph is put back if most of its words are missing; where fewer are, the text holds it
+  in another shape (a formula, say), and the coverage report judges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vecver.pipeline.parsers.coverage import Part, words
+
+_SPECIAL: Final = re.compile(r"([\\`*\[\]<#|~])")
+
+
+@dataclass(frozen=True)
+class View:
+    """The plain text of a part of a document, by paragraphs."""
+
+    name: str  # as in `Part.name`
+    heading: str  # under which its missing paragraphs are put; "" puts none back
+    paragraphs: Sequence[str]
+
+    def part(self) -> Part:
+        return Part(self.name, "\n".join(self.paragraphs))
+
+
+def restored(text: str, views: Sequence[View]) -> str:
+    """`text`, and after it, under their headings, the paragraphs of the views that it lacks."""
+    views = [view for view in views if view.heading and view.paragraphs]
+    if not views:
+        return text
+    held = Counter(words(text))
+    added: dict[str, list[str]] = {}
+    for view in views:
+        for paragraph in view.paragraphs:
+            if _lacks(held, list(words(paragraph))):
+                added.setdefault(view.heading, []).append(_SPECIAL.sub(r"\\\1", " ".join(paragraph.split())))
+    sections = (f"## {heading}\n\n" + "\n\n".join(lines) + "\n" for heading, lines in added.items())
+    return "\n".join(filter(None, (text, *sections)))
+
+
+def _lacks(held: Counter[str], wanted: list[str]) -> bool:
+    """Whether most of these words are not held; those that are, are claimed."""
+    counts = Counter(wanted)
+    there = {word: min(count, held.get(word, 0)) for word, count in counts.items()}
+    if sum(there.values()) * 2 < len(wanted):
+        return True
+    held.subtract(there)
+    return False

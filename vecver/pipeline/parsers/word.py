@@ -1,0 +1,264 @@
+"""Word documents (.docx) made ready for anydoc, and their plain view: every paragraph of every part.
+
+anydoc loses rows inside content controls and customXml, base text under ruby, alternative-format parts
+and the non-breaking hyphen, and keeps rows and paragraphs that a tracked change deleted or moved away.
+Where a part holds such elements its XML is rewritten without them first. It knows no library but lxml.
+
+Decisions
+- 2026-11-26 The rewritten document goes to anydoc, whose headings, lists and code stay as they are. A
+  converter of our own was the road not taken.
+- 2026-11-26 A non-breaking hyphen becomes "-": anydoc does so in RTF, and people search for it so.
+- 2026-11-26 Page headers and footers are put after the text, once: a letter's head holds what it is about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from vecver.pipeline.parsers.package import Package, paragraphs, plain
+from vecver.pipeline.parsers.restoring import View
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_SKIPPED: Final = rb"(?:\s|<w:(?!(?:p|r|tc|tbl|tr|sdt|customXml|ins)\b)[^<>]*+>)*+"
+_ODD: Final = re.compile(
+    rb"<w:(?:customXml|smartTag|ruby|noBreakHyphen|sym|altChunk|moveFrom|cellDel|del)[\s/>]"
+    rb"|<w:sdtContent>" + _SKIPPED + rb"<w:(?:tr|sdt|customXml)\b|<w:ins\b[^<>]*+>" + _SKIPPED + rb"<w:(?:p|tbl)\b"
+)
+_NOTES: Final = {"footnotes": "the footnotes", "endnotes": "the endnotes"}
+_READ: Final = (*_NOTES, "comments", "header", "footer")
+_NAMESPACE: Final = re.compile(
+    rb"""xmlns:w=["'](http://schemas\.openxmlformats\.org/wordprocessingml/2006/main|http://purl\.oclc\.org/ooxml/wordprocessingml/main)["']"""
+)
+_TOKEN: Final = "\ue7d0chunk{}\ue7d1"  # stands in the text where an alternative-format part belongs
+TOKEN: Final = re.compile("\ue7d0chunk([0-9]++)\ue7d1")
+_TEXT: Final = re.compile(
+    rb"<(?:w:t|(m:t))(?:\s[^<>]*+)?+>([^<]*+)|(</w:p>)|<w:(tab|br|cr|ptab|footnoteReference|endnoteReference|object|pict|drawing)\b|<(/?)mc:(AlternateContent|Choice|Fallback)\b"
+)
+
+
+@dataclass
+class Document:
+    """A document ready to be converted."""
+
+    data: bytes
+    views: list[View] = field(default_factory=list)
+    chunks: list[tuple[str, bytes]] = field(default_factory=list)  # name and bytes, in the order of their tokens
+    notes: list[str] = field(default_factory=list)
+
+
+def prepared(package: Package) -> Document:
+    """The document as anydoc reads it whole, and what must be in its text."""
+    done = Document(package.data)
+    changed: dict[str, bytes] = {}
+    kinds = package.kinds()
+    for name, kind in kinds.items():
+        if kind.endswith(".main") or kind in _READ:
+            xml = package.read(name)
+            if _ODD.search(xml):
+                rewritten = _normalised(xml, package, name, done)
+                if rewritten is not None:
+                    changed[name] = xml = rewritten
+            done.views += _views(kind, xml)
+    done.views += drawings(package, kinds)
+    done.data = package.replaced(changed)
+    return done
+
+
+def drawings(package: Package, kinds: dict[str, str]) -> Iterator[View]:
+    """What stands in diagrams (SmartArt) and charts."""
+    for name, kind in kinds.items():
+        if kind == "diagramData":
+            yield View("a diagram", "Diagrams", paragraphs(package.read(name)))
+        elif kind == "chart":
+            yield View("a chart", "Charts", paragraphs(package.read(name), b"a:t|c:v", b"a:p|c:pt|c:tx"))
+
+
+def _views(kind: str, xml: bytes) -> Iterator[View]:
+    texts = _paragraphs(xml)
+    if kind in _NOTES:
+        yield View(_NOTES[kind], "Notes", texts)
+    elif kind == "comments":
+        yield View("the comments", "Comments", texts)
+    elif kind in ("header", "footer"):
+        yield View("the page headers and footers", "Page headers and footers", texts)
+    else:
+        yield View("", "Other text", texts)
+
+
+def _paragraphs(xml: bytes) -> list[str]:
+    """The text of each paragraph; of alternatives the first that has text; formulas where they are ASCII."""
+    found: list[str] = []
+    run: list[str] = []
+    choices: list[bool] = []  # of the alternatives we are in: whether the first has text
+    skipping = 0  # depth of the alternatives in a fallback that is not wanted
+    for match in _TEXT.finditer(xml):
+        formula, text, end, space, closes, alternative = match.groups()
+        if alternative:
+            skipping = _step(choices, skipping, bool(closes), alternative)
+        elif skipping:
+            continue
+        elif text is not None:
+            if text and not (formula and not text.isascii()):
+                run.append(TOKEN.sub(" ", plain(text)))
+                choices[:] = [True] * len(choices)
+            if formula:
+                run.append(" ")
+        elif end:
+            if run:
+                found.append("".join(run))
+            run = []
+        elif space:
+            run.append(" ")
+    return found + (["".join(run)] if run else [])
+
+
+def _step(choices: list[bool], skipping: int, closes: bool, tag: bytes) -> int:
+    """Enter or leave alternatives; the depth of `choices` at which text is skipped, 0 where it counts."""
+    if tag == b"AlternateContent":
+        if not closes:
+            choices.append(False)
+        elif choices:
+            choices.pop()
+    elif tag == b"Fallback" and choices and not skipping and not closes and choices[-1]:
+        return len(choices)
+    elif tag == b"Fallback" and closes and skipping == len(choices):
+        return 0
+    return skipping
+
+
+# -- the rewriting -----------------------------------------------------------------------------
+
+
+def _normalised(xml: bytes, package: Package, name: str, done: Document) -> bytes | None:
+    """The part's XML without the elements that anydoc does not know; None where it is no sound XML."""
+    from lxml import etree
+
+    namespace = _NAMESPACE.search(xml)
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    try:
+        root = etree.fromstring(xml, parser)
+    except etree.XMLSyntaxError:
+        return None
+    if not namespace:
+        return None
+    w = "{" + namespace[1].decode() + "}"
+    _without_deletions(root, w)
+    _without_wrappers(root, w)
+    for ruby in list(root.iter(w + "ruby")):
+        _lift_base(ruby, w)
+    for mark in list(root.iter(w + "noBreakHyphen", w + "sym")):
+        _spell(mark, w)
+    _mark_chunks(root, w, package.relations(name), package, done)
+    return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+
+
+def _without_deletions(root: _Element, w: str) -> None:
+    for element in list(root.iter(w + "del", w + "moveFrom", w + "cellDel")):
+        parent = element.getparent()
+        if parent is None:
+            continue
+        if parent.tag == w + "trPr":
+            row = parent.getparent()
+            if row is not None:
+                _remove(row)
+        elif element.tag == w + "cellDel":
+            cell = parent.getparent()
+            for child in list(cell)[1:] if cell is not None else ():
+                cell.remove(child)
+        elif parent.tag != w + "rPr":
+            _remove(element)
+    for table in list(root.iter(w + "tbl")):
+        if next(table.iter(w + "tc"), None) is None:
+            _remove(table)
+
+
+def _remove(element: _Element) -> None:
+    parent = element.getparent()
+    if parent is not None:
+        parent.remove(element)
+
+
+def _without_wrappers(root: _Element, w: str) -> None:
+    """Put the content of wrappers in their place, the innermost last, so that each moves once."""
+    wrappers = (w + "sdt", w + "sdtContent", w + "customXml", w + "smartTag", w + "ins", w + "moveTo")
+    properties = {w + name for name in ("sdtPr", "sdtEndPr", "customXmlPr", "smartTagPr")}
+    for element in reversed(list(root.iter(*wrappers))):
+        parent = element.getparent()
+        if parent is None or parent.tag in (w + "rPr", w + "trPr"):
+            continue
+        for child in list(element):
+            if child.tag not in properties:
+                element.addprevious(child)
+        parent.remove(element)
+
+
+def _lift_base(ruby: _Element, w: str) -> None:
+    """Put the runs of the base text where the run that holds the ruby stands, and split that run there."""
+    import copy
+
+    run = ruby.getparent()
+    base = ruby.find(w + "rubyBase")
+    parent = run.getparent() if run is not None else None
+    if run is None or base is None or parent is None or run.tag != w + "r":
+        return
+    rest = run.makeelement(run.tag)
+    look = run.find(w + "rPr")
+    if look is not None:
+        rest.append(copy.deepcopy(look))
+    rest.extend(list(ruby.itersiblings()))
+    run.remove(ruby)
+    for element in (rest, *reversed(base)):
+        run.addnext(element)
+
+
+_SYMBOLS: Final = {
+    **dict(zip(range(0x41, 0x5B), "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", strict=True)),
+    **dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)),
+    **{0xA3: "≤", 0xB3: "≥", 0xB1: "±", 0xB4: "×", 0xB8: "÷", 0xB9: "≠", 0xBB: "≈", 0xA5: "∞", 0xAE: "→"},
+    **{0xAC: "←", 0xD6: "√", 0xE5: "∑", 0xB0: "°", 0xB7: "•", 0x6D: "μ", 0xD7: "⋅", 0xB6: "∂", 0xF2: "∫"},
+}  # of the font Symbol
+_WINGDINGS: Final = {0xFC: "✓", 0xFB: "✗", 0xFE: "☑", 0xFD: "☒", 0xA8: "☐", 0x6F: "☐", 0xE0: "→", 0xDF: "←", 0xA7: "▪"}
+
+
+def _spell(mark: _Element, w: str) -> None:
+    """Write as text what stands as an element: "-", or the character of a symbol font where it has one."""
+    mark_text = "-"
+    if mark.tag == w + "sym":
+        code, font = mark.get(w + "char", ""), mark.get(w + "font", "")
+        try:
+            number = int(code, 16)
+        except ValueError:
+            return
+        if 0xF000 <= number <= 0xF0FF or number < 0x20:
+            shapes = _WINGDINGS if font.startswith("Wingdings") else _SYMBOLS if font == "Symbol" else {}
+            mark_text = shapes.get(number - 0xF000, "")
+        else:
+            mark_text = chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
+    mark.clear()
+    mark.tag, mark.text = w + "t", mark_text
+
+
+def _mark_chunks(
+    root: _Element, w: str, relations: dict[str, tuple[str, str]], package: Package, done: Document
+) -> None:
+    """Put a paragraph with a token in place of each alternative-format part."""
+    for chunk in list(root.iter(w + "altChunk")):
+        id_of = next((value for key, value in chunk.attrib.items() if str(key).endswith("}id")), "")
+        target = relations.get(str(id_of), ("", ""))[1]
+        content = package.read(target) if target else b""
+        if not content:
+            done.notes.append(f"The inserted document '{target or id_of}' could not be opened.")
+            continue
+        chunk.clear()
+        chunk.tag = w + "p"
+        text = chunk.makeelement(w + "t")
+        text.text = _TOKEN.format(len(done.chunks))
+        run = chunk.makeelement(w + "r")
+        run.append(text)
+        chunk.append(run)
+        done.chunks.append((target, content))
