@@ -86,7 +86,10 @@ def _meant(title: str) -> str:
 
 def parser_of(data: bytes, name: str) -> str:
     """Who would read it, with version; "none" for what nobody can. Costs a look at the bytes."""
-    reader = READERS.get(media_type_of(data, name))
+    media_type = media_type_of(data, name)
+    if media_type == media_types.PDF and not pdf.begins(data):
+        return _versioned("liteparse")  # refused by every revision alike: no reason to try it again
+    reader = READERS.get(media_type)
     return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
 
 

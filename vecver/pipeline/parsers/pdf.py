@@ -43,11 +43,16 @@ _PAGE_NUMBER: Final = re.compile(
 _TURNED: Final = "turned"
 
 
+def begins(data: bytes) -> bool:
+    """Whether it begins like a PDF: liteparse would take anything else for another format."""
+    return b"%PDF-" in data[:1024]
+
+
 def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
     """The document, page by page. Raises `Unreadable` saying why there is no text."""
     from liteparse import ParseError
 
-    if b"%PDF-" not in data[:1024]:  # liteparse would take it for another format
+    if not begins(data):
         raise Unreadable("malformed", "It is called PDF and does not begin like one.")
     for password in (None, *passwords):
         try:
