@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vecver.model import Parsed
 from vecver.pipeline.parsers.html import html_text
@@ -105,3 +109,40 @@ def test_a_card_in_a_link_keeps_its_heading_and_marks_at_headings_go() -> None:
 def test_xhtml_with_an_empty_title_is_read_whole() -> None:
     page = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head><body><p>Text</p></body></html>'
     assert {parse(page.encode(), name).text for name in ("a.html", "a.xhtml", "a.xml")} == {"Text"}
+
+
+WORDS = st.lists(st.text("abcdefghij", min_size=3, max_size=8), min_size=1, max_size=8).map(" ".join)
+TEXTS = st.builds(
+    lambda tag, text: f"<{tag}>{text}</{tag}>", st.sampled_from(("p", "pre", "dt", "i", "code", "label")), WORDS
+)
+LINKS = st.lists(WORDS, min_size=1, max_size=4).map(
+    lambda texts: "<ul>" + "".join(f"<li><a href=/{text[:2]}>{text}</a></li>" for text in texts) + "</ul>"
+)
+ROWS = st.lists(WORDS, min_size=1, max_size=3).map(
+    lambda cells: "<table><tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr></table>"
+)
+PAGES = st.recursive(
+    st.one_of(TEXTS, LINKS, ROWS),
+    lambda inner: st.builds(
+        lambda tag, title, parts: f"<{tag}>{title}{''.join(parts)}</{tag}>",
+        st.sampled_from(("div", "section", "article", "nav", "header", "footer", "aside", "form", "blockquote")),
+        st.one_of(st.just(""), WORDS.map(lambda text: f"<h2>{text}</h2>")),
+        st.lists(inner, min_size=1, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(PAGES, min_size=1, max_size=5).map("".join))
+@settings(max_examples=50, deadline=None)
+def test_every_word_of_a_random_page_is_read_or_counted_as_furniture(body: str) -> None:
+    coverage = read(body).coverage
+    assert coverage is not None and coverage.kept + coverage.furniture == coverage.seen and not coverage.notes
+    assert set(re.findall(r"[a-j]{3,}", re.sub(r"<[^<>]*>", " ", body))) <= set(re.findall(r"\w+", html_text(body)))
+
+
+@given(WORDS, WORDS, st.lists(PAGES, max_size=3).map("".join))
+@settings(max_examples=30, deadline=None)
+def test_a_heading_keeps_the_paragraph_below_it(title: str, text: str, around: str) -> None:
+    read_text = read(f"{around}<section id=navigation><h2>Q{title}</h2><p>Q{text}</p></section>{around}").text
+    assert f"## Q{title}\n\nQ{text}" in read_text
