@@ -233,6 +233,13 @@ def test_a_short_table_keeps_its_rows(count: int, width: int, beside: tuple[str,
         assert any(re.search(r"\W+".join(map(re.escape, row)), line) for line in parsed.text.splitlines()), parsed.text
 
 
+def test_a_long_comment_stays_beside_its_name() -> None:
+    table = [["Name", "Comment"], ["valve", "This has to be replaced before the winter begins"],
+             ["seal", "It is worn out and leaks a lot of water"]]  # fmt: skip
+    text = read(pdf(together(lines(prose(1)[:3], y=780), rows(table), lines(prose(2)[:3], y=520)))).text
+    assert all(f"| {name} | {comment} |" in text for name, comment in table)
+
+
 def test_columns_are_read_one_after_the_other_and_sentences_go_on() -> None:
     left = ["The model uses high-", "dimensional vectors and the informa-", "tion of winter rises when the pumps are",
             "running hot and all of the water flows"]  # fmt: skip

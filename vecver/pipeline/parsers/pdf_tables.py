@@ -174,4 +174,9 @@ def _is_table(rows: Sequence[Sequence[Cell]]) -> bool:
     if mean <= SHORT:
         return True
     numeric = max(sum(bool(_NUMBER.fullmatch(row[n])) for row in grid) for n in range(len(grid[0])))
-    return mean <= LONGER and numeric >= 0.5 * len(rows)
+    if mean <= LONGER and numeric >= 0.5 * len(rows):
+        return True
+    columns = [[row[n] for row in grid] for n in range(len(grid[0]))]
+    *names, longest = sorted(columns, key=lambda column: sum(map(len, column)))
+    short = all(cell and len(cell.split()) <= SHORT for column in names for cell in column)
+    return short and not any(cell[:1].islower() for cell in longest)  # a comment beside each name
