@@ -185,6 +185,18 @@ class Position:
 NOWHERE: Final = Position()  # of which nothing is known
 
 
+@dataclass(frozen=True)
+class TokenCounts:
+    """How much of each text an embedder reads; all `(n,)`."""
+
+    tokens: npt.NDArray[np.int64]  # content tokens, not truncated
+    unknown: npt.NDArray[np.int64]  # of these, that are not in its vocabulary; 0 where it does not tell
+    cut: npt.NDArray[np.int64]  # of these, beyond what it reads
+
+    def to_json(self, row: int) -> Json:
+        return {"tokens": int(self.tokens[row]), "unknown": int(self.unknown[row]), "cut": int(self.cut[row])}
+
+
 class Embedder(Protocol):
     """Turns texts into vectors of one space. The same text gives the same bits on one machine."""
 
@@ -198,6 +210,9 @@ class Embedder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Content tokens of each text, without specials, not truncated; `(n,)`."""
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """As `count_tokens`, with the tokens of each text that it does not know or does not read."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`. Texts are documents' chunks."""
@@ -336,6 +351,7 @@ class Report:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # document ids: added, changed, removed
     notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands; and `document_notes`
     coverage: Mapping[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
+    unseen: Mapping[str, str] = field(default_factory=dict)  # document -> what of its text the embedder cannot see
 
     @property
     def partial(self) -> dict[str, Coverage]:
@@ -345,7 +361,9 @@ class Report:
     @property
     def document_notes(self) -> tuple[str, ...]:
         """Those of `notes` that say what of a document was not read; each begins with the document's id."""
-        return tuple(f"{document}: {' '.join(coverage.notes)}" for document, coverage in self.partial.items())
+        notes = {document: " ".join(coverage.notes) for document, coverage in self.partial.items()}
+        both = [*notes.items(), *self.unseen.items()]
+        return tuple(f"{document}: {note}" for document, note in both)
 
     @property
     def total_coverage(self) -> Coverage:
@@ -373,6 +391,7 @@ class Report:
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "notes": list(self.notes),
             "coverage": {**self.coverage_json(), "documents": documents},
+            "unseen": dict(self.unseen),
         }
 
     @classmethod
@@ -384,6 +403,7 @@ class Report:
         measured = value.get("coverage", {}).get("documents", [])  # services of before do not measure
         coverage = {one["document"]: Coverage.from_json(one) for one in measured}
         read = {"failures": failures, "names": names, "notes": tuple(value["notes"]), "coverage": coverage}
+        read["unseen"] = value.get("unseen", {})
         return cls(**{**fields, **read})
 
 
@@ -641,6 +661,7 @@ class Answer(Sequence[Hit]):
     commit: str  # full id
     hits: tuple[Hit, ...]
     receipt: Json
+    query: Json | None = None  # {"tokens", "unknown", "cut"} of a query that the embedder did not see whole
 
     def __getitem__(self, index: Any) -> Any:
         return self.hits[index]
@@ -658,12 +679,13 @@ class Answer(Sequence[Hit]):
             "commit": self.commit,
             "hits": [hit.to_json() for hit in self.hits],
             "receipt": self.receipt,
+            **({} if self.query is None else {"query": self.query}),
         }
 
     @classmethod
     def from_json(cls, value: Json) -> Answer:
         hits = tuple(Hit.from_json(one) for one in value["hits"])
-        return cls(value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
+        return cls(value["dataset"], value["revision"], value["commit"], hits, value["receipt"], value.get("query"))
 
 
 @dataclass(frozen=True)

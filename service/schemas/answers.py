@@ -38,6 +38,7 @@ class Answer(BaseModel):
     commit: str
     hits: list[Hit]
     receipt: Json | None = None
+    query: Annotated[Json | None, Field(description="Token counts of a query that the model did not see whole.")] = None
 
 
 class Answers(BaseModel):

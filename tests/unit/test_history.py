@@ -11,7 +11,7 @@ import pytest
 from helpers import open_on, records, texts_of
 
 import vecver
-from vecver.model import Json
+from vecver.model import Json, TokenCounts
 from vecver.store import MemoryStore, Store
 
 
@@ -83,7 +83,7 @@ def test_the_same_over_two_thousand(make: Any) -> None:
 class Embedding:
     """Notes what it embeds."""
 
-    dim, metric, max_tokens, fingerprint = 8, "ip", 1000, "test"
+    name, dim, metric, max_tokens, fingerprint = "test", 8, "ip", 1000, "test"
     recipe: Json = {"name": "test"}  # noqa: RUF012
     environment: Json = {}  # noqa: RUF012
 
@@ -92,6 +92,10 @@ class Embedding:
 
     def count_tokens(self, texts: Any) -> Any:
         return np.array([len(text.split()) for text in texts])
+
+    def token_counts(self, texts: Any) -> TokenCounts:
+        counts = self.count_tokens(texts)
+        return TokenCounts(counts, 0 * counts, 0 * counts)
 
     def embed(self, texts: Any) -> Any:
         from helpers import vector_of

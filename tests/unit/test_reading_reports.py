@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import vecver
 from vecver import pipeline
 from vecver.cli.app import main
-from vecver.model import Coverage, Original, Parsed, Report
+from vecver.model import Answer, Coverage, Original, Parsed, Report, TokenCounts
 from vecver.pipeline.parsers import parse
 from vecver.pipeline.parsers.coverage import Content, Part
 
@@ -123,3 +124,58 @@ def test_a_document_whose_coverage_cannot_be_computed_is_read_and_noted(monkeypa
     assert parsed.text == "text" and parsed.coverage
     (note,) = parsed.coverage.notes
     assert note.startswith("Whether its text is complete could not be checked (AttributeError)")
+
+
+# -- what the embedder cannot see ---------------------------------------------------------------
+
+
+class Ascii:
+    """Knows words of ASCII alone, and reads 4 of them."""
+
+    def __init__(self) -> None:
+        self.inner = pipeline.open_embedder("hashing")
+        self.name, self.max_tokens = "ascii", 4
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        words = [text.split() for text in texts]
+        tokens = np.array([len(row) for row in words])
+        unknown = np.array([sum(not word.isascii() for word in row) for row in words])
+        return TokenCounts(tokens, unknown, np.maximum(tokens - 4, 0))
+
+
+def test_documents_that_the_embedder_cannot_see_are_named(
+    docs: vecver.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docs.repository, "_embedder", lambda _: Ascii())
+    texts = {"thai": "ท่อ น้ำ valve", "long": "one two three four five six", "plain": "one valve"}
+    records = [{"id": id, "text": text} for id, text in texts.items()]
+    planned = docs.ingest(records, label="r", chunker="whole", dry_run=True)
+    report = docs.ingest(records, label="r", chunker="whole")
+    assert (
+        report.notes
+        == planned.notes
+        == (
+            "thai: The embedder ascii does not know 67% of its tokens, so texts of that script or with such words look "
+            "alike to it: use a multilingual embedder, such as "
+            "sentence-transformers:paraphrase-multilingual-MiniLM-L12-v2.",
+            "long: The embedder ascii does not read the last 2 of its 6 tokens.",
+        )
+    )
+    assert Report.from_json(report.to_json()).unseen == report.unseen
+    whole, foreign, long = docs.search(["valve", "ท่อ valve", "a b c d e"])
+    assert [answer.query for answer in (whole, foreign, long)] == [
+        None,
+        {"tokens": 2, "unknown": 1, "cut": 0},
+        {"tokens": 5, "unknown": 0, "cut": 1},
+    ]
+    assert "query" not in whole.to_json() and Answer.from_json(long.to_json()).query == long.query
+
+
+def test_minilm_counts_what_it_does_not_know_or_read() -> None:
+    counts = pipeline.open_embedder("minilm").token_counts(["open the valve", "ท่อน้ำ valve", "x" * 101, "word " * 300])
+    assert counts.tokens.tolist() == [3, 2, 1, 300]
+    assert counts.unknown.tolist() == [0, 1, 1, 0]
+    assert counts.cut.tolist() == [0, 0, 0, 46]

@@ -80,6 +80,7 @@ def search(
             echo_json(answer.to_json(), indent=None if queries else 2)
         else:
             _show(answer)
+        _hint(answer)
     if receipt:
         common.write("--receipt", receipt, json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n")
     if repository:
@@ -181,6 +182,17 @@ def _show(answer: vecver.Answer) -> None:
         if hit.header:
             click.echo(f"     {one_line(hit.header, 200)}")
         click.echo(f"     {one_line(hit.context or hit.text, 200)}")
+
+
+def _hint(answer: vecver.Answer) -> None:
+    """Says on stderr what of the query was not searched for."""
+    query = answer.query or {"tokens": 0, "unknown": 0, "cut": 0}
+    if query["cut"]:
+        told = f"the model does not read the last {query['cut']} of the query's {query['tokens']} tokens: ask shorter"
+        click.echo(f"note: {told}", err=True)
+    if query["unknown"]:
+        told = f"the model does not know {query['unknown']} of the query's {query['tokens']} tokens"
+        click.echo(f"note: {told}: ask in other words, or ingest with a multilingual --embedder", err=True)
 
 
 def _standing(hit: vecver.Hit) -> str:

@@ -29,6 +29,7 @@ from vecver.flows.indexing import Progress, index_segments
 from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.sources import ALL, Places, Source, lone_file, places_after, places_of, recognised
 from vecver.flows.tidying import fold
+from vecver.flows.unseen import Unseen
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
 
@@ -114,6 +115,7 @@ class _Ingest:
     draft: Draft
     progress: Progress
     tally: Tally = field(default_factory=Tally)
+    unseen: Unseen = field(default_factory=Unseen)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0))
     embedded: int = 0
     reused: int = 0
@@ -209,13 +211,16 @@ class _Ingest:
         """Stage documents, then give each new row its vector: brought, known, or embedded now."""
         since = perf_counter()
         texts = [chunk.embedded for _, _, chunks in readable for chunk in chunks]
+        documents = [original.document for original, _, chunks in readable for _ in chunks]
         brought = [original.vector for original, _, chunks in readable for _ in chunks]
         new = self.draft.stage([self._document(*document) for document in readable])
         self.reused += len(texts) - len(new)
         since = self._timed("write", since)
         for start in range(0, len(new), EMBED_ROWS):
             rows = new.slice(start, EMBED_ROWS)
-            vectors = self._brought(brought, rows) if is_given(self.means.recipe) else self._embed(texts, rows)
+            vectors = (
+                self._brought(brought, rows) if is_given(self.means.recipe) else self._embed(texts, documents, rows)
+            )
             since = self._timed("embed", since)
             self.draft.add(rows, vectors)
             since = self._timed("write", since)
@@ -240,19 +245,25 @@ class _Ingest:
         taken = [vector for i in rows.origin if (vector := vectors[i]) is not None]
         return index.normalised(np.stack(taken), self.means.recipe.space.metric)
 
-    def _embed(self, texts: Sequence[str], rows: NewChunks) -> Vectors:
+    def _embed(self, texts: Sequence[str], documents: Sequence[str], rows: NewChunks) -> Vectors:
         """`(len(rows), dim)` float32: each distinct text is embedded once, and only if nobody did before."""
         names = rows.table.column("embedded").to_pylist()
         known = self.draft.vectors_of(names)
-        missing = {name: texts[i] for name, i in zip(names, rows.origin, strict=True) if name not in known}
+        missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
         if missing:
-            wanted = list(missing.values())
+            wanted = [texts[i] for i in missing.values()]
             made = index.normalised(self.means.embedder.embed(wanted), self.means.recipe.space.metric)
             known.update(zip(missing, made, strict=True))
-            self.tokens += int(self.means.embedder.count_tokens(wanted).sum())
+            self._count(wanted, [documents[i] for i in missing.values()])
         self.embedded += len(missing)
         self.reused += len(rows) - len(missing)
         return np.stack([known[name] for name in names])
+
+    def _count(self, texts: Sequence[str], documents: Sequence[str]) -> None:
+        """The tokens of texts that are embedded, and those of them that the embedder cannot see."""
+        counts = self.means.embedder.token_counts(texts)
+        self.tokens += int(counts.tokens.sum())
+        self.unseen.add(documents, counts)
 
     def _plan(self, readable: Sequence[Readable]) -> None:
         """Count what `_write` would embed and write; writes nothing."""
@@ -261,11 +272,12 @@ class _Ingest:
         if is_given(self.means.recipe):
             self.reused += sum(len(chunks) for _, _, chunks in readable) - len(new)
             return
-        texts = {_name(chunk.embedded, None): chunk.embedded for _, _, chunks in readable for chunk in chunks}
+        texts = {_name(c.embedded, None): (c.embedded, o.document) for o, _, chunks in readable for c in chunks}
         known = self.draft.vectors_of(list(texts))
         missing = {name: text for name, text in texts.items() if name not in known and name not in self.planned}
         self.planned.update(missing)
-        self.tokens += int(self.means.embedder.count_tokens(list(missing.values())).sum()) if missing else 0
+        if missing:
+            self._count(*zip(*missing.values(), strict=True))
         self.embedded += len(missing)
         self.reused += sum(len(chunks) for _, _, chunks in readable) - len(missing)
 
@@ -388,6 +400,7 @@ class _Ingest:
             names=tally.names(),
             notes=removals.notes(self.removals, stops=self.options.dry_run and not self.options.allow_removals),
             coverage=dict(tally.coverage),
+            unseen=self.unseen.notes(self.means.embedder.name) if self.unseen.sums else {},
         )
         return replace(report, notes=(*report.notes, *report.document_notes))
 

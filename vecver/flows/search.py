@@ -25,6 +25,7 @@ from vecver.flows.indexing import open_indexes
 from vecver.flows.pinned import Matching, Pinned, Ranked
 from vecver.flows.preparation import OpenEmbedder, is_given
 from vecver.flows.publications import find_published
+from vecver.flows.unseen import of_query
 from vecver.model import Answer, Embedder, Hit, Json, Part, Recipe, Space, Vectors
 from vecver.phases import phase
 from vecver.repo import ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions
@@ -108,6 +109,7 @@ def answers(
     _same_space(snapshot.commit.recipe.space, space)
     with phase("embed"):
         vectors = vectors_of(queries, snapshot.commit.recipe, open_embedder)
+        unseen = _unseen(queries, snapshot.commit.recipe, open_embedder)
     selection = matching(snapshot, filter)
     parts = filtered(snapshot, selection)
     if pinned:
@@ -118,10 +120,10 @@ def answers(
     with phase("fetch"):
         hits = hits_of(snapshot, [ranked for ranked, _ in found], context)
     given = []
-    for query, vector, own, (_, engine) in zip(queries, vectors, hits, found, strict=True):
+    for row, (query, vector, own, (_, engine)) in enumerate(zip(queries, vectors, hits, found, strict=True)):
         text = query if isinstance(query, str) else None
         receipt = _receipt(repository, snapshot, at, engine, text, vector, k, filter, own)
-        given.append(Answer(snapshot.commit.dataset, at, snapshot.commit.id, own, receipt))
+        given.append(Answer(snapshot.commit.dataset, at, snapshot.commit.id, own, receipt, unseen.get(row)))
     return given
 
 
@@ -266,6 +268,16 @@ def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbe
     if texts:
         vectors[list(texts)] = embedder.embed_queries(list(texts.values()))
     return index.normalised(vectors, recipe.space.metric)
+
+
+def _unseen(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> dict[int, Json]:
+    """Row -> token counts of each query that the embedder does not see whole."""
+    texts = {row: query for row, query in enumerate(queries) if isinstance(query, str)}
+    if not texts:
+        return {}
+    counts = _embedder_of(next(iter(texts.values())), recipe, open_embedder).token_counts(list(texts.values()))
+    found = {row: of_query(counts, n) for n, row in enumerate(texts)}
+    return {row: query for row, query in found.items() if query}
 
 
 def _in_space(vector: Vectors, space: Space) -> Vectors:

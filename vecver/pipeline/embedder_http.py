@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from vecver.digest import digest_json
 from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError
-from vecver.model import Json, Metric, Vectors
+from vecver.model import Json, Metric, TokenCounts, Vectors
 
 if TYPE_CHECKING:
     import httpx2
@@ -70,6 +70,11 @@ class OpenAIEmbedder:
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """An estimate of each text's tokens, `(n,)`; see Decisions."""
         return np.array([len(_TOKEN.findall(text)) for text in texts], dtype=np.int64)
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """The estimates; what the model does not know nobody here can tell, and what is too long the server refuses."""
+        none = np.zeros(len(texts), dtype=np.int64)
+        return TokenCounts(self.count_tokens(texts), none, none)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, each row of length 1, in the order of `texts`.

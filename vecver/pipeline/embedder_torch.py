@@ -58,7 +58,7 @@ import numpy.typing as npt
 
 from vecver.digest import digest_json
 from vecver.errors import BackendError, IntegrityError, InvalidInputError
-from vecver.model import Json, Metric, Vectors
+from vecver.model import Json, Metric, TokenCounts, Vectors
 from vecver.pipeline import embedder_runtimes as runtimes
 from vecver.pipeline.embedder_runtimes import LEAST_TOKENS, Runtime
 
@@ -126,6 +126,19 @@ class SentenceTransformerEmbedder:
             return np.array([len(self._model.tokenizer.tokenize(text)) for text in texts], dtype=np.int64)
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return np.array([len(encoding) for encoding in encodings], dtype=np.int64)
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """As `count_tokens`, with those that are not in the vocabulary, and those beyond `max_tokens`."""
+        if self._tokenizer is None:
+            unknown_id = getattr(self._model.tokenizer, "unk_token_id", None)
+            ids = [self._model.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        else:
+            name = getattr(self._model.tokenizer, "unk_token", None)
+            unknown_id = self._tokenizer.token_to_id(name) if name else None
+            ids = [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        tokens = np.array([len(row) for row in ids], dtype=np.int64)
+        unknown = np.array([0 if unknown_id is None else row.count(unknown_id) for row in ids], dtype=np.int64)
+        return TokenCounts(tokens, unknown, np.maximum(tokens - self.max_tokens, 0))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`; a text has the same bits in any company."""

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
-from vecver.model import Embedder, Json, Metric, Vectors
+from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
 from vecver.pipeline.embedder_http import OPENAI_URL, OpenAIEmbedder
 from vecver.pipeline.embedder_runtimes import PRECISIONS
 from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
@@ -142,6 +142,11 @@ class HashingEmbedder:
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Words of each text; `(n,)`."""
         return np.array([len(_WORD.findall(text)) for text in texts], dtype=np.int64)
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """It knows every word, and reads all of them."""
+        none = np.zeros(len(texts), dtype=np.int64)
+        return TokenCounts(self.count_tokens(texts), none, none)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, 256)` float32, each row of length 1."""

@@ -27,7 +27,7 @@ from threading import Condition
 import numpy as np
 import numpy.typing as npt
 
-from vecver.model import Embedder, Vectors
+from vecver.model import Embedder, TokenCounts, Vectors
 
 MOST = 32  # texts taken along, unless one call has more
 
@@ -64,6 +64,10 @@ class Together:
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """As the embedder's."""
         return self._embedder.count_tokens(texts)
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """As the embedder's."""
+        return self._embedder.token_counts(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As the embedder's: documents wait for nobody."""
