@@ -73,8 +73,9 @@ class Package:
         buffer = io.BytesIO(self.data)
         buffer.seek(0)
         with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
+            archive.filelist[:] = [info for info in archive.filelist if info.filename not in parts]
             for name, content in parts.items():
-                archive.filelist.remove(archive.NameToInfo.pop(name))
+                archive.NameToInfo.pop(name, None)
                 archive.writestr(name, content)
         return buffer.getvalue()
 
@@ -101,7 +102,8 @@ def paragraphs(xml: bytes, texts: bytes = b"a:t", end: bytes = b"a:p") -> list[s
 
 def plain(xml: bytes) -> str:
     """XML's character data as text; tags go."""
-    return html.unescape(_TAG.sub(b"", xml).decode("utf-8", "replace"))
+    text = (_TAG.sub(b"", xml) if b"<" in xml else xml).decode("utf-8", "replace")
+    return html.unescape(text) if "&" in text else text
 
 
 def _joined(folder: str, target: str) -> str:

@@ -1,6 +1,8 @@
 """Text that a library saw in no way: found by its words, and put where the document's text ends.
 
 Decisions
+- 2026-11-26 Paragraphs are first looked for to the letter, then by words as they stand, and only where one
+  seems to be missing by folded words: a .docx of 120,000 words is read in 73 ms instead of 160.
 - 2026-11-26 A paragraph is put back if most of its words are missing; where fewer are, the text holds it
   in another shape (a formula, say), and the coverage report judges.
 """
@@ -35,14 +37,43 @@ def restored(text: str, views: Sequence[View]) -> str:
     views = [view for view in views if view.heading and view.paragraphs]
     if not views:
         return text
-    held = Counter(words(text))
     added: dict[str, list[str]] = {}
-    for view in views:
+    suspects = _suspects(text, views)
+    held = Counter(words(text)) if suspects else Counter()
+    for view in suspects:
         for paragraph in view.paragraphs:
             if _lacks(held, list(words(paragraph))):
                 added.setdefault(view.heading, []).append(_SPECIAL.sub(r"\\\1", " ".join(paragraph.split())))
     sections = (f"## {heading}\n\n" + "\n\n".join(lines) + "\n" for heading, lines in added.items())
     return "\n".join(filter(None, (text, *sections)))
+
+
+def _suspects(text: str, views: Sequence[View]) -> list[View]:
+    """All the views if a paragraph of one seems to be missing, by words as they stand between white space."""
+    if all(_in_order(text, view.paragraphs) for view in views):
+        return []
+    held = Counter(text.split())
+    for view in views:
+        wanted = Counter("\n".join(view.paragraphs).split())
+        lacking = {word for word, count in wanted.items() if held.get(word, 0) < count}
+        held.subtract(wanted)
+        for paragraph in view.paragraphs if lacking else ():
+            parts = paragraph.split()
+            if sum(word in lacking for word in parts) * 2 > len(parts):
+                return list(views)
+    return []
+
+
+def _in_order(text: str, paragraphs: Sequence[str]) -> bool:
+    """Whether the text holds these paragraphs to the letter, one after another; gives up at the first that it lacks."""
+    at = 0
+    for paragraph in paragraphs:
+        wanted = paragraph.strip()
+        found = text.find(wanted, at)
+        if found < 0:
+            return False
+        at = found + len(wanted)
+    return True
 
 
 def _lacks(held: Counter[str], wanted: list[str]) -> bool:

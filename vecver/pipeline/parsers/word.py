@@ -149,7 +149,7 @@ def _normalised(xml: bytes, package: Package, name: str, done: Document) -> byte
     w = "{" + namespace[1].decode() + "}"
     _without_deletions(root, w)
     _without_wrappers(root, w)
-    for ruby in list(root.iter(w + "ruby")):
+    for ruby in reversed(list(root.iter(w + "ruby"))):  # the last first: each sibling moves once
         _lift_base(ruby, w)
     for mark in list(root.iter(w + "noBreakHyphen", w + "sym")):
         _spell(mark, w)
