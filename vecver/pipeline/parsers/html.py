@@ -42,7 +42,7 @@ _SKIPPED: Final = {  # elements that html-to-markdown skips, and what they are w
     **dict.fromkeys(("iframe", "noframes", "noembed", "frame"), "div"),
 }
 _FRAMES: Final = ("iframe", "noframes", "noembed")  # their text is a page as it stands
-_FIELDS: Final = ("img", "area", "input", "option", "optgroup", "select", "button", "textarea", "track")
+_FIELDS: Final = ("img", "area", "input", "option", "optgroup", "select", "button", "label", "textarea", "track")
 _BUTTONS: Final = ("submit", "button", "reset", "image")
 _SILENT: Final = ("hidden", "password", "checkbox", "radio", "file", "color", "range")
 _BLOCKS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "ul", "ol", "table", "pre", "section"))
@@ -153,6 +153,11 @@ def _simplify(root: Element, depth: int) -> None:
     etree.strip_tags(root, *_NEUTRAL)
     for table in list(root.iter("table")):
         _simplify_layout(table)
+    for item in list(root.iter("dt", "dd")):
+        if not any(
+            parent.tag == "dl" for parent in (item.getparent(), item.getparent().getparent()) if parent is not None
+        ):
+            item.tag = "p"  # outside of a list its words run into the text before it
 
 
 def _simplify_drawing(drawing: Element) -> None:
@@ -170,7 +175,7 @@ def _write_field(element: Element) -> None:
         names: tuple[str, ...] = ("alt",)
     elif tag == "input":
         names = () if kind in _SILENT else ("value", "placeholder", "alt")
-    elif tag in ("select", "button"):
+    elif tag in ("select", "button", "label"):
         names = ()
     else:
         names = ("label", "placeholder") if tag != "option" or element.text else ("label", "value")
