@@ -24,7 +24,7 @@ from vecver.pipeline.parsers.restoring import View
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_SKIPPED: Final = rb"(?:\s|<w:(?!(?:p|r|tc|tbl|tr|sdt|customXml|ins)\b)[^<>]*+>)*+"
+_SKIPPED: Final = rb"(?:\s|<w:(?!(?:p|r|tc|tbl|tr|sdt|sdtContent|customXml|ins)\b)[^<>]*+>)*+"
 _ODD: Final = re.compile(
     rb"<w:(?:customXml|smartTag|ruby|noBreakHyphen|sym|altChunk|moveFrom|cellDel|del)[\s/>]"
     rb"|<w:sdtContent>" + _SKIPPED + rb"<w:(?:tr|sdt|customXml)\b|<w:ins\b[^<>]*+>" + _SKIPPED + rb"<w:(?:p|tbl)\b"
@@ -105,7 +105,7 @@ def _paragraphs(xml: bytes) -> list[str]:
         elif text is not None:
             if text and not (formula and not text.isascii()):
                 run.append(TOKEN.sub(" ", plain(text)))
-                choices[:] = [True] * len(choices)
+                _mark_filled(choices)
             if formula:
                 run.append(" ")
         elif end:
@@ -115,6 +115,14 @@ def _paragraphs(xml: bytes) -> list[str]:
         elif space:
             run.append(" ")
     return found + (["".join(run)] if run else [])
+
+
+def _mark_filled(choices: list[bool]) -> None:
+    """Note that all the alternatives we are in have text; outside one that has, all have."""
+    at = len(choices)
+    while at and not choices[at - 1]:
+        at -= 1
+        choices[at] = True
 
 
 def _step(choices: list[bool], skipping: int, closes: bool, tag: bytes) -> int:
