@@ -41,3 +41,10 @@ def test_a_text_that_is_the_document_has_no_coverage_but_what_its_reader_tells()
     assert coverage_of(Content("as it is", notes=["Page 2 holds no text."])) == Coverage(
         0, 0, 0, ("Page 2 holds no text.",)
     )
+
+
+def test_a_line_inside_a_longer_word_is_no_proof() -> None:
+    parts = [Part("the sheet 'Prices'", "2015\n5\nbolt")]
+    assert coverage_of(Content("2015 bolt", parts=parts)) == Coverage(
+        3, 2, 0, ("1 of 3 words of the sheet 'Prices' could not be kept: '5'.",)
+    )

@@ -113,9 +113,7 @@ def test_xhtml_with_an_empty_title_is_read_whole() -> None:
 
 
 WORDS = st.lists(st.text("abcdefghij", min_size=3, max_size=8), min_size=1, max_size=8).map(" ".join)
-TEXTS = st.builds(
-    lambda tag, text: f"<{tag}>{text}</{tag}>", st.sampled_from(("p", "pre", "dt", "label")), WORDS
-)
+TEXTS = st.builds(lambda tag, text: f"<{tag}>{text}</{tag}>", st.sampled_from(("p", "pre", "dt", "label")), WORDS)
 LINKS = st.lists(WORDS, min_size=1, max_size=4).map(
     lambda texts: "<ul>" + "".join(f"<li><a href=/{text[:2]}>{text}</a></li>" for text in texts) + "</ul>"
 )
