@@ -33,7 +33,7 @@ from vecver.errors import (
     SpaceMismatchError,
     VecverError,
 )
-from vecver.model import Answer, Diff, Failure, Hit, Move, Publication, Replay, Report
+from vecver.model import Answer, Coverage, Diff, Failure, Hit, Move, Publication, Replay, Report
 from vecver.remote import RemoteRepository
 from vecver.wire import Wire
 
@@ -63,7 +63,9 @@ REPORT = Report(
     seconds={"parse": 0.125, "chunk": 0.0, "embed": 1.5, "write": 0.25},
     tokens=120,
     names={"added": ("b.md",), "changed": (), "removed": ()},
-    notes=("not published",),
+    notes=("not published", "b.md: Page 3 holds no text."),
+    coverage={"b.md": Coverage(9, 7, 1, ("Page 3 holds no text.",))},
+    unseen={"c.md": "The embedder minilm does not know 97% of its tokens."},
 )
 PUBLICATION = Publication(
     uri="http://localhost:19530",
@@ -88,6 +90,7 @@ PUBLICATION = Publication(
         HIT,
         replace(HIT, context="before bleed after"),
         Answer("handbook", "prod", "c" * 64, (HIT, replace(HIT, rank=2)), {"digest": "d" * 64}),
+        Answer("handbook", "prod", "c" * 64, (), {}, {"tokens": 300, "unknown": 0, "cut": 46}),
         Diff("b" * 64, "c" * 64, ("x",), ("y", "z"), (), 4, 1),
         Failure("a.pdf", "encrypted", "It needs a password."),
         replace(REPORT, names={}),

@@ -109,6 +109,22 @@ def test_commands_list_what_was_read_in_part(tmp_path: Path, handbook: Path) -> 
     assert f"% 00.txt (read in part): {LOST.notes[0]}" in run("status", "kb", str(handbook))[0]
 
 
+def test_a_service_lists_what_was_read_in_part(docs: vecver.Dataset, handbook: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+    from serving import running
+
+    from service.app import create_app
+    from service.settings import ServiceSettings
+
+    first = ingest(docs, handbook)
+    write(handbook, **{"a.txt": "mended"})
+    ingest(docs, handbook)
+    settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True)
+    with running(create_app(docs.repository, settings)) as url, vecver.connect(url) as remote:
+        assert remote.dataset("handbook").partial_reads(first) == {"a.txt": LOST}
+        assert remote.dataset("handbook").partial_reads() == {}
+
+
 def test_a_share_is_never_rounded_up_to_everything() -> None:
     assert Coverage(1_000_000, 999_999).to_json()["share"] == 0.9999
     assert Coverage(3, 3).to_json()["share"] == 1.0
