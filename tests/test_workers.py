@@ -363,7 +363,7 @@ def test_a_busy_machine_fails_nobody() -> None:
     """It works for longer by the clock than it may wait, and all the time gets a share of a processor only."""
     hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
     try:
-        assert codes(parse_all([original("a.pdf", "work 0.6")], cpu=5, timeout=0.5, parse=moody)) == ["ok"]
+        assert codes(parse_all([original("a.pdf", "work 0.6")], cpu=10, timeout=1, parse=moody)) == ["ok"]
     finally:
         for hog in hogs:
             hog.kill()

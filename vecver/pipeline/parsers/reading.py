@@ -44,6 +44,7 @@ WORN: Final = 89  # it failed a document, and what it read before may be the cau
 
 SLACK: Final = 0.1  # of the memory limit that a worker may have taken before a document and not be blamed
 AWAKE: Final = 0.01  # of a core, from which a worker counts as busy
+LOOKS: Final = 10  # at the CPU time, while a document may wait: counted, since a machine may stop all its processes
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,14 @@ class _Watch:
             with self._changed:
                 self._changed.wait_for(lambda: self._patience > 0)
                 patience, reading = self._patience, self._started
-            used, since = time.process_time(), time.monotonic()
-            while time.monotonic() - since < patience:
+            used, looks = time.process_time(), 0
+            while looks < LOOKS:
                 with self._changed:
-                    if self._changed.wait_for(partial(self._ended, reading), timeout=patience / 10):
+                    if self._changed.wait_for(partial(self._ended, reading), timeout=patience / LOOKS):
                         break
+                looks += 1
                 if time.process_time() - used > AWAKE * patience:
-                    used, since = time.process_time(), time.monotonic()
+                    used, looks = time.process_time(), 0
             else:
                 os._exit(IDLE)
 
