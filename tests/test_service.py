@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +71,27 @@ def test_an_answer_is_that_of_the_library_and_names_its_commit(client: TestClien
         response = asked(client, vector=QUERY, ref=ref, k=5)
         assert response.json() == json.loads(json.dumps(docs.search(QUERY, at=ref, k=5).to_json()))
         assert response.headers["vecver-commit"] == response.json()["commit"] == docs.resolve(ref)
+
+
+def test_hits_say_where_their_chunks_stand_and_filters_ask_for_it(tmp_path: Path) -> None:
+    """As JSON of the house, as attributes of OpenAI's results, and in the published schema."""
+    shutil.copytree(Path(__file__).parent / "golden/v3", tmp_path / "kb")
+    repository = vecver.open(tmp_path / "kb")
+    expected = repository.dataset("handbook").search("radiator", filter={"page": 2})
+    assert [(hit.page, hit.headings) for hit in expected] == [(2, ("Heating", "Parts"))]
+    settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True)
+    with TestClient(create_app(repository, settings)) as client:
+        body = {"query": "radiator", "filter": {"page": 2}}
+        answer = client.post("/v1/datasets/handbook/search", json=body).json()
+        assert vecver.Answer.from_json(answer) == expected
+        assert client.post("/v1/replay", json={"receipt": answer["receipt"]}).json()["identical"] is True
+        filters = {"type": "eq", "key": "headings", "value": "Parts"}
+        page = client.post(
+            "/v1/vector_stores/handbook@main/search", json={"query": "radiator", "filters": filters}
+        ).json()
+        assert [one["attributes"] for one in page["data"]] == [{"page": 2, "headings": '["Heating", "Parts"]'}]
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["Hit"]
+        assert set(answer["hits"][0]) <= set(schema["properties"]) >= {"sheet", "line"}
 
 
 def test_several_questions_are_answered_in_their_order(client: TestClient) -> None:

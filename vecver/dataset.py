@@ -190,7 +190,8 @@ class Dataset:
         true top k, for certain; otherwise large segments answer through their index. `filter`:
         conditions on metadata, `{"year": {"$gte": 2024}, "groups": {"$in": [7, 8]}}`: a list matches by any of
         its items, times with an offset from UTC compare as instants, decimals exactly, and a value of another
-        type than the field has is refused. `context`: add to each hit
+        type than the field has is refused. `page`, `sheet`, `line` and `headings` ask where each chunk stands, unless
+        its document has metadata of that name. `context`: add to each hit
         the text of so many neighbouring chunks on either side. `space` says in which space a query
         vector lies, and is checked. `engine`: who proposes the candidates; the scores are the same from either.
         Through "milvus" an exact answer that its index cannot give is scanned here; the receipt tells.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from filter_reference import Refused, matches
 from helpers import open_on, vector_of
+from standing import cut_at_lines, line
 
 import vecver
 from vecver.errors import InvalidInputError
@@ -100,3 +101,36 @@ def test_as_plain_python_would(milvus: str) -> None:
         # a scan of the repository would hide what the expression left out
         assert not wanted or answer.receipt["engine"]["name"] == "milvus", filter
         assert answer.hits == docs.search(QUERY, k=100, filter=filter).hits
+
+
+def test_places_of_chunks(milvus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milvus has no places: what is asked of them does not narrow its proposals, and every row is checked here."""
+    cut_at_lines(monkeypatch)
+    chance = random.Random(13)
+    repository = open_on(MemoryStore(), milvus=vecver.Milvus(milvus))
+    docs = repository.dataset("d")
+    records, rows = list[dict[str, Any]](), dict[str, dict[str, Any]]()
+    for number in range(20):
+        metadata: dict[str, Any] = {"year": number % 3, **({"page": "iv"} if number % 5 == 0 else {})}
+        lines = []
+        for chunk in range(4):
+            position: dict[str, Any] = {"page": chance.randrange(1, 5), "headings": chance.sample(["x", "y", "z"], 2)}
+            lines.append(line(f"word{number} chunk{chunk}", **position))
+            rows[f"word{number} chunk{chunk}"] = {**position, **metadata}
+        records.append({"id": f"d{number}", "text": "\n".join(lines), **metadata})
+    docs.ingest(records, embedder="hashing")
+    docs.publish()
+    for filter in (
+        {"page": {"$gte": 3}},
+        {"page": {"$nin": [1, "iv"]}, "year": 1},
+        {"headings": "x", "year": {"$lt": 2}},
+        {"$or": [{"page": "iv"}, {"headings": {"$ne": "y"}}]},
+        {"page": 2, "headings": "z", "year": 0},
+    ):
+        answer = docs.search("word7 chunk2", k=100, filter=filter, engine="milvus")
+        assert sorted(hit.text for hit in answer) == sorted(expected(filter, rows) or ()), filter
+        assert len(answer) and answer.receipt["engine"]["name"] == "milvus", filter
+        assert answer.hits == docs.search("word7 chunk2", k=100, filter=filter).hits
+        few = docs.search("word7 chunk2", k=3, filter=filter, engine="milvus")
+        assert few.hits == docs.search("word7 chunk2", k=3, filter=filter, exact=True).hits
+        assert vecver.replay(repository, answer.receipt).identical

@@ -1,7 +1,8 @@
 """Published rows: what Milvus is given of a version's chunks, and by which of them two versions differ.
 
-A row is a chunk's key, vector and text, with its document's name, title and metadata. Spans are not among
-them: an edit moves those of every chunk behind it, and a commit should cost what changed.
+A row is a chunk's key, vector and text, with its document's name, title and metadata. Spans, pages and lines are
+not among them: an edit moves those of every chunk behind it, and a commit should cost what changed. Hits take them
+from the repository, and a filter on them is decided there: Milvus proposes rows as if it had not been asked.
 """
 
 from __future__ import annotations
