@@ -44,12 +44,12 @@ Count = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 def main() -> None:
     options = _options()
     count = _counter()
-    recipe = chunker_recipe(tokens=options.tokens, max_tokens=10_000) | {"title": options.title}
+    recipe = chunker_recipe(tokens=options.tokens, max_tokens=10_000)
     results = [_measure(options.history / name, recipe, count, options) for name in options.corpora]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     report = {"recipe": recipe, "seed": options.seed, "machine": platform.platform(), "commit": commit}
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"chunk_stability-{recipe['max_tokens']}{'-title' if options.title else ''}.json"
+    path = options.out / f"chunk_stability-{recipe['max_tokens']}.json"
     path.write_text(json.dumps(report | {"corpora": results}, indent=1) + "\n")
     print(path)
 
@@ -59,7 +59,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("history", type=Path, help="the folder that holds the corpora")
     parser.add_argument("--corpora", nargs="+", default=CORPORA, choices=CORPORA)
     parser.add_argument("--tokens", type=int, help="the most a chunk may have")
-    parser.add_argument("--title", action="store_true", help="with one title chunk a document")
     parser.add_argument("--edits", type=int, default=300, help="random edits a corpus")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out")

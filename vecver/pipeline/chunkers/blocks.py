@@ -53,10 +53,13 @@ class Block(NamedTuple):
     text: str  # normalised, never empty
 
 
-def blocks(text: str, media_type: str) -> list[Block]:
-    """The blocks of `text`, in order and without gaps; none where there is nothing to embed."""
+def blocks(text: str, media_type: str, version: int = 1) -> list[Block]:
+    """The blocks of `text`, in order and without gaps, for a version of the recipe.
+
+    None where there is nothing to embed.
+    """
     if is_markdown(media_type):
-        return join_empty(_markdown(text))
+        return join_empty(_markdown(text, version))
     kind: Kind = "text" if media_type == TEXT else "code"
     spans = _paragraphs(text, 0, len(text))
     return join_empty(Block(start, end, kind, normalise(text[start:end], kind)) for start, end in spans)
@@ -93,16 +96,16 @@ def join_empty(row: Iterator[Block]) -> list[Block]:
     return full
 
 
-def _markdown(text: str) -> Iterator[Block]:
+def _markdown(text: str, version: int) -> Iterator[Block]:
     body, fields = front_matter(text)
     if body:
         yield Block(0, body, "front", "\n".join(fields.values()))
     at = body
     for start, end, kind in _landmarks(text, body):
-        yield from _prose(text, at, start)
-        yield Block(start, end, kind, normalise(text[start:end], kind))
+        yield from _prose(text, at, start, version)
+        yield Block(start, end, kind, normalise(text[start:end], kind, version))
         at = end
-    yield from _prose(text, at, len(text))
+    yield from _prose(text, at, len(text), version)
 
 
 def _landmarks(text: str, body: int) -> Iterator[tuple[int, int, Kind]]:
@@ -148,11 +151,12 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("zero", {"maxNesting": DEEPEST}).enable(rules).disable("inline")
 
 
-def _prose(text: str, start: int, end: int) -> Iterator[Block]:
+def _prose(text: str, start: int, end: int, version: int) -> Iterator[Block]:
     for first, last in _paragraphs(text, start, end):
         raw = text[first:last]
-        kind: Kind = "table" if _TABLE.match(raw) else "list" if _LIST.match(raw) else "plain"
-        yield Block(first, last, kind, normalise(raw, kind))
+        table: Kind = "rows" if version > 1 else "table"
+        kind: Kind = table if _TABLE.match(raw) else "list" if _LIST.match(raw) else "plain"
+        yield Block(first, last, kind, normalise(raw, kind, version))
 
 
 def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

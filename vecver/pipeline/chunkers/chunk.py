@@ -35,12 +35,14 @@ import numpy.typing as npt
 
 from vecver.errors import InvalidInputError
 from vecver.model import Chunk, Json, Parsed
-from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, pieces_of, split
+from vecver.pipeline.chunkers.context import place, put_in_front
+from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, body_limit, pieces_of, split
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 NAMES: Final = ("structure", "whole")
-VERSION: Final = 1
-MOST_TOKENS: Final = 112  # by default
+VERSIONS: Final = {"structure": (1, 2), "whole": (1,)}  # that are known; new datasets get the last
+MOST_TOKENS: Final = 96  # by default
+CONTEXT_SHARE: Final = 3  # one in so many tokens is kept for what stands in front of a chunk's own text
 FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
 
 _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
@@ -49,16 +51,17 @@ _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
 def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_tokens: int) -> Json:
     """The chunker `name` with all its parameters, as JSON.
 
-    `tokens`: the most a chunk may have (None: 112, or the embedder's limit where that is lower); the
-    least follows as 2/7 of it. `max_tokens`: what the embedder reads. Raises InvalidInputError for an
-    unknown name, and for tokens that the chunker or the embedder cannot honour.
+    `tokens`: the most a chunk may have (None: 96, or the embedder's limit where that is lower). A third of
+    them, `context_tokens`, is kept for the title, headings and table header in front of its own text, whose
+    least is 2/7 of its most. `max_tokens`: what the embedder reads. Raises InvalidInputError for an unknown
+    name, and for tokens that the chunker or the embedder cannot honour.
     """
     if name not in NAMES:
         raise _invalid(f"There is no chunker {name!r}.", f"use one of: {', '.join(NAMES)}", name=name)
     if name == "whole":
         if tokens is not None:
             raise _invalid("The chunker 'whole' has no chunk size.", "leave the chunk size out, or use 'structure'")
-        return {"name": name, "version": VERSION}
+        return {"name": name, "version": VERSIONS[name][-1]}
     most = min(MOST_TOKENS, max_tokens) if tokens is None else tokens
     if not FEWEST_TOKENS <= most <= max_tokens:
         raise _invalid(
@@ -66,23 +69,31 @@ def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_to
             f"choose from {FEWEST_TOKENS} to {max_tokens} tokens",
             tokens=most,
         )
-    return {"name": name, "version": VERSION, "min_tokens": round(most * 2 / 7), "max_tokens": most, "title": True}
+    context = most // CONTEXT_SHARE
+    return {
+        "name": name,
+        "version": VERSIONS[name][-1],
+        "min_tokens": round((most - context) * 2 / 7),
+        "max_tokens": most,
+        "context_tokens": context,
+    }
 
 
 def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> list[list[Chunk]]:
     """The chunks of each document, in order.
 
     `recipe` is what `chunker_recipe` gave; `count_tokens` the embedder's. With "structure" the spans
-    tile the text (white space belongs to the chunk before it) and no `embedded` is above `max_tokens`;
-    chunks of the title, `[0, 0)`, come first. A document with nothing to embed has no chunks.
+    tile the text (white space belongs to the chunk before it) and no `embedded` is above `max_tokens`.
+    Chunks of the title, `[0, 0)`, come first in version 1; from version 2 on only a document without a
+    text has them. A document with nothing to embed has no chunks.
     Deterministic; token counts are batched over `parsed`, so give many documents at once.
     Raises InvalidInputError for a recipe that this version does not know.
     """
-    if (recipe.get("name"), recipe.get("version")) not in {(name, VERSION) for name in NAMES}:
+    if recipe.get("version") not in VERSIONS.get(recipe.get("name", ""), ()):
         raise _invalid("This chunker is not known here.", "use the vecver that wrote this recipe", recipe=recipe)
     if recipe["name"] == "whole":
         return [_whole(document) for document in parsed]
-    return _structure(parsed, recipe, _Counts(count_tokens, recipe["max_tokens"]))
+    return _structure(parsed, recipe, _Counts(count_tokens, body_limit(recipe)))
 
 
 def _invalid(message: str, hint: str, **context: Any) -> InvalidInputError:
@@ -100,13 +111,17 @@ def _whole(document: Parsed) -> list[Chunk]:
 def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[list[Chunk]]:
     pieces = [pieces_of(document, recipe) for document in parsed]
     texts = [*(title for title, _, _ in pieces), *(document.text for document in parsed)]
-    rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts)
+    rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts, recipe["version"])
     runs = _checked([_runs(row, counts, recipe["min_tokens"]) for row in rows], rows, counts)
     made = [list(_chunks(*one)) for one in zip(texts, rows, runs, strict=True)]
-    return [
-        [*(Chunk(0, 0, part.embedded, part.embedded) for part in title), *body]
-        for title, body in zip(made[: len(parsed)], made[len(parsed) :], strict=True)
-    ]
+    titles = [[Chunk(0, 0, part.embedded, part.embedded) for part in title] for title in made[: len(parsed)]]
+    bodies = made[len(parsed) :]
+    if recipe["version"] == 1:
+        return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
+    names = [title for title, _, _ in pieces]
+    placed = [place(*one) for one in zip(parsed, names, rows[len(parsed) :], bodies, strict=True)]
+    bodies = put_in_front(placed, names, recipe["context_tokens"], counts.learned)
+    return [body or title for title, body in zip(titles, bodies, strict=True)]
 
 
 def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:
@@ -134,19 +149,28 @@ class _Counts:
             some = new[start : start + _COUNTED_AT_ONCE]
             self._known.update(zip(some, self._count(some).tolist(), strict=True))
 
+    def learned(self, texts: Iterable[str]) -> dict[str, int]:
+        """Tokens of each text, all counted at once."""
+        texts = list(dict.fromkeys(texts))
+        self.learn(texts)
+        return {text: self[text] for text in texts}
+
     def __getitem__(self, text: str) -> int:
         """Tokens of a text, at least 1; above the limit for one that was too long to count."""
         return max(1, self._known.get(text, self.limit + 1))
 
 
-def _fitted(rows: list[Row], texts: list[str], counts: _Counts) -> list[Row]:
+def _fitted(rows: list[Row], texts: list[str], counts: _Counts, version: int) -> list[Row]:
     """`rows` with every piece above the limit split, again and again until all fit."""
     pending = list(range(len(rows)))
     while pending:
         counts.learn(piece.text for n in pending for piece in rows[n])
         pending = [n for n in pending if any(_too_long(piece, counts) for piece in rows[n])]
         for n in pending:
-            parts = (split(piece, texts[n], counts.limit) if _too_long(piece, counts) else [piece] for piece in rows[n])
+            parts = (
+                split(piece, texts[n], counts.limit, version) if _too_long(piece, counts) else [piece]
+                for piece in rows[n]
+            )
             rows[n] = list(chain.from_iterable(parts))
     return rows
 
@@ -221,7 +245,7 @@ def _class(before: Piece, after: Piece) -> int:
     if _heads(before) and not after.inside:
         return 4
     if after.inside:
-        return 3
+        return 4 if before.kind == "rows" and not before.inside else 3  # a table's header row introduces its rows
     if _heads(after):
         return 0
     return 2 if before.text.rstrip().endswith(":") else 1  # what ends in a colon introduces what follows

@@ -13,6 +13,8 @@ Decisions
   numbers and language names that come and go (without them 2-4% fewer chunks are embedded anew).
 - 2026-11-21 A heading's level and its `#` marks are not embedded: moving a section one level down
   leaves its meaning alone (no difference on real histories, where that is rare).
+- 2026-11-26 Version 2 of the recipe also leaves out `<https://...>`, the address of an HTML image (its
+  alternative text stays), links of footnotes such as `[[1]](#cite)` and the line under a table's header row.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-Kind = Literal["front", "heading", "code", "list", "table", "plain", "text"]
+# "rows": a table, from version 2 on
+Kind = Literal["front", "heading", "code", "list", "table", "rows", "plain", "text"]
 
 _FENCE_LINE: Final = re.compile(r"^(?:[ \t>]|[-*+] )*+(?:`{3,}|~{3,})[^\n]*\n?", re.MULTILINE)
 _HIDDEN: Final = re.compile(
@@ -39,19 +42,31 @@ _CODE_OR_LINK: Final = re.compile(
     r"(?:\([^()]*+(?:\([^()]*+\)[^()]*+)*+\)|\[[^\[\]]*+\])"  # its target, or the name of one
 )
 _HEADING_MARKS: Final = re.compile(r"^#{1,6}(?=\s|$)|\s#+$|\s(?:=+|-+)$")
+_FOOTNOTE: Final = re.compile(r"\[\[[\w*†‡]{1,4}\]\]\([^()\s]*+\)")
+_ADDRESS: Final = re.compile(r"(`[^`]*+`)|<(?:https?|ftps?|mailto|tel|file):[^<>\s]*+>|<img\b([^<>]*+)>", re.IGNORECASE)
+_ALTERNATIVE: Final = re.compile(r"""\balt\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""", re.IGNORECASE)
+_TABLE_RULE: Final = re.compile(r"^[ \t>]*+[|+:]?(?=[ \t|+:=-]*-)[ \t|+:=-]++$", re.MULTILINE)
 _RULE: Final = re.compile(r"(?:[-*_]\s*){3,}")
 _DASHES: Final = re.compile(r"-{3,}")
 
 
-def normalise(raw: str, kind: Kind) -> str:
-    """The text of one block, or of a part of one, to embed; "" where nothing of it says anything."""
+def normalise(raw: str, kind: Kind, version: int = 1) -> str:
+    """The text of one block, or of a part of one, to embed; "" where nothing of it says anything.
+
+    `version`: of the chunker's recipe.
+    """
     if kind == "code":
         return _FENCE_LINE.sub("", raw).rstrip().lstrip("\r\n")
     if kind == "text":
         return fold(raw)
-    text = fold(_visible(raw))
+    if version > 1:
+        raw = _without_addresses(raw)
+    text = fold(_visible(_TABLE_RULE.sub("", raw) if kind == "rows" else raw))
     if kind == "heading":
         return _HEADING_MARKS.sub("", text).strip()
+    if kind == "rows":
+        text = fold(text.replace("|", " | "))
+        return text if text.strip("| ") else ""
     if kind == "table":
         return fold(_DASHES.sub("---", text.replace("|", " | ")))
     return "" if _RULE.fullmatch(text) else text
@@ -72,6 +87,17 @@ def _visible(raw: str) -> str:
         if "](" in raw or "][" in raw:
             raw = _CODE_OR_LINK.sub(_text_of, raw)
     return raw
+
+
+def _without_addresses(raw: str) -> str:
+    if "<" in raw:
+        raw = _ADDRESS.sub(_kept_of_address, raw)
+    return _FOOTNOTE.sub("", raw) if "[[" in raw else raw
+
+
+def _kept_of_address(match: re.Match[str]) -> str:
+    alternative = _ALTERNATIVE.search(match[2] or "")
+    return match[1] or (f" {alternative[1] or alternative[2] or ''} " if alternative else "")
 
 
 def _text_of(match: re.Match[str]) -> str:

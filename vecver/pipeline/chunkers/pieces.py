@@ -24,16 +24,18 @@ from typing import Final, NamedTuple
 from vecver.model import Json, Parsed
 from vecver.pipeline.chunkers.blocks import Block, blocks, front_matter, is_markdown, join_empty
 from vecver.pipeline.chunkers.normalise import Kind, fold, normalise
+from vecver.pipeline.chunkers.sentences import sentence_ends
 from vecver.pipeline.parsers.media_types import TEXT
 
 LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
 RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split
 _PART: Final = 4096  # pieces that travel together
 
-_LINED: Final = ("front", "code", "list", "table")  # kinds that are split at lines, others at sentences
+_LINED: Final = ("front", "code", "list", "table", "rows")  # kinds that are split at lines, others at sentences
 _LINES: Final = re.compile(r"\n")
 _SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|(?<=[。！？])|\n\s*")
 _WORDS: Final = re.compile(r"\s+")
+_WORDS_AND_LINKS: Final = re.compile(r"!?\[[^\[\]\n]{0,400}+\]\([^()\s]{0,2000}+\)|(\s+)")  # a link is not cut
 _MARKS: Final = re.compile(r"[^\w\s]+")
 
 
@@ -53,8 +55,9 @@ def with_pieces(document: Parsed, recipe: Json) -> Parsed:
     """`document` with the pieces that `pieces_of` takes, for a chunker's recipe; as it is where that needs none."""
     if recipe["name"] != "structure":
         return document
-    title = title_of(document) if recipe["title"] else ""
-    rows = _pieces(title, TEXT, recipe["max_tokens"]), _pieces(document.text, document.media_type, recipe["max_tokens"])
+    version, limit = recipe["version"], body_limit(recipe)
+    title = name_of(document) if version > 1 else title_of(document) if recipe["title"] else ""
+    rows = _pieces(title, TEXT, limit, version), _pieces(document.text, document.media_type, limit, version)
     return replace(document, pieces=tuple(_packed(title, *rows)))
 
 
@@ -80,44 +83,59 @@ def title_of(document: Parsed) -> str:
     return f"{title}\n{fields.get('description', '')}" if title else ""
 
 
-def _pieces(text: str, media_type: str, limit: int) -> Row:
-    row = [Piece(block.start, block.end, block.kind, block.text + "\n") for block in blocks(text, media_type)]
-    return list(_countable(row, text, limit))
+def name_of(document: Parsed) -> str:
+    """The title of a document, on one line; ""."""
+    fields = front_matter(document.text)[1] if is_markdown(document.media_type) else {}
+    return fold(document.title) or fields.get("title", "")
 
 
-def _countable(row: Row, text: str, limit: int) -> Iterator[Piece]:
+def body_limit(recipe: Json) -> int:
+    """Tokens that a chunk's own text may have, without what is put in front of it."""
+    return int(recipe["max_tokens"] - recipe.get("context_tokens", 0))
+
+
+def _pieces(text: str, media_type: str, limit: int, version: int) -> Row:
+    row = [Piece(block.start, block.end, block.kind, block.text + "\n") for block in blocks(text, media_type, version)]
+    return list(_countable(row, text, limit, version))
+
+
+def _countable(row: Row, text: str, limit: int, version: int) -> Iterator[Piece]:
     """`row` with every piece that is too long to be counted split, again and again, in order."""
     waiting = row[::-1]
     while waiting:
         piece = waiting.pop()
         if piece.rung < RUNGS and len(piece.text) > limit * LONGEST_PER_TOKEN:
-            waiting += reversed(split(piece, text, limit))
+            waiting += reversed(split(piece, text, limit, version))
         else:
             yield piece
 
 
-def split(piece: Piece, text: str, limit: int) -> Row:
+def split(piece: Piece, text: str, limit: int, version: int) -> Row:
     """`piece` in two or more parts at the coarsest rung that parts it; itself, on the last rung, where none does."""
     raw = text[piece.start : piece.end]
     for rung in range(piece.rung, RUNGS):
-        cuts = sorted({0, *_cuts(raw, piece.kind, rung, limit), len(raw)})
-        parts = join_empty(_part(piece, raw, start, end, rung) for start, end in pairwise(cuts))
+        cuts = sorted({0, *_cuts(raw, piece.kind, rung, limit, version), len(raw)})
+        parts = join_empty(_part(piece, raw, start, end, rung, version) for start, end in pairwise(cuts))
         if len(parts) > 1:
             return list(_linked(piece, text, parts, rung))
     return [piece._replace(rung=RUNGS)]
 
 
-def _cuts(raw: str, kind: Kind, rung: int, limit: int) -> Iterable[int]:
+def _cuts(raw: str, kind: Kind, rung: int, limit: int, version: int) -> Iterable[int]:
     if rung == RUNGS - 1:
         first, length = len(raw) - len(raw.lstrip()), len(raw.strip())
         return range(first, first + length, min(limit, (length + 1) // 2))
+    if version > 1 and rung == 0 and kind not in _LINED:
+        return sentence_ends(raw)
+    if version > 1 and rung == 1 and kind != "code":
+        return (found.end() for found in _WORDS_AND_LINKS.finditer(raw) if found[1])
     coarse = _LINES if kind in _LINED else _SENTENCES
     return (found.end() for found in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
 
 
-def _part(piece: Piece, raw: str, start: int, end: int, rung: int) -> Block:
+def _part(piece: Piece, raw: str, start: int, end: int, rung: int, version: int) -> Block:
     part = raw[start:end]
-    text = normalise(part, piece.kind) if rung < 2 else fold(part)  # no markup is left inside a word
+    text = normalise(part, piece.kind, version) if rung < 2 else fold(part)  # no markup is left inside a word
     return Block(piece.start + start, piece.start + end, piece.kind, text)
 
 

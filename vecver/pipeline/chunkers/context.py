@@ -1,0 +1,168 @@
+"""What stands over a chunk: its headings, its table's header row, its page, sheet and line; and what of it is embedded.
+
+It knows chunks and the pieces they were made of; it moves no cut. From version 2 of the recipe on.
+
+Decisions
+- 2026-11-26 A chunk's own text has a limit of its own, without what is put in front of it, so that another title or
+  heading moves no cut. What is in front is shortened to its share: headings between the title and the
+  last go first, the outermost before the others, then the title, then words from the end.
+- 2026-11-26 `headings` holds the headings that the chunk begins with as well, so that a filter on a section finds
+  all of it; what is embedded does not repeat them.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from typing import Any, Final
+
+from vecver.model import Chunk, Parsed
+from vecver.pipeline.chunkers.blocks import is_markdown
+from vecver.pipeline.chunkers.normalise import normalise
+from vecver.pipeline.chunkers.pieces import Row
+
+CountAll = Callable[[Iterable[str]], dict[str, int]]
+
+_MARKS: Final = re.compile(r"^ {0,3}(#{1,6})(?=\s|$)", re.MULTILINE)
+_RULE: Final = re.compile(r"[ \t>]*[|+:]?(?=[ \t|+:=-]*-)(?=[ \t+:=-]*\|)[ \t|+:=-]+")
+_HEADER_WITHIN: Final = 8  # lines of a table
+
+
+def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line."""
+    placed: list[Chunk] = []
+    path: list[tuple[int, str]] = []  # level and text of the headings in force
+    header, last = "", 0
+    for chunk in chunks:
+        first = last
+        while last < len(row) and row[last].start < chunk.end:
+            last += 1
+        if not (row[first].kind == "rows" and row[first].inside):
+            header = ""
+        opening = _opening(row, first, last)
+        _enter(path, row[first:opening], document.text)
+        placed.append(replace(chunk, headings=_headings(path, title), header=header))
+        _enter(path, row[opening:last], document.text)
+        header = _header_after(row[first:last], document.text) or header
+    return _located(document, placed)
+
+
+def _located(document: Parsed, chunks: list[Chunk]) -> list[Chunk]:
+    """`chunks` with their page, sheet and line: those of their first character that is no white space."""
+    begins = [chunk.start + len(chunk.text) - len(chunk.text.lstrip()) for chunk in chunks]
+    pages = _marked(document, "page", begins)
+    sheets = _marked(document, "sheet", begins)
+    lines = _lines(document, begins)
+    return [
+        replace(chunk, page=page, sheet=sheet, line=line)
+        for chunk, page, sheet, line in zip(chunks, pages, sheets, lines, strict=True)
+    ]
+
+
+def _marked(document: Parsed, field: str, places: list[int]) -> list[Any]:
+    marks = [mark for mark in document.marks if mark.field == field]
+    starts = [mark.start for mark in marks]
+    before = [bisect_right(starts, at) for at in places]
+    return [marks[n - 1].value if n else None for n in before]
+
+
+def _lines(document: Parsed, places: list[int]) -> list[int] | list[None]:
+    if is_markdown(document.media_type):
+        return [None] * len(places)
+    new = (document.text.count("\n", start, end) for start, end in pairwise([0, *places]))
+    return list(accumulate(new, initial=1))[1:]
+
+
+def _opening(row: Row, first: int, last: int) -> int:
+    """The first piece of a chunk that is no heading."""
+    while first < last and row[first].kind == "heading":
+        first += 1
+    return first
+
+
+def _enter(path: list[tuple[int, str]], pieces: Row, text: str) -> None:
+    """Adds the headings among `pieces` to `path`, each in place of those that it ends."""
+    for piece in pieces:
+        if piece.kind != "heading" or piece.inside:
+            continue
+        raw = text[piece.start : piece.end]
+        marks = _MARKS.search(raw)
+        level = len(marks[1]) if marks else 1 if raw.rstrip().endswith("=") else 2
+        while path and path[-1][0] >= level:
+            path.pop()
+        path.append((level, piece.text.strip()))
+
+
+def _headings(path: list[tuple[int, str]], title: str) -> tuple[str, ...]:
+    texts = tuple(text for _, text in path)
+    return texts[1:] if texts[:1] == (title,) else texts
+
+
+def _header_after(pieces: Row, text: str) -> str:
+    """The header row of the table that `pieces` end in, where it begins among them; ""."""
+    begins = [piece.start for piece in pieces if piece.kind == "rows" and not piece.inside]
+    return _header_row(text[begins[-1] : pieces[-1].end]) if begins and pieces[-1].kind == "rows" else ""
+
+
+def _header_row(table: str) -> str:
+    """The row over the rule of a Markdown table, as it is; "" where it has none."""
+    lines = table.lstrip().split("\n", _HEADER_WITHIN)[:_HEADER_WITHIN]
+    for before, line in pairwise(lines):
+        if "|" in before and _RULE.fullmatch(line.rstrip()):
+            return before.strip()
+    return ""
+
+
+# -- what is embedded -----------------------------------------------------------------------------
+
+
+def put_in_front(rows: list[list[Chunk]], titles: list[str], most: int, count: CountAll) -> list[list[Chunk]]:
+    """The chunks of each document with its title, their headings and header in front, of at most `most` tokens."""
+    contexts = [[_context(chunk, title) for chunk in row] for row, title in zip(rows, titles, strict=True)]
+    short = _shortened({context for row in contexts for context in row}, most, count)
+    return [
+        [
+            replace(chunk, embedded=_joined(short[context]) + chunk.embedded)
+            for chunk, context in zip(*both, strict=True)
+        ]
+        for both in zip(rows, contexts, strict=True)
+    ]
+
+
+def _context(chunk: Chunk, title: str) -> tuple[str, ...]:
+    """What is put in front of a chunk's own text, without the headings that this begins with."""
+    header = normalise(chunk.header, "rows", 2) if chunk.header else ""
+    over = list(dict.fromkeys(text for text in (title, *chunk.headings) if text))
+    own = chunk.embedded.split("\n")[: len(over)]
+    for length in range(len(over), 0, -1):
+        if over[-length:] == own[:length]:
+            over = over[:-length]
+            break
+    return tuple(text for text in (*over, header) if text)
+
+
+def _shortened(contexts: set[tuple[str, ...]], most: int, count: CountAll) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Each context as much of it as has at most `most` tokens."""
+    short = {context: context for context in contexts}
+    while True:
+        tokens = count(_joined(context) for context in short.values() if context)
+        long = [whole for whole, context in short.items() if context and tokens[_joined(context)] > most]
+        if not long:
+            return short
+        short |= {whole: _shorter(short[whole]) for whole in long}
+
+
+def _shorter(context: tuple[str, ...]) -> tuple[str, ...]:
+    if len(context) > 2:
+        return (context[0], *context[2:])
+    if len(context) == 2:
+        return context[1:]
+    words = context[0].split()
+    return (" ".join(words[: len(words) * 2 // 3]),) if len(words) > 1 else ()
+
+
+def _joined(context: tuple[str, ...]) -> str:
+    return "".join(f"{text}\n" for text in context)
