@@ -10,7 +10,12 @@ only at the text near it, so an edit moves the cuts near it and no others (min-h
 content-defined chunking).
 
 Decisions
-- 2026-11-21 Parameters 32-112 and the order of classes were chosen on the histories of four projects'
+- 2026-11-26 Version 2 has at most 60 tokens, 20 of them for the title and headings in front. More of either costs
+  more after an edit: embedded / ideal on otel-docs, by `max_tokens`, is 1.088 (60), 1.098 (64), 1.113 (72), on
+  tldr-en 1.223, 1.247, 1.288; 1.089 and 1.458 in version 1. Small chunks also find more: nDCG@10 of xquad-de
+  is 0.809 (64), 0.788 (96), 0.777 (112), 0.749 (254), and 0.703 with one vector a document
+  (`benchmarks/chunk_quality.py`). The price is twice as many vectors.
+- 2026-11-21 Version 1's parameters 32-112 and the order of classes were chosen on the histories of four projects'
   documentation; `benchmarks/chunk_stability.py` measures them again.
 - 2026-11-21 A block that ends in a colon is kept with whatever follows, not only with code, lists and
   tables: simpler, and on pages of one-line blocks 2% fewer chunks are embedded anew.
@@ -41,7 +46,7 @@ from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 NAMES: Final = ("structure", "whole")
 VERSIONS: Final = {"structure": (1, 2), "whole": (1,)}  # that are known; new datasets get the last
-MOST_TOKENS: Final = 96  # by default
+MOST_TOKENS: Final = 60  # by default
 CONTEXT_SHARE: Final = 3  # one in so many tokens is kept for what stands in front of a chunk's own text
 FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
 
@@ -51,7 +56,7 @@ _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
 def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_tokens: int) -> Json:
     """The chunker `name` with all its parameters, as JSON.
 
-    `tokens`: the most a chunk may have (None: 96, or the embedder's limit where that is lower). A third of
+    `tokens`: the most a chunk may have (None: 60, or the embedder's limit where that is lower). A third of
     them, `context_tokens`, is kept for the title, headings and table header in front of its own text, whose
     least is 2/7 of its most. `max_tokens`: what the embedder reads. Raises InvalidInputError for an unknown
     name, and for tokens that the chunker or the embedder cannot honour.

@@ -34,7 +34,9 @@ def sentence_ends(text: str) -> Iterator[int]:
     """Offsets just after the sentences of `text` and the white space that follows them, in order."""
     for found in _ENDS.finditer(text):
         after = text[found.end() : found.end() + 1]
-        if found["full"] and not _ends(text[max(0, found.start() - 12) : found.start()], after):
+        if found["full"] and not _ends(
+            text[max(0, found.start() - 12) : found.start()], "\n" if "\n" in found[0] else after
+        ):
             continue
         if found["line"] and after.islower():
             continue

@@ -1,0 +1,126 @@
+"""Version 2 of the chunker's recipe: what a chunk says of where it stands, and what of that is embedded."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vecver.digest import digest_json
+from vecver.model import Chunk, Mark, Parsed
+from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
+from vecver.pipeline.chunkers.normalise import normalise
+from vecver.pipeline.chunkers.sentences import sentence_ends
+
+
+def words(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.array([len(re.findall(r"\w+|[^\w\s]", text)) for text in texts], np.int64)
+
+
+def chunks_of(text: str, tokens: int, title: str = "", media_type: str = "text/markdown") -> list[Chunk]:
+    document = Parsed(text, title, media_type, "test 1")
+    return chunk([document], chunker_recipe(tokens=tokens, max_tokens=1000), words)[0]
+
+
+class TestHeadings:
+    TEXT = f"# Guide\n\n{'a ' * 12}\n\n## Install\n\n{'b ' * 12}\n\n{'c ' * 12}\n\n### Linux\n\n{'d ' * 14}\n"
+
+    def test_a_chunk_knows_its_headings_and_embeds_them_once(self) -> None:
+        made = chunks_of(self.TEXT, 27, "Guide")
+        assert [one.headings for one in made] == [(), ("Install",), ("Install",), ("Install", "Linux")]
+        assert [one.embedded.split("\n")[:-1] for one in made] == [
+            ["Guide"], ["Guide", "Install"], ["Guide", "Install"], ["Guide", "Install", "Linux"],
+        ]  # fmt: skip
+
+    def test_the_title_is_no_chunk_unless_it_is_all_there_is(self) -> None:
+        assert [one.embedded for one in chunks_of("a b", 30, "T")] == ["T\na b"]
+        assert chunks_of(" ", 30, "T") == [Chunk(0, 0, "T", "T")]
+
+    def test_a_long_path_is_shortened_to_its_share(self) -> None:
+        text = f"# {'x ' * 50}\n\n## End\n\n{'a ' * 18}\n\n{'b ' * 18}"
+        made = chunks_of(text, 30, "word " * 50)
+        assert made[-1].embedded.startswith("End\n") and words([one.embedded for one in made]).max() <= 30
+
+
+class TestTables:
+    ROWS = "".join(f"| part {n} | size {n} |\n" for n in range(30))
+
+    def test_each_part_of_a_table_has_its_header_row(self) -> None:
+        made = chunks_of(f"| name | of |\n|------|----|\n{self.ROWS}", 45)
+        assert len(made) > 5 and made[0].header == ""
+        assert {one.header for one in made[1:]} == {"| name | of |"}
+        assert all(one.embedded.startswith("| name | of |\n") for one in made[1:])
+        assert "".join(one.text for one in made).count("part") == 30
+        assert all(one.text.startswith("|") and one.text.endswith("|\n") for one in made)
+
+    def test_the_rule_alone_is_no_chunk_and_a_table_without_one_has_no_header(self) -> None:
+        assert chunks_of("|---|---|\n", 30) == []
+        assert {one.header for one in chunks_of(self.ROWS, 45)} == {""}
+
+
+def test_pages_sheets_and_lines() -> None:
+    text = "\n".join(f"line {n} is here." for n in range(1, 41))
+    marks = (Mark(0, "page", 1), Mark(text.index("line 20"), "page", 2))
+    document = Parsed(text, "", "text/plain", "test 1", marks=marks)
+    made = chunk([document], chunker_recipe(tokens=30, max_tokens=99), words)[0]
+    first = [int(re.findall(r"\d+", one.text)[0]) for one in made]
+    assert [one.line for one in made] == first and len(first) > 5
+    assert [one.page for one in made] == [1 if line < 20 else 2 for line in first]
+    assert chunks_of(text, 30)[-1].line is None and made[0].sheet is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "As Smith et al. Found it is so. |Then more.",
+        "See Fig. 3 and No. 4 of J. R. Tolkien. |Next.",
+        "It is 3.5 m, e.g. Long. |“Really?” |Yes!) |So.",
+        "A claim.[[1]](#cite_1) |Another one.[2] |End.",
+        "一。|二！|三」。|四",
+        "ماذا؟ |نعم. |",
+        "एक। |दो",
+        "wrapped\nat a line\n|Not this",
+    ],
+)
+def test_sentences_end_where_they_end(text: str) -> None:
+    parts = text.split("|")
+    whole = "".join(parts)
+    cuts = [0, *sentence_ends(whole), len(whole)]
+    assert [whole[a:b] for a, b in itertools.pairwise(cuts) if a < b] == [part for part in parts if part]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("a <https://b.c/d> e", "a e"),
+        ('<img src="https://x/y.png" alt="A pump"> runs', "A pump runs"),
+        ("so[[1]](#cite) it is", "so it is"),
+        ("[![alt](a.png)](b) `<https://kept>`", "alt `<https://kept>`"),
+    ],
+)
+def test_addresses_are_not_embedded(raw: str, text: str) -> None:
+    assert normalise(raw, "plain", 2) == text
+
+
+def test_version_2_does_not_change() -> None:
+    """A golden: whoever changes these chunks makes a new version of the recipe."""
+    text = f"{TestHeadings.TEXT}\n| a | b |\n|---|---|\n{TestTables.ROWS}\nSo it ends. Or not, e.g. here."
+    made = [[one.start, one.end, one.embedded, one.headings, one.header] for one in chunks_of(text, 42, "T")]
+    assert digest_json(made)[:16] == "1266340eb4867c44"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 8), st.integers(30, 80))
+def test_rows_stay_whole_and_every_word_is_embedded(rows: int, cells: int, tokens: int) -> None:
+    lines = ["|" + "|".join(f" r{n}c{c} " for c in range(min(cells, 4))) + "|" for n in range(rows)]
+    text = "| h |" + " i |" * (min(cells, 4) - 1) + "\n|" + "---|" * min(cells, 4) + "\n" + "\n".join(lines)
+    made = chunks_of(text, tokens, "A title")
+    assert all(one.text.endswith(("|\n", "|")) for one in made)
+    assert set(re.findall(r"r\d+c\d", text)) <= set(re.findall(r"r\d+c\d", " ".join(one.embedded for one in made)))
+    assert words([one.embedded for one in made]).max() <= tokens
