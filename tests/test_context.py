@@ -65,10 +65,25 @@ def test_context_is_the_documents_own_slice(docs: vecver.Dataset, count: int) ->
         assert hit.text == TEXT[slice(*hit.span)]
 
 
-def test_a_title_hit_opens_the_document(docs: vecver.Dataset) -> None:
+VERSION_1 = {"name": "structure", "version": 1, "min_tokens": 32, "max_tokens": 112, "title": True}
+
+
+def test_a_title_hit_of_an_older_dataset_opens_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with its chunker, whose titles are hits, until it is ingested with the one of today."""
+    (tmp_path / "manual.md").write_text(TEXT)
+    docs = open_on(MemoryStore()).dataset("manual")
+    with monkeypatch.context() as patch:
+        patch.setattr("vecver.pipeline.chunker_recipe", lambda *args, **how: VERSION_1)
+        docs.ingest(tmp_path, embedder="hashing")
+    (tmp_path / "other.md").write_text("# Other\n\nOne line about cheese.\n")
+    assert docs.ingest(tmp_path).chunks["embedded"] == 2, "the title and the line"
     hits = {hit.document: hit for hit in docs.search("manual", k=1000, context=1) if hit.span == (0, 0)}
     start, end = spans(docs)[0]
     assert blanks_folded(hits["manual.md"].context or "") == blanks_folded(TEXT[start:end])
+
+    first, second = (docs.ingest(tmp_path, chunker="structure") for _ in range(2))
+    assert first.chunks["embedded"] > 20 and second.chunks["embedded"] == 0
+    assert not [hit for hit in docs.search("manual", k=1000) if hit.span == (0, 0)]
 
 
 def test_no_context_unless_asked_for(docs: vecver.Dataset) -> None:
