@@ -75,7 +75,7 @@ def sentence(chance: random.Random, n: int) -> str:
 class TestRecipe:
     def test_it_says_every_parameter(self) -> None:
         assert chunker_recipe(max_tokens=254) == {
-            "name": "structure", "version": 2, "min_tokens": 11, "max_tokens": 60, "context_tokens": 20,
+            "name": "structure", "version": 2, "min_tokens": 18, "max_tokens": 96, "context_tokens": 32,
         }  # fmt: skip
         assert chunker_recipe(tokens=210, max_tokens=254)["min_tokens"] == 40
         assert chunker_recipe(max_tokens=50)["max_tokens"] == 50

@@ -10,12 +10,11 @@ only at the text near it, so an edit moves the cuts near it and no others (min-h
 content-defined chunking).
 
 Decisions
-- 2026-11-26 Version 2 has at most 60 tokens, 20 of them for the title and headings in front. More of either costs
-  more after an edit: embedded / ideal on otel-docs, by `max_tokens`, is 1.088 (60), 1.098 (64), 1.113 (72), on
-  tldr-en 1.223, 1.247, 1.288; 1.089 and 1.458 in version 1. Small chunks also find more: nDCG@10 of xquad-de
-  is 0.809 (64), 0.788 (96), 0.777 (112), 0.749 (254), and 0.703 with one vector a document
-  (`benchmarks/chunk_quality.py`). The price is twice as many vectors. Not settled: R@10 of
-  the questions pinned to otel-docs' last version falls from 0.968 (version 1) to 0.932 with 42,273 chunks for 16,308.
+- 2026-11-26 Version 2 has at most 96 tokens, 32 of them for the headings in front. Each costs something after an
+  edit: version 1's cuts with headings in front are embedded 1.18 times the ideal on otel-docs at 112 own tokens, 1.08
+  at 64. Smaller chunks also find more: nDCG@10 of xquad-de is 0.809 (64), 0.788 (96), 0.777 (112), 0.749 (254), and
+  0.703 with one vector a document (`benchmarks/chunk_quality.py`). Smaller still find less where ten hits are
+  asked for, since they are of fewer documents: R@10 of otel-docs is 0.932 at 60 tokens, 0.968 in version 1.
 - 2026-11-21 Version 1's parameters 32-112 and the order of classes were chosen on the histories of four projects'
   documentation; `benchmarks/chunk_stability.py` measures them again.
 - 2026-11-21 A block that ends in a colon is kept with whatever follows, not only with code, lists and
@@ -47,7 +46,7 @@ from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 NAMES: Final = ("structure", "whole")
 VERSIONS: Final = {"structure": (1, 2), "whole": (1,)}  # that are known; new datasets get the last
-MOST_TOKENS: Final = 60  # by default
+MOST_TOKENS: Final = 96  # by default
 CONTEXT_SHARE: Final = 3  # one in so many tokens is kept for what stands in front of a chunk's own text
 FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
 
@@ -57,7 +56,7 @@ _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
 def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_tokens: int) -> Json:
     """The chunker `name` with all its parameters, as JSON.
 
-    `tokens`: the most a chunk may have (None: 60, or the embedder's limit where that is lower). A third of
+    `tokens`: the most a chunk may have (None: 96, or the embedder's limit where that is lower). A third of
     them, `context_tokens`, is kept for the title, headings and table header in front of its own text, whose
     least is 2/7 of its most. `max_tokens`: what the embedder reads. Raises InvalidInputError for an unknown
     name, and for tokens that the chunker or the embedder cannot honour.
@@ -126,7 +125,7 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[
         return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
     names = [title for title, _, _ in pieces]
     placed = [place(*one) for one in zip(parsed, names, rows[len(parsed) :], bodies, strict=True)]
-    bodies = put_in_front(placed, names, recipe["context_tokens"], counts.learned)
+    bodies = put_in_front(placed, recipe["context_tokens"], counts.learned)
     return [body or title for title, body in zip(titles, bodies, strict=True)]
 
 

@@ -6,6 +6,8 @@ Decisions
 - 2026-11-26 A chunk's own text has a limit of its own, without what is put in front of it, so that another title or
   heading moves no cut. What is in front is shortened to its share: headings between the title and the
   last go first, the outermost before the others, then the title, then words from the end.
+- 2026-11-26 A title that stands nowhere in the text (front matter, properties) is put before the first chunk only:
+  before every chunk it costs otel-docs 8% more embedded texts (1.163 for 1.079 times the ideal).
 - 2026-11-26 `headings` holds the headings that the chunk begins with as well, so that a filter on a section finds
   all of it; what is embedded does not repeat them.
 """
@@ -31,9 +33,17 @@ _RULE: Final = re.compile(r"[ \t>]*[|+:]?(?=[ \t|+:=-]*-)(?=[ \t+:=-]*\|)[ \t|+:
 _HEADER_WITHIN: Final = 8  # lines of a table
 
 
-def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line."""
+Path = tuple[str, ...]
+
+
+def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[Path]]:
+    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line.
+
+    And what is to be embedded in front of each: the headings over it in the text, the title among them where it is
+    one; before the first chunk the title in any case.
+    """
     placed: list[Chunk] = []
+    paths: list[Path] = []
     path: list[tuple[int, str]] = []  # level and text of the headings in force
     header, last = "", 0
     for chunk in chunks:
@@ -44,10 +54,12 @@ def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> li
             header = ""
         opening = _opening(row, first, last)
         _enter(path, row[first:opening], document.text)
-        placed.append(replace(chunk, headings=_headings(path, title), header=header))
+        over = tuple(text for _, text in path)
+        placed.append(replace(chunk, headings=over[1:] if over[:1] == (title,) else over, header=header))
+        paths.append(over if paths else (title, *over))
         _enter(path, row[opening:last], document.text)
         header = _header_after(row[first:last], document.text) or header
-    return _located(document, placed)
+    return _located(document, placed), paths
 
 
 def _located(document: Parsed, chunks: list[Chunk]) -> list[Chunk]:
@@ -96,11 +108,6 @@ def _enter(path: list[tuple[int, str]], pieces: Row, text: str) -> None:
         path.append((level, piece.text.strip()))
 
 
-def _headings(path: list[tuple[int, str]], title: str) -> tuple[str, ...]:
-    texts = tuple(text for _, text in path)
-    return texts[1:] if texts[:1] == (title,) else texts
-
-
 def _header_after(pieces: Row, text: str) -> str:
     """The header row of the table that `pieces` end in, where it begins among them; ""."""
     begins = [piece.start for piece in pieces if piece.kind == "rows" and not piece.inside]
@@ -119,9 +126,10 @@ def _header_row(table: str) -> str:
 # -- what is embedded -----------------------------------------------------------------------------
 
 
-def put_in_front(rows: list[list[Chunk]], titles: list[str], most: int, count: CountAll) -> list[list[Chunk]]:
-    """The chunks of each document with its title, their headings and header in front, of at most `most` tokens."""
-    contexts = [[_context(chunk, title) for chunk in row] for row, title in zip(rows, titles, strict=True)]
+def put_in_front(placed: list[tuple[list[Chunk], list[Path]]], most: int, count: CountAll) -> list[list[Chunk]]:
+    """The chunks of each document with their paths and headers in front, of at most `most` tokens."""
+    rows = [row for row, _ in placed]
+    contexts = [[_context(*both) for both in zip(*one, strict=True)] for one in placed]
     short = _shortened({context for row in contexts for context in row}, most, count)
     return [
         [
@@ -132,10 +140,10 @@ def put_in_front(rows: list[list[Chunk]], titles: list[str], most: int, count: C
     ]
 
 
-def _context(chunk: Chunk, title: str) -> tuple[str, ...]:
+def _context(chunk: Chunk, path: Path) -> Path:
     """What is put in front of a chunk's own text, without the headings that this begins with."""
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
-    over = list(dict.fromkeys(text for text in (title, *chunk.headings) if text))
+    over = list(dict.fromkeys(text for text in path if text))
     own = chunk.embedded.split("\n")[: len(over)]
     for length in range(len(over), 0, -1):
         if over[-length:] == own[:length]:
