@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecver.model import Parsed
-from vecver.pipeline.parsers.html import html_text
+from vecver.pipeline.parsers.coverage import coverage_of
+from vecver.pipeline.parsers.html import html_content, html_text
 from vecver.pipeline.parsers.parse import parse
 
 ITEMS = "<li><a href=/a>Homeward</a></li><li><a href=/b>Products</a></li><li><a href=/c>About us</a></li>"
@@ -110,6 +111,29 @@ def test_a_card_in_a_link_keeps_its_heading_and_marks_at_headings_go() -> None:
 def test_xhtml_with_an_empty_title_is_read_whole() -> None:
     page = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head><body><p>Text</p></body></html>'
     assert {parse(page.encode(), name).text for name in ("a.html", "a.xhtml", "a.xml")} == {"Text"}
+
+
+JOINED = {
+    "inline elements": ("<p><i>al</i><b>ph</b><em>a</em> beta</p>", "alpha beta"),
+    "adjacent code": ("<p><code>al</code><code>pha</code> be<kbd>ta</kbd></p>", "alpha be ta"),
+    "marks in pre": ("<pre><mark>al</mark>pha <i>be</i>ta</pre>", "alpha beta"),
+    "links": ("<p>al<a href=/x>pha</a>beta <a>ga</a>mma</p>", "al pha beta gamma"),
+    "field after a word": ("<p>alpha<input value=beta>gamma</p>", "alpha beta gamma"),
+    "label after a word": ("<h2>alpha<label>beta</label>gamma</h2>", "alpha beta gamma"),
+    "image after a word": ("<p>alpha<img alt=beta>gamma</p>", "alpha beta gamma"),
+    "options": ("<select><option label=alpha><option>beta<option value=gamma></select>", "alpha beta gamma"),
+    "frames": ("<div>alpha</div><iframe srcdoc='&lt;b&gt;be&lt;/b&gt;ta'></iframe>", "alpha beta"),
+    "drawing": ("<svg><text>alpha</text><text>beta</text></svg>", "alpha beta"),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_words_stand_in_the_text_and_in_its_view_as_a_browser_shows_them(name: str) -> None:
+    body, shown = JOINED[name]
+    content = html_content(f"<html><head><title>T</title></head><body>{body}</body></html>")
+    assert content.parts[0].text.split() == shown.split()
+    coverage = coverage_of(content)
+    assert coverage is not None and coverage.kept == coverage.seen == len(shown.split()) and not coverage.notes
 
 
 WORDS = st.lists(st.text("abcdefghij", min_size=3, max_size=8), min_size=1, max_size=8).map(" ".join)

@@ -50,6 +50,7 @@ _CONTROLS: Final = frozenset(("button", "select", "textarea", "datalist", "label
 
 _COLONS: Final = (":", "：")
 _ENDS: Final = ".!?。！？…"
+_WIDE: Final = "\u2e80"  # a character from here on says as much as three Latin ones
 _SPACES: Final = 2  # of a sentence, at least
 _WORD: Final = re.compile(r"\w")
 _SEPARATORS: Final = re.compile(r"[>/»›→|:·•\\⁄❯▸]")
@@ -167,25 +168,23 @@ def _is_box(page: _Page, i: int, kind: str) -> bool:
 
 
 class _Page:
-    """The elements in document order, and sums over each one's subtree: characters, or counts."""
+    """The blocks in document order, and sums over each one's subtree: characters, or counts."""
 
     def __init__(self, root: Element) -> None:
-        self.elements: list[Element] = []
-        self.parent: list[int] = []
-        self.kinds: list[str] = []  # the tag, or the one that the role stands for
-        self.content: list[bool] = []  # inside of something that holds content
-        self.containers: list[int] = []
-        self._context: list[str] = []  # "a" in links, "b" in buttons and fields, "h" in headings, or ""
-        self._block: list[int] = []  # the nearest block around it, or itself
-        self._list(root)
+        self.elements = list(root.iter(*_BLOCKS)) or [root]
         size = len(self.elements)
+        self.parent = [0] * size  # the nearest block around it
+        self.kinds = [""] * size  # the tag, or the one that the role stands for
+        self.content = [False] * size  # inside of something that holds content
+        self.containers: list[int] = []
         self.link, self.plain, self.titles, self.control, self.legal = ([0] * size for _ in range(5))
         self.links, self.jumps, self.turning, self.numbers, self.agreeing = ([0] * size for _ in range(5))
-        self.prose, self.heads, self.h1, self.separated = ([0] * size for _ in range(4))
-        self._own = [0] * size
+        self.prose, self.separated, self._own = ([0] * size for _ in range(3))
+        self._walk(root)
+        self.heads = [int(kind in _HEADINGS) for kind in self.kinds]
+        self.h1 = [int(kind == "h1") for kind in self.kinds]
         self.flow = [False] * size  # a block that itself holds headings or paragraphs of text
-        self.end = list(range(size))  # the last element inside
-        self._measure()
+        self.end = list(range(size))  # the last block inside
         self._mark_blocks()
         self._add_up()
 
@@ -193,103 +192,122 @@ class _Page:
         return self.plain[i] + self.link[i] + self.control[i] + self.legal[i]
 
     def is_layout(self, i: int) -> bool:
-        """Whether nothing but layout is around the children of element `i`."""
+        """Whether nothing but layout is around the children of block `i`."""
         return self.kinds[i] in _WRAPPERS and not self.content[i]
 
     def is_introduced(self, i: int) -> bool:
         """Whether a heading, or a paragraph that ends in a colon, stands right before it."""
-        before = self.elements[i].getprevious()
+        element = self.elements[i]
+        before, parent = element.getprevious(), element.getparent()
         if before is None:
-            return (self.elements[self.parent[i]].text or "").rstrip()[-1:] in _COLONS
-        text = before.tail if before.tail and before.tail.strip() else "".join(before.itertext())
-        return before.tag in _HEADINGS or text.rstrip()[-1:] in _COLONS
+            return parent is not None and (parent.text or "").rstrip()[-1:] in _COLONS
+        if before.tag in _HEADINGS:
+            return True
+        text = (before.tail or "").rstrip() or _last_text(before)
+        return text[-1:] in _COLONS
 
-    def _list(self, root: Element) -> None:
-        number: dict[Element, int] = {}
-        for i, element in enumerate(root.iter()):
-            number[element] = i
-            parent = number[element.getparent()] if i else 0
-            tag, context = element.tag, self._context[parent] if i else ""
+    def _walk(self, root: Element) -> None:
+        """Count the text of each block outside of the blocks in it."""
+        places: dict[Element, tuple[int, str]] = {None: (0, "")}  # the block that an element's text is in, and how
+        link, plain, prose, last = self.link, self.plain, self.prose, -1
+        for element in root.iter():
+            tag = element.tag
+            around = place = places[element.getparent()]
             if tag == "a":
-                context = context or ("a" if element.get("href") is not None else "")
+                if self._note_link(element, place[0]) and not place[1]:
+                    place = (place[0], "a")
+            elif tag in _BLOCKS or last < 0:
+                last += 1
+                place = self._add(last, element, tag, *place)
             elif tag in _CONTROLS:
-                context = context or "b"
-            elif tag in _HEADINGS:
-                context = context or "h"
-            if tag in _BLOCKS:
-                role = element.get("role")
-                kind = _ROLES.get(role, tag) if role else tag
-                if kind in _CONTAINERS:
-                    self.containers.append(i)
-            else:
-                kind = tag
-            self.elements.append(element)
-            self.parent.append(parent)
-            self.kinds.append(kind)
-            self._context.append(context)
-            self._block.append(i if tag in _BLOCKS or not i else self._block[parent])
-            self.content.append(bool(i) and (self.content[parent] or self.kinds[parent] in _CONTENT))
+                if tag == "button" and _AGREE.match(_label(element)):
+                    self.agreeing[place[0]] += 1
+                place = (place[0], place[1] or "b")
+            places[element] = place
+            if (text := element.text) and (text := text.strip()):
+                if place[1] == "a" and text[0] < _WIDE:
+                    link[place[0]] += len(text)
+                else:
+                    self._count(text, *place)
+            if (text := element.tail) and (text := text.strip()):
+                if not around[1] and prose[around[0]]:
+                    plain[around[0]] += len(text)
+                else:
+                    self._count(text, *around)
 
-    def _measure(self) -> None:
-        for i, element in enumerate(self.elements):
-            if text := element.text:
-                self._count(i, text)
-            if i and (text := element.tail):
-                self._count(self.parent[i], text)
+    def _add(self, i: int, element: Element, tag: str, parent: int, context: str) -> tuple[int, str]:
+        role = element.get("role")
+        kind = _ROLES.get(role, tag) if role else tag
+        if kind in _CONTAINERS:
+            self.containers.append(i)
+        self.content[i] = i > 0 and (self.content[parent] or self.kinds[parent] in _CONTENT)
+        self.parent[i] = parent
+        self.kinds[i] = kind
+        return i, context or ("h" if tag in _HEADINGS else "")
 
-    def _count(self, i: int, text: str) -> None:
-        text = text.strip()
-        size = len(text)
-        if not size:
-            return
-        if text[0] >= "\u2e80":  # a character there says as much as three Latin ones
-            size *= 3
-        context = self._context[i]
-        if context == "a":
-            self.link[i] += size
-        elif context == "b":
-            self.control[i] += size
-        elif size <= _LEGAL_LINE and any(map(text.__contains__, _LEGAL_HINTS)) and _LEGAL.search(text):
-            self.legal[i] += size
+    def _note_link(self, element: Element, block: int) -> bool:
+        """What a link is for, by its label; whether it leads anywhere."""
+        href = element.get("href")
+        if not href or href[0] == "#":
+            if _AGREE.match(label := _label(element)):
+                self.agreeing[block] += 1
+            if href is None:
+                return False
+            self.jumps[block] += href != ""
+        elif self.prose[block]:
+            return True  # counts for nothing beside prose
         else:
-            self._count_plain(i, text, size, context)
+            label = _label(element)
+        self.links[block] += 1
+        if not label[:1].isalnum() or label[:2].lower() in _TURNS:
+            self.turning[block] += bool(_PAGER.match(label)) or element.get("rel") in ("next", "prev")
+        else:
+            self.turning[block] += element.get("rel") in ("next", "prev")
+            self.numbers[block] += label.isdigit()
+        return True
 
-    def _count_plain(self, i: int, text: str, size: int, context: str) -> None:
+    def _count(self, text: str, block: int, context: str) -> None:
+        size = len(text)
+        if text[0] >= _WIDE:
+            size *= 3
+        if context == "a":
+            self.link[block] += size
+        elif context == "b":
+            self.control[block] += size
+        elif size <= _LEGAL_LINE and any(map(text.__contains__, _LEGAL_HINTS)) and _LEGAL.search(text):
+            self.legal[block] += size
+        else:
+            self._count_plain(block, text, size, context)
+
+    def _count_plain(self, block: int, text: str, size: int, context: str) -> None:
         if size <= _BESIDE and _SEPARATORS.search(text):
-            self.separated[i] += 1
+            self.separated[block] += 1
             if not _WORD.search(text):
                 return
-        self.plain[i] += size
+        self.plain[block] += size
         if context == "h":
-            self.titles[i] += size
+            self.titles[block] += size
             return
-        block = self._block[i]
         self._own[block] += size
-        if text[-1] in _ENDS and text.count(" ") >= _SPACES:
+        if self._own[block] >= _SENTENCE or (text[-1] in _ENDS and text.count(" ") >= _SPACES):
             self.prose[block] = 1
 
     def _mark_blocks(self) -> None:
         """Which blocks are prose, and where the first and last of the page's content are."""
         content = []
         for i, own in enumerate(self._own):
-            if own >= _SENTENCE:
-                self.prose[i] = 1
             tag = self.kinds[i]
             if self.prose[i] or (own and tag in ("p", "pre", "td", "dd")) or (tag == "h1" and self.titles[i]):
                 content.append(i)
-        titles = content or [i for i, kind in enumerate(self.kinds) if kind in _HEADINGS]
+        titles = content or [i for i, head in enumerate(self.heads) if head]
         self.first = titles[0] if titles else -1
         self.last = titles[-1] if titles else len(self.elements)
 
     def _add_up(self) -> None:
-        """Sum what is inside of each container: elements inside of one follow it, so two running totals tell."""
+        """Sum what is inside of each container: blocks inside of one follow it, so two running totals tell."""
         for i in range(len(self.elements) - 1, 0, -1):
-            parent, kind = self.parent[i], self.kinds[i]
-            if kind in ("a", "button"):
-                self._note_control(i, kind)
-            elif kind in _HEADINGS:
-                self.heads[i] = 1
-                self.h1[i] = int(kind == "h1")
+            parent = self.parent[i]
+            if self.heads[i]:
                 self.flow[parent] = True
             if self.end[i] > self.end[parent]:
                 self.end[parent] = self.end[i]
@@ -303,20 +321,25 @@ class _Page:
         counts = (self.links, self.jumps, self.turning, self.numbers, self.agreeing, self.prose, self.heads, self.h1)
         for column in (*sizes, *counts, self.separated):
             running = list(accumulate(column, initial=0))
-            for i in (0, *self.containers):
-                column[i] = running[self.end[i] + 1] - running[i]
+            if running[-1]:
+                for i in (0, *self.containers):
+                    column[i] = running[self.end[i] + 1] - running[i]
 
-    def _note_control(self, i: int, kind: str) -> None:
-        """What a link or a button is for, by its label."""
-        element = self.elements[i]
-        label = (element.text or (element[0].text if len(element) else None) or "").strip()
-        href = element.get("href") if kind == "a" else None
-        if (href is None or href[:1] in ("#", "")) and len(label) <= _LINK and _AGREE.match(label):
-            self.agreeing[i] = 1
-        if href is None:
-            return
-        self.links[i] = 1
-        self.jumps[i] = href.startswith("#")
-        turns = label[:2].lower() in _TURNS or not label[:1].isalnum()
-        self.turning[i] = (turns and bool(_PAGER.match(label))) or element.get("rel") in ("next", "prev")
-        self.numbers[i] = label.isdigit()
+
+def _label(element: Element) -> str:
+    """What a link or a button says first; empty where that is long."""
+    label: str = (element.text or (element[0].text if len(element) else None) or "").strip()
+    return label if len(label) <= _LINK else ""
+
+
+def _last_text(element: Element) -> str:
+    """The text that an element ends with, without spaces at its end."""
+    while True:
+        for child in element.iterchildren(reversed=True):
+            if text := (child.tail or "").rstrip():
+                return text
+            if child.text or len(child):
+                element = child
+                break
+        else:
+            return (element.text or "").rstrip()

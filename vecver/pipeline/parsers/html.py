@@ -18,11 +18,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.furniture import furniture_of
 from vecver.pipeline.parsers.media_types import Unreadable
+from vecver.pipeline.parsers.page_text import page_text
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
 
@@ -35,14 +37,31 @@ _STRAY: Final = re.compile(r"<(?=[A-Za-z][^<>\"'=/]*(?:<|\Z))")  # "a <b and c</
 _INVISIBLE: Final = ("\xad", "\u200b", "\u2060", "\ufeff", "\x00")  # soft hyphen, zero-width spaces, NUL
 
 _NO_TEXT: Final = ("script", "style", "link", "meta", "base")
-_NEUTRAL: Final = ("span", "font", "wbr", "u", "small", "big", "sub", "sup", "nobr", "bdi", "bdo", "ins", "tbody")
-_HIDING: Final = ("hidden", "style", "aria-hidden", "id")
+_NEUTRAL: Final = ("span", "font", "wbr", "u", "small", "big", "sub", "sup", "nobr", "bdi", "bdo", "ins", "tbody",
+                   "cite", "time", "data", "acronym")  # fmt: skip
+_WRITTEN: Final = ("alt", "label", "placeholder")  # attributes that `_write_field` has written as text
+_HIDING: Final = ("hidden", "style", "aria-hidden", "id", *_WRITTEN)
+_UNUSED: Final = (
+    "src",
+    "srcset",
+    "width",
+    "height",
+    "target",
+    "rel",
+    "role",
+    "onclick",
+    "align",
+    "valign",
+    "aria-label",
+)
+_SHORT: Final = "//a[* or not(text()[string-length(normalize-space(.)) > 2])]"  # links to look at
 _SKIPPED: Final = {  # elements that html-to-markdown skips, and what they are written as
     **dict.fromkeys(("noscript", "template", "dialog", "object", "canvas", "video", "audio"), "div"),
     **dict.fromkeys(("iframe", "noframes", "noembed", "frame"), "div"),
 }
 _FRAMES: Final = ("iframe", "noframes", "noembed")  # their text is a page as it stands
 _FIELDS: Final = ("img", "area", "input", "option", "optgroup", "select", "button", "label", "textarea", "track")
+_LABELS: Final = ("button", "label")  # furniture is told by them; then they are words in the text
 _BUTTONS: Final = ("submit", "button", "reset", "image")
 _SILENT: Final = ("hidden", "password", "checkbox", "radio", "file", "color", "range")
 _BLOCKS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "ul", "ol", "table", "pre", "section"))
@@ -65,20 +84,20 @@ def html_content(page: str, furniture: bool = True) -> Content:
     """A page with what lxml sees of it to compare the text with, and its title. Raises as `html_text` does."""
     from lxml import etree
 
-    root = _tree(page)
+    seen: list[str] = []
+    root = _tree(page, seen)
     if root is None:
         return Content("", html_title(page))
-    seen = _visible(root)
-    dropped = furniture_of(root) if furniture else []
-    left_out = " ".join(_visible(element) for element in dropped)
-    for element in dropped:
+    dropped = etree.Element("div")
+    for element in furniture_of(root) if furniture else ():
         _remove(element)
+        dropped.append(element)
+    left_out = _plain(page_text(dropped)) if len(dropped) else ""
+    classes = () if next(root.iter("pre", "code"), None) is not None else ("class",)  # they name a code's language
+    etree.strip_attributes(root, *_UNUSED, *classes)
+    etree.strip_tags(root, *_LABELS)
     text = _markdown(etree.tostring(root, encoding="unicode", method="html"))
-    return Content(_plain(text), html_title(page), [Part("", seen, left_out)])
-
-
-def _visible(root: Element) -> str:
-    return _plain(" ".join(root.itertext()))
+    return Content(_plain(text), html_title(page), [Part("", _plain(" ".join(seen)), left_out)])
 
 
 def _plain(text: str) -> str:
@@ -108,8 +127,8 @@ def _too_deep() -> Unreadable:
 # -- the page as a tree of plain elements ------------------------------------------------------
 
 
-def _tree(page: str, depth: int = 0) -> Element | None:
-    """The page without what is no text; None where nothing is left of it."""
+def _tree(page: str, seen: list[str], depth: int = 0) -> Element | None:
+    """The page as plain elements, None where it is empty; its text as lxml sees it is added to `seen`."""
     from lxml import etree
 
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
@@ -121,7 +140,8 @@ def _tree(page: str, depth: int = 0) -> Element | None:
         raise _too_deep()
     if root is None:
         return None
-    _simplify(root, depth)
+    seen.append(page_text(root))
+    _simplify(root, seen, depth)
     return root
 
 
@@ -134,38 +154,50 @@ def _without_cdata(page: str) -> str:
     return "".join(pieces)
 
 
-def _simplify(root: Element, depth: int) -> None:
+def _simplify(root: Element, seen: list[str], depth: int) -> None:
     from lxml import etree
 
     etree.strip_elements(root, *_NO_TEXT, with_tail=False)
     for title in root.findall("head/title"):
         _remove(title)
-    for element in list(root.iter("svg")):
-        _simplify_drawing(element)
-    for element in list(root.iter(*_FIELDS)):
-        _write_field(element)
-    for element in list(root.iter(*_SKIPPED)):
-        _write_frame(element, depth)
+    tables = []
+    for element in list(root.iter("svg", "table", "dt", "dd", *_FIELDS, *_SKIPPED)):
+        tag = element.tag  # another one than before inside of a drawing
+        if tag in _WRITERS:
+            _WRITERS[tag](element)
+        elif tag in _SKIPPED:
+            _write_frame(element, seen, depth)
+        elif tag == "table":
+            tables.append(element)
     etree.strip_attributes(root, *_HIDING)
-    for link in list(root.iter("a")):
-        if len(link) or not (link.text and len(link.text) > 2 and not link.text.isspace()):
-            _simplify_link(link)
+    for link in _links()(root):
+        _simplify_link(link)
     etree.strip_tags(root, *_NEUTRAL)
-    for table in list(root.iter("table")):
+    for table in tables:
         _simplify_layout(table)
-    for item in list(root.iter("dt", "dd")):
-        if not any(
-            parent.tag == "dl" for parent in (item.getparent(), item.getparent().getparent()) if parent is not None
-        ):
-            item.tag = "p"  # outside of a list its words run into the text before it
+
+
+@cache
+def _links() -> Any:
+    from lxml import etree
+
+    return etree.XPath(_SHORT)
 
 
 def _simplify_drawing(drawing: Element) -> None:
     for element in drawing.iter():
-        if element.tag in ("title", "desc", "text", "tspan"):
+        if element.text:
+            element.text = f" {element.text} "
             element.tail = " " + (element.tail or "")
         if element.tag != "a":
             element.tag = "span"
+
+
+def _free_item(item: Element) -> None:
+    """Outside of a list of definitions an item's words would run into the text before it."""
+    parent = item.getparent()
+    if not any(around.tag == "dl" for around in (parent, parent.getparent()) if around is not None):
+        item.tag = "p"
 
 
 def _write_field(element: Element) -> None:
@@ -180,7 +212,7 @@ def _write_field(element: Element) -> None:
     else:
         names = ("label", "placeholder") if tag != "option" or element.text else ("label", "value")
     text = " ".join(words for name in names if (words := element.get(name)))
-    if text:
+    if text or tag in _LABELS:
         element.text = f" {text} {element.text or ''}"
     if tag in ("img", "area", "track"):
         element.tag = "span"
@@ -192,7 +224,7 @@ def _write_field(element: Element) -> None:
     element.tail = " " + (element.tail or "")
 
 
-def _write_frame(element: Element, depth: int) -> None:
+def _write_frame(element: Element, seen: list[str], depth: int) -> None:
     """An element that html-to-markdown skips, as a division; a page inside of it is read."""
     inner = [element.get("srcdoc") or ""]
     if element.tag in _FRAMES and "<" in (element.text or ""):
@@ -200,7 +232,7 @@ def _write_frame(element: Element, depth: int) -> None:
         element.text = None
     element.tag = _SKIPPED[element.tag]
     for page in inner:
-        root = _tree(page, depth + 1) if page and depth < _DEEPEST else None
+        root = _tree(page, seen, depth + 1) if page and depth < _DEEPEST else None
         if root is not None:
             element.append(root)
             root.tag = "div"
@@ -227,9 +259,16 @@ def _children(element: Element) -> Iterator[Element]:
 
 def _simplify_layout(table: Element) -> None:
     """A table that holds headings lays out a page: its cells are blocks."""
-    if next(table.iter("h1", "h2", "h3", "h4", "h5", "h6"), None) is not None:
+    if table.tag == "table" and next(table.iter("h1", "h2", "h3", "h4", "h5", "h6"), None) is not None:
         for element in list(table.iter("table", "thead", "tfoot", "tr", "td", "th", "caption")):
             element.tag = "div"
+
+
+_WRITERS: Final = {
+    **dict.fromkeys(_FIELDS, _write_field),
+    **dict.fromkeys(("dt", "dd"), _free_item),
+    "svg": _simplify_drawing,
+}
 
 
 def _remove(element: Element) -> None:

@@ -175,7 +175,7 @@ READERS: Final[dict[str, Reader]] = {
     media_types.JSONL: _text("vecver-json 2", structured.json_lines, titled=False),
     media_types.NOTEBOOK: _text("vecver-notebook 1", structured.notebook),
     media_types.CAPTIONS: _text("vecver-captions 1", structured.captions, titled=False),
-    media_types.HTML: Reader(_html, ("vecver-html 1", "lxml", "html-to-markdown")),
+    media_types.HTML: Reader(_html, ("vecver-html 2", "lxml", "html-to-markdown")),
     media_types.XML: Reader(_xml, ("vecver-xml 2", "lxml", "html-to-markdown")),
     media_types.EMAIL: _mail(mail.eml, "vecver-mail 2", "html-to-markdown"),
     media_types.MBOX: _mail(mail.mbox, "vecver-mail 2", "html-to-markdown", titled=False),
