@@ -247,7 +247,12 @@ def test_pdf_passwords_are_tried_after_none() -> None:
         ("+++\ntitle = 'TOML too'\n+++\n", "TOML too"),
         ("Under\n=====\n\n# Later\n", "Under"),
         ("# A [link](http://x.y/z) and snake_case\n", "A link and snake_case"),
-        ("## Only a section\n", ""),
+        ("## Only a section\n", "Only a section"),
+        ("Lined\n-----\n\n## Later\n", "Lined"),
+        ("intro\n\n## Second\n\n# First\n", "First"),
+        ("<h1 align=center>Named <b>so</b></h1>\n\n## Section\n", "Named so"),
+        ("text\n" * 50 + "## Deep in the text\n", ""),
+        ("- item\n---\n", ""),
         ("#hashtag\n", ""),
     ],
 )

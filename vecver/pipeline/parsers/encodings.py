@@ -30,7 +30,7 @@ from vecver.pipeline.parsers.guessing import guess
 SAMPLE_BYTES: Final = 200_000  # what chardet is shown
 NEARLY: Final = 0.05  # share of broken characters among the non-ASCII ones
 
-LOOKED_AT: Final = 20_000  # characters in which junk is counted
+LOOKED_AT: Final = 5_000  # characters in which junk is counted
 JUNK: Final = 0.06  # share of them from which a text is binary
 NULS: Final = 0.2  # share of NULs from which ASCII text is UTF-16; a control character tells in other scripts
 

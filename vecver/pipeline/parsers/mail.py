@@ -213,8 +213,8 @@ def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
     if text.startswith(_ARMOUR):
         reading.sealed.append(_encrypted())
         return ""
-    if text:
-        label = {"text/html": "HTML", "text/plain": "plain", "text/calendar": "calendar"}.get(kind, kind)
+    if text and kind != "text/plain":  # a plain part is in the text as it is: nothing to compare
+        label = {"text/html": "HTML", "text/calendar": "calendar"}.get(kind, kind)
         reading.parts.append(Part(reading.name(label), text))
     return text
 

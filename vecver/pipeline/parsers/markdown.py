@@ -3,6 +3,8 @@
 It knows no other format.
 
 Decisions
+- 2026-11-26 A text without a `#` heading takes its title from the first deeper one within `NEAR_THE_TOP` lines:
+  further down it is a section's, and would be wrong as the whole text's.
 - 2026-11-21 A table's cells are not padded, and short rows stay short: one longer cell must not
   rewrite every row of the next version.
 """
@@ -12,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
+
+NEAR_THE_TOP: Final = 20  # lines in which a deeper heading is a title where the text has no `#` heading
 
 _RUNS_OF_BACKTICKS: Final = re.compile(r"`{3,}")
 _HEAD: Final = 100_000  # characters in which a title is looked for
@@ -61,7 +65,10 @@ _FRONT_MATTER: Final = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[
 _FRONT_TITLE: Final = re.compile(r"^title[ \t]*+[:=](.+)", re.M | re.I)
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ATX: Final = re.compile(r" {0,3}#[ \t](.+)")
+_DEEPER: Final = re.compile(r" {0,3}#{2,6}[ \t](.+)")
+_HTML_HEADING: Final = re.compile(r" {0,3}<h1\b[^<>]*>(.+)", re.I)
 _UNDERLINE: Final = re.compile(r" {0,3}=+[ \t]*$")
+_DEEPER_UNDERLINE: Final = re.compile(r" {0,3}-{3,}[ \t]*$")
 _INLINE: Final = (
     (re.compile(r"\{:?[ \t]*[#.][^{}]*\}"), ""),  # {#anchor .class}
     (re.compile(r"<[^<>]*>"), ""),
@@ -71,29 +78,44 @@ _INLINE: Final = (
 )
 
 
-def title_of(text: str) -> str:
-    """The title of a Markdown document: of its front matter, else its first `#` heading, else ""."""
+def title_of(text: str, deeper: bool = False) -> str:
+    """The title of a Markdown document: of its front matter, else its first `#` heading, else "".
+
+    With `deeper`, a heading of another level near the top will do where there is none of these.
+    """
     head = text[:_HEAD]
     matter = _FRONT_MATTER.match(head)
     if matter and (named := _FRONT_TITLE.search(matter[2])):
         return named[1].strip(" \t").strip("\"'").strip()
-    return _without_marks(_first_heading(head[matter.end() :] if matter else head))
+    return _without_marks(_first_heading(head[matter.end() :] if matter else head, deeper))
 
 
-def _first_heading(text: str) -> str:
-    closing = ""
-    before = ""
-    for line in text.split("\n"):
+def _first_heading(text: str, deeper: bool) -> str:
+    """The first `#` heading; where there is none, and if asked for, the first deeper one near the top."""
+    closing = before = second = ""
+    for number, line in enumerate(text.split("\n")):
         if closing:
             closing = "" if line.strip().startswith(closing) else closing
         elif opened := _FENCE.match(line):
             closing = opened[1]
         elif atx := _ATX.match(line):
             return unclosed(atx[1].lstrip(" \t"), "#")
+        elif html := _HTML_HEADING.match(line):
+            return html[1].partition("</h")[0]
         elif before.strip() and _UNDERLINE.match(line):
             return before
+        elif deeper and not second and number < NEAR_THE_TOP:
+            second = _deeper(before, line)
         before = line
-    return ""
+    return second
+
+
+def _deeper(before: str, line: str) -> str:
+    """The text of a heading below the first level at this line, or ""."""
+    if atx := _DEEPER.match(line):
+        return unclosed(atx[1].lstrip(" \t"), "#")
+    lined = _DEEPER_UNDERLINE.match(line) and before.strip() and before.lstrip()[0] not in "-*+>|#<"
+    return before if lined else ""
 
 
 def _without_marks(title: str) -> str:

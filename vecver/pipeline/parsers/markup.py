@@ -163,7 +163,10 @@ def asciidoc(text: str) -> str:
         elif opens_table(line):
             body, i = _until(lines, i + 1, line.rstrip())
             rows = table_rows(line, before, body)
-            out += ["", table([_adoc_inline(cell) for cell in row] for row in rows)]
+            out += [
+                "",
+                table([_adoc_inline(cell) if "[" in cell or "<<" in cell else cell for cell in row] for row in rows),
+            ]
         elif block := _ADOC_BLOCK.match(line):
             body, i = _until(lines, i + 1, block[1])
             out += [fence(body, language or block[2])]

@@ -56,6 +56,7 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     if not text.strip():
         raise Unreadable("no_text", "There is no text in it.")
     title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
+    title = title or (markdown.title_of(text, deeper=True) if reader.titled else "")
     return Parsed(
         text,
         " ".join(title.split())[:LONGEST_TITLE],
