@@ -23,6 +23,8 @@ def rows(source: str) -> list[str]:
         ("|===\n|a |b\n|1 \\| 2 h|x\n|===", ["| a | b |", "| 1 \\| 2 | x |"]),
         ('[format=csv,options="header"]\n|===\na,b\n"x, y",KIWI\n|===', ["| a | b |", "| x, y | KIWI |"]),
         (",===\na,b\n1,2\n,===", ["| a | b |", "| 1 | 2 |"]),
+        ("|===\nno cell mark PLUM\n|===", ["| no cell mark PLUM |"]),
+        ("|===\nstray PLUM |a\n|===", ["| stray PLUM | a |"]),
         (":===\na:b\n1:2\n:===", ["| a | b |", "| 1 | 2 |"]),
     ],
 )  # fmt: skip

@@ -50,9 +50,10 @@ def _cells(body: str) -> list[tuple[str, int, int, int]]:
     """(text, columns, rows, copies) of each cell."""
     starts = list(_CELL.finditer(body))
     ends = [start.start() for start in starts[1:]] + [len(body)]
-    cells = []
-    if starts and body[: starts[0].start()].strip():
-        cells.append((body[: starts[0].start()].strip(), 1, 1, 1))
+    if not starts:
+        return [(line.strip(), 1, 1, 1) for line in body.split("\n") if line.strip()]
+    before = body[: starts[0].start()].strip()
+    cells = [(before, 1, 1, 1)] if before else []
     for start, end in zip(starts, ends, strict=True):
         text = body[start.end() : end].strip().replace("\\|", "|")
         across = min(int(start[1] or 1) or 1, LARGEST_SPAN)
