@@ -9,9 +9,10 @@ half of the text outside links would go.
 Decisions
 - 2026-11-26 Names decide nothing: Sphinx makes `id="navigation"` of the heading "Navigation", and preset
   "aggressive" of html-to-markdown dropped such sections.
-- 2026-11-26 One walk over the elements collects sums from the leaves up, so the cost is linear however
+- 2026-11-26 One walk over the elements counts text by block, so the cost is linear however
   deep the page is nested; text is measured in characters, which costs less than words.
-- 2026-11-26 It costs: html-to-markdown alone read messy/dev in 28 ms, all of this takes 56 ms.
+- 2026-11-26 Reading messy/dev (11 pages) takes 52 ms, html-to-markdown alone with its own cleaning 27 ms
+  (benchmarks/html_furniture.py). Of the 52, its conversion of what is kept is 18, parsing 8, this module 14.
 """
 
 from __future__ import annotations

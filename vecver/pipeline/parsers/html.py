@@ -95,7 +95,7 @@ def html_content(page: str, furniture: bool = True) -> Content:
     left_out = _plain(page_text(dropped)) if len(dropped) else ""
     classes = () if next(root.iter("pre", "code"), None) is not None else ("class",)  # they name a code's language
     etree.strip_attributes(root, *_UNUSED, *classes)
-    etree.strip_tags(root, *_LABELS)
+    etree.strip_tags(root, "span", *_LABELS)
     text = _markdown(etree.tostring(root, encoding="unicode", method="html"))
     return Content(_plain(text), html_title(page), [Part("", _plain(" ".join(seen)), left_out)])
 
@@ -160,6 +160,7 @@ def _simplify(root: Element, seen: list[str], depth: int) -> None:
     etree.strip_elements(root, *_NO_TEXT, with_tail=False)
     for title in root.findall("head/title"):
         _remove(title)
+    etree.strip_tags(root, *_NEUTRAL)  # first, since links without elements in them need no look
     tables = []
     for element in list(root.iter("svg", "table", "dt", "dd", *_FIELDS, *_SKIPPED)):
         tag = element.tag  # another one than before inside of a drawing
@@ -172,7 +173,6 @@ def _simplify(root: Element, seen: list[str], depth: int) -> None:
     etree.strip_attributes(root, *_HIDING)
     for link in _links()(root):
         _simplify_link(link)
-    etree.strip_tags(root, *_NEUTRAL)
     for table in tables:
         _simplify_layout(table)
 
