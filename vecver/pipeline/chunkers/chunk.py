@@ -13,8 +13,9 @@ Decisions
 - 2026-11-26 Version 2 has at most 96 tokens, 32 of them for the headings in front. Each costs something after an
   edit: version 1's cuts with headings in front are embedded 1.18 times the ideal on otel-docs at 112 own tokens, 1.08
   at 64. Smaller chunks also find more: nDCG@10 of xquad-de is 0.809 (64), 0.788 (96), 0.777 (112), 0.749 (254), and
-  0.703 with one vector a document (`benchmarks/chunk_quality.py`). Smaller still find less where ten hits are
-  asked for, since they are of fewer documents: R@10 of otel-docs is 0.932 at 60 tokens, 0.968 in version 1.
+  0.703 with one vector a document (`benchmarks/chunk_quality.py`).
+- 2026-11-26 The title keeps a vector of its own. Without one, and in front of every chunk or of the first, R@1 of
+  otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93 instead of 0.97.
 - 2026-11-21 Version 1's parameters 32-112 and the order of classes were chosen on the histories of four projects'
   documentation; `benchmarks/chunk_stability.py` measures them again.
 - 2026-11-21 A block that ends in a colon is kept with whatever follows, not only with code, lists and
@@ -81,6 +82,7 @@ def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_to
         "min_tokens": round((most - context) * 2 / 7),
         "max_tokens": most,
         "context_tokens": context,
+        "title": True,
     }
 
 
@@ -89,8 +91,7 @@ def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> 
 
     `recipe` is what `chunker_recipe` gave; `count_tokens` the embedder's. With "structure" the spans
     tile the text (white space belongs to the chunk before it) and no `embedded` is above `max_tokens`.
-    Chunks of the title, `[0, 0)`, come first in version 1; from version 2 on only a document without a
-    text has them. A document with nothing to embed has no chunks.
+    Chunks of the title, `[0, 0)`, come first. A document with nothing to embed has no chunks.
     Deterministic; token counts are batched over `parsed`, so give many documents at once.
     Raises InvalidInputError for a recipe that this version does not know.
     """
@@ -121,12 +122,10 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[
     made = [list(_chunks(*one)) for one in zip(texts, rows, runs, strict=True)]
     titles = [[Chunk(0, 0, part.embedded, part.embedded) for part in title] for title in made[: len(parsed)]]
     bodies = made[len(parsed) :]
-    if recipe["version"] == 1:
-        return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
-    names = [title for title, _, _ in pieces]
-    placed = [place(*one) for one in zip(parsed, names, rows[len(parsed) :], bodies, strict=True)]
-    bodies = put_in_front(placed, recipe["context_tokens"], counts.learned)
-    return [body or title for title, body in zip(titles, bodies, strict=True)]
+    if recipe["version"] > 1:
+        placed = [place(*one) for one in zip(parsed, rows[len(parsed) :], bodies, strict=True)]
+        bodies = put_in_front(placed, recipe["context_tokens"], counts.learned)
+    return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
 
 
 def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:

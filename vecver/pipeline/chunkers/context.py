@@ -6,8 +6,6 @@ Decisions
 - 2026-11-26 A chunk's own text has a limit of its own, without what is put in front of it, so that another title or
   heading moves no cut. What is in front is shortened to its share: headings between the title and the
   last go first, the outermost before the others, then the title, then words from the end.
-- 2026-11-26 A title that stands nowhere in the text (front matter, properties) is put before the first chunk only:
-  before every chunk it costs otel-docs 8% more embedded texts (1.163 for 1.079 times the ideal).
 - 2026-11-26 `headings` holds the headings that the chunk begins with as well, so that a filter on a section finds
   all of it; what is embedded does not repeat them.
 """
@@ -24,7 +22,7 @@ from typing import Any, Final
 from vecver.model import Chunk, Parsed
 from vecver.pipeline.chunkers.blocks import is_markdown
 from vecver.pipeline.chunkers.normalise import normalise
-from vecver.pipeline.chunkers.pieces import Row
+from vecver.pipeline.chunkers.pieces import Row, name_of
 
 CountAll = Callable[[Iterable[str]], dict[str, int]]
 
@@ -33,17 +31,10 @@ _RULE: Final = re.compile(r"[ \t>]*[|+:]?(?=[ \t|+:=-]*-)(?=[ \t+:=-]*\|)[ \t|+:
 _HEADER_WITHIN: Final = 8  # lines of a table
 
 
-Path = tuple[str, ...]
-
-
-def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[Path]]:
-    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line.
-
-    And what is to be embedded in front of each: the headings over it in the text, the title among them where it is
-    one; before the first chunk the title in any case.
-    """
+def place(document: Parsed, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line."""
+    title = name_of(document)
     placed: list[Chunk] = []
-    paths: list[Path] = []
     path: list[tuple[int, str]] = []  # level and text of the headings in force
     header, last = "", 0
     for chunk in chunks:
@@ -56,10 +47,9 @@ def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> tu
         _enter(path, row[first:opening], document.text)
         over = tuple(text for _, text in path)
         placed.append(replace(chunk, headings=over[1:] if over[:1] == (title,) else over, header=header))
-        paths.append(over if paths else (title, *over))
         _enter(path, row[opening:last], document.text)
         header = _header_after(row[first:last], document.text) or header
-    return _located(document, placed), paths
+    return _located(document, placed)
 
 
 def _located(document: Parsed, chunks: list[Chunk]) -> list[Chunk]:
@@ -126,10 +116,9 @@ def _header_row(table: str) -> str:
 # -- what is embedded -----------------------------------------------------------------------------
 
 
-def put_in_front(placed: list[tuple[list[Chunk], list[Path]]], most: int, count: CountAll) -> list[list[Chunk]]:
-    """The chunks of each document with their paths and headers in front, of at most `most` tokens."""
-    rows = [row for row, _ in placed]
-    contexts = [[_context(*both) for both in zip(*one, strict=True)] for one in placed]
+def put_in_front(rows: list[list[Chunk]], most: int, count: CountAll) -> list[list[Chunk]]:
+    """The chunks of each document with their headings and header in front, of at most `most` tokens."""
+    contexts = [[_context(chunk) for chunk in row] for row in rows]
     short = _shortened({context for row in contexts for context in row}, most, count)
     return [
         [
@@ -140,10 +129,10 @@ def put_in_front(placed: list[tuple[list[Chunk], list[Path]]], most: int, count:
     ]
 
 
-def _context(chunk: Chunk, path: Path) -> Path:
+def _context(chunk: Chunk) -> tuple[str, ...]:
     """What is put in front of a chunk's own text, without the headings that this begins with."""
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
-    over = list(dict.fromkeys(text for text in path if text))
+    over = list(dict.fromkeys(text for text in chunk.headings if text))
     own = chunk.embedded.split("\n")[: len(over)]
     for length in range(len(over), 0, -1):
         if over[-length:] == own[:length]:

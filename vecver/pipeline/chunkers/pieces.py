@@ -56,7 +56,7 @@ def with_pieces(document: Parsed, recipe: Json) -> Parsed:
     if recipe["name"] != "structure":
         return document
     version, limit = recipe["version"], body_limit(recipe)
-    title = name_of(document) if version > 1 else title_of(document) if recipe["title"] else ""
+    title = title_of(document) if recipe["title"] else ""
     rows = _pieces(title, TEXT, limit, version), _pieces(document.text, document.media_type, limit, version)
     return replace(document, pieces=tuple(_packed(title, *rows)))
 
