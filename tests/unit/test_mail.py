@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from email.message import EmailMessage
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecver.model import Parsed
+from vecver.pipeline.parsers import mail
 from vecver.pipeline.parsers.parse import Unreadable, parse
 
 
@@ -85,6 +87,85 @@ def test_a_mailbox_is_parted_at_its_from_lines_only() -> None:
     assert all(
         words in parsed.text for words in ("From Monday on PLUM.", "From here to there FIG.", "\nFrom the start.")
     )
+
+
+def attachment(kind: str, name: str, text: str) -> str:
+    return f'--BB\nContent-Type: {kind}\nContent-Disposition: attachment; filename="{name}"\n\n{text}\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text", "expected"),
+    [
+        ("text/plain", "n.txt", "Close PLUM.", "**n.txt**\n\nClose PLUM."),
+        ("text/csv", "n.csv", "a,b\n1,PLUM", "**n.csv**\n\n| a | b |\n| --- | --- |\n| 1 | PLUM |"),
+        ("text/markdown", "n.md", "# One\n\nPLUM", "**n.md**\n\n# One\n\nPLUM"),
+        ("text/html", "n.html", "<p>Close <b>PLUM</b></p>", "**n.html**\n\nClose **PLUM**"),
+        ("application/octet-stream", "n.log", "a PLUM", "**n.log**\n\na PLUM"),
+        ("application/octet-stream", "n.csv", "a;b\n1;PLUM", "| 1 | PLUM |"),
+    ],
+)
+def test_an_attachment_that_is_text_is_read_under_its_name(kind: str, name: str, text: str, expected: str) -> None:
+    raw = parted("mixed", ("text/plain", "Intro.")).replace("--BB--", attachment(kind, name, text) + "--BB--")
+    parsed = read(raw)
+    assert expected in parsed.text and f"Attachments: {name}" in parsed.text
+    assert not parsed.coverage or not parsed.coverage.notes
+
+
+def test_other_attachments_are_named_in_a_note() -> None:
+    raw = parted("mixed", ("text/plain", "Intro.")).replace(
+        "--BB--", attachment("application/vnd.ms-outlook", "old.msg", "x") + attachment("text/rtf", "a.rtf", "{x}")
+    )
+    coverage = read(raw + "--BB--\n").coverage
+    assert coverage and ["'old.msg'" in coverage.notes[0], "'a.rtf'" in coverage.notes[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Content-Type: multipart/mixed; boundary=BB\n\n--CC\nContent-Type: text/plain\n\nClose PLUM.\n--CC--\n",
+        "Content-Type: multipart/mixed; boundary=BB\n\nClose PLUM.\n",
+        "Content-Type: multipart/mixed\n\nClose PLUM.\n",
+        "Content-Type: multipart/mixed; boundary=BB\n\n--BB\nContent-Type: text/plain\n\nClose PLUM.\n",
+        parted("mixed", ("text/plain", "Intro.")) + "A list's footer: PLUM.\n",
+        parted("mixed", ("text/plain", "Intro.")).replace("\n\n--BB", "\n\n" + "Close it. " * 20 + "PLUM\n--BB", 1),
+        "Content-Type: text/plain; charset=nonesuch\nContent-Transfer-Encoding: 8bit\n\nCafé PLUM\n",
+        "Content-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\n=ZZ caf=C3=A9 = PLUM=\n",
+        "Content-Type: text/plain\nContent-Transfer-Encoding: nonesuch\n\nPLUM\n",
+        "Content-Type: nonsense\n\nPLUM\n",
+    ],
+)
+def test_a_broken_mail_is_read(raw: str) -> None:
+    assert "PLUM" in read("Subject: s\nMIME-Version: 1.0\n" + raw).text
+
+
+def test_what_a_broken_mail_lost_is_in_a_note() -> None:
+    damaged = "Content-Transfer-Encoding: base64\nContent-Type: text/plain\n\nQ2xvc2Ug!!UExVTS4gQ\n"
+    coverage = read("Subject: s\nMIME-Version: 1.0\n" + damaged).coverage
+    assert coverage and "base64 code is damaged" in coverage.notes[0]
+    coverage = read(parted("mixed", ("text/plain", "Intro."), ("text/plain", "\0\1\2\3\4\5" * 9))).coverage
+    assert coverage and "'unnamed' (text/plain, " in coverage.notes[0]
+
+
+def test_html_is_compared_with_what_its_parser_sees() -> None:
+    coverage = read(parted("mixed", HTML)).coverage
+    assert coverage and (coverage.seen, coverage.kept) == (9, 9)
+
+
+def test_what_is_attached_in_outlook(monkeypatch: pytest.MonkeyPatch) -> None:
+    def attached(name: str | None, kind: str, data: bytes | None, how: int = 1) -> SimpleNamespace:
+        known = SimpleNamespace(int_prop_value=lambda tag: how, str_prop_value=lambda tag: "Old mail")
+        return SimpleNamespace(file_name=name, mime_type=kind, file_bytes=data, properties=known)
+
+    files = [attached(None, "", None, 5), attached("a.csv", "text/csv", b"a,b\n1,PLUM"), attached("a.zip", "", b"PK")]
+    message = SimpleNamespace(
+        sender="a@example.com", attachments=files, body="", subject="s", sent_date="", html_body="<p>Close FIG.</p>"
+    )
+    monkeypatch.setattr("oxmsg.Message.load", lambda file: message)
+    content = mail.msg(b"")
+    assert "| 1 | PLUM |" in content.text and "Close FIG." in content.text
+    assert "Attachments: Old mail, a.csv, a.zip" in content.text
+    assert [part.name for part in content.parts] == ["the HTML part"]
+    assert ["'Old mail' (an Outlook message" in content.notes[0], "'a.zip'" in content.notes[1]] == [True, True]
 
 
 WORDS = st.lists(st.integers(0, 10**9).map(lambda n: f"w{n}x"), min_size=1, max_size=8).map(" ".join)

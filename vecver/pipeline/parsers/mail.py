@@ -6,7 +6,9 @@ Decisions
   `get_body` took a blank or stub plain part, and one part of a `multipart/mixed`.
 - 2026-11-26 A "From " line parts a mailbox only where it stands after a blank line (or first), names a time or an
   address, and a header follows; the others are text.
-- 2026-11-21 Attachments are named, not opened; messages attached to a message follow it, one level deeper.
+- 2026-11-26 An attachment that is text (plain, Markdown, CSV, HTML, a log) is read under its name; the others are
+  named, not opened. Messages attached to a message follow it, one level deeper. What stands after a multipart's
+  last boundary, or in one whose boundary never comes, is read too: lists put their footers there.
 - 2026-11-21 Bodies go through our own decoding and not the standard library's, which gives U+FFFD for
   a wrong charset and fails on an unknown one.
 """
@@ -18,18 +20,21 @@ import email.policy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.errors import InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect
 from email.header import decode_header, make_header
 from email.message import EmailMessage, MIMEPart
-from typing import Final
+from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.encodings import decode
-from vecver.pipeline.parsers.html import html_text
+from vecver.pipeline.parsers.html import html_content
 from vecver.pipeline.parsers.markdown import heading
 from vecver.pipeline.parsers.media_types import Unreadable
+from vecver.pipeline.parsers.structured import delimited
 
 ENOUGH_WORDS: Final = 0.8  # of the HTML alternative's words, the share from which the plain one is the body
 LONGEST_FROM: Final = 200  # bytes of a From line that are looked at
+LONG_PREAMBLE: Final = 30  # words before a multipart's first boundary from which they are text, and no stub
 NAMED: Final = 5  # attachments named in notes
 
 _DEEPEST: Final = 6
@@ -38,6 +43,12 @@ _FROM_DATE: Final = re.compile(
     rb"From [^\n]*\d\d:\d\d[^\n]*\d{4}|From \S++@\S++\s*+$|From \S++[ \t]++(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b"
 )
 _CALENDAR_FIELDS: Final = ("SUMMARY", "DTSTART", "DTEND", "LOCATION", "ORGANIZER", "ATTENDEE", "DESCRIPTION")
+_TEXT_NAME: Final = re.compile(r"\.(?:txt|text|log|md|markdown|csv|tsv|html?|ics|diff|patch|json|ya?ml)\Z", re.I)
+_UNTOLD: Final = ("application/octet-stream", "application/json", "application/csv", "application/x-patch")
+_DAMAGED: Final = (InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect)
+_EMBEDDED: Final = 5  # how Outlook attaches another message
+_ATTACH_METHOD: Final = 0x3705  # the property that tells how
+_DISPLAY_NAME: Final = 0x3001
 _SEALED: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _ARMOUR: Final = "-----BEGIN PGP MESSAGE-----"
 
@@ -51,6 +62,7 @@ class _Reading:
     sealed: list[Unreadable] = field(default_factory=list)  # why parts cannot be read
     bodies: int = 0  # parts that gave text
     number: int = 0  # of the message in its mailbox
+    plain: dict[int, Content] = field(default_factory=dict)  # by the identity of a part: alternatives are read twice
 
     def name(self, kind: str) -> str:
         return f"message {self.number}, the {kind} part" if self.number else f"the {kind} part"
@@ -86,14 +98,31 @@ def msg(data: bytes) -> Content:
     message = Message.load(io.BytesIO(data))
     sender = str(make_header(decode_header(message.sender or "")))
     reading = _Reading()
-    names = []
-    for attachment in message.attachments:
-        names.append(attachment.file_name or "unnamed")
-        reading.notes.append(_unread(names[-1], attachment.mime_type or "of unknown type", attachment.size))
-    body = _richer(message.body or "", html_text(message.html_body or "") if message.html_body else "")
+    names: list[str] = []
+    attached = [text for attachment in message.attachments if (text := _of_outlook(attachment, reading, names))]
+    page = html_content(message.html_body, furniture=False) if message.html_body else Content("")
+    body = _richer(message.body or "", page.text)
+    parts = [Part("the HTML part", part.text) for part in page.parts] if body is page.text else []
     date = str(message.sent_date or "")
-    pieces = _sections(1, message.subject or "", {"From": sender, "Date": date}, [body], names)
-    return Content("\n\n".join(pieces) + "\n", parts=[Part("the body", body)], notes=_shortened(reading))
+    pieces = _sections(1, message.subject or "", {"From": sender, "Date": date}, [body, *attached], names)
+    return Content("\n\n".join(pieces) + "\n", parts=[*parts, *reading.parts], notes=_shortened(reading))
+
+
+def _of_outlook(attachment: Any, reading: _Reading, names: list[str]) -> str:
+    """The text of an attachment of an Outlook message; "" for one that is not read, which is named."""
+    properties = attachment.properties
+    name = attachment.file_name or properties.str_prop_value(_DISPLAY_NAME) or "unnamed"
+    kind = attachment.mime_type or "application/octet-stream"
+    names.append(name)
+    data = attachment.file_bytes or b""
+    if properties.int_prop_value(_ATTACH_METHOD) == _EMBEDDED:
+        kind = "an Outlook message"
+    elif _readable(kind, name) and (text := decode(data)):
+        content = _converted(_kind_by_name(kind, name), text)
+        reading.parts += [Part(f"the attachment '{name}'", part.text) for part in content.parts]
+        return _named(name, content.text)
+    reading.notes.append(_unread(name, kind, len(data)))
+    return ""
 
 
 def _messages(data: bytes) -> Iterator[bytes]:
@@ -133,6 +162,7 @@ def _message(message: MIMEPart, level: int, reading: _Reading) -> Iterator[str]:
 def _bodies(part: MIMEPart, reading: _Reading, names: list[str], attached: list[MIMEPart]) -> Iterator[str]:
     """The texts of `part`, in order; fills in the names of what is attached, and the attached messages."""
     waiting = [part]
+    after: list[str] = []
     while waiting:
         part = waiting.pop()
         kind = part.get_content_type()
@@ -143,17 +173,27 @@ def _bodies(part: MIMEPart, reading: _Reading, names: list[str], attached: list[
         elif kind == "multipart/encrypted":
             reading.sealed.append(_encrypted())
         elif kind == "multipart/alternative":
-            waiting += _alternatives(children)[::-1]
+            waiting += _alternatives(children, reading)[::-1]
         elif kind == "message/delivery-status":
             yield "\n".join(str(child).strip() for child in children)
         elif children:
+            yield from _around(part.preamble, LONG_PREAMBLE)
             waiting += children[::-1]
         elif text := _text_of(part, reading, names):
             reading.bodies += 1
             yield text
+        if part.get_content_maintype() == "multipart":
+            after += _around(part.epilogue)
+    yield from after
 
 
-def _alternatives(parts: list[MIMEPart]) -> list[MIMEPart]:
+def _around(text: str | None, least: int = 1) -> list[str]:
+    """What stands before or after the parts of a multipart, if it has at least so many words."""
+    raw = (text or "").encode("utf-8", "surrogateescape")
+    return [decode(raw) or ""] if len(raw.split()) >= least else []
+
+
+def _alternatives(parts: list[MIMEPart], reading: _Reading) -> list[MIMEPart]:
     """Of the ways in which a mail says the same, the one to read; calendars and what is attached beside it."""
 
     def is_body(part: MIMEPart) -> bool:
@@ -162,36 +202,55 @@ def _alternatives(parts: list[MIMEPart]) -> list[MIMEPart]:
     bodies = [part for part in parts if is_body(part)]
     if len(bodies) < 2:
         return parts
-    sizes = [len(_words_of(part)) for part in bodies]
+    sizes = [len(_words_of(part, reading)) for part in bodies]
     best = max(range(len(bodies)), key=lambda n: sizes[n])
     plain = next((n for n, part in enumerate(bodies) if part.get_content_type() == "text/plain"), best)
     chosen = bodies[plain if sizes[plain] and sizes[plain] >= ENOUGH_WORDS * sizes[best] else best]
     return [part for part in parts if part is chosen or not any(part is body for body in bodies)]
 
 
-def _words_of(part: MIMEPart) -> list[str]:
+def _words_of(part: MIMEPart, reading: _Reading) -> list[str]:
     """The words of a part and of all below it that is text."""
     leaves = [leaf for leaf in part.walk() if not leaf.is_multipart() and _is_text(leaf)]
-    return [word for leaf in leaves for word in _plain(leaf).split()]
+    return [word for leaf in leaves for word in _plain(leaf, reading).text.split()]
 
 
 def _is_text(part: MIMEPart) -> bool:
     return part.get_content_maintype() == "text" and not part.is_attachment()
 
 
-def _plain(part: MIMEPart) -> str:
-    """The text of a part, its format gone."""
-    text = _decoded(part)
-    kind = part.get_content_type()
+def _plain(part: MIMEPart, reading: _Reading) -> Content:
+    """The text of a part, its format gone, and what to compare it with."""
+    if id(part) not in reading.plain:
+        text = _decoded(part)
+        if part.get_content_type() == "text/plain" and part.get_param("format") == "flowed":
+            text = _flowed(text, str(part.get_param("delsp", "")).lower() == "yes")
+        reading.plain[id(part)] = _converted(_kind_by_name(part.get_content_type(), _file_name(part)), text)
+    return reading.plain[id(part)]
+
+
+def _converted(kind: str, text: str) -> Content:
+    """Text of a media type as Markdown, with what to compare it with where the conversion could lose some."""
     if kind == "text/html":
-        return html_text(text)
+        return html_content(text, furniture=False)
     if kind == "text/calendar":
-        return _calendar(text)
+        return Content(_calendar(text))
     if kind in ("text/enriched", "text/richtext"):
-        return re.sub(r"</?[A-Za-z][\w-]{0,40}>", "", text.replace("<<", "<"))
-    if kind == "text/plain" and part.get_param("format") == "flowed":
-        return _flowed(text, str(part.get_param("delsp", "")).lower() == "yes")
-    return text
+        return Content(re.sub(r"</?[A-Za-z][\w-]{0,40}>", "", text.replace("<<", "<")))
+    return Content(delimited(text) if kind in ("text/csv", "text/tab-separated-values") else text)
+
+
+def _kind_by_name(kind: str, name: str) -> str:
+    """The media type, that of the file's ending where programs put in text/plain or nothing."""
+    ending = name.rpartition(".")[2].lower()
+    if kind not in ("text/plain", *_UNTOLD):
+        return kind
+    return {"csv": "text/csv", "tsv": "text/csv", "html": "text/html", "htm": "text/html"}.get(ending, "text/plain")
+
+
+def _readable(kind: str, name: str) -> bool:
+    """Whether a part or an attached file is text of a kind that is read here."""
+    return (kind.startswith("text/") and kind != "text/rtf") or (kind in _UNTOLD and bool(_TEXT_NAME.search(name)))
 
 
 def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
@@ -203,20 +262,32 @@ def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
         return ""
     if kind in ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"):
         return ""
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
     alone = part.get("MIME-Version") is not None  # the message itself, whatever its disposition says
-    if part.get_content_maintype() != "text" or kind == "text/rtf" or (part.is_attachment() and not alone):
-        names.append(name or "unnamed")
-        payload = part.get_payload(decode=True)
-        reading.notes.append(_unread(name or "unnamed", kind, len(payload) if isinstance(payload, bytes) else 0))
-        return ""
-    text = _plain(part).strip()
+    attached = part.get_content_maintype() not in ("text", "multipart") or (part.is_attachment() and not alone)
+    names += [name or "unnamed"] if attached or (name and not alone) else []
+    # a multipart without parts is one whose boundary never comes: all of it is text
+    content = _plain(part, reading) if _readable(kind, name) or kind.startswith("multipart/") else Content("")
+    text = content.text.strip()
+    if not text and (attached or (kind != "text/html" and data.strip())):
+        reading.notes.append(_unread(name or "unnamed", kind, len(data)))
+    if any(isinstance(defect, _DAMAGED) for defect in part.defects):
+        reading.notes.append(_damaged(reading.name(kind)))
     if text.startswith(_ARMOUR):
         reading.sealed.append(_encrypted())
         return ""
-    if text and kind != "text/plain":  # a plain part is in the text as it is: nothing to compare
-        label = {"text/html": "HTML", "text/calendar": "calendar"}.get(kind, kind)
-        reading.parts.append(Part(reading.name(label), text))
-    return text
+    reading.parts += [Part(reading.name("HTML"), seen.text) for seen in content.parts]
+    return _named(name, text) if attached and text else text
+
+
+def _named(name: str, text: str) -> str:
+    """The text of an attachment under its name."""
+    return f"**{name or 'unnamed'}**\n\n{text.strip()}"
+
+
+def _damaged(name: str) -> str:
+    return f"In {name} the base64 code is damaged, so text may be missing or wrong: ask for the mail again."
 
 
 def _file_name(part: MIMEPart) -> str:
