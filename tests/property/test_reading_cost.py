@@ -20,7 +20,9 @@ LONGEST = 1 << 15  # characters; a quarter of it is above the length from which 
 
 MARKS = {  # what each reader looks for
     "md": ["# ", "#", "---\n", "title: ", "+++\n", "<!--", "-->", "](", "[", "]:", "{#", "```\n", "- ", "> ", "a"],
-    "rst": ["`", "`_", "<", ">", "a <", "::\n", ".. _", ".. code::", ":a:`", "===\n", "a\n===\n", "   x\n", "!", "a"],
+    "rst": ["`", "`_", "<", ">", "a <", "::\n", ".. _", ".. code::", ":a:`", "===\n", "a\n===\n", "   x\n", "!", "a",
+            "+--+--+\n", "| ", "== ==\n", "..\n", ".. note::\n", ".. |a| replace:: ", "|a|",
+            ".. list-table::\n", "* - "],
     "adoc": ["= ", " =", "link:a[", "http://", "<<a,", ">>", "[source,", "----", "|===\n", "|", "////\n", "!", "a"],
     "org": ["* ", "TODO ", "[#A]", " :a:", ":", "#+TITLE:", "#+BEGIN_SRC\n", "[[", "][", "]]", "\x0b", "a"],
     "tex": ["\\section", "\\section[", "\\section{", "{", "}", "\\title[", "\\begin{verbatim}", "\\begin{verbatim}[",

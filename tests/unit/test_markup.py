@@ -58,3 +58,74 @@ def test_rst_titles_in_fields_and_roles() -> None:
     assert parse(b":Title: The Valve\n:Author: Ann\n\nFirst\n-----\n\nx\n", "m.rst").title == "The Valve"
     assert parse(b"First\n=====\n\nTitle: no field\n", "m.rst").title == "First"
     assert "a `tool` and the style guide" in parse(b"a :ref:`tool <x>` and :pep:`the style guide <8>`", "m.rst").text
+
+
+def rst_rows(source: str) -> list[str]:
+    lines = parse(source.encode(), "m.rst").text.split("\n")
+    return [line for line in lines if line.startswith("|") and "---" not in line]
+
+
+GRID = """
++------+-----------+
+| Name | Meaning   |
++======+===========+
+| -f   | Deletes   |
+|      | and waits |
++------+-----------+
+| wide over both   |
++------+-----------+
+| tall | one       |
+|      +-----------+
+|      | two       |
++------+-----------+
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (GRID, ["| Name | Meaning |", "| -f | Deletes and waits |", "| wide over both |",
+                "| tall | one |", "|  | two |"]),
+        (GRID.replace("\n", "\n   "), ["| Name | Meaning |", "| -f | Deletes and waits |", "| wide over both |",
+                                       "| tall | one |", "|  | two |"]),
+        ("+----+---+\n| 弁 | a |\n+----+---+\n| 水 | b |\n+----+---+\n", ["| 弁 | a |", "| 水 | b |"]),
+        ("+--+---+\n| 弁 | a |\n+--+---+\n", ["| 弁 | a |"]),  # not drawn to the width of its characters
+        ("====  =====\nName  What\n====  =====\na     first\n      more\nb     last and longer\n====  =====\n",
+         ["| Name | What |", "| a | first more |", "| b | last and longer |"]),
+        ("==  ==  ==\nwide    c\n------  --\na   b   c\n==  ==  ==\n1   2   3\n\n\\   5   6\n==  ==  ==\n\nx",
+         ["| wide |  | c |", "| a | b | c |", "| 1 | 2 | 3 |", "|  | 5 | 6 |"]),
+        (".. list-table:: Flags\n   :header-rows: 1\n\n   * - Name\n     - Meaning\n"
+         "   * - -f\n     - Deletes\n\n       and waits\n",
+         ["| Name | Meaning |", "| -f | Deletes and waits |"]),
+        ('.. csv-table:: Flags\n   :header: "Name", "Meaning"\n\n   "-f", "Deletes, and waits"\n   -d, Shows\n',
+         ["| Name | Meaning |", "| -f | Deletes, and waits |", "| -d | Shows |"]),
+        (".. csv-table::\n   :delim: ;\n\n   a;b\n   1;2\n", ["| a | b |", "| 1 | 2 |"]),
+        (".. table:: Flags\n\n   +---+---+\n   | a | b |\n   +---+---+\n", ["| a | b |"]),
+    ],
+)  # fmt: skip
+def test_rst_tables(source: str, expected: list[str]) -> None:
+    assert rst_rows(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a\n\n.. note:: Close PLUM.\n   Then wait.\n\nb", "a\n\n**Note:** Close PLUM.\nThen wait.\n\nb"),
+        (".. warning::\n   :class: x\n\n   Close PLUM.\n", "**Warning:**\n\nClose PLUM."),
+        (".. versionadded:: 3.2\n   The PLUM.", "**Added in version:** 3.2\nThe PLUM."),
+        (".. admonition:: Mind this\n\n   Close PLUM.\n\n   - one\n     two\n",
+         "**Mind this**\n\nClose PLUM.\n\n- one\n  two"),
+        ("a\n\n.. a comment\n   that goes on\n\n   and on\n\nPLUM", "a\n\nPLUM"),
+        ("..\n   a comment\n\nPLUM", "PLUM"),
+        ("..\n\n   a quote PLUM", "   a quote PLUM"),
+        ("See |x| or |y|.\n\n.. |x| replace:: the *PLUM*\n   valve\n", "See the *PLUM* valve or |y|."),
+        ("|c| 2024\n\n.. |c| unicode:: U+00A9 .. a sign\n", "© 2024"),
+        ("Press |b|.\n\n.. |b| image:: i/b.png\n   :alt: PLUM\n", "Press PLUM."),
+        (".. figure:: i/b.png\n   :alt: A valve\n\n   Its caption PLUM.\n", "![A valve](i/b.png)\n\nIts caption PLUM."),
+        ("As in [1]_.\n\n.. [1] The PLUM.\n", "As in [1]_.\n\n[1] The PLUM."),
+        (".. _home: https://x.y/\n", ".. _home: https://x.y/"),
+        (".. unknown:: PLUM\n   :a: b\n\n   text\n", ".. unknown:: PLUM\n   :a: b\n\n   text"),
+    ],
+)  # fmt: skip
+def test_rst_directives_keep_their_text(source: str, expected: str) -> None:
+    assert parse(source.encode(), "m.rst").text.strip("\n") == expected

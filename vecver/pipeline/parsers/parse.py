@@ -22,7 +22,7 @@ from functools import cache
 from typing import Final
 
 from vecver.model import Coverage, Parsed
-from vecver.pipeline.parsers import html, latex, mail, markdown, markup, media_types, office, pdf, structured, xml
+from vecver.pipeline.parsers import html, latex, mail, markdown, markup, media_types, office, pdf, rst, structured, xml
 from vecver.pipeline.parsers.coverage import Content, coverage_of
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.media_types import Unreadable, media_type_of
@@ -166,7 +166,7 @@ _OFFICE: Final = Reader(office.read, ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
     media_types.MARKDOWN: _text("vecver-text 1"),
     media_types.TEXT: _SOURCE,
-    media_types.RST: _text("vecver-rst 2", markup.rst),
+    media_types.RST: _text("vecver-rst 2", rst.rst),
     media_types.ASCIIDOC: _text("vecver-asciidoc 2", markup.asciidoc),
     media_types.ORG: _text("vecver-org 1", markup.org),
     media_types.LATEX: _text("vecver-latex 2", latex.latex),
