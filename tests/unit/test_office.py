@@ -17,11 +17,15 @@ from odf import office as odf_office
 from odf import table as odf_table
 from odf.opendocument import OpenDocumentSpreadsheet, OpenDocumentText
 from odf.text import P, Ruby, RubyBase, RubyText
+from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
 
 from vecver.model import Mark, Parsed
 from vecver.pipeline.parsers.parse import Unreadable, parse
 
+MC = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+M = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
@@ -55,6 +59,13 @@ def control(content: str) -> str:
     return f"<w:sdt><w:sdtPr/><w:sdtContent>{content}</w:sdtContent></w:sdt>"
 
 
+def alternatives(choice: str, fallback: str) -> str:
+    return (
+        f'<mc:AlternateContent {MC}><mc:Choice Requires="w14">{choice}</mc:Choice>'
+        f"<mc:Fallback>{fallback}</mc:Fallback></mc:AlternateContent>"
+    )
+
+
 def word(*blocks: str) -> Any:
     """A document whose body holds these elements."""
     document = docx.Document()
@@ -85,11 +96,21 @@ DELETED = '<w:trPr><w:del w:id="1" w:author="a"/></w:trPr>'
             "xbasey",
         ),
         (f'<w:ins w:id="1" w:author="a">{p("inserted")}</w:ins>', "inserted"),
+        (alternatives(p("chosen words"), p("fallen words")), "chosen words"),
+        (f"<w:p>{alternatives('<w:r><w:t>ab</w:t></w:r>', '<w:r><w:t>cd</w:t></w:r>')}</w:p>", "ab"),
+        (p("infor\u00admation zero\u200bwidth"), "information zerowidth"),
+        (
+            f"<w:p><w:r><w:t>so</w:t></w:r><m:oMath {M}>"
+            "<m:r><m:t>force=</m:t></m:r><m:r><m:t>mass</m:t></m:r></m:oMath></w:p>",
+            "force=mass",
+        ),
     ],
 )
 def test_word_elements_between_parent_and_child(block: str, text: str) -> None:
     parsed = read(word(block), "x.docx")
     assert text in parsed.text
+    assert "Other text" not in parsed.text
+    assert "fallen" not in parsed.text
     assert is_whole(parsed)
 
 
@@ -149,6 +170,30 @@ def test_word_names_an_inserted_document_that_it_cannot_read() -> None:
     assert "\ue7d0" not in parsed.text
 
 
+def test_a_word_that_a_link_is_glued_to_is_not_missing() -> None:
+    document = word(p("pre"))
+    paragraph = document.paragraphs[0]
+    link = parse_xml(f"<w:hyperlink {W} {R}><w:r><w:t>set</w:t></w:r></w:hyperlink>")
+    link.set(f"{{{R[9:-1]}}}id", document.part.relate_to("https://a.org/b", f"{R[9:-1]}/hyperlink", is_external=True))
+    paragraph._p.append(link)
+    paragraph.add_run("s")
+    parsed = read(document, "x.docx")
+    assert parsed.text == "pre[set](https://a.org/b)s\n"
+    assert is_whole(parsed)
+
+
+def test_word_puts_back_each_header_once_and_comments_whatever_words_they_share() -> None:
+    document = word(p("a pump and a valve"))
+    document.settings.odd_and_even_pages_header_footer = True
+    section = document.sections[0]
+    section.header.paragraphs[0].text = section.even_page_header.paragraphs[0].text = "ACME valve"
+    document.add_comment(document.paragraphs[0].runs, text="pump broken", author="a", initials="a")
+    parsed = read(document, "x.docx")
+    assert parsed.text.count("ACME valve") == 1
+    assert parsed.text.count("pump broken") == 1
+    assert is_whole(parsed)
+
+
 def test_word_reads_comments_headers_and_merged_words() -> None:
     document = word(p("body"))
     paragraph = document.paragraphs[0]
@@ -183,6 +228,17 @@ def test_excel_reads_hidden_rows_columns_and_sheets() -> None:
     assert "veiled" in parsed.text
     assert "## Comments\n\nremark" in parsed.text
     assert parsed.marks == (Mark(0, "sheet", "Prices"), Mark(parsed.text.index("## Very"), "sheet", "Very"))
+    assert is_whole(parsed)
+
+
+def test_a_chart_of_cells_lacks_nothing() -> None:
+    book = workbook([["Name", "Count"], ["bolt", 3], ["nut", 5]])
+    chart = BarChart()
+    chart.title = "Parts counted"
+    chart.add_data(Reference(book.active, min_col=2, min_row=1, max_row=3), titles_from_data=True)
+    book.active.add_chart(chart, "E2")
+    parsed = read(book, "x.xlsx")
+    assert parsed.text.count("Parts counted") == 1
     assert is_whole(parsed)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vecver.pipeline.parsers.coverage import Part, words
+from vecver.pipeline.parsers.coverage import Part, glued, words
 
 _SPECIAL: Final = re.compile(r"([\\`*\[\]<#|~])")
 
@@ -27,6 +27,7 @@ class View:
     name: str  # as in `Part.name`
     heading: str  # under which its missing paragraphs are put; "" puts none back
     paragraphs: Sequence[str]
+    apart: bool = False  # the library shows none of it, so all is put back, whatever words the rest shares with it
 
     def part(self) -> Part:
         return Part(self.name, "\n".join(self.paragraphs))
@@ -38,11 +39,11 @@ def restored(text: str, views: Sequence[View]) -> str:
     if not views:
         return text
     added: dict[str, list[str]] = {}
-    suspects = _suspects(text, views)
-    held = Counter(words(text)) if suspects else Counter()
-    for view in suspects:
-        for paragraph in view.paragraphs:
-            if _lacks(held, list(words(paragraph))):
+    suspects = _suspects(text, [view for view in views if not view.apart])
+    held = Counter(words(text)) + glued(text) if suspects else Counter()
+    for view in views:
+        for paragraph in view.paragraphs if view.apart or suspects else ():
+            if view.apart or _lacks(held, words(paragraph)):
                 added.setdefault(view.heading, []).append(_SPECIAL.sub(r"\\\1", " ".join(paragraph.split())))
     sections = (f"## {heading}\n\n" + "\n\n".join(lines) + "\n" for heading, lines in added.items())
     return "\n".join(filter(None, (text, *sections)))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _SKIPPED: Final = rb"(?:\s|<w:(?!(?:p|r|tc|tbl|tr|sdt|sdtContent|customXml|ins)\b)[^<>]*+>)*+"
 _ODD: Final = re.compile(
     rb"<w:(?:customXml|smartTag|ruby|noBreakHyphen|sym|altChunk|moveFrom|cellDel|del)[\s/>]"
+    rb"|<mc:Choice\b[^<>]*+>\s*+<(?!w:drawing|/)"
     rb"|<w:sdtContent>" + _SKIPPED + rb"<w:(?:tr|sdt|customXml)\b|<w:ins\b[^<>]*+>" + _SKIPPED + rb"<w:(?:p|tbl)\b"
 )
 _NOTES: Final = {"footnotes": "the footnotes", "endnotes": "the endnotes"}
@@ -36,6 +37,7 @@ _NAMESPACE: Final = re.compile(
 )
 _TOKEN: Final = "\ue7d0chunk{}\ue7d1"  # stands in the text where an alternative-format part belongs
 TOKEN: Final = re.compile("\ue7d0chunk([0-9]++)\ue7d1")
+_CACHE: Final = re.compile(rb"<c:(strCache|numCache)>.*?(?:</c:\1>|\Z)", re.S)
 _TEXT: Final = re.compile(
     rb"<(?:w:t|(m:t))(?:\s[^<>]*+)?+>([^<]*+)|(</w:p>)|<w:(tab|br|cr|ptab|footnoteReference|endnoteReference|object|pict|drawing)\b|<(/?)mc:(AlternateContent|Choice|Fallback)\b"
 )
@@ -56,6 +58,7 @@ def prepared(package: Package) -> Document:
     done = Document(package.data)
     changed: dict[str, bytes] = {}
     kinds = package.kinds()
+    ends: set[str] = set()  # lines of page headers and footers, which often stand in three parts
     for name, kind in kinds.items():
         if kind.endswith(".main") or kind in _READ:
             xml = package.read(name)
@@ -63,35 +66,40 @@ def prepared(package: Package) -> Document:
                 rewritten = _normalised(xml, package, name, done)
                 if rewritten is not None:
                     changed[name] = xml = rewritten
-            done.views += _views(kind, xml)
+            done.views += _views(kind, xml, ends)
     done.views += drawings(package, kinds)
     done.data = package.replaced(changed)
     return done
 
 
-def drawings(package: Package, kinds: dict[str, str]) -> Iterator[View]:
-    """What stands in diagrams (SmartArt) and charts."""
+def drawings(package: Package, kinds: dict[str, str], *, in_cells: bool = False) -> Iterator[View]:
+    """What stands in diagrams (SmartArt) and charts; no copies of cells where the workbook's are read themselves."""
     for name, kind in kinds.items():
         if kind == "diagramData":
             yield View("a diagram", "Diagrams", paragraphs(package.read(name)))
         elif kind == "chart":
-            yield View("a chart", "Charts", paragraphs(package.read(name), b"a:t|c:v", b"a:p|c:pt|c:tx"))
+            xml = package.read(name)
+            if in_cells:
+                xml = _CACHE.sub(b"", xml)
+            yield View("a chart", "Charts", paragraphs(xml, b"a:t|c:v", b"a:p|c:pt|c:tx"))
 
 
-def _views(kind: str, xml: bytes) -> Iterator[View]:
+def _views(kind: str, xml: bytes, ends: set[str]) -> Iterator[View]:
     texts = _paragraphs(xml)
     if kind in _NOTES:
         yield View(_NOTES[kind], "Notes", texts)
     elif kind == "comments":
-        yield View("the comments", "Comments", texts)
+        yield View("the comments", "Comments", texts, apart=True)
     elif kind in ("header", "footer"):
-        yield View("the page headers and footers", "Page headers and footers", texts)
+        new = [text for text in dict.fromkeys(map(str.strip, texts)) if text and text not in ends]
+        ends.update(new)
+        yield View("the page headers and footers", "Page headers and footers", new, apart=True)
     else:
         yield View("", "Other text", texts)
 
 
 def _paragraphs(xml: bytes) -> list[str]:
-    """The text of each paragraph; of alternatives the first that has text; formulas where they are ASCII."""
+    """The text of each paragraph; of alternatives the first that has text; no formulas, which become LaTeX."""
     found: list[str] = []
     run: list[str] = []
     choices: list[bool] = []  # of the alternatives we are in: whether the first has text
@@ -103,11 +111,9 @@ def _paragraphs(xml: bytes) -> list[str]:
         elif skipping:
             continue
         elif text is not None:
-            if text and not (formula and not text.isascii()):
+            if text and not formula:
                 run.append(TOKEN.sub(" ", plain(text)))
                 _mark_filled(choices)
-            if formula:
-                run.append(" ")
         elif end:
             if run:
                 found.append("".join(run))
@@ -156,6 +162,7 @@ def _normalised(xml: bytes, package: Package, name: str, done: Document) -> byte
         return None
     w = "{" + namespace[1].decode() + "}"
     _without_deletions(root, w)
+    _without_alternatives(root, w)
     _without_wrappers(root, w)
     for ruby in reversed(list(root.iter(w + "ruby"))):  # the last first: each sibling moves once
         _lift_base(ruby, w)
@@ -191,6 +198,20 @@ def _remove(element: _Element) -> None:
         parent.remove(element)
 
 
+def _without_alternatives(root: _Element, w: str) -> None:
+    """Of alternatives keep the first that has text; those of drawings stay, which anydoc reads so by itself."""
+    mc = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+    for element in reversed(list(root.iter(mc + "AlternateContent"))):
+        first = next((child[0].tag for child in element if len(child)), "")
+        parent = element.getparent()
+        kept = next((child for child in element if any(text.text for text in child.iter(w + "t"))), None)
+        if kept is None or parent is None or first == w + "drawing":
+            continue
+        for child in list(kept):
+            element.addprevious(child)
+        parent.remove(element)
+
+
 def _without_wrappers(root: _Element, w: str) -> None:
     """Put the content of wrappers in their place, the innermost last, so that each moves once."""
     wrappers = (w + "sdt", w + "sdtContent", w + "customXml", w + "smartTag", w + "ins", w + "moveTo")
@@ -215,8 +236,8 @@ def _lift_base(ruby: _Element, w: str) -> None:
     if run is None or base is None or parent is None or run.tag != w + "r":
         return
     rest = run.makeelement(run.tag)
-    look = run.find(w + "rPr")
-    if look is not None:
+    look = run[0]  # properties stand first; to look for them further would cost a search for each ruby
+    if look.tag == w + "rPr":
         rest.append(copy.deepcopy(look))
     rest.extend(list(ruby.itersiblings()))
     run.remove(ruby)

@@ -135,7 +135,7 @@ def _shared(xml: bytes) -> list[str]:
 
 def _around(package: Package, kinds: dict[str, str]) -> list[View]:
     """Comments, and what stands in the shapes and charts that lie over the cells."""
-    found = list(drawings(package, kinds))
+    found = list(drawings(package, kinds, in_cells=True))
     for name, kind in kinds.items():
         if kind == "comments" or kind.endswith("threadedcomments"):
             found.append(
