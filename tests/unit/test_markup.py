@@ -129,3 +129,47 @@ def test_rst_tables(source: str, expected: list[str]) -> None:
 )  # fmt: skip
 def test_rst_directives_keep_their_text(source: str, expected: str) -> None:
     assert parse(source.encode(), "m.rst").text.strip("\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (
+            "\\begin{tabular}{l|r}\n\\hline\nName & Meaning \\\\ \\hline\n-f & "
+         "Deletes\n  and \\& waits \\\\[2pt]\n\\end{tabular}",
+            "| Name | Meaning |\n| --- | --- |\n| -f | Deletes and & waits |",
+        ),
+        (
+            "\\begin{tabularx}{\\textwidth}{lX}"
+         "\n\\toprule a & b \\\\\n\\midrule c & \\textbf{d} \\\\ \\bottomrule\\end{tabularx}",
+            "| a | b |\n| --- | --- |\n| c | **d** |",
+        ),
+        (
+            "\\begin{longtable}{@{}p{2cm}l@{}}\n\\caption{The PLUM}"
+         "\\\\ \na & b\\\\\\endhead\nc & d\\tabularnewline\n\\end{longtable}",
+            "The PLUM\n\n| a | b |\n| --- | --- |\n| c | d |",
+        ),
+        (
+            "\\begin{tabular}{lll}\\multicolumn{2}{c}{wide} & x \\\\ \\multirow{2}{*}{tall} "
+         "& 1 & 2 \\\\ \\cline{2-3} & 3 & 4\\end{tabular}",
+            "| wide |  | x |\n| --- | --- | --- |\n| tall | 1 | 2 |\n|  | 3 | 4 |",
+        ),
+        ("\\begin{tabular}{l} a & b PLUM", "\\begin{tabular}{l} a & b PLUM"),
+        ("the valve\\footnote{See PLUM.} and", "the valve (See PLUM.) and"),
+        ("\\caption[short]{A long PLUM}", "A long PLUM"),
+        (
+            "caf\\'e, na\\\"{\\i}ve, Stra\\ss e, \\v{S}koda, \\o re, fa\\c{c}ade",
+
+         "café, naïve, Straße, Škoda, øre, façade",
+        ),
+        (
+            "\\title{T}\\author{Ann\\thanks{at home} \\and Bob}"
+         "\\date{May 2024}\\begin{document}\\maketitle\nx\\end{document}",
+            "# T\n\nAnn (at home), Bob\n\nMay 2024\n\nx",
+        ),
+        ("\\mymacro{PLUM}{FIG}", "\\mymacro{PLUM}{FIG}"),
+        ("\\begin{itemize}\n\\item one\n\\item[b] two\n\\end{itemize}", "- one\n- b two"),
+    ],
+)  # fmt: skip
+def test_latex_keeps_what_is_said(source: str, expected: str) -> None:
+    assert parse(source.encode(), "m.tex").text.strip() == expected

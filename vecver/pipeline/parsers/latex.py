@@ -5,6 +5,8 @@ Decisions
   go, since a `%` in them is none; and a `%` before which an even number of backslashes stands begins one.
 - 2026-11-26 A command's option has at most 500 characters, its argument 2,000: unlimited, each of many commands
   whose bracket nobody closes would read to the end of the text.
+- 2026-11-26 A row of a table stands on one line, and accents (`caf\\'e`) are letters: both are what is searched for.
+  Authors and dates stand in the preamble, so they are taken from there; a footnote follows its word in brackets.
 - 2026-11-21 Sections, verbatim blocks, items and inline styles are converted, comments and layout
   commands dropped, mathematics and unknown commands kept as written: a reader of LaTeX can read them.
 """
@@ -12,9 +14,12 @@ Decisions
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
-from vecver.pipeline.parsers.markdown import fence, heading
+from vecver.pipeline.parsers.markdown import fence, heading, table
+
+WIDEST: Final = 50  # columns that a cell may span
 
 _COMMENTED: Final = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.S)
 _BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)
@@ -39,17 +44,46 @@ _INLINE: Final = (
     (re.compile(r"\\(?:texttt|lstinline|mintinline\{\w*\})" + _GROUP), r"`\1`"),
     (re.compile(r"\\href\{([^{}]*)\}\s*+" + _GROUP), r"[\2](\1)"),
     (re.compile(r"\\url\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\\(?:text|textsc|textrm|textsf|underline|mbox|caption|footnote)" + _GROUP), r"\1"),
+    (re.compile(r"\\(?:footnote|thanks)(?:\[[^\]]{0,500}+\])?" + _GROUP), r" (\1)"),
+    (re.compile(r"\\caption\*?(?:\[[^\]]{0,500}+\])?" + _GROUP), r"\1"),
+    (re.compile(r"\\(?:text|textsc|textrm|textsf|underline|mbox)" + _GROUP), r"\1"),
     (re.compile(r"\\(?:label|vspace|hspace|input|include|bibliography|bibliographystyle)\*?\{[^{}]*\}"), ""),
     (re.compile(r"\\(?:maketitle|tableofcontents|newpage|clearpage|centering|noindent|medskip|bigskip)\b"), ""),
     (re.compile(r"^[ \t]*\\begin\{abstract\}[ \t]*$", re.M), "**Abstract**\n"),
     (re.compile(r"^[ \t]*\\(?:begin|end)\{(?:itemize|enumerate|description|center|figure|table|quote|abstract)\*?\}"
                 r"(?:\[[^\]]{0,500}+\])?[ \t]*+$", re.M), ""),
-    (re.compile(r"^[ \t]*+\\item\s*+(?:\[([^\]]{0,500}+)\])?[ \t]*+", re.M), r"- \1"),
+    (re.compile(r"^[ \t]*+\\item\s*+\[([^\]]{0,500}+)\][ \t]*+", re.M), r"- \1 "),
+    (re.compile(r"^[ \t]*+\\item\b\s*+", re.M), "- "),
     (re.compile(r"``|''"), '"'),
     (re.compile(r"(?<!\\)~"), " "),
     (re.compile(r"\\([%&#_$])"), r"\1"),
 )  # fmt: skip
+
+
+_ABOUT: Final = re.compile(r"\\(?:subtitle|author|institute|affiliation|date)\s*+(?:\[[^\]]{0,500}+\])?" + _GROUP)
+_TABLE: Final = re.compile(
+    r"\\begin\{(tabular[*xy]?|longtable|tabulary|supertabular|tblr|longtblr)\}(?:\[[^\]\n]{0,200}+\])?"
+    r"(?:\s*+\{(?:[^{}]|\{[^{}]{0,200}+\}){0,500}+\}){0,2}"
+)
+_CAPTION: Final = re.compile(r"\\caption\*?(?:\[[^\]]{0,500}+\])?" + _GROUP)
+_RULES: Final = re.compile(
+    r"\\(?:hline|toprule|midrule|bottomrule|endhead|endfirsthead|endfoot|endlastfoot|hhline\{[^{}]{0,200}+\}"
+    r"|(?:cline|cmidrule(?:\[[^\]]{0,50}+\])?(?:\([^)]{0,50}+\))?|rowcolor|addlinespace)(?:\[[^\]]{0,50}+\])?(?:\{[^{}]{0,200}+\})?)"
+    r"(?![A-Za-z])"
+)
+_ROW_END: Final = re.compile(r"(?:\\\\(?:\*|\[[^\]\n]{0,50}+\])?|\\tabularnewline\b)")
+_SPAN: Final = re.compile(
+    r"\\multi(?:column|row)(?:\[[^\]]{0,50}+\])?\{([^{}]{0,50}+)\}(?:\{(?:[^{}]|\{[^{}]{0,200}+\}){0,200}+\}|\*)"
+    + _GROUP
+)
+_ACCENT: Final = re.compile(
+    r"(?<!\\)\\(?:(['`^\"~])(?:\{(\\?[A-Za-z])\}|(\\[ij](?![A-Za-z])|[A-Za-z]))|([=.uvHcdbkr])\{(\\?[A-Za-z])\})"
+)
+_COMBINING: Final = dict(zip("'`^\"~=.uvHcdbkr", map(chr, (0x301, 0x300, 0x302, 0x308, 0x303, 0x304, 0x307, 0x306,
+                         0x30C, 0x30B, 0x327, 0x323, 0x331, 0x328, 0x30A)), strict=True))  # fmt: skip
+_LETTER: Final = re.compile(r"(?<!\\)\\(ss|ae|AE|oe|OE|aa|AA|o|O|l|L|i)(?:\{\}|[ ]|(?![A-Za-z]))")
+_LETTERS: Final = {"ss": "ß", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "aa": "å", "AA": "Å", "o": "ø", "O": "Ø",
+                   "l": "ł", "L": "Ł", "i": "ı"}  # fmt: skip
 
 
 def latex(text: str) -> str:
@@ -58,12 +92,16 @@ def latex(text: str) -> str:
     text = _without_comments(text, codes)
     title = _TITLE.search(text)
     body = _BODY.search(text)
+    about = [found[1] for found in _ABOUT.finditer(text[: body.start()] if body else "")]
     text = _TITLE.sub("", body[1] if body else text)
+    text = _with_tables(_with_accents(text))
     first = 2 if title else 1
     ranks = sorted({_RANKS.index(found[1]) for found in _SECTION.finditer(text)})
     text = _SECTION.sub(lambda m: f"\n{heading(first + ranks.index(_RANKS.index(m[1])), m[2])}\n\n", text)
     for mark, plain in _INLINE:
         text = mark.sub(plain, text)
+    lines = [re.sub(r"\s+", " ", _plain(re.sub(r"\s*+\\and\b", ",", line))) for line in about]
+    text = "".join(f"{line.strip()}\n\n" for line in lines) + text
     text = (heading(1, _plain(title[1])) + "\n\n" if title else "") + text
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
@@ -106,7 +144,49 @@ def _code_aside(text: str) -> tuple[str, list[str]]:
     return "".join([*rest, text[at:]]), codes
 
 
+def _with_accents(text: str) -> str:
+    """The text with the letters that accents and names such as `\\ss` stand for."""
+
+    def accented(match: re.Match[str]) -> str:
+        letter = (match[2] or match[3] or match[5]).removeprefix("\\")
+        return unicodedata.normalize("NFC", letter + _COMBINING[match[1] or match[4]])
+
+    return _LETTER.sub(lambda match: _LETTERS[match[1]], _ACCENT.sub(accented, text)) if "\\" in text else text
+
+
+def _with_tables(text: str) -> str:
+    """The text with its tables as Markdown ones, a table's caption before it."""
+    rest: list[str] = []
+    at = 0
+    unclosed: set[str] = set()
+    for found in _TABLE.finditer(text):
+        name = found[1]
+        if found.start() < at or name in unclosed:
+            continue
+        end = text.find(f"\\end{{{name}}}", found.end())
+        if end < 0:
+            unclosed.add(name)
+            continue
+        body = text[found.end() : end]
+        captions = "\n\n".join(caption[0] for caption in _CAPTION.finditer(body))
+        rest.append(f"{text[at : found.start()]}\n{captions}\n\n{table(_rows(_CAPTION.sub('', body)))}\n")
+        at = end + len(f"\\end{{{name}}}")
+    return "".join([*rest, text[at:]])
+
+
+def _rows(body: str) -> list[list[str]]:
+    body = _SPAN.sub(lambda span: span[2] + (" & " * _columns(span)), _RULES.sub("", body))
+    return [re.split(r"(?<!\\)&", row) for row in _ROW_END.split(body) if row.strip()]
+
+
+def _columns(span: re.Match[str]) -> int:
+    """How many empty columns follow a cell that spans several."""
+    wide = "column" in span[0][:14] and span[1].isdecimal()
+    return min(int(span[1]), WIDEST) - 1 if wide and int(span[1]) else 0
+
+
 def _plain(title: str) -> str:
+    title = _with_accents(title)
     for mark, plain in _INLINE:
         title = mark.sub(plain, title)
     return title.replace("\\\\", " ")
