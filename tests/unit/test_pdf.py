@@ -233,6 +233,27 @@ def test_a_short_table_keeps_its_rows(count: int, width: int, beside: tuple[str,
         assert any(re.search(r"\W+".join(map(re.escape, row)), line) for line in parsed.text.splitlines()), parsed.text
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        [("Item", "Qty", "Price"), ("bolt", "3", "1.50"), ("nut", "12", "2.50"), ("washer", "144", "13.75")],
+        [("2024-01-03", "Opening", "1,200.00"), ("2024-01-05", "Shop", "1,180.00"), ("2024-01-09", "Pay", "4,180.00")],
+    ],
+)
+def test_prose_close_to_a_table_becomes_no_cell(table: list[tuple[str, ...]]) -> None:
+    def cells(page: canvas.Canvas) -> None:
+        for n, (name, *numbers) in enumerate(table):
+            page.drawString(72, 600 - 14 * n, name)
+            for x, number in zip((232, 332), numbers, strict=True):
+                page.drawRightString(x, 600 - 14 * n, number)
+
+    above, below = prose(4)[:4], prose(5)[:4]
+    draws = lines(above, y=600 + 14 * 4), cells, lines(below, y=600 - 14 * len(table))
+    text = read(pdf(together(*draws))).text
+    assert all(f"| {' | '.join(row)} |" in text for row in table), text
+    assert " ".join(below) in flat(text)
+
+
 def test_a_long_comment_stays_beside_its_name() -> None:
     table = [["Name", "Comment"], ["valve", "This has to be replaced before the winter begins"],
              ["seal", "It is worn out and leaks a lot of water"]]  # fmt: skip
@@ -277,6 +298,17 @@ def test_pages_without_text_are_named_and_blank_ones_are_not() -> None:
     )
     assert [mark.value for mark in parsed.marks] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert read(pdf(text, lambda page: None, text)).coverage.notes == ()  # type: ignore[union-attr]
+
+
+def test_a_stamp_on_a_scanned_page_does_not_hide_that_it_is_one() -> None:
+    stamp = lines(["Received 3 May 2024, page 17"], x=400, y=30, size=6)
+    parsed = read(pdf(lines(prose(6)), together(image, stamp), lines(["Chapter 2"])))
+    assert parsed.coverage is not None
+    assert parsed.coverage.notes == (
+        "Page 2 holds few words over an image of the whole page: "
+        "if it is a scan, run OCR on the file to have its text (ocrmypdf --force-ocr does).",
+    )
+    assert "Received 3 May 2024, page 17" in parsed.text
 
 
 def test_a_scanned_document_needs_ocr() -> None:

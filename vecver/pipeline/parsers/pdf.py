@@ -32,6 +32,7 @@ LONG: Final = 5  # pages from which running lines are left out
 MOST: Final = 0.6  # of the pages, those with the line
 EDGE: Final = 0.12  # of the page's height, at its top and its bottom
 FEW_WORDS: Final = 3  # that PDFium alone sees on a page: fewer are a label of its image, say, and no text of the page
+STAMP: Final = 12  # words on a page at most, with which an image of the whole page is taken for a stamped scan
 REPEATED_HEADINGS: Final = 3  # pages with the same first heading, from which it is no heading
 
 _PDF_TITLE: Final = re.compile(r"<dc:title>.{0,200}?<rdf:li[^>]*>([^<]+)</rdf:li>", re.S)
@@ -85,7 +86,9 @@ def _content(data: bytes, password: str | None, result: ParseResult) -> Content:
             texts.append(text)
             start += len(text) + 2
     title = _PDF_TITLE.search((result.doc_meta and result.doc_meta.xmp) or "")
-    notes = list(_notes(data, password, textless, result))
+    few = [view.number for view in views if not view.empty and view.words <= STAMP]
+    stamped = pdf_pages.covered(data, password, few) if few else []
+    notes = list(_notes(data, password, textless, stamped, result))
     return Content("\n\n".join(texts), title[1] if title else "", parts, marks, notes)
 
 
@@ -186,12 +189,19 @@ def _without_text(data: bytes, password: str | None, numbers: Sequence[int]) -> 
                                    "run OCR on it first (ocrmypdf does).")  # fmt: skip
 
 
-def _notes(data: bytes, password: str | None, textless: Sequence[int], result: ParseResult) -> Iterator[str]:
+def _notes(
+    data: bytes, password: str | None, textless: Sequence[int], stamped: Sequence[int], result: ParseResult
+) -> Iterator[str]:
     contents = pdf_pages.contents_of(data, password, textless) if textless else {}
     scanned = [number for number in textless if contents[number]]
     blank = [number for number in textless if not contents[number]]
     if scanned:
         yield f"{_pages(scanned)} no text, perhaps only images: run OCR on the file to have them (ocrmypdf does)."
+    if stamped:
+        yield (
+            f"{_pages(stamped)} few words over an image of the whole page: "
+            "if it is a scan, run OCR on the file to have its text (ocrmypdf --force-ocr does)."
+        )
     if blank and pdf_pages.damaged(data):
         yield f"{_pages(blank)} nothing that could be read, and the file is damaged: get a whole copy of it."
     elif pdf_pages.cut_short(data):

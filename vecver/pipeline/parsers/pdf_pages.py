@@ -33,6 +33,7 @@ _STREAM: Final = re.compile(
     rb"(?:<<[^<>]{0,200}+>>[^<>]{0,200}+)?>>\s{0,9}+stream\r?\n"
 )
 FEW: Final = 0.2  # of a page's characters, those that run upwards without a second reading of the page
+COVER: Final = 0.7  # of a page's area, that of an image which is taken for the page's scan
 _TRAILER: Final = 2048  # bytes at the end of a file among which %%EOF must stand
 _INFLATED: Final = 1 << 16  # bytes at a time
 
@@ -46,6 +47,11 @@ class PageView:
     sheets: list[Sheet] = field(default_factory=list)
     slanted: Sheet = field(default_factory=lambda: Sheet((), ()))
     plain: str = ""  # PDFium's text, where it was asked
+
+    @property
+    def words(self) -> int:
+        items = [item for sheet in (*self.sheets, self.slanted) for item in sheet.items]
+        return sum(len(item.text.split()) for item in items)
 
     @property
     def empty(self) -> bool:
@@ -173,6 +179,25 @@ def contents_of(data: bytes, password: str | None, numbers: Sequence[int]) -> di
         for number in numbers:
             page = document[number - 1]
             found[number] = {kinds.get(object_.type, "drawing") for object_ in page.get_objects(max_depth=3)}
+            page.close()
+    return found
+
+
+def covered(data: bytes, password: str | None, numbers: Sequence[int]) -> list[int]:
+    """Which of these pages one image covers, as scanned ones do."""
+    import pypdfium2
+    from pypdfium2 import raw
+
+    found = []
+    with pypdfium2.PdfDocument(data, password=password) as document:
+        for number in numbers:
+            page = document[number - 1]
+            width, height = page.get_size()
+            for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=1):
+                left, bottom, right, top = image.get_bounds()
+                if (right - left) * (top - bottom) >= COVER * width * height:
+                    found.append(number)
+                    break
             page.close()
     return found
 

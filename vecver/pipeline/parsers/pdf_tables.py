@@ -1,6 +1,7 @@
 """Rows of a table found by where the words of a page stand: for the tables that liteparse tears into columns.
 
 Decisions
+- 2026-11-26 A table of liteparse's is made anew where a line of prose close to it became a cell of its last row.
 - 2026-11-26 Rows are put together where at least two neighbouring lines have cells that share columns and the
   cells are short (`SHORT` words) or one column is numbers; prose in columns has long lines. A layout of our
   own for all pages was the road not taken: liteparse's headings and long tables are good.
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SHORT: Final = 2.5  # words in a cell of a table without numbers, on average
 LONGER: Final = 5.0  # the same where a column holds numbers
+PROSE: Final = 6  # words of a line without gaps, from which it is no cell where it reaches over two
 MOST_BLOCKS: Final = 400  # of a page, whose items are looked for: more would make this quadratic
 
 _NUMBER: Final = re.compile(r"[-+(]?[$\u20ac\u00a3\u00a5]?\s?\d[\d.,:/ %-]*\)?(?: ?[A-Za-z\u20ac$%\u00b0]{1,4})?")
@@ -110,7 +112,15 @@ def _cells(items: Sequence[Item], line: Sequence[int]) -> list[Cell]:
 
 def tables_of(sheet: Sheet, lines: Sequence[list[Cell]]) -> Iterator[list[list[Cell]]]:
     """Runs of lines that are rows of a table which liteparse did not see."""
-    tables = [b.bbox for b in sheet.blocks if b.kind in ("table", "grid_fallback", "code") and b.bbox]
+    tables = [
+        b.bbox
+        for b in sheet.blocks
+        if b.bbox
+        and (
+            b.kind in ("grid_fallback", "code")
+            or (b.kind == "table" and not _holds_prose(sheet, b.bbox.y, b.bbox.y + b.bbox.height, lines))
+        )
+    ]
     run: list[list[Cell]] = []
     columns: list[tuple[float, float]] = []
     bottom = 0.0
@@ -128,6 +138,25 @@ def tables_of(sheet: Sheet, lines: Sequence[list[Cell]]) -> Iterator[list[list[C
             run.append(line)
             columns = merged
         bottom = item.y + item.height if item else 0.0
+
+
+def _holds_prose(sheet: Sheet, top: float, bottom: float, lines: Sequence[list[Cell]]) -> bool:
+    """Whether the first or last line of a table that liteparse saw is prose that it put into a cell."""
+    inside = []
+    for line in lines:
+        item = sheet.items[line[0].items[0]]
+        if top <= item.y + item.height / 2 <= bottom:
+            inside.append(line)
+    if len(inside) < 3:
+        return False
+    prose = [
+        n
+        for n, beside in ((0, 1), (-1, -2))
+        if len(inside[n]) == 1 < len(inside[beside]) and len(inside[n][0].text.split()) >= PROSE
+        if inside[n][0].right > inside[beside][1].right
+    ]
+    rows = inside[1 if 0 in prose else 0 : -1 if -1 in prose else None]
+    return bool(prose) and all(len(row) > 1 for row in rows) and _is_table(rows)
 
 
 def _merged(columns: Sequence[tuple[float, float]], line: Sequence[Cell]) -> list[tuple[float, float]]:
