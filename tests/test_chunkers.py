@@ -74,7 +74,7 @@ def sentence(chance: random.Random, n: int) -> str:
 
 class TestRecipe:
     def test_it_says_every_parameter(self) -> None:
-        assert chunker_recipe(max_tokens=254) == {
+        assert chunker_recipe(max_tokens=254, grammars={}) == {
             "name": "structure", "version": 2, "min_tokens": 18, "max_tokens": 96, "context_tokens": 32,
             "title": True,
         }  # fmt: skip

@@ -38,7 +38,7 @@ _LISTED = 1000  # failures, and documents read in part, in the commit; the repor
 _LIBRARIES = (
     *("vecver", "numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers", "transformers", "tokenizers"),
     *("markdown-it-py", "html-to-markdown", "lxml", "chardet"),
-    *("firecrawl-anydoc", "liteparse", "msoffcrypto-tool", "python-oxmsg"),
+    *("firecrawl-anydoc", "liteparse", "msoffcrypto-tool", "python-oxmsg", "tree-sitter"),
 )
 
 Readable = tuple[Original, Parsed, list[Chunk]]

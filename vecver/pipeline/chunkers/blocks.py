@@ -12,7 +12,8 @@ Decisions
 - 2026-11-21 Front matter is found by one regular expression for `---` and `+++`, and only where it
   holds `key: value` pairs, so that a page which begins with a thematic break keeps its text. YAML is
   read by PyYAML's Python loader: the C one is ten times faster and dies of 10,000 nested brackets.
-- 2026-11-21 Plain text and source code have no headings and no markup: blocks end at blank lines.
+- 2026-11-21 Plain text and source code have no headings and no markup: blocks end at blank lines. Since
+  2026-11-26 `code` cuts source code at its definitions, where the recipe says so.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Block(NamedTuple):
     end: int
     kind: Kind
     text: str  # normalised, never empty
+    names: tuple[str, ...] = ()  # of the definitions that source code stands in
 
 
 def blocks(text: str, media_type: str, version: int = 1) -> list[Block]:
@@ -61,7 +63,7 @@ def blocks(text: str, media_type: str, version: int = 1) -> list[Block]:
     if is_markdown(media_type):
         return join_empty(_markdown(text, version))
     kind: Kind = "text" if media_type == TEXT else "code"
-    spans = _paragraphs(text, 0, len(text))
+    spans = paragraphs(text, 0, len(text))
     return join_empty(Block(start, end, kind, normalise(text[start:end], kind)) for start, end in spans)
 
 
@@ -152,14 +154,14 @@ def _parser() -> MarkdownIt:
 
 
 def _prose(text: str, start: int, end: int, version: int) -> Iterator[Block]:
-    for first, last in _paragraphs(text, start, end):
+    for first, last in paragraphs(text, start, end):
         raw = text[first:last]
         table: Kind = "rows" if version > 1 else "table"
         kind: Kind = table if _TABLE.match(raw) else "list" if _LIST.match(raw) else "plain"
         yield Block(first, last, kind, normalise(raw, kind, version))
 
 
-def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     cuts = [start, *(found.end() for found in _BLANK_LINES.finditer(text, start, end)), end]
     yield from ((first, last) for first, last in pairwise(cuts) if first < last)
 

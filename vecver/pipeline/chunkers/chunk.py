@@ -41,6 +41,7 @@ import numpy.typing as npt
 
 from vecver.errors import InvalidInputError
 from vecver.model import Chunk, Json, Parsed
+from vecver.pipeline.chunkers.code import installed
 from vecver.pipeline.chunkers.context import place, put_in_front
 from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, body_limit, pieces_of, split
 
@@ -54,13 +55,16 @@ FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be severa
 _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
 
 
-def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_tokens: int) -> Json:
+def chunker_recipe(
+    name: str = "structure", *, tokens: int | None = None, max_tokens: int, grammars: Json | None = None
+) -> Json:
     """The chunker `name` with all its parameters, as JSON.
 
     `tokens`: the most a chunk may have (None: 96, or the embedder's limit where that is lower). A third of
     them, `context_tokens`, is kept for the title, headings and table header in front of its own text, whose
-    least is 2/7 of its most. `max_tokens`: what the embedder reads. Raises InvalidInputError for an unknown
-    name, and for tokens that the chunker or the embedder cannot honour.
+    least is 2/7 of its most. `max_tokens`: what the embedder reads. `grammars`: what source code is cut with, as
+    `code.installed` says it (None: that; {}: source code is cut at blank lines).
+    Raises InvalidInputError for an unknown name, and for tokens that the chunker or the embedder cannot honour.
     """
     if name not in NAMES:
         raise _invalid(f"There is no chunker {name!r}.", f"use one of: {', '.join(NAMES)}", name=name)
@@ -76,6 +80,7 @@ def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_to
             tokens=most,
         )
     context = most // CONTEXT_SHARE
+    grammars = installed() if grammars is None else grammars
     return {
         "name": name,
         "version": VERSIONS[name][-1],
@@ -83,6 +88,7 @@ def chunker_recipe(name: str = "structure", *, tokens: int | None = None, max_to
         "max_tokens": most,
         "context_tokens": context,
         "title": True,
+        **({"code": grammars} if grammars else {}),
     }
 
 
@@ -93,7 +99,7 @@ def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> 
     tile the text (white space belongs to the chunk before it) and no `embedded` is above `max_tokens`.
     Chunks of the title, `[0, 0)`, come first. A document with nothing to embed has no chunks.
     Deterministic; token counts are batched over `parsed`, so give many documents at once.
-    Raises InvalidInputError for a recipe that this version does not know.
+    Raises InvalidInputError for a recipe that this version does not know, or whose grammars are not installed.
     """
     if recipe.get("version") not in VERSIONS.get(recipe.get("name", ""), ()):
         raise _invalid("This chunker is not known here.", "use the vecver that wrote this recipe", recipe=recipe)
@@ -124,7 +130,7 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[
     bodies = made[len(parsed) :]
     if recipe["version"] > 1:
         placed = [place(*one) for one in zip(parsed, rows[len(parsed) :], bodies, strict=True)]
-        bodies = put_in_front(placed, recipe["context_tokens"], counts.learned)
+        bodies = put_in_front(placed, rows[len(parsed) :], recipe["context_tokens"], counts.learned)
     return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
 
 
@@ -196,8 +202,8 @@ def _runs(row: Row, counts: _Counts, fewest: int) -> list[Run]:
 
 
 def _sections(row: Row, tokens: list[int], fewest: int) -> list[Run]:
-    """Sections begin at headings; one of fewer tokens joins the next, the last joins the one before."""
-    starts = [n for n in range(1, len(row)) if _heads(row[n]) and not _heads(row[n - 1])]
+    """Sections begin at headings and definitions; one of fewer tokens joins the next, the last joins the one before."""
+    starts = [n for n in range(1, len(row)) if _begins_section(row[n - 1], row[n])]
     sections: list[Run] = []
     first = 0
     for last in [*starts, len(row)]:
@@ -212,6 +218,12 @@ def _sections(row: Row, tokens: list[int], fewest: int) -> list[Run]:
 
 def _heads(piece: Piece) -> bool:
     return piece.kind == "heading" and not piece.inside
+
+
+def _begins_section(before: Piece, after: Piece) -> bool:
+    if after.inside:
+        return False
+    return after.kind == "definition" or after.names != before.names or (_heads(after) and not _heads(before))
 
 
 def _cut(row: Row, section: Run, tokens: list[int], fewest: int, most: int) -> Iterator[Run]:
@@ -250,7 +262,7 @@ def _class(before: Piece, after: Piece) -> int:
         return 4
     if after.inside:
         return 4 if before.kind == "rows" and not before.inside else 3  # a table's header row introduces its rows
-    if _heads(after):
+    if _heads(after) or _begins_section(before, after):
         return 0
     return 2 if before.text.rstrip().endswith(":") else 1  # what ends in a colon introduces what follows
 

@@ -7,7 +7,7 @@ Decisions
   heading moves no cut. What is in front is shortened to its share: headings between the title and the
   last go first, the outermost before the others, then the title, then words from the end.
 - 2026-11-26 `headings` holds the headings that the chunk begins with as well, so that a filter on a section finds
-  all of it; what is embedded does not repeat them.
+  all of it; what is embedded does not repeat them. So it is with the definitions that source code stands in.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def place(document: Parsed, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
             header = ""
         opening = _opening(row, first, last)
         _enter(path, row[first:opening], document.text)
-        over = tuple(text for _, text in path)
+        over = tuple(text for _, text in path) or _definitions(row[first:last])
         placed.append(replace(chunk, headings=over[1:] if over[:1] == (title,) else over, header=header))
         _enter(path, row[opening:last], document.text)
         header = _header_after(row[first:last], document.text) or header
@@ -85,6 +85,11 @@ def _opening(row: Row, first: int, last: int) -> int:
     return first
 
 
+def _definitions(pieces: Row) -> tuple[str, ...]:
+    """What the first of `pieces` that stands in a definition stands in."""
+    return next((piece.names for piece in pieces if piece.names), ())
+
+
 def _enter(path: list[tuple[int, str]], pieces: Row, text: str) -> None:
     """Adds the headings among `pieces` to `path`, each in place of those that it ends."""
     for piece in pieces:
@@ -116,9 +121,15 @@ def _header_row(table: str) -> str:
 # -- what is embedded -----------------------------------------------------------------------------
 
 
-def put_in_front(rows: list[list[Chunk]], most: int, count: CountAll) -> list[list[Chunk]]:
-    """The chunks of each document with their headings and header in front, of at most `most` tokens."""
-    contexts = [[_context(chunk) for chunk in row] for row in rows]
+def put_in_front(rows: list[list[Chunk]], pieces: list[Row], most: int, count: CountAll) -> list[list[Chunk]]:
+    """The chunks of each document with their headings and header in front, of at most `most` tokens.
+
+    `pieces` are those that the chunks were made of: a chunk that begins with a definition tells its name itself.
+    """
+    told = [{one.start for one in row if one.kind == "definition" and not one.inside} for row in pieces]
+    contexts = [
+        [_context(chunk, chunk.start in starts) for chunk in row] for row, starts in zip(rows, told, strict=True)
+    ]
     short = _shortened({context for row in contexts for context in row}, most, count)
     return [
         [
@@ -129,10 +140,10 @@ def put_in_front(rows: list[list[Chunk]], most: int, count: CountAll) -> list[li
     ]
 
 
-def _context(chunk: Chunk) -> tuple[str, ...]:
+def _context(chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
     """What is put in front of a chunk's own text, without the headings that this begins with."""
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
-    over = list(dict.fromkeys(text for text in chunk.headings if text))
+    over = list(dict.fromkeys(text for text in chunk.headings[: -1 if tells_last else None] if text))
     own = chunk.embedded.split("\n")[: len(over)]
     for length in range(len(over), 0, -1):
         if over[-length:] == own[:length]:

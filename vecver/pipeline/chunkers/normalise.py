@@ -23,7 +23,8 @@ import re
 from typing import Final, Literal
 
 # "rows": a table, from version 2 on
-Kind = Literal["front", "heading", "code", "list", "table", "rows", "plain", "text"]
+# "definition": source code from where one begins
+Kind = Literal["front", "heading", "code", "definition", "list", "table", "rows", "plain", "text"]
 
 _FENCE_LINE: Final = re.compile(r"^(?:[ \t>]|[-*+] )*+(?:`{3,}|~{3,})[^\n]*\n?", re.MULTILINE)
 _HIDDEN: Final = re.compile(
@@ -55,7 +56,7 @@ def normalise(raw: str, kind: Kind, version: int = 1) -> str:
 
     `version`: of the chunker's recipe.
     """
-    if kind == "code":
+    if kind in ("code", "definition"):
         return _FENCE_LINE.sub("", raw).rstrip().lstrip("\r\n")
     if kind == "text":
         return fold(raw)

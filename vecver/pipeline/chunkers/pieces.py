@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 
 from vecver.model import Json, Parsed
 from vecver.pipeline.chunkers.blocks import Block, blocks, front_matter, is_markdown, join_empty
+from vecver.pipeline.chunkers.code import code_blocks
 from vecver.pipeline.chunkers.normalise import Kind, fold, normalise
 from vecver.pipeline.chunkers.sentences import sentence_ends
 from vecver.pipeline.parsers.media_types import TEXT
@@ -31,7 +32,14 @@ LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text
 RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split
 _PART: Final = 4096  # pieces that travel together
 
-_LINED: Final = ("front", "code", "list", "table", "rows")  # kinds that are split at lines, others at sentences
+_LINED: Final = (
+    "front",
+    "code",
+    "definition",
+    "list",
+    "table",
+    "rows",
+)  # kinds that are split at lines, others at sentences
 _LINES: Final = re.compile(r"\n")
 _SENTENCES: Final = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|(?<=[。！？])|\n\s*")
 _WORDS: Final = re.compile(r"\s+")
@@ -46,18 +54,25 @@ class Piece(NamedTuple):
     text: str  # normalised, and the white space that parts it from the next piece
     rung: int = 0  # how finely its block was split to make it
     inside: bool = False  # it does not begin its block
+    names: tuple[str, ...] = ()  # of the definitions that it stands in, outermost first
 
 
 Row = list[Piece]  # a document's pieces
 
 
 def with_pieces(document: Parsed, recipe: Json) -> Parsed:
-    """`document` with the pieces that `pieces_of` takes, for a chunker's recipe; as it is where that needs none."""
+    """`document` with the pieces that `pieces_of` takes, for a chunker's recipe; as it is where that needs none.
+
+    Raises InvalidInputError where the recipe cuts source code with a grammar that is not installed.
+    """
     if recipe["name"] != "structure":
         return document
     version, limit = recipe["version"], body_limit(recipe)
     title = title_of(document) if recipe["title"] else ""
-    rows = _pieces(title, TEXT, limit, version), _pieces(document.text, document.media_type, limit, version)
+    made = code_blocks(document.text, document.media_type, recipe["code"]) if "code" in recipe else None
+    if made is None:
+        made = blocks(document.text, document.media_type, version)
+    rows = [_pieces(*one, limit, version) for one in ((title, blocks(title, TEXT, version)), (document.text, made))]
     return replace(document, pieces=tuple(_packed(title, *rows)))
 
 
@@ -94,8 +109,8 @@ def body_limit(recipe: Json) -> int:
     return int(recipe["max_tokens"] - recipe.get("context_tokens", 0))
 
 
-def _pieces(text: str, media_type: str, limit: int, version: int) -> Row:
-    row = [Piece(block.start, block.end, block.kind, block.text + "\n") for block in blocks(text, media_type, version)]
+def _pieces(text: str, made: list[Block], limit: int, version: int) -> Row:
+    row = [Piece(block.start, block.end, block.kind, block.text + "\n", names=block.names) for block in made]
     return list(_countable(row, text, limit, version))
 
 
@@ -127,7 +142,7 @@ def _cuts(raw: str, kind: Kind, rung: int, limit: int, version: int) -> Iterable
         return range(first, first + length, min(limit, (length + 1) // 2))
     if version > 1 and rung == 0 and kind not in _LINED:
         return sentence_ends(raw)
-    if version > 1 and rung == 1 and kind != "code":
+    if version > 1 and rung == 1 and kind not in ("code", "definition"):
         return (found.end() for found in _WORDS_AND_LINKS.finditer(raw) if found[1])
     coarse = _LINES if kind in _LINED else _SENTENCES
     return (found.end() for found in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
@@ -144,7 +159,8 @@ def _linked(piece: Piece, text: str, parts: list[Block], rung: int) -> Iterator[
     finer = min(rung + 1, RUNGS - 1)
     for part in parts[:-1]:
         space = "" if not text[part.end - 1].isspace() else "\n" if rung == 0 and part.kind in _LINED else " "
-        yield Piece(part.start, part.end, part.kind, part.text + space, finer, piece.inside or part is not parts[0])
+        inside = piece.inside or part is not parts[0]
+        yield Piece(part.start, part.end, part.kind, part.text + space, finer, inside, piece.names)
     last = parts[-1]
     space = piece.text[len(piece.text.rstrip()) :]
-    yield Piece(last.start, last.end, last.kind, last.text + space, finer, True)
+    yield Piece(last.start, last.end, last.kind, last.text + space, finer, True, piece.names)

@@ -29,6 +29,7 @@ from functools import partial
 from math import ceil
 from typing import Final, NamedTuple
 
+from vecver.errors import InvalidInputError
 from vecver.model import Failure, Json, Parsed
 from vecver.pipeline.chunkers.pieces import with_pieces
 from vecver.pipeline.parsers.media_types import Unreadable
@@ -100,7 +101,10 @@ def read(reading: Reading, item: Item) -> Outcome:
         if error.code == "out_of_memory":
             raise MemoryError from error
         return Failure(item.document, error.code, error.reason)
-    return with_pieces(parsed, reading.chunker) if reading.chunker else parsed
+    try:
+        return with_pieces(parsed, reading.chunker) if reading.chunker else parsed
+    except InvalidInputError as error:  # the recipe cuts with a grammar that is not here: other documents go on
+        return Failure(item.document, error.code, f"{error} {error.hint}")
 
 
 @contextmanager
