@@ -396,7 +396,8 @@ See [[http://x.y][the site]].
 #+END_SRC
 """
     assert parse(source.encode(), "m.org").text == (
-        "# Manual\n\n## Bleeding\n\nSee [the site](http://x.y).\n### Deeper\n\n```python\n# not a heading\n```\n"
+        "# Manual\n\nAuthor: nobody\n\n## Bleeding\n\nSee [the site](http://x.y).\n"
+        "### Deeper\n\n```python\n# not a heading\n```\n"
     )
 
 

@@ -173,3 +173,24 @@ def test_rst_directives_keep_their_text(source: str, expected: str) -> None:
 )  # fmt: skip
 def test_latex_keeps_what_is_said(source: str, expected: str) -> None:
     assert parse(source.encode(), "m.tex").text.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        ("m.org", "| Name | Meaning |\n|------+---------|\n| -f | Deletes |\n| [[x][d]] | |\nPLUM",
+         "| Name | Meaning |\n| --- | --- |\n| -f | Deletes |\n| [d](x) |  |\n\nPLUM"),
+        ("m.org", "#+BEGIN_QUOTE\nClose PLUM.\n#+END_QUOTE\n#+begin_verse\n a FIG\n#+end_verse", "Close PLUM.\n a FIG"),
+        ("m.org", "#+TITLE: T\n#+AUTHOR: Ann\n#+CAPTION: The PLUM\n#+INCLUDE: \"x.org\"\n# gone\n",
+         '# T\n\nAuthor: Ann\n\n**The PLUM**\n\nInclude: "x.org"'),
+        ("m.adoc", ":valve: PLUM valve\n\nClose the {valve} or {other}.\n\n|===\n|{valve} |b\n|===\n",
+         "Close the PLUM valve or {other}.\n\n| PLUM valve | b |\n| --- | --- |"),
+        ("m.adoc", ":v: 2\n:w: {v}.1\n\n== At {w}\n\n----\n{v}\n----\n", "## At 2.1\n\n```\n{v}\n```"),
+        ("m.adoc", "[WARNING]\n====\nClose PLUM.\n====\n\nNOTE: Wait.", "**Warning:**\n\nClose PLUM.\n\nNOTE: Wait."),
+        ("m.adoc", "[quote, Ann, The Manual]\n____\nClose PLUM.\n____", "Quoted from Ann, The Manual:\n\nClose PLUM."),
+        ("m.adoc", "----\nopen() <1>\n----\n<1> Opens PLUM.", "```\nopen() <1>\n```\n<1> Opens PLUM."),
+        ("m.adoc", "include::x.adoc[]\n", "include::x.adoc[]"),
+    ],
+)  # fmt: skip
+def test_org_and_asciidoc_keep_what_is_said(name: str, source: str, expected: str) -> None:
+    assert parse(source.encode(), name).text.strip() == expected

@@ -4,6 +4,8 @@ Only what a chunker and a reader need is converted: headings with their levels, 
 commonest inline marks. Everything else is kept as written. No input raises, every step is linear.
 
 Decisions
+- 2026-11-26 An AsciiDoc attribute of at most `LONGEST_ATTRIBUTE` characters is put in where `{name}` stands, in text
+  and tables: many uses of a longer one would cost more than linear. In code it is left, as Asciidoctor does.
 - 2026-11-26 An expression is linear if no two of its repetitions can match the same run of characters and no
   attempt runs past the place where the next could begin: repetitions are possessive, and what lies at the
   end of a line (closing marks, tags, spaces) is taken off by string methods, not by a lazy `.*?`.
@@ -21,6 +23,8 @@ from typing import Final
 from vecver.pipeline.parsers.asciidoc_tables import opens_table, table_rows
 from vecver.pipeline.parsers.markdown import fence, heading, joined, table, unclosed
 
+LONGEST_ATTRIBUTE: Final = 200  # characters of an attribute that is put in where it is used
+
 # -- AsciiDoc ----------------------------------------------------------------------------------
 
 _ADOC_HEADING: Final = re.compile(r"(={1,6})[ \t]++(\S.*)")
@@ -30,6 +34,10 @@ _ADOC_DELIMITER: Final = re.compile(r"(?:={4,}+|\*{4,}+|_{4,}+|\+{4,}+|--|!={3,}
 _ADOC_DROPPED: Final = re.compile(r"(?://(?!/).*|:!?[\w-]+!?:.*|\[[^\]]*\]|\[\[[^\]]*\]\])\s*$")
 _ADOC_LINK: Final = re.compile(r"(?:\b(?:link|xref):|\b(?=https?://))([^\s\[\]]{1,500}+)\[([^\]]*+)\]")
 _ADOC_XREF: Final = re.compile(r"<<[^<>,]++,([^<>]++)>>")
+_ADOC_ATTRIBUTE: Final = re.compile(r":([A-Za-z_][\w-]*+):[ \t]++(\S.*)")
+_ADOC_USE: Final = re.compile(r"(?<!\\)\{([A-Za-z_][\w-]{0,60}+)\}")
+_ADOC_LABEL: Final = re.compile(r"\[(NOTE|TIP|IMPORTANT|WARNING|CAUTION)(?:[.#,%][^\]]*+)?\]\s*+$")
+_ADOC_QUOTED: Final = re.compile(r"\[(?:quote|verse)\s*+,([^\]]++)\]\s*+$")
 _ADOC_UNDERLINES: Final = "=-~^+"
 
 
@@ -37,9 +45,12 @@ def asciidoc(text: str) -> str:
     lines = text.split("\n")
     out: list[str] = []
     language = attributes = ""
+    defined: dict[str, str] = {}
     i = 0
     while i < len(lines):
         line = lines[i]
+        if "{" in line:
+            line = lines[i] = _ADOC_USE.sub(lambda use: defined.get(use[1].lower(), use[0]), line)
         before = attributes
         attributes = line if line.startswith("[") else attributes if line.startswith(".") else ""
         if titled := _adoc_heading(lines, i):
@@ -50,6 +61,7 @@ def asciidoc(text: str) -> str:
             _, i = _until(lines, i + 1, line.rstrip())
         elif opens_table(line):
             body, i = _until(lines, i + 1, line.rstrip())
+            body = _ADOC_USE.sub(lambda use: defined.get(use[1].lower(), use[0]), body) if defined else body
             rows = table_rows(line, before, body)
             out += [
                 "",
@@ -61,6 +73,12 @@ def asciidoc(text: str) -> str:
             language = ""
         else:
             source = _ADOC_SOURCE.match(line)
+            if (setting := _ADOC_ATTRIBUTE.match(line)) and len(setting[2]) <= LONGEST_ATTRIBUTE:
+                defined[setting[1].lower()] = setting[2].rstrip()
+            elif label := _ADOC_LABEL.match(line):
+                out += [f"**{label[1].capitalize()}:**", ""]
+            elif quoted := _ADOC_QUOTED.match(line):
+                out += [f"Quoted from {', '.join(filter(None, map(str.strip, quoted[1].split(','))))}:", ""]
             language = source[1] if source else ("" if line.strip() else language)
             if not (source or _ADOC_DELIMITER.match(line) or _ADOC_DROPPED.match(line)):
                 out += [_adoc_inline(line)]
@@ -104,6 +122,9 @@ _ORG_TAGS: Final = re.compile(r":[\w@#%:]++")
 _ORG_TITLE: Final = re.compile(r"#\+TITLE:(.*)", re.I)
 _ORG_BLOCK: Final = re.compile(r"\s*#\+BEGIN_(SRC|EXAMPLE)\b[ \t]*([\w+-]*)", re.I)
 _ORG_DROPPED: Final = re.compile(r"\s*(?:#\+\w+.*|#( .*)?|:[A-Za-z_-]+:( .*)?)$")
+_ORG_SAID: Final = re.compile(r"\s*+#\+(SUBTITLE|AUTHOR|DATE|DESCRIPTION|CAPTION|INCLUDE):[ \t]*+(\S.*)", re.I)
+_ORG_TABLE: Final = re.compile(r"\s*+\|")
+_ORG_RULE: Final = re.compile(r"\s*+\|-[-+|\s]*+$")
 _ORG_LINK: Final = re.compile(r"\[\[([^\[\]]+)\](?:\[([^\[\]]+)\])?\]")
 
 
@@ -121,10 +142,27 @@ def org(text: str) -> str:
             body, i = _org_block(lines, i + 1, block[1].upper())
             out += [fence(body, block[2] if block[1].upper() == "SRC" else "")]
             continue
+        elif _ORG_TABLE.match(lines[i]):
+            rows, i = _org_table(lines, i)
+            out += ["", table(rows)]
+            continue
+        elif said := _ORG_SAID.match(lines[i]):
+            name, value = said[1].capitalize(), _org_inline(said[2].rstrip())
+            out += [f"**{value}**" if name == "Caption" else f"{name}: {value}", ""]
         elif not _ORG_DROPPED.match(lines[i]):
             out += [_org_inline(lines[i])]
         i += 1
     return joined(out)
+
+
+def _org_table(lines: list[str], i: int) -> tuple[list[list[str]], int]:
+    """The rows of the table that begins at line i, and the line after it."""
+    rows = []
+    while i < len(lines) and _ORG_TABLE.match(lines[i]):
+        if not _ORG_RULE.match(lines[i]):
+            rows.append([cell.strip() for cell in _org_inline(lines[i].strip()).strip("|").split("|")])
+        i += 1
+    return rows, i
 
 
 def _org_untagged(title: str) -> str:

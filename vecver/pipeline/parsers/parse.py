@@ -168,7 +168,7 @@ READERS: Final[dict[str, Reader]] = {
     media_types.TEXT: _SOURCE,
     media_types.RST: _text("vecver-rst 2", rst.rst),
     media_types.ASCIIDOC: _text("vecver-asciidoc 2", markup.asciidoc),
-    media_types.ORG: _text("vecver-org 1", markup.org),
+    media_types.ORG: _text("vecver-org 2", markup.org),
     media_types.LATEX: _text("vecver-latex 2", latex.latex),
     media_types.CSV: _text("vecver-table 1", structured.delimited, titled=False),
     media_types.TSV: _text("vecver-table 1", structured.delimited, titled=False),
