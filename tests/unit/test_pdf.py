@@ -254,6 +254,20 @@ def test_prose_close_to_a_table_becomes_no_cell(table: list[tuple[str, ...]]) ->
     assert " ".join(below) in flat(text)
 
 
+@pytest.mark.parametrize("x", [270, 40])
+def test_a_table_beside_a_paragraph_keeps_its_rows(x: int) -> None:
+    table = [("Item", "Qty", "Price"), ("bolt", "3", "1.50"), ("nut", "12", "2.50"), ("washer", "144", "13.75")]
+    text = textwrap.wrap(" ".join(prose(8)), 34)[:12]
+    draws = rows(table, y=580, columns=(x, x + 84, x + 154)), lines(text, x=310 - x, y=620, lead=12.5)
+    parsed = read(pdf(together(*draws)))
+    assert all(f"| {' | '.join(row)} |" in parsed.text for row in table), parsed.text
+    assert is_all_of(text, parsed.text)
+
+
+def is_all_of(texts: Sequence[str], text: str) -> bool:
+    return not set(" ".join(texts).split()) - set(text.split())
+
+
 def test_a_long_comment_stays_beside_its_name() -> None:
     table = [["Name", "Comment"], ["valve", "This has to be replaced before the winter begins"],
              ["seal", "It is worn out and leaks a lot of water"]]  # fmt: skip

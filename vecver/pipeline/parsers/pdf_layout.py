@@ -20,7 +20,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vecver.pipeline.parsers.coverage import words
-from vecver.pipeline.parsers.pdf_tables import Cell, Item, Sheet, grid_of, lines_of, owners_of, table, tables_of
+from vecver.pipeline.parsers.pdf_tables import (
+    Cell,
+    Item,
+    Sheet,
+    beside_prose,
+    grid_of,
+    lines_of,
+    owners_of,
+    table,
+    tables_of,
+)
 
 if TYPE_CHECKING:
     from liteparse import LayoutBlock
@@ -220,7 +230,7 @@ def _with_rows(sheet: Sheet) -> list[Piece]:
     if not any(block.kind != "table" for block in sheet.blocks):
         return [piece for block in sheet.blocks if (piece := _piece(block))]
     lines = lines_of(sheet.items)
-    found = list(tables_of(sheet, lines))
+    found = list(beside_prose(sheet)) or list(tables_of(sheet, lines))
     if not found:
         return [piece for block in sheet.blocks if (piece := _piece(block))]
     owner = owners_of(sheet)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SHORT: Final = 2.5  # words in a cell of a table without numbers, on average
 LONGER: Final = 5.0  # the same where a column holds numbers
 PROSE: Final = 6  # words of a line without gaps, from which it is no cell where it reaches over two
+LONGEST_CELL: Final = 3  # words in a cell of a table beside prose
+MOST_BESIDE: Final = 20  # of a page, tables that are looked for beside prose
 MOST_BLOCKS: Final = 400  # of a page, whose items are looked for: more would make this quadratic
 
 _NUMBER: Final = re.compile(r"[-+(]?[$\u20ac\u00a3\u00a5]?\s?\d[\d.,:/ %-]*\)?(?: ?[A-Za-z\u20ac$%\u00b0]{1,4})?")
@@ -138,6 +141,42 @@ def tables_of(sheet: Sheet, lines: Sequence[list[Cell]]) -> Iterator[list[list[C
             run.append(line)
             columns = merged
         bottom = item.y + item.height if item else 0.0
+
+
+def beside_prose(sheet: Sheet) -> Iterator[list[list[Cell]]]:
+    """Rows of tables beside a paragraph: its lines go on above and below them, or stand at other heights."""
+    prose = [item for item in sheet.items if len(item.text.split()) > LONGEST_CELL]
+    lefts = {round(item.x) for item in prose}
+    places = [
+        n
+        for n, item in enumerate(sheet.items)
+        if len(item.text.split()) <= LONGEST_CELL and round(item.x) not in lefts and item.text.strip()
+    ]
+    items = [sheet.items[n] for n in places]
+    if len(prose) < 3 or len(items) < 4:
+        return
+    for rows in list(tables_of(Sheet(items, ()), lines_of(items)))[:MOST_BESIDE]:
+        if _is_beside(prose, items, rows):
+            yield [[replace(cell, items=tuple(places[n] for n in cell.items)) for cell in row] for row in rows]
+
+
+def _is_beside(prose: Sequence[Item], items: Sequence[Item], rows: Sequence[Sequence[Cell]]) -> bool:
+    left, right = min(row[0].left for row in rows), max(row[-1].right for row in rows)
+    ends = [items[row[0].items[0]].y + items[row[0].items[0]].height for row in rows]
+    height = items[rows[0][0].items[0]].height
+    near = sorted(
+        (item.y + item.height, item.x, item.x + item.width)
+        for item in prose
+        if ends[0] - 2.5 * height <= item.y + item.height <= ends[-1] + 2.5 * height
+    )
+    if len(near) < 3 or any(start < right and left < end for _, start, end in near):
+        return False
+    gaps = [after[0] - before[0] for before, after in pairwise(near)]
+    if max(gaps) > 1.1 * min(gaps):
+        return False
+    if near[0][0] < ends[0] - 0.5 * height and near[-1][0] > ends[-1] + 0.5 * height:
+        return True
+    return any(all(abs(bottom - end) > 0.3 * height for bottom, _, _ in near) for end in ends)
 
 
 def _holds_prose(sheet: Sheet, top: float, bottom: float, lines: Sequence[list[Cell]]) -> bool:
