@@ -194,3 +194,10 @@ def test_latex_keeps_what_is_said(source: str, expected: str) -> None:
 )  # fmt: skip
 def test_org_and_asciidoc_keep_what_is_said(name: str, source: str, expected: str) -> None:
     assert parse(source.encode(), name).text.strip() == expected
+
+
+@pytest.mark.parametrize("head", ["sep=;\n", '"sep=;"\r\n', "SEP=;\n"])
+def test_a_csv_file_may_name_its_delimiter(head: str) -> None:
+    table = parse(f"{head}Name;Size, in cm\nPLUM;1,5\n".encode(), "m.csv").text
+    assert table == "| Name | Size, in cm |\n| --- | --- |\n| PLUM | 1,5 |\n"
+    assert "sep=x" in parse(b"sep=x\n1\n", "m.csv").text

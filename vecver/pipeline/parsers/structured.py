@@ -21,13 +21,16 @@ from typing import Any, Final
 from vecver.pipeline.parsers.markdown import fence, table
 
 LAID_OUT: Final = 5_000_000  # characters of JSON that are parsed to be laid out; beyond, kept as they are
+_NAMED_DELIMITER: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t ]*+\n', re.I)
 _DELIMITERS: Final = ",;\t|"
 
 
 def delimited(text: str) -> str:
-    """CSV, TSV and their cousins; the delimiter is told from the first lines."""
+    """CSV, TSV and their cousins; the delimiter is what Excel's line `sep=;` names, or is told from the first lines."""
+    named = _NAMED_DELIMITER.match(text)
+    text = text[named.end() :] if named else text
     try:
-        return table(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+        return table(csv.reader(io.StringIO(text, newline=""), delimiter=named[1] if named else _delimiter(text)))
     except csv.Error:
         return text
 
