@@ -73,17 +73,23 @@ def asciidoc(text: str) -> str:
             language = ""
         else:
             source = _ADOC_SOURCE.match(line)
-            if (setting := _ADOC_ATTRIBUTE.match(line)) and len(setting[2]) <= LONGEST_ATTRIBUTE:
-                defined[setting[1].lower()] = setting[2].rstrip()
-            elif label := _ADOC_LABEL.match(line):
-                out += [f"**{label[1].capitalize()}:**", ""]
-            elif quoted := _ADOC_QUOTED.match(line):
-                out += [f"Quoted from {', '.join(filter(None, map(str.strip, quoted[1].split(','))))}:", ""]
+            out += _adoc_said(line, defined) if line.startswith((":", "[")) else []
             language = source[1] if source else ("" if line.strip() else language)
             if not (source or _ADOC_DELIMITER.match(line) or _ADOC_DROPPED.match(line)):
                 out += [_adoc_inline(line)]
             i += 1
     return joined(out)
+
+
+def _adoc_said(line: str, defined: dict[str, str]) -> list[str]:
+    """What a line of settings tells the reader; one that defines an attribute joins `defined`."""
+    if (setting := _ADOC_ATTRIBUTE.match(line)) and len(setting[2]) <= LONGEST_ATTRIBUTE:
+        defined[setting[1].lower()] = setting[2].rstrip()
+    elif label := _ADOC_LABEL.match(line):
+        return [f"**{label[1].capitalize()}:**", ""]
+    elif quoted := _ADOC_QUOTED.match(line):
+        return [f"Quoted from {', '.join(filter(None, map(str.strip, quoted[1].split(','))))}:", ""]
+    return []
 
 
 def _adoc_heading(lines: list[str], i: int) -> tuple[int, str, int] | None:
