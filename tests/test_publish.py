@@ -138,12 +138,14 @@ def test_a_vector_that_changes_alone_is_a_change(docs: vecver.Dataset, milvus: s
 
 
 def test_a_span_that_moves_is_none(docs: vecver.Dataset, tmp_path: Path) -> None:
+    source = tmp_path / "manual"  # of its own: an embedded Milvus lies in `tmp_path`
+    source.mkdir()
     body = "\n\n".join(f"# Part {i}\n\n" + f"Sentence {i} of the manual. " * 60 for i in range(8))
-    (tmp_path / "a.md").write_text("# Manual\n\n" + body)
-    docs.ingest(tmp_path, embedder="hashing")
+    (source / "a.md").write_text("# Manual\n\n" + body)
+    docs.ingest(source, embedder="hashing")
     docs.publish()
-    (tmp_path / "a.md").write_text("# Manual\n\n# Preface\n\n" + "A few words before. " * 60 + "\n\n" + body)
-    report = docs.ingest(tmp_path)
+    (source / "a.md").write_text("# Manual\n\n# Preface\n\n" + "A few words before. " * 60 + "\n\n" + body)
+    report = docs.ingest(source)
     diff = docs.diff("main~1", report)
     assert docs.publish().written == diff.chunks_added + diff.chunks_removed < 16 < report.chunks["live"]
 

@@ -40,6 +40,10 @@ class TestHeadings:
             ["Guide"], ["Install"], ["Install"], ["Install", "Linux"],
         ]  # fmt: skip
 
+    def test_headings_that_a_chunk_begins_with_are_not_put_in_front_again(self) -> None:
+        made = chunks_of(f"# Guide\n\n# Preface\n\n{'a ' * 12}", 60, "Guide")
+        assert made[0].headings == ("Preface",) and made[0].embedded.split("\n")[:2] == ["Guide", "Preface"]
+
     def test_the_title_has_a_vector_of_its_own(self) -> None:
         recipe = chunker_recipe(tokens=30, max_tokens=1000)
         for text, rest in (("a b", [Chunk(0, 3, "a b", "a b")]), (" ", [])):

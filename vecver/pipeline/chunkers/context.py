@@ -144,11 +144,8 @@ def _context(chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
     """What is put in front of a chunk's own text, without the headings that this begins with."""
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
     over = list(dict.fromkeys(text for text in chunk.headings[: -1 if tells_last else None] if text))
-    own = chunk.embedded.split("\n")[: len(over)]
-    for length in range(len(over), 0, -1):
-        if over[-length:] == own[:length]:
-            over = over[:-length]
-            break
+    own = chunk.embedded.split("\n")[: len(over) + 1]
+    over = [text for text in over if text not in own]
     return tuple(text for text in (*over, header) if text)
 
 
