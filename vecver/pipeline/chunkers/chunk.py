@@ -129,7 +129,7 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[
     titles = [[Chunk(0, 0, part.embedded, part.embedded) for part in title] for title in made[: len(parsed)]]
     bodies = made[len(parsed) :]
     if recipe["version"] > 1:
-        placed = [place(*one) for one in zip(parsed, rows[len(parsed) :], bodies, strict=True)]
+        placed = [place(*one) for one in zip(parsed, texts[: len(parsed)], rows[len(parsed) :], bodies, strict=True)]
         bodies = put_in_front(placed, rows[len(parsed) :], recipe["context_tokens"], counts.learned)
     return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
 

@@ -4,8 +4,8 @@ It knows chunks and the pieces they were made of; it moves no cut. From version 
 
 Decisions
 - 2026-11-26 A chunk's own text has a limit of its own, without what is put in front of it, so that another title or
-  heading moves no cut. What is in front is shortened to its share: headings between the title and the
-  last go first, the outermost before the others, then the title, then words from the end.
+  heading moves no cut. What is in front is shortened to its share: headings between the outermost and the
+  last go first, from outside in, then the outermost, then words from the end.
 - 2026-11-26 `headings` holds the headings that the chunk begins with as well, so that a filter on a section finds
   all of it; what is embedded does not repeat them. So it is with the definitions that source code stands in.
 """
@@ -22,7 +22,7 @@ from typing import Any, Final
 from vecver.model import Chunk, Parsed
 from vecver.pipeline.chunkers.blocks import is_markdown
 from vecver.pipeline.chunkers.normalise import normalise
-from vecver.pipeline.chunkers.pieces import Row, name_of
+from vecver.pipeline.chunkers.pieces import Row
 
 CountAll = Callable[[Iterable[str]], dict[str, int]]
 
@@ -31,9 +31,12 @@ _RULE: Final = re.compile(r"[ \t>]*[|+:]?(?=[ \t|+:=-]*-)(?=[ \t+:=-]*\|)[ \t|+:
 _HEADER_WITHIN: Final = 8  # lines of a table
 
 
-def place(document: Parsed, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line."""
-    title = name_of(document)
+def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line.
+
+    The first line of `title` is the document's title, which is not among the headings.
+    """
+    name = title.partition("\n")[0]
     placed: list[Chunk] = []
     path: list[tuple[int, str]] = []  # level and text of the headings in force
     header, last = "", 0
@@ -46,7 +49,7 @@ def place(document: Parsed, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
         opening = _opening(row, first, last)
         _enter(path, row[first:opening], document.text)
         over = tuple(text for _, text in path) or _definitions(row[first:last])
-        placed.append(replace(chunk, headings=over[1:] if over[:1] == (title,) else over, header=header))
+        placed.append(replace(chunk, headings=over[1:] if over[:1] == (name,) else over, header=header))
         _enter(path, row[opening:last], document.text)
         header = _header_after(row[first:last], document.text) or header
     return _located(document, placed)

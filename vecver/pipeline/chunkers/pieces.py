@@ -98,12 +98,6 @@ def title_of(document: Parsed) -> str:
     return f"{title}\n{fields.get('description', '')}" if title else ""
 
 
-def name_of(document: Parsed) -> str:
-    """The title of a document, on one line; ""."""
-    fields = front_matter(document.text)[1] if is_markdown(document.media_type) else {}
-    return fold(document.title) or fields.get("title", "")
-
-
 def body_limit(recipe: Json) -> int:
     """Tokens that a chunk's own text may have, without what is put in front of it."""
     return int(recipe["max_tokens"] - recipe.get("context_tokens", 0))
