@@ -333,7 +333,8 @@ class _Ingest:
         """The commit of this ingest after the version that it lands on; None if nothing differs there."""
         if not self.tally.without(place.settled).differs():
             return None
-        layout, told = place.layout, self.report(place).to_json()
+        layout, report = place.layout, self.report(place)
+        told = report.to_json()
         operation = {
             "kind": "ingest",
             **({"job": self.options.job} if self.options.job else {}),
@@ -341,7 +342,7 @@ class _Ingest:
             "places": places_after(_places(self.versions, place.parent), self.sources),
             "failures": told["failures"][:_LISTED],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
-            **self._coverage(place),
+            **_coverage(report),
         }
         return Commit(
             dataset=self.dataset,
@@ -356,12 +357,6 @@ class _Ingest:
             environment={**_environment(), **self.means.environment},
             operation=operation,
         )
-
-    def _coverage(self, place: Place) -> Json:
-        """How much of the documents was read, and which were read in part; nothing where none was measured."""
-        report = self.report(place)
-        partial = [{"document": document, **one.to_json()} for document, one in report.partial.items()]
-        return {"coverage": report.coverage_json(), "partial": partial[:_LISTED]} if report.coverage else {}
 
     def _recipe(self, parent: Snapshot | None) -> Recipe:
         """What the next ingest does where it is not told: as this one was told, else as was done before it."""
@@ -408,6 +403,12 @@ class _Ingest:
         now = perf_counter()
         self.seconds[phase] += now - since
         return now
+
+
+def _coverage(report: Report) -> Json:
+    """How much of the documents was read, and which were read in part; nothing where none was measured."""
+    partial = [{"document": document, **one.to_json()} for document, one in report.partial.items()]
+    return {"coverage": report.coverage_json(), "partial": partial[:_LISTED]} if report.coverage else {}
 
 
 def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
