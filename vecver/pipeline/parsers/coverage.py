@@ -77,9 +77,7 @@ def coverage_of(content: Content) -> Coverage | None:
     seen = furniture = 0
     missing = []
     for part, (view, left_out) in zip(content.parts, coarse, strict=True):
-        fine, _ = (
-            _without(words(" ".join(view)), words(" ".join(left_out))) if left_out else (words(" ".join(view)), ())
-        )
+        fine, _ = _without(words(" ".join(view)), words(" ".join(left_out)))
         missing.append(Counter(held.take(fine)))
         seen += _size(part)
         furniture += _count(part.furniture)

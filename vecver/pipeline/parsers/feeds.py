@@ -24,23 +24,24 @@ _SHOWN: Final = ("label", "term", "title", "text")  # attributes with text of ca
 
 def feed_content(root: Element) -> Content | None:
     """A feed with what it says; None for XML that is none."""
-    if _name(root) not in ("rss", "feed", "RDF"):
+    if name_of(root) not in ("rss", "feed", "RDF"):
         return None
-    channel = next((child for child in root if _name(child) == "channel"), root)
-    entries = [element for element in root.iter() if _name(element) in _ENTRIES]
-    if not entries and _name(root) == "RDF":
+    channel = next((child for child in root if name_of(child) == "channel"), root)
+    entries = [element for element in root.iter() if name_of(element) in _ENTRIES]
+    if not entries and name_of(root) == "RDF":
         return None
     reading = _Feed()
     reading.add(1, channel)
     for element in root:
-        if element is not channel and _name(element) not in _ENTRIES and channel is not root:
+        if element is not channel and name_of(element) not in _ENTRIES and channel is not root:
             reading.add_fields([element])
     for entry in entries:
         reading.add(2, entry)
     return Content("\n\n".join(reading.blocks), "", reading.parts)
 
 
-def _name(element: Element) -> str:
+def name_of(element: Element) -> str:
+    """The tag without its namespace; "" for what is no element."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
@@ -52,10 +53,10 @@ class _Feed:
         self.parts: list[Part] = []
 
     def add(self, level: int, element: Element) -> None:
-        children = [child for child in element if _name(child) and _name(child) not in _ENTRIES]
-        texts = [child for child in children if _name(child) in _TEXTS]
-        texts.sort(key=lambda child: _TEXTS.index(_name(child)))
-        titles = [child for child in children if _name(child) == "title" and _plain(child)]
+        children = [child for child in element if name_of(child) and name_of(child) not in _ENTRIES]
+        texts = [child for child in children if name_of(child) in _TEXTS]
+        texts.sort(key=lambda child: _TEXTS.index(name_of(child)))
+        titles = [child for child in children if name_of(child) == "title" and _plain(child)]
         title = _plain(titles[0]) if titles else ""
         if title:
             self._write(f"the entry '{title}'" if level > 1 else "", heading(level, title), title)
@@ -101,13 +102,13 @@ def _plain(element: Element) -> str:
 def _fields(element: Element) -> Iterable[tuple[str, str]]:
     """The texts of an element and those below it, each with its name."""
     for part in element.iter():
-        if not _name(part):
+        if not name_of(part):
             continue
         pieces = [part.text or "", *(child.tail or "" for child in part)]
         pieces += [part.get(name) or "" for name in _SHOWN]
         value = " ".join(" ".join(pieces).split())
         if value:
-            yield (_name(element) if _name(part) in ("name", _name(element)) else _name(part)), value
+            yield (name_of(element) if name_of(part) in ("name", name_of(element)) else name_of(part)), value
 
 
 def _page(element: Element) -> str:

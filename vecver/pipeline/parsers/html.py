@@ -67,12 +67,9 @@ _SILENT: Final = ("hidden", "password", "checkbox", "radio", "file", "color", "r
 _BLOCKS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "ul", "ol", "table", "pre", "section"))
 
 
-def html_text(page: str, furniture: bool = False) -> str:
-    """A page, or part of one, as Markdown; `furniture` tells whether navigation and the like is left out.
-
-    Raises `Unreadable` where it is nested so deeply that text would be lost.
-    """
-    return html_content(page, furniture).text
+def html_text(page: str) -> str:
+    """All of a page, or of part of one, as Markdown. Raises as `html_content` does."""
+    return html_content(page, furniture=False).text
 
 
 def html_title(page: str) -> str:
@@ -81,7 +78,11 @@ def html_title(page: str) -> str:
 
 
 def html_content(page: str, furniture: bool = True) -> Content:
-    """A page with what lxml sees of it to compare the text with, and its title. Raises as `html_text` does."""
+    """A page, or part of one, with its title and what lxml sees of it, to compare the text with.
+
+    `furniture`: leave out navigation and the like. Raises `Unreadable` where the page is nested so deeply that
+    text would be lost.
+    """
     from lxml import etree
 
     seen: list[str] = []
@@ -90,7 +91,7 @@ def html_content(page: str, furniture: bool = True) -> Content:
         return Content("", html_title(page))
     dropped = etree.Element("div")
     for element in furniture_of(root) if furniture else ():
-        _remove(element)
+        replace_by_text(element)
         dropped.append(element)
     left_out = _plain(page_text(dropped)) if len(dropped) else ""
     classes = () if next(root.iter("pre", "code"), None) is not None else ("class",)  # they name a code's language
@@ -159,7 +160,7 @@ def _simplify(root: Element, seen: list[str], depth: int) -> None:
 
     etree.strip_elements(root, *_NO_TEXT, with_tail=False)
     for title in root.findall("head/title"):
-        _remove(title)
+        replace_by_text(title)
     etree.strip_tags(root, *_NEUTRAL)  # first, since links without elements in them need no look
     tables = []
     for element in list(root.iter("svg", "table", "dt", "dd", *_FIELDS, *_SKIPPED)):
@@ -246,7 +247,7 @@ def _simplify_link(link: Element) -> None:
     if not text.strip():
         link.tag = "span"
     elif (link.get("href") or "").startswith("#") and len(text) < 3 and not any(map(str.isalnum, text)):
-        _remove(link)
+        replace_by_text(link)
     elif len(link) and any(child.tag in _BLOCKS for child in _children(link)):
         link.tag = "div"
 
@@ -271,15 +272,15 @@ _WRITERS: Final = {
 }
 
 
-def _remove(element: Element) -> None:
-    """Take an element out, and leave the text behind it."""
-    parent, before, tail = element.getparent(), element.getprevious(), element.tail
+def replace_by_text(element: Element, text: str = "") -> None:
+    """Put `text` in place of an element, in front of the text behind it."""
+    parent, before, text = element.getparent(), element.getprevious(), text + (element.tail or "")
     if parent is None:
         return
-    if tail:
+    if text:
         if before is None:
-            parent.text = (parent.text or "") + tail
+            parent.text = (parent.text or "") + text
         else:
-            before.tail = (before.tail or "") + tail
+            before.tail = (before.tail or "") + text
     element.tail = None
     parent.remove(element)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.errors import InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect
 from email.header import decode_header, make_header
@@ -71,10 +71,7 @@ class _Reading:
 def eml(data: bytes) -> Content:
     """One message. Raises `Unreadable` for one whose only body is encrypted or sealed in a signature."""
     reading = _Reading()
-    pieces = list(_message(_parsed(data), 1, reading))
-    if reading.sealed and not reading.bodies:
-        raise reading.sealed[0]
-    return Content("\n\n".join(pieces) + "\n", parts=reading.parts, notes=_shortened(reading))
+    return _content(_message(_parsed(data), 1, reading), reading)
 
 
 def mbox(data: bytes) -> Content:
@@ -84,9 +81,7 @@ def mbox(data: bytes) -> Content:
     for number, raw in enumerate(_messages(data.replace(b"\r\n", b"\n")), start=1):
         reading.number = number
         pieces += list(_message(_parsed(re.sub(rb"^>(>*From )", rb"\1", raw, flags=re.M)), 1, reading))
-    if reading.sealed and not reading.bodies:
-        raise reading.sealed[0]
-    return Content("\n\n".join(pieces) + "\n", parts=reading.parts, notes=_shortened(reading))
+    return _content(pieces, reading)
 
 
 def msg(data: bytes) -> Content:
@@ -102,10 +97,19 @@ def msg(data: bytes) -> Content:
     attached = [text for attachment in message.attachments if (text := _of_outlook(attachment, reading, names))]
     page = html_content(message.html_body, furniture=False) if message.html_body else Content("")
     body = _richer(message.body or "", page.text)
-    parts = [Part("the HTML part", part.text) for part in page.parts] if body is page.text else []
+    if body is page.text:
+        reading.parts[:0] = [Part("the HTML part", part.text) for part in page.parts]
     date = str(message.sent_date or "")
     pieces = _sections(1, message.subject or "", {"From": sender, "Date": date}, [body, *attached], names)
-    return Content("\n\n".join(pieces) + "\n", parts=[*parts, *reading.parts], notes=_shortened(reading))
+    return _content(pieces, reading)
+
+
+def _content(pieces: Iterable[str], reading: _Reading) -> Content:
+    """The pieces as one text. Raises `Unreadable` where all that could be read lies in sealed parts."""
+    text = "\n\n".join(pieces) + "\n"
+    if reading.sealed and not reading.bodies:
+        raise reading.sealed[0]
+    return Content(text, parts=reading.parts, notes=_shortened(reading))
 
 
 def _of_outlook(attachment: Any, reading: _Reading, names: list[str]) -> str:

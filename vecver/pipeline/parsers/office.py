@@ -40,7 +40,7 @@ def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
 
     for opened in _opened(data, passwords):
         try:
-            return _READERS.get(media_type, _as_it_is)(opened, media_type)
+            return _read(opened, media_type)
         except anydoc.EncryptedError:
             continue
         except anydoc.ResourceLimitError as error:
@@ -48,15 +48,22 @@ def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
     raise locked(passwords)
 
 
+def _read(data: bytes, media_type: str, depth: int = 0) -> Content:
+    """As its format needs; .doc, .ppt, .rtf and what is no sound package as anydoc alone reads them."""
+    if media_type == media_types.XLS and not data.startswith(b"PK"):
+        return _old_excel(data, media_type)
+    package = _zipped(data) if media_type in _PACKAGED else None
+    if package is None:
+        return Content(_markdown(data, media_type))
+    if media_type == media_types.DOCX:
+        return _word(package, media_type, depth)
+    return _PACKAGED[media_type](package, media_type)
+
+
 def _markdown(data: bytes, media_type: str) -> str:
     import anydoc
 
     return anydoc.to_markdown_bytes(data, _NAMES[media_type])  # type: ignore[arg-type]
-
-
-def _as_it_is(data: bytes, media_type: str) -> Content:
-    """Formats without a second view that is cheap: .doc, .ppt."""
-    return Content(_markdown(data, media_type), _property_title(data))
 
 
 def _zipped(data: bytes) -> Package | None:
@@ -68,29 +75,23 @@ def _zipped(data: bytes) -> Package | None:
 
 
 def _content(
-    data: bytes, text: str, views: Sequence[View], notes: Sequence[str], marks: Sequence[Mark] = ()
+    package: Package, text: str, views: Sequence[View], notes: Sequence[str] = (), marks: Sequence[Mark] = ()
 ) -> Content:
     parts = [view.part() for view in views if view.paragraphs]
-    return Content(restored(text, views), _property_title(data), parts, marks, notes)
+    return Content(restored(text, views), _property_title(package), parts, marks, notes)
 
 
 # -- Word --------------------------------------------------------------------------------------
 
 
-def _word(data: bytes, media_type: str) -> Content:
-    return _word_at(data, media_type, 0)
-
-
-def _word_at(data: bytes, media_type: str, depth: int) -> Content:
-    package = _zipped(data)
-    if package is None:
-        return _as_it_is(data, media_type)
+def _word(package: Package, media_type: str, depth: int = 0) -> Content:
+    """`depth`: of documents that it is inserted in."""
     document = word.prepared(package)
     text = _markdown(document.data, media_type)
     if document.chunks:
         texts = [_chunk(name, content, document.notes, depth) for name, content in document.chunks]
         text = word.TOKEN.sub(lambda token: _placed(token, texts[int(token[1])]), text)
-    return _content(data, text, document.views, document.notes)
+    return _content(package, text, document.views, document.notes)
 
 
 def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
@@ -100,11 +101,7 @@ def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
         if media_type in (media_types.HTML, media_types.XML):
             return html.html_text(decode(content) or "")
         if media_type in (media_types.DOCX, media_types.RTF) and depth < DEEPEST:
-            read = (
-                _word_at(content, media_type, depth + 1)
-                if media_type == media_types.DOCX
-                else _rtf(content, media_type)
-            )
+            read = _read(content, media_type, depth + 1)
             notes += read.notes
             return read.text
         if media_type in (media_types.EMAIL, media_types.TEXT) and content[:2000].lower().find(b"mime-version:") >= 0:
@@ -133,16 +130,13 @@ def _placed(token: re.Match[str], text: str) -> str:
 # -- Excel -------------------------------------------------------------------------------------
 
 
-def _excel(data: bytes, media_type: str) -> Content:
-    package = _zipped(data)
-    if package is None:
-        return _as_it_is(data, media_type)
+def _excel(package: Package, media_type: str) -> Content:
     if "xl/workbook.bin" in package.names:
         raise Unreadable("unsupported", "Binary workbooks (.xlsb) are not read: save it as .xlsx.")
     book = workbook.prepared(package)
     text = _spread(book, media_type)
     text, marks = _by_sheets(text, book.sheets)
-    return _content(data, text, book.views, book.notes, marks)
+    return _content(package, text, book.views, book.notes, marks)
 
 
 def _spread(book: workbook.Workbook, media_type: str) -> str:
@@ -157,11 +151,9 @@ def _spread(book: workbook.Workbook, media_type: str) -> str:
 
 
 def _old_excel(data: bytes, media_type: str) -> Content:
-    if data.startswith(b"PK"):
-        return _excel(data, media_type)
     opened, sheets = workbook.shown(data)
     text, marks = _by_sheets(_markdown(opened, media_type), sheets)
-    return Content(text, _property_title(data), marks=marks)
+    return Content(text, marks=marks)
 
 
 def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
@@ -182,10 +174,7 @@ def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
 # -- the others --------------------------------------------------------------------------------
 
 
-def _slides(data: bytes, media_type: str) -> Content:
-    package = _zipped(data)
-    if package is None:
-        return _as_it_is(data, media_type)
+def _slides(package: Package, media_type: str) -> Content:
     deck = slides.prepared(package)
     pieces, marks, length = [], [], 0
     told = slides.TOKEN.split(_markdown(deck.data, media_type))
@@ -194,39 +183,28 @@ def _slides(data: bytes, media_type: str) -> Content:
             marks.append(Mark(length, "page", int(number)))
         pieces.append(piece)
         length += len(piece)
-    return _content(data, "".join(pieces), deck.views, (), marks)
+    return _content(package, "".join(pieces), deck.views, marks=marks)
 
 
-def _open_document(data: bytes, media_type: str) -> Content:
-    package = _zipped(data)
-    if package is None:
-        return _as_it_is(data, media_type)
+def _open_document(package: Package, media_type: str) -> Content:
     opened, views = open_formats.open_document(package)
-    return _content(data, _markdown(opened, media_type), views, ())
+    return _content(package, _markdown(opened, media_type), views)
 
 
-def _epub(data: bytes, media_type: str) -> Content:
-    package = _zipped(data)
-    if package is None:
-        return _as_it_is(data, media_type)
+def _epub(package: Package, media_type: str) -> Content:
     opened, views = open_formats.book(package)
-    return _content(data, _markdown(opened, media_type), views, ())
+    return _content(package, _markdown(opened, media_type), views)
 
 
-def _rtf(data: bytes, media_type: str) -> Content:
-    return _as_it_is(data, media_type)
-
-
-_READERS: Final[dict[str, Callable[[bytes, str], Content]]] = {
+_PACKAGED: Final[dict[str, Callable[[Package, str], Content]]] = {
     media_types.DOCX: _word,
     media_types.XLSX: _excel,
-    media_types.XLS: _old_excel,
+    media_types.XLS: _excel,  # one that is called so by mistake
     media_types.PPTX: _slides,
     media_types.ODT: _open_document,
     media_types.ODS: _open_document,
     media_types.ODP: _open_document,
     media_types.EPUB: _epub,
-    media_types.RTF: _rtf,
 }
 
 
@@ -261,17 +239,10 @@ def _decrypted(data: bytes, password: str) -> bytes | None:
     return opened.getvalue()
 
 
-def _property_title(data: bytes) -> str:
-    """The title in the properties of a zipped office file, or ""."""
+def _property_title(package: Package) -> str:
+    """The title in the properties of an office file, or ""."""
     from html import unescape
 
-    if not data.startswith(b"PK"):
-        return ""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            part = next(part for part in _PROPERTIES if part in archive.namelist())
-            with archive.open(part) as stream:
-                found = _PROPERTY_TITLE.search(stream.read(1_000_000))
-    except (StopIteration, zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
-        return ""
+    part = next((part for part in _PROPERTIES if part in package.names), "")
+    found = _PROPERTY_TITLE.search(package.read(part)[:1_000_000])
     return unescape(found[1].decode("utf-8", "replace")) if found else ""

@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
-from vecver.pipeline.parsers.feeds import feed_content
-from vecver.pipeline.parsers.html import html_content
+from vecver.pipeline.parsers.feeds import feed_content, name_of
+from vecver.pipeline.parsers.html import html_content, replace_by_text
 from vecver.pipeline.parsers.markdown import fence, heading
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
@@ -56,25 +56,21 @@ def xml_content(document: str) -> Content:
     root, notes = _tree(document)
     if root is None:
         return Content(_without_tags(document))
-    if _name(root) == "html":
+    if name_of(root) == "html":
         return html_content(document)
     feed = feed_content(root)
     if feed is not None:
         return feed
     _separate(root)
     text = "\n\n".join(_blocks(root)) or fence(document, "xml")
-    said = [value for element in root.iter() if _name(element) for value in _attributes(element).values()]
+    said = [value for element in root.iter() if name_of(element) for value in _attributes(element).values()]
     return Content(text, "", [Part("", " ".join(["".join(root.itertext()), *said]))], notes=notes)
-
-
-def xml_text(document: str) -> str:
-    return xml_content(document).text
 
 
 def _separate(root: Element) -> None:
     """Put spaces around every element that is not known to stand inside of words, so that no words run together."""
     for element in root.iter():
-        if _name(element) and _name(element) not in _INSIDE_WORDS:
+        if name_of(element) and name_of(element) not in _INSIDE_WORDS:
             element.text = " " + (element.text or "")
             element.tail = " " + (element.tail or "")
 
@@ -109,28 +105,13 @@ def _expand(root: Element) -> Sequence[str]:
             unknown.append(reference.name)
             continue
         budget -= len(text)
-        _put(reference, text)
+        replace_by_text(reference, text)
     names = ", ".join(f"'{name}'" for name in dict.fromkeys(unknown[:5]))
     return (
         (f"What the entities {names} stand for is not read: it is outside of the document or nested.",)
         if unknown
         else ()
     )
-
-
-def _put(reference: Element, text: str) -> None:
-    parent, before, text = reference.getparent(), reference.getprevious(), text + (reference.tail or "")
-    if before is None:
-        parent.text = (parent.text or "") + text
-    else:
-        before.tail = (before.tail or "") + text
-    reference.tail = None
-    parent.remove(reference)
-
-
-def _name(element: Element) -> str:
-    """The tag without its namespace; "" for what is no element."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
 def _attributes(element: Element) -> dict[str, str]:
@@ -159,9 +140,9 @@ def _blocks(root: Element) -> Iterator[str]:
     waiting: list[tuple[Element, int]] = [(root, 1)]
     while waiting:
         element, depth = waiting.pop()
-        if not _name(element):
+        if not name_of(element):
             continue
-        if _name(element) in _TABLES and (block := _table(element)):
+        if name_of(element) in _TABLES and (block := _table(element)):
             yield block
         elif _has_text(element):
             yield _paragraph(element, depth)
@@ -180,7 +161,7 @@ def _has_text(element: Element) -> bool:
 def _label(element: Element) -> str:
     """An element's name with its attributes; "" where it has none."""
     pairs = "; ".join(f"{name}: {value}" for name, value in _attributes(element).items())
-    return f"{_name(element)} ({pairs})" if pairs else ""
+    return f"{name_of(element)} ({pairs})" if pairs else ""
 
 
 def _text(element: Element) -> str:
@@ -189,19 +170,19 @@ def _text(element: Element) -> str:
 
 def _inner(element: Element) -> str:
     """The text of an element, and behind it what the attributes inside of it say."""
-    labels = [_label(child) for child in element.iterdescendants() if _name(child)]
+    labels = [_label(child) for child in element.iterdescendants() if name_of(child)]
     return " ".join([_text(element), *filter(None, labels)])
 
 
 def _paragraph(element: Element, depth: int) -> str:
-    name, label, text = _name(element), _label(element), _inner(element)
+    name, label, text = name_of(element), _label(element), _inner(element)
     if name in _TITLES:
         return heading(depth - 1 or 1, text) + (f"\n\n{label}" if label else "")
     return f"{label}: {text}" if label else text
 
 
 def _is_record(element: Element) -> bool:
-    names = {_name(child) for child in element}
+    names = {name_of(child) for child in element}
     if len(names) < 2 or names.intersection(_PROSE):
         return False
     if names.intersection(_TITLES) and len(names) < 3:
@@ -212,8 +193,8 @@ def _is_record(element: Element) -> bool:
 def _record(element: Element) -> str:
     lines = [label] if (label := _label(element)) else []
     for child in element:
-        name, text = _label(child) or _name(child), _text(child)
-        if text or name != _name(child):
+        name, text = _label(child) or name_of(child), _text(child)
+        if text or name != name_of(child):
             lines.append(f"{name}: {text}".rstrip(" :") if text else name)
     return "\n".join(lines)
 
@@ -223,7 +204,7 @@ def _record(element: Element) -> str:
 
 def _table(table: Element) -> str:
     """A row a line under its title; "" where it holds no rows."""
-    columns = {_name_of_column(spec): i for i, spec in enumerate(s for s in table.iter() if _name(s) == "colspec")}
+    columns = {_name_of_column(spec): i for i, spec in enumerate(s for s in table.iter() if name_of(s) == "colspec")}
     rows: list[list[str]] = []
     before: list[str] = [label] if (label := _label(table)) else []
     beside = " ".join(" ".join(piece.split()) for piece in (table.text, *(child.tail for child in table)) if piece)
@@ -231,11 +212,11 @@ def _table(table: Element) -> str:
     waiting = list(reversed(table))
     while waiting:
         element = waiting.pop()
-        if _name(element) in _ROWS:
+        if name_of(element) in _ROWS:
             rows.append(_cells(element, columns))
-        elif _name(element) and _has_text(element):
+        elif name_of(element) and _has_text(element):
             before.append(": ".join(filter(None, [_label(element), _inner(element)])))
-        elif _name(element):
+        elif name_of(element):
             before += filter(None, [_label(element)])
             waiting += reversed(element)
     if not rows:
@@ -254,10 +235,10 @@ def _cells(row: Element, columns: dict[str, int]) -> list[str]:
     """The texts of a row's cells; a cell over several columns is followed by empty ones."""
     cells = [label] if (label := _label(row)) else []
     for cell in row:
-        if not _name(cell):
+        if not name_of(cell):
             continue
         words = _text(cell)
-        labels = filter(None, map(_label, (part for part in cell.iter() if _name(part))))
+        labels = filter(None, map(_label, (part for part in cell.iter() if name_of(part))))
         cells.append(" ".join(filter(None, [words, *labels])).replace("|", "\\|"))
         if cell.get("namest") in columns and cell.get("nameend") in columns:
             cells += [""] * (columns[cell.get("nameend")] - columns[cell.get("namest")])
