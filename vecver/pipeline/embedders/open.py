@@ -27,9 +27,9 @@ import numpy.typing as npt
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
-from vecver.pipeline.embedder_http import OPENAI_URL, OpenAIEmbedder
-from vecver.pipeline.embedder_runtimes import PRECISIONS
-from vecver.pipeline.embedder_torch import SentenceTransformerEmbedder
+from vecver.pipeline.embedders.openai import OPENAI_URL, OpenAIEmbedder
+from vecver.pipeline.embedders.runtimes import PRECISIONS
+from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
 DEFAULT = "minilm"
 SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"

@@ -59,8 +59,8 @@ import numpy.typing as npt
 from vecver.digest import digest_json
 from vecver.errors import BackendError, IntegrityError, InvalidInputError
 from vecver.model import Json, Metric, TokenCounts, Vectors
-from vecver.pipeline import embedder_runtimes as runtimes
-from vecver.pipeline.embedder_runtimes import LEAST_TOKENS, Runtime
+from vecver.pipeline.embedders import runtimes
+from vecver.pipeline.embedders.runtimes import LEAST_TOKENS, Runtime
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -1,0 +1,1 @@
+"""From texts to vectors: one way to open an embedder, and a room for each kind of them."""
