@@ -34,8 +34,8 @@ from vecver.errors import (
     VecverError,
 )
 from vecver.model import Answer, Coverage, Diff, Failure, Hit, Move, Publication, Replay, Report
-from vecver.remote import RemoteRepository
-from vecver.wire import Wire
+from vecver.remote.http import Wire
+from vecver.remote.repository import RemoteRepository
 
 httpx2 = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
@@ -192,7 +192,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         else:
             real(wanted)  # the threads that mind the workers of an earlier test
 
-    monkeypatch.setattr("vecver.wire.time.sleep", sleep)
+    monkeypatch.setattr("vecver.remote.http.time.sleep", sleep)
     return seconds
 
 

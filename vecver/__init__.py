@@ -20,7 +20,6 @@ assert vecver.replay(repo, answer.receipt).identical
 docs.publish("main", to="http://localhost:19530")     # Milvus
 """
 
-from vecver.dataset import Dataset
 from vecver.errors import (
     AccessError,
     BackendError,
@@ -32,6 +31,9 @@ from vecver.errors import (
     SpaceMismatchError,
     VecverError,
 )
+from vecver.local.dataset import Dataset
+from vecver.local.repository import Repository, create, open, replay
+from vecver.local.snapshot import Snapshot, open_snapshot
 from vecver.model import (
     Answer,
     Check,
@@ -52,9 +54,8 @@ from vecver.model import (
     Space,
 )
 from vecver.phases import listening
-from vecver.remote import RemoteDataset, RemoteRepository, connect
-from vecver.repository import Repository, create, open, replay
-from vecver.snapshot import Snapshot, open_snapshot
+from vecver.remote.dataset import RemoteDataset
+from vecver.remote.repository import RemoteRepository, connect
 from vecver.store import MemoryStore, Store
 
 __all__ = [

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from os.path import abspath
-from pathlib import Path
 from threading import Lock
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Unpack, overload
 
 from vecver import flows, pipeline
+from vecver.arguments import AskingOne, absolute, is_batch
 from vecver.flows import Progress
 from vecver.model import Answer, Check, Commit, Embedder, Json, Replay, Vectors
-
-
-class AskingOne(TypedDict, total=False):
-    """The options of `Snapshot.search`, for its two overloads."""
-
-    k: int
-    exact: bool
-    filter: Json | None
-    context: int
-    space: str | None
 
 
 class Snapshot:
@@ -107,17 +96,3 @@ def open_snapshot(folder: str | PathLike[str], *, api_key: str | None = None) ->
     Raises NotFoundError (no snapshot there), IntegrityError (a file was changed, or the format is unknown).
     """
     return Snapshot(flows.open_export(absolute(folder)), api_key)
-
-
-def absolute(folder: str | PathLike[str]) -> Path:
-    """The path that a person means, without `~`, `.` and `..`."""
-    return Path(abspath(Path(folder).expanduser()))
-
-
-def is_batch(query: Any) -> bool:
-    """Is this several queries, and not one vector?"""
-    import numpy as np
-
-    if isinstance(query, np.ndarray):
-        return query.ndim == 2
-    return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)

@@ -1,78 +1,39 @@
-"""The front desk for a repository behind a service: the handles that `vecver.connect` gives.
-
-They have the methods and the values of `Repository` and `Dataset`, so that a script changes one line.
-"""
+"""A dataset behind a service, with the calls and values of `Dataset`."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 
 from vecver import flows, index, pipeline, repo
-from vecver.dataset import Asking, Engine, Kind, Revision, check_engine, check_kind, sources_of, tagged_of, text_of
+from vecver.arguments import (
+    Asking,
+    Engine,
+    Kind,
+    Revision,
+    check_engine,
+    check_kind,
+    is_batch,
+    sources_of,
+    tagged_of,
+    text_of,
+)
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
-from vecver.model import Answer, Commit, Coverage, Diff, Json, Metric, Move, Publication, Replay, Report, Vectors
-from vecver.snapshot import is_batch
-from vecver.upload import nothing_to_send, packed, place_header, told, with_failures
-from vecver.wire import Wire, path_of, read
+from vecver.model import Answer, Commit, Coverage, Diff, Json, Metric, Move, Publication, Report, Vectors
+from vecver.remote.http import path_of, read
+from vecver.remote.upload import nothing_to_send, packed, place_header, told, with_failures
+
+if TYPE_CHECKING:
+    from vecver.remote.repository import RemoteRepository
 
 PAGE = 50  # commits asked for at once
 
 _PLURAL = {"branch": "branches", "tag": "tags", "alias": "aliases"}
-
-
-class RemoteRepository:
-    """A repository behind a service. Made by `vecver.connect`.
-
-    What needs the repository's own machine stays with its operator: `check`, `gc`.
-    """
-
-    def __init__(self, wire: Wire) -> None:
-        """Raises BackendError where no vecver answers, AccessError."""
-        self._wire = wire
-        self._id = read(wire.get(path_of()), lambda it: str(it["repository"]))
-
-    @property
-    def url(self) -> str:
-        """Where the service is."""
-        return self._wire.url
-
-    @property
-    def id(self) -> str:
-        """Its identity, 32 hex characters, as receipts name it."""
-        return self._id
-
-    def dataset(self, name: str) -> RemoteDataset:
-        """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""
-        repo.check_name("dataset", name)
-        return RemoteDataset(self, name)
-
-    def datasets(self) -> list[str]:
-        """The names of all datasets that have a version and that the key may read, sorted."""
-        found = self._wire.get(path_of("datasets"))
-        return read(found, lambda it: sorted(one["name"] for one in it["datasets"]))
-
-    def replay(self, receipt: Json) -> Replay:
-        """Recompute an answer from its receipt, there. Raises InvalidInputError, NotFoundError."""
-        return read(self._wire.ask(path_of("replay"), {"receipt": receipt}), Replay.from_json)
-
-    def close(self) -> None:
-        """Let go of every connection. The handle is of no use then."""
-        self._wire.close()
-
-    def __enter__(self) -> RemoteRepository:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<vecver repository {self.url}>"
 
 
 class RemoteDataset:
@@ -339,24 +300,6 @@ class RemoteDataset:
 
     def __repr__(self) -> str:
         return f"<vecver dataset {self.name} in {self.repository.url}>"
-
-
-def connect(url: str, api_key: str | None = None, *, timeout: float = 60.0, retries: int = 2) -> RemoteRepository:
-    """The repository behind the service at `url`: the handle has the methods of what `vecver.open` gives.
-
-    `api_key` is sent to that URL alone, and shown nowhere; over http, which is not refused, it can be read on the
-    way, and by the proxy that HTTP_PROXY names (NO_PROXY: hosts that are asked directly). `timeout`: seconds that a
-    call may take, its attempts together; an ingest is waited for as long as it runs. `retries`: attempts after the
-    first, where nothing answered or the service is busy. No call is done twice by them.
-
-    Raises InvalidInputError (no URL, no key), BackendError (no vecver answers there), AccessError.
-    """
-    wire = Wire(url, api_key, timeout=timeout, retries=retries)
-    try:
-        return RemoteRepository(wire)
-    except BaseException:
-        wire.close()
-        raise
 
 
 def _text(at: Revision) -> str:

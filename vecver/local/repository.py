@@ -13,14 +13,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from vecver import flows, pipeline, repo, store
-from vecver.dataset import Dataset
-from vecver.entrance import Entrance
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
+from vecver.local.dataset import Dataset
+from vecver.local.milvus import Entrance
+from vecver.local.snapshot import Snapshot
 from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay, Verify
-from vecver.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from vecver.remote import RemoteRepository
+    from vecver.remote.repository import RemoteRepository
 
 
 class Repository:

@@ -1,0 +1,94 @@
+"""What callers pass to the handles: revisions, queries, sources and engines, checked once and put in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from os import PathLike
+from os.path import abspath
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from vecver import pipeline, repo
+from vecver.errors import InvalidInputError
+from vecver.flows import Source
+from vecver.model import Commit, Json, Report
+
+Revision = str | Report | Commit
+Kind = Literal["branch", "tag", "alias"]
+Engine = Literal["faiss", "milvus"]
+
+
+class AskingOne(TypedDict, total=False):
+    """The options of `Snapshot.search`, for its two overloads."""
+
+    k: int
+    exact: bool
+    filter: Json | None
+    context: int
+    space: str | None
+
+
+class Asking(AskingOne, total=False):
+    """The options of `Dataset.search`: those, and which version is asked."""
+
+    at: Revision
+    engine: Engine
+
+
+def sources_of(source: Any, label: str | None, prefix: str, records: bool | None) -> list[Source]:
+    """One `Source` a path. A list of paths is several sources, each under its own name."""
+    several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
+    values = list(source) if several else [source]
+    if label and len(values) > 1:
+        raise InvalidInputError(
+            "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
+        )
+    return [Source(value, pipeline.label_of(value, label), prefix, records, label is not None) for value in values]
+
+
+def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[tuple[Commit, list[str]]]:
+    """The versions of these tags (name -> commit id), each after those that it was made from."""
+    names: dict[str, list[str]] = {}
+    for name, id in tags.items():
+        names.setdefault(id, []).append(name)
+    heads = sorted(map(load, names), key=lambda commit: (commit.time, commit.id))
+    for commit in repo.parents_first([head.id for head in heads], load):
+        if commit.id in names:
+            yield commit, names[commit.id]
+
+
+def check_kind(kind: str) -> None:
+    """Raises InvalidInputError unless there is such a kind of ref."""
+    if kind not in repo.KINDS:
+        raise InvalidInputError(f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias")
+
+
+def check_engine(engine: str) -> None:
+    """Raises InvalidInputError unless there is such a search engine."""
+    if engine not in ("faiss", "milvus"):
+        raise InvalidInputError(
+            f"no search engine is called {engine!r}", code="unknown_engine", hint="use faiss or milvus"
+        )
+
+
+def text_of(revision: Revision) -> str:
+    """A revision as its string; what `ingest` and `show` return names its commit."""
+    if isinstance(revision, Report) and revision.commit:
+        return revision.commit
+    if isinstance(revision, Commit):
+        return revision.id
+    return revision  # type: ignore[return-value]
+
+
+def absolute(folder: str | PathLike[str]) -> Path:
+    """The path that a person means, without `~`, `.` and `..`."""
+    return Path(abspath(Path(folder).expanduser()))
+
+
+def is_batch(query: Any) -> bool:
+    """Is this several queries, and not one vector?"""
+    import numpy as np
+
+    if isinstance(query, np.ndarray):
+        return query.ndim == 2
+    return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)

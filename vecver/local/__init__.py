@@ -1,0 +1,1 @@
+"""The handles on a repository in a folder: `Repository`, `Dataset`, `Snapshot`."""

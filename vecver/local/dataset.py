@@ -1,0 +1,17 @@
+"""The handle on one dataset. Each call is one call into a flow or the repo, and stands in the room of its subject."""
+
+from __future__ import annotations
+
+from vecver.local.history import History
+from vecver.local.searching import Searching
+from vecver.local.writing import Writing
+
+
+class Dataset(Writing, Searching, History):
+    """A named body of documents with its own history.
+
+    A revision is a string; what `ingest` and `show` return names its commit too.
+    """
+
+    def __repr__(self) -> str:
+        return f"<vecver dataset {self.name} in {self.repository.url}>"

@@ -1,0 +1,127 @@
+"""Answers out: search, recall, measures, and the export that answers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Unpack, overload
+
+from vecver import flows, repo
+from vecver.arguments import Asking, Engine, Revision, absolute, check_engine, is_batch, text_of
+from vecver.flows import Progress
+from vecver.local.handle import Handle
+from vecver.model import Answer, Export, Json, Recall, Vectors
+
+
+class Searching(Handle):
+    """The calls that answer from a version, and measure how well it answers."""
+
+    @overload
+    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[Asking]) -> Answer: ...
+
+    @overload
+    def search(self, query: list[str] | list[Vectors], **how: Unpack[Asking]) -> list[Answer]: ...
+
+    def search(
+        self,
+        query: Any,
+        *,
+        at: Revision = "main",
+        k: int = 10,
+        exact: bool = False,
+        filter: Json | None = None,
+        context: int = 0,
+        space: str | None = None,
+        engine: Engine = "faiss",
+    ) -> Answer | list[Answer]:
+        """The best `k` chunks of the version `at`, best first, fewer only if it holds fewer.
+
+        `query`: a text, a vector `(dim,)`, or a list of these (then a list of answers). `exact`: the
+        true top k, for certain; otherwise large segments answer through their index. `filter`:
+        conditions on metadata, `{"year": {"$gte": 2024}, "groups": {"$in": [7, 8]}}`: a list matches by any of
+        its items, times with an offset from UTC compare as instants, decimals exactly, and a value of another
+        type than the field has is refused. `page`, `sheet`, `line` and `headings` ask where each chunk stands, unless
+        its document has metadata of that name. `context`: add to each hit
+        the text of so many neighbouring chunks on either side. `space` says in which space a query
+        vector lies, and is checked. `engine`: who proposes the candidates; the scores are the same from either.
+        Through "milvus" an exact answer that its index cannot give is scanned here; the receipt tells.
+
+        Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector, engine),
+        SpaceMismatchError (the query lies in another space than the version); and through Milvus
+        NotPublishedError (`publish` it), BackendError, IntegrityError (somebody else changed what was published).
+        """
+        many = not isinstance(query, str) and is_batch(query)
+        answers = flows.search(
+            self._versions,
+            self.name,
+            list(query) if many else [query],
+            self.repository._embedder,
+            at=text_of(at),
+            k=k,
+            exact=exact,
+            filter=filter,
+            context=context,
+            space=space,
+            through=self._through(engine),
+        )
+        return answers if many else answers[0]
+
+    def _through(self, engine: str) -> flows.Through | None:
+        check_engine(engine)
+        return self.repository._milvus.through(self.name) if engine == "milvus" else None
+
+    def snapshot(self, at: Revision, folder: str | PathLike[str], *, progress: Progress | None = None) -> Export:
+        """Export a version to a new folder: its rows, an index on them, checksums, and how to read them.
+
+        Whoever has the folder searches it with `vecver.open_snapshot`, or with faiss, numpy and pyarrow
+        alone. It appears whole or not at all. What is read of the repository is verified on the way.
+
+        Raises NotFoundError (revision), InvalidInputError (`folder` is not empty, a file or a link),
+        IntegrityError (rows of the repository are damaged), BackendError (disk full).
+        """
+        return flows.export(self._versions, self.name, absolute(folder), at=text_of(at), progress=progress)
+
+    def recall(
+        self,
+        at: Revision = "main",
+        *,
+        k: Sequence[int] | None = None,
+        queries: Sequence[flows.Query] | None = None,
+        sample: int | None = None,
+        apply: bool = False,
+        progress: Progress | None = None,
+    ) -> Recall:
+        """Measure the index of a version against exact search on the same version, and how fast it answers.
+
+        Gives for each `k` (default: those of 1, 10 and 100 that the version can fill) the ann_recall@k,
+        the worst query's and the share of queries below 0.8, and the latency of single warm queries, asked
+        as `search` asks a vector. `queries`: texts or vectors; else `sample` of them are made of the version's
+        own chunks (default 100, or all if it has fewer), the same whatever the layout and about as hard
+        as real questions. The result is kept beside the commit, in place of the one before (`measures`);
+        the commit's id does not change. Where it cannot be kept (a read-only repository), `not_kept` says why.
+
+        `apply`: indexes that do not look far enough for the given queries do so from now on, for every
+        version; never less far than before. It is stored beside the index, and holds until `optimize` writes those
+        rows anew; a process that has the index open goes on as it was.
+
+        Raises InvalidInputError (k, sample, queries, an empty version), NotFoundError, SpaceMismatchError.
+        """
+        return flows.recall(
+            self._versions,
+            self.name,
+            self.repository._embedder,
+            at=text_of(at),
+            k=k,
+            queries=queries,
+            sample=sample,
+            apply=apply,
+            progress=progress,
+        )
+
+    def measures(self, at: Revision = "main") -> dict[str, Json]:
+        """What was measured of a version, the newest by kind ("recall": `Recall.to_json()`).
+
+        Of one that is damaged only `{"damaged": why}`; measuring again replaces it.
+        """
+        found = repo.measures.load_all(self._versions.store, self.resolve(at))
+        return {kind: value for kind, value in found.items() if kind != flows.SHORTFALLS}

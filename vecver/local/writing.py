@@ -1,0 +1,136 @@
+"""Documents in: ingest, status, optimize."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+
+from vecver import flows, pipeline
+from vecver.arguments import Revision, sources_of, text_of
+from vecver.errors import InvalidInputError, VecverError
+from vecver.flows import Options, Progress, Source
+from vecver.local.publishing import Publishing
+from vecver.model import Json, Metric, Optimized, Report
+
+
+class Writing(Publishing):
+    """The calls that change what a dataset holds, and what they would change."""
+
+    def ingest(
+        self,
+        source: pipeline.SourceLike | Sequence[str | PathLike[str]],
+        *,
+        message: str = "",
+        branch: str = "main",
+        label: str | None = None,
+        prefix: str = "",
+        records: bool | None = None,
+        embedder: str | None = None,
+        space: str | None = None,
+        metric: Metric | None = None,
+        chunker: str | None = None,
+        chunk_tokens: int | None = None,
+        passwords: Sequence[str] = (),
+        keep_missing: bool = False,
+        allow_removals: bool = False,
+        strict: bool = False,
+        dry_run: bool = False,
+        workers: int = 2,
+        job: str = "",
+        origin: Json | None = None,
+        place: Json | None = None,
+        scope: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Make a source the truth for the documents that came from it, as a new commit on `branch`.
+
+        `source`: a folder, a glob, a file, a list of these, `-` (JSONL on stdin), a `pyarrow.Table`,
+        record batches, or an iterable of dicts with `id`, `text` and metadata. What is already
+        embedded in the same space, anywhere in the repository, is not embedded again. A document
+        missing from its source is removed (`keep_missing` keeps it); one that cannot be read is in
+        `Report.failures` and keeps its previous version (`strict` makes it an error). An ingest that
+        would remove all documents of a source, or more than a fifth of them and more than ten, is an
+        error unless `allow_removals`. An ingest that changes nothing makes no commit.
+
+        `label` names the source (default: the folder's or file's own name, with the folders above it
+        where another source has that name), `prefix` stands before every id. A file or folder inside
+        a source that is known, and the matches of a glob, are a part of it: nothing else is removed.
+        `space` names the space of vectors that the records bring, `metric` theirs (cosine).
+        `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
+        of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
+        Of a source that was read elsewhere: `place`, where it lies there ({}: nowhere), and `scope`, of which documents
+        it says that they are missing (globs below the prefix, a line each; default: of all of its label).
+
+        Where other writers moved the branch meanwhile, the commit is made after theirs.
+
+        Raises InvalidInputError, NotFoundError, SpaceMismatchError, BackendError, and ConflictError if
+        another writer changed the same documents or source (`context["documents"]` names them), or if
+        removals must be allowed. After any failure this ingest has changed nothing, and what was
+        embedded is kept for the next attempt.
+        """
+        options = Options(
+            message=message,
+            branch=branch,
+            embedder=embedder,
+            space=space,
+            metric=metric,
+            chunker=chunker,
+            chunk_tokens=chunk_tokens,
+            passwords=tuple(passwords),
+            dry_run=dry_run,
+            keep_missing=keep_missing,
+            allow_removals=allow_removals,
+            strict=strict,
+            workers=workers,
+            job=job,
+            origin=origin,
+        )
+        sources = sources_of(source, label, prefix, records)
+        if place is not None or scope is not None:
+            sources = [_read_elsewhere(one, place or {}, flows.ALL if scope is None else scope) for one in sources]
+        report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
+        return self._published(report, branch, progress) if report.changed else report
+
+    def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
+        """Publish the new version of a branch where the repository was opened so; what went wrong is a note."""
+        if branch not in self.repository._publish:
+            return report
+        try:
+            self.publish(report, progress=progress)
+        except VecverError as error:
+            note = f"the version was not published: {error.message}; `vecver publish {self.name}@{branch}` tries again"
+            return replace(report, notes=(*report.notes, note))
+        return report
+
+    def status(
+        self,
+        source: pipeline.SourceLike | Sequence[str | PathLike[str]],
+        *,
+        at: Revision = "main",
+        label: str | None = None,
+        prefix: str = "",
+        records: bool | None = None,
+    ) -> dict[str, list[str]]:
+        """What an ingest of `source` would find, without parsing it.
+
+        Document ids, under `added`, `changed`, `removed` and `failed` (cannot be read now, or could not when the
+        version was made, and is the same since).
+        """
+        return flows.status(self._versions, self.name, sources_of(source, label, prefix, records), at=text_of(at))
+
+    def optimize(self, *, progress: Progress | None = None) -> Optimized:
+        """Re-lay all versions on the fewest segments and mend their indexes; no commit, root or answer changes.
+
+        The old segments go with `gc`. Raises NotFoundError, IntegrityError (a version would not come out as it
+        was: nothing was changed), BackendError. It may be stopped at any moment, and run again.
+        """
+        return flows.optimize(self._versions, self.name, progress)
+
+
+def _read_elsewhere(source: Source, place: Json, scope: str) -> Source:
+    if not source.named:
+        raise InvalidInputError(
+            "a source that was read elsewhere has no name here", code="no_label", hint="name it: label=NAME"
+        )
+    return replace(source, place=place, scope=scope)

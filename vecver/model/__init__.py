@@ -1,0 +1,50 @@
+"""Frozen values that travel between the rooms. They do no I/O and know no library but numpy.
+
+The road of one document: `Original` (as its source has it) -> `Parsed` (Markdown) -> `Chunk`s
+(spans of that Markdown) -> rows of a segment -> `Hit`s of an `Answer`.
+"""
+
+from vecver.model.answers import Answer, Hit, Part, Replay
+from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
+from vecver.model.embedder import Embedder, TokenCounts
+from vecver.model.publications import Milvus, Publication, PublishedRows
+from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
+from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
+from vecver.model.versions import Commit, Diff, Move
+
+__all__ = [
+    "NOWHERE",
+    "Answer",
+    "Check",
+    "Chunk",
+    "Commit",
+    "Coverage",
+    "Diff",
+    "Embedder",
+    "Export",
+    "Failure",
+    "Garbage",
+    "Hit",
+    "Json",
+    "Mark",
+    "Metric",
+    "Milvus",
+    "Move",
+    "Optimized",
+    "Original",
+    "Parsed",
+    "Part",
+    "Position",
+    "Problem",
+    "Publication",
+    "PublishedRows",
+    "Recall",
+    "RecallAt",
+    "Recipe",
+    "Replay",
+    "Report",
+    "Space",
+    "TokenCounts",
+    "Vectors",
+    "Verify",
+]

@@ -1,0 +1,125 @@
+"""A document on its way to rows: `Original` (as its source has it) -> `Parsed` (Markdown) -> `Chunk`s (spans of it)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import floor
+from typing import Any, Final, Literal
+
+from vecver.model.spaces import Json, Vectors
+
+
+@dataclass(frozen=True)
+class Original:
+    """One document as its source has it, before anything was understood.
+
+    Exactly one of `data` (bytes of a file, to be parsed) and `text` (a record's text, taken as it is)
+    is set. `vector`, float32 `(dim,)`, comes with records that bring their own.
+    """
+
+    document: str  # stable id: path relative to the folder given, or the record's id
+    source: str  # label of the source that holds it
+    digest: str  # sha256 of the bytes, or of the canonical record without its vector
+    data: bytes | None = None
+    text: str | None = None
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    vector: Vectors | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """From `start` on, a document's text is of this page or sheet."""
+
+    start: int  # characters
+    field: Literal["page", "sheet"]
+    value: int | str  # pages count from 1
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the words that a reader's library saw in a document its text holds."""
+
+    seen: int  # words in the library's plain view of the document
+    kept: int  # of these, the text holds
+    furniture: int = 0  # of these, were left out on purpose: running headers, navigation
+    notes: tuple[str, ...] = ()  # what is missing, one sentence each, naming the page, part or sheet
+
+    @property
+    def share(self) -> float:
+        """Of the words that are not furniture, the share that the text holds."""
+        wanted = self.seen - self.furniture
+        return self.kept / wanted if wanted else 1.0
+
+    def to_json(self) -> Json:
+        share = floor(self.share * 10_000) / 10_000  # never 1 where a word is missing
+        counts = {"words": self.seen, "kept": self.kept, "furniture": self.furniture, "share": share}
+        return {**counts, "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Coverage:
+        return cls(value["words"], value["kept"], value["furniture"], tuple(value["notes"]))
+
+    def __add__(self, other: Coverage) -> Coverage:
+        """Of both together; the notes stay with each."""
+        return Coverage(self.seen + other.seen, self.kept + other.kept, self.furniture + other.furniture)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A document's text as Markdown with `#` headings."""
+
+    text: str
+    title: str  # "" where the document has none
+    media_type: str  # "text/markdown", "application/pdf" ...: what the bytes were
+    parser: str  # "liteparse 2.18.0": who read it, with version
+    coverage: Coverage | None = None  # None: the text is the document as it is
+    marks: tuple[Mark, ...] = ()  # where pages and sheets begin, in order
+    pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)  # as the chunker cuts it, made beforehand
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A document that could not be read, and why. Its previous version stays live."""
+
+    document: str
+    code: str  # stable: "empty", "no_text", "encrypted", "malformed", "binary", "unsupported", "timeout" ...
+    reason: str  # one sentence for a person, with the next thing to do where there is one
+    hides: bool = False  # other documents may lie behind it: none of its source is removed as missing
+
+    def to_json(self) -> Json:
+        return {"document": self.document, "code": self.code, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Failure:
+        return cls(value["document"], value["code"], value["reason"])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a document's text: `text[start:end]`. `[0, 0)` is a chunk that is no piece of it (the title)."""
+
+    start: int  # characters
+    end: int
+    text: str  # the raw span, as stored and returned
+    embedded: str  # the normalised text that is given to the embedder
+    headings: tuple[str, ...] = ()  # over it, outermost first, without the document's title; of code: class, function
+    header: str = ""  # the header row of the table that it goes on with, as the document has it; "" where it begins it
+    page: int | None = None  # from 1: where it begins
+    sheet: str | None = None  # where it begins
+    line: int | None = None  # of the document's text, from 1: where it begins; only of plain text and source code
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a chunk stands in its document, as far as the document says; the fields are those of `Chunk`."""
+
+    headings: tuple[str, ...] = ()
+    header: str = ""
+    page: int | None = None
+    sheet: str | None = None
+    line: int | None = None
+
+
+NOWHERE: Final = Position()  # of which nothing is known

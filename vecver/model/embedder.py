@@ -1,0 +1,52 @@
+"""What turns texts into vectors, as the rooms that use one see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.model.spaces import Json, Metric, Vectors
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """How much of each text an embedder reads; all `(n,)`."""
+
+    tokens: npt.NDArray[np.int64]  # content tokens, not truncated
+    unknown: npt.NDArray[np.int64]  # of these, that are not in its vocabulary; 0 where it does not tell
+    cut: npt.NDArray[np.int64]  # of these, beyond what it reads
+
+    def to_json(self, row: int) -> Json:
+        return {"tokens": int(self.tokens[row]), "unknown": int(self.unknown[row]), "cut": int(self.cut[row])}
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of one space. The same text gives the same bits on one machine."""
+
+    name: str  # as given to `pipeline.open_embedder`
+    dim: int
+    metric: Metric
+    max_tokens: int  # content tokens that it reads, without the specials it adds itself
+    recipe: Json  # reopens it via `pipeline.open_embedder`
+    fingerprint: str  # what makes its vectors comparable, hex: `Space.embedder`
+    environment: Json  # what their last bits may depend on: runtime, device, library versions
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Content tokens of each text, without specials, not truncated; `(n,)`."""
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """As `count_tokens`, with the tokens of each text that it does not know or does not read."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """`(n, dim)` float32, C-contiguous, in the order of `texts`. Texts are documents' chunks."""
+
+    @property
+    def at_once(self) -> int:
+        """Calls of `embed_queries` that it serves side by side; what comes beyond is better embedded together."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """`(n, dim)` float32, C-contiguous, in the order of `texts`; a query has the bits it has alone."""

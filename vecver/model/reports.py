@@ -1,0 +1,212 @@
+"""What the verbs that write, measure and tidy report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vecver.model.documents import Coverage, Failure
+from vecver.model.spaces import Json
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an ingest did, or would do (`dry_run`). Names a version wherever a revision is taken."""
+
+    dataset: str
+    commit: str | None  # full id; None only for a dry run of a dataset without versions
+    changed: bool  # False: nothing differed, no commit was made
+    documents: Mapping[str, int]  # added, changed, removed, unchanged, failed
+    chunks: Mapping[str, int]  # live, embedded, reused, removed
+    failures: tuple[Failure, ...]
+    seconds: Mapping[str, float]  # parse, chunk, embed, write
+    tokens: int = 0  # content tokens that were (or would be) embedded
+    longer: int = 0  # documents of the chunker `whole` that are longer than the model reads
+    dry_run: bool = False
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # document ids: added, changed, removed
+    notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands; and `document_notes`
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
+    unseen: Mapping[str, str] = field(default_factory=dict)  # document -> what of its text the embedder cannot see
+
+    @property
+    def partial(self) -> dict[str, Coverage]:
+        """The documents of which this ingest read a part."""
+        return {document: coverage for document, coverage in self.coverage.items() if coverage.notes}
+
+    @property
+    def document_notes(self) -> tuple[str, ...]:
+        """Those of `notes` that say what of a document was not read; each begins with the document's id."""
+        notes = {document: " ".join(coverage.notes) for document, coverage in self.partial.items()}
+        both = [*notes.items(), *self.unseen.items()]
+        return tuple(f"{document}: {note}" for document, note in both)
+
+    @property
+    def total_coverage(self) -> Coverage:
+        """The words of all documents that were measured."""
+        return sum(self.coverage.values(), Coverage(0, 0))
+
+    def coverage_json(self) -> Json:
+        """How much of all documents together was read, how many were measured, and how many were read in part."""
+        total = self.total_coverage.to_json()
+        del total["notes"]
+        return {"measured": len(self.coverage), "partial": len(self.partial), **total}
+
+    def to_json(self) -> Json:
+        documents = [{"document": document, **one.to_json()} for document, one in self.coverage.items()]
+        return {
+            "dataset": self.dataset,
+            "commit": self.commit,
+            "changed": self.changed,
+            "dry_run": self.dry_run,
+            "documents": dict(self.documents),
+            "chunks": dict(self.chunks),
+            "tokens": self.tokens,
+            "longer": self.longer,
+            "failures": [failure.to_json() for failure in self.failures],
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "notes": list(self.notes),
+            "coverage": {**self.coverage_json(), "documents": documents},
+            "unseen": dict(self.unseen),
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Report:
+        """What `to_json` says; `names` too, where they were added to it."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        failures = tuple(Failure.from_json(one) for one in value["failures"])
+        names = {kind: tuple(ids) for kind, ids in value.get("names", {}).items()}
+        measured = value.get("coverage", {}).get("documents", [])  # services of before do not measure
+        coverage = {one["document"]: Coverage.from_json(one) for one in measured}
+        read = {"failures": failures, "names": names, "notes": tuple(value["notes"]), "coverage": coverage}
+        read["unseen"] = value.get("unseen", {})
+        return cls(**{**fields, **read})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that `check` found."""
+
+    object: str  # the store's name of it
+    problem: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of re-reading a repository."""
+
+    objects: int
+    bytes: int
+    problems: tuple[Problem, ...]
+    repaired: tuple[Problem, ...] = ()  # what was made again before, and how
+
+    @property
+    def clean(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> Json:
+        problems = [{"object": p.object, "problem": p.problem} for p in self.problems]
+        found: Json = {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
+        repaired = [{"object": p.object, "repaired": p.problem} for p in self.repaired]
+        return {**found, "repaired": repaired} if repaired else found
+
+
+@dataclass(frozen=True)
+class Export:
+    """A snapshot that was exported: a version's rows, vectors and index in a folder of their own."""
+
+    path: str
+    dataset: str
+    commit: str  # full id
+    documents: int
+    chunks: int
+    index: str  # its kind: "flat", or the spec of the repository's own indexes
+    files: Mapping[str, Json]  # name -> {"sha256", "bytes"}, without the manifest
+
+    @property
+    def bytes(self) -> int:
+        return sum(file["bytes"] for file in self.files.values())
+
+    def to_json(self) -> Json:
+        return {**self.__dict__, "files": dict(self.files), "bytes": self.bytes}
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What gc found that no version needs. A unit is a segment, or another object by its name."""
+
+    forgotten: tuple[str, ...]  # commits that the retention lets go; their records stay
+    delete: Mapping[str, int]  # unit -> bytes: has waited long enough
+    wait: Mapping[str, int]  # unit -> bytes: has not
+    kept_versions: int
+
+    def to_json(self) -> Json:
+        return {
+            "kept_versions": self.kept_versions,
+            "forgotten": list(self.forgotten),
+            "delete": dict(self.delete),
+            "wait": dict(self.wait),
+            "bytes": {"delete": sum(self.delete.values()), "wait": sum(self.wait.values())},
+        }
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What `optimize` did."""
+
+    versions: int  # that were re-laid
+    rows: int  # chunk rows that were copied
+    segments: tuple[int, int]  # copied from, into
+    indexes: int  # that were built
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.versions or self.indexes)
+
+    def to_json(self) -> Json:
+        return {
+            "versions": self.versions,
+            "rows": self.rows,
+            "segments": {"before": self.segments[0], "after": self.segments[1]},
+            "indexes": self.indexes,
+        }
+
+
+@dataclass(frozen=True)
+class RecallAt:
+    """The index against exact search at one k."""
+
+    k: int
+    ann_recall: float  # share of the true top k that the index's answers hold, mean over the queries
+    engine: str  # who proposed, as receipts name it; "exact": every live row was scanned, nothing can be missed
+    p50_ms: float  # one warm query alone, asked as `Dataset.search` asks it; nearest rank
+    p95_ms: float
+    p99_ms: float
+    queries_per_second: float  # one after the other
+    worst: float | None = None  # the share that the query finds for which it is smallest; before 2026-11-26 not kept
+    below_0_8: float | None = None  # the share of the queries that find less than 0.8 of their true top k
+
+    def to_json(self) -> Json:
+        return {name: value for name, value in self.__dict__.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How well and how fast a version's index answers. Kept beside the commit as its measure `recall`."""
+
+    dataset: str
+    commit: str  # full id
+    at: tuple[RecallAt, ...]  # one a k, as asked
+    queries: Json  # {"source": "sample" | "given", "count", "digest": of their float32 bits, "drawn": how a sample was}
+    index: Json  # chunks, indexed (those that an index covers), rows (live or not, that are searched), segments
+    environment: Json  # vecver, faiss, python, machine, cpus
+    time: str  # ISO 8601, UTC, microseconds
+    raised: int | None = None  # indexes that look farther from now on (`apply`); None if that was not asked for
+    not_kept: str | None = None  # why the result does not lie beside the commit, if it does not
+
+    def __getitem__(self, k: int) -> RecallAt:
+        """What was measured at `k`. Raises KeyError if nothing was."""
+        return {one.k: one for one in self.at}[k]
+
+    def to_json(self) -> Json:
+        kept = {name: value for name, value in self.__dict__.items() if value is not None}
+        return {**kept, "at": [one.to_json() for one in self.at]}

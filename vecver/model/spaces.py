@@ -1,0 +1,58 @@
+"""What makes vectors comparable, and how a version was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import digest_json
+
+Json = dict[str, Any]
+Vectors = npt.NDArray[np.float32]
+Metric = Literal["cosine", "ip", "l2"]
+Verify = Literal["always", "once", "never"]  # when stored rows are hashed: see `repo.verify`
+
+
+@dataclass(frozen=True)
+class Space:
+    """What makes vectors comparable. Two vectors may be compared only when their spaces' ids are equal."""
+
+    embedder: str  # fingerprint of the embedder, or "given:NAME" for vectors that a caller brought
+    dim: int
+    metric: Metric
+
+    @cached_property
+    def id(self) -> str:
+        return digest_json(self.to_json())[:32]
+
+    def to_json(self) -> Json:
+        return {"embedder": self.embedder, "dim": self.dim, "metric": self.metric}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Space:
+        return cls(embedder=value["embedder"], dim=value["dim"], metric=value["metric"])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How documents become vectors: every name, version and parameter that a vector's bits depend on."""
+
+    chunker: Json  # {"name": ..., parameters}
+    embedder: Json  # {"name": ..., "version": ..., parameters}; what `pipeline.open_embedder` takes
+    space: Space
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what rows depend on; where the embedder was found on this machine is not part of it."""
+        return digest_json({"chunker": self.chunker, "space": self.space.to_json()})[:32]
+
+    def to_json(self) -> Json:
+        return {"chunker": self.chunker, "embedder": self.embedder, "space": self.space.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Recipe:
+        return cls(value["chunker"], value["embedder"], Space.from_json(value["space"]))

@@ -1,0 +1,1 @@
+"""The same handles over HTTP: `RemoteRepository`, `RemoteDataset`."""
