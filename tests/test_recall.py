@@ -24,8 +24,8 @@ from vecver import repo
 from vecver.cli import main
 from vecver.cli.chart import recall_chart
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
-from vecver.flows.recall import DRAWN
-from vecver.flows.recall import _share as share
+from vecver.flows.evaluating.recall import DRAWN
+from vecver.flows.evaluating.recall import _share as share
 from vecver.index import faiss
 from vecver.model import Vectors
 from vecver.repo.rows import chunk_key
@@ -139,7 +139,7 @@ def test_the_worst_query_and_those_below_stand_beside_the_mean(
     got[0] = -1
     got[1, 5:] = -1
     answers = iter([true, got])
-    flow = import_module("vecver.flows.recall")
+    flow = import_module("vecver.flows.evaluating.recall")
     monkeypatch.setattr(flow, "_answers", lambda *_, **__: next(answers))
     monkeypatch.setattr(flow, "engine_of", lambda *_, **__: {"name": f"faiss {faiss.SPEC}"})
     one = large.recall("whole", queries=list(strangers(4)), k=[10])[10]

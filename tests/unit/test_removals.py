@@ -202,7 +202,7 @@ def test_places_have_a_bound_and_survive_a_rollback(docs: vecver.Dataset, handbo
     assert docs.show().operation["kind"] == "rollback"
     docs.ingest(pages(tmp_path / "b" / "handbook", {"other.md": "1"}))
     assert labels(docs)["other.md"] == "b/handbook"
-    from vecver.flows.sources import Source, places_after
+    from vecver.flows.ingesting.sources import Source, places_after
 
     sources = [Source([], str(number), place={}) for number in range(500)]
     assert list(places_after({"old": {}}, sources)) == [str(number) for number in range(300, 500)]

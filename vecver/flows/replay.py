@@ -22,9 +22,9 @@ from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
 from vecver.flows.export import OneVersion
-from vecver.flows.filtering import matching
-from vecver.flows.preparation import OpenEmbedder, is_given
-from vecver.flows.search import (
+from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
+from vecver.flows.searching.filtering import matching
+from vecver.flows.searching.search import (
     ENGINES,
     RECEIPT_FORMAT,
     filtered,

@@ -32,9 +32,9 @@ import numpy.typing as npt
 
 from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError
-from vecver.flows.indexing import Progress, open_indexes
-from vecver.flows.preparation import OpenEmbedder
-from vecver.flows.search import ENGINES, Query, engine_of, filtered, search, vectors_of, version
+from vecver.flows.ingesting.recipe import OpenEmbedder
+from vecver.flows.maintaining.indexing import Progress, open_indexes
+from vecver.flows.searching.search import ENGINES, Query, engine_of, filtered, search, vectors_of, version
 from vecver.model import Json, Part, Recall, RecallAt, Vectors
 from vecver.repo import Snapshot, Versions
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vecver.flows import removals, shortfalls
-from vecver.flows.arrivals import Tally, arrivals, memo_of
-from vecver.flows.sources import Source, places_of, recognised
+from vecver.flows.ingesting import removals, shortfalls
+from vecver.flows.ingesting.changes import Tally, arrivals, memo_of
+from vecver.flows.ingesting.sources import Source, places_of, recognised
 from vecver.model import Failure
 from vecver.repo import Versions
 

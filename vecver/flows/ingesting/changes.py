@@ -10,7 +10,7 @@ from typing import TypeVar
 from vecver import pipeline
 from vecver.digest import digest, digest_json, text_key
 from vecver.errors import InvalidInputError
-from vecver.flows.sources import Source
+from vecver.flows.ingesting.sources import Source
 from vecver.model import Coverage, Failure, Json, Original, Recipe
 from vecver.repo import Draft
 

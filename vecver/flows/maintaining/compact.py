@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from vecver import index
 from vecver.errors import IntegrityError, VecverError
-from vecver.flows.indexing import Progress, build_index, index_segments, open_index
+from vecver.flows.maintaining.indexing import Progress, build_index, index_segments, open_index
 from vecver.model import Garbage, Optimized
 from vecver.repo import Relay, Retention, Segment, Versions, turn_at
 

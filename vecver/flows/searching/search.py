@@ -20,12 +20,12 @@ from vecver import index
 from vecver.decimals import readable
 from vecver.digest import digest_json
 from vecver.errors import IntegrityError, InvalidInputError, SpaceMismatchError
-from vecver.flows.filtering import Selection, matching, milvus_expression
-from vecver.flows.indexing import open_indexes
-from vecver.flows.pinned import Matching, Pinned, Ranked
-from vecver.flows.preparation import OpenEmbedder, is_given
-from vecver.flows.publications import find_published
-from vecver.flows.unseen import of_query
+from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
+from vecver.flows.maintaining.indexing import open_indexes
+from vecver.flows.publishing.manage import find_published
+from vecver.flows.searching.filtering import Selection, matching, milvus_expression
+from vecver.flows.searching.milvus import Matching, Pinned, Ranked
+from vecver.flows.searching.unseen import of_query
 from vecver.model import Answer, Embedder, Hit, Json, Part, Recipe, Space, Vectors
 from vecver.phases import phase
 from vecver.repo import ChunkRow, Collection, Publications, SearchPart, Snapshot, State, Versions

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from vecver import repo
 from vecver.digest import text_key
 from vecver.errors import VecverError
-from vecver.flows.arrivals import Tally
-from vecver.flows.sources import Source
+from vecver.flows.ingesting.changes import Tally
+from vecver.flows.ingesting.sources import Source
 from vecver.model import Coverage, Json
 from vecver.repo import Versions
 

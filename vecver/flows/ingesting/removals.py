@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vecver.errors import ConflictError
-from vecver.flows.arrivals import Tally
-from vecver.flows.sources import ALL, Source
+from vecver.flows.ingesting.changes import Tally
+from vecver.flows.ingesting.sources import ALL, Source
 from vecver.repo import Draft
 
 _FEW = 10  # documents that may go

@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vecver import index
-from vecver.flows.filtering import Selection
-from vecver.flows.publish import damaged
+from vecver.flows.publishing.publish import damaged
+from vecver.flows.searching.filtering import Selection
 from vecver.model import Json, Vectors
 from vecver.phases import phase
 from vecver.repo import UNCOUNTED, Collection, Snapshot, State

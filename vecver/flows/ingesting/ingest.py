@@ -23,13 +23,13 @@ import numpy as np
 from vecver import index, pipeline
 from vecver.digest import key
 from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
-from vecver.flows import removals, shortfalls
-from vecver.flows.arrivals import Tally, arrivals, grouped, recipe_of
-from vecver.flows.indexing import Progress, index_segments
-from vecver.flows.preparation import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
-from vecver.flows.sources import ALL, Places, Source, lone_file, places_after, places_of, recognised
-from vecver.flows.tidying import fold
-from vecver.flows.unseen import Unseen
+from vecver.flows.ingesting import removals, shortfalls
+from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of
+from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
+from vecver.flows.ingesting.sources import ALL, Places, Source, lone_file, places_after, places_of, recognised
+from vecver.flows.maintaining.compact import fold
+from vecver.flows.maintaining.indexing import Progress, index_segments
+from vecver.flows.searching.unseen import Unseen
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vecver import repo
 from vecver.errors import VecverError
-from vecver.flows.indexing import index_segments
+from vecver.flows.maintaining.indexing import index_segments
 from vecver.model import Check, Problem
 from vecver.repo import Segment, Versions
 

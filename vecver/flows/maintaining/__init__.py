@@ -1,0 +1,1 @@
+"""Indexes, folding, garbage and repair."""

@@ -1,0 +1,1 @@
+"""Versions into a Milvus, and out again."""
