@@ -69,6 +69,8 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         description="Version-pinned retrieval: every search is answered from exactly the version that was named.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # `routes/pages.py` serves it from files of this machine
+        redoc_url=None,
         responses=problems(401, 408, 413, 422, 429, 500, 503),  # any route: they are the gate's, or ours
         telemetry={"auto_configure": True},
         separate_input_output_schemas=False,

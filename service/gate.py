@@ -40,10 +40,15 @@ from service.settings import ServiceSettings
 from vecver.errors import AccessError, BackendError, InvalidInputError
 
 _OPEN = ("/healthz", "/readyz")
-_DOCS = ("/docs", "/redoc", "/openapi.json")  # what the routes are, of every vecver
+_PAGES = ("/", "/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
 _UPLOADS, STREAMS = "/ingest", "/events"
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _log = logging.getLogger("vecver.service")
+
+
+def _is_open(path: str) -> bool:
+    """Is this answered without a key?"""
+    return path in (*_OPEN, *_PAGES) or path.startswith("/docs/")
 
 
 class Gate:
@@ -68,7 +73,7 @@ class Gate:
         passage = _Passage(scope, send)
         since = perf_counter()
         try:
-            if scope["path"] not in (*_OPEN, *_DOCS):
+            if not _is_open(scope["path"]):
                 scope["vecver.caller"] = self._caller(scope, headers)
                 self._slowly(scope["vecver.caller"])
                 _check_unrepeated(scope)

@@ -6,10 +6,12 @@ import errno
 import io
 import json
 import logging
+import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -608,3 +610,15 @@ def test_a_service_says_once_that_its_state_folder_cannot_be_its_own(
     monkeypatch.setenv("VECVER_STATE", str(tmp_path / "state/repository/below-a-file"))
     refused = CliRunner().invoke(main, ["serve", "--workers", workers])
     assert refused.exit_code == 2 and "VECVER_STATE" in refused.output
+
+
+def test_the_pages_for_people_load_nothing_from_elsewhere(client: TestClient) -> None:
+    home, vecver_version = client.get("/"), version("vecver")
+    assert home.status_code == 200 and vecver_version in home.text and "handbook" in home.text
+    assert "default-src 'none'" in home.headers["content-security-policy"]
+    docs = client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', docs)
+    assert len(loaded) == 3 and all(name.startswith("/docs/") for name in loaded)
+    for name in loaded:
+        assert len(client.get(name).content) > 500, name
+    assert client.get("/docs/other.js").status_code == 404 and client.get("/redoc").status_code == 404
