@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 from struct import pack
@@ -42,7 +43,11 @@ class Terminal:
     def read(self) -> str:
         self.stream.flush()
         self.stream.close()
-        return os.read(self.master, 100_000).decode().replace("\r\n", "\n")
+        read = b""
+        with suppress(OSError):  # what Linux says at the end
+            while some := os.read(self.master, 4096):
+                read += some
+        return read.decode().replace("\r\n", "\n")
 
 
 @pytest.fixture
