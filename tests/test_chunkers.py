@@ -76,7 +76,7 @@ class TestRecipe:
     def test_it_says_every_parameter(self) -> None:
         assert chunker_recipe(max_tokens=254, grammars={}) == {
             "name": "structure", "version": 2, "min_tokens": 18, "max_tokens": 96, "context_tokens": 32,
-            "title": True,
+            "title": "passage",
         }  # fmt: skip
         assert chunker_recipe(tokens=210, max_tokens=254)["min_tokens"] == 40
         assert chunker_recipe(max_tokens=50)["max_tokens"] == 50

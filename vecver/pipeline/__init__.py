@@ -1,6 +1,6 @@
 """From documents to chunks and vectors: sources, parsers, chunkers, embedders. Knows nothing of versions."""
 
-from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
+from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe, title_lifts_passage
 from vecver.pipeline.embedders.batching import Together
 from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
 from vecver.pipeline.embedders.open import open_embedder
@@ -37,4 +37,5 @@ __all__ = [
     "read",
     "shown",
     "start_workers",
+    "title_lifts_passage",
 ]
