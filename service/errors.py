@@ -18,8 +18,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from service.keys import Caller
 from service.replies import Reply
-from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError
+from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError, hint_for, say
 
 Json = dict[str, Any]
 _BEGINS = r"(?<![\w.)\]])"  # a path: the document docs/tmp/a.md is not in /tmp
@@ -45,7 +46,10 @@ _STATUSES = {  # by code, where it is not that of the error's class
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _HINTS = {  # where the house's own hint names what the caller may not see
-    "dataset_not_found": "GET /v1/datasets lists those that this key may read; an ingest makes a new one",
+    "dataset_not_found": say(
+        "repo.datasets() lists those that this key may read; an ingest makes a new one",
+        http="GET /v1/datasets lists those that this key may read; an ingest makes a new one",
+    ),
 }
 
 
@@ -93,6 +97,7 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
     status, house, headers = _house(error)
     if status >= 500 and not isinstance(error, VecverError | HTTPException):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
+    house = visible(house, request.scope.get("vecver.caller"))
     body = {**to_json(house, cover), "status": status, "instance": request.scope.get("vecver.request", "")}
     if request.url.path.startswith("/v1/vector_stores"):
         kind = "invalid_request_error" if status < 500 else "server_error"
@@ -102,9 +107,10 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
 
 
 def to_json(error: VecverError, cover: Cover) -> Json:
-    """An error as it travels."""
+    """An error as it travels: `hint` speaks of requests, `hint_python` to our own client where it speaks of calls."""
     context = json.loads(json.dumps(error.context, default=str))
     context.pop("url", None)
+    hint, hint_python = cover(hint_for("http", error.hint)), cover(error.hint)
     return {
         "type": f"urn:vecver:error:{error.code}",
         "title": _TITLES.get(type(error).__name__, "Error"),
@@ -112,9 +118,19 @@ def to_json(error: VecverError, cover: Cover) -> Json:
         "detail": cover(error.message),
         "category": type(error).__name__,
         "code": error.code,
-        "hint": _HINTS.get(error.code) or cover(error.hint),
+        "hint": hint,
         "context": cover(context),
+        **({"hint_python": hint_python} if hint_python != hint else {}),
     }
+
+
+def visible(error: VecverError, caller: Caller | None) -> VecverError:
+    """The error without the names of what this caller may not see."""
+    if error.code not in _HINTS:
+        return error
+    near = [name for name in error.context.get("did_you_mean", ()) if caller and caller.may("read", name)]
+    context = {**error.context, "did_you_mean": near}
+    return type(error)(error.message, code=error.code, hint=_HINTS[error.code], **context)
 
 
 def status_of(error: VecverError) -> int:

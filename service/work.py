@@ -108,7 +108,7 @@ class Worker:
         return _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
 
     def _failed(self, job: Job, error: VecverError) -> Job:
-        return replace(job, state="failed", error=errors.to_json(error, self._cover))
+        return replace(job, state="failed", error=errors.to_json(errors.visible(error, None), self._cover))
 
     def _again(self, job: Job, error: VecverError) -> bool:
         """Put back an ingest that others were in the way of, if another attempt may do better; its upload stays."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from vecver import pipeline, repo
 from vecver.errors import InvalidInputError
 from vecver.flows import Source
 from vecver.model import Commit, Json, Report
+from vecver.near import near
 
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
@@ -60,14 +61,22 @@ def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[t
 def check_kind(kind: str) -> None:
     """Raises InvalidInputError unless there is such a kind of ref."""
     if kind not in repo.KINDS:
-        raise InvalidInputError(f"no kind of ref is called {kind!r}", code="invalid_kind", hint="branch, tag or alias")
+        raise InvalidInputError(
+            f"no kind of ref is called {kind!r}",
+            code="invalid_kind",
+            hint="branch, tag or alias",
+            did_you_mean=near(kind, repo.KINDS),
+        )
 
 
 def check_engine(engine: str) -> None:
     """Raises InvalidInputError unless there is such a search engine."""
-    if engine not in ("faiss", "milvus"):
+    if engine not in get_args(Engine):
         raise InvalidInputError(
-            f"no search engine is called {engine!r}", code="unknown_engine", hint="use faiss or milvus"
+            f"no search engine is called {engine!r}",
+            code="unknown_engine",
+            hint="use faiss or milvus",
+            did_you_mean=near(engine, get_args(Engine)),
         )
 
 

@@ -11,25 +11,64 @@
     └── BackendError             store, Milvus or embedder did not answer; says if retrying may help exit 7, HTTP 503
 
 The category says what a caller can do; `code` says what happened, and never changes once released.
+
+The next thing to do is a call for who writes Python, a command at the terminal, a request over HTTP. Where these
+differ the hint is made by `say`: the string itself is for Python, and each face asks for its own form (`hint_for`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
+
+Caller = Literal["python", "cli", "http"]
+DID_YOU_MEAN = "did you mean"
+
+
+class Hint(str):
+    """A hint that has a form of its own for each caller; as a string it is the one for Python."""
+
+    cli: str
+    http: str
+
+    def __new__(cls, python: str, cli: str, http: str) -> Hint:
+        hint = super().__new__(cls, python)
+        hint.cli, hint.http = cli, http
+        return hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hint, (str(self), self.cli, self.http)
+
+
+def say(python: str, *, cli: str = "", http: str = "") -> Hint:
+    """A hint for each caller; the one for Python stands in for those that are left out."""
+    return Hint(python, cli or python, http or python)
+
+
+def hint_for(caller: Caller, hint: str) -> str:
+    """The form of a hint that `caller` can follow."""
+    return str(getattr(hint, caller, hint))
 
 
 class VecverError(Exception):
-    """Base of the tree. `str(error)` is one sentence; `hint` is the next thing to do."""
+    """Base of the tree. `str(error)` is one sentence; `hint` is the next thing to do.
+
+    A traceback shows the hint too, as a note. With `did_you_mean` in its context, names that exist and resemble the
+    one that was given, the hint begins with them.
+    """
 
     exit_code = 1
     http_status = 500
 
     def __init__(self, message: str, *, code: str, hint: str, **context: Any) -> None:
         super().__init__(message)
+        if not context.get("did_you_mean", True):
+            del context["did_you_mean"]
         self.message = message
         self.code = code
-        self.hint = hint
+        self.hint = _suggesting(context.get("did_you_mean", ()), hint)
         self.context = context
+        self.add_note(f"hint: {self.hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.code, self.hint, self.context)
@@ -101,3 +140,11 @@ class BackendError(VecverError):
 
 def _rebuild(kind: type[VecverError], message: str, code: str, hint: str, context: dict[str, Any]) -> VecverError:
     return kind(message, code=code, hint=hint, **context)
+
+
+def _suggesting(names: Sequence[str], hint: str) -> str:
+    """The hint behind the question whether one of `names` was meant; an error that travelled here has it already."""
+    if not names or hint.startswith(DID_YOU_MEAN):
+        return hint
+    question = f"{DID_YOU_MEAN} {' or '.join(repr(name) for name in names)}? "
+    return say(question + hint, cli=question + hint_for("cli", hint), http=question + hint_for("http", hint))

@@ -60,6 +60,7 @@ class Problem(BaseModel):
     category: str
     code: str
     hint: str
+    hint_python: Annotated[str | None, Field(description="The same for Python's client, where it differs.")] = None
     context: Json
     instance: Annotated[str, Field(description="The id of the request, also in the header X-Request-ID.")]
     error: Annotated[Json | None, Field(description="On routes of vector stores: the same, as OpenAI says it.")] = None

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from vecver.cli import documents, measuring, publishing, searching, serving, tidying, versions
-from vecver.errors import BackendError, VecverError
+from vecver.errors import BackendError, VecverError, hint_for
 from vecver.settings import load_settings
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -76,11 +76,12 @@ def _unreached(error: OSError) -> BackendError:
 
 def show_error(error: VecverError, *, as_json: bool) -> None:
     """One error, for a person or for a program, on stderr."""
+    hint = hint_for("cli", error.hint)
     if as_json:
-        told = {"code": error.code, "message": error.message, "hint": error.hint, "context": error.context}
+        told = {"code": error.code, "message": error.message, "hint": hint, "context": error.context}
         click.echo(json.dumps({"error": told}, ensure_ascii=False, default=str), err=True)
     else:
-        click.echo(f"{click.style('error', fg='red')}: {error.message}\n  hint: {error.hint}", err=True)
+        click.echo(f"{click.style('error', fg='red')}: {error.message}\n  hint: {hint}", err=True)
 
 
 for command in (

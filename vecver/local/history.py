@@ -92,7 +92,8 @@ class History(Publishing):
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""
-        found = list(self._versions.refs(self.name).log(kind, name))
+        refs = self._versions.refs(self.name)
+        found = list(refs.log(kind, name))
         if not found:
-            raise repo.missing(kind, name, self.name)
+            raise repo.missing(kind, name, refs)
         return found

@@ -221,7 +221,7 @@ def error_of(problem: Json) -> VecverError:
     """The error that a problem (RFC 9457) tells of: the one that the library raised there."""
     kind = _CATEGORIES.get(str(problem.get("category")), VecverError)
     message = str(problem.get("detail") or problem.get("title") or problem["code"])
-    error = kind(message, code=problem["code"], hint=str(problem.get("hint") or ""))
+    error = kind(message, code=problem["code"], hint=str(problem.get("hint_python") or problem.get("hint") or ""))
     context = problem.get("context")
     error.context |= context if isinstance(context, dict) else {}
     if problem.get("instance"):

@@ -31,7 +31,7 @@ def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected:
     refs = versions.refs(dataset)
     found = refs.get(kind, name)
     if found is None:
-        raise missing(kind, name, dataset)
+        raise missing(kind, name, versions.refs(dataset))
     _same(kind, name, found, expected)
     if kind == "branch" and len(refs.all("branch")) == 1:
         raise ConflictError(
@@ -79,7 +79,7 @@ def _movable(versions: Versions, dataset: str, name: str) -> tuple[Kind, str]:
     """The branch or alias of this name, and where it stands."""
     found = versions.refs(dataset).find(name)
     if not found:
-        raise missing("alias", name, dataset)
+        raise missing("alias", name, versions.refs(dataset))
     if found[0] == "tag":
         raise ConflictError(
             f"{name!r} is a tag, and tags are fixed", code="tag_fixed", hint="roll back a branch or an alias"

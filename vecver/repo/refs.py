@@ -26,8 +26,9 @@ from typing import Literal
 from urllib.parse import quote, unquote
 
 from vecver.digest import canonical_json, digest, digest_json
-from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, say
 from vecver.model import Json, Move
+from vecver.near import near
 from vecver.repo import objects
 from vecver.store import Store
 
@@ -64,6 +65,10 @@ class Refs:
         """Every ref of a kind: name -> commit, sorted by name."""
         found = {name: self.get(kind, name) for name in self.names(kind)}
         return {name: commit for name, commit in found.items() if commit}
+
+    def live_names(self) -> list[str]:
+        """The names of all refs that there are, of every kind."""
+        return [name for kind in KINDS for name in self.all(kind)]
 
     def names(self, kind: Kind) -> list[str]:
         """The names of all refs of a kind that there are or were, sorted."""
@@ -268,12 +273,18 @@ def _article(kind: str) -> str:
     return f"an {kind}" if kind == "alias" else f"a {kind}"
 
 
-def missing(kind: str, name: str, dataset: str) -> NotFoundError:
+def missing(kind: Kind, name: str, refs: Refs) -> NotFoundError:
     """The error for a ref that is not there."""
+    plural = _FOLDER[kind]
     return NotFoundError(
-        f"{dataset} has no {kind} {name!r}",
+        f"{refs.dataset} has no {kind} {name!r}",
         code=f"{kind}_not_found",
-        hint=f"`vecver {kind} {dataset}` lists them",
+        hint=say(
+            f"docs.{plural}() lists them",
+            cli=f"`vecver {kind} {refs.dataset}` lists them",
+            http=f"GET /v1/datasets/{refs.dataset}/{plural} lists them",
+        ),
         name=name,
-        dataset=dataset,
+        dataset=refs.dataset,
+        did_you_mean=near(name, refs.all(kind)),
     )

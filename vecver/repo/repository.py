@@ -20,8 +20,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from vecver.digest import canonical_json, digest_json
-from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, say
 from vecver.model import Commit, Garbage, Json, Move, Space, Verify
+from vecver.near import near
 from vecver.repo import derived as derived_room
 from vecver.repo import fold as fold_room
 from vecver.repo import gc as gc_room
@@ -45,6 +46,7 @@ from vecver.store.api import writing
 ROOT = "vecver.json"
 _PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
 OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
+_LISTED = 10  # datasets that an error names
 OPEN_VERSIONS = 256  # as many may stay open: each maps files, of which a process may have some 65,000
 
 
@@ -103,12 +105,7 @@ class Versions:
             there = self.datasets()
             if dataset in there:
                 raise
-            raise NotFoundError(
-                f"there is no dataset {dataset!r} in {self.store.url}",
-                code="dataset_not_found",
-                hint=f"`vecver ingest {dataset} SOURCE` makes it; there are: {', '.join(there) or 'none yet'}",
-                dataset=dataset,
-            ) from None
+            raise _no_dataset(dataset, there, self.store.url) from None
         opened = self._snapshots.get(id)
         if (opened.commit if opened else self.commit(id)).dataset != dataset:
             raise IntegrityError(
@@ -360,6 +357,18 @@ def create(store: Store) -> None:
             url=store.url,
         ) from error
     spare.keep(store)
+
+
+def _no_dataset(dataset: str, there: list[str], url: str) -> NotFoundError:
+    more = f", and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
+    known = f"there are: {', '.join(there[:_LISTED]) or 'none yet'}{more}"
+    return NotFoundError(
+        f"there is no dataset {dataset!r} in {url}",
+        code="dataset_not_found",
+        hint=say(f"docs.ingest(SOURCE) makes it; {known}", cli=f"`vecver ingest {dataset} SOURCE` makes it; {known}"),
+        dataset=dataset,
+        did_you_mean=near(dataset, there),
+    )
 
 
 def exists(store: Store) -> bool:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from vecver.errors import InvalidInputError, NotFoundError
+from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.model import Commit
+from vecver.near import near
 from vecver.repo.objects import commit_ids, load_commit, parents_first, path_of
 from vecver.repo.refs import KINDS, Refs
 from vecver.store import Store
@@ -38,14 +39,14 @@ def resolve(store: Store, dataset: str, revision: str) -> str:
             hint="name a branch, tag, alias or commit id; `main` is the default branch",
         )
     if len(revision) > _LONGEST:
-        raise _unknown(dataset, f"{revision[:50]}…", "it is longer than any")
+        raise _unknown(Refs(store, dataset), f"{revision[:50]}…", "it is longer than any")
     base, steps = _ANCESTORS.fullmatch(revision).groups()  # type: ignore[union-attr]
     commit = _base(store, dataset, base, revision)
     for step in re.findall(r"\^|~\d*", steps):
         for _ in range(1 if step in ("^", "~") else int(step[1:])):
             parents = load_commit(store, commit).parents
             if not parents:
-                raise _unknown(dataset, revision, f"{commit[:12]} has no parent")
+                raise _unknown(Refs(store, dataset), revision, f"{commit[:12]} has no parent")
             commit = parents[0]
     return commit
 
@@ -61,8 +62,8 @@ def _base(store: Store, dataset: str, base: str, revision: str) -> str:
     if base.startswith("git:"):
         return _of_git(store, refs, base[4:].lower(), revision)
     if _HEX.fullmatch(base):
-        return _by_prefix(store, dataset, base, revision)
-    raise _unknown(dataset, revision, "it is no branch, tag, alias or commit id")
+        return _by_prefix(store, refs, base, revision)
+    raise _unknown(refs, revision, "it is no branch, tag, alias or commit id", base)
 
 
 def _at_time(refs: Refs, name: str, when: str, revision: str) -> str:
@@ -81,7 +82,7 @@ def _at_time(refs: Refs, name: str, when: str, revision: str) -> str:
                 if move.after:
                     return move.after
                 break
-    raise _unknown(refs.dataset, revision, f"{name!r} did not exist then")
+    raise _unknown(refs, revision, f"{name!r} did not exist then", name)
 
 
 def _of_git(store: Store, refs: Refs, sha: str, revision: str) -> str:
@@ -90,7 +91,7 @@ def _of_git(store: Store, refs: Refs, sha: str, revision: str) -> str:
     newest_first = reversed(list(parents_first(reversed(heads), lambda id: load_commit(store, id))))
     matching = [commit for commit in newest_first if _made_from(commit, sha)]
     if not matching:
-        raise _unknown(refs.dataset, revision, "no commit was made from that Git commit")
+        raise _unknown(refs, revision, "no commit was made from that Git commit")
     return max(matching, key=lambda commit: commit.time).id  # of equal times the first: children before parents
 
 
@@ -103,13 +104,13 @@ def _is_commit(store: Store, dataset: str, id: str) -> bool:
     return store.size(path_of(id)) is not None and load_commit(store, id).dataset == dataset
 
 
-def _by_prefix(store: Store, dataset: str, prefix: str, revision: str) -> str:
-    ids = [id for id in commit_ids(store, prefix) if load_commit(store, id).dataset == dataset]
+def _by_prefix(store: Store, refs: Refs, prefix: str, revision: str) -> str:
+    ids = [id for id in commit_ids(store, prefix) if load_commit(store, id).dataset == refs.dataset]
     if not ids:
-        raise _unknown(dataset, revision, "no commit id begins so")
+        raise _unknown(refs, revision, "no commit id begins so", prefix)
     if len(ids) > 1:
         raise InvalidInputError(
-            f"{revision!r} is ambiguous in {dataset}: {', '.join(id[: len(prefix) + 6] for id in ids[:5])}",
+            f"{revision!r} is ambiguous in {refs.dataset}: {', '.join(id[: len(prefix) + 6] for id in ids[:5])}",
             code="ambiguous_revision",
             hint="give more digits",
             candidates=ids,
@@ -117,11 +118,18 @@ def _by_prefix(store: Store, dataset: str, prefix: str, revision: str) -> str:
     return ids[0]
 
 
-def _unknown(dataset: str, revision: str, why: str) -> NotFoundError:
+def _unknown(refs: Refs, revision: str, why: str, name: str = "") -> NotFoundError:
+    """The error for a revision that is not there. `name`: the part of it that may be a mistyped ref."""
+    dataset, ending = refs.dataset, revision.removeprefix(name)
     return NotFoundError(
         f"{dataset} has no revision {revision!r}: {why}",
         code="revision_not_found",
-        hint=f"`vecver log {dataset}`, `vecver branch {dataset}` and `vecver tag {dataset}` list what there is",
+        hint=say(
+            "docs.log(), docs.branches(), docs.tags() and docs.aliases() list what there is",
+            cli=f"`vecver log {dataset}`, `vecver branch {dataset}` and `vecver tag {dataset}` list what there is",
+            http=f"GET /v1/datasets/{dataset}/log, …/branches, …/tags and …/aliases list what there is",
+        ),
         dataset=dataset,
         revision=revision,
+        did_you_mean=[other + ending for other in near(name, refs.live_names())] if name else [],
     )

@@ -416,7 +416,7 @@ def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     refs = versions.refs(dataset)
     commit = refs.get("branch", branch)
     if commit is None and refs.all("branch"):
-        raise missing("branch", branch, dataset)
+        raise missing("branch", branch, refs)
     return versions.newest_layout(commit) if commit else None
 
 

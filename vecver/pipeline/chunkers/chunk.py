@@ -41,6 +41,7 @@ import numpy.typing as npt
 
 from vecver.errors import InvalidInputError
 from vecver.model import Chunk, Json, Parsed
+from vecver.near import near
 from vecver.pipeline.chunkers.code import installed
 from vecver.pipeline.chunkers.context import place, put_in_front
 from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, body_limit, pieces_of, split
@@ -68,7 +69,12 @@ def chunker_recipe(
     Raises InvalidInputError for an unknown name, and for tokens that the chunker or the embedder cannot honour.
     """
     if name not in NAMES:
-        raise _invalid(f"There is no chunker {name!r}.", f"use one of: {', '.join(NAMES)}", name=name)
+        raise _invalid(
+            f"There is no chunker {name!r}.",
+            f"use one of: {', '.join(NAMES)}",
+            name=name,
+            did_you_mean=near(name, NAMES),
+        )
     if name == "whole":
         if tokens is not None:
             raise _invalid("The chunker 'whole' has no chunk size.", "leave the chunk size out, or use 'structure'")

@@ -27,11 +27,13 @@ import numpy.typing as npt
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
+from vecver.near import near
 from vecver.pipeline.embedders.openai import OPENAI_URL, OpenAIEmbedder
 from vecver.pipeline.embedders.runtimes import PRECISIONS
 from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
 DEFAULT = "minilm"
+KINDS = ("minilm", "sentence-transformers", "openai", "hashing")
 SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"
 
 
@@ -112,7 +114,20 @@ def _check_same(asked: Json, found: Json) -> None:
 
 
 def _unknown(spec: str) -> InvalidInputError:
-    return InvalidInputError(f"no embedder is called {spec!r}", code="unknown_embedder", hint=f"one of: {SPECS}")
+    return InvalidInputError(
+        f"no embedder is called {spec!r}",
+        code="unknown_embedder",
+        hint=f"one of: {SPECS}",
+        did_you_mean=_near_specs(spec),
+    )
+
+
+def _near_specs(spec: str | Json) -> list[str]:
+    """Specs that a mistyped one may have meant: its first part is a near miss, or its only part is a model's name."""
+    if not isinstance(spec, str):
+        return []
+    kind, colon, rest = spec.partition(":")
+    return [name + colon + rest for name in near(kind, KINDS)]
 
 
 # -- the embedder that needs no model -----------------------------------------------------------
