@@ -26,8 +26,8 @@ import tempfile
 import time
 from pathlib import Path
 
-WORDS = """valve pump radiator water pressure bleed close open heater pipe filter leak sensor alarm cover screw torque
-seal gasket manual order invoice delivery customer return refund warranty office holiday travel expense contract""".split()
+SENTENCE = "bleed the valve of a radiator before the pump presses water through a pipe and send an invoice for its seal"
+WORDS = SENTENCE.split()
 VERSIONS = 5
 
 

@@ -20,43 +20,50 @@ assert vecver.replay(repo, answer.receipt).identical
 docs.publish("main", to="http://localhost:19530")     # Milvus
 """
 
-from vecver.errors import (
-    AccessError,
-    BackendError,
-    ConflictError,
-    IntegrityError,
-    InvalidInputError,
-    NotFoundError,
-    NotPublishedError,
-    SpaceMismatchError,
-    VecverError,
-)
-from vecver.local.dataset import Dataset
-from vecver.local.repository import Repository, create, open, replay
-from vecver.local.snapshot import Snapshot, open_snapshot
-from vecver.model import (
-    Answer,
-    Check,
-    Commit,
-    Diff,
-    Export,
-    Failure,
-    Garbage,
-    Hit,
-    Milvus,
-    Move,
-    Optimized,
-    Publication,
-    Recall,
-    RecallAt,
-    Replay,
-    Report,
-    Space,
-)
-from vecver.phases import listening
-from vecver.remote.dataset import RemoteDataset
-from vecver.remote.repository import RemoteRepository, connect
-from vecver.store import MemoryStore, Store
+from typing import TYPE_CHECKING
+
+from vecver.doors import lazily
+
+if TYPE_CHECKING:
+    from vecver.errors import (
+        AccessError,
+        BackendError,
+        ConflictError,
+        IntegrityError,
+        InvalidInputError,
+        NotFoundError,
+        NotPublishedError,
+        SpaceMismatchError,
+        VecverError,
+    )
+    from vecver.local.dataset import Dataset
+    from vecver.local.repository import Repository, create, open, replay
+    from vecver.local.snapshot import Snapshot, open_snapshot
+    from vecver.model import (
+        Answer,
+        Check,
+        Commit,
+        Diff,
+        Export,
+        Failure,
+        Garbage,
+        Hit,
+        Milvus,
+        Move,
+        Optimized,
+        Publication,
+        Recall,
+        RecallAt,
+        Replay,
+        Report,
+        Space,
+    )
+    from vecver.phases import listening
+    from vecver.remote.dataset import RemoteDataset
+    from vecver.remote.repository import RemoteRepository, connect
+    from vecver.store import MemoryStore, Store
+else:
+    __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
     "AccessError",

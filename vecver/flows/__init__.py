@@ -1,20 +1,27 @@
 """The verbs that need two wings, one file each. Each reads as a story from top to bottom."""
 
-from vecver.flows.evaluating.recall import recall
-from vecver.flows.export import OneVersion, check_export, export, open_export
-from vecver.flows.ingesting.ingest import ingest
-from vecver.flows.ingesting.recipe import Options
-from vecver.flows.ingesting.shortfalls import KIND as SHORTFALLS
-from vecver.flows.ingesting.shortfalls import partial_reads
-from vecver.flows.ingesting.sources import ALL, Places, Source, places_of, recognised, surroundings
-from vecver.flows.ingesting.status import status
-from vecver.flows.maintaining.compact import garbage, optimize
-from vecver.flows.maintaining.indexing import Progress
-from vecver.flows.maintaining.repair import repair
-from vecver.flows.publishing.manage import check_published, forget, published, unpublish
-from vecver.flows.publishing.publish import Publisher
-from vecver.flows.replay import replay
-from vecver.flows.searching.search import Query, Through, answers, check_question, query_vector, search
+from typing import TYPE_CHECKING
+
+from vecver.doors import lazily
+
+if TYPE_CHECKING:
+    from vecver.flows.evaluating.recall import recall
+    from vecver.flows.exporting import OneVersion, check_export, export, open_export
+    from vecver.flows.ingesting.ingest import ingest
+    from vecver.flows.ingesting.recipe import Options
+    from vecver.flows.ingesting.shortfalls import KIND as SHORTFALLS
+    from vecver.flows.ingesting.shortfalls import partial_reads
+    from vecver.flows.ingesting.sources import ALL, Places, Source, places_of, recognised, surroundings
+    from vecver.flows.ingesting.status import status
+    from vecver.flows.maintaining.compact import garbage, optimize
+    from vecver.flows.maintaining.indexing import Progress
+    from vecver.flows.maintaining.repair import repair
+    from vecver.flows.publishing.manage import check_published, forget, published, unpublish
+    from vecver.flows.publishing.publish import Publisher
+    from vecver.flows.replaying import replay
+    from vecver.flows.searching.search import Query, Through, answers, check_question, query_vector, search
+else:
+    __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
     "ALL",

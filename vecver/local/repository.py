@@ -10,17 +10,19 @@ from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from vecver import flows, pipeline, repo, store
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
 from vecver.local.dataset import Dataset
 from vecver.local.milvus import Entrance
-from vecver.local.snapshot import Snapshot
 from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay, Verify
 
-if TYPE_CHECKING:
-    from vecver.remote.repository import RemoteRepository
+
+class CanReplay(Protocol):
+    """What an answer may be recomputed from: a repository here or elsewhere, an exported version."""
+
+    def replay(self, receipt: Json) -> Replay: ...
 
 
 class Repository:
@@ -175,7 +177,7 @@ def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key:
     return Repository(repo.Versions(place, author=author), api_key)
 
 
-def replay(repository: Repository | RemoteRepository | Snapshot, receipt: Json | str | PathLike[str]) -> Replay:
+def replay(repository: CanReplay, receipt: Json | str | PathLike[str]) -> Replay:
     """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone."""
     return repository.replay(_receipt(receipt))
 

@@ -47,7 +47,8 @@ from vecver.pipeline.chunkers.context import place, put_in_front
 from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, body_limit, pieces_of, split
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
-NAMES: Final = ("structure", "whole")
+DEFAULT: Final = "structure"
+NAMES: Final = (DEFAULT, "whole")
 VERSIONS: Final = {"structure": (1, 2), "whole": (1,)}  # that are known; new datasets get the last
 MOST_TOKENS: Final = 96  # by default
 CONTEXT_SHARE: Final = 3  # one in so many tokens is kept for what stands in front of a chunk's own text

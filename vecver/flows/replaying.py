@@ -21,7 +21,7 @@ import numpy as np
 from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
-from vecver.flows.export import OneVersion
+from vecver.flows.exporting import OneVersion
 from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
 from vecver.flows.searching.filtering import matching
 from vecver.flows.searching.search import (

@@ -1,0 +1,32 @@
+"""Doors open on demand, give out what they say, and let nothing heavy in before it is needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from vecver.doors import imports_of
+
+DOORS = ["vecver", "vecver.flows", "vecver.pipeline"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_gives_out_what_it_lists(door: str) -> None:
+    package = import_module(door)
+    imported = imports_of(door)
+    assert sorted(package.__all__) == sorted(imported) and set(imported) <= set(dir(package))
+    for name, (module, original) in imported.items():
+        there = import_module(f"{module}.{original}") if module == door else getattr(import_module(module), original)
+        assert getattr(package, name) is there
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = package.no_such_name
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_name_of_a_door_is_that_of_a_room(door: str) -> None:
+    """Importing the room would put the room in the place of what is asked for."""
+    rooms = {path.stem for path in Path(str(import_module(door).__file__)).parent.iterdir()}
+    given = {name for name, (module, _) in imports_of(door).items() if module != door}
+    assert given & rooms == set()
