@@ -56,9 +56,14 @@ def test_a_folder_gives_its_files_with_bytes_and_digest(write: Write) -> None:
     root = write("guide/valve.md", "readme.txt")
     first, second = read(root, label="handbook")
     assert first == Original(
-        "guide/valve.md", "handbook", hashlib.sha256(b"guide/valve.md").hexdigest(), data=b"guide/valve.md"
+        "guide/valve.md",
+        "handbook",
+        hashlib.sha256(b"guide/valve.md").hexdigest(),
+        data=b"guide/valve.md",
+        metadata={"path": "guide/valve.md", "folder": "guide"},
     )
     assert isinstance(second, Original) and second.document == "readme.txt"
+    assert second.metadata == {"path": "readme.txt", "folder": ""}
 
 
 def test_order_is_bytewise_over_whole_ids(write: Write) -> None:

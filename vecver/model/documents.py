@@ -76,6 +76,7 @@ class Parsed:
     parser: str  # "liteparse 2.18.0": who read it, with version
     coverage: Coverage | None = None  # None: the text is the document as it is
     marks: tuple[Mark, ...] = ()  # where pages and sheets begin, in order
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # what the file says of itself: author, tags ...
     pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)  # as the chunker cuts it, made beforehand
 
 

@@ -2,7 +2,7 @@
 
 A file's id is its path below the folder that was given, with forward slashes, in the bytewise order of
 these ids, so that two machines read the same folder alike. Hidden files, and what `.gitignore` and
-`.vecverignore` files exclude, are no documents.
+`.vecverignore` files exclude, are no documents. That path and its folder are the first of a file's metadata.
 
 Decisions
 - 2026-11-21 Ignore files above the folder count too, up to the folder that holds `.git`: most work trees
@@ -50,13 +50,15 @@ def read(
     prefix: str = "",
     records: bool | None = None,
     within: str = "",
+    under: str = "",
 ) -> Iterator[Original | Failure]:
     """The documents of `source`, one at a time, each an `Original` or the `Failure` to read it.
 
     `source` is a folder, a glob, a file, "-" (JSONL from standard input), an Arrow table or reader, or
     an iterable of dicts. `prefix` is put in front of every id. `records` says whether a file holds
     records; by default its suffix does. A folder or glob with no documents yields nothing. `within`: a
-    glob below the folder `source`, of which nothing else is read; ids and ignore files are the folder's.
+    glob below the folder `source`, of which nothing else is read; ids and ignore files are the folder's. `under`:
+    the folder of a larger source that `source` lies in ("deep/"), which comes between the prefix and its paths.
 
     Raises
         NotFoundError: `source_not_found`.
@@ -74,14 +76,15 @@ def read(
             return read_file(source, label=name, prefix=prefix)
         return read_values(source, label=name, prefix=prefix)
     base, parts = split_glob(os.fspath(source))
-    mode = _mode(base)
+    mode, lead = _mode(base), prefix + under
     if stat.S_ISDIR(mode):
         if records:
             raise _cannot(f"{name} is a folder, whose files are documents", "Give its files one by one.")
-        return _documents(base, within.split("/") if within else parts or ["**"], name, prefix)
+        found = _found(base, within.split("/") if within else parts or ["**"], lead)
+        return (_file(one, name, len(prefix)) if isinstance(one, _Found) else one for one in found)
     if (stat.S_ISREG(mode) or not mode) and (is_records(base) if records is None else records):
-        return read_file(base, label=name, prefix=prefix)
-    return iter([_file(base, mode, prefix + PurePath(base).name, name)])
+        return read_file(base, label=name, prefix=lead)
+    return iter([_file(_Found(base, lead + PurePath(base).name, mode), name, len(prefix))])
 
 
 def is_parsed(source: SourceLike, *, records: bool | None = None) -> bool:
@@ -125,17 +128,23 @@ def _cannot(reason: str, hint: str) -> InvalidInputError:
 # -- one file -----------------------------------------------------------------------------------
 
 
-def _file(path: str, mode: int, document: str, label: str) -> Original | Failure:
-    """The bytes of a regular file. Nothing else is ever opened, for a pipe would hang."""
+def _file(found: _Found, label: str, cut: int) -> Original | Failure:
+    """The bytes of a regular file. Nothing else is ever opened, for a pipe would hang.
+
+    `cut`: characters of its id that are the prefix, and not of its path below the source.
+    """
+    mode, document = found.mode, found.document
     if reason := check_id(document):
         return Failure(shown(document), "invalid_id", f"The file cannot be named so: {reason}. Rename it.")
     if mode and not stat.S_ISREG(mode):
         return Failure(document, "unsupported", "It is no regular file but a pipe, a socket or a device.")
     try:
-        data = Path(path).read_bytes()
+        data = Path(found.path).read_bytes()
     except OSError as error:
         return Failure(document, "unreadable", f"It cannot be read: {error.strerror}. Check it and its permissions.")
-    return Original(document, label, digest(data), data=data)
+    path = document[cut:]
+    metadata = {"path": path, "folder": path.rpartition("/")[0]}
+    return Original(document, label, digest(data), data=data, metadata=metadata)
 
 
 # -- folders ------------------------------------------------------------------------------------
@@ -160,11 +169,6 @@ class _Folder:
     around: frozenset[tuple[int, int]]  # device and inode of each folder that it lies in, itself included
     links: int  # how many of these were reached by a symlink
     wanted: frozenset[int]  # positions in the glob's parts that its entries may match
-
-
-def _documents(base: str, parts: list[str], label: str, prefix: str) -> Iterator[Original | Failure]:
-    for here in _found(base, parts, prefix):
-        yield _file(here.path, here.mode, here.document, label) if isinstance(here, _Found) else here
 
 
 def _found(base: str, parts: list[str], prefix: str) -> Iterator[_Found | Failure]:

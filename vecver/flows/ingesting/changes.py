@@ -82,9 +82,16 @@ class Tally:
 
 
 def arrivals(
-    draft: Draft, recipe: Recipe, streams: Iterable[tuple[Source, Iterator[Original | Failure]]], tally: Tally
+    draft: Draft,
+    recipe: Recipe,
+    streams: Iterable[tuple[Source, Iterator[Original | Failure]]],
+    tally: Tally,
+    *,
+    refresh: bool = True,
 ) -> Iterator[Original]:
     """The documents that are new or changed, in the order of their sources; the rest is counted.
+
+    `refresh`: a file is changed, too, that was ingested before metadata were taken from files.
 
     Raises InvalidInputError for a source without documents, an id that arrives twice, or one that
     another source owns.
@@ -99,7 +106,7 @@ def arrivals(
             _once(named, tally.arrived)
             if len(named) < len(group):
                 tally.unsure.add(source.label)
-            yield from _changed(draft, recipe, group, labels, tally)
+            yield from _changed(draft, recipe, group, labels, tally, refresh)
         if not found:
             raise InvalidInputError(
                 f"the source {source.label!r} holds no documents",
@@ -111,14 +118,21 @@ def arrivals(
 
 def memo_of(original: Original, recipe: Recipe) -> Json:
     """By what a document that could not be read is known again, for as long as it is the same."""
-    return {"source": original.source, "digest": original.digest, "recipe": recipe_of(original, recipe)}
+    return {"source": original.source, "digest": original.digest, "recipe": recipe_of(original, recipe, metadata=False)}
 
 
-def recipe_of(original: Original, recipe: Recipe) -> str:
-    """What a document's rows depend on beside its bytes: parser, recipe, a vector it brings; 32 hex characters."""
-    parser = "record" if original.data is None else pipeline.parser_of(original.data, original.document)
-    vector = None if original.vector is None else digest(original.vector.tobytes())
-    return digest_json([parser, recipe.fingerprint, vector])[:32]
+def recipe_of(original: Original, recipe: Recipe, *, metadata: bool = True) -> str:
+    """What a document's rows depend on beside its bytes, 32 hex characters.
+
+    The parser, the recipe, a vector that a record brings; of a file, unless told otherwise, also its path and how
+    metadata are taken from files. Documents of before had none, and no such part of their recipe.
+    """
+    if original.data is None:
+        vector = None if original.vector is None else digest(original.vector.tobytes())
+        return digest_json(["record", recipe.fingerprint, vector])[:32]
+    parser = pipeline.parser_of(original.data, original.document)
+    how = [pipeline.METADATA_REVISION, dict(original.metadata)] if metadata else None
+    return digest_json([parser, recipe.fingerprint, how])[:32]
 
 
 def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
@@ -136,7 +150,12 @@ def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
 
 
 def _changed(
-    draft: Draft, recipe: Recipe, group: Sequence[Original | Failure], labels: set[str], tally: Tally
+    draft: Draft,
+    recipe: Recipe,
+    group: Sequence[Original | Failure],
+    labels: set[str],
+    tally: Tally,
+    refresh: bool,
 ) -> Iterator[Original]:
     known = draft.known([item.document for item in group])
     for item, old in zip(group, known, strict=True):
@@ -155,11 +174,19 @@ def _changed(
                 source=old.source,
             )
         tally.sound[item.source] += 1
-        if old and (old.digest, old.source) == (item.digest, item.source) and old.recipe == recipe_of(item, recipe):
+        same = old is not None and (old.digest, old.source) == (item.digest, item.source)
+        if old and same and _made_so(old.recipe, item, recipe, refresh):
             tally.unchanged += 1
             continue
         (tally.changed if old else tally.added)[item.document] = None
         yield item
+
+
+def _made_so(made: str, original: Original, recipe: Recipe, refresh: bool) -> bool:
+    """Whether an ingest today would make the same rows of it."""
+    if made == recipe_of(original, recipe):
+        return True
+    return not refresh and made == recipe_of(original, recipe, metadata=False)
 
 
 def _once(documents: Iterable[str], arrived: set[bytes]) -> None:

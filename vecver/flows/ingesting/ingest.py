@@ -234,7 +234,7 @@ class _Ingest:
             recipe=recipe_of(original, self.means.recipe),
             media_type=parsed.media_type,
             title=parsed.title,
-            metadata=dict(original.metadata),
+            metadata={**parsed.metadata, **original.metadata},
             texts=[chunk.text for chunk in chunks],
             embedded=[_name(chunk.embedded, original.vector) for chunk in chunks],
             spans=[(chunk.start, chunk.end) for chunk in chunks],

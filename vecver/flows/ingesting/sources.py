@@ -59,8 +59,8 @@ class Source:
 
     def read(self) -> Iterator[Original | Failure]:
         """Its documents as they come; a document that cannot be had is a Failure."""
-        prefix = self.prefix + self.under
-        return pipeline.read(self.value, label=self.label, prefix=prefix, records=self.records, within=self.within)
+        part = {"under": self.under, "within": self.within}
+        return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records, **part)
 
     @property
     def is_parsed(self) -> bool:

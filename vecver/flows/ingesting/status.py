@@ -14,14 +14,16 @@ from vecver.repo import Versions
 def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: str) -> dict[str, list[str]]:
     """Document ids by what would happen to them: added, changed, removed, failed; each in source order.
 
-    What the last ingest could not read, and is as it was then, has failed too: it is neither new nor changed.
+    What the last ingest could not read, and is as it was then, has failed too: it is neither new nor changed. Nor is
+    a file changed that the next ingest reads once more for its metadata alone, which earlier ones did not take.
     """
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     recipe = snapshot.commit.recipe
     sources = recognised(sources, places_of(snapshot.commit, versions.commit), snapshot)
     draft = versions.draft(snapshot, recipe.space, dry=True)
     tally, before = Tally(), shortfalls.load(versions, snapshot.commit.id).unreadable
-    for original in arrivals(draft, recipe, [(source, source.read()) for source in sources], tally):
+    streams = [(source, source.read()) for source in sources]
+    for original in arrivals(draft, recipe, streams, tally, refresh=False):
         if before.get(original.document) == memo_of(original, recipe):
             tally.fail(original, Failure(original.document, "unreadable", "it could not be read before"), recipe)
     return {

@@ -19,9 +19,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from vecver.model import Coverage, Mark
 
@@ -61,6 +61,7 @@ class Content:
     parts: Sequence[Part] = ()  # what must be in the text; none where the text is the document as it is
     marks: Sequence[Mark] = ()  # where in the text a page or sheet begins, in order
     notes: Sequence[str] = ()  # what the reader knows to be missing, one sentence each: "Page 3 holds no text ..."
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # what the file says of itself, as it stands there
 
 
 def coverage_of(content: Content) -> Coverage | None:

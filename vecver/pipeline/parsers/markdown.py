@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from vecver.pipeline.parsers.front_matter import MATTER
+
 NEAR_THE_TOP: Final = 20  # lines in which a deeper heading is a title where the text has no `#` heading
 
 _RUNS_OF_BACKTICKS: Final = re.compile(r"`{3,}")
@@ -61,7 +63,6 @@ def unclosed(title: str, mark: str) -> str:
 
 # -- the title -----------------------------------------------------------------------
 
-_FRONT_MATTER: Final = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _FRONT_TITLE: Final = re.compile(r"^title[ \t]*+[:=](.+)", re.M | re.I)
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ATX: Final = re.compile(r" {0,3}#[ \t](.+)")
@@ -84,7 +85,7 @@ def title_of(text: str, deeper: bool = False) -> str:
     With `deeper`, a heading of another level near the top will do where there is none of these.
     """
     head = text[:_HEAD]
-    matter = _FRONT_MATTER.match(head)
+    matter = MATTER.match(head)
     if matter and (named := _FRONT_TITLE.search(matter[2])):
         return named[1].strip(" \t").strip("\"'").strip()
     return _without_marks(_first_heading(head[matter.end() :] if matter else head, deeper))

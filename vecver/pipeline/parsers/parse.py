@@ -17,14 +17,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
 from vecver.model import Coverage, Parsed
-from vecver.pipeline.parsers import html, latex, mail, markdown, markup, media_types, office, pdf, rst, structured, xml
+from vecver.pipeline.parsers import (
+    html,
+    latex,
+    mail,
+    markdown,
+    markup,
+    media_types,
+    office,
+    pdf,
+    properties,
+    rst,
+    structured,
+    xml,
+)
 from vecver.pipeline.parsers.coverage import Content, coverage_of
 from vecver.pipeline.parsers.encodings import decode
+from vecver.pipeline.parsers.front_matter import front_matter
 from vecver.pipeline.parsers.media_types import Unreadable, media_type_of
 
 __all__ = ["Unreadable", "is_plain", "parse", "parser_of"]
@@ -57,13 +71,17 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
         raise Unreadable("no_text", "There is no text in it.")
     title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
     title = title or (markdown.title_of(text, deeper=True) if reader.titled else "")
+    title = " ".join(title.split())[:LONGEST_TITLE]
+    metadata, notes = properties.cleaned(content.metadata, title)
+    content = replace(content, notes=[*content.notes, *notes]) if notes else content
     return Parsed(
         text,
-        " ".join(title.split())[:LONGEST_TITLE],
+        title,
         media_type,
         parser_of(data, name),
         coverage=_coverage(content),
         marks=tuple(content.marks),
+        metadata=metadata,
     )
 
 
@@ -147,6 +165,11 @@ def _text(parser: str, convert: Callable[[str], str] = lambda text: text, *, tit
     return Reader(lambda data, media_type, passwords: Content(convert(_decoded(data))), (parser,), True, titled)
 
 
+def _markdown(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+    text = _decoded(data)
+    return Content(text, metadata=properties.attempted(front_matter, text))
+
+
 def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
     return html.html_content(_decoded(data))
 
@@ -164,7 +187,7 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
 _SOURCE: Final = _text("vecver-text 1", titled=False)
 _OFFICE: Final = Reader(office.read, ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
-    media_types.MARKDOWN: _text("vecver-text 1"),
+    media_types.MARKDOWN: Reader(_markdown, ("vecver-text 1",), plain=True),
     media_types.TEXT: _SOURCE,
     media_types.RST: _text("vecver-rst 2", rst.rst),
     media_types.ASCIIDOC: _text("vecver-asciidoc 2", markup.asciidoc),

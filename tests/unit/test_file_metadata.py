@@ -1,0 +1,228 @@
+"""What files say of themselves becomes metadata that filters find: typed, bounded, the same on every machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import open_on
+
+import vecver
+from vecver.model import Parsed
+from vecver.pipeline.parsers import properties
+from vecver.pipeline.parsers.parse import parse
+from vecver.store import LocalStore
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def markdown(matter: str, text: str = "Text.") -> Parsed:
+    return parse(f"---\n{matter}\n---\n{text}\n".encode(), "a.md")
+
+
+def notes(parsed: Parsed) -> str:
+    return " ".join(parsed.coverage.notes) if parsed.coverage else ""
+
+
+def folder(root: Path, files: Mapping[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
+def found(docs: vecver.Dataset, filter: Any) -> set[str]:
+    return {hit.document for hit in docs.search("text", k=99, filter=filter)}
+
+
+# -- in a repository ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def docs() -> vecver.Dataset:
+    return vecver.open(vecver.MemoryStore(), create=True).dataset("notes")
+
+
+def test_files_are_found_by_path_folder_and_front_matter(docs: vecver.Dataset, tmp_path: Path) -> None:
+    source = folder(
+        tmp_path,
+        {
+            "a.md": "---\nauthor: Eva\ntags: [heat, water]\nyear: 2024\n---\nText a.",
+            "deep/b.md": "---\nauthor: Bob\nyear: 2026\ndate: 2026-03-01\n---\nText b.",
+            "deep/er/c.txt": "Text c.",
+        },
+    )
+    docs.ingest(source, embedder="hashing", prefix="kb/")
+    assert found(docs, {"author": "Eva"}) == found(docs, {"tags": "water"}) == {"kb/a.md"}
+    assert found(docs, {"year": {"$gt": 2024}}) == found(docs, {"date": {"$lt": "2026-03-02"}}) == {"kb/deep/b.md"}
+    assert found(docs, {"folder": "deep"}) == {"kb/deep/b.md"}
+    assert found(docs, {"folder": ""}) == {"kb/a.md"}
+    assert found(docs, {"path": "deep/er/c.txt"}) == {"kb/deep/er/c.txt"}
+    assert not docs.ingest(source, prefix="kb/").changed
+    alone = docs.ingest(source / "deep/er/c.txt", prefix="kb/")
+    assert not alone.changed  # its path is that below the source, also where it is given by itself
+
+
+def test_another_type_in_another_file_fails_nothing(docs: vecver.Dataset, tmp_path: Path) -> None:
+    dates = {"number": "2024", "day": "2024-05-01", "text": "soon", "list": "[2024, soon]", "object": "{from: 2024}"}
+    source = folder(tmp_path, {f"{name}.md": f"---\ndate: {date}\n---\nText." for name, date in dates.items()})
+    report = docs.ingest(source, embedder="hashing")
+    assert (report.documents["added"], report.failures) == (5, ())
+    assert found(docs, {"date": 2024}) == {"number.md", "list.md"}
+    assert found(docs, {"date": "soon"}) == {"text.md", "list.md"}
+    assert found(docs, {"date": {"$gte": "2024-01-01", "$lt": "2025"}}) == {"day.md"}
+
+
+def test_a_repository_of_before_gets_it_without_embedding_and_settles(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "v2", tmp_path / "v2")
+    docs = open_on(LocalStore(tmp_path / "v2")).dataset("handbook")
+    before = docs.resolve()
+    texts = {f"day-{n}.md": f"# Day {n}\n\nToday is day {n}.\n" for n in range(9)}
+    source = folder(tmp_path / "moved", texts)
+    assert not any(docs.status(source, label="handbook")[what] for what in ("added", "changed"))
+    report = docs.ingest(source, label="handbook", keep_missing=True)
+    assert (report.documents["changed"], report.chunks["embedded"], report.changed) == (9, 0, True)
+    assert found(docs, {"path": "day-3.md"}) == {"day-3.md"}
+    assert not docs.ingest(source, label="handbook", keep_missing=True).changed
+    assert docs.search("day", at=before, k=1)[0].metadata == {}
+
+
+def test_equal_folders_have_equal_content(tmp_path: Path) -> None:
+    """Whatever their names, their times and the order of the front matter's fields."""
+    roots = set()
+    for name, matter in (("one", "a: 1\nb: x"), ("two", "a: 1\nb: x")):
+        docs = vecver.open(vecver.MemoryStore(), create=True).dataset("d")
+        source = folder(tmp_path / name, {"deep/a.md": f"---\n{matter}\n---\nText.", "b.txt": "Text."})
+        docs.ingest(source, embedder="hashing", label="same")
+        roots.add(docs.show().content_root)
+    assert len(roots) == 1
+
+
+def test_what_was_left_out_is_reported(docs: vecver.Dataset, tmp_path: Path) -> None:
+    many = "".join(f"field{number}: {number}\n" for number in range(500))
+    report = docs.ingest(folder(tmp_path, {"a.md": f"---\n{many}---\nText."}), embedder="hashing")
+    assert report.failures == () and "436 fields" in " ".join(report.coverage["a.md"].notes)
+    assert len(docs.search("text")[0].metadata) == properties.MOST_FIELDS + 2  # with path and folder
+
+
+# -- front matter ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("Eva", "Eva"),
+        ("'2024'", "2024"),
+        ("!!str 2024", "2024"),
+        ("2024", 2024),
+        ("-1.5e3", -1500.0),
+        ("true", True),
+        ("no", "no"),
+        ("012", "012"),
+        ("+49", "+49"),
+        ("12:30", "12:30"),
+        (".inf", ".inf"),
+        ("1e999", "1e999"),
+        ("1.10", 1.1),
+        ("99999999999999999999", "99999999999999999999"),
+        ("2024-05-01", "2024-05-01"),
+        ("2024-13-01", "2024-13-01"),
+        ("[a, b]", ["a", "b"]),
+        ("\n- a\n- b", ["a", "b"]),
+        ("[1, a, null]", [1, "a", None]),
+        ("{name: Eva, age: 3}", {"name": "Eva", "age": 3}),
+        ("|\n  two\n  lines", "two\nlines"),
+        ("what: a guide # of ours", "what: a guide"),
+        ("'it''s'", "it's"),
+        ("\u00dcbung \U0001f600", "\u00dcbung \U0001f600"),
+    ],
+)
+def test_values_have_the_type_that_they_are_written_with(written: str, value: Any) -> None:
+    parsed = markdown(f"before: x\nfield: {written}\nafter: y")
+    assert parsed.metadata == {"before": "x", "field": value, "after": "y"}
+    assert type(parsed.metadata["field"]) is type(value) and not notes(parsed)
+
+
+@pytest.mark.parametrize("written", ["", "~", "null", "# nothing"])
+def test_nothing_is_no_field(written: str) -> None:
+    assert markdown(f"field: {written}\nother: x").metadata == {"other": "x"}
+
+
+@pytest.mark.parametrize(
+    ("written", "time"),
+    [
+        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00+00:00"),
+        ("2024-05-01 10:00", "2024-05-01T10:00:00+00:00"),
+        ("2024-05-01 10:00:00.5 -0530", "2024-05-01T10:00:00.500000-05:30"),
+        ("2024-05-01t1:00:00 +2", "2024-05-01T01:00:00+02:00"),
+    ],
+)
+def test_a_time_is_beside_its_day(written: str, time: str) -> None:
+    assert markdown(f"date: {written}").metadata == {"date": "2024-05-01", "date_time": time}
+
+
+def test_toml_is_read_too() -> None:
+    text = '+++\ntitle = "Pumps"\nweight = 3\ndate = 2024-05-01T10:00:00+02:00\n[params]\nauthor = "Eva"\n+++\nText.'
+    parsed = parse(text.encode(), "a.md")
+    assert parsed.title == "Pumps" and parsed.metadata == {
+        "weight": 3,
+        "date": "2024-05-01",
+        "date_time": "2024-05-01T10:00:00+02:00",
+        "params": {"author": "Eva"},
+    }
+    broken = parse(b"+++\na = = 1\n+++\nText.", "a.md")
+    assert broken.metadata == {} and "TOML" in notes(broken)
+
+
+def test_names_that_mean_something_else_are_marked() -> None:
+    parsed = markdown("title: T\npage: 3\nid: x\npath: /elsewhere\nheadings: [a]", "# T\n\nText.")
+    assert parsed.metadata == {"page_": 3, "id_": "x", "path_": "/elsewhere", "headings_": ["a"]}
+
+
+def test_a_rule_at_the_head_is_no_front_matter() -> None:
+    parsed = parse(b"---\nOnly prose here.\n---\nText.", "a.md")
+    assert parsed.metadata == {} and parsed.coverage is None
+
+
+@pytest.mark.parametrize(
+    ("matter", "said"),
+    [
+        ("a: &a [x, x]\nb: [*a, *a]", "refers to another part"),
+        ("a: &a\n  b: *a", "refers to another part"),
+        ("a: " + "[" * 5000, "nested"),
+        ("a: " + "{b: " * 50, "nested"),
+        ("a: [" + "1, " * 9000 + "]", "more than 1,000 values"),
+        ("a: [\n  1", "no sound YAML"),
+        ("a: 1\na: 2", "twice"),
+        ("$or: 1", "$"),
+        ("x" * 150 + ": 1", "more than 100 characters"),
+        ("a: " + "x" * 9000, "cut to 4,000"),
+        ("a: [" + "b, " * 300 + "]", "256 items"),
+        ("\n".join(f"a{n}: {'x' * 3000}" for n in range(20)), "32,000 bytes"),
+        ("\n".join(f"a{n}: {n}" for n in range(2000)), "first 1,000"),
+        ("a: " + "x" * 100_001, "does not end within 100,000"),
+        ("a: ? [x]\n  : y", "no sound YAML"),
+    ],
+)
+def test_hostile_values_are_bounded_and_noted(matter: str, said: str) -> None:
+    parsed = markdown(matter)
+    assert said in notes(parsed)
+    assert len(str(parsed.metadata)) < 2 * properties.MOST_BYTES
+
+
+def test_characters_that_no_filter_can_hold_are_replaced() -> None:
+    assert markdown('a: "x\\0y\\x1b[31m\\ud800"\n"b\\0": 1').metadata.get("a", "").count("\x1b") == 0
+    made, said = properties.cleaned({"a": "x\0\x1b\ud800\u202ey\n", "b\0c": 1, "d": b"raw", "e": object()}, "")
+    assert made == {"a": "x\ufffd\ufffd\ufffd\ufffdy\n", "b\ufffdc": 1} and "a bytes" in " ".join(said)
+
+
+def test_a_reader_of_properties_that_fails_costs_no_document() -> None:
+    def fails(source: object) -> properties.Fields:
+        raise RecursionError
+
+    made, said = properties.cleaned(properties.attempted(fails, None), "")
+    assert made == {} and "RecursionError" in said[0]
