@@ -14,21 +14,11 @@ if TYPE_CHECKING:
     from vecver.pipeline.parsers.parse import parser_of
     from vecver.pipeline.parsers.pool import parse_all
     from vecver.pipeline.parsers.processes import start_server as start_workers
+    from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
     from vecver.pipeline.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
     from vecver.pipeline.sources import SourceLike, how_many, is_parsed, label_of, matches, read
 else:
     __getattr__, __dir__ = lazily(__name__)
-from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe, title_lifts_passage
-from vecver.pipeline.embedders.batching import Together
-from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
-from vecver.pipeline.embedders.open import open_embedder
-from vecver.pipeline.origin import origin_of, shown
-from vecver.pipeline.parsers.parse import parser_of
-from vecver.pipeline.parsers.pool import parse_all
-from vecver.pipeline.parsers.processes import start_server as start_workers
-from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
-from vecver.pipeline.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
-from vecver.pipeline.sources import SourceLike, how_many, is_parsed, label_of, matches, read
 
 __all__ = [
     "DEFAULT_CHUNKER",
