@@ -83,6 +83,16 @@ class Screen:
         for renderable in renderables:
             console.print(renderable)
 
+    def indented(self, content: Text, margin: int, most: int = 1000) -> Text:
+        """A text wrapped behind a margin, in lines of at most `most` columns; no blanks are added at their ends."""
+        from rich.text import Text
+
+        margin = min(margin, self.width // 3)
+        lines = content.wrap(self.rich(), max(min(self.width - margin, most), 1))
+        for line in lines:
+            line.rstrip()
+        return Text("\n").join(Text(" " * margin if line.plain else "") + line for line in lines)
+
     def write(self, plain: str) -> None:
         """Text as it is, at once."""
         self.stream.write(plain if self.unicode else plain.translate(_ASCII))

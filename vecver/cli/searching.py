@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import click
 
 import vecver
-from vecver.cli import common
-from vecver.cli.output import as_json, echo_json, one_line, progress
+from vecver.cli import common, console
+from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli.screens.search import Asked, notes, show, why_nothing
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 
@@ -22,7 +25,8 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
 @click.argument("query", required=False)
 @click.option("-k", default=10, show_default=True, help="How many hits.")
 @click.option("--exact", is_flag=True, help="The true best k, for certain.")
-@click.option("--context", default=0, metavar="N", help="Add the text of N neighbouring chunks on either side.")
+@click.option("-C", "--context", default=0, metavar="N", help="Add the text of N neighbouring chunks on either side.")
+@click.option("--full", is_flag=True, help="Show whole chunks on a terminal, not the best passage of each.")
 @click.option(
     "--filter",
     "filter_text",
@@ -53,6 +57,7 @@ def search(
     queries: str | None,
     receipt: str | None,
     folder: str | None,
+    full: bool,
     as_json: bool,
     **how: Any,
 ) -> None:
@@ -63,24 +68,33 @@ def search(
     how["filter"] = _filter(filter_text)
     if receipt:
         common.check_writable("--receipt", receipt)
+    began = time.perf_counter()
     if folder is not None:
         if how.pop("engine") != "faiss":
             raise InvalidInputError(
                 "a snapshot is searched by its own index", code="conflicting_options", hint="leave out --engine"
             )
         asked = _asked(_alone(dataset, query), queries, receipt)
-        answers, repository = vecver.open_snapshot(folder, api_key=settings.api_key).search(asked, **how), None
+        opened, repository = vecver.open_snapshot(folder, api_key=settings.api_key), None
+        answers, record = opened.search(asked, **how), opened.commit
     else:
         name, revision = common.version_of(_named(dataset))
         asked = _asked(query, queries, receipt)
         repository = common.opened(settings)
-        answers = repository.dataset(name).search(asked, at=revision, **how)
-    for answer in answers:
-        if as_json:
+        docs = repository.dataset(name)
+        answers = docs.search(asked, at=revision, **how)
+        record = docs.show(answers[0].commit)
+    seconds = time.perf_counter() - began
+    if as_json:
+        for answer in answers:
             echo_json(answer.to_json(), indent=None if queries else 2)
-        else:
-            _show(answer)
-        _hint(answer)
+            _hint(answer)
+    else:
+        shown = [
+            Asked(answer, text if isinstance(text, str) else None, None if queries else seconds, record, full=full)
+            for answer, text in zip(answers, asked, strict=True)
+        ]
+        _show(shown, how)
     if receipt:
         common.write("--receipt", receipt, json.dumps(answers[0].receipt, ensure_ascii=False, indent=2) + "\n")
     if repository:
@@ -173,34 +187,24 @@ def _number(text: str) -> float | Decimal:
     return float(text) if Decimal(repr(float(text))) == Decimal(text) else Decimal(text)
 
 
-def _show(answer: vecver.Answer) -> None:
-    click.echo(f"{answer.dataset}@{answer.revision}  commit {answer.commit[:12]}")
-    for hit in answer:
-        where = f"[{hit.span[0]}:{hit.span[1]}]" if hit.span[1] else "[title]"
-        standing = _standing(hit)
-        click.echo(f"{hit.rank:3d}  {hit.score:.4f}  {hit.document} {where}{'  ' if standing else ''}{standing}")
-        if hit.header:
-            click.echo(f"     {one_line(hit.header, 200)}")
-        click.echo(f"     {one_line(hit.context or hit.text, 200)}")
+def _show(shown: list[Asked], how: dict[str, Any]) -> None:
+    with console.pages() as screen:
+        for one in shown:
+            nothing = "" if len(one.answer) else _nothing(one, how)
+            show(screen, replace(one, nothing=nothing, several=len(shown) > 1))
+    for one in shown:
+        _hint(one.answer)
+
+
+def _nothing(asked: Asked, how: dict[str, Any]) -> str:
+    """Why an answer is empty."""
+    return why_nothing(asked.commit, asked.answer.revision, filtered=how["filter"] is not None)
 
 
 def _hint(answer: vecver.Answer) -> None:
     """Says on stderr what of the query was not searched for."""
-    query = answer.query or {"tokens": 0, "unknown": 0, "cut": 0}
-    if query["cut"]:
-        told = f"the model does not read the last {query['cut']} of the query's {query['tokens']} tokens: ask shorter"
-        click.echo(f"note: {told}", err=True)
-    if query["unknown"]:
-        told = f"the model does not know {query['unknown']} of the query's {query['tokens']} tokens"
-        click.echo(f"note: {told}: ask in other words, or ingest with a multilingual --embedder", err=True)
-
-
-def _standing(hit: vecver.Hit) -> str:
-    """Where a chunk stands in its document, as a reader would say it; "" if nothing is known of it."""
-    page = None if hit.page is None else f"p. {hit.page}"
-    line = None if hit.line is None else f"line {hit.line}"
-    path = " > ".join(hit.headings)
-    return one_line(" · ".join(part for part in (page, hit.sheet, line, path) if part), 120)
+    for note in notes(answer):
+        console.err().say(("note: ", console.WARNING), note)
 
 
 COMMANDS = (search, replay, snapshot)

@@ -1,0 +1,72 @@
+"""Which passage of a chunk is shown, and which of its words are marked."""
+
+from __future__ import annotations
+
+import pytest
+
+from vecver.cli.screens.passages import Query, passage, whole
+
+MANUAL = (
+    "## Bleeding radiators\n\nBefore the season look at each radiator of the house, on every floor. "
+    "Turn the brass radiator key a quarter turn to the left until air hisses out, and close it as soon as water "
+    "comes. Keep a cloth ready, since the first water is dirty. Afterwards refill the system to 1.5 bar."
+)
+
+
+def marked(text: str, question: str, width: int = 60, lines: int = 3) -> tuple[str, list[str]]:
+    query = Query.over(question, [text])
+    found = passage(text, query, width, lines)
+    return found.text, [found.text[start:end] for start, end in found.marks]
+
+
+def test_it_begins_at_the_sentence_with_most_of_the_words() -> None:
+    text, marks = marked(MANUAL, "How do I let air out of a radiator?")
+    assert text == (
+        "… Turn the brass radiator key a quarter turn to the left until air hisses out, and close it as soon as water "
+        "comes. Keep a cloth ready, since the first water is dirty. …"
+    )
+    assert marks == ["radiator", "air"]
+
+
+def test_a_vector_has_no_words_and_gets_the_start() -> None:
+    query = Query.over(None, [MANUAL])
+    found = passage(MANUAL, query, 60, 1)
+    assert found.text.startswith("Before the season look at each") and found.marks == ()
+
+
+def test_a_long_sentence_is_shown_around_its_densest_words() -> None:
+    sentence = "one two three " * 40 + "the valve of the pump is closed " + "four five six " * 40
+    text, marks = marked(sentence, "pump valve")
+    assert "valve of the pump is closed" in text and text.startswith("… ") and text.endswith(" …")
+    assert marks == ["valve", "pump"] and len(text) <= 60 * 3 + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "marks"),
+    [
+        ("Bleeding the radiators helps.", "bleed radiator", ["Bleeding", "radiators"]),
+        ("Die Heizungen werden entlüftet.", "Heizung entlüften", ["Heizungen", "entlüftet"]),
+        ("暖房の空気を抜く方法。水を足す。", "空気を抜く", ["空気を抜く"]),
+        ("The state of a station.", "statement", []),
+        ("It is what it is.", "what is it", ["It is what it is"]),
+        ("Use ISO 9001 here.", "iso 9001", ["ISO", "9001"]),
+        ("Straße 5", "STRASSE", ["Straße"]),
+    ],
+)
+def test_marked_words(text: str, question: str, marks: list[str]) -> None:
+    found = marked(text, question)[1]
+    assert "".join(found).replace(" ", "") == "".join(marks).replace(" ", "")
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "x" * 5000, "\n\n\n", "# Only a heading", "é́" * 300, "a b " * 5000])
+@pytest.mark.parametrize("width", [1, 7, 80])
+def test_any_text_gives_a_bounded_passage(text: str, width: int) -> None:
+    found = passage(text, Query.over("only x b", [text]), width)
+    assert len(found.text) <= max(3 * width, 10) + 4
+    assert all(0 <= start < end <= len(found.text) for start, end in found.marks)
+
+
+def test_whole_texts_keep_their_lines() -> None:
+    lines = whole("\na pump\n  the valve\n", Query.over("valve", []))
+    assert [(line.text, line.start) for line in lines] == [("a pump", 1), ("  the valve", 8)]
+    assert lines[1].marks == ((6, 11),)
