@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import datetime
+import io
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import docx
+import openpyxl
+import pptx
 import pytest
 from helpers import open_on
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odf import dc, meta
+from odf.opendocument import OpenDocumentText
+from odf.text import P
+from openpyxl.packaging.custom import IntProperty
+from reportlab.pdfgen import canvas
 
 import vecver
+from vecver.digest import canonical_json
 from vecver.model import Parsed
 from vecver.pipeline.parsers import properties
+from vecver.pipeline.parsers.package import Package
 from vecver.pipeline.parsers.parse import parse
 from vecver.store import LocalStore
 
@@ -226,3 +241,151 @@ def test_a_reader_of_properties_that_fails_costs_no_document() -> None:
 
     made, said = properties.cleaned(properties.attempted(fails, None), "")
     assert made == {} and "RecursionError" in said[0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(alphabet=st.sampled_from("ab01:-[]{}&*!|>'\"# \n\t,.$?%\0\u2028"), max_size=200))
+def test_any_front_matter_gives_metadata_that_json_can_say(matter: str) -> None:
+    parsed = markdown(matter)
+    assert json.loads(canonical_json(parsed.metadata)) == parsed.metadata
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes() | st.dates() | st.binary()
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(), VALUES))
+def test_any_fields_become_metadata_that_json_can_say(fields: dict[str, Any]) -> None:
+    made, _ = properties.cleaned(fields, "title")
+    canonical_json(made).decode()
+    assert not any(name.startswith("$") for name in made) and made.keys().isdisjoint(("title", "page", "id"))
+
+
+# -- mail -----------------------------------------------------------------------------------------
+
+
+def test_headers_of_mail() -> None:
+    raw = (
+        'From: "M\u00fcller, Eva" <Eva@X.org>\nTo: a@b.c, Bob <b@c.d>\nCc: Team <team@x.org>\n'
+        "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nDate: Sun, 1 Mar 2026 23:30:00 -0500\n"
+        "Message-ID: <1@x>\nIn-Reply-To: <0@x>\nReferences: <z@x> <0@x>\n\nBody."
+    )
+    assert parse(raw.encode(), "a.eml").metadata == {
+        "from": ["eva@x.org", "M\u00fcller, Eva"],
+        "to": ["a@b.c", "b@c.d", "Bob"],
+        "cc": ["team@x.org", "Team"],
+        "subject": "Gr\u00fc\u00dfe",
+        "date": "2026-03-01",
+        "date_time": "2026-03-01T23:30:00-05:00",
+        "message_id": "1@x",
+        "in_reply_to": "0@x",
+        "references": ["z@x", "0@x"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ("Date: soon", {"date": "soon"}),
+        ("Date: Sun, 1 Mar 2026 10:00:00 -0000", {"date": "2026-03-01", "date_time": "2026-03-01T10:00:00+00:00"}),
+        ("Date: Sun, 99 Mar 2026 99:00:00 +9999", {"date": "Sun, 99 Mar 2026 99:00:00 +9999"}),
+        ("From: nobody at all", {"from": ["nobody at all"]}),
+        ("To: undisclosed-recipients:;", {"to": ["undisclosed-recipients:;"]}),
+    ],
+)
+def test_broken_headers_of_mail(headers: str, expected: dict[str, Any]) -> None:
+    assert parse(f"{headers}\nSubject: s\n\nBody.".encode(), "a.eml").metadata == {**expected, "subject": "s"}
+
+
+# -- properties of documents ----------------------------------------------------------------------
+
+
+def saved(document: Any) -> bytes:
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+def office(name: str, at: datetime.datetime) -> bytes:
+    """A document with properties, last changed at a time of its own."""
+    if name == "a.odt":
+        text = OpenDocumentText()
+        text.text.addElement(P(text="Hello."))
+        for element in (meta.InitialCreator(text="Eva"), dc.Creator(text="Other"), dc.Subject(text="Money")):
+            text.meta.addElement(element)
+        for element in (meta.Keyword(text="a"), meta.Keyword(text="b"), meta.CreationDate(text="2024-05-01T10:00:00")):
+            text.meta.addElement(element)
+        text.meta.addElement(dc.Date(text=at.isoformat()))
+        text.meta.addElement(meta.UserDefined(name="No", valuetype="float", text="7"))
+        return saved(text)
+    if name == "a.xlsx":
+        book = openpyxl.Workbook()
+        book.active["A1"] = "Hello."  # type: ignore[index]
+        book.custom_doc_props.append(IntProperty(name="No", value=7))
+        core: Any = book.properties
+        core.creator = "Eva"
+    else:
+        book = docx.Document() if name == "a.docx" else pptx.Presentation()
+        if name == "a.docx":
+            book.add_paragraph("Hello.")
+        else:
+            book.slides.add_slide(book.slide_layouts[0]).shapes.title.text = "Hello."
+        core = book.core_properties
+        core.author, core.comments = "Eva", ""
+    core.subject, core.keywords, core.created, core.modified = "Money", "a, b", datetime.datetime(2024, 5, 1, 10), at
+    core.description = ""
+    return saved(book)
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.xlsx", "a.pptx", "a.odt"])
+def test_properties_of_office_files(name: str) -> None:
+    """Those that say what it is, also what a company added; never when it was changed last."""
+    one, two = (parse(office(name, datetime.datetime(2025, month, 1)), name).metadata for month in (1, 2))
+    wanted = {"author": "Eva", "subject": "Money", "keywords": ["a", "b"], "created": "2024-05-01"}
+    assert one == two and {key: one[key] for key in wanted} == wanted
+    assert one["created_time"].startswith("2024-05-01T10:00:00")
+    assert one.get("No") == (7 if name in ("a.xlsx", "a.odt") else None)
+    assert not any("2025" in str(value) for value in one.values())
+
+
+def test_properties_of_pdf() -> None:
+    buffer = io.BytesIO()
+    page = canvas.Canvas(buffer, invariant=True)
+    page.setAuthor("Eva; Bob"), page.setTitle("Budget"), page.setSubject("Money"), page.setKeywords(["a", "b"])
+    page.drawString(100, 700, "Hello world"), page.save()
+    assert parse(buffer.getvalue(), "a.pdf").metadata == {
+        "title_": "Budget",
+        "author": ["Eva", "Bob"],
+        "subject": "Money",
+        "creator": "anonymous",
+        "keywords": ["a", "b"],
+        "created": "2000-01-01",
+        "created_time": "2000-01-01T00:00:00+00:00",
+    }
+
+
+def test_properties_of_rtf_and_html() -> None:
+    rtf = rb"{\rtf1\ansi{\info{\title Pumps}{\author J\'fcrgen}{\keywords a, b}{\creatim\yr2024\mo5\dy1}}Hello.\par}"
+    wanted = {"title_": "Pumps", "author": "J\u00fcrgen", "keywords": ["a", "b"], "created": "2024-05-01"}
+    assert parse(rtf, "a.rtf").metadata == wanted
+    page = (
+        '<html lang=en><head><title>T</title><meta name=author content=Eva><meta name=keywords content="a, b">'
+        '<meta property="article:published_time" content="2024-05-01T10:00:00Z"></head>'
+        "<body><p>Hello.</p></body></html>"
+    )
+    assert parse(page.encode(), "a.html").metadata == {
+        "language": "en",
+        "author": "Eva",
+        "keywords": ["a", "b"],
+        "date": "2024-05-01",
+        "date_time": "2024-05-01T10:00:00+00:00",
+    }
+
+
+def test_broken_properties_cost_no_document() -> None:
+    data = office("a.docx", datetime.datetime(2025, 1, 1))
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><x><subject>&b;</subject></x>'
+    for content in ("<no xml", bomb, "<x>" + "<subject>s</subject>" * 5000 + "</x>"):
+        parsed = parse(Package(data).replaced({"docProps/core.xml": content.encode()}), "a.docx")
+        assert "Hello." in parsed.text and len(str(parsed.metadata)) < 10_000

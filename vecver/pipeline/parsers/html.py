@@ -25,6 +25,7 @@ from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.furniture import furniture_of
 from vecver.pipeline.parsers.media_types import Unreadable
 from vecver.pipeline.parsers.page_text import page_text
+from vecver.pipeline.parsers.properties import Fields, attempted, keywords, moment
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
 
@@ -32,6 +33,17 @@ _TITLE: Final = re.compile(r"<title[^<>]*(?<!/)>([^<]*)</title", re.I)
 _HEAD: Final = 200_000  # characters in which <title> is looked for
 _LOST: Final = ("depth_limit_exceeded", "truncated_input")  # html-to-markdown's warnings that text is missing
 _DEEPEST: Final = 3  # frames inside frames that are read
+
+_MOST_META: Final = 200
+_META: Final = {  # names of <meta> -> names of fields
+    **dict.fromkeys(("author", "dc.creator", "dcterms.creator", "article:author", "citation_author"), "author"),
+    **dict.fromkeys(("description", "dc.description", "dcterms.description", "og:description"), "description"),
+    **dict.fromkeys(("keywords", "dc.subject", "dcterms.subject", "article:tag", "citation_keywords"), "keywords"),
+    **dict.fromkeys(("date", "dc.date", "dcterms.date", "article:published_time", "citation_date"), "date"),
+    **dict.fromkeys(("dcterms.created", "dc.date.created"), "created"),
+    **dict.fromkeys(("language", "dc.language", "dcterms.language"), "language"),
+}
+_DATES: Final = ("date", "created")
 
 _STRAY: Final = re.compile(r"<(?=[A-Za-z][^<>\"'=/]*(?:<|\Z))")  # "a <b and c</p>": no tag
 _INVISIBLE: Final = ("\xad", "\u200b", "\u2060", "\ufeff", "\x00")  # soft hyphen, zero-width spaces, NUL
@@ -86,9 +98,11 @@ def html_content(page: str, furniture: bool = True) -> Content:
     from lxml import etree
 
     seen: list[str] = []
-    root = _tree(page, seen)
+    root = _parsed(page)
     if root is None:
         return Content("", html_title(page))
+    fields = attempted(_fields, root) if furniture else {}
+    _prepare(root, seen, 0)
     dropped = etree.Element("div")
     for element in furniture_of(root) if furniture else ():
         replace_by_text(element)
@@ -98,7 +112,20 @@ def html_content(page: str, furniture: bool = True) -> Content:
     etree.strip_attributes(root, *_UNUSED, *classes)
     etree.strip_tags(root, "span", *_LABELS)
     text = _markdown(etree.tostring(root, encoding="unicode", method="html"))
-    return Content(_plain(text), html_title(page), [Part("", _plain(" ".join(seen)), left_out)])
+    return Content(_plain(text), html_title(page), [Part("", _plain(" ".join(seen)), left_out)], metadata=fields)
+
+
+def _fields(root: Element) -> Fields:
+    """What the head of a page says of it: author, description, keywords, dates, language."""
+    found: dict[str, Any] = {"language": root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang")}
+    for meta in root.findall("head/meta")[:_MOST_META]:
+        name = _META.get((meta.get("name") or meta.get("property") or "").strip().lower())
+        text = " ".join((meta.get("content") or "").split())
+        if name and text:
+            value = keywords(text) if name == "keywords" else moment(text) if name in _DATES else text
+            before = found.get(name)
+            found[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else before or value
+    return found
 
 
 def _plain(text: str) -> str:
@@ -130,6 +157,13 @@ def _too_deep() -> Unreadable:
 
 def _tree(page: str, seen: list[str], depth: int = 0) -> Element | None:
     """The page as plain elements, None where it is empty; its text as lxml sees it is added to `seen`."""
+    root = _parsed(page)
+    if root is not None:
+        _prepare(root, seen, depth)
+    return root
+
+
+def _parsed(page: str) -> Element | None:
     from lxml import etree
 
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
@@ -139,11 +173,12 @@ def _tree(page: str, seen: list[str], depth: int = 0) -> Element | None:
     root = etree.fromstring(marked.encode("utf-8", "replace"), parser)
     if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
         raise _too_deep()
-    if root is None:
-        return None
+    return root
+
+
+def _prepare(root: Element, seen: list[str], depth: int) -> None:
     seen.append(page_text(root))
     _simplify(root, seen, depth)
-    return root
 
 
 def _without_cdata(page: str) -> str:

@@ -19,17 +19,20 @@ import email
 import email.policy
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.errors import InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect
 from email.header import decode_header, make_header
 from email.message import EmailMessage, MIMEPart
+from functools import partial
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.html import html_content
+from vecver.pipeline.parsers.mail_fields import mail_fields, outlook_fields
 from vecver.pipeline.parsers.markdown import heading
 from vecver.pipeline.parsers.media_types import Unreadable
+from vecver.pipeline.parsers.properties import attempted
 from vecver.pipeline.parsers.structured import delimited
 
 ENOUGH_WORDS: Final = 0.8  # of the HTML alternative's words, the share from which the plain one is the body
@@ -70,8 +73,9 @@ class _Reading:
 
 def eml(data: bytes) -> Content:
     """One message. Raises `Unreadable` for one whose only body is encrypted or sealed in a signature."""
-    reading = _Reading()
-    return _content(_message(_parsed(data), 1, reading), reading)
+    reading, message = _Reading(), _parsed(data)
+    content = _content(_message(message, 1, reading), reading)
+    return replace(content, metadata=attempted(mail_fields, partial(_header, message)))
 
 
 def mbox(data: bytes) -> Content:
@@ -101,7 +105,7 @@ def msg(data: bytes) -> Content:
         reading.parts[:0] = [Part("the HTML part", part.text) for part in page.parts]
     date = str(message.sent_date or "")
     pieces = _sections(1, message.subject or "", {"From": sender, "Date": date}, [body, *attached], names)
-    return _content(pieces, reading)
+    return replace(_content(pieces, reading), metadata=attempted(outlook_fields, message))
 
 
 def _content(pieces: Iterable[str], reading: _Reading) -> Content:

@@ -171,7 +171,7 @@ _ZIP_MARKS: Final = (
     (b"xl/workbook", XLSX),
     (b"ppt/presentation", PPTX),
 )
-_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 _OLE_MARKS: Final = tuple(
     (name.encode("utf-16-le"), media_type)
@@ -204,14 +204,14 @@ def media_type_of(data: bytes, name: str) -> str:
 
 def is_encrypted_office(data: bytes) -> bool:
     """Whether it is the box in which a modern Office file is kept encrypted."""
-    return data.startswith(_OLE) and _ENCRYPTED in data
+    return data.startswith(OLE) and _ENCRYPTED in data
 
 
 def _by_signature(data: bytes, named: str) -> str:
     """The media type that the first bytes prove, or ""."""
     if data.startswith(b"PK\x03\x04"):
         return _by_marks(data, _ZIP_MARKS) or (named if named in OFFICE else ZIP)
-    if data.startswith(_OLE):
+    if data.startswith(OLE):
         return _ole_type(data, named)
     if data[:4] == b"RIFF" and data[8:12] in (b"WEBP", b"WAVE", b"AVI "):
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}[data[8:12]]

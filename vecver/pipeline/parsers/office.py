@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from vecver.model import Mark
-from vecver.pipeline.parsers import html, mail, media_types, open_formats, slides, word, workbook
+from vecver.pipeline.parsers import html, mail, media_types, office_properties, open_formats, slides, word, workbook
 from vecver.pipeline.parsers.coverage import Content
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.media_types import Unreadable, locked
 from vecver.pipeline.parsers.package import Package
+from vecver.pipeline.parsers.properties import Fields, attempted
 from vecver.pipeline.parsers.restoring import View, restored
 
 DEEPEST: Final = 3  # documents inserted in one another that are read
@@ -29,8 +30,6 @@ _NAMES: Final = {**media_types.OFFICE, media_types.XLS: "xlsx"}  # as anydoc cal
 _EXTENT: Final = "max_grid_slots"  # anydoc's limit on the rows times the columns of a workbook
 _SHEET_HEADING: Final = re.compile(r"^## (.+)$", re.M)
 _DEFAULT_SHEET: Final = re.compile(r"\w+ ?\d+\Z")  # "Sheet1", "Tabelle 2": says nothing
-_PROPERTIES: Final = ("docProps/core.xml", "meta.xml")  # where OOXML and OpenDocument keep the title
-_PROPERTY_TITLE: Final = re.compile(rb"<dc:title[^<>]*>([^<]*)</dc:title>")
 _EXCEL_DEFAULT: Final = "VelvetSweatshop"  # Excel encrypts "read-only" workbooks with it and opens them unasked
 
 
@@ -54,7 +53,8 @@ def _read(data: bytes, media_type: str, depth: int = 0) -> Content:
         return _old_excel(data, media_type)
     package = _zipped(data) if media_type in _PACKAGED else None
     if package is None:
-        return Content(_markdown(data, media_type))
+        fields = attempted(office_properties.rtf if media_type == media_types.RTF else _old_properties, data)
+        return Content(_markdown(data, media_type), metadata=fields)
     if media_type == media_types.DOCX:
         return _word(package, media_type, depth)
     return _PACKAGED[media_type](package, media_type)
@@ -78,7 +78,19 @@ def _content(
     package: Package, text: str, views: Sequence[View], notes: Sequence[str] = (), marks: Sequence[Mark] = ()
 ) -> Content:
     parts = [view.part() for view in views if view.paragraphs]
-    return Content(restored(text, views), _property_title(package), parts, marks, notes)
+    fields = _properties(package)
+    title = fields.get("title", "")
+    title = title if isinstance(title, str) else ""
+    return Content(restored(text, views), title, parts, marks, notes, fields)
+
+
+def _properties(package: Package) -> Fields:
+    if "meta.xml" in package.names:
+        return attempted(office_properties.open_document, package)
+    if "docProps/core.xml" in package.names or "docProps/app.xml" in package.names:
+        return attempted(office_properties.ooxml, package)
+    main = open_formats.main_of(package) if "META-INF/container.xml" in package.names else ""
+    return attempted(lambda inside: office_properties.book(inside, main), package) if main else {}
 
 
 # -- Word --------------------------------------------------------------------------------------
@@ -153,7 +165,11 @@ def _spread(book: workbook.Workbook, media_type: str) -> str:
 def _old_excel(data: bytes, media_type: str) -> Content:
     opened, sheets = workbook.shown(data)
     text, marks = _by_sheets(_markdown(opened, media_type), sheets)
-    return Content(text, marks=marks)
+    return Content(text, marks=marks, metadata=attempted(_old_properties, data))
+
+
+def _old_properties(data: bytes) -> Fields:
+    return office_properties.ole(data) if data.startswith(media_types.OLE) else {}
 
 
 def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
@@ -208,7 +224,7 @@ _PACKAGED: Final[dict[str, Callable[[Package, str], Content]]] = {
 }
 
 
-# -- passwords and properties ------------------------------------------------------------------
+# -- passwords ---------------------------------------------------------------------------------
 
 
 def _opened(data: bytes, passwords: Sequence[str]) -> Iterator[bytes]:
@@ -237,12 +253,3 @@ def _decrypted(data: bytes, password: str) -> bytes | None:
     except (DecryptionError, FileFormatError, InvalidKeyError):
         return None
     return opened.getvalue()
-
-
-def _property_title(package: Package) -> str:
-    """The title in the properties of an office file, or ""."""
-    from html import unescape
-
-    part = next((part for part in _PROPERTIES if part in package.names), "")
-    found = _PROPERTY_TITLE.search(package.read(part)[:1_000_000])
-    return unescape(found[1].decode("utf-8", "replace")) if found else ""

@@ -52,10 +52,15 @@ def _texts(xml: bytes) -> list[str]:
     return [text for text in map(plain, _END.split(xml)) if text.strip()]
 
 
+def main_of(package: Package) -> str:
+    """The part of a book that lists the others, and its properties."""
+    root = _ROOT.search(package.read("META-INF/container.xml"))
+    return plain(root[1]) if root else ""
+
+
 def book(package: Package) -> tuple[bytes, list[View]]:
     """The book with spaces between blocks that anydoc would glue together, and the text of its spine's documents."""
-    root = _ROOT.search(package.read("META-INF/container.xml"))
-    main = plain(root[1]) if root else ""
+    main = main_of(package)
     items, spine = {}, []
     for kind, tag in _ITEM.findall(package.read(main)):
         values = attributes_of(tag)

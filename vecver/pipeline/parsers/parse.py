@@ -72,7 +72,8 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
     title = title or (markdown.title_of(text, deeper=True) if reader.titled else "")
     title = " ".join(title.split())[:LONGEST_TITLE]
-    metadata, notes = properties.cleaned(content.metadata, title)
+    fields = {name: value for name, value in content.metadata.items() if name != "title" or _meant(str(value))}
+    metadata, notes = properties.cleaned(fields, title)
     content = replace(content, notes=[*content.notes, *notes]) if notes else content
     return Parsed(
         text,

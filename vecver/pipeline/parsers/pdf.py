@@ -24,6 +24,7 @@ from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.media_types import Unreadable, locked, malformed
 from vecver.pipeline.parsers.pdf_layout import Piece
 from vecver.pipeline.parsers.pdf_pages import PageView
+from vecver.pipeline.parsers.properties import attempted
 
 if TYPE_CHECKING:
     from liteparse import ParseResult
@@ -89,7 +90,8 @@ def _content(data: bytes, password: str | None, result: ParseResult) -> Content:
     few = [view.number for view in views if not view.empty and view.words <= STAMP]
     stamped = pdf_pages.covered(data, password, few) if few else []
     notes = list(_notes(data, password, textless, stamped, result))
-    return Content("\n\n".join(texts), title[1] if title else "", parts, marks, notes)
+    fields = attempted(lambda file: pdf_pages.properties_of(file, password), data)
+    return Content("\n\n".join(texts), title[1] if title else "", parts, marks, notes, fields)
 
 
 def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, str]]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from vecver.pipeline.parsers.pdf_layout import direction
 from vecver.pipeline.parsers.pdf_tables import Item, Sheet
+from vecver.pipeline.parsers.properties import Fields, keywords, moment, people
 
 if TYPE_CHECKING:
     from liteparse import LayoutBlock, ParsedPage, ParseResult
@@ -160,6 +161,34 @@ def _add_plain(data: bytes, password: str | None, views: Sequence[PageView]) -> 
                 view.plain = _readable(text.get_text_range())
                 text.close()
                 page.close()
+
+
+_PROPERTIES: Final = {"Title": "title", "Author": "author", "Subject": "subject", "Creator": "creator"}
+_DATE: Final = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([-+])(\d\d)'?(\d\d)?'?)?)?")
+
+
+def properties_of(data: bytes, password: str | None) -> Fields:
+    """What the document says of itself: title, author, subject, keywords, the program that made it, and when."""
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(data, password=password) as document:
+        told = document.get_metadata_dict(skip_empty=True)
+    found: dict[str, object] = {name: told.get(key, "").strip() or None for key, name in _PROPERTIES.items()}
+    found["author"] = people(told.get("Author", ""))
+    found["keywords"] = keywords(told.get("Keywords", ""))
+    found["created"] = _moment(told.get("CreationDate", ""))
+    return found
+
+
+def _moment(text: str) -> object:
+    """A date as PDF writes it: D:20240501100000+02'00'."""
+    found = _DATE.match(text)
+    if not found:
+        return moment(text)
+    year, month, day, hour, minute, second, utc, sign, hours, minutes = found.groups()
+    date = f"{year}-{month or '01'}-{day or '01'}"
+    zone = "+00:00" if utc else f"{sign}{hours}:{minutes or '00'}" if sign else ""
+    return moment(f"{date}T{hour}:{minute}:{second or '00'}{zone}" if hour and zone else date)
 
 
 def _readable(text: str) -> str:

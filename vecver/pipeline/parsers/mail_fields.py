@@ -1,0 +1,84 @@
+"""The headers of a mail as fields: who, to whom, when, about what.
+
+Decisions
+- 2026-11-26 A person is two items of a list, the address in small letters and the name: a filter compares whole
+  strings, and people know one or the other.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from email.header import decode_header
+from email.utils import getaddresses, parsedate_to_datetime
+from typing import Any, Final
+
+from vecver.pipeline.parsers.properties import Fields
+
+_PEOPLE: Final = {"from": "From", "to": "To", "cc": "Cc", "bcc": "Bcc", "reply_to": "Reply-To"}
+_ID: Final = re.compile(r"<([^<>\s]+)>")
+_RECIPIENT_TYPE: Final = 0x0C15  # the property that tells "to" from "cc"
+_LONGEST: Final = 100_000  # characters of a header that are looked at
+
+
+def mail_fields(header: Callable[[str], str]) -> Fields:
+    """`header`: a header's text by its name, "" where there is none."""
+    found: dict[str, Any] = {name: _people(header(key)[:_LONGEST]) for name, key in _PEOPLE.items()}
+    found["subject"] = header("Subject") or None
+    found["date"] = _date(header("Date"))
+    found["message_id"] = next(iter(_ids(header("Message-ID"))), None)
+    found["in_reply_to"] = next(iter(_ids(header("In-Reply-To"))), None)
+    found["references"] = _ids(header("References")[:_LONGEST]) or None
+    found["list_id"] = next(iter(_ids(header("List-Id"))), None)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _decoded(header: str) -> str:
+    """A header as one line, its encoded words as text; those with a comma in them in quotes, as addresses need it."""
+    pieces = []
+    for text, charset in decode_header(" ".join(header.split())):
+        piece = text if isinstance(text, str) else text.decode(charset or "latin-1", "replace")
+        pieces.append(f'"{piece}"' if charset and "," in piece and "@" in header else piece)
+    return " ".join("".join(pieces).split())
+
+
+def _person(name: str, address: str) -> list[str]:
+    """The address and the name, as far as there are any."""
+    address = address.strip().lower() if "@" in address else address.strip()
+    return list(dict.fromkeys(part for part in (address, name.strip()) if part))
+
+
+def outlook_fields(message: Any) -> Fields:
+    """The headers that the message came with; of one that was never sent, its properties."""
+    headers = {str(name).lower(): _decoded(str(value)) for name, value in (message.message_headers or {}).items()}
+    found = dict(mail_fields(lambda name: headers.get(name.lower(), "")))
+    found.setdefault("subject", message.subject or None)
+    found.setdefault("date", message.sent_date)
+    if "from" not in found:
+        found |= mail_fields(lambda name: _decoded(message.sender or "") if name == "From" else "")
+    for kind, name in ((1, "to"), (2, "cc"), (3, "bcc")):
+        there = [one for one in message.recipients if one.properties.int_prop_value(_RECIPIENT_TYPE) == kind]
+        people = [part for one in there for part in _person(one.name or "", one.email_address or "")]
+        found.setdefault(name, people or None)
+    return found
+
+
+def _people(text: str) -> list[str] | None:
+    if not text:
+        return None
+    found = [part for name, address in getaddresses([text]) for part in _person(name, address)]
+    return list(dict.fromkeys(found)) or [text]
+
+
+def _date(text: str) -> datetime.datetime | str | None:
+    """The moment; of a zone that is not told (-0000) that of UTC, which is what it is given in."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return text or None
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def _ids(text: str) -> list[str]:
+    return _ID.findall(text) or ([text] if text and not text.isspace() and len(text) < 500 else [])
