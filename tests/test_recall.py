@@ -498,7 +498,7 @@ def test_the_command_refuses(here: vecver.Dataset, arguments: list[str], code: i
     Path("short.jsonl").write_text('{"vector": [1, 2]}\n')
     ingest(here.repository.dataset("untagged"), {"a": "one"})
     result = run("recall", *arguments, code=code)
-    assert name in result.stderr and "hint:" in result.stderr and not result.stdout
+    assert name in result.stderr and "\n  " in result.stderr and not result.stdout
     assert not list(Path().glob("*.svg"))
 
 

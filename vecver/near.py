@@ -18,6 +18,7 @@ from itertools import islice
 MOST_LOOKED_AT = 10_000  # names
 LONGEST = 200  # characters of a name that are compared
 LEAST_RATIO = 0.6
+CLOSE = 0.1  # a name that is that much less like it than the best is not named beside that
 
 
 def near(name: object, names: Iterable[str], most: int = 3) -> list[str]:
@@ -30,7 +31,8 @@ def near(name: object, names: Iterable[str], most: int = 3) -> list[str]:
         return []
     asked = name[:LONGEST]
     rated = [(_ratio(asked, other[:LONGEST]), other) for other in islice(dict.fromkeys(names), MOST_LOOKED_AT)]
-    likely = [(ratio, other) for ratio, other in rated if ratio >= LEAST_RATIO and other != name]
+    best = max((ratio for ratio, other in rated if other != name), default=0.0)
+    likely = [one for one in rated if one[0] >= max(LEAST_RATIO, best - CLOSE) and one[1] != name]
     return [other for _, other in sorted(likely, key=lambda one: (-one[0], one[1]))[:most]]
 
 

@@ -2,54 +2,72 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
-from vecver.cli import documents, measuring, publishing, searching, serving, tidying, versions
-from vecver.errors import BackendError, VecverError, hint_for
+from vecver.cli import console, failures
+from vecver.cli.commands import EXAMPLES, GROUPS, MODULES
+from vecver.errors import VecverError
 from vecver.settings import load_settings
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Program(click.Group):
-    """Shows house errors as two lines on stderr and exits by their category."""
+    """Imports a command when it is asked for, shows them by task, and ends every error in the style of the house."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, args: Sequence[str] | None = None, *_: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command and exit: by an error's category, with 2 for wrong usage, with 130 when interrupted."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra["prog_name"] = "vecver"
+        if not standalone_mode:
+            return super().main(arguments, standalone_mode=False, **extra)
         try:
-            return super().invoke(ctx)
-        except VecverError as error:
-            show_error(error, as_json="--json" in sys.argv)
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:
-            sys.stderr.close()
-            ctx.exit(0)
-        except OSError as error:  # of a place that no room below speaks of, such as a full disk under stdout
-            unreached = _unreached(error)
-            show_error(unreached, as_json="--json" in sys.argv)
-            ctx.exit(unreached.exit_code)
+            code = super().main(arguments, standalone_mode=False, **extra)
+            sys.exit(code if isinstance(code, int) else 0)
+        except (VecverError, click.ClickException, click.Abort, KeyboardInterrupt, OSError, RecursionError) as error:
+            _end(error, arguments)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of the work, not of the alphabet
+        return list(MODULES)  # in the order of the work, not of the alphabet
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"vecver.cli.{MODULES[cmd_name]}")
+        command: click.Command = next(command for command in module.COMMANDS if command.name == cmd_name)
+        command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[cmd_name])
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(11), line) for name, (_, line) in commands.items()])
 
 
-@click.group(cls=Program, context_settings=CONTEXT)
+@click.group(cls=Program, context_settings=CONTEXT, epilog="`vecver COMMAND --help` has its options, with examples.")
+@click.option("--repo", metavar="URL", help="The repository. Default: VECVER_REPO, or .vecver here or above.")
 @click.option(
-    "--repo", metavar="URL", help="The repository. Default: VECVER_REPO, or .vecver here or in a parent folder."
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colours: on a terminal (auto, the default), always, or never.",
 )
 @click.version_option(package_name="vecver", prog_name="vecver")
 @click.pass_context
-def main(context: click.Context, repo: str | None) -> None:
+def main(context: click.Context, repo: str | None, color: console.Choice) -> None:
     """Version control for what a RAG application retrieves from.
 
     DATASET@REVISION names a version: handbook@prod, handbook@main~2, handbook@3f9a2c1,
     handbook@@{2026-11-01}. Without @REVISION it is the newest one on the branch main.
     """
+    console.choose_color(color)
     settings = load_settings()
     context.obj = replace(settings, repo=repo, named=True) if repo else settings
 
@@ -62,35 +80,31 @@ def program() -> None:
     can no longer touch the last bits of a vector.
     """
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+    console.prepare_streams()
     main()
 
 
-def _unreached(error: OSError) -> BackendError:
-    """What the operating system says, as an error of the house."""
-    return BackendError(
-        f"{error.filename or 'a file'} could not be reached: {error.strerror or error}",
-        code="io_failed",
-        hint="check the path, its rights and the space that is left there",
-    )
+def _end(error: BaseException, arguments: Sequence[str]) -> NoReturn:
+    """Say what happened, and exit."""
+    if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
+        _discard_output()
+        sys.exit(0)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        sys.exit(error.exit_code)
+    house = failures.of(error, commands=MODULES)
+    failures.show(house, as_json="--json" in arguments)
+    sys.exit(house.exit_code)
 
 
-def show_error(error: VecverError, *, as_json: bool) -> None:
-    """One error, for a person or for a program, on stderr."""
-    hint = hint_for("cli", error.hint)
-    if as_json:
-        told = {"code": error.code, "message": error.message, "hint": hint, "context": error.context}
-        click.echo(json.dumps({"error": told}, ensure_ascii=False, default=str), err=True)
-    else:
-        click.echo(f"{click.style('error', fg='red')}: {error.message}\n  hint: {hint}", err=True)
-
-
-for command in (
-    *documents.COMMANDS,
-    *searching.COMMANDS,
-    *versions.COMMANDS,
-    *publishing.COMMANDS,
-    *measuring.COMMANDS,
-    *tidying.COMMANDS,
-    *serving.COMMANDS,
-):
-    main.add_command(command)
+def _discard_output() -> None:
+    """Let the interpreter's last flush of a closed pipe say nothing."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            try:
+                os.dup2(null, stream.fileno())
+            except (OSError, ValueError):
+                continue

@@ -1,0 +1,81 @@
+"""The table of commands: which there are, in groups by task, what each does in a line, and where its code is.
+
+`vecver --help` and the completion of command names read this table alone; a command's module is imported when the
+command runs. A new command is a line here and one of its module's `COMMANDS`; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module in vecver.cli, what it does)
+    "Documents": {
+        "ingest": ("documents", "Make a folder, files or records the truth for a dataset."),
+        "status": ("documents", "Show which documents differ from a version."),
+    },
+    "Search": {
+        "search": ("searching", "Find the passages of a version that answer a query."),
+        "recall": ("measuring", "Measure how much of the true answer the index finds."),
+        "replay": ("searching", "Recompute an answer from its receipt."),
+    },
+    "Versions": {
+        "log": ("versions", "List the versions that led to a revision."),
+        "show": ("versions", "Show all that is recorded of a version."),
+        "diff": ("versions", "Show what one version changes against another."),
+        "tag": ("versions", "List tags, or name a version for ever."),
+        "branch": ("versions", "List branches, or begin one."),
+        "alias": ("versions", "List aliases, or every move of one."),
+        "promote": ("versions", "Let an alias such as prod name a version."),
+        "rollback": ("versions", "Take an alias or a branch back to where it was."),
+    },
+    "Publish": {
+        "publish": ("publishing", "Make a version searchable in Milvus."),
+        "unpublish": ("publishing", "Take a version out of Milvus."),
+        "publication": ("publishing", "Show how a version is searched in Milvus."),
+        "snapshot": ("searching", "Export a version to a folder that needs no repository."),
+    },
+    "Repository": {
+        "init": ("documents", "Make an empty repository."),
+        "check": ("versions", "Re-read everything and prove that it is intact."),
+        "optimize": ("tidying", "Lay the versions on few segments and index them."),
+        "gc": ("tidying", "Show, or delete, what no version needs."),
+    },
+    "Service": {
+        "serve": ("serving", "Serve the repository over HTTP."),
+        "key": ("serving", "Make, list and revoke the service's API keys."),
+    },
+}
+
+MODULES = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}
+
+EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --help
+    "ingest": (
+        'vecver ingest handbook docs/ -m "July handbook"',
+        "vecver ingest handbook docs/ --dry-run",
+        "vecver ingest prices prices.csv --source prices",
+    ),
+    "status": ("vecver status handbook docs/", "vecver status handbook@prod docs/ --json"),
+    "search": (
+        'vecver search handbook "How do I bleed a radiator?"',
+        'vecver search handbook@prod "boiler pressure" -k 3 --context 1',
+        """vecver search handbook "boiler" --filter '{"page": {"$gte": 3}}'""",
+    ),
+    "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
+    "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),
+    "log": ("vecver log handbook", "vecver log handbook@prod -n 5"),
+    "show": ("vecver show handbook", "vecver show handbook@prod --documents"),
+    "diff": ("vecver diff handbook main~1 main", "vecver diff handbook prod main"),
+    "tag": ("vecver tag handbook", "vecver tag handbook 2026-11", "vecver tag handbook 2026-10 main~3"),
+    "branch": ("vecver branch handbook", "vecver branch handbook wide-chunks main"),
+    "alias": ("vecver alias handbook", "vecver alias handbook prod"),
+    "promote": ("vecver promote handbook prod", "vecver promote handbook prod 2026-11"),
+    "rollback": ("vecver rollback handbook@prod", "vecver rollback handbook@main --to 2026-10"),
+    "publish": ("vecver publish handbook@prod --to http://localhost:19530",),
+    "unpublish": ("vecver unpublish handbook@2026-10",),
+    "publication": ("vecver publication handbook@prod",),
+    "snapshot": ("vecver snapshot handbook@prod handbook-prod",),
+    "init": ("vecver init", "vecver init /data/kb"),
+    "check": ("vecver check", "vecver check --repair"),
+    "optimize": ("vecver optimize handbook",),
+    "gc": ("vecver gc", "vecver gc --apply", "vecver gc --keep-last 30 --apply"),
+    "serve": ("vecver serve", "vecver serve --host 0.0.0.0 --port 8080"),
+    "key": ("vecver key add ci --scope handbook:read", "vecver key list"),
+}
