@@ -389,3 +389,62 @@ def test_broken_properties_cost_no_document() -> None:
     for content in ("<no xml", bomb, "<x>" + "<subject>s</subject>" * 5000 + "</x>"):
         parsed = parse(Package(data).replaced({"docProps/core.xml": content.encode()}), "a.docx")
         assert "Hello." in parsed.text and len(str(parsed.metadata)) < 10_000
+
+
+# -- a mailbox ------------------------------------------------------------------------------------
+
+
+def mailbox(*mails: tuple[str, str, str]) -> bytes:
+    """(from, subject, text) of each mail."""
+    one = "From x@x.org Sun Mar  1 10:00:00 2026\nFrom: {}\nSubject: {}\nDate: Sun, 1 Mar 2026 10:00:00 +0000\n\n{}\n\n"
+    return "".join(one.format(*mail) for mail in mails).encode()
+
+
+@pytest.mark.parametrize("chunker", ["structure", "whole"])
+def test_each_mail_of_a_mailbox_has_its_own(docs: vecver.Dataset, tmp_path: Path, chunker: str) -> None:
+    long = " ".join(f"word{number}" for number in range(300))
+    mails = [("Eva <eva@x.org>", "Pumps", long), ("bob@x.org", "Valves", "Short."), ("Ann <ann@x.org>", "End", "E.")]
+    box = mailbox(*mails)
+    single = b"From: bob@x.org\nSubject: Alone\n\nOne mail."
+    source = folder(tmp_path, {"box.mbox": box, "one.eml": single, "note.md": "---\nauthor: Eva\n---\nText."})
+    docs.ingest(source, embedder="hashing", chunker=chunker)
+    everything = list(docs.search("text", k=99))
+
+    def told(filter: Any) -> set[tuple[str, str]]:
+        hits = docs.search("text", k=99, filter=filter)
+        return {(hit.document, str(hit.metadata["subject"])) for hit in hits}
+
+    pumps, alone = ("box.mbox", "Pumps"), ("one.eml", "Alone")
+    if chunker == "whole":
+        assert told({"from": "ann@x.org"}) == {("box.mbox", "['Pumps', 'Valves', 'End']")}
+        return
+    short = ("box.mbox", "['Valves', 'End']")  # two mails that share a chunk
+    assert told({"from": "eva@x.org"}) == {pumps}
+    assert told({"from": "bob@x.org"}) == {short, alone}
+    assert told({"subject": "End", "path": "box.mbox"}) == told({"from": "Ann"}) == {short}
+    assert told({"date": {"$gte": "2026-03-01"}}) == {pumps, short}
+    eva = sum("eva@x.org" in hit.metadata.get("from", ()) for hit in everything)
+    assert len(docs.search("text", k=99, filter={"from": {"$ne": "eva@x.org"}})) == len(everything) - eva
+    assert not docs.ingest(source).changed
+    with pytest.raises(vecver.InvalidInputError, match="in_reply_to"):
+        docs.search("text", filter={"in_reply_to": "x"})
+
+
+def test_a_mailbox_keeps_its_parts_when_exported_and_compacted(docs: vecver.Dataset, tmp_path: Path) -> None:
+    box = mailbox(("eva@x.org", "Pumps", "Water."), ("bob@x.org", "Valves", "Steam."))
+    docs.ingest(folder(tmp_path / "in", {"box.mbox": box}), embedder="hashing")
+    root = docs.show().content_root
+    docs.ingest(folder(tmp_path / "in", {"b.md": "Other."}))
+    docs.optimize()
+    docs.snapshot("main", tmp_path / "out")
+    for place in (docs, vecver.open_snapshot(tmp_path / "out")):
+        (hit,) = place.search("text", k=9, filter={"from": "bob@x.org"})
+        assert hit.metadata == {
+            "from": ["eva@x.org", "bob@x.org"],
+            "subject": ["Pumps", "Valves"],
+            "date": "2026-03-01",
+            "date_time": "2026-03-01T10:00:00+00:00",
+            "path": "box.mbox",
+            "folder": "",
+        }
+    assert docs.show("main~1").content_root == root

@@ -30,11 +30,11 @@ class Original:
 
 @dataclass(frozen=True)
 class Mark:
-    """From `start` on, a document's text is of this page or sheet."""
+    """From `start` on, a document's text is of this page, sheet or part."""
 
     start: int  # characters
-    field: Literal["page", "sheet"]
-    value: int | str  # pages count from 1
+    field: Literal["page", "sheet", "part"]
+    value: int | str  # pages count from 1; of a part (a mail of a mailbox) its metadata as JSON
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a chunk stands in its document, as far as the document says; the fields are those of `Chunk`."""
+    """Where a chunk stands in its document, as far as the document says; the first fields are those of `Chunk`."""
 
     headings: tuple[str, ...] = ()
     header: str = ""
     page: int | None = None
     sheet: str | None = None
     line: int | None = None
+    part: str = ""  # metadata of the parts of the document (mails of a mailbox) that it holds, as JSON
 
 
 NOWHERE: Final = Position()  # of which nothing is known

@@ -7,6 +7,7 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.pipeline.chunkers.chunk import DEFAULT as DEFAULT_CHUNKER
     from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe, title_lifts_passage
+    from vecver.pipeline.chunkers.parts import parts_of
     from vecver.pipeline.embedders.batching import Together
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
@@ -38,6 +39,7 @@ __all__ = [
     "origin_of",
     "parse_all",
     "parser_of",
+    "parts_of",
     "path_of",
     "pattern_of",
     "place_of",

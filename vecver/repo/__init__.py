@@ -20,7 +20,7 @@ from vecver.repo.relay import Relay
 from vecver.repo.repair import advice, drop_derived, repair
 from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
 from vecver.repo.roots import Roots
-from vecver.repo.rows import METADATA, metadata_of
+from vecver.repo.rows import METADATA, metadata_columns, metadata_of
 from vecver.repo.segment import Segment, segment_ids
 from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
 from vecver.repo.verify import PENDING
@@ -71,6 +71,7 @@ __all__ = [
     "land",
     "live_places",
     "measures",
+    "metadata_columns",
     "metadata_of",
     "missing",
     "moves",

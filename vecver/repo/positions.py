@@ -2,7 +2,8 @@
 
     position.page · position.line                            list<int32>, one item a chunk; null where it has none
     position.sheet · position.header · position.headings     list<int32>, one item a chunk: which of the next ones
-    position.sheets · position.headers                       list<string>, each string once, in the order of the chunks
+    position.part                                            likewise: metadata of a part, such as a mail of a mailbox
+    position.sheets · position.headers · position.parts      list<string>, each string once, in the order of the chunks
     position.paths                                           list<list<string>>, each path of headings once, likewise
 
 Decisions
@@ -27,9 +28,15 @@ import pyarrow.compute as pc
 from vecver.model import NOWHERE, Json, Position
 
 PREFIX: Final = "position."
-FIELDS: Final = ("page", "sheet", "line", "headings", "header")  # of a chunk
+FIELDS: Final = ("page", "sheet", "line", "headings", "header", "part")  # of a chunk
 _NUMBERS: Final = ("page", "line")
-_NAMES: Final = {"sheet": "sheets", "header": "headers", "headings": "paths"}  # where the strings of a field stand
+# where the strings of a field stand
+_NAMES: Final = {
+    "sheet": "sheets",
+    "header": "headers",
+    "headings": "paths",
+    "part": "parts",
+}
 _PATHS: Final = pa.list_(pa.string())
 _LISTS: Final = pa.list_(pa.int32())
 _TYPES: Final = {
@@ -38,6 +45,7 @@ _TYPES: Final = {
     "sheet": pa.string(),
     "header": pa.string(),
     "headings": _PATHS,
+    "part": pa.string(),  # JSON
 }
 
 Rows = npt.NDArray[np.int64]
@@ -87,6 +95,7 @@ def position_of(columns: Mapping[str, pa.ChunkedArray], row: int, number: int) -
         page=found.get("page"),
         sheet=found.get("sheet"),
         line=found.get("line"),
+        part=found.get("part") or "",
     )
 
 

@@ -10,6 +10,7 @@ Decisions
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,14 +143,15 @@ class Snapshot:
     def _chunk(self, number: int, row: int, document: str, owner: int, place: int) -> ChunkRow:
         assert owner >= 0, f"a live chunk whose document {document!r} is not live"
         key, documents = self.segments[number].keys[row].tobytes(), self.segments[owner]
+        position = documents.position(place, key)
         return ChunkRow(
             key=key,
             document=document,
             text=self.text(number, row),
             span=documents.span(place, key),
             title=documents.title(place),
-            metadata=documents.metadata(place),
-            position=documents.position(place, key),
+            metadata={**(json.loads(position.part) if position.part else {}), **documents.metadata(place)},
+            position=position,
         )
 
     def context(self, key: bytes, document: str, count: int) -> str:

@@ -88,8 +88,12 @@ def ingest(
         draft.discard()
 
 
-def _position(chunk: Chunk) -> Position:
-    return Position(chunk.headings, chunk.header, chunk.page, chunk.sheet, chunk.line)
+def _positions(document: Parsed, chunks: Sequence[Chunk]) -> list[Position]:
+    parts = pipeline.parts_of(document, chunks)
+    return [
+        Position(chunk.headings, chunk.header, chunk.page, chunk.sheet, chunk.line, part)
+        for chunk, part in zip(chunks, parts, strict=True)
+    ]
 
 
 def _once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
@@ -238,7 +242,7 @@ class _Ingest:
             texts=[chunk.text for chunk in chunks],
             embedded=[_name(chunk.embedded, original.vector) for chunk in chunks],
             spans=[(chunk.start, chunk.end) for chunk in chunks],
-            positions=[_position(chunk) for chunk in chunks],
+            positions=_positions(parsed, chunks),
         )
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:

@@ -1,11 +1,13 @@
 """Filters on a version: which of its documents or chunks match, and what a Milvus is asked for.
 
 A filter that names only metadata is evaluated over documents. One that asks where a chunk stands (`page`, `sheet`,
-`line`, `headings`) is evaluated over the chunks that the documents list, entry by entry.
+`line`, `headings`), or for metadata of a part of its document (a mail of a mailbox), is evaluated over the chunks that
+the documents list, entry by entry.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,7 +22,7 @@ import pyarrow.compute as pc
 from vecver import index
 from vecver.digest import KEY_BYTES
 from vecver.model import Json
-from vecver.repo import METADATA, POSITION, Snapshot, chunk_owners, named_positions
+from vecver.repo import METADATA, POSITION, Snapshot, chunk_owners, metadata_columns, named_positions
 
 FIELDS: Final = ("page", "sheet", "line", "headings")  # of a chunk, that filters may name
 _KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs"}  # as metadata would be stored
@@ -28,6 +30,8 @@ _KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs
 # What filters have worked out of each field of a segment's documents, for as long as the segment is open.
 _VALUES: WeakKeyDictionary[Any, dict[str, index.FieldValues]] = WeakKeyDictionary()
 _CHUNK_VALUES: WeakKeyDictionary[Any, dict[str, index.SharedValues]] = WeakKeyDictionary()
+_PARTS: WeakKeyDictionary[Any, list[Json]] = WeakKeyDictionary()
+_PART_FIELDS: WeakKeyDictionary[Any, dict[str, npt.NDArray[np.bool_]]] = WeakKeyDictionary()
 _OWNERS: WeakKeyDictionary[Any, npt.NDArray[np.int64]] = WeakKeyDictionary()
 
 
@@ -92,7 +96,12 @@ def _columns(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 def _standing(snapshot: Snapshot) -> set[str]:
     """The fields of a chunk's place that a live document's chunks have."""
-    return {field for field in FIELDS if POSITION + field in snapshot.positions}
+    there = {field for field in FIELDS if POSITION + field in snapshot.positions}
+    if POSITION + "part" in snapshot.positions:
+        for number, rows in snapshot.document_rows():
+            fields = _part_fields(snapshot.segments[number])
+            there |= {field for field, holders in fields.items() if holders[rows].any()}
+    return there
 
 
 def _types(snapshot: Snapshot) -> Callable[[str], index.FieldTypes]:
@@ -146,7 +155,7 @@ def _chunk_values(segment: Any, standing: Collection[str], field: str) -> index.
     fields = _CHUNK_VALUES.setdefault(segment, {})
     if field not in fields:
         own = index.Held(_values(segment, field), segment.document_count, _owners(segment))
-        fields[field] = index.SharedValues([own, *(_held(segment, field) if field in FIELDS else ())])
+        fields[field] = index.SharedValues([own, *_held(segment, field)])
     held = fields[field]
     return held if field in standing else index.SharedValues(held.held[:1])
 
@@ -154,11 +163,41 @@ def _chunk_values(segment: Any, standing: Collection[str], field: str) -> index.
 def _held(segment: Any, field: str) -> Iterable[index.Held]:
     """Where the chunks stand, of documents whose metadata has no such field."""
     owners = _owners(segment)
-    column = named_positions(segment.documents, field, owners)
+    column = named_positions(segment.documents, field if field in FIELDS else "part", owners)
     if column:
         has_metadata = _values(segment, field).exists(segment.document_count)
-        values = index.FieldValues({_KINDS[field]: pa.chunked_array([column.values])})
+        stored = {_KINDS[field]: column.values} if field in FIELDS else _part_columns(segment, field)
+        values = index.FieldValues({kind: pa.chunked_array([array]) for kind, array in stored.items()})
         yield index.Held(values, len(column.values), np.where(has_metadata[owners], -1, column.of))
+
+
+def _parts(segment: Any) -> list[Json]:
+    """The metadata of all parts of a segment's documents, in their order."""
+    if segment not in _PARTS:
+        column = named_positions(segment.documents, "part", _owners(segment))
+        _PARTS[segment] = [json.loads(part) for part in column.values.to_pylist()] if column else []
+    return _PARTS[segment]
+
+
+def _part_columns(segment: Any, field: str) -> dict[str, pa.Array]:
+    """The values that a field has in these parts, `(parts,)` each, by the type under which metadata would be stored."""
+    rows = [{field: part[field]} if field in part else {} for part in _parts(segment)]
+    return {name.split(".", 2)[1]: array for name, array in metadata_columns(rows).items()}
+
+
+def _part_fields(segment: Any) -> dict[str, npt.NDArray[np.bool_]]:
+    """Field of parts -> which of the segment's documents have it, `(documents,)`."""
+    if segment not in _PART_FIELDS:
+        found: dict[str, npt.NDArray[np.bool_]] = {}
+        name = POSITION + "parts"
+        table = segment.documents
+        counts = table.column(name).combine_chunks().value_lengths().fill_null(0) if name in table.column_names else []
+        holders = np.repeat(np.arange(len(counts)), np.asarray(counts, np.int64))
+        for row, part in zip(holders.tolist(), _parts(segment), strict=True):
+            for field in part:
+                found.setdefault(field, np.zeros(len(counts), bool))[row] = True
+        _PART_FIELDS[segment] = found
+    return _PART_FIELDS[segment]
 
 
 def _owners(segment: Any) -> npt.NDArray[np.int64]:

@@ -26,13 +26,15 @@ from email.message import EmailMessage, MIMEPart
 from functools import partial
 from typing import Any, Final
 
+from vecver.digest import canonical_json
+from vecver.model import Mark
 from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.html import html_content
 from vecver.pipeline.parsers.mail_fields import mail_fields, outlook_fields
 from vecver.pipeline.parsers.markdown import heading
 from vecver.pipeline.parsers.media_types import Unreadable
-from vecver.pipeline.parsers.properties import attempted
+from vecver.pipeline.parsers.properties import attempted, cleaned
 from vecver.pipeline.parsers.structured import delimited
 
 ENOUGH_WORDS: Final = 0.8  # of the HTML alternative's words, the share from which the plain one is the body
@@ -79,13 +81,27 @@ def eml(data: bytes) -> Content:
 
 
 def mbox(data: bytes) -> Content:
-    """Every message of a mailbox, each under its subject. ">From " is given back its "From "."""
+    """Every message of a mailbox, each under its subject and with its metadata. ">From " is given back its "From "."""
     reading = _Reading()
-    pieces = []
+    pieces: list[str] = []
+    marks: list[Mark] = []
+    start = 0
     for number, raw in enumerate(_messages(data.replace(b"\r\n", b"\n")), start=1):
         reading.number = number
-        pieces += list(_message(_parsed(re.sub(rb"^>(>*From )", rb"\1", raw, flags=re.M)), 1, reading))
-    return _content(pieces, reading)
+        message = _parsed(re.sub(rb"^>(>*From )", rb"\1", raw, flags=re.M))
+        own = list(_message(message, 1, reading))
+        marks.append(Mark(start, "part", _part(message, reading)))
+        start += sum(len(piece) + 2 for piece in own)
+        pieces += own
+    return replace(_content(pieces, reading), marks=marks)
+
+
+def _part(message: EmailMessage, reading: _Reading) -> str:
+    """The metadata of a mail in its mailbox, as JSON."""
+    fields, notes = cleaned(attempted(mail_fields, partial(_header, message)), "")
+    fields.pop("references", None)  # of a long thread longer than its mails
+    reading.notes += [f"Message {reading.number}: {note}" for note in notes]
+    return canonical_json(fields).decode()
 
 
 def msg(data: bytes) -> Content:
