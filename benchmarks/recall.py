@@ -112,7 +112,7 @@ def hnsw(part: Part, k: int, queries: Vectors, true: Rows, goal: float) -> tuple
 
 def fixed(part: Part, k: int, queries: Vectors, true: Rows, goal: float) -> tuple[str, Ask]:
     """One effort for all queries: so many lists, so many candidates, re-scored and ranked as in `search`."""
-    scores = import_module("vecver.index.scores")
+    scores = import_module("vecver.index.scoring")
     index, selector = part.index.index, None if part.live is None else library.IDSelectorBitmap(part.live)
 
     def way(lists: int, width: int) -> Ask:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecver.index import bits, is_exact, normalised, scores, search
-from vecver.index.scores import METRICS
+from vecver.index.scoring import METRICS
 from vecver.model import Metric, Part, Vectors
 
 Flags = npt.NDArray[np.bool_]

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from vecver.errors import InvalidInputError
 from vecver.index import bits, check_metric, normalised, scores
-from vecver.index.scores import METRICS, ranked, slack
+from vecver.index.scoring import METRICS, ranked, slack
 from vecver.model import Metric, Vectors
 
 TINY, HUGE = float(np.float32(1e-45)), float(np.finfo(np.float32).max)
@@ -149,7 +149,7 @@ def test_same_bits_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, query = rng.standard_normal((100, 7), np.float32), rng.standard_normal(7, np.float32)
     whole = scores(query, rows, "l2")
     for block in (1, 20, 699):
-        monkeypatch.setattr(import_module("vecver.index.scores"), "_BLOCK", block)
+        monkeypatch.setattr(import_module("vecver.index.scoring"), "_BLOCK", block)
         assert scores(query, rows, "l2").tobytes() == whole.tobytes()
 
 

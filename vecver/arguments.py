@@ -8,9 +8,8 @@ from os.path import abspath
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
-from vecver import pipeline, repo
+from vecver import flows, pipeline, repo
 from vecver.errors import InvalidInputError
-from vecver.flows import Source
 from vecver.model import Commit, Json, Report
 from vecver.near import near
 
@@ -36,7 +35,7 @@ class Asking(AskingOne, total=False):
     engine: Engine
 
 
-def sources_of(source: Any, label: str | None, prefix: str, records: bool | None) -> list[Source]:
+def sources_of(source: Any, label: str | None, prefix: str, records: bool | None) -> list[flows.Source]:
     """One `Source` a path. A list of paths is several sources, each under its own name."""
     several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
     values = list(source) if several else [source]
@@ -44,7 +43,9 @@ def sources_of(source: Any, label: str | None, prefix: str, records: bool | None
         raise InvalidInputError(
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
         )
-    return [Source(value, pipeline.label_of(value, label), prefix, records, label is not None) for value in values]
+    return [
+        flows.Source(value, pipeline.label_of(value, label), prefix, records, label is not None) for value in values
+    ]
 
 
 def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[tuple[Commit, list[str]]]:

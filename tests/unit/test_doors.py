@@ -9,7 +9,7 @@ import pytest
 
 from vecver.doors import imports_of
 
-DOORS = ["vecver", "vecver.flows", "vecver.pipeline"]
+DOORS = ["vecver", "vecver.flows", "vecver.index", "vecver.model", "vecver.pipeline", "vecver.repo"]
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -1,11 +1,18 @@
 """From vectors to ranked rows: scores, exact scan, FAISS. The only room that names a search engine."""
 
-from vecver.index import faiss, milvus
-from vecver.index.expressions import expression
-from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
-from vecver.index.filters import check_filter, evaluate, fields_of, json_filter, resolved
-from vecver.index.scores import bits, bound, check_metric, normalised, ranked, scores, slack
-from vecver.index.search import Found, is_exact, search
+from typing import TYPE_CHECKING
+
+from vecver.doors import lazily
+
+if TYPE_CHECKING:
+    from vecver.index import faiss, milvus
+    from vecver.index.expressions import expression
+    from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
+    from vecver.index.filters import check_filter, evaluate, fields_of, json_filter, resolved
+    from vecver.index.ranking import Found, is_exact, search
+    from vecver.index.scoring import bits, bound, check_metric, normalised, ranked, scores, slack
+else:
+    __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
     "FieldTypes",

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.index.effort import CLASSES, Effort, Line, Reach
-from vecver.index.scores import Rows, normalised
+from vecver.index.scoring import Rows, normalised
 from vecver.model import Metric, Vectors
 
 MOST_ROWS = 131_072

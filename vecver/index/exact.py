@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.index import faiss
-from vecver.index.scores import Rows, bound, slack
+from vecver.index.scoring import Rows, bound, slack
 from vecver.model import Metric, Part, Vectors
 
 _BLOCK = 32768  # rows read at once

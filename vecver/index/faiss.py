@@ -43,7 +43,7 @@ from vecver.errors import BackendError, IntegrityError
 from vecver.index import calibration
 from vecver.index.calibration import MOST_ROWS, calibrate
 from vecver.index.effort import Effort, class_of, first_lists
-from vecver.index.scores import Rows
+from vecver.index.scoring import Rows
 from vecver.model import Json, Metric, Part, Vectors
 
 SPEC = "ivf-pq4"

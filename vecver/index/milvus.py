@@ -6,7 +6,7 @@
     vector    float32, as the repository has it
     document, title, text, metadata (JSON)
 
-State o is `born <= o and died > o`. Milvus proposes rows; who ranks them is `scores`. What Milvus can hold is in
+State o is `born <= o and died > o`. Milvus proposes rows; who ranks them is `scoring`. What Milvus can hold is in
 `milvus_limits`, what its errors mean in `milvus_errors`.
 
 Decisions (the measurements are in `benchmarks/milvus.py`)

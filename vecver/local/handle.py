@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vecver.arguments import Revision, text_of
-from vecver.model import Commit
-from vecver.repo import Versions
 
 if TYPE_CHECKING:
     from vecver.local.repository import Repository
+    from vecver.model import Commit
+    from vecver.repo import Versions
 
 
 class Handle:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from vecver import flows, repo
 from vecver.arguments import Kind, Revision, check_kind, tagged_of
 from vecver.local.publishing import Publishing
-from vecver.model import Commit, Coverage, Diff, Move
+
+if TYPE_CHECKING:
+    from vecver.model import Commit, Coverage, Diff, Move
 
 
 class History(Publishing):
@@ -24,6 +27,10 @@ class History(Publishing):
     def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
         """Every version that has a tag, with its tags; a version comes after those that it was made from."""
         return tagged_of(self.tags(), self._versions.commit)
+
+    def documents(self, at: Revision = "main") -> list[str]:
+        """The ids of all documents of a version, sorted."""
+        return sorted(self._versions.snapshot(self.resolve(at)).documents(["document"]).column(0).to_pylist())
 
     def partial_reads(self, at: Revision = "main") -> dict[str, Coverage]:
         """The documents of a version that were read in part, sorted by id: how much, and what is missing."""

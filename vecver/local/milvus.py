@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vecver import flows, index, repo
 from vecver.errors import InvalidInputError
-from vecver.flows import Progress
 from vecver.model import Milvus
-from vecver.repo import Publications, Versions
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress
+    from vecver.repo import Publications, Versions
 
 EMBEDDED = "milvus.db"  # in the repository's folder
 

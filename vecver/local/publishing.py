@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vecver import flows
 from vecver.arguments import Revision, text_of
-from vecver.flows import Progress
 from vecver.local.handle import Handle
-from vecver.model import Milvus, Publication
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress
+    from vecver.model import Milvus, Publication
 
 
 class Publishing(Handle):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from vecver import flows, repo
 from vecver.arguments import Asking, Engine, Revision, absolute, check_engine, is_batch, text_of
-from vecver.flows import Progress
 from vecver.local.handle import Handle
-from vecver.model import Answer, Export, Json, Recall, Vectors
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress
+    from vecver.model import Answer, Export, Json, Recall, Vectors
 
 
 class Searching(Handle):

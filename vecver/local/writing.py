@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from vecver import flows, pipeline
 from vecver.arguments import Revision, sources_of, text_of
 from vecver.errors import InvalidInputError, VecverError
-from vecver.flows import Options, Progress, Source
 from vecver.local.publishing import Publishing
-from vecver.model import Json, Metric, Optimized, Report
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress, Source
+    from vecver.model import Json, Metric, Optimized, Report
 
 
 class Writing(Publishing):
@@ -69,7 +72,7 @@ class Writing(Publishing):
         removals must be allowed. After any failure this ingest has changed nothing, and what was
         embedded is kept for the next attempt.
         """
-        options = Options(
+        options = flows.Options(
             message=message,
             branch=branch,
             embedder=embedder,

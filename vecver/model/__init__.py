@@ -4,33 +4,32 @@ The road of one document: `Original` (as its source has it) -> `Parsed` (Markdow
 (spans of that Markdown) -> rows of a segment -> `Hit`s of an `Answer`.
 """
 
-from vecver.model.answers import Answer, Hit, Part, Replay
-from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
-from vecver.model.embedder import Embedder, TokenCounts
-from vecver.model.publications import Milvus, Publication, PublishedRows
-from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
-from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
-from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
-from vecver.model.streams import Chunks
-from vecver.model.versions import Commit, Diff, Move
+from typing import TYPE_CHECKING
+
+from vecver.doors import lazily
+
+if TYPE_CHECKING:
+    from vecver.model.answers import Answer, Hit, Part, Replay
+    from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
+    from vecver.model.embedder import Embedder, TokenCounts
+    from vecver.model.publications import Milvus, Publication, PublishedRows
+    from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
+    from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
+    from vecver.model.versions import Commit, Diff, Move
+else:
+    __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
-    "MISSING",
     "NOWHERE",
     "Answer",
     "Check",
     "Chunk",
-    "Chunks",
     "Commit",
-    "Count",
     "Coverage",
     "Diff",
-    "Document",
     "Embedder",
     "Export",
     "Failure",
-    "Field",
-    "Fields",
     "Garbage",
     "Hit",
     "Json",
@@ -52,7 +51,6 @@ __all__ = [
     "Replay",
     "Report",
     "Space",
-    "StoredChunk",
     "TokenCounts",
     "Vectors",
     "Verify",

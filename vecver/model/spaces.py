@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vecver.digest import digest_json
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 Json = dict[str, Any]
-Vectors = npt.NDArray[np.float32]
+Vectors: TypeAlias = "npt.NDArray[np.float32]"  # in quotes, as all aliases of arrays: numpy takes 0.1 s to import
 Metric = Literal["cosine", "ip", "l2"]
 Verify = Literal["always", "once", "never"]  # when stored rows are hashed: see `repo.verify`
 

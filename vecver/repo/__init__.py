@@ -1,31 +1,36 @@
 """Versions: segments, layouts, commits, refs. The door of the wing; it knows nothing of text or search engines."""
 
-from vecver.repo import measures, moves, publications
-from vecver.repo.check import check
-from vecver.repo.diff import diff
-from vecver.repo.documents import KnownDocument
-from vecver.repo.draft import Draft, NewChunks, NewDocument
-from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
-from vecver.repo.gc import GRACE, Retention
-from vecver.repo.landing import Landing, Place, land, turn_at
-from vecver.repo.layout import Layout
-from vecver.repo.objects import parents_first
-from vecver.repo.positions import FIELDS as POSITION_FIELDS
-from vecver.repo.positions import PREFIX as POSITION
-from vecver.repo.positions import named as named_positions
-from vecver.repo.positions import owners_of as chunk_owners
-from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
-from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
-from vecver.repo.reading import ChunkList, DocumentOrder, chunk_list
-from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
-from vecver.repo.relay import Relay
-from vecver.repo.repair import advice, drop_derived, repair
-from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
-from vecver.repo.roots import Roots
-from vecver.repo.rows import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
-from vecver.repo.segment import Segment, segment_ids
-from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
-from vecver.repo.verify import PENDING
+from typing import TYPE_CHECKING
+
+from vecver.doors import lazily
+
+if TYPE_CHECKING:
+    from vecver.repo import measures, moves, publications
+    from vecver.repo.checking import check
+    from vecver.repo.differences import diff
+    from vecver.repo.documents import KnownDocument
+    from vecver.repo.draft import Draft, NewChunks, NewDocument
+    from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
+    from vecver.repo.landing import Landing, Place, land, turn_at
+    from vecver.repo.layout import Layout
+    from vecver.repo.objects import parents_first
+    from vecver.repo.positions import PREFIX as POSITION
+    from vecver.repo.positions import named as named_positions
+    from vecver.repo.positions import owners_of as chunk_owners
+    from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
+    from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
+    from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
+    from vecver.repo.relay import Relay
+    from vecver.repo.repairing import advice, drop_derived, repair
+    from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
+    from vecver.repo.retention import GRACE, Retention
+    from vecver.repo.roots import Roots
+    from vecver.repo.rows import METADATA, metadata_columns, metadata_of
+    from vecver.repo.segment import Segment, segment_ids
+    from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
+    from vecver.repo.verify import PENDING
+else:
+    __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
     "GRACE",
@@ -34,15 +39,12 @@ __all__ = [
     "OPEN_BYTES",
     "PENDING",
     "POSITION",
-    "POSITION_FIELDS",
     "ROW_FILES",
     "UNCOUNTED",
     "Again",
-    "ChunkList",
     "ChunkRow",
     "Clock",
     "Collection",
-    "DocumentOrder",
     "Draft",
     "Intent",
     "Kind",
@@ -67,11 +69,9 @@ __all__ = [
     "changes",
     "check",
     "check_name",
-    "chunk_list",
     "chunk_owners",
     "create",
     "diff",
-    "document_id",
     "drop_derived",
     "exists",
     "keys_at",
@@ -80,7 +80,6 @@ __all__ = [
     "measures",
     "metadata_columns",
     "metadata_of",
-    "metadata_of_all",
     "missing",
     "moves",
     "named_positions",

@@ -13,7 +13,7 @@ from pathlib import Path
 from vecver.errors import IntegrityError
 from vecver.model import Json
 from vecver.repo import objects
-from vecver.repo.segment import path_of
+from vecver.repo.segment_files import path_of
 from vecver.store import Store
 
 

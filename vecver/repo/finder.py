@@ -9,15 +9,18 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pyroaring import BitMap
 
 from vecver.digest import KEY_BYTES
 from vecver.repo.layout import packed, rows_of
 from vecver.repo.lookup import Keys, Rows, find, order_of, prefixes
 from vecver.repo.segment import Segment
+
+if TYPE_CHECKING:
+    from pyroaring import BitMap
 
 SMALL_ROWS = 4096  # a segment with no more rows is looked up together with others
 _NONE = -1

@@ -20,7 +20,6 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -31,39 +30,13 @@ from vecver.repo import objects, publications, refs, retired, spare
 from vecver.repo.layout import load_layout
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.refs import KINDS, Refs
-from vecver.repo.segment import FILES, path_of, unit_of
+from vecver.repo.retention import Retention, is_age
+from vecver.repo.segment_files import FILES, path_of, unit_of
 from vecver.store import Store
 
-GRACE = timedelta(days=1)
-_OLDEST = timedelta(days=365 * 500)
 _FORGOTTEN_AT_ONCE = 8  # so that a full disk has room for what is written down of them
 _RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
 _FOLDERS = ("moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
-
-
-@dataclass(frozen=True)
-class Retention:
-    """Which commits keep their rows, beside those that refs stand on; both None: all."""
-
-    last: int | None = None  # so many newest commits of every branch, along first parents
-    within: timedelta | None = None  # commits that are no older
-
-    def __post_init__(self) -> None:
-        sound = self.last is None or (type(self.last) is int and self.last >= 1)
-        if not sound or not (self.within is None or is_age(self.within)):
-            raise InvalidInputError(
-                "a retention keeps at least the newest version of each branch",
-                code="invalid_retention",
-                hint="give --keep-last 1 or more, --keep-within an age such as 30d",
-            )
-
-    def to_json(self) -> Json:
-        return {"last": self.last, "within": self.within.total_seconds() if self.within is not None else None}
-
-
-def is_age(value: object) -> bool:
-    """Is this a time span that can be taken from now?"""
-    return isinstance(value, timedelta) and timedelta(0) <= value <= _OLDEST
 
 
 def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:

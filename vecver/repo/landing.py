@@ -28,7 +28,7 @@ from time import sleep
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Commit
-from vecver.repo.diff import lacking
+from vecver.repo.differences import lacking
 from vecver.repo.documents import KnownDocument, known_documents
 from vecver.repo.draft import Draft
 from vecver.repo.layout import Layout

@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver.digest import KEY_BYTES, digest
 from vecver.errors import NotFoundError
@@ -25,6 +25,9 @@ from vecver.model import Space, Vectors
 from vecver.repo import lookup
 from vecver.repo.lookup import Keys, Rows
 from vecver.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Part:

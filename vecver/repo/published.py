@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver.digest import canonical_json
 from vecver.model import Json, PublishedRows
 from vecver.repo import rows as columns
-from vecver.repo.diff import lacking, lacking_documents, read_documents
+from vecver.repo.differences import lacking, lacking_documents, read_documents
 from vecver.repo.layout import rows_of
 from vecver.repo.lookup import Keys, Rows, as_keys, find, order_of, prefixes
 from vecver.repo.roots import Roots, lanes_of
 from vecver.repo.rows import taken
 from vecver.repo.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BLOCK_ROWS = 2048  # read at once
 _COMPARED = 16384  # vectors compared at once

@@ -17,11 +17,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from pyroaring import BitMap
 
 from vecver.digest import digest, key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
@@ -31,9 +30,14 @@ from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
 from vecver.repo.objects import load_commit
 from vecver.repo.proof import Proof
 from vecver.repo.rows import document_bytes, taken
-from vecver.repo.segment import Segment, SegmentWriter, unit_of
+from vecver.repo.segment import Segment, SegmentWriter
+from vecver.repo.segment_files import unit_of
 from vecver.repo.vector_tables import remember
 from vecver.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyroaring import BitMap
 
 MAX_ROWS = 1 << 22  # chunk rows after which a new segment begins
 _BLOCK_ROWS = 16384  # copied at once

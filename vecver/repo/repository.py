@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from vecver.digest import canonical_json, digest_json
@@ -24,24 +25,24 @@ from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotF
 from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.near import near
 from vecver.repo import derived as derived_room
-from vecver.repo import fold as fold_room
-from vecver.repo import gc as gc_room
 from vecver.repo import objects, retired, spare
 from vecver.repo import refs as refs_room
-from vecver.repo.draft import Draft
-from vecver.repo.gc import Retention
-from vecver.repo.layout import Layout, load_layout, save_layout
-from vecver.repo.layout import path_of as layout_path
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.publications import Publications
 from vecver.repo.refs import Kind, Refs
-from vecver.repo.relay import Relay
 from vecver.repo.revisions import resolve
-from vecver.repo.segment import Segment, unit_of
-from vecver.repo.snapshot import Snapshot
+from vecver.repo.segment_files import unit_of
 from vecver.repo.verify import Verifier
 from vecver.store import Store
 from vecver.store.api import writing
+
+if TYPE_CHECKING:
+    from vecver.repo.draft import Draft
+    from vecver.repo.layout import Layout
+    from vecver.repo.relay import Relay
+    from vecver.repo.retention import Retention
+    from vecver.repo.segment import Segment
+    from vecver.repo.snapshot import Snapshot
 
 ROOT = "vecver.json"
 _PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
@@ -122,8 +123,11 @@ class Versions:
 
     def layout(self, id: str) -> Layout:
         """Where a commit's rows lie. Raises NotFoundError where gc has let them go."""
+        from vecver.repo import gc as gc_room
+        from vecver.repo import layout as layouts
+
         try:
-            return load_layout(self.store, id)
+            return layouts.load_layout(self.store, id)
         except NotFoundError:
             if self.store.size(gc_room.forgotten_path(id)) is None:
                 raise
@@ -174,7 +178,7 @@ class Versions:
 
     def _held(self) -> int:
         """Memory that the opened versions hold, each segment once."""
-        segments = set[Segment]().union(*(snapshot.segments for snapshot in self._snapshots.values()))
+        segments = {segment for snapshot in self._snapshots.values() for segment in snapshot.segments}
         own = sum(snapshot.nbytes for snapshot in self._snapshots.values())
         return own + sum(segment.nbytes for segment in segments)
 
@@ -182,6 +186,8 @@ class Versions:
 
     def draft(self, parent: Snapshot | None, space: Space, *, dry: bool = False) -> Draft:
         """The next version after `parent`, to be filled with rows of `space`; a `dry` one writes nothing."""
+        from vecver.repo.draft import Draft
+
         return Draft(self.store, parent, space, verify=self._verified, dry=dry)
 
     def forget_verified(self) -> None:
@@ -201,13 +207,15 @@ class Versions:
 
         Raises ConflictError if gc is deleting rows that it names.
         """
+        from vecver.repo import layout as layouts
+
         try:
             retired.hold(self.store, {unit_of(live.segment) for live in layout.segments})
         except ConflictError:
             with self._opening:
                 self._snapshots.clear()  # so that the next attempt looks where the rows lie now
             raise
-        save_layout(self.store, commit.id, layout)
+        layouts.save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
         spare.keep(self.store)
         return commit.id
@@ -237,9 +245,11 @@ class Versions:
 
     def _hold(self, id: str) -> None:
         """Keep gc from a version that a ref is about to name. Raises NotFoundError, ConflictError: it was faster."""
-        if retired.mentions(self.store, [layout_path(id)]) or self.store.size(layout_path(id)) is None:
+        from vecver.repo import layout as layouts
+
+        if retired.mentions(self.store, [layouts.path_of(id)]) or self.store.size(layouts.path_of(id)) is None:
             segments = {unit_of(live.segment) for live in self.layout(id).segments}
-            retired.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
+            retired.hold(self.store, {layouts.path_of(id), objects.path_of(id), *segments})
 
     def time(self) -> str:
         """Now, as ref moves record it."""
@@ -267,6 +277,8 @@ class Versions:
 
     def fold(self, head: str, small: int) -> Relay | None:
         """What folds the tail of a version; see `repo.fold`."""
+        from vecver.repo import fold as fold_room
+
         return fold_room.fold(self.store, head, small)
 
     def folding(self, dataset: str) -> AbstractContextManager[None]:
@@ -275,16 +287,25 @@ class Versions:
 
     def optimize(self, dataset: str) -> list[Relay]:
         """What re-lays all versions of a dataset on the fewest segments; see `repo.fold`."""
+        from vecver.repo import fold as fold_room
+        from vecver.repo import gc as gc_room
+
         return fold_room.optimize(self.store, gc_room.named(self.refs(dataset)))
 
     def segments(self, dataset: str) -> Iterator[Segment]:
         """The segments of every version of a dataset that has rows, opened one after the other."""
-        layouts = fold_room.layouts_of(self.store, gc_room.named(self.refs(dataset)))
-        ids = dict.fromkeys(live.segment for _, layout in layouts for live in layout.segments)
+        from vecver.repo import fold as fold_room
+        from vecver.repo import gc as gc_room
+        from vecver.repo.segment import Segment
+
+        laid = fold_room.layouts_of(self.store, gc_room.named(self.refs(dataset)))
+        ids = dict.fromkeys(live.segment for _, layout in laid for live in layout.segments)
         return (Segment(self.store, id) for id in ids)
 
     def named_of_late(self, dataset: str) -> set[str]:
         """The versions on which a ref stands, or stood in the days in which it may be rolled back."""
+        from vecver.repo import gc as gc_room
+
         return set(gc_room.named_of_late(self.refs(dataset), self._clock.now()))
 
     def switch(self, relay: Relay) -> int:
@@ -297,16 +318,23 @@ class Versions:
 
     def garbage(self, retention: Retention, specs: Collection[str], grace: timedelta) -> Garbage:
         """What no version needs; see `repo.gc`."""
+        from vecver.repo import gc as gc_room
+
         return gc_room.plan(self.store, retention, specs, self._clock.now(), grace)
 
     def collect(self, garbage: Garbage, retention: Retention) -> None:
         """Delete what has waited long enough, and let the rest wait."""
+        from vecver.repo import gc as gc_room
+
         with self._opening:
             self._snapshots.clear()  # a file that is mapped takes its room until it is let go
         gc_room.collect(self.store, garbage, retention, self._clock.now())
 
     def _opened(self, id: str) -> Snapshot:
         """A version, opened; where its segments were folded away after its layout was read, that is read again."""
+        from vecver.repo.segment import Segment
+        from vecver.repo.snapshot import Snapshot
+
         commit, layout = self.commit(id), self.layout(id)
         while True:
             try:
@@ -325,6 +353,8 @@ class Versions:
 
 def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
     """Raises IntegrityError unless a layout can be this commit's: its roots, its counts, its space, its segments'."""
+    from vecver.repo import layout as layouts
+
     counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
     roots = (layout.roots.content_root, layout.roots.vector_root)
     sizes = [(live.chunk_count, live.document_count) for live in layout.segments]
@@ -333,7 +363,7 @@ def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -
         or {segment.space.id for segment in segments} - {commit.recipe.space.id}
         or sizes != [(segment.chunk_count, segment.document_count) for segment in segments]
     ):
-        raise objects.misplaced(layout_path(commit.id))
+        raise objects.misplaced(layouts.path_of(commit.id))
 
 
 def create(store: Store) -> None:

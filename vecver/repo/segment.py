@@ -40,10 +40,10 @@ from vecver.repo import rows as columns
 from vecver.repo.positions import columns_of, position_of
 from vecver.repo.roots import Roots, lanes_of
 from vecver.repo.rows import CHUNKS, DOCUMENTS, keys_array
+from vecver.repo.segment_files import FILES, path_of
 from vecver.store import Store
 from vecver.store.api import writing
 
-FILES = ("documents.arrow", "chunks.arrow", "vectors.npy", "lookup.npy")
 BLOCK_ROWS = 16384  # rows of one record batch, and whose canonical bytes are summed at once
 _NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"
@@ -331,16 +331,6 @@ def _manifest(space: Space, chunks: int, documents: int, max_norm: float, files:
         "max_norm": max_norm,
         "files": files,
     }
-
-
-def path_of(segment: str, file: str) -> str:
-    """The store's name of a segment's file."""
-    return f"segments/{segment}/{file}"
-
-
-def unit_of(segment: str) -> str:
-    """What holds all of a segment's files, as `repo.retired` names it."""
-    return f"segments/{segment}"
 
 
 def segment_ids(store: Store) -> Iterator[str]:

@@ -27,7 +27,8 @@ from vecver.errors import NotFoundError, VecverError
 from vecver.model import Space
 from vecver.repo import lookup
 from vecver.repo.lookup import Keys
-from vecver.repo.segment import Segment, path_of, segment_ids
+from vecver.repo.segment import Segment, segment_ids
+from vecver.repo.segment_files import path_of
 from vecver.store import Store
 
 MANY = 8

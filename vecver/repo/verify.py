@@ -24,13 +24,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.model import Verify
 from vecver.repo import objects
-from vecver.repo.segment import FILES, Segment, path_of
+from vecver.repo.segment_files import FILES, path_of
 from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.repo.segment import Segment
 
 PENDING = "pending"  # as receipts say it
 AT_ONCE = 32 << 20  # bytes that are hashed before an answer; the rest is hashed beside it
@@ -71,7 +74,8 @@ class Verifier:
         """Verify segments, or begin to. Raises IntegrityError if one is known to be damaged."""
         if self.mode == "never":
             return
-        later, now = list[Segment](), 0
+        later: list[Segment] = []
+        now = 0
         for segment in segments:
             if not self._is_new(segment):
                 continue

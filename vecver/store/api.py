@@ -12,11 +12,12 @@ import errno
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vecver.errors import BackendError, ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @runtime_checkable

@@ -21,12 +21,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-
-import pyarrow as pa
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from vecver.errors import BackendError, VecverError
 from vecver.store.api import absent, locked, reading, swap_lost, unreachable, writing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LOCK_SECONDS = 30
 ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
@@ -58,6 +59,8 @@ class LocalStore:
             return self._at(name).read_bytes()
 
     def map(self, name: str) -> pa.Buffer:
+        import pyarrow as pa
+
         with reading(name, self._at(name)):
             size = self.size(name)
             if size is None:
@@ -161,6 +164,8 @@ class LocalStore:
     @contextlib.contextmanager
     def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[None]:
         """Hold a lock file of ours alone; the kernel releases it whatever happens to us."""
+        from filelock import FileLock, Timeout
+
         with writing(name, self._at(name)):
             path = self._at(name)
             lock = FileLock(self._made(path.parent) / path.name, timeout=seconds)

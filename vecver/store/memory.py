@@ -8,10 +8,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from vecver.store.api import absent, locked, reading, swap_lost, writing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class MemoryStore:
@@ -36,6 +38,8 @@ class MemoryStore:
             raise absent(name) from error
 
     def map(self, name: str) -> pa.Buffer:
+        import pyarrow as pa
+
         return pa.py_buffer(self.get(name))
 
     def path(self, name: str) -> Path | None:

@@ -26,6 +26,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ _MOVED = (1.0, 2.0)  # in turn
 _WARM = 10  # queries asked before the clock runs, beside the batches that were
 
 Places = npt.NDArray[np.int64]
-Ask = Callable[[Vectors, int], object]
+Ask: TypeAlias = "Callable[[Vectors, int], object]"
 
 
 def recall(

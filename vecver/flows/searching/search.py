@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from vecver.repo import ChunkRow, Collection, Publications, SearchPart, Snapshot
 
 RECEIPT_FORMAT = 1
 ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them
-Query = str | Vectors | Sequence[float]
+Query: TypeAlias = "str | Vectors | Sequence[float]"
 
 
 @dataclass(frozen=True)

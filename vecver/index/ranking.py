@@ -9,7 +9,7 @@ import numpy as np
 
 from vecver.index import exact as scan
 from vecver.index import faiss
-from vecver.index.scores import Rows, ranked, scores
+from vecver.index.scoring import Rows, ranked, scores
 from vecver.model import Metric, Part, Vectors
 from vecver.phases import phase
 

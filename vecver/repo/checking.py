@@ -32,7 +32,8 @@ from vecver.repo.objects import load_commit
 from vecver.repo.proof import Proof
 from vecver.repo.refs import KINDS, Refs
 from vecver.repo.repository import ROOT, identity
-from vecver.repo.segment import FILES, Segment, path_of
+from vecver.repo.segment import Segment
+from vecver.repo.segment_files import FILES, path_of
 from vecver.store import Store
 
 Progress = Callable[[str, int], None]

@@ -33,7 +33,8 @@ from vecver.repo.layout import Layout, load_layout
 from vecver.repo.lookup import order_of
 from vecver.repo.refs import Refs
 from vecver.repo.rows import keys_array
-from vecver.repo.segment import FILES, path_of, segment_manifest, table_of, vectors_of
+from vecver.repo.segment import segment_manifest, table_of, vectors_of
+from vecver.repo.segment_files import FILES, path_of
 from vecver.store import Store
 
 ASIDE = "aside"

@@ -1,0 +1,40 @@
+"""Which versions keep their rows, and for how long what no version needs is left; knows nothing of how gc goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from vecver.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from vecver.model import Json
+
+GRACE = timedelta(days=1)
+_OLDEST = timedelta(days=365 * 500)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which commits keep their rows, beside those that refs stand on; both None: all."""
+
+    last: int | None = None  # so many newest commits of every branch, along first parents
+    within: timedelta | None = None  # commits that are no older
+
+    def __post_init__(self) -> None:
+        sound = self.last is None or (type(self.last) is int and self.last >= 1)
+        if not sound or not (self.within is None or is_age(self.within)):
+            raise InvalidInputError(
+                "a retention keeps at least the newest version of each branch",
+                code="invalid_retention",
+                hint="give --keep-last 1 or more, --keep-within an age such as 30d",
+            )
+
+    def to_json(self) -> Json:
+        return {"last": self.last, "within": self.within.total_seconds() if self.within is not None else None}
+
+
+def is_age(value: object) -> bool:
+    """Is this a time span that can be taken from now?"""
+    return isinstance(value, timedelta) and timedelta(0) <= value <= _OLDEST
