@@ -10,6 +10,9 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
     "Documents": {
         "ingest": ("documents", "Make a folder, files or records the truth for a dataset."),
         "status": ("documents", "Show which documents differ from a version."),
+        "ls": ("reading", "List the documents of a version."),
+        "cat": ("reading", "Print the text of documents of a version."),
+        "chunks": ("reading", "List the chunks of a version, or show one."),
     },
     "Search": {
         "search": ("searching", "Find the passages of a version that answer a query."),
@@ -53,6 +56,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         "vecver ingest prices prices.csv --source prices",
     ),
     "status": ("vecver status handbook docs/", "vecver status handbook@prod docs/ --json"),
+    "ls": ("vecver ls handbook", "vecver ls handbook@prod --prefix guide/ --long", "vecver ls handbook --count"),
+    "cat": ("vecver cat handbook guide/pump.md", "vecver cat handbook@prod guide/pump.md --json"),
+    "chunks": (
+        "vecver chunks handbook",
+        """vecver chunks handbook@prod --where '{"page": 3}' --json""",
+        "vecver chunks handbook 9e6d5873bd604c8984c1cf88474186fa --context 1",
+    ),
     "search": (
         'vecver search handbook "How do I bleed a radiator?"',
         'vecver search handbook@prod "boiler pressure" -k 3 --context 1',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def queries_of(file: str) -> list[Any]:
     return found
 
 
+def filter_of(option: str, text: str | None) -> Any:
+    """The filter that an option has as JSON, no digit of its numbers changed; None where it is left out."""
+    try:
+        return None if text is None else json.loads(text, parse_float=_number)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{option} is not JSON: {error}",
+            code="invalid_filter",
+            hint=f"""write {option} '{{"year": {{"$gte": 2024}}}}'""",
+        ) from error
+
+
 def check_writable(option: str, file: str) -> None:
     """Raises InvalidInputError where `write` could not: asked before a model is loaded for what would be lost."""
     path = Path(file)
@@ -67,6 +80,11 @@ def write(option: str, file: str, text: str) -> None:
         raise InvalidInputError(
             f"{file} cannot be written: {error.strerror}", code="unwritable", hint=f"name another {option} FILE"
         ) from error
+
+
+def _number(text: str) -> float | Decimal:
+    """A float, unless it would change the digits."""
+    return float(text) if Decimal(repr(float(text))) == Decimal(text) else Decimal(text)
 
 
 def _query(line: str, number: int) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -65,7 +64,7 @@ def search(
 
     With --snapshot DIR give the QUERY alone: the folder holds one version.
     """
-    how["filter"] = _filter(filter_text)
+    how["filter"] = common.filter_of("--filter", filter_text)
     if receipt:
         common.check_writable("--receipt", receipt)
     began = time.perf_counter()
@@ -169,22 +168,6 @@ def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[
             hint="with --queries use --json: it has them all",
         )
     return common.queries_of(queries)
-
-
-def _filter(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text, parse_float=_number)
-    except ValueError as error:
-        raise InvalidInputError(
-            f"--filter is not JSON: {error}",
-            code="invalid_filter",
-            hint="""write --filter '{"year": {"$gte": 2024}}'""",
-        ) from error
-
-
-def _number(text: str) -> float | Decimal:
-    """A float, unless it would change the digits."""
-    return float(text) if Decimal(repr(float(text))) == Decimal(text) else Decimal(text)
 
 
 def _show(shown: list[Asked], how: dict[str, Any]) -> None:

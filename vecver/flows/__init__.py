@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vecver.flows.maintaining.repair import repair
     from vecver.flows.publishing.manage import check_published, forget, published, unpublish
     from vecver.flows.publishing.publish import Publisher
+    from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks
+    from vecver.flows.reading.documents import checked_ids, count_matching, document_ids, get_documents
+    from vecver.flows.reading.selecting import check_limit, check_text
     from vecver.flows.replaying import replay
     from vecver.flows.searching.search import Query, Through, answers, check_question, query_vector, search
 else:
@@ -36,18 +39,27 @@ __all__ = [
     "Through",
     "answers",
     "check_export",
+    "check_limit",
     "check_published",
     "check_question",
+    "check_text",
+    "checked_ids",
+    "chunk_page",
+    "count_matching",
+    "document_ids",
     "export",
     "forget",
     "garbage",
+    "get_documents",
     "ingest",
+    "one_chunk",
     "open_export",
     "optimize",
     "partial_reads",
     "places_of",
     "published",
     "query_vector",
+    "read_chunks",
     "recall",
     "recognised",
     "repair",

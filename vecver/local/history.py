@@ -28,10 +28,6 @@ class History(Publishing):
         """Every version that has a tag, with its tags; a version comes after those that it was made from."""
         return tagged_of(self.tags(), self._versions.commit)
 
-    def documents(self, at: Revision = "main") -> list[str]:
-        """The ids of all documents of a version, sorted."""
-        return sorted(self._versions.snapshot(self.resolve(at)).documents(["document"]).column(0).to_pylist())
-
     def partial_reads(self, at: Revision = "main") -> dict[str, Coverage]:
         """The documents of a version that were read in part, sorted by id: how much, and what is missing."""
         return flows.partial_reads(self._versions, self.resolve(at))

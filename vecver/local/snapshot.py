@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from vecver import flows, pipeline
 from vecver.arguments import AskingOne, absolute, is_batch
+from vecver.local.reading import chunks_of, one_or_all
 
 if TYPE_CHECKING:
     from vecver.flows import Progress
-    from vecver.model import Answer, Check, Commit, Embedder, Json, Replay, Vectors
+    from vecver.model import (
+        Answer,
+        Check,
+        Chunks,
+        Commit,
+        Count,
+        Document,
+        Embedder,
+        Json,
+        Replay,
+        StoredChunk,
+        Vectors,
+    )
 
 
 class Snapshot:
@@ -69,9 +82,38 @@ class Snapshot:
         )
         return answers if many else answers[0]
 
-    def documents(self) -> list[str]:
-        """The ids of its documents, sorted."""
-        return sorted(self._opened.opened.documents(["document"]).column(0).to_pylist())
+    def documents(
+        self, *, where: Json | None = None, prefix: str = "", limit: int | None = None, after: str | None = None
+    ) -> list[str]:
+        """The ids of its documents, sorted; as `Dataset.documents`."""
+        return flows.document_ids(self._opened.opened, where=where, prefix=prefix, limit=limit, after=after)
+
+    @overload
+    def get(self, ids: str, *, missing: Literal["error"] = "error") -> Document: ...  # type: ignore[overload-overlap]
+    @overload
+    def get(self, ids: str, *, missing: Literal["skip"]) -> Document | None: ...  # type: ignore[overload-overlap]
+    @overload
+    def get(self, ids: Iterable[str], *, missing: Literal["error", "skip"] = "error") -> list[Document]: ...
+    def get(
+        self, ids: str | Iterable[str], *, missing: Literal["error", "skip"] = "error"
+    ) -> Document | list[Document] | None:
+        """Documents by their ids, as `Dataset.get`; their source is not in the folder."""
+        return one_or_all(ids, flows.get_documents(self._opened.opened, ids, missing=missing))
+
+    def chunks(
+        self, *, where: Json | None = None, vectors: bool = False, limit: int | None = None, after: str | None = None
+    ) -> Chunks:
+        """Its chunks, as `Dataset.chunks`."""
+        opened, name = self._opened.opened, self.commit.dataset
+        return chunks_of(opened, name, where=where, vectors=vectors, limit=limit, after=after)
+
+    def chunk(self, key: str, *, context: int = 0) -> StoredChunk:
+        """The chunk with this key, as `Dataset.chunk`."""
+        return flows.one_chunk(self._opened.opened, key, context)
+
+    def count(self, *, where: Json | None = None) -> Count:
+        """How many documents and chunks it holds, or of those that match; as `Dataset.count`."""
+        return flows.count_matching(self._opened.opened, where)
 
     def check(self, progress: Progress | None = None) -> Check:
         """Hash every file again, and prove the commit's roots from the rows."""

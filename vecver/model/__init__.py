@@ -15,21 +15,29 @@ if TYPE_CHECKING:
     from vecver.model.publications import Milvus, Publication, PublishedRows
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
+    from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
+    from vecver.model.streams import Chunks
     from vecver.model.versions import Commit, Diff, Move
 else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
+    "MISSING",
     "NOWHERE",
     "Answer",
     "Check",
     "Chunk",
+    "Chunks",
     "Commit",
+    "Count",
     "Coverage",
     "Diff",
+    "Document",
     "Embedder",
     "Export",
     "Failure",
+    "Field",
+    "Fields",
     "Garbage",
     "Hit",
     "Json",
@@ -51,6 +59,7 @@ __all__ = [
     "Replay",
     "Report",
     "Space",
+    "StoredChunk",
     "TokenCounts",
     "Vectors",
     "Verify",

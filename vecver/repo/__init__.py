@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from vecver.repo.positions import owners_of as chunk_owners
     from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
     from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
+    from vecver.repo.reading import ChunkList, DocumentOrder, chunk_list
     from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
     from vecver.repo.relay import Relay
     from vecver.repo.repairing import advice, drop_derived, repair
     from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
     from vecver.repo.retention import GRACE, Retention
     from vecver.repo.roots import Roots
-    from vecver.repo.rows import METADATA, metadata_columns, metadata_of
+    from vecver.repo.rows import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
     from vecver.repo.segment import Segment, segment_ids
     from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
     from vecver.repo.verify import PENDING
@@ -42,9 +43,11 @@ __all__ = [
     "ROW_FILES",
     "UNCOUNTED",
     "Again",
+    "ChunkList",
     "ChunkRow",
     "Clock",
     "Collection",
+    "DocumentOrder",
     "Draft",
     "Intent",
     "Kind",
@@ -69,9 +72,11 @@ __all__ = [
     "changes",
     "check",
     "check_name",
+    "chunk_list",
     "chunk_owners",
     "create",
     "diff",
+    "document_id",
     "drop_derived",
     "exists",
     "keys_at",
@@ -80,6 +85,7 @@ __all__ = [
     "measures",
     "metadata_columns",
     "metadata_of",
+    "metadata_of_all",
     "missing",
     "moves",
     "named_positions",

@@ -26,6 +26,7 @@ from vecver.repo.finder import Finder
 from vecver.repo.layout import Layout, packed, rows_of
 from vecver.repo.lookup import Keys, Rows, as_keys
 from vecver.repo.positions import PREFIX
+from vecver.repo.reading import DocumentOrder, sorted_documents
 from vecver.repo.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
@@ -99,6 +100,22 @@ class Snapshot:
             for number, rows in self.document_rows()
         ]
         return pa.concat_tables(tables) if tables else columns.DOCUMENTS.empty_table().select(list(names))
+
+    @cached_property
+    def order(self) -> DocumentOrder:
+        """All live documents, in the order of their ids."""
+        places = list(self.document_rows())
+        numbers = np.repeat([number for number, _ in places], [len(rows) for _, rows in places]).astype(np.int64)
+        return sorted_documents(
+            self.segments, numbers, np.concatenate([np.zeros(0, np.int64), *(r for _, r in places)])
+        )
+
+    def ordered(self, names: Sequence[str]) -> DocumentOrder:
+        """Those of these documents that are live, in the order of their ids; each once."""
+        ids = [columns.document_id(name) for name in sorted(set(names))]
+        numbers, rows = self.find_documents(as_keys(ids))
+        live = numbers >= 0
+        return DocumentOrder(self.segments, numbers[live], rows[live])
 
     @cached_property
     def metadata(self) -> dict[str, pa.DataType]:
@@ -185,6 +202,12 @@ class Snapshot:
         """The text of a chunk by its place."""
         return self.segments[number].text(int(row))
 
+    def texts(self, keys: Keys) -> list[str]:
+        """The texts of live chunks by their keys."""
+        numbers, rows = self.find_chunks(keys)
+        assert (numbers >= 0).all(), "a live document lists a chunk that is not live"
+        return [self.segments[number].text(row) for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)]
+
     # -- searching ------------------------------------------------------------------------------
 
     @cached_property
@@ -245,7 +268,7 @@ class Snapshot:
     def nbytes(self) -> int:
         """Memory that this version holds by itself: masks, look-ups, gathered rows. Its segments are not counted."""
         found = self._mask_bytes
-        found += sum(self.__dict__[name].nbytes for name in ("_documents", "_chunks") if name in self.__dict__)
+        found += sum(self.__dict__[name].nbytes for name in ("_documents", "_chunks", "order") if name in self.__dict__)
         for part in (one.part for one in self.__dict__.get("parts", ())):
             found += 0 if part.live is None else part.live.nbytes
             found += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes

@@ -1,0 +1,150 @@
+"""Chunks of a version, in the order of documents and of their texts; a page costs what is in it.
+
+Decisions
+- 2026-11-26 The place where a page begins is the key of the chunk before it. A key that the version does not hold is
+  refused: where it stood in another version says nothing of this one, and to begin anywhere else would lose chunks
+  or give them twice. So pages of `main` stay pages of one version, or are an error; pin it with `docs.resolve()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vecver.decimals import readable
+from vecver.errors import InvalidInputError, NotFoundError, say
+from vecver.flows.reading.selecting import Selected, check_limit, place_of_chunk, selected
+from vecver.model import Json, StoredChunk
+from vecver.repo import POSITION_FIELDS, Snapshot, chunk_list, metadata_of_all
+
+BATCH = 1024  # chunks whose texts are in memory at once
+_BLOCK = 256  # documents whose rows are
+
+
+@dataclass(frozen=True)
+class ChunkPage:
+    """Which chunks are read, from which place on."""
+
+    selected: Selected
+    first: int  # the document in their order to begin with
+    after: bytes | None  # the key of the chunk of that document to begin after; None: with its first
+    limit: int | None
+
+
+def chunk_page(snapshot: Snapshot, where: Json | None, limit: Any, after: Any) -> ChunkPage:
+    """The chunks that match after the one with the key `after`, at most `limit`.
+
+    Raises InvalidInputError: of the filter, the limit, and a key that this version does not hold.
+    """
+    check_limit(limit)
+    found = selected(snapshot, where)
+    if after is None:
+        return ChunkPage(found, 0, None, limit)
+    try:
+        number, row = place_of_chunk(snapshot, after)
+    except NotFoundError as error:
+        raise InvalidInputError(
+            f"no page begins after {after}: {error.message}",
+            code="invalid_cursor",
+            hint=say(
+                "take all pages from one version: name its commit id, which docs.resolve() tells",
+                cli="take all pages from one version: name its commit id, which `vecver show` tells",
+                http="take all pages from one version: name its commit id, the header Vecver-Commit of the first page",
+            ),
+            after=after,
+            commit=snapshot.commit.id,
+        ) from error
+    document = snapshot.segments[number].owner(row)
+    behind = found.order.after(document)
+    own = behind and found.order.id(behind - 1) == document
+    return ChunkPage(found, behind - 1, bytes.fromhex(after), limit) if own else ChunkPage(found, behind, None, limit)
+
+
+def read_chunks(snapshot: Snapshot, page: ChunkPage, *, vectors: bool = False) -> Iterator[list[StoredChunk]]:
+    """The chunks of a page in batches of at most 1024; none is empty."""
+    order, left, start, after = page.selected.order, page.limit, page.first, page.after
+    while start < len(order):
+        size = _BLOCK if left is None else min(_BLOCK, left + 1)
+        table = order.table(slice(start, start + size))
+        for batch in stored_chunks(snapshot, table, keys=page.selected.keys, after=after, vectors=vectors):
+            kept = batch if left is None else batch[:left]
+            yield kept
+            left = None if left is None else left - len(kept)
+            if left == 0:
+                return
+        start, after = start + size, None
+
+
+def stored_chunks(
+    snapshot: Snapshot,
+    documents: pa.Table,
+    *,
+    keys: frozenset[bytes] | None = None,
+    after: bytes | None = None,
+    vectors: bool = False,
+) -> Iterator[list[StoredChunk]]:
+    """The chunks of these document rows in batches; only those with one of `keys`, and behind the one with `after`."""
+    chunks = chunk_list(documents)
+    names, titles = (documents.column(name).to_pylist() for name in ("document", "title"))
+    metadata = [readable(fields) for fields in metadata_of_all(documents)]
+    own = [key.tobytes() for key in chunks.keys]
+    first = 0 if after is None else own.index(after) + 1
+    for start in range(first, len(own), BATCH):
+        block = slice(start, min(start + BATCH, len(own)))
+        kept = [i for i in range(block.start, block.stop) if keys is None or own[i] in keys]
+        if not kept:
+            continue
+        texts = snapshot.texts(chunks.keys[kept])
+        places = {name: column.to_pylist() for name, column in chunks.positions(block).items()}
+        beside = _vectors(snapshot, chunks.keys[kept]) if vectors else [None] * len(kept)
+        yield [
+            StoredChunk(
+                document=names[chunks.owners[i]],
+                key=own[i].hex(),
+                span=(int(chunks.starts[i]), int(chunks.ends[i])),
+                text=text,
+                title=titles[chunks.owners[i]],
+                metadata=metadata[chunks.owners[i]],
+                vector=vector,
+                **_place({name: places[name][i - start] for name in POSITION_FIELDS}),
+            )
+            for i, text, vector in zip(kept, texts, beside, strict=True)
+        ]
+
+
+def one_chunk(snapshot: Snapshot, key: Any, context: int = 0) -> StoredChunk:
+    """The chunk with this key; with `context`, the text of so many neighbours on either side around it.
+
+    Raises NotFoundError, InvalidInputError.
+    """
+    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
+        raise InvalidInputError(
+            f"context is a number of neighbouring chunks, 0 or more, not {context!r:.80}",
+            code="invalid_context",
+            hint="use context=1",
+        )
+    chunk = snapshot.chunk(*place_of_chunk(snapshot, key))
+    around = snapshot.context(chunk.key, chunk.document, context) if context else None
+    return StoredChunk(
+        document=chunk.document,
+        key=key.lower(),
+        span=chunk.span,
+        text=chunk.text,
+        title=chunk.title,
+        metadata=readable(chunk.metadata),
+        context=around,
+        **chunk.position.__dict__,
+    )
+
+
+def _place(found: Json) -> Json:
+    return {**found, "headings": tuple(found["headings"] or ()), "header": found["header"] or ""}
+
+
+def _vectors(snapshot: Snapshot, keys: Any) -> Any:
+    found = snapshot.vectors_at(*snapshot.find_chunks(keys))
+    return [np.ascontiguousarray(vector) for vector in found]

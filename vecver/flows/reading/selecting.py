@@ -1,0 +1,115 @@
+"""Which documents and chunks of a version are read: those that match a filter, in order, from a place on.
+
+The order is that of the documents' ids, and within a document that of its text. A place in it is named by what stands
+there: the id of a document, which need not be one of this version, or the key of a chunk, which must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from vecver.errors import InvalidInputError, NotFoundError, say
+from vecver.flows.searching.filtering import matching
+from vecver.model import Json
+from vecver.near import near
+from vecver.repo import DocumentOrder, Snapshot
+
+_KEY_HEX = 32
+_NAMED = 5  # unknown documents that an error names
+_NEIGHBOURS = 50  # ids on either side in the order that may be what was meant
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Documents of a version in order; of their chunks only those with these keys, None: all."""
+
+    order: DocumentOrder
+    keys: frozenset[bytes] | None = None
+
+
+def selected(snapshot: Snapshot, where: Json | None) -> Selected:
+    """The documents with a chunk that matches, and which chunks these are. Raises InvalidInputError."""
+    selection = matching(snapshot, where)
+    if selection is None:
+        return Selected(snapshot.order)
+    if selection.column == "document":
+        return Selected(snapshot.ordered(selection.values.to_pylist()))
+    keys = selection.values.to_pylist()
+    numbers, rows = snapshot.find_chunks(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
+    owners = {snapshot.segments[number].owner(row) for number, row in zip(numbers, rows, strict=True)}
+    return Selected(snapshot.ordered(sorted(owners)), frozenset(keys))
+
+
+def place_of_chunk(snapshot: Snapshot, key: Any) -> tuple[int, int]:
+    """(segment number, row) of the live chunk with this key, 32 hex characters. Raises NotFoundError."""
+    try:
+        data = bytes.fromhex(key) if isinstance(key, str) and len(key) == _KEY_HEX else b""
+    except ValueError:
+        data = b""
+    if not data:
+        raise InvalidInputError(
+            f"{key!r:.80} is no key of a chunk: 32 hex characters",
+            code="invalid_key",
+            hint="take `key` of a hit or chunk",
+        )
+    (number,), (row,) = snapshot.find_chunks(np.frombuffer(data, np.uint8).reshape(1, -1))
+    if number < 0:
+        commit = snapshot.commit
+        raise NotFoundError(
+            f"{commit.dataset} at {commit.id[:12]} has no chunk {key}",
+            code="chunk_not_found",
+            hint="name the version that the key comes from: a changed text is another chunk",
+            key=key,
+            commit=commit.id,
+        )
+    return int(number), int(row)
+
+
+def check_limit(limit: Any) -> None:
+    """Raises InvalidInputError unless `limit` is None or a number from 1 on."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1):
+        raise InvalidInputError(
+            f"limit is a number from 1 on, not {limit!r:.80}",
+            code="invalid_limit",
+            hint="use limit=100, or leave it out",
+        )
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raises InvalidInputError unless an option is a string."""
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            f"{name} is a string, not {value!r:.80}", code=f"invalid_{name}", hint=f"{name}='guide/', for example"
+        )
+
+
+def unknown_documents(snapshot: Snapshot, unknown: list[str]) -> NotFoundError:
+    """The error for ids that this version has not: it names them, and documents with an id like theirs."""
+    commit = snapshot.commit
+    listed = ", ".join(repr(id) for id in unknown[:_NAMED])
+    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    likely = chain.from_iterable(near(id, _candidates(snapshot.order, id)) for id in unknown[:_NAMED])
+    return NotFoundError(
+        f"{commit.dataset} at {commit.id[:12]} has no document {listed}{more}",
+        code="document_not_found",
+        hint=say(
+            "docs.documents(at) lists those there are",
+            cli=f"`vecver ls {commit.dataset}@{commit.id[:12]}` lists those there are",
+            http=f"GET /v1/datasets/{commit.dataset}/documents?ref={commit.id[:12]} lists those there are",
+        ),
+        did_you_mean=list(dict.fromkeys(likely)),
+        documents=unknown,
+        commit=commit.id,
+    )
+
+
+def _candidates(order: DocumentOrder, id: str) -> Iterable[str]:
+    """The ids beside an unknown one in the order, then all from the first on, as far as anybody reads."""
+    place = order.after(id)
+    yield from order.ids(slice(max(0, place - _NEIGHBOURS), place + _NEIGHBOURS))
+    yield from (name for start in range(0, len(order), 1000) for name in order.ids(slice(start, start + 1000)))

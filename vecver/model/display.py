@@ -1,0 +1,85 @@
+"""How values show themselves at a prompt and in a notebook: short lines of at most 80 columns, and escaped tables.
+
+A text that came out of a document is folded to one line, cut, and shown without characters that a terminal or a
+browser would act upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, Final
+from unicodedata import combining, east_asian_width
+
+COLUMNS: Final = 80
+ROWS: Final = 10  # of a list that are shown
+ROWS_HTML: Final = 50
+_CELL: Final = 200  # characters of a text in a cell of a table in HTML
+_HIDDEN: Final = "\ufffd"  # in place of characters that cannot be printed
+_LOOKED_AT: Final = 4000  # characters of a text from which a line is made
+
+
+def folded(text: str) -> str:
+    """A text on one line: each run of white space as one space, what cannot be printed as U+FFFD."""
+    line = " ".join(text[:_LOOKED_AT].split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else _HIDDEN for c in line)
+
+
+def width_of(text: str) -> int:
+    """The columns that a folded text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def clipped(text: str, columns: int) -> str:
+    """A text on one line of at most `columns` columns; "…" at its end says that it was cut."""
+    return cut(folded(text) + ("…" if len(text) > _LOOKED_AT else ""), columns)
+
+
+def cut(line: str, columns: int) -> str:
+    """At most `columns` columns of a line, as it is; "…" at its end says that it was cut."""
+    if width_of(line) <= columns:
+        return line
+    kept, left = "", max(columns - 1, 0)
+    for character in line:
+        left -= width_of(character)
+        if left < 0:
+            break
+        kept += character
+    return f"{kept}…" if columns > 0 else ""
+
+
+def padded(text: str, columns: int) -> str:
+    """A text on one line of exactly `columns` columns."""
+    line = clipped(text, columns)
+    return line + " " * (columns - width_of(line))
+
+
+def counted(number: int, name: str) -> str:
+    """`1 chunk`, `1,200 chunks`."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def described(kind: str, what: str) -> str:
+    """`<Kind what>` in at most 80 columns."""
+    return f"<{kind} {clipped(what, COLUMNS - len(kind) - 3)}>"
+
+
+def listed(head: str, lines: Sequence[str], total: int | None = None) -> str:
+    """A head and at most 10 lines below it, each of at most 80 columns. `total`: how many there are, where known."""
+    shown = [cut(line, COLUMNS) for line in lines[:ROWS]]
+    count = len(lines) if total is None else total
+    more = [f"… and {count - len(shown)} more"] if count > len(shown) else []
+    return "\n".join([head, *shown, *more])
+
+
+def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in which every text is escaped and cut."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    return f"<table><caption>{_cell(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else escape(clipped(str(value), _CELL))
