@@ -236,3 +236,15 @@ def test_an_empty_selection_is_an_empty_table(repository: vecver.Repository) -> 
     none = docs.chunks(after=only.key)
     assert none.to_arrow().num_rows == 0 and {"document", "text", "page"} <= set(none.to_arrow().column_names)
     assert list(none.to_pandas().columns[:2]) == ["document", "key"]
+
+
+def test_a_chunk_has_the_metadata_of_its_part_of_the_document(repository: vecver.Repository, tmp_path: Path) -> None:
+    mails = [f"From a@b.c Thu Jan  1 00:00:00 2026\nSubject: {n}\n\n{f'mail {n} ' * 60}\n\n" for n in ("one", "two")]
+    (tmp_path / "box.mbox").write_text("".join(mails))
+    docs = repository.dataset("d")
+    docs.ingest(tmp_path / "box.mbox", embedder="hashing")
+    document = docs.get("box.mbox")
+    subjects = [chunk.metadata["subject"] for chunk in document.chunks if chunk.span[1]]
+    assert {"one", "two"} <= set(subjects) and "subject" not in document.metadata
+    assert list(docs.chunks()) == list(document.chunks) == [docs.chunk(chunk.key) for chunk in document.chunks]
+    assert vecver.Document.from_json(document.to_json()) == document

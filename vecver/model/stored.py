@@ -29,7 +29,7 @@ class StoredChunk:
     span: tuple[int, int]  # characters of the document's text; (0, 0): no piece of it (its title)
     text: str
     title: str  # of the document
-    metadata: Mapping[str, Any]  # of the document
+    metadata: Mapping[str, Any]  # of the document; and of the part of it (a mail of a mailbox) that the chunk holds
     headings: tuple[str, ...] = ()  # over the chunk, outermost first, without the title; of code: class, function
     header: str = ""  # the header row of the table that the chunk goes on with; "" where it begins the table
     page: int | None = None  # from 1: where the chunk begins, as all below
@@ -156,7 +156,7 @@ class Document:
     missing: tuple[tuple[int, int], ...] = ()  # spans of `text` that no chunk holds
 
     def to_json(self) -> Json:
-        """All fields. A chunk has its key, span and place; its text only where that is no piece of `text`."""
+        """All fields. A chunk has its key, span and place; text and metadata where these are not the document's."""
         return {
             "id": self.id,
             "title": self.title,
@@ -172,14 +172,17 @@ class Document:
     def _chunk_json(self, chunk: StoredChunk) -> Json:
         start, end = chunk.span
         text = {} if end and self.text[start:end] == chunk.text else {"text": chunk.text}
-        return {"key": chunk.key, "span": [start, end], **text, **chunk.place_json()}
+        metadata = {} if chunk.metadata == self.metadata else {"metadata": dict(chunk.metadata)}
+        return {"key": chunk.key, "span": [start, end], **text, **metadata, **chunk.place_json()}
 
     @classmethod
     def from_json(cls, value: Json) -> Document:
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        shared = {"document": value["id"], "title": value["title"], "metadata": value["metadata"]}
+        shared = {"document": value["id"], "title": value["title"]}
         chunks = tuple(
-            StoredChunk.from_json({"text": value["text"][slice(*one["span"])], **one, **shared})
+            StoredChunk.from_json(
+                {"text": value["text"][slice(*one["span"])], "metadata": value["metadata"], **one, **shared}
+            )
             for one in value["chunks"]
         )
         missing = tuple((start, end) for start, end in value["missing"])

@@ -8,6 +8,7 @@ Decisions
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from vecver.decimals import readable
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.flows.reading.selecting import Selected, check_limit, place_of_chunk, selected
 from vecver.model import Json, StoredChunk
-from vecver.repo import POSITION_FIELDS, Snapshot, chunk_list, metadata_of_all
+from vecver.repo import Snapshot, chunk_list, metadata_of_all
 
 BATCH = 1024  # chunks whose texts are in memory at once
 _BLOCK = 256  # documents whose rows are
@@ -108,9 +109,13 @@ def stored_chunks(
                 span=(int(chunks.starts[i]), int(chunks.ends[i])),
                 text=text,
                 title=titles[chunks.owners[i]],
-                metadata=metadata[chunks.owners[i]],
+                metadata=with_part(places["part"][i - start], metadata[chunks.owners[i]]),
                 vector=vector,
-                **_place({name: places[name][i - start] for name in POSITION_FIELDS}),
+                headings=tuple(places["headings"][i - start] or ()),
+                header=places["header"][i - start] or "",
+                page=places["page"][i - start],
+                sheet=places["sheet"][i - start],
+                line=places["line"][i - start],
             )
             for i, text, vector in zip(kept, texts, beside, strict=True)
         ]
@@ -136,13 +141,18 @@ def one_chunk(snapshot: Snapshot, key: Any, context: int = 0) -> StoredChunk:
         text=chunk.text,
         title=chunk.title,
         metadata=readable(chunk.metadata),
+        headings=chunk.position.headings,
+        header=chunk.position.header,
+        page=chunk.position.page,
+        sheet=chunk.position.sheet,
+        line=chunk.position.line,
         context=around,
-        **chunk.position.__dict__,
     )
 
 
-def _place(found: Json) -> Json:
-    return {**found, "headings": tuple(found["headings"] or ()), "header": found["header"] or ""}
+def with_part(part: str | None, metadata: Json) -> Json:
+    """A chunk's metadata: those of the part of the document that it holds (as JSON), and the document's, which win."""
+    return {**readable(json.loads(part)), **metadata} if part else metadata
 
 
 def _vectors(snapshot: Snapshot, keys: Any) -> Any:

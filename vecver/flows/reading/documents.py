@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vecver.decimals import readable
 from vecver.errors import InvalidInputError
 from vecver.flows.reading.chunks import stored_chunks
 from vecver.flows.reading.selecting import check_limit, check_text, selected, unknown_documents
 from vecver.model import MISSING, Count, Document, Json, StoredChunk
-from vecver.repo import Snapshot, chunk_list
+from vecver.repo import DocumentOrder, Snapshot, chunk_list, metadata_of
 
 BLOCK = 256  # documents whose rows are read at once
 
@@ -85,7 +86,7 @@ def checked_ids(ids: Any, missing: str) -> list[str]:
     return wanted
 
 
-def _documents(snapshot: Snapshot, order: Any) -> Iterator[Document]:
+def _documents(snapshot: Snapshot, order: DocumentOrder) -> Iterator[Document]:
     for start in range(0, len(order), BLOCK):
         table = order.table(slice(start, start + BLOCK))
         chunks = [chunk for batch in stored_chunks(snapshot, table) for chunk in batch]
@@ -104,7 +105,7 @@ def _document(table: pa.Table, row: int, source: str, chunks: Sequence[StoredChu
         id=table.column("document")[row].as_py(),
         title=table.column("title")[row].as_py(),
         text=text,
-        metadata=chunks[0].metadata if chunks else {},
+        metadata=readable(metadata_of(table, row)),
         source=source,
         media_type=table.column("media_type")[row].as_py(),
         digest=table.column("digest")[row].as_py().hex(),
