@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from vecver import flows, repo
 from vecver.arguments import Revision, text_of
 from vecver.local.handle import Handle
-from vecver.model import Chunks, Count, Document, Json, StoredChunk
+
+if TYPE_CHECKING:
+    from vecver.model import Chunks, Count, Document, Json, StoredChunk
 
 
 class Reading(Handle):
@@ -103,6 +105,8 @@ def chunks_of(
     snapshot: repo.Snapshot, version: str, *, where: Json | None, vectors: bool, limit: int | None, after: str | None
 ) -> Chunks:
     """The chunks of an opened version that match. Raises InvalidInputError."""
+    from vecver.model import Chunks
+
     page = flows.chunk_page(snapshot, where, limit, after)
 
     def read() -> Iterator[StoredChunk]:

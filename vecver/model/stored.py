@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from vecver.model.display import COLUMNS, ROWS_HTML, clipped, counted, described, folded, html_table, listed, padded
 from vecver.model.frames import METADATA, data_frame
-from vecver.model.spaces import Json, Vectors
+from vecver.model.spaces import Json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vecver.model.spaces import Vectors
 
 MISSING: Final = "\ufffd"  # stands for each character of a document's text that no chunk holds
 _PLACE: Final = ("headings", "header", "page", "sheet", "line")  # left out of JSON where empty
@@ -66,6 +66,8 @@ class StoredChunk:
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         fields |= {"span": (start, end), "headings": tuple(value.get("headings", ()))}
         if (vector := value.get("vector")) is not None:
+            import numpy as np
+
             fields["vector"] = np.frombuffer(vector, "<f4") if isinstance(vector, bytes) else np.array(vector, "<f4")
         return cls(**fields)
 
@@ -93,7 +95,7 @@ class StoredChunk:
             getattr(self, name) == getattr(other, name) for name in self.__dataclass_fields__ if name != "vector"
         )
         one, two = self.vector, other.vector
-        return same and (one is two if one is None or two is None else bool(np.array_equal(one, two)))
+        return same and (one is two if one is None or two is None else one.tolist() == two.tolist())
 
     def __hash__(self) -> int:
         return hash((self.document, self.key, self.span))
