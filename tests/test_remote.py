@@ -33,7 +33,21 @@ from vecver.errors import (
     SpaceMismatchError,
     VecverError,
 )
-from vecver.model import Answer, Coverage, Diff, Failure, Hit, Move, Publication, Replay, Report
+from vecver.model import (
+    Answer,
+    ChunkCounts,
+    ChunkDiff,
+    Coverage,
+    Diff,
+    DocumentDiff,
+    Failure,
+    Hit,
+    Move,
+    Position,
+    Publication,
+    Replay,
+    Report,
+)
 from vecver.remote.http import Wire
 from vecver.remote.repository import RemoteRepository
 
@@ -91,7 +105,12 @@ PUBLICATION = Publication(
         replace(HIT, context="before bleed after"),
         Answer("handbook", "prod", "c" * 64, (HIT, replace(HIT, rank=2)), {"digest": "d" * 64}),
         Answer("handbook", "prod", "c" * 64, (), {}, {"tokens": 300, "unknown": 0, "cut": 46}),
-        Diff("b" * 64, "c" * 64, ("x",), ("y", "z"), (), 4, 1),
+        Diff("b" * 64, "c" * 64, ("x",), ("y", "z"), (), 4, 1, {"x": ChunkCounts(0, 3, 3, 0)}),
+        DocumentDiff(
+            *("b" * 64, "c" * 64, "x", "changed"),
+            (ChunkDiff("added", "0f" * 16, "a\u2028b", (0, 3), Position(("Heating",), page=3)),),
+            {"metadata.year": (None, 2024)},
+        ),
         Failure("a.pdf", "encrypted", "It needs a password."),
         replace(REPORT, names={}),
         replace(REPORT, names={}, commit=None, dry_run=True),
@@ -315,6 +334,7 @@ VERBS: dict[str, Callable[[RemoteRepository], Any]] = {
     "log": lambda kb: list(kb.dataset("d").log()),
     "documents": lambda kb: kb.dataset("d").documents(),
     "diff": lambda kb: kb.dataset("d").diff("a", "b"),
+    "diff of a document": lambda kb: kb.dataset("d").diff("a", "b", document="x"),
     "tags": lambda kb: kb.dataset("d").tags(),
     "promote": lambda kb: kb.dataset("d").promote("prod"),
     "moves": lambda kb: kb.dataset("d").moves("alias", "prod"),

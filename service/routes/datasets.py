@@ -66,10 +66,16 @@ def documents(
     return {"commit": id, "documents": page, "next": f"{id}:{page[-1]}" if len(names) > limit else None}
 
 
-@router.get("/{dataset}/diff", response_model=answers.Diff)
-def diff(docs: Readable, before: Annotated[str, Query(alias="from", max_length=300)], to: Ref) -> Response:
-    """What `to` adds, changes and removes against `from`."""
-    return Reply(docs.diff(before, to).to_json())
+@router.get("/{dataset}/diff", response_model=answers.Diff | answers.DocumentDiff)
+def diff(
+    docs: Readable,
+    before: Annotated[str, Query(alias="from", max_length=300)],
+    to: Ref,
+    document: Annotated[str | None, Query(description="Tell of this document alone, chunk by chunk.")] = None,
+) -> Response:
+    """What `to` adds, changes and removes against `from`: documents, or the chunks of one."""
+    found = docs.diff(before, to) if document is None else docs.diff(before, to, document=document)
+    return Reply(found.to_json())
 
 
 @router.get("/{dataset}/publication", response_model=answers.Publication, responses=problems(409))

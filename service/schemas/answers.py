@@ -164,6 +164,15 @@ class DiffChunks(BaseModel):
     removed: int
 
 
+class ChunkCounts(BaseModel):
+    """How many chunks a document has in both versions, and how many only one of them has."""
+
+    before: int
+    after: int
+    added: int
+    removed: int
+
+
 class Diff(BaseModel):
     """What lies between two versions."""
 
@@ -171,6 +180,32 @@ class Diff(BaseModel):
     to: str
     documents: DiffDocuments
     chunks: DiffChunks
+    chunks_of: Annotated[dict[str, ChunkCounts], Field(description="Of each of these documents.")]
+
+
+class ChunkDiff(BaseModel):
+    """A chunk that one of two versions of a document has, or both."""
+
+    change: Literal["added", "removed", "kept"]
+    key: str
+    text: str
+    span: tuple[int, int]
+    headings: list[str] | None = None
+    header: str | None = None
+    page: int | None = None
+    sheet: str | None = None
+    line: int | None = None
+
+
+class DocumentDiff(BaseModel):
+    """What one document says in two versions; a chunk that was removed stands before the one that followed it."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    document: str
+    change: Literal["added", "changed", "removed", "unchanged"]
+    fields: Annotated[dict[str, tuple[Any, Any]], Field(description="What else differs: before and after.")]
+    chunks: list[ChunkDiff]
 
 
 class Ref(BaseModel):

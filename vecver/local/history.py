@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
 from vecver.arguments import Kind, Revision, check_kind, tagged_of
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
-    from vecver.model import Commit, Coverage, Diff, Move
+    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Move
 
 
 class History(Publishing):
@@ -32,9 +32,18 @@ class History(Publishing):
         """The documents of a version that were read in part, sorted by id: how much, and what is missing."""
         return flows.partial_reads(self._versions, self.resolve(at))
 
-    def diff(self, before: Revision, after: Revision) -> Diff:
-        """What `after` adds, changes and removes against `before`."""
-        return repo.diff(self._versions.snapshot(self.resolve(before)), self._versions.snapshot(self.resolve(after)))
+    @overload
+    def diff(self, before: Revision, after: Revision) -> Diff: ...
+    @overload
+    def diff(self, before: Revision, after: Revision, *, document: str) -> DocumentDiff: ...
+    def diff(self, before: Revision, after: Revision, *, document: str | None = None) -> Diff | DocumentDiff:
+        """What `after` adds, changes and removes against `before`: documents, or the chunks of one `document`.
+
+        The difference of one document has the texts of its chunks, and costs what that document is long. Raises
+        NotFoundError for an unknown revision, or a document that neither version has.
+        """
+        old, new = (self._versions.snapshot(self.resolve(one)) for one in (before, after))
+        return repo.diff(old, new) if document is None else repo.diff_document(old, new, document)
 
     def branches(self) -> dict[str, str]:
         """name -> commit id."""

@@ -10,6 +10,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay
+    from vecver.model.differences import ChunkCounts, ChunkDiff, DocumentDiff
     from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.publications import Milvus, Publication, PublishedRows
@@ -27,12 +28,15 @@ __all__ = [
     "Answer",
     "Check",
     "Chunk",
+    "ChunkCounts",
+    "ChunkDiff",
     "Chunks",
     "Commit",
     "Count",
     "Coverage",
     "Diff",
     "Document",
+    "DocumentDiff",
     "Embedder",
     "Export",
     "Failure",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 from vecver.digest import digest_json
+from vecver.model.differences import ChunkCounts
 from vecver.model.spaces import Json, Recipe
 
 _PLAIN_COMMIT_FIELDS = (
@@ -91,6 +93,7 @@ class Diff:
     removed: tuple[str, ...]
     chunks_added: int
     chunks_removed: int
+    chunks_of: Mapping[str, ChunkCounts] = field(default_factory=dict)  # of each of these documents
 
     def to_json(self) -> Json:
         return {
@@ -98,13 +101,15 @@ class Diff:
             "to": self.after,
             "documents": {"added": list(self.added), "changed": list(self.changed), "removed": list(self.removed)},
             "chunks": {"added": self.chunks_added, "removed": self.chunks_removed},
+            "chunks_of": {document: counts.to_json() for document, counts in self.chunks_of.items()},
         }
 
     @classmethod
     def from_json(cls, value: Json) -> Diff:
         documents, chunks = value["documents"], value["chunks"]
         added, changed, removed = (tuple(documents[kind]) for kind in ("added", "changed", "removed"))
-        return cls(value["from"], value["to"], added, changed, removed, chunks["added"], chunks["removed"])
+        of = {document: ChunkCounts.from_json(one) for document, one in value.get("chunks_of", {}).items()}
+        return cls(value["from"], value["to"], added, changed, removed, chunks["added"], chunks["removed"], of)
 
     def __str__(self) -> str:
         lines = [f"+ {d}" for d in self.added] + [f"~ {d}" for d in self.changed] + [f"- {d}" for d in self.removed]

@@ -24,7 +24,7 @@ from vecver.arguments import (
 )
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
-from vecver.model import Answer, Commit, Coverage, Diff, Json, Metric, Move, Publication, Report, Vectors
+from vecver.model import Answer, Commit, Coverage, Diff, DocumentDiff, Json, Metric, Move, Publication, Report, Vectors
 from vecver.remote.http import path_of, read
 from vecver.remote.upload import nothing_to_send, packed, place_header, told, with_failures
 
@@ -232,9 +232,15 @@ class RemoteDataset:
         found = self._wire.get(self._path("commits", self.resolve(at)))
         return read(found, lambda it: {one["document"]: Coverage.from_json(one) for one in it["partial"]})
 
-    def diff(self, before: Revision, after: Revision) -> Diff:
-        """What `after` adds, changes and removes against `before`."""
-        return read(self._wire.get(self._path("diff"), **{"from": _text(before), "to": _text(after)}), Diff.from_json)
+    @overload
+    def diff(self, before: Revision, after: Revision) -> Diff: ...
+    @overload
+    def diff(self, before: Revision, after: Revision, *, document: str) -> DocumentDiff: ...
+    def diff(self, before: Revision, after: Revision, *, document: str | None = None) -> Diff | DocumentDiff:
+        """As `Dataset.diff`: what `after` adds, changes and removes against `before`."""
+        what = {"from": _text(before), "to": _text(after), "document": document}
+        found = self._wire.get(self._path("diff"), **what)
+        return read(found, Diff.from_json) if document is None else read(found, DocumentDiff.from_json)
 
     # -- refs -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.repo import measures, moves, publications
     from vecver.repo.checking import check
-    from vecver.repo.differences import diff
+    from vecver.repo.differences import diff, diff_document
     from vecver.repo.documents import KnownDocument
     from vecver.repo.draft import Draft, NewChunks, NewDocument
     from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
@@ -76,6 +76,7 @@ __all__ = [
     "chunk_owners",
     "create",
     "diff",
+    "diff_document",
     "document_id",
     "drop_derived",
     "exists",
