@@ -254,7 +254,7 @@ def assert_problem(answer: Any) -> Json:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     problem: Json = answer.json()
     wanted = {"type", "title", "status", "detail", "category", "code", "hint", "context", "instance"}
-    assert set(problem) - {"error"} == wanted
+    assert set(problem) - {"error", "hint_python"} == wanted
     assert problem["status"] == answer.status_code
     assert problem["type"] == f"urn:vecver:error:{problem['code']}"
     assert problem["instance"] == answer.headers["x-request-id"]
