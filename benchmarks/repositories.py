@@ -98,7 +98,7 @@ def face(docs: vecver.Dataset, at: str, *, exact: bool = False) -> Ask:
 def engine(docs: vecver.Dataset, at: str) -> Ask:
     """The index room alone: no revision, no texts, no receipt. Answers with nothing but its time."""
     from vecver import index
-    from vecver.flows.searching.search import filtered
+    from vecver.flows.searching.filtering import filtered
 
     docs.search(np.eye(1, docs.show(at).recipe.space.dim, dtype=np.float32)[0], at=at)  # opens the indexes
     snapshot = docs._versions.snapshot(docs.resolve(at))

@@ -125,8 +125,9 @@ def test_texts_titles_spans_and_context(repository: vecver.Repository, tmp_path:
                 set() if filter else {"note 1", "manual.md"}
             )
     everything = one.search("the manual", k=500)
-    assert len(everything) == one.commit.counts["chunks"] > 10
-    assert (0, 0) in {hit.span for hit in everything}, "the title is a chunk"
+    titles = [hit for hit in everything if hit.by == "title"]
+    assert len(everything) + len(titles) == one.commit.counts["chunks"] > 10
+    assert titles and titles[0].title == "The manual", "a title ranks a passage of its document"
 
 
 def test_where_chunks_stand_goes_along(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

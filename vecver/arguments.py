@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from vecver import flows, pipeline, repo
 from vecver.errors import InvalidInputError
-from vecver.model import Commit, Json, Report
+from vecver.model import Commit, Hit, Json, Report
 from vecver.near import near
 
 Revision = str | Report | Commit
@@ -19,17 +19,23 @@ Engine = Literal["faiss", "milvus"]
 
 
 class AskingOne(TypedDict, total=False):
-    """The options of `Snapshot.search`, for its two overloads."""
+    """The options of `Snapshot.search` and `more_like`."""
 
     k: int
     exact: bool
     filter: Json | None
     context: int
     space: str | None
+    vectors: bool
+    diversity: float | None
+    per_document: int | None
+    min_score: float | None
+    offset: int
+    missing: flows.Missing
 
 
 class Asking(AskingOne, total=False):
-    """The options of `Dataset.search`: those, and which version is asked."""
+    """The options of `Dataset.search` and `more_like`: those, and which version is asked."""
 
     at: Revision
     engine: Engine
@@ -95,10 +101,36 @@ def absolute(folder: str | PathLike[str]) -> Path:
     return Path(abspath(Path(folder).expanduser()))
 
 
+def question_of(query: Any, **how: Any) -> flows.Question:
+    """What a search asks. `query`: a text, a vector, or a list of these; `how`: the options of `Asking`."""
+    return _question(list(query) if is_batch(query) else [query], **how)
+
+
+def like_question_of(like: Any, **how: Any) -> flows.Question:
+    """What `more_like` asks. `like`: a document's id, a chunk's key, or a hit, whose chunk is meant."""
+    name = like.key if isinstance(like, Hit) else like
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(
+            f"{name!r} is neither a document's id nor a chunk's key",
+            code="invalid_document",
+            hint="name a document by its id, or a chunk by the key of its hit",
+        )
+    return _question([], like=name, **how)
+
+
+def _question(queries: list[Any], **how: Any) -> flows.Question:
+    check_engine(how.get("engine", "faiss"))
+    if "at" in how:
+        how["at"] = text_of(how["at"])
+    return flows.Question.of(queries, **how)
+
+
 def is_batch(query: Any) -> bool:
     """Is this several queries, and not one vector?"""
     import numpy as np
 
+    if isinstance(query, str):
+        return False
     if isinstance(query, np.ndarray):
         return query.ndim == 2
     return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)

@@ -22,26 +22,29 @@ if TYPE_CHECKING:
     from vecver.flows.reading.documents import checked_ids, count_matching, document_ids, get_documents
     from vecver.flows.reading.selecting import check_limit, check_text
     from vecver.flows.replaying import replay
-    from vecver.flows.searching.search import Query, Through, answers, check_question, query_vector, search
+    from vecver.flows.searching.queries import Query, query_vector
+    from vecver.flows.searching.questions import Missing, Question
+    from vecver.flows.searching.search import Through, answers, search
 else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
     "ALL",
     "SHORTFALLS",
+    "Missing",
     "OneVersion",
     "Options",
     "Places",
     "Progress",
     "Publisher",
     "Query",
+    "Question",
     "Source",
     "Through",
     "answers",
     "check_export",
     "check_limit",
     "check_published",
-    "check_question",
     "check_text",
     "checked_ids",
     "chunk_page",

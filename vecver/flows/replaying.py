@@ -12,8 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -23,18 +22,14 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
 from vecver.flows.exporting import OneVersion
 from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
-from vecver.flows.searching.filtering import matching
-from vecver.flows.searching.search import (
-    ENGINES,
-    RECEIPT_FORMAT,
-    filtered,
-    hits_of,
-    ranked_here,
-    signature,
-    vectors_of,
-    version,
-)
-from vecver.model import Json, Part, Replay, Vectors, Verify
+from vecver.flows.searching.filtering import Selection, filtered, matching
+from vecver.flows.searching.likes import find_like
+from vecver.flows.searching.queries import vectors_of
+from vecver.flows.searching.questions import Shape, is_number, is_whole
+from vecver.flows.searching.receipts import ENGINES, RECEIPT_FORMAT, version
+from vecver.flows.searching.recomputing import differences_of, share, signature_of, signature_of_claimed
+from vecver.flows.searching.search import asking_here
+from vecver.model import Json, Replay, Vectors, Verify
 from vecver.repo import PENDING, Snapshot, Versions, check_name
 
 _SAME_TEXT = 0.999  # cosine between the text's vector here and the receipt's; machines differ by some 1e-7
@@ -58,14 +53,19 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     differences = list(_identity(receipt, snapshot))
     notes = list(_unproved(receipt, versions, snapshot))
     _text(receipt, snapshot, vector, open_embedder, differences, notes)
-    parts = filtered(snapshot, matching(snapshot, receipt["filter"], refuse=False))
-    true = _signature(snapshot, parts, vector, receipt["k"])
+    options = receipt.get("options", {})
+    allow_unknown = options.get("missing") == "empty"
+    selection = matching(snapshot, receipt["filter"], refuse=False, allow_unknown=allow_unknown)
+    if "like" in options:
+        selection = _without_like(snapshot, options["like"], vector, selection, differences)
+    parts, shape = filtered(snapshot, selection), _shape(receipt)
+    true = signature_of(snapshot, selection, vector, shape, asking_here(snapshot, parts, exact=True))
     claimed, recall = receipt["hits"], None
     if receipt["engine"]["name"] != "exact" and receipt["engine"].get("exact") is not True:
-        recall = _share(claimed, true)
+        recall = share(claimed, true)
         if claimed and len(claimed) == len(true):
-            true = _signature(snapshot, [_only(part, claimed) for part in parts], vector, len(true))
-    differences += _compared(claimed, true)
+            true = signature_of_claimed(snapshot, selection, parts, vector, shape, claimed)
+    differences += differences_of(claimed, true)
     return Replay(not differences, tuple(differences), recall, tuple(notes))
 
 
@@ -86,11 +86,27 @@ def _checked(receipt: Any) -> Vectors:
     k, filter, engine, hits = (receipt[name] for name in ("k", "filter", "engine", "hits"))
     if type(k) is not int or k < 1 or not isinstance(filter, dict | None):
         raise _no_receipt("its k or filter has another form")
+    if not _are_options(receipt.get("options", {})):
+        raise _no_receipt("its options have another form, or this vecver does not know them: upgrade it")
     if not isinstance(engine, dict) or not isinstance(engine.get("name"), str):
         raise _no_receipt("its engine has another form")
     if not isinstance(hits, list) or not all(_is_hit(hit) for hit in hits):
         raise _no_receipt("its hits have another form")
     return _query(receipt["query"])
+
+
+def _are_options(options: Any) -> bool:
+    """Are these options as `receipts` tells them?"""
+    forms: dict[str, Callable[[Any], bool]] = {
+        "titles": lambda value: value == "passage",
+        "missing": lambda value: value == "empty",
+        "offset": lambda value: is_whole(value, 0),
+        "per_document": lambda value: is_whole(value, 1),
+        "min_score": is_number,
+        "diversity": lambda value: is_number(value) and 0 < value <= 1,
+        "like": lambda value: isinstance(value, dict) and list(value) in (["document"], ["chunk"]),
+    }
+    return isinstance(options, dict) and all(name in forms and forms[name](own) for name, own in options.items())
 
 
 def _is_hit(hit: Any) -> bool:
@@ -159,6 +175,9 @@ def _unproved(receipt: Json, versions: Versions | OneVersion, snapshot: Snapshot
         yield f"{receipt['revision']!r} names no version here"
     if (then := receipt.get("verified", now := snapshot.verified())) != now:  # those of before do not say it
         yield f"the rows were verified {then!r} when it was answered, here {now!r}"
+    lifts = receipt.get("options", {}).get("titles") == "passage"
+    if lifts != snapshot.commit.recipe.title_lifts_passage:
+        yield f"titles {'helped' if lifts else 'did not help'} their documents' passages, unlike in a search today"
     if (made := receipt["engine"].get("faiss", index.faiss.version())) != index.faiss.version():
         yield f"the candidates were proposed by FAISS {made}, this is {index.faiss.version()}"
 
@@ -192,34 +211,27 @@ def _text(
         notes.append(f"this machine embeds the query's text with other last bits (cosine {cosine:.7f})")
 
 
-# -- are these the hits? ------------------------------------------------------------------------
+# -- what was asked? ---------------------------------------------------------------------------
 
 
-def _signature(snapshot: Snapshot, parts: Sequence[Part], vector: Vectors, k: int) -> list[list[str]]:
-    """What a receipt of the true top k among `parts` holds."""
-    (hits,) = hits_of(snapshot, ranked_here(snapshot, parts, vector[None, :], k, exact=True))
-    return signature(hits)
+def _shape(receipt: Json) -> Shape:
+    """Which part of the ranking the receipt says that it holds."""
+    options = receipt.get("options", {})
+    own = {name: options.get(name) for name in ("per_document", "min_score", "diversity")}
+    lifts = options.get("titles") == "passage"
+    return Shape(receipt["k"], options.get("offset", 0), **own, title_lifts_passage=lifts)
 
 
-def _only(part: Part, claimed: list[list[str]]) -> Part:
-    """The part with only the live rows that are claimed as hits."""
-    keys = np.frombuffer(bytes.fromhex("".join(hit[0] for hit in claimed)), "<u8").reshape(-1, 2)
-    rows = np.ascontiguousarray(part.keys).view("<u8").reshape(-1, 2)
-    live = np.packbits(np.isin(rows[:, 0], keys[:, 0]) & np.isin(rows[:, 1], keys[:, 1]), bitorder="little")
-    live &= 255 if part.live is None else part.live
-    return replace(part, live=live, live_count=int(np.bitwise_count(live).sum()))
-
-
-def _share(claimed: list[list[str]], true: list[list[str]]) -> float:
-    """The share of the true top k that was found; 1 where there was nothing to find."""
-    return len({hit[0] for hit in claimed} & {hit[0] for hit in true}) / len(true) if true else 1.0
-
-
-def _compared(claimed: list[list[str]], true: list[list[str]]) -> list[str]:
-    if len(claimed) != len(true):
-        return [f"the receipt has {len(claimed)} hits, the repository gives {len(true)}"]
-    return [
-        f"hit {rank}: the receipt says {old[0][:12]} with {old[2]}, the repository {new[0][:12]} with {new[2]}"
-        for rank, (old, new) in enumerate(zip(claimed, true, strict=True), 1)
-        if old != new
-    ]
+def _without_like(
+    snapshot: Snapshot, name: Json, vector: Vectors, selection: Selection | None, differences: list[str]
+) -> Selection | None:
+    """The selection without the chunks that were asked with; whether they give the query's vector is compared."""
+    ((kind, own),) = name.items()
+    try:
+        like = find_like(snapshot, own)
+    except VecverError as error:
+        differences.append(f"the answer is about what is like {own!r}: {error.message}")
+        return selection
+    if like.name != name or like.vector.tobytes() != vector.tobytes():
+        differences.append(f"the {kind} {own!r} does not give the receipt's query vector")
+    return like.left_out(selection)

@@ -6,11 +6,12 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.index import faiss, milvus
+    from vecver.index.diversity import candidates_for, diverse
     from vecver.index.expressions import expression
     from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
     from vecver.index.filters import check_filter, evaluate, fields_of, json_filter, resolved
     from vecver.index.ranking import Found, is_exact, search
-    from vecver.index.scoring import bits, bound, check_metric, normalised, ranked, scores, slack
+    from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -20,10 +21,13 @@ __all__ = [
     "Found",
     "Held",
     "SharedValues",
+    "best_of",
     "bits",
     "bound",
+    "candidates_for",
     "check_filter",
     "check_metric",
+    "diverse",
     "evaluate",
     "expression",
     "faiss",

@@ -32,6 +32,7 @@ METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
 _BITS = 62
 _SCALES = 1000  # 2 to these powers is a normal float64
 _OVERFLOW = 1e30  # a slack above it means products that float32 may not hold
+_FEW = 64  # vectors that are scored at once as quickly as float32 rules some out
 _BLOCK = 1 << 21  # elements scored at once: 16 MB of float64
 
 Scores = npt.NDArray[np.float64]
@@ -110,6 +111,19 @@ def bound(near: npt.NDArray[np.float32], k: int, slack: float) -> np.float32:
         return np.float32(-np.inf)
     kth = float(np.partition(near, len(near) - k)[len(near) - k])
     return np.nextafter(np.float32(kth - 2 * slack), np.float32(-np.inf))
+
+
+def best_of(query: Vectors, vectors: Vectors, keys: npt.NDArray[np.uint8], metric: Metric) -> int:
+    """The position of the vector that comes first; of many, those that float32 rules out are not scored. `(n, dim)`."""
+    rows = np.arange(len(vectors))
+    if len(rows) > _FEW:
+        with np.errstate(over="ignore", invalid="ignore"):  # `bound` does not believe what may have overflowed
+            near, squares = vectors @ query, np.vecdot(vectors, vectors)
+            near = 2 * near - squares if metric == "l2" else near
+        longest = float(np.sqrt(squares.max(), dtype=np.float64)) * (1 + 1e-3)
+        least = bound(near, 1, slack(query, longest, metric))
+        rows = rows if np.isneginf(least) else np.flatnonzero(near >= least)
+    return int(rows[ranked(scores(query, vectors, metric, rows), keys[rows], 1)[0]])
 
 
 def _scores(query: Vectors, rows: Vectors, metric: Metric) -> Scores:

@@ -7,12 +7,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from vecver import flows, repo
-from vecver.arguments import Asking, Engine, Revision, absolute, check_engine, is_batch, text_of
+from vecver.arguments import Asking, Engine, Revision, absolute, is_batch, like_question_of, question_of, text_of
 from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress
-    from vecver.model import Answer, Export, Json, Recall, Vectors
+    from vecver.model import Answer, Export, Hit, Json, Recall, Vectors
 
 
 class Searching(Handle):
@@ -35,6 +35,12 @@ class Searching(Handle):
         context: int = 0,
         space: str | None = None,
         engine: Engine = "faiss",
+        vectors: bool = False,
+        diversity: float | None = None,
+        per_document: int | None = None,
+        min_score: float | None = None,
+        offset: int = 0,
+        missing: flows.Missing = "error",
     ) -> Answer | list[Answer]:
         """The best `k` chunks of the version `at`, best first, fewer only if it holds fewer.
 
@@ -48,29 +54,58 @@ class Searching(Handle):
         vector lies, and is checked. `engine`: who proposes the candidates; the scores are the same from either.
         Through "milvus" an exact answer that its index cannot give is scanned here; the receipt tells.
 
-        Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector, engine),
+        A title of a document is no hit of its own where the version's recipe says so (as new ones do): it ranks the
+        best passage of its document, and `hit.by` is "title" then.
+
+        What part of the ranking is the answer, in the order in which these apply; the receipt records them:
+
+        - `min_score`: only hits with at least this score.
+        - `per_document`: at most so many hits of one document.
+        - `diversity`, 0 to 1: after the best hit each further one is the one with the highest
+          `(1 - diversity) * score - diversity * (its highest score with a hit before it)`, among the first 4 i of the
+          ranking for the i-th hit (40 at least). `rank` is the place in the answer; scores need not fall then.
+        - `offset`: the hits `offset` to `offset + k`; ranks go on counting. Pages join to one ranking, exact ones and
+          those through a FLAT collection always. An index looks further where more hits are needed (up to 10, 40, 160
+          and 640), and may find one there that belonged on a page before.
+
+        `vectors`: each hit brings its stored vector, float32. `missing="empty"`: where there is no such dataset or
+        revision, the answer has no hits instead of an error, and a field that no document has is one without values;
+        `answer.missing` says which.
+
+        Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector, engine and other options),
         SpaceMismatchError (the query lies in another space than the version); and through Milvus
         NotPublishedError (`publish` it), BackendError, IntegrityError (somebody else changed what was published).
         """
-        many = not isinstance(query, str) and is_batch(query)
-        answers = flows.search(
-            self._versions,
-            self.name,
-            list(query) if many else [query],
-            self.repository._embedder,
-            at=text_of(at),
+        question = question_of(
+            query,
+            at=at,
             k=k,
             exact=exact,
             filter=filter,
             context=context,
             space=space,
-            through=self._through(engine),
+            engine=engine,
+            vectors=vectors,
+            diversity=diversity,
+            per_document=per_document,
+            min_score=min_score,
+            offset=offset,
+            missing=missing,
         )
-        return answers if many else answers[0]
+        answers = self._answers(question)
+        return answers if is_batch(query) else answers[0]
 
-    def _through(self, engine: str) -> flows.Through | None:
-        check_engine(engine)
-        return self.repository._milvus.through(self.name) if engine == "milvus" else None
+    def more_like(self, document: str | Hit, **how: Unpack[Asking]) -> Answer:
+        """The chunks that are nearest to a stored document or chunk, without its own. Options and errors as `search`.
+
+        `document`: a document's id (asked with the mean of its chunks' vectors), the key of a chunk, or a hit (its
+        chunk). It must be in the version that is asked. Raises NotFoundError (no such document or chunk) too.
+        """
+        return self._answers(like_question_of(document, **how))[0]
+
+    def _answers(self, question: flows.Question) -> list[Answer]:
+        enter = (lambda: self.repository._milvus.through(self.name)) if question.engine == "milvus" else None
+        return flows.search(self._versions, self.name, question, self.repository._embedder, enter=enter)
 
     def snapshot(self, at: Revision, folder: str | PathLike[str], *, progress: Progress | None = None) -> Export:
         """Export a version to a new folder: its rows, an index on them, checksums, and how to read them.

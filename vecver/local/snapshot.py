@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from vecver import flows, pipeline
-from vecver.arguments import AskingOne, absolute, is_batch
+from vecver.arguments import AskingOne, absolute, is_batch, like_question_of, question_of
 from vecver.local.reading import chunks_of, one_or_all
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Count,
         Document,
         Embedder,
+        Hit,
         Json,
         Replay,
         StoredChunk,
@@ -56,31 +57,17 @@ class Snapshot:
     def search(self, query: str | Vectors | Sequence[float], **how: Unpack[AskingOne]) -> Answer: ...
     @overload
     def search(self, query: list[str] | list[Vectors], **how: Unpack[AskingOne]) -> list[Answer]: ...
-    def search(
-        self,
-        query: Any,
-        *,
-        k: int = 10,
-        exact: bool = False,
-        filter: Json | None = None,
-        context: int = 0,
-        space: str | None = None,
-    ) -> Answer | list[Answer]:
+    def search(self, query: Any, **how: Unpack[AskingOne]) -> Answer | list[Answer]:
         """As `Dataset.search` at this commit: the same hits and score bits; what is approximate, by its own index."""
-        many = not isinstance(query, str) and is_batch(query)
-        answers = flows.answers(
-            self._opened.opened,
-            self._opened.id,
-            list(query) if many else [query],
-            self._embedder,
-            at=self.commit.id,
-            k=k,
-            exact=exact,
-            filter=filter,
-            context=context,
-            space=space,
-        )
-        return answers if many else answers[0]
+        answers = self._answers(question_of(query, at=self.commit.id, **how))
+        return answers if is_batch(query) else answers[0]
+
+    def more_like(self, document: str | Hit, **how: Unpack[AskingOne]) -> Answer:
+        """As `Dataset.more_like` at this commit."""
+        return self._answers(like_question_of(document, at=self.commit.id, **how))[0]
+
+    def _answers(self, question: flows.Question) -> list[Answer]:
+        return flows.answers(self._opened.opened, self._opened.id, question, self._embedder)
 
     def documents(
         self, *, where: Json | None = None, prefix: str = "", limit: int | None = None, after: str | None = None

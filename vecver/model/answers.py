@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from vecver.model.spaces import Json, Vectors
@@ -25,7 +26,16 @@ class Part:
     index: Any = None  # an opened index under this mask (`index.faiss.View`), or None: scan
 
 
-_OPTIONAL: Final = ("context", "headings", "header", "page", "sheet", "line")  # left out of a hit's JSON where empty
+_OPTIONAL: Final = (
+    "context",
+    "headings",
+    "header",
+    "page",
+    "sheet",
+    "line",
+    "by",
+    "vector",
+)  # left out of a hit's JSON where empty
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,14 @@ class Hit:
     page: int | None = None  # from 1: where the chunk begins, as all below
     sheet: str | None = None  # of a workbook
     line: int | None = None  # of the document's text, from 1; only of plain text and source code
+    by: str | None = None  # "title": the score is that of its document's title, which ranked this passage
+    vector: Vectors | None = field(default=None, compare=False, repr=False)  # (dim,) float32, if asked for
 
     def to_json(self) -> Json:
-        """All fields; those that are None, and headings and a header that are empty, are left out."""
+        """All fields; those that are None, and headings and a header that are empty, are left out. A vector is a list
+        of numbers, from which `from_json` makes the same float32 bits."""
         value = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        value["vector"] = None if self.vector is None else self.vector.tolist()
         kept = {name: own for name, own in value.items() if name not in _OPTIONAL or own not in (None, (), "")}
         kept["span"] = list(self.span)
         return {**kept, "headings": list(self.headings)} if self.headings else kept
@@ -60,7 +74,8 @@ class Hit:
         start, end = value["span"]
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         headings = tuple(value.get("headings", ()))
-        return cls(**{**fields, "span": (start, end), "headings": headings})
+        vector = None if value.get("vector") is None else _vector(value["vector"])
+        return cls(**{**fields, "span": (start, end), "headings": headings, "vector": vector})
 
 
 @dataclass(frozen=True)
@@ -69,10 +84,11 @@ class Answer(Sequence[Hit]):
 
     dataset: str
     revision: str  # as asked
-    commit: str  # full id
+    commit: str  # full id; "" where `missing` says that there is no version
     hits: tuple[Hit, ...]
     receipt: Json
     query: Json | None = None  # {"tokens", "unknown", "cut"} of a query that the embedder did not see whole
+    missing: str | None = None  # with missing="empty": what is not there, in a sentence. Without a commit: the version
 
     def __getitem__(self, index: Any) -> Any:
         return self.hits[index]
@@ -91,12 +107,22 @@ class Answer(Sequence[Hit]):
             "hits": [hit.to_json() for hit in self.hits],
             "receipt": self.receipt,
             **({} if self.query is None else {"query": self.query}),
+            **({} if self.missing is None else {"missing": self.missing}),
         }
 
     @classmethod
     def from_json(cls, value: Json) -> Answer:
         hits = tuple(Hit.from_json(one) for one in value["hits"])
-        return cls(value["dataset"], value["revision"], value["commit"], hits, value["receipt"], value.get("query"))
+        own = (value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
+        return cls(*own, value.get("query"), value.get("missing"))
+
+
+def _vector(value: str | Sequence[float]) -> Vectors:
+    """A vector that travelled: numbers, or base64 of little-endian float32 bytes."""
+    import numpy as np
+
+    data = np.frombuffer(base64.b64decode(value), "<f4") if isinstance(value, str) else value
+    return np.array(data, np.float32)
 
 
 @dataclass(frozen=True)

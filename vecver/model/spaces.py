@@ -46,6 +46,11 @@ class Recipe:
     embedder: Json  # {"name": ..., "version": ..., parameters}; what `pipeline.open_embedder` takes
     space: Space
 
+    @property
+    def title_lifts_passage(self) -> bool:
+        """Does a title chunk help its document's best passage, instead of being a hit of its own as it once was?"""
+        return self.chunker.get("title") == "passage"
+
     @cached_property
     def fingerprint(self) -> str:
         """Of what rows depend on; where the embedder was found on this machine is not part of it."""

@@ -6,7 +6,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.pipeline.chunkers.chunk import DEFAULT as DEFAULT_CHUNKER
-    from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe, title_lifts_passage
+    from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
     from vecver.pipeline.chunkers.parts import parts_of
     from vecver.pipeline.embedders.batching import Together
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
@@ -47,5 +47,4 @@ __all__ = [
     "read",
     "shown",
     "start_workers",
-    "title_lifts_passage",
 ]

@@ -7,24 +7,35 @@ from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-import numpy as np
-
-from vecver import flows, index, pipeline, repo
+from vecver import flows, pipeline, repo
 from vecver.arguments import (
     Asking,
-    Engine,
     Kind,
     Revision,
-    check_engine,
     check_kind,
     is_batch,
+    like_question_of,
+    question_of,
     sources_of,
     tagged_of,
     text_of,
 )
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
-from vecver.model import Answer, Commit, Coverage, Diff, DocumentDiff, Json, Metric, Move, Publication, Report, Vectors
+from vecver.model import (
+    Answer,
+    Commit,
+    Coverage,
+    Diff,
+    DocumentDiff,
+    Hit,
+    Json,
+    Metric,
+    Move,
+    Publication,
+    Report,
+    Vectors,
+)
 from vecver.remote.http import path_of, read
 from vecver.remote.upload import nothing_to_send, packed, place_header, told, with_failures
 
@@ -132,35 +143,24 @@ class RemoteDataset:
     def search(self, query: str | Vectors | Sequence[float], **how: Unpack[Asking]) -> Answer: ...
     @overload
     def search(self, query: list[str] | list[Vectors], **how: Unpack[Asking]) -> list[Answer]: ...
-    def search(
-        self,
-        query: Any,
-        *,
-        at: Revision = "main",
-        k: int = 10,
-        exact: bool = False,
-        filter: Json | None = None,
-        context: int = 0,
-        space: str | None = None,
-        engine: Engine = "faiss",
-    ) -> Answer | list[Answer]:
+    def search(self, query: Any, **how: Unpack[Asking]) -> Answer | list[Answer]:
         """As `Dataset.search`: the same hits, score bits and receipt."""
-        check_engine(engine)
-        flows.check_question(query if is_batch(query) else [query], k, context)
-        body = {
-            **_query(query),
-            "ref": _text(at),
-            "k": int(k) if isinstance(k, np.integer) else k,
-            "exact": exact,
-            "filter": index.json_filter(filter),
-            "context": context,
-            "space": space,
-            "engine": engine,
-        }
-        found = self._wire.ask(self._path("search"), body)
+        found = self._asked(question_of(query, **how), _query(query))
         if "answers" in found:
             return read(found, lambda it: [Answer.from_json(one) for one in it["answers"]])
         return read(found, Answer.from_json)
+
+    def more_like(self, document: str | Hit, **how: Unpack[Asking]) -> Answer:
+        """As `Dataset.more_like`."""
+        question = like_question_of(document, **how)
+        return read(self._asked(question, {"like": question.like}), Answer.from_json)
+
+    def _asked(self, question: flows.Question, query: Json) -> Json:
+        """What the service answers. Options that are not used are not sent, so that an older service answers too."""
+        names = ("k", "exact", "filter", "context", "space", "engine")
+        body = {**query, "ref": _text(question.at), **{name: getattr(question, name) for name in names}}
+        body |= {name: value for name, value in question.options().items() if name != "vectors"}
+        return self._wire.ask(self._path("search"), body | ({"vectors": "base64"} if question.vectors else {}))
 
     # -- Milvus ---------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vecver.repo.roots import Roots
     from vecver.repo.rows import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
     from vecver.repo.segment import Segment, segment_ids
-    from vecver.repo.snapshot import ChunkRow, SearchPart, Snapshot
+    from vecver.repo.snapshot import ChunkRow, Owner, SearchPart, Snapshot
     from vecver.repo.verify import PENDING
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -57,6 +57,7 @@ __all__ = [
     "Ledger",
     "NewChunks",
     "NewDocument",
+    "Owner",
     "Place",
     "Places",
     "Publications",

@@ -107,6 +107,13 @@ class Segment:
         first, number = self._number(row, key)
         return int(starts[first + number]), int(ends[first + number])
 
+    def chunk_keys(self, row: int) -> tuple[lookup.Keys, lookup.Keys]:
+        """The keys of a document row's chunks in order, `(n, 16)` each: those of its title, those of its text."""
+        offsets, keys, _, ends = self._spans
+        mine = slice(int(offsets[row]), int(offsets[row + 1]))
+        rows = keys[mine].view(np.uint8).reshape(-1, 16)
+        return rows[ends[mine] == 0], rows[ends[mine] > 0]
+
     def position(self, row: int, key: bytes) -> Position:
         """Where a chunk stands in the document of this row, as far as that is known."""
         return position_of(self._positions, row, self._number(row, key)[1]) if self._positions else NOWHERE

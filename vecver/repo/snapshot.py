@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,14 @@ class ChunkRow:
     title: str
     metadata: Json
     position: Position
+
+
+class Owner(NamedTuple):
+    """The live document of a chunk, and where its row lies."""
+
+    document: str
+    segment: int
+    row: int
 
 
 @dataclass(frozen=True)
@@ -151,23 +159,36 @@ class Snapshot:
 
     def chunks(self, places: Sequence[tuple[int, int]]) -> list[ChunkRow]:
         """Live chunks by their places, (segment number, row) each; their documents are looked up together."""
+        return [self._chunk(*place, owner) for place, owner in zip(places, self.owners(places), strict=True)]
+
+    def owners(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
+        """The documents of live chunks, which are looked up together."""
         names = [self.segments[number].owner(row) for number, row in places]
         ids = {name: columns.document_id(name) for name in names}
         numbers, rows = self.find_documents(as_keys(list(ids.values())))
-        documents = {name: (int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
-        return [self._chunk(*place, name, *documents[name]) for place, name in zip(places, names, strict=True)]
+        documents = {name: Owner(name, int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
+        return [documents[name] for name in names]
 
-    def _chunk(self, number: int, row: int, document: str, owner: int, place: int) -> ChunkRow:
-        assert owner >= 0, f"a live chunk whose document {document!r} is not live"
-        key, documents = self.segments[number].keys[row].tobytes(), self.segments[owner]
-        position = documents.position(place, key)
+    def is_title(self, place: tuple[int, int], owner: Owner) -> bool:
+        """Is a live chunk of this document no piece of its text, but its title?"""
+        key = self.segments[place[0]].keys[place[1]].tobytes()
+        return self.segments[owner.segment].span(owner.row, key) == (0, 0)
+
+    def chunk_keys(self, owner: Owner) -> tuple[Keys, Keys]:
+        """The keys of a document's chunks in order, `(n, 16)` each: those of its title, those of its text."""
+        return self.segments[owner.segment].chunk_keys(owner.row)
+
+    def _chunk(self, number: int, row: int, owner: Owner) -> ChunkRow:
+        assert owner.segment >= 0, f"a live chunk whose document {owner.document!r} is not live"
+        key, documents = self.segments[number].keys[row].tobytes(), self.segments[owner.segment]
+        position = documents.position(owner.row, key)
         return ChunkRow(
             key=key,
-            document=document,
+            document=owner.document,
             text=self.text(number, row),
-            span=documents.span(place, key),
-            title=documents.title(place),
-            metadata={**(json.loads(position.part) if position.part else {}), **documents.metadata(place)},
+            span=documents.span(owner.row, key),
+            title=documents.title(owner.row),
+            metadata={**(json.loads(position.part) if position.part else {}), **documents.metadata(owner.row)},
             position=position,
         )
 

@@ -35,7 +35,11 @@ from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError
 from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import Progress, open_indexes
-from vecver.flows.searching.search import ENGINES, Query, engine_of, filtered, search, vectors_of, version
+from vecver.flows.searching.filtering import filtered
+from vecver.flows.searching.queries import Query, vectors_of
+from vecver.flows.searching.questions import Question
+from vecver.flows.searching.receipts import ENGINES, version
+from vecver.flows.searching.search import engine_of, search
 from vecver.model import Json, Part, Recall, RecallAt, Vectors
 from vecver.repo import Snapshot, Versions
 
@@ -81,7 +85,7 @@ def recall(
     true = _answers(snapshot, parts, vectors, max(sizes), exact=True)
 
     def ask(vector: Vectors, size: int) -> object:
-        return search(versions, dataset, [vector], open_embedder, at=commit, k=size)
+        return search(versions, dataset, Question.of([vector], at=commit, k=size), open_embedder)
 
     measured = []
     for size in sizes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -21,8 +21,16 @@ import pyarrow.compute as pc
 
 from vecver import index
 from vecver.digest import KEY_BYTES
-from vecver.model import Json
-from vecver.repo import METADATA, POSITION, Snapshot, chunk_owners, metadata_columns, named_positions
+from vecver.model import Json, Part
+from vecver.repo import (
+    METADATA,
+    POSITION,
+    SearchPart,
+    Snapshot,
+    chunk_owners,
+    metadata_columns,
+    named_positions,
+)
 
 FIELDS: Final = ("page", "sheet", "line", "headings")  # of a chunk, that filters may name
 _KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs"}  # as metadata would be stored
@@ -37,26 +45,73 @@ _OWNERS: WeakKeyDictionary[Any, npt.NDArray[np.int64]] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Selection:
-    """The chunks whose value in a column of chunk rows is one of some: of `document` names, or of `key`s."""
+    """The chunks whose value in a column of chunk rows is one of some, but for a few."""
 
-    column: str
-    values: pa.Array
+    column: str  # "document": names of documents, or "key"
+    values: Any  # an Arrow array; None: all chunks
+    without: pa.Array | None = None  # keys of chunks that are not selected
+
+    def mask(self, column_of: Callable[[str], pa.Array | pa.ChunkedArray]) -> npt.NDArray[np.bool_]:
+        """Which chunk rows are selected, `(n,)`. `column_of`: the rows' values in a column, `document` or `key`."""
+        if self.values is None:
+            mask = np.ones(len(column_of("key")), bool)
+        else:
+            mask = np.asarray(pc.is_in(column_of(self.column), value_set=self.values), dtype=bool)
+        if self.without is not None:
+            mask &= ~np.asarray(pc.is_in(column_of("key"), value_set=self.without), dtype=bool)
+        return mask
 
 
-def matching(snapshot: Snapshot, filter: Json | None, *, refuse: bool = True) -> Selection | None:
+def key_column(keys: npt.NDArray[np.uint8]) -> pa.Array:
+    """Keys, `(n, 16)`, as a column of chunk rows holds them."""
+    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(keys), [None, pa.py_buffer(keys.tobytes())])
+
+
+def matching(
+    snapshot: Snapshot, filter: Json | None, *, refuse: bool = True, allow_unknown: bool = False
+) -> Selection | None:
     """The live chunks that match, by their documents where all chunks of a document match alike; None for no filter.
 
     `refuse`: a value that cannot be compared with those of its field is an error; else it equals none of them.
+    `allow_unknown`: a field that no document has is a field without values; else it is an error.
     Raises InvalidInputError.
     """
     if filter is None or filter == {}:
         return None
-    columns, standing = _columns(snapshot), _standing(snapshot)
-    types = _types(snapshot)
-    index.check_filter(filter, {field for field, _ in columns} | standing, types if refuse else None)
+    unknown = set(unknown_fields(snapshot, filter)) if allow_unknown else set[str]()
+    standing, types = _standing(snapshot), _types(snapshot, unknown)
+    index.check_filter(filter, _fields(snapshot) | unknown, types if refuse else None)
     resolved = index.resolved(filter, types)
     by_chunk = not standing.isdisjoint(index.fields_of(filter))
     return (_matching_chunks if by_chunk else _matching_documents)(snapshot, resolved)
+
+
+def unknown_fields(snapshot: Snapshot, filter: Json | None) -> list[str]:
+    """The fields of a filter that no document of the version has, sorted. Raises InvalidInputError (its form)."""
+    return sorted(index.fields_of(filter) - _fields(snapshot)) if filter else []
+
+
+def filtered(snapshot: Snapshot, selection: Selection | None) -> list[Part]:
+    """The snapshot's parts with the indexes opened so far, and only the rows of a selection; None: all."""
+    if selection is None:
+        return [_indexed(snapshot, part, part.part) for part in snapshot.parts]
+    parts = []
+    for place in snapshot.parts:
+        mask = selection.mask(partial(snapshot.chunk_column, place))
+        parts.append(_indexed(snapshot, place, snapshot.narrowed(place, mask)))
+    return parts
+
+
+def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
+    """A part with its segment's index under the part's mask; none for gathered rows, or while it was not opened."""
+    opened = None if place.segment < 0 else snapshot.segments[place.segment].index
+    if opened is None:
+        return part
+    if part is not place.part:
+        return replace(part, index=index.faiss.View(opened, part.live, part.live_count))
+    if place.segment not in snapshot.views:
+        snapshot.views[place.segment] = index.faiss.View(opened, part.live, part.live_count)
+    return replace(part, index=snapshot.views[place.segment])
 
 
 def _matching_documents(snapshot: Snapshot, filter: Json) -> Selection:
@@ -83,7 +138,7 @@ def milvus_expression(snapshot: Snapshot, filter: Json | None) -> str:
     """What selects the rows that match in a Milvus, and perhaps more; "": all. The filter was checked."""
     if not filter:
         return ""
-    return index.expression(index.resolved(filter, _types(snapshot)), _kinds(snapshot))
+    return index.expression(index.resolved(filter, _types(snapshot, ())), _kinds(snapshot))
 
 
 # -- fields of a version ------------------------------------------------------------------------
@@ -92,6 +147,11 @@ def milvus_expression(snapshot: Snapshot, filter: Json | None) -> str:
 def _columns(snapshot: Snapshot) -> list[tuple[str, str]]:
     """(field, stored type) of every metadata column in which a live document has a value."""
     return [(field, kind) for name in snapshot.metadata for _, kind, field in [name.split(".", 2)]]
+
+
+def _fields(snapshot: Snapshot) -> set[str]:
+    """What a filter may name."""
+    return {field for field, _ in _columns(snapshot)} | _standing(snapshot)
 
 
 def _standing(snapshot: Snapshot) -> set[str]:
@@ -104,12 +164,14 @@ def _standing(snapshot: Snapshot) -> set[str]:
     return there
 
 
-def _types(snapshot: Snapshot) -> Callable[[str], index.FieldTypes]:
-    """The types that a field's values have in a version."""
+def _types(snapshot: Snapshot, unknown: Collection[str]) -> Callable[[str], index.FieldTypes]:
+    """The types that a field's values have in a version; `unknown` fields take values of every type."""
     standing = _standing(snapshot)
 
     @cache
     def types(field: str) -> index.FieldTypes:
+        if field in unknown:
+            return index.FieldTypes(has_empty_lists=True)
         parts = []
         for number, rows in snapshot.document_rows():
             segment = snapshot.segments[number]
@@ -124,7 +186,7 @@ def _types(snapshot: Snapshot) -> Callable[[str], index.FieldTypes]:
 
 def _kinds(snapshot: Snapshot) -> Callable[[str], Collection[str] | None]:
     """The stored types that a field's values have in a version, as `index.expression` asks for them."""
-    columns, types, standing = _columns(snapshot), _types(snapshot), _standing(snapshot)
+    columns, types, standing = _columns(snapshot), _types(snapshot, ()), _standing(snapshot)
 
     def kinds(field: str) -> Collection[str] | None:
         if field in standing:

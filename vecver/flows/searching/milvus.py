@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver import index
 from vecver.flows.publishing.publish import damaged
-from vecver.flows.searching.filtering import Selection
+from vecver.flows.searching.filtering import Selection, key_column
 from vecver.model import Json, Vectors
 from vecver.phases import phase
 from vecver.repo import UNCOUNTED, Collection, Snapshot, State
@@ -133,13 +132,14 @@ class Pinned:
         which = np.sort(first)
         if matching.selection is None:
             return which
-        wanted = matching.selection.values
-        if matching.selection.column == "key":
-            own: list[Any] = [key.tobytes() for key in proposed.keys[which]]
-        else:
-            places = zip(proposed.numbers[which], proposed.rows[which], strict=True)
-            own = [self.snapshot.segments[number].owner(int(row)) for number, row in places]
-        return which[np.asarray(pc.is_in(pa.array(own, wanted.type), value_set=wanted), bool)]
+        return which[matching.selection.mask(lambda name: self._column(proposed[which], name))]
+
+    def _column(self, proposed: _Proposed, name: str) -> pa.Array:
+        """A column of chunk rows, `key` or `document`, for these."""
+        if name == "key":
+            return key_column(proposed.keys)
+        places = zip(proposed.numbers, proposed.rows, strict=True)
+        return pa.array([self.snapshot.segments[number].owner(int(row)) for number, row in places], pa.string())
 
     def _expression(self, matching: Matching) -> str:
         pin = "" if self.collection.alone else index.milvus.pinned(self.state.ordinal)

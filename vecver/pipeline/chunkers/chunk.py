@@ -52,7 +52,7 @@ NAMES: Final = (DEFAULT, "whole")
 VERSIONS: Final = {"structure": (1, 2), "whole": (1,)}  # that are known; new datasets get the last
 MOST_TOKENS: Final = 96  # by default
 CONTEXT_SHARE: Final = 3  # one in so many tokens is kept for what stands in front of a chunk's own text
-TITLE_LIFTS_PASSAGE: Final = "passage"  # a recipe's `title`; `True` in older recipes: a title chunk is a hit of its own
+TITLE: Final = "passage"  # what a title chunk helps (`Recipe.title_lifts_passage`); True: it is a hit of its own
 FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
 
 _COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
@@ -95,14 +95,9 @@ def chunker_recipe(
         "min_tokens": round((most - context) * 2 / 7),
         "max_tokens": most,
         "context_tokens": context,
-        "title": TITLE_LIFTS_PASSAGE,
+        "title": TITLE,
         **({"code": grammars} if grammars else {}),
     }
-
-
-def title_lifts_passage(recipe: Json) -> bool:
-    """Does a title chunk help its document's best passage, instead of being a hit of its own?"""
-    return recipe.get("title") == TITLE_LIFTS_PASSAGE
 
 
 def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> list[list[Chunk]]:

@@ -1,0 +1,71 @@
+"""More like this: a stored document or chunk as the query. Its own chunks are left out of the answer.
+
+Decisions
+- 2026-11-26 A document asks with the mean of its chunks' vectors (its title's among them), normalised as the space's
+  metric wants: one vector, so that the answer has a receipt as every vector query has. The road not taken, the best
+  of an answer for each chunk, takes as many searches as the document has chunks, and finds what resembles any one
+  paragraph of it, a licence or a greeting as well.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecver import index
+from vecver.errors import InvalidInputError
+from vecver.flows.reading.selecting import unknown_documents
+from vecver.flows.searching.filtering import Selection, key_column
+from vecver.model import Json, Vectors
+from vecver.repo import Snapshot
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Like:
+    """A stored document or chunk of a version that is asked with."""
+
+    vector: Vectors  # (dim,) float32, normalised
+    without: pa.Array  # the keys of its own chunks
+    name: Json  # {"document": id} or {"chunk": key}, for the receipt
+
+    def left_out(self, selection: Selection | None) -> Selection:
+        """The selection (None: all chunks) without its own chunks."""
+        column, values = ("key", None) if selection is None else (selection.column, selection.values)
+        return Selection(column, values, self.without)
+
+
+def find_like(snapshot: Snapshot, name: str) -> Like:
+    """The document of this id, else the chunk of this key.
+
+    Raises NotFoundError (neither is in the version), InvalidInputError (a document without chunks).
+    """
+    found = snapshot.document(name)
+    if found is not None:
+        table, row = found
+        keys = np.frombuffer(b"".join(table.column("chunks")[row].as_py()), np.uint8).reshape(-1, 16)
+        if not len(keys):
+            raise InvalidInputError(
+                f"the document {name!r} has no text, so nothing can be like it",
+                code="empty_document",
+                hint="name a document with text",
+                document=name,
+            )
+        return _like(snapshot, keys, {"document": name})
+    keys = np.frombuffer(bytes.fromhex(name) if _KEY.fullmatch(name) else b"", np.uint8).reshape(-1, 16)
+    if not len(keys) or (snapshot.find_chunks(keys)[0] < 0).any():
+        raise unknown_documents(snapshot, [name])
+    return _like(snapshot, keys, {"chunk": name})
+
+
+def _like(snapshot: Snapshot, keys: npt.NDArray[np.uint8], name: Json) -> Like:
+    vectors = snapshot.vectors_at(*snapshot.find_chunks(keys))
+    if len(vectors) > 1:
+        mean = vectors.astype(np.float64).sum(axis=0) / len(vectors)  # row after row: the same bits on every machine
+        vectors = index.normalised(mean.astype(np.float32)[None, :], snapshot.commit.recipe.space.metric)
+    return Like(vectors[0], key_column(keys), name)

@@ -1,0 +1,106 @@
+"""From what a caller asks to vectors in a version's space: texts are embedded, vectors checked; ranks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from vecver import index
+from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
+from vecver.flows.searching.unseen import of_query
+from vecver.model import Embedder, Json, Recipe, Space, Vectors
+
+Query: TypeAlias = "str | Vectors | Sequence[float]"
+
+
+def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
+    """`(m, dim)` float32 in a recipe's space, normalised as its metric wants; texts are embedded in one call.
+
+    Raises the first query's error. SpaceMismatchError: the space has no embedder, or another one, or another dimension.
+    """
+    vectors = np.empty((len(queries), recipe.space.dim), np.float32)
+    texts = dict[int, str]()
+    for row, query in enumerate(queries):
+        if isinstance(query, str):
+            embedder, texts[row] = _embedder_of(query, recipe, open_embedder), query
+        else:
+            vectors[row] = _in_space(query_vector(query), recipe.space)
+    if texts:
+        vectors[list(texts)] = embedder.embed_queries(list(texts.values()))
+    return index.normalised(vectors, recipe.space.metric)
+
+
+def unseen_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> dict[int, Json]:
+    """Row -> token counts of each query that the embedder does not see whole."""
+    texts = {row: query for row, query in enumerate(queries) if isinstance(query, str)}
+    if not texts:
+        return {}
+    counts = _embedder_of(next(iter(texts.values())), recipe, open_embedder).token_counts(list(texts.values()))
+    found = {row: of_query(counts, n) for n, row in enumerate(texts)}
+    return {row: query for row, query in found.items() if query}
+
+
+def query_vector(query: Any) -> Vectors:
+    """`(dim,)` float32, finite, not normalised yet: a caller's numbers. Raises InvalidInputError."""
+    try:
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told below
+            vector = np.asarray(query).astype(np.float32, casting="same_kind")
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            "a query is a text or a list of numbers", code="invalid_query", hint="check the query's type"
+        ) from error
+    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
+        raise InvalidInputError(
+            "a query vector is one row of finite float32 numbers",
+            code="invalid_vector",
+            hint="look for NaN and infinities; several queries are a list of vectors",
+        )
+    return vector
+
+
+def check_space(space: Space, asked: str | None) -> None:
+    """Raises SpaceMismatchError where the caller says that the query lies in another space."""
+    if asked is not None and asked not in (space.id, space.embedder, space.embedder.removeprefix("given:")):
+        raise SpaceMismatchError(
+            f"the query lies in the space {asked!r}, the version in {space.embedder!r}",
+            code="space_mismatch",
+            hint="embed the query with the version's embedder",
+            space=space.to_json(),
+        )
+
+
+def _in_space(vector: Vectors, space: Space) -> Vectors:
+    if vector.shape != (space.dim,):
+        raise SpaceMismatchError(
+            f"the query has {vector.shape[-1]} dimensions, the version's space has {space.dim}",
+            code="wrong_dimension",
+            hint="embed the query as the version's documents were: `vecver show` names the embedder",
+            space=space.to_json(),
+        )
+    return vector
+
+
+def _embedder_of(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Embedder:
+    """What embeds this text in the recipe's space."""
+    space = recipe.space
+    if is_given(recipe):
+        raise SpaceMismatchError(
+            f"this version's vectors were given (space {recipe.embedder['name']!r}): a text cannot be embedded in it",
+            code="needs_vector",
+            hint="ask with a vector from the same model",
+            space=space.to_json(),
+        )
+    if not text.strip():
+        raise InvalidInputError("the query is empty", code="empty_query", hint="ask something")
+    embedder = open_embedder(recipe.embedder)
+    if embedder.fingerprint != space.embedder:
+        raise SpaceMismatchError(
+            f"the embedder {embedder.name!r} here is not the one that this version was embedded with",
+            code="space_mismatch",
+            hint="install the model that `vecver show` names, or ingest again with this one",
+            space=space.to_json(),
+        )
+    return embedder

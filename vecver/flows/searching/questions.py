@@ -1,0 +1,149 @@
+"""A question: what is asked of a version and how, checked once where a caller hands it over; searches nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+
+from vecver import index
+from vecver.errors import InvalidInputError
+from vecver.flows.searching.queries import Query
+from vecver.model import Json
+
+Missing = Literal["error", "empty"]
+MISSING: Final[tuple[str, ...]] = get_args(Missing)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which part of a version's ranking is the answer, in the order in which the rules apply.
+
+    `title_lifts_passage` -> `min_score` -> `per_document` -> `diversity` -> the hits `offset` to `offset + k`.
+    """
+
+    k: int
+    offset: int = 0
+    per_document: int | None = None  # chunks of one document, at most
+    min_score: float | None = None
+    diversity: float | None = None  # above 0, up to 1; None: the ranking as it is
+    title_lifts_passage: bool = False  # a title chunk helps its document's best passage
+
+    @property
+    def end(self) -> int:
+        """How many hits of the ranking are needed, from the first on."""
+        return self.offset + self.k
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the ranking they are chosen from."""
+        return self.end if self.diversity is None else index.candidates_for(self.end)
+
+    def to_json(self) -> Json:
+        """What a receipt says of it beside `k`; what is not used is absent."""
+        titles = {"titles": "passage"} if self.title_lifts_passage else {}
+        own = {name: getattr(self, name) for name in ("per_document", "min_score", "diversity")}
+        used = {name: value for name, value in own.items() if value is not None}
+        return {**titles, **({"offset": self.offset} if self.offset else {}), **used}
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked, made by `Question.of`; see `Dataset.search` for what each option means."""
+
+    queries: tuple[Query, ...]  # none where `like` is given
+    at: str = "main"
+    k: int = 10
+    exact: bool = False
+    filter: Json | None = None  # as JSON says it
+    context: int = 0
+    space: str | None = None
+    engine: str = "faiss"
+    vectors: bool = False
+    diversity: float | None = None
+    per_document: int | None = None
+    min_score: float | None = None
+    offset: int = 0
+    missing: Missing = "error"
+    like: str | None = None  # a document or a chunk's key, whose stored vector is the query
+
+    @classmethod
+    def of(cls, queries: Sequence[Query], **how: Any) -> Question:
+        """A question whose options are in order, whatever version is asked. Raises InvalidInputError."""
+        like = how.get("like")
+        if not len(queries) and like is None:
+            raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
+        how["filter"] = index.json_filter(how.get("filter"))
+        question = cls(tuple(queries), **how)
+        _check(question)
+        return question._plain()
+
+    @property
+    def count(self) -> int:
+        """How many answers it has."""
+        return len(self.queries) or 1
+
+    def _plain(self) -> Question:
+        """The same question in Python's own numbers; a diversity of 0 is none."""
+        return replace(
+            self,
+            k=int(self.k),
+            offset=int(self.offset),
+            per_document=None if self.per_document is None else int(self.per_document),
+            min_score=None if self.min_score is None else float(self.min_score),
+            diversity=float(self.diversity) if self.diversity else None,
+        )
+
+    def options(self) -> Json:
+        """The options that say which part of the ranking is the answer and what comes with it, as far as used."""
+        names = ("vectors", "diversity", "per_document", "min_score", "offset", "missing")
+        own = {name: (getattr(self, name), self.__dataclass_fields__[name].default) for name in names}
+        return {name: value for name, (value, default) in own.items() if value != default}
+
+    def shape(self, *, title_lifts_passage: bool) -> Shape:
+        """The part of the ranking that answers."""
+        return Shape(self.k, self.offset, self.per_document, self.min_score, self.diversity, bool(title_lifts_passage))
+
+
+def _check(question: Question) -> None:
+    """Raises InvalidInputError for an option that no version could honour."""
+    if not is_whole(question.k, 1):
+        raise _invalid("k", f"k is the number of hits, 1 or more, not {question.k!r}", "use k=10")
+    if isinstance(question.context, np.integer) or not is_whole(question.context, 0):
+        said = f"context is a number of neighbouring chunks, 0 or more, not {question.context!r}"
+        raise _invalid("context", said, "use context=1")
+    if not is_whole(question.offset, 0):
+        said = f"offset is how many hits to leave out at the beginning, 0 or more, not {question.offset!r}"
+        raise _invalid("offset", said, "the second page of k=10 has offset=10")
+    if question.per_document is not None and not is_whole(question.per_document, 1):
+        said = f"per_document is the most hits of one document, 1 or more, not {question.per_document!r}"
+        raise _invalid("per_document", said, "use per_document=1, or leave it out for as many as there are")
+    if question.min_score is not None and not is_number(question.min_score):
+        said = f"min_score is a finite number, not {question.min_score!r}"
+        raise _invalid("min_score", said, "higher is better: use min_score=0.3 where scores are cosines")
+    if question.diversity is not None and not (is_number(question.diversity) and 0 <= question.diversity <= 1):
+        said = f"diversity is a number from 0 (only the score counts) to 1, not {question.diversity!r}"
+        raise _invalid("diversity", said, "use diversity=0.3")
+    if not isinstance(question.vectors, bool):
+        raise _invalid("vectors", f"vectors is True or False, not {question.vectors!r}", "use vectors=True")
+    if question.missing not in MISSING:
+        said = f"missing says what to do where nothing is there: 'error' or 'empty', not {question.missing!r}"
+        raise _invalid("missing", said, "use missing='empty' for an answer without hits")
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Is it a whole number that is not below `least`, and no boolean?"""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_number(value: Any) -> bool:
+    """Is it a finite number, and no boolean?"""
+    kinds = int | float | np.integer | np.floating
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _invalid(option: str, message: str, hint: str) -> InvalidInputError:
+    return InvalidInputError(message, code=f"invalid_{option}", hint=hint)

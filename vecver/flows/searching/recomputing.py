@@ -1,0 +1,98 @@
+"""What a receipt should say of its hits: an answer computed again, exactly, and compared with what was claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vecver import index
+from vecver.flows.searching.filtering import Selection
+from vecver.flows.searching.milvus import Ranked
+from vecver.flows.searching.questions import Shape
+from vecver.flows.searching.ranking import Ask, rank
+from vecver.flows.searching.receipts import signature
+from vecver.flows.searching.search import asking_here, hits_of
+from vecver.flows.searching.titles import best_passage, title_scores
+from vecver.model import Part, Vectors
+from vecver.repo import Snapshot
+
+Claims = list[list[str]]  # [key, digest of the text, score bits] of each hit, first hit first
+
+
+def signature_of(snapshot: Snapshot, selection: Selection | None, vector: Vectors, shape: Shape, ask: Ask) -> Claims:
+    """What a receipt of the answer to a query holds."""
+    ((rows, _),) = rank(snapshot, selection, vector[None, :], shape, ask)
+    (hits,) = hits_of(snapshot, [rows])
+    return signature(hits)
+
+
+def signature_of_claimed(
+    snapshot: Snapshot,
+    selection: Selection | None,
+    parts: Sequence[Part],
+    vector: Vectors,
+    shape: Shape,
+    claimed: Claims,
+) -> Claims:
+    """What a receipt of these hits holds, had the index found no other row.
+
+    In the order of the receipt where they were chosen to be diverse: that choice was among rows which it does not name.
+    """
+    ask = asking_here(snapshot, [_only(part, claimed) for part in parts], exact=True)
+    ((rows, engine),) = ask(vector[None, :], len(claimed))
+    if shape.title_lifts_passage:
+        rows = _lifted_as_claimed(snapshot, selection, vector, rows, claimed)
+    own = replace(shape, k=len(claimed), offset=0, diversity=None, title_lifts_passage=False)
+    found = signature_of(snapshot, selection, vector, own, lambda *_: [(rows, engine)])
+    if shape.diversity is not None:
+        places = {hit[0]: place for place, hit in enumerate(claimed)}
+        found.sort(key=lambda hit: places[hit[0]])
+    return found
+
+
+def _lifted_as_claimed(
+    snapshot: Snapshot, selection: Selection | None, vector: Vectors, rows: Ranked, claimed: Claims
+) -> Ranked:
+    """These rows with the scores of titles where the receipt says so and it may be: the index may have missed a title.
+
+    Titles of documents that have a passage are left out: they are no hits.
+    """
+    bits = {hit[0]: hit[2] for hit in claimed}
+    ranked: list[tuple[float, bytes, tuple[int, int]]] = []
+    for (place, score), owner in zip(rows, snapshot.owners([place for place, _ in rows]), strict=True):
+        key = snapshot.segments[place[0]].keys[place[1]].tobytes()
+        best = best_passage(snapshot, selection, vector, owner)
+        if best is not None and snapshot.is_title(place, owner):
+            continue
+        ways = {index.bits(score): (score, key)}
+        if best == place:
+            titles = title_scores(snapshot, selection, vector, owner)
+            ways = {index.bits(own): (own, title) for own, title in titles} | ways
+        ranked.append((*ways.get(bits[key.hex()], (score, key)), place))
+    return [(place, score) for score, _, place in sorted(ranked, key=lambda row: (-row[0], row[1]))]
+
+
+def _only(part: Part, claimed: Claims) -> Part:
+    """The part with only the live rows that are claimed as hits."""
+    keys = np.frombuffer(bytes.fromhex("".join(hit[0] for hit in claimed)), "<u8").reshape(-1, 2)
+    rows = np.ascontiguousarray(part.keys).view("<u8").reshape(-1, 2)
+    live = np.packbits(np.isin(rows[:, 0], keys[:, 0]) & np.isin(rows[:, 1], keys[:, 1]), bitorder="little")
+    live &= 255 if part.live is None else part.live
+    return replace(part, live=live, live_count=int(np.bitwise_count(live).sum()))
+
+
+def share(claimed: Claims, true: Claims) -> float:
+    """The share of the true top k that was found; 1 where there was nothing to find."""
+    return len({hit[0] for hit in claimed} & {hit[0] for hit in true}) / len(true) if true else 1.0
+
+
+def differences_of(claimed: Claims, true: Claims) -> list[str]:
+    if len(claimed) != len(true):
+        return [f"the receipt has {len(claimed)} hits, the repository gives {len(true)}"]
+    return [
+        f"hit {rank}: the receipt says {old[0][:12]} with {old[2]}, the repository {new[0][:12]} with {new[2]}"
+        for rank, (old, new) in enumerate(zip(claimed, true, strict=True), 1)
+        if old != new
+    ]
