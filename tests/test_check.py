@@ -33,7 +33,7 @@ def small(store: Store) -> vecver.Dataset:
     docs.promote("prod", "main")
     docs.rollback("main")
     docs.branch("gone")
-    docs.delete("branch", "gone")
+    docs.delete_branch("gone")
     docs.recall("v1", sample=2)
     ingest(repository.dataset("other"), {"x": "elsewhere"})
     folder = store.scratch()

@@ -284,7 +284,7 @@ def test_refs_move_and_go_back(handle: Repo) -> None:
     assert docs.branch("trial", second, expected=first).after == second
     assert docs.rollback("main", to="main~1").before == second
     assert docs.show().operation["kind"] == "rollback" and docs.diff("main", first).changed == ()
-    assert docs.delete("branch", "trial", expected=second).after is None
+    assert docs.delete_branch("trial", expected=second).after is None
     assert docs.tag("v1").after == docs.resolve() and docs.tags() == {"v1": docs.resolve()}
 
 
@@ -294,8 +294,8 @@ def test_refs_move_and_go_back(handle: Repo) -> None:
         lambda docs, elsewhere: docs.promote("prod", expected=elsewhere),
         lambda docs, elsewhere: docs.branch("trial", expected=elsewhere),
         lambda docs, elsewhere: docs.rollback("prod", "main", expected=elsewhere),
-        lambda docs, elsewhere: docs.delete("alias", "prod", expected=elsewhere),
-        lambda docs, elsewhere: docs.delete("branch", "trial", expected=elsewhere),
+        lambda docs, elsewhere: docs.delete_alias("prod", expected=elsewhere),
+        lambda docs, elsewhere: docs.delete_branch("trial", expected=elsewhere),
     ],
 )
 def test_a_ref_moves_only_from_where_it_was_seen(handle: Repo, ask: Callable[[Docs, str], Any]) -> None:
@@ -374,9 +374,9 @@ ERRORS: list[tuple[Callable[[Docs], Any], type[VecverError], str]] = [
     (lambda docs: docs.tag("a/b"), InvalidInputError, "invalid_name"),
     (lambda docs: docs.rollback("v1"), ConflictError, "tag_fixed"),
     (lambda docs: docs.rollback("nowhere"), NotFoundError, "alias_not_found"),
-    (lambda docs: docs.delete("branch", "main"), ConflictError, "last_branch"),
-    (lambda docs: docs.delete("alias", "nowhere"), NotFoundError, "alias_not_found"),
-    (lambda docs: docs.delete("twig", "main"), InvalidInputError, "invalid_kind"),
+    (lambda docs: docs.delete_branch("main"), ConflictError, "last_branch"),
+    (lambda docs: docs.delete_alias("nowhere"), NotFoundError, "alias_not_found"),
+    (lambda docs: docs.delete("branch", "main"), InvalidInputError, "invalid_ids"),
     (lambda docs: docs.moves("tag", "nowhere"), NotFoundError, "tag_not_found"),
     (lambda docs: docs.ingest([]), InvalidInputError, "empty_source"),
     (lambda docs: docs.ingest("/no/such/folder"), NotFoundError, "source_not_found"),

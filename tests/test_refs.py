@@ -243,13 +243,13 @@ def test_tags_never_move_and_the_last_branch_stays(repository: vecver.Repository
         repository._versions.move("d", "tag", "v1", before=first.commit, after=second.commit, reason="r")
     assert caught.value.code == "tag_fixed"
     with pytest.raises(ConflictError) as caught:
-        docs.delete("branch", "main")
+        docs.delete_branch("main")
     assert caught.value.code == "last_branch"
     docs.branch("next")
-    docs.delete("branch", "main")
+    docs.delete_branch("main")
     assert docs.branches() == {"next": second.commit}
     with pytest.raises(NotFoundError):
-        docs.delete("branch", "main")
+        docs.delete_branch("main")
     assert docs.resolve("v1") == first.commit
 
 
@@ -309,7 +309,7 @@ def test_a_ref_is_moved_only_from_where_its_mover_expects_it(repository: vecver.
     moves: dict[str, Any] = {
         "promote": lambda expected: docs.promote("prod", third, expected=expected),
         "rollback": lambda expected: docs.rollback("prod", expected=expected),
-        "delete": lambda expected: docs.delete("alias", "prod", expected=expected),
+        "delete": lambda expected: docs.delete_alias("prod", expected=expected),
         "branch": lambda expected: docs.branch("work", third, expected=expected),
     }
     for wrong in (first, "absent", "f" * 64):

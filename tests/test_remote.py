@@ -599,7 +599,7 @@ class TestAsking:
         docs = played.connect().dataset("handbook")
         docs.promote("prod", "main~1", expected="absent")
         docs.branch("b", expected="c" * 64)
-        docs.delete("tag", "t", expected="c" * 64)
+        docs.delete_tag("t", expected="c" * 64)
         docs.rollback("prod")
         sent = [(request.headers.get("if-match"), request.headers.get("if-none-match")) for request in played.requests]
         assert sent == [(None, "*"), (f'"{"c" * 64}"', None), (f'"{"c" * 64}"', None), (None, None)]

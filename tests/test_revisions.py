@@ -130,7 +130,7 @@ def test_a_dataset_without_versions_is_not_found(docs: vecver.Dataset) -> None:
 
 def test_a_dataset_need_not_have_a_main(docs: vecver.Dataset) -> None:
     c3 = docs.resolve("main")
-    docs.delete("branch", "main")
+    docs.delete_branch("main")
     assert refused(docs, "main") == (NotFoundError, "revision_not_found")
     assert docs.resolve(c3[:10]) == c3 and docs.resolve("v1") != c3
     with pytest.raises(NotFoundError) as caught:
@@ -165,7 +165,7 @@ def test_before_the_beginning_there_is_nothing(docs: vecver.Dataset) -> None:
 
 def test_dates_know_of_deletions(docs: vecver.Dataset) -> None:
     before = docs.moves("alias", "prod")[0].time
-    docs.delete("alias", "prod")
+    docs.delete_alias("prod")
     assert docs.resolve(f"prod@{{{before}}}") == chain(docs)[0]
     assert refused(docs, "prod@{2026-01-02}") == (NotFoundError, "revision_not_found")
 

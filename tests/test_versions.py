@@ -413,7 +413,7 @@ def test_promote_and_roll_back_are_a_stack(sequence: list[tuple[str, Any]]) -> N
             docs.promote("prod", str(target))
             stack += [str(target)] if stack[-1:] != [target] else []
         elif verb == "delete" and stack:
-            docs.delete("alias", "prod")
+            docs.delete_alias("prod")
             stack = []
         elif verb == "rollback" and stack and target:
             docs.rollback("prod", to=target)
@@ -426,7 +426,7 @@ def test_promote_and_roll_back_are_a_stack(sequence: list[tuple[str, Any]]) -> N
             stack.pop()
         else:
             with pytest.raises(NotFoundError):
-                docs.rollback("prod") if verb == "rollback" else docs.delete("alias", "prod")
+                docs.rollback("prod") if verb == "rollback" else docs.delete_alias("prod")
         assert docs.aliases() == ({"prod": stack[-1]} if stack else {})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
@@ -16,6 +16,7 @@ from vecver.near import near
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
 Engine = Literal["faiss", "milvus"]
+Row = str | Mapping[str, Any] | Any  # of `upsert`: a text, a dict; or what a table is iterated into
 
 
 class AskingOne(TypedDict, total=False):
@@ -41,11 +42,13 @@ class Asking(AskingOne, total=False):
     engine: Engine
 
 
-def sources_of(source: Any, label: str | None, prefix: str, records: bool | None) -> list[flows.Source]:
-    """One `Source` a path. A list of paths is several sources, each under its own name."""
+def sources_of(
+    source: Any, label: str | None, prefix: str, records: bool | None, *, shared: bool = False
+) -> list[flows.Source]:
+    """One `Source` a path. A list of paths is several sources, each under its own name, or a `shared` label."""
     several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
     values = list(source) if several else [source]
-    if label and len(values) > 1:
+    if label and len(values) > 1 and not shared:
         raise InvalidInputError(
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"
         )
@@ -73,6 +76,17 @@ def check_kind(kind: str) -> None:
             code="invalid_kind",
             hint="branch, tag or alias",
             did_you_mean=near(kind, repo.KINDS),
+        )
+
+
+def check_no_ref(ids: Any, refused: Sequence[Any]) -> None:
+    """Raises InvalidInputError for a call of before: `delete(kind, name)` removed a branch, tag or alias."""
+    if refused:
+        ref = ids if ids in repo.KINDS else "branch"
+        raise InvalidInputError(
+            "delete takes documents: one id, or a list of ids; nothing was deleted",
+            code="invalid_ids",
+            hint=f'a {ref} goes with docs.delete_{ref}({refused[0]!r}); documents with docs.delete(["a.md", "b.md"])',
         )
 
 

@@ -84,8 +84,9 @@ def put(body: requests.Put, writing: Writable, kinds: Kinds, name: Name) -> Resp
 @router.delete("/{kinds:kinds}/{name}", response_model=answers.Move, responses=problems(409))
 def delete(writing: Owned, kinds: Kinds, name: Name) -> Response:
     """Remove a ref; no version is lost by it, and its log stays."""
-    kind = _KIND[kinds]
-    return writing.move(f"delete {kind}", None, lambda: writing.docs.delete(kind, name, expected=writing.expected))
+    docs = writing.docs
+    remove = {"branches": docs.delete_branch, "tags": docs.delete_tag, "aliases": docs.delete_alias}[kinds]
+    return writing.move(f"delete {_KIND[kinds]}", None, lambda: remove(name, expected=writing.expected))
 
 
 def _put(writing: Writing, kinds: str, name: str, at: str) -> vecver.Move:

@@ -76,7 +76,7 @@ def heads(place: Path) -> dict[str, str]:
 def deleted(place: Path, number: int) -> None:
     here = docs(place)
     if len(here.branches()) > 1:
-        here.delete("branch", max(set(here.branches()) - {"main"}))
+        here.delete_branch(max(set(here.branches()) - {"main"}))
 
 
 def rolled_back(place: Path, number: int) -> None:

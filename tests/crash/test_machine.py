@@ -90,6 +90,44 @@ class Machine(RuleBasedStateMachine):
             self.record(branch, id, wanted, before)
         return id
 
+    @precondition(lambda self: self.contents)
+    @rule(target=versions, branch=names, rows=st.lists(st.tuples(documents, texts), max_size=4))
+    def upsert(self, branch: str, rows: list[tuple[str, str]]) -> str:
+        """A few rows, the last of each document; no document is removed."""
+        branch, before = self.standing(branch)
+        old, new = self.contents[before], dict(rows)
+        given = [row for name, text in rows for row in records({name: text})]
+        report = self.docs.upsert(given, branch=branch)
+        wanted = {**old, **new}
+        assert report.documents["added"] == len(new.keys() - old.keys()) and report.documents["removed"] == 0
+        assert report.changed == (wanted != old) and report.chunks["live"] == len(wanted)
+        return self.landed(branch, str(report.commit), wanted, before)
+
+    @precondition(lambda self: self.contents)
+    @rule(target=versions, branch=names, ids=st.lists(documents, max_size=3))
+    def remove(self, branch: str, ids: list[str]) -> str:
+        """Documents by their ids, whether they are there or not; the version may be left empty."""
+        branch, before = self.standing(branch)
+        old = self.contents[before]
+        report = self.docs.delete(ids, branch=branch)
+        wanted = {name: text for name, text in old.items() if name not in ids}
+        assert set(report.names["removed"]) == old.keys() - wanted.keys()
+        assert set(report.unknown) == set(ids) - old.keys()
+        assert report.changed == (wanted != old) and report.chunks["live"] == len(wanted)
+        return self.landed(branch, str(report.commit), wanted, before)
+
+    def standing(self, branch: str) -> tuple[str, str]:
+        """A branch that there is, and where it stands."""
+        branches = self.refs["branch"]
+        branch = branch if branch in branches else sorted(branches)[0]
+        return branch, branches[branch]
+
+    def landed(self, branch: str, id: str, content: Texts, before: str) -> str:
+        """A commit, unless none was made."""
+        if id != before:
+            self.record(branch, id, content, before)
+        return id
+
     def record(self, branch: str, id: str, content: Texts, parent: str | None) -> None:
         self.contents[id], self.parents[id], self.refs["branch"][branch] = content, parent, id
 
@@ -140,12 +178,12 @@ class Machine(RuleBasedStateMachine):
     def delete(self, name: str, kind: str) -> None:
         if name not in self.refs[kind]:
             with pytest.raises(NotFoundError):
-                self.docs.delete(kind, name)  # type: ignore[arg-type]
+                getattr(self.docs, f"delete_{kind}")(name)
         elif kind == "branch" and len(self.refs[kind]) == 1:
             with pytest.raises(ConflictError):
-                self.docs.delete("branch", name)
+                self.docs.delete_branch(name)
         else:
-            self.docs.delete(kind, name)  # type: ignore[arg-type]
+            getattr(self.docs, f"delete_{kind}")(name)
             del self.refs[kind][name]
             self.promoted.pop(name, None) if kind == "alias" else None
             self.dead_tags |= {name} if kind == "tag" else set()

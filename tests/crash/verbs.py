@@ -104,7 +104,7 @@ def small(place: Path) -> None:
     here.promote("prod", "main")
     here.promote("next", "main")
     here.branch("gone")
-    here.delete("branch", "gone")
+    here.delete_branch("gone")
     ingest(docs(place, "other"), {"x": "elsewhere"})
     opened(place).dataset("embedded").ingest(texts_only(OLD), embedder="hashing", chunker="whole")
 
@@ -215,9 +215,9 @@ VERBS: dict[str, Verb] = {
     "promote a new alias": Verb(lambda place: docs(place).promote("fresh", "old"), small),
     "branch": Verb(lambda place: docs(place).branch("fresh", "old"), small, again=False),
     "tag": Verb(lambda place: docs(place).tag("fresh", "old"), small, again=False),
-    "delete a branch": Verb(lambda place: docs(place).delete("branch", "side"), small, again=False),
-    "delete a tag": Verb(lambda place: docs(place).delete("tag", "old"), small, again=False),
-    "delete an alias": Verb(lambda place: docs(place).delete("alias", "next"), small, again=False),
+    "delete a branch": Verb(lambda place: docs(place).delete_branch("side"), small, again=False),
+    "delete a tag": Verb(lambda place: docs(place).delete_tag("old"), small, again=False),
+    "delete an alias": Verb(lambda place: docs(place).delete_alias("next"), small, again=False),
     "optimize": Verb(lambda place: docs(place).optimize(), tall),
     "optimize that builds an index": Verb(indexed, unindexed),
     "gc": Verb(collect, tidied),

@@ -172,7 +172,7 @@ def test_a_branch_that_was_deleted_is_not_made_again(docs: vecver.Dataset) -> No
     add(docs, {"a": "one"}, "x")
     docs.branch("work")
     with pytest.raises(ConflictError) as caught:
-        overtaken(docs, lambda d: d.delete("branch", "work"), lambda: add(docs, {"b": "two"}, "y", branch="work"))
+        overtaken(docs, lambda d: d.delete_branch("work"), lambda: add(docs, {"b": "two"}, "y", branch="work"))
     assert (caught.value.code, caught.value.context["found"]) == ("ref_moved", None)
     assert "work" not in docs.branches()
 

@@ -10,6 +10,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
     "Documents": {
         "ingest": ("documents", "Make a folder, files or records the truth for a dataset."),
         "status": ("documents", "Show which documents differ from a version."),
+        "add": ("editing", "Add or replace single files, folders or records."),
+        "rm": ("editing", "Remove documents by their ids, or by a filter."),
         "ls": ("reading", "List the documents of a version."),
         "cat": ("reading", "Print the text of documents of a version."),
         "chunks": ("reading", "List the chunks of a version, or show one."),
@@ -56,6 +58,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         "vecver ingest prices prices.csv --source prices",
     ),
     "status": ("vecver status handbook docs/", "vecver status handbook@prod docs/ --json"),
+    "add": ("vecver add handbook docs/heating.md", "vecver add handbook --records rows.jsonl"),
+    "rm": ("vecver rm handbook docs/old.md", """vecver rm handbook --where '{"year": {"$lt": 2020}}'"""),
     "ls": ("vecver ls handbook", "vecver ls handbook@prod --prefix guide/ --long", "vecver ls handbook --count"),
     "cat": ("vecver cat handbook guide/pump.md", "vecver cat handbook@prod guide/pump.md --json"),
     "chunks": (

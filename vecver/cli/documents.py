@@ -74,7 +74,7 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
         names = {"names": {kind: list(ids) for kind, ids in report.names.items()}} if report.dry_run else {}
         echo_json({**report.to_json(), **names})
         return
-    _show_report(report)
+    show_report(report)
 
 
 @click.command()
@@ -108,7 +108,7 @@ def _show_names(names: Mapping[str, Sequence[str]]) -> None:
             click.echo(f"{sign} {document}")
 
 
-def _show_report(report: vecver.Report) -> None:
+def show_report(report: vecver.Report) -> None:
     for failure in report.failures:
         click.echo(f"not read: {failure.document}: {failure.reason} [{failure.code}]", err=True)
     documents = counted(report.documents, ("added", "changed", "removed", "failed", "unchanged"))

@@ -108,7 +108,7 @@ def _ref_command(kind: Any, text: str) -> click.Command:
         if name is None:
             _show_refs(docs.branches() if kind == "branch" else docs.tags(), as_json)
         elif delete:
-            _show_move(docs.delete(kind, name), as_json)
+            _show_move(docs.delete_branch(name) if kind == "branch" else docs.delete_tag(name), as_json)
         else:
             _show_move(docs.branch(name, revision) if kind == "branch" else docs.tag(name, revision), as_json)
 
@@ -131,7 +131,7 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
     if name is None:
         _show_refs(docs.aliases(), as_json)
     elif delete:
-        _show_move(docs.delete("alias", name), as_json)
+        _show_move(docs.delete_alias(name), as_json)
     else:
         moves = docs.moves("alias", name)
         if as_json:

@@ -7,12 +7,14 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.flows.evaluating.recall import recall
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
+    from vecver.flows.ingesting.deletions import delete, deletion
     from vecver.flows.ingesting.ingest import ingest
     from vecver.flows.ingesting.recipe import Options
     from vecver.flows.ingesting.shortfalls import KIND as SHORTFALLS
     from vecver.flows.ingesting.shortfalls import partial_reads
     from vecver.flows.ingesting.sources import ALL, Places, Source, places_of, recognised, surroundings
     from vecver.flows.ingesting.status import status
+    from vecver.flows.ingesting.upserts import add, upsert
     from vecver.flows.maintaining.compact import garbage, optimize
     from vecver.flows.maintaining.indexing import Progress
     from vecver.flows.maintaining.repair import repair
@@ -41,6 +43,7 @@ __all__ = [
     "Question",
     "Source",
     "Through",
+    "add",
     "answers",
     "check_export",
     "check_limit",
@@ -50,6 +53,8 @@ __all__ = [
     "chunk_page",
     "count_matching",
     "document_ids",
+    "delete",
+    "deletion",
     "export",
     "forget",
     "garbage",
@@ -71,4 +76,5 @@ __all__ = [
     "status",
     "surroundings",
     "unpublish",
+    "upsert",
 ]

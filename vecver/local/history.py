@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
-from vecver.arguments import Kind, Revision, check_kind, tagged_of
+from vecver.arguments import Kind, Revision, tagged_of
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
@@ -68,13 +68,20 @@ class History(Publishing):
         """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
         return repo.moves.create(self._versions, self.name, "tag", name, self.resolve(at))
 
-    def delete(self, kind: Kind, name: str, *, expected: str | None = None) -> Move:
-        """Remove a branch, tag or alias (only from `expected`, a commit id); no version is lost by it.
+    def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
+        """Remove a branch (only from `expected`, a commit id); no version is lost by it.
 
-        Raises NotFoundError, ConflictError.
+        Raises NotFoundError, ConflictError (the last branch; it stands elsewhere).
         """
-        check_kind(kind)
-        return repo.moves.delete(self._versions, self.name, kind, name, expected=expected)
+        return repo.moves.delete(self._versions, self.name, "branch", name, expected=expected)
+
+    def delete_tag(self, name: str, *, expected: str | None = None) -> Move:
+        """Remove a tag; its name is never used again, and no version is lost by it. As `delete_branch`."""
+        return repo.moves.delete(self._versions, self.name, "tag", name, expected=expected)
+
+    def delete_alias(self, name: str, *, expected: str | None = None) -> Move:
+        """Remove an alias; no version is lost by it. As `delete_branch`."""
+        return repo.moves.delete(self._versions, self.name, "alias", name, expected=expected)
 
     def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """Let an alias name a version. One small write; searches at the alias follow at once.

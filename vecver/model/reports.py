@@ -27,6 +27,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands; and `document_notes`
     coverage: Mapping[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
     unseen: Mapping[str, str] = field(default_factory=dict)  # document -> what of its text the embedder cannot see
+    unknown: tuple[str, ...] = ()  # ids that were to be deleted, and name no document
 
     @property
     def partial(self) -> dict[str, Coverage]:
@@ -67,6 +68,7 @@ class Report:
             "notes": list(self.notes),
             "coverage": {**self.coverage_json(), "documents": documents},
             "unseen": dict(self.unseen),
+            **({"unknown": list(self.unknown)} if self.unknown else {}),
         }
 
     @classmethod
@@ -78,7 +80,7 @@ class Report:
         measured = value.get("coverage", {}).get("documents", [])  # services of before do not measure
         coverage = {one["document"]: Coverage.from_json(one) for one in measured}
         read = {"failures": failures, "names": names, "notes": tuple(value["notes"]), "coverage": coverage}
-        read["unseen"] = value.get("unseen", {})
+        read["unseen"], read["unknown"] = value.get("unseen", {}), tuple(value.get("unknown", ()))
         return cls(**{**fields, **read})
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
+    from vecver.pipeline.additions import Additions, check_rows, read_additions
     from vecver.pipeline.chunkers.chunk import DEFAULT as DEFAULT_CHUNKER
     from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
     from vecver.pipeline.chunkers.parts import parts_of
@@ -25,8 +26,10 @@ __all__ = [
     "DEFAULT_CHUNKER",
     "DEFAULT_EMBEDDER",
     "METADATA_REVISION",
+    "Additions",
     "SourceLike",
     "Together",
+    "check_rows",
     "checkouts_above",
     "chunk",
     "chunker_recipe",
@@ -45,6 +48,7 @@ __all__ = [
     "place_of",
     "places_above",
     "read",
+    "read_additions",
     "shown",
     "start_workers",
 ]

@@ -9,12 +9,6 @@ Decisions
   is no source of records: one `InvalidInputError`, not a million failures.
 - 2026-11-21 The first usable record says whether a source brings vectors, and how long they are; the
   others agree or fail. Some vectors given and some made would be two spaces in one commit.
-- 2026-11-21 Metadata is what JSON can say: dates become ISO 8601 strings (nanoseconds cut to micro),
-  durations seconds, decimals floats, since a filter compares numbers. NaN is refused: it equals
-  nothing, so no filter could find it. An empty CSV cell is an absent field.
-- 2026-11-26 A decimal that a float would change becomes an integer or `{"$decimal": "..."}`, which JSON lines may
-  hold too: two account numbers of 18 digits were one float. Numbers in JSON lines stay floats, as JSON readers
-  make them.
 - 2026-11-21 Arrow files are memory-mapped, since one stored batch may be larger than memory. Whoever
   truncates such a file during an ingest ends it; replacing the file by a rename is safe.
 """
@@ -23,8 +17,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import datetime
-import decimal
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,28 +27,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from vecver.decimals import json_number, tagged_decimal
 from vecver.digest import canonical_json, digest, text_key
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original, Vectors
+from vecver.pipeline.fields import Unusable, added_row, metadata_of, vector_of
 from vecver.pipeline.origin import check_id, shown
 
 Rows = Iterable[tuple[int, Any]]  # number from 1, and what stands there: a mapping, if all is well
 
-_FIELDS: Final = frozenset({"id", "text", "title", "vector"})
 _ALWAYS: Final = frozenset({".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 _PATIENCE: Final = 100  # malformed records at the head of a source before it is given up
 _BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
-
-
-class _Unusable(Exception):
-    """This record cannot be used. `reason` goes on from "Line 3 "."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
 
 # -- the door -----------------------------------------------------------------------------------
@@ -79,10 +61,10 @@ def is_records(path: str) -> bool:
     return suffix in _ALWAYS
 
 
-def read_file(path: str, *, label: str, prefix: str = "") -> Iterator[Original | Failure]:
+def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
     """The records of a JSONL, CSV, TSV, Parquet or Arrow file, told by its suffix (JSONL for others and for "-").
 
-    One batch of rows is in memory at a time.
+    One batch of rows is in memory at a time. `added`: rows as `fields.added_row` takes them, whose ids may repeat.
 
     Raises
         InvalidInputError: `not_records`, `unreadable` (the file), `duplicate_document`.
@@ -96,7 +78,7 @@ def read_file(path: str, *, label: str, prefix: str = "") -> Iterator[Original |
         unit, rows = "line", _csv_rows(path, _DELIMITERS[suffix])
     else:
         unit, rows = "line", _json_rows(_lines(path))
-    return _believed(_originals(_guarded(rows, label), unit, label, prefix), label)
+    return _believed(_originals(_guarded(rows, label), unit, label, prefix, added=added), label)
 
 
 def file_rows(path: str) -> int | None:
@@ -113,10 +95,10 @@ def file_rows(path: str) -> int | None:
     return None
 
 
-def read_values(values: Any, *, label: str, prefix: str = "") -> Iterator[Original | Failure]:
+def read_values(values: Any, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
     """The records of a table, a reader of batches (whatever offers Arrow's stream), or an iterable of dicts or batches.
 
-    Raises
+    `added`: as `read_file`. Raises
         InvalidInputError: `not_records`, `duplicate_document`.
     """
     import pyarrow as pa
@@ -126,22 +108,23 @@ def read_values(values: Any, *, label: str, prefix: str = "") -> Iterator[Origin
         unit, values = "row", pa.RecordBatchReader.from_stream(values)
     elif isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise _not_records(label, f"it is one {type(values).__name__}")
-    return _believed(_originals(_table_rows(values), unit, label, prefix), label)
+    return _believed(_originals(_table_rows(values), unit, label, prefix, added=added), label)
 
 
 # -- from rows to originals ---------------------------------------------------------------------
 
 
-def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Original | Failure]:
+def _originals(rows: Rows, unit: str, label: str, prefix: str, *, added: bool) -> Iterator[Original | Failure]:
     """One result a row. Holds 16 bytes and a number of each id, nothing else, to find the second of its name."""
     seen: dict[bytes, int] = {}
     width: int | None = None
     for number, value in rows:
         document = unknown = f"{label}:{number}"
         try:
+            value = added_row(value) if added else value
             document = _document(value, prefix)
             first = seen.setdefault(text_key(document), number)
-            if first != number:
+            if first != number and not added:
                 raise InvalidInputError(
                     f"{label} holds the document {document!r} twice: {unit} {first} and {unit} {number}.",
                     code="duplicate_document",
@@ -151,7 +134,7 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
             original = _original(document, value, label)
             width = _same_width(width, original.vector)
             yield original
-        except _Unusable as problem:
+        except Unusable as problem:
             reason = f"{unit.capitalize()} {number} {problem.reason}."
             yield Failure(document, problem.code, reason, hides=document == unknown)  # it may be any document
         except RecursionError:
@@ -160,100 +143,38 @@ def _originals(rows: Rows, unit: str, label: str, prefix: str) -> Iterator[Origi
 
 
 def _document(value: Any, prefix: str) -> str:
-    if isinstance(value, _Unusable):
+    if isinstance(value, Unusable):
         raise value
     if not isinstance(value, Mapping):
-        raise _Unusable("malformed", f"is no object but a {type(value).__name__}")
+        raise Unusable("malformed", f"is no object but a {type(value).__name__}")
     if "id" not in value and "_id" not in value:
-        raise _Unusable("malformed", f"has no field 'id' but {list(value)[:8]}")
+        raise Unusable("malformed", f"has no field 'id' but {list(value)[:8]}")
     given = value["id"] if "id" in value else value["_id"]
     if isinstance(given, int | np.integer) and not isinstance(given, bool):
         given = str(given)
     if not isinstance(given, str):
-        raise _Unusable("invalid_id", "has an id that is neither a string nor an integer")
+        raise Unusable("invalid_id", "has an id that is neither a string nor an integer")
     if reason := check_id(given) or (check_id(prefix + given) if prefix else None):
-        raise _Unusable("invalid_id", f"cannot be named {shown(given)!r}: {reason}")
+        raise Unusable("invalid_id", f"cannot be named {shown(given)!r}: {reason}")
     return prefix + given
 
 
 def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
     if "text" not in fields:
-        raise _Unusable("malformed", f"has no field 'text' but {list(fields)[:8]}")
+        raise Unusable("malformed", f"has no field 'text' but {list(fields)[:8]}")
     text, title = fields["text"], fields.get("title")
     title = "" if title is None else title
     if text is None:
-        raise _Unusable("no_text", "has null for its text")
+        raise Unusable("no_text", "has null for its text")
     if not isinstance(text, str) or not isinstance(title, str):
-        raise _Unusable("malformed", "has a text or a title that is not a string")
-    metadata, vector = _metadata(fields), _vector(fields.get("vector"))
+        raise Unusable("malformed", "has a text or a title that is not a string")
+    metadata, vector = metadata_of(fields), vector_of(fields.get("vector"))
     canonical = canonical_json({"id": document, "text": text, "title": title, "metadata": metadata})
     try:
         canonical.decode()
     except UnicodeDecodeError:
-        raise _Unusable("malformed", "holds half of a surrogate pair, which is no character") from None
+        raise Unusable("malformed", "holds half of a surrogate pair, which is no character") from None
     return Original(document, label, digest(canonical), None, text, title, metadata, vector)
-
-
-def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
-    used = _FIELDS if "id" in fields else _FIELDS | {"_id"}
-    given = fields.items()
-    return {_name(name): _plain(name, value) for name, value in given if value is not None and name not in used}
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise _Unusable("invalid_metadata", f"has a field whose name is not a string, {name!r}")
-    return name
-
-
-def _plain(field: str, value: Any) -> Any:
-    """`value` as JSON can say it."""
-    match value:
-        case str() | bool() | None:
-            return value
-        case int():
-            if not -(2**63) <= value < 2**63:
-                raise _Unusable("invalid_metadata", f"has an integer beyond 64 bits in {field!r}")
-            return int(value)
-        case float():
-            if not np.isfinite(value):
-                raise _Unusable("invalid_metadata", f"has {value} in {field!r}; leave the field out, or make it null")
-            return float(value)
-        case list() | tuple():
-            return [_plain(field, item) for item in value]
-        case Mapping():
-            if (exact := tagged_decimal(value)) is not None:
-                return json_number(exact)
-            return {_name(name): _plain(field, item) for name, item in value.items()}
-        case datetime.date() | datetime.time():
-            return value.isoformat()
-        case datetime.timedelta():
-            return value.total_seconds()
-        case decimal.Decimal():
-            if not value.is_finite():
-                raise _Unusable("invalid_metadata", f"has {value} in {field!r}; leave the field out, or make it null")
-            return json_number(value)
-        case np.generic() | np.ndarray():
-            return _plain(field, value.tolist())
-    raise _Unusable("invalid_metadata", f"has a value that JSON cannot say in {field!r}, a {type(value).__name__}")
-
-
-def _vector(value: Any) -> Vectors | None:
-    """`(dim,)` float32, C-contiguous, finite; not copied where it is that already."""
-    if value is None:
-        return None
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.empty(0, dtype=object)
-    if array.ndim != 1 or array.dtype.kind not in "fiu" or not len(array):
-        raise _Unusable("invalid_vector", "has a vector that is no list of numbers")
-    if array.dtype != np.float32:
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise _Unusable("invalid_vector", "has a vector with NaN, infinity, or a number beyond float32")
-    return np.ascontiguousarray(array)
 
 
 def _same_width(width: int | None, vector: Vectors | None) -> int:
@@ -262,7 +183,7 @@ def _same_width(width: int | None, vector: Vectors | None) -> int:
     if width is None or width == own:
         return own
     told = [f"a vector of {n} dimensions" if n else "no vector" for n in (own, width)]
-    raise _Unusable("invalid_vector", f"has {told[0]}, but the first record has {told[1]}")
+    raise Unusable("invalid_vector", f"has {told[0]}, but the first record has {told[1]}")
 
 
 def _believed(results: Iterator[Original | Failure], label: str) -> Iterator[Original | Failure]:
@@ -325,7 +246,7 @@ def _json(line: bytes) -> Any:
     try:
         return json.loads(line.decode())
     except (ValueError, RecursionError) as error:
-        return _Unusable("malformed", f"is no JSON ({error})")
+        return Unusable("malformed", f"is no JSON ({error})")
 
 
 def _header(path: str, delimiter: str) -> list[str]:
@@ -353,7 +274,7 @@ def _csv_rows(path: str, delimiter: str) -> Rows:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield number, _Unusable("malformed", f"is no CSV ({error})")
+                yield number, Unusable("malformed", f"is no CSV ({error})")
                 continue
             if cells:
                 yield number, _csv_record(header, cells)
@@ -361,7 +282,7 @@ def _csv_rows(path: str, delimiter: str) -> Rows:
 
 def _csv_record(header: list[str], cells: list[str]) -> Any:
     if len(cells) != len(header):
-        return _Unusable("malformed", f"has {len(cells)} cells, but the header has {len(header)}")
+        return Unusable("malformed", f"has {len(cells)} cells, but the header has {len(header)}")
     return {name: cell for name, cell in zip(header, cells, strict=True) if cell or name in ("id", "_id", "text")}
 
 

@@ -272,9 +272,17 @@ class RemoteDataset:
         """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
         return self._moved("PUT", self._ref("tag", name), {"ref": _text(at)})
 
-    def delete(self, kind: Kind, name: str, *, expected: str | None = None) -> Move:
-        """Remove a branch, tag or alias (only from `expected`, a commit id); no version is lost by it."""
-        return self._moved("DELETE", self._ref(kind, name), None, expected)
+    def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
+        """Remove a branch (only from `expected`, a commit id); no version is lost by it."""
+        return self._moved("DELETE", self._ref("branch", name), None, expected)
+
+    def delete_tag(self, name: str, *, expected: str | None = None) -> Move:
+        """Remove a tag; its name is never used again, and no version is lost by it."""
+        return self._moved("DELETE", self._ref("tag", name), None, expected)
+
+    def delete_alias(self, name: str, *, expected: str | None = None) -> Move:
+        """Remove an alias; no version is lost by it."""
+        return self._moved("DELETE", self._ref("alias", name), None, expected)
 
     def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """Let an alias name a version; `expected` as in `Dataset.promote`."""

@@ -35,6 +35,7 @@ class Tally:
     met: Counter[str] = field(default_factory=Counter)  # label -> the parent's documents of it that arrived
     unreadable: dict[str, Json] = field(default_factory=dict)  # what arrived and cannot be read: see `memo_of`
     coverage: dict[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
+    adopted: Counter[str] = field(default_factory=Counter)  # label -> documents changed that stay with that source
 
     def fail(self, original: Original, failure: Failure, recipe: Recipe) -> None:
         """Report a document that was to be added or changed, and could not be."""
@@ -62,6 +63,11 @@ class Tally:
         removed = [name for name in self.removed if name not in settled]
         return replace(self, added=added, changed=changed, removed=removed, unchanged=self.unchanged + done)
 
+    @property
+    def any_sound(self) -> bool:
+        """Can anything that arrived be read?"""
+        return any(count > 0 for count in self.sound.values())
+
     def seen(self) -> int:
         """Documents that arrived and were settled."""
         return len(self.added) + len(self.changed) + self.unchanged + len(self.failures)
@@ -88,10 +94,12 @@ def arrivals(
     tally: Tally,
     *,
     refresh: bool = True,
+    adds: bool = False,
 ) -> Iterator[Original]:
     """The documents that are new or changed, in the order of their sources; the rest is counted.
 
     `refresh`: a file is changed, too, that was ingested before metadata were taken from files.
+    `adds`: they speak for no source: a document that there is stays with its source, and there may be none.
 
     Raises InvalidInputError for a source without documents, an id that arrives twice, or one that
     another source owns.
@@ -106,8 +114,8 @@ def arrivals(
             _once(named, tally.arrived)
             if len(named) < len(group):
                 tally.unsure.add(source.label)
-            yield from _changed(draft, recipe, group, labels, tally, refresh)
-        if not found:
+            yield from _changed(draft, recipe, group, None if adds else labels, tally, refresh)
+        if not found and not adds:
             raise InvalidInputError(
                 f"the source {source.label!r} holds no documents",
                 code="empty_source",
@@ -153,7 +161,7 @@ def _changed(
     draft: Draft,
     recipe: Recipe,
     group: Sequence[Original | Failure],
-    labels: set[str],
+    labels: set[str] | None,
     tally: Tally,
     refresh: bool,
 ) -> Iterator[Original]:
@@ -164,7 +172,10 @@ def _changed(
         if isinstance(item, Failure):
             tally.failures.append(item)
             continue
-        if old and old.source != item.source and old.source not in labels:
+        own = item.source
+        if old and labels is None:
+            item = replace(item, source=old.source)
+        elif old and labels is not None and old.source != item.source and old.source not in labels:
             raise InvalidInputError(
                 f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}; nothing was changed",
                 code="source_conflict",
@@ -178,6 +189,8 @@ def _changed(
         if old and same and _made_so(old.recipe, item, recipe, refresh):
             tally.unchanged += 1
             continue
+        if item.source != own:
+            tally.adopted[item.source] += 1
         (tally.changed if old else tally.added)[item.document] = None
         yield item
 

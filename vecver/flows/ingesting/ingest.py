@@ -10,37 +10,31 @@ Stopped anywhere, the branch stays where it was, and what was embedded is found 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from importlib import metadata
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 
 from vecver import index, pipeline
 from vecver.digest import key
-from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
+from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of
+from vecver.flows.ingesting.environment import environment
+from vecver.flows.ingesting.head import check_expected, failed, head_of, of_source, places_at
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
-from vecver.flows.ingesting.sources import ALL, Places, Source, lone_file, places_after, places_of, recognised
+from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
 from vecver.flows.maintaining.compact import fold
 from vecver.flows.maintaining.indexing import Progress, index_segments
 from vecver.flows.searching.unseen import Unseen
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
-from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, check_name, land, missing
+from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, land
 
 EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
 _LISTED = 1000  # failures, and documents read in part, in the commit; the report has all
-_LIBRARIES = (
-    *("vecver", "numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers", "transformers", "tokenizers"),
-    *("markdown-it-py", "html-to-markdown", "lxml", "chardet"),
-    *("firecrawl-anydoc", "liteparse", "msoffcrypto-tool", "python-oxmsg", "tree-sitter"),
-)
-
 Readable = tuple[Original, Parsed, list[Chunk]]
 
 
@@ -59,12 +53,24 @@ def ingest(
     NotFoundError, SpaceMismatchError, ConflictError (they changed the same documents or sources, and are
     named; or more would be removed than may be unasked). After any failure this ingest has moved nothing.
     """
-    check_name("dataset", dataset)
-    check_name("branch", options.branch)
-    parent = _head(versions, dataset, options.branch)
-    sources = recognised(sources, _places(versions, parent), parent)
+    parent = head_of(versions, dataset, options.branch)
+    sources = recognised(sources, places_at(versions, parent), parent)
     if not options.allow_removals:
         sources = [lone_file(source, parent) for source in sources]
+    return make_version(versions, dataset, parent, sources, options, open_embedder, progress)
+
+
+def make_version(
+    versions: Versions,
+    dataset: str,
+    parent: Snapshot | None,
+    sources: Sequence[Source],
+    options: Options,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None = None,
+) -> Report:
+    """The version after `parent`, from sources whose labels and scopes are settled. Raises as `ingest`."""
+    check_expected(options.expected, options.branch, parent)
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
@@ -134,7 +140,9 @@ class _Ingest:
 
     def fill(self, streams: Sequence[Stream]) -> None:
         """Take in what is new, group by group, and what is gone. Raises for what may not be committed."""
-        changed = arrivals(self.draft, self.means.recipe, zip(self.sources, streams, strict=True), self.tally)
+        changed = arrivals(
+            self.draft, self.means.recipe, zip(self.sources, streams, strict=True), self.tally, adds=self.options.adds
+        )
         parsed = pipeline.parse_all(
             changed,
             chunker=None if is_given(self.means.recipe) else self.means.recipe.chunker,
@@ -152,7 +160,7 @@ class _Ingest:
             since = perf_counter()
         self._tell()
         self._timed("parse", since)
-        if not self.options.keep_missing:
+        if not (self.options.keep_missing or self.options.adds):
             allowed = self.options.allow_removals
             self.removals = removals.missing(self.draft, self.sources, self.tally, allowed=allowed)
             self.tally.removed = [document for removal in self.removals for document in removal.documents]
@@ -296,16 +304,14 @@ class _Ingest:
                     hint="ingest all sources of the dataset in one command, mend or remove what cannot be read, "
                     "or use a new dataset",
                 )
-        if self.options.strict and self.tally.failures:
-            first = self.tally.failures[0]
-            raise InvalidInputError(
-                f"{len(self.tally.failures)} documents cannot be read; the first is {first.document!r}: {first.reason}",
-                code="documents_failed",
-                hint="mend or ignore them, or leave out --strict; nothing was committed",
-                failures=[failure.to_json() for failure in self.tally.failures],
-            )
+        if self.tally.failures and (self.options.strict or (self.options.adds and not self.tally.any_sound)):
+            raise failed(self.tally.failures, self.options)
         if not self.options.allow_removals and not self.options.dry_run:
             removals.check_allowed(self.removals)
+
+    @property
+    def _verb(self) -> str:
+        return "upsert" if self.options.adds else "ingest"
 
     # -- finish and land ------------------------------------------------------------------------
 
@@ -318,9 +324,9 @@ class _Ingest:
         if not self.tally.differs():
             return self.report(place)
         self._index(place)
-        failed = {failure.document for failure in self.tally.failures}
-        landing = Landing(self.versions, self.dataset, self.options.branch, self.draft, place, failed)
-        place, commit = land(landing, self._commit, "ingest")
+        unreadable = {failure.document for failure in self.tally.failures}
+        landing = Landing(self.versions, self.dataset, self.options.branch, self.draft, place, unreadable)
+        place, commit = land(landing, self._commit, self._verb)
         report = self.report(place)
         if commit is None:
             return report
@@ -337,13 +343,14 @@ class _Ingest:
         """The commit of this ingest after the version that it lands on; None if nothing differs there."""
         if not self.tally.without(place.settled).differs():
             return None
+        check_expected(self.options.expected, self.options.branch, place.parent)
         layout, report = place.layout, self.report(place)
         told = report.to_json()
         operation = {
-            "kind": "ingest",
+            "kind": self._verb,
             **({"job": self.options.job} if self.options.job else {}),
-            "sources": [self._source(source) for source in self.sources],
-            "places": places_after(_places(self.versions, place.parent), self.sources),
+            "sources": [self._source(source) for source in self._named_sources()],
+            "places": places_after(places_at(self.versions, place.parent), self.sources),
             "failures": told["failures"][:_LISTED],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
             **_coverage(report),
@@ -358,7 +365,7 @@ class _Ingest:
             vector_root=layout.roots.vector_root,
             counts={"documents": layout.document_count, "chunks": layout.chunk_count},
             recipe=self._recipe(place.parent),
-            environment={**_environment(), **self.means.environment},
+            environment={**environment(), **self.means.environment},
             operation=operation,
         )
 
@@ -368,6 +375,10 @@ class _Ingest:
         if parent and parent.commit.recipe.fingerprint != old and not self.options.say_how():
             return parent.commit.recipe
         return self.means.recipe
+
+    def _named_sources(self) -> list[Source]:
+        """The sources that the commit records: of an upsert, which may be of many files, one a label."""
+        return list({one.label: one for one in self.sources[::-1]}.values()) if self.options.adds else [*self.sources]
 
     def _source(self, source: Source) -> Json:
         """As the commit records it; of one that spoke for a part of its label only, for which."""
@@ -384,6 +395,7 @@ class _Ingest:
     def report(self, place: Place | None) -> Report:
         """What was done so far; `place` is where it landed, None for a dry run."""
         parent, tally = (place.parent, self.tally.without(place.settled)) if place else (self.parent, self.tally)
+        stops = self.options.dry_run and not self.options.allow_removals
         live, gone = (place.layout.chunk_count, place.removed) if place else self.draft.kept()
         report = Report(
             dataset=self.dataset,
@@ -397,11 +409,18 @@ class _Ingest:
             longer=self.longer,
             dry_run=self.options.dry_run,
             names=tally.names(),
-            notes=removals.notes(self.removals, stops=self.options.dry_run and not self.options.allow_removals),
+            notes=(*removals.notes(self.removals, stops=stops), *self._adopted()),
             coverage=dict(tally.coverage),
             unseen=self.unseen.notes(self.means.embedder.name) if self.unseen.sums else {},
         )
         return replace(report, notes=(*report.notes, *report.document_notes))
+
+    def _adopted(self) -> list[str]:
+        """Which documents of an upsert belong to a source that lies somewhere, and will speak for them again."""
+        adopted = self.tally.adopted
+        places = places_at(self.versions, self.parent) if adopted else {}
+        there = [(label, count) for label, count in adopted.items() if places.get(label)]
+        return [of_source(label, count, "puts its own text back") for label, count in there]
 
     def _timed(self, phase: str, since: float) -> float:
         now = perf_counter()
@@ -413,39 +432,6 @@ def _coverage(report: Report) -> Json:
     """How much of the documents was read, and which were read in part; nothing where none was measured."""
     partial = [{"document": document, **one.to_json()} for document, one in report.partial.items()]
     return {"coverage": report.coverage_json(), "partial": partial[:_LISTED]} if report.coverage else {}
-
-
-def _head(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
-    """The version that a branch stands on; None begins a dataset."""
-    refs = versions.refs(dataset)
-    commit = refs.get("branch", branch)
-    if commit is None and refs.all("branch"):
-        raise missing("branch", branch, refs)
-    return versions.newest_layout(commit) if commit else None
-
-
-def _places(versions: Versions, parent: Snapshot | None) -> Places:
-    """Where the sources of a version lie."""
-    return places_of(parent.commit if parent else None, versions.commit)
-
-
-@lru_cache
-def _environment() -> Json:
-    """What the rows may depend on beside the recipe: versions, and the CPU for the last bits of a vector."""
-    found: Json = {"python": platform.python_version(), "machine": platform.machine(), "cpu": _cpu_flags()}
-    for library in _LIBRARIES:
-        with suppress(metadata.PackageNotFoundError):
-            found[library] = metadata.version(library)
-    return found
-
-
-def _cpu_flags() -> list[str]:
-    """The CPU's extensions, as numpy names them; empty where it does not tell."""
-    with suppress(ImportError, AttributeError):
-        from numpy._core._multiarray_umath import __cpu_features__
-
-        return sorted(name for name, there in __cpu_features__.items() if there)
-    return []
 
 
 def _name(text: str, vector: Vectors | None) -> bytes:

@@ -34,6 +34,8 @@ class Options:
     workers: int = 2
     job: str = ""  # the caller's own id of this run
     origin: Json | None = None  # of all sources; None: looked up; {}: they have none
+    adds: bool = False  # an upsert: documents are added or replaced, and none is removed
+    expected: str | None = None  # commit id on which the branch must stand, "absent" for a new dataset; None: any
 
     def say_how(self) -> bool:
         """Is it told how documents become vectors?"""

@@ -1,0 +1,215 @@
+"""Delete: documents are removed by their ids, or by a filter, whatever source they came from.
+
+Decisions
+- 2026-11-26 The whole of it is done under the branch's turn, which takes milliseconds: so a filter is asked of the very
+  version that the commit follows. Where somebody who took no turn moved the branch, it is done again.
+- 2026-11-26 Unknown ids are said and are no error: a delete says how things should be, and that they are.
+- 2026-11-26 An empty version is a version. It keeps its recipe, so the next upsert embeds as before.
+- 2026-11-26 A filter on where chunks stand (a page, a line) is refused: documents are deleted whole.
+- 2026-11-26 `where={}` matches every document and is what a program builds by mistake: it is an error. To empty a
+  branch, name its documents; to be rid of a dataset, delete that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+from vecver.errors import ConflictError, InvalidInputError, say
+from vecver.flows.ingesting import shortfalls
+from vecver.flows.ingesting.changes import Tally
+from vecver.flows.ingesting.environment import environment
+from vecver.flows.ingesting.head import check_expected, head_of, of_source, places_at
+from vecver.flows.searching.filtering import matching
+from vecver.model import Commit, Json, Report
+from vecver.repo import Draft, Landing, Place, Snapshot, Versions, land, ref_moved, turn_at
+
+_ATTEMPTS = 5
+_NAMED = 10  # unknown ids in a note; the report's field has all
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Which documents go, and how. Exactly one of `documents` and `where` is set."""
+
+    documents: tuple[str, ...] | None
+    where: Json | None
+    branch: str = "main"
+    message: str = ""
+    expected: str | None = None
+    dry_run: bool = False
+
+
+def deletion(dataset: str, ids: Any, where: Any, **how: Any) -> Deletion:
+    """What a caller asks for. Raises InvalidInputError unless it is ids or a filter that is not empty."""
+    if (ids is None) == (where is None):
+        given = "nothing says which documents" if ids is None else "ids and a filter were given"
+        raise InvalidInputError(
+            f"{given}: nothing was deleted",
+            code="no_documents_named" if ids is None else "conflicting_options",
+            hint='give either ids, docs.delete(["a.md"]), or a filter, docs.delete(where={"year": 2020})',
+        )
+    if where is None:
+        return Deletion(_ids(ids), None, **how)
+    if not isinstance(where, Mapping):
+        raise InvalidInputError(
+            f"a filter is a JSON object, not {type(where).__name__}",
+            code="invalid_filter",
+            hint='write {"year": {"$lt": 2020}}',
+        )
+    if not where:
+        raise InvalidInputError(
+            "the filter {} matches every document: nothing was deleted",
+            code="empty_filter",
+            hint=say(
+                "if all documents are to go, name them; to be rid of the dataset, repo.delete_dataset(name)",
+                cli=f"if all documents are to go, name them; to be rid of it, `vecver dataset delete {dataset}`",
+                http=f"if all documents are to go, name them; to be rid of it, DELETE /v1/datasets/{dataset}",
+            ),
+        )
+    return Deletion(None, dict(where), **how)
+
+
+def delete(versions: Versions, dataset: str, what: Deletion) -> Report:
+    """Remove documents, as a new commit on a branch; no commit where none of them is there.
+
+    Raises InvalidInputError (the filter), NotFoundError (dataset, branch), ConflictError (the branch is not at
+    `expected`). After any failure nothing was changed.
+    """
+    with turn_at(versions, dataset, what.branch):
+        for attempt in range(_ATTEMPTS):
+            parent = head_of(versions, dataset, what.branch)
+            if parent is None:
+                versions.resolve(dataset, what.branch)  # says that there is no such dataset
+            assert parent is not None
+            check_expected(what.expected, what.branch, parent)
+            try:
+                return _Delete(versions, dataset, what, parent).done()
+            except ConflictError as error:
+                if attempt == _ATTEMPTS - 1 or what.expected is not None or error.code != "ref_moved":
+                    raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+class _Delete:
+    """One delete on its way."""
+
+    def __init__(self, versions: Versions, dataset: str, what: Deletion, parent: Snapshot) -> None:
+        self.versions, self.dataset, self.what, self.parent = versions, dataset, what, parent
+        self._since = perf_counter()
+
+    def done(self) -> Report:
+        what, parent = self.what, self.parent
+        names = list(what.documents) if what.documents is not None else _matching(parent, what.where or {})
+        draft = self.versions.draft(parent, parent.commit.recipe.space, dry=what.dry_run)
+        known = dict(zip(names, draft.known(names), strict=True))
+        gone = [name for name in names if known[name]]
+        draft.remove(gone, ())
+        draft.close()
+        place = Place(parent, *draft.layout())
+        report = self._report(place, gone, [name for name in names if not known[name]])
+        if gone:
+            places = places_at(self.versions, parent)
+            report = replace(report, notes=(*report.notes, *_of_sources(draft, gone, places)))
+        return self._landed(draft, place, report) if gone and not what.dry_run else report
+
+    def _landed(self, draft: Draft, place: Place, report: Report) -> Report:
+        landing = Landing(self.versions, self.dataset, self.what.branch, draft, place)
+        _, commit = land(landing, lambda where: self._commit(where, report), "delete")
+        assert commit is not None
+        tally = Tally(removed=list(report.names["removed"]))
+        shortfalls.save(self.versions, self.parent.commit.id, commit.id, [], tally)
+        return replace(report, commit=commit.id, changed=True)
+
+    def _commit(self, place: Place, report: Report) -> Commit:
+        if place.parent is None or place.parent.commit.id != self.parent.commit.id:
+            raise ref_moved("branch", self.what.branch, place.parent.commit.id if place.parent else None)
+        told = report.to_json()
+        where = {} if self.what.where is None else {"where": self.what.where}
+        return Commit(
+            dataset=self.dataset,
+            parents=(self.parent.commit.id,),
+            author=self.versions.author,
+            message=self.what.message,
+            time=self.versions.time()[:19] + "+00:00",
+            content_root=place.layout.roots.content_root,
+            vector_root=place.layout.roots.vector_root,
+            counts={"documents": place.layout.document_count, "chunks": place.layout.chunk_count},
+            recipe=self.parent.commit.recipe,
+            environment=environment(),
+            operation={
+                "kind": "delete",
+                "sources": [],
+                "places": dict(places_at(self.versions, self.parent)),
+                **where,
+                **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "failures", "seconds")},
+            },
+        )
+
+    def _report(self, place: Place, gone: Sequence[str], unknown: Sequence[str]) -> Report:
+        counts = dict.fromkeys(("added", "changed", "removed", "unchanged", "failed"), 0)
+        seconds = dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0)
+        return Report(
+            dataset=self.dataset,
+            commit=self.parent.commit.id,
+            changed=False,
+            documents={**counts, "removed": len(gone)},
+            chunks={"live": place.layout.chunk_count, "embedded": 0, "reused": 0, "removed": place.removed},
+            failures=(),
+            seconds={**seconds, "write": perf_counter() - self._since},
+            dry_run=self.what.dry_run,
+            names={"added": (), "changed": (), "removed": tuple(gone)},
+            notes=tuple(self._notes(gone, unknown)),
+            unknown=tuple(unknown),
+        )
+
+    def _notes(self, gone: Sequence[str], unknown: Sequence[str]) -> Iterable[str]:
+        if unknown:
+            named = ", ".join(map(repr, unknown[:_NAMED]))
+            rest = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+            yield f"{self.dataset}@{self.what.branch} has no document {named}{rest}"
+        if not gone:
+            why = "no document matches" if self.what.where is not None else "" if unknown else "no ids were given"
+            yield f"{why}: nothing to do, no commit was made".removeprefix(": ")
+
+
+def _ids(ids: Any) -> tuple[str, ...]:
+    """Document ids, each once. Raises InvalidInputError."""
+    values = [ids] if isinstance(ids, str | int) else ids
+    if isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
+        raise _no_ids(values)
+    found: list[Any] = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in values]
+    if strange := [one for one in found if not isinstance(one, str)]:
+        raise _no_ids(strange[0])
+    return tuple(dict.fromkeys(found))
+
+
+def _no_ids(value: Any) -> InvalidInputError:
+    return InvalidInputError(
+        f"documents are named by their ids, texts, and this is {value!r:.80}",
+        code="invalid_ids",
+        hint='write ["a.md", "b.md"]; the ids are those that search and the list of documents show',
+    )
+
+
+def _matching(snapshot: Snapshot, where: Json) -> list[str]:
+    """The ids of the documents that match, sorted. Raises InvalidInputError."""
+    selection = matching(snapshot, where)
+    assert selection is not None
+    if selection.column != "document":
+        raise InvalidInputError(
+            "the filter asks where chunks stand, and documents are deleted whole",
+            code="chunk_filter",
+            hint="use fields of the documents' metadata; page, sheet, line and headings are for searching",
+        )
+    return sorted(set(selection.values.to_pylist()))
+
+
+def _of_sources(draft: Draft, gone: Sequence[str], places: Mapping[str, Json]) -> list[str]:
+    """Which of the documents belong to a source that lies somewhere, and will bring them back."""
+    counts = Counter(known.source for known in draft.known(gone) if known and places.get(known.source))
+    back = {label: "brings it back" if count == 1 else "brings them back" for label, count in counts.items()}
+    return [of_source(label, count, back[label]) for label, count in counts.items()]

@@ -1,0 +1,52 @@
+"""Where a write begins: the version that its branch stands on, where that one's sources lie, and what would stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vecver import repo
+from vecver.errors import InvalidInputError
+from vecver.flows.ingesting.recipe import Options
+from vecver.flows.ingesting.sources import Places, places_of
+from vecver.model import Failure
+from vecver.repo import Snapshot, Versions, check_name, missing, ref_moved
+
+
+def head_of(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
+    """The version that a branch stands on; None begins a dataset. Raises InvalidInputError, NotFoundError."""
+    check_name("dataset", dataset)
+    check_name("branch", branch)
+    refs = versions.refs(dataset)
+    commit = refs.get("branch", branch)
+    if commit is None and refs.all("branch"):
+        raise missing("branch", branch, refs)
+    return versions.newest_layout(commit) if commit else None
+
+
+def places_at(versions: Versions, parent: Snapshot | None) -> Places:
+    """Where the sources of a version lie."""
+    return places_of(parent.commit if parent else None, versions.commit)
+
+
+def check_expected(expected: str | None, branch: str, parent: Snapshot | None) -> None:
+    """Raises ConflictError where the branch is not where the caller saw it."""
+    found = parent.commit.id if parent else None
+    if expected is not None and expected != (found or repo.moves.ABSENT):
+        raise ref_moved("branch", branch, found)
+
+
+def failed(failures: Sequence[Failure], options: Options) -> InvalidInputError:
+    """The error where documents must not fail."""
+    advice = "mend or ignore them, or leave out --strict" if options.strict else "mend them"
+    return InvalidInputError(
+        f"{len(failures)} documents cannot be read; the first is {failures[0].document!r}: {failures[0].reason}",
+        code="documents_failed",
+        hint=f"{advice}; nothing was committed",
+        failures=[failure.to_json() for failure in failures],
+    )
+
+
+def of_source(label: str, count: int, happens: str) -> str:
+    """What a report says of documents that belong to a source that lies somewhere."""
+    these = "one of these documents belongs" if count == 1 else f"{count} of these documents belong"
+    return f"{these} to the source {label!r}: its next ingest {happens}, unless it was changed there too"

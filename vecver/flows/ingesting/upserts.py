@@ -1,0 +1,236 @@
+"""Upsert: documents are added or replaced one by one, and none is removed.
+
+    read      rows as documents, the last of each id; files as an ingest would name them
+    settle    a document that there is stays with its source; a new one belongs to the source `added`
+    ingest    the same steps, speaking for no source; see `ingest`
+
+Decisions
+- 2026-11-26 New documents get a source of their own, which lies nowhere, so that no ingest of something else takes
+  them for its own and removes them. A folder of that name gets another label. Whoever wants them swept gives a label.
+- 2026-11-26 A document that belongs to a source stays with it: that source's next ingest says again what it holds.
+  The road not taken moves it to `added`; then the folder's next ingest would stop with a conflict.
+- 2026-11-26 An upsert does not depend on what the document was before. So of two at once the later one wins, as if one
+  had waited for the other: what lost is done again, under the branch's turn, with the vectors that are there by now.
+  Who read a version and writes what follows from it gives `expected`, and gets a ConflictError instead.
+- 2026-11-26 A file outside known sources is named by its path as seen from the current folder; from outside that
+  folder by its whole path, since two files of one name must not replace each other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from vecver import pipeline
+from vecver.errors import ConflictError, InvalidInputError
+from vecver.flows.ingesting.head import check_expected, head_of, places_at
+from vecver.flows.ingesting.ingest import make_version
+from vecver.flows.ingesting.recipe import OpenEmbedder, Options
+from vecver.flows.ingesting.sources import Places, Source, recognised
+from vecver.flows.maintaining.indexing import Progress
+from vecver.model import Failure, Json, Original, Report
+from vecver.repo import Snapshot, Versions, turn_at
+
+ADDED = "added"  # the source of documents that no other source brought
+_ATTEMPTS = 5  # the second has the branch's turn, so that only those who take none can be in its way
+
+
+@dataclass(frozen=True)
+class Rows(Source):
+    """Documents that are in memory already."""
+
+    items: tuple[Original | Failure, ...] = ()
+
+    def read(self) -> Iterator[Original | Failure]:
+        return (item if isinstance(item, Failure) else replace(item, source=self.label) for item in self.items)
+
+    @property
+    def is_parsed(self) -> bool:
+        return False
+
+    def how_many(self) -> int | None:
+        return len(self.items)
+
+
+def upsert(
+    versions: Versions,
+    dataset: str,
+    rows: Any,
+    vectors: Any,
+    label: str | None,
+    options: Options,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None = None,
+) -> Report:
+    """Add or replace the documents of these rows. Nothing given, no commit; the report says so.
+
+    Raises InvalidInputError (no rows; none of them can be used), and as `ingest`.
+    """
+    pipeline.check_rows(rows)
+    found = _read(rows, label or ADDED, vectors=vectors)
+    if not found.items:
+        return _nothing(versions, dataset, options, "no rows were given")
+    if vectors is not None and options.space is None:
+        _check_space(head_of(versions, dataset, options.branch), options)
+
+    def settled(places: Places, parent: Snapshot | None) -> list[Source]:
+        return [_rows(found, places, label)]
+
+    report = _landed(versions, dataset, settled, options, open_embedder, progress)
+    return _with_repeated(report, found.repeated)
+
+
+def add(
+    versions: Versions,
+    dataset: str,
+    sources: Sequence[Source],
+    options: Options,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None = None,
+) -> Report:
+    """Add or replace the documents of these files, folders and files of records; as `upsert`."""
+    sources = list({(_path(one), one.records): one for one in sources}.values())
+    read = [_of_records(one) for one in sources]
+
+    def settled(places: Places, parent: Snapshot | None) -> list[Source]:
+        return [_file(one, rows, places, parent) for one, rows in zip(sources, read, strict=True)]
+
+    report = _landed(versions, dataset, settled, options, open_embedder, progress)
+    if not any(report.documents.values()):
+        return replace(report, notes=(*report.notes, "nothing was found there: no document was added"))
+    return _with_repeated(report, sum(rows.repeated for rows in read if rows))
+
+
+def _landed(
+    versions: Versions,
+    dataset: str,
+    settled: Callable[[Places, Snapshot | None], list[Source]],
+    options: Options,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None,
+) -> Report:
+    """The version with these documents; where others changed the same ones meanwhile, after theirs."""
+    for attempt in range(_ATTEMPTS):
+        with turn_at(versions, dataset, options.branch) if attempt else nullcontext():
+            parent = head_of(versions, dataset, options.branch)
+            sources = settled(places_at(versions, parent), parent)
+            try:
+                return make_version(versions, dataset, parent, sources, options, open_embedder, progress)
+            except ConflictError as error:
+                last = attempt == _ATTEMPTS - 1
+                if last or options.expected is not None or error.code != "ref_moved":
+                    raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def _read(rows: Any, label: str, prefix: str = "", vectors: Any = None) -> pipeline.Additions:
+    """The rows; an error that says what rows are where nothing of them is one."""
+    try:
+        return pipeline.read_additions(rows, label=label, prefix=prefix, vectors=vectors)
+    except InvalidInputError as error:
+        if error.code != "not_records":
+            raise
+        raise InvalidInputError(
+            error.message.replace("is no source of records", "brings no row that can be used"),
+            code="invalid_rows",
+            hint='a row is {"id": "...", "text": "..."} with any metadata, or a text',
+        ) from error
+
+
+def _rows(found: pipeline.Additions, places: Places, label: str | None) -> Source:
+    label = _free(places) if label is None else pipeline.label_of((), label)
+    place: Json | None = None if label in places else {}
+    return Rows((), label, scope="", place=place, items=found.items)
+
+
+def _free(places: Places) -> str:
+    """The label of new documents: `added`, unless that lies somewhere."""
+    names = (ADDED, *(f"{ADDED}-{number}" for number in range(2, len(places) + 3)))
+    return next(name for name in names if not places.get(name))
+
+
+def _check_space(parent: Snapshot | None, options: Options) -> None:
+    """Raises InvalidInputError where vectors are given and nothing says in which space they lie."""
+    if parent is None or not parent.commit.recipe.embedder.get("given"):
+        embedded = "leave the vectors out, since this branch embeds its texts; or use another dataset, with space=NAME"
+        raise InvalidInputError(
+            "vectors were given, and not in which space they lie",
+            code="no_space",
+            hint='name the model that made them: space="NAME"' if parent is None else embedded,
+        )
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def _path(source: Source) -> str:
+    return pipeline.path_of(source.value) or "-"
+
+
+def _of_records(source: Source) -> pipeline.Additions | None:
+    """The rows of a source that is a file of records; None for documents."""
+    path = pipeline.path_of(source.value)
+    is_folder = path is not None and os.path.isdir(path)
+    if is_folder or pipeline.is_document(source.value, source.records) or not (path is None or os.path.exists(path)):
+        return None  # a path that is not there is an error when it is read
+    return _read(source.value, source.label if source.named else ADDED, source.prefix)
+
+
+def _file(source: Source, rows: pipeline.Additions | None, places: Places, parent: Snapshot | None) -> Source:
+    """The source as a known one, or a part of it, names its documents; else by its path."""
+    path = pipeline.path_of(source.value)
+    if path is not None and os.path.lexists(path):
+        same = recognised([source], places, parent)[0]
+        if places.get(same.label):
+            known = replace(same, scope="", place=None)
+            return _held(known, rows) if rows and known.records == source.records else known
+    label = source.label if source.named else _free(places)
+    own = replace(source, label=label, scope="", place=None if label in places else {})
+    return _held(own, rows) if rows else replace(own, prefix=source.prefix + _folder(source, path or ""))
+
+
+def _held(source: Source, rows: pipeline.Additions) -> Source:
+    return Rows((), source.label, scope="", place=source.place, items=rows.items)
+
+
+def _folder(source: Source, path: str) -> str:
+    """What stands before the ids of a file, folder or glob: the path to it from here, with a slash."""
+    below = os.path.relpath(path)
+    where = PurePath(path.lstrip("/") if below.startswith("..") else below)
+    folder = (where if os.path.isdir(path) else where.parent).as_posix()
+    return "" if folder == "." else f"{folder}/"
+
+
+# -- reports ------------------------------------------------------------------------------------
+
+
+def _nothing(versions: Versions, dataset: str, options: Options, why: str) -> Report:
+    parent = head_of(versions, dataset, options.branch)
+    check_expected(options.expected, options.branch, parent)
+    return Report(
+        dataset=dataset,
+        commit=parent.commit.id if parent else None,
+        changed=False,
+        documents=dict.fromkeys(("added", "changed", "removed", "unchanged", "failed"), 0),
+        chunks={"live": parent.layout.chunk_count if parent else 0, "embedded": 0, "reused": 0, "removed": 0},
+        failures=(),
+        seconds=dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0),
+        dry_run=options.dry_run,
+        notes=(f"{why}: nothing to do, no commit was made",),
+    )
+
+
+def _with_repeated(report: Report, repeated: int) -> Report:
+    if not repeated:
+        return report
+    rows = "one row was" if repeated == 1 else f"{repeated} rows were"
+    return replace(
+        report, notes=(*report.notes, f"{rows} left out: the same id comes again further down, and that wins")
+    )

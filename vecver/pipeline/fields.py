@@ -1,0 +1,116 @@
+"""The values of one record: what of it is metadata, and its vector; each refused where it cannot be kept as it is.
+
+Decisions
+- 2026-11-21 Metadata is what JSON can say: dates become ISO 8601 strings (nanoseconds cut to micro),
+  durations seconds, decimals floats, since a filter compares numbers. NaN is refused: it equals
+  nothing, so no filter could find it. An empty CSV cell is an absent field.
+- 2026-11-26 A decimal that a float would change becomes an integer or `{"$decimal": "..."}`, which JSON lines may
+  hold too: two account numbers of 18 digits were one float. Numbers in JSON lines stay floats, as JSON readers
+  make them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from vecver.decimals import json_number, tagged_decimal
+from vecver.digest import digest
+from vecver.model import Vectors
+
+_FIELDS: Final = frozenset({"id", "text", "title", "vector"})
+_ID_LENGTH: Final = 32  # hex characters of a text's digest: 128 bits
+
+
+class Unusable(Exception):
+    """This record cannot be used. `reason` goes on from "Line 3 "."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+def added_row(value: Any) -> Any:
+    """A row that a program adds, as a record: a text gets its digest as its id, and `metadata` joins the other fields.
+
+    So the same text added again is the same document. What is no row stays what it is, to be refused.
+    """
+    if isinstance(value, str):
+        return {"id": digest(value.encode("utf-8", "surrogatepass"))[:_ID_LENGTH], "text": value}
+    if not isinstance(value, Mapping) or not isinstance(value.get("metadata"), Mapping):
+        return value
+    inner = {name: one for name, one in value["metadata"].items() if one is not None}
+    rest = {name: one for name, one in value.items() if name != "metadata"}
+    if both := {"id", "text", "vector", *rest} & inner.keys():
+        reason = f"has {min(both, key=str)!r} in its metadata, where a field beside the metadata has that name"
+        raise Unusable("invalid_metadata", reason)
+    return {**rest, **inner}
+
+
+def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record that are metadata, without those that are null."""
+    used = _FIELDS if "id" in fields else _FIELDS | {"_id"}
+    given = fields.items()
+    return {name_of(name): plain(name, value) for name, value in given if value is not None and name not in used}
+
+
+def name_of(name: Any) -> str:
+    """The name of a field."""
+    if not isinstance(name, str):
+        raise Unusable("invalid_metadata", f"has a field whose name is not a string, {name!r}")
+    return name
+
+
+def plain(field: str, value: Any) -> Any:
+    """`value` as JSON can say it."""
+    match value:
+        case str() | bool() | None:
+            return value
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise Unusable("invalid_metadata", f"has an integer beyond 64 bits in {field!r}")
+            return int(value)
+        case float():
+            if not np.isfinite(value):
+                raise Unusable("invalid_metadata", f"has {value} in {field!r}; leave the field out, or make it null")
+            return float(value)
+        case list() | tuple():
+            return [plain(field, item) for item in value]
+        case Mapping():
+            if (exact := tagged_decimal(value)) is not None:
+                return json_number(exact)
+            return {name_of(name): plain(field, item) for name, item in value.items()}
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case datetime.timedelta():
+            return value.total_seconds()
+        case decimal.Decimal():
+            if not value.is_finite():
+                raise Unusable("invalid_metadata", f"has {value} in {field!r}; leave the field out, or make it null")
+            return json_number(value)
+        case np.generic() | np.ndarray():
+            return plain(field, value.tolist())
+    raise Unusable("invalid_metadata", f"has a value that JSON cannot say in {field!r}, a {type(value).__name__}")
+
+
+def vector_of(value: Any) -> Vectors | None:
+    """`(dim,)` float32, C-contiguous, finite; not copied where it is that already."""
+    if value is None:
+        return None
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.ndim != 1 or array.dtype.kind not in "fiu" or not len(array):
+        raise Unusable("invalid_vector", "has a vector that is no list of numbers")
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise Unusable("invalid_vector", "has a vector with NaN, infinity, or a number beyond float32")
+    return np.ascontiguousarray(array)
