@@ -376,7 +376,6 @@ ERRORS: list[tuple[Callable[[Docs], Any], type[VecverError], str]] = [
     (lambda docs: docs.rollback("nowhere"), NotFoundError, "alias_not_found"),
     (lambda docs: docs.delete_branch("main"), ConflictError, "last_branch"),
     (lambda docs: docs.delete_alias("nowhere"), NotFoundError, "alias_not_found"),
-    (lambda docs: docs.delete("branch", "main"), InvalidInputError, "invalid_ids"),
     (lambda docs: docs.moves("tag", "nowhere"), NotFoundError, "tag_not_found"),
     (lambda docs: docs.ingest([]), InvalidInputError, "empty_source"),
     (lambda docs: docs.ingest("/no/such/folder"), NotFoundError, "source_not_found"),
