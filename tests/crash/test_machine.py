@@ -97,7 +97,7 @@ class Machine(RuleBasedStateMachine):
         branch, before = self.standing(branch)
         old, new = self.contents[before], dict(rows)
         given = [row for name, text in rows for row in records({name: text})]
-        report = self.docs.upsert(given, branch=branch)
+        report = self.docs.upsert(given, branch=branch, label="records")
         wanted = {**old, **new}
         assert report.documents["added"] == len(new.keys() - old.keys()) and report.documents["removed"] == 0
         assert report.changed == (wanted != old) and report.chunks["live"] == len(wanted)

@@ -180,7 +180,8 @@ def _changed(
                 f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}; nothing was changed",
                 code="source_conflict",
                 hint=f"to keep both, give this one a --prefix; if it is that source, renamed or at another place, "
-                f"--source {old.source!r} --dry-run shows what that would change",
+                f"--source {old.source!r} --dry-run shows what that would change; if this source is to have it from "
+                "now on, delete the document first",
                 document=item.document,
                 source=old.source,
             )
