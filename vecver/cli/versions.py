@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import click
 
 import vecver
-from vecver.cli import common, measuring
+from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json, partly_read, progress
+from vecver.cli.screens import history, refs
+from vecver.cli.screens.changes import show_diff, show_document
+from vecver.cli.screens.graph import newest_first, rows
+from vecver.cli.screens.history import Entry
+from vecver.cli.screens.version import show_version
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")
@@ -17,33 +25,73 @@ VERSION = click.argument("dataset", metavar="DATASET[@REV]")
 @click.command()
 @VERSION
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N commits.")
+@click.option("--oneline", is_flag=True, help="A line each.")
+@click.option("--graph", is_flag=True, help="Draw how the versions descend from each other; without @REV of all refs.")
 @click.option("--measures", is_flag=True, help="Show what was measured of each version (`vecver recall`).")
+@click.option("--date", type=click.Choice(["relative", "iso"]), help="Default: relative on a terminal, else iso.")
 @as_json
 @click.pass_obj
-def log(settings: Settings, /, dataset: str, limit: int | None, measures: bool, as_json: bool) -> None:
+def log(
+    settings: Settings,
+    /,
+    dataset: str,
+    limit: int | None,
+    oneline: bool,
+    graph: bool,
+    measures: bool,
+    date: str | None,
+    as_json: bool,
+) -> None:
     """List the commits that led to a version, newest first."""
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
-    commits = [commit for commit, _ in zip(docs.log(revision), range(limit or 10**9), strict=False)]
+    at_all = graph and "@" not in dataset
+    commits = history_of(docs, None if at_all else revision) if graph else docs.log(revision)
+    commits = islice(commits, limit)
     if as_json:
         echo_json([{**_entry(c), **({"measures": docs.measures(c)} if measures else {})} for c in commits])
         return
-    names = _names(docs)
-    for commit in commits:
-        marks = f" ({', '.join(names[commit.id])})" if commit.id in names else ""
-        counts = f"{commit.counts['documents']} documents, {commit.counts['chunks']} chunks"
-        click.echo(f"{commit.id[:12]}  {commit.time[:19]}  {commit.message or '-'}{marks}\n              {counts}")
-        for kind, measure in (docs.measures(commit) if measures else {}).items():
-            click.echo(f"              {kind}: {measuring.one_line(measure)}")
+    with console.pages() as screen:
+        looked_up = measures or (screen.terminal and not oneline)
+        pairs = ((commit, docs.measures(commit) if looked_up else {}) for commit in commits)
+        entries: Iterable[Entry] = (Entry(commit, found) for commit, found in pairs)
+        if graph:
+            entries = _joined(list(entries))
+        date = date or ("relative" if screen.terminal else "iso")
+        history.show_log(screen, entries, history.names(docs), oneline=oneline, date=date)
+
+
+def history_of(docs: vecver.Dataset, revision: str | None) -> Iterator[vecver.Commit]:
+    """The commits that led to a revision, or to any ref, along all parents; every child before its parents."""
+    found: dict[str, vecver.Commit] = {}
+    if revision is None:
+        waiting = [*docs.branches().values(), *docs.aliases().values(), *docs.tags().values()]
+    if revision is not None or not waiting:
+        waiting = [docs.resolve(revision or "main")]
+    while waiting:
+        for commit in docs.log(waiting.pop()):
+            if commit.id in found:
+                break
+            found[commit.id] = commit
+            waiting += commit.parents[1:]
+    parents = {id: commit.parents for id, commit in found.items()}
+    return (found[id] for id in newest_first(parents, {id: commit.time for id, commit in found.items()}))
+
+
+def _joined(entries: list[Entry]) -> Iterator[Entry]:
+    """Entries with the graph that joins them."""
+    drawn = rows((entry.commit.id, entry.commit.parents) for entry in entries)
+    return (replace(entry, row=row) for entry, row in zip(entries, drawn, strict=True))
 
 
 @click.command()
 @VERSION
 @click.option("--documents", is_flag=True, help="List the documents of the version instead.")
+@click.option("--coverage", is_flag=True, help="List every document that was read in part.")
 @as_json
 @click.pass_obj
-def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) -> None:
-    """Show all that is recorded of a version: roots, recipe, environment, operation."""
+def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, as_json: bool) -> None:
+    """Show all that is recorded of a version: what it changed, how it was made, its digests."""
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
     commit = docs.show(revision)
@@ -51,44 +99,48 @@ def show(settings: Settings, /, dataset: str, documents: bool, as_json: bool) ->
         found = docs.documents(revision)
         if as_json:
             echo_json({"commit": commit.id, "documents": found})
-        else:
-            click.echo("\n".join(found))
+            return
+        with console.pages() as screen:
+            for document in found:
+                screen.say(document)
         return
     partial = docs.partial_reads(commit.id)
     if as_json:
         echo_json({**_entry(commit), "partial": partly_read(partial)})
         return
-    click.echo(f"commit        {commit.id}\nparents       {' '.join(commit.parents) or '-'}")
-    click.echo(
-        f"author        {commit.author or '-'}\ntime          {commit.time}\nmessage       {commit.message or '-'}"
-    )
-    click.echo(f"content root  {commit.content_root}\nvector root   {commit.vector_root}")
-    for title, value in (
-        ("counts", commit.counts),
-        ("recipe", commit.recipe.to_json()),
-        ("operation", {name: value for name, value in commit.operation.items() if name != "partial"}),
-    ):
-        click.echo(f"{title}:")
-        _show_values(value, "  ")
-    if partial:
-        click.echo("read in part:")
-    for document, coverage in partial.items():
-        click.echo(f"  {document}: {' '.join(coverage.notes)}")
+    diff = docs.diff(commit.parents[0], commit) if commit.parents else None
+    here = history.names(docs).get(commit.id, ())
+    with console.pages() as screen:
+        show_version(screen, commit, refs=here, diff=diff, partial=partial, coverage=coverage)
 
 
 @click.command()
 @click.argument("dataset")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
+@click.argument("document", metavar="[DOC]", required=False)
+@click.option("--stat", is_flag=True, help="Draw how many chunks of each document were added and removed.")
 @as_json
 @click.pass_obj
-def diff(settings: Settings, /, dataset: str, before: str, after: str, as_json: bool) -> None:
-    """Show what revision B adds (+), changes (~) and removes (-) against A."""
-    found = common.opened(settings).dataset(dataset).diff(before, after)
+def diff(
+    settings: Settings, /, dataset: str, before: str, after: str, document: str | None, stat: bool, as_json: bool
+) -> None:
+    """Show what revision B adds (+), changes (~) and removes (-) against A; of one DOC, what its text says."""
+    docs = common.opened(settings).dataset(dataset)
+    if document is not None:
+        one = docs.diff(before, after, document=document)
+        if as_json:
+            echo_json(one.to_json())
+            return
+        with console.pages() as screen:
+            show_document(screen, one)
+        return
+    found = docs.diff(before, after)
     if as_json:
         echo_json(found.to_json())
-    else:
-        click.echo(str(found))
+        return
+    with console.pages() as screen:
+        show_diff(screen, found, f"vecver diff {dataset} {before} {after}", stat=stat)
 
 
 def _ref_command(kind: Any, text: str) -> click.Command:
@@ -106,7 +158,7 @@ def _ref_command(kind: Any, text: str) -> click.Command:
         if name is None and delete:
             raise click.UsageError(f"--delete needs the NAME of a {kind}")
         if name is None:
-            _show_refs(docs.branches() if kind == "branch" else docs.tags(), as_json)
+            _show_refs(docs, kind, docs.branches() if kind == "branch" else docs.tags(), as_json)
         elif delete:
             _show_move(docs.delete_branch(name) if kind == "branch" else docs.delete_tag(name), as_json)
         else:
@@ -129,7 +181,7 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
     """List the aliases of DATASET, or every move of the alias NAME."""
     docs = _existing(settings, dataset)
     if name is None:
-        _show_refs(docs.aliases(), as_json)
+        _show_refs(docs, "alias", docs.aliases(), as_json)
     elif delete:
         _show_move(docs.delete_alias(name), as_json)
     else:
@@ -137,8 +189,8 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
         if as_json:
             echo_json([move.to_json() for move in moves])
         else:
-            for move in moves:
-                click.echo(_moved(move))
+            with console.pages() as screen:
+                refs.show_moves(screen, moves)
 
 
 @click.command()
@@ -200,42 +252,20 @@ def _entry(commit: vecver.Commit) -> dict[str, Any]:
     return {"commit": commit.id, **commit.to_json()}
 
 
-def _names(docs: vecver.Dataset) -> dict[str, list[str]]:
-    """commit id -> the refs on it."""
-    names: dict[str, list[str]] = {}
-    for refs in (docs.branches(), docs.tags(), docs.aliases()):
-        for name, commit in refs.items():
-            names.setdefault(commit, []).append(name)
-    return names
-
-
-def _show_refs(refs: dict[str, str], as_json: bool) -> None:
+def _show_refs(docs: vecver.Dataset, kind: str, found: dict[str, str], as_json: bool) -> None:
     if as_json:
-        echo_json(refs)
-    else:
-        for name, commit in refs.items():
-            click.echo(f"{commit[:12]}  {name}")
+        echo_json(found)
+        return
+    verb = "promote" if kind == "alias" else kind
+    with console.pages() as screen:
+        refs.show_refs(screen, kind, found, docs.show, f"vecver {verb} {docs.name} NAME")
 
 
 def _show_move(move: vecver.Move, as_json: bool) -> None:
     if as_json:
         echo_json(move.to_json())
     else:
-        click.echo(_moved(move))
-
-
-def _moved(move: vecver.Move) -> str:
-    before, after = (commit[:12] if commit else "nothing" for commit in (move.before, move.after))
-    return f"{move.kind} {move.name}: {before} -> {after}  {move.time[:19]}  {move.author or '-'}  {move.reason}"
-
-
-def _show_values(value: dict[str, Any], margin: str) -> None:
-    for name, item in value.items():
-        if isinstance(item, dict) and item:
-            click.echo(f"{margin}{name}:")
-            _show_values(item, margin + "  ")
-        else:
-            click.echo(f"{margin}{name}: {item}")
+        refs.show_move(console.out(), move)
 
 
 COMMANDS = (log, show, diff, branch, tag, alias, promote, rollback, check)

@@ -1,0 +1,158 @@
+"""The commits that led to a version: a paragraph each, or a line each, with the graph that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import vecver
+from vecver.cli import console
+from vecver.cli.console import ADDED, ALIAS, BRANCH, CHANGED, FAINT, ID, REMOVED, STRONG, TAG, Part, Screen
+from vecver.cli.screens import wording
+from vecver.cli.screens.graph import Row
+
+Json = dict[str, Any]
+Refs = Mapping[str, Sequence[tuple[str, str]]]  # commit id -> (kind, name) of each ref on it
+
+STYLES = {"branch": BRANCH, "tag": TAG, "alias": ALIAS}
+_SIGNS = (("added", "+", ADDED), ("changed", "~", CHANGED), ("removed", "−", REMOVED))
+_AT_ONCE = 200  # commits whose columns are aligned together, so that a long history begins at once
+_NARROW = 60  # columns, below which a line has no room for counts and times
+_NO_ROW = Row("", "", ())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A commit in a list, with what stands beside it."""
+
+    commit: vecver.Commit
+    measures: Json = field(default_factory=dict)
+    row: Row = _NO_ROW
+
+
+def show_log(screen: Screen, entries: Iterable[Entry], refs: Refs, *, oneline: bool, date: str) -> None:
+    """The commits in their order; `date`: "relative" or "iso"."""
+    if not screen.terminal:
+        for entry in entries:
+            screen.say(*_plain(entry, refs, oneline, date))
+            for line in _measures(entry, "\t"):
+                screen.say(line)
+            for edge in entry.row.edges:
+                screen.say(edge)
+    elif oneline:
+        left = iter(entries)
+        while some := list(islice(left, _AT_ONCE)):
+            _show_lines(screen, some, refs, date)
+    else:
+        for entry in entries:
+            _show_paragraph(screen, entry, refs, date)
+
+
+def names(docs: Any) -> dict[str, list[tuple[str, str]]]:
+    """The refs of a dataset by the commit that they stand on."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for kind, refs in (("branch", docs.branches()), ("alias", docs.aliases()), ("tag", docs.tags())):
+        for name, commit in refs.items():
+            found.setdefault(commit, []).append((kind, name))
+    return found
+
+
+def ref_parts(refs: Sequence[tuple[str, str]]) -> list[Part]:
+    """` (main, prod, 2026-11)`, each in the colour of its kind; nothing if there are none."""
+    found: list[Part] = []
+    for kind, name in refs:
+        found += [(", " if found else " (", ID), (name, STYLES[kind])]
+    return [*found, (")", ID)] if found else []
+
+
+def change_parts(commit: vecver.Commit) -> list[Part]:
+    """`+2 ~14 −1`: documents that the commit added, changed and removed; of a rollback, where it went back to."""
+    documents = commit.operation.get("documents", {})
+    found: list[Part] = []
+    for name, sign, style in _SIGNS:
+        if documents.get(name):
+            found += [" " if found else "", (f"{sign}{documents[name]:,}", style)]
+    if commit.operation.get("kind") == "rollback":
+        found = [("back to ", FAINT), (wording.short_id(commit.operation["to"]), ID)]
+    return found
+
+
+def _show_lines(screen: Screen, entries: Sequence[Entry], refs: Refs, date: str) -> None:
+    """A line each, cut to the width; counts and times in columns where there is room."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    wide = screen.width >= _NARROW
+    for _ in range(2 if wide else 0):
+        table.add_column(no_wrap=True)
+    now = console.now()
+    for entry in entries:
+        commit = entry.commit
+        left: list[Part] = [*_branches(entry.row.node), (wording.short_id(commit.id), ID)]
+        left += [*ref_parts(refs.get(commit.id, ())), " ", wording.folded(commit.message) or ("no message", FAINT)]
+        right = [console.text(*change_parts(commit)), console.text((wording.when(commit.time, date, now), FAINT))]
+        table.add_row(console.text(*left, wrap=False), *(right if wide else ()))
+        for edge in entry.row.edges:
+            table.add_row(console.text(*_branches(edge)))
+    screen.draw(table)
+
+
+def _show_paragraph(screen: Screen, entry: Entry, refs: Refs, date: str) -> None:
+    commit, now = entry.commit, console.now()
+    documents, chunks = commit.counts["documents"], commit.counts["chunks"]
+    head: list[Part] = [(wording.short_id(commit.id), ID), *ref_parts(refs.get(commit.id, ()))]
+    head += ["  ", (wording.when(commit.time, date, now), FAINT)]
+    head += [(f" by {wording.folded(commit.author)}", FAINT)] if commit.author else []
+    changes = change_parts(commit)
+    holds = f"{wording.count(documents, 'document')}, {wording.count(chunks, 'chunk')}"
+    body = [console.text((line, STRONG)) for line in commit.message.strip().splitlines()]
+    body.append(console.text(*changes, (f"{' · ' if changes else ''}{holds}", FAINT)))
+    body += [console.text((line, FAINT)) for line in _measures(entry, "")]
+    node, below = (console.text(*_branches(part)) for part in (entry.row.node, entry.row.below))
+    behind = replace(screen, width=max(screen.width - len(node), 10))
+    lines = [behind.indented(one, margin) for one, margin in [(console.text(*head), 0), *((one, 4) for one in body)]]
+    for number, line in enumerate(line for text in [*lines, console.text("")] for line in text.split(allow_blank=True)):
+        screen.draw((below if number else node) + line)
+    for edge in entry.row.edges:
+        screen.draw(console.text(*_branches(edge)))
+
+
+def _branches(drawn: str) -> list[Part]:
+    """The graph in colour: its commits stand out."""
+    return [(mark, STRONG if mark == "*" else FAINT) for mark in drawn]
+
+
+def _plain(entry: Entry, refs: Refs, oneline: bool, date: str) -> list[Part]:
+    """One line for programs; `oneline`: as `git log --oneline`."""
+    commit = entry.commit
+    marks = "".join(part if isinstance(part, str) else part[0] for part in ref_parts(refs.get(commit.id, ())))
+    message = wording.folded(commit.message) or "-"
+    id = f"{entry.row.node}{wording.short_id(commit.id, False)}"
+    if oneline:
+        return [f"{id}{marks} {message}"]
+    documents = commit.operation.get("documents", {})
+    changes = " ".join(f"{'-' if sign == '−' else sign}{documents.get(name, 0)}" for name, sign, _ in _SIGNS)
+    holds = f"{commit.counts['documents']} documents, {commit.counts['chunks']} chunks"
+    time = wording.when(commit.time, date, console.now())
+    author = wording.folded(commit.author) or "-"
+    return [f"{id}  {time}  {author}  {changes}  {holds}  {message}{marks}"]
+
+
+def _measures(entry: Entry, margin: str) -> Iterator[str]:
+    """What was measured of a commit, a line for each kind."""
+    for kind, measure in entry.measures.items():
+        yield f"{margin}{kind}: {measured(measure)}"
+
+
+def measured(measure: Json) -> str:
+    """A measure on one line."""
+    if "damaged" in measure:
+        return f"damaged, measure again ({measure['damaged']})"
+    if "at" not in measure:
+        return ", ".join(f"{name} {value}" for name, value in measure.items() if isinstance(value, int | float | str))
+    at = ", ".join(f"@{one['k']} {one['ann_recall']:.4f} in {one['p50_ms']:.2f} ms" for one in measure["at"])
+    worst = "".join(f", worst {one['worst']:.2f} @{one['k']}" for one in measure["at"] if "worst" in one)
+    return f"{at}{worst} · {measure['queries']['count']} queries · {measure['time'][:19]}"

@@ -1,0 +1,186 @@
+"""One version: what it changed, its documents by name, what was not read, how it was made, and its digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import vecver
+from vecver.cli import console
+from vecver.cli.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
+from vecver.cli.screens import wording
+from vecver.cli.screens.changes import SIGNS
+from vecver.cli.screens.history import ref_parts
+
+if TYPE_CHECKING:
+    from vecver.model import Coverage
+
+Json = dict[str, Any]
+
+MOST = 20  # names of documents that a terminal shows; `vecver diff` has all
+
+
+def show_version(
+    screen: Screen,
+    commit: vecver.Commit,
+    *,
+    refs: Sequence[tuple[str, str]],
+    diff: vecver.Diff | None,
+    partial: Mapping[str, Coverage],
+    coverage: bool,
+) -> None:
+    """All that is recorded of a version. `diff`: against its parent; None: it has none. `coverage`: list all parts."""
+    _title(screen, commit, refs)
+    _changes(screen, commit)
+    _names(screen, commit, diff)
+    _failures(screen, commit.operation.get("failures", ()), commit.dataset)
+    _coverage(screen, partial, commit, coverage)
+    _made(screen, commit)
+    _digests(screen, commit)
+
+
+def failure_lines(screen: Screen, failures: Sequence[Mapping[str, str]], most: int = MOST) -> Iterator[list[Part]]:
+    """Documents that were not read, grouped by reason; a program gets them all, a line each."""
+    if not screen.terminal:
+        for one in failures:
+            yield [f"  {one['code']}  {one['document']}: {one['reason']}"]
+        return
+    groups: dict[str, list[Mapping[str, str]]] = {}
+    for one in failures:
+        groups.setdefault(one["code"], []).append(one)
+    width = max((len(code) for code in groups), default=0)
+    for code, found in groups.items():
+        names = [one["document"] for one in found]
+        listed = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+        yield [(f"  {code.replace('_', ' '):<{width}}  ", WARNING), listed, (f"  {found[0]['reason']}", FAINT)]
+
+
+def _title(screen: Screen, commit: vecver.Commit, refs: Sequence[tuple[str, str]]) -> None:
+    message = commit.message.strip()
+    id = wording.short_id(commit.id, screen.terminal)
+    screen.say((commit.dataset, HEAD), "  ", (id, ID), *ref_parts(refs), *([f"  {message}"] if message else []))
+    if screen.terminal:
+        author = f" by {commit.author}" if commit.author else ""
+        time = f"{wording.ago(commit.time, console.now())}{author}, {wording.day(commit.time)} UTC"
+        screen.say((time, FAINT))
+        screen.say()
+    else:
+        screen.say(f"author        {commit.author or '-'}")
+        screen.say(f"time          {commit.time}")
+
+
+def _changes(screen: Screen, commit: vecver.Commit) -> None:
+    operation, total = commit.operation, commit.counts
+    if operation.get("kind") == "rollback":
+        screen.say("A rollback to ", (wording.short_id(operation["to"], screen.terminal), ID), ".")
+    documents = wording.counted(operation.get("documents", {}), "added", "changed", "removed", "unchanged")
+    failed = operation.get("documents", {}).get("failed", 0)
+    documents += f"{' · ' if documents and failed else ''}{failed:,} not read" if failed else ""
+    chunks = wording.counted(operation.get("chunks", {}), "embedded", "reused", "removed")
+    for name, told in (("documents", documents), ("chunks", chunks)):
+        total_of = f"{total[name]:,} in all" if told else f"{total[name]:,}"
+        screen.say(f"  {name:<10}  ", told, (f"{' → ' if told else ''}{total_of}", FAINT))
+
+
+def _names(screen: Screen, commit: vecver.Commit, diff: vecver.Diff | None) -> None:
+    if diff is None:
+        return
+    of = {name: kind for kind in ("added", "changed", "removed") for name in getattr(diff, kind)}
+    names = sorted(of)
+    if not names:
+        return
+    screen.say()
+    shown = names[:MOST] if screen.terminal else names
+    for name in shown:
+        sign, style = SIGNS[of[name]]
+        screen.say((f"  {sign} ", style), name)
+    if len(shown) < len(names):
+        id = wording.short_id(commit.id)
+        screen.say(
+            (f"  … and {len(names) - len(shown):,} more: ", FAINT),
+            (f"vecver diff {commit.dataset} {id}~1 {id}", COMMAND),
+        )
+
+
+def _failures(screen: Screen, failures: Sequence[Mapping[str, str]], dataset: str) -> None:
+    if failures:
+        screen.say()
+        screen.say(("Not read", STRONG), " (what was known of them stays):")
+        for line in failure_lines(screen, failures):
+            screen.say(*line)
+
+
+def _coverage(screen: Screen, partial: Mapping[str, Coverage], commit: vecver.Commit, every: bool) -> None:
+    if not partial:
+        return
+    screen.say()
+    screen.say(("Read in part", STRONG), f" ({wording.count(len(partial), 'document')}):")
+    shown = list(partial.items())[: None if every or not screen.terminal else MOST // 2]
+    for document, coverage in shown:
+        notes = " ".join(coverage.notes)
+        share = "" if coverage.share == 1 else f" {coverage.share:.1%} of its words."
+        screen.say(("  % " if screen.terminal else "  ", WARNING), f"{document}: ", (f"{notes}{share}", FAINT))
+    if len(shown) < len(partial):
+        command = f"vecver show {commit.dataset}@{wording.short_id(commit.id)} --coverage"
+        screen.say((f"  … and {len(partial) - len(shown):,} more: ", FAINT), (command, COMMAND))
+
+
+def _made(screen: Screen, commit: vecver.Commit) -> None:
+    """How the version was made: in words for a person, with every parameter for a program."""
+    screen.say()
+    if not screen.terminal:
+        operation = {name: value for name, value in commit.operation.items() if name not in ("partial", "failures")}
+        for title, value in (("recipe", commit.recipe.to_json()), ("operation", operation)):
+            screen.say(f"{title}:")
+            for line in _nested(value, "  "):
+                screen.say(line)
+        return
+    recipe, environment = commit.recipe, commit.environment
+    embedder, chunker = recipe.embedder or {}, recipe.chunker or {}
+    named = embedder.get("name", recipe.space.embedder)
+    screen.say("  embedder    ", str(named), (f" · {recipe.space.dim} dimensions, {recipe.space.metric}", FAINT))
+    if chunker:
+        most = f" · at most {chunker['max_tokens']} tokens" if "max_tokens" in chunker else ""
+        screen.say("  chunker     ", str(chunker.get("name", "")), (most, FAINT))
+    for source in commit.operation.get("sources", ()):
+        screen.say("  source      ", str(source["label"]), *_origin(source.get("origin")))
+    seconds = commit.operation.get("seconds")
+    if seconds:
+        screen.say("  took        ", wording.duration(sum(seconds.values())), (_slowest(seconds), FAINT))
+    made = " ".join(f"{name} {environment[name]}" for name in ("vecver", "python") if name in environment)
+    screen.say("  made with   ", made)
+
+
+def _digests(screen: Screen, commit: vecver.Commit) -> None:
+    screen.say()
+    margin = "  " if screen.terminal else ""
+    for name, values in (
+        ("commit", [commit.id]),
+        ("parent", list(commit.parents)),
+        ("content root", [commit.content_root]),
+        ("vector root", [commit.vector_root]),
+    ):
+        for value in values or ["none"]:
+            screen.say(f"{margin}{name:<12}  ", (value, FAINT))
+
+
+def _origin(origin: Json | None) -> list[Part]:
+    if not origin or "commit" not in origin:
+        return []
+    dirty = " with changes" if origin.get("dirty") else ""
+    branch = f"{origin['branch']} " if origin.get("branch") else ""
+    return [(f" · Git {branch}{str(origin['commit'])[:7]}{dirty}", FAINT)]
+
+
+def _slowest(seconds: Mapping[str, float]) -> str:
+    name = max(seconds, key=lambda phase: seconds[phase])
+    return f" · most of it: {name}" if seconds[name] > 1 else ""
+
+
+def _nested(value: Mapping[str, Any], margin: str) -> Iterator[str]:
+    for name, item in value.items():
+        if isinstance(item, dict) and item:
+            yield f"{margin}{name}:"
+            yield from _nested(item, margin + "  ")
+        else:
+            yield f"{margin}{name}: {item}"
