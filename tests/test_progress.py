@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import vecver
+from vecver.cli.progress import EMBEDDING, WORDS, Meter
+from vecver.phases import following
 from vecver.pipeline import how_many
 
 ROWS = [{"id": f"d{n}", "text": f"this is text {n}"} for n in range(1300)]
@@ -56,25 +62,144 @@ def test_an_ingest_tells_all_that_it_sees_and_writes(repository: vecver.Reposito
         docs.ingest(ROWS, embedder="hashing", progress=listen)
     documents = [(count, total) for unit, count, total in told if unit == "documents"]
     assert documents == [(512, 1300), (512, 1300), (276, 1300), (0, 1300), (1300, 1300)]
-    assert [count for unit, count, _ in told if unit == "chunks"] == [512, 512, 276]
+    chunks = [(count, total) for unit, count, total in told if unit == "chunks"]
+    assert sum(count for count, _ in chunks) == 1300 and chunks[0] == (0, 512) and chunks[-1][1] == 1300
+    assert max(count for count, _ in chunks) == 64
+    read = [(count, total) for unit, count, total in told if unit == "documents read"]
+    assert sum(count for count, _ in read) == 2 * 1300 and {total for _, total in read} == {1300}
     docs.ingest(iter(ROWS), progress=listen)
     assert told[-1] == ("documents", 1300, None)
 
 
-def test_a_terminal_shows_rate_and_time_left_and_a_pipe_nothing(folder: Path) -> None:
+def test_a_step_that_cannot_be_counted_is_told_as_it_begins_and_ends(repository: vecver.Repository) -> None:
+    heard: list[str] = []
+    with following(heard.append):
+        repository.dataset("d").ingest(ROWS[:1], embedder="hashing")
+    assert heard == ["loading the model hashing", ""]
+
+
+class TestMeter:
+    """What of the counts is shown."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        now = [0.0]
+        monkeypatch.setattr("vecver.cli.progress.monotonic", lambda: now[0])
+        return now
+
+    def test_says_what_is_done_before_anything_is_counted(self) -> None:
+        meter = Meter("looking at docs", EMBEDDING)
+        assert (meter.words(), meter.facts(), meter.share()) == ("looking at docs", [], None)
+
+    def test_a_rate_and_the_time_left_of_what_is_known(self, clock: list[float]) -> None:
+        meter = Meter("looking", EMBEDDING)
+        meter("chunks", 0, 2347)
+        for clock[0] in (1.0, 2.0, 3.0, 4.0):
+            meter("chunks", 46, 2347)
+        assert meter.words() == "embedding" and meter.share() == pytest.approx(184 / 2347)
+        assert meter.facts() == ["184/2,347 chunks", "46/s", "0:47 left"]
+
+    def test_chunks_to_come_are_estimated_while_documents_are_read(self, clock: list[float]) -> None:
+        meter = Meter("looking", EMBEDDING)
+        meter("documents read", 100, 400)
+        assert meter.words() == "reading" and meter.facts() == ["100/400 files"]
+        meter("chunks", 0, 250)
+        assert meter.facts() == ["0/~1,000 chunks"]
+        meter("documents read", 300, 400)
+        meter("chunks", 250, 900)
+        assert meter.facts()[0] == "250/900 chunks" and meter.total() == (900, False)
+
+    def test_a_step_takes_the_place_of_the_counts_while_it_lasts(self) -> None:
+        meter = Meter("looking", EMBEDDING)
+        meter("documents read", 1, 2)
+        meter.step("loading the model minilm")
+        assert (meter.words(), meter.facts(), meter.share()) == ("loading the model minilm", [], None)
+        meter.step("")
+        assert meter.words() == "reading"
+
+    def test_other_commands_have_their_own_words(self) -> None:
+        meter = Meter("exporting", WORDS)
+        meter("chunks", 5)
+        assert (meter.words(), meter.facts()) == ("exporting", ["5 chunks"])
+
+
+# -- a process ----------------------------------------------------------------------------------
+
+PROGRAM = [sys.executable, "-c", "from vecver.cli import program; program()"]
+
+
+def start(*arguments: str, **how: Any) -> subprocess.Popen[bytes]:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*PROGRAM, *arguments], **pipes | how)
+
+
+@pytest.fixture
+def made(folder: Path) -> list[str]:
+    """The options of a repository."""
+    vecver.create(folder / "kb")
+    return ["--repo", str(folder / "kb")]
+
+
+def test_a_terminal_gets_a_line_that_is_gone_in_the_end_and_a_whole_summary(folder: Path, made: list[str]) -> None:
     termios = pytest.importorskip("termios", reason="needs a pseudo terminal")
-    command = [sys.executable, "-c", "from vecver.cli import program; program()", "--repo", str(folder / "kb")]
-    made = subprocess.run([*command, "init"], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    ingest = [*command, "ingest", "d", str(folder / "rows.jsonl"), "--embedder", "hashing"]
     ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
-    subprocess.run(
-        [*ingest, "--dry-run"], stdout=subprocess.DEVNULL, stderr=theirs, stdin=subprocess.DEVNULL, check=True
-    )
-    os.set_blocking(ours, False)
-    shown = os.read(ours, 65536).decode()
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = start(*made, "ingest", "d", str(folder / "docs"), "--embedder", "hashing", stdout=theirs, stderr=theirs)
     os.close(theirs)
-    os.close(ours)
-    assert "/1300 [00:00<" in shown and "documents/s]" in shown
-    assert subprocess.run(ingest, capture_output=True, check=True).stderr == b""
+    shown = read_to_end(ours)
+    assert process.wait() == 0
+    assert "looking at" in shown and shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+    last = shown.rpartition("\x1b[2K")[2]
+    assert "d@main" in last and "3 added" in last and "Next: " in last and last.endswith("\n")
+
+
+def test_a_pipe_gets_lines_only_of_long_work_and_none_with_json(folder: Path, made: list[str]) -> None:
+    arguments = [*made, "ingest", "d", "-", "--embedder", "hashing"]
+    for options, said in ((["--json"], False), ([], True)):
+        process = start(*arguments, *options)
+        assert process.stdin and process.stdout and process.stderr
+        line = b""
+        if said:
+            line = process.stderr.readline()  # it waits for its input
+        else:
+            time.sleep(1.5)
+        out, err = process.communicate(b'{"id": "a", "text": "x"}\n')
+        assert process.returncode == 0 and out and b"\x1b" not in out + err + line
+        assert line.startswith(b"d: ") if said else err == b""
+
+
+def test_ctrl_c_says_what_is_kept_and_the_next_attempt_finds_it(folder: Path, made: list[str]) -> None:
+    arguments = [*made, "ingest", "d", "-", "--embedder", "hashing"]
+    process = start(*arguments)
+    assert process.stdin and process.stderr
+    process.stdin.write("".join(json.dumps(row) + "\n" for row in ROWS[:700]).encode())
+    process.stdin.flush()
+    while b"512" not in process.stderr.readline():  # so many are embedded; it waits for more
+        assert process.poll() is None
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+    err = process.stderr.read().decode()
+    assert process.wait() == 130 and "Traceback" not in err
+    assert "stopped: d@main was not made; the vectors of 512 chunks are kept" in err
+    assert "run the same command again: it goes on" in err
+    report = vecver.open(folder / "kb").dataset("d").ingest(ROWS[:700], embedder="hashing")
+    assert report.chunks["embedded"] == 188 and report.chunks["reused"] == 512
+
+
+def test_ctrl_c_while_modules_load_is_no_traceback(made: list[str]) -> None:
+    for seconds in (0.05, 0.2, 0.5):
+        process = start(*made, "ingest", "d", "-", "--embedder", "hashing")
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        assert process.returncode in (130, -signal.SIGINT), err  # Python itself may not have begun
+        assert b"Traceback" not in err or b"vecver/" not in err
+
+
+def read_to_end(terminal: int) -> str:
+    parts = []
+    with suppress(OSError):  # the other end is closed
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()

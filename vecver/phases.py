@@ -1,4 +1,7 @@
-"""The phases of a search, for whoever listens: embed, propose, re-score, fetch. Nobody listens: nothing is measured."""
+"""What a call is doing, for whoever listens: the phases of a search as they end, the steps of long work as they begin.
+
+Without a listener neither costs anything.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from time import perf_counter
 Listener = Callable[[str, float], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_follower: ContextVar[Callable[[str], object] | None] = ContextVar("follower", default=None)
 
 
 @contextmanager
@@ -37,3 +41,27 @@ def phase(name: str) -> Iterator[None]:
         yield
     finally:
         told(name, perf_counter() - since)
+
+
+@contextmanager
+def following(told: Callable[[str], object]) -> Iterator[None]:
+    """Tell `told` the name of every step that begins inside, and "" when it ends, in this thread or task."""
+    token = _follower.set(told)
+    try:
+        yield
+    finally:
+        _follower.reset(token)
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """What runs inside takes long and cannot be counted, such as loading a model."""
+    told = _follower.get()
+    if told is None:
+        yield
+        return
+    told(name)
+    try:
+        yield
+    finally:
+        told("")

@@ -504,7 +504,7 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("ingest", "d", "handbook", "--embedder", "hashing")
     (tmp_path / "handbook" / "heating.md").write_text("# Other\n")
     shown = run("ingest", "d", "handbook/heating.md", "--source", "handbook").output
-    assert "documents: 1 changed\n" in shown and run("status", "d", "handbook").output == "d@main is up to date\n"
+    assert "  documents  1 changed\n" in shown and run("status", "d", "handbook").output == "d@main is up to date\n"
     for name in PAGES:
         (tmp_path / "handbook" / name).unlink()
     pages(tmp_path / "handbook", {"new.md": "new"})

@@ -13,6 +13,7 @@ import click
 
 from vecver.cli import console, failures
 from vecver.cli.commands import EXAMPLES, GROUPS, MODULES
+from vecver.cli.interrupts import guard_end
 from vecver.errors import VecverError
 from vecver.settings import load_settings
 
@@ -72,20 +73,9 @@ def main(context: click.Context, repo: str | None, color: console.Choice) -> Non
     context.obj = replace(settings, repo=repo, named=True) if repo else settings
 
 
-def program() -> None:
-    """What `vecver` runs. A process of our own gives torch one thread an operation; batches run side by side instead.
-
-    Beside other busy processes a query then takes 53 ms, not 420 (two shared cores at load 7), since no
-    thread waits at a barrier for one that lost its core; and on CPUs without AVX-512 the thread count
-    can no longer touch the last bits of a vector.
-    """
-    os.environ.setdefault("MKL_NUM_THREADS", "1")
-    console.prepare_streams()
-    main()
-
-
 def _end(error: BaseException, arguments: Sequence[str]) -> NoReturn:
     """Say what happened, and exit."""
+    guard_end()
     if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
         _discard_output()
         sys.exit(0)

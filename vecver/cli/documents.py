@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 import vecver
-from vecver.cli import common
-from vecver.cli.output import as_json, counted, echo_bounded, echo_json, partly_read, progress
+from vecver.cli import common, console
+from vecver.cli.failures import Interrupted
+from vecver.cli.output import as_json, echo_bounded, echo_json, partly_read
+from vecver.cli.progress import Meter, progress
+from vecver.cli.screens import ingest as screens
+from vecver.cli.screens.ingest import Ingested
+from vecver.errors import NotFoundError
+from vecver.near import near
 from vecver.settings import REPOSITORY, Settings
 
 NOTES_SHOWN = 10  # on a terminal; JSON has all
@@ -59,22 +65,24 @@ def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
 @click.option("--allow-removals", is_flag=True, help="Remove all or many documents of a source without asking.")
 @click.option("--strict", is_flag=True, help="A document that cannot be read is an error.")
 @click.option("--dry-run", is_flag=True, help="Say what would change and be embedded; write nothing.")
+@click.option("--yes", is_flag=True, help="Make a new dataset without asking, however like another's its name is.")
 @as_json
 @click.pass_obj
-def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_json: bool, **how: Any) -> None:
+def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], yes: bool, as_json: bool, **how: Any) -> None:
     """Make SOURCE... the truth for its documents, as a new commit of DATASET.
 
     A SOURCE is a folder, a glob, a file, records (JSONL, CSV, Parquet, Arrow with `id` and `text`), or - for
     JSONL on stdin. Only what is new is embedded.
     """
-    docs = common.opened(settings).dataset(dataset)
-    with progress(dataset) as advance:
-        report = docs.ingest(list(sources), progress=advance if sys.stderr.isatty() else None, **how)
+    repository = common.opened(settings)
+    docs = repository.dataset(dataset)
+    _intended(repository, dataset, yes=yes or how["dry_run"])
+    report = watched(docs, how["branch"], sources, lambda meter: docs.ingest(list(sources), progress=meter, **how))
     if as_json:
         names = {"names": {kind: list(ids) for kind, ids in report.names.items()}} if report.dry_run else {}
         echo_json({**report.to_json(), **names})
         return
-    show_report(report)
+    show_report(report, how)
 
 
 @click.command()
@@ -108,36 +116,53 @@ def _show_names(names: Mapping[str, Sequence[str]]) -> None:
             click.echo(f"{sign} {document}")
 
 
-def show_report(report: vecver.Report) -> None:
-    for failure in report.failures:
-        click.echo(f"not read: {failure.document}: {failure.reason} [{failure.code}]", err=True)
-    documents = counted(report.documents, ("added", "changed", "removed", "failed", "unchanged"))
-    chunks = counted(report.chunks, ("live", "embedded", "reused", "removed"))
-    if report.longer:
-        click.echo(f"{report.longer} documents are longer than the model reads; their ends were not embedded", err=True)
-    if report.dry_run:
-        _show_names(report.names)
-        click.echo(f"would be: {documents}\n  chunks: {chunks}; {report.tokens} tokens to embed")
-    elif report.changed and report.commit:
-        click.echo(f"{report.dataset} {report.commit[:12]}  documents: {documents}\n  chunks: {chunks}")
-        if report.documents["removed"]:
-            id = report.commit[:12]
-            click.echo(f"  removed: what its source no longer has; `vecver diff {report.dataset} {id}~1 {id}` lists it")
-    else:
-        click.echo(f"nothing changed, no commit made; documents: {documents}")
-    if report.partial:
-        kept, partial = report.total_coverage.to_json()["share"], len(report.partial)
-        click.echo(f"  text: {kept:.2%} of the words of {len(report.coverage)} documents kept; {partial} read in part")
-    _show_notes(report)
+def watched(
+    docs: vecver.Dataset, branch: str, sources: Sequence[str], work: Callable[[Meter], vecver.Report]
+) -> vecver.Report:
+    """Do `work` that brings documents in, show how far it is, and say what is kept where Ctrl-C stops it."""
+    before, meter = docs.branches().get(branch), None
+    try:
+        with progress(docs.name, doing=f"looking at {', '.join(sources[:3])}") as meter:
+            return work(meter)
+    except KeyboardInterrupt:
+        raise _stopped(docs, branch, before, meter.done("chunks") if meter else 0) from None
 
 
-def _show_notes(report: vecver.Report) -> None:
-    of_documents = set(report.document_notes)
-    for note in report.notes:
-        if note not in of_documents:
-            click.echo(f"note: {note}", err=True)
-    rest = "`--json` lists them" if report.dry_run else f"`vecver show {report.dataset}` lists them"
-    echo_bounded([f"note: {note}" for note in report.document_notes], NOTES_SHOWN, rest, err=True)
+def show_report(report: vecver.Report, how: Mapping[str, Any]) -> None:
+    """What documents were brought in, to a person; `how` has the branch and the message."""
+    screens.show(console.out(), console.err(), Ingested(report, how["branch"], how["message"]))
+
+
+def _intended(repository: vecver.Repository, dataset: str, *, yes: bool) -> None:
+    """Ask whether a new dataset is meant where one of nearly the same name exists; without a terminal, say so."""
+    names = repository.datasets()
+    if dataset in names or not (meant := near(dataset, names)):
+        return
+    resembles = f"there is no dataset {dataset!r} yet, but {' and '.join(map(repr, meant))}"
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        click.echo(f"note: {resembles}; {dataset!r} is made", err=True)
+    elif not click.confirm(f"{resembles}. Make {dataset!r}?", err=True):
+        raise NotFoundError(
+            f"there is no dataset {dataset!r}; nothing was made",
+            code="dataset_not_found",
+            hint="repeat the command with the right name, or with --yes",
+            did_you_mean=meant,
+        )
+
+
+def _stopped(docs: vecver.Dataset, branch: str, before: str | None, embedded: int) -> Interrupted:
+    """What Ctrl-C left behind, and how to go on."""
+    head = docs.branches().get(branch)
+    if head != before:
+        return Interrupted(
+            f"the version {str(head)[:12]} of {docs.name}@{branch} was made before that",
+            code="interrupted",
+            hint=f"`vecver optimize {docs.name}` does what was left, and `vecver publish` if it is published",
+        )
+    kept = f"; the vectors of {embedded:,} chunks are kept" if embedded else ""
+    unchanged = f"{docs.name}@{branch} is as it was" if before else f"{docs.name}@{branch} was not made"
+    again = ": it goes on and embeds only the others" if embedded else ""
+    return Interrupted(f"{unchanged}{kept}", code="interrupted", hint=f"run the same command again{again}")
 
 
 COMMANDS = (init, ingest, status)

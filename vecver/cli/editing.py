@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 import vecver
 from vecver.cli import common
-from vecver.cli.documents import PREFIX, RECORDS, show_report
-from vecver.cli.output import as_json, echo_bounded, echo_json, progress
+from vecver.cli.documents import PREFIX, RECORDS, show_report, watched
+from vecver.cli.output import as_json, echo_bounded, echo_json
 from vecver.settings import Settings
 
 MESSAGE = click.option("-m", "--message", default="", help="Why this version exists.")
@@ -44,12 +43,11 @@ def add(settings: Settings, /, dataset: str, files: tuple[str, ...], as_json: bo
     JSONL on stdin. What lies in a known source keeps its name there; else the path from here is the document's id.
     """
     docs = common.opened(settings).dataset(dataset)
-    with progress(dataset) as advance:
-        report = docs.add(list(files), progress=advance if sys.stderr.isatty() else None, **how)
+    report = watched(docs, how["branch"], files, lambda meter: docs.add(list(files), progress=meter, **how))
     if as_json:
         echo_json(_with_names(report))
     else:
-        show_report(report)
+        show_report(report, how)
 
 
 @click.command()

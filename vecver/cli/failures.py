@@ -18,10 +18,10 @@ from collections.abc import Iterable
 import click
 
 from vecver.cli import console
+from vecver.cli.interrupts import INTERRUPTED
 from vecver.errors import DID_YOU_MEAN, BackendError, InvalidInputError, VecverError, hint_for
 from vecver.near import near
 
-INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
 GLOBAL = ("--repo", "--color", "--version")  # options that stand before the command
 _SUGGESTION = re.compile(rf"({DID_YOU_MEAN} .*?\?) ")
 

@@ -1,13 +1,14 @@
-"""What commands print: JSON for programs, short lines for people, progress bars on a terminal's stderr."""
+"""What commands print: JSON for programs, short lines for people."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+
+from vecver.cli.progress import progress as progress  # every command that prints may work for long
 
 Json = dict[str, Any]
 
@@ -17,29 +18,6 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 def echo_json(value: Any, *, indent: int | None = 2) -> None:
     """A JSON value on stdout; a single line is ASCII, since some readers break lines at U+2028 and its like."""
     click.echo(json.dumps(value, ensure_ascii=indent is None, indent=indent))
-
-
-@contextmanager
-def progress(title: str) -> Iterator[Callable[..., None]]:
-    """A callback (unit, count, total=None) that draws one bar a unit, on stderr, and only on a terminal.
-
-    It shows the rate, and the time left where the total is known.
-    """
-    from tqdm import tqdm
-
-    bars: dict[str, Any] = {}
-
-    def advance(unit: str, count: int, total: int | None = None) -> None:
-        if unit not in bars:
-            bars[unit] = tqdm(desc=title, unit=f" {unit}", total=total, disable=None, leave=False, position=len(bars))
-        bars[unit].total = total
-        bars[unit].update(count)
-
-    try:
-        yield advance
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 def counted(counts: Any, names: tuple[str, ...]) -> str:

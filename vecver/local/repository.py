@@ -17,6 +17,7 @@ from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
 from vecver.local.dataset import Dataset
 from vecver.local.milvus import Entrance
 from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay, Verify
+from vecver.phases import step
 
 
 class CanReplay(Protocol):
@@ -133,7 +134,9 @@ class Repository:
         if name not in self._embedders:  # who asks for one that is open does not wait for another's loading
             with self._opening:
                 if name not in self._embedders:
-                    opened = pipeline.open_embedder(spec, api_key=self._api_key)
+                    model = spec if isinstance(spec, str) else spec.get("location") or spec.get("name")
+                    with step(f"loading the model {model}"):
+                        opened = pipeline.open_embedder(spec, api_key=self._api_key)
                     self._embedders[name] = pipeline.Together(opened)
         return self._embedders[name]
 

@@ -18,7 +18,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -194,14 +194,17 @@ class Draft:
                 hint="look for NaN, infinity or another dimension in what the embedder gives",
             )
         writer = self._write(None, chunks.table, vectors)
-        for name, vector in zip(chunks.table.column("embedded").to_pylist(), vectors, strict=True):
-            if name in self._sought:
-                self._sought.remove(name)
-                self._computed[name] = vector
-        if len(self._computed) >= self._part_rows:
-            self.seal()
+        self.keep(dict(zip(chunks.table.column("embedded").to_pylist(), vectors, strict=True)))
         if writer.chunk_count >= MAX_ROWS:
             self._end_segment()
+
+    def keep(self, vectors: Mapping[bytes, Vectors]) -> None:
+        """Know vectors, `(dim,)` each, by the digest of what was embedded; those that nobody had can be sealed."""
+        new = {name: vector for name, vector in vectors.items() if name in self._sought}
+        self._sought.difference_update(new)
+        self._computed.update(new)
+        if len(self._computed) >= self._part_rows:
+            self.seal()
 
     def unseen(self, sources: Sequence[str]) -> list[tuple[str, str]]:
         """(document, source) of each of the parent's documents of these sources that nobody asked `known` of."""

@@ -27,13 +27,15 @@ from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, of_source, places_at
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
+from vecver.flows.ingesting.telling import Teller, slices
 from vecver.flows.maintaining.compact import fold
 from vecver.flows.maintaining.indexing import Progress, index_segments
 from vecver.flows.searching.unseen import Unseen
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, land
 
-EMBED_ROWS = 1024  # chunks looked up, embedded and written at once
+EMBED_ROWS = 1024  # chunks looked up and written at once
+EMBED_SLICE = 64  # texts embedded at once: so many are lost when it is stopped, and told of
 _LISTED = 1000  # failures, and documents read in part, in the commit; the report has all
 Readable = tuple[Original, Parsed, list[Chunk]]
 
@@ -77,7 +79,7 @@ def make_version(
     open_after = open_embedder if options.dry_run else _once_writable(versions, open_embedder)
     streams, means = prepare(old, [source.read() for source in sources], options, open_after)
     draft = versions.draft(parent, means.recipe.space, dry=options.dry_run)
-    work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress or _silent)
+    work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress)
     try:
         work.fill(streams)
         if options.dry_run:
@@ -123,7 +125,7 @@ class _Ingest:
     parent: Snapshot | None
     means: Preparation
     draft: Draft
-    progress: Progress
+    progress: Progress | None
     tally: Tally = field(default_factory=Tally)
     unseen: Unseen = field(default_factory=Unseen)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0))
@@ -131,7 +133,6 @@ class _Ingest:
     reused: int = 0
     tokens: int = 0
     longer: int = 0
-    told: int = 0  # documents, to `progress`
     planned: set[bytes] = field(default_factory=set)  # a dry run's: what would be embedded by now
     new_rows: int = 0  # a dry run's: chunk rows that would be written
     removals: list[removals.Removal] = field(default_factory=list)
@@ -151,14 +152,14 @@ class _Ingest:
             meanwhile=self.means.load,
         )
         since = perf_counter()
-        for group in grouped(parsed, _size):
+        for group in grouped(self.teller.reading(parsed), _size):
             since = self._timed("parse", since)
             readable = self._chunked(group)
             since = self._timed("chunk", since)
             (self._plan if self.options.dry_run else self._write)(readable)
-            self._tell()
+            self.teller.settled()
             since = perf_counter()
-        self._tell()
+        self.teller.settled()
         self._timed("parse", since)
         if not (self.options.keep_missing or self.options.adds):
             allowed = self.options.allow_removals
@@ -167,19 +168,10 @@ class _Ingest:
             self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
         self._allowed()
 
-    def _tell(self) -> None:
-        """How many documents were seen since this was last told, of how many."""
-        told, self.told = self.told, self.tally.seen()
-        self.progress("documents", self.told - told, self.total)
-
     @cached_property
-    def total(self) -> int | None:
-        """Documents of all sources; None where one does not tell, or nobody listens."""
-        if self.progress is _silent:
-            return None
-        counts = [source.how_many() for source in self.sources]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+    def teller(self) -> Teller:
+        """Who tells `progress` how far this is."""
+        return Teller(self.progress, self.sources, self.tally)
 
     def _chunked(self, group: Sequence[tuple[Original, Parsed | Failure]]) -> list[Readable]:
         """The documents of a group that can be read, with their chunks; the others are reported."""
@@ -227,6 +219,7 @@ class _Ingest:
         brought = [original.vector for original, _, chunks in readable for _ in chunks]
         new = self.draft.stage([self._document(*document) for document in readable])
         self.reused += len(texts) - len(new)
+        self.teller.staged(len(new))
         since = self._timed("write", since)
         for start in range(0, len(new), EMBED_ROWS):
             rows = new.slice(start, EMBED_ROWS)
@@ -236,7 +229,6 @@ class _Ingest:
             since = self._timed("embed", since)
             self.draft.add(rows, vectors)
             since = self._timed("write", since)
-            self.progress("chunks", len(rows))
 
     def _document(self, original: Original, parsed: Parsed, chunks: Sequence[Chunk]) -> NewDocument:
         return NewDocument(
@@ -255,6 +247,7 @@ class _Ingest:
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:
         taken = [vector for i in rows.origin if (vector := vectors[i]) is not None]
+        self.teller.embedded(len(taken))
         return index.normalised(np.stack(taken), self.means.recipe.space.metric)
 
     def _embed(self, texts: Sequence[str], documents: Sequence[str], rows: NewChunks) -> Vectors:
@@ -262,10 +255,17 @@ class _Ingest:
         names = rows.table.column("embedded").to_pylist()
         known = self.draft.vectors_of(names)
         missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
+        self.teller.embedded(len(rows) - len(missing))
+        wanted, unnamed = [texts[i] for i in missing.values()], list(missing)
+        for part in slices(wanted, EMBED_SLICE):
+            made = index.normalised(
+                self.means.embedder.embed([wanted[i] for i in part]), self.means.recipe.space.metric
+            )
+            new = {unnamed[i]: vector for i, vector in zip(part, made, strict=True)}
+            self.draft.keep(new)
+            known.update(new)
+            self.teller.embedded(len(part))
         if missing:
-            wanted = [texts[i] for i in missing.values()]
-            made = index.normalised(self.means.embedder.embed(wanted), self.means.recipe.space.metric)
-            known.update(zip(missing, made, strict=True))
             self._count(wanted, [documents[i] for i in missing.values()])
         self.embedded += len(missing)
         self.reused += len(rows) - len(missing)
@@ -442,7 +442,3 @@ def _name(text: str, vector: Vectors | None) -> bytes:
 def _size(item: tuple[Original, Parsed | Failure]) -> int:
     original, parsed = item
     return (0 if original.vector is None else original.vector.nbytes) + len(getattr(parsed, "text", ""))
-
-
-def _silent(unit: str, count: int, total: int | None = None, /) -> None:
-    return None

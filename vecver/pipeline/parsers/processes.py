@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -55,10 +56,11 @@ def stop(processes: ProcessPool) -> None:
 def start_server() -> None:
     """Let the server that forks workers import what they need, while the caller goes on."""
     if _BASE.get_start_method() == "forkserver":
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
+        resource_tracker.ensure_running()  # by itself: it lets signals through again when it has started
         _BASE.set_forkserver_preload(_IMPORTED)  # has no effect on a server that runs already
-        with _main_unknown():
+        with _main_unknown(), _deaf_to_interrupts():
             forkserver.ensure_running()
 
 
@@ -134,6 +136,19 @@ def _main_unknown() -> Iterator[None]:
 _BASE: Any = multiprocessing.get_context(
     "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start while it lasts leave Ctrl-C to this one: else it ends their start with a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker(_BASE.Process):  # type: ignore[misc]

@@ -1,0 +1,145 @@
+"""What an ingest did: the version, its counts, what could not be read and why, and what to do next.
+
+Standard output has the version and the counts; standard error what wants a person's attention: failures grouped by
+reason, notes. A terminal also gets the next command.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import vecver
+from vecver.cli.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
+from vecver.cli.screens.wording import count, counted, short_id
+
+FILES_SHOWN = 5  # of one reason
+NOTES_SHOWN = 10
+REASONS: dict[str, tuple[str, str]] = {  # code of a failure -> (what it is called, what to do)
+    "encrypted": ("encrypted", "give --password, or save it without one"),
+    "wrong_password": ("wrong password", "give the right --password; it may be repeated"),
+    "needs_ocr": ("scanned pages", "run OCR on it first, for example with ocrmypdf"),
+    "no_text": ("no text", "leave it out with an ignore file (.vecverignore), or add text"),
+    "empty": ("empty", "fill it, or leave it out with an ignore file"),
+    "binary": ("no known format", "convert it to text, PDF or an office format"),
+    "unsupported": ("format not read", "save it in another format"),
+    "malformed": ("broken", "open it in its own program and save it again"),
+    "missing_extra": ("reader missing", "pip install 'vecver[documents]'"),
+    "unreadable": ("no access", "check the permissions of the file and its folders"),
+    "symlink_loop": ("link in a circle", "remove the link"),
+    "too_large": ("too large", "split it"),
+    "timeout": ("took too long", "split it, or convert it to a simpler format"),
+    "out_of_memory": ("took too much memory", "split it"),
+    "crashed": ("crashed its reader", "convert it to another format; nothing else was harmed"),
+    "no_vector": ("no vector", "bring a vector with each record"),
+    "unexpected_vector": ("unexpected vector", "name the space of the vectors with --space, or leave them out"),
+    "wrong_dimension": ("wrong dimension", "bring vectors of the space's dimension"),
+    "invalid_id": ("invalid id", "give it another id"),
+}
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A report, and how it was asked for."""
+
+    report: vecver.Report
+    branch: str
+    message: str
+
+
+def show(out: Screen, err: Screen, done: Ingested) -> None:
+    """The summary of an ingest."""
+    report = done.report
+    if report.dry_run:
+        for sign, kind in (("+", "added"), ("~", "changed"), ("-", "removed")):
+            for document in report.names.get(kind, ()):
+                out.say(f"{sign} {document}")
+    for line in _summary(done, out.terminal):
+        out.say(*line)
+    for line in _attention(report, err.terminal):
+        err.say(*line)
+    if out.terminal and not report.dry_run:
+        for line in _next(done):
+            out.say(*line)
+
+
+def _summary(done: Ingested, terminal: bool) -> Iterator[Sequence[Part]]:
+    report = done.report
+    name = (f"{report.dataset}@{done.branch}", HEAD)
+    if report.dry_run:
+        yield name, "  dry run: nothing was written"
+    elif report.changed and report.commit:
+        yield name, "  ", (short_id(report.commit, terminal), ID), *(("  ", done.message) if done.message else ())
+    else:
+        yield name, "  nothing changed, no commit made"
+    shown = {**report.documents, "not read": report.documents["failed"]}
+    yield "  documents  ", counted(shown, "added", "changed", "removed", "unchanged", "not read") or "none"
+    if report.changed or report.dry_run:
+        yield "  chunks     ", counted(report.chunks, "embedded", "reused", "removed") or "none", *_tokens(report)
+    yield from _text(report)
+    if report.changed and report.documents["removed"] and report.commit:
+        id = short_id(report.commit, terminal)
+        yield (f"  removed: what its source no longer has; `vecver diff {report.dataset} {id}~1 {id}` lists it",)
+
+
+def _tokens(report: vecver.Report) -> Sequence[Part]:
+    return (f" ({report.tokens:,} tokens to embed)",) if report.dry_run else ()
+
+
+def _text(report: vecver.Report) -> Iterator[Sequence[Part]]:
+    """How much of the words was kept, where some were not."""
+    if report.partial:
+        share = report.total_coverage.to_json()["share"]
+        whose = count(len(report.partial), "document")
+        yield "  text       ", f"{int(share * 1000) / 10}% of the words were kept; {whose} read in part"
+
+
+def _attention(report: vecver.Report, terminal: bool) -> Iterator[Sequence[Part]]:
+    """What a person should look at: failures by reason, documents that the model does not read whole, notes."""
+    if report.failures:
+        yield ("",)
+        before = report.documents["unchanged"] + report.documents["changed"]
+        kept = " (of what was read before, that version is still served)" if before and not report.dry_run else ""
+        yield ((f"Not read{kept}:", STRONG),)
+        yield from _failures(report)
+    if report.longer:
+        yield (f"{count(report.longer, 'document')} longer than the model reads: the ends were not embedded",)
+    own = [note for note in report.notes if note not in set(report.document_notes)]
+    for note in own:
+        yield ("note: ", WARNING), note
+    for note in report.document_notes[:NOTES_SHOWN]:
+        yield ("note: ", WARNING), note
+    if len(report.document_notes) > NOTES_SHOWN:
+        where = "--json" if report.dry_run else f"vecver show {report.dataset}"
+        yield (f"... and {len(report.document_notes) - NOTES_SHOWN} more: `{where}` lists them",)
+
+
+def _failures(report: vecver.Report) -> Iterator[Sequence[Part]]:
+    """Each reason with its documents and what to do; one document has its own words."""
+    by_code: dict[str, list[vecver.Failure]] = {}
+    for failure in report.failures:
+        by_code.setdefault(failure.code, []).append(failure)
+    for code, failures in sorted(by_code.items(), key=lambda one: -len(one[1])):
+        title, advice = REASONS.get(code, (code.replace("_", " "), ""))
+        shown = ", ".join(failure.document for failure in failures[:FILES_SHOWN])
+        rest = f" and {len(failures) - FILES_SHOWN} more (--json lists them)" if len(failures) > FILES_SHOWN else ""
+        yield "  ", (title, WARNING), f"  {shown}{rest}"
+        own = f"{failures[0].reason} " if len({failure.reason for failure in failures}) == 1 else ""
+        if own or advice:
+            yield "    ", (own + _sentence(advice), FAINT)
+
+
+def _next(done: Ingested) -> Iterator[Sequence[Part]]:
+    """The command that most people want now."""
+    dataset = shlex.quote(done.report.dataset)
+    at = dataset if done.branch == "main" else f"{dataset}@{shlex.quote(done.branch)}"
+    yield ("",)
+    if done.report.changed and done.report.documents["changed"] + done.report.documents["removed"]:
+        yield "Next: ", (f"vecver diff {dataset} {done.branch}~1 {done.branch}", COMMAND)
+    else:
+        yield "Next: ", (f'vecver search {at} "…"', COMMAND)
+
+
+def _sentence(advice: str) -> str:
+    return f"{advice[:1].upper()}{advice[1:]}." if advice and not advice.startswith("pip ") else advice
