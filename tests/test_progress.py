@@ -186,14 +186,31 @@ def test_ctrl_c_says_what_is_kept_and_the_next_attempt_finds_it(folder: Path, ma
     assert report.chunks["embedded"] == 188 and report.chunks["reused"] == 512
 
 
-def test_ctrl_c_while_modules_load_is_no_traceback(made: list[str]) -> None:
-    for seconds in (0.05, 0.2, 0.5):
-        process = start(*made, "ingest", "d", "-", "--embedder", "hashing")
-        time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
-        assert process.returncode in (130, -signal.SIGINT), err  # Python itself may not have begun
-        assert b"Traceback" not in err or b"vecver/" not in err
+GUARDED = """
+import os, signal
+from vecver.cli import interrupts
+interrupts.guard_start()
+interrupts.{guard}()
+def interrupt(): os.kill(os.getpid(), signal.SIGINT)
+try:
+    interrupt()
+except KeyboardInterrupt:
+    interrupt()  # the second of two, which come soon after each other
+    print("once")
+interrupts.guard_end()
+interrupt()
+print("end")
+"""
+
+
+@pytest.mark.parametrize(
+    ("guard", "code", "out", "err"),
+    [("guard_start", 130, "", "stopped: nothing was begun\n"), ("guard", 0, "once\nend\n", "")],
+)
+def test_ctrl_c_from_the_first_moment_to_the_last(guard: str, code: int, out: str, err: str) -> None:
+    script = GUARDED.format(guard=guard)
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (code, out, err)
 
 
 def read_to_end(terminal: int) -> str:
