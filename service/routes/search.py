@@ -9,12 +9,14 @@ Decisions
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from opentelemetry import trace
@@ -29,7 +31,11 @@ router = APIRouter(tags=["search"], responses=problems(400, 403, 404))
 _PATIENCE = 0.5  # seconds for which a search waits for its turn, and then goes on without
 _TRACER = trace.get_tracer("vecver")
 COMMIT = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The commit that answered.", "required": True}}
-_CACHED = {**COMMIT, "ETag": {"schema": {"type": "string"}, "description": "For If-None-Match.", "required": True}}
+_ANSWERED = "The commit that answered; absent where `missing` is empty and there is no such version."
+_CACHED = {
+    "Vecver-Commit": {"schema": answers.COMMIT, "description": _ANSWERED},
+    "ETag": {"schema": {"type": "string"}, "description": "For If-None-Match.", "required": True},
+}
 
 
 @router.post(
@@ -49,10 +55,9 @@ def search(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The best chunks of exactly the version that `ref` names, with a receipt that proves them."""
-    asked, alone = body.asked()
-    how: dict[str, Any] = {"k": body.k, "exact": body.exact, "filter": body.filter, "context": body.context}
-    given = ask(desk, docs, request, asked, at=body.ref, space=body.space, engine=body.engine, **how)
-    told = [_told(answer, receipt=body.receipt) for answer in given]
+    asked, alone = body.asked() if body.like is None else (body.like, True)
+    given = ask(desk, docs, request, asked, at=body.ref, engine=body.engine, **body.options())
+    told = [_told(answer, receipt=body.receipt, vectors=body.hit_vectors) for answer in given]
     first = given[0]
     several = {"dataset": first.dataset, "revision": first.revision, "commit": first.commit, "answers": told}
     return _cacheable(told[0] if alone else several, first.commit, if_none_match)
@@ -63,14 +68,21 @@ def replay(body: requests.Receipt, desk: AtDesk, caller: By) -> Response:
     """Recompute an answer from its receipt, and say what differs."""
     dataset, hits, k = (body.receipt.get(name) for name in ("dataset", "hits", "k"))
     check_allowed(caller, "read", dataset if isinstance(dataset, str) else "")
-    _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, k if isinstance(k, int) else 0), 0)
+    options = body.receipt.get("options")
+    offset = options.get("offset", 0) if isinstance(options, dict) else 0
+    wanted = sum(size for size in (k, offset) if isinstance(size, int))
+    _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, wanted), 0)
     requests.check_filter(body.receipt.get("filter"))
     return Reply(desk.repository.replay(body.receipt).to_json())
 
 
-def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **how: Any) -> list[vecver.Answer]:
-    """The answers, one a question, within the service's limits; their phases are measured."""
-    _check(desk, len(asked), how["k"], how.get("context", 0))
+def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any] | str, **how: Any) -> list[vecver.Answer]:
+    """The answers, one a question, within the service's limits; their phases are measured.
+
+    `asked`: queries, or the name of a document or chunk that hits are to be like.
+    """
+    queries = 1 if isinstance(asked, str) else len(asked)
+    _check(desk, queries, how["k"] + how.get("offset", 0), how.get("context", 0))
     phases: dict[str, float] = defaultdict(float)
 
     def told(phase: str, seconds: float) -> None:
@@ -78,20 +90,22 @@ def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any], **
 
     with _TRACER.start_as_current_span("vecver.search") as span, vecver.listening(told):
         with _turn(desk, asked, how):
-            given = docs.search(asked, **how)
-        facts = {"dataset": docs.name, "commit": given[0].commit, "queries": len(asked)}
+            given = [docs.more_like(asked, **how)] if isinstance(asked, str) else docs.search(asked, **how)
+        facts = {"dataset": docs.name, "commit": given[0].commit, "queries": queries}
         spent = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
         span.set_attributes({f"vecver.{name}": value for name, value in facts.items()})
         span.set_attributes({f"vecver.{phase}_ms": ms for phase, ms in spent.items()})
-    desk.metrics.search(docs.name, how.get("engine", "faiss"), len(asked), phases)
+    if given[0].commit:  # else anybody could name datasets that are not there, and each would be counted by itself
+        desk.metrics.search(docs.name, how.get("engine", "faiss"), queries, phases)
     request.scope["vecver.told"] = {**facts, "phases_ms": spent}
     return given
 
 
 @contextmanager
-def _turn(desk: Desk, asked: list[Any], how: dict[str, Any]) -> Iterator[None]:
+def _turn(desk: Desk, asked: list[Any] | str, how: dict[str, Any]) -> Iterator[None]:
     """Inside, no other short search computes."""
-    long = isinstance(asked[0], str) or how.get("exact") or how.get("filter") or how.get("engine") == "milvus"
+    long = isinstance(asked[0], str) or how.get("engine") == "milvus"
+    long = long or any(how.get(name) for name in ("exact", "filter", "per_document", "diversity"))
     held = not long and desk.turn.acquire(timeout=_PATIENCE)
     try:
         yield
@@ -104,22 +118,25 @@ def _cacheable(value: Any, commit: str, if_none_match: str | None) -> Response:
     """A value of JSON under its digest; nothing but that where the caller has it already."""
     body = json_bytes(value)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"Vecver-Commit": commit, "ETag": etag, "Cache-Control": "private, no-cache"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", **({"Vecver-Commit": commit} if commit else {})}
     seen = [one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")]
     if etag in seen or "*" in seen:
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _told(answer: vecver.Answer, *, receipt: bool) -> dict[str, Any]:
+def _told(answer: vecver.Answer, *, receipt: bool, vectors: str | None) -> dict[str, Any]:
     value = answer.to_json()
     if not receipt:
         del value["receipt"]
+    if vectors == "base64":
+        for own in value["hits"]:
+            own["vector"] = base64.b64encode(np.array(own["vector"], "<f4").tobytes()).decode()
     return value
 
 
 def _check(desk: Desk, queries: int, k: int, context: int) -> None:
-    """Raises InvalidInputError for more than this service takes at once."""
+    """Raises InvalidInputError for more than this service takes at once. `k`: with the `offset` before it."""
     limits = desk.settings
     asked = (
         ("queries", queries, limits.max_queries),

@@ -28,6 +28,10 @@ class Hit(BaseModel):
     page: Annotated[int | None, Field(description="From 1: where the chunk begins.")] = None
     sheet: Annotated[str | None, Field(description="Of a workbook: where the chunk begins.")] = None
     line: Annotated[int | None, Field(description="From 1: where the chunk begins; of text and source code.")] = None
+    by: Annotated[
+        Literal["title"] | None, Field(description="The score is that of the document's title, which ranked this.")
+    ] = None
+    vector: Annotated[list[float] | str | None, Field(description="Where `hit_vectors` asks for it.")] = None
 
 
 class Answer(BaseModel):
@@ -38,6 +42,9 @@ class Answer(BaseModel):
     commit: str
     hits: list[Hit]
     receipt: Json | None = None
+    missing: Annotated[
+        str | None, Field(description="Where `missing` is empty: what is not there. No version: `commit` is empty.")
+    ] = None
     query: Annotated[Json | None, Field(description="Token counts of a query that the model did not see whole.")] = None
 
 

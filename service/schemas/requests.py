@@ -59,12 +59,16 @@ Revision = Annotated[str, Field(max_length=300, examples=["prod", "main~2", "3f9
 
 
 class Search(Request):
-    """One of `query`, `queries`, `vector`, `vectors`; and how."""
+    """One of `query`, `queries`, `vector`, `vectors`, `like`; and how."""
 
     query: Annotated[str, Field(max_length=100_000)] | None = None
     queries: list[Annotated[str, Field(max_length=100_000)]] | None = None
     vector: Vector | None = None
     vectors: list[Vector] | None = None
+    like: Annotated[
+        str | None,
+        Field(min_length=1, max_length=4096, description="A document's id or a chunk's key: what is like it?"),
+    ] = None
     ref: Revision = "main"
     k: Annotated[int, Field(ge=1)] = 10
     filter: Filter = None
@@ -73,16 +77,36 @@ class Search(Request):
     context: Annotated[int, Field(ge=0)] = 0
     space: Annotated[str, Field(max_length=300)] | None = None
     receipt: bool = True
+    offset: Annotated[int, Field(ge=0, description="Hits of the ranking that are left out at the beginning.")] = 0
+    per_document: Annotated[int | None, Field(ge=1, description="At most so many hits of one document.")] = None
+    min_score: Annotated[float | None, Field(description="Only hits with at least this score.")] = None
+    diversity: Annotated[
+        float | None, Field(ge=0, le=1, description="From 0, only the score counts, to 1 (maximal marginal relevance).")
+    ] = None
+    hit_vectors: Annotated[
+        Literal["base64", "list"] | None,
+        Field(description="Add each hit's stored vector: as numbers, or base64 of its little-endian float32 bytes."),
+    ] = None
+    missing: Annotated[
+        Literal["error", "empty"],
+        Field(description="Of a dataset, revision or field that is not there: an error, or no hits and `missing`."),
+    ] = "error"
 
     @model_validator(mode="after")
     def _one(self) -> Search:
-        given = [name for name in ("query", "queries", "vector", "vectors") if getattr(self, name) is not None]
+        given = [name for name in ("query", "queries", "vector", "vectors", "like") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError("give one of query, queries, vector, vectors")
+            raise ValueError("give one of query, queries, vector, vectors, like")
         return self
 
+    def options(self) -> Json:
+        """The options of `Dataset.search`, but for the version and who proposes the hits."""
+        names = ("k", "exact", "filter", "context", "space", "offset", "per_document", "min_score", "diversity")
+        own = {name: getattr(self, name) for name in names}
+        return {**own, "vectors": self.hit_vectors is not None, "missing": self.missing}
+
     def asked(self) -> tuple[list[Any], bool]:
-        """(what is asked, whether it is one question). Raises InvalidInputError for base64 that is no float32."""
+        """(what is asked, whether it is one question), unless `like` is. Raises InvalidInputError for other base64."""
         if self.queries is not None:
             return list(self.queries), False
         if self.vectors is not None:

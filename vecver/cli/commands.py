@@ -71,6 +71,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         'vecver search handbook "How do I bleed a radiator?"',
         'vecver search handbook@prod "boiler pressure" -k 3 --context 1',
         """vecver search handbook "boiler" --filter '{"page": {"$gte": 3}}'""",
+        "vecver search handbook --like guide/pump.md",
     ),
     "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
     "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),

@@ -39,6 +39,19 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
     show_default=True,
     help="Who proposes hits.",
 )
+@click.option("--like", metavar="DOC", help="What is like this document, or the chunk with this key? Instead of QUERY.")
+@click.option("--offset", default=0, metavar="N", help="Leave out the first N hits: the next page.")
+@click.option("--per-document", type=int, metavar="N", help="At most N hits of one document.")
+@click.option("--min-score", type=float, metavar="S", help="Only hits that score at least S.")
+@click.option("--diversity", type=float, metavar="D", help="From 0, only the score counts, to 1, no two hits alike.")
+@click.option("--vectors", is_flag=True, help="Add each hit's stored vector to --json.")
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "empty"]),
+    default="error",
+    show_default=True,
+    help="What to say where the dataset, revision or field is not there: an error, or no hits.",
+)
 @click.option("--space", metavar="NAME", help="The space that query vectors lie in; it is checked.")
 @click.option(
     "--queries", metavar="FILE", help='Many queries: a line {"query": "…"} or {"vector": […]} each; - is stdin.'
@@ -54,6 +67,7 @@ def search(
     query: str | None,
     filter_text: str | None,
     queries: str | None,
+    like: str | None,
     receipt: str | None,
     folder: str | None,
     full: bool,
@@ -67,27 +81,32 @@ def search(
     how["filter"] = common.filter_of("--filter", filter_text)
     if receipt:
         common.check_writable("--receipt", receipt)
+    if how["vectors"] and not as_json:
+        raise InvalidInputError("--vectors is for --json", code="conflicting_options", hint="add --json")
     began = time.perf_counter()
     if folder is not None:
         if how.pop("engine") != "faiss":
             raise InvalidInputError(
                 "a snapshot is searched by its own index", code="conflicting_options", hint="leave out --engine"
             )
-        asked = _asked(_alone(dataset, query), queries, receipt)
+        asked = _asked(_alone(dataset, query), queries, like, receipt)
         opened, repository = vecver.open_snapshot(folder, api_key=settings.api_key), None
-        answers, record = opened.search(asked, **how), opened.commit
+        answers = _answers(opened, asked, like, how)
+        record: vecver.Commit | None = opened.commit
     else:
         name, revision = common.version_of(_named(dataset))
-        asked = _asked(query, queries, receipt)
+        asked = _asked(query, queries, like, receipt)
         repository = common.opened(settings)
         docs = repository.dataset(name)
-        answers = docs.search(asked, at=revision, **how)
-        record = docs.show(answers[0].commit)
+        answers = _answers(docs, asked, like, {**how, "at": revision})
+        record = docs.show(answers[0].commit) if answers[0].commit else None
     seconds = time.perf_counter() - began
     if as_json:
         for answer in answers:
             echo_json(answer.to_json(), indent=None if queries else 2)
             _hint(answer)
+    elif record is None:
+        click.echo(f"No hits: {answers[0].missing}.")
     else:
         shown = [
             Asked(answer, text if isinstance(text, str) else None, None if queries else seconds, record, full=full)
@@ -156,9 +175,11 @@ def _alone(first: str | None, second: str | None) -> str | None:
     return first
 
 
-def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[Any]:
-    if (query is None) == (queries is None):
-        raise InvalidInputError("nothing was asked", code="no_query", hint="give a QUERY, or --queries FILE, not both")
+def _asked(query: str | None, queries: str | None, like: str | None, receipt: str | None) -> list[Any]:
+    """What is asked; [None] for what is like a document."""
+    if sum(way is not None for way in (query, queries, like)) != 1:
+        problem = "nothing was asked" if query is queries is like else "one thing is asked at a time"
+        raise InvalidInputError(problem, code="no_query", hint="give a QUERY, or --queries FILE, or --like DOC")
     if queries is None:
         return [query]
     if receipt:
@@ -168,6 +189,10 @@ def _asked(query: str | None, queries: str | None, receipt: str | None) -> list[
             hint="with --queries use --json: it has them all",
         )
     return common.queries_of(queries)
+
+
+def _answers(docs: Any, asked: list[Any], like: str | None, how: dict[str, Any]) -> list[vecver.Answer]:
+    return docs.search(asked, **how) if like is None else [docs.more_like(like, **how)]
 
 
 def _show(shown: list[Asked], how: dict[str, Any]) -> None:
@@ -181,7 +206,11 @@ def _show(shown: list[Asked], how: dict[str, Any]) -> None:
 
 def _nothing(asked: Asked, how: dict[str, Any]) -> str:
     """Why an answer is empty."""
-    return why_nothing(asked.commit, asked.answer.revision, filtered=how["filter"] is not None)
+    if asked.answer.missing:
+        return f"No hits: {asked.answer.missing}."
+    narrowing = {"min_score": "--min-score", "offset": "--offset"}
+    narrowed = [option for name, option in narrowing.items() if how[name]]
+    return why_nothing(asked.commit, asked.answer.revision, filtered=how["filter"] is not None, narrowed=narrowed)
 
 
 def _hint(answer: vecver.Answer) -> None:

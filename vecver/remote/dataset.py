@@ -160,7 +160,7 @@ class RemoteDataset:
         names = ("k", "exact", "filter", "context", "space", "engine")
         body = {**query, "ref": _text(question.at), **{name: getattr(question, name) for name in names}}
         body |= {name: value for name, value in question.options().items() if name != "vectors"}
-        return self._wire.ask(self._path("search"), body | ({"vectors": "base64"} if question.vectors else {}))
+        return self._wire.ask(self._path("search"), body | ({"hit_vectors": "base64"} if question.vectors else {}))
 
     # -- Milvus ---------------------------------------------------------------------------------
 
