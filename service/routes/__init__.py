@@ -1,5 +1,5 @@
 """The routes, a file for each thing that they are about. Three steps each: parse, call the face, render."""
 
-from service.routes import datasets, ingest, jobs, operations, pages, refs, search, vector_stores
+from service.routes import datasets, documents, ingest, jobs, operations, pages, refs, search, vector_stores
 
-ROUTERS = [one.router for one in (pages, operations, datasets, search, ingest, jobs, refs, vector_stores)]
+ROUTERS = [one.router for one in (pages, operations, datasets, documents, search, ingest, jobs, refs, vector_stores)]

@@ -12,7 +12,7 @@ from service import errors
 from service.deps import AtDesk, By, Desk, Name, Readable, all_readable
 from service.replies import Reply, problems
 from service.schemas import answers
-from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import IntegrityError, NotFoundError
 
 router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404))
 Json = dict[str, Any]
@@ -50,20 +50,6 @@ def commit(docs: Readable, revision: Name) -> Json:
     partial = docs.partial_reads(commit.id)
     listed = [{"document": document, **coverage.to_json()} for document, coverage in partial.items()]
     return {**_commit(commit), "partial": listed}
-
-
-@router.get("/{dataset}/documents", response_model=answers.DocumentIds)
-def documents(
-    docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=10_000)] = 1000, cursor: Cursor = None
-) -> Json:
-    """The ids of the documents of a version, sorted. All pages are of one version, should `ref` move meanwhile."""
-    at, _, after = (cursor or "").partition(":")
-    id = docs.resolve(at or ref)
-    if cursor and at != id:
-        raise InvalidInputError("this is no cursor", code="invalid_cursor", hint="take `next` of the page before")
-    names = [name for name in docs.documents(id) if name > after]
-    page = names[:limit]
-    return {"commit": id, "documents": page, "next": f"{id}:{page[-1]}" if len(names) > limit else None}
 
 
 @router.get("/{dataset}/diff", response_model=answers.Diff | answers.DocumentDiff)

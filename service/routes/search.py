@@ -144,11 +144,6 @@ def _check(desk: Desk, queries: int, k: int, context: int) -> None:
         ("context", context, limits.max_context),
     )
     for name, found, most in asked:
-        if found > most:
-            raise InvalidInputError(
-                f"{name} is {found}, and this service takes up to {most}",
-                code="limit",
-                hint=f"ask for less, or let its operator raise VECVER_MAX_{name.upper()}",
-            )
+        requests.check_limit(name, found, most)
     if not queries:
         raise InvalidInputError("there is no query", code="empty_query", hint="ask something")

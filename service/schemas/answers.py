@@ -156,6 +156,84 @@ class DocumentIds(BaseModel):
     next: str | None
 
 
+class StoredChunk(BaseModel):
+    """A chunk of a version."""
+
+    document: str
+    key: str
+    span: tuple[int, int]
+    text: str
+    title: str
+    metadata: Json
+    headings: list[str] | None = None
+    header: str | None = None
+    page: int | None = None
+    sheet: str | None = None
+    line: int | None = None
+    context: str | None = None
+    vector: Annotated[str | None, Field(description="Base64 of its little-endian float32 bytes.")] = None
+
+
+class DocumentChunk(BaseModel):
+    """A chunk of a document; text and metadata only where they are not the document's."""
+
+    key: str
+    span: tuple[int, int]
+    text: str | None = None
+    metadata: Json | None = None
+    headings: list[str] | None = None
+    header: str | None = None
+    page: int | None = None
+    sheet: str | None = None
+    line: int | None = None
+
+
+class Document(BaseModel):
+    """A document of a version, put together from its chunks."""
+
+    id: str
+    title: str
+    text: str
+    metadata: Json
+    source: str
+    media_type: str
+    digest: Annotated[str, Field(description="sha256 of the source's bytes.")]
+    chunks: list[DocumentChunk]
+    missing: Annotated[list[tuple[int, int]], Field(description="Spans of `text` that no chunk holds: U+FFFD there.")]
+
+
+class Documents(BaseModel):
+    """Documents of a version, in the order asked."""
+
+    commit: str
+    documents: list[Document]
+
+
+class Count(BaseModel):
+    """How much of a version there is."""
+
+    commit: str
+    documents: int
+    chunks: int
+
+
+class FilterField(BaseModel):
+    """A field that filters may name."""
+
+    name: str
+    kind: Literal["metadata", "position", "built-in"]
+    types: list[str]
+    documents: Annotated[int, Field(description="That have a value.")]
+    examples: Annotated[list[Any], Field(description="The most frequent values, at most 3.")]
+
+
+class Fields(BaseModel):
+    """What filters may name in a version."""
+
+    commit: str
+    fields: list[FilterField]
+
+
 class DiffDocuments(BaseModel):
     """Document ids, sorted."""
 

@@ -40,6 +40,16 @@ def check_filter(value: Any) -> None:
         ) from error
 
 
+def check_limit(name: str, value: int, most: int) -> None:
+    """Raises InvalidInputError for more than this service takes at once."""
+    if value > most:
+        raise InvalidInputError(
+            f"{name} is {value}, and this service takes up to {most}",
+            code="limit",
+            hint=f"ask for less, or let its operator raise VECVER_MAX_{name.upper()}",
+        )
+
+
 def _items(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
@@ -125,6 +135,41 @@ def _vector(value: list[float] | str) -> npt.NDArray[np.float32] | list[float]:
             code="invalid_vector",
             hint="base64.b64encode(vector.astype('<f4').tobytes())",
         ) from error
+
+
+class ListDocuments(Request):
+    """Which documents are listed."""
+
+    ref: Revision = "main"
+    where: Filter = None
+    prefix: Annotated[str, Field(max_length=1000)] = ""
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    after: Annotated[str | None, Field(max_length=10_000, description="An id: those after it.")] = None
+
+
+class GetDocuments(Request):
+    """Which documents are read whole."""
+
+    ref: Revision = "main"
+    ids: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=1000, examples=[["guide/pump.md"]])]
+    missing: Annotated[Literal["error", "skip"], Field(description="What to do about ids that are unknown.")] = "error"
+
+
+class ListChunks(Request):
+    """Which chunks are listed."""
+
+    ref: Revision = "main"
+    where: Filter = None
+    vectors: bool = False
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    after: Annotated[str | None, Field(max_length=300, description="The key of a chunk: those after it.")] = None
+
+
+class Count(Request):
+    """What is counted."""
+
+    ref: Revision = "main"
+    where: Filter = None
 
 
 class Put(Request):

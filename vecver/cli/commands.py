@@ -15,6 +15,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "ls": ("reading", "List the documents of a version."),
         "cat": ("reading", "Print the text of documents of a version."),
         "chunks": ("reading", "List the chunks of a version, or show one."),
+        "fields": ("reading", "Show what filters may name in a version."),
     },
     "Search": {
         "search": ("searching", "Find the passages of a version that answer a query."),
@@ -67,6 +68,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         """vecver chunks handbook@prod --where '{"page": 3}' --json""",
         "vecver chunks handbook 9e6d5873bd604c8984c1cf88474186fa --context 1",
     ),
+    "fields": ("vecver fields handbook", "vecver fields handbook@prod --json"),
     "search": (
         'vecver search handbook "How do I bleed a radiator?"',
         'vecver search handbook@prod "boiler pressure" -k 3 --context 1',

@@ -1,4 +1,4 @@
-"""Commands that read what a version holds: ls, cat, chunks."""
+"""Commands that read what a version holds: ls, cat, chunks, fields."""
 
 from __future__ import annotations
 
@@ -118,6 +118,30 @@ def chunks(
             screen.say(f"{chunk.key}  {chunk.document} {_span(chunk)}  {one_line(chunk.text, 120)}")
 
 
+@click.command()
+@VERSION
+@as_json
+@click.pass_obj
+def fields(settings: Settings, /, dataset: str, as_json: bool) -> None:
+    """Show what filters may name in a version: types, how many documents have it, and examples."""
+    docs, commit = _version(settings, dataset)
+    found = docs.fields(commit)
+    if as_json:
+        echo_json({"commit": commit, **found.to_json()})
+        return
+    if not found:
+        console.err().say("no document of this version has metadata or positions")
+    widths = [max((len(text) for text in column), default=0) for column in zip(*map(_cells, found), strict=True)]
+    with console.pages() as screen:
+        for cells in map(_cells, found):
+            screen.say("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def _cells(field: vecver.Field) -> tuple[str, str, str, str]:
+    count = f"{field.documents} document{'' if field.documents == 1 else 's'}"
+    return field.name, ", ".join(field.types), count, one_line(field.examples_text, 100)
+
+
 def _version(settings: Settings, dataset: str) -> tuple[vecver.Dataset, str]:
     """A dataset and the commit id of its version, so that all of a command is answered from one."""
     name, revision = common.version_of(dataset)
@@ -168,4 +192,4 @@ def _span(chunk: vecver.StoredChunk) -> str:
     return f"[{chunk.span[0]}:{chunk.span[1]}]" if chunk.span[1] else "[title]"
 
 
-COMMANDS = (ls, cat, chunks)
+COMMANDS = (ls, cat, chunks, fields)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from vecver.flows.publishing.publish import Publisher
     from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks
     from vecver.flows.reading.documents import checked_ids, count_matching, document_ids, get_documents
-    from vecver.flows.reading.selecting import check_limit, check_text
+    from vecver.flows.reading.fields import fields_of
+    from vecver.flows.reading.selecting import check_chunk, check_page
     from vecver.flows.replaying import replay
     from vecver.flows.searching.queries import Query, query_vector
     from vecver.flows.searching.questions import Missing, Question
@@ -45,10 +46,10 @@ __all__ = [
     "Through",
     "add",
     "answers",
+    "check_chunk",
     "check_export",
-    "check_limit",
+    "check_page",
     "check_published",
-    "check_text",
     "checked_ids",
     "chunk_page",
     "count_matching",
@@ -56,6 +57,7 @@ __all__ = [
     "deletion",
     "document_ids",
     "export",
+    "fields_of",
     "forget",
     "garbage",
     "get_documents",

@@ -11,7 +11,7 @@ from vecver.arguments import Revision, text_of
 from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
-    from vecver.model import Chunks, Count, Document, Json, StoredChunk
+    from vecver.model import Chunks, Count, Document, Fields, Json, StoredChunk
 
 
 class Reading(Handle):
@@ -88,6 +88,13 @@ class Reading(Handle):
         Raises NotFoundError (revision), InvalidInputError.
         """
         return flows.count_matching(self._opened(at), where)
+
+    def fields(self, at: Revision = "main") -> Fields:
+        """What filters may name in a version: types, how many documents have it, and examples.
+
+        Raises NotFoundError (revision).
+        """
+        return flows.fields_of(self._opened(at))
 
     def _opened(self, at: Revision) -> repo.Snapshot:
         return self._versions.snapshot(self.resolve(at))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Count,
         Document,
         Embedder,
+        Fields,
         Hit,
         Json,
         Replay,
@@ -101,6 +102,10 @@ class Snapshot:
     def count(self, *, where: Json | None = None) -> Count:
         """How many documents and chunks it holds, or of those that match; as `Dataset.count`."""
         return flows.count_matching(self._opened.opened, where)
+
+    def fields(self) -> Fields:
+        """What filters may name, as `Dataset.fields`."""
+        return flows.fields_of(self._opened.opened)
 
     def check(self, progress: Progress | None = None) -> Check:
         """Hash every file again, and prove the commit's roots from the rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Any, Unpack, overload
 
 from vecver import flows, pipeline, repo
 from vecver.arguments import (
@@ -18,7 +18,6 @@ from vecver.arguments import (
     question_of,
     sources_of,
     tagged_of,
-    text_of,
 )
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
@@ -36,28 +35,22 @@ from vecver.model import (
     Report,
     Vectors,
 )
-from vecver.remote.http import path_of, read
+from vecver.remote.handle import revision_text
+from vecver.remote.http import read
+from vecver.remote.reading import RemoteReading
 from vecver.remote.upload import nothing_to_send, packed, place_header, told, with_failures
-
-if TYPE_CHECKING:
-    from vecver.remote.repository import RemoteRepository
 
 PAGE = 50  # commits asked for at once
 
 _PLURAL = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 
 
-class RemoteDataset:
+class RemoteDataset(RemoteReading):
     """A dataset behind a service, with the methods of `Dataset`; each raises what that raises.
 
     And AccessError (the key may not), BackendError (no answer). What needs the repository's own machine stays with
     its operator: `optimize`, `recall` and `measures`, `snapshot`, `status`, and of Milvus `republish` and `unpublish`.
     """
-
-    def __init__(self, repository: RemoteRepository, name: str) -> None:
-        self.repository = repository
-        self.name = name
-        self._wire = repository._wire
 
     # -- documents in ---------------------------------------------------------------------------
 
@@ -158,7 +151,7 @@ class RemoteDataset:
     def _asked(self, question: flows.Question, query: Json) -> Json:
         """What the service answers. Options that are not used are not sent, so that an older service answers too."""
         names = ("k", "exact", "filter", "context", "space", "engine")
-        body = {**query, "ref": _text(question.at), **{name: getattr(question, name) for name in names}}
+        body = {**query, "ref": revision_text(question.at), **{name: getattr(question, name) for name in names}}
         body |= {name: value for name, value in question.options().items() if name != "vectors"}
         return self._wire.ask(self._path("search"), body | ({"hit_vectors": "base64"} if question.vectors else {}))
 
@@ -175,14 +168,14 @@ class RemoteDataset:
     ) -> Publication:
         """As `Dataset.publish`, in the service's own Milvus, as a job."""
         _own_milvus(to)
-        body = {"ref": _text(at), "dedicated": dedicated, "flat": flat}
+        body = {"ref": revision_text(at), "dedicated": dedicated, "flat": flat}
         job = self._wire.write("POST", self._path("publish"), body)
         return read(self._wire.result_of(job, progress), Publication.from_json)
 
     def publication(self, at: Revision = "main", *, to: None = None) -> Publication:
         """What any Milvus client needs to search a version, in the service's Milvus. Raises NotPublishedError."""
         _own_milvus(to)
-        return read(self._wire.get(self._path("publication"), ref=_text(at)), Publication.from_json)
+        return read(self._wire.get(self._path("publication"), ref=revision_text(at)), Publication.from_json)
 
     # -- versions -------------------------------------------------------------------------------
 
@@ -192,14 +185,16 @@ class RemoteDataset:
 
     def show(self, at: Revision = "main") -> Commit:
         """The commit that a revision names."""
-        page = self._wire.get(self._path("commits"), ref=_text(at), limit=1)  # a revision may be no part of a path
+        page = self._wire.get(
+            self._path("commits"), ref=revision_text(at), limit=1
+        )  # a revision may be no part of a path
         return read(page, lambda it: _commit(it["commits"][0]))
 
     def log(self, at: Revision = "main") -> Iterator[Commit]:
         """The commits that led to a revision, newest first, along first parents; asked for as they are wanted."""
         cursor = None
         while True:
-            page = self._wire.get(self._path("commits"), ref=_text(at), limit=PAGE, cursor=cursor)
+            page = self._wire.get(self._path("commits"), ref=revision_text(at), limit=PAGE, cursor=cursor)
             commits, cursor = read(page, lambda it: ([_commit(one) for one in it["commits"]], it["next"]))
             yield from commits
             if cursor is None:
@@ -216,17 +211,6 @@ class RemoteDataset:
 
         return tagged_of(self.tags(), commit)
 
-    def documents(self, at: Revision = "main") -> list[str]:
-        """The ids of all documents of a version, sorted."""
-        found: list[str] = []
-        ref, cursor = _text(at), None
-        while True:
-            page = self._wire.get(self._path("documents"), ref=ref, cursor=cursor)
-            ref, some, cursor = read(page, lambda it: (it["commit"], list(it["documents"]), it["next"]))
-            found += some
-            if cursor is None:
-                return found
-
     def partial_reads(self, at: Revision = "main") -> dict[str, Coverage]:
         """The documents of a version that were read in part, sorted by id: how much, and what is missing."""
         found = self._wire.get(self._path("commits", self.resolve(at)))
@@ -238,7 +222,7 @@ class RemoteDataset:
     def diff(self, before: Revision, after: Revision, *, document: str) -> DocumentDiff: ...
     def diff(self, before: Revision, after: Revision, *, document: str | None = None) -> Diff | DocumentDiff:
         """As `Dataset.diff`: what `after` adds, changes and removes against `before`."""
-        what = {"from": _text(before), "to": _text(after), "document": document}
+        what = {"from": revision_text(before), "to": revision_text(after), "document": document}
         found = self._wire.get(self._path("diff"), **what)
         return read(found, Diff.from_json) if document is None else read(found, DocumentDiff.from_json)
 
@@ -266,11 +250,11 @@ class RemoteDataset:
 
     def branch(self, name: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """A new branch on a version, or with `expected` one that is moved from there: as `Dataset.branch`."""
-        return self._moved("PUT", self._ref("branch", name), {"ref": _text(at)}, expected)
+        return self._moved("PUT", self._ref("branch", name), {"ref": revision_text(at)}, expected)
 
     def tag(self, name: str, at: Revision = "main") -> Move:
         """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
-        return self._moved("PUT", self._ref("tag", name), {"ref": _text(at)})
+        return self._moved("PUT", self._ref("tag", name), {"ref": revision_text(at)})
 
     def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
         """Remove a branch (only from `expected`, a commit id); no version is lost by it."""
@@ -286,11 +270,11 @@ class RemoteDataset:
 
     def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """Let an alias name a version; `expected` as in `Dataset.promote`."""
-        return self._moved("PUT", self._ref("alias", alias), {"ref": _text(at)}, expected)
+        return self._moved("PUT", self._ref("alias", alias), {"ref": revision_text(at)}, expected)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""
-        body = {"ref": ref, "to": None if to is None else _text(to)}
+        body = {"ref": ref, "to": None if to is None else revision_text(to)}
         return self._moved("POST", self._path("rollback"), body, expected)
 
     def _moved(self, method: str, path: str, body: Json | None, expected: str | None = None) -> Move:
@@ -304,9 +288,6 @@ class RemoteDataset:
         found = self._wire.get(f"{self._ref(kind, name)}/moves")
         return read(found, lambda it: [Move.from_json(one) for one in it["moves"]])
 
-    def _path(self, *parts: str) -> str:
-        return path_of("datasets", self.name, *parts)
-
     def _ref(self, kind: str, name: str) -> str:
         check_kind(kind)
         repo.check_name(kind, name)
@@ -314,18 +295,6 @@ class RemoteDataset:
 
     def __repr__(self) -> str:
         return f"<vecver dataset {self.name} in {self.repository.url}>"
-
-
-def _text(at: Revision) -> str:
-    """A revision as its string. (None would be the service's default, and is not ours.)"""
-    text = text_of(at)
-    if not isinstance(text, str) or not text:
-        raise InvalidInputError(
-            f"{text!r} is not a revision",
-            code="invalid_revision",
-            hint="name a branch, tag, alias or commit id; `main` is the default branch",
-        )
-    return text
 
 
 def _origin(source: Any) -> Json | None:

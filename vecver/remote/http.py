@@ -82,6 +82,10 @@ class Wire:
         """The answer to a question that changes nothing."""
         return self._call("POST", path, content=_encoded(body))
 
+    def lines(self, path: str, body: Json) -> list[Json]:
+        """The answer to a question that changes nothing, where that is a JSON object a line."""
+        return self._call("POST", path, content=_encoded(body), decode=_decoded_lines)["lines"]
+
     def write(self, method: str, path: str, body: Json | None = None, headers: Mapping[str, str] | None = None) -> Json:
         """What a change came to. However often it is sent, it is done once."""
         content = b"" if body is None else _encoded(body)
@@ -126,8 +130,12 @@ class Wire:
         params: Mapping[str, Any] | None = None,
         content: bytes | IO[bytes] = b"",
         headers: Mapping[str, str] | None = None,
+        decode: Callable[[bytes], Json | None] | None = None,
     ) -> Json:
-        """The first answer that is a success, decoded. Raises the error that the service reports, or BackendError."""
+        """The first answer that is a success, as `decode` reads it (a JSON object, where that is left out).
+
+        Raises the error that the service reports, or BackendError.
+        """
         until = time.monotonic() + self._timeout
         request = {
             "params": {name: value for name, value in (params or {}).items() if value is not None},
@@ -135,7 +143,8 @@ class Wire:
         }
         attempt = 0
         while True:
-            answer = self._attempt(method, path, content, request, max(until - time.monotonic(), 0.001))
+            left = max(until - time.monotonic(), 0.001)
+            answer = self._attempt(method, path, content, request, left, decode or _decoded)
             if not isinstance(answer, _Failure):
                 return answer
             wait = max(BACK_OFF * 2**attempt, answer.wait)
@@ -145,7 +154,13 @@ class Wire:
             attempt += 1
 
     def _attempt(
-        self, method: str, path: str, content: bytes | IO[bytes], request: Json, timeout: float
+        self,
+        method: str,
+        path: str,
+        content: bytes | IO[bytes],
+        request: Json,
+        timeout: float,
+        decode: Callable[[bytes], Json | None],
     ) -> Json | _Failure:
         import httpx2
 
@@ -158,10 +173,9 @@ class Wire:
         except (httpx2.RequestError, TimeoutError) as error:
             again = isinstance(error, httpx2.TransportError | TimeoutError)
             return _Failure(self._unreachable(type(error).__name__), again=again)
-        body = _decoded(data)
-        if answer.is_success and body is not None:
+        if answer.is_success and (body := decode(data)) is not None:
             return body
-        return self._refused(answer, data, body)
+        return self._refused(answer, data, _decoded(data))
 
     def _connections(self) -> httpx2.Client:
         """Those of this process. Raises InvalidInputError once they were let go of."""
@@ -300,6 +314,12 @@ def _decoded(data: bytes) -> Json | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _decoded_lines(data: bytes) -> Json | None:
+    """The JSON objects of an answer, one a line; None for anything else."""
+    lines = [_decoded(line) for line in data.split(b"\n") if line]
+    return None if None in lines else {"lines": lines}
 
 
 def _struck(value: Any, key: str) -> Any:

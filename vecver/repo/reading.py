@@ -65,12 +65,13 @@ class DocumentOrder:
         for number in np.unique(numbers).tolist():
             mine = np.flatnonzero(numbers == number)
             table = self.segments[number].documents
-            kept = table if names is None else table.select([name for name in table.column_names if name in names])
-            pieces.append(taken(kept, rows[mine]))
+            wanted = table.column_names if names is None else {"id", *names}  # a table without columns has no rows
+            pieces.append(taken(table.select([name for name in table.column_names if name in wanted]), rows[mine]))
             places.append(mine)
         if not pieces:
             return DOCUMENTS.empty_table() if names is None else DOCUMENTS.empty_table().select(list(names))
         pile = pa.concat_tables(pieces, promote_options="default")
+        pile = pile if names is None else pile.select([name for name in names if name in pile.column_names])
         return pile if len(pieces) == 1 else pile.take(pa.array(np.argsort(np.concatenate(places))))
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from vecver.decimals import readable
 from vecver.errors import InvalidInputError, NotFoundError, say
-from vecver.flows.reading.selecting import Selected, check_limit, place_of_chunk, selected
+from vecver.flows.reading.selecting import Selected, check_chunk, check_page, place_of_chunk, selected
 from vecver.model import Json, StoredChunk
 from vecver.repo import Snapshot, chunk_list, metadata_of_all
 
@@ -41,7 +41,7 @@ def chunk_page(snapshot: Snapshot, where: Json | None, limit: Any, after: Any) -
 
     Raises InvalidInputError: of the filter, the limit, and a key that this version does not hold.
     """
-    check_limit(limit)
+    check_page(limit=limit)
     found = selected(snapshot, where)
     if after is None:
         return ChunkPage(found, 0, None, limit)
@@ -126,12 +126,7 @@ def one_chunk(snapshot: Snapshot, key: Any, context: int = 0) -> StoredChunk:
 
     Raises NotFoundError, InvalidInputError.
     """
-    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
-        raise InvalidInputError(
-            f"context is a number of neighbouring chunks, 0 or more, not {context!r:.80}",
-            code="invalid_context",
-            hint="use context=1",
-        )
+    check_chunk(key, context)
     chunk = snapshot.chunk(*place_of_chunk(snapshot, key))
     around = snapshot.context(chunk.key, chunk.document, context) if context else None
     return StoredChunk(

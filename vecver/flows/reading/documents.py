@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from vecver.decimals import readable
 from vecver.errors import InvalidInputError
 from vecver.flows.reading.chunks import stored_chunks
-from vecver.flows.reading.selecting import check_limit, check_text, selected, unknown_documents
+from vecver.flows.reading.selecting import check_page, selected, unknown_documents
 from vecver.model import MISSING, Count, Document, Json, StoredChunk
 from vecver.repo import DocumentOrder, Snapshot, chunk_list, metadata_of
 
@@ -35,13 +35,11 @@ def document_ids(
 
     A document matches if one of its chunks does. Raises InvalidInputError.
     """
-    check_limit(limit)
-    check_text("prefix", prefix)
+    check_page(limit=limit, prefix=prefix, after=after)
     order = selected(snapshot, where).order
     block = order.starting_with(prefix) if prefix else slice(0, len(order))
     first, last = block.start, block.stop
     if after is not None:
-        check_text("after", after)
         first = max(first, order.after(after))
     return order.ids(slice(first, last if limit is None else min(last, first + limit)))
 

@@ -6,6 +6,7 @@ there: the id of a document, which need not be one of this version, or the key o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -19,7 +20,7 @@ from vecver.model import Json
 from vecver.near import near
 from vecver.repo import DocumentOrder, Snapshot
 
-_KEY_HEX = 32
+_KEY = re.compile(r"[0-9a-fA-F]{32}")
 _NAMED = 5  # unknown documents that an error names
 _NEIGHBOURS = 50  # ids on either side in the order that may be what was meant
 
@@ -47,16 +48,8 @@ def selected(snapshot: Snapshot, where: Json | None) -> Selected:
 
 def place_of_chunk(snapshot: Snapshot, key: Any) -> tuple[int, int]:
     """(segment number, row) of the live chunk with this key, 32 hex characters. Raises NotFoundError."""
-    try:
-        data = bytes.fromhex(key) if isinstance(key, str) and len(key) == _KEY_HEX else b""
-    except ValueError:
-        data = b""
-    if not data:
-        raise InvalidInputError(
-            f"{key!r:.80} is no key of a chunk: 32 hex characters",
-            code="invalid_key",
-            hint="take `key` of a hit or chunk",
-        )
+    check_chunk(key, 0)
+    data = bytes.fromhex(key)
     (number,), (row,) = snapshot.find_chunks(np.frombuffer(data, np.uint8).reshape(1, -1))
     if number < 0:
         commit = snapshot.commit
@@ -70,21 +63,34 @@ def place_of_chunk(snapshot: Snapshot, key: Any) -> tuple[int, int]:
     return int(number), int(row)
 
 
-def check_limit(limit: Any) -> None:
-    """Raises InvalidInputError unless `limit` is None or a number from 1 on."""
+def check_page(*, limit: Any = None, prefix: Any = "", after: Any = None) -> None:
+    """Raises InvalidInputError unless `limit` is None or a number from 1 on, and the others are strings."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1):
         raise InvalidInputError(
             f"limit is a number from 1 on, not {limit!r:.80}",
             code="invalid_limit",
             hint="use limit=100, or leave it out",
         )
+    for name, value in (("prefix", prefix), ("after", "" if after is None else after)):
+        if not isinstance(value, str):
+            raise InvalidInputError(
+                f"{name} is a string, not {value!r:.80}", code=f"invalid_{name}", hint=f"{name}='guide/', for example"
+            )
 
 
-def check_text(name: str, value: Any) -> None:
-    """Raises InvalidInputError unless an option is a string."""
-    if not isinstance(value, str):
+def check_chunk(key: Any, context: Any) -> None:
+    """Raises InvalidInputError unless `key` has the form of a chunk's key, and `context` is a number from 0 on."""
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise InvalidInputError(
-            f"{name} is a string, not {value!r:.80}", code=f"invalid_{name}", hint=f"{name}='guide/', for example"
+            f"{key!r:.80} is no key of a chunk: 32 hex characters",
+            code="invalid_key",
+            hint="take `key` of a hit or chunk",
+        )
+    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
+        raise InvalidInputError(
+            f"context is a number of neighbouring chunks, 0 or more, not {context!r:.80}",
+            code="invalid_context",
+            hint="use context=1",
         )
 
 

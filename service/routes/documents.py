@@ -1,0 +1,136 @@
+"""What a version holds: documents, chunks, how many. What takes a filter is asked by POST: filters may be long."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response, StreamingResponse
+from starlette.convertors import StringConvertor, register_url_convertor
+
+import vecver
+from service.deps import AtDesk, Readable
+from service.replies import Reply, json_bytes, problems
+from service.routes.datasets import Cursor, Ref
+from service.schemas import answers, requests
+from vecver.errors import InvalidInputError
+
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problems(403, 404))
+Json = dict[str, Any]
+_BATCH = 256  # lines that are sent together
+_HEADERS = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The version that was read.", "required": True}}
+_LINES = {
+    "description": "A chunk a line, in UTF-8. As many as were asked for, or the last page.",
+    "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+    "headers": _HEADERS,
+}
+
+
+class _Key(StringConvertor):
+    """What may stand for `{key}` in a path: else it would take that of the list."""
+
+    regex = r"(?!list$)[^/]+"
+
+
+register_url_convertor("key", _Key())
+
+
+@router.get("/documents", response_model=answers.DocumentIds)
+def documents(
+    docs: Readable,
+    ref: Ref = "main",
+    prefix: Annotated[str, Query(max_length=1000, description="Only ids that begin so.")] = "",
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    cursor: Cursor = None,
+) -> Response:
+    """The ids of the documents of a version, sorted. All pages are of one version, should `ref` move meanwhile."""
+    at, _, after = (cursor or "").partition(":")
+    commit = docs.resolve(at or ref)
+    if cursor and at != commit:
+        raise InvalidInputError("this is no cursor", code="invalid_cursor", hint="take `next` of the page before")
+    return _ids(docs, commit, limit, prefix=prefix, after=after if cursor else None)
+
+
+@router.post("/documents/list", response_model=answers.DocumentIds, responses=problems(400))
+def list_documents(body: requests.ListDocuments, docs: Readable) -> Response:
+    """The ids of the documents that match a filter, sorted, from the one after `after` on."""
+    return _ids(docs, docs.resolve(body.ref), body.limit, where=body.where, prefix=body.prefix, after=body.after)
+
+
+@router.post("/documents/get", response_model=answers.Documents, responses=problems(400))
+def get(body: requests.GetDocuments, docs: Readable) -> Response:
+    """Whole documents by their ids, in the order asked."""
+    commit = docs.resolve(body.ref)
+    found = docs.get(body.ids, at=commit, missing=body.missing)
+    return Reply({"commit": commit, "documents": [document.to_json() for document in found]})
+
+
+@router.post(
+    "/chunks/list",
+    response_model=None,
+    response_class=StreamingResponse,
+    responses={200: _LINES, **problems(400)},
+)
+def list_chunks(body: requests.ListChunks, docs: Readable) -> Response:
+    """The chunks that match a filter, from the one after `after` on: a line of JSON each (`StoredChunk`).
+
+    They come by document id and then as the text is read. A vector is base64 of its little-endian float32 bytes.
+    """
+    found = docs.chunks(body.ref, where=body.where, vectors=body.vectors, limit=body.limit, after=body.after)
+    headers = {"Vecver-Commit": found.commit}
+    return StreamingResponse(_lines(found), media_type="application/x-ndjson", headers=headers)
+
+
+@router.get("/chunks/{key:key}", response_model=answers.StoredChunk, response_model_exclude_unset=True)
+def chunk(
+    docs: Readable,
+    desk: AtDesk,
+    key: Annotated[str, Path(max_length=300, examples=["9e6d5873bd604c8984c1cf88474186fa"])],
+    ref: Ref = "main",
+    context: Annotated[int, Query(ge=0, description="Add the text of so many neighbours on either side.")] = 0,
+) -> Response:
+    """One chunk of a version by its key."""
+    requests.check_limit("context", context, desk.settings.max_context)
+    return Reply(docs.chunk(key, ref, context=context).to_json())
+
+
+@router.post("/count", response_model=answers.Count, responses=problems(400))
+def count(body: requests.Count, docs: Readable) -> Response:
+    """How many documents and chunks match a filter; without one, how many there are."""
+    commit = docs.resolve(body.ref)
+    return Reply({"commit": commit, **docs.count(commit, where=body.where).to_json()})
+
+
+@router.get("/fields", response_model=answers.Fields)
+def fields(docs: Readable, ref: Ref = "main") -> Response:
+    """What filters may name in a version: types, how many documents have it, and examples."""
+    commit = docs.resolve(ref)
+    return Reply({"commit": commit, **docs.fields(commit).to_json()})
+
+
+def _ids(docs: vecver.Dataset, commit: str, limit: int, **how: Any) -> Response:
+    """A page of ids. One more than is wanted is read: whether there is another page."""
+    ids = docs.documents(commit, limit=limit + 1, **how)
+    page = ids[:limit]
+    return Reply({"commit": commit, "documents": page, "next": f"{commit}:{page[-1]}" if len(ids) > limit else None})
+
+
+def _lines(chunks: vecver.Chunks) -> Iterator[bytes]:
+    """Each chunk as a line of JSON, some lines at a time."""
+    lines: list[bytes] = []
+    for chunk in chunks:
+        lines.append(json_bytes(_told(chunk)) + b"\n")
+        if len(lines) == _BATCH:
+            yield b"".join(lines)
+            lines.clear()
+    yield b"".join(lines)
+
+
+def _told(chunk: vecver.StoredChunk) -> Json:
+    if chunk.vector is None:
+        return chunk.to_json()
+    bits = chunk.vector.astype("<f4").tobytes()
+    return {**replace(chunk, vector=None).to_json(), "vector": base64.b64encode(bits).decode()}

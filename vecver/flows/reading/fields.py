@@ -1,0 +1,94 @@
+"""What filters may name in a version: the fields of its metadata, and where its chunks stand.
+
+The values are counted, and what is most frequent is shown as an example; of a list its items are, one by one, as
+filters compare them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vecver.decimals import readable
+from vecver.flows.searching.filtering import FIELDS
+from vecver.model import Field, Fields
+from vecver.repo import POSITION, Snapshot, metadata_columns, named_positions
+
+_EXAMPLES = 3
+_LONGEST = 100  # characters of an example
+_KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs"}
+
+
+def fields_of(snapshot: Snapshot) -> Fields:
+    """Every field in which a live document, or a part of one, has a value: metadata and then positions, by name."""
+    found: dict[str, list[tuple[str, int, list[Any]]]] = {}  # name -> (type, documents, values) of each
+    for name, kind, documents, column in (*_metadata(snapshot), *_parts(snapshot)):
+        found.setdefault(name, []).append((kind, documents, column))
+    metadata = [_field(name, "metadata", found[name]) for name in sorted(found)]
+    places = [
+        _field(name, "position", [one]) for name, one in sorted(_positions(snapshot).items()) if name not in found
+    ]
+    return Fields((*metadata, *places))
+
+
+def _field(name: str, kind: str, columns: list[tuple[str, int, Any]]) -> Field:
+    documents = sum(count for _, count, _ in columns)
+    examples = [value for type, _, column in columns for value in _frequent(type, column)]
+    types = tuple(sorted({type for type, _, _ in columns}))
+    return Field(name, kind, types, documents, tuple(examples[:_EXAMPLES]))
+
+
+def _metadata(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Any]]:
+    """(field, type, documents that have it, their values) of each column of metadata."""
+    for name in snapshot.metadata:
+        column = snapshot.order.table(slice(None), [name]).column(0).drop_null()
+        _, kind, field = name.split(".", 2)
+        yield field, kind, len(column), column
+
+
+def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Any]]:
+    """The same of the parts of documents (mails of a mailbox), as chunks have them."""
+    if POSITION + "part" not in snapshot.positions:
+        return
+    table = snapshot.order.table(slice(None), [POSITION + "parts"])
+    lists = table.column(0).to_pylist()
+    parts = [(row, json.loads(part)) for row, own in enumerate(lists) for part in own or ()]
+    for name, column in metadata_columns([part for _, part in parts]).items():
+        _, kind, field = name.split(".", 2)
+        holders = {row for row, part in parts if field in part}
+        yield field, kind, len(holders), pa.chunked_array([column]).drop_null()
+
+
+def _positions(snapshot: Snapshot) -> dict[str, tuple[str, int, Any]]:
+    """Field -> (type, documents, values) of where chunks stand."""
+    found = {}
+    for field in FIELDS:
+        if POSITION + field in snapshot.positions:
+            names = [name for name in snapshot.positions if name.startswith(POSITION)]
+            table = snapshot.order.table(slice(None), ["chunks", *names])
+            column = named_positions(table, field)
+            assert column, f"no column {field}"
+            documents = int(np.count_nonzero(table.column(POSITION + field).is_valid().to_numpy()))
+            values = column.values.take(pa.array(column.of[column.of >= 0], pa.int64()))
+            found[field] = (_KINDS[field], documents, pa.chunked_array([values]))
+    return found
+
+
+def _frequent(kind: str, column: Any) -> Iterable[Any]:
+    """The most frequent values, at most 3; of equally many the least first."""
+    values = pc.list_flatten(column) if kind == "strs" else column
+    if kind in ("str", "strs", "json"):
+        values = values.filter(pc.less_equal(pc.utf8_length(values), _LONGEST))
+    counts = values.value_counts()
+    table = pa.table({"value": counts.field("values"), "count": counts.field("counts")})
+    if kind == "bool":
+        ranked = sorted(table.to_pylist(), key=lambda row: -row["count"])
+        return [row["value"] for row in ranked]
+    order = pc.sort_indices(table, [("count", "descending"), ("value", "ascending")])[:_EXAMPLES]
+    first = table.column("value").take(order).to_pylist()
+    return [readable(json.loads(value)) for value in first] if kind == "json" else first
