@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,10 +12,11 @@ import click
 import vecver
 from vecver.cli import common, console
 from vecver.cli.failures import Interrupted
-from vecver.cli.output import as_json, echo_bounded, echo_json, partly_read
+from vecver.cli.output import as_json, echo_json, partly_read
 from vecver.cli.progress import Meter, progress
 from vecver.cli.screens import ingest as screens
 from vecver.cli.screens.ingest import Ingested
+from vecver.cli.screens.sources import show_status
 from vecver.errors import NotFoundError
 from vecver.near import near
 from vecver.settings import REPOSITORY, Settings
@@ -101,13 +103,16 @@ def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     if as_json:
         echo_json({**found, "partial": partly_read(partial)})
         return
-    _show_names(found)
-    for document in found["failed"]:
-        click.echo(f"! {document} (cannot be read; `vecver ingest` says why)")
-    if not any(found[kind] for kind in ("added", "changed", "removed")):
-        click.echo(f"{name}@{revision} is up to date")
-    lines = [f"% {document} (read in part): {' '.join(coverage.notes)}" for document, coverage in partial.items()]
-    echo_bounded(lines, NOTES_SHOWN, f"`vecver show {dataset}` lists them")
+    with console.pages() as screen:
+        show_status(screen, f"{name}@{revision}", found, partial, _ingest_command(name, sources, how))
+
+
+def _ingest_command(dataset: str, sources: Sequence[str], how: Mapping[str, Any]) -> str:
+    """The command that commits what `status` found."""
+    given = (("--source", how["label"]), ("--prefix", how["prefix"]))
+    options = [word for option, value in given if value for word in (option, value)]
+    records = {True: ["--records"], False: ["--no-records"]}.get(how["records"], [])
+    return shlex.join(["vecver", "ingest", dataset, *sources, *options, *records])
 
 
 def _show_names(names: Mapping[str, Sequence[str]]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import chart, common
+from vecver.cli import chart, common, console
 from vecver.cli.output import Json, as_json, echo_json, progress
+from vecver.cli.screens.measures import show_recall
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.settings import Settings
 
@@ -60,17 +61,6 @@ def recall(
         _show(f"{name}@{revision}", measured)
 
 
-def one_line(measure: Json) -> str:
-    """A measure as `log` shows it."""
-    if "damaged" in measure:
-        return f"damaged, measure again ({measure['damaged']})"
-    return (
-        ", ".join(f"@{at['k']} {at['ann_recall']:.4f} in {at['p50_ms']:.2f} ms" for at in measure["at"])
-        + "".join(f", worst {at['worst']:.2f} @{at['k']}" for at in measure["at"] if "worst" in at)
-        + f" · {measure['queries']['count']} queries · {measure['time'][:19]}"
-    )
-
-
 def _measure_tags(docs: vecver.Dataset, out: str, as_json: bool, how: Json) -> None:
     measured: list[tuple[str, vecver.Recall]] = []
     with progress(docs.name) as advance:
@@ -102,21 +92,15 @@ def _tagged(docs: vecver.Dataset) -> list[tuple[vecver.Commit, list[str]]]:
 
 
 def _show(title: str, measured: vecver.Recall) -> None:
-    index, queries = measured.index, measured.queries
-    asked = "sampled" if queries["source"] == "sample" else "given"
-    click.echo(f"{title}  commit {measured.commit[:12]}")
-    click.echo(f"  {index['chunks']} chunks, {index['indexed']} under an index; {queries['count']} {asked} queries")
-    if "drawn" in queries:
-        click.echo(f"sample: {queries['drawn']}", err=True)
+    """A measure on stdout; on stderr how the sample was drawn, and what could not be done."""
+    show_recall(console.out(), title, measured)
+    notes = console.err()
+    if "drawn" in measured.queries:
+        notes.say((f"sample: {measured.queries['drawn']}", console.FAINT))
     if measured.raised is not None:
-        click.echo(f"{measured.raised} indexes look farther from now on", err=True)
+        notes.say(f"{measured.raised} indexes look farther from now on")
     if measured.not_kept:
-        click.echo(f"not kept beside the commit: {measured.not_kept}", err=True)
-    click.echo("      k  ann_recall   worst  below 0.8    p50 ms    p95 ms    p99 ms  queries/s  engine")
-    for at in measured.at:
-        times = "".join(f"{ms:10.2f}" for ms in (at.p50_ms, at.p95_ms, at.p99_ms))
-        low = f"{at.worst or 0:8.3f}{at.below_0_8 or 0:11.1%}"
-        click.echo(f"  {at.k:5d}  {at.ann_recall:10.4f}{low}{times}{at.queries_per_second:11.0f}  {at.engine}")
+        notes.say(("not kept beside the commit: ", console.WARNING), measured.not_kept)
 
 
 def _sizes(text: str | None) -> list[int] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from vecver.cli import common
+from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli.screens.published import show_publication, show_published, show_unpublished
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 
@@ -48,11 +49,7 @@ def publish(
     if as_json:
         echo_json([one.to_json() for one in done] if rebuild else done[0].to_json())
         return
-    for one in done:
-        told = f"{one.written} rows written" if one.written else "was there already"
-        click.echo(f"{one.dataset} {one.commit[:12]} -> {one.collection} at ordinal {one.ordinal} in {one.uri}: {told}")
-    if not done:
-        click.echo("nothing was published there")
+    show_published(console.out(), done)
 
 
 @click.command()
@@ -79,7 +76,7 @@ def unpublish(settings: Settings, /, dataset: str, to: str | None, unnamed: bool
     if as_json:
         echo_json({"dataset": name, "unpublished": gone})
     else:
-        click.echo("\n".join(f"{name} {commit[:12]} is not published any more" for commit in gone) or "nothing to do")
+        show_unpublished(console.out(), name, gone)
 
 
 @click.command()
@@ -93,10 +90,8 @@ def publication(settings: Settings, /, dataset: str, to: str | None, as_json: bo
     found = common.opened(settings).dataset(name).publication(revision, to=to)
     if as_json:
         echo_json(found.to_json())
-        return
-    for field, value in found.to_json().items():
-        if field != "written" and value != "":
-            click.echo(f"{field:<12}{', '.join(value) if isinstance(value, list) else value}")
+    else:
+        show_publication(console.out(), found)
 
 
 COMMANDS = (publish, unpublish, publication)

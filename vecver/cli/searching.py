@@ -13,6 +13,7 @@ import vecver
 from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json, progress
 from vecver.cli.screens.search import Asked, notes, show, why_nothing
+from vecver.cli.screens.upkeep import show_export, show_replay
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 
@@ -132,11 +133,7 @@ def replay(context: click.Context, settings: Settings, /, receipt: str, folder: 
     if as_json:
         echo_json(outcome.to_json())
     else:
-        click.echo("identical" if outcome.identical else "differs")
-        for line in (*outcome.differences, *outcome.notes):
-            click.echo(f"  {line}")
-        if outcome.recall is not None:
-            click.echo(f"  recall of the approximate answer against exact: {outcome.recall:.3f}")
+        show_replay(console.out(), outcome)
     context.exit(0 if outcome.identical else 5)
 
 
@@ -153,9 +150,8 @@ def snapshot(settings: Settings, /, dataset: str, folder: str, as_json: bool) ->
         made = docs.snapshot(revision, folder, progress=advance)
     if as_json:
         echo_json(made.to_json())
-        return
-    click.echo(f"{made.dataset} {made.commit[:12]} -> {made.path}")
-    click.echo(f"  {made.documents} documents, {made.chunks} chunks, index {made.index}, {made.bytes} bytes")
+    else:
+        show_export(console.out(), made)
 
 
 def _named(dataset: str | None) -> str:

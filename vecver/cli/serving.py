@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecver.cli import common
+from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json
+from vecver.cli.screens.keys import show_keys, show_made, show_revoked
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 
@@ -96,8 +97,7 @@ def add(settings: Settings, /, name: str, scopes: tuple[str, ...], as_json: bool
     if as_json:
         echo_json({**_told(made), "key": token})
     else:
-        click.echo(token)
-        click.echo(f"key {made.id} of {made.name}: {', '.join(made.scopes)}; keep it, it is not shown again", err=True)
+        show_made(console.out(), console.err(), made, token)
 
 
 @key.command("list")
@@ -110,12 +110,7 @@ def list_keys(settings: Settings, /, as_json: bool) -> None:
     if as_json:
         echo_json([_told(one) for one in keys])
         return
-    for one in keys:
-        click.echo(f"{one.id}  {one.created}  {one.name}  {' '.join(one.scopes)}")
-    if not keys:
-        click.echo(
-            "there are no keys" + (": all were revoked" if file.needed() else "; the service serves this machine only")
-        )
+    show_keys(console.out(), keys, file.needed())
 
 
 @key.command()
@@ -128,7 +123,7 @@ def revoke(settings: Settings, /, id: str, as_json: bool) -> None:
     if as_json:
         echo_json(_told(gone))
     else:
-        click.echo(f"revoked {gone.id} of {gone.name}")
+        show_revoked(console.out(), gone)
 
 
 def _keys(settings: Settings) -> Keys:

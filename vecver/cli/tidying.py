@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import click
 
-import vecver
-from vecver.cli import common
+from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli.screens.upkeep import show_garbage, show_optimized
 from vecver.settings import Settings
 
+_GRACE = timedelta(days=1)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGE = re.compile(r"(\d+)([smhdw]?)")
 
@@ -44,19 +45,14 @@ def optimize(settings: Settings, /, dataset: str, as_json: bool) -> None:
         done = docs.optimize(progress=advance)
     if as_json:
         echo_json(done.to_json())
-    elif done.changed:
-        click.echo(
-            f"{done.versions} versions re-laid: {done.rows} rows, {done.segments[0]} segments -> {done.segments[1]}; "
-            f"{done.indexes} indexes built\nnext: `vecver gc --apply` deletes the old segments once they have waited"
-        )
     else:
-        click.echo("nothing to do: every version lies on the fewest segments")
+        show_optimized(console.out(), dataset, done)
 
 
 @click.command()
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Keep the newest N versions of each branch.")
 @click.option("--keep-within", type=Age(), metavar="AGE", help="Keep versions that are no older: 12h, 30d, 8w.")
-@click.option("--grace", type=Age(), default=timedelta(days=1), metavar="AGE", help="Delete what waited so long: 1d.")
+@click.option("--grace", type=Age(), default=_GRACE, metavar="AGE", help="Delete what waited so long: 1d.")
 @click.option("--apply", is_flag=True, help="Do it. Without, only the plan is shown.")
 @as_json
 @click.pass_obj
@@ -79,25 +75,17 @@ def gc(
     found = common.opened(settings).gc(keep_last=keep_last, keep_within=keep_within, grace=grace, apply=apply)
     if as_json:
         echo_json({**found.to_json(), "applied": apply})
-    else:
-        _show(found, apply)
+        return
+    with console.pages() as screen:
+        show_garbage(screen, found, apply, grace, _applied(keep_last, keep_within, grace))
 
 
-def _show(found: vecver.Garbage, applied: bool) -> None:
-    for commit in found.forgotten:
-        click.echo(f"forget  {commit[:12]}")
-    for sign, units in (("delete", found.delete), ("wait  ", found.wait)):
-        for unit, size in units.items():
-            click.echo(f"{sign}  {unit}  {size} bytes")
-    done = "deleted" if applied else "to delete"
-    click.echo(
-        f"{found.kept_versions} versions kept, {len(found.forgotten)} forgotten; {sum(found.delete.values())} bytes "
-        f"{done}, {sum(found.wait.values())} wait for the grace age"
-    )
-    if found.forgotten:
-        click.echo("rows that only forgotten versions had, in segments that others need, go with `vecver optimize`")
-    if not applied and (found.delete or found.wait):
-        click.echo("nothing was changed; --apply does it, and starts the waiting")
+def _applied(keep_last: int | None, keep_within: timedelta | None, grace: timedelta) -> str:
+    """The command that does what was planned."""
+    options = [] if keep_last is None else [f"--keep-last {keep_last}"]
+    options += [] if keep_within is None else [f"--keep-within {keep_within.total_seconds():.0f}s"]
+    options += [] if grace == _GRACE else [f"--grace {grace.total_seconds():.0f}s"]
+    return " ".join(["vecver gc", *options, "--apply"])
 
 
 COMMANDS = (optimize, gc)

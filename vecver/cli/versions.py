@@ -16,6 +16,7 @@ from vecver.cli.screens import history, refs
 from vecver.cli.screens.changes import show_diff, show_document
 from vecver.cli.screens.graph import newest_first, rows
 from vecver.cli.screens.history import Entry
+from vecver.cli.screens.upkeep import show_check
 from vecver.cli.screens.version import show_version
 from vecver.settings import Settings
 
@@ -232,12 +233,8 @@ def check(context: click.Context, settings: Settings, /, milvus: str | None, rep
     if as_json:
         echo_json(found.to_json())
     else:
-        for one in found.repaired:
-            click.echo(f"repaired {one.object}: {one.problem}")
-        for problem in found.problems:
-            click.echo(f"{problem.object}: {problem.problem}")
-        state = "clean" if found.clean else f"{len(found.problems)} problems"
-        click.echo(f"{state}: {found.objects} {'objects' if milvus is None else 'rows'}, {found.bytes} bytes")
+        with console.pages() as screen:
+            show_check(screen, found, rows=milvus is not None)
     context.exit(0 if found.clean else 5)
 
 

@@ -1,0 +1,47 @@
+"""The API keys of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vecver.cli import console
+from vecver.cli.console import COMMAND, FAINT, HEAD, ID, WARNING, Screen
+from vecver.cli.screens import wording
+
+if TYPE_CHECKING:
+    from service.keys import Key
+
+
+def show_made(screen: Screen, notes: Screen, made: Key, token: str) -> None:
+    """A new key: the key alone on standard output, what it is for beside it."""
+    screen.write(f"{token}\n")
+    notes.say(f"key {made.id} of {made.name}: {', '.join(made.scopes)}; ", ("keep it, it is not shown again", WARNING))
+
+
+def show_keys(screen: Screen, keys: Sequence[Key], needed: bool) -> None:
+    """Every key; `needed`: the service answers nobody without one."""
+    width = max((len(key.name) for key in keys), default=0)
+    for key in keys:
+        if screen.terminal:
+            made = f"made {wording.ago(key.created, console.now())}"
+            scopes = ", ".join(key.scopes)
+            screen.say((key.id, ID), "  ", (f"{key.name:<{width}}", HEAD), f"  {scopes}", (f"  {made}", FAINT))
+        else:
+            screen.say(f"{key.id}  {key.created}  {key.name}  {' '.join(key.scopes)}")
+    if keys:
+        return
+    if not screen.terminal:
+        screen.say("there are no keys" + (": all were revoked" if needed else "; the service serves this machine only"))
+        return
+    state = "All were revoked: nobody may enter." if needed else "The service serves this machine only."
+    screen.say(f"There are no keys. {state}")
+    screen.say(("Make one: ", FAINT), ("vecver key add NAME --scope '*:read'", COMMAND))
+
+
+def show_revoked(screen: Screen, gone: Key) -> None:
+    """A key that was taken away."""
+    if screen.terminal:
+        screen.say("Revoked the key ", (gone.id, ID), f" of {gone.name}; it opens nothing from now on.")
+    else:
+        screen.say(f"revoked {gone.id} of {gone.name}")

@@ -1,0 +1,56 @@
+"""Versions in a Milvus: what was published, what is gone, and what a client needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import vecver
+from vecver.cli.console import COMMAND, FAINT, HEAD, ID, STRONG, Screen
+from vecver.cli.screens import wording
+
+
+def show_published(screen: Screen, done: Sequence[vecver.Publication]) -> None:
+    """Versions that were published."""
+    if not done:
+        screen.say("Nothing was published there." if screen.terminal else "nothing was published there")
+    for one in done:
+        if not screen.terminal:
+            told = f"{one.written} rows written" if one.written else "was there already"
+            where = f"{one.collection} at ordinal {one.ordinal} in {one.uri}"
+            screen.say(f"{one.dataset} {one.commit[:12]} -> {where}: {told}")
+            continue
+        rows = f"{wording.count(one.written, 'row')} written" if one.written else "it was there already"
+        screen.say(
+            (one.dataset, HEAD), " ", (wording.short_id(one.commit), ID), f" is searchable in {one.uri}: {rows}."
+        )
+        screen.say(
+            (f"  collection {one.collection}, ordinal {one.ordinal}, {wording.count(one.chunks, 'chunk')}", FAINT)
+        )
+    if screen.terminal and len(done) == 1:
+        at = f"{done[0].dataset}@{wording.short_id(done[0].commit)}"
+        screen.say(("Next: ", FAINT), (f'vecver search {at} "…" --engine milvus', COMMAND))
+        screen.say(("For other clients: ", FAINT), (f"vecver publication {at}", COMMAND))
+
+
+def show_unpublished(screen: Screen, dataset: str, gone: Sequence[str]) -> None:
+    """Versions that were taken out."""
+    for commit in gone:
+        if screen.terminal:
+            id = wording.short_id(commit)
+            screen.say((dataset, HEAD), " ", (id, ID), " is not published any more; the repository keeps it.")
+        else:
+            screen.say(f"{dataset} {commit[:12]} is not published any more")
+    if not gone:
+        screen.say("Nothing to do: no such version is published there." if screen.terminal else "nothing to do")
+
+
+def show_publication(screen: Screen, found: vecver.Publication) -> None:
+    """What any client needs to search a version."""
+    for field, value in found.to_json().items():
+        if field != "written" and value != "":
+            told = ", ".join(value) if isinstance(value, list) else str(value)
+            strong = screen.terminal and field in ("uri", "collection", "filter", "metric")
+            screen.say((f"{field:<12}", FAINT), (told, STRONG if strong else ""))
+    if screen.terminal:
+        how = f" with the filter {found.filter}" if found.filter else ""
+        screen.say((f"Search the collection {found.collection}{how}; no vecver is needed.", FAINT))
