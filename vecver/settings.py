@@ -43,9 +43,49 @@ class Settings:
     verify: Verify = "once"
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One setting as it is now. `value` of a secret is never the secret."""
+
+    name: str
+    value: str
+    origin: str  # "environment", "file", "default", or another name of the environment
+    secret: bool = False
+
+
+SECRETS = ("api_key", "milvus_token", "milvus_password", "milvus_key")
+NAMES = (
+    *("repo", "author", "api_key", "verify", "publish", "milvus"),
+    *(f"milvus_{one.name}" for one in fields(Milvus) if one.name != "uri"),
+)
+
+
+def explain(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> list[Setting]:
+    """Every setting with its value, and where that comes from. Raises InvalidInputError if the file cannot be read."""
+    file, settings = settings_in_file(environment), load_settings(environment, here)
+    milvus = {f"milvus_{one.name}": str(getattr(settings.milvus, one.name)) for one in fields(Milvus)}
+    values = {
+        **{"repo": settings.repo, "author": settings.author, "api_key": settings.api_key, "verify": settings.verify},
+        **{"publish": ", ".join(settings.publish), "milvus": settings.milvus.uri, **milvus},
+    }
+    return [_explained(name, values[name], environment, file) for name in NAMES]
+
+
+def _explained(name: str, value: str, environment: Mapping[str, str], file: Mapping[str, object]) -> Setting:
+    origin = "default"
+    if environment.get(f"VECVER_{name.upper()}"):
+        origin = "environment"
+    elif file.get(name):
+        origin = "file"
+    elif name == "api_key" and environment.get("OPENAI_API_KEY"):
+        origin = "OPENAI_API_KEY"
+    secret = name in SECRETS
+    return Setting(name, "****" if secret and value else value, origin, secret)
+
+
 def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> Settings:
     """Settings of this process. Raises InvalidInputError if the file cannot be read."""
-    file = _file(environment)
+    file = settings_in_file(environment)
 
     def setting(name: str, default: str) -> str:
         return environment.get(f"VECVER_{name.upper()}") or str(file.get(name, "")) or default
@@ -88,7 +128,8 @@ def settings_file(environment: Mapping[str, str]) -> Path:
     return Path(named) if named else Path(environment.get("HOME", "~")).expanduser() / ".config/vecver/settings.toml"
 
 
-def _file(environment: Mapping[str, str]) -> dict[str, object]:
+def settings_in_file(environment: Mapping[str, str]) -> dict[str, object]:
+    """What the file of settings says; nothing where there is none. Raises InvalidInputError if it cannot be read."""
     path = settings_file(environment)
     if not environment.get("VECVER_SETTINGS") and not path.is_file():
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from vecver.cli.interrupts import guard_end
 from vecver.errors import VecverError
 from vecver.settings import load_settings
 
+COMPLETING = "_VECVER_COMPLETE"  # set by the scripts of `vecver completion`
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -27,6 +29,8 @@ class Program(click.Group):
         """Run a command and exit: by an error's category, with 2 for wrong usage, with 130 when interrupted."""
         arguments = list(sys.argv[1:] if args is None else args)
         extra["prog_name"] = "vecver"
+        if os.environ.get(COMPLETING):
+            _complete()
         if not standalone_mode:
             return super().main(arguments, standalone_mode=False, **extra)
         try:
@@ -44,6 +48,10 @@ class Program(click.Group):
         module = import_module(f"vecver.cli.{MODULES[cmd_name]}")
         command: click.Command = next(command for command in module.COMMANDS if command.name == cmd_name)
         command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[cmd_name])
+        if os.environ.get(COMPLETING):
+            from vecver.cli.completion import attach
+
+            attach(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,6 +79,15 @@ def main(context: click.Context, repo: str | None, color: console.Choice) -> Non
     console.choose_color(color)
     settings = load_settings()
     context.obj = replace(settings, repo=repo, named=True) if repo else settings
+
+
+def _complete() -> NoReturn:
+    """Answer a shell that completes a line. A prompt is no place for errors: then there is nothing to offer."""
+    from vecver.cli import completion  # also makes our way of bash known to click
+
+    with suppress(Exception):
+        completion.answer(main)
+    sys.exit(0)
 
 
 def _end(error: BaseException, arguments: Sequence[str]) -> NoReturn:

@@ -44,6 +44,11 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "optimize": ("tidying", "Lay the versions on few segments and index them."),
         "gc": ("tidying", "Show, or delete, what no version needs."),
     },
+    "Setup": {
+        "config": ("setup", "Show the settings and where each comes from."),
+        "doctor": ("setup", "Check the installation, and say what to do."),
+        "completion": ("setup", "Print the completion script of a shell."),
+    },
     "Service": {
         "serve": ("serving", "Serve the repository over HTTP."),
         "key": ("serving", "Make, list and revoke the service's API keys."),
@@ -93,6 +98,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "check": ("vecver check", "vecver check --repair"),
     "optimize": ("vecver optimize handbook",),
     "gc": ("vecver gc", "vecver gc --apply", "vecver gc --keep-last 30 --apply"),
+    "config": ("vecver config", "vecver config --all --json"),
+    "doctor": ("vecver doctor", "vecver doctor --quick --json"),
+    "completion": ("vecver completion bash", "vecver completion fish"),
     "serve": ("vecver serve", "vecver serve --host 0.0.0.0 --port 8080"),
     "key": ("vecver key add ci --scope handbook:read", "vecver key list"),
 }

@@ -1,0 +1,135 @@
+"""Commands for the installation: config, doctor, completion."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from vecver.cli import console
+from vecver.cli.console import BAD, FAINT, GOOD, STRONG, WARNING
+from vecver.cli.output import as_json, echo_json
+from vecver.near import near
+from vecver.settings import NAMES, Setting, Settings, explain, settings_file, settings_in_file
+
+OTHERS = ("settings", "pager")  # names that the program itself reads
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.option("--all", "every", is_flag=True, help="Also those of the service that were not set.")
+@as_json
+@click.pass_obj
+@click.pass_context
+def config(context: click.Context, settings: Settings, /, every: bool, as_json: bool) -> None:
+    """Show every setting and where its value comes from; secrets are masked.
+
+    A setting is read from an option, else from VECVER_NAME in the environment, else from NAME in the settings file.
+    """
+    option = context.find_root().params.get("repo")
+    found = [*explain(), *_of_service(every)]
+    if option:
+        found = [Setting("repo", option, "option") if one.name == "repo" else one for one in found]
+    file, unknown = settings_file(os.environ), _unknown()
+    if as_json:
+        told = [{"name": one.name, "value": one.value, "from": one.origin, "secret": one.secret} for one in found]
+        echo_json({"file": {"path": str(file), "exists": file.is_file()}, "settings": told, "unknown": unknown})
+        return
+    screen = console.out()
+    screen.say("settings file  ", str(file), "" if file.is_file() else "  (there is none)")
+    width = max(len(one.name) for one in found)
+    for one in found:
+        value = one.value or "(not set)"
+        origin = "" if one.origin == "default" else f"  [{_origin(one)}]"
+        screen.say((one.name.ljust(width), STRONG), "  ", value, (origin, FAINT))
+    for name, meant in unknown.items():
+        mean = f"; did you mean {meant}?" if meant else ""
+        console.err().say(("note: ", WARNING), f"{name} is no setting{mean}")
+
+
+def _origin(one: Setting) -> str:
+    known = {"environment": f"VECVER_{one.name.upper()}", "option": "--repo", "file": "settings file"}
+    return known.get(one.origin, one.origin)
+
+
+def _of_service(every: bool) -> list[Setting]:
+    """The settings of the service that were set, or all; none where it is not installed."""
+    try:
+        from service.settings import load_settings
+    except ImportError:
+        return []
+    values = load_settings().model_dump()
+    in_file = settings_in_file(os.environ)
+    found = []
+    for name, value in values.items():
+        origin = "environment" if os.environ.get(f"VECVER_{name.upper()}") else "file" if name in in_file else "default"
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        found.append(Setting(name, text, origin))
+    return [one for one in found if every or one.origin != "default"]
+
+
+def _unknown() -> dict[str, str]:
+    """Names in the environment and the file that nothing reads -> the setting that may have been meant."""
+    known = {*NAMES, *OTHERS, *(one.name for one in _of_service(True))}
+    written = {name: name.removeprefix("VECVER_").lower() for name in os.environ if name.startswith("VECVER_")}
+    written |= {name: name for name in settings_in_file(os.environ)}
+    told = {}
+    for shown, name in written.items():
+        if name not in known:
+            meant = next(iter(near(name, known, 1)), "")
+            told[shown] = f"VECVER_{meant.upper()}" if meant and shown.startswith("VECVER_") else meant
+    return told
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Do not load the model, which takes seconds.")
+@as_json
+@click.pass_obj
+@click.pass_context
+def doctor(context: click.Context, settings: Settings, /, quick: bool, as_json: bool) -> None:
+    """Check the installation: versions, model, search, Milvus, disk, permissions. Exits 1 on a problem."""
+    from vecver.cli.checks import Finding, examine
+
+    screen, found = console.out(), []
+    marks: dict[str, Any] = {"ok": ("ok      ", GOOD), "warning": ("warning ", WARNING), "problem": ("problem ", BAD)}
+
+    def tell(finding: Finding) -> None:
+        found.append(finding)
+        if not as_json:
+            screen.say(marks[finding.status], " ", (finding.name, STRONG), f"  {finding.message}")
+            if finding.advice:
+                screen.say("          ", finding.advice)
+
+    for finding in examine(settings, quick=quick):
+        tell(finding)
+    problems = sum(finding.status == "problem" for finding in found)
+    if as_json:
+        echo_json({"ok": not problems, "checks": [finding.__dict__ for finding in found]})
+    context.exit(1 if problems else 0)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS), required=False)
+def completion(shell: str | None) -> None:
+    """Print the completion script of a shell: of commands, options, datasets and revisions.
+
+    \b
+    bash  add to ~/.bashrc:   eval "$(vecver completion bash)"
+    zsh   add to ~/.zshrc:    eval "$(vecver completion zsh)"
+    fish  once:  vecver completion fish > ~/.config/fish/completions/vecver.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from vecver.cli.app import main
+    from vecver.cli.completion import VARIABLE
+
+    name = shell or os.path.basename(os.environ.get("SHELL", ""))
+    if name not in SHELLS:
+        raise click.UsageError(f"name a shell: {', '.join(SHELLS)}")
+    found = get_completion_class(name)
+    assert found
+    click.echo(found(main, {}, "vecver", VARIABLE).source())
+
+
+COMMANDS = (config, doctor, completion)
