@@ -38,6 +38,7 @@ def main() -> None:
     arguments.add_argument("--documents", type=int, default=131)
     arguments.add_argument("--out")
     options = arguments.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     with tempfile.TemporaryDirectory() as folder:
         commands = prepared(Path(folder), options.documents)
         costs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}

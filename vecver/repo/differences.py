@@ -82,7 +82,7 @@ def lacking_documents(one: Snapshot, other: Snapshot) -> dict[str, Row]:
     """name -> (source digest, segment, row), for the document rows that `other` lacks in place."""
     found: dict[str, Row] = {}
     for segment, _, rows in lacking(one, other):
-        picked = segment.documents.select(["document", "digest"]).take(pa.array(rows))
+        picked = segment.documents.select(["document", "digest"]).take(columns.row_numbers(rows))
         names, digests = (picked.column(name).to_pylist() for name in ("document", "digest"))
         found.update(zip(names, zip(digests, repeat(segment), rows.tolist(), strict=False), strict=True))
     return found

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import chain
 
 import numpy as np
@@ -212,9 +212,10 @@ class Draft:
         for number, rows in self._parent.document_rows() if self._parent else ():
             table = self._parent.segments[number].documents.select(["document", "source"])  # type: ignore[union-attr]
             unseen = rows_of(mask_of(rows) - self._changes[number].seen_documents)
-            picked = table.take(pa.array(unseen))
-            of_source = pc.is_in(picked.column("source"), pa.array(list(sources), pa.string()))
-            rest = picked.filter(of_source)
+            if not sources or not len(unseen):
+                continue
+            picked = table.take(columns.row_numbers(unseen))
+            rest = picked.filter(reduce(pc.or_, (pc.equal(picked.column("source"), source) for source in sources)))
             gone += zip(rest.column("document").to_pylist(), rest.column("source").to_pylist(), strict=True)
         return gone
 

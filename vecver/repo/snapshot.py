@@ -104,7 +104,7 @@ class Snapshot:
     def documents(self, names: Sequence[str]) -> pa.Table:
         """These columns of all live documents."""
         tables = [
-            self.segments[number].documents.select(list(names)).take(pa.array(rows))
+            self.segments[number].documents.select(list(names)).take(columns.row_numbers(rows))
             for number, rows in self.document_rows()
         ]
         return pa.concat_tables(tables) if tables else columns.DOCUMENTS.empty_table().select(list(names))
@@ -260,7 +260,7 @@ class Snapshot:
         pieces = []
         for number in dict.fromkeys(part.segments.tolist()):
             rows = part.rows[part.segments == number]
-            pieces.append(self.segments[number].chunks.column(name).take(pa.array(rows)).combine_chunks())
+            pieces.append(self.segments[number].chunks.column(name).take(columns.row_numbers(rows)).combine_chunks())
         return pa.chunked_array(pieces, columns.CHUNKS.field(name).type)
 
     def _small(self) -> set[int]:

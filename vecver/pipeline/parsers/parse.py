@@ -11,6 +11,7 @@ Decisions
   changes what it makes of a library's output, its entry gets a name of ours as well.
 - 2026-11-21 Every foreign error becomes `Unreadable` in one place, the door `parse`, because parsers
   of broken files raise anything; the adapters translate only what they can say more about.
+- 2026-11-26 A reader's room is imported when a document needs it: `vecver status` looks only at who would read.
 """
 
 from __future__ import annotations
@@ -19,23 +20,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
 from vecver.model import Coverage, Parsed
-from vecver.pipeline.parsers import (
-    html,
-    latex,
-    mail,
-    markdown,
-    markup,
-    media_types,
-    office,
-    pdf,
-    properties,
-    rst,
-    structured,
-    xml,
-)
+from vecver.pipeline.parsers import markdown, media_types, properties
 from vecver.pipeline.parsers.coverage import Content, coverage_of
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.front_matter import front_matter
@@ -43,6 +32,17 @@ from vecver.pipeline.parsers.media_types import Unreadable, media_type_of
 
 __all__ = ["Unreadable", "is_plain", "parse", "parser_of"]
 
+ROOMS: Final = (
+    "html",
+    "latex",
+    "mail",
+    "markup",
+    "office",
+    "pdf",
+    "rst",
+    "structured",
+    "xml",
+)  # of readers
 LONGEST_TITLE: Final = 300  # characters
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")  # not text, and no UTF-8 file could hold them
 _FILE_NAME: Final = re.compile(r"\.(?:pdf|docx?|odt|rtf|pptx?|xlsx?|indd|tex|dvi)\Z", re.I)
@@ -107,7 +107,7 @@ def _meant(title: str) -> str:
 def parser_of(data: bytes, name: str) -> str:
     """Who would read it, with version; "none" for what nobody can. Costs a look at the bytes."""
     media_type = media_type_of(data, name)
-    if media_type == media_types.PDF and not pdf.begins(data):
+    if media_type == media_types.PDF and not _later("pdf", "begins")(data):
         return _versioned("liteparse")  # refused by every revision alike: no reason to try it again
     reader = READERS.get(media_type)
     return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
@@ -152,6 +152,11 @@ def _versioned(parser: str) -> str:
         return f"{parser} missing"
 
 
+def _later(room: str, function: str) -> Callable[..., Any]:
+    """A function of a reader's room, which is imported when the function is first called."""
+    return lambda *given: getattr(import_module(f"vecver.pipeline.parsers.{room}"), function)(*given)
+
+
 # -- text formats ------------------------------------------------------------------------------
 
 
@@ -172,11 +177,11 @@ def _markdown(data: bytes, media_type: str, passwords: Sequence[str]) -> Content
 
 
 def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return html.html_content(_decoded(data))
+    return _later("html", "html_content")(_decoded(data))
 
 
 def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return xml.xml_content(_decoded(data))
+    return _later("xml", "xml_content")(_decoded(data))
 
 
 def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) -> Reader:
@@ -186,26 +191,26 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
 # -- who reads what ----------------------------------------------------------------------------
 
 _SOURCE: Final = _text("vecver-text 1", titled=False)
-_OFFICE: Final = Reader(office.read, ("vecver-office 2", "firecrawl-anydoc"))
+_OFFICE: Final = Reader(_later("office", "read"), ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
     media_types.MARKDOWN: Reader(_markdown, ("vecver-text 1",), plain=True),
     media_types.TEXT: _SOURCE,
-    media_types.RST: _text("vecver-rst 2", rst.rst),
-    media_types.ASCIIDOC: _text("vecver-asciidoc 2", markup.asciidoc),
-    media_types.ORG: _text("vecver-org 2", markup.org),
-    media_types.LATEX: _text("vecver-latex 2", latex.latex),
-    media_types.CSV: _text("vecver-table 2", structured.delimited, titled=False),
-    media_types.TSV: _text("vecver-table 2", structured.delimited, titled=False),
-    media_types.JSON: _text("vecver-json 2", structured.json_text, titled=False),
-    media_types.JSONL: _text("vecver-json 2", structured.json_lines, titled=False),
-    media_types.NOTEBOOK: _text("vecver-notebook 1", structured.notebook),
-    media_types.CAPTIONS: _text("vecver-captions 1", structured.captions, titled=False),
+    media_types.RST: _text("vecver-rst 2", _later("rst", "rst")),
+    media_types.ASCIIDOC: _text("vecver-asciidoc 2", _later("markup", "asciidoc")),
+    media_types.ORG: _text("vecver-org 2", _later("markup", "org")),
+    media_types.LATEX: _text("vecver-latex 2", _later("latex", "latex")),
+    media_types.CSV: _text("vecver-table 2", _later("structured", "delimited"), titled=False),
+    media_types.TSV: _text("vecver-table 2", _later("structured", "delimited"), titled=False),
+    media_types.JSON: _text("vecver-json 2", _later("structured", "json_text"), titled=False),
+    media_types.JSONL: _text("vecver-json 2", _later("structured", "json_lines"), titled=False),
+    media_types.NOTEBOOK: _text("vecver-notebook 1", _later("structured", "notebook")),
+    media_types.CAPTIONS: _text("vecver-captions 1", _later("structured", "captions"), titled=False),
     media_types.HTML: Reader(_html, ("vecver-html 2", "lxml", "html-to-markdown")),
     media_types.XML: Reader(_xml, ("vecver-xml 2", "lxml", "html-to-markdown")),
-    media_types.EMAIL: _mail(mail.eml, "vecver-mail 2", "html-to-markdown"),
-    media_types.MBOX: _mail(mail.mbox, "vecver-mail 2", "html-to-markdown", titled=False),
-    media_types.MSG: _mail(mail.msg, "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
-    media_types.PDF: Reader(pdf.read, ("vecver-pdf 2", "liteparse")),
+    media_types.EMAIL: _mail(_later("mail", "eml"), "vecver-mail 2", "html-to-markdown"),
+    media_types.MBOX: _mail(_later("mail", "mbox"), "vecver-mail 2", "html-to-markdown", titled=False),
+    media_types.MSG: _mail(_later("mail", "msg"), "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
+    media_types.PDF: Reader(_later("pdf", "read"), ("vecver-pdf 2", "liteparse")),
     **dict.fromkeys(media_types.OFFICE, _OFFICE),
     **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
 }

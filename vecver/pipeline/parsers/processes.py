@@ -23,13 +23,15 @@ from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any, Final
 
 from vecver.pipeline.parsers import reading
+from vecver.pipeline.parsers.parse import ROOMS
 from vecver.pipeline.parsers.reading import confine
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
 KEPT: Final = 10.0  # seconds that workers wait for another stream
-_IMPORTED: Final = [reading.__name__, "markdown_it"]  # by the server, once: most texts are Markdown when they are cut
+_ROOMS: Final = [f"vecver.pipeline.parsers.{room}" for room in ROOMS]
+_IMPORTED: Final = [reading.__name__, *_ROOMS, "markdown_it"]  # by the server, once; most texts are cut as Markdown
 
 
 def borrow(workers: int) -> ProcessPool:

@@ -1,0 +1,74 @@
+"""What a command imports: a program that answers within a second must not load what it does not use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vecver
+
+HEAVY = {"torch", "sentence_transformers", "transformers", "sklearn", "scipy", "pandas", "pydantic", "pymilvus"}
+UNUSED = {*HEAVY, "faiss", "tqdm", "lxml", "markdown_it", "pebble", "filelock", "httpx2", "huggingface_hub", "yaml"}
+ARRAYS = {"numpy", "pyarrow", "pyroaring"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one small dataset, beside the folder it came from."""
+    place = tmp_path_factory.mktemp("start")
+    (place / "docs").mkdir()
+    for name in ("a.md", "b.html", "c.txt"):
+        (place / "docs" / name).write_text(f"<p>Bleed the valve of {name} before the pump is opened.</p>\n")
+    docs = vecver.create(place / ".vecver").dataset("docs")
+    docs.ingest(place / "docs", embedder="hashing")
+    vector = [1.0, *[0.0] * 255]
+    (place / "vector.jsonl").write_text(json.dumps({"vector": vector}) + "\n")
+    return place
+
+
+def imported(place: Path, *arguments: str) -> set[str]:
+    """The packages that a command has imported when it ends, those of the standard library left out."""
+    program = (
+        "import sys, json, atexit\n"
+        "atexit.register(lambda: open('modules.json', 'w').write(json.dumps(list(sys.modules))))\n"
+        "from vecver.cli import program\n"
+        "program()\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(Path(vecver.__file__).parents[1])},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    modules = json.loads((place / "modules.json").read_text())
+    return {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["log", "docs"], ["tag", "docs"]])
+def test_what_touches_no_rows_imports_no_arrays(place: Path, arguments: list[str]) -> None:
+    assert imported(place, *arguments) & (UNUSED | ARRAYS) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "docs"],
+        ["status", "docs", "docs"],
+        ["search", "docs", "--queries", "vector.jsonl"],
+        ["search", "docs", "how is a valve bled?"],
+    ],
+)
+def test_what_reads_rows_imports_no_more_than_it_needs(place: Path, arguments: list[str]) -> None:
+    assert imported(place, *arguments) & UNUSED == set()
+
+
+def test_import_vecver_is_the_door_alone() -> None:
+    program = "import sys, vecver; print(*(name for name in sys.modules if name.startswith('vecver')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"vecver", "vecver.doors"}
