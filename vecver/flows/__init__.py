@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vecver.flows.ingesting.status import status
     from vecver.flows.ingesting.upserts import add, upsert
     from vecver.flows.maintaining.compact import garbage, optimize
-    from vecver.flows.maintaining.indexing import Progress
     from vecver.flows.maintaining.repair import repair
     from vecver.flows.publishing.manage import check_published, forget, published, unpublish
     from vecver.flows.publishing.publish import Publisher
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from vecver.flows.searching.queries import Query, query_vector
     from vecver.flows.searching.questions import Missing, Question
     from vecver.flows.searching.search import Through, answers, search
+    from vecver.progress import Progress
 else:
     __getattr__, __dir__ = lazily(__name__)
 

@@ -31,9 +31,9 @@ import numpy as np
 from vecver import index, repo
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
-from vecver.flows.maintaining.indexing import Progress
 from vecver.flows.searching.receipts import version
 from vecver.model import Check, Commit, Export, Json, Problem
+from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
 from vecver.store import LocalStore, measured, new_folder, verify_folder
 

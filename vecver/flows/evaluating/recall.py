@@ -34,13 +34,14 @@ import numpy.typing as npt
 from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError
 from vecver.flows.ingesting.recipe import OpenEmbedder
-from vecver.flows.maintaining.indexing import Progress, open_indexes
+from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.searching.filtering import filtered
 from vecver.flows.searching.queries import Query, vectors_of
 from vecver.flows.searching.questions import Question
 from vecver.flows.searching.receipts import ENGINES, version
 from vecver.flows.searching.search import engine_of, search
 from vecver.model import Json, Part, Recall, RecallAt, Vectors
+from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
 
 KIND = "recall"

@@ -29,9 +29,10 @@ from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, St
 from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
 from vecver.flows.ingesting.telling import Teller, slices
 from vecver.flows.maintaining.compact import fold
-from vecver.flows.maintaining.indexing import Progress, index_segments
+from vecver.flows.maintaining.indexing import index_segments
 from vecver.flows.searching.unseen import Unseen
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
+from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, land
 
 EMBED_ROWS = 1024  # chunks looked up and written at once

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.sources import Source
-from vecver.flows.maintaining.indexing import Progress
+from vecver.progress import Progress
 
 T = TypeVar("T")
 PAUSE = 0.1  # seconds between two tellings of what is read

@@ -31,8 +31,8 @@ from vecver.flows.ingesting.head import check_expected, head_of, places_at
 from vecver.flows.ingesting.ingest import make_version
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options
 from vecver.flows.ingesting.sources import Places, Source, recognised
-from vecver.flows.maintaining.indexing import Progress
 from vecver.model import Failure, Json, Original, Report
+from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions, turn_at
 
 ADDED = "added"  # the source of documents that no other source brought

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from vecver import index
 from vecver.errors import IntegrityError, VecverError
-from vecver.flows.maintaining.indexing import Progress, build_index, index_segments, open_index
+from vecver.flows.maintaining.indexing import build_index, index_segments, open_index
 from vecver.model import Garbage, Optimized
+from vecver.progress import Progress
 from vecver.repo import Relay, Retention, Segment, Versions, turn_at
 
 _FOLLOWED = 1000  # versions that may land while their tail is folded

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from typing import Protocol
 
 from vecver import index
 from vecver.errors import IntegrityError
+from vecver.progress import Progress
 from vecver.repo import Segment, Snapshot, Versions
-
-
-class Progress(Protocol):
-    """Hears what an ingest has done: so many more "documents" (seen), "chunks" (written), "index rows"."""
-
-    def __call__(self, unit: str, count: int, total: int | None = None, /) -> None:
-        """`total`: how many there will be, where that is known."""
 
 
 def index_segments(

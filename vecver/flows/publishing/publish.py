@@ -30,8 +30,8 @@ from itertools import pairwise
 from vecver import index, repo
 from vecver.digest import digest_json
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, VecverError
-from vecver.flows.maintaining.indexing import Progress
 from vecver.model import Commit, Publication
+from vecver.progress import Progress
 from vecver.repo import (
     UNCOUNTED,
     Again,
