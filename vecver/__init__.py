@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Fields,
         Garbage,
         Hit,
+        Log,
         Milvus,
         Move,
         Optimized,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from vecver.remote.dataset import RemoteDataset
     from vecver.remote.repository import RemoteRepository, connect
     from vecver.store import MemoryStore, Store
+    from vecver.version import __version__
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -93,6 +95,7 @@ __all__ = [
     "Hit",
     "IntegrityError",
     "InvalidInputError",
+    "Log",
     "MemoryStore",
     "Milvus",
     "Move",
@@ -113,6 +116,7 @@ __all__ = [
     "Store",
     "StoredChunk",
     "VecverError",
+    "__version__",
     "connect",
     "create",
     "listening",

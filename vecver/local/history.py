@@ -6,18 +6,26 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
-from vecver.arguments import Kind, Revision, tagged_of
+from vecver.arguments import Kind, Revision, tagged_of, text_of
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
-    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Move
+    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, Move
 
 
 class History(Publishing):
     """The calls that name, list, compare and move versions."""
 
-    def log(self, at: Revision = "main") -> Iterator[Commit]:
-        """The commits that led to a revision, newest first, along first parents."""
+    def log(self, at: Revision = "main") -> Log:
+        """The commits that led to a revision, newest first, along first parents: an iterator that reads as it goes.
+
+        At a prompt it shows the newest ten; `.to_pandas()` is a table of all.
+        """
+        from vecver.model import Log
+
+        return Log(lambda: self._commits(at), f"{self.name}@{text_of(at)}")
+
+    def _commits(self, at: Revision) -> Iterator[Commit]:
         id: str | None = self.resolve(at)
         while id:
             commit = self._versions.commit(id)

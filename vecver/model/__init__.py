@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
-    from vecver.model.streams import Chunks
+    from vecver.model.streams import Chunks, Log
     from vecver.model.versions import Commit, Diff, Move
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -45,6 +45,7 @@ __all__ = [
     "Garbage",
     "Hit",
     "Json",
+    "Log",
     "Mark",
     "Metric",
     "Milvus",

@@ -7,11 +7,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from vecver.model.display import (
+    COLUMNS,
+    ROWS,
+    ROWS_HTML,
+    clipped,
+    counted,
+    described,
+    folded,
+    html_table,
+    listed,
+    padded,
+    width_of,
+)
+from vecver.model.frames import METADATA, data_frame
 from vecver.model.spaces import Json, Vectors
+from vecver.model.stored import place_text, span_text
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,7 @@ class Part:
     index: Any = None  # an opened index under this mask (`index.faiss.View`), or None: scan
 
 
+_COLUMNS: Final = ("rank", "score", "document", "key", "start", "end", "text", "title")  # of `Answer.to_pandas`
 _OPTIONAL: Final = (
     "context",
     "headings",
@@ -38,7 +55,7 @@ _OPTIONAL: Final = (
 )  # left out of a hit's JSON where empty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Hit:
     """A chunk that answers a query."""
 
@@ -69,6 +86,31 @@ class Hit:
         kept["span"] = list(self.span)
         return {**kept, "headings": list(self.headings)} if self.headings else kept
 
+    def to_dict(self) -> Json:
+        """The same as `to_json`."""
+        return self.to_json()
+
+    def to_row(self) -> Json:
+        """A row of a table: the span as `start` and `end`, each field of metadata as `metadata.NAME`."""
+        row = {"rank": self.rank, "score": self.score, "document": self.document, "key": self.key}
+        row |= {"start": self.span[0], "end": self.span[1], "text": self.text, "title": self.title}
+        row |= {name: getattr(self, name) or None for name in ("headings", "header", "page", "sheet", "line", "by")}
+        row["headings"] = list(self.headings) or None
+        row |= {METADATA + name: value for name, value in self.metadata.items()}
+        row |= {} if self.context is None else {"context": self.context}
+        return row if self.vector is None else {**row, "vector": self.vector}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row. Raises InvalidInputError without pandas."""
+        return data_frame([self.to_row()])
+
+    def __repr__(self) -> str:
+        place = f"{clipped(self.document, 32)} {span_text(self.span)}"
+        return described("Hit", f"{self.rank} {self.score:.4f} {place}: {folded(self.text)}")
+
+    def _repr_html_(self) -> str:
+        return _hits_html(f"{self.document} {span_text(self.span)}", [self])
+
     @classmethod
     def from_json(cls, value: Json) -> Hit:
         start, end = value["span"]
@@ -78,7 +120,7 @@ class Hit:
         return cls(**{**fields, "span": (start, end), "headings": headings, "vector": vector})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer(Sequence[Hit]):
     """The hits of one query, best first, and the receipt that proves them."""
 
@@ -110,11 +152,45 @@ class Answer(Sequence[Hit]):
             **({} if self.missing is None else {"missing": self.missing}),
         }
 
+    def to_dict(self) -> Json:
+        """The same as `to_json`."""
+        return self.to_json()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each hit. Raises InvalidInputError without pandas."""
+        return data_frame([hit.to_row() for hit in self.hits], _COLUMNS)
+
+    def _head(self) -> str:
+        missing = f" ({self.missing})" if self.missing else ""
+        return f"{self.dataset}@{self.revision} {self.commit[:12]}: {counted(len(self.hits), 'hit')}{missing}"
+
+    def __repr__(self) -> str:
+        return listed(described("Answer", self._head()), [_hit_line(hit) for hit in self.hits[:ROWS]], len(self.hits))
+
+    def _repr_html_(self) -> str:
+        return _hits_html(self._head(), self.hits)
+
     @classmethod
     def from_json(cls, value: Json) -> Answer:
         hits = tuple(Hit.from_json(one) for one in value["hits"])
         own = (value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
         return cls(*own, value.get("query"), value.get("missing"))
+
+
+def _hit_line(hit: Hit) -> str:
+    """A hit on a line of a list."""
+    head = f"{hit.rank:>3}  {hit.score:.4f}  {padded(hit.document, 24)}  "
+    return head + clipped(hit.text, COLUMNS - width_of(head))
+
+
+def _hits_html(caption: str, hits: Sequence[Hit]) -> str:
+    """A table of hits; of many, the first."""
+    more = f" (the first {ROWS_HTML})" if len(hits) > ROWS_HTML else ""
+    rows = [
+        (hit.rank, f"{hit.score:.4f}", hit.document, place_text(hit.page, hit.sheet, hit.line, hit.headings), hit.text)
+        for hit in hits[:ROWS_HTML]
+    ]
+    return html_table(caption + more, ("rank", "score", "document", "place", "text"), rows)
 
 
 def _vector(value: str | Sequence[float]) -> Vectors:

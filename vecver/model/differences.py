@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from vecver.model.display import ROWS, ROWS_HTML, clipped, described, folded, html_table, listed
 from vecver.model.documents import NOWHERE, Position
+from vecver.model.frames import data_frame
 from vecver.model.spaces import Json
+from vecver.model.stored import span_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Change = Literal["added", "changed", "removed", "unchanged"]
 ChunkChange = Literal["added", "removed", "kept"]
@@ -30,7 +36,7 @@ class ChunkCounts:
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChunkDiff:
     """A chunk that one of two versions of a document has, or both."""
 
@@ -47,6 +53,13 @@ class ChunkDiff:
             where["headings"] = list(where["headings"])
         return {"change": self.change, "key": self.key, "text": self.text, "span": list(self.span), **where}
 
+    def to_dict(self) -> Json:
+        """The same as `to_json`."""
+        return self.to_json()
+
+    def __repr__(self) -> str:
+        return described("ChunkDiff", f"{self.change} {span_text(self.span)}: {folded(self.text)}")
+
     @classmethod
     def from_json(cls, value: Json) -> ChunkDiff:
         where = {name: value[name] for name in Position.__dataclass_fields__ if name in value}
@@ -55,7 +68,7 @@ class ChunkDiff:
         return cls(value["change"], value["key"], value["text"], (start, end), Position(**where))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DocumentDiff:
     """What one document says in two versions. A chunk that was removed stands before the one that followed it."""
 
@@ -99,6 +112,28 @@ class DocumentDiff:
         chunks = tuple(ChunkDiff.from_json(chunk) for chunk in value["chunks"])
         fields = {name: (before, after) for name, (before, after) in value["fields"].items()}
         return cls(value["from"], value["to"], value["document"], value["change"], chunks, fields)
+
+    def to_dict(self) -> Json:
+        """The same as `to_json`."""
+        return self.to_json()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each chunk. Raises InvalidInputError without pandas."""
+        return data_frame([chunk.to_json() for chunk in self.chunks], ("change", "key", "text", "span"))
+
+    def _head(self) -> str:
+        counts = f"+{len(self.added)} -{len(self.removed)} chunks, {len(self.kept)} kept"
+        return f"{clipped(self.document, 32)} {self.change}: {counts}"
+
+    def __repr__(self) -> str:
+        signs = {"added": "+", "removed": "-"}
+        changed = [chunk for chunk in self.chunks if chunk.change != "kept"]
+        lines = [f"  {signs[chunk.change]} {folded(chunk.text)}" for chunk in changed[:ROWS]]
+        return listed(described("DocumentDiff", self._head()), lines, len(changed))
+
+    def _repr_html_(self) -> str:
+        rows = [(chunk.change, span_text(chunk.span), chunk.text) for chunk in self.chunks if chunk.change != "kept"]
+        return html_table(self._head(), ("change", "span", "text"), rows[:ROWS_HTML])
 
     def __str__(self) -> str:
         signs = {"added": "+", "removed": "-"}

@@ -66,12 +66,15 @@ def described(kind: str, what: str) -> str:
     return f"<{kind} {clipped(what, COLUMNS - len(kind) - 3)}>"
 
 
-def listed(head: str, lines: Sequence[str], total: int | None = None) -> str:
-    """A head and at most 10 lines below it, each of at most 80 columns. `total`: how many there are, where known."""
+def listed(head: str, lines: Sequence[str], total: int | None = None, *, more: bool = False) -> str:
+    """A head and at most 10 lines below it, each of at most 80 columns; what is not shown is said.
+
+    `total`: how many lines there are; `more`: there are more than these, nobody knows how many.
+    """
     shown = [cut(line, COLUMNS) for line in lines[:ROWS]]
-    count = len(lines) if total is None else total
-    more = [f"… and {count - len(shown)} more"] if count > len(shown) else []
-    return "\n".join([head, *shown, *more])
+    left = (len(lines) if total is None else total) - len(shown)
+    rest = [f"  … and {left} more"] if left > 0 else ["  …"] if more else []
+    return "\n".join([head, *shown, *rest])
 
 
 def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from vecver.model.display import ROWS_HTML, described, html_table
 from vecver.model.documents import Coverage, Failure
+from vecver.model.frames import data_frame
 from vecver.model.spaces import Json
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """What an ingest did, or would do (`dry_run`). Names a version wherever a revision is taken."""
 
@@ -70,6 +76,33 @@ class Report:
             "unseen": dict(self.unseen),
             **({"unknown": list(self.unknown)} if self.unknown else {}),
         }
+
+    def to_dict(self) -> Json:
+        """`to_json` with the names of the documents that were added, changed and removed."""
+        return {**self.to_json(), "names": {kind: list(ids) for kind, ids in self.names.items()}}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each document that changed or failed. Raises InvalidInputError without pandas."""
+        return data_frame(self._rows(), ("document", "change", "reason"))
+
+    def _rows(self) -> list[Json]:
+        changed = [{"document": id, "change": kind, "reason": None} for kind, ids in self.names.items() for id in ids]
+        failed = [{"document": one.document, "change": "failed", "reason": one.reason} for one in self.failures]
+        return [*changed, *failed]
+
+    def _head(self) -> str:
+        kinds = ("added", "changed", "removed", "failed", "unchanged")
+        counts = [f"{self.documents[kind]:,} {kind}" for kind in kinds if self.documents.get(kind)]
+        chunks = f"; {self.chunks.get('embedded', 0):,} chunks embedded" if self.changed or self.dry_run else ""
+        state = "would be " if self.dry_run else "" if self.changed else "nothing changed, "
+        return f"{self.dataset} {(self.commit or '')[:12]}: {state}{', '.join(counts) or 'no documents'}{chunks}"
+
+    def __repr__(self) -> str:
+        return described("Report", self._head())
+
+    def _repr_html_(self) -> str:
+        rows = [(row["change"], row["document"], row["reason"]) for row in self._rows()[:ROWS_HTML]]
+        return html_table(self._head(), ("change", "document", "reason"), rows)
 
     @classmethod
     def from_json(cls, value: Json) -> Report:

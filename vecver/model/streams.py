@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from vecver.errors import VecverError
 from vecver.model.display import ROWS, ROWS_HTML, described, listed
 from vecver.model.frames import arrow_table
 from vecver.model.spaces import Json
 from vecver.model.stored import StoredChunk, chunk_line, chunks_frame, chunks_html
+from vecver.model.versions import Commit, commit_line, commits_frame, commits_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +36,38 @@ class Stream(Iterator[T], Generic[T]):
             self._going = self._read()
         return next(self._going)
 
-    def newest(self, count: int) -> list[T]:
+    def first(self, count: int) -> list[T]:
         """The first `count` values."""
         return list(islice(self._read(), count))
+
+
+class Log(Stream[Commit]):
+    """The commits that led to a revision, newest first."""
+
+    def __init__(self, read: Callable[[], Iterator[Commit]], version: str) -> None:
+        super().__init__(read)
+        self._version = version
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each commit. Raises InvalidInputError without pandas."""
+        return commits_frame(list(self._read()))
+
+    def to_dict(self) -> list[Json]:
+        """Each commit's `to_dict`."""
+        return [commit.to_dict() for commit in self._read()]
+
+    def __repr__(self) -> str:
+        try:
+            newest = self.first(ROWS + 1)
+        except VecverError as error:
+            return described("Log", f"of {self._version}: {error.message}")
+        head = described("Log", f"of {self._version}, newest first")
+        return listed(head, [commit_line(commit) for commit in newest[:ROWS]], more=len(newest) > ROWS)
+
+    def _repr_html_(self) -> str:
+        newest = self.first(ROWS + 1)
+        older = f", the newest {ROWS}" if len(newest) > ROWS else ""
+        return commits_html(f"log of {self._version}{older}", newest[:ROWS])
 
 
 class Chunks(Stream[StoredChunk]):
@@ -76,11 +107,10 @@ class Chunks(Stream[StoredChunk]):
         return [chunk.to_dict() for chunk in self._read()]
 
     def __repr__(self) -> str:
-        first = self.newest(ROWS + 1)
-        more = ["…"] if len(first) > ROWS else []
+        first = self.first(ROWS + 1)
         head = described("Chunks", f"of {self._version} {self.commit[:12]}")
-        return "\n".join([listed(head, [chunk_line(chunk) for chunk in first[:ROWS]]), *more])
+        return listed(head, [chunk_line(chunk) for chunk in first[:ROWS]], more=len(first) > ROWS)
 
     def _repr_html_(self) -> str:
-        first = self.newest(ROWS_HTML + 1)
+        first = self.first(ROWS_HTML + 1)
         return chunks_html(f"chunks of {self._version} {self.commit[:12]}", first, len(first))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vecver.digest import digest_json
 from vecver.model.differences import ChunkCounts
+from vecver.model.display import ROWS, ROWS_HTML, clipped, counted, described, folded, html_table, listed
+from vecver.model.frames import data_frame
 from vecver.model.spaces import Json, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PLAIN_COMMIT_FIELDS = (
     *("dataset", "author", "message", "time", "content_root", "vector_root"),
     *("counts", "environment", "operation"),
 )
+_CHANGE_COLUMNS = ("document", "change")
+_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Commit:
     """An immutable version. Its id is the digest of its canonical JSON."""
 
@@ -59,6 +66,52 @@ class Commit:
         fields = {name: value[name] for name in _PLAIN_COMMIT_FIELDS}
         return cls(**fields, parents=tuple(value["parents"]), recipe=Recipe.from_json(value["recipe"]))
 
+    def to_dict(self) -> Json:
+        """`to_json` with the commit's id as `commit`."""
+        return {"commit": self.id, **self.to_json()}
+
+    def to_row(self) -> Json:
+        """A row of a table of commits. What it added, changed and removed is None where that is not recorded."""
+        told = self.operation.get("documents")
+        changes = {name: told.get(name) if isinstance(told, dict) else None for name in ("added", "changed", "removed")}
+        row = {"commit": self.id, "time": self.time, "author": self.author, "message": self.message}
+        return {**row, "documents": self.counts["documents"], "chunks": self.counts["chunks"], **changes}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row. Raises InvalidInputError without pandas."""
+        return commits_frame([self])
+
+    def __repr__(self) -> str:
+        message = f' "{clipped(self.message, 24)}"' if self.message else ""
+        return described("Commit", f"{self.id[:12]} {self.time[:10]}{message}: {_size(self)}")
+
+    def _repr_html_(self) -> str:
+        return commits_html(f"{self.dataset} {self.id[:12]}", [self])
+
+
+def commit_line(commit: Commit) -> str:
+    """A commit on a line of a list."""
+    return f"  {commit.id[:12]}  {commit.time[:16].replace('T', ' ')}  {_size(commit)}  {folded(commit.message)}"
+
+
+def commits_frame(commits: Sequence[Commit]) -> pd.DataFrame:
+    """A DataFrame with a row a commit."""
+    columns = ("commit", "time", "author", "message", "documents", "chunks", "added", "changed", "removed")
+    return data_frame([commit.to_row() for commit in commits], columns)
+
+
+def commits_html(caption: str, commits: Sequence[Commit]) -> str:
+    """A table of commits."""
+    rows = [
+        (one.id[:12], one.time[:19], one.author, one.message, one.counts["documents"], one.counts["chunks"])
+        for one in commits
+    ]
+    return html_table(caption, ("commit", "time", "author", "message", "documents", "chunks"), rows)
+
+
+def _size(commit: Commit) -> str:
+    return f"{counted(commit.counts['documents'], 'document')}, {counted(commit.counts['chunks'], 'chunk')}"
+
 
 @dataclass(frozen=True)
 class Move:
@@ -82,7 +135,7 @@ class Move:
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diff:
     """What lies between two versions. Document ids are sorted."""
 
@@ -110,6 +163,34 @@ class Diff:
         added, changed, removed = (tuple(documents[kind]) for kind in ("added", "changed", "removed"))
         of = {document: ChunkCounts.from_json(one) for document, one in value.get("chunks_of", {}).items()}
         return cls(value["from"], value["to"], added, changed, removed, chunks["added"], chunks["removed"], of)
+
+    def to_dict(self) -> Json:
+        """The same as `to_json`."""
+        return self.to_json()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each document: its id and what happened to it. Raises InvalidInputError without pandas."""
+        return data_frame([{"document": name, "change": change} for change, name in self._changes()], _CHANGE_COLUMNS)
+
+    def _changes(self) -> list[tuple[str, str]]:
+        kinds = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
+        return [(change, name) for change, names in kinds for name in names]
+
+    def _head(self) -> str:
+        documents = f"+{len(self.added)} ~{len(self.changed)} -{len(self.removed)} documents"
+        return (
+            f"{self.before[:12]} to {self.after[:12]}: {documents}, +{self.chunks_added} -{self.chunks_removed} chunks"
+        )
+
+    def __repr__(self) -> str:
+        changes = self._changes()
+        lines = [f"  {_SIGNS[change]} {folded(name)}" for change, name in changes[:ROWS]]
+        return listed(described("Diff", self._head()), lines, len(changes))
+
+    def _repr_html_(self) -> str:
+        changes = self._changes()
+        more = f" (the first {ROWS_HTML} of {len(changes)})" if len(changes) > ROWS_HTML else ""
+        return html_table(self._head() + more, ("change", "document"), changes[:ROWS_HTML])
 
     def __str__(self) -> str:
         lines = [f"+ {d}" for d in self.added] + [f"~ {d}" for d in self.changed] + [f"- {d}" for d in self.removed]

@@ -18,6 +18,7 @@ from vecver.arguments import (
     question_of,
     sources_of,
     tagged_of,
+    text_of,
 )
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows import Progress
@@ -29,6 +30,7 @@ from vecver.model import (
     DocumentDiff,
     Hit,
     Json,
+    Log,
     Metric,
     Move,
     Publication,
@@ -190,8 +192,11 @@ class RemoteDataset(RemoteReading):
         )  # a revision may be no part of a path
         return read(page, lambda it: _commit(it["commits"][0]))
 
-    def log(self, at: Revision = "main") -> Iterator[Commit]:
-        """The commits that led to a revision, newest first, along first parents; asked for as they are wanted."""
+    def log(self, at: Revision = "main") -> Log:
+        """The commits that led to a revision, newest first; as `Dataset.log`. They are asked for as they are wanted."""
+        return Log(lambda: self._commits(at), f"{self.name}@{text_of(at)}")
+
+    def _commits(self, at: Revision) -> Iterator[Commit]:
         cursor = None
         while True:
             page = self._wire.get(self._path("commits"), ref=revision_text(at), limit=PAGE, cursor=cursor)
