@@ -47,7 +47,7 @@ class Job:
 
     id: str
     dataset: str
-    kind: str  # "ingest", "publish"
+    kind: str  # "ingest", "upsert", "publish"
     by: str  # the caller's name: signs what is written
     key: str  # id of the caller's key
     what: Json  # the options of the call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ def checked(name: str) -> str:
     return name
 
 
-async def lines(chunks: AsyncIterator[bytes], into: Path, most: int) -> str:
-    """Lay a body of records under `into`, a line of JSON each, of up to `most` bytes; its digest.
+async def lines(chunks: AsyncIterator[bytes], into: Path, most: int, *, empty: bool = False) -> str:
+    """Lay a body of records under `into`, a line of JSON each of up to `most` bytes; its digest.
+
+    `empty`: there may be none.
 
     A line is read whole, as a body of JSON is: one of 95 MB took 4 GB, and the service was silent for 20 s.
     """
@@ -51,14 +53,14 @@ async def lines(chunks: AsyncIterator[bytes], into: Path, most: int) -> str:
             digest.update(chunk)
             some = some or (not chunk.isspace() and bool(chunk))
             await run_in_threadpool(file.write, chunk)
-    if not some:
+    if not some and not empty:
         raise invalid("there is no record", "send a line of JSON with id and text for each document")
     return digest.hexdigest()
 
 
-def records(documents: list[dict[str, Any]], into: Path) -> str:
-    """Lay records under `into`; their digest."""
-    if not documents:
+def records(documents: Sequence[Any], into: Path, *, empty: bool = False) -> str:
+    """Lay records under `into`; their digest. `empty`: there may be none."""
+    if not documents and not empty:
         raise invalid("there is no record", "send an object with id and text for each document")
     body = "".join(json.dumps(one) + "\n" for one in documents).encode()
     (into / RECORDS).write_bytes(body)

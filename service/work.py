@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -23,6 +24,7 @@ _TOLD_SECONDS = 0.5  # between two looks at what is wanted, and two words on how
 _LOOK_SECONDS = 2.0  # between two looks at what other processes queued
 _COVERED = ("notes", "failures", "uri")  # of results: where a path of this machine may stand
 _IN_THE_WAY = ("ref_moved", "collected", "store_busy", "store_locked")  # of errors: what others do passes
+_WRITES = ("ingest", "upsert")  # kinds of jobs that make a commit
 _MADE = "its commit was made before the process ended"
 _MAY_STOP = ("documents", "chunks", "rows")  # units of progress before anything is visible
 _log = logging.getLogger("vecver.service")
@@ -98,7 +100,7 @@ class Worker:
 
     def _made(self, job: Job) -> Json | None:
         """What a job that was interrupted had committed already, as its result."""
-        again = job.state == "running" and job.kind == "ingest"
+        again = job.state == "running" and job.kind in _WRITES
         return _made_before(self._repository.dataset(job.dataset), job) if again else None
 
     def _done(self, job: Job, told: _Progress) -> tuple[Json, tuple[str, ...]]:
@@ -112,7 +114,7 @@ class Worker:
 
     def _again(self, job: Job, error: VecverError) -> bool:
         """Put back an ingest that others were in the way of, if another attempt may do better; its upload stays."""
-        if job.kind != "ingest" or error.code not in _IN_THE_WAY or error.context.get("documents"):
+        if job.kind not in _WRITES or error.code not in _IN_THE_WAY or error.context.get("documents"):
             return False
         if job.attempts >= ATTEMPTS or self._jobs.cancelled(job):
             return False
@@ -147,7 +149,7 @@ class Worker:
     def _ended(self, job: Job, seconds: float) -> Job:
         outcome = {"succeeded": "done", "failed": (job.error or {}).get("code")}.get(job.state, job.state)
         told = {"action": job.kind, "dataset": job.dataset, "job": job.id, "outcome": outcome}
-        if job.kind == "ingest":
+        if job.kind in _WRITES:
             told |= {"branch": job.what["branch"], "from": job.base, "to": (job.result or {}).get("commit", job.base)}
         self._audit.append(Caller(job.key, job.by, ()), job.id, told)
         job = self._jobs.keep(replace(job, finished=now()))
@@ -198,8 +200,21 @@ def _ingest(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress
     if "input" in what:  # an upload lies in no work tree; and Git is not run on files that callers wrote
         what = {"origin": {}, "place": {}, **what}
     source = what.pop("folder", None) or jobs.input(job) / what.pop("input")
+    return _reported(docs, job, lambda: docs.ingest(str(source), job=job.id, progress=told, **what))
+
+
+def _upsert(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progress) -> tuple[Json, tuple[str, ...]]:
+    docs = repository.dataset(job.dataset)
+    what: Json = {"origin": {}, **job.what}
+    name = what.pop("input")
+    how = {"records": name == uploads.RECORDS, "place": {}, "job": job.id, "progress": told, **what}
+    return _reported(docs, job, lambda: docs.add(jobs.input(job) / name, **how))
+
+
+def _reported(docs: vecver.Dataset, job: Job, write: Callable[[], vecver.Report]) -> tuple[Json, tuple[str, ...]]:
+    """The report of a write, also where it ended early and its commit was made."""
     try:
-        report = docs.ingest(str(source), job=job.id, progress=told, **what)
+        report = write()
     except BaseException as error:
         if made := _made_before(docs, job):
             note = f"it ended early ({type(error).__name__}), after its commit was made; that was perhaps not published"
@@ -241,4 +256,4 @@ def _publish(repository: vecver.Repository, job: Job, jobs: Jobs, told: _Progres
     return publication.to_json(), ()
 
 
-_DOING = {"ingest": _ingest, "publish": _publish}
+_DOING = {"ingest": _ingest, "upsert": _upsert, "publish": _publish}

@@ -20,18 +20,21 @@ from vecver.errors import AccessError, InvalidInputError
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409))
 Json = dict[str, Any]
-_GIT = {"git_commit", "git_branch", "git_dirty"}
+GIT = {"git_commit", "git_branch", "git_dirty"}
 _PLACE = "^(default )?(-|[0-9a-f]{32}(-[0-9a-f]{32})?)( [0-9a-f]{32}(,[0-9a-f]{32})*)?$"
+FORM: Json = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["files"],
+            "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+        }
+    }
+}
 _BODY: Json = {
     "required": True,
     "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["files"],
-                "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-            }
-        },
+        **FORM,
         "application/x-ndjson": {"schema": {"type": "string"}},
         "application/json": {"schema": requests.Documents.model_json_schema()},
     },
@@ -55,38 +58,38 @@ async def ingest(
     and more than ten, the job fails unless `allow_removals`. An upload of one file that the source has already updates
     that document alone.
     """
-    _check(writing, options)
+    check_embedder(writing, options.embedder)
     scratch = await run_in_threadpool(writing.desk.jobs.scratch)
-    queued: list[str] = []
+    made: list[str] = []
     try:
         source, digest = await _source(request, writing, options, scratch / "input")
-        what = {**options.model_dump(exclude_none=True, exclude=_GIT), **source, **_origin(options)}
+        what = {**options.model_dump(exclude_none=True, exclude=GIT), **source, **origin_of(options)}
         if vecver_place is not None:
             what["place"] = _place(vecver_place, options.prefix)
-        return await run_in_threadpool(_queued, writing, scratch, what, digest, queued)
+        return await run_in_threadpool(queued, writing, scratch, "ingest", what, digest, made)
     finally:
-        if not queued:  # else it is the job's, even where its caller could not be told
+        if not made:  # else it is the job's, even where its caller could not be told
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _queued(writing: Writing, scratch: Path, what: Json, digest: str, queued: list[str]) -> Response:
-    """The answer to what is queued now; where it was queued before, under its Idempotency-Key, `queued` stays empty."""
+def queued(writing: Writing, scratch: Path, kind: str, what: Json, digest: str, made: list[str]) -> Response:
+    """The answer to what is queued now; where it was queued before, under its Idempotency-Key, `made` stays empty."""
     jobs, caller = writing.desk.jobs, writing.caller
 
     def write(entry: Json) -> tuple[int, Json]:
-        job = jobs.add(scratch, writing.docs.name, "ingest", caller.name, caller.id, what)
-        queued.append(job.id)
+        job = jobs.add(scratch, writing.docs.name, kind, caller.name, caller.id, what)
+        made.append(job.id)
         entry |= {"job": job.id, "branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
         return 202, job.to_json()
 
-    return writing.do("ingest", digest, write)
+    return writing.do(kind, digest, write)
 
 
 async def _source(request: Request, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
     """(what to ingest, a digest of it). Raises InvalidInputError, AccessError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return await _documents(await _whole(request, writing.desk.settings.max_body), writing, options, into)
+        return await _documents(await whole(request, writing.desk.settings.max_body), writing, options, into)
     _labelled(options)
     if kind == "multipart/form-data":
         form, most = request.headers["content-type"], writing.desk.settings.max_files
@@ -101,7 +104,7 @@ async def _source(request: Request, writing: Writing, options: requests.IngestOp
     )
 
 
-async def _whole(request: Request, most: int) -> bytes:
+async def whole(request: Request, most: int) -> bytes:
     """A body of JSON, which lies in memory many times over while it is read: so it may not be what an upload may."""
     data = bytearray()
     async for chunk in request.stream():
@@ -128,7 +131,7 @@ async def _documents(data: bytes, writing: Writing, options: requests.IngestOpti
     return {"folder": folder}, folder
 
 
-def _origin(options: requests.IngestOptions) -> Json:
+def origin_of(options: requests.UpsertOptions) -> Json:
     """The Git commit that the caller's source lies in, so that `git:` names the version."""
     if options.git_commit is None:
         return {}
@@ -145,10 +148,10 @@ def _place(header: str, prefix: str) -> Json:
     return {**place, "default": default, "above": above.split(",")} if default or above else place
 
 
-def _check(writing: Writing, options: requests.IngestOptions) -> None:
+def check_embedder(writing: Writing, embedder: str | None) -> None:
     """An embedder is code and an address: only those that the operator allows may be chosen."""
     allowed = writing.desk.settings.embedders
-    if options.embedder is not None and options.embedder not in allowed:
+    if embedder is not None and embedder not in allowed:
         raise AccessError(
             "this embedder is not on the service's allow-list",
             code="embedder_not_allowed",

@@ -327,7 +327,7 @@ class Job(BaseModel):
 
     id: str
     dataset: str
-    kind: Literal["ingest", "publish"]
+    kind: Literal["ingest", "upsert", "publish"]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     by: str
     created: str
@@ -338,6 +338,26 @@ class Job(BaseModel):
     result: Json | None
     error: Json | None
     notes: list[str]
+
+
+class Report(BaseModel):
+    """What a write did."""
+
+    dataset: str
+    commit: str | None
+    changed: bool
+    dry_run: bool
+    documents: dict[str, int]
+    chunks: dict[str, int]
+    tokens: int
+    longer: int
+    failures: list[Json]
+    seconds: dict[str, float]
+    notes: list[str]
+    coverage: Json
+    unseen: dict[str, str]
+    names: Annotated[dict[str, list[str]], Field(description="Document ids: added, changed, removed.")]
+    unknown: Annotated[list[str], Field(description="Ids that name no document.")]
 
 
 class JobList(BaseModel):

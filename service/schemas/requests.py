@@ -219,8 +219,24 @@ class Documents(Request):
         return self
 
 
-class IngestOptions(BaseModel):
-    """How an ingest is done: the query string."""
+class Rows(Request):
+    """Documents to be added or replaced: objects with id and text, or texts."""
+
+    documents: list[Json | str]
+
+
+class Delete(Request):
+    """Which documents are removed: those of `ids`, or those that match `where`."""
+
+    ids: Annotated[list[Annotated[str, Field(max_length=1100)]], Field(max_length=100_000)] | None = None
+    where: Filter = None
+    branch: Annotated[str, Field(max_length=300)] = "main"
+    message: Annotated[str, Field(max_length=10_000)] = ""
+    dry_run: bool = False
+
+
+class UpsertOptions(BaseModel):
+    """How documents are added: the query string."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -233,6 +249,18 @@ class IngestOptions(BaseModel):
     metric: Literal["cosine", "ip", "l2"] | None = None
     chunker: Annotated[str, Field(max_length=300)] | None = None
     chunk_tokens: Annotated[int, Field(ge=1)] | None = None
+    strict: bool = False
+    dry_run: bool = False
+    git_commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$", description="Where an upload comes from.")] | None = (
+        None
+    )
+    git_branch: Annotated[str, Field(max_length=1000)] | None = None
+    git_dirty: bool = False
+
+
+class IngestOptions(UpsertOptions):
+    """How an ingest is done: the query string."""
+
     keep_missing: bool = False
     allow_removals: Annotated[bool, Field(description="Remove all or many documents of the source.")] = False
     scope: (
@@ -246,10 +274,3 @@ class IngestOptions(BaseModel):
         ]
         | None
     ) = None
-    strict: bool = False
-    dry_run: bool = False
-    git_commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$", description="Where an upload comes from.")] | None = (
-        None
-    )
-    git_branch: Annotated[str, Field(max_length=1000)] | None = None
-    git_dirty: bool = False

@@ -8,13 +8,24 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.recall import recall
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
     from vecver.flows.ingesting.deletions import delete, deletion
+    from vecver.flows.ingesting.head import check_expected
     from vecver.flows.ingesting.ingest import ingest
     from vecver.flows.ingesting.recipe import Options
     from vecver.flows.ingesting.shortfalls import KIND as SHORTFALLS
     from vecver.flows.ingesting.shortfalls import partial_reads
     from vecver.flows.ingesting.sources import ALL, Places, Source, places_of, recognised, surroundings
     from vecver.flows.ingesting.status import status
-    from vecver.flows.ingesting.upserts import add, upsert
+    from vecver.flows.ingesting.upserts import (
+        ADDED,
+        Rows,
+        add,
+        additions,
+        check_space,
+        nothing,
+        read_rows,
+        upsert,
+        with_repeated,
+    )
     from vecver.flows.maintaining.compact import garbage, optimize
     from vecver.flows.maintaining.repair import repair
     from vecver.flows.publishing.manage import check_published, forget, published, unpublish
@@ -32,6 +43,7 @@ else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
+    "ADDED",
     "ALL",
     "SHORTFALLS",
     "Missing",
@@ -42,14 +54,18 @@ __all__ = [
     "Publisher",
     "Query",
     "Question",
+    "Rows",
     "Source",
     "Through",
     "add",
+    "additions",
     "answers",
     "check_chunk",
+    "check_expected",
     "check_export",
     "check_page",
     "check_published",
+    "check_space",
     "checked_ids",
     "chunk_page",
     "count_matching",
@@ -62,6 +78,7 @@ __all__ = [
     "garbage",
     "get_documents",
     "ingest",
+    "nothing",
     "one_chunk",
     "open_export",
     "optimize",
@@ -70,6 +87,7 @@ __all__ = [
     "published",
     "query_vector",
     "read_chunks",
+    "read_rows",
     "recall",
     "recognised",
     "repair",
@@ -79,4 +97,5 @@ __all__ = [
     "surroundings",
     "unpublish",
     "upsert",
+    "with_repeated",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -91,6 +92,7 @@ class Editing(Writing):
         workers: int = 2,
         job: str = "",
         origin: Json | None = None,
+        place: Json | None = None,
         expected: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
@@ -100,7 +102,8 @@ class Editing(Writing):
         known source is named as there, and stays its; else a document's id is the path to it from the current folder
         (from outside of that, its whole path), and it belongs to the source `label`, by default "added".
 
-        The options are those of `ingest`, `expected` is that of `upsert`. Raises as `ingest`.
+        The options are those of `ingest`, `expected` is that of `upsert`. `place={}`: the files were read elsewhere;
+        what lies below `source` is named by its path there. Raises as `ingest`.
         """
         options = Options(
             message=message,
@@ -119,7 +122,7 @@ class Editing(Writing):
             adds=True,
             expected=expected,
         )
-        sources = sources_of(source, label, prefix, records, shared=True)
+        sources = [replace(one, place=place) for one in sources_of(source, label, prefix, records, shared=True)]
         report = flows.add(self._versions, self.name, sources, options, self.repository._embedder, progress)
         return self._published(report, branch, progress) if report.changed else report
 

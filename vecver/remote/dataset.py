@@ -37,17 +37,18 @@ from vecver.model import (
     Report,
     Vectors,
 )
+from vecver.remote.editing import RemoteEditing
 from vecver.remote.handle import revision_text
 from vecver.remote.http import read
 from vecver.remote.reading import RemoteReading
-from vecver.remote.upload import nothing_to_send, packed, place_header, told, with_failures
+from vecver.remote.upload import git_told, nothing_to_send, origin_here, packed, place_header, told, with_failures
 
 PAGE = 50  # commits asked for at once
 
 _PLURAL = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 
 
-class RemoteDataset(RemoteReading):
+class RemoteDataset(RemoteEditing, RemoteReading):
     """A dataset behind a service, with the methods of `Dataset`; each raises what that raises.
 
     And AccessError (the key may not), BackendError (no answer). What needs the repository's own machine stays with
@@ -103,7 +104,7 @@ class RemoteDataset(RemoteReading):
             "keep_missing": keep_missing,
             "strict": strict,
             "dry_run": dry_run,
-            **_git(_origin(source) if origin is None else origin),
+            **git_told(origin_here(source) if origin is None else origin),
         }
         named = sources_of(source, label, prefix, records)
         sources = flows.recognised(named, {})
@@ -300,17 +301,6 @@ class RemoteDataset(RemoteReading):
 
     def __repr__(self) -> str:
         return f"<vecver dataset {self.name} in {self.repository.url}>"
-
-
-def _origin(source: Any) -> Json | None:
-    """The Git commit that a source lies in here; of several paths, the first's."""
-    first = source[0] if isinstance(source, list | tuple) and source else source
-    return pipeline.origin_of(first) if isinstance(first, str | PathLike) else None
-
-
-def _git(origin: Json | None) -> Json:
-    """An origin as it travels."""
-    return {f"git_{name}": origin[name] for name in ("commit", "branch", "dirty")} if origin else {}
 
 
 def _query(query: Any) -> Json:

@@ -15,10 +15,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
+from vecver import pipeline
 from vecver.errors import InvalidInputError
 from vecver.flows import ALL, Source
 from vecver.model import Failure, Json, Original, Report
@@ -34,17 +36,18 @@ class Upload:
 
 
 @contextmanager
-def packed(sources: Sequence[Source]) -> Iterator[Upload]:
+def packed(sources: Sequence[Source], *, adds: bool = False) -> Iterator[Upload]:
     """All documents of `sources`, their ids without the prefix, in a file that is deleted at the end.
 
-    Raises InvalidInputError where one request cannot hold them: sources under several names, or files and records.
+    `adds`: they are to be added one by one. Raises InvalidInputError where one
+    request cannot hold them: sources under several names, or files and records.
     """
     boundary = uuid4().hex
     with TemporaryFile() as file:
         upload = Upload(file)
         for source in sources:
             for item in source.read():
-                _pack(upload, item, source.prefix, boundary)
+                _pack(upload, item, source.prefix, boundary, adds=adds)
         if len({(source.label, source.prefix) for source in sources}) > 1:
             raise InvalidInputError(
                 f"these are several sources: {', '.join(repr(source.label) for source in sources)}",
@@ -57,13 +60,13 @@ def packed(sources: Sequence[Source]) -> Iterator[Upload]:
         yield upload
 
 
-def _pack(upload: Upload, item: Original | Failure, prefix: str, boundary: str) -> None:
+def _pack(upload: Upload, item: Original | Failure, prefix: str, boundary: str, *, adds: bool) -> None:
     if isinstance(item, Failure):
         upload.failures.append(item)
         return
     name = item.document.removeprefix(prefix)
     if item.data is None:
-        media_type, parts = "application/x-ndjson", [_line(item, name)]
+        media_type, parts = "application/x-ndjson", [_line(item, name, adds=adds)]
     else:
         media_type, parts = f"multipart/form-data; boundary={boundary}", [_head(name, boundary), item.data, b"\r\n"]
     if upload.media_type not in ("", media_type):
@@ -83,9 +86,10 @@ def _head(name: str, boundary: str) -> bytes:
     return f"{head}Content-Type: application/octet-stream\r\n\r\n".encode()
 
 
-def _line(record: Original, id: str) -> bytes:
-    """A record as JSON, whose reader makes the same digest of it."""
-    value = {**record.metadata, "id": id, "text": record.text, "title": record.title}
+def _line(record: Original, id: str, *, adds: bool) -> bytes:
+    """A record as JSON, whose reader makes the same digest of it; of one that `adds`, under `metadata` what is that."""
+    metadata = {"metadata": dict(record.metadata)} if adds else record.metadata
+    value = {**metadata, "id": id, "text": record.text, "title": record.title}
     if record.vector is not None:
         value["vector"] = record.vector.tolist()
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
@@ -110,10 +114,12 @@ def place_header(sources: Sequence[Source], above: Sequence[str], *, default: bo
     return {"vecver-place": value} if own or above else {}
 
 
-def with_failures(report: Report, failures: Sequence[Failure]) -> Report:
+def with_failures(report: Report, failures: Sequence[Failure], *, adds: bool = False) -> Report:
     """A report of the service's, and what could not be read here."""
     count = len(failures)
-    note = f"{count} documents could not be read here; so that they keep their versions, nothing was removed as missing"
+    note = f"{count} documents could not be read here"
+    if not adds:
+        note += "; so that they keep their versions, nothing was removed as missing"
     return replace(
         report,
         documents={**report.documents, "failed": report.documents["failed"] + count},
@@ -137,3 +143,14 @@ def nothing_to_send(label: str, failures: Sequence[Failure]) -> InvalidInputErro
         hint="mend or ignore them; nothing was sent",
         failures=[failure.to_json() for failure in failures],
     )
+
+
+def origin_here(source: Any) -> Json | None:
+    """The Git commit that a source lies in here; of several paths, the first's."""
+    first = source[0] if isinstance(source, list | tuple) and source else source
+    return pipeline.origin_of(first) if isinstance(first, str | PathLike) else None
+
+
+def git_told(origin: Json | None) -> Json:
+    """An origin as it travels."""
+    return {f"git_{name}": origin[name] for name in ("commit", "branch", "dirty")} if origin else {}

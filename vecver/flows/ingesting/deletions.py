@@ -22,7 +22,7 @@ from vecver.errors import ConflictError, InvalidInputError, say
 from vecver.flows.ingesting import shortfalls
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.environment import environment
-from vecver.flows.ingesting.head import check_expected, head_of, of_source, places_at
+from vecver.flows.ingesting.head import check_expected, head_of, id_of, of_source, places_at
 from vecver.flows.searching.filtering import matching
 from vecver.model import Commit, Json, Report
 from vecver.repo import Draft, Landing, Place, Snapshot, Versions, land, ref_moved, turn_at
@@ -50,7 +50,11 @@ def deletion(dataset: str, ids: Any, where: Any, **how: Any) -> Deletion:
         raise InvalidInputError(
             f"{given}: nothing was deleted",
             code="no_documents_named" if ids is None else "conflicting_options",
-            hint='give either ids, docs.delete(["a.md"]), or a filter, docs.delete(where={"year": 2020})',
+            hint=say(
+                'give either ids, docs.delete(["a.md"]), or a filter, docs.delete(where={"year": 2020})',
+                cli=f"""name either documents, `vecver rm {dataset} a.md`, or a filter, --where '{{"year": 2020}}'""",
+                http='send either {"ids": ["a.md"]} or {"where": {"year": 2020}}',
+            ),
         )
     if where is None:
         return Deletion(_ids(ids), None, **how)
@@ -85,7 +89,7 @@ def delete(versions: Versions, dataset: str, what: Deletion) -> Report:
             if parent is None:
                 versions.resolve(dataset, what.branch)  # says that there is no such dataset
             assert parent is not None
-            check_expected(what.expected, what.branch, parent)
+            check_expected(what.expected, what.branch, id_of(parent))
             try:
                 return _Delete(versions, dataset, what, parent).done()
             except ConflictError as error:

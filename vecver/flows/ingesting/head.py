@@ -28,9 +28,8 @@ def places_at(versions: Versions, parent: Snapshot | None) -> Places:
     return places_of(parent.commit if parent else None, versions.commit)
 
 
-def check_expected(expected: str | None, branch: str, parent: Snapshot | None) -> None:
-    """Raises ConflictError where the branch is not where the caller saw it."""
-    found = parent.commit.id if parent else None
+def check_expected(expected: str | None, branch: str, found: str | None) -> None:
+    """Raises ConflictError where the branch is not where the caller saw it; `found`: its commit, if it has one."""
     if expected is not None and expected != (found or repo.moves.ABSENT):
         raise ref_moved("branch", branch, found)
 
@@ -50,3 +49,8 @@ def of_source(label: str, count: int, happens: str) -> str:
     """What a report says of documents that belong to a source that lies somewhere."""
     these = "one of these documents belongs" if count == 1 else f"{count} of these documents belong"
     return f"{these} to the source {label!r}: its next ingest {happens}, unless it was changed there too"
+
+
+def id_of(version: Snapshot | None) -> str | None:
+    """The commit id of a version, if there is one."""
+    return version.commit.id if version else None

@@ -24,7 +24,7 @@ from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of
 from vecver.flows.ingesting.environment import environment
-from vecver.flows.ingesting.head import check_expected, failed, head_of, of_source, places_at
+from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
 from vecver.flows.ingesting.telling import Teller, slices
@@ -73,7 +73,7 @@ def make_version(
     progress: Progress | None = None,
 ) -> Report:
     """The version after `parent`, from sources whose labels and scopes are settled. Raises as `ingest`."""
-    check_expected(options.expected, options.branch, parent)
+    check_expected(options.expected, options.branch, id_of(parent))
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
@@ -344,7 +344,7 @@ class _Ingest:
         """The commit of this ingest after the version that it lands on; None if nothing differs there."""
         if not self.tally.without(place.settled).differs():
             return None
-        check_expected(self.options.expected, self.options.branch, place.parent)
+        check_expected(self.options.expected, self.options.branch, id_of(place.parent))
         layout, report = place.layout, self.report(place)
         told = report.to_json()
         operation = {

@@ -27,11 +27,11 @@ from typing import Any
 
 from vecver import pipeline
 from vecver.errors import ConflictError, InvalidInputError
-from vecver.flows.ingesting.head import check_expected, head_of, places_at
+from vecver.flows.ingesting.head import check_expected, head_of, id_of, places_at
 from vecver.flows.ingesting.ingest import make_version
-from vecver.flows.ingesting.recipe import OpenEmbedder, Options
+from vecver.flows.ingesting.recipe import OpenEmbedder, Options, is_given
 from vecver.flows.ingesting.sources import Places, Source, recognised
-from vecver.model import Failure, Json, Original, Report
+from vecver.model import Commit, Failure, Json, Original, Recipe, Report
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions, turn_at
 
@@ -71,17 +71,20 @@ def upsert(
     Raises InvalidInputError (no rows; none of them can be used), and as `ingest`.
     """
     pipeline.check_rows(rows)
-    found = _read(rows, label or ADDED, vectors=vectors)
+    found = read_rows(rows, label or ADDED, vectors=vectors)
     if not found.items:
-        return _nothing(versions, dataset, options, "no rows were given")
+        head = head_of(versions, dataset, options.branch)
+        check_expected(options.expected, options.branch, id_of(head))
+        return nothing(dataset, head.commit if head else None, dry_run=options.dry_run)
     if vectors is not None and options.space is None:
-        _check_space(head_of(versions, dataset, options.branch), options)
+        head = head_of(versions, dataset, options.branch)
+        check_space(head.commit.recipe if head else None)
 
     def settled(places: Places, parent: Snapshot | None) -> list[Source]:
         return [_rows(found, places, label)]
 
     report = _landed(versions, dataset, settled, options, open_embedder, progress)
-    return _with_repeated(report, found.repeated)
+    return with_repeated(report, found.repeated)
 
 
 def add(
@@ -93,16 +96,15 @@ def add(
     progress: Progress | None = None,
 ) -> Report:
     """Add or replace the documents of these files, folders and files of records; as `upsert`."""
-    sources = list({(_path(one), one.records): one for one in sources}.values())
-    read = [_of_records(one) for one in sources]
+    read = _read_once(sources)
 
     def settled(places: Places, parent: Snapshot | None) -> list[Source]:
-        return [_file(one, rows, places, parent) for one, rows in zip(sources, read, strict=True)]
+        return [_file(one, rows, places, parent) for one, rows in read]
 
     report = _landed(versions, dataset, settled, options, open_embedder, progress)
     if not any(report.documents.values()):
-        return replace(report, notes=(*report.notes, "nothing was found there: no document was added"))
-    return _with_repeated(report, sum(rows.repeated for rows in read if rows))
+        return replace(report, notes=(*report.notes, "nothing was found there: nothing to do, no commit was made"))
+    return with_repeated(report, sum(rows.repeated for _, rows in read if rows))
 
 
 def _landed(
@@ -130,7 +132,7 @@ def _landed(
 # -- rows ---------------------------------------------------------------------------------------
 
 
-def _read(rows: Any, label: str, prefix: str = "", vectors: Any = None) -> pipeline.Additions:
+def read_rows(rows: Any, label: str, prefix: str = "", vectors: Any = None) -> pipeline.Additions:
     """The rows; an error that says what rows are where nothing of them is one."""
     try:
         return pipeline.read_additions(rows, label=label, prefix=prefix, vectors=vectors)
@@ -156,14 +158,14 @@ def _free(places: Places) -> str:
     return next(name for name in names if not places.get(name))
 
 
-def _check_space(parent: Snapshot | None, options: Options) -> None:
-    """Raises InvalidInputError where vectors are given and nothing says in which space they lie."""
-    if parent is None or not parent.commit.recipe.embedder.get("given"):
+def check_space(recipe: Recipe | None) -> None:
+    """Raises InvalidInputError where vectors are given, and nothing says in which space they lie."""
+    if recipe is None or not is_given(recipe):
         embedded = "leave the vectors out, since this branch embeds its texts; or use another dataset, with space=NAME"
         raise InvalidInputError(
             "vectors were given, and not in which space they lie",
             code="no_space",
-            hint='name the model that made them: space="NAME"' if parent is None else embedded,
+            hint='name the model that made them: space="NAME"' if recipe is None else embedded,
         )
 
 
@@ -180,27 +182,42 @@ def _of_records(source: Source) -> pipeline.Additions | None:
     is_folder = path is not None and os.path.isdir(path)
     if is_folder or pipeline.is_document(source.value, source.records) or not (path is None or os.path.exists(path)):
         return None  # a path that is not there is an error when it is read
-    return _read(source.value, source.label if source.named else ADDED, source.prefix)
+    return read_rows(source.value, source.label if source.named else ADDED, source.prefix)
+
+
+def additions(sources: Sequence[Source], places: Places) -> tuple[list[Source], int]:
+    """(these sources under the names that they have in a version with these places, rows that were left out)."""
+    read = _read_once(sources)
+    return [_file(one, rows, places, None) for one, rows in read], sum(rows.repeated for _, rows in read if rows)
+
+
+def _read_once(sources: Sequence[Source]) -> list[tuple[Source, pipeline.Additions | None]]:
+    """Each source once, with its rows if it is a file of records."""
+    distinct = {(_path(one), one.records): one for one in sources}
+    return [(one, _of_records(one)) for one in distinct.values()]
+
+
+def _settled(source: Source, places: Places, parent: Snapshot | None = None) -> Source:
+    """The source as a known one, or a part of it, names its documents; else by its path."""
+    path = pipeline.path_of(source.value)
+    if source.place is None and path is not None and os.path.lexists(path):
+        same = recognised([source], places, parent)[0]
+        if places.get(same.label):
+            return replace(same, scope="", place=None)
+    label = source.label if source.named else _free(places)
+    own = replace(source, label=label, scope="", place=None if label in places else {})
+    read_here = source.place is None and source.is_parsed
+    return replace(own, under=_folder(path or "")) if read_here else own
 
 
 def _file(source: Source, rows: pipeline.Additions | None, places: Places, parent: Snapshot | None) -> Source:
-    """The source as a known one, or a part of it, names its documents; else by its path."""
-    path = pipeline.path_of(source.value)
-    if path is not None and os.path.lexists(path):
-        same = recognised([source], places, parent)[0]
-        if places.get(same.label):
-            known = replace(same, scope="", place=None)
-            return _held(known, rows) if rows and known.records == source.records else known
-    label = source.label if source.named else _free(places)
-    own = replace(source, label=label, scope="", place=None if label in places else {})
-    return _held(own, rows) if rows else replace(own, prefix=source.prefix + _folder(source, path or ""))
+    own = _settled(source, places, parent)
+    if rows and own.records == source.records:
+        return Rows((), own.label, scope="", place=own.place, items=rows.items)
+    return own
 
 
-def _held(source: Source, rows: pipeline.Additions) -> Source:
-    return Rows((), source.label, scope="", place=source.place, items=rows.items)
-
-
-def _folder(source: Source, path: str) -> str:
+def _folder(path: str) -> str:
     """What stands before the ids of a file, folder or glob: the path to it from here, with a slash."""
     below = os.path.relpath(path)
     where = PurePath(path.lstrip("/") if below.startswith("..") else below)
@@ -211,23 +228,24 @@ def _folder(source: Source, path: str) -> str:
 # -- reports ------------------------------------------------------------------------------------
 
 
-def _nothing(versions: Versions, dataset: str, options: Options, why: str) -> Report:
-    parent = head_of(versions, dataset, options.branch)
-    check_expected(options.expected, options.branch, parent)
+def nothing(dataset: str, head: Commit | None, *, dry_run: bool, why: str = "no rows were given") -> Report:
+    """The report where there is nothing to add."""
     return Report(
         dataset=dataset,
-        commit=parent.commit.id if parent else None,
+        commit=head.id if head else None,
         changed=False,
         documents=dict.fromkeys(("added", "changed", "removed", "unchanged", "failed"), 0),
-        chunks={"live": parent.layout.chunk_count if parent else 0, "embedded": 0, "reused": 0, "removed": 0},
+        chunks={"live": head.counts["chunks"] if head else 0, "embedded": 0, "reused": 0, "removed": 0},
         failures=(),
         seconds=dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0),
-        dry_run=options.dry_run,
+        dry_run=dry_run,
+        names={"added": (), "changed": (), "removed": ()},
         notes=(f"{why}: nothing to do, no commit was made",),
     )
 
 
-def _with_repeated(report: Report, repeated: int) -> Report:
+def with_repeated(report: Report, repeated: int) -> Report:
+    """A report that says of how many rows the id came again."""
     if not repeated:
         return report
     rows = "one row was" if repeated == 1 else f"{repeated} rows were"

@@ -1,0 +1,95 @@
+"""Single documents: an upload or rows are added by a job, documents are deleted at once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from service import multipart, uploads
+from service.deps import Writable, Writing
+from service.replies import problems
+from service.routes.ingest import FORM, GIT, check_embedder, origin_of, queued, whole
+from service.schemas import answers, requests
+from vecver.errors import InvalidInputError
+
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problems(400, 403, 409))
+Json = dict[str, Any]
+_BODY: Json = {
+    "required": True,
+    "content": {
+        **FORM,
+        "application/x-ndjson": {"schema": {"type": "string"}},
+        "application/json": {"schema": requests.Rows.model_json_schema()},
+    },
+}
+
+
+@router.post("/upsert", status_code=202, response_model=answers.Job, openapi_extra={"requestBody": _BODY})
+async def upsert(request: Request, writing: Writable, options: Annotated[requests.UpsertOptions, Query()]) -> Response:
+    """Add documents, or replace those that are there; nothing is removed: a job, whose result is the report.
+
+    The body: JSON with `documents`, each an object with id and text or a text; or a line of JSON each; or `files` of a
+    form, each part's filename the document's path. The last of a repeated id wins. A document that is there stays with
+    its source; new ones belong to the source `label`, by default "added". If-Match: the commit that it is written on.
+    """
+    check_embedder(writing, options.embedder)
+    scratch = await run_in_threadpool(writing.desk.jobs.scratch)
+    made: list[str] = []
+    try:
+        source, digest = await _source(request, writing, scratch / "input")
+        what = {**options.model_dump(exclude_none=True, exclude=GIT), **source, **origin_of(options)}
+        if writing.expected is not None:
+            what["expected"] = writing.expected
+        return await run_in_threadpool(queued, writing, scratch, "upsert", what, digest, made)
+    finally:
+        if not made:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@router.post("/delete", response_model=answers.Report, responses=problems(404))
+def delete(body: requests.Delete, writing: Writable) -> Response:
+    """Remove documents by their ids, or all that match a filter, as a new commit; earlier versions keep them.
+
+    Ids that name no document are in `unknown`; where nothing is left to remove no commit is made. If-Match: the commit
+    on which the branch must stand.
+    """
+
+    def write(entry: Json) -> tuple[int, Json]:
+        how: Json = {"branch": body.branch, "message": body.message, "dry_run": body.dry_run}
+        report = writing.docs.delete(body.ids, where=body.where, expected=writing.expected, **how)
+        entry |= {"branch": body.branch, "to": report.commit, "documents": report.documents["removed"]}
+        names = {kind: list(ids) for kind, ids in report.names.items()}
+        return 200, {**writing.desk.cover(report.to_json()), "names": names, "unknown": list(report.unknown)}
+
+    return writing.do("delete documents", body.model_dump(), write)
+
+
+async def _source(request: Request, writing: Writing, into: Path) -> tuple[Json, str]:
+    """(what to add, a digest of it). Raises InvalidInputError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    settings = writing.desk.settings
+    if kind == "application/json":
+        data = await whole(request, settings.max_body)
+        try:
+            body = await run_in_threadpool(requests.Rows.model_validate_json, data)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+        return {"input": uploads.RECORDS}, await run_in_threadpool(uploads.records, body.documents, into, empty=True)
+    if kind == "multipart/form-data":
+        form = request.headers["content-type"]
+        digest = await multipart.lay(form, request.stream(), into / uploads.FILES, settings.max_files)
+        return {"input": uploads.FILES}, digest
+    if kind in ("application/x-ndjson", "application/jsonl"):
+        return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into, settings.max_body, empty=True)
+    raise InvalidInputError(
+        f"a body of {kind or 'no type'} cannot be added",
+        code="unsupported_media_type",
+        hint="send application/json, application/x-ndjson or multipart/form-data",
+    )

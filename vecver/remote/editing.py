@@ -1,0 +1,175 @@
+"""Single documents in and out of a dataset behind a service: upsert, add, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from vecver import flows, index, pipeline, repo
+from vecver.arguments import Row, check_no_ref, sources_of
+from vecver.errors import NotFoundError
+from vecver.flows import Progress
+from vecver.model import Commit, Json, Metric, Report, Vectors
+from vecver.near import near
+from vecver.remote.handle import RemoteHandle
+from vecver.remote.http import read
+from vecver.remote.upload import Upload, git_told, nothing_to_send, origin_here, packed, with_failures
+
+if TYPE_CHECKING:
+    from vecver.arguments import Revision
+
+
+class RemoteEditing(RemoteHandle):
+    """The calls that change single documents, as `Dataset` has them."""
+
+    if TYPE_CHECKING:
+
+        def show(self, at: Revision = "main") -> Commit: ...
+
+    def upsert(
+        self,
+        rows: Iterable[Row],
+        *,
+        branch: str = "main",
+        message: str = "",
+        vectors: Vectors | Sequence[Sequence[float]] | None = None,
+        label: str | None = None,
+        embedder: str | None = None,
+        space: str | None = None,
+        metric: Metric | None = None,
+        chunker: str | None = None,
+        chunk_tokens: int | None = None,
+        strict: bool = False,
+        dry_run: bool = False,
+        expected: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """As `Dataset.upsert`: the rows are read here, uploaded, and embedded there, as a job, which is waited for."""
+        pipeline.check_rows(rows)
+        found = flows.read_rows(rows, label or flows.ADDED, vectors=vectors)
+        head = self._head(branch)
+        flows.check_expected(expected, branch, head.id if head else None)
+        if not found.items:
+            return flows.nothing(self.name, head, dry_run=dry_run)
+        if vectors is not None and space is None:
+            flows.check_space(head.recipe if head else None)
+        how = {
+            "message": message,
+            "branch": branch,
+            "label": None if label is None else pipeline.label_of((), label),
+            "embedder": embedder,
+            "space": space,
+            "metric": metric,
+            "chunker": chunker,
+            "chunk_tokens": chunk_tokens,
+            "strict": strict,
+            "dry_run": dry_run,
+        }
+        with packed([flows.Rows((), label or flows.ADDED, items=found.items)], adds=True) as upload:
+            report = self._added(upload, how, expected, progress)
+        return flows.with_repeated(report, found.repeated)
+
+    def add(
+        self,
+        source: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        branch: str = "main",
+        message: str = "",
+        label: str | None = None,
+        prefix: str = "",
+        records: bool | None = None,
+        embedder: str | None = None,
+        space: str | None = None,
+        metric: Metric | None = None,
+        chunker: str | None = None,
+        chunk_tokens: int | None = None,
+        strict: bool = False,
+        dry_run: bool = False,
+        origin: Json | None = None,
+        expected: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """As `Dataset.add`: the files are read and named here, uploaded, and parsed and embedded there, as a job.
+
+        Files of several sources, or files and records, are several calls.
+        """
+        head = self._head(branch)
+        places = flows.places_of(head, self.show)
+        named = sources_of(source, label, prefix, records, shared=True)
+        how = {
+            "message": message,
+            "branch": branch,
+            "embedder": embedder,
+            "space": space,
+            "metric": metric,
+            "chunker": chunker,
+            "chunk_tokens": chunk_tokens,
+            "strict": strict,
+            "dry_run": dry_run,
+            **git_told(origin_here(source) if origin is None else origin),
+        }
+        sources, repeated = flows.additions(named, places)
+        how["prefix"] = sources[0].prefix or None
+        how["label"] = sources[0].label if label is not None or places.get(sources[0].label) else None
+        with packed(sources, adds=True) as upload:
+            if not upload.media_type and not upload.failures:
+                return flows.nothing(self.name, head, dry_run=dry_run, why="nothing was found there")
+            report = self._added(upload, how, expected, progress)
+        return flows.with_repeated(report, repeated)
+
+    def delete(
+        self,
+        ids: str | Iterable[str] | None = None,
+        *refused: Any,
+        where: Json | None = None,
+        branch: str = "main",
+        message: str = "",
+        dry_run: bool = False,
+        expected: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """As `Dataset.delete`."""
+        check_no_ref(ids, refused)
+        what = flows.deletion(self.name, ids, where, branch=branch, message=message, dry_run=dry_run)
+        body = {
+            "ids": None if what.documents is None else list(what.documents),
+            "where": index.json_filter(what.where),
+            "branch": branch,
+            "message": message,
+            "dry_run": dry_run,
+        }
+        return read(self._wire.write("POST", self._path("delete"), body, _condition(expected)), Report.from_json)
+
+    def _head(self, branch: str) -> Commit | None:
+        """Where a branch stands; None for a dataset without versions. Raises NotFoundError where others are there."""
+        repo.check_name("branch", branch)
+        try:
+            branches = read(self._wire.get(self._path("branches")), lambda it: dict(it["branches"]))
+        except NotFoundError as error:
+            if error.code != "dataset_not_found":
+                raise
+            return None
+        if branches and branch not in branches:
+            raise NotFoundError(
+                f"{self.name} has no branch {branch!r}",
+                code="branch_not_found",
+                hint="docs.branches() lists them",
+                did_you_mean=near(branch, branches),
+            )
+        return self.show(branches[branch]) if branches else None
+
+    def _added(self, upload: Upload, how: Json, expected: str | None, progress: Progress | None) -> Report:
+        if not upload.media_type or (how["strict"] and upload.failures):
+            raise nothing_to_send(how["label"] or flows.ADDED, upload.failures)
+        headers = {"content-type": upload.media_type, **_condition(expected)}
+        job = self._wire.upload(self._path("upsert"), upload.file, headers, **how)
+        report = read(self._wire.result_of(job, progress), Report.from_json)
+        return with_failures(report, upload.failures, adds=True) if upload.failures else report
+
+
+def _condition(expected: str | None) -> dict[str, str]:
+    """Where the branch must stand, as a header."""
+    if expected is None:
+        return {}
+    return {"if-none-match": "*"} if expected == repo.moves.ABSENT else {"if-match": f'"{expected}"'}
