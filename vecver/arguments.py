@@ -6,17 +6,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from vecver import flows, pipeline, repo
 from vecver.errors import InvalidInputError
 from vecver.model import Commit, Hit, Json, Report
 from vecver.near import near
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Revision = str | Report | Commit
 Kind = Literal["branch", "tag", "alias"]
 Engine = Literal["faiss", "milvus"]
 Row = str | Mapping[str, Any] | Any  # of `upsert`: a text, a dict; or what a table is iterated into
+
+
+# What `search` takes: one query, or several. (In quotes: numpy takes 0.1 s to import.)
+OneQuery: TypeAlias = "str | np.ndarray[tuple[int], np.dtype[Any]] | Sequence[float]"
+_Matrix: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[Any]]"
+_Arrays: TypeAlias = "Sequence[np.ndarray[Any, np.dtype[Any]]] | Sequence[Sequence[float]]"
+Queries: TypeAlias = "list[str] | tuple[str, ...] | _Matrix | _Arrays"
 
 
 class AskingOne(TypedDict, total=False):

@@ -7,22 +7,33 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from vecver import flows, repo
-from vecver.arguments import Asking, Engine, Revision, absolute, is_batch, like_question_of, question_of, text_of
+from vecver.arguments import (
+    Asking,
+    Engine,
+    OneQuery,
+    Queries,
+    Revision,
+    absolute,
+    is_batch,
+    like_question_of,
+    question_of,
+    text_of,
+)
 from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress
-    from vecver.model import Answer, Export, Hit, Json, Recall, Vectors
+    from vecver.model import Answer, Export, Hit, Json, Recall
 
 
 class Searching(Handle):
     """The calls that answer from a version, and measure how well it answers."""
 
     @overload
-    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[Asking]) -> Answer: ...
+    def search(self, query: OneQuery, **how: Unpack[Asking]) -> Answer: ...
 
     @overload
-    def search(self, query: list[str] | list[Vectors], **how: Unpack[Asking]) -> list[Answer]: ...
+    def search(self, query: Queries, **how: Unpack[Asking]) -> list[Answer]: ...
 
     def search(
         self,

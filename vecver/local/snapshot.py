@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from os import PathLike
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from vecver import flows, pipeline
-from vecver.arguments import AskingOne, absolute, is_batch, like_question_of, question_of
+from vecver.arguments import AskingOne, OneQuery, Queries, absolute, is_batch, like_question_of, question_of
 from vecver.local.reading import chunks_of, one_or_all
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         Json,
         Replay,
         StoredChunk,
-        Vectors,
     )
 
 
@@ -55,9 +54,9 @@ class Snapshot:
         return self._opened.opened.commit
 
     @overload
-    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[AskingOne]) -> Answer: ...
+    def search(self, query: OneQuery, **how: Unpack[AskingOne]) -> Answer: ...
     @overload
-    def search(self, query: list[str] | list[Vectors], **how: Unpack[AskingOne]) -> list[Answer]: ...
+    def search(self, query: Queries, **how: Unpack[AskingOne]) -> list[Answer]: ...
     def search(self, query: Any, **how: Unpack[AskingOne]) -> Answer | list[Answer]:
         """As `Dataset.search` at this commit: the same hits and score bits; what is approximate, by its own index."""
         answers = self._answers(question_of(query, at=self.commit.id, **how))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from vecver.model.display import (
     COLUMNS,
@@ -132,7 +132,11 @@ class Answer(Sequence[Hit]):
     query: Json | None = None  # {"tokens", "unknown", "cut"} of a query that the embedder did not see whole
     missing: str | None = None  # with missing="empty": what is not there, in a sentence. Without a commit: the version
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
         return self.hits[index]
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from vecver.model.display import COLUMNS, ROWS_HTML, clipped, counted, described, folded, html_table, listed, padded
 from vecver.model.frames import METADATA, data_frame
@@ -268,7 +268,11 @@ class Fields(Sequence[Field]):
 
     fields: tuple[Field, ...]
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int | str) -> Field: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Field, ...]: ...
+    def __getitem__(self, index: int | str | slice) -> Field | tuple[Field, ...]:
         """A field by its number or its name. Raises KeyError, IndexError."""
         return {one.name: one for one in self.fields}[index] if isinstance(index, str) else self.fields[index]
 

@@ -11,6 +11,8 @@ from vecver import flows, pipeline, repo
 from vecver.arguments import (
     Asking,
     Kind,
+    OneQuery,
+    Queries,
     Revision,
     check_kind,
     is_batch,
@@ -35,7 +37,6 @@ from vecver.model import (
     Move,
     Publication,
     Report,
-    Vectors,
 )
 from vecver.remote.editing import RemoteEditing
 from vecver.remote.handle import revision_text
@@ -136,9 +137,9 @@ class RemoteDataset(RemoteEditing, RemoteReading):
     # -- answers out ----------------------------------------------------------------------------
 
     @overload
-    def search(self, query: str | Vectors | Sequence[float], **how: Unpack[Asking]) -> Answer: ...
+    def search(self, query: OneQuery, **how: Unpack[Asking]) -> Answer: ...
     @overload
-    def search(self, query: list[str] | list[Vectors], **how: Unpack[Asking]) -> list[Answer]: ...
+    def search(self, query: Queries, **how: Unpack[Asking]) -> list[Answer]: ...
     def search(self, query: Any, **how: Unpack[Asking]) -> Answer | list[Answer]:
         """As `Dataset.search`: the same hits, score bits and receipt."""
         found = self._asked(question_of(query, **how), _query(query))
