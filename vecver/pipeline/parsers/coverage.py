@@ -9,6 +9,8 @@ Decisions
   longest common subsequence is quadratic. Most words agree as they stand between white space, so only the
   few that do not are folded and split finely: counting costs less than a tenth of any reader.
 - 2026-11-26 Lines that all stand in the text to the letter and in order prove it whole at the cost of `str.find`.
+- 2026-11-26 Words that all stand in the text in order are the next proof: a search in an iterator goes on where the
+  last one ended, at 30 ns a word. Of 100 kB of HTML that takes 2 ms, counting words 7.
 - 2026-11-26 A word that a link is glued to is two in Markdown and one in the view: where words are missing, those
   of the text without its links' marks count too. Parting the view at links was the road not taken: some are dropped.
 - 2026-11-26 Scripts without spaces are compared by character, since line breaks may fall anywhere in them.
@@ -21,6 +23,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import contains
 from typing import Any, Final
 
 from vecver.model import Coverage, Mark
@@ -38,6 +42,9 @@ _UNSEEN: Final = dict.fromkeys(
     map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff")
 )  # within words; libraries drop some of them
 _LINK: Final = re.compile(r"\[((?:[^\[\]\\]|\\.)*+)\]\([^()\s]*+\)")
+_TRIES: Final = 64
+_WITHIN_WORDS: Final = "*\\"
+_BESIDE_WORDS: Final = "#|[]()<>`"
 _ASCII_MARKS: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 Words = Counter[str]
@@ -49,7 +56,7 @@ class Part:
 
     name: str  # for a person: "page 3", "the sheet 'Prices'"; "" for the whole document
     text: str  # all text of the part, plain, in any order
-    furniture: str = ""  # of this, what the reader left out on purpose
+    furniture: str = ""  # of this, what the reader left out on purpose; what stands together is on one line
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ def coverage_of(content: Content) -> Coverage | None:
     if _stands_in_order(content):
         seen = sum(_size(part) for part in content.parts)
         return Coverage(seen, seen, 0, tuple(content.notes))
+    if (furniture_seen := _words_in_order(content)) is not None:
+        seen = sum(_size(part) for part in content.parts)
+        return Coverage(seen, seen - furniture_seen, furniture_seen, tuple(content.notes))
     held = _Held(content.text)
     coarse = [_without(part.text.split(), part.furniture.split()) for part in content.parts]
     coarse = [(held.take(view), left_out) for view, left_out in coarse]
@@ -117,6 +127,50 @@ def _stands_in_order(content: Content) -> bool:
                 return False
             at = end
     return True
+
+
+def _words_in_order(content: Content) -> int | None:
+    """The words left out on purpose, if the text holds all others one after another; None where that is not so sure."""
+    text: Any = iter(_rough(content.text))
+    furniture = 0
+    for part in content.parts:
+        view = _rough(part.text)
+        lines = part.furniture.split("\n") if part.furniture else []
+        for line in lines:
+            wanted = _rough(line)
+            begin = _found(view, wanted) if len(lines) <= _TRIES else -1
+            if begin < 0:
+                return None
+            del view[begin : begin + len(wanted)]
+            furniture += _count(line)
+        if not all(map(contains, repeat(text), view)):  # each search goes on where the last one ended
+            return None
+    return furniture
+
+
+def _rough(text: str) -> list[str]:
+    """The words between white space and the marks that Markdown writes."""
+    for mark in _WITHIN_WORDS:
+        text = text.replace(mark, "")
+    for mark in _BESIDE_WORDS:
+        text = text.replace(mark, " ")
+    return text.split()
+
+
+def _found(view: list[str], wanted: list[str]) -> int:
+    """Where `wanted` stands in `view` as it is; -1: nowhere, or behind many places that begin alike."""
+    if not wanted:
+        return 0
+    at = 0
+    for _ in range(_TRIES):
+        try:
+            at = view.index(wanted[0], at)
+        except ValueError:
+            break
+        if view[at : at + len(wanted)] == wanted:
+            return at
+        at += 1
+    return -1
 
 
 def _without(view: Iterable[str], furniture: Iterable[str]) -> tuple[Iterable[str], list[str]]:

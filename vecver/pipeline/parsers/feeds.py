@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
@@ -42,7 +43,12 @@ def feed_content(root: Element) -> Content | None:
 
 def name_of(element: Element) -> str:
     """The tag without its namespace; "" for what is no element."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+    return _short(element.tag)
+
+
+@lru_cache(4096)
+def _short(tag: Any) -> str:
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 class _Feed:

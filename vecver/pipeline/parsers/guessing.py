@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -111,23 +111,30 @@ def _of_word(word: str) -> float:
         if char < "\x80":
             continue
         before, after = (kinds[i - 1] if i else ""), (kinds[i + 1] if i + 1 < len(kinds) else "")
-        total += _of_letter(word, kinds, i) if kind.isupper() else _of_symbol(char, kind, before, after)
+        if kind.isupper():
+            total += _of_letter(word[i - 1 : i] if i else "", char, word[i + 1 : i + 2])
+        else:
+            total += _of_symbol(char, kind, before, after)
     return total + _of_latin(word, kinds)
 
 
-def _of_letter(word: str, kinds: list[str], i: int) -> float:
-    """A letter: at home beside its own script, not beside another nor as a capital after a small letter."""
-    char, kind = word[i], kinds[i]
+@lru_cache(20_000)
+def _of_letter(before: str, char: str, after: str) -> float:
+    """A letter: at home beside its own script, not beside another nor as a capital after a small letter.
+
+    `before` and `after` are "" at an end of the word.
+    """
+    kind = _kind(char)
     if kind == "RARE":
         return -1.0
     score = (1.0 if char in _USUAL else 0.4) + (1.0 if kind == "CJK" else 0.0)  # CJK: two bytes
-    neighbours = [k for k in (kinds[i - 1] if i else "", kinds[i + 1] if i + 1 < len(kinds) else "") if k.isupper()]
+    neighbours = [k for k in (_kind(before) if before else "", _kind(after) if after else "") if k.isupper()]
     score -= 2.0 * sum(other != kind for other in neighbours)
     if kind not in ("LATIN", "CJK") and not any(other == kind for other in neighbours):
         score -= 1.5  # one letter of another script, alone
-    if (i and char.isupper() and word[i - 1].islower()) or (char in _FINAL and word[i + 1 : i + 2].isalpha()):
+    if (char.isupper() and before.islower()) or (char in _FINAL and after.isalpha()):
         score -= 2.0
-    if char.isupper() and i + 1 < len(word) and word[i + 1].isupper() and kind != "LATIN":
+    if char.isupper() and after.isupper() and kind != "LATIN":
         score -= 0.1
     return score
 
@@ -149,6 +156,8 @@ def _of_symbol(char: str, kind: str, before: str, after: str) -> float:
 
 def _of_latin(word: str, kinds: list[str]) -> float:
     """Three accented letters in a row are no Latin word: it is another script read as Latin."""
+    if "LATIN" not in kinds:
+        return -_of_vowels(word, kinds)
     run = total = 0
     for char, kind in zip(word, kinds, strict=True):
         run = run + 1 if kind == "LATIN" and char > "\x7f" else 0

@@ -103,11 +103,10 @@ def html_content(page: str, furniture: bool = True) -> Content:
         return Content("", html_title(page))
     fields = attempted(_fields, root) if furniture else {}
     _prepare(root, seen, 0)
-    dropped = etree.Element("div")
-    for element in furniture_of(root) if furniture else ():
+    dropped = furniture_of(root) if furniture else []
+    for element in dropped:
         replace_by_text(element)
-        dropped.append(element)
-    left_out = _plain(page_text(dropped)) if len(dropped) else ""
+    left_out = "\n".join(" ".join(_plain(page_text(element)).split()) for element in dropped)
     classes = () if next(root.iter("pre", "code"), None) is not None else ("class",)  # they name a code's language
     etree.strip_attributes(root, *_UNUSED, *classes)
     etree.strip_tags(root, "span", *_LABELS)

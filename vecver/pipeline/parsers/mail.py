@@ -16,14 +16,12 @@ Decisions
 from __future__ import annotations
 
 import email
-import email.policy
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from email.errors import InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect
 from email.header import decode_header, make_header
 from email.message import EmailMessage, MIMEPart
-from functools import partial
 from typing import Any, Final
 
 from vecver.digest import canonical_json
@@ -31,7 +29,7 @@ from vecver.model import Mark
 from vecver.pipeline.parsers.coverage import Content, Part
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.html import html_content
-from vecver.pipeline.parsers.mail_fields import mail_fields, outlook_fields
+from vecver.pipeline.parsers.mail_fields import POLICY, Headers, forget_headers, headers_of, mail_fields, outlook_fields
 from vecver.pipeline.parsers.markdown import heading
 from vecver.pipeline.parsers.media_types import Unreadable
 from vecver.pipeline.parsers.properties import attempted, cleaned
@@ -76,8 +74,9 @@ class _Reading:
 def eml(data: bytes) -> Content:
     """One message. Raises `Unreadable` for one whose only body is encrypted or sealed in a signature."""
     reading, message = _Reading(), _parsed(data)
-    content = _content(_message(message, 1, reading), reading)
-    return replace(content, metadata=attempted(mail_fields, partial(_header, message)))
+    header = headers_of(message)
+    content = _content(_message(message, 1, reading, header), reading)
+    return replace(content, metadata=attempted(mail_fields, header))
 
 
 def mbox(data: bytes) -> Content:
@@ -89,16 +88,17 @@ def mbox(data: bytes) -> Content:
     for number, raw in enumerate(_messages(data.replace(b"\r\n", b"\n")), start=1):
         reading.number = number
         message = _parsed(re.sub(rb"^>(>*From )", rb"\1", raw, flags=re.M))
-        own = list(_message(message, 1, reading))
-        marks.append(Mark(start, "part", _part(message, reading)))
+        header = headers_of(message)
+        own = list(_message(message, 1, reading, header))
+        marks.append(Mark(start, "part", _part(header, reading)))
         start += sum(len(piece) + 2 for piece in own)
         pieces += own
     return replace(_content(pieces, reading), marks=marks)
 
 
-def _part(message: EmailMessage, reading: _Reading) -> str:
+def _part(header: Headers, reading: _Reading) -> str:
     """The metadata of a mail in its mailbox, as JSON."""
-    fields, notes = cleaned(attempted(mail_fields, partial(_header, message)), "")
+    fields, notes = cleaned(attempted(mail_fields, header), "")
     fields.pop("references", None)  # of a long thread longer than its mails
     reading.notes += [f"Message {reading.number}: {note}" for note in notes]
     return canonical_json(fields).decode()
@@ -167,18 +167,19 @@ def _parsed(data: bytes) -> EmailMessage:
     """The message; headers in raw 8-bit charsets are made UTF-8 first, which the standard library reads."""
     head, gap, body = data.replace(b"\r\n", b"\n").partition(b"\n\n")
     head = head if head.isascii() else (decode(head) or "").encode("utf-8")
-    return email.message_from_bytes(head + gap + body, policy=email.policy.default)
+    forget_headers()
+    return email.message_from_bytes(head + gap + body, policy=POLICY)
 
 
-def _message(message: MIMEPart, level: int, reading: _Reading) -> Iterator[str]:
-    fields = {name: _header(message, name) for name in ("From", "To", "Cc", "Date")}
+def _message(message: MIMEPart, level: int, reading: _Reading, header: Headers) -> Iterator[str]:
+    fields = {name: header(name) for name in ("From", "To", "Cc", "Date")}
     names: list[str] = []
     attached: list[MIMEPart] = []
     bodies = list(_bodies(message, reading, names, attached))
-    yield from _sections(level, _header(message, "Subject"), fields, bodies, names)
+    yield from _sections(level, header("Subject"), fields, bodies, names)
     for inner in attached:
         if level < _DEEPEST:
-            yield from _message(inner, level + 1, reading)
+            yield from _message(inner, level + 1, reading, headers_of(inner))
         else:
             reading.notes.append(f"A message attached {level} levels deep was not read: save it as a file of its own.")
 
@@ -383,15 +384,6 @@ def _sections(
     if about:
         yield "\n".join(about)
     yield from (body.strip() for body in bodies if body.strip())
-
-
-def _header(message: MIMEPart, name: str) -> str:
-    """A header as one line of text; "" where the standard library cannot make sense of it."""
-    try:
-        value = str(message.get(name, ""))
-    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):  # it trips over malformed addresses
-        return ""
-    return " ".join(value.split())
 
 
 def _decoded(part: MIMEPart) -> str:

@@ -1,6 +1,8 @@
 """The headers of a mail as fields: who, to whom, when, about what.
 
 Decisions
+- 2026-11-26 Headers are parsed once: the standard library does it whenever one is asked for, 13 times for the content
+  type of a plain mail. 400 mails of a mailbox took 440 ms, and take 190.
 - 2026-11-26 A person is two items of a list, the address in small letters and the name: a filter compares whole
   strings, and people know one or the other.
 """
@@ -8,13 +10,19 @@ Decisions
 from __future__ import annotations
 
 import datetime
+import email.policy
 import re
 from collections.abc import Callable
 from email.header import decode_header
+from email.message import MIMEPart
+from email.policy import EmailPolicy
 from email.utils import getaddresses, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from vecver.pipeline.parsers.properties import Fields
+
+Headers = Callable[[str], str]  # a header's text by its name, "" where there is none
 
 _PEOPLE: Final = {"from": "From", "to": "To", "cc": "Cc", "bcc": "Bcc", "reply_to": "Reply-To"}
 _ID: Final = re.compile(r"<([^<>\s]+)>")
@@ -22,7 +30,40 @@ _RECIPIENT_TYPE: Final = 0x0C15  # the property that tells "to" from "cc"
 _LONGEST: Final = 100_000  # characters of a header that are looked at
 
 
-def mail_fields(header: Callable[[str], str]) -> Fields:
+class _Policy(EmailPolicy):
+    """The standard library's rules; it would parse a header again whenever it is asked for one."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return _parsed_header(name, value)
+
+
+POLICY: Final[Any] = _Policy()
+
+
+@lru_cache(256)
+def _parsed_header(name: str, value: str) -> Any:
+    return email.policy.default.header_fetch_parse(name, value)
+
+
+def forget_headers() -> None:
+    """Let go of the headers of the mail before."""
+    _parsed_header.cache_clear()
+
+
+def headers_of(message: MIMEPart) -> Headers:
+    """A mail's headers as lines of text; "" where the standard library cannot make sense of one."""
+
+    def header(name: str) -> str:
+        try:
+            value = str(message.get(name, ""))
+        except (ValueError, LookupError, AttributeError, TypeError, RecursionError):  # of malformed addresses
+            return ""
+        return " ".join(value.split())
+
+    return header
+
+
+def mail_fields(header: Headers) -> Fields:
     """`header`: a header's text by its name, "" where there is none."""
     found: dict[str, Any] = {name: _people(header(key)[:_LONGEST]) for name, key in _PEOPLE.items()}
     found["subject"] = header("Subject") or None

@@ -25,7 +25,8 @@ _HEAD: Final = 100_000  # characters in which a title is looked for
 
 def fence(code: str, language: str = "") -> str:
     """A Markdown code block that holds `code`, whatever backticks are in it."""
-    ticks = "`" * max(3, 1 + max(map(len, _RUNS_OF_BACKTICKS.findall(code)), default=0))
+    runs = _RUNS_OF_BACKTICKS.findall(code) if "```" in code else ()
+    ticks = "`" * max(3, 1 + max(map(len, runs), default=0))
     return f"{ticks}{language}\n{code.strip(chr(10))}\n{ticks}"
 
 
@@ -65,10 +66,10 @@ def unclosed(title: str, mark: str) -> str:
 
 _FRONT_TITLE: Final = re.compile(r"^title[ \t]*+[:=](.+)", re.M | re.I)
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
-_ATX: Final = re.compile(r" {0,3}#[ \t](.+)")
+_HEADING_OR_FENCE: Final = re.compile(
+    r"\n {0,3}(?:(`{3,}|~{3,})|#[ \t](.+)|<h1\b[^<>]*>(.+)|(=)=*[ \t]*(?=\n|\Z))", re.I
+)
 _DEEPER: Final = re.compile(r" {0,3}#{2,6}[ \t](.+)")
-_HTML_HEADING: Final = re.compile(r" {0,3}<h1\b[^<>]*>(.+)", re.I)
-_UNDERLINE: Final = re.compile(r" {0,3}=+[ \t]*$")
 _DEEPER_UNDERLINE: Final = re.compile(r" {0,3}-{3,}[ \t]*$")
 _INLINE: Final = (
     (re.compile(r"\{:?[ \t]*[#.][^{}]*\}"), ""),  # {#anchor .class}
@@ -88,27 +89,50 @@ def title_of(text: str, deeper: bool = False) -> str:
     matter = MATTER.match(head)
     if matter and (named := _FRONT_TITLE.search(matter[2])):
         return named[1].strip(" \t").strip("\"'").strip()
-    return _without_marks(_first_heading(head[matter.end() :] if matter else head, deeper))
+    head = head[matter.end() :] if matter else head
+    heading = _first_heading(head)
+    return _without_marks(_second_heading(head) if heading is None and deeper else heading or "")
 
 
-def _first_heading(text: str, deeper: bool) -> str:
-    """The first `#` heading; where there is none, and if asked for, the first deeper one near the top."""
-    closing = before = second = ""
-    for number, line in enumerate(text.split("\n")):
+def _first_heading(text: str) -> str | None:
+    """The first heading of the first level."""
+    text, at = f"\n{text}", 0
+    while found := _HEADING_OR_FENCE.search(text, at):
+        fence, atx, html, underline = found.groups()
+        if fence:
+            closes = re.compile(rf"\n[^\S\n]*+{re.escape(fence)}").search(text, found.end())
+            if not closes:
+                return None
+            at = _end_of_line(text, closes.end())
+        elif atx:
+            return unclosed(atx.lstrip(" \t"), "#")
+        elif html:
+            return html.partition("</h")[0]
+        else:
+            before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()] if found.start() else ""
+            if underline and before.strip():
+                return before
+            at = found.end()
+    return None
+
+
+def _end_of_line(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
+
+
+def _second_heading(text: str) -> str:
+    """The first heading below the first level near the top."""
+    closing = before = ""
+    for line in text.split("\n", NEAR_THE_TOP)[:NEAR_THE_TOP]:
         if closing:
             closing = "" if line.strip().startswith(closing) else closing
         elif opened := _FENCE.match(line):
             closing = opened[1]
-        elif atx := _ATX.match(line):
-            return unclosed(atx[1].lstrip(" \t"), "#")
-        elif html := _HTML_HEADING.match(line):
-            return html[1].partition("</h")[0]
-        elif before.strip() and _UNDERLINE.match(line):
-            return before
-        elif deeper and not second and number < NEAR_THE_TOP:
-            second = _deeper(before, line)
+        elif found := _deeper(before, line):
+            return found
         before = line
-    return second
+    return ""
 
 
 def _deeper(before: str, line: str) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from vecver.pipeline.parsers.package import Package, attributes_of, plain
+from vecver.pipeline.parsers.package import Package, all_plain, attributes_of, plain
 from vecver.pipeline.parsers.restoring import View
 
 _UNSEEN: Final = re.compile(
@@ -49,7 +49,7 @@ def open_document(package: Package) -> tuple[bytes, list[View]]:
 
 def _texts(xml: bytes) -> list[str]:
     xml = _SPACE.sub(b" ", _UNSEEN.sub(b"", xml))
-    return [text for text in map(plain, _END.split(xml)) if text.strip()]
+    return [text for text in all_plain(_END.split(xml)) if text.strip()]
 
 
 def main_of(package: Package) -> str:
@@ -75,6 +75,6 @@ def book(package: Package) -> tuple[bytes, list[View]]:
         spaced = _GLUED.sub(rb" \g<0>", page)
         if spaced != page:
             changed[part] = spaced
-        texts = map(plain, _BLOCK_END.split(_NO_TEXT.sub(b"", page)))
+        texts = all_plain(_BLOCK_END.split(_NO_TEXT.sub(b"", page)))
         views.append(View(f"'{name}'", f"Other text of {posixpath.basename(name)}", [t for t in texts if t.strip()]))
     return package.replaced(changed), views

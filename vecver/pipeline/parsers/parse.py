@@ -66,7 +66,7 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     media_type = media_type_of(data, name)
     reader = _reader(media_type)
     content = _guarded(reader, data, media_type, passwords)
-    text, title = _SURROGATES.sub("\ufffd", content.text), _SURROGATES.sub("\ufffd", content.title)
+    text, title = _sound(content.text), _sound(content.title)
     if not text.strip():
         raise Unreadable("no_text", "There is no text in it.")
     title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
@@ -84,6 +84,10 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
         marks=tuple(content.marks),
         metadata=metadata,
     )
+
+
+def _sound(text: str) -> str:
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def _coverage(content: Content) -> Coverage | None:

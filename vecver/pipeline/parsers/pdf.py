@@ -82,7 +82,11 @@ def _content(data: bytes, password: str | None, result: ParseResult) -> Content:
         left_out = furniture[view.number]
         text = "\n\n".join(piece.markdown for n, piece in enumerate(pieces) if n not in left_out)
         marks.append(Mark(start, "page", view.number))
-        parts.append(Part(f"page {view.number}", plain[view.number], " ".join(pieces[n].text for n in left_out)))
+        parts.append(
+            Part(
+                f"page {view.number}", plain[view.number], "\n".join(" ".join(pieces[n].text.split()) for n in left_out)
+            )
+        )
         if text:
             texts.append(text)
             start += len(text) + 2

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from vecver.pipeline.parsers.markdown import fence, table
 
+_quoted: Final = json.encoder.encode_basestring  # `json.dumps` makes an encoder for each string: 1.5 us instead of 0.1
+
 LAID_OUT: Final = 5_000_000  # characters of JSON that are parsed to be laid out; beyond, kept as they are
 _NAMED_DELIMITER: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t ]*+\n', re.I)
 _DELIMITERS: Final = ",;\t|"
@@ -71,7 +73,9 @@ def _loaded(text: str) -> Any:
 
 
 def _scalar(value: Any) -> str:
-    return str(value) if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return str(value) if isinstance(value, _Number) else _quoted(value)
+    return "null" if value is None else "true" if value else "false"
 
 
 def _laid_out(value: Any, margin: str = "\n") -> Iterator[str]:
@@ -82,7 +86,7 @@ def _laid_out(value: Any, margin: str = "\n") -> Iterator[str]:
     keyed = isinstance(value, _Pairs)
     before, deeper = "{" if keyed else "[", margin + " "
     for item in value:
-        yield before + deeper + (f"{json.dumps(item[0], ensure_ascii=False)}: " if keyed else "")
+        yield before + deeper + (f"{_quoted(item[0])}: " if keyed else "")
         inner = item[1] if keyed else item
         if isinstance(inner, list) and inner:
             yield from _laid_out(inner, deeper)
@@ -100,7 +104,7 @@ def _in_a_line(value: Any) -> Iterator[str]:
     keyed = isinstance(value, _Pairs)
     yield "{" if keyed else "["
     for n, item in enumerate(value):
-        yield (", " if n else "") + (f"{json.dumps(item[0], ensure_ascii=False)}: " if keyed else "")
+        yield (", " if n else "") + (f"{_quoted(item[0])}: " if keyed else "")
         yield from _in_a_line(item[1] if keyed else item)
     yield "}" if keyed else "]"
 

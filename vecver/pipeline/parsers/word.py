@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from vecver.pipeline.parsers.package import Package, paragraphs, plain
+from vecver.pipeline.parsers.package import Package, all_plain, paragraphs
 from vecver.pipeline.parsers.restoring import View
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _views(kind: str, xml: bytes, ends: set[str]) -> Iterator[View]:
 
 def _paragraphs(xml: bytes) -> list[str]:
     """The text of each paragraph; of alternatives the first that has text; no formulas, which become LaTeX."""
-    found: list[str] = []
-    run: list[str] = []
+    found: list[bytes] = []
+    run: list[bytes] = []
     choices: list[bool] = []  # of the alternatives we are in: whether the first has text
     skipping = 0  # depth of the alternatives in a fallback that is not wanted
     for match in _TEXT.finditer(xml):
@@ -112,15 +112,16 @@ def _paragraphs(xml: bytes) -> list[str]:
             continue
         elif text is not None:
             if text and not formula:
-                run.append(TOKEN.sub(" ", plain(text)))
+                run.append(text)
                 _mark_filled(choices)
         elif end:
             if run:
-                found.append("".join(run))
+                found.append(b"".join(run))
             run = []
         elif space:
-            run.append(" ")
-    return found + (["".join(run)] if run else [])
+            run.append(b" ")
+    texts = all_plain(found + ([b"".join(run)] if run else []))
+    return [TOKEN.sub(" ", text) if "\ue7d0" in text else text for text in texts]
 
 
 def _mark_filled(choices: list[bool]) -> None:

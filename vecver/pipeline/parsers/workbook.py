@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from vecver.pipeline.parsers.package import Package, attributes_of, paragraphs, plain
+from vecver.pipeline.parsers.package import Package, all_plain, attributes_of, paragraphs
 from vecver.pipeline.parsers.restoring import View
 from vecver.pipeline.parsers.word import drawings
 
@@ -122,15 +122,13 @@ def _prepare_sheet(
 def _cells(xml: bytes, shared: list[str]) -> list[str]:
     known = len(shared)
     found = [shared[at] for at in map(int, _SHARED_CELL.findall(xml)) if at < known]
-    for number, text in _OTHER_CELL.findall(xml):
-        found.append(number.decode() or plain(text))
-    return found
+    return found + all_plain([number or text for number, text in _OTHER_CELL.findall(xml)])
 
 
 def _shared(xml: bytes) -> list[str]:
     if b"rPh" in xml:
         xml = _READING.sub(b"", xml)
-    return [plain(item) for item in _SHARED.findall(xml)]
+    return all_plain(_SHARED.findall(xml))
 
 
 def _around(package: Package, kinds: dict[str, str]) -> list[View]:
