@@ -67,7 +67,7 @@ def unclosed(title: str, mark: str) -> str:
 _FRONT_TITLE: Final = re.compile(r"^title[ \t]*+[:=](.+)", re.M | re.I)
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING_OR_FENCE: Final = re.compile(
-    r"\n {0,3}(?:(`{3,}|~{3,})|#[ \t](.+)|<h1\b[^<>]*>(.+)|(=)=*[ \t]*(?=\n|\Z))", re.I
+    r"\n {0,3}(?:(`{3,}|~{3,})|#[ \t](.+)|<h1\b[^<>\n]*>(.+)|(=)=*[ \t]*(?=\n|\Z))", re.I
 )
 _DEEPER: Final = re.compile(r" {0,3}#{2,6}[ \t](.+)")
 _DEEPER_UNDERLINE: Final = re.compile(r" {0,3}-{3,}[ \t]*$")
