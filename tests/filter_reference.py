@@ -11,6 +11,8 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 _COMPARE = {"$eq": python.eq, "$gt": python.gt, "$gte": python.ge, "$lt": python.lt, "$lte": python.le}
+BUILT_IN = ("$document", "$path", "$source", "$media_type", "$title")  # fields of names, "" where there is none
+_JOINING = ("$and", "$or", "$nor", "$not")
 _NEGATED = {"$ne": "$eq", "$nin": "$in"}
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d(:\d\d)?)?)")
 _LOCAL = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?")
@@ -25,9 +27,40 @@ def matches(filter: Any, documents: Sequence[Fields]) -> list[bool]:
     items = {name: [item for fields in documents for item in _items(fields.get(name))] for name in names_in(filter)}
     has_list = {name: any(isinstance(fields.get(name), list) for fields in documents) for name in items}
     for name, operator, value in _conditions(filter):
-        for one in [] if operator == "$exists" else value if operator in ("$in", "$nin") else [value]:
-            _check(operator, one, items[name], has_list[name])
+        if operator == "$all" and not value:
+            raise Refused
+        for one in [] if operator == "$exists" else value if operator in ("$in", "$nin", "$all") else [value]:
+            if name in BUILT_IN:
+                _check_name(name, operator, one)
+            elif operator == "$contains":
+                _check_within(one, [fields.get(name) for fields in documents])
+            else:
+                _check(operator, one, items[name], has_list[name])
     return [_holds(filter, fields, items) for fields in documents]
+
+
+def _check_name(name: str, operator: str, value: Any) -> None:
+    if not isinstance(value, str) or (name == "$path" and operator in ("$gt", "$gte", "$lt", "$lte", "$all")):
+        raise Refused
+
+
+def _check_within(value: Any, all: list[Any]) -> None:
+    """Strings contain pieces, lists contain items; a decimal that stands alone passes here, and contains nothing."""
+    lists = [own for own in all if isinstance(own, list)]
+    alone = [own for own in all if own is not None and not isinstance(own, list)]
+    strings = [own for own in alone if isinstance(own, str | date)]
+    items = [item for own in lists for item in _items(own)]
+    wide = [own for own in alone if _is_wide(own)]
+    if strings and isinstance(value, str | date):
+        return
+    empty = any(not [item for item in own if item is not None] for own in lists)
+    objects = any(isinstance(item, dict | list) for item in [*alone, *items])
+    found = [item for item in [*items, *wide, *strings] if _kind(item) != "none"]
+    if not found and not objects and empty:
+        return
+    if not found:
+        raise Refused
+    _check("$eq", value, found, False)
 
 
 def _check(operator: str, value: Any, items: list[Any], has_list: bool) -> None:
@@ -52,15 +85,45 @@ def _check(operator: str, value: Any, items: list[Any], has_list: bool) -> None:
 
 def _holds(filter: Any, fields: Fields, items: Mapping[str, list[Any]]) -> bool:
     for name, condition in filter.items():
-        if name in ("$and", "$or"):
-            if not (all if name == "$and" else any)(_holds(part, fields, items) for part in condition):
+        if name in _JOINING:
+            inner = condition if isinstance(condition, list) else [condition]
+            holds = (all if name == "$and" else any)(_holds(part, fields, items) for part in inner)
+            if holds == (name in ("$nor", "$not")):
+                return False
+        elif name in BUILT_IN:
+            if not all(_name_holds(name, *pair, fields.get(name) or None) for pair in _pairs(condition)):
                 return False
         elif not all(_one(operator, value, fields.get(name), items[name]) for operator, value in _pairs(condition)):
             return False
     return True
 
 
+def _name_holds(name: str, operator: str, value: Any, own: str | None) -> bool:
+    """A condition on a built-in field."""
+    if operator == "$not":
+        return not all(_name_holds(name, *pair, own) for pair in _pairs(value))
+    if operator in _NEGATED:
+        return not _name_holds(name, _NEGATED[operator], value, own)
+    if operator in ("$in", "$all"):
+        return (any if operator == "$in" else all)(_name_holds(name, "$eq", one, own) for one in value)
+    if operator == "$exists":
+        return (own is not None) is value
+    if own is None:
+        return False
+    if operator == "$contains":
+        return value in own
+    return own.startswith(value) if name == "$path" else bool(_COMPARE.get(operator, python.eq)(own, value))
+
+
 def _one(operator: str, value: Any, own: Any, items: list[Any]) -> bool:
+    if operator == "$not":
+        return not all(_one(*pair, own, items) for pair in _pairs(value))
+    if operator == "$all":
+        return all(_one("$eq", one, own, items) for one in value)
+    if operator == "$contains":
+        if isinstance(own, list):
+            return _one("$eq", value, own, items)
+        return isinstance(own, str | date) and isinstance(value, str | date) and _text(value) in _text(own)
     if operator == "$exists":
         return (own is not None) is value
     if operator in _NEGATED:
@@ -136,11 +199,19 @@ def _items(own: Any) -> list[Any]:
 
 def _conditions(filter: Any) -> Iterator[tuple[str, str, Any]]:
     for name, condition in filter.items():
-        if name in ("$and", "$or"):
-            for part in condition:
+        if name in _JOINING:
+            for part in condition if isinstance(condition, list) else [condition]:
                 yield from _conditions(part)
         else:
-            yield from ((name, operator, value) for operator, value in _pairs(condition))
+            yield from _leaves(name, condition)
+
+
+def _leaves(name: str, condition: Any) -> Iterator[tuple[str, str, Any]]:
+    for operator, value in _pairs(condition):
+        if operator == "$not":
+            yield from _leaves(name, value)
+        else:
+            yield name, operator, value
 
 
 def names_in(filter: Any) -> set[str]:

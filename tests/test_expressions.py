@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from milvus_server import client_of
 
-from vecver.index import check_filter, evaluate, expression
+from vecver.index import FieldValues, check_filter, evaluate, expression
 from vecver.repo.rows import metadata_columns
 
 Rows = list[dict[str, Any]]
@@ -127,6 +127,13 @@ POOL: Rows = [
     *({"ts": t} for t in ("a", ["a"], '["a"]', ["b", "a"], "b")),
 ]
 IDS = [f"{row:04d}" for row in range(len(POOL))]
+TITLES = [SCALARS["str"][row % len(SCALARS["str"])] for row in range(len(POOL))]  # "" is none
+DOCUMENTS = [f"{title}/{id}" for title, id in zip(TITLES, IDS, strict=True)]
+NAMED = {
+    "$title": FieldValues({"str": pa.chunked_array([[title or None for title in TITLES]])}, are_names=True),
+    "$document": FieldValues({"str": pa.chunked_array([DOCUMENTS])}, are_names=True),
+    "$path": FieldValues({"str": pa.chunked_array([DOCUMENTS])}, are_paths=True),
+}
 
 
 def typed(rows: Rows) -> Callable[[str], dict[str, pa.ChunkedArray]]:
@@ -139,6 +146,12 @@ def typed(rows: Rows) -> Callable[[str], dict[str, pa.ChunkedArray]]:
 
 
 COLUMNS = typed(POOL)
+
+
+def own_columns(field: str) -> Any:
+    return NAMED.get(field) or COLUMNS(field)
+
+
 FIELDS = sorted({field for row in POOL for field in row})
 
 
@@ -153,12 +166,15 @@ class Engine:
         schema.add_field("id", DataType.VARCHAR, max_length=64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
         schema.add_field("metadata", DataType.JSON)
+        for field in ("document", "title"):
+            schema.add_field(field, DataType.VARCHAR, max_length=4096)
         index = MilvusClient.prepare_index_params()
         index.add_index("vector", index_type="FLAT", metric_type="IP")
         self.client.drop_collection(self.name)
         self.client.create_collection(self.name, schema=schema, index_params=index)
-        rows = zip(IDS, POOL, strict=True)
-        self.client.upsert(self.name, [{"id": id, "vector": [1.0, 0.0], "metadata": row} for id, row in rows])
+        columns = zip(IDS, POOL, DOCUMENTS, TITLES, strict=True)
+        rows = [dict(zip(("id", "metadata", "document", "title"), row, strict=True)) for row in columns]
+        self.client.upsert(self.name, [{**row, "vector": [1.0, 0.0]} for row in rows])
         self.client.load_collection(self.name)
         assert self.selected("") == IDS
 
@@ -195,8 +211,8 @@ def kinds(field: str) -> Collection[str]:
 
 
 def matching(filter: Any) -> list[str]:
-    check_filter(filter, FIELDS)
-    return [id for id, own in zip(IDS, evaluate(filter, COLUMNS, len(POOL)).tolist(), strict=True) if own]
+    check_filter(filter, [*FIELDS, *NAMED])
+    return [id for id, own in zip(IDS, evaluate(filter, own_columns, len(POOL)).tolist(), strict=True) if own]
 
 
 @pytest.mark.parametrize(
@@ -249,6 +265,30 @@ def matching(filter: Any) -> list[str]:
         {"$and": [{"n": {"$exists": True}}, {"$or": [{"n": -5}, {"n": {"$gt": 1, "$lt": 2025}}]}]},
         *({name: {"$exists": True}} for name in NAMES),
         *({name: {"$ne": 1}} for name in NAMES),
+        {"$not": {"n": 2024}},
+        {"$nor": [{"n": {"$gt": 1}, "b": True}, {"s": {"$in": ["a", "b"]}}]} | {"n": {"$exists": True}},
+        {"s": {"$not": {"$ne": "a"}}},
+        {"s": {"$not": {"$in": ["a", "b"], "$exists": True}}},
+        {"$not": {"$not": {"n": {"$gte": 2024}}}},
+        {"t": {"$all": ["a", "b"]}},
+        {"t": {"$not": {"$all": ["a", "b"]}}},
+        {"t": {"$contains": "a"}},
+        {"n": {"$exists": True, "$not": {"$exists": False}}},
+        *({"$title": title} for title in SCALARS["str"]),
+        *({"$title": {"$ne": title}} for title in SCALARS["str"] if len(title) < 99),
+        *({"$path": title} for title in SCALARS["str"]),
+        *({"$path": {"$ne": title}} for title in SCALARS["str"] if len(title) < 99),
+        {"$title": {"$exists": True}},
+        {"$title": {"$not": {"$exists": True}}},
+        {"$title": {"$gte": "a", "$lt": "é"}},
+        {"$title": {"$in": ["a", "", "\\"]}},
+        {"$title": {"$nin": ["a", "", "\\"]}},
+        {"$title": {"$in": []}},
+        {"$document": {"$in": DOCUMENTS[3:9]}},
+        {"$document": {"$nin": DOCUMENTS[3:9]}},
+        {"$path": {"$in": ["a", "b", "\uffff", "%"]}},
+        {"$path": {"$nin": ["a", "b", "\uffff", "%"]}},
+        {"$path": {"$in": []}},
     ],
     ids=lambda filter: ascii(filter)[:60],
 )
@@ -268,9 +308,15 @@ def test_selects_exactly_what_matches(engine: Engine, filter: Any) -> None:
         {"$and": [{"n": {"$ne": n}} for n in range(200)]},
         nested({"f": {"$ne": 1.5}}, 19),
         nested({"f": {"$ne": 1.5}}, 30),
+        {"$document": {"$in": DOCUMENTS}},
+        {"$path": {"$nin": DOCUMENTS[:-1]}},
         *({name: 1} for name in UNSAYABLE),
     ],
-    ids=["lists", *["64", "1000", "-128", "5000", "ranges", "nots", "deep", "deeper"], *map(ascii, UNSAYABLE)],
+    ids=[
+        "lists",
+        *["64", "1000", "-128", "5000", "ranges", "nots", "deep", "deeper", "documents", "paths"],
+        *map(ascii, UNSAYABLE),
+    ],
 )
 def test_what_is_not_said_exactly(engine: Engine, filter: Any) -> None:
     assert set(matching(filter)) <= set(engine.selected(expression(filter, kinds)))
@@ -286,14 +332,32 @@ conditions = st.one_of(
         lambda operator, items: {operator: items}, st.sampled_from(["$in", "$nin"]), st.lists(scalars, max_size=5)
     ),
     st.builds(lambda value: {"$exists": value}, st.booleans()),
+    st.builds(lambda value: {"$contains": value}, scalars),
+    st.builds(lambda values: {"$all": values}, st.lists(scalars, min_size=1, max_size=3)),
+)
+conditions = st.one_of(
+    conditions,
+    conditions.filter(lambda one: isinstance(one, dict) and "$decimal" not in one).map(lambda one: {"$not": one}),
 )
 fields = st.one_of(
     st.just("f"), st.sampled_from(["n", "x", "s", "b", "t", "ts"]), st.sampled_from([*NAMES, *UNSAYABLE])
 )
+texts = st.sampled_from(SCALARS["str"] + DOCUMENTS[:20])
+names = st.one_of(
+    texts,
+    st.builds(lambda operator, text: {operator: text}, st.sampled_from(["$eq", "$ne", "$contains"]), texts),
+    st.builds(lambda operator, some: {operator: some}, st.sampled_from(["$in", "$nin"]), st.lists(texts, max_size=4)),
+    st.builds(lambda operator, text: {"$not": {operator: text}}, st.sampled_from(["$eq", "$ne", "$contains"]), texts),
+    st.builds(lambda value: {"$exists": value}, st.booleans()),
+)
 filters = st.recursive(
-    st.dictionaries(fields, conditions, min_size=1, max_size=2),
-    lambda inner: st.dictionaries(
-        st.sampled_from(["$and", "$or"]), st.lists(inner, min_size=1, max_size=3), min_size=1
+    st.one_of(
+        st.dictionaries(fields, conditions, min_size=1, max_size=2),
+        st.dictionaries(st.sampled_from(["$document", "$path", "$title"]), names, min_size=1, max_size=1),
+    ),
+    lambda inner: st.one_of(
+        st.dictionaries(st.sampled_from(["$and", "$or", "$nor"]), st.lists(inner, min_size=1, max_size=3), min_size=1),
+        inner.map(lambda one: {"$not": one}),
     ),
     max_leaves=5,
 )

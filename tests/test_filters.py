@@ -96,6 +96,26 @@ def docs() -> vecver.Dataset:
         ({"$or": [{"lang": "de"}, {"$and": [{"lang": "en"}, {"year": {"$gt": 2024}}]}]}, "bc"),
         ({"$and": [{"$or": [{"draft": True}, {"draft": False}]}, {"tags": "y"}], "lang": "en"}, "a"),
         ({"lang": "fr"}, ""),
+        ({"$not": {"lang": "en"}}, "bde"),
+        ({"$nor": [{"lang": "en"}, {"tags": "x"}]}, "be"),
+        ({"year": {"$not": {"$gte": 2024}}}, "ade"),
+        ({"year": {"$not": {"$gte": 2024, "$lt": 2025}}}, "acde"),
+        ({"year": {"$not": {"$not": {"$gte": 2024}}}}, "bc"),
+        ({"$not": {"$or": [{"lang": "de"}, {"draft": True}]}}, "cde"),
+        ({"tags": {"$all": ["x", "y"]}}, "a"),
+        ({"tags": {"$all": ["x"]}}, "ad"),
+        ({"tags": {"$contains": "x"}}, "ad"),
+        ({"lang": {"$contains": "n"}}, "ac"),
+        ({"day": {"$contains": "-11-"}}, "c"),
+        ({"mixed": {"$contains": 2}}, "d"),
+        ({"mixed": {"$not": {"$contains": 2}}}, "abce"),
+        ({"$document": "a"}, "a"),
+        ({"$document": {"$in": ["a", "e"]}}, "ae"),
+        ({"$document": {"$gt": "b", "$lte": "d"}}, "cd"),
+        ({"$document": {"$ne": "a"}, "lang": "en"}, "c"),
+        ({"$title": {"$exists": False}}, "abcde"),
+        ({"$title": {"$ne": "x"}}, "abcde"),
+        ({"$source": {"$exists": True}}, "abcde"),
     ],
 )
 def test_each_operator_by_hand(docs: vecver.Dataset, filter: Any, wanted: str) -> None:
@@ -109,7 +129,24 @@ def test_each_operator_by_hand(docs: vecver.Dataset, filter: Any, wanted: str) -
         ({"$or": [{"year": 1}, {"jahr": 1}]}, "unknown_field"),
         ({"year": {"$near": 1}}, "invalid_filter"),
         ({"year": {"gte": 1}}, "invalid_filter"),
-        ({"$not": {"year": 1}}, "invalid_filter"),
+        ({"$not": [{"year": 1}]}, "invalid_filter"),
+        ({"year": {"$not": 1}}, "invalid_filter"),
+        ({"year": {"$not": {}}}, "invalid_filter"),
+        ({"year": {"$not": {"$near": 1}}}, "invalid_filter"),
+        ({"$nor": {"year": 1}}, "invalid_filter"),
+        ({"$nor": [{"jahr": 1}]}, "unknown_field"),
+        ({"tags": {"$all": []}}, "invalid_filter"),
+        ({"tags": {"$all": "x"}}, "invalid_filter"),
+        ({"tags": {"$contains": 1}}, "invalid_filter"),
+        ({"tags": {"$contains": ["x"]}}, "invalid_filter"),
+        ({"draft": {"$contains": True}}, "invalid_filter"),
+        ({"size": {"$contains": 1.5}}, "invalid_filter"),
+        ({"$document": 7}, "invalid_filter"),
+        ({"$document": ["a"]}, "invalid_filter"),
+        ({"$title": None}, "invalid_filter"),
+        ({"$path": {"$gt": "a"}}, "invalid_filter"),
+        ({"$media_type": {"$in": [1]}}, "invalid_filter"),
+        ({"$doc": "a"}, "invalid_filter"),
         ({"$or": {}}, "invalid_filter"),
         ({"$and": []}, "invalid_filter"),
         ({"$and": ["year"]}, "invalid_filter"),
@@ -136,6 +173,47 @@ def test_bad_filters_say_what_to_do(docs: vecver.Dataset, filter: Any, code: str
     with pytest.raises(InvalidInputError) as caught:
         found(docs, filter)
     assert caught.value.code == code and caught.value.hint
+
+
+def test_paths_and_titles_of_files(tmp_path: Path) -> None:
+    for name in ("guides/pump.md", "guides/deep/valve.md", "guides-old/pump.md", "tax.txt"):
+        (tmp_path / "kb" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "kb" / name).write_text(f"# About {name[-7:]}\n\nText.\n")
+    docs = open_on(MemoryStore()).dataset("d")
+    docs.ingest(tmp_path / "kb", embedder="hashing")
+
+    def documents(filter: Any) -> list[str]:
+        return sorted({hit.document for hit in docs.search("text", k=100, filter=filter)})
+
+    assert documents({"$path": "guides/"}) == ["guides/deep/valve.md", "guides/pump.md"]
+    assert documents({"$path": "guides"}) == ["guides-old/pump.md", "guides/deep/valve.md", "guides/pump.md"]
+    assert documents({"$path": {"$nin": ["guides/", "tax"]}}) == ["guides-old/pump.md"]
+    assert documents({"$path": {"$contains": "pump"}}) == ["guides-old/pump.md", "guides/pump.md"]
+    assert documents({"$document": {"$contains": "pump"}, "$path": {"$ne": "guides-"}}) == ["guides/pump.md"]
+    assert documents({"$media_type": "text/markdown", "$title": {"$contains": "pump"}}) == [
+        "guides-old/pump.md",
+        "guides/pump.md",
+    ]
+    assert documents({"$source": {"$exists": False}}) == []
+    assert documents({"$media_type": {"$ne": "text/markdown"}}) == ["tax.txt"]
+    assert len(documents({"$source": "kb"})) == 4
+    docs.snapshot("main", tmp_path / "out")
+    export = vecver.open_snapshot(tmp_path / "out")
+    for filter in ({"$path": "guides/"}, {"$title": {"$contains": "pump"}}, {"$media_type": "text/plain"}):
+        assert export.search("text", filter=filter).hits == docs.search("text", filter=filter).hits
+    with pytest.raises(InvalidInputError) as caught:
+        export.search("text", filter={"$source": "kb"})
+    assert caught.value.code == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    ("filter", "meant"),
+    [({"yaer": 1}, "'year'"), ({"$documents": "a"}, "'$document'"), ({"year": {"$gtee": 1}}, "'$gte'")],
+)
+def test_near_matches_are_named(docs: vecver.Dataset, filter: Any, meant: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        docs.search(ONES, filter=filter)
+    assert f"did you mean {meant}" in caught.value.hint
 
 
 def test_unknown_fields_are_listed(docs: vecver.Dataset) -> None:
@@ -383,19 +461,26 @@ def filters_of(fields: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]
     def conditions(flavour: list[Any]) -> st.SearchStrategy[Any]:
         value = st.one_of(st.sampled_from(flavour), st.sampled_from(flavour), scalars)
         comparing = st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"])
-        listing = st.sampled_from(["$in", "$nin"])
-        return st.one_of(
+        listing = st.sampled_from(["$in", "$nin", "$all"])
+        plain = st.one_of(
             value.filter(lambda value: not isinstance(value, dict)),
             st.dictionaries(comparing, value, min_size=1, max_size=2),
             st.dictionaries(listing, st.lists(value, max_size=3), min_size=1, max_size=1),
             st.dictionaries(st.just("$exists"), st.booleans(), min_size=1),
+            st.dictionaries(st.just("$contains"), value, min_size=1),
         )
+        opposite = plain.filter(lambda one: isinstance(one, dict) and "$decimal" not in one)
+        return st.one_of(plain, plain, opposite.map(lambda inner: {"$not": inner}))
 
+    fields = {**fields, **{name: ["a", "b", "", INSTANTS[0]] for name in ("$document", "$path", "$title")}}
     single = st.one_of(*(st.dictionaries(st.just(name), conditions(own), min_size=1) for name, own in fields.items()))
     return st.recursive(
         single,
-        lambda inner: st.dictionaries(
-            st.sampled_from(["$and", "$or"]), st.lists(inner, min_size=1, max_size=3), min_size=1
+        lambda inner: st.one_of(
+            st.dictionaries(
+                st.sampled_from(["$and", "$or", "$nor"]), st.lists(inner, min_size=1, max_size=3), min_size=1
+            ),
+            inner.map(lambda one: {"$not": one}),
         ),
         max_leaves=3,
     )
@@ -423,11 +508,16 @@ def answered(docs: vecver.Dataset, filter: dict[str, Any]) -> str | None:
 def test_a_repository_as_plain_python_would(drawn: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
     """The documents lie in two segments, which hold documents that are not of the version too."""
     documents, filters = drawn
-    named = {chr(ord("a") + i): fields for i, fields in enumerate(documents)}
+    titles = ["", "a", INSTANTS[0], "ab"]
+    named = {chr(ord("a") + i): {**fields, "title": titles[i % 4]} for i, fields in enumerate(documents)}
     half = dict(list(named.items())[: len(named) // 2])
     docs = dataset({**half, "z": {"f": "gone", "ü": [7]}}, {**named, "y": {}})
+    told = {
+        id: {**fields, "$document": id, "$path": id, "$title": fields.get("title", "")}
+        for id, fields in {**named, "y": {}}.items()
+    }
     for filter in filters:
-        assert answered(docs, filter) == expected(filter, {**named, "y": {}}), filter
+        assert answered(docs, filter) == expected(filter, told), filter
 
 
 # -- where a chunk stands -----------------------------------------------------------------------

@@ -64,8 +64,44 @@ def filters(chance: random.Random, name: str, flavour: list[Any]) -> list[dict[s
     values = [*chance.sample(flavour, min(3, len(flavour))), 7, "a"]
     comparing = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
     single = [{name: {operator: value}} for value in values for operator in comparing]
-    several = [{name: {operator: chance.sample(flavour, 2)}} for operator in ("$in", "$nin")]
-    return [*single, *several, {name: {"$exists": True}}, {name: {"$exists": False}}]
+    several = [{name: {operator: chance.sample(flavour, 2)}} for operator in ("$in", "$nin", "$all")]
+    plain = [*single, *several, {name: {"$exists": True}}, {name: {"$contains": values[0]}}]
+    negated = [{name: {"$not": filter[name]}} for filter in chance.sample(plain, 3)]
+    joined = [{"$not": chance.choice(plain)}, {"$nor": chance.sample(plain, 2)}]
+    return [*plain, *plain, *negated, *joined, {name: {"$exists": False}}]
+
+
+NAMES: list[dict[str, Any]] = [
+    {"$document": "guides/07"},
+    {"$document": {"$in": ["guides/07", "other/12", "nowhere"]}},
+    {"$document": {"$nin": ["guides/07", "other/12"]}, "$path": "guides/"},
+    {"$document": {"$gte": "guides/20", "$lt": "other/2"}},
+    {"$path": "guides/"},
+    {"$path": {"$not": {"$in": ["guides/1", "other/"]}}},
+    {"$path": {"$ne": "guides/"}, "$title": {"$exists": True}},
+    {"$title": "Title 3"},
+    {"$title": {"$ne": "Title 3"}},
+    {"$title": {"$contains": "tle 1"}},
+    {"$title": {"$exists": False}},
+    {"$nor": [{"$title": {"$exists": True}}, {"$path": "other/"}]},
+    {"$media_type": {"$ne": "text/html"}, "$path": "other/4"},
+    {"$source": {"$exists": True}, "$document": {"$contains": "7"}},
+]
+
+
+def test_built_in_fields(milvus: str) -> None:
+    docs = open_on(MemoryStore(), milvus=vecver.Milvus(milvus)).dataset("d")
+    ids = [f"{'guides' if number % 3 else 'other'}/{number:02d}" for number in range(60)]
+    titles = {id: "" if number % 4 == 0 else f"Title {number % 5}" for number, id in enumerate(ids)}
+    docs.ingest([{"id": id, "title": titles[id], "text": id, "vector": vector_of(id)} for id in ids], space="test")
+    docs.publish()
+    rows = {id: {"$document": id, "$path": id, "$title": titles[id], "$source": "records"} for id in ids}
+    for filter in NAMES:
+        answer = docs.search(QUERY, k=100, filter=filter, engine="milvus")
+        assert sorted(hit.document for hit in answer) == sorted(expected(filter, rows) or ()), filter
+        assert not len(answer) or answer.receipt["engine"]["name"] == "milvus", filter
+        assert answer.hits == docs.search(QUERY, k=100, filter=filter).hits
+        assert vecver.replay(docs.repository, answer.receipt).identical
 
 
 def expected(filter: dict[str, Any], rows: dict[str, dict[str, Any]]) -> list[str] | None:

@@ -31,7 +31,7 @@ ASKED: list[dict[str, Any]] = [
     {"per_document": 1},
     {"min_score": 0.1},
     {"offset": 2, "k": 2},
-    {"k": 3, "offset": 1, "per_document": 2, "min_score": 0.0, "diversity": 0.3, "filter": {"kind": "guide"}},
+    {"k": 3, "offset": 1, "per_document": 2, "min_score": 0.0, "diversity": 0.3, "filter": {"$path": "guides/"}},
     {"filter": {"nothing": 1}, "missing": "empty"},
     {"at": "later", "missing": "empty"},
 ]

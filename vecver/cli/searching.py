@@ -31,7 +31,7 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
     "--filter",
     "filter_text",
     metavar="JSON",
-    help='Conditions on metadata, page, sheet, line, headings: \'{"page": {"$gte": 3}}\'.',
+    help='Conditions on metadata, page, headings, $path, $title and so on: \'{"page": {"$gte": 3}}\'.',
 )
 @click.option(
     "--engine",

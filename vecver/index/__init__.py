@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     from vecver.index.diversity import candidates_for, diverse
     from vecver.index.expressions import expression
     from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
-    from vecver.index.filters import check_filter, evaluate, fields_of, json_filter, resolved
+    from vecver.index.filter_checks import check_filter
+    from vecver.index.filters import BUILT_IN, evaluate, fields_of, json_filter, resolved
     from vecver.index.ranking import Found, is_exact, search
     from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
 else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
+    "BUILT_IN",
     "FieldTypes",
     "FieldValues",
     "Found",

@@ -1,4 +1,5 @@
-"""Filters as Milvus says them: one boolean expression over the JSON field `metadata`; knows no connection.
+"""Filters as Milvus says them: one boolean expression over the JSON field `metadata`, and over the fields `document`
+and `title`; knows no connection.
 
 What an expression selects contains every row that `evaluate` matches: the caller drops the rest. Where Milvus
 cannot say a condition, the condition is left out, and "" is no condition at all. One text serves Milvus 2.3.5
@@ -18,6 +19,8 @@ What Milvus cannot say
 - numbers from 2^53 on, where the real server compares an int with a float in float64: > is said as >=, and a
   $ne is left out, unless the field and the value are both ints or both floats.
 - -2^63 and ints beyond 64 bits, which the real server cannot read: said as the nearest float64.
+- the opposite of an order or of `$contains`, and a piece of a string: such conditions are left out, as are all on
+  `$source` and `$media_type`, which published rows do not have.
 - field names that are empty, hold `][`, or a control character other than tab and line ends: the real server
   refuses the first two, and of the third silently selects nothing. Nor those with a backslash before a u: newer
   servers decode that (read in their source; none newer was run).
@@ -42,7 +45,7 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from vecver.index.filters import operand, operators_of
+from vecver.index.filters import BUILT_IN, JOINING, operand, operators_of
 from vecver.index.instants import instant_of
 from vecver.model import Json
 
@@ -51,6 +54,7 @@ from vecver.model import Json
 Kinds = Callable[[str], Collection[str] | None]
 
 _NUMBERS = frozenset(("int", "float"))
+_OPPOSITES = {"$eq": "$ne", "$ne": "$eq", "$in": "$nin", "$nin": "$in"}
 _SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _UNSAYABLE = re.compile(r"\A\Z|\]\[|\\u|[\x00-\x08\x0b\x0c\x0e-\x1f]")  # field names
@@ -80,31 +84,93 @@ def expression(filter: Json, kinds: Kinds) -> str:
     return text if max(depth, default=0) <= _DEEPEST else ""
 
 
-def _filter(filter: Json, kinds: Kinds) -> str:
+def _filter(filter: Json, kinds: Kinds, negated: bool = False) -> str:
+    """`negated`: of the rows that do not match. Negations are carried down to the conditions, each of which then
+    selects too much rather than too little; the opposite of a condition that does so would select too little.
+    """
     parts = []
     for field, condition in filter.items():
-        if field in ("$and", "$or"):
-            inner = [_filter(part, kinds) for part in condition]
-            parts.append(_all(inner) if field == "$and" else _any(inner))
+        if field in JOINING:
+            turned = negated != (field in ("$nor", "$not"))
+            inner = condition if isinstance(condition, list) else [condition]
+            texts = [_filter(part, kinds, turned) for part in inner]
+            parts.append(_all(texts) if (field == "$and") != turned else _any(texts))
+        elif field in BUILT_IN:
+            parts += [_built_in(field, *one, negated) for one in operators_of(condition)]
         elif not _UNSAYABLE.search(field) and (stored := kinds(field)) is not None:
             path, own = f"metadata[{_literal(field)}]", frozenset(stored)
-            parts += [_condition(path, operator, value, own) for operator, value in operators_of(condition)]
-    return _all(parts)
+            parts += [_condition(path, *one, own, negated) for one in operators_of(condition)]
+        else:
+            parts.append("")
+    return _any(parts) if negated else _all(parts)
 
 
-def _condition(path: str, operator: str, value: Any, kinds: frozenset[str]) -> str:
+def _condition(path: str, operator: str, value: Any, kinds: frozenset[str], negated: bool = False) -> str:
+    if operator == "$not":
+        texts = [_condition(path, *one, kinds, not negated) for one in operators_of(value)]
+        return _all(texts) if negated else _any(texts)
+    if operator == "$all":
+        texts = [_condition(path, "$eq", item, kinds, negated) for item in value]
+        return _any(texts) if negated else _all(texts)
+    if negated:
+        if operator not in _OPPOSITES and operator != "$exists":
+            return ""
+        operator, value = _OPPOSITES.get(operator, operator), not value if operator == "$exists" else value
     if operator == "$exists" and value:
         return f"(exists {path})" if not kinds & {"json", "object"} else ""
     if operator == "$exists":
         return f"not (exists {path})"
     if operator in _SIGNS:
         return _passed(path, _ordered(path, _SIGNS[operator], operand(value), kinds)) if "json" not in kinds else ""
+    if operator == "$contains":
+        within = kinds & {"strs", "json"}
+        alone = isinstance(value, str) and "str" in kinds  # a piece of a string: not every Milvus looks for one
+        return "" if alone else _passed(path, [test.passes for test in _equal(path, [operand(value)], within)])
     values = [operand(item) for item in (value if operator in ("$in", "$nin") else [value])]
     tests = _equal(path, values, kinds)
     if operator in ("$eq", "$in"):
         return _passed(path, [test.passes for test in tests])
     failed = _all([test.fails for test in tests])
     return f"(not (exists {path}) or {failed})" if failed else ""
+
+
+def _built_in(field: str, operator: str, value: Any, negated: bool) -> str:
+    """A condition on a string field of its own, which is empty where a document has no value."""
+    if field not in ("$document", "$path", "$title"):
+        return ""
+    if operator == "$not":
+        texts = [_built_in(field, *one, not negated) for one in operators_of(value)]
+        return _all(texts) if negated else _any(texts)
+    if operator == "$all":
+        texts = [_built_in(field, "$eq", item, negated) for item in value]
+        return _any(texts) if negated else _all(texts)
+    name = "title" if field == "$title" else "document"
+    if operator == "$exists":
+        return f'{name} {"!=" if value != negated else "=="} ""'
+    turned = negated != (operator in ("$ne", "$nin"))
+    if operator in _SIGNS and not turned:
+        return f"{name} {_SIGNS[operator]} {_literal(value)}"
+    if operator not in ("$eq", "$ne", "$in", "$nin"):
+        return ""
+    values = value if operator in ("$in", "$nin") else [value]
+    if field == "$path":
+        tests = [_prefix(name, prefix) for prefix in values] if len(values) <= _MOST else [_Test("", "")]
+    else:
+        tests = _one_of(name, [own for own in values if own], lambda _: True)
+    if turned:
+        return _all([test.fails for test in tests])
+    return _any([test.passes for test in tests]) if tests else f'{name} < ""'  # which no value is
+
+
+def _prefix(name: str, prefix: str) -> _Test:
+    """A test for strings that begin so: those from it on, and before the first that is behind all of them."""
+    if not prefix:
+        return _Test("", f'{name} < ""')
+    last = ord(prefix[-1]) + 1
+    if last in (0xD800, 0x110000):  # behind these stands no character
+        return _Test(f"{name} >= {_literal(prefix)}", "")
+    first, behind = _literal(prefix), _literal(prefix[:-1] + chr(last))
+    return _Test(f"({name} >= {first} and {name} < {behind})", f"({name} < {first} or {name} >= {behind})")
 
 
 def _passed(path: str, tests: list[str]) -> str:

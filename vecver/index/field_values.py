@@ -33,6 +33,7 @@ class Items(NamedTuple):
     rows: Rows | None = None  # None: value i is that of document i, and no list
     instants: Instants | None = None  # those among strings
     locals: Rows | None = None  # which strings are dates, or times without an offset
+    are_paths: bool = False  # a string equals those that begin with it
 
     def mark(self, flags: Mask, mask: Mask) -> None:
         """Set `mask` for the documents in which a flagged value stands."""
@@ -74,10 +75,17 @@ class FieldTypes(NamedTuple):
 
 
 class FieldValues:
-    """A field's values in one table of documents. `columns`: by the type under which they are stored."""
+    """A field's values in one table of documents. `columns`: by the type under which they are stored.
 
-    def __init__(self, columns: Mapping[str, pa.ChunkedArray]) -> None:
+    `are_names`: strings compare by their characters, none as an instant. `are_paths`: names that a string equals if
+    they begin with it.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, pa.ChunkedArray], *, are_names: bool = False, are_paths: bool = False
+    ) -> None:
         self._columns = columns
+        self._are_names, self._are_paths = are_names or are_paths, are_paths
 
     def exists(self, count: int) -> Mask:
         """Which of `count` documents have a value, `(count,)`."""
@@ -89,6 +97,16 @@ class FieldValues:
     def of_type(self, name: str) -> list[Items]:
         """The values of a type: bool, int, float, decimal or str."""
         return self._items.get(name, [])
+
+    @cached_property
+    def items_of_lists(self) -> FieldValues:
+        """Only what stands in lists."""
+        found = FieldValues({})
+        found.__dict__["_items"] = {
+            name: [_in_lists(group, self._json.alone) for group in groups if group.rows is not None]
+            for name, groups in self._items.items()
+        }
+        return found
 
     def types(self, live: Mask) -> FieldTypes:
         """The types of the values in these documents, `(documents of the table,)` bool."""
@@ -128,7 +146,9 @@ class FieldValues:
             found.setdefault("str", []).extend(_list_items(self._columns["strs"]))
         for name, groups in self._json.items.items():
             found.setdefault(name, []).extend(groups)
-        if "str" in found:
+        if self._are_names and "str" in found:
+            found["str"] = [items._replace(are_paths=self._are_paths) for items in found["str"]]
+        elif "str" in found:
             found["str"] = [
                 items._replace(instants=instants_in(items.values), locals=local_times_in(items.values))
                 for items in found["str"]
@@ -202,16 +222,18 @@ class _Json(NamedTuple):
     items: dict[str, list[Items]]
     empty: Rows  # documents whose list has no item, or null items only
     objects: Rows  # documents with an object, or a list that holds one or another list
+    alone: Rows  # documents with a decimal that stands in no list
 
 
 def _read_json(column: pa.ChunkedArray) -> _Json:
     found: dict[str, tuple[list[int], list[Any]]] = {}
-    empty, objects = list[int](), list[int]()
+    empty, objects, alone = list[int](), list[int](), list[int]()
     whole = np.asarray(pc.fill_null(pc.match_substring_regex(column, _INTEGERS), False), dtype=bool)
     others = np.flatnonzero(np.asarray(column.is_valid()) & ~whole)
     for row, text in zip(others.tolist(), column.take(pa.array(others)).to_pylist(), strict=True):
         value = json.loads(text)
         items = [item for item in value if item is not None] if isinstance(value, list) else [value]
+        alone += [] if isinstance(value, list) else [row]
         if not items:
             empty.append(row)
         for item in items:
@@ -228,7 +250,15 @@ def _read_json(column: pa.ChunkedArray) -> _Json:
     }
     if whole.any():
         groups.setdefault("int", []).append(_integers(column, np.flatnonzero(whole)))
-    return _Json(groups, np.array(empty, np.int64), np.array(objects, np.int64))
+    return _Json(groups, *(np.array(rows, np.int64) for rows in (empty, objects, alone)))
+
+
+def _in_lists(group: Items, alone: Rows) -> Items:
+    """Without the values of documents where they stand alone; only decimals do among these."""
+    if not isinstance(group.values, list) or group.rows is None:
+        return group
+    kept = np.flatnonzero(~np.isin(group.rows, alone))
+    return Items([group.values[i] for i in kept], group.rows[kept])
 
 
 def _integers(column: pa.ChunkedArray, places: Rows) -> Items:

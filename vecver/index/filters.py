@@ -5,8 +5,14 @@ Checked once, then evaluated over Arrow columns.
     {"lang": "en"}                               equal
     {"year": {"$gte": 2024, "$lt": 2026}}        $eq $ne $gt $gte $lt $lte
     {"groups": {"$in": [7, 8]}}                  $in $nin
+    {"groups": {"$all": [7, 8]}}                 each of these
+    {"lang": {"$contains": "de"}}                a string has this piece, or a list this item
     {"draft": {"$exists": false}}                is there a value at all
+    {"year": {"$not": {"$gte": 2024}}}           the exact opposite
     {"$or": [{...}, {...}]}, {"$and": [...]}     and several fields in one object are joined by and
+    {"$nor": [{...}, {...}]}, {"$not": {...}}    none of these, not this
+    {"$document": "guides/pump.md"}              of every document: $document $source $media_type $title
+    {"$path": "guides/"}                         a document whose id begins so: all of a folder
     {"page": {"$gte": 3}}, {"sheet": "Prices"}   page and line are numbers, sheet is a string; of each chunk by itself
     {"headings": "Installation"}                 a list of strings: any heading above the chunk
 
@@ -22,18 +28,26 @@ Decisions: what matches
  5. A string with a date, a time and an offset from UTC is an instant (`instants.py`), and compares as such:
     `02:30+02:00` is `00:30Z`. All other strings compare by their characters, dates and local times among them.
 
+ 6. `$contains` finds a piece of a string, and an item of a list as `$eq` does, not a piece of an item. No number or
+    boolean that stands alone contains anything. Chroma, LlamaIndex and Haystack mean one or the other by such a
+    condition, and a field says by its values which. `$all` is `$eq` of each of its values.
+ 7. `$not` and `$nor` are exact opposites, so documents without the field match `{"year": {"$not": {"$gte": 2024}}}`.
+ 8. `$document`, `$source`, `$media_type` and `$title` compare by their characters, never as instants; an empty one is
+    no value. `$path` is the document's id, and a string equals it if it begins so: a folder ends in "/".
+
 10. A chunk of a document whose metadata has a field `page`, `sheet`, `line` or `headings` has that value, for every
     chunk of the document; only chunks of other documents have the one that says where they stand. So a filter that
     was written for metadata goes on meaning what it meant.
 
 Decisions: what is refused, naming the field and its types
- 6. A value of a type that no value of the field has in this version: nothing could ever match it, and `$nin` would let
+11. A value of a type that no value of the field has in this version: nothing could ever match it, and `$nin` would let
     everybody through. Strings and instants count as one type here for `$eq`, `$ne`, `$in`, `$nin`. A field of empty
     lists only has no type, and takes all.
- 7. An instant for a field that holds dates or local times, and a date or local time for a field that holds
+12. An instant for a field that holds dates or local times, and a date or local time for a field that holds
     instants: which comes first depends on a zone that nobody named.
- 8. A float for which a decimal of the field was rounded: JSON readers make one float of 12345678901234567.8 and .9.
- 9. NaN and infinities, which no JSON has; null (`$exists` asks for it).
+13. A float for which a decimal of the field was rounded: JSON readers make one float of 12345678901234567.8 and .9.
+14. NaN and infinities, which no JSON has; null (`$exists` asks for it).
+15. On a built-in field what is no string; on `$path` an order, for it is a beginning and no whole.
 """
 
 from __future__ import annotations
@@ -52,7 +66,8 @@ import pyarrow.compute as pc
 from vecver.decimals import decimal_of, tagged, tagged_decimal
 from vecver.errors import InvalidInputError
 from vecver.index.field_values import FieldTypes, FieldValues, Items, Mask, SharedValues
-from vecver.index.instants import instant_of, is_local_time
+from vecver.index.instants import instant_of
+from vecver.near import near
 
 # of a field; a mapping: its columns by type, empty where the table lacks it
 Columns = Callable[[str], FieldValues | SharedValues | Mapping[str, pa.ChunkedArray]]
@@ -61,22 +76,13 @@ Types = Callable[[str], FieldTypes]
 _COMPARE = {"$eq": pc.equal, "$gt": pc.greater, "$gte": pc.greater_equal, "$lt": pc.less, "$lte": pc.less_equal}
 _EXACTLY = {"$eq": python.eq, "$gt": python.gt, "$gte": python.ge, "$lt": python.lt, "$lte": python.le}
 _NEGATED = {"$ne": "$eq", "$nin": "$in"}
-_ORDERING = ("$gt", "$gte", "$lt", "$lte")
-_OPERATORS = (*_COMPARE, "$ne", "$in", "$nin", "$exists")
-_STRINGS = frozenset(("text", "local", "instant"))
-_NUMBERS = frozenset(("int", "float", "decimal"))
+ORDERING = ("$gt", "$gte", "$lt", "$lte")
+OPERATORS = (*_COMPARE, "$ne", "$in", "$nin", "$all", "$contains", "$not", "$exists")
+JOINING = ("$and", "$or", "$nor", "$not")  # where a field may stand; $not takes one filter, the others several
+BUILT_IN = ("$document", "$path", "$source", "$media_type", "$title")  # fields that documents have beside metadata
+STRINGS = frozenset(("text", "local", "instant"))
+NUMBERS = frozenset(("int", "float", "decimal"))
 _LARGEST = float(np.finfo(np.float64).max)
-_AN_INSTANT = "a time with an offset from UTC"
-_WORDS = {
-    "bool": "booleans",
-    "int": "integers",
-    "float": "floats",
-    "decimal": "decimals",
-    "text": "strings",
-    "local": "dates or times without an offset from UTC",
-    "instant": "times with an offset from UTC",
-}
-
 
 # -- before a filter is used --------------------------------------------------------------------
 
@@ -94,35 +100,9 @@ def json_filter(filter: Any) -> Any:
     return filter
 
 
-def check_filter(filter: Any, fields: Iterable[str], types: Types | None = None) -> None:
-    """Raises InvalidInputError for an unknown field or operator, or a value that cannot be compared.
-
-    `types`: those that a field's values have; where they are given, a value of another type is refused too.
-    """
-    known = set(fields)
-    for field, operator, value in _conditions(filter):
-        if field not in known:
-            raise _invalid(
-                f"no document of this version has the field {field!r}",
-                f"the fields are: {', '.join(sorted(known)) or 'none'}",
-                code="unknown_field",
-            )
-        values = value if operator in ("$in", "$nin") else [value]
-        if not isinstance(values, list) or (operator == "$exists" and not isinstance(value, bool)):
-            raise _invalid(
-                f"{operator} of {field!r} cannot take {value!r}", "$in and $nin take a list, $exists true or false"
-            )
-        for bad in [v for v in values if not _is_comparable(v)]:
-            raise _invalid(f"{field!r} cannot be compared with {bad!r}", "use a string, a finite number, true or false")
-        if types and operator != "$exists":
-            own = types(field)
-            for item in values:
-                _check_type(field, operator, operand(item), own)
-
-
 def fields_of(filter: Any) -> set[str]:
     """The fields that a checked filter names."""
-    return {field for field, _, _ in _conditions(filter)}
+    return {field for field, _, _ in conditions(filter)}
 
 
 def resolved(filter: Any, types: Types) -> Any:
@@ -131,9 +111,11 @@ def resolved(filter: Any, types: Types) -> Any:
         return filter
     found: dict[str, Any] = {}
     for field, condition in filter.items():
-        if field in ("$and", "$or"):
+        if field == "$not":
+            found[field] = resolved(condition, types)
+        elif field in JOINING:
             found[field] = [resolved(part, types) for part in condition]
-        elif _takes_decimal_strings(types(field)):
+        elif takes_decimal_strings(types(field)):
             found[field] = {operator: _resolved(value) for operator, value in operators_of(condition)}
         else:
             found[field] = condition
@@ -149,53 +131,14 @@ def operand(value: Any) -> Any:
 def _resolved(value: Any) -> Any:
     if isinstance(value, list):
         return [_resolved(item) for item in value]
+    if isinstance(value, dict) and tagged_decimal(value) is None:  # of $not
+        return {operator: _resolved(item) for operator, item in value.items()}
     decimal = decimal_of(value) if isinstance(value, str) else None
     return value if decimal is None else tagged(decimal)
 
 
-def _takes_decimal_strings(types: FieldTypes) -> bool:
-    return bool(types.decimals) and not types.all & _STRINGS
-
-
-def _check_type(field: str, operator: str, value: Any, types: FieldTypes) -> None:
-    """Raises InvalidInputError where a value cannot be compared with those of a field."""
-    if not types.all and types.has_empty_lists and not types.has_objects:
-        return
-    if isinstance(value, str):
-        _check_string(field, operator, value, types)
-    elif isinstance(value, bool):
-        if "bool" not in types.all:
-            raise _other_type(field, value, "a boolean", types, "true and false are no numbers and no strings")
-    elif not types.all & _NUMBERS:
-        raise _other_type(field, value, "a number", types, f'a string stands in quotes: "{value}"')
-    elif isinstance(value, float) and any(float(own) == value for own in types.decimals):
-        raise _invalid(
-            f"{field!r} holds decimals, for one of which {value!r} may be a rounded value",
-            'write every digit, in quotes: {"$decimal": "12345678901234567.89"}',
-        )
-
-
-def _check_string(field: str, operator: str, value: str, types: FieldTypes) -> None:
-    is_instant, strings = instant_of(value) is not None, types.all & _STRINGS
-    if _takes_decimal_strings(types) and decimal_of(value) is not None:
-        return
-    if is_instant and "local" in strings:
-        raise _other_type(field, value, _AN_INSTANT, types, "write it as the field does, without the offset")
-    if "instant" in strings and is_local_time(value):
-        hint = f"say where: {value[:10] if len(value) >= 10 else '2026-11-21'}T00:00:00+01:00, or Z for UTC"
-        raise _other_type(field, value, "a date or time without an offset from UTC", types, hint)
-    if operator in _ORDERING:
-        strings = strings & {"instant"} if is_instant else strings - {"instant"}
-    if not strings:
-        kind = _AN_INSTANT if is_instant else "a string"
-        raise _other_type(field, value, kind, types, "write the value as the field holds it: numbers without quotes")
-
-
-def _other_type(field: str, value: Any, kind: str, types: FieldTypes, hint: str) -> InvalidInputError:
-    scalars = [word for name, word in _WORDS.items() if name in types.scalars]
-    items = [f"lists of {word}" for name, word in _WORDS.items() if name in types.items]
-    words = [*scalars, *items, *(["objects"] if types.has_objects else [])]
-    return _invalid(f"{field!r} holds {', '.join(words)}: {value!r} is {kind}, and cannot be compared with them", hint)
+def takes_decimal_strings(types: FieldTypes) -> bool:
+    return bool(types.decimals) and not types.all & STRINGS
 
 
 # -- which documents match ----------------------------------------------------------------------
@@ -205,9 +148,11 @@ def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
     """Which of `count` rows, documents or chunks, match, `(count,)` bool. The filter was checked."""
     mask = np.ones(count, bool)
     for field, condition in filter.items():
-        if field in ("$and", "$or"):
-            parts = [evaluate(part, columns, count) for part in condition]
-            mask &= np.logical_and.reduce(parts) if field == "$and" else np.logical_or.reduce(parts)
+        if field in JOINING:
+            inner = condition if isinstance(condition, list) else [condition]
+            parts = [evaluate(part, columns, count) for part in inner]
+            joined = np.logical_and.reduce(parts) if field == "$and" else np.logical_or.reduce(parts)
+            mask &= ~joined if field in ("$nor", "$not") else joined
             continue
         values = columns(field)
         values = FieldValues(values) if isinstance(values, Mapping) else values
@@ -219,6 +164,10 @@ def evaluate(filter: Any, columns: Columns, count: int) -> Mask:
 def _matches(values: FieldValues | SharedValues, operator: str, value: Any, count: int) -> Mask:
     if operator in _NEGATED:
         return ~_matches(values, _NEGATED[operator], value, count)
+    if operator == "$not":
+        return ~np.logical_and.reduce([_matches(values, *one, count) for one in operators_of(value)])
+    if operator == "$all":
+        return np.logical_and.reduce([_matches(values, "$eq", item, count) for item in value])
     if operator == "$exists" and not value:
         return ~_matches(values, "$exists", True, count)
     if isinstance(values, SharedValues):
@@ -234,7 +183,9 @@ def _matches(values: FieldValues | SharedValues, operator: str, value: Any, coun
 
 def _mark(values: FieldValues, operator: str, value: Any, mask: Mask) -> None:
     """Set `mask` for the documents that have a value for which the comparison holds."""
-    if isinstance(value, bool):
+    if operator == "$contains":
+        _mark_containing(values, value, mask)
+    elif isinstance(value, bool):
         for items in values.of_type("bool"):
             items.mark(_flags(_COMPARE[operator](items.values, value)), mask)
     elif isinstance(value, str):
@@ -248,9 +199,20 @@ def _mark(values: FieldValues, operator: str, value: Any, mask: Mask) -> None:
             items.mark(_compared_decimals(items.values, operator, value), mask)
 
 
+def _mark_containing(values: FieldValues, value: Any, mask: Mask) -> None:
+    """Set `mask` for the documents with a string that has this piece, or a list that has this item."""
+    if isinstance(value, str):
+        for items in values.of_type("str"):
+            if items.rows is None:
+                items.mark(_flags(pc.match_substring(items.values, value)), mask)
+    _mark(values.items_of_lists, "$eq", value, mask)
+
+
 def _compared_strings(items: Items, operator: str, value: str) -> Mask:
+    if items.instants is None:
+        compare = pc.starts_with if items.are_paths and operator == "$eq" else _COMPARE[operator]
+        return _flags(compare(items.values, value))
     instant = instant_of(value)
-    assert items.instants is not None
     places, seconds, fractions = items.instants
     if instant is None:
         flags = _flags(_COMPARE[operator](items.values, value))
@@ -308,45 +270,59 @@ def _flags(values: Any) -> Mask:
 # -- the form of a filter -----------------------------------------------------------------------
 
 
-def _is_comparable(value: Any) -> bool:
-    if type(value) is str:
-        return not any("\ud800" <= character <= "\udfff" for character in value)  # half a pair: no UTF-8 has it
-    if tagged_decimal(value) is not None:
-        return True
-    return type(value) in (bool, int, float) and abs(value) < math.inf
-
-
-def _conditions(filter: Any) -> Iterable[tuple[str, str, Any]]:
-    """Every (field, operator, value) in a filter."""
+def conditions(filter: Any) -> Iterable[tuple[str, str, Any]]:
+    """Every (field, operator, value) in a filter, also under negations. Raises InvalidInputError for another form."""
     if not isinstance(filter, dict):
-        raise _invalid(f"a filter is an object, not {filter!r}", 'write {"field": value}')
+        raise invalid(f"a filter is an object, not {filter!r}", 'write {"field": value}')
     for field, condition in filter.items():
         if not isinstance(field, str):
-            raise _invalid(f"a field has a name, not {field!r}", 'write {"field": value}')
-        if field in ("$and", "$or"):
+            raise invalid(f"a field has a name, not {field!r}", 'write {"field": value}')
+        if field == "$not":
+            yield from conditions(condition)
+        elif field in JOINING:
             if not isinstance(condition, list) or not condition:
-                raise _invalid(
+                raise invalid(
                     f"{field} takes a list of filters, not {condition!r}", f'write {{"{field}": [{{…}}, {{…}}]}}'
                 )
             for part in condition:
-                yield from _conditions(part)
-        elif field.startswith("$"):
-            raise _invalid(f"no filter operator is called {field!r} here", "at the top stand fields, $and and $or")
+                yield from conditions(part)
+        elif field.startswith("$") and field not in BUILT_IN:
+            raise invalid(
+                f"no filter operator is called {field!r} here",
+                f"at the top stand fields, {', '.join(JOINING)}, and of every document {', '.join(BUILT_IN)}",
+                did_you_mean=near(field, (*JOINING, *BUILT_IN)),
+            )
         else:
-            for operator, value in operators_of(condition):
-                if operator not in _OPERATORS:
-                    raise _invalid(f"no filter operator is called {operator!r}", f"use one of {' '.join(_OPERATORS)}")
-                yield field, operator, value
+            yield from _field_conditions(field, condition)
+
+
+def _field_conditions(field: str, condition: Any) -> Iterable[tuple[str, str, Any]]:
+    for operator, value in operators_of(condition):
+        if operator not in OPERATORS:
+            raise invalid(
+                f"no filter operator is called {operator!r}",
+                f"use one of {' '.join(OPERATORS)}",
+                did_you_mean=near(operator, OPERATORS),
+            )
+        if operator != "$not":
+            yield field, operator, value
+        elif isinstance(value, dict) and tagged_decimal(value) is None:
+            yield from _field_conditions(field, value)
+        else:
+            raise invalid(
+                f"$not of {field!r} takes conditions, not {value!r}", f'write {{"{field}": {{"$ne": {value!r}}}}}'
+            )
 
 
 def operators_of(condition: Any) -> list[tuple[str, Any]]:
     """(operator, value) of a field's condition; a value alone is `$eq`."""
     if isinstance(condition, dict) and tagged_decimal(condition) is None:
         if not condition:
-            raise _invalid("a condition is empty", 'write {"field": {"$gte": 1}}')
+            raise invalid("a condition is empty", 'write {"field": {"$gte": 1}}')
         return list(condition.items())
     return [("$eq", condition)]
 
 
-def _invalid(message: str, hint: str, code: str = "invalid_filter") -> InvalidInputError:
-    return InvalidInputError(message, code=code, hint=hint)
+def invalid(message: str, hint: str, code: str = "invalid_filter", **context: Any) -> InvalidInputError:
+    """The error for a filter that cannot be asked."""
+    return InvalidInputError(message, code=code, hint=hint, **context)

@@ -59,8 +59,11 @@ class Searching(Handle):
         true top k, for certain; otherwise large segments answer through their index. `filter`:
         conditions on metadata, `{"year": {"$gte": 2024}, "groups": {"$in": [7, 8]}}`: a list matches by any of
         its items, times with an offset from UTC compare as instants, decimals exactly, and a value of another
-        type than the field has is refused. `page`, `sheet`, `line` and `headings` ask where each chunk stands, unless
-        its document has metadata of that name. `context`: add to each hit
+        type than the field has is refused. Beside those operators there are `$and`, `$or`, `$nor`, `$not`, `$all`,
+        `$exists`, and `$contains` (a string has this piece, a list this item). `page`, `sheet`, `line` and `headings`
+        ask where each chunk stands, unless its document has metadata of that name; `$document`, `$source`,
+        `$media_type` and `$title` are known of every document, and `{"$path": "guides/"}` is one whose id begins so.
+        `context`: add to each hit
         the text of so many neighbouring chunks on either side. `space` says in which space a query
         vector lies, and is checked. `engine`: who proposes the candidates; the scores are the same from either.
         Through "milvus" an exact answer that its index cannot give is scanned here; the receipt tells.

@@ -80,7 +80,7 @@ def matching(
         return None
     unknown = set(unknown_fields(snapshot, filter)) if allow_unknown else set[str]()
     standing, types = _standing(snapshot), _types(snapshot, unknown)
-    index.check_filter(filter, _fields(snapshot) | unknown, types if refuse else None)
+    index.check_filter(filter, _fields(snapshot, filter) | unknown, types if refuse else None)
     resolved = index.resolved(filter, types)
     by_chunk = not standing.isdisjoint(index.fields_of(filter))
     return (_matching_chunks if by_chunk else _matching_documents)(snapshot, resolved)
@@ -88,7 +88,7 @@ def matching(
 
 def unknown_fields(snapshot: Snapshot, filter: Json | None) -> list[str]:
     """The fields of a filter that no document of the version has, sorted. Raises InvalidInputError (its form)."""
-    return sorted(index.fields_of(filter) - _fields(snapshot)) if filter else []
+    return sorted(index.fields_of(filter) - _fields(snapshot, filter)) if filter else []
 
 
 def filtered(snapshot: Snapshot, selection: Selection | None) -> list[Part]:
@@ -149,9 +149,18 @@ def _columns(snapshot: Snapshot) -> list[tuple[str, str]]:
     return [(field, kind) for name in snapshot.metadata for _, kind, field in [name.split(".", 2)]]
 
 
-def _fields(snapshot: Snapshot) -> set[str]:
-    """What a filter may name."""
-    return {field for field, _ in _columns(snapshot)} | _standing(snapshot)
+def _fields(snapshot: Snapshot, filter: Json) -> set[str]:
+    """What this filter may name. An exported version does not say where its documents came from."""
+    known = {field for field, _ in _columns(snapshot)} | _standing(snapshot) | set(index.BUILT_IN)
+    no_source = "$source" in index.fields_of(filter) and not _has_sources(snapshot)
+    return known - {"$source"} if no_source else known
+
+
+def _has_sources(snapshot: Snapshot) -> bool:
+    return any(
+        _values(snapshot.segments[number], "$source").exists(snapshot.segments[number].document_count)[rows].any()
+        for number, rows in snapshot.document_rows()
+    )
 
 
 def _standing(snapshot: Snapshot) -> set[str]:
@@ -172,6 +181,8 @@ def _types(snapshot: Snapshot, unknown: Collection[str]) -> Callable[[str], inde
     def types(field: str) -> index.FieldTypes:
         if field in unknown:
             return index.FieldTypes(has_empty_lists=True)
+        if field in index.BUILT_IN:
+            return index.FieldTypes(frozenset(("text",)))
         parts = []
         for number, rows in snapshot.document_rows():
             segment = snapshot.segments[number]
@@ -205,6 +216,8 @@ def _kinds(snapshot: Snapshot) -> Callable[[str], Collection[str] | None]:
 def _values(segment: Any, field: str) -> index.FieldValues:
     """A field's values in a segment's documents."""
     fields = _VALUES.setdefault(segment, {})
+    if field not in fields and field in index.BUILT_IN:
+        fields[field] = _built_in_values(segment, field)
     if field not in fields:
         table = segment.documents
         names = _names(table, field)
@@ -212,12 +225,22 @@ def _values(segment: Any, field: str) -> index.FieldValues:
     return fields[field]
 
 
+def _built_in_values(segment: Any, field: str) -> index.FieldValues:
+    name = "document" if field == "$path" else field[1:]
+    if name not in segment.documents.column_names:  # an export has no sources
+        return index.FieldValues({})
+    column = segment.documents.column(name)
+    filled = pc.if_else(pc.not_equal(column, ""), column, pa.scalar(None, pa.string()))
+    return index.FieldValues({"str": filled}, are_names=True, are_paths=field == "$path")
+
+
 def _chunk_values(segment: Any, standing: Collection[str], field: str) -> index.SharedValues:
     """A field's values in the chunks that a segment's documents list, in their order."""
     fields = _CHUNK_VALUES.setdefault(segment, {})
     if field not in fields:
         own = index.Held(_values(segment, field), segment.document_count, _owners(segment))
-        fields[field] = index.SharedValues([own, *_held(segment, field)])
+        standing_values = () if field in index.BUILT_IN else _held(segment, field)
+        fields[field] = index.SharedValues([own, *standing_values])
     held = fields[field]
     return held if field in standing else index.SharedValues(held.held[:1])
 
