@@ -420,8 +420,8 @@ def test_the_command_and_the_log(here: vecver.Dataset) -> None:
         ["10", "1.0000", "exact"],
     ]
     lines = run("log", "d", "--measures").stdout.splitlines()
-    shown = re.compile(r" {14}recall: @1 1\.0000 in [\d.]+ ms, .* (20|7) queries · \S{19}")
-    assert [number for number, line in enumerate(lines) if shown.fullmatch(line)] == [2, 5]
+    shown = re.compile(r"\trecall: @1 1\.0000 in [\d.]+ ms, .* (20|7) queries · \S{19}")
+    assert [number for number, line in enumerate(lines) if shown.fullmatch(line)] == [1, 3]
     assert "recall:" not in run("log", "d").stdout and "measures" not in json.loads(run("log", "d", "--json").stdout)[0]
     entries = json.loads(run("log", "d", "--measures", "--json").stdout)
     assert [entry["measures"]["recall"]["queries"]["count"] for entry in entries] == [20, 7]

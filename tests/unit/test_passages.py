@@ -70,3 +70,11 @@ def test_whole_texts_keep_their_lines() -> None:
     lines = whole("\na pump\n  the valve\n", Query.over("valve", []))
     assert [(line.text, line.start) for line in lines] == [("a pump", 1), ("  the valve", 8)]
     assert lines[1].marks == ((6, 11),)
+
+
+def test_the_lines_of_a_paragraph_become_one() -> None:
+    text = "# Title\nOne\ntwo (three)\n(four).\n\n- a\n- b\n\n```\nx = 1\ny = 2\n```\n| c |\nEnd."
+    lines = [line.text for line in whole(text, Query.over(None, []), reflow=True)]
+    assert lines == [
+        *("# Title", "One two (three) (four).", "", "- a", "- b", "", "```", "x = 1", "y = 2", "```", "| c |", "End."),
+    ]

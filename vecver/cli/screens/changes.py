@@ -56,9 +56,7 @@ def show_diff(screen: Screen, diff: vecver.Diff, next_command: str, *, stat: boo
         counts = diff.chunks_of.get(name)
         parts: list[Part] = [(f"{sign} ", style), name.ljust(width)]
         if counts is not None:
-            parts.append((f"  {_amount(change, counts)}", FAINT))
-        if stat and counts is not None:
-            parts += ["  ", *_bar(counts, longest)]
+            parts += _bar(counts, longest) if stat else [(f"  {_amount(change, counts)}", FAINT)]
         screen.say(*parts)
     if len(shown) < len(lines):
         screen.say((f"… and {len(lines) - len(shown):,} more: ", FAINT), (next_command, COMMAND))
@@ -89,7 +87,7 @@ def _bar(counts: ChunkCounts, longest: int) -> list[Part]:
     total = counts.added + counts.removed
     scale = min(1.0, _BAR / max(longest, 1))
     added, removed = (max(round(number * scale), 1 if number else 0) for number in (counts.added, counts.removed))
-    return [f"{total:>4,} ", ("+" * added, ADDED), ("-" * removed, REMOVED)]
+    return [f"  {total:>5,} ", ("+" * added, ADDED), ("-" * removed, REMOVED)]
 
 
 def _sum(diff: vecver.Diff) -> list[Part]:
@@ -180,7 +178,9 @@ def _share(one: str, other: str) -> float:
 def _places(chunks: Iterable[ChunkDiff]) -> Iterator[tuple[str, str, str]]:
     """(where it is, the text that is gone, the text that is new) for each run of chunks that differ."""
     run: list[ChunkDiff] = []
-    for chunk in [*chunks, None]:
+    chunks = list(chunks)
+    texts_only = [chunk for chunk in chunks if chunk.span[1]] or chunks  # the title is told among the fields
+    for chunk in [*texts_only, None]:
         if chunk is not None and chunk.change != "kept":
             run.append(chunk)
         elif run:

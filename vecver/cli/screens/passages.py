@@ -24,6 +24,8 @@ _END = re.compile(
     r"""(?<=[.!?…])["'”’)\]]*\s+(?=[^\W\da-z_]|[\d"'“‘(*_`])"""
     r"|(?<=[。！？])|\n\s*\n|\n(?=\s*(?:[-*+|#>]|\d+[.)]))"
 )
+_PROSE = re.compile(r"[^\W\d_]|[\"'“‘(]")  # how a line begins that goes on with its paragraph
+_FENCE = re.compile(r"\s*(?:```|~~~)")
 _HEADING = re.compile(r"#{1,6}\s")
 _ENGLISH = (
     "a an and are as at be by can could did do does for from had has have how i if in into is it its may me my no not "
@@ -94,15 +96,31 @@ def passage(text: str, query: Query, width: int, lines: int = _LINES) -> Passage
     return _marked(shown, query, start, before=first > 0, behind=behind)
 
 
-def whole(text: str, query: Query) -> list[Passage]:
-    """A text line by line, its words marked; blank lines at its ends are left out."""
+def whole(text: str, query: Query, *, reflow: bool = False) -> list[Passage]:
+    """A text line by line, its words marked; blank lines at its ends are left out.
+
+    `reflow`: the lines of a paragraph become one, as in a text whose line ends mean nothing.
+    """
     stripped = text.strip("\n")
     start = text.find(stripped) if stripped else 0
     found = []
-    for line in stripped.split("\n"):
+    for line in _reflowed(stripped) if reflow else stripped.split("\n"):
         found.append(Passage(line, query.marks(line), start))
         start += len(line) + 1
     return found
+
+
+def _reflowed(text: str) -> list[str]:
+    """The lines of a Markdown text, those of a paragraph joined; headings, lists, tables and code stay."""
+    lines: list[str] = []
+    code = False
+    for line in text.split("\n"):
+        code ^= bool(_FENCE.match(line))
+        if lines and not code and _PROSE.match(line) and _PROSE.match(lines[-1]):
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return lines
 
 
 def _grown(lengths: Sequence[int], best: int, room: int) -> tuple[int, int]:

@@ -35,13 +35,14 @@ def show_refs(
 
 def show_moves(screen: Screen, moves: Sequence[vecver.Move]) -> None:
     """Every move of a ref, newest first."""
+    width = max((len(move.reason) for move in moves), default=0)
     for move in moves:
         if not screen.terminal:
             screen.say(_plain(move))
             continue
         author = f" by {move.author}" if move.author else ""
         when = f"{wording.ago(move.time, console.now())}{author}"
-        screen.say(*_from_to(move, screen), "  ", move.reason, (f"  {when}", FAINT))
+        screen.say(*_from_to(move, screen), f"  {move.reason:<{width}}", (f"  {when}", FAINT))
 
 
 def show_move(screen: Screen, move: vecver.Move) -> None:

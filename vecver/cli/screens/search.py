@@ -102,7 +102,7 @@ def _title(asked: Asked) -> list[Part]:
 def _hit(hit: vecver.Hit, query: Query, screen: Screen, rank: int, full: bool) -> list[RenderableType]:
     """One hit: where it stands, and what it says, indented."""
     if full or hit.context is not None:
-        passages = whole(hit.text if hit.context is None else hit.context, query)
+        passages = whole(hit.text if hit.context is None else hit.context, query, reflow=hit.line is None)
         skipped = 0
     else:
         passages = [passage(hit.text, query, min(screen.width - rank - 2, _READABLE))]
@@ -112,8 +112,16 @@ def _hit(hit: vecver.Hit, query: Query, screen: Screen, rank: int, full: bool) -
     if where := path(hit):
         header += ["  ", *marked(Passage(where, query.marks(where), 0), FAINT)]
     body = [console.text((wording.folded(hit.header), FAINT))] if hit.header else []
-    body += [console.text(*marked(one)) for one in passages]
+    own = _own(hit)
+    body += [console.text(*marked(one, FAINT if hit.context and one.start not in own else "")) for one in passages]
     return [console.text(*header), *(screen.indented(one, rank + 2, _READABLE) for one in body)]
+
+
+def _own(hit: vecver.Hit) -> range:
+    """Where in its context the text of a hit stands; all of it, if that cannot be said."""
+    context = hit.context or ""
+    start = context.find(hit.text.strip())
+    return range(len(context) + 1) if start < 0 else range(start, start + len(hit.text.strip()))
 
 
 def marked(one: Passage, style: str = "") -> list[Part]:

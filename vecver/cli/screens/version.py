@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_FIELD = 14  # columns of a field's name, with the margin
 MOST = 20  # names of documents that a terminal shows; `vecver diff` has all
 
 
@@ -78,8 +79,7 @@ def _changes(screen: Screen, commit: vecver.Commit) -> None:
     documents += f"{' · ' if documents and failed else ''}{failed:,} not read" if failed else ""
     chunks = wording.counted(operation.get("chunks", {}), "embedded", "reused", "removed")
     for name, told in (("documents", documents), ("chunks", chunks)):
-        total_of = f"{total[name]:,} in all" if told else f"{total[name]:,}"
-        screen.say(f"  {name:<10}  ", told, (f"{' → ' if told else ''}{total_of}", FAINT))
+        _field(screen, name, (f"{total[name]:,}", STRONG), f"   {told}" if told else "")
 
 
 def _names(screen: Screen, commit: vecver.Commit, diff: vecver.Diff | None) -> None:
@@ -138,17 +138,17 @@ def _made(screen: Screen, commit: vecver.Commit) -> None:
     recipe, environment = commit.recipe, commit.environment
     embedder, chunker = recipe.embedder or {}, recipe.chunker or {}
     named = embedder.get("name", recipe.space.embedder)
-    screen.say("  embedder    ", str(named), (f" · {recipe.space.dim} dimensions, {recipe.space.metric}", FAINT))
+    _field(screen, "embedder", str(named), (f" · {recipe.space.dim} dimensions, {recipe.space.metric}", FAINT))
     if chunker:
         most = f" · at most {chunker['max_tokens']} tokens" if "max_tokens" in chunker else ""
-        screen.say("  chunker     ", str(chunker.get("name", "")), (most, FAINT))
+        _field(screen, "chunker", str(chunker.get("name", "")), (most, FAINT))
     for source in commit.operation.get("sources", ()):
-        screen.say("  source      ", str(source["label"]), *_origin(source.get("origin")))
+        _field(screen, "source", str(source["label"]), *_origin(source.get("origin")))
     seconds = commit.operation.get("seconds")
     if seconds:
-        screen.say("  took        ", wording.duration(sum(seconds.values())), (_slowest(seconds), FAINT))
+        _field(screen, "took", wording.duration(sum(seconds.values())), (_slowest(seconds), FAINT))
     made = " ".join(f"{name} {environment[name]}" for name in ("vecver", "python") if name in environment)
-    screen.say("  made with   ", made)
+    _field(screen, "made with", made)
 
 
 def _digests(screen: Screen, commit: vecver.Commit) -> None:
@@ -162,6 +162,16 @@ def _digests(screen: Screen, commit: vecver.Commit) -> None:
     ):
         for value in values or ["none"]:
             screen.say(f"{margin}{name:<12}  ", (value, FAINT))
+
+
+def _field(screen: Screen, name: str, *parts: Part) -> None:
+    """A line with a name in front; what is wrapped stands behind the name."""
+    if not screen.terminal:
+        screen.say(f"  {name:<10}  ", *parts)
+        return
+    margin = min(_FIELD, screen.width // 3)
+    value = screen.indented(console.text(*parts), margin)
+    screen.draw(console.text(f"  {name}".ljust(margin)[:margin]) + value[margin:])
 
 
 def _origin(origin: Json | None) -> list[Part]:
