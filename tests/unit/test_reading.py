@@ -99,6 +99,8 @@ def test_unknown_ids_can_be_left_out(pages: Handle) -> None:
         (lambda docs: docs.documents(prefix=None), "invalid_prefix"),
         (lambda docs: docs.documents(after=3), "invalid_after"),
         (lambda docs: docs.documents(where={"nothing": 1}), "unknown_field"),
+        (lambda docs: docs.documents(where=[]), "invalid_filter"),
+        (lambda docs: docs.count(where="year"), "invalid_filter"),
         (lambda docs: docs.chunks(limit=-1), "invalid_limit"),
         (lambda docs: docs.chunks(after="heating.md"), "invalid_key"),
         (lambda docs: docs.chunks(after="0" * 32), "invalid_cursor"),
@@ -153,6 +155,7 @@ def test_filters_choose_documents_and_chunks(repository: vecver.Repository) -> N
     assert docs.documents(where=late) == ["b", "c"] and docs.documents(where=late, after="b") == ["c"]
     assert [chunk.text for chunk in docs.chunks(where=late)] == ["2", "3"]
     assert docs.count(where=late) == vecver.Count(2, 2) and docs.count() == vecver.Count(3, 3)
+    assert docs.documents(where=late, limit=1) == ["b"] and docs.documents(where={"year": 2024}) == ["a"]
     assert docs.documents(where={"year": 2030}) == [] and docs.count(where={"year": 2030}) == vecver.Count(0, 0)
     assert list(docs.chunks(where={"year": 2030})) == [] and docs.documents(where={}) == ["a", "b", "c"]
 

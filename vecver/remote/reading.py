@@ -33,7 +33,7 @@ class RemoteReading(RemoteHandle):
         flows.check_page(limit=limit, prefix=prefix, after=after)
         found: list[str] = []
         ref = revision_text(at)
-        if not (where or after or limit):
+        if (where is None or where == {}) and not after and limit is None:
             return self._all_documents(ref, prefix)
         while limit is None or len(found) < limit:
             size = PAGE if limit is None else min(PAGE, int(limit) - len(found))

@@ -46,7 +46,7 @@ def document_ids(
 
 def count_matching(snapshot: Snapshot, where: Json | None = None) -> Count:
     """The documents that match, and their chunks that match. Raises InvalidInputError."""
-    if not where:
+    if where is None or where == {}:
         counts = snapshot.commit.counts
         return Count(counts["documents"], counts["chunks"])
     found = selected(snapshot, where)

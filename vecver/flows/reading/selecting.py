@@ -2,6 +2,10 @@
 
 The order is that of the documents' ids, and within a document that of its text. A place in it is named by what stands
 there: the id of a document, which need not be one of this version, or the key of a chunk, which must.
+
+Decisions
+- 2026-11-26 What the last two filters selected of an open version is kept, so that the next page with the same filter
+  does not evaluate it again: of 100,000 documents that takes 90 ms, a page of 100 chunks 1 ms.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -33,10 +38,27 @@ class Selected:
     keys: frozenset[bytes] | None = None
 
 
+_KEPT = 2
+_RECENT: WeakKeyDictionary[Snapshot, dict[str, Selected]] = WeakKeyDictionary()  # by filter, the last of each version
+
+
 def selected(snapshot: Snapshot, where: Json | None) -> Selected:
     """The documents with a chunk that matches, and which chunks these are. Raises InvalidInputError."""
+    if where is None or where == {}:
+        return Selected(snapshot.order)
+    recent, name = _RECENT.setdefault(snapshot, {}), repr(where)
+    found = recent.get(name)
+    if found is None:
+        found = _selected(snapshot, where)
+        for old in list(recent)[: 1 - _KEPT]:
+            recent.pop(old, None)
+        recent[name] = found
+    return found
+
+
+def _selected(snapshot: Snapshot, where: Json) -> Selected:
     selection = matching(snapshot, where)
-    if selection is None:
+    if selection is None or selection.values is None:
         return Selected(snapshot.order)
     if selection.column == "document":
         return Selected(snapshot.ordered(selection.values.to_pylist()))
