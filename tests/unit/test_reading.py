@@ -251,3 +251,51 @@ def test_a_chunk_has_the_metadata_of_its_part_of_the_document(repository: vecver
     assert {"one", "two"} <= set(subjects) and "subject" not in document.metadata
     assert list(docs.chunks()) == list(document.chunks) == [docs.chunk(chunk.key) for chunk in document.chunks]
     assert vecver.Document.from_json(document.to_json()) == document
+
+
+# -- fields ---------------------------------------------------------------------------------------
+
+
+def test_fields_tell_types_counts_and_examples(repository: vecver.Repository) -> None:
+    docs = repository.dataset("d")
+    more: list[dict[str, Any]] = [
+        {"year": 2024, "tags": ["a", "b"], "done": True, "price": 1.5, "note": "x" * 200},
+        {"year": 2024, "tags": ["b"], "done": False, "price": 2.5, "deep": {"x": 1}},
+        {"year": "unknown", "tags": ["b", "c"], "done": True},
+    ]
+    rows = [{**row, **own} for row, own in zip(records({"a": "1", "b": "2", "c": "3"}), more, strict=True)]
+    docs.ingest(rows, space=SPACE, metric="ip", label="rows")
+    told = {one.name: (one.kind, one.types, one.documents, one.examples) for one in docs.fields()}
+    assert told == {
+        "deep": ("metadata", ("json",), 1, ({"x": 1},)),
+        "done": ("metadata", ("bool",), 3, (True, False)),
+        "note": ("metadata", ("str",), 1, ()),
+        "price": ("metadata", ("float",), 2, (1.5, 2.5)),
+        "tags": ("metadata", ("strs",), 3, ("b", "a", "c")),
+        "year": ("metadata", ("int", "str"), 3, (2024, "unknown")),
+        "$document": ("built-in", ("str",), 3, ("a", "b", "c")),
+        "$media_type": ("built-in", ("str",), 3, ("text/plain",)),
+        "$path": ("built-in", ("str",), 3, ("a", "b", "c")),
+        "$source": ("built-in", ("str",), 3, ("rows",)),
+        "$title": ("built-in", ("str",), 0, ()),
+    }
+
+
+def test_every_field_that_is_told_may_be_asked_for(pages: Handle) -> None:
+    fields = pages.fields()
+    assert {"headings", "path", "$title"} <= {one.name for one in fields}
+    for one in fields:
+        assert len(pages.documents(where={one.name: {"$exists": True}})) == one.documents, one
+        for example in one.examples:
+            assert pages.documents(where={one.name: example}), one
+
+
+def test_a_version_without_documents_has_no_values(repository: vecver.Repository) -> None:
+    docs = repository.dataset("d")
+    ingest(docs, {"a": "1"})
+    docs.delete("a")
+    assert docs.documents() == list(docs.chunks()) == [] and docs.count() == vecver.Count(0, 0)
+    assert all(one.documents == 0 and one.examples == () for one in docs.fields())
+    assert docs.get([]) == [] and docs.chunks().to_arrow().num_rows == 0
+    with pytest.raises(NotFoundError):
+        docs.get("a")

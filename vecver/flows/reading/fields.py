@@ -1,4 +1,4 @@
-"""What filters may name in a version: the fields of its metadata, and where its chunks stand.
+"""What filters may name in a version: fields of its metadata, where its chunks stand, and what every document has.
 
 The values are counted, and what is most frequent is shown as an example; of a list its items are, one by one, as
 filters compare them.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vecver import index
 from vecver.decimals import readable
 from vecver.flows.searching.filtering import FIELDS
 from vecver.model import Field, Fields
@@ -24,34 +25,42 @@ _LONGEST = 100  # characters of an example
 _KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs"}
 
 
+class _Column(NamedTuple):
+    """The values of a field that have one type."""
+
+    type: str
+    documents: int  # that have one
+    values: pa.ChunkedArray  # one a document, or a chunk
+
+
 def fields_of(snapshot: Snapshot) -> Fields:
-    """Every field in which a live document, or a part of one, has a value: metadata and then positions, by name."""
-    found: dict[str, list[tuple[str, int, list[Any]]]] = {}  # name -> (type, documents, values) of each
-    for name, kind, documents, column in (*_metadata(snapshot), *_parts(snapshot)):
-        found.setdefault(name, []).append((kind, documents, column))
+    """Every field in which a live document, or a part of one, has a value, and those that every document has."""
+    found: dict[str, list[_Column]] = {}
+    for name, column in (*_metadata(snapshot), *_parts(snapshot)):
+        found.setdefault(name, []).append(column)
     metadata = [_field(name, "metadata", found[name]) for name in sorted(found)]
-    places = [
-        _field(name, "position", [one]) for name, one in sorted(_positions(snapshot).items()) if name not in found
-    ]
-    return Fields((*metadata, *places))
+    standing = sorted(_positions(snapshot).items())
+    places = [_field(name, "position", [one]) for name, one in standing if name not in found]
+    built_in = [_field(name, "built-in", [one]) for name, one in sorted(_built_in(snapshot).items())]
+    return Fields((*metadata, *places, *built_in))
 
 
-def _field(name: str, kind: str, columns: list[tuple[str, int, Any]]) -> Field:
-    documents = sum(count for _, count, _ in columns)
-    examples = [value for type, _, column in columns for value in _frequent(type, column)]
-    types = tuple(sorted({type for type, _, _ in columns}))
+def _field(name: str, kind: str, columns: list[_Column]) -> Field:
+    documents = sum(column.documents for column in columns)
+    examples = [value for column in columns for value in _frequent(column)]
+    types = tuple(sorted({column.type for column in columns}))
     return Field(name, kind, types, documents, tuple(examples[:_EXAMPLES]))
 
 
-def _metadata(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Any]]:
-    """(field, type, documents that have it, their values) of each column of metadata."""
+def _metadata(snapshot: Snapshot) -> Iterator[tuple[str, _Column]]:
+    """(field, values) of each column of metadata."""
     for name in snapshot.metadata:
         column = snapshot.order.table(slice(None), [name]).column(0).drop_null()
         _, kind, field = name.split(".", 2)
-        yield field, kind, len(column), column
+        yield field, _Column(kind, len(column), column)
 
 
-def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Any]]:
+def _parts(snapshot: Snapshot) -> Iterator[tuple[str, _Column]]:
     """The same of the parts of documents (mails of a mailbox), as chunks have them."""
     if POSITION + "part" not in snapshot.positions:
         return
@@ -61,11 +70,11 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Any]]:
     for name, column in metadata_columns([part for _, part in parts]).items():
         _, kind, field = name.split(".", 2)
         holders = {row for row, part in parts if field in part}
-        yield field, kind, len(holders), pa.chunked_array([column]).drop_null()
+        yield field, _Column(kind, len(holders), pa.chunked_array([column]).drop_null())
 
 
-def _positions(snapshot: Snapshot) -> dict[str, tuple[str, int, Any]]:
-    """Field -> (type, documents, values) of where chunks stand."""
+def _positions(snapshot: Snapshot) -> dict[str, _Column]:
+    """Field -> values of where chunks stand."""
     found = {}
     for field in FIELDS:
         if POSITION + field in snapshot.positions:
@@ -75,13 +84,25 @@ def _positions(snapshot: Snapshot) -> dict[str, tuple[str, int, Any]]:
             assert column, f"no column {field}"
             documents = int(np.count_nonzero(table.column(POSITION + field).is_valid().to_numpy()))
             values = column.values.take(pa.array(column.of[column.of >= 0], pa.int64()))
-            found[field] = (_KINDS[field], documents, pa.chunked_array([values]))
+            found[field] = _Column(_KINDS[field], documents, pa.chunked_array([values]))
     return found
 
 
-def _frequent(kind: str, column: Any) -> Iterable[Any]:
+def _built_in(snapshot: Snapshot) -> dict[str, _Column]:
+    """Field -> values of what every document has; in an exported version not all are there."""
+    found = {}
+    for field in index.BUILT_IN:
+        table = snapshot.order.table(slice(None), ["document" if field == "$path" else field[1:]])
+        if table.num_columns:
+            values = table.column(0).filter(pc.not_equal(table.column(0), ""))
+            found[field] = _Column("str", len(values), values)
+    return found
+
+
+def _frequent(column: _Column) -> Iterable[Any]:
     """The most frequent values, at most 3; of equally many the least first."""
-    values = pc.list_flatten(column) if kind == "strs" else column
+    kind = column.type
+    values = pc.list_flatten(column.values) if kind == "strs" else column.values
     if kind in ("str", "strs", "json"):
         values = values.filter(pc.less_equal(pc.utf8_length(values), _LONGEST))
     counts = values.value_counts()
