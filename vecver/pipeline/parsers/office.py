@@ -17,7 +17,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from vecver.model import Mark
-from vecver.pipeline.parsers import html, mail, media_types, office_properties, open_formats, slides, word, workbook
+from vecver.pipeline.parsers import (
+    html,
+    mail,
+    media_types,
+    office_properties,
+    open_formats,
+    rtf,
+    slides,
+    word,
+    workbook,
+)
 from vecver.pipeline.parsers.coverage import Content
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.media_types import Unreadable, locked
@@ -48,13 +58,14 @@ def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
 
 
 def _read(data: bytes, media_type: str, depth: int = 0) -> Content:
-    """As its format needs; .doc, .ppt, .rtf and what is no sound package as anydoc alone reads them."""
+    """As its format needs; .doc, .ppt and what is no sound package as anydoc alone reads them."""
     if media_type == media_types.XLS and not data.startswith(b"PK"):
         return _old_excel(data, media_type)
+    if media_type == media_types.RTF:
+        return _rich_text(data, media_type)
     package = _zipped(data) if media_type in _PACKAGED else None
     if package is None:
-        fields = attempted(office_properties.rtf if media_type == media_types.RTF else _old_properties, data)
-        return Content(_markdown(data, media_type), metadata=fields)
+        return Content(_markdown(data, media_type), metadata=attempted(_old_properties, data))
     if media_type == media_types.DOCX:
         return _word(package, media_type, depth)
     return _PACKAGED[media_type](package, media_type)
@@ -185,6 +196,13 @@ def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
             marks.append(Mark(heading_line.start(), "sheet", sheets[later]))
             at = later + 1
     return text, marks
+
+
+def _rich_text(data: bytes, media_type: str) -> Content:
+    opened, views = rtf.prepared(data)
+    text = restored(_markdown(opened, media_type), views)
+    parts = [view.part() for view in views if view.paragraphs]
+    return Content(text, parts=parts, metadata=attempted(office_properties.rtf, data))
 
 
 # -- the others --------------------------------------------------------------------------------

@@ -216,6 +216,7 @@ READERS: Final[dict[str, Reader]] = {
     media_types.MSG: _mail(_later("mail", "msg"), "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
     media_types.PDF: Reader(_later("pdf", "read"), ("vecver-pdf 2", "liteparse")),
     **dict.fromkeys(media_types.OFFICE, _OFFICE),
+    media_types.RTF: Reader(_later("office", "read"), ("vecver-rtf 1", "firecrawl-anydoc")),
     **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
 }
 _UNSUPPORTED: Final = (
