@@ -126,6 +126,17 @@ def test_pages_join(docs: vecver.Dataset, query: str, how: dict[str, Any], size:
     assert joined[:40] == list(whole)
 
 
+def test_recall_is_that_of_the_hits(indexed: vecver.Dataset) -> None:
+    """Not of the rows that they are made of."""
+    measured = indexed.recall(k=[5, 10], queries=QUESTIONS)
+    for at in measured.at:
+        shares = []
+        for query in QUESTIONS:
+            true, got = (indexed.search(query, k=at.k, exact=exact) for exact in (True, False))
+            shares.append(len({hit.key for hit in true} & {hit.key for hit in got}) / at.k)
+        assert at.ann_recall == pytest.approx(sum(shares) / len(shares))
+
+
 def test_milvus_answers_alike(milvus: str) -> None:
     docs = dataset(5, 40, milvus=vecver.Milvus(milvus))
     docs.publish()

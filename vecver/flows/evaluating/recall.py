@@ -15,6 +15,8 @@ Decisions
   among 100 says nothing of a search for 10. One exact search serves all: its top k are prefixes.
 - 2026-11-21 a k that is larger than the version, and a sample too, is refused where it was asked for; the
   defaults shrink to the version. Else 1 and "nothing to miss" would look the same.
+- 2026-11-26 hits are compared, as `search` gives them, not rows: of 2 k rows the k hits of a version whose titles lift
+  passages are made, and a title row that was missed is a hit that was missed only if it lifts one.
 - 2026-11-26 what was measured is an answer, also where it cannot be kept: a repository may be read-only, a disk full.
 """
 
@@ -37,9 +39,10 @@ from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.searching.filtering import filtered
 from vecver.flows.searching.queries import Query, vectors_of
-from vecver.flows.searching.questions import Question
+from vecver.flows.searching.questions import Question, Shape
+from vecver.flows.searching.ranking import rank
 from vecver.flows.searching.receipts import ENGINES, version
-from vecver.flows.searching.search import engine_of, search
+from vecver.flows.searching.search import asking_here, engine_of, search
 from vecver.model import Json, Part, Recall, RecallAt, Vectors
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
@@ -83,16 +86,19 @@ def recall(
     open_indexes(versions, snapshot)
     raised = _raise_effort(versions, snapshot, vectors) if apply else None
     parts = filtered(snapshot, None)
-    true = _answers(snapshot, parts, vectors, max(sizes), exact=True)
+    lifts = snapshot.commit.recipe.title_lifts_passage
+    true = _answers(snapshot, parts, vectors, Shape(max(sizes), title_lifts_passage=lifts), exact=True)
 
     def ask(vector: Vectors, size: int) -> object:
         return search(versions, dataset, Question.of([vector], at=commit, k=size), open_embedder)
 
     measured = []
     for size in sizes:
-        engine = str(engine_of(parts, size, exact=False)["name"])
+        shape = Shape(size, title_lifts_passage=lifts)
+        engine = str(engine_of(parts, shape.asked, exact=False)["name"])
         exact = engine == ENGINES[0]
-        shares = _shares(true[:, :size], true[:, :size] if exact else _answers(snapshot, parts, vectors, size))
+        hits = true[:, :size] if exact else _answers(snapshot, parts, vectors, shape, exact=False)
+        shares = _shares(true[:, :size], hits)
         how = {"worst": float(shares.min()), "below_0_8": float((shares < LOW).mean())}
         speed = _speed(ask, vectors, size, progress)
         measured.append(RecallAt(size, float(shares.mean()), engine, **speed, **how))
@@ -203,25 +209,21 @@ def _smallest(snapshot: Snapshot, part: repo.SearchPart, count: int) -> tuple[np
 # -- what is found ------------------------------------------------------------------------------
 
 
-def _answers(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool = False) -> Places:
-    """The rows that answer each query, best first, `(n, k)`; -1 where there are fewer."""
-    found = np.full((len(vectors), k), -1, np.int64)
+def _answers(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, shape: Shape, *, exact: bool) -> Places:
+    """The hits of each query, best first, `(n, k)`, as `search` gives them; -1 where there are fewer."""
+    found, ask = np.full((len(vectors), shape.k), -1, np.int64), asking_here(snapshot, parts, exact=exact)
     for start in range(0, len(vectors), _BATCH):
-        metric = snapshot.commit.recipe.space.metric
-        answers = index.search(parts, vectors[start : start + _BATCH], k, metric, exact=exact)
-        for number, rows in enumerate(answers, start):
-            found[number, : len(rows)] = [row.part << 40 | row.row for row in rows]
+        answers = rank(snapshot, None, vectors[start : start + _BATCH], shape, ask)
+        for number, (rows, _) in enumerate(answers, start):
+            found[number, : len(rows)] = [row.place[0] << 40 | row.place[1] for row in rows]
     return found
 
 
 def _shares(true: Places, got: Places) -> npt.NDArray[np.float64]:
-    """The share of its true rows that each query got, `(n,)`. `(n, k)` each."""
-    return np.array([np.isin(rows, answer).mean() for rows, answer in zip(true, got, strict=True)])
-
-
-def _share(true: Places, got: Places) -> float:
-    """The mean of the shares."""
-    return float(_shares(true, got).mean())
+    """The share of its true hits that each query got, `(n,)`. `(n, k)` each; 1 where there are none."""
+    there = true >= 0
+    found = np.array([np.isin(rows, answer) for rows, answer in zip(true, got, strict=True)]) & there
+    return (found.sum(axis=1) + (there.sum(axis=1) == 0)) / np.maximum(there.sum(axis=1), 1)
 
 
 def _speed(ask: Ask, vectors: Vectors, k: int, progress: Progress | None) -> dict[str, float]:

@@ -42,6 +42,11 @@ class Shape:
         """How many rows of the ranking they are chosen from."""
         return self.end if self.diversity is None else index.candidates_for(self.end)
 
+    @property
+    def asked(self) -> int:
+        """How many rows the engine is asked for at first: a hit may stem from its own row and from its title's."""
+        return 2 * self.rows if self.title_lifts_passage else self.rows
+
     def to_json(self) -> Json:
         """What a receipt says of it beside `k`; what is not used is absent."""
         titles = {"titles": "passage"} if self.title_lifts_passage else {}

@@ -35,7 +35,7 @@ def rank(
     """For each of `(m, dim)` queries the rows that answer, first hit first, and who proposed them."""
     answers: list[tuple[list[Row], Json]] = [([], {})] * len(queries)
     waiting, wanted = list(range(len(queries))), shape.rows
-    size = 2 * wanted if shape.title_lifts_passage else wanted
+    size = shape.asked
     while waiting:
         short = []
         for number, (found, engine) in zip(waiting, ask(queries[waiting], size), strict=True):
@@ -51,7 +51,8 @@ def _ranked(snapshot: Snapshot, selection: Selection | None, query: Vectors, sha
     """The ranking, as far as these rows reach."""
     if shape.title_lifts_passage:
         with phase("re-score"):
-            rows = lifted(snapshot, selection, query, found)
+            enough = shape.rows if shape.per_document is None else None
+            rows = lifted(snapshot, selection, query, found, enough)
     else:
         rows = [Row(*row) for row in found]
     if shape.min_score is not None:

@@ -14,7 +14,7 @@ from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.ranking import Ask, rank
 from vecver.flows.searching.receipts import signature
 from vecver.flows.searching.search import asking_here, hits_of
-from vecver.flows.searching.titles import best_passage, title_scores
+from vecver.flows.searching.titles import best_passages, title_scores
 from vecver.model import Part, Vectors
 from vecver.repo import Snapshot
 
@@ -61,9 +61,11 @@ def _lifted_as_claimed(
     """
     bits = {hit[0]: hit[2] for hit in claimed}
     ranked: list[tuple[float, bytes, tuple[int, int]]] = []
-    for (place, score), owner in zip(rows, snapshot.owners([place for place, _ in rows]), strict=True):
+    owners = snapshot.owners([place for place, _ in rows])
+    passages = best_passages(snapshot, selection, vector, owners)
+    for (place, score), owner in zip(rows, owners, strict=True):
         key = snapshot.segments[place[0]].keys[place[1]].tobytes()
-        best = best_passage(snapshot, selection, vector, owner)
+        best = passages[owner.document]
         if best is not None and snapshot.is_title(place, owner):
             continue
         ways = {index.bits(score): (score, key)}

