@@ -151,7 +151,7 @@ def steady(shown: str, commits: list[str]) -> str:
         (r" · most of it: \w+", ""),
         (r"\b\d+ wait for", "99 wait for"),
         (r"\bRead \d+ objects|\bclean: \d+ objects", "Read 40 objects"),
-        (r"vecver \S+ python \S+", "vecver 1.0 python 3.13"),
+        (r"vecver \S+, Python \S+", "vecver 1.0, Python 3.13"),
         (r"[ \t]+$", ""),
     ):
         shown = re.sub(pattern, instead, shown, flags=re.MULTILINE)

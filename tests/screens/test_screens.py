@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from stage import build, played, steady
@@ -122,3 +123,14 @@ def test_a_screen_keeps_to_the_width(transcripts: dict[str, str], screen: str) -
     for text, columns in ((narrow, 80), (wide, 120)):
         shown = [line for line in text.splitlines() if not line.startswith("$ ")]
         assert max(len(line) for line in shown) <= columns
+
+
+def test_the_pictures_of_the_docs_are_made_by_their_script(tmp_path: Path) -> None:
+    root = HERE.parents[1]
+    command = [sys.executable, str(root / "docs/screens.py"), "--embedder", "hashing", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root)})
+    kept = {file.name: file for file in (root / "docs/images").glob("*.svg")}
+    assert {file.name for file in tmp_path.iterdir()} <= kept.keys()
+    for name, file in kept.items():
+        assert ElementTree.parse(file).getroot().tag.endswith("svg") and file.stat().st_size < 40_000, name
+        assert "url(http" not in file.read_text() and 'url("http' not in file.read_text()  # loads nothing

@@ -60,6 +60,8 @@ def show_diff(screen: Screen, diff: vecver.Diff, next_command: str, *, stat: boo
         screen.say(*parts)
     if len(shown) < len(lines):
         screen.say((f"… and {len(lines) - len(shown):,} more: ", FAINT), (next_command, COMMAND))
+    if screen.terminal and shown:
+        screen.say()
     screen.say(*_sum(diff))
     if screen.terminal and diff.changed and len(shown) == len(lines):
         screen.say(("Next: ", FAINT), (f"{next_command} {_quoted(diff.changed[0])}", COMMAND))

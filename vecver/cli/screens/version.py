@@ -137,7 +137,7 @@ def _made(screen: Screen, commit: vecver.Commit) -> None:
         return
     recipe, environment = commit.recipe, commit.environment
     embedder, chunker = recipe.embedder or {}, recipe.chunker or {}
-    named = embedder.get("name", recipe.space.embedder)
+    named = next((embedder[key] for key in ("location", "model", "name") if embedder.get(key)), recipe.space.embedder)
     _field(screen, "embedder", str(named), (f" · {recipe.space.dim} dimensions, {recipe.space.metric}", FAINT))
     if chunker:
         most = f" · at most {chunker['max_tokens']} tokens" if "max_tokens" in chunker else ""
@@ -147,7 +147,8 @@ def _made(screen: Screen, commit: vecver.Commit) -> None:
     seconds = commit.operation.get("seconds")
     if seconds:
         _field(screen, "took", wording.duration(sum(seconds.values())), (_slowest(seconds), FAINT))
-    made = " ".join(f"{name} {environment[name]}" for name in ("vecver", "python") if name in environment)
+    names = {"vecver": "vecver", "python": "Python"}
+    made = ", ".join(f"{said} {environment[name]}" for name, said in names.items() if name in environment)
     _field(screen, "made with", made)
 
 
