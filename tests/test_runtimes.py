@@ -17,10 +17,11 @@ import pytest
 from test_embedders import needs_minilm, one_by_one, texts_of
 
 import vecver
+from vecver import pipeline
 from vecver.errors import InvalidInputError
 from vecver.model import Embedder
+from vecver.pipeline.embedders import model_files, runtimes
 from vecver.pipeline.embedders import open as opening
-from vecver.pipeline.embedders import runtimes, sentence_transformers
 from vecver.pipeline.embedders.batching import Together
 from vecver.pipeline.embedders.open import open_embedder
 from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
@@ -39,12 +40,13 @@ def plain() -> Embedder:
 
 @pytest.fixture(
     scope="module",
-    params=["torch", pytest.param("fast", marks=needs_fast), pytest.param("bf16", marks=needs_bfloat16)],
+    params=["light", "torch", pytest.param("fast", marks=needs_fast), pytest.param("bf16", marks=needs_bfloat16)],
 )
 def any_runtime(request: pytest.FixtureRequest) -> Callable[[], Embedder]:
     opening: dict[str, Callable[[], Embedder]] = {
         "torch": lambda: SentenceTransformerEmbedder("minilm", fast=False),
-        "fast": lambda: open_embedder("minilm"),
+        "fast": lambda: SentenceTransformerEmbedder("minilm"),
+        "light": lambda: open_embedder("minilm"),
         "bf16": lambda: open_embedder("minilm:bf16"),
     }
     return opening[request.param]
@@ -158,27 +160,29 @@ def test_a_shape_that_changes_a_bit_is_not_used(plain: Embedder) -> None:
     assert ours._path._unequal == {(8, 16, False)}  # type: ignore[attr-defined]
 
 
+def test_a_receipt_made_by_torch_replays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as by_torch:
+        torch = SentenceTransformerEmbedder("minilm", fast=False)
+        by_torch.setattr(pipeline, "open_embedder", lambda *_, **__: torch)
+        docs = vecver.create(str(tmp_path / "kb")).dataset("d")
+        docs.ingest([{"id": "a", "text": "bleed the valve"}, {"id": "b", "text": "open the pump"}])
+        receipt = docs.search("how is a valve bled?", exact=True).receipt
+    assert next(docs.log()).environment["runtime"].startswith("torch ")
+    replayed = vecver.replay(vecver.open(str(tmp_path / "kb")), receipt)
+    assert replayed.identical and replayed.notes == (
+        "this machine embeds the query's text with other last bits (cosine 1.0000000)",
+    )
+
+
 @needs_fast
 class TestOpenVINO:
     def test_it_gives_the_vectors_of_torch_in_the_same_space(self, plain: Embedder) -> None:
-        fast, texts = open_embedder("minilm"), texts_of(20)
+        fast, texts = SentenceTransformerEmbedder("minilm"), texts_of(20)
         assert fast.environment["runtime"].startswith("openvino 20") and "openvino" not in fast.environment
         assert fast.environment["path"] == "fixed shapes"
         assert (fast.recipe, fast.fingerprint, fast.name) == (plain.recipe, plain.fingerprint, plain.name)
         assert np.abs(fast.embed(texts) - plain.embed(texts)).max() < 1e-6
         assert np.abs(fast.embed_queries(texts) - plain.embed_queries(texts)).max() < 1e-6
-
-    def test_a_receipt_made_by_torch_replays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with monkeypatch.context() as without:
-            without.setattr(runtimes, "openvino_installed", lambda: False)
-            docs = vecver.create(str(tmp_path / "kb")).dataset("d")
-            docs.ingest([{"id": "a", "text": "bleed the valve"}, {"id": "b", "text": "open the pump"}])
-            receipt = docs.search("how is a valve bled?", exact=True).receipt
-        assert next(docs.log()).environment["runtime"].startswith("torch ")
-        replayed = vecver.replay(vecver.open(str(tmp_path / "kb")), receipt)
-        assert replayed.identical and replayed.notes == (
-            "this machine embeds the query's text with other last bits (cosine 1.0000000)",
-        )
 
     def test_one_that_is_broken_is_not_used_and_the_commit_says_so(
         self, monkeypatch: pytest.MonkeyPatch, plain: Embedder
@@ -187,7 +191,7 @@ class TestOpenVINO:
             raise ImportError("libopenvino.so: cannot open shared object file\nand more")
 
         monkeypatch.setattr(runtimes, "_import_openvino", broken)
-        ours = open_embedder("minilm")
+        ours = SentenceTransformerEmbedder("minilm")
         assert ours.environment["openvino"] == "was not used: libopenvino.so: cannot open shared object file"
         assert ours.environment["runtime"].startswith("torch ")
         assert np.array_equal(ours.embed(["valve"]), plain.embed(["valve"]))
@@ -195,13 +199,16 @@ class TestOpenVINO:
     def test_one_that_computes_something_else_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
         run = runtimes.OpenVINORuntime.run
         monkeypatch.setattr(runtimes.OpenVINORuntime, "run", lambda *given: run(*given) + 0.01)
-        ours = open_embedder("minilm")
+        ours = SentenceTransformerEmbedder("minilm")
         assert "not those of the model's own encode" in ours.environment["openvino"]
         assert ours.environment["runtime"].startswith("torch ")
 
     def test_it_prints_nothing_and_reports_to_nobody(self, tmp_path: Path) -> None:
         """OpenVINO's telemetry writes its client id below the home folder before it sends anything."""
-        program = "from vecver.pipeline import open_embedder; print(open_embedder('minilm').environment['runtime'])"
+        program = (
+            "from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder as Opened;"
+            "print(Opened('minilm').environment['runtime'])"
+        )
         done = subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
@@ -268,7 +275,7 @@ def test_on_a_gpu_torch_computes_in_bfloat16_and_pools_in_float32(plain: Embedde
     """No GPU is needed to see the numbers: the runtime is the same on each device."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(sentence_transformers._minilm_folder(), device="cpu", local_files_only=True)
+    model = SentenceTransformer(model_files.minilm_folder(), device="cpu", local_files_only=True)
     runtime = runtimes.TorchRuntime(model, "bfloat16")
     ids = np.array([[101, 7000, 8000, 102, 0, 0, 0, 0]])
     mask = (ids > 0).astype(np.int64)

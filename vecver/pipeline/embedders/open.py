@@ -28,11 +28,12 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
 from vecver.near import near
+from vecver.pipeline.embedders.model_files import Missing, Unfit, not_installed
 from vecver.pipeline.embedders.openai import OPENAI_URL, OpenAIEmbedder
 from vecver.pipeline.embedders.runtimes import PRECISIONS
-from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
 DEFAULT = "minilm"
+UNSEEN = {"location", "probe"}  # in a recipe, and no part of what makes vectors comparable
 KINDS = ("minilm", "sentence-transformers", "openai", "hashing")
 SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"
 
@@ -66,8 +67,8 @@ def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
 
 
 def fingerprint(recipe: Json) -> str:
-    """32 hex characters for everything in a recipe but the place where the model was found."""
-    return digest_json({field: value for field, value in recipe.items() if field != "location"})[:32]
+    """32 hex characters for everything in a recipe but where the model was found and how it is proved."""
+    return digest_json({field: value for field, value in recipe.items() if field not in UNSEEN})[:32]
 
 
 _PRECISION = re.compile(r"(.*):((?:bf|fp|int|float|bfloat)\d+)", re.DOTALL)
@@ -83,7 +84,7 @@ def _open(spec: str, api_key: str | None) -> Embedder:
     model, precision = _split(spec)
     kind, _, location = model.partition(":")
     if model == "minilm" or (kind == "sentence-transformers" and location):
-        return SentenceTransformerEmbedder(location or model, precision)
+        return _local(location or model, precision)
     raise _unknown(spec)
 
 
@@ -95,15 +96,48 @@ def _split(spec: str) -> tuple[str, str]:
 
 def _reopen(recipe: Json, api_key: str | None) -> Embedder:
     if recipe["name"] == "sentence-transformers":
-        return SentenceTransformerEmbedder(recipe["location"], recipe.get("precision", "float32"))
+        return _local(recipe["location"], recipe.get("precision", "float32"), recipe)
     if recipe["name"] == "openai":
         return OpenAIEmbedder(recipe["model"], recipe["url"], api_key=api_key, dim=recipe["dim"])
     return HashingEmbedder()
 
 
+def _local(location: str, precision: str, recipe: Json | None = None) -> Embedder:
+    """A local model: without torch where that can be, else by sentence-transformers."""
+    from vecver.pipeline.embedders.light import LightEmbedder
+    from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
+
+    unfit = Unfit(f"{precision} is computed by torch or OpenVINO")
+    if precision == "float32":
+        try:
+            return LightEmbedder(location, recipe)
+        except Unfit as reason:
+            unfit = reason
+    try:
+        embedder = SentenceTransformerEmbedder(location, precision)
+    except InvalidInputError as error:
+        if error.code != "missing_package":
+            raise
+        raise _needs_more(unfit, error) from error
+    embedder.environment["light"] = f"was not used: {unfit}"
+    return embedder
+
+
+def _needs_more(unfit: Unfit, missing: InvalidInputError) -> InvalidInputError:
+    """The error where neither a light embedder nor sentence-transformers can run a model."""
+    if isinstance(unfit, Missing):
+        return not_installed(unfit.package, "embed")
+    return InvalidInputError(
+        f"this model needs the package {missing.context['package']}: {unfit}",
+        code="missing_package",
+        hint="pip install 'vecver[models]'",
+        package=missing.context["package"],
+    )
+
+
 def _check_same(asked: Json, found: Json) -> None:
-    other = sorted(key for key in asked.keys() | found.keys() if asked.get(key) != found.get(key))
-    if other and other != ["location"]:
+    other = sorted(key for key in (asked.keys() | found.keys()) - UNSEEN if asked.get(key) != found.get(key))
+    if other:
         raise SpaceMismatchError(
             f"embedder {asked['name']!r} is another one now: {', '.join(other)} differ from its recipe",
             code="embedder_changed",

