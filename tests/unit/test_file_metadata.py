@@ -101,6 +101,7 @@ def test_a_repository_of_before_gets_it_without_embedding_and_settles(tmp_path: 
     assert not any(docs.status(source, label="handbook")[what] for what in ("added", "changed"))
     report = docs.ingest(source, label="handbook", keep_missing=True)
     assert (report.documents["changed"], report.chunks["embedded"], report.changed) == (9, 0, True)
+    assert "9 files are read again for their metadata" in " ".join(report.notes)
     assert found(docs, {"path": "day-3.md"}) == {"day-3.md"}
     assert not docs.ingest(source, label="handbook", keep_missing=True).changed
     assert docs.search("day", at=before, k=1)[0].metadata == {}

@@ -28,6 +28,7 @@ class Tally:
     changed: dict[str, None] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     unchanged: int = 0
+    refreshed: int = 0  # of those that changed, files that are the same and are read again for their metadata alone
     failures: list[Failure] = field(default_factory=list)
     unsure: set[str] = field(default_factory=set)  # labels of sources that could not be seen whole
     sound: Counter[str] = field(default_factory=Counter)  # label -> its documents that arrived and can be read
@@ -124,6 +125,12 @@ def arrivals(
             )
 
 
+def refreshed_note(count: int) -> list[str]:
+    """What to say of files that are read again though they are the same."""
+    files = "1 file is read again for its" if count == 1 else f"{count:,} files are read again for their"
+    return [f"{files} metadata, which were not kept before: no text is embedded for that."] if count else []
+
+
 def memo_of(original: Original, recipe: Recipe) -> Json:
     """By what a document that could not be read is known again, for as long as it is the same."""
     return {"source": original.source, "digest": original.digest, "recipe": recipe_of(original, recipe, metadata=False)}
@@ -190,6 +197,7 @@ def _changed(
         if old and same and _made_so(old.recipe, item, recipe, refresh):
             tally.unchanged += 1
             continue
+        tally.refreshed += old is not None and same and _made_so(old.recipe, item, recipe, False)
         if item.source != own:
             tally.adopted[item.source] += 1
         (tally.changed if old else tally.added)[item.document] = None

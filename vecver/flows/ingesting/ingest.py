@@ -22,7 +22,7 @@ from vecver import index, pipeline
 from vecver.digest import key
 from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.ingesting import removals, shortfalls
-from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of
+from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of, refreshed_note
 from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
@@ -410,7 +410,7 @@ class _Ingest:
             longer=self.longer,
             dry_run=self.options.dry_run,
             names=tally.names(),
-            notes=(*removals.notes(self.removals, stops=stops), *self._adopted()),
+            notes=(*removals.notes(self.removals, stops=stops), *self._adopted(), *refreshed_note(tally.refreshed)),
             coverage=dict(tally.coverage),
             unseen=self.unseen.notes(self.means.embedder.name) if self.unseen.sums else {},
         )
