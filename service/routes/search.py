@@ -66,7 +66,7 @@ def search(
 @router.post("/v1/replay", response_model=answers.Replayed)
 def replay(body: requests.Receipt, desk: AtDesk, caller: By) -> Response:
     """Recompute an answer from its receipt, and say what differs."""
-    dataset, hits, k = (body.receipt.get(name) for name in ("dataset", "hits", "k"))
+    dataset, hits, k = desk.repository.dataset_of(body.receipt), *(body.receipt.get(name) for name in ("hits", "k"))
     check_allowed(caller, "read", dataset if isinstance(dataset, str) else "")
     options = body.receipt.get("options")
     offset = options.get("offset", 0) if isinstance(options, dict) else 0

@@ -91,6 +91,28 @@ class Dataset(BaseModel):
     error: Annotated[Json | None, Field(description="Only where it cannot be read: a problem.")] = None
 
 
+class Renamed(BaseModel):
+    """A dataset that has another name now."""
+
+    name: str
+    was: str
+
+
+class DatasetRemoval(BaseModel):
+    """What goes with a dataset that is deleted, or would go."""
+
+    dataset: str
+    versions: int
+    branches: list[str]
+    tags: list[str]
+    aliases: list[str]
+    documents: int
+    chunks: int
+    bytes: Annotated[int, Field(description="Freed by gc once its grace age has passed.")]
+    published: Annotated[list[str], Field(description="Every Milvus that holds something of it: unpublish first.")]
+    applied: Annotated[bool, Field(description="Whether it was deleted.")]
+
+
 class DatasetRefs(Dataset):
     """A dataset with all its refs: name -> commit."""
 

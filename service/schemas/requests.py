@@ -225,6 +225,12 @@ class Rows(Request):
     documents: list[Json | str]
 
 
+class Rename(Request):
+    """What a dataset is to be called."""
+
+    to: Annotated[str, Field(max_length=300)]
+
+
 class Delete(Request):
     """Which documents are removed: those of `ids`, or those that match `where`."""
 

@@ -229,3 +229,66 @@ def test_who_may_only_read_changes_nothing(service: tuple[str, dict[str, str]], 
         entries = admin.get("/v1/audit").json()["entries"]
     told = json.dumps([one for one in entries if one.get("dataset") == "r"])
     assert '"upsert"' in told and '"forbidden"' in told
+
+
+# -- whole datasets -----------------------------------------------------------------------------------
+
+
+def whole(repository: vecver.Repository | vecver.RemoteRepository) -> Iterator[Any]:
+    """A dataset that is renamed, and deleted; each with what is then seen."""
+    docs = repository.dataset("whole")
+    docs.upsert([{"id": "a", "text": "one"}], embedder="hashing")
+    docs.tag("v1")
+    receipt = docs.search("one").receipt
+    renamed = repository.rename_dataset("whole", "total")
+    yield renamed.name, renamed.documents(), renamed.search("one").dataset, "whole" in repository.datasets()
+    yield repository.replay(receipt).identical
+    plan = repository.delete_dataset("total")
+    yield plan.versions, plan.branches, plan.tags, plan.documents, plan.bytes > 0, plan.applied
+    for call in (
+        lambda: repository.rename_dataset("nothing", "x"),
+        lambda: repository.rename_dataset("total", "total"),
+        lambda: repository.rename_dataset("total", "../x"),
+        lambda: repository.rename_dataset("../x", "y"),
+        lambda: repository.delete_dataset("nothing"),
+        lambda: repository.delete_dataset("nothing", apply=True),
+    ):
+        with pytest.raises(VecverError) as raised:
+            call()
+        yield type(raised.value), raised.value.code
+    yield repository.delete_dataset("total", apply=True).applied, "total" in repository.datasets()
+    with pytest.raises(VecverError) as raised:
+        repository.replay(receipt)
+    yield type(raised.value)
+    docs = repository.dataset("total")
+    docs.upsert([{"id": "b", "text": "two"}], embedder="hashing")
+    docs.tag("v1")
+    yield docs.documents(), len(list(docs.log()))
+
+
+def test_datasets_are_renamed_and_deleted_alike(service: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    url, keys = service
+    here = list(whole(vecver.open(tmp_path / "kb", create=True)))
+    with vecver.connect(url, keys["admin"]) as remote:
+        there = list(whole(remote))
+    for number, (one, other) in enumerate(zip(here, there, strict=True)):
+        if isinstance(one, type):  # a deleted dataset's receipt: a service says no more than that it may not be read
+            continue
+        assert one == other, number
+
+
+def test_who_may_only_write_deletes_no_dataset(service: tuple[str, dict[str, str]], client: Any) -> None:
+    url, keys = service
+    upserted(client, "kept", ["One."], params={"embedder": "hashing"})
+    assert client.delete("/v1/datasets/kept").status_code == 403
+    assert client.get("/v1/datasets/kept/removal").status_code == 403
+    assert client.post("/v1/datasets/kept/rename", json={"to": "mine"}).status_code == 403
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {keys['admin']}"}, timeout=60) as admin:
+        plan = admin.delete("/v1/datasets/kept?dry_run=true").json()
+        assert plan == admin.get("/v1/datasets/kept/removal").json() and not plan["applied"]
+        key = {"idempotency-key": "gone"}
+        answers = [admin.delete("/v1/datasets/kept", headers=key) for _ in range(2)]
+        assert [one.json()["applied"] for one in answers] == [True, True]
+        assert admin.delete("/v1/datasets/kept").status_code == 404
+        told = json.dumps(admin.get("/v1/audit").json())
+    assert '"delete dataset"' in told

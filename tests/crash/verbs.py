@@ -32,7 +32,7 @@ ROWS = {f"row {i}": f"text {i}" for i in range(320)}
 
 KINDS = (  # of objects; a verb that writes another fails until test_damage damages it
     *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "vectors", "forgotten", "retired"),
-    "publications",
+    *("publications", "names"),
     *(f"segments: {file}" for file in ("segment.json", *FILES, "index", "index.json")),
 )
 
@@ -209,6 +209,11 @@ VERBS: dict[str, Verb] = {
     ),
     "ingest that folds": Verb(lambda place: ingest(docs(place), NEW), tall),
     "ingest that builds an index": Verb(with_index, unindexed),
+    "upsert": Verb(lambda place: docs(place).upsert(records({"b": "again", "z": "last"})), small),
+    "delete documents": Verb(lambda place: docs(place).delete(["a", "e"]), small),
+    "delete all documents": Verb(lambda place: docs(place).delete(docs(place).documents()), small),
+    "rename a dataset": Verb(lambda place: opened(place).rename_dataset("d", "renamed"), small, again=False),
+    "delete a dataset": Verb(lambda place: opened(place).delete_dataset("d", apply=True), small, again=False),
     "rollback of a branch": Verb(lambda place: docs(place).rollback("main", to="old"), small),
     "rollback of an alias": Verb(lambda place: docs(place).rollback("prod"), small, again=False),
     "promote": Verb(lambda place: docs(place).promote("prod", "old"), small),

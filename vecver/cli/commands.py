@@ -40,6 +40,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
     },
     "Repository": {
         "init": ("documents", "Make an empty repository."),
+        "datasets": ("datasets", "List the datasets, with counts and age."),
+        "dataset": ("datasets", "Rename or delete a whole dataset."),
         "check": ("versions", "Re-read everything and prove that it is intact."),
         "optimize": ("tidying", "Lay the versions on few segments and index them."),
         "gc": ("tidying", "Show, or delete, what no version needs."),
@@ -94,6 +96,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "unpublish": ("vecver unpublish handbook@2026-10",),
     "publication": ("vecver publication handbook@prod",),
     "snapshot": ("vecver snapshot handbook@prod handbook-prod",),
+    "datasets": ("vecver datasets", "vecver datasets --json"),
+    "dataset": ("vecver dataset rename handbook manual", "vecver dataset delete old-handbook --yes"),
     "init": ("vecver init", "vecver init /data/kb"),
     "check": ("vecver check", "vecver check --repair"),
     "optimize": ("vecver optimize handbook",),

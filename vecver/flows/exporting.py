@@ -52,6 +52,10 @@ class OneVersion:
     files: Mapping[str, Json]
     opened: Snapshot
 
+    def name_of(self, key: str) -> str | None:
+        """What the dataset of a receipt is called here: as there."""
+        return key
+
     def resolve(self, dataset: str, revision: str) -> str:
         """The commit's id, if `dataset` and `revision` (its id, or how that begins) name it. Raises NotFoundError."""
         commit = self.opened.commit

@@ -46,12 +46,20 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     `receipt` is none, NotFoundError if its commit is not in this repository.
     """
     vector = _checked(receipt)
-    snapshot = versions.snapshot(versions.resolve(receipt["dataset"], receipt["commit"]))
+    dataset = versions.name_of(receipt["dataset"])
+    if dataset is None:
+        raise NotFoundError(
+            f"the dataset of this receipt, {receipt['dataset']}, was deleted here",
+            code="dataset_deleted",
+            hint="replay it on a copy of the repository from before, or on a snapshot that was exported from it",
+            dataset=receipt["dataset"],
+        )
+    snapshot = versions.snapshot(versions.resolve(dataset, receipt["commit"]))
     versions.settle(snapshot)
     if len(vector) != snapshot.commit.recipe.space.dim:
         raise _no_receipt(f"its vector has {len(vector)} dimensions, the version {snapshot.commit.recipe.space.dim}")
     differences = list(_identity(receipt, snapshot))
-    notes = list(_unproved(receipt, versions, snapshot))
+    notes = list(_unproved(receipt, dataset, versions, snapshot))
     _text(receipt, snapshot, vector, open_embedder, differences, notes)
     options = receipt.get("options", {})
     allow_unknown = options.get("missing") == "empty"
@@ -80,7 +88,7 @@ def _checked(receipt: Any) -> Vectors:
         raise _no_receipt(f"its format is {receipt['format']!r}, this vecver reads {RECEIPT_FORMAT}")
     if not all(isinstance(receipt[name], str) for name in _TEXTS):
         raise _no_receipt("its names and digests have another form")
-    check_name("dataset", receipt["dataset"])
+    check_name("dataset", receipt["dataset"].partition("~")[0])  # a name that was used again has a number behind it
     if receipt.get("verified", PENDING) not in (PENDING, *get_args(Verify)):
         raise _no_receipt("it says in another form how the rows were verified")
     k, filter, engine, hits = (receipt[name] for name in ("k", "filter", "engine", "hits"))
@@ -163,13 +171,13 @@ def _identity(receipt: Json, snapshot: Snapshot) -> Iterator[str]:
         yield f"no search engine is called {receipt['engine']['name']!r}"
 
 
-def _unproved(receipt: Json, versions: Versions | OneVersion, snapshot: Snapshot) -> Iterator[str]:
+def _unproved(receipt: Json, dataset: str, versions: Versions | OneVersion, snapshot: Snapshot) -> Iterator[str]:
     if receipt["repository"] != versions.id:
         yield f"the receipt was made in repository {receipt['repository'][:12]}, this is {versions.id[:12]}"
     if receipt["vecver"] != version():
         yield f"the receipt was made by vecver {receipt['vecver']}, this is {version()}"
     try:
-        if versions.resolve(receipt["dataset"], receipt["revision"]) != receipt["commit"]:
+        if versions.resolve(dataset, receipt["revision"]) != receipt["commit"]:
             yield f"{receipt['revision']!r} does not name this version any more"
     except (NotFoundError, InvalidInputError):
         yield f"{receipt['revision']!r} names no version here"

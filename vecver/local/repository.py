@@ -16,7 +16,7 @@ from vecver import flows, pipeline, repo, store
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
 from vecver.local.dataset import Dataset
 from vecver.local.milvus import Entrance
-from vecver.model import Check, Embedder, Garbage, Json, Milvus, Replay, Verify
+from vecver.model import Check, DatasetRemoval, Embedder, Garbage, Json, Milvus, Replay, Verify
 from vecver.phases import step
 
 
@@ -67,6 +67,30 @@ class Repository:
     def datasets(self) -> list[str]:
         """The names of all datasets that have a version, sorted."""
         return self._versions.datasets()
+
+    def rename_dataset(self, old: str, new: str) -> Dataset:
+        """Let a dataset be called `new`; the handle on it. Its versions, refs, publications and receipts stay.
+
+        Commits and receipts go on to say the name with which the dataset was made, and replay. `old` names nothing any
+        more, or the next dataset of that name; handles on it, and API keys of a service for it, do not follow.
+        Raises NotFoundError, InvalidInputError, ConflictError (`new` is taken). It is done in one step or not at all.
+        """
+        repo.datasets.rename(self._versions, old, new)
+        return Dataset(self, new)
+
+    def delete_dataset(self, name: str, *, apply: bool = False) -> DatasetRemoval:
+        """What would go with a dataset; with `apply` it is deleted, in one step, with all its versions and refs.
+
+        `gc` frees its rows when its grace age has passed, beginning with the first gc after this. Another dataset
+        may have its name at once, and begins with nothing: no tag of the deleted one is in its way. Receipts of the
+        deleted one replay no more. Raises NotFoundError, ConflictError (a Milvus holds something of it: unpublish).
+        """
+        return repo.datasets.delete(self._versions, name, apply=apply)
+
+    def dataset_of(self, receipt: Json) -> str | None:
+        """What the dataset of a receipt is called now; None if it was deleted, or the receipt names none."""
+        key = receipt.get("dataset")
+        return self._versions.name_of(key) if isinstance(key, str) else None
 
     def check(self, progress: Any = None, *, milvus: str | Milvus | None = None, repair: bool = False) -> Check:
         """Re-hash and decode everything reachable, and prove every commit's roots from its rows.

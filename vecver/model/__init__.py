@@ -10,6 +10,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay
+    from vecver.model.datasets import DatasetRemoval
     from vecver.model.differences import ChunkCounts, ChunkDiff, DocumentDiff
     from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
     from vecver.model.embedder import Embedder, TokenCounts
@@ -34,6 +35,7 @@ __all__ = [
     "Commit",
     "Count",
     "Coverage",
+    "DatasetRemoval",
     "Diff",
     "Document",
     "DocumentDiff",

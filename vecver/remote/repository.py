@@ -6,7 +6,7 @@ It has the methods and the values of `Repository`, so that a script changes one 
 from __future__ import annotations
 
 from vecver import repo
-from vecver.model import Json, Replay
+from vecver.model import DatasetRemoval, Json, Replay
 from vecver.remote.dataset import RemoteDataset
 from vecver.remote.http import Wire, path_of, read
 
@@ -41,6 +41,19 @@ class RemoteRepository:
         """The names of all datasets that have a version and that the key may read, sorted."""
         found = self._wire.get(path_of("datasets"))
         return read(found, lambda it: sorted(one["name"] for one in it["datasets"]))
+
+    def rename_dataset(self, old: str, new: str) -> RemoteDataset:
+        """As `Repository.rename_dataset`; the key must be an admin's of both names."""
+        repo.check_name("dataset", old)
+        self._wire.write("POST", path_of("datasets", old, "rename"), {"to": new})
+        return RemoteDataset(self, new)
+
+    def delete_dataset(self, name: str, *, apply: bool = False) -> DatasetRemoval:
+        """As `Repository.delete_dataset`; the key must be an admin's."""
+        repo.check_name("dataset", name)
+        if not apply:
+            return read(self._wire.get(path_of("datasets", name, "removal")), DatasetRemoval.from_json)
+        return read(self._wire.write("DELETE", path_of("datasets", name)), DatasetRemoval.from_json)
 
     def replay(self, receipt: Json) -> Replay:
         """Recompute an answer from its receipt, there. Raises InvalidInputError, NotFoundError."""

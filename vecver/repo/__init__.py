@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.repo import measures, moves, publications
+    from vecver.repo import datasets, measures, moves, names, publications
     from vecver.repo.checking import check
     from vecver.repo.differences import diff, diff_document
     from vecver.repo.documents import KnownDocument
@@ -76,6 +76,7 @@ __all__ = [
     "chunk_list",
     "chunk_owners",
     "create",
+    "datasets",
     "diff",
     "diff_document",
     "document_id",
@@ -91,6 +92,7 @@ __all__ = [
     "missing",
     "moves",
     "named_positions",
+    "names",
     "open_rows",
     "parents_first",
     "prove_rows",

@@ -26,6 +26,7 @@ from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
 from vecver.repo import derived, gc, measures, objects, publications, refs, retired
 from vecver.repo import layout as layouts
+from vecver.repo import names as called
 from vecver.repo.layout import Live, load_layout
 from vecver.repo.lookup import order_of
 from vecver.repo.objects import load_commit
@@ -51,6 +52,10 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     checker.read(ROOT, lambda: identity(store))
     if store.size(retired.NAME) is not None:
         checker.read(retired.NAME, lambda: retired.read(store))
+    if store.size(called.NAME) is not None and checker.read(called.NAME, lambda: called.read(store)) is None:
+        return Check(
+            len(checker.names), checker.bytes, tuple(checker.problems)
+        )  # nothing says which datasets there are
     for name in store.list(f"{publications.FOLDER}/"):
         checker.ledger(name)
     moves = list(store.list("moves/"))  # before the refs, which are ahead of it then, whoever writes meanwhile
@@ -61,7 +66,7 @@ def check(store: Store, progress: Progress | None = None) -> Check:
         checker.measures(commit.id)
         if progress:
             progress(commit.id, checker.bytes)
-    return Check(len(checker.names), checker.bytes, tuple(checker.problems))
+    return checker.found()
 
 
 class _Checker:
@@ -90,6 +95,10 @@ class _Checker:
         except Exception as error:  # undecodable bytes fail in as many ways as there are decoders
             self.problem(name, f"cannot be decoded: {type(error).__name__}: {error}")
         return None
+
+    def found(self) -> Check:
+        """The outcome, as far as things were read."""
+        return Check(len(self.names), self.bytes, tuple(self.problems))
 
     def problem(self, name: str, text: str) -> None:
         self.problems.append(Problem(name, text))

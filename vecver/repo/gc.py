@@ -22,10 +22,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
+from urllib.parse import quote
 
 from vecver.errors import BackendError, IntegrityError, InvalidInputError
 from vecver.model import Commit, Garbage, Json
 from vecver.repo import layout as layouts
+from vecver.repo import names as called
 from vecver.repo import objects, publications, refs, retired, spare
 from vecver.repo.layout import load_layout
 from vecver.repo.objects import load_commit, parents_first
@@ -36,7 +38,8 @@ from vecver.store import Store
 
 _FORGOTTEN_AT_ONCE = 8  # so that a full disk has room for what is written down of them
 _RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
-_FOLDERS = ("moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
+_DELETED = ("refs", "publications")  # of datasets that were deleted
+_FOLDERS = (*_DELETED, "moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
 
 
 def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
@@ -49,12 +52,14 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
         raise InvalidInputError(
             f"{grace!r} is no age that something can wait", code="invalid_grace", hint="give --grace 1d, or 0"
         )
-    names = [name for folder in _FOLDERS for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
+    kinds = [folder for folder in _FOLDERS if folder not in _DELETED]
+    names = [name for folder in kinds for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
     commits = _commits(store)
     kept = {*_retained(store, commits, retention, now), *(publications.commits(store) & commits.keys())}
     there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
     _refuse_lost(store, (kept & commits.keys()) - there)
     units = _units(store, names, specs, _needed(store, names, commits, kept & there))
+    units |= {name: store.size(name) or 0 for name in _of_deleted(store)}
     waiting = retired.read(store)
     since = {unit: waiting.waiting.get(unit) for unit in units}
     ripe = {u for u, time in since.items() if u in waiting.condemned or (time and _is_ripe(time, now, grace))}
@@ -64,6 +69,13 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
         wait={unit: size for unit, size in units.items() if unit not in ripe},
         kept_versions=len(kept & there),
     )
+
+
+def _of_deleted(store: Store) -> Iterator[str]:
+    """The refs, and what is known of publications, of datasets that were deleted: they go before what they lead to."""
+    for key in called.read(store).deleted:
+        for folder in _DELETED:
+            yield from store.list(f"{folder}/{quote(key, safe='')}/")
 
 
 def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:

@@ -29,7 +29,7 @@ from vecver.digest import canonical_json, digest, digest_json
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, say
 from vecver.model import Json, Move
 from vecver.near import near
-from vecver.repo import objects
+from vecver.repo import names, objects
 from vecver.store import Store
 
 Kind = Literal["branch", "tag", "alias"]
@@ -43,11 +43,12 @@ RESERVED = canonical_json({"format": objects.FORMAT, "commit": None, "move": Non
 
 
 class Refs:
-    """The refs of one dataset."""
+    """The refs of one dataset. `key`: under which they are kept; `dataset`: what it is called, see `repo.names`."""
 
-    def __init__(self, store: Store, dataset: str) -> None:
+    def __init__(self, store: Store, key: str, dataset: str | None = None) -> None:
         self._store = store
-        self.dataset = dataset
+        self.key = key
+        self.dataset = dataset or key
 
     def get(self, kind: Kind, name: str) -> str | None:
         """The commit that a ref points at now, or None if there is no such ref."""
@@ -107,7 +108,7 @@ class Refs:
             raise ref_moved(kind, name, found)
         old = self._reserved(kind, name) if old is None else old
         previous = digest_json(last.to_json()) if last else None
-        move = Move(self.dataset, kind, name, before, after, author, time, reason, previous)
+        move = Move(self.key, kind, name, before, after, author, time, reason, previous)
         body = canonical_json(move.to_json())
         self._store.put(move_path(digest(body)), body)
         new = canonical_json({"format": objects.FORMAT, "commit": after, "move": digest(body)})
@@ -139,7 +140,7 @@ class Refs:
 
     def path(self, kind: Kind, name: str) -> str:
         """The store's name of a ref."""
-        return f"refs/{quote(self.dataset, safe='')}/{_FOLDER[kind]}/{quote(name, safe='')}"
+        return f"refs/{quote(self.key, safe='')}/{_FOLDER[kind]}/{quote(name, safe='')}"
 
     def _body(self, kind: Kind, name: str) -> bytes | None:
         if not is_name(name):  # it may have no path either
@@ -170,7 +171,7 @@ class Refs:
     def _move(self, kind: Kind, name: str, id: str) -> Move:
         """A move of this ref. Raises IntegrityError for one of another."""
         move = load_move(self._store, id)
-        if (move.dataset, move.kind, move.name) != (self.dataset, kind, name):
+        if (move.dataset, move.kind, move.name) != (self.key, kind, name):
             raise _not_its_own(
                 self.path(kind, name), f"its log holds a move of the {move.kind} {move.name!r} of {move.dataset}"
             )
@@ -216,18 +217,19 @@ def check_name(what: str, name: str) -> None:
 
 
 def dataset_names(store: Store) -> list[str]:
-    """Every dataset that has a ref, be it a deleted one."""
-    found: set[str] = set()
+    """The key of every dataset that has a ref, be it a deleted one; not of datasets that were deleted."""
+    found, gone = set[str](), names.read(store).deleted
     for path in store.list("refs/"):
         name = unquote(path.split("/")[1])
-        if name not in found and store.get(path) != RESERVED:
+        if name not in found and name not in gone and store.get(path) != RESERVED:
             found.add(name)
     return sorted(found)
 
 
 def lost(store: Store, moves: Iterable[Move]) -> list[Move]:
     """Of moves that no ref's log holds, those that took place: others follow them, or their ref is not there."""
-    strays = list(moves)
+    gone = names.read(store).deleted
+    strays = [move for move in moves if move.dataset not in gone]
     followed = {move.previous for move in strays}
     return [
         move

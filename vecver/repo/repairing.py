@@ -29,6 +29,7 @@ from vecver.errors import VecverError
 from vecver.model import Commit, Move, Problem
 from vecver.repo import derived, objects, refs, retired
 from vecver.repo import layout as layouts
+from vecver.repo import names as called
 from vecver.repo.layout import Layout, load_layout
 from vecver.repo.lookup import order_of
 from vecver.repo.refs import Refs
@@ -42,6 +43,7 @@ ASIDE = "aside"
 
 def repair(store: Store) -> Iterator[Problem]:
     """Make again what can be; what was done, object by object. Raises BackendError."""
+    yield from _called(store)
     yield from _refs(store)
     yield from _retired(store)
     versions = list(_versions(store))
@@ -76,14 +78,24 @@ def advice(name: str) -> str:
     return "it cannot be made again here: restore this file from a copy of the repository"
 
 
-# -- refs ---------------------------------------------------------------------------------------
+# -- names and refs ---------------------------------------------------------------------------------------
+
+
+def _called(store: Store) -> Iterator[Problem]:
+    body = store.get(called.NAME) if store.size(called.NAME) is not None else None
+    if body is None or _tried(called.read, store) is not None:
+        return
+    _set_aside(store, called.NAME)
+    store.delete(called.NAME)
+    yield Problem(called.NAME, "begun anew: datasets have the names that they were made with; deleted ones are back")
 
 
 def _refs(store: Store) -> Iterator[Problem]:
+    gone = called.read(store).deleted
     moves: dict[tuple[str, Any, str], dict[str, Move]] = defaultdict(dict)
     for name in store.list("moves/"):
         id = name.partition("/")[2]
-        if move := _tried(refs.load_move, store, id):
+        if (move := _tried(refs.load_move, store, id)) and move.dataset not in gone:
             moves[move.dataset, move.kind, move.name][id] = move
     for (dataset, kind, name), mine in sorted(moves.items()):
         yield from _ref(store, Refs(store, dataset).path(kind, name), mine)

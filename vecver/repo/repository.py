@@ -25,7 +25,7 @@ from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotF
 from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.near import near
 from vecver.repo import derived as derived_room
-from vecver.repo import objects, retired, spare
+from vecver.repo import names, objects, retired, spare
 from vecver.repo import refs as refs_room
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.publications import Publications
@@ -90,25 +90,42 @@ class Versions:
     # -- reading --------------------------------------------------------------------------------
 
     def datasets(self) -> list[str]:
-        return refs_room.dataset_names(self.store)
+        """What the datasets are called, sorted."""
+        called = names.read(self.store)
+        return sorted(name for key in refs_room.dataset_names(self.store) if (name := called.name_of(key)))
+
+    def key(self, dataset: str) -> str:
+        """Under which key the dataset of this name is kept: what its commits and receipts say; see `repo.names`."""
+        return names.read(self.store).key(dataset)
+
+    def name_of(self, key: str) -> str | None:
+        """What the dataset of a key is called; None if it was deleted."""
+        return names.read(self.store).name_of(key)
 
     def refs(self, dataset: str) -> Refs:
-        return Refs(self.store, dataset)
+        return Refs(self.store, self.key(dataset), dataset)
+
+    def check_dataset(self, dataset: str) -> None:
+        """Raises NotFoundError unless there is a dataset of this name."""
+        there = self.datasets()
+        if dataset not in there:
+            raise _no_dataset(dataset, there, self.store.url)
 
     def resolve(self, dataset: str, revision: str) -> str:
         """The commit id that a revision names. Raises NotFoundError (no such dataset, no such revision)."""
+        refs = self.refs(dataset)
         opened = self._snapshots.get(revision) if isinstance(revision, str) else None
-        if opened and opened.commit.dataset == dataset:
+        if opened and opened.commit.dataset == refs.key:
             return revision
         try:
-            id = resolve(self.store, dataset, revision)
+            id = resolve(self.store, refs, revision)
         except NotFoundError:
             there = self.datasets()
             if dataset in there:
                 raise
             raise _no_dataset(dataset, there, self.store.url) from None
         opened = self._snapshots.get(id)
-        if (opened.commit if opened else self.commit(id)).dataset != dataset:
+        if (opened.commit if opened else self.commit(id)).dataset != refs.key:
             raise IntegrityError(
                 f"{dataset}@{revision} leads to {id[:12]}, which is a version of another dataset",
                 code="wrong_dataset",
@@ -240,8 +257,23 @@ class Versions:
             self._hold(after)
         signed = {"author": self.author, "time": self.time(), "reason": reason}
         if before is None and after is not None:
+            if kind == "branch" and not refs.all("branch"):
+                return self._begin(dataset, name, after, **signed)
             return refs.create(kind, name, after, **signed)
         return refs.move(kind, name, before=before, after=after, **signed)
+
+    def _begin(self, dataset: str, branch: str, commit: str, **signed: str) -> Move:
+        """The first branch of a dataset, while none is renamed. Raises ConflictError: its name means another by now."""
+        with names.changing(self.store):
+            refs = self.refs(dataset)
+            if self.commit(commit).dataset != refs.key:
+                raise ConflictError(
+                    f"another dataset was renamed to {dataset!r} meanwhile",
+                    code="names_moved",
+                    hint="look at the datasets, and repeat the command; what was embedded is kept",
+                    dataset=dataset,
+                )
+            return refs.create("branch", branch, commit, **signed)
 
     def _hold(self, id: str) -> None:
         """Keep gc from a version that a ref is about to name. Raises NotFoundError, ConflictError: it was faster."""
@@ -257,7 +289,7 @@ class Versions:
 
     def publications(self, dataset: str, uri: str, database: str) -> Publications:
         """The ledger of a dataset in one Milvus."""
-        return Publications(self.store, dataset, uri, database)
+        return Publications(self.store, self.key(dataset), uri, database)
 
     # -- derived files --------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ _HEX = re.compile(r"[0-9a-f]{4,64}")
 _LONGEST = 500  # characters; a name has 100, and taking 10,000 `~` apart takes 3 s
 
 
-def resolve(store: Store, dataset: str, revision: str) -> str:
-    """The id of the commit that `revision` names in `dataset`.
+def resolve(store: Store, refs: Refs, revision: str) -> str:
+    """The id of the commit that `revision` names in a dataset.
 
     Raises NotFoundError (no such revision), InvalidInputError (not a revision, or an ambiguous id).
     """
@@ -39,21 +39,20 @@ def resolve(store: Store, dataset: str, revision: str) -> str:
             hint="name a branch, tag, alias or commit id; `main` is the default branch",
         )
     if len(revision) > _LONGEST:
-        raise _unknown(Refs(store, dataset), f"{revision[:50]}…", "it is longer than any")
+        raise _unknown(refs, f"{revision[:50]}…", "it is longer than any")
     base, steps = _ANCESTORS.fullmatch(revision).groups()  # type: ignore[union-attr]
-    commit = _base(store, dataset, base, revision)
+    commit = _base(store, refs, base, revision)
     for step in re.findall(r"\^|~\d*", steps):
         for _ in range(1 if step in ("^", "~") else int(step[1:])):
             parents = load_commit(store, commit).parents
             if not parents:
-                raise _unknown(Refs(store, dataset), revision, f"{commit[:12]} has no parent")
+                raise _unknown(refs, revision, f"{commit[:12]} has no parent")
             commit = parents[0]
     return commit
 
 
-def _base(store: Store, dataset: str, base: str, revision: str) -> str:
-    refs = Refs(store, dataset)
-    if _FULL.fullmatch(base) and _is_commit(store, dataset, base):
+def _base(store: Store, refs: Refs, base: str, revision: str) -> str:
+    if _FULL.fullmatch(base) and _is_commit(store, refs.key, base):
         return base
     if found := refs.find(base):
         return found[1]
@@ -100,12 +99,12 @@ def _made_from(commit: Commit, sha: str) -> bool:
     return len(sha) >= 4 and any(origin.get("commit", "").startswith(sha) for origin in origins)
 
 
-def _is_commit(store: Store, dataset: str, id: str) -> bool:
-    return store.size(path_of(id)) is not None and load_commit(store, id).dataset == dataset
+def _is_commit(store: Store, key: str, id: str) -> bool:
+    return store.size(path_of(id)) is not None and load_commit(store, id).dataset == key
 
 
 def _by_prefix(store: Store, refs: Refs, prefix: str, revision: str) -> str:
-    ids = [id for id in commit_ids(store, prefix) if load_commit(store, id).dataset == refs.dataset]
+    ids = [id for id in commit_ids(store, prefix) if load_commit(store, id).dataset == refs.key]
     if not ids:
         raise _unknown(refs, revision, "no commit id begins so", prefix)
     if len(ids) > 1:

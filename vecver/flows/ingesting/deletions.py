@@ -134,7 +134,7 @@ class _Delete:
         told = report.to_json()
         where = {} if self.what.where is None else {"where": self.what.where}
         return Commit(
-            dataset=self.dataset,
+            dataset=self.versions.key(self.dataset),
             parents=(self.parent.commit.id,),
             author=self.versions.author,
             message=self.what.message,

@@ -357,7 +357,7 @@ class _Ingest:
             **_coverage(report),
         }
         return Commit(
-            dataset=self.dataset,
+            dataset=self.versions.key(self.dataset),
             parents=(place.parent.commit.id,) if place.parent else (),
             author=self.versions.author,
             message=self.options.message,

@@ -55,14 +55,18 @@ def search(
             raise
         return [Answer(dataset, question.at, "", (), {}, missing=error.message)] * question.count
     if enter is not None:
-        return _while_published(
+        given = _while_published(
             enter(),
             snapshot,
             lambda pinned: answers(snapshot, versions.id, question, open_embedder, pinned=pinned),
         )
-    if not question.exact:
-        open_indexes(versions, snapshot)
-    return answers(snapshot, versions.id, question, open_embedder)
+    else:
+        if not question.exact:
+            open_indexes(versions, snapshot)
+        given = answers(snapshot, versions.id, question, open_embedder)
+    if snapshot.commit.dataset == dataset:
+        return given
+    return [replace(answer, dataset=dataset) for answer in given]  # the dataset was renamed since it was made
 
 
 def _while_published(through: Through, snapshot: Snapshot, ask: Callable[[Pinned], list[Answer]]) -> list[Answer]:

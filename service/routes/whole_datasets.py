@@ -1,0 +1,55 @@
+"""Whole datasets: renamed, and deleted once a plan has shown what goes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+import vecver
+from service.deps import Desk, Owned, check_allowed
+from service.replies import Reply, problems
+from service.schemas import answers, requests
+
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["datasets"], responses=problems(403, 404))
+Json = dict[str, Any]
+
+
+@router.post("/rename", response_model=answers.Renamed, responses=problems(400, 409))
+def rename(body: requests.Rename, writing: Owned) -> Response:
+    """Let a dataset have another name. Its versions, refs and receipts stay; keys for the old name do not follow."""
+
+    def write(entry: Json) -> tuple[int, Json]:
+        entry["to"] = body.to
+        check_allowed(writing.caller, "admin", body.to)
+        renamed = writing.docs.repository.rename_dataset(writing.docs.name, body.to)
+        return 200, {"name": renamed.name, "was": writing.docs.name}
+
+    return writing.do("rename dataset", body.model_dump(), write)
+
+
+@router.get("/removal", response_model=answers.DatasetRemoval)
+def removal(writing: Owned) -> Response:
+    """What `DELETE` would delete: versions, refs, documents, and the bytes that gc would free."""
+    return Reply(_told(writing.desk, writing.docs.repository.delete_dataset(writing.docs.name)))
+
+
+@router.delete("", response_model=answers.DatasetRemoval, responses=problems(400, 409))
+def delete(
+    writing: Owned,
+    dry_run: Annotated[bool, Query(description="Only say what would go, as GET .../removal does.")] = False,
+) -> Response:
+    """Delete a dataset with all its versions and refs; gc frees the bytes once its grace age has passed."""
+
+    def write(entry: Json) -> tuple[int, Json]:
+        done = writing.docs.repository.delete_dataset(writing.docs.name, apply=not dry_run)
+        entry |= {"versions": done.versions, "applied": done.applied}
+        return 200, _told(writing.desk, done)
+
+    return writing.do("delete dataset", dry_run, write)
+
+
+def _told(desk: Desk, plan: vecver.DatasetRemoval) -> Json:
+    """A plan as it travels; the embedded Milvus, a file here, has no address."""
+    return desk.cover(plan.to_json())
