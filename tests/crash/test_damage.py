@@ -43,7 +43,14 @@ from vecver.repo.publications import Collection, Ledger, Publications, State
 
 DAMAGES = ("flipped", "cut short", "swapped", "deleted")
 UNREAD = {"parts", "retired", "vectors"}  # kinds that `check` does not read: no version needs them
-UNMISSED = {"measures", "segments: index", "segments: index.json", "publications"}  # nothing says that there was one
+# Kinds of which nothing says that there was one.
+UNMISSED = {
+    "measures",
+    "segments: index",
+    "segments: index.json",
+    "publications",
+    "names",
+}  # nothing says that there was one
 
 
 # -- a repository with every kind of object ---------------------------------------------------------
@@ -57,6 +64,8 @@ def everything(place: Path) -> None:
     small_of(place, "small")
     with small_indexes():
         ingest(docs(place, "indexed"), ROWS)
+    small_of(place, "before")
+    opened(place).rename_dataset("before", "renamed")
     publish(place)
     ingest(here, {"more": "text"}, keep_missing=True)
     here.optimize()  # what it replaced waits

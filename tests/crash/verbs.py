@@ -53,6 +53,7 @@ class Verb:
     act: Callable[[Path], Any]
     before: Callable[[Path], None]
     again: bool = True  # may it be done again where it got through?
+    cuts: int = 4  # that each way of cutting it off must give at least
     whole: Callable[[Path], Any] = lambda place: None  # what must hold of what it writes beside the repository
 
 
@@ -212,8 +213,8 @@ VERBS: dict[str, Verb] = {
     "upsert": Verb(lambda place: docs(place).upsert(records({"b": "again", "z": "last"})), small),
     "delete documents": Verb(lambda place: docs(place).delete(["a", "e"]), small),
     "delete all documents": Verb(lambda place: docs(place).delete(docs(place).documents()), small),
-    "rename a dataset": Verb(lambda place: opened(place).rename_dataset("d", "renamed"), small, again=False),
-    "delete a dataset": Verb(lambda place: opened(place).delete_dataset("d", apply=True), small, again=False),
+    "rename a dataset": Verb(lambda place: opened(place).rename_dataset("d", "renamed"), small, again=False, cuts=2),
+    "delete a dataset": Verb(lambda place: opened(place).delete_dataset("d", apply=True), small, again=False, cuts=2),
     "rollback of a branch": Verb(lambda place: docs(place).rollback("main", to="old"), small),
     "rollback of an alias": Verb(lambda place: docs(place).rollback("prod"), small, again=False),
     "promote": Verb(lambda place: docs(place).promote("prod", "old"), small),
