@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         StoredChunk,
     )
     from vecver.phases import listening
+    from vecver.pipeline import ObjectEmbedder, embedder
     from vecver.remote.dataset import RemoteDataset
     from vecver.remote.repository import RemoteRepository, connect
     from vecver.store import MemoryStore, Store
@@ -103,6 +104,7 @@ __all__ = [
     "Move",
     "NotFoundError",
     "NotPublishedError",
+    "ObjectEmbedder",
     "Optimized",
     "Publication",
     "Recall",
@@ -121,6 +123,7 @@ __all__ = [
     "__version__",
     "connect",
     "create",
+    "embedder",
     "listening",
     "open",
     "open_snapshot",

@@ -120,6 +120,17 @@ def text_of(revision: Revision) -> str:
     return revision  # type: ignore[return-value]
 
 
+def embedder_name(embedder: Any) -> str | None:
+    """An embedder as a service is told it. Raises InvalidInputError for an object, which cannot travel."""
+    if embedder is not None and not isinstance(embedder, str):
+        raise InvalidInputError(
+            f"an embedder object ({type(embedder).__name__}) cannot travel to a service",
+            code="embedder_not_named",
+            hint="name one that the service can open, or embed here and send each row with its vector and space=NAME",
+        )
+    return embedder
+
+
 def absolute(folder: str | PathLike[str]) -> Path:
     """The path that a person means, without `~`, `.` and `..`."""
     return Path(abspath(Path(folder).expanduser()))

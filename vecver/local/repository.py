@@ -35,10 +35,12 @@ class Repository:
         api_key: str | None = None,
         milvus: Milvus | None = None,
         publish: Sequence[str] = (),
+        embedders: Sequence[Any] = (),
     ) -> None:
         self._versions = versions
         self._api_key = api_key
         self._embedders: dict[str, Embedder] = {}
+        self._objects = [pipeline.adapted(one) for one in embedders]  # callers' own
         self._opening = Lock()
         self._milvus = Entrance(versions, milvus)
         self._publish = frozenset(publish)
@@ -152,20 +154,33 @@ class Repository:
         """Let go of every Milvus that was entered, so that another process may open milvus-lite; use enters again."""
         self._milvus.close()
 
+    def _spec_of(self, embedder: Any) -> str | Json | None:
+        """What a caller named as embedder, for a flow; an object is remembered. Raises InvalidInputError."""
+        if embedder is None or isinstance(embedder, str):
+            return embedder
+        own = pipeline.adapted(embedder)
+        self._objects[:] = [own, *(one for one in self._objects if one.fingerprint != own.fingerprint)]
+        self._embedders.pop(_named(own.recipe), None)
+        return own.recipe
+
     def _embedder(self, spec: str | Json) -> Embedder:
         """The embedder of a spec, loaded once; queries of many threads go through it together."""
-        name = spec if isinstance(spec, str) else repr(sorted(spec.items()))
+        name = spec if isinstance(spec, str) else _named(spec)
         if name not in self._embedders:  # who asks for one that is open does not wait for another's loading
             with self._opening:
                 if name not in self._embedders:
                     model = spec if isinstance(spec, str) else spec.get("location") or spec.get("name")
                     with step(f"loading the model {model}"):
-                        opened = pipeline.open_embedder(spec, api_key=self._api_key)
+                        opened = pipeline.open_embedder(spec, api_key=self._api_key, objects=self._objects)
                     self._embedders[name] = pipeline.Together(opened)
         return self._embedders[name]
 
     def __repr__(self) -> str:
         return f"<vecver repository {self.url}>"
+
+
+def _named(recipe: Json) -> str:
+    return repr(sorted(recipe.items()))
 
 
 def open(
@@ -178,6 +193,7 @@ def open(
     verify: Verify = "once",
     milvus: str | Milvus | None = None,
     publish: Sequence[str] = (),
+    embedders: Sequence[Any] = (),
 ) -> Repository:
     """The repository at a directory or `memory://`; `create` makes it if there is none.
 
@@ -186,7 +202,8 @@ def open(
     `verify`: rows are hashed "once", when a file is first used or was changed since, large files beside the answers;
     "always", by every process and before it answers; or "never". A receipt says what was done ("pending": not yet).
     `milvus`: the one that is published to and searched through. `publish`: branches whose every new version, and
-    aliases whose every promotion, is published there at once.
+    aliases whose every promotion, is published there at once. `embedders`: objects of your own that versions were
+    embedded with; see `vecver.embedder`.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
     """
     place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
@@ -194,7 +211,7 @@ def open(
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
     versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify)
-    return Repository(versions, api_key, Milvus(milvus) if isinstance(milvus, str) else milvus, publish)
+    return Repository(versions, api_key, Milvus(milvus) if isinstance(milvus, str) else milvus, publish, embedders)
 
 
 def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:

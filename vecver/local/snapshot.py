@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 class Snapshot:
     """One exported version, without its repository. Made by `vecver.open_snapshot`."""
 
-    def __init__(self, opened: flows.OneVersion, api_key: str | None = None) -> None:
+    def __init__(self, opened: flows.OneVersion, api_key: str | None = None, embedders: Sequence[Any] = ()) -> None:
         self._opened = opened
         self._api_key = api_key
+        self._objects = [pipeline.adapted(one) for one in embedders]
         self._loaded: Embedder | None = None
         self._opening = Lock()
 
@@ -118,16 +119,21 @@ class Snapshot:
         """The version's embedder, loaded once; queries of many threads go through it together."""
         with self._opening:
             if self._loaded is None:
-                self._loaded = pipeline.Together(pipeline.open_embedder(spec, api_key=self._api_key))
+                opened = pipeline.open_embedder(spec, api_key=self._api_key, objects=self._objects)
+                self._loaded = pipeline.Together(opened)
         return self._loaded
 
     def __repr__(self) -> str:
         return f"<vecver snapshot {self.commit.dataset}@{self.commit.id[:12]} in {self.path}>"
 
 
-def open_snapshot(folder: str | PathLike[str], *, api_key: str | None = None) -> Snapshot:
+def open_snapshot(
+    folder: str | PathLike[str], *, api_key: str | None = None, embedders: Sequence[Any] = ()
+) -> Snapshot:
     """The version that `Dataset.snapshot` exported to `folder`, after every file was verified.
+
+    `embedders`: as `vecver.open`.
 
     Raises NotFoundError (no snapshot there), IntegrityError (a file was changed, or the format is unknown).
     """
-    return Snapshot(flows.open_export(absolute(folder)), api_key)
+    return Snapshot(flows.open_export(absolute(folder)), api_key, embedders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows, pipeline
 from vecver.arguments import Revision, sources_of, text_of
@@ -29,7 +29,7 @@ class Writing(Publishing):
         label: str | None = None,
         prefix: str = "",
         records: bool | None = None,
-        embedder: str | None = None,
+        embedder: str | Any | None = None,
         space: str | None = None,
         metric: Metric | None = None,
         chunker: str | None = None,
@@ -59,6 +59,7 @@ class Writing(Publishing):
         `label` names the source (default: the folder's or file's own name, with the folders above it
         where another source has that name), `prefix` stands before every id. A file or folder inside
         a source that is known, and the matches of a glob, are a part of it: nothing else is removed.
+        `embedder` is the name of one, or an object of your own: see `vecver.embedder`.
         `space` names the space of vectors that the records bring, `metric` theirs (cosine).
         `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
         of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
@@ -75,7 +76,7 @@ class Writing(Publishing):
         options = flows.Options(
             message=message,
             branch=branch,
-            embedder=embedder,
+            embedder=self.repository._spec_of(embedder),
             space=space,
             metric=metric,
             chunker=chunker,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
     from vecver.pipeline.chunkers.parts import parts_of
     from vecver.pipeline.embedders.batching import Together
+    from vecver.pipeline.embedders.objects import ObjectEmbedder, adapted, embedder, found_among
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
     from vecver.pipeline.origin import origin_of, shown
@@ -27,12 +28,16 @@ __all__ = [
     "DEFAULT_EMBEDDER",
     "METADATA_REVISION",
     "Additions",
+    "ObjectEmbedder",
     "SourceLike",
     "Together",
+    "adapted",
     "check_rows",
     "checkouts_above",
     "chunk",
     "chunker_recipe",
+    "embedder",
+    "found_among",
     "how_many",
     "is_document",
     "is_parsed",

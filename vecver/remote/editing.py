@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from vecver import flows, index, pipeline, repo
-from vecver.arguments import Row, check_no_ref, sources_of
+from vecver.arguments import Row, check_no_ref, embedder_name, sources_of
 from vecver.errors import NotFoundError
 from vecver.flows import Progress
 from vecver.model import Commit, Json, Metric, Report, Vectors
@@ -35,7 +35,7 @@ class RemoteEditing(RemoteHandle):
         message: str = "",
         vectors: Vectors | Sequence[Sequence[float]] | None = None,
         label: str | None = None,
-        embedder: str | None = None,
+        embedder: str | Any | None = None,
         space: str | None = None,
         metric: Metric | None = None,
         chunker: str | None = None,
@@ -58,7 +58,7 @@ class RemoteEditing(RemoteHandle):
             "message": message,
             "branch": branch,
             "label": None if label is None else pipeline.label_of((), label),
-            "embedder": embedder,
+            "embedder": embedder_name(embedder),
             "space": space,
             "metric": metric,
             "chunker": chunker,
@@ -79,7 +79,7 @@ class RemoteEditing(RemoteHandle):
         label: str | None = None,
         prefix: str = "",
         records: bool | None = None,
-        embedder: str | None = None,
+        embedder: str | Any | None = None,
         space: str | None = None,
         metric: Metric | None = None,
         chunker: str | None = None,
@@ -100,7 +100,7 @@ class RemoteEditing(RemoteHandle):
         how = {
             "message": message,
             "branch": branch,
-            "embedder": embedder,
+            "embedder": embedder_name(embedder),
             "space": space,
             "metric": metric,
             "chunker": chunker,

@@ -21,7 +21,7 @@ class Options:
 
     message: str = ""
     branch: str = "main"
-    embedder: str | None = None
+    embedder: str | Json | None = None  # named, or by its recipe
     space: str | None = None  # vectors come with the records, in the space of this name
     metric: Metric | None = None  # of a new space of given vectors; cosine
     chunker: str | None = None

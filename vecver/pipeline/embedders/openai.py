@@ -48,6 +48,11 @@ _HINTS = {
 _TOKEN = re.compile(r"[A-Za-z]{1,4}|[0-9]{1,3}|\S")
 
 
+def estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """About how many tokens each text has for a model that nobody here can ask; `(n,)`. See Decisions."""
+    return np.array([len(_TOKEN.findall(text)) for text in texts], dtype=np.int64)
+
+
 class OpenAIEmbedder:
     """A model behind an HTTP endpoint; its vectors are made length 1. Texts too long are the server's to refuse."""
 
@@ -69,7 +74,7 @@ class OpenAIEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """An estimate of each text's tokens, `(n,)`; see Decisions."""
-        return np.array([len(_TOKEN.findall(text)) for text in texts], dtype=np.int64)
+        return estimated_tokens(texts)
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
         """The estimates; what the model does not know nobody here can tell, and what is too long the server refuses."""

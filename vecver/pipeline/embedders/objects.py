@@ -1,0 +1,235 @@
+"""Embeds with an object of the caller's own, and believes nothing that it answers; knows no framework by import.
+
+Decisions
+- 2026-11-26 The caller gives the fingerprint: nobody here can see what an object computes. It is all that says whether
+  two vectors may be compared, so there is no default. The space is named `object:FINGERPRINT`.
+- 2026-11-26 An object cannot be opened from a recipe: a handle remembers those that it was given, by fingerprint.
+- 2026-11-26 A query goes to the object alone, so that it has the same vector in any company, as far as that is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError
+from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
+from vecver.pipeline.embedders.openai import estimated_tokens
+
+NAME: Final = "object"  # of such an embedder's recipe
+MAX_TOKENS: Final = 512  # that an object reads, where it does not say
+_WAYS: Final = (  # of documents, of queries: the first pair of methods that an object has is used
+    ("embed", "embed_queries"),
+    ("embed_documents", "embed_query"),  # LangChain
+    ("get_text_embedding_batch", "get_query_embedding"),  # LlamaIndex
+    ("encode_document", "encode_query"),  # sentence-transformers
+)
+_ONE_QUERY: Final = ("embed_query", "get_query_embedding")  # take a text, not texts
+_HINT: Final = "an embedder has embed(texts) -> (n, dim) float32, dim and fingerprint; others: vecver.embedder(...)"
+
+
+class ObjectEmbedder:
+    """An object's vectors, checked; under the metric cosine, made length 1."""
+
+    at_once = 1
+
+    def __init__(self, inner: Any, fingerprint: str, name: str) -> None:
+        """`inner` has one of the pairs of methods, or is a function of texts. Without `dim` one text is embedded here.
+
+        Raises InvalidInputError, and as `embed`.
+        """
+        self._documents, self._queries, self._one = _methods(inner)
+        self._inner, self.given = inner, fingerprint
+        self.name = name
+        self.metric: Metric = _metric(inner)
+        self.max_tokens = _number(inner, "max_tokens", MAX_TOKENS)
+        self.dim = _number(inner, "dim", 0)
+        if not self.dim:
+            self.dim = self._checked(self._asked(self._documents, ["dimension"]), 1).shape[1]
+        self.fingerprint = f"{NAME}:{fingerprint}"
+        self.recipe: Json = {"name": NAME, "fingerprint": fingerprint, "dim": self.dim, "metric": self.metric}
+        self.environment: Json = {"runtime": f"{type(inner).__module__}.{type(inner).__qualname__}"}
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The object's own counts, `(n,)`, or an estimate where it has none."""
+        own = getattr(self._inner, "count_tokens", None)
+        if own is None:
+            return estimated_tokens(texts)
+        counts = np.asarray(self._asked(own, list(texts)))
+        if counts.shape != (len(texts),) or not (counts.dtype.kind in "iu" or not len(texts)) or (counts < 0).any():
+            raise self._wrong(f"counts tokens as {_described(counts)}, not as {len(texts)} integers")
+        return counts.astype(np.int64)
+
+    def token_counts(self, texts: Sequence[str]) -> TokenCounts:
+        """As `count_tokens`; what it does not know nobody here can tell."""
+        tokens = self.count_tokens(texts)
+        return TokenCounts(tokens, np.zeros_like(tokens), np.maximum(tokens - self.max_tokens, 0))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """`(n, dim)` float32, finite, in the order of `texts`.
+
+        Raises BackendError (the object raised), InvalidInputError (what it gave is no such array) and
+        SpaceMismatchError (vectors of another dimension).
+        """
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        return self._checked(self._asked(self._documents, list(texts)), len(texts))
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """As `embed`, one after the other."""
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        return np.concatenate([self._query(text) for text in texts])
+
+    def _query(self, text: str) -> Vectors:
+        answer = self._asked(self._queries, text if self._one else [text])
+        return self._checked([answer] if self._one else answer, 1)
+
+    def _asked(self, method: Callable[[Any], Any], given: Any) -> Any:
+        try:
+            return method(given)
+        except VecverError:
+            raise
+        except Exception as failure:  # whatever an object of somebody else's raises
+            raise BackendError(
+                f"the embedder {self.given!r} failed: {type(failure).__name__}: {failure}",
+                code="embedder_failed",
+                hint="look at its own error above; what was embedded before is kept for the next attempt",
+                retryable=True,
+            ) from failure
+
+    def _checked(self, answer: Any, count: int) -> Vectors:
+        vectors = self._array(answer)
+        if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:
+            raise self._wrong(f"gave {_described(vectors)} for {count} texts, not ({count}, dim)")
+        if self.dim and vectors.shape[1] != self.dim:
+            raise SpaceMismatchError(
+                f"the embedder {self.given!r} gave vectors of {vectors.shape[1]} dimensions; it said {self.dim}",
+                code="embedder_changed",
+                hint="a model with another dimension is another embedder: give it another fingerprint",
+            )
+        if not np.isfinite(vectors).all():
+            raise self._wrong("gave vectors with NaN or infinity")
+        return self._normalised(vectors)
+
+    def _array(self, answer: Any) -> Vectors:
+        try:
+            array = np.asarray(answer)
+            if array.dtype.kind not in "fiu":
+                raise TypeError(f"of type {array.dtype}")
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+                return np.ascontiguousarray(array, np.float32)
+        except (TypeError, ValueError) as error:
+            raise self._wrong(f"gave no rows of numbers ({error})") from error
+
+    def _normalised(self, vectors: Vectors) -> Vectors:
+        if self.metric != "cosine":
+            return vectors
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        if not norms.all():
+            raise self._wrong("gave a vector of zeros, which has no direction")
+        off = np.abs(norms - 1) > 1e-6
+        vectors[off] = vectors[off] / norms[off, None] if off.any() else vectors[off]
+        return vectors
+
+    def _wrong(self, what: str) -> InvalidInputError:
+        return InvalidInputError(
+            f"the embedder {self.given!r} {what}",
+            code="bad_embedder",
+            hint="correct it; what was embedded before is kept for the next attempt",
+        )
+
+
+def embedder(inner: Any, *, fingerprint: str, name: str = "") -> ObjectEmbedder:
+    """An embedder of your own, to be passed wherever an embedder is named: `docs.ingest(…, embedder=…)`, `vecver.open`.
+
+    `inner`: an object with `embed(texts) -> (n, dim)`, a LangChain `Embeddings`, a LlamaIndex `BaseEmbedding`, a
+    `SentenceTransformer`, or a function of texts. `fingerprint`: your name for exactly this model with its settings,
+    such as "bge-small-v1.5 mean"; vectors under one fingerprint are compared, so change it when the model changes.
+    `inner` may say more: `dim`, `metric` ("cosine", "ip", "l2"), `max_tokens`, `count_tokens(texts)`,
+    `embed_queries(texts)`.
+
+    Raises InvalidInputError, BackendError.
+    """
+    if isinstance(inner, ObjectEmbedder):
+        inner = inner._inner
+    if not isinstance(fingerprint, str) or not fingerprint.strip() or len(fingerprint) > 200:
+        raise InvalidInputError(
+            f"an embedder's fingerprint is a text of 1 to 200 characters, not {fingerprint!r}",
+            code="bad_embedder",
+            hint='name the model and its settings: vecver.embedder(model, fingerprint="bge-small-v1.5 mean")',
+        )
+    return ObjectEmbedder(inner, fingerprint, name or fingerprint)
+
+
+def adapted(given: Any) -> ObjectEmbedder:
+    """What a caller passed as an embedder, as one. Raises InvalidInputError: it has no fingerprint, or no methods."""
+    if isinstance(given, ObjectEmbedder):
+        return given
+    _methods(given)
+    fingerprint = getattr(given, "fingerprint", None)
+    if not isinstance(fingerprint, str):
+        raise InvalidInputError(
+            f"the embedder {type(given).__name__} has no fingerprint, which tells whose vectors may be compared",
+            code="bad_embedder",
+            hint='name the model and its settings: vecver.embedder(model, fingerprint="bge-small-v1.5 mean")',
+        )
+    return embedder(given, fingerprint=fingerprint, name=str(getattr(given, "name", "") or ""))
+
+
+def found_among(objects: Sequence[Embedder], recipe: Json) -> Embedder:
+    """The object that a recipe names. Raises InvalidInputError: it was not given; SpaceMismatchError: it changed."""
+    fingerprint = recipe.get("fingerprint")
+    for one in objects:
+        if one.recipe.get("fingerprint") == fingerprint:
+            if one.recipe != recipe:
+                raise SpaceMismatchError(
+                    f"the embedder {fingerprint!r} here gives {one.dim} dimensions for {one.metric}, "
+                    f"that of the version gave {recipe.get('dim')} for {recipe.get('metric')}",
+                    code="embedder_changed",
+                    hint="pass the model that the version was embedded with; another one has another fingerprint",
+                )
+            return one
+    raise InvalidInputError(
+        f"this version was embedded by an object with the fingerprint {fingerprint!r}, which is not here",
+        code="embedder_not_given",
+        hint="pass it: vecver.open(URL, embedders=[vecver.embedder(MODEL, fingerprint=…)]); or ask with a vector",
+        fingerprint=fingerprint,
+    )
+
+
+def _methods(inner: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any], bool]:
+    """How documents and queries are embedded, and whether a query goes as a text, not as a list of one."""
+    if isinstance(inner, type):
+        raise InvalidInputError(f"{inner.__name__} is a class, not an embedder", code="bad_embedder", hint=_HINT)
+    for documents, queries in _WAYS:
+        if callable(first := getattr(inner, documents, None)):
+            second = getattr(inner, queries, None)
+            return (first, second, queries in _ONE_QUERY) if callable(second) else (first, first, False)
+    if callable(inner):
+        return inner, inner, False
+    raise InvalidInputError(f"{type(inner).__name__} is no embedder", code="bad_embedder", hint=_HINT)
+
+
+def _metric(inner: Any) -> Metric:
+    name = getattr(inner, "metric", None) or "cosine"
+    for metric in get_args(Metric):
+        if name == metric:
+            return metric
+    raise InvalidInputError(f"no metric is called {name!r}", code="bad_embedder", hint="use cosine, ip or l2")
+
+
+def _number(inner: Any, name: str, default: int) -> int:
+    value = getattr(inner, name, None)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidInputError(f"an embedder's {name} is 1 or more, not {value!r}", code="bad_embedder", hint=_HINT)
+    return int(value)
+
+
+def _described(array: npt.NDArray[Any]) -> str:
+    return f"an array {array.shape} of {array.dtype}"
