@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vecver.cli.screens.passages import Query, passage, whole
+from vecver.cli.screens.passages import Query, excerpt, is_code, passage, whole
 
 MANUAL = (
     "## Bleeding radiators\n\nBefore the season look at each radiator of the house, on every floor. "
@@ -78,3 +78,31 @@ def test_the_lines_of_a_paragraph_become_one() -> None:
     assert lines == [
         *("# Title", "One two (three) (four).", "", "- a", "- b", "", "```", "x = 1", "y = 2", "```", "| c |", "End."),
     ]
+
+
+CODE = """class Pages:
+    def close(self):
+        if self.pager is None:
+            return False
+        self.pager.close()
+\tself.wait_for(pager)
+        return True
+"""
+
+
+def test_code_keeps_its_lines() -> None:
+    assert is_code(CODE) and not is_code(MANUAL) and not is_code("One line that ends so:")
+    found = excerpt(CODE, Query.over("wait for the pager", [CODE]))
+    assert [line.text for line in found] == [
+        *("    if self.pager is None:", "        return False", "    self.pager.close()", "self.wait_for(pager)"),
+    ]
+    assert CODE[found[0].start :].startswith("        if self") and CODE.count("\n", 0, found[0].start) == 2
+    assert [[line.text[start:end] for start, end in line.marks] for line in found] == [
+        *(["pager"], [], ["pager"], ["wait", "pager"]),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "x", "  a\n\n", "{\n}"])
+def test_any_text_has_an_excerpt(text: str) -> None:
+    found = excerpt(text, Query.over(None, []))
+    assert found and (found[-1].text.strip() or not text.strip())

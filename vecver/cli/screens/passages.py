@@ -34,6 +34,8 @@ _ENGLISH = (
 )
 _COMMON = frozenset(re.findall(r"\w+", _ENGLISH))
 _LINES = 3  # of a terminal, that a passage may fill
+_CODE_LINES = 4  # of a piece of code
+_CODE_SHARE = 0.5  # of the lines of code, at least, look like it
 _SENTENCES = 10_000  # of one chunk, that are looked at
 
 
@@ -94,6 +96,29 @@ def passage(text: str, query: Query, width: int, lines: int = _LINES) -> Passage
     shown = _fold(" ".join(sentence for _, sentence in sentences[first : last + 1]))
     start, behind = sentences[first][0], last < len(sentences) - 1
     return _marked(shown, query, start, before=first > 0, behind=behind)
+
+
+def excerpt(text: str, query: Query) -> list[Passage]:
+    """The lines of a piece of code with most of the query's words, without the indentation that all of them have."""
+    lines = text.expandtabs(4).split("\n")
+    worth = [query.worth(line) for line in lines]
+    places = range(max(len(lines) - _CODE_LINES, 0) + 1)
+    best = max(places, key=lambda at: (sum(worth[at : at + _CODE_LINES]), worth[at], -at))
+    best = next((at for at in range(best, best + _CODE_LINES) if "".join(lines[at : at + 1]).strip()), best)
+    shown = lines[best : best + _CODE_LINES]
+    while len(shown) > 1 and not shown[-1].strip():
+        shown.pop()
+    margin = min((len(line) - len(line.lstrip()) for line in shown if line.strip()), default=0)
+    starts = [sum(len(line) + 1 for line in text.split("\n")[: best + number]) for number in range(len(shown))]
+    cut = [line[margin:].rstrip() for line in shown]
+    return [Passage(line, query.marks(line), start) for line, start in zip(cut, starts, strict=True)]
+
+
+def is_code(text: str) -> bool:
+    """Whether a text reads as code: many of its lines are indented, or end as statements do."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    telling = [line for line in lines if line[0] in " \t" or line.rstrip()[-1] in "{}();[]:=\\"]
+    return len(lines) > 1 and len(telling) >= _CODE_SHARE * len(lines)
 
 
 def whole(text: str, query: Query, *, reflow: bool = False) -> list[Passage]:

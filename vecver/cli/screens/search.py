@@ -10,7 +10,7 @@ import vecver
 from vecver.cli import console
 from vecver.cli.console import FAINT, HEAD, ID, MATCH, Part, Screen
 from vecver.cli.screens import wording
-from vecver.cli.screens.passages import Passage, Query, passage, whole
+from vecver.cli.screens.passages import Passage, Query, excerpt, is_code, passage, whole
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -105,7 +105,9 @@ def _hit(hit: vecver.Hit, query: Query, screen: Screen, rank: int, full: bool) -
         passages = whole(hit.text if hit.context is None else hit.context, query, reflow=hit.line is None)
         skipped = 0
     else:
-        passages = [passage(hit.text, query, min(screen.width - rank - 2, _READABLE))]
+        code = hit.line is not None and is_code(hit.text)
+        width = min(screen.width - rank - 2, _READABLE)
+        passages = excerpt(hit.text, query) if code else [passage(hit.text, query, width)]
         skipped = hit.text.count("\n", 0, passages[0].start)
     line = None if hit.line is None else hit.line + skipped
     header: list[Part] = [f"{hit.rank:>{rank}}  ", (f"{hit.score:.3f}", FAINT), "  ", (place(hit, line), HEAD)]
