@@ -182,3 +182,12 @@ def test_deleting_at_once(tmp_path: Path) -> None:
     [thread.join() for thread in threads]
     assert not failed
     assert docs.documents() == sorted(["doc 16", "doc 17", "doc 18", *(f"new {number}" for number in range(8))])
+
+
+def test_a_retention_lets_versions_of_upserts_and_deletes_go(docs: vecver.Dataset) -> None:
+    """As those of ingests: only what other moves stood on of late is kept beside the newest."""
+    for number in range(3):
+        docs.upsert(records({"again": f"text {number}"}))
+        docs.delete("again")
+    plan = docs.repository.gc(keep_last=1)
+    assert (plan.kept_versions, len(plan.forgotten)) == (1, 6)

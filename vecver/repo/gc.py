@@ -37,6 +37,7 @@ from vecver.repo.segment_files import FILES, path_of, unit_of
 from vecver.store import Store
 
 _FORGOTTEN_AT_ONCE = 8  # so that a full disk has room for what is written down of them
+_WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version that was made just then
 _RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
 _DELETED = ("refs", "publications")  # of datasets that were deleted
 _FOLDERS = (*_DELETED, "moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
@@ -211,7 +212,7 @@ def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterato
     for move in dataset.log(kind, name):
         if datetime.fromisoformat(move.time) < now - _RECENT:
             break
-        if move.reason != "ingest":  # else every version would be kept, and a retention keep nothing back
+        if move.reason not in _WRITES:  # else every version would be kept, and a retention keep nothing back
             yield from (id for id in (move.before, move.after) if id)
 
 
