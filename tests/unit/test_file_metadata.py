@@ -449,3 +449,45 @@ def test_a_mailbox_keeps_its_parts_when_exported_and_compacted(docs: vecver.Data
             "folder": "",
         }
     assert docs.show("main~1").content_root == root
+
+
+# -- light markup ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "a.rst",
+            "=====\nPumps\n=====\n\n:Author: Eva\n:Date: 2024-05-01\n:Version: 3\n:orphan:\n\nText.",
+            {"author": "Eva", "date": "2024-05-01", "version": 3},
+        ),
+        ("a.rst", ":Authors: Eva; Bob\n\nPumps\n=====\n\n:Status: not at the head", {"author": ["Eva", "Bob"]}),
+        (
+            "a.rst",
+            "PEP: 8\nTitle: Pumps\nPost-History: 2001,\n   2002\n\nText.",
+            {"pep": 8, "post_history": "2001, 2002"},
+        ),
+        ("a.rst", "Text first.\n\n:Author: Eva", {}),
+        (
+            "a.adoc",
+            "= Pumps\nEva Miller <eva@x.org>; Bob\nv1.2, 2024-05-01\n:toc:\n:keywords: heat, water\n\nText.\n:author: X",
+            {
+                "author": ["Eva Miller", "Bob"],
+                "email": "eva@x.org",
+                "version": 1.2,
+                "date": "2024-05-01",
+                "keywords": ["heat", "water"],
+            },
+        ),
+        ("a.adoc", ":author: Eva\n:revdate: 2024-05-01\n\n= Pumps\n\nText.", {"author": "Eva", "date": "2024-05-01"}),
+        (
+            "a.org",
+            "#+TITLE: Pumps\n#+AUTHOR: Eva\n#+DATE: <2024-05-01 Wed>\n#+OPTIONS: toc:nil\n#+FILETAGS: :heat:water:\n\n"
+            "* Head\n#+LANGUAGE: de\n",
+            {"author": "Eva", "date": "2024-05-01", "tags": ["heat", "water"]},
+        ),
+    ],
+)
+def test_light_markup_says_who_and_when_at_its_head(name: str, text: str, expected: dict[str, Any]) -> None:
+    assert parse(text.encode(), name).metadata == expected

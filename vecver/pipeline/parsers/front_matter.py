@@ -124,7 +124,7 @@ def _value(text: str) -> Any:
         elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
             raw = _raw(event, anchors)
             is_key = bool(nest) and nest[-1][0] and len(nest[-1][1]) % 2 == 0
-            value = raw if is_key or not getattr(event, "implicit", (True,))[0] else _typed(raw)
+            value = raw if is_key or not getattr(event, "implicit", (True,))[0] else typed(raw)
         else:
             continue
         if not nest:
@@ -153,7 +153,7 @@ def _closed(is_mapping: bool, items: list[Any]) -> Any:
     return dict(zip(names, items[1::2], strict=True))
 
 
-def _typed(text: str) -> Any:
+def typed(text: str) -> Any:
     """A scalar without quotes as what it is."""
     if text in _NOTHING:
         return None

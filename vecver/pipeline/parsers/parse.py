@@ -171,13 +171,18 @@ def _decoded(data: bytes) -> str:
     return text
 
 
-def _text(parser: str, convert: Callable[[str], str] = lambda text: text, *, titled: bool = True) -> Reader:
-    return Reader(lambda data, media_type, passwords: Content(convert(_decoded(data))), (parser,), True, titled)
+def _text(
+    parser: str,
+    convert: Callable[[str], str] = lambda text: text,
+    *,
+    titled: bool = True,
+    fields: Callable[[str], properties.Fields] = lambda text: {},
+) -> Reader:
+    def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+        text = _decoded(data)
+        return Content(convert(text), metadata=properties.attempted(fields, text))
 
-
-def _markdown(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    text = _decoded(data)
-    return Content(text, metadata=properties.attempted(front_matter, text))
+    return Reader(read, (parser,), True, titled)
 
 
 def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
@@ -194,14 +199,15 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
 
 # -- who reads what ----------------------------------------------------------------------------
 
+_HEADER_FIELDS: Final = {name: _later("header_fields", f"{name}_fields") for name in ("rst", "adoc", "org")}
 _SOURCE: Final = _text("vecver-text 1", titled=False)
 _OFFICE: Final = Reader(_later("office", "read"), ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
-    media_types.MARKDOWN: Reader(_markdown, ("vecver-text 1",), plain=True),
+    media_types.MARKDOWN: _text("vecver-text 1", fields=front_matter),
     media_types.TEXT: _SOURCE,
-    media_types.RST: _text("vecver-rst 2", _later("rst", "rst")),
-    media_types.ASCIIDOC: _text("vecver-asciidoc 2", _later("markup", "asciidoc")),
-    media_types.ORG: _text("vecver-org 2", _later("markup", "org")),
+    media_types.RST: _text("vecver-rst 2", _later("rst", "rst"), fields=_HEADER_FIELDS["rst"]),
+    media_types.ASCIIDOC: _text("vecver-asciidoc 2", _later("markup", "asciidoc"), fields=_HEADER_FIELDS["adoc"]),
+    media_types.ORG: _text("vecver-org 2", _later("markup", "org"), fields=_HEADER_FIELDS["org"]),
     media_types.LATEX: _text("vecver-latex 2", _later("latex", "latex")),
     media_types.CSV: _text("vecver-table 2", _later("structured", "delimited"), titled=False),
     media_types.TSV: _text("vecver-table 2", _later("structured", "delimited"), titled=False),

@@ -63,14 +63,15 @@ def xml_content(document: str) -> Content:
         return feed
     _separate(root)
     text = "\n\n".join(_blocks(root)) or fence(document, "xml")
-    said = [value for element in root.iter() if name_of(element) for value in _attributes(element).values()]
+    said = [value for element in root.xpath("//*[@*]") for value in _attributes(element).values()]
     return Content(text, "", [Part("", " ".join(["".join(root.itertext()), *said]))], notes=notes)
 
 
 def _separate(root: Element) -> None:
     """Put spaces around every element that is not known to stand inside of words, so that no words run together."""
     for element in root.iter():
-        if name_of(element) and name_of(element) not in _INSIDE_WORDS:
+        name = name_of(element)
+        if name and name not in _INSIDE_WORDS:
             element.text = " " + (element.text or "")
             element.tail = " " + (element.tail or "")
 
@@ -116,8 +117,11 @@ def _expand(root: Element) -> Sequence[str]:
 
 def _attributes(element: Element) -> dict[str, str]:
     """The attributes that carry text, by their names without namespaces."""
-    kept = {}
-    for name, value in element.attrib.items():
+    attributes = element.items()
+    if not attributes:
+        return {}
+    kept: dict[str, str] = {}
+    for name, value in attributes:
         short = name.rpartition("}")[2]
         if short not in _CODES and value.strip() and not _ADDRESS.match(value):
             kept[name if short in kept else short] = " ".join(value.split())
@@ -140,9 +144,10 @@ def _blocks(root: Element) -> Iterator[str]:
     waiting: list[tuple[Element, int]] = [(root, 1)]
     while waiting:
         element, depth = waiting.pop()
-        if not name_of(element):
+        name = name_of(element)
+        if not name:
             continue
-        if name_of(element) in _TABLES and (block := _table(element)):
+        if name in _TABLES and (block := _table(element)):
             yield block
         elif _has_text(element):
             yield _paragraph(element, depth)
@@ -155,7 +160,9 @@ def _blocks(root: Element) -> Iterator[str]:
 
 
 def _has_text(element: Element) -> bool:
-    return any(piece and piece.strip() for piece in (element.text, *(child.tail for child in element)))
+    if (text := element.text) and text.strip():
+        return True
+    return any(tail and tail.strip() for tail in [child.tail for child in element])
 
 
 def _label(element: Element) -> str:
@@ -170,6 +177,8 @@ def _text(element: Element) -> str:
 
 def _inner(element: Element) -> str:
     """The text of an element, and behind it what the attributes inside of it say."""
+    if not len(element):
+        return _text(element)
     labels = [_label(child) for child in element.iterdescendants() if name_of(child)]
     return " ".join([_text(element), *filter(None, labels)])
 
@@ -182,7 +191,7 @@ def _paragraph(element: Element, depth: int) -> str:
 
 
 def _is_record(element: Element) -> bool:
-    names = {name_of(child) for child in element}
+    names = {name_of(child) for child in element} if len(element) > 1 else ()
     if len(names) < 2 or names.intersection(_PROSE):
         return False
     if names.intersection(_TITLES) and len(names) < 3:

@@ -1,0 +1,118 @@
+"""What reStructuredText, AsciiDoc and Org say of themselves at their head, as fields; each with its own type.
+
+Decisions
+- 2026-11-26 Only names that say something of the document are taken: most attributes of AsciiDoc and keywords of Org
+  are settings (`:toc:`, `#+OPTIONS:`).
+- 2026-11-26 A field list of RST counts where it stands first or right after the title, as docutils has it, and so do
+  the header lines of a PEP.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from vecver.pipeline.parsers.front_matter import typed
+from vecver.pipeline.parsers.properties import Fields, keywords, people
+
+LINES: Final = 200  # at the head of a text that are looked at
+
+_RST_FIELD: Final = re.compile(r":([A-Za-z][\w -]{0,60}):(?:[ \t]+(.*))?$")
+_PEP_FIELD: Final = re.compile(r"([A-Z][\w-]{0,40}):[ \t]+(.*)$")
+_ADOC_FIELD: Final = re.compile(r":([A-Za-z][\w-]{0,60}):[ \t]+(\S.*)$")
+_ADOC_AUTHOR: Final = re.compile(r"([^\W\d_][\w.'-]*(?: [\w.'-]+){0,2})(?:[ \t]+<([^<>\s]+@[^<>\s]+)>)?$")
+_ADOC_REVISION: Final = re.compile(r"(?:v?(\d[\w.]*),?)?[ \t]*(\d{4}-\d\d-\d\d)?(?::.*)?$")
+_ORG_FIELD: Final = re.compile(r"#\+([A-Za-z_]+):[ \t]+(\S.*)$")
+_ORG_DATE: Final = re.compile(r"[<\[](\d{4}-\d\d-\d\d)\b[^<>\[\]]*[>\]]$")
+_UNDERLINE: Final = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*$")
+
+_NAMES: Final = {  # as the formats call them -> as filters do
+    **{name: name for name in ("author", "date", "version", "status", "organization", "contact", "copyright", "email")},
+    **{name: name for name in ("description", "keywords", "language", "address", "revision", "category", "tags")},
+    **{"authors": "author", "revdate": "date", "revnumber": "version", "lang": "language", "filetags": "tags"},
+}
+
+
+def rst_fields(text: str) -> Fields:
+    lines = text.split("\n", LINES)[:LINES]
+    at = _after_title(lines)
+    pattern = _RST_FIELD
+    if at == 0 and _PEP_FIELD.match(lines[0]) and len(lines) > 1 and _PEP_FIELD.match(lines[1]):
+        pattern = _PEP_FIELD
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines[at:]:
+        if field := pattern.match(line):
+            name = field[1].strip().lower()
+            found[name] = (field[2] or "").strip()
+        elif name and line[:1] in (" ", "\t") and line.strip():
+            found[name] += f" {line.strip()}"
+        else:
+            break
+    if pattern is _PEP_FIELD:
+        return {name.replace("-", "_"): _valued(name, value) for name, value in found.items() if value}
+    return _usual(found)
+
+
+def _after_title(lines: list[str]) -> int:
+    """The line at which a field list may begin: behind blank lines and one title."""
+    at = _past_blank(lines, 0)
+    if at + 2 < len(lines) and _UNDERLINE.match(lines[at]) and _UNDERLINE.match(lines[at + 2]):
+        return _past_blank(lines, at + 3)
+    if at + 1 < len(lines) and lines[at][:1].isalnum() and _UNDERLINE.match(lines[at + 1]):
+        return _past_blank(lines, at + 2)
+    return at
+
+
+def _past_blank(lines: list[str], at: int) -> int:
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    return at
+
+
+def adoc_fields(text: str) -> Fields:
+    """Of the header: the lines up to the first blank one after the title, or attributes without a title."""
+    lines = text.split("\n", LINES)[:LINES]
+    at = _past_blank(lines, 0)
+    found: dict[str, str] = {}
+    since_title = 0 if at < len(lines) and lines[at].startswith("= ") else LINES
+    for line in lines[at + (since_title == 0) :]:
+        since_title += 1
+        if field := _ADOC_FIELD.match(line.rstrip()):
+            found[field[1].lower()] = field[2]
+        elif not line.strip():
+            break
+        elif since_title == 1 and line[:1].isalpha():
+            authors = [_ADOC_AUTHOR.match(part.strip()) for part in line.split(";")]
+            if all(authors):
+                found["author"] = "; ".join(one[1] for one in authors if one)
+                mails = [one[2] for one in authors if one and one[2]]
+                found |= {"email": mails[0]} if mails else {}
+        elif since_title == 2 and (revision := _ADOC_REVISION.match(line)):
+            found |= {name: value for name, value in (("version", revision[1]), ("date", revision[2])) if value}
+    return _usual(found)
+
+
+def org_fields(text: str) -> Fields:
+    """Of keywords anywhere before the first headline."""
+    found: dict[str, str] = {}
+    for line in text.split("\n", LINES)[:LINES]:
+        if line.startswith("* "):
+            break
+        if field := _ORG_FIELD.match(line.rstrip()):
+            found[field[1].lower()] = field[2]
+    if date := _ORG_DATE.match(found.get("date", "")):
+        found["date"] = date[1]
+    if "filetags" in found:
+        found["filetags"] = found["filetags"].strip(":").replace(":", ",").replace(" ", ",")
+    return _usual(found)
+
+
+def _usual(found: dict[str, str]) -> Fields:
+    return {_NAMES[name]: _valued(_NAMES[name], value) for name, value in found.items() if name in _NAMES and value}
+
+
+def _valued(name: str, value: str) -> Any:
+    if name in ("keywords", "tags"):
+        return keywords(value)
+    return people(value) if name == "author" else typed(value)
