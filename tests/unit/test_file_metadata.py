@@ -471,7 +471,7 @@ def test_a_mailbox_keeps_its_parts_when_exported_and_compacted(docs: vecver.Data
         ("a.rst", "Text first.\n\n:Author: Eva", {}),
         (
             "a.adoc",
-            "= Pumps\nEva Miller <eva@x.org>; Bob\nv1.2, 2024-05-01\n:toc:\n:keywords: heat, water\n\nText.\n:author: X",
+            "= Pumps\nEva Miller <eva@x.org>; Bob\nv1.2, 2024-05-01\n:a:\n:keywords: heat, water\n\nText.\n:lang: de",
             {
                 "author": ["Eva Miller", "Bob"],
                 "email": "eva@x.org",
