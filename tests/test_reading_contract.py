@@ -12,7 +12,9 @@ from helpers import SPACE, records
 from serving import running
 
 import vecver
-from vecver.errors import VecverError
+from vecver.errors import BackendError, VecverError
+from vecver.remote.http import Wire
+from vecver.remote.repository import RemoteRepository
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
@@ -161,3 +163,37 @@ def test_a_snapshot_gives_the_same_but_the_source(both: Both, tmp_path: Path) ->
     assert opened.count() == both.local.count()
     for one, other in zip(opened.get(sorted(TEXTS)), both.local.get(sorted(TEXTS)), strict=True):
         assert {**one.to_json(), "source": "pages"} == other.to_json()
+
+
+def test_a_page_that_was_cut_short_on_the_way_loses_nothing(both: Both) -> None:
+    """Whatever ends an answer early between two lines, what is missing of it is asked for again."""
+    chunks = list(both.local.chunks())
+
+    def cut(request: Any) -> Any:
+        if request.url.path == "/v1":
+            return httpx.Response(200, json={"repository": "f" * 32})
+        if request.url.path.endswith("/commits"):
+            commit = both.local.show()
+            return httpx.Response(200, json={"commits": [{"commit": commit.id, **commit.to_json()}], "next": None})
+        after = json.loads(request.content)["after"]
+        first = 0 if after is None else [chunk.key for chunk in chunks].index(after) + 1
+        lines = [json.dumps(chunk.to_json()) + "\n" for chunk in chunks[first : first + 7]]
+        return httpx.Response(200, text="".join(lines), headers={"content-type": "application/x-ndjson"})
+
+    repository = RemoteRepository(Wire("http://kb.test", transport=httpx.MockTransport(cut)))
+    assert list(repository.dataset("d").chunks()) == chunks
+
+
+@pytest.mark.parametrize("body", ['{"document": "a"', "[1]\n", '{"document": "a"}\n', "<html>"])
+def test_what_is_no_page_of_chunks_is_an_error(both: Both, body: str) -> None:
+    def odd(request: Any) -> Any:
+        if request.url.path.endswith("/commits"):
+            commit = both.local.show()
+            return httpx.Response(200, json={"commits": [{"commit": commit.id, **commit.to_json()}], "next": None})
+        known = request.url.path == "/v1"
+        return httpx.Response(200, json={"repository": "f" * 32}) if known else httpx.Response(200, text=body)
+
+    repository = RemoteRepository(Wire("http://kb.test", transport=httpx.MockTransport(odd)))
+    with pytest.raises(BackendError) as caught:
+        repository.dataset("d").chunks()
+    assert caught.value.code == "service_bad_answer"

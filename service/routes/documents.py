@@ -90,7 +90,7 @@ def chunk(
     desk: AtDesk,
     key: Annotated[str, Path(max_length=300, examples=["9e6d5873bd604c8984c1cf88474186fa"])],
     ref: Ref = "main",
-    context: Annotated[int, Query(ge=0, description="Add the text of so many neighbours on either side.")] = 0,
+    context: Annotated[int, Query(ge=0, description="With the text of so many neighbours on either side.")] = 1,
 ) -> Response:
     """One chunk of a version by its key."""
     requests.check_limit("context", context, desk.settings.max_context)

@@ -213,7 +213,8 @@ def test_vectors_are_those_that_are_searched(repository: vecver.Repository) -> N
 
 def test_a_chunk_comes_with_its_neighbours(pages: Handle) -> None:
     for chunk in pages.chunks():
-        assert pages.chunk(chunk.key) == chunk == pages.chunk(chunk.key.upper())
+        assert pages.chunk(chunk.key, context=0) == chunk == pages.chunk(chunk.key.upper(), context=0)
+        assert pages.chunk(chunk.key) == pages.chunk(chunk.key, context=1) != chunk
     document = pages.get("guide/Wärme.md")
     alone = pages.chunk(document.chunks[1].key, context=1)
     assert alone.context and alone.text in alone.context and len(alone.context) > len(alone.text)
@@ -249,7 +250,9 @@ def test_a_chunk_has_the_metadata_of_its_part_of_the_document(repository: vecver
     document = docs.get("box.mbox")
     subjects = [chunk.metadata["subject"] for chunk in document.chunks if chunk.span[1]]
     assert {"one", "two"} <= set(subjects) and "subject" not in document.metadata
-    assert list(docs.chunks()) == list(document.chunks) == [docs.chunk(chunk.key) for chunk in document.chunks]
+    assert (
+        list(docs.chunks()) == list(document.chunks) == [docs.chunk(chunk.key, context=0) for chunk in document.chunks]
+    )
     assert vecver.Document.from_json(document.to_json()) == document
 
 

@@ -75,14 +75,14 @@ class Reading(Handle):
         """
         return chunks_of(self._opened(at), self._name(at), where=where, vectors=vectors, limit=limit, after=after)
 
-    def chunk(self, key: str, at: Revision = "main", *, context: int = 0) -> StoredChunk:
-        """The chunk of a version with this key; `context` adds the text with so many neighbours on either side.
+    def chunk(self, key: str, at: Revision = "main", context: int = 1) -> StoredChunk:
+        """The chunk of a version with this key, and as its `context` the text with so many neighbours on either side.
 
         Raises NotFoundError (revision, key), InvalidInputError.
         """
         return flows.one_chunk(self._opened(at), key, context)
 
-    def count(self, at: Revision = "main", *, where: Json | None = None) -> Count:
+    def count(self, at: Revision = "main", where: Json | None = None) -> Count:
         """How many documents and chunks a version holds; with `where`, how many match.
 
         Raises NotFoundError (revision), InvalidInputError.

@@ -95,11 +95,11 @@ class Snapshot:
         opened, name = self._opened.opened, self.commit.dataset
         return chunks_of(opened, name, where=where, vectors=vectors, limit=limit, after=after)
 
-    def chunk(self, key: str, *, context: int = 0) -> StoredChunk:
+    def chunk(self, key: str, context: int = 1) -> StoredChunk:
         """The chunk with this key, as `Dataset.chunk`."""
         return flows.one_chunk(self._opened.opened, key, context)
 
-    def count(self, *, where: Json | None = None) -> Count:
+    def count(self, where: Json | None = None) -> Count:
         """How many documents and chunks it holds, or of those that match; as `Dataset.count`."""
         return flows.count_matching(self._opened.opened, where)
 

@@ -117,13 +117,13 @@ class RemoteReading(RemoteHandle):
         lines = self._wire.lines(self._path("chunks", "list"), asked)
         return read({"lines": lines}, lambda it: [_chunk(line) for line in it["lines"]])
 
-    def chunk(self, key: str, at: Revision = "main", *, context: int = 0) -> StoredChunk:
+    def chunk(self, key: str, at: Revision = "main", context: int = 1) -> StoredChunk:
         """The chunk of a version with this key; as `Dataset.chunk`."""
         flows.check_chunk(key, context)
         found = self._wire.get(self._path("chunks", key), ref=revision_text(at), context=context)
         return read(found, _chunk)
 
-    def count(self, at: Revision = "main", *, where: Json | None = None) -> Count:
+    def count(self, at: Revision = "main", where: Json | None = None) -> Count:
         """How many documents and chunks a version holds, or of those that match; as `Dataset.count`."""
         from vecver.model import Count
 
