@@ -1,10 +1,10 @@
-"""Version 2 of the chunker's recipe: what a chunk says of where it stands, and what of that is embedded."""
+"""Versions 2 and 3 of the chunker's recipe: what a chunk says of where it stands, and what of that is embedded."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +13,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecver.digest import digest_json
-from vecver.model import Chunk, Mark, Parsed
+from vecver.model import Chunk, Json, Mark, Parsed
 from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
+from vecver.pipeline.chunkers.code import installed
 from vecver.pipeline.chunkers.normalise import normalise
 from vecver.pipeline.chunkers.sentences import sentence_ends
+
+MakeRecipe = Callable[[int], Json]
 
 
 def words(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([len(re.findall(r"\w+|[^\w\s]", text)) for text in texts], np.int64)
 
 
-def chunks_of(text: str, tokens: int, title: str = "", media_type: str = "text/markdown") -> list[Chunk]:
+def recipe_2(tokens: int) -> Json:
+    """As datasets have it that were made before version 3."""
+    context = tokens // 3
+    least = round((tokens - context) * 2 / 7)
+    return {
+        "name": "structure", "version": 2, "min_tokens": least, "max_tokens": tokens, "context_tokens": context,
+        "title": "passage", "code": installed(),
+    }  # fmt: skip
+
+
+def chunks_of(
+    text: str, tokens: int, title: str = "", media_type: str = "text/markdown", make_recipe: MakeRecipe = recipe_2
+) -> list[Chunk]:
     """The chunks of a text, without that of its title."""
     document = Parsed(text, title, media_type, "test 1")
-    made = chunk([document], chunker_recipe(tokens=tokens, max_tokens=1000), words)[0]
+    made = chunk([document], make_recipe(tokens), words)[0]
     return [one for one in made if one.end]
 
 
@@ -45,7 +60,7 @@ class TestHeadings:
         assert made[0].headings == ("Preface",) and made[0].embedded.split("\n")[:2] == ["Guide", "Preface"]
 
     def test_the_title_has_a_vector_of_its_own(self) -> None:
-        recipe = chunker_recipe(tokens=30, max_tokens=1000)
+        recipe = recipe_2(30)
         for text, rest in (("a b", [Chunk(0, 3, "a b", "a b")]), (" ", [])):
             made = chunk([Parsed(text, "T", "text/markdown", "test 1")], recipe, words)[0]
             assert made == [Chunk(0, 0, "T", "T"), *rest]
@@ -123,12 +138,56 @@ def test_version_2_does_not_change() -> None:
     assert digest_json(made)[:16] == "674dbc9168e8ea76"
 
 
+def recipe_3(tokens: int) -> Json:
+    return chunker_recipe(tokens=tokens, max_tokens=1000)
+
+
+class TestDocumentsWithoutHeadings:
+    """From version 3 on their chunks are twice as long, with the title in front."""
+
+    def test_their_title_stands_in_front_of_each_chunk(self) -> None:
+        document = Parsed(f"{'a ' * 20}\n\n{'b ' * 20}\n\n{'c ' * 20}", "Guide", "text/markdown", "test 1")
+        made = chunk([document], recipe_3(30), words)[0]
+        assert [one.embedded.split("\n")[:2] for one in made] == [["Guide", f"{x} " * 19 + x] for x in "abc"]
+        assert [one.headings for one in made] == [(), (), ()]
+
+    @pytest.mark.parametrize(
+        ("text", "title"),
+        [("a b", "many words " * 9), (" ", "T"), (f"# A\n\n{'a ' * 20}\n\n# B\n\n{'b ' * 20}", "T")],
+    )
+    def test_a_title_that_is_not_whole_in_front_has_a_vector_of_its_own(self, text: str, title: str) -> None:
+        made = chunk([Parsed(text, title, "text/markdown", "test 1")], recipe_3(30), words)[0]
+        titles = [one for one in made if one.end == 0]
+        assert " ".join(one.embedded for one in titles) == title.strip() and made[: len(titles)] == titles
+
+    def test_a_heading_halves_their_chunks(self) -> None:
+        text = "".join(f"{x} " * 12 + "\n\n" for x in "abcd")
+        assert max(len(one.text.split()) for one in chunks_of(text, 30, make_recipe=recipe_3)) == 24
+        made = chunks_of(f"# A\n\n{text}# B\n\n{text}", 30, make_recipe=recipe_3)
+        assert max(len(one.text.split()) for one in made) <= 14 and words([one.embedded for one in made]).max() <= 18
+
+
+def test_version_3_does_not_change() -> None:
+    """A golden: whoever changes these chunks makes a new version of the recipe."""
+    plain = f"| a | b |\n|---|---|\n{TestTables.ROWS}\nSo it ends. Or not, e.g. here."
+    texts = [f"{TestHeadings.TEXT}\n{plain}", plain]
+    documents = [Parsed(text, "T", "text/markdown", "test 1") for text in texts]
+    recipe = chunker_recipe(tokens=70, max_tokens=1000, grammars={})
+    made = [
+        [[one.start, one.end, one.embedded, one.headings, one.header] for one in row]
+        for row in chunk(documents, recipe, words)
+    ]
+    assert digest_json(made)[:16] == "50db6a1561a7eb16"
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 8), st.integers(30, 80))
 def test_rows_stay_whole_and_every_word_is_embedded(rows: int, cells: int, tokens: int) -> None:
     lines = ["|" + "|".join(f" r{n}c{c} " for c in range(min(cells, 4))) + "|" for n in range(rows)]
     text = "| h |" + " i |" * (min(cells, 4) - 1) + "\n|" + "---|" * min(cells, 4) + "\n" + "\n".join(lines)
-    made = chunks_of(text, tokens, "A title")
-    assert all(one.text.endswith(("|\n", "|")) for one in made)
-    assert set(re.findall(r"r\d+c\d", text)) <= set(re.findall(r"r\d+c\d", " ".join(one.embedded for one in made)))
-    assert words([one.embedded for one in made]).max() <= tokens
+    for recipe in (recipe_2, recipe_3):
+        made = chunks_of(text, tokens, "A title", make_recipe=recipe)
+        assert all(one.text.endswith(("|\n", "|")) for one in made)
+        embedded = " ".join(one.embedded for one in made)
+        assert set(re.findall(r"r\d+c\d", text)) <= set(re.findall(r"r\d+c\d", embedded))
+        assert words([one.embedded for one in made]).max() <= tokens

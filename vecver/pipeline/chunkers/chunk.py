@@ -44,14 +44,23 @@ from vecver.model import Chunk, Json, Parsed
 from vecver.near import near
 from vecver.pipeline.chunkers.code import installed
 from vecver.pipeline.chunkers.context import place, put_in_front
-from vecver.pipeline.chunkers.pieces import LONGEST_PER_TOKEN, RUNGS, Piece, Row, body_limit, pieces_of, split
+from vecver.pipeline.chunkers.pieces import (
+    LONGEST_PER_TOKEN,
+    RUNGS,
+    Piece,
+    Row,
+    body_limit,
+    has_headings,
+    pieces_of,
+    split,
+)
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 DEFAULT: Final = "structure"
 NAMES: Final = (DEFAULT, "whole")
-VERSIONS: Final = {"structure": (1, 2), "whole": (1,)}  # that are known; new datasets get the last
-MOST_TOKENS: Final = 96  # by default
-CONTEXT_SHARE: Final = 3  # one in so many tokens is kept for what stands in front of a chunk's own text
+VERSIONS: Final = {"structure": (1, 2, 3), "whole": (1,)}  # that are known; new datasets get the last
+MOST_TOKENS: Final = 160  # by default
+CONTEXT_SHARE: Final = 5  # one in so many tokens is kept for what stands in front of a chunk's own text
 TITLE: Final = "passage"  # what a title chunk helps (`Recipe.title_lifts_passage`); True: it is a hit of its own
 FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
 
@@ -63,10 +72,11 @@ def chunker_recipe(
 ) -> Json:
     """The chunker `name` with all its parameters, as JSON.
 
-    `tokens`: the most a chunk may have (None: 96, or the embedder's limit where that is lower). A third of
-    them, `context_tokens`, is kept for the title, headings and table header in front of its own text, whose
-    least is 2/7 of its most. `max_tokens`: what the embedder reads. `grammars`: what source code is cut with, as
-    `code.installed` says it (None: that; {}: source code is cut at blank lines).
+    `tokens`: the most a chunk may have (None: 160, or the embedder's limit where that is lower). A fifth of
+    them, `context_tokens`, is kept for the title, headings and table header in front of its own text. In documents
+    with headings that text has at most half of the rest (`with_headings`). Its least is 2/7 of its most.
+    `max_tokens`: what the embedder reads. `grammars`: what source code is cut with, as `code.installed` says it
+    (None: that; {}: source code is cut at blank lines).
     Raises InvalidInputError for an unknown name, and for tokens that the chunker or the embedder cannot honour.
     """
     if name not in NAMES:
@@ -88,13 +98,16 @@ def chunker_recipe(
             tokens=most,
         )
     context = most // CONTEXT_SHARE
+    plain_text = most - context  # tokens
+    section_text = max(plain_text // 2, min(plain_text, FEWEST_TOKENS))
     grammars = installed() if grammars is None else grammars
     return {
         "name": name,
         "version": VERSIONS[name][-1],
-        "min_tokens": round((most - context) * 2 / 7),
+        "min_tokens": round(plain_text * 2 / 7),
         "max_tokens": most,
         "context_tokens": context,
+        "with_headings": {"min_tokens": round(section_text * 2 / 7), "max_tokens": section_text + context},
         "title": TITLE,
         **({"code": grammars} if grammars else {}),
     }
@@ -113,7 +126,21 @@ def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> 
         raise _invalid("This chunker is not known here.", "use the vecver that wrote this recipe", recipe=recipe)
     if recipe["name"] == "whole":
         return [_whole(document) for document in parsed]
-    return _structure(parsed, recipe, _Counts(count_tokens, body_limit(recipe)))
+    return _in_two_sizes(parsed, recipe, count_tokens)
+
+
+def _in_two_sizes(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> list[list[Chunk]]:
+    """The chunks of each document; from version 3 on, documents with headings have sizes of their own."""
+    pieces = [pieces_of(document, recipe) for document in parsed]
+    chunks: list[list[Chunk]] = [[] for _ in parsed]
+    for headed, sizes in ((False, recipe), (True, {**recipe, **recipe.get("with_headings", {})})):
+        places = [n for n, (_, _, row) in enumerate(pieces) if has_headings(row) == headed]
+        counts = _Counts(count_tokens, body_limit(sizes))
+        titled = not headed and recipe["version"] > 2
+        made = _structure([parsed[n] for n in places], [pieces[n] for n in places], sizes, counts, titled)
+        for n, row in zip(places, made, strict=True):
+            chunks[n] = row
+    return chunks
 
 
 def _invalid(message: str, hint: str, **context: Any) -> InvalidInputError:
@@ -128,8 +155,10 @@ def _whole(document: Parsed) -> list[Chunk]:
     return [Chunk(0, len(text), text, embedded.strip())]
 
 
-def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[list[Chunk]]:
-    pieces = [pieces_of(document, recipe) for document in parsed]
+def _structure(
+    parsed: Sequence[Parsed], pieces: list[tuple[str, Row, Row]], recipe: Json, counts: _Counts, titled: bool
+) -> list[list[Chunk]]:
+    """The chunks of documents whose own text has the same limits; `titled`: their title stands in front of each."""
     texts = [*(title for title, _, _ in pieces), *(document.text for document in parsed)]
     rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts, recipe["version"])
     runs = _checked([_runs(row, counts, recipe["min_tokens"]) for row in rows], rows, counts)
@@ -138,8 +167,21 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts) -> list[
     bodies = made[len(parsed) :]
     if recipe["version"] > 1:
         placed = [place(*one) for one in zip(parsed, texts[: len(parsed)], rows[len(parsed) :], bodies, strict=True)]
-        bodies = put_in_front(placed, rows[len(parsed) :], recipe["context_tokens"], counts.learned)
+        names = [title.partition("\n")[0] if titled else "" for title, _, _ in pieces]
+        bodies = put_in_front(placed, names, rows[len(parsed) :], recipe["context_tokens"], counts.learned)
+        titles = _unless_in_front(titles, names, bodies, recipe["context_tokens"], counts)
     return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
+
+
+def _unless_in_front(
+    titles: list[list[Chunk]], names: list[str], bodies: list[list[Chunk]], most: int, counts: _Counts
+) -> list[list[Chunk]]:
+    """The title chunks of each document; none where its name, of at most `most` tokens, is in front of its chunks."""
+    tokens = counts.learned(f"{name}\n" for name in names)
+    return [
+        [] if name and body and tokens[f"{name}\n"] <= most else title
+        for title, name, body in zip(titles, names, bodies, strict=True)
+    ]
 
 
 def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:

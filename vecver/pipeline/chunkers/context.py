@@ -124,14 +124,18 @@ def _header_row(table: str) -> str:
 # -- what is embedded -----------------------------------------------------------------------------
 
 
-def put_in_front(rows: list[list[Chunk]], pieces: list[Row], most: int, count: CountAll) -> list[list[Chunk]]:
-    """The chunks of each document with their headings and header in front, of at most `most` tokens.
+def put_in_front(
+    rows: list[list[Chunk]], titles: list[str], pieces: list[Row], most: int, count: CountAll
+) -> list[list[Chunk]]:
+    """The chunks of each document with its title, their headings and header in front, of at most `most` tokens.
 
-    `pieces` are those that the chunks were made of: a chunk that begins with a definition tells its name itself.
+    A title of "" is not put in front. `pieces` are those that the chunks were made of: a chunk that begins with a
+    definition tells its name itself.
     """
     told = [{one.start for one in row if one.kind == "definition" and not one.inside} for row in pieces]
     contexts = [
-        [_context(chunk, chunk.start in starts) for chunk in row] for row, starts in zip(rows, told, strict=True)
+        [_context(title, chunk, chunk.start in starts) for chunk in row]
+        for title, row, starts in zip(titles, rows, told, strict=True)
     ]
     short = _shortened({context for row in contexts for context in row}, most, count)
     return [
@@ -143,10 +147,11 @@ def put_in_front(rows: list[list[Chunk]], pieces: list[Row], most: int, count: C
     ]
 
 
-def _context(chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
+def _context(title: str, chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
     """What is put in front of a chunk's own text, without the headings that this begins with."""
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
-    over = list(dict.fromkeys(text for text in chunk.headings[: -1 if tells_last else None] if text))
+    headings = chunk.headings[: -1 if tells_last else None]
+    over = list(dict.fromkeys(text for text in (title, *headings) if text))
     own = chunk.embedded.split("\n")[: len(over) + 1]
     over = [text for text in over if text not in own]
     return tuple(text for text in (*over, header) if text)
