@@ -192,7 +192,7 @@ def test_chunks_are_taken_one_after_the_other_and_shown_from_the_first(pages: Ha
 
 def test_a_page_begins_in_the_middle_of_a_document_of_many_chunks(repository: vecver.Repository) -> None:
     docs = repository.dataset("d")
-    text = "\n\n".join(f"## Part {n}\n\n{' '.join(f'word{n}x{i}' for i in range(60))}." for n in range(40))
+    text = "\n\n".join(f"## Part {n}\n\n{' '.join(f'word{n}x{i}' for i in range(60))}." for n in range(80))
     docs.ingest([{"id": "long.md", "text": text}, {"id": "z", "text": "short"}], embedder="hashing")
     found = list(docs.chunks())
     assert len(found) > 40

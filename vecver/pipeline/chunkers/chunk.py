@@ -10,12 +10,25 @@ only at the text near it, so an edit moves the cuts near it and no others (min-h
 content-defined chunking).
 
 Decisions
-- 2026-11-26 Version 2 has at most 96 tokens, 32 of them for the headings in front. Each costs something after an
-  edit: version 1's cuts with headings in front are embedded 1.18 times the ideal on otel-docs at 112 own tokens, 1.08
-  at 64. Smaller chunks also find more: nDCG@10 of xquad-de is 0.809 (64), 0.788 (96), 0.777 (112), 0.749 (254), and
-  0.703 with one vector a document (`benchmarks/chunk_quality.py`).
-- 2026-11-26 The title keeps a vector of its own. Without one, and in front of every chunk or of the first, R@1 of
-  otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93 instead of 0.97.
+- 2026-11-26 Version 3 cuts documents without headings into chunks of up to 128 tokens, each with the title in front,
+  and gives these titles no vector of their own. nDCG@10 folded to documents (`benchmarks/chunk_quality.py`), by tokens
+  of a chunk's own text; cranfield, cisi and xquad-de chose the size, the others confirmed it:
+                                      64     96     128    170    254   one vector a document
+    cranfield, title in front        0.422         0.436                0.427
+    cranfield, title on its own      0.379         0.409  0.404  0.403
+    cranfield, both                  0.416         0.423
+    cisi, title in front             0.415  0.411  0.423                0.421
+    cisi, both                       0.398         0.406
+    xquad-de (no titles)             0.788         0.748  0.749  0.720  0.703
+  Roads not taken: a document that the model reads whole as one chunk (xquad-de 0.683 at 64, 0.700 at 128: the many
+  short chunks of longer documents win over it); one more vector for the document's beginning (cisi +0.006, cranfield
+  +0.003 at 128). A title that does not fit in front whole keeps its vector, so that no word of it is lost.
+- 2026-11-26 Documents with headings keep version 2's sizes: 64 tokens of own text. On otel-docs and tldr-en the share
+  that is embedded is 1.07 and 1.25 times the ideal at 64, 1.11 and 1.31 at 80, 1.20 and 1.39 at 128. A page whose one
+  heading is its title counts as one with headings: without it, tldr-en would be at 1.74.
+- 2026-11-26 The title of a document with headings has a vector of its own. Without one, and in front of every chunk or
+  of the first, R@1 of otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93
+  instead of 0.97.
 - 2026-11-21 Version 1's parameters 32-112 and the order of classes were chosen on the histories of four projects'
   documentation; `benchmarks/chunk_stability.py` measures them again.
 - 2026-11-21 A block that ends in a colon is kept with whatever follows, not only with code, lists and
