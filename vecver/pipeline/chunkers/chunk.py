@@ -21,7 +21,8 @@ Decisions
     cisi, both                       0.398         0.406
     xquad-de (no titles)             0.788         0.748  0.749  0.720  0.703
   Chosen on these three; on others 128 tokens and one vector a document have: xquad-en 0.953, 0.944; xquad-zh 0.405,
-  0.242; xquad-ar 0.130, 0.038; arcd 0.063, 0.028. (Partly in bfloat16: xquad-en's documents have 0.9439 so, 0.9436 in float32.)
+  0.242; xquad-ar 0.130, 0.038; arcd 0.063, 0.028. (Partly in bfloat16: xquad-en's
+  documents have 0.9439 so, 0.9436 in float32.)
   Roads not taken: a document that the model reads whole as one chunk (xquad-de 0.683 at 64, 0.700 at 128: the many
   short chunks of longer documents win over it); one more vector for the document's beginning (cisi +0.006, cranfield
   +0.003 at 128). A title that does not fit in front whole keeps its vector, so that no word of it is lost.
