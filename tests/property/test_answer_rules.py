@@ -126,6 +126,18 @@ def test_pages_join(docs: vecver.Dataset, query: str, how: dict[str, Any], size:
     assert joined[:40] == list(whole)
 
 
+@settings(max_examples=25)
+@given(st.sampled_from(QUESTIONS), st.sampled_from([1, 3, 5]))
+def test_approximate_pages_join_while_the_index_looks_equally_far(
+    indexed: vecver.Dataset, query: str, size: int
+) -> None:
+    """Hits 6 to 20: at most 40 rows, and more than 10."""
+    whole = indexed.search(query, k=20)
+    pages = [indexed.search(query, k=size, offset=start) for start in range(5, 20, size)]
+    assert whole.receipt["engine"]["name"] == pages[0].receipt["engine"]["name"] != "exact"
+    assert [hit for page in pages for hit in page] == list(whole[5:])
+
+
 def test_recall_is_that_of_the_hits(indexed: vecver.Dataset) -> None:
     """Not of the rows that they are made of."""
     measured = indexed.recall(k=[5, 10], queries=QUESTIONS)

@@ -79,8 +79,8 @@ class Searching(Handle):
           `(1 - diversity) * score - diversity * (its highest score with a hit before it)`, among the first 4 i of the
           ranking for the i-th hit (40 at least). `rank` is the place in the answer; scores need not fall then.
         - `offset`: the hits `offset` to `offset + k`; ranks go on counting. Pages join to one ranking, exact ones and
-          those through a FLAT collection always. An index looks further where more hits are needed (up to 10, 40, 160
-          and 640), and may find one there that belonged on a page before.
+          those through a FLAT collection always. An index looks further where it has to give more rows (up to 10, 40,
+          160 and 640; two a hit where titles rank passages), and may find one then that belonged on a page before.
 
         `vectors`: each hit brings its stored vector, float32. `missing="empty"`: where there is no such dataset or
         revision, the answer has no hits instead of an error, and a field that no document has is one without values;
