@@ -80,6 +80,12 @@ ROWS: dict[str, Row] = {
     "GET /v1/datasets/{dataset}/commits": Row("read", 200),
     "GET /v1/datasets/{dataset}/commits/{revision}": Row("read", 200),
     "GET /v1/datasets/{dataset}/documents": Row("read", 200),
+    "POST /v1/datasets/{dataset}/documents/list": Row("read", 200, body={}),
+    "POST /v1/datasets/{dataset}/documents/get": Row("read", 200, body={"ids": ["doc-alpha-1"], "missing": "skip"}),
+    "POST /v1/datasets/{dataset}/chunks/list": Row("read", 200, body={}),
+    "GET /v1/datasets/{dataset}/chunks/{key}": Row("read", 404),  # there is no such chunk
+    "POST /v1/datasets/{dataset}/count": Row("read", 200, body={}),
+    "GET /v1/datasets/{dataset}/fields": Row("read", 200),
     "GET /v1/datasets/{dataset}/diff": Row("read", 200, query="from=main~1&to=main"),
     "GET /v1/datasets/{dataset}/publication": Row("read", 409),  # not published
     "POST /v1/datasets/{dataset}/search": Row("read", 200, body={"vector": QUERY}),
@@ -164,7 +170,7 @@ def routes(given: Any) -> set[str]:
         if hasattr(route, "original_router"):
             found |= routes(route.original_router)
         else:
-            path = route.path.replace(":kinds", "")
+            path = route.path.replace(":kinds", "").replace(":key", "")
             found |= {f"{method} {path}" for method in route.methods - {"HEAD"}}
     return found
 
@@ -207,7 +213,9 @@ def request(served: Served, route: str, row: Row, dataset: str, n: int) -> tuple
     if "/jobs/{id}" in path:
         id = "20200101T000000000000-000000000000" if dataset == NONE else served.job(dataset, ended="events" in path)
         path = path.replace("{id}", id)
-    filled = path.format(dataset=dataset, id=f"{dataset}@main", revision="main", kinds="branches", name=name)
+    filled = path.format(
+        dataset=dataset, id=f"{dataset}@main", revision="main", kinds="branches", name=name, key="0" * 32
+    )
     body = row.body
     if body == "receipt":
         body = {"receipt": {**served.receipts.get(dataset, served.receipts[B]), "dataset": dataset}}

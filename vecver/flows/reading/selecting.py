@@ -119,7 +119,7 @@ def check_chunk(key: Any, context: Any) -> None:
 def unknown_documents(snapshot: Snapshot, unknown: list[str]) -> NotFoundError:
     """The error for ids that this version has not: it names them, and documents with an id like theirs."""
     commit = snapshot.commit
-    listed = ", ".join(repr(id) for id in unknown[:_NAMED])
+    listed = ", ".join(f"{id!r:.200}" for id in unknown[:_NAMED])
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
     likely = chain.from_iterable(near(id, _candidates(snapshot.order, id)) for id in unknown[:_NAMED])
     return NotFoundError(
