@@ -109,5 +109,5 @@ def load_settings(**given: Any) -> ServiceSettings:
         raise InvalidInputError(
             f"VECVER_{name} cannot be used: {first['msg']}",
             code="invalid_settings",
-            hint="mend the environment or the settings file; service/settings.py lists what each takes",
+            hint="mend the option, the environment or the settings file; `vecver config --all` lists all of them",
         ) from error

@@ -403,7 +403,7 @@ def test_one_id_from_two_sources_says_how_to_prefix(docs: vecver.Dataset, source
     write(tmp_path / "other" / "pump.md", "another pump\n")
     with pytest.raises(vecver.InvalidInputError) as error:
         docs.ingest(tmp_path / "other")
-    assert error.value.code == "source_conflict" and "--prefix" in error.value.hint
+    assert error.value.code == "source_conflict" and "prefix=" in error.value.hint
     docs.ingest(tmp_path / "other", prefix="other/")
     assert "other/pump.md" in docs.documents() and "pump.md" in docs.documents()
 

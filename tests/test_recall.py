@@ -313,7 +313,7 @@ def test_a_measure_of_another_commit_is_no_measure_of_this_one(docs: vecver.Data
     assert "another commit" in docs.measures()["recall"]["damaged"]
     with pytest.raises(IntegrityError) as caught:
         repo.measures.load(store, docs.resolve(), "recall")
-    assert caught.value.code == "wrong_measure" and "vecver recall" in caught.value.hint
+    assert caught.value.code == "wrong_measure" and "docs.recall()" in caught.value.hint
     assert len(docs.repository.check().problems) == 1
 
 

@@ -317,7 +317,7 @@ def test_optimize_mends_an_index(store: Store, small: None, damage: str) -> None
         store.put(name + ".json", sealed({**facts, "faiss": "99.1.0"}))
     with pytest.raises(IntegrityError) as caught:
         open_on(store).dataset("d").search(vector_of("text 7"))
-    assert "vecver optimize" in caught.value.hint
+    assert "docs.optimize()" in caught.value.hint
     again = open_on(store).dataset("d")
     assert again.optimize().indexes == 1
     texts = {str(i): f"text {i}" for i in range(400)}
@@ -470,7 +470,7 @@ def test_gc_refuses_where_a_ref_was_lost(store: Store) -> None:
     before = {name: store.get(name) for name in store.list("")}
     with pytest.raises(IntegrityError) as caught:
         collect(docs)
-    assert caught.value.code == "ref_lost" and "vecver check" in caught.value.hint
+    assert caught.value.code == "ref_lost" and "repo.check(" in caught.value.hint
     assert {name: store.get(name) for name in store.list("")} == before
 
 
@@ -647,7 +647,7 @@ def test_a_damaged_list_of_what_waits(store: Store) -> None:
     for attempt in (lambda: ingest(docs, {"a": "x"}), lambda: docs.repository.gc()):
         with pytest.raises(IntegrityError) as caught:
             attempt()
-        assert "vecver check --repair" in caught.value.hint
+        assert "repo.check(repair=True)" in caught.value.hint
     store.delete(retired.NAME)
     assert collect(docs).delete
     assert_all_there(docs, known)

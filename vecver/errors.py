@@ -45,6 +45,33 @@ def say(python: str, *, cli: str = "", http: str = "") -> Hint:
     return Hint(python, cli or python, http or python)
 
 
+def check_first(then: str) -> Hint:
+    """Find all that is damaged, and then do something about it."""
+    return say(
+        f"run repo.check(), then {then}",
+        cli=f"run `vecver check`, then {then}",
+        http=f"ask the operator of the service to run `vecver check`, then {then}",
+    )
+
+
+def index_again() -> Hint:
+    """Build the indexes of a dataset again."""
+    return say(
+        "docs.optimize() builds it again; until then search with exact=True",
+        cli="`vecver optimize DATASET` builds it again; until then search with --exact",
+        http='ask the operator of the service to run `vecver optimize`; until then search with "exact": true',
+    )
+
+
+def publish_again(dataset: str = "DATASET") -> Hint:
+    """Restore what is in a Milvus from the repository."""
+    return say(
+        "docs.republish() restores it from the repository",
+        cli=f"`vecver publish {dataset} --rebuild` restores it from the repository",
+        http="ask the operator of the service to run `vecver publish --rebuild`: it restores it from the repository",
+    )
+
+
 def hint_for(caller: Caller, hint: str) -> str:
     """The form of a hint that `caller` can follow."""
     return str(getattr(hint, caller, hint))

@@ -26,6 +26,7 @@ from typing import get_args
 
 from vecver.errors import InvalidInputError
 from vecver.model import Milvus, Verify
+from vecver.near import near
 
 REPOSITORY = ".vecver"
 
@@ -107,7 +108,10 @@ def _verify(value: str) -> Verify:
         if value == mode:
             return mode
     raise InvalidInputError(
-        f"VECVER_VERIFY is {value!r}", code="invalid_settings", hint=f"write {', '.join(get_args(Verify))}"
+        f"VECVER_VERIFY is {value!r}",
+        code="invalid_settings",
+        hint=f"write one of: {', '.join(get_args(Verify))}",
+        did_you_mean=near(value, get_args(Verify)),
     )
 
 
@@ -137,7 +141,7 @@ def settings_in_file(environment: Mapping[str, str]) -> dict[str, object]:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInputError(
-            f"the settings file {path} cannot be read: {error}",
+            f"the settings file {path} cannot be read: {getattr(error, 'strerror', None) or error}",
             code="invalid_settings",
             hint='write lines such as repo = "/data/kb", or unset VECVER_SETTINGS',
         ) from error

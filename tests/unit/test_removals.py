@@ -184,7 +184,7 @@ def test_a_moved_source_says_what_to_do(docs: vecver.Dataset, handbook: Path, tm
     with pytest.raises(InvalidInputError) as caught:
         docs.ingest(moved)
     assert caught.value.code == "source_conflict" and docs.resolve() == before
-    assert "--source 'handbook'" in caught.value.hint and "--dry-run" in caught.value.hint
+    assert "label='handbook'" in caught.value.hint and "dry_run=True" in caught.value.hint
     assert not docs.ingest(moved, label="handbook").changed
     pages(tmp_path / "elsewhere" / "handbook", {"new.md": "new"})
     assert docs.ingest(moved, label="handbook").names["added"] == ("new.md",)
@@ -338,7 +338,7 @@ def test_what_stops(docs: vecver.Dataset, tmp_path: Path, before: int, after: in
         with pytest.raises(ConflictError) as caught:
             docs.ingest(rest)
         error = caught.value
-        assert error.code == "removals_not_allowed" and "--allow-removals" in error.hint and error.exit_code == 4
+        assert error.code == "removals_not_allowed" and "allow_removals=True" in error.hint and error.exit_code == 4
         assert f"{before - after} of the {before} documents" in error.message
         told = error.context["removals"][0]
         assert (told["source"], told["remove"], told["of"]) == ("records", before - after, before)

@@ -108,3 +108,20 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "serve": ("vecver serve", "vecver serve --host 0.0.0.0 --port 8080"),
     "key": ("vecver key add ci --scope handbook:read", "vecver key list"),
 }
+
+SYNONYMS = {  # what other programs call it -> the command
+    **{"commit": "ingest", "import": "ingest", "load": "ingest", "index": "ingest", "update": "ingest"},
+    **{"upsert": "add", "put": "add", "insert": "add", "delete": "rm", "remove": "rm", "list": "ls", "get": "cat"},
+    **{"query": "search", "find": "search", "ask": "search", "checkout": "search", "history": "log", "info": "show"},
+    **{"reset": "rollback", "revert": "rollback", "undo": "rollback", "deploy": "promote", "release": "promote"},
+    **{
+        "push": "publish",
+        "sync": "publish",
+        "export": "snapshot",
+        "backup": "snapshot",
+        "create": "init",
+        "new": "init",
+    },
+    **{"verify": "check", "fsck": "check", "clean": "gc", "prune": "gc", "compact": "optimize", "vacuum": "optimize"},
+    **{"server": "serve", "run": "serve", "settings": "config", "completions": "completion"},
+}

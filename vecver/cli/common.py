@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -11,25 +12,67 @@ from typing import Any
 
 import vecver
 from vecver.cli.output import one_line
-from vecver.errors import InvalidInputError
-from vecver.settings import Settings
+from vecver.errors import InvalidInputError, NotFoundError
+from vecver.near import near
+from vecver.settings import REPOSITORY, Settings
 
 
 def opened(settings: Settings) -> vecver.Repository:
-    """The repository of this call."""
-    return vecver.open(
-        settings.repo,
-        author=settings.author,
-        api_key=settings.api_key,
-        milvus=settings.milvus,
-        publish=settings.publish,
-        verify=settings.verify,
+    """The repository of this call. Raises NotFoundError that says how the one that is meant is found or made."""
+    try:
+        return vecver.open(
+            settings.repo,
+            author=settings.author,
+            api_key=settings.api_key,
+            milvus=settings.milvus,
+            publish=settings.publish,
+            verify=settings.verify,
+        )
+    except NotFoundError as error:
+        if error.code != "repository_not_found":
+            raise
+        raise _no_repository(settings) from None
+
+
+def _no_repository(settings: Settings) -> NotFoundError:
+    """Why there is none: none was made yet, or another place is meant than the one that was named."""
+    if not settings.named:
+        return NotFoundError(
+            f"there is no repository in {Path.cwd()} or a folder above it",
+            code="repository_not_found",
+            hint="`vecver init` makes one here; `vecver --repo URL COMMAND`, or VECVER_REPO, names another",
+            url=settings.repo,
+        )
+    inside = Path(settings.repo) / REPOSITORY
+    meant = [str(inside)] if (inside / "vecver.json").is_file() else _repositories_like(settings.repo)
+    return NotFoundError(
+        f"{settings.repo} is not a vecver repository",
+        code="repository_not_found",
+        hint=f"check --repo or VECVER_REPO; to make one there: `vecver init {shlex.quote(settings.repo)}`",
+        url=settings.repo,
+        did_you_mean=meant,
     )
+
+
+def _repositories_like(repo: str) -> list[str]:
+    """Repositories beside a place that was named, with nearly its name."""
+    place = Path(repo)
+    try:
+        beside = [one.name for one in place.absolute().parent.iterdir() if (one / "vecver.json").is_file()]
+    except OSError:
+        return []
+    return [str(place.parent / name) for name in near(place.name, beside)]
 
 
 def version_of(name: str, default: str = "main") -> tuple[str, str]:
     """`handbook@prod` -> ("handbook", "prod")."""
     dataset, at, revision = name.partition("@")
+    if "@" in revision.partition("@{")[0]:
+        raise InvalidInputError(
+            f"{name!r} names two revisions: an @ stands before the one that is meant",
+            code="invalid_revision",
+            hint=f"write {dataset}@{revision.partition('@')[0]} or {dataset}@{revision.partition('@')[2]}",
+        )
     if at and not revision:
         raise InvalidInputError(
             f"{name!r} names no revision after the @", code="invalid_revision", hint=f"write {dataset}@main"
@@ -43,7 +86,9 @@ def queries_of(file: str) -> list[Any]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
-            f"{file} cannot be read: {error}", code="invalid_queries", hint="check the path"
+            f"{file} cannot be read: {getattr(error, 'strerror', None) or error}",
+            code="invalid_queries",
+            hint="check the path",
         ) from error
     found = [_query(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,10 +40,18 @@ RECORDS = click.option(
 def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
     """Make an empty repository at URL (default: --repo, VECVER_REPO, or .vecver here)."""
     repository = vecver.create(url or (settings.repo if settings.named else REPOSITORY))
+    if above := _repository_above(Path(repository.url)):
+        click.echo(f"note: {above} is a repository too: a command takes the nearest one, or --repo", err=True)
     if as_json:
         echo_json({"url": repository.url, "id": repository.id})
     else:
         click.echo(f"made the repository {repository.url}\nnext: vecver ingest DATASET FOLDER")
+
+
+def _repository_above(made: Path) -> Path | None:
+    """The repository that commands in the folder of a new one used before."""
+    above = (folder / REPOSITORY for folder in made.absolute().parents[1:])
+    return next((place for place in above if (place / "vecver.json").is_file()), None)
 
 
 @click.command()

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import click
 
 from vecver.cli import console
+from vecver.cli.commands import SYNONYMS
 from vecver.cli.interrupts import INTERRUPTED
 from vecver.errors import DID_YOU_MEAN, BackendError, InvalidInputError, VecverError, hint_for
 from vecver.near import near
@@ -79,12 +80,15 @@ def _of_usage(error: click.ClickException, commands: Iterable[str]) -> InvalidIn
     meant: list[str] = []
     if isinstance(error, click.exceptions.NoSuchCommand):
         message = f"there is no command {_name(error)!r}"
-        meant = near(_name(error), commands if context is None or context.parent is None else _commands(context))
+        meant = _commands_like(_name(error), commands, context)
         hint = f"`{path} --help` lists the commands"
     elif isinstance(error, click.NoSuchOption):
         message, hint, meant = _of_option(error, path, context)
     elif isinstance(error, click.MissingParameter) and context:
         message, hint = _of_missing(error, context)
+    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        value = re.search(r"'([^']*)' is not one of", error.format_message())
+        meant = near(value[1], [str(choice) for choice in error.param.type.choices]) if value else []
     elif context and "unexpected extra argument" in message:
         hint = f"a text of several words needs quotes; {hint}"
     return InvalidInputError(message, code="invalid_usage", hint=hint, command=path, did_you_mean=meant)
@@ -94,8 +98,11 @@ def _name(error: click.exceptions.NoSuchCommand) -> str:
     return str(error.command_name)
 
 
-def _commands(context: click.Context) -> list[str]:
-    return context.command.list_commands(context) if isinstance(context.command, click.Group) else []
+def _commands_like(name: str, commands: Iterable[str], context: click.Context | None) -> list[str]:
+    """What people call a command elsewhere, else those with nearly its name."""
+    if context and context.parent and isinstance(context.command, click.Group):
+        return near(name, context.command.list_commands(context))
+    return [SYNONYMS[name]] if name in SYNONYMS else near(name, commands)
 
 
 def _of_option(error: click.NoSuchOption, path: str, context: click.Context | None) -> tuple[str, str, list[str]]:
@@ -116,6 +123,8 @@ def _of_missing(error: click.MissingParameter, context: click.Context) -> tuple[
     """(message, hint) for an argument or option that was left out."""
     usage = " ".join(context.command.collect_usage_pieces(context)).replace("[OPTIONS] ", "")
     message = _plain(error.format_message())
+    if isinstance(error.param, click.Option):
+        usage += f" {max(error.param.opts, key=len)} {error.param.make_metavar(context)}"
     if isinstance(error.param, click.Argument):
         message = f"{error.param.make_metavar(context).removesuffix('...')} is missing"
     return message, f"write `{context.command_path} {usage}`; `{context.command_path} --help` has examples"

@@ -30,7 +30,7 @@ import numpy as np
 
 from vecver import index, repo
 from vecver.digest import canonical_json, digest_json
-from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, say
 from vecver.flows.searching.receipts import version
 from vecver.model import Check, Commit, Export, Json, Problem
 from vecver.progress import Progress
@@ -64,7 +64,10 @@ class OneVersion:
         raise NotFoundError(
             f"{self.folder} holds {commit.dataset} at {commit.id[:12]}, not {dataset} at {revision!r}",
             code="revision_not_found",
-            hint="ask the repository, or export that version with `vecver snapshot`",
+            hint=say(
+                "ask the repository, or export that version with docs.snapshot()",
+                cli="ask the repository, or export that version with `vecver snapshot`",
+            ),
             dataset=dataset,
             revision=revision,
         )
@@ -221,7 +224,10 @@ def _manifest(folder: Path) -> Json:
         raise NotFoundError(
             f"{folder} is not a snapshot",
             code="snapshot_not_found",
-            hint=f"`vecver snapshot DATASET@REVISION {folder}` makes one; a repository is named by --repo",
+            hint=say(
+                "docs.snapshot(REVISION, FOLDER) makes one; a repository is opened by vecver.open",
+                cli="`vecver snapshot DATASET@REVISION FOLDER` makes one; a repository is named by --repo",
+            ),
             path=str(folder),
         ) from error
     try:

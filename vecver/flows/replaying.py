@@ -19,7 +19,7 @@ import numpy as np
 
 from vecver import index
 from vecver.digest import digest_json
-from vecver.errors import InvalidInputError, NotFoundError, VecverError
+from vecver.errors import InvalidInputError, NotFoundError, VecverError, say
 from vecver.flows.exporting import OneVersion
 from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
 from vecver.flows.searching.filtering import Selection, filtered, matching
@@ -140,7 +140,7 @@ def _no_receipt(why: str) -> InvalidInputError:
     return InvalidInputError(
         f"this is not a receipt of vecver: {why}",
         code="invalid_receipt",
-        hint="`vecver search --receipt FILE` writes one; `answer.receipt` is one",
+        hint=say("answer.receipt is one", cli="`vecver search --receipt FILE` writes one"),
     )
 
 

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vecver.errors import BackendError, IntegrityError
+from vecver.errors import BackendError, IntegrityError, index_again
 from vecver.index import calibration
 from vecver.index.calibration import MOST_ROWS, calibrate
 from vecver.index.effort import Effort, class_of, first_lists
@@ -196,7 +196,7 @@ def _save(index: Any, file: Path) -> None:
         raise BackendError(
             f"FAISS could not write {file}",
             code="index_not_written",
-            hint="free space and repeat the command; nothing was changed",
+            hint="free space and try again; nothing was changed",
             retryable=True,
         ) from error
 
@@ -323,7 +323,7 @@ def _unreadable(why: str, code: str) -> IntegrityError:
     return IntegrityError(
         f"a segment's index {why}",
         code=code,
-        hint="`vecver optimize DATASET` builds it again; until then search with --exact",
+        hint=index_again(),
     )
 
 

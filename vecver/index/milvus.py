@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from vecver.errors import BackendError, InvalidInputError, VecverError
+from vecver.errors import BackendError, InvalidInputError, VecverError, say
 from vecver.index.milvus_errors import NOT_LOADED, translated
 from vecver.index.milvus_limits import (
     LIMIT,
@@ -308,7 +308,7 @@ def address(at: Milvus, embedded: Path | None) -> str:
         raise InvalidInputError(
             "this repository has no folder for a Milvus of its own",
             code="no_milvus",
-            hint="name a server: --to http://localhost:19530",
+            hint=say('name a server: to="http://localhost:19530"', cli="name a server: --to http://localhost:19530"),
         )
     uri = at.uri or str(embedded)
     if not (_is_file(uri) or re.fullmatch(r"(https?|tcp)://[^/@?#]+/?|unix:.+", uri)) or "@" in uri:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from vecver.errors import BackendError, IntegrityError, NotFoundError, VecverError
+from vecver.errors import BackendError, IntegrityError, NotFoundError, VecverError, publish_again
 
 NOT_LOADED = "collection_not_loaded"  # our code for it: who meets it loads the collection, and asks again
 
@@ -49,7 +49,7 @@ def _house_error(place: str, name: str, error: Any) -> VecverError:
         return IntegrityError(
             f"the collection {name} is not in {where}: somebody else dropped it",
             code="collection_missing",
-            hint="`vecver publish DATASET --rebuild` restores it from the repository",
+            hint=publish_again(),
             collection=name,
         )
     if kind == "database":

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.digest import canonical_json
-from vecver.errors import IntegrityError, InvalidInputError
+from vecver.errors import IntegrityError, InvalidInputError, publish_again
 from vecver.model import Json
 
 LIVE = 2**63 - 1  # `died` of a row that is
@@ -47,7 +47,7 @@ def keys_of(ids: Sequence[str]) -> npt.NDArray[np.uint8]:
         raise IntegrityError(
             f"a row with the id {strange[:80]!r} is not one of ours: somebody else wrote into the collection",
             code="publication_damaged",
-            hint="`vecver publish DATASET --rebuild` restores it from the repository",
+            hint=publish_again(),
         )
     return np.frombuffer(bytes.fromhex("".join(id[:_KEY_CHARACTERS] for id in ids)), np.uint8).reshape(-1, 16)
 
@@ -65,7 +65,7 @@ def check_texts(document: str, title: str, text: str) -> None:
             raise _limit(
                 f"the {what} of {document[:100]!r} with {len(value.encode())} bytes",
                 f"{TEXT_BYTES}",
-                "ingest with a chunker that cuts it (`--chunker structure`)" if what == "chunk" else "shorten it",
+                "ingest with a chunker that cuts it, 'structure'" if what == "chunk" else "shorten it",
             )
 
 

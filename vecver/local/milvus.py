@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vecver import flows, index, repo
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.model import Milvus
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ class Entrance:
             raise InvalidInputError(
                 f"{dataset} is published in {' and '.join(at.uri or 'the embedded Milvus' for at in known)}",
                 code="several_milvus",
-                hint="say which is meant: --to URI, VECVER_MILVUS, or milvus= where the repository is opened",
+                hint=say(
+                    "say which is meant: to=URI, or milvus= where the repository is opened",
+                    cli="say which is meant: --to URI, or VECVER_MILVUS",
+                ),
             )
         return known[0] if known else self._default or Milvus()  # no secret goes where only a repository sends it
 

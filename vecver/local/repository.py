@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from vecver import flows, pipeline, repo, store
-from vecver.errors import ConflictError, InvalidInputError, NotPublishedError
+from vecver.errors import ConflictError, InvalidInputError, NotPublishedError, say
 from vecver.local.dataset import Dataset
 from vecver.local.milvus import Entrance
 from vecver.model import Check, DatasetRemoval, Embedder, Garbage, Json, Milvus, Replay, Verify
@@ -107,7 +107,7 @@ class Repository:
             raise InvalidInputError(
                 "check does not repair a Milvus",
                 code="conflicting_options",
-                hint="`vecver publish DATASET --rebuild` does",
+                hint=say("docs.republish() does", cli="`vecver publish DATASET --rebuild` does"),
             )
         if repair:
             return flows.repair(self._versions, progress)
@@ -232,6 +232,11 @@ def _receipt(receipt: Json | str | PathLike[str]) -> Json:
     try:
         return dict(json.loads(Path(receipt).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
+        why = "there is no file" if isinstance(error, FileNotFoundError) else "there is no receipt in"
         raise InvalidInputError(
-            f"{receipt} holds no receipt", code="invalid_receipt", hint="`vecver search --receipt FILE` writes one"
+            f"{why} {receipt}",
+            code="invalid_receipt",
+            hint=say(
+                "answer.receipt is one: json.dump it into a file", cli="`vecver search --receipt FILE` writes one"
+            ),
         ) from error

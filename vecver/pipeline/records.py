@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 
 from vecver.digest import canonical_json, digest, text_key
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.model import Failure, Original, Vectors
 from vecver.pipeline.fields import Unusable, added_row, metadata_of, vector_of
 from vecver.pipeline.origin import check_id, shown
@@ -215,7 +215,10 @@ def _not_records(label: str, reason: str) -> InvalidInputError:
     return InvalidInputError(
         f"{label} is no source of records: {reason.rstrip('.')}.",
         code="not_records",
-        hint="A record has the fields 'id' and 'text'. To ingest a file as one document: records=False (--no-records).",
+        hint=say(
+            "A record has the fields 'id' and 'text'. To ingest a file as one document: records=False.",
+            cli="a record has the fields 'id' and 'text'; to ingest the file as one document: --no-records",
+        ),
     )
 
 

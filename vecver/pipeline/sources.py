@@ -29,8 +29,9 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from vecver.digest import digest
-from vecver.errors import InvalidInputError, NotFoundError
+from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.model import Failure, Original
+from vecver.near import near
 from vecver.pipeline.origin import SourceLike, check_id, label_of, shown, split_glob
 from vecver.pipeline.records import file_rows, is_records, may_hold_records, read_file, read_values
 
@@ -71,7 +72,7 @@ def read(
         raise InvalidInputError(message, code="invalid_prefix", hint="Use something like 'handbook/'.")
     if not isinstance(source, str | os.PathLike) or source == "-":
         if records is False:
-            raise _cannot(f"{name} is no file", "Leave out records=False (--no-records).")
+            raise _cannot(f"{name} is no file", say("leave out records=False", cli="leave out --no-records"))
         if isinstance(source, str):
             return read_file(source, label=name, prefix=prefix)
         return read_values(source, label=name, prefix=prefix)
@@ -115,14 +116,25 @@ def _mode(path: str) -> int:
         info = _look(path)
         return info.st_mode if info else 0
     raise NotFoundError(
-        f"There is no {shown(path)!r}.",
+        f"there is no file or folder {shown(path)!r}",
         code="source_not_found",
-        hint="Check the path; put a glob in quotes, so that the shell leaves it alone.",
+        hint="check the path",
+        did_you_mean=_paths_like(path),
     )
 
 
+def _paths_like(path: str) -> list[str]:
+    """Paths beside one that is not there, with nearly its name."""
+    folder, name = os.path.split(path.rstrip("/"))
+    try:
+        beside = os.listdir(folder or ".")
+    except OSError:
+        return []
+    return [shown(os.path.join(folder, one)) for one in near(name, beside)]
+
+
 def _cannot(reason: str, hint: str) -> InvalidInputError:
-    return InvalidInputError(f"The source cannot be read like this: {reason}.", code="invalid_source", hint=hint)
+    return InvalidInputError(f"the source cannot be read like this: {reason}", code="invalid_source", hint=hint)
 
 
 # -- one file -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, index_again
 from vecver.model import Json
 from vecver.repo import objects
 from vecver.repo.segment_files import path_of
@@ -73,6 +73,6 @@ def _damaged(name: str, what: str) -> IntegrityError:
     return IntegrityError(
         f"the index {name} {what}",
         code="index_damaged",
-        hint="`vecver optimize DATASET` builds it again; until then search with --exact",
+        hint=index_again(),
         name=name,
     )

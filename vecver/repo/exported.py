@@ -42,7 +42,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vecver.digest import canonical_json
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, check_first
 from vecver.model import Commit, Vectors
 from vecver.repo import objects
 from vecver.repo import rows as columns
@@ -346,6 +346,6 @@ def _others(commit: Commit) -> IntegrityError:
     return IntegrityError(
         f"the rows that lie here are not those of commit {commit.id[:12]}",
         code="roots_differ",
-        hint="run `vecver check`, then restore what it names from a copy of the repository",
+        hint=check_first("restore what it names from a copy of the repository"),
         commit=commit.id,
     )

@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from urllib.parse import quote
 
-from vecver.errors import BackendError, IntegrityError, InvalidInputError
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, say
 from vecver.model import Commit, Garbage, Json
 from vecver.repo import layout as layouts
 from vecver.repo import names as called
@@ -51,7 +51,9 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
     """
     if not is_age(grace):
         raise InvalidInputError(
-            f"{grace!r} is no age that something can wait", code="invalid_grace", hint="give --grace 1d, or 0"
+            f"{grace!r} is no age that something can wait",
+            code="invalid_grace",
+            hint=say("give grace=timedelta(days=1), or timedelta(0)", cli="give --grace 1d, or 0"),
         )
     kinds = [folder for folder in _FOLDERS if folder not in _DELETED]
     names = [name for folder in kinds for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
@@ -245,7 +247,10 @@ def _logs(store: Store, names: list[str]) -> set[str]:
             f"the {move.kind} {move.name!r} of {move.dataset} was deleted or set back behind vecver's back, "
             "and gc would delete its versions",
             code="ref_lost",
-            hint="run `vecver check --repair`, which puts the ref back, or restore refs/ from a copy of the repository",
+            hint=say(
+                "run repo.check(repair=True), which puts the ref back, or restore refs/ from a copy of the repository",
+                cli="run `vecver check --repair`: it puts the ref back; or restore refs/ from a copy of the repository",
+            ),
             name=Refs(store, move.dataset).path(move.kind, move.name),
         )
     return found

@@ -160,7 +160,7 @@ def _disputed(branch: str, found: str, documents: list[str]) -> ConflictError:
     return ConflictError(
         f"somebody else moved the branch {branch!r} meanwhile, and changed documents of this ingest too: {named}{more}",
         code="ref_moved",
-        hint="look at what they did; repeating the command puts yours in its place, and what was embedded is kept",
+        hint="look at what they did; trying again puts yours in its place, and what was embedded is kept",
         name=branch,
         found=found,
         documents=documents,
@@ -171,7 +171,7 @@ def _other_space(branch: str, found: str, staying: int) -> ConflictError:
     return ConflictError(
         f"somebody else moved the branch {branch!r} meanwhile, and {staying} documents there lie in another space",
         code="ref_moved",
-        hint="look at what they did, and repeat the command with the embedder or space that you mean",
+        hint="look at what they did, and try again with the embedder or space that you mean",
         name=branch,
         found=found,
     )

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, check_first
 from vecver.repo import objects
 from vecver.repo.roots import Roots
 from vecver.store import Store
@@ -95,7 +95,7 @@ def parse_layout(commit: str, body: bytes) -> Layout:
         raise IntegrityError(
             f"the layout of {commit[:12]} is that of {value['commit'][:12]}",
             code="wrong_layout",
-            hint="run `vecver check`, then restore the file from a copy of the repository",
+            hint=check_first("restore the file from a copy of the repository"),
             commit=commit,
         )
     return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, say
 from vecver.model import Json
 from vecver.repo import objects
 from vecver.store import Store
@@ -33,7 +33,7 @@ def load(store: Store, commit: str, kind: str) -> Json:
         raise IntegrityError(
             f"{name} is a measure of another commit or kind",
             code="wrong_measure",
-            hint=f"measure again: `vecver {kind}` replaces it",
+            hint=say(f"measure again: docs.{kind}() replaces it", cli=f"measure again: `vecver {kind}` replaces it"),
             name=name,
         )
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vecver.errors import ConflictError, NotFoundError
+from vecver.errors import ConflictError, NotFoundError, say
 from vecver.model import Move
 from vecver.repo.landing import turn_at
 from vecver.repo.refs import Kind, missing, ref_moved
@@ -37,7 +37,11 @@ def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected:
         raise ConflictError(
             f"{name!r} is the only branch of {dataset}",
             code="last_branch",
-            hint="make another branch first",
+            hint=say(
+                "make another branch first: docs.branch(NAME)",
+                cli=f"make another branch first: `vecver branch {dataset} NAME`",
+                http=f"make another branch first: PUT /v1/datasets/{dataset}/branches/NAME",
+            ),
             name=name,
         )
     return versions.move(dataset, kind, name, before=found, after=None, reason=f"delete {kind}")
@@ -137,6 +141,9 @@ def _nothing_before(dataset: str, name: str) -> NotFoundError:
     return NotFoundError(
         f"{name!r} of {dataset} was nowhere before",
         code="nothing_before",
-        hint="name a revision with --to",
+        hint=say(
+            "name a revision: docs.rollback(ref, to=REVISION); docs.moves() lists where it was",
+            cli=f"name a revision with --to; `vecver log {dataset}` lists them",
+        ),
         name=name,
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from vecver.digest import canonical_json, digest
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, check_first
 from vecver.model import Commit, Json
 from vecver.store import Store
 
@@ -69,7 +69,7 @@ def mismatch(name: str) -> IntegrityError:
     return IntegrityError(
         f"{name} does not match its digest",
         code="digest_mismatch",
-        hint="run `vecver check`, then restore the file from a copy of the repository",
+        hint=check_first("restore the file from a copy of the repository"),
         name=name,
     )
 
@@ -79,7 +79,7 @@ def misplaced(name: str) -> IntegrityError:
     return IntegrityError(
         f"{name} holds what belongs under another name",
         code="misplaced",
-        hint="run `vecver check`, then restore the file from a copy of the repository",
+        hint=check_first("restore the file from a copy of the repository"),
         name=name,
     )
 

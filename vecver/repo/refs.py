@@ -244,7 +244,10 @@ def _not_its_own(path: str, why: str) -> IntegrityError:
     return IntegrityError(
         f"{path} is not the ref of that name: {why}",
         code="wrong_ref",
-        hint="run `vecver check --repair`: it puts refs back as their moves say",
+        hint=say(
+            "run repo.check(repair=True): it puts refs back as their moves say",
+            cli="run `vecver check --repair`: it puts refs back as their moves say",
+        ),
         name=path,
     )
 
@@ -253,7 +256,9 @@ def _taken(name: str, found: tuple[Kind, str], dataset: str) -> ConflictError:
     return ConflictError(
         f"{name!r} is already {_article(found[0])} of {dataset}",
         code="name_taken",
-        hint=f"choose another name, or delete the {found[0]} first",
+        hint="choose another name: a tag stays for ever; a name that moves is an alias"
+        if found[0] == "tag"
+        else f"choose another name, or delete the {found[0]} first: no version is lost by that",
         name=name,
         kind=found[0],
         commit=found[1],
@@ -265,7 +270,7 @@ def ref_moved(kind: Kind, name: str, found: str | None) -> ConflictError:
     return ConflictError(
         f"the {kind} {name!r} was moved by somebody else" if found else f"the {kind} {name!r} does not exist any more",
         code="ref_moved",
-        hint="look at it again and repeat the command; what was embedded is kept",
+        hint="look at where it stands now, and try again; what was embedded is kept",
         name=name,
         found=found,
     )

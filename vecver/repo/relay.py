@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.digest import digest, key
-from vecver.errors import ConflictError, IntegrityError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first
 from vecver.repo import layout as layouts
 from vecver.repo import retired
 from vecver.repo.layout import Layout, Live, mask_of, parse_layout, rows_of
@@ -302,5 +302,5 @@ def _not_same(what: str) -> IntegrityError:
     return IntegrityError(
         f"{what} did not come out as they were; nothing was changed",
         code="relay_failed",
-        hint="run `vecver check`: a segment may be damaged",
+        hint=check_first("restore what it names from a copy of the repository: a segment may be damaged"),
     )

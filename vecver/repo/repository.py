@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from vecver.digest import canonical_json, digest_json
-from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, say
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, check_first, say
 from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.near import near
 from vecver.repo import derived as derived_room
@@ -129,7 +129,7 @@ class Versions:
             raise IntegrityError(
                 f"{dataset}@{revision} leads to {id[:12]}, which is a version of another dataset",
                 code="wrong_dataset",
-                hint="run `vecver check`, then restore refs/ and moves/ from a copy of the repository",
+                hint=check_first("restore refs/ and moves/ from a copy of the repository"),
                 dataset=dataset,
                 commit=id,
             )
@@ -152,7 +152,11 @@ class Versions:
             raise NotFoundError(
                 f"the rows of version {id[:12]} were let go by gc at {time[:19]}",
                 code="version_forgotten",
-                hint="ask a version that is kept, or ingest its source again: `vecver show` tells which it was",
+                hint=say(
+                    "ask a version that is kept, or ingest its source again: docs.show(...).operation names it",
+                    cli="ask a version that is kept, or ingest its source again: `vecver show` names it",
+                    http="ask a version that is kept, or ingest its source again: its commit's operation names it",
+                ),
                 commit=id,
             ) from None
 
@@ -415,7 +419,10 @@ def create(store: Store) -> None:
         raise ConflictError(
             f"{store.url} is a repository already",
             code="repository_exists",
-            hint="open it without create, or choose another place",
+            hint=say(
+                "vecver.open(URL) opens it; or choose another place",
+                cli="use it as it is: `vecver ingest DATASET FOLDER`; or choose another place",
+            ),
             url=store.url,
         ) from error
     spare.keep(store)
@@ -423,7 +430,7 @@ def create(store: Store) -> None:
 
 def _no_dataset(dataset: str, there: list[str], url: str) -> NotFoundError:
     more = f", and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
-    known = f"there are: {', '.join(there[:_LISTED]) or 'none yet'}{more}"
+    known = f"there are: {', '.join(there[:_LISTED])}{more}" if there else "the repository is empty so far"
     return NotFoundError(
         f"there is no dataset {dataset!r} in {url}",
         code="dataset_not_found",
@@ -444,7 +451,10 @@ def identity(store: Store) -> str:
         raise NotFoundError(
             f"{store.url} is not a vecver repository",
             code="repository_not_found",
-            hint="`vecver init` makes one; `--repo URL` or VECVER_REPO names another",
+            hint=say(
+                "vecver.open(URL, create=True) makes one",
+                cli="`vecver init` makes one here; `--repo URL` before the command, or VECVER_REPO, names another",
+            ),
             url=store.url,
         )
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 
 if TYPE_CHECKING:
     from vecver.model import Json
@@ -28,7 +28,10 @@ class Retention:
             raise InvalidInputError(
                 "a retention keeps at least the newest version of each branch",
                 code="invalid_retention",
-                hint="give --keep-last 1 or more, --keep-within an age such as 30d",
+                hint=say(
+                    "give keep_last=1 or more, keep_within=timedelta(days=30)",
+                    cli="give --keep-last 1 or more, --keep-within an age such as 30d",
+                ),
             )
 
     def to_json(self) -> Json:

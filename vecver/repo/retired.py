@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from time import sleep
 
 from vecver.digest import digest
-from vecver.errors import BackendError, ConflictError, IntegrityError
+from vecver.errors import BackendError, ConflictError, IntegrityError, say
 from vecver.repo import objects
 from vecver.repo.turns import pauses, turn
 from vecver.store import Store
@@ -92,7 +92,10 @@ def collected(units: list[str]) -> ConflictError:
     return ConflictError(
         f"gc has deleted {units[0]}, or is about to",
         code="collected",
-        hint="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
+        hint=say(
+            "finish with repo.gc(apply=True), then call it again: what it needs is written again",
+            cli="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
+        ),
         names=units,
     )
 
@@ -136,7 +139,10 @@ def _parse(body: bytes | None) -> Retired:
         raise IntegrityError(
             f"{NAME} is damaged",
             code="digest_mismatch",
-            hint="run `vecver check --repair`: what waits to be deleted then begins to wait anew",
+            hint=say(
+                "run repo.check(repair=True): what waits to be deleted then begins to wait anew",
+                cli="run `vecver check --repair`: what waits to be deleted then begins to wait anew",
+            ),
             name=NAME,
         ) from error
 

@@ -126,7 +126,7 @@ def _unknown(refs: Refs, revision: str, why: str, name: str = "") -> NotFoundErr
         hint=say(
             "docs.log(), docs.branches(), docs.tags() and docs.aliases() list what there is",
             cli=f"`vecver log {dataset}`, `vecver branch {dataset}` and `vecver tag {dataset}` list what there is",
-            http=f"GET /v1/datasets/{dataset}/log, …/branches, …/tags and …/aliases list what there is",
+            http=f"GET /v1/datasets/{dataset}/commits, …/branches, …/tags and …/aliases list what there is",
         ),
         dataset=dataset,
         revision=revision,

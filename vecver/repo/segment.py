@@ -33,7 +33,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecver.digest import canonical_json, digest_json
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, check_first
 from vecver.model import NOWHERE, Json, Position, Space, Vectors
 from vecver.repo import lookup, objects
 from vecver.repo import rows as columns
@@ -225,7 +225,7 @@ class Segment:
             raise IntegrityError(
                 f"{name} has {buffer.size} bytes, not {expected}",
                 code="wrong_size",
-                hint="run `vecver check`, then restore the file from a copy of the repository",
+                hint=check_first("restore the file from a copy of the repository"),
                 name=name,
             )
         return buffer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.store.api import Store
 from vecver.store.folder import measured, new_folder, verify_folder
 from vecver.store.local import LocalStore
@@ -29,6 +29,11 @@ def open_store(url: str | Path | Store) -> Store:
     raise InvalidInputError(
         f"no store is known for the scheme {scheme!r} of {text!r}",
         code="unknown_store",
-        hint="use a directory, file:///path or memory://",
+        hint=say(
+            "a service is asked by vecver.connect(URL); a repository is a directory, file:///path or memory://",
+            cli="a repository is a directory or file:///path; a service is asked by vecver.connect(URL) in Python",
+        )
+        if scheme in ("http", "https")
+        else "use a directory, file:///path or memory://",
         url=text,
     )

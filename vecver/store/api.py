@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from vecver.errors import BackendError, ConflictError, NotFoundError
+from vecver.errors import BackendError, ConflictError, NotFoundError, check_first
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ def absent(name: str) -> NotFoundError:
     return NotFoundError(
         f"the store has no {name}",
         code="object_missing",
-        hint="run `vecver check` to see what else is missing",
+        hint=check_first("restore what it names from a copy of the repository"),
         name=name,
     )
 
@@ -85,7 +85,7 @@ def locked(name: str, seconds: float) -> ConflictError:
     return ConflictError(
         f"another process has held {name} for {seconds:.0f} s",
         code="locked",
-        hint="wait until it has finished, then repeat the command",
+        hint="wait until it has finished, then try again",
         name=name,
     )
 
@@ -115,7 +115,7 @@ def unreachable(name: str, place: Path | None, error: OSError) -> BackendError:
     return BackendError(
         f"the store could not reach {place or name}: {error.strerror or error}",
         code="store_full" if full else "store_failed",
-        hint="free space and repeat the command; nothing was changed" if full else "check the path and its rights",
+        hint="free space and try again; nothing was changed" if full else "check the path and its rights",
         retryable=full,
         name=name,
     )

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver import index, repo
-from vecver.errors import BackendError, InvalidInputError
+from vecver.errors import BackendError, InvalidInputError, say
 from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.searching.filtering import filtered
@@ -77,7 +77,10 @@ def recall(
         raise InvalidInputError(
             "only queries that are given can raise an index's effort, not a sample",
             code="conflicting_options",
-            hint="give the questions that your application has: queries=, --queries FILE",
+            hint=say(
+                "give the questions that your application has: queries=[...]",
+                cli="give the questions that your application has: --queries FILE",
+            ),
         )
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     commit = snapshot.commit.id
@@ -142,7 +145,10 @@ def _live(snapshot: Snapshot) -> int:
         raise InvalidInputError(
             f"the version {snapshot.commit.id[:12]} is empty: there is nothing to find in it",
             code="empty_version",
-            hint=f"`vecver log {snapshot.commit.dataset}` lists the versions and what they hold",
+            hint=say(
+                "docs.log() lists the versions and what they hold",
+                cli=f"`vecver log {snapshot.commit.dataset}` lists the versions and what they hold",
+            ),
         )
     return live
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from vecver import pipeline
 from vecver.digest import digest, digest_json, text_key
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.flows.ingesting.sources import Source
 from vecver.model import Coverage, Failure, Json, Original, Recipe
 from vecver.repo import Draft
@@ -186,9 +186,14 @@ def _changed(
             raise InvalidInputError(
                 f"{item.document!r} belongs to the source {old.source!r}, not to {item.source!r}; nothing was changed",
                 code="source_conflict",
-                hint=f"to keep both, give this one a --prefix; if it is that source, renamed or at another place, "
-                f"--source {old.source!r} --dry-run shows what that would change; if this source is to have it from "
-                "now on, delete the document first",
+                hint=say(
+                    "to keep both, give this one a prefix=; if it is that source, renamed or at another place, "
+                    f"label={old.source!r}, dry_run=True shows what that would change",
+                    cli="to keep both, give this one a --prefix; if it is that source, renamed or at another place, "
+                    f"--source {old.source!r} --dry-run shows what that would change",
+                    http="to keep both, give this one a ?prefix=; if it is that source, renamed or at another place, "
+                    f"?label={old.source}&dry_run=true shows what that would change",
+                ),
                 document=item.document,
                 source=old.source,
             )
@@ -218,7 +223,11 @@ def _once(documents: Iterable[str], arrived: set[bytes]) -> None:
             raise InvalidInputError(
                 f"the document {document!r} arrives twice",
                 code="duplicate_document",
-                hint="give one of the sources a --prefix, or remove the repetition; nothing was changed",
+                hint=say(
+                    "give one of the sources a prefix=, or remove the repetition; nothing was changed",
+                    cli="give one of the sources a --prefix, or remove the repetition; nothing was changed",
+                    http="give one of the sources a ?prefix=, or remove the repetition; nothing was changed",
+                ),
                 document=document,
             )
         arrived.add(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vecver import repo
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.flows.ingesting.recipe import Options
 from vecver.flows.ingesting.sources import Places, places_of
 from vecver.model import Failure
@@ -36,11 +36,16 @@ def check_expected(expected: str | None, branch: str, found: str | None) -> None
 
 def failed(failures: Sequence[Failure], options: Options) -> InvalidInputError:
     """The error where documents must not fail."""
-    advice = "mend or ignore them, or leave out --strict" if options.strict else "mend them"
+    advice = "mend or ignore them, or leave out " if options.strict else "mend them"
+    python, cli, http = ("strict=True", "--strict", "?strict=true") if options.strict else ("", "", "")
     return InvalidInputError(
         f"{len(failures)} documents cannot be read; the first is {failures[0].document!r}: {failures[0].reason}",
         code="documents_failed",
-        hint=f"{advice}; nothing was committed",
+        hint=say(
+            f"{advice}{python}; nothing was committed",
+            cli=f"{advice}{cli}; nothing was committed",
+            http=f"{advice}{http}; nothing was committed",
+        ),
         failures=[failure.to_json() for failure in failures],
     )
 

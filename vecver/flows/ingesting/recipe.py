@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 
 from vecver import index, pipeline
-from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.errors import InvalidInputError, SpaceMismatchError, say
 from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Space
 
 OpenEmbedder = Callable[[str | Json], Embedder]
@@ -90,7 +90,9 @@ def prepare(
         raise InvalidInputError(
             "records that bring their own vectors are neither chunked nor embedded",
             code="conflicting_options",
-            hint="leave out --embedder and --chunker, or --space",
+            hint=say(
+                "leave out embedder= and chunker=, or space=", cli="leave out --embedder and --chunker, or --space"
+            ),
         )
     if old and is_given(old) and old.embedder["name"] == name:
         return streams, Preparation(old, _no_embedder, lambda _: old.chunker)
@@ -124,13 +126,18 @@ def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder
 def _check(options: Options, old: Recipe | None, space: str | None) -> None:
     """Raises InvalidInputError for an option that could not be honoured."""
     if options.space is not None and not options.space.strip():
-        raise InvalidInputError("the space has no name", code="invalid_space", hint="write --space NAME")
+        raise InvalidInputError(
+            "the space has no name", code="invalid_space", hint=say('name it: space="NAME"', cli="write --space NAME")
+        )
     known = old and is_given(old) and old.embedder["name"] == space
     if options.metric and (space is None or (old and known and old.space.metric != options.metric)):
         raise InvalidInputError(
             f"the metric {options.metric!r} cannot be chosen here: an embedder or an existing space has its own",
             code="conflicting_options",
-            hint="--metric goes with the first ingest into a new --space",
+            hint=say(
+                "metric= goes with the first ingest into a new space=",
+                cli="--metric goes with the first ingest into a new --space",
+            ),
         )
 
 
@@ -145,7 +152,10 @@ def _dimension(streams: list[Stream]) -> tuple[int, list[Stream]]:
                     raise InvalidInputError(
                         f"the record {item.document!r} brings no vector",
                         code="no_vector",
-                        hint="--space names the space of vectors that records bring; leave it out to embed texts",
+                        hint=say(
+                            "space= names the space of vectors that records bring; leave it out to embed texts",
+                            cli="--space names the space of vectors that records bring; leave it out to embed texts",
+                        ),
                         document=item.document,
                     )
                 return len(item.vector), [*streams[:number], chain(seen, stream), *streams[number + 1 :]]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vecver.errors import ConflictError
+from vecver.errors import ConflictError, say
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.sources import ALL, Source
 from vecver.repo import Draft
@@ -75,8 +75,14 @@ def check_allowed(plan: Sequence[Removal]) -> None:
         raise ConflictError(
             f"this would remove {'; '.join(map(str, large))}",
             code="removals_not_allowed",
-            hint="if that is meant, --allow-removals; else look at the path and the label (--source), keep what is "
-            "missing with --keep-missing, or list it with --dry-run; nothing was changed",
+            hint=say(
+                "nothing was changed; dry_run=True lists them, keep_missing=True keeps them; to update only these "
+                "files, docs.add(PATH); if the path and the label are right and they are to go, allow_removals=True",
+                cli="nothing was changed; --dry-run lists them, --keep-missing keeps them; to update only these files, "
+                "`vecver add DATASET FILE...`; if the path and --source are right and they are to go, --allow-removals",
+                http="nothing was changed; ?dry_run=true lists them, ?keep_missing=true keeps them; "
+                "if the label is right and they are to go, ?allow_removals=true",
+            ),
             removals=[
                 {"source": one.source, "remove": len(one.documents), "of": one.total, "first": one.documents[:_LISTED]}
                 for one in large

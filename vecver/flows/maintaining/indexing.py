@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 
 from vecver import index
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, index_again
 from vecver.progress import Progress
 from vecver.repo import Segment, Snapshot, Versions
 
@@ -68,7 +68,7 @@ def open_index(versions: Versions, segment: Segment) -> index.faiss.Index | None
         raise IntegrityError(
             f"the index of segment {segment.id[:12]} has {opened.count} rows, the segment {segment.chunk_count}",
             code="index_damaged",
-            hint="`vecver optimize DATASET` builds it again; until then search with --exact",
+            hint=index_again(),
         )
     return opened
 

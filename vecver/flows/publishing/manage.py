@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from vecver import index, repo
-from vecver.errors import IntegrityError, NotPublishedError
+from vecver.errors import IntegrityError, NotPublishedError, say
 from vecver.flows.publishing.publish import Publisher, publication
 from vecver.model import Check, Commit, Problem, Publication, PublishedRows
 from vecver.repo import UNCOUNTED, Collection, Intent, Ledger, Publications, Roots, State, Versions
@@ -29,10 +29,15 @@ def find_published(book: Publications, commit: Commit) -> tuple[Collection, Stat
             if ledger.find(commit)
         ]
         told = f"it is in: {', '.join(where)}; " if where else ""
+        to = f" --to {book.uri}" if book.uri else ""
         raise NotPublishedError(
             f"{commit.dataset} {commit.id[:12]} is not published in {book.uri or 'the embedded Milvus'}",
             code="not_published",
-            hint=f"{told}`vecver publish {commit.dataset}@{commit.id[:12]}{' --to ' + book.uri if book.uri else ''}`",
+            hint=say(
+                f"{told}docs.publish({commit.id[:12]!r}{f', to={book.uri!r}' if book.uri else ''}) publishes it",
+                cli=f"{told}`vecver publish {commit.dataset}@{commit.id[:12]}{to}` publishes it",
+                http=f"{told}POST /v1/datasets/{commit.dataset}/publish publishes it",
+            ),
             commit=commit.id,
             dataset=commit.dataset,
         )

@@ -29,7 +29,7 @@ from itertools import pairwise
 
 from vecver import index, repo
 from vecver.digest import digest_json
-from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, VecverError
+from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, VecverError, say
 from vecver.model import Commit, Publication
 from vecver.progress import Progress
 from vecver.repo import (
@@ -308,7 +308,11 @@ def damaged(collection: str, what: str) -> IntegrityError:
     return IntegrityError(
         f"the collection {collection} was changed by somebody else: {what}",
         code="publication_damaged",
-        hint="`vecver check --milvus URI` tells more; `vecver publish DATASET --rebuild` restores it",
+        hint=say(
+            "repo.check(milvus=URI) tells more; docs.republish() restores it",
+            cli="`vecver check --milvus URI` tells more; `vecver publish DATASET --rebuild` restores it",
+            http="ask the operator of the service to run `vecver publish --rebuild`: it restores it",
+        ),
         collection=collection,
     )
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from vecver import index
-from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.errors import InvalidInputError, SpaceMismatchError, say
 from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
 from vecver.flows.searching.unseen import of_query
 from vecver.model import Embedder, Json, Recipe, Space, Vectors
@@ -77,7 +77,10 @@ def _in_space(vector: Vectors, space: Space) -> Vectors:
         raise SpaceMismatchError(
             f"the query has {vector.shape[-1]} dimensions, the version's space has {space.dim}",
             code="wrong_dimension",
-            hint="embed the query as the version's documents were: `vecver show` names the embedder",
+            hint=say(
+                "embed the query as the version's documents were: docs.show(at).recipe names the embedder",
+                cli="embed the query as the version's documents were: `vecver show` names the embedder",
+            ),
             space=space.to_json(),
         )
     return vector
@@ -100,7 +103,10 @@ def _embedder_of(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Embe
         raise SpaceMismatchError(
             f"the embedder {embedder.name!r} here is not the one that this version was embedded with",
             code="space_mismatch",
-            hint="install the model that `vecver show` names, or ingest again with this one",
+            hint=say(
+                "install the model that docs.show(at).recipe names, or ingest again with this one",
+                cli="install the model that `vecver show` names, or ingest again with this one",
+            ),
             space=space.to_json(),
         )
     return embedder

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from vecver import index
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.flows.searching.queries import Query
 from vecver.model import Json
 
@@ -119,7 +119,7 @@ class Question:
 def _check(question: Question) -> None:
     """Raises InvalidInputError for an option that no version could honour."""
     if not is_whole(question.k, 1):
-        raise _invalid("k", f"k is the number of hits, 1 or more, not {question.k!r}", "use k=10")
+        raise _invalid("k", f"k is the number of hits, 1 or more, not {question.k!r}", say("use k=10", cli="use -k 10"))
     if isinstance(question.context, np.integer) or not is_whole(question.context, 0):
         said = f"context is a number of neighbouring chunks, 0 or more, not {question.context!r}"
         raise _invalid("context", said, "use context=1")

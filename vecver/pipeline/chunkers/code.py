@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.model import Json
 from vecver.pipeline.chunkers.blocks import Block, join_empty, paragraphs
 from vecver.pipeline.chunkers.normalise import Kind, normalise
@@ -171,8 +171,12 @@ def _language(name: str, library: str, version: str) -> Language:
             raise InvalidInputError(
                 f"This dataset cuts source code with {needed} {recorded}, and {here or 'none'} is installed.",
                 code="missing_extra",
-                hint=f"pip install 'vecver[documents]' '{needed}=={recorded}.*', or choose its chunker anew: "
-                "--chunker structure",
+                hint=say(
+                    f"pip install 'vecver[documents]' '{needed}=={recorded}.*', or choose its chunker anew: "
+                    "chunker='structure'",
+                    cli=f"pip install 'vecver[documents]' '{needed}=={recorded}.*', or choose its chunker anew: "
+                    "--chunker structure",
+                ),
             )
     from tree_sitter import Language
 

@@ -165,6 +165,10 @@ def _near_specs(spec: str | Json) -> list[str]:
     if not isinstance(spec, str):
         return []
     kind, colon, rest = spec.partition(":")
+    if not colon and "minilm" in kind.lower():
+        return ["minilm"]
+    if not colon and not near(kind, KINDS) and ("/" in kind or "-" in kind):
+        return [f"sentence-transformers:{spec}"]
     return [name + colon + rest for name in near(kind, KINDS)]
 
 

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, say
 from vecver.model import Vectors
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ def check_possible(precision: str, device: str) -> None:
             "this embedder computes in bfloat16, and this machine does not: its CPU has neither AVX512_BF16 nor "
             "AMX_BF16, and torch sees no GPU that has it",
             code="no_bfloat16",
-            hint="use a machine that has it, or ingest all sources again with the same --embedder without ':bf16'",
+            hint=say(
+                "use a machine that has it, or ingest all sources again with the same embedder without ':bf16'",
+                cli="use a machine that has it, or ingest all sources again with the same --embedder without ':bf16'",
+            ),
         )
 
 
