@@ -20,7 +20,9 @@ from starlette.exceptions import HTTPException
 
 from service.keys import Caller
 from service.replies import Reply
+from service.schemas import requests
 from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError, hint_for, say
+from vecver.near import near
 
 Json = dict[str, Any]
 _BEGINS = r"(?<![\w.)\]])"  # a path: the document docs/tmp/a.md is not in /tmp
@@ -167,10 +169,16 @@ def _no_room() -> BackendError:
 
 
 def _invalid(error: RequestValidationError) -> InvalidInputError:
-    found = [{"at": ".".join(str(part) for part in one["loc"]), "problem": one["msg"]} for one in error.errors()[:20]]
+    errors = error.errors()[:20]
+    found = [{"at": ".".join(str(part) for part in one["loc"]), "problem": one["msg"]} for one in errors]
     first = found[0] if found else {"at": "body", "problem": "cannot be read"}
+    unknown = str(errors[0]["loc"][-1]) if errors and errors[0]["type"] == "extra_forbidden" else ""
     return InvalidInputError(
-        f"{first['at']}: {first['problem']}", code="invalid_request", hint="see /docs for what is taken", problems=found
+        f"{first['at']}: {first['problem']}",
+        code="invalid_request",
+        hint="see /docs for what is taken",
+        problems=found,
+        did_you_mean=near(unknown, requests.field_names(), 1),
     )
 
 

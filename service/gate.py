@@ -37,7 +37,7 @@ from service import errors
 from service.keys import ALL, Caller, Keys
 from service.metrics import Metrics
 from service.settings import ServiceSettings
-from vecver.errors import AccessError, BackendError, InvalidInputError
+from vecver.errors import AccessError, BackendError, InvalidInputError, say
 
 _OPEN = ("/healthz", "/readyz")
 _PAGES = ("/", "/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
@@ -283,7 +283,10 @@ def _denied(why: str) -> AccessError:
     return AccessError(
         why,
         code="unauthenticated",
-        hint="send Authorization: Bearer KEY; `vecver key add NAME --scope DATASET:read` makes one",
+        hint=say(
+            "give a key as api_key; the operator of the service makes one with `vecver key add`",
+            http="send Authorization: Bearer KEY; the operator of the service makes one with `vecver key add`",
+        ),
     )
 
 

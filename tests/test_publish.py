@@ -14,7 +14,7 @@ from milvus_server import client_of
 import vecver
 from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotPublishedError, VecverError
-from vecver.flows import publish as room
+from vecver.flows.publishing import publish as room
 from vecver.store import LocalStore, MemoryStore, Store
 
 TEXTS = {f"doc-{i}": f"the text number {i}" for i in range(40)}

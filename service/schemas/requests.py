@@ -280,3 +280,8 @@ class IngestOptions(UpsertOptions):
         ]
         | None
     ) = None
+
+
+def field_names() -> set[str]:
+    """The names of all fields that a request's body may have, on some route."""
+    return {name for kind in Request.__subclasses__() for name in kind.model_fields}

@@ -27,7 +27,7 @@ class Program(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command and exit: by an error's category, with 2 for wrong usage, with 130 when interrupted."""
-        arguments = list(sys.argv[1:] if args is None else args)
+        arguments = [_readable(word) for word in (sys.argv[1:] if args is None else args)]
         extra["prog_name"] = "vecver"
         if os.environ.get(COMPLETING):
             _complete()
@@ -38,6 +38,18 @@ class Program(click.Group):
             sys.exit(code if isinstance(code, int) else 0)
         except (VecverError, click.ClickException, click.Abort, KeyboardInterrupt, OSError, RecursionError) as error:
             _end(error, arguments)
+
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **named)
+        except BrokenPipeError as error:  # --help in a pipe
+            _end(error, ())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # which click would end with 1
+            _end(error, ())
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(MODULES)  # in the order of the work, not of the alphabet
@@ -79,6 +91,14 @@ def main(context: click.Context, repo: str | None, color: console.Choice) -> Non
     console.choose_color(color)
     settings = load_settings()
     context.obj = replace(settings, repo=repo, named=True) if repo else settings
+
+
+def _readable(word: str) -> str:
+    """A word of the command line, which is UTF-8 whatever the locale says: the ids of documents are."""
+    try:
+        return word.encode(sys.getfilesystemencoding(), "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return word
 
 
 def _complete() -> NoReturn:

@@ -48,7 +48,9 @@ def _no_repository(settings: Settings) -> NotFoundError:
     return NotFoundError(
         f"{settings.repo} is not a vecver repository",
         code="repository_not_found",
-        hint=f"check --repo or VECVER_REPO; to make one there: `vecver init {shlex.quote(settings.repo)}`",
+        hint="it is a file: a repository is a folder; check --repo or VECVER_REPO"
+        if Path(settings.repo).is_file()
+        else f"check --repo or VECVER_REPO; to make one there: `vecver init {shlex.quote(settings.repo)}`",
         url=settings.repo,
         did_you_mean=meant,
     )

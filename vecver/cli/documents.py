@@ -147,14 +147,19 @@ def show_report(report: vecver.Report, how: Mapping[str, Any]) -> None:
     screens.show(console.out(), console.err(), Ingested(report, how["branch"], how["message"]))
 
 
+def asks() -> bool:
+    """Is somebody there to answer?"""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _intended(repository: vecver.Repository, dataset: str, *, yes: bool) -> None:
     """Ask whether a new dataset is meant where one of nearly the same name exists; without a terminal, say so."""
     names = repository.datasets()
     if dataset in names or not (meant := near(dataset, names)):
         return
     resembles = f"there is no dataset {dataset!r} yet, but {' and '.join(map(repr, meant))}"
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        click.echo(f"note: {resembles}; {dataset!r} is made", err=True)
+    if yes or not asks():
+        click.echo(f"note: {resembles}; {dataset!r} is a new one", err=True)
     elif not click.confirm(f"{resembles}. Make {dataset!r}?", err=True):
         raise NotFoundError(
             f"there is no dataset {dataset!r}; nothing was made",

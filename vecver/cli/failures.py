@@ -66,10 +66,11 @@ def of(error: BaseException, *, commands: Iterable[str] = ()) -> VecverError:
     if isinstance(error, RecursionError):
         return InvalidInputError("what was given is nested too deeply", code="too_deep", hint="simplify it")
     assert isinstance(error, OSError)
+    where = f"{error.filename} could not be reached" if error.filename else "the output could not be written"
     return BackendError(  # of a place that no room below speaks of, such as a full disk under stdout
-        f"{error.filename or 'a file'} could not be reached: {error.strerror or error}",
+        f"{where}: {error.strerror or error}",
         code="io_failed",
-        hint="check the path, its rights and the space that is left there",
+        hint="check its permissions and the space that is left there, then run the command again",
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ import click
 from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json
 from vecver.cli.screens.keys import show_keys, show_made, show_revoked
-from vecver.errors import InvalidInputError
+from vecver.errors import ConflictError, InvalidInputError
 from vecver.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     given = {name: value for name, value in options.items() if value is not None}
     own = load_settings(**given)
     _check_closed(own.host, no_auth=own.no_auth, keys=Keys(own.keys_file(settings.repo)))
+    _check_free(own.host, own.port)
     repository = common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
     state = own.state_folder(settings.repo)
     own_state(state, repository)
@@ -156,6 +159,31 @@ def _check_closed(host: str, *, no_auth: bool, keys: Keys) -> None:
             code="no_keys",
             hint="`vecver key add NAME --scope '*:admin'` makes one; --no-auth opens it to everyone",
         )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises ConflictError, InvalidInputError where this process cannot listen there: uvicorn only logs it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except PermissionError as error:
+        raise InvalidInputError(
+            f"this user may not listen on port {port}", code="port_denied", hint="choose one above 1023: --port 8000"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConflictError(
+                f"something listens on {host}:{port} already",
+                code="port_in_use",
+                hint=f"stop it if it is an older `vecver serve`, or choose another port: --port {port % 65535 + 1}",
+            ) from error
+        raise InvalidInputError(
+            f"this machine cannot listen on {host}: {error.strerror or error}",
+            code="invalid_host",
+            hint="leave --host out for this machine alone, or use --host 0.0.0.0 for all of its addresses",
+        ) from error
 
 
 def _installed() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
-from vecver.arguments import Kind, Revision, tagged_of, text_of
+from vecver.arguments import Kind, Revision, check_kind, tagged_of, text_of
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class History(Publishing):
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""
+        check_kind(kind)
         refs = self._versions.refs(self.name)
         found = list(refs.log(kind, name))
         if not found:
