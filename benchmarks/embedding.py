@@ -3,8 +3,8 @@
     python benchmarks/embedding.py [--chunks 256] [--tokens 200] [--rounds 3] [--ingest 2000]
 
 Measures and asserts nothing. The paths take turns, and the best round of each counts, since other work on
-the machine only slows. `vecver fast` needs the extra `fast`, `vecver bf16` that and a CPU or GPU with bfloat16;
-what is not there is left out. Raw seconds are in the file.
+the machine only slows. `vecver light` is ONNX Runtime, the default; `vecver fast` needs the extra `fast`,
+`vecver bf16` that and a CPU or GPU with bfloat16; what is not there is left out. Raw seconds are in the file.
 
 - ratio: chunks a second over those of `encode` with its defaults (float32, batches of 32).
 - min_cosine, max_abs_difference: each chunk's vector against the one that `encode` gives.
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 import vecver
+from vecver.pipeline.embedders.light import LightEmbedder
 from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
 HERE = Path(__file__).resolve().parent
@@ -95,9 +96,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def embedders() -> dict[str, SentenceTransformerEmbedder]:
+def embedders() -> dict[str, Any]:
     """vecver's own, by the name in the table; those whose runtime or precision is not here are left out."""
-    found = {"vecver torch": SentenceTransformerEmbedder("minilm", fast=False)}
+    found: dict[str, Any] = {
+        "vecver torch": SentenceTransformerEmbedder("minilm", fast=False),
+        "vecver light": LightEmbedder("minilm"),
+    }
     fast = SentenceTransformerEmbedder("minilm")
     if fast.environment["runtime"] != found["vecver torch"].environment["runtime"]:
         found["vecver fast"] = fast
@@ -117,11 +121,11 @@ def overlap(ours: np.ndarray, theirs: np.ndarray, k: int = 10) -> float:
     return round(float(np.mean([len(set(a) & set(b)) / k for a, b in zip(*nearest, strict=True)])), 4)
 
 
-def ingested(options: argparse.Namespace, name: str, embedder: SentenceTransformerEmbedder) -> dict[str, Any]:
+def ingested(options: argparse.Namespace, name: str, embedder: Any) -> dict[str, Any]:
     """One ingest of random passages into a new repository, and when the model was at work."""
     texts = passages(options)
     rows = [{"id": f"d{n}", "text": texts[int(n)]} for n in order(options, len(texts))[: options.ingest]]
-    runtime = embedder._path._runtime  # type: ignore[attr-defined]
+    runtime = embedder._path._runtime
     run, busy = runtime.run, list[tuple[float, float]]()
 
     def timed_run(*batch: Any) -> Any:
