@@ -13,7 +13,19 @@ import pytest
 import vecver
 
 HEAVY = {"torch", "sentence_transformers", "transformers", "sklearn", "scipy", "pandas", "pydantic", "pymilvus"}
-UNUSED = {*HEAVY, "faiss", "tqdm", "lxml", "markdown_it", "pebble", "filelock", "httpx2", "huggingface_hub", "yaml"}
+UNUSED = {
+    *HEAVY,
+    "faiss",
+    "tqdm",
+    "lxml",
+    "markdown_it",
+    "pebble",
+    "filelock",
+    "httpx2",
+    "huggingface_hub",
+    "yaml",
+    "pyarrow.compute",
+}
 ARRAYS = {"numpy", "pyarrow", "pyroaring"}
 
 
@@ -32,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def imported(place: Path, *arguments: str) -> set[str]:
-    """The packages that a command has imported when it ends, those of the standard library left out."""
+    """The modules and packages that a command has imported when it ends, those of the standard library left out."""
     program = (
         "import sys, json, atexit\n"
         "atexit.register(lambda: open('modules.json', 'w').write(json.dumps(list(sys.modules))))\n"
@@ -47,7 +59,7 @@ def imported(place: Path, *arguments: str) -> set[str]:
         check=True,
     )
     modules = json.loads((place / "modules.json").read_text())
-    return {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+    return {*modules, *(module.partition(".")[0] for module in modules)} - set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["log", "docs"], ["tag", "docs"]])

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver.decimals import json_number, tagged_decimal
 from vecver.index.instants import Instants, Rows, instants_in, local_times_in
@@ -209,6 +208,8 @@ def _flags_by_type(name: str, group: Items) -> Iterator[tuple[str, Mask]]:
 
 def _list_items(column: pa.ChunkedArray) -> Iterator[Items]:
     """The items of a column of lists of strings, chunk by chunk."""
+    import pyarrow.compute as pc
+
     start = 0
     for chunk in column.chunks:
         rows = np.asarray(pc.list_parent_indices(chunk)).astype(np.int64) + start
@@ -226,6 +227,8 @@ class _Json(NamedTuple):
 
 
 def _read_json(column: pa.ChunkedArray) -> _Json:
+    import pyarrow.compute as pc
+
     found: dict[str, tuple[list[int], list[Any]]] = {}
     empty, objects, alone = list[int](), list[int](), list[int]()
     whole = np.asarray(pc.fill_null(pc.match_substring_regex(column, _INTEGERS), False), dtype=bool)
@@ -263,6 +266,8 @@ def _in_lists(group: Items, alone: Rows) -> Items:
 
 def _integers(column: pa.ChunkedArray, places: Rows) -> Items:
     """The items of lists of integers, without a step of Python for each: half a second for 100,000 lists otherwise."""
+    import pyarrow.compute as pc
+
     texts = pc.utf8_trim(column.take(pa.array(places)).combine_chunks(), "[]")
     lists = pc.split_pattern(texts, ",")
     return Items(pc.list_flatten(lists).cast(pa.int64()), places[np.asarray(pc.list_parent_indices(lists))])

@@ -61,7 +61,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver.decimals import decimal_of, tagged, tagged_decimal
 from vecver.errors import InvalidInputError
@@ -73,7 +72,7 @@ from vecver.near import near
 Columns = Callable[[str], FieldValues | SharedValues | Mapping[str, pa.ChunkedArray]]
 Types = Callable[[str], FieldTypes]
 
-_COMPARE = {"$eq": pc.equal, "$gt": pc.greater, "$gte": pc.greater_equal, "$lt": pc.less, "$lte": pc.less_equal}
+_COMPARE = {"$eq": "equal", "$gt": "greater", "$gte": "greater_equal", "$lt": "less", "$lte": "less_equal"}  # of Arrow
 _EXACTLY = {"$eq": python.eq, "$gt": python.gt, "$gte": python.ge, "$lt": python.lt, "$lte": python.le}
 _NEGATED = {"$ne": "$eq", "$nin": "$in"}
 ORDERING = ("$gt", "$gte", "$lt", "$lte")
@@ -187,7 +186,7 @@ def _mark(values: FieldValues, operator: str, value: Any, mask: Mask) -> None:
         _mark_containing(values, value, mask)
     elif isinstance(value, bool):
         for items in values.of_type("bool"):
-            items.mark(_flags(_COMPARE[operator](items.values, value)), mask)
+            items.mark(_flags(_comparing(operator)(items.values, value)), mask)
     elif isinstance(value, str):
         for items in values.of_type("str"):
             items.mark(_compared_strings(items, operator, value), mask)
@@ -201,6 +200,8 @@ def _mark(values: FieldValues, operator: str, value: Any, mask: Mask) -> None:
 
 def _mark_containing(values: FieldValues, value: Any, mask: Mask) -> None:
     """Set `mask` for the documents with a string that has this piece, or a list that has this item."""
+    import pyarrow.compute as pc
+
     if isinstance(value, str):
         for items in values.of_type("str"):
             if items.rows is None:
@@ -209,13 +210,15 @@ def _mark_containing(values: FieldValues, value: Any, mask: Mask) -> None:
 
 
 def _compared_strings(items: Items, operator: str, value: str) -> Mask:
+    import pyarrow.compute as pc
+
     if items.instants is None:
-        compare = pc.starts_with if items.are_paths and operator == "$eq" else _COMPARE[operator]
+        compare = pc.starts_with if items.are_paths and operator == "$eq" else _comparing(operator)
         return _flags(compare(items.values, value))
     instant = instant_of(value)
     places, seconds, fractions = items.instants
     if instant is None:
-        flags = _flags(_COMPARE[operator](items.values, value))
+        flags = _flags(_comparing(operator)(items.values, value))
         flags[places] = False
         return flags
     flags = np.zeros(len(items.values), bool)
@@ -233,7 +236,7 @@ def _compared_numbers(values: Any, name: str, operator: str, value: Any) -> Mask
         operator = "$gte" if operator in ("$gt", "$gte") else "$lt"
     elif side < 0:
         operator = "$gt" if operator in ("$gt", "$gte") else "$lte"
-    return _flags(_COMPARE[operator](values, pa.scalar(nearest)))
+    return _flags(_comparing(operator)(values, pa.scalar(nearest)))
 
 
 def _nearest_int(value: Any) -> tuple[int, int]:
@@ -264,6 +267,8 @@ def _compared_decimals(values: list[Decimal], operator: str, value: Any) -> Mask
 
 
 def _flags(values: Any) -> Mask:
+    import pyarrow.compute as pc
+
     return np.array(pc.fill_null(values, False), dtype=bool)
 
 
@@ -326,3 +331,10 @@ def operators_of(condition: Any) -> list[tuple[str, Any]]:
 def invalid(message: str, hint: str, code: str = "invalid_filter", **context: Any) -> InvalidInputError:
     """The error for a filter that cannot be asked."""
     return InvalidInputError(message, code=code, hint=hint, **context)
+
+
+def _comparing(operator: str) -> Callable[..., Any]:
+    """Arrow's function for an operator. `pyarrow.compute` takes 0.03 s to import, and few searches have a filter."""
+    import pyarrow.compute as pc
+
+    return getattr(pc, _COMPARE[operator])

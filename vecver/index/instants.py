@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 Rows = npt.NDArray[np.int64]
 
@@ -39,6 +38,8 @@ class Instants(NamedTuple):
 
 def instants_in(texts: pa.Array | pa.ChunkedArray) -> Instants:
     """The instants among strings, some of which may be null."""
+    import pyarrow.compute as pc
+
     places = np.flatnonzero(_matches(texts, _HEAD))
     if not len(places):
         return Instants(*np.zeros((3, 0), np.int64))
@@ -64,6 +65,8 @@ def instant_of(text: str) -> tuple[int, int] | None:
 
 def _tails(texts: Any) -> pa.StructArray:
     """The groups of `_TAIL` in what follows the head of each string; null where it is something else."""
+    import pyarrow.compute as pc
+
     texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     encoded = pc.dictionary_encode(pc.utf8_slice_codeunits(texts, _HEAD_LENGTH))  # most strings share a few tails
     return pc.extract_regex(encoded.dictionary, "^" + _TAIL).take(encoded.indices)
@@ -71,6 +74,8 @@ def _tails(texts: Any) -> pa.StructArray:
 
 def _minutes(texts: Any) -> tuple[Rows, npt.NDArray[np.bool_]]:
     """The minutes from 1970 to the date and time at the head of each string, and whether there is such a date."""
+    import pyarrow.compute as pc
+
     heads = np.asarray(pc.utf8_slice_codeunits(texts, 0, _HEAD_LENGTH)).astype(f"S{_HEAD_LENGTH}")
     digits = heads.view(np.uint8).reshape(-1, _HEAD_LENGTH).astype(np.int64) - ord("0")
     pairs = digits[:, :-1] * 10 + digits[:, 1:]
@@ -92,10 +97,14 @@ def local_times_in(texts: pa.Array | pa.ChunkedArray) -> Rows:
 
 
 def _matches(texts: Any, form: str) -> npt.NDArray[np.bool_]:
+    import pyarrow.compute as pc
+
     return np.asarray(pc.fill_null(pc.match_substring_regex(texts, form), False), dtype=bool)
 
 
 def _integers(parts: pa.StructArray, name: str, width: int = 1) -> Rows:
     """A group of digits as int64, filled up with zeros on the right; 0 where the group took no part."""
+    import pyarrow.compute as pc
+
     digits = pc.utf8_rpad(pc.fill_null(pc.struct_field(parts, name), ""), width, "0")
     return np.asarray(digits.cast(pa.int64()))

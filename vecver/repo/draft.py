@@ -26,7 +26,6 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from vecver.errors import IntegrityError, InvalidInputError
@@ -214,8 +213,7 @@ class Draft:
             unseen = rows_of(mask_of(rows) - self._changes[number].seen_documents)
             if not sources or not len(unseen):
                 continue
-            picked = table.take(columns.row_numbers(unseen))
-            rest = picked.filter(reduce(pc.or_, (pc.equal(picked.column("source"), source) for source in sources)))
+            rest = _of_sources(table.take(columns.row_numbers(unseen)), sources)
             gone += zip(rest.column("document").to_pylist(), rest.column("source").to_pylist(), strict=True)
         return gone
 
@@ -434,3 +432,11 @@ def _document_table(documents: Sequence[NewDocument], keys: list[bytes]) -> pa.T
     arrays = {name: pa.array(value, columns.DOCUMENTS.field(name).type) for name, value in values.items()}
     metadata = columns.metadata_columns([d.metadata for d in documents])
     return pa.table({**arrays, **metadata, **position_columns([d.positions for d in documents])})
+
+
+def _of_sources(documents: pa.Table, sources: Sequence[str]) -> pa.Table:
+    """Those of these sources, of which there is one at least."""
+    import pyarrow.compute as pc
+
+    column = documents.column("source")
+    return documents.filter(reduce(pc.or_, (pc.equal(column, source) for source in sources)))

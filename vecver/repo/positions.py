@@ -23,7 +23,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver.model import NOWHERE, Json, Position
 
@@ -138,12 +137,16 @@ class Named(NamedTuple):
 
 def owners_of(documents: pa.Table) -> Rows:
     """The row of each chunk's document, `(chunks,)`."""
+    import pyarrow.compute as pc
+
     lengths = np.asarray(pc.list_value_length(documents.column("chunks")), np.int64)
     return np.repeat(np.arange(len(documents)), lengths)
 
 
 def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named | None:
     """What the chunks of these documents have of a field; None where the table has no such column."""
+    import pyarrow.compute as pc
+
     if PREFIX + field not in documents.column_names:
         return None
     owners = owners_of(documents) if owners is None else owners

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver.repo import rows as columns
 from vecver.repo.lookup import Keys, Rows
@@ -77,6 +76,8 @@ class DocumentOrder:
 
 def sorted_documents(segments: Sequence[Segment], numbers: Rows, rows: Rows) -> DocumentOrder:
     """The documents at these places, in order."""
+    import pyarrow.compute as pc
+
     order = DocumentOrder(segments, numbers, rows)
     indices = pc.sort_indices(order.table(slice(None), ["document"]).column(0))
     sequence = np.frombuffer(indices.buffers()[1], np.uint64)[: len(indices)].astype(np.int64)
@@ -96,6 +97,8 @@ class ChunkList:
 
 def chunk_list(documents: pa.Table) -> ChunkList:
     """What a table of document rows says of its chunks; no text is read."""
+    import pyarrow.compute as pc
+
     starts, ends = (columns.integers(whole(pc.list_flatten(documents.column(name)))) for name in ("starts", "ends"))
     keys = keys_array(pc.list_flatten(documents.column("chunks")))
     return ChunkList(owners_of(documents), keys, starts, ends, chunk_columns(documents, FIELDS))

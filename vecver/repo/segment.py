@@ -182,7 +182,7 @@ class Segment:
     def _spans(self) -> tuple[Any, Any, Any, Any]:
         """Where the chunks of each document row begin, `(n + 1,)`, and all their keys, starts and ends."""
         chunks, starts, ends = (columns.whole(self.documents.column(name)) for name in ("chunks", "starts", "ends"))
-        keys, starts, ends = (lists.flatten() for lists in (chunks, starts, ends))
+        keys, starts, ends = (columns.items(lists) for lists in (chunks, starts, ends))
         offsets = columns.integers(chunks.offsets)
         names = keys_array(keys).view("V16").reshape(-1)
         return offsets - offsets[:1], names, columns.integers(starts), columns.integers(ends)

@@ -30,8 +30,6 @@ from itertools import chain, count
 from pathlib import PurePath
 from posixpath import dirname
 
-import pyarrow.compute as pc
-
 from vecver import pipeline
 from vecver.errors import ConflictError, VecverError
 from vecver.model import Commit, Failure, Json, Original
@@ -256,6 +254,8 @@ def _holds_records(source: Source) -> bool:
 
 def _owns(parent: Snapshot, label: str, document: str, is_file: bool) -> bool:
     """Has this label the document, or one in this folder?"""
+    import pyarrow.compute as pc
+
     table = parent.documents(["document", "source"])
     names = table.filter(pc.equal(table.column("source"), label)).column("document")
     there = pc.equal(names, document) if is_file else pc.starts_with(names, document + "/")

@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver import index
 from vecver.digest import KEY_BYTES
@@ -53,6 +52,8 @@ class Selection:
 
     def mask(self, column_of: Callable[[str], pa.Array | pa.ChunkedArray]) -> npt.NDArray[np.bool_]:
         """Which chunk rows are selected, `(n,)`. `column_of`: the rows' values in a column, `document` or `key`."""
+        import pyarrow.compute as pc
+
         if self.values is None:
             mask = np.ones(len(column_of("key")), bool)
         else:
@@ -124,6 +125,8 @@ def _matching_documents(snapshot: Snapshot, filter: Json) -> Selection:
 
 
 def _matching_chunks(snapshot: Snapshot, filter: Json) -> Selection:
+    import pyarrow.compute as pc
+
     standing = _standing(snapshot)
     found: list[pa.Array] = []
     for number, rows in snapshot.document_rows():
@@ -226,6 +229,8 @@ def _values(segment: Any, field: str) -> index.FieldValues:
 
 
 def _built_in_values(segment: Any, field: str) -> index.FieldValues:
+    import pyarrow.compute as pc
+
     name = "document" if field == "$path" else field[1:]
     if name not in segment.documents.column_names:  # an export has no sources
         return index.FieldValues({})
