@@ -56,6 +56,10 @@ class Writing(Publishing):
         would remove all documents of a source, or more than a fifth of them and more than ten, is an
         error unless `allow_removals`. An ingest that changes nothing makes no commit.
 
+        The metadata of a file are its `path` and `folder` below the source, and what it says of itself: front matter,
+        headers of mail, properties of office files, PDF and HTML (`author`, `subject`, `keywords`, `created` ...). A
+        date's field holds the day, FIELD_time the moment where one is written. What is left out is in the notes.
+
         `label` names the source (default: the folder's or file's own name, with the folders above it
         where another source has that name), `prefix` stands before every id. A file or folder inside
         a source that is known, and the matches of a glob, are a part of it: nothing else is removed.
