@@ -41,7 +41,7 @@ def ls(
         if as_json:
             echo_json({"commit": commit, **found.to_json()})
         else:
-            console.out().say(f"{found.documents} documents, {found.chunks} chunks")
+            console.out().say(f"{_counted(found.documents, 'document')}, {_counted(found.chunks, 'chunk')}")
         return
     ids = docs.documents(commit, where=filter, **how)
     if as_json:
@@ -138,8 +138,11 @@ def fields(settings: Settings, /, dataset: str, as_json: bool) -> None:
 
 
 def _cells(field: vecver.Field) -> tuple[str, str, str, str]:
-    count = f"{field.documents} document{'' if field.documents == 1 else 's'}"
-    return field.name, ", ".join(field.types), count, one_line(field.examples_text, 100)
+    return field.name, ", ".join(field.types), _counted(field.documents, "document"), one_line(field.examples_text, 100)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _version(settings: Settings, dataset: str) -> tuple[vecver.Dataset, str]:
@@ -166,7 +169,8 @@ def _details(docs: vecver.Dataset, commit: str, ids: Sequence[str]) -> Iterator[
 
 
 def _long(one: dict[str, Any]) -> str:
-    numbers = f"{one['chunks']:>5} chunks {one['characters']:>9} characters"
+    chunks, characters = _counted(one["chunks"], "chunk"), _counted(one["characters"], "character")
+    numbers = f"{chunks:>12}  {characters:>18}"
     title = one_line(one["title"], 60)
     return f"{numbers}  {one['media_type']:<18} {one['source']}  {one['id']}{f'  {title}' if title else ''}"
 
