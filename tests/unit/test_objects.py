@@ -12,7 +12,7 @@ import pytest
 
 import vecver
 from vecver.arguments import embedder_name
-from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError
+from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError, hint_for
 from vecver.pipeline import open_embedder
 
 ROWS = [{"id": "a", "text": "bleed the valve"}, {"id": "b", "text": "open the pump"}]
@@ -104,6 +104,7 @@ def test_another_handle_is_given_the_object(place: Path, tmp_path: Path) -> None
         with pytest.raises(InvalidInputError, match="own hashing 1") as error:
             ask()
         assert error.value.code == "embedder_not_given" and "embedders=[" in error.value.hint
+        assert "--queries" in hint_for("cli", error.value.hint) and "vector" in hint_for("http", error.value.hint)
     assert docs.search(inner.embed(["open the pump"])[0], exact=True)[0].document == "b", "a vector needs no object"
     given = vecver.open(place, embedders=[Own()]).dataset("d")
     answer = given.search("open the pump", exact=True)

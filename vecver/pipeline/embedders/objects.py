@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
-from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError
+from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError, say
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
 from vecver.pipeline.embedders.openai import estimated_tokens
 
@@ -196,7 +196,12 @@ def found_among(objects: Sequence[Embedder], recipe: Json) -> Embedder:
     raise InvalidInputError(
         f"this version was embedded by an object with the fingerprint {fingerprint!r}, which is not here",
         code="embedder_not_given",
-        hint="pass it: vecver.open(URL, embedders=[vecver.embedder(MODEL, fingerprint=…)]); or ask with a vector",
+        hint=say(
+            "pass it: vecver.open(URL, embedders=[vecver.embedder(MODEL, fingerprint=…)]); or ask with a vector",
+            cli="ask with a vector (--queries FILE), or from Python: vecver.open(URL, embedders=[…]); "
+            "or ingest all sources again with an --embedder that has a name",
+            http="ask with a vector of that model; a service opens only embedders that have a name",
+        ),
         fingerprint=fingerprint,
     )
 
