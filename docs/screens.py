@@ -46,6 +46,7 @@ FORMAT = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DO
 )
 
 PICTURES = {
+    "ingest": ["ingest", "handbook", "docs", "-m", "Nightly import"],
     "search": ["search", "handbook@prod", QUESTION, "-k", "2"],
     "log": ["log", "handbook", "--oneline", "--graph"],
     "show": ["show", "handbook"],
@@ -54,7 +55,7 @@ PICTURES = {
     "status": ["status", "handbook", "docs"],
     "promote": ["promote", "handbook", "prod", "main"],
 }
-TOUR = ["search", "log", "diff-document", "promote"]  # together in tour.svg
+TOUR = ["ingest", "search", "log", "diff-document", "promote"]  # together in tour.svg
 
 
 class Play:
@@ -63,6 +64,7 @@ class Play:
     def __init__(self, embedder: str) -> None:
         self.embedder = embedder
         self.time = NOW
+        self.nightly = ""  # what last night's import showed
 
     def now(self, *_: object) -> datetime:
         self.time += timedelta(milliseconds=1)
@@ -101,7 +103,7 @@ class Play:
         Path("docs/bicycles.md").write_text("# Bicycles\n\nThey stand in the yard, locked.\n")
         Path("docs/keys.md").unlink()
         Path("docs/invoice-17.txt").touch()
-        self.ingest("Nightly import", ago=timedelta(minutes=12))
+        self.nightly = self.run(*PICTURES["ingest"], ago=timedelta(minutes=12))
         Path("docs/visitors.md").write_text("# Visitors\n\nThey wear a yellow badge.\n")
 
 
@@ -138,7 +140,8 @@ def make(embedder: str, out: Path) -> None:
     with stage(play):
         play.past()
         play.run(*PICTURES["search"])  # loads the model, whose time would stand in the picture
-        shown = {name: play.run(*command) for name, command in PICTURES.items()}
+        later = {name: command for name, command in PICTURES.items() if name != "ingest"}
+        shown = {"ingest": play.nightly, **{name: play.run(*command) for name, command in later.items()}}
     for name, names in {**{name: [name] for name in PICTURES}, "tour": TOUR}.items():
         drawn = draw([PICTURES[one] for one in names], [shown[one] for one in names], name)
         (out / f"{name}.svg").write_text(drawn, "utf-8")

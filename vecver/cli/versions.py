@@ -109,10 +109,17 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
     if as_json:
         echo_json({**_entry(commit), "partial": partly_read(partial)})
         return
-    diff = docs.diff(commit.parents[0], commit) if commit.parents else None
     here = history.names(docs).get(commit.id, ())
     with console.pages() as screen:
-        show_version(screen, commit, refs=here, diff=diff, partial=partial, coverage=coverage)
+        show_version(screen, commit, refs=here, changes=_changes(docs, commit), partial=partial, coverage=coverage)
+
+
+def _changes(docs: vecver.Dataset, commit: vecver.Commit) -> dict[str, str]:
+    """document -> what a version did to it; the first version added all that it holds."""
+    if not commit.parents:
+        return dict.fromkeys(docs.documents(commit), "added")
+    found = docs.diff(commit.parents[0], commit)
+    return {name: change for change in ("added", "changed", "removed") for name in getattr(found, change)}
 
 
 @click.command()

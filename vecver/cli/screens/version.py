@@ -26,14 +26,14 @@ def show_version(
     commit: vecver.Commit,
     *,
     refs: Sequence[tuple[str, str]],
-    diff: vecver.Diff | None,
+    changes: Mapping[str, str],
     partial: Mapping[str, Coverage],
     coverage: bool,
 ) -> None:
-    """All that is recorded of a version. `diff`: against its parent; None: it has none. `coverage`: list all parts."""
+    """All that is recorded of a version. `changes`: document -> "added", "changed", "removed"."""
     _title(screen, commit, refs)
     _changes(screen, commit)
-    _names(screen, commit, diff)
+    _names(screen, commit, changes)
     _failures(screen, commit.operation.get("failures", ()), commit.dataset)
     _coverage(screen, partial, commit, coverage)
     _made(screen, commit)
@@ -82,24 +82,19 @@ def _changes(screen: Screen, commit: vecver.Commit) -> None:
         _field(screen, name, (f"{total[name]:,}", STRONG), f"   {told}" if told else "")
 
 
-def _names(screen: Screen, commit: vecver.Commit, diff: vecver.Diff | None) -> None:
-    if diff is None:
-        return
-    of = {name: kind for kind in ("added", "changed", "removed") for name in getattr(diff, kind)}
-    names = sorted(of)
+def _names(screen: Screen, commit: vecver.Commit, changes: Mapping[str, str]) -> None:
+    names = sorted(changes)
     if not names:
         return
     screen.say()
     shown = names[:MOST] if screen.terminal else names
     for name in shown:
-        sign, style = SIGNS[of[name]]
+        sign, style = SIGNS[changes[name]]
         screen.say((f"  {sign} ", style), name)
     if len(shown) < len(names):
         id = wording.short_id(commit.id)
-        screen.say(
-            (f"  … and {len(names) - len(shown):,} more: ", FAINT),
-            (f"vecver diff {commit.dataset} {id}~1 {id}", COMMAND),
-        )
+        command = f"vecver diff {commit.dataset} {id}~1 {id}" if commit.parents else f"vecver ls {commit.dataset}@{id}"
+        screen.say((f"  … and {len(names) - len(shown):,} more: ", FAINT), (command, COMMAND))
 
 
 def _failures(screen: Screen, failures: Sequence[Mapping[str, str]], dataset: str) -> None:
