@@ -67,7 +67,7 @@ def build(folder: Path) -> None:
             file.unlink() if text is None else file.write_text(text)
         clock.time = NOW - next(times)
         branch = "wide-chunks" if "chunks" in message else "main"
-        how = {"chunk_tokens": 96} if branch != "main" else {}
+        how = {"chunk_tokens": 96 if branch == "main" else 256}
         docs.ingest(str(source), message=message, branch=branch, embedder="hashing", allow_removals=True, **how)
 
     first = HEATING.format(pressure="1.2 and 1.8")
