@@ -116,6 +116,11 @@ def test_what_a_source_still_holds_comes_back(tmp_path: Path) -> None:
     assert again.names["added"] == ("one.md",) and again.chunks["embedded"] == 0
 
 
+def test_a_mistyped_id_is_told_with_what_resembles_it(docs: vecver.Dataset) -> None:
+    docs.upsert(records({"guide/heating.md": "five"}))
+    assert docs.delete("heating.md").notes[0].endswith("no document 'heating.md'; did you mean 'guide/heating.md'?")
+
+
 # -- an empty version -----------------------------------------------------------------------------
 
 

@@ -25,10 +25,12 @@ from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, head_of, id_of, of_source, places_at
 from vecver.flows.searching.filtering import matching
 from vecver.model import Commit, Json, Report
+from vecver.near import near
 from vecver.repo import Draft, Landing, Place, Snapshot, Versions, land, ref_moved, turn_at
 
 _ATTEMPTS = 5
 _NAMED = 10  # unknown ids in a note; the report's field has all
+_GUESSED = 3  # unknown ids for which similar ones are looked for
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,18 @@ class _Delete:
         if unknown:
             named = ", ".join(map(repr, unknown[:_NAMED]))
             rest = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-            yield f"{self.dataset}@{self.what.branch} has no document {named}{rest}"
+            yield f"{self.dataset}@{self.what.branch} has no document {named}{rest}{self._meant(unknown)}"
         if not gone:
             why = "no document matches" if self.what.where is not None else "" if unknown else "no ids were given"
             yield f"{why}: nothing to do, no commit was made".removeprefix(": ")
+
+    def _meant(self, unknown: Sequence[str]) -> str:
+        """What may have been meant, where few ids are unknown; looked for in that case alone, for it reads all ids."""
+        if len(unknown) > _GUESSED:
+            return ""
+        there = self.parent.documents(["document"]).column(0).to_pylist()
+        likely = dict.fromkeys(other for name in unknown for other in near(name, there, 1))
+        return f"; did you mean {', '.join(map(repr, likely))}?" if likely else ""
 
 
 def _ids(ids: Any) -> tuple[str, ...]:
