@@ -159,6 +159,21 @@ def test_a_row_that_cannot_be_used_leaves_the_others(docs: vecver.Dataset) -> No
     assert report.documents["added"] == 1 and [one.document for one in report.failures] == ["b", "added:3"]
 
 
+class Counting:
+    """An embedder of one's own."""
+
+    dim, fingerprint = 2, "counting letters"
+
+    def embed(self, texts: list[str]) -> np.ndarray[Any, Any]:
+        return np.array([[len(text), text.count("o") + 1] for text in texts], np.float32)
+
+
+def test_an_embedder_of_ones_own(docs: vecver.Dataset) -> None:
+    docs.upsert(["one", "a long text"], embedder=Counting())
+    docs.upsert(["another"], embedder=Counting())
+    assert len(docs.documents()) == 3 and docs.show().recipe.space.dim == 2
+
+
 # -- whose documents they are ---------------------------------------------------------------------
 
 
