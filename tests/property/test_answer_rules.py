@@ -149,6 +149,33 @@ def test_recall_is_that_of_the_hits(indexed: vecver.Dataset) -> None:
         assert at.ann_recall == pytest.approx(sum(shares) / len(shares))
 
 
+def with_books(**how: Any) -> vecver.Dataset:
+    """Two long documents, which have nearly all of the best rows, and some short ones."""
+    docs, chance = open_on(MemoryStore(), **how).dataset("d"), random.Random(7)
+    books = [{"id": f"book{number}", "title": "pump oil", "text": text(chance, 150)} for number in range(2)]
+    docs.ingest([*books, *records(chance, 12)], embedder="hashing", chunk_tokens=20)
+    return docs
+
+
+def test_long_documents_leave_room_for_others() -> None:
+    docs = with_books()
+    for how in ({"per_document": 1}, {"per_document": 2, "k": 7, "offset": 3}, {"per_document": 1, "diversity": 0.3}):
+        found = docs.search("pump oil", **how)
+        assert told(found) == by_definition(docs, found, how)
+        assert {"book0", "book1"} <= {hit.document for hit in docs.search("pump oil", per_document=1)}
+        assert vecver.replay(docs.repository, found.receipt) == vecver.Replay(True, (), None)
+
+
+def test_long_documents_leave_room_for_others_in_milvus(milvus: str) -> None:
+    docs = with_books(milvus=vecver.Milvus(milvus))
+    docs.publish()
+    for how in ({"per_document": 1}, {"per_document": 2, "k": 7, "offset": 3}, {"per_document": 1, "min_score": 0.1}):
+        found = docs.search("pump oil", engine="milvus", **how)
+        assert told(found) == by_definition(docs, found, how)
+        assert found.receipt["engine"]["name"] == "milvus"
+        assert vecver.replay(docs.repository, found.receipt).identical
+
+
 def test_milvus_answers_alike(milvus: str) -> None:
     docs = dataset(5, 40, milvus=vecver.Milvus(milvus))
     docs.publish()

@@ -28,7 +28,6 @@ from vecver.flows.searching.queries import vectors_of
 from vecver.flows.searching.questions import Shape, is_number, is_whole
 from vecver.flows.searching.receipts import ENGINES, RECEIPT_FORMAT, version
 from vecver.flows.searching.recomputing import differences_of, share, signature_of, signature_of_claimed
-from vecver.flows.searching.search import asking_here
 from vecver.model import Json, Replay, Vectors, Verify
 from vecver.repo import PENDING, Snapshot, Versions, check_name
 
@@ -67,7 +66,7 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     if "like" in options:
         selection = _without_like(snapshot, options["like"], vector, selection, differences)
     parts, shape = filtered(snapshot, selection), _shape(receipt)
-    true = signature_of(snapshot, selection, vector, shape, asking_here(snapshot, parts, exact=True))
+    true = signature_of(snapshot, selection, vector, shape)
     claimed, recall = receipt["hits"], None
     if receipt["engine"]["name"] != "exact" and receipt["engine"].get("exact") is not True:
         recall = share(claimed, true)

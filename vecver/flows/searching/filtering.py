@@ -8,7 +8,7 @@ the documents list, entry by entry.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Final
@@ -49,6 +49,7 @@ class Selection:
     column: str  # "document": names of documents, or "key"
     values: Any  # an Arrow array; None: all chunks
     without: pa.Array | None = None  # keys of chunks that are not selected
+    without_documents: tuple[str, ...] = ()  # whose chunks are not selected
 
     def mask(self, column_of: Callable[[str], pa.Array | pa.ChunkedArray]) -> npt.NDArray[np.bool_]:
         """Which chunk rows are selected, `(n,)`. `column_of`: the rows' values in a column, `document` or `key`."""
@@ -60,7 +61,17 @@ class Selection:
             mask = np.asarray(pc.is_in(column_of(self.column), value_set=self.values), dtype=bool)
         if self.without is not None:
             mask &= ~np.asarray(pc.is_in(column_of("key"), value_set=self.without), dtype=bool)
+        if self.without_documents:
+            names = pa.array(self.without_documents, pa.string())
+            mask &= ~np.asarray(pc.is_in(column_of("document"), value_set=names), dtype=bool)
         return mask
+
+
+def leaving_out(selection: Selection | None, documents: Sequence[str]) -> Selection | None:
+    """A selection (None: all chunks) without the chunks of some documents."""
+    if not documents:
+        return selection
+    return replace(selection or Selection("key", None), without_documents=tuple(documents))
 
 
 def key_column(keys: npt.NDArray[np.uint8]) -> pa.Array:

@@ -8,22 +8,30 @@ from dataclasses import replace
 import numpy as np
 
 from vecver import index
-from vecver.flows.searching.filtering import Selection
+from vecver.flows.searching.filtering import Selection, filtered, leaving_out
 from vecver.flows.searching.milvus import Ranked
 from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.ranking import Ask, rank
 from vecver.flows.searching.receipts import signature
 from vecver.flows.searching.search import asking_here, hits_of
-from vecver.flows.searching.titles import best_passages, title_scores
-from vecver.model import Part, Vectors
+from vecver.flows.searching.titles import Row, best_passages, title_scores
+from vecver.model import Json, Part, Vectors
 from vecver.repo import Snapshot
 
 Claims = list[list[str]]  # [key, digest of the text, score bits] of each hit, first hit first
 
 
-def signature_of(snapshot: Snapshot, selection: Selection | None, vector: Vectors, shape: Shape, ask: Ask) -> Claims:
-    """What a receipt of the answer to a query holds."""
-    ((rows, _),) = rank(snapshot, selection, vector[None, :], shape, ask)
+def signature_of(snapshot: Snapshot, selection: Selection | None, vector: Vectors, shape: Shape) -> Claims:
+    """What a receipt of the true answer to a query holds."""
+
+    def without(documents: Sequence[str]) -> Ask:
+        return asking_here(snapshot, filtered(snapshot, leaving_out(selection, documents)), exact=True)
+
+    return _signature(snapshot, rank(snapshot, selection, vector[None, :], shape, without(()), without))
+
+
+def _signature(snapshot: Snapshot, answers: list[tuple[list[Row], Json]]) -> Claims:
+    ((rows, _),) = answers
     (hits,) = hits_of(snapshot, [rows])
     return signature(hits)
 
@@ -45,7 +53,7 @@ def signature_of_claimed(
     if shape.title_lifts_passage:
         rows = _lifted_as_claimed(snapshot, selection, vector, rows, claimed)
     own = replace(shape, k=len(claimed), offset=0, diversity=None, title_lifts_passage=False)
-    found = signature_of(snapshot, selection, vector, own, lambda *_: [(rows, engine)])
+    found = _signature(snapshot, rank(snapshot, selection, vector[None, :], own, lambda *_: [(rows, engine)]))
     if shape.diversity is not None:
         places = {hit[0]: place for place, hit in enumerate(claimed)}
         found.sort(key=lambda hit: places[hit[0]])

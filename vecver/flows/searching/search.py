@@ -16,7 +16,14 @@ from vecver.errors import IntegrityError, NotFoundError
 from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.publishing.manage import find_published
-from vecver.flows.searching.filtering import Selection, filtered, matching, milvus_expression, unknown_fields
+from vecver.flows.searching.filtering import (
+    Selection,
+    filtered,
+    leaving_out,
+    matching,
+    milvus_expression,
+    unknown_fields,
+)
 from vecver.flows.searching.likes import Like, find_like
 from vecver.flows.searching.milvus import Matching, Pinned, Ranked
 from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
@@ -106,13 +113,18 @@ def answers(
     absent = unknown_fields(snapshot, question.filter) if question.missing == "empty" else []
     selection = matching(snapshot, question.filter, allow_unknown=bool(absent))
     selection = selection if like is None else like.left_out(selection)
-    parts = filtered(snapshot, selection)
-    if pinned:
-        ask = _asking_milvus(pinned, parts, question.filter, selection, exact=question.exact)
-    else:
-        ask = asking_here(snapshot, parts, exact=question.exact)
+
+    def without(documents: Sequence[str]) -> Ask:
+        chosen = leaving_out(selection, documents)
+        parts = filtered(snapshot, chosen)
+        if pinned is None:
+            return asking_here(snapshot, parts, exact=question.exact)
+        others: Json = {"$document": {"$nin": list(documents)}} if documents else {}
+        filter = {"$and": [others, question.filter or {}]} if others else question.filter
+        return _asking_milvus(pinned, parts, filter, chosen, exact=question.exact)
+
     shape = question.shape(title_lifts_passage=recipe.title_lifts_passage)
-    found = rank(snapshot, selection, vectors, shape, ask)
+    found = rank(snapshot, selection, vectors, shape, without(()), without)
     with phase("fetch"):
         how: dict[str, int] = {"first": question.offset + 1, "context": question.context}
         hits = hits_of(snapshot, [rows for rows, _ in found], **how, vectors=question.vectors)

@@ -40,7 +40,12 @@ class Row(NamedTuple):
 
     place: tuple[int, int]  # segment number, row in it
     score: float
-    by: str | None = None  # BY_TITLE: the score is that of its document's title
+    title: tuple[int, int] | None = None  # the row of its document's title, where that has the score
+
+    @property
+    def by(self) -> str | None:
+        """What ranked it, as a hit says it; None: itself."""
+        return BY_TITLE if self.title else None
 
 
 def lifted(
@@ -61,7 +66,7 @@ def lifted(
         )
         for (place, score), owner, is_title in zip(some, owners, titles, strict=True):
             passage = best[owner.document] if is_title else None
-            row = Row(place, score) if passage is None else Row(passage, score, BY_TITLE)
+            row = Row(place, score) if passage is None else Row(passage, score, place)
             seen.setdefault(row.place, row)
     return list(seen.values())
 
