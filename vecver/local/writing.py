@@ -107,7 +107,7 @@ class Writing(Publishing):
         try:
             self.publish(report, progress=progress)
         except VecverError as error:
-            note = f"the version was not published: {error.message}; `vecver publish {self.name}@{branch}` tries again"
+            note = f"the version was not published: {error.message}; publish {self.name}@{branch} to try again"
             return replace(report, notes=(*report.notes, note))
         return report
 

@@ -205,7 +205,7 @@ class _Ingest:
         """Why a record's vector, or its absence, does not suit the space."""
         name, vector, dim = original.document, original.vector, self.means.recipe.space.dim
         if not is_given(self.means.recipe):
-            reason = "it brings a vector: name its space with --space, or leave the vector out"
+            reason = "it brings a vector: name the space of the vectors, or leave them out"
             return Failure(name, "unexpected_vector", reason) if vector is not None else None
         if vector is None:
             return Failure(name, "no_vector", "the dataset's records bring vectors, this one has none")

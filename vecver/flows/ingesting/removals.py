@@ -99,7 +99,7 @@ def notes(plan: Sequence[Removal], *, stops: bool) -> tuple[str, ...]:
         if one.kept
     ]
     large = [
-        f"without --allow-removals the run would stop: it would remove {one}" for one in plan if stops and one.large
+        f"unless removals are allowed the run would stop: it would remove {one}" for one in plan if stops and one.large
     ]
     return (*kept, *large)
 
