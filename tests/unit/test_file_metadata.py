@@ -491,3 +491,10 @@ def test_a_mailbox_keeps_its_parts_when_exported_and_compacted(docs: vecver.Data
 )
 def test_light_markup_says_who_and_when_at_its_head(name: str, text: str, expected: dict[str, Any]) -> None:
     assert parse(text.encode(), name).metadata == expected
+
+
+def test_headers_that_the_standard_library_parses_for_minutes_are_read_without_it() -> None:
+    many = "".join(f"Member {number} <m{number}@x.org>, " for number in range(2000))
+    parsed = parse(f"From: a@b.c\nTo: {many}\nBcc: {chr(34) * 80_000}\nSubject: s\n\nBody.".encode(), "a.eml")
+    assert parsed.metadata["to"][:2] == ["m0@x.org", "m1@x.org"] and len(parsed.metadata["to"]) == properties.MOST_ITEMS
+    assert "'to'" in notes(parsed) and "Member 1999 <m1999@x.org>" in parsed.text

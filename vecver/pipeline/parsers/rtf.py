@@ -64,6 +64,7 @@ class _Scan:
 
     encoding: str = "cp1252"
     fonts: dict[int, str] = field(default_factory=dict)
+    font: int = 0  # that was named last
     paragraphs: dict[str, list[str]] = field(default_factory=dict)  # by place
     run: dict[str, list[str]] = field(default_factory=dict)  # of the paragraph that is being read, by place
     raw: bytearray = field(default_factory=bytearray)  # characters of a code page that are not decoded yet
@@ -176,8 +177,9 @@ def _controlled(
     elif word == "f" and number:
         group = replace(group, encoding=scan.fonts.get(value, ""))
         scan.fonts.setdefault(value, "")
+        scan.font = value
     elif word == "fcharset" and scan.fonts:
-        scan.fonts[list(scan.fonts)[-1]] = _CODEPAGES.get(value, "") if number else ""
+        scan.fonts[scan.font] = _CODEPAGES.get(value, "") if number else ""
     elif word == "ansicpg":
         scan.encoding = _codepage(value)
     elif word == "mac":
