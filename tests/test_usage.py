@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from vecver.cli import main
 from vecver.cli.commands import EXAMPLES, GROUPS, MODULES
+from vecver.cli.failures import show
+from vecver.errors import NotFoundError
 
 
 def run(*arguments: str, code: int = 0) -> Result:
@@ -106,6 +108,13 @@ def test_wrong_usage_is_told_in_the_style_of_the_house(arguments: list[str], mes
     assert all(line.startswith("  ") for line in rest) and not result.stdout
     told = json.loads(run(*arguments, "--json", code=2).stderr)["error"] if "-k" in arguments else None
     assert told is None or (told["code"] == "invalid_usage" and message in told["message"] and hint in told["hint"])
+
+
+def test_names_in_an_error_do_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b]0;title\x07b"
+    show(NotFoundError(f"no {name}", code="c", hint=f"see {name}", did_you_mean=[]), as_json=False)
+    told = capsys.readouterr().err
+    assert "\x1b" not in told and "\x07" not in told and "no a�]0;title�b" in told
 
 
 def test_without_a_command_the_help_is_shown() -> None:

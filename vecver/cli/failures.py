@@ -24,6 +24,7 @@ from vecver.errors import DID_YOU_MEAN, BackendError, InvalidInputError, VecverE
 from vecver.near import near
 
 GLOBAL = ("--repo", "--color", "--version")  # options that stand before the command
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SUGGESTION = re.compile(rf"({DID_YOU_MEAN} .*?\?) ")
 
 
@@ -43,9 +44,14 @@ def show(error: VecverError, *, as_json: bool) -> None:
     screen = console.err()
     label = "stopped" if isinstance(error, Interrupted) else "error"
     styled = click.style(label, fg="yellow" if label == "stopped" else "red") if screen.colour else label
-    screen.write(f"{styled}: {error.message}\n")
+    screen.write(f"{styled}: {_printable(error.message)}\n")
     for line in hint_lines(hint):
-        screen.write(_indented(line, screen.width if screen.terminal else 0) + "\n")
+        screen.write(_indented(_printable(line), screen.width if screen.terminal else 0) + "\n")
+
+
+def _printable(content: str) -> str:
+    """A text without what would move the cursor or set the title: names in it may come from anywhere."""
+    return _CONTROL.sub("�", content)
 
 
 def hint_lines(hint: str) -> list[str]:
