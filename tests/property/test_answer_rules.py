@@ -173,6 +173,11 @@ def test_long_documents_leave_room_for_others_in_milvus(milvus: str) -> None:
         found = docs.search("pump oil", engine="milvus", **how)
         assert told(found) == by_definition(docs, found, how)
         assert found.receipt["engine"]["name"] == "milvus"
+        like = docs.more_like("book0", engine="milvus", **how)
+        assert like.hits == docs.more_like("book0", exact=True, **how).hits
+        assert like.receipt["engine"]["name"] == "milvus" and "book0" not in {hit.document for hit in like}
+        nobody = docs.search("pump oil", engine="milvus", missing="empty", filter={"tenant": {"$ne": 7}, "even": True})
+        assert nobody.hits == docs.search("pump oil", filter={"even": True}).hits and nobody.missing
         assert vecver.replay(docs.repository, found.receipt).identical
 
 

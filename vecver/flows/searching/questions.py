@@ -91,6 +91,11 @@ class Question:
         """How many answers it has."""
         return len(self.queries) or 1
 
+    def text(self, row: int) -> str | None:
+        """The text of a query; None for a vector, and for what is like a document."""
+        query = self.queries[row] if self.queries else None
+        return query if isinstance(query, str) else None
+
     def _plain(self) -> Question:
         """The same question in Python's own numbers; a diversity of 0 is none."""
         given = (self.per_document, self.min_score, self.diversity)

@@ -28,7 +28,7 @@ from vecver.flows.searching.likes import Like, find_like
 from vecver.flows.searching.milvus import Matching, Pinned, Ranked
 from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
 from vecver.flows.searching.questions import Question
-from vecver.flows.searching.ranking import Ask, rank
+from vecver.flows.searching.ranking import Ask, AskWithout, rank
 from vecver.flows.searching.receipts import ENGINES, receipt_of
 from vecver.flows.searching.titles import Row
 from vecver.model import Answer, Hit, Json, Part, Recipe, Vectors
@@ -113,16 +113,7 @@ def answers(
     absent = unknown_fields(snapshot, question.filter) if question.missing == "empty" else []
     selection = matching(snapshot, question.filter, allow_unknown=bool(absent))
     selection = selection if like is None else like.left_out(selection)
-
-    def without(documents: Sequence[str]) -> Ask:
-        chosen = leaving_out(selection, documents)
-        parts = filtered(snapshot, chosen)
-        if pinned is None:
-            return asking_here(snapshot, parts, exact=question.exact)
-        others: Json = {"$document": {"$nin": list(documents)}} if documents else {}
-        filter = {"$and": [others, question.filter or {}]} if others else question.filter
-        return _asking_milvus(pinned, parts, filter, chosen, exact=question.exact)
-
+    without = _asking(snapshot, question, selection, like, pinned)
     shape = question.shape(title_lifts_passage=recipe.title_lifts_passage)
     found = rank(snapshot, selection, vectors, shape, without(()), without)
     with phase("fetch"):
@@ -133,13 +124,10 @@ def answers(
     missing = f"no document of this version has the field {', '.join(map(repr, absent))}" if absent else None
     given = []
     for row, (vector, own, (_, engine)) in enumerate(zip(vectors, hits, found, strict=True)):
-        query = question.queries[row] if like is None else None
-        text = query if isinstance(query, str) else None
-        asked = (question.at, engine, text, vector, question.k, question.filter, options)
-        receipt = receipt_of(repository, snapshot, *asked, own)
-        given.append(
-            Answer(snapshot.commit.dataset, question.at, snapshot.commit.id, own, receipt, unseen.get(row), missing)
-        )
+        asked = (engine, question.text(row), vector, question.k, question.filter, options)
+        receipt = receipt_of(repository, snapshot, question.at, *asked, own)
+        named = (snapshot.commit.dataset, question.at, snapshot.commit.id)
+        given.append(Answer(*named, own, receipt, unseen.get(row), missing))
     return given
 
 
@@ -154,6 +142,24 @@ def _vectors(
 
 
 # -- who finds the rows --------------------------------------------------------------------------
+
+
+def _asking(
+    snapshot: Snapshot, question: Question, selection: Selection | None, like: Like | None, pinned: Pinned | None
+) -> AskWithout:
+    """Asks for rows of a selection but for those of some documents: a Milvus, or the indexes that were opened."""
+    own = [like.name["document"]] if like and "document" in like.name else []
+
+    def without(documents: Sequence[str]) -> Ask:
+        chosen = leaving_out(selection, documents)
+        parts = filtered(snapshot, chosen)
+        if pinned is None:
+            return asking_here(snapshot, parts, exact=question.exact)
+        others: Json = {"$document": {"$nin": [*documents, *own]}}
+        filter = {"$and": [others, question.filter or {}]} if documents or own else question.filter
+        return _asking_milvus(pinned, parts, filter, chosen, exact=question.exact)
+
+    return without
 
 
 def asking_here(snapshot: Snapshot, parts: Sequence[Part], *, exact: bool) -> Ask:
