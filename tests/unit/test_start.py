@@ -70,7 +70,6 @@ def test_what_touches_no_rows_imports_no_arrays(place: Path, arguments: list[str
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["show", "docs"],
         ["status", "docs", "docs"],
         ["search", "docs", "--queries", "vector.jsonl"],
         ["search", "docs", "how is a valve bled?"],
@@ -84,3 +83,7 @@ def test_import_vecver_is_the_door_alone() -> None:
     program = "import sys, vecver; print(*(name for name in sys.modules if name.startswith('vecver')))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {"vecver", "vecver.doors"}
+
+
+def test_what_sorts_and_filters_rows_imports_nothing_else(place: Path) -> None:
+    assert imported(place, "show", "docs") & UNUSED <= {"pyarrow.compute"}

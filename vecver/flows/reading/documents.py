@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver.decimals import readable
 from vecver.errors import InvalidInputError
@@ -46,6 +45,8 @@ def document_ids(
 
 def count_matching(snapshot: Snapshot, where: Json | None = None) -> Count:
     """The documents that match, and their chunks that match. Raises InvalidInputError."""
+    import pyarrow.compute as pc
+
     if where is None or where == {}:
         counts = snapshot.commit.counts
         return Count(counts["documents"], counts["chunks"])

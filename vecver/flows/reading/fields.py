@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vecver import index
 from vecver.decimals import readable
@@ -90,6 +89,8 @@ def _positions(snapshot: Snapshot) -> dict[str, _Column]:
 
 def _built_in(snapshot: Snapshot) -> dict[str, _Column]:
     """Field -> values of what every document has; in an exported version not all are there."""
+    import pyarrow.compute as pc
+
     found = {}
     for field in index.BUILT_IN:
         table = snapshot.order.table(slice(None), ["document" if field == "$path" else field[1:]])
@@ -101,6 +102,8 @@ def _built_in(snapshot: Snapshot) -> dict[str, _Column]:
 
 def _frequent(column: _Column) -> Iterable[Any]:
     """The most frequent values, at most 3; of equally many the least first."""
+    import pyarrow.compute as pc
+
     kind = column.type
     values = pc.list_flatten(column.values) if kind == "strs" else column.values
     if kind in ("str", "strs", "json"):
