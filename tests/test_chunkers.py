@@ -75,8 +75,8 @@ def sentence(chance: random.Random, n: int) -> str:
 class TestRecipe:
     def test_it_says_every_parameter(self) -> None:
         assert chunker_recipe(max_tokens=254, grammars={}) == {
-            "name": "structure", "version": 3, "min_tokens": 37, "max_tokens": 160, "context_tokens": 32,
-            "with_headings": {"min_tokens": 18, "max_tokens": 96}, "title": "passage",
+            "name": "structure", "version": 4, "min_tokens": 37, "max_tokens": 160, "context_tokens": 32,
+            "structured": {"min_tokens": 18, "max_tokens": 96}, "title": "passage",
         }  # fmt: skip
         assert chunker_recipe(tokens=210, max_tokens=254)["min_tokens"] == 48
         assert chunker_recipe(max_tokens=50)["max_tokens"] == 50
@@ -90,7 +90,7 @@ class TestRecipe:
             chunker_recipe(name, tokens=tokens, max_tokens=254)
         assert caught.value.code == "invalid_chunker" and caught.value.hint
 
-    @pytest.mark.parametrize("recipe", [{}, {"name": "structure", "version": 4}, {"name": "window", "version": 1}])
+    @pytest.mark.parametrize("recipe", [{}, {"name": "structure", "version": 3}, {"name": "window", "version": 1}])
     def test_an_unknown_recipe_raises(self, recipe: dict[str, Any]) -> None:
         with pytest.raises(InvalidInputError):
             chunk([], recipe, words)

@@ -10,7 +10,7 @@ only at the text near it, so an edit moves the cuts near it and no others (min-h
 content-defined chunking).
 
 Decisions
-- 2026-11-26 Version 3 cuts documents without headings into chunks of up to 128 tokens, each with the title in front,
+- 2026-11-26 Version 4 cuts plain text (records, too) into chunks of up to 128 tokens, each with the title in front,
   and gives these titles no vector of their own. nDCG@10 folded to documents (`benchmarks/chunk_quality.py`), by tokens
   of a chunk's own text:
                                       64     96     128    170    254   one vector a document
@@ -21,17 +21,17 @@ Decisions
     cisi, both                       0.398         0.406
     xquad-de (no titles)             0.788         0.748  0.749  0.720  0.703
   Chosen on these three; on others 128 tokens and one vector a document have: xquad-en 0.953, 0.944; xquad-zh 0.405,
-  0.242; xquad-ar 0.130, 0.038; arcd 0.063, 0.028. (Partly in bfloat16: xquad-en's
-  documents have 0.9439 so, 0.9436 in float32.)
+  0.242; xquad-ar 0.130, 0.038; arcd 0.063, 0.028; scifact 0.677, 0.645. (Partly
+  in bfloat16: xquad-en's documents have 0.9439 so, 0.9436 in float32.)
   Roads not taken: a document that the model reads whole as one chunk (xquad-de 0.683 at 64, 0.700 at 128: the many
   short chunks of longer documents win over it); one more vector for the document's beginning (cisi +0.006, cranfield
   +0.003 at 128). A title that does not fit in front whole keeps its vector, so that no word of it is lost.
-- 2026-11-26 Documents with headings keep version 2's sizes: 64 tokens of own text. On otel-docs and tldr-en the share
-  that is embedded is 1.07 and 1.25 times the ideal at 64, 1.11 and 1.31 at 80, 1.20 and 1.39 at 128. A page whose one
-  heading is its title counts as one with headings: without it, tldr-en would be at 1.74.
-- 2026-11-26 The title of a document with headings has a vector of its own. Without one, and in front of every chunk or
-  of the first, R@1 of otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93
-  instead of 0.97.
+- 2026-11-26 Markdown and source code keep version 2's sizes: 64 tokens of own text. On otel-docs and tldr-en the share
+  that is embedded is 1.07 and 1.25 times the ideal at 64, 1.11 and 1.31 at 80, 1.20 and 1.39 at 128.
+- 2026-11-26 So does the title of Markdown keep its vector. Without one, and in front of every chunk or of the first,
+  R@1 of otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93 instead of 0.97.
+  Version 3, which was on main for half an hour and is not known any more, took Markdown without headings for plain
+  text: R@10 of the last otel-docs was 0.939 instead of 0.957, R@1 0.828 instead of 0.871.
 - 2026-11-21 Version 1's parameters 32-112 and the order of classes were chosen on the histories of four projects'
   documentation; `benchmarks/chunk_stability.py` measures them again.
 - 2026-11-21 A block that ends in a colon is kept with whatever follows, not only with code, lists and
@@ -66,15 +66,15 @@ from vecver.pipeline.chunkers.pieces import (
     Piece,
     Row,
     body_limit,
-    has_headings,
     pieces_of,
     split,
 )
+from vecver.pipeline.parsers.media_types import TEXT
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 DEFAULT: Final = "structure"
 NAMES: Final = (DEFAULT, "whole")
-VERSIONS: Final = {"structure": (1, 2, 3), "whole": (1,)}  # that are known; new datasets get the last
+VERSIONS: Final = {"structure": (1, 2, 4), "whole": (1,)}  # that are known; new datasets get the last
 MOST_TOKENS: Final = 160  # by default
 CONTEXT_SHARE: Final = 5  # one in so many tokens is kept for what stands in front of a chunk's own text
 TITLE: Final = "passage"  # what a title chunk helps (`Recipe.title_lifts_passage`); True: it is a hit of its own
@@ -89,8 +89,8 @@ def chunker_recipe(
     """The chunker `name` with all its parameters, as JSON.
 
     `tokens`: the most a chunk may have (None: 160, or the embedder's limit where that is lower). A fifth of
-    them, `context_tokens`, is kept for the title, headings and table header in front of its own text. In documents
-    with headings that text has at most half of the rest (`with_headings`). Its least is 2/7 of its most.
+    them, `context_tokens`, is kept for the title, headings and table header in front of its own text. In Markdown
+    and source code that text has at most half of the rest (`structured`). Its least is 2/7 of its most.
     `max_tokens`: what the embedder reads. `grammars`: what source code is cut with, as `code.installed` says it
     (None: that; {}: source code is cut at blank lines).
     Raises InvalidInputError for an unknown name, and for tokens that the chunker or the embedder cannot honour.
@@ -115,7 +115,7 @@ def chunker_recipe(
         )
     context = most // CONTEXT_SHARE
     plain_text = most - context  # tokens
-    section_text = max(plain_text // 2, min(plain_text, FEWEST_TOKENS))
+    structured_text = max(plain_text // 2, min(plain_text, FEWEST_TOKENS))
     grammars = installed() if grammars is None else grammars
     return {
         "name": name,
@@ -123,7 +123,7 @@ def chunker_recipe(
         "min_tokens": round(plain_text * 2 / 7),
         "max_tokens": most,
         "context_tokens": context,
-        "with_headings": {"min_tokens": round(section_text * 2 / 7), "max_tokens": section_text + context},
+        "structured": {"min_tokens": round(structured_text * 2 / 7), "max_tokens": structured_text + context},
         "title": TITLE,
         **({"code": grammars} if grammars else {}),
     }
@@ -146,15 +146,13 @@ def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> 
 
 
 def _in_two_sizes(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> list[list[Chunk]]:
-    """The chunks of each document; from version 3 on, documents with headings have sizes of their own."""
-    pieces = [pieces_of(document, recipe) for document in parsed]
+    """The chunks of each document; from version 4 on, Markdown and source code have sizes of their own."""
     chunks: list[list[Chunk]] = [[] for _ in parsed]
-    for headed, sizes in ((False, recipe), (True, {**recipe, **recipe.get("with_headings", {})})):
-        places = [n for n, (_, _, row) in enumerate(pieces) if has_headings(row) == headed]
+    for structured, sizes in ((False, recipe), (True, {**recipe, **recipe.get("structured", {})})):
+        places = [n for n, document in enumerate(parsed) if (document.media_type != TEXT) == structured]
         counts = _Counts(count_tokens, body_limit(sizes))
-        titled = not headed and recipe["version"] > 2
-        made = _structure([parsed[n] for n in places], [pieces[n] for n in places], sizes, counts, titled)
-        for n, row in zip(places, made, strict=True):
+        titled = not structured and recipe["version"] > 2
+        for n, row in zip(places, _structure([parsed[n] for n in places], sizes, counts, titled), strict=True):
             chunks[n] = row
     return chunks
 
@@ -171,10 +169,9 @@ def _whole(document: Parsed) -> list[Chunk]:
     return [Chunk(0, len(text), text, embedded.strip())]
 
 
-def _structure(
-    parsed: Sequence[Parsed], pieces: list[tuple[str, Row, Row]], recipe: Json, counts: _Counts, titled: bool
-) -> list[list[Chunk]]:
+def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts, titled: bool) -> list[list[Chunk]]:
     """The chunks of documents whose own text has the same limits; `titled`: their title stands in front of each."""
+    pieces = [pieces_of(document, recipe) for document in parsed]
     texts = [*(title for title, _, _ in pieces), *(document.text for document in parsed)]
     rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts, recipe["version"])
     runs = _checked([_runs(row, counts, recipe["min_tokens"]) for row in rows], rows, counts)

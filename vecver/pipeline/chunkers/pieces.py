@@ -98,11 +98,6 @@ def title_of(document: Parsed) -> str:
     return f"{title}\n{fields.get('description', '')}" if title else ""
 
 
-def has_headings(row: Row) -> bool:
-    """Does the text of these pieces have headings, or definitions of source code?"""
-    return any(piece.kind == "heading" or piece.names for piece in row)
-
-
 def body_limit(recipe: Json) -> int:
     """Tokens that a chunk's own text may have, without what is put in front of it."""
     return int(recipe["max_tokens"] - recipe.get("context_tokens", 0))
