@@ -90,8 +90,28 @@ def stable(printed: str) -> list[str]:
 
 def same(said: str, printed: str) -> bool:
     """Does a page say what was printed? "..." stands for any lines."""
-    pattern = "\n".join("(?:.*\n?)*?" if line == "..." else re.escape(line) for line in stable(said))
-    return re.fullmatch(pattern, "\n".join(stable(printed))) is not None
+    before, *parts = _split(stable(said))
+    lines = stable(printed)
+    if not parts:
+        return before == lines
+    if lines[: len(before)] != before:
+        return False
+    at = len(before)
+    for part in parts[:-1]:
+        at = next((i + len(part) for i in range(at, len(lines)) if lines[i : i + len(part)] == part), len(lines) + 1)
+    last = parts[-1]
+    return at + len(last) <= len(lines) and lines[len(lines) - len(last) :] == last
+
+
+def _split(lines: list[str]) -> list[list[str]]:
+    """The lines between the lines "..."."""
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line == "...":
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return parts
 
 
 class Page:

@@ -23,6 +23,7 @@ def test_a_page_is_true(page: Path, tmp_path: Path) -> None:
 
 def test_a_page_that_says_something_else_is_found() -> None:
     assert same("3 documents\n...\nlast\n", "3 documents\na\nb\nlast\n")
+    assert not same("a\n...\nb\n...\nc\n", "a\nc\n") and same("a\n...\nb\n...\nc\n", "a\nb\n\nc\n")
     assert same("commit 3f9a2c1 12 ms\n", "commit 0123456 7 ms\n") and not same("3 documents\n", "4 documents\n")
     assert list(commands_of("$ one\nout\n$ two \\\n  more\n")) == [("one", "out\n"), ("two \\\n  more", "")]
     assert stable("a  b \n") == ["a b"]
