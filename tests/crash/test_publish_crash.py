@@ -15,7 +15,7 @@ from published import Content, Doc, assert_clean, assert_right, connection_of, c
 import vecver
 from vecver import index
 from vecver.errors import BackendError, NotPublishedError
-from vecver.flows import publish as room
+from vecver.flows.publishing import publish as room
 from vecver.repo import published as rows_room
 from vecver.store import LocalStore, Store
 

@@ -80,7 +80,7 @@ def _summary(done: Ingested, terminal: bool) -> Iterator[Sequence[Part]]:
     yield from _text(report)
     if report.changed and report.documents["removed"] and report.commit:
         id = short_id(report.commit, terminal)
-        yield (f"  removed: what its source no longer has; `vecver diff {report.dataset} {id}~1 {id}` lists it",)
+        yield (f"  no longer in the source: vecver diff {report.dataset} {id}~1 {id}",)
 
 
 def _tokens(report: vecver.Report) -> Sequence[Part]:
