@@ -128,9 +128,14 @@ class TestMeter:
 PROGRAM = [sys.executable, "-c", "from vecver.cli import program; program()"]
 
 
+def heed_ctrl_c() -> None:
+    """A process that a script began with `&` ignores Ctrl-C, and so would all that it starts: the tests' own too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments: str, **how: Any) -> subprocess.Popen[bytes]:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*PROGRAM, *arguments], **pipes | how)
+    return subprocess.Popen([*PROGRAM, *arguments], preexec_fn=heed_ctrl_c, **pipes | how)
 
 
 @pytest.fixture
@@ -209,7 +214,8 @@ print("end")
 )
 def test_ctrl_c_from_the_first_moment_to_the_last(guard: str, code: int, out: str, err: str) -> None:
     script = GUARDED.format(guard=guard)
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    command = [sys.executable, "-c", script]
+    process = subprocess.run(command, capture_output=True, text=True, preexec_fn=heed_ctrl_c)
     assert (process.returncode, process.stdout, process.stderr) == (code, out, err)
 
 
