@@ -179,7 +179,7 @@ def test_ctrl_c_says_what_is_kept_and_the_next_attempt_finds_it(folder: Path, ma
     assert process.stdin and process.stderr
     process.stdin.write("".join(json.dumps(row) + "\n" for row in ROWS[:700]).encode())
     process.stdin.flush()
-    while b"512" not in process.stderr.readline():  # so many are embedded; it waits for more
+    while b"512/512" not in process.stderr.readline():  # so many are embedded; it waits for more
         assert process.poll() is None
     for _ in range(2):
         process.send_signal(signal.SIGINT)
