@@ -14,7 +14,7 @@ import pytest
 from documented import ROOT, blocks_of, changed_blocks, run
 
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_ci_runs_the_set_up_commands_which_stand_first() -> None:
