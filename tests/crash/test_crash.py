@@ -42,7 +42,7 @@ def test_what_a_crash_leaves_behind_does_not_pile_up_in_names(tmp_path: Path) ->
     ingest(open_on(counting).dataset("d"), NEW)
     for _ in range(3):
         with pytest.raises(PowerFailure):
-            ingest(open_on(Failing(place, counting.count - 8, done=False, die=power_failure)).dataset("d"), NEW)
+            ingest(open_on(Failing(place, counting.count - 12, done=False, die=power_failure)).dataset("d"), NEW)
     assert len({name.split("/")[1] for name in place.list("segments/")}) == 2
 
 
