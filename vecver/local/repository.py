@@ -171,7 +171,8 @@ class Repository:
                 if name not in self._embedders:
                     model = spec if isinstance(spec, str) else spec.get("location") or spec.get("name")
                     with step(f"loading the model {model}"):
-                        opened = pipeline.open_embedder(spec, api_key=self._api_key, objects=self._objects)
+                        own = pipeline.found_among(self._objects, spec)
+                        opened = own or pipeline.open_embedder(spec, api_key=self._api_key)
                     self._embedders[name] = pipeline.Together(opened)
         return self._embedders[name]
 

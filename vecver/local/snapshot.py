@@ -119,8 +119,8 @@ class Snapshot:
         """The version's embedder, loaded once; queries of many threads go through it together."""
         with self._opening:
             if self._loaded is None:
-                opened = pipeline.open_embedder(spec, api_key=self._api_key, objects=self._objects)
-                self._loaded = pipeline.Together(opened)
+                own = pipeline.found_among(self._objects, spec)
+                self._loaded = pipeline.Together(own or pipeline.open_embedder(spec, api_key=self._api_key))
         return self._loaded
 
     def __repr__(self) -> str:

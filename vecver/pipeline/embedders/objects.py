@@ -180,8 +180,13 @@ def adapted(given: Any) -> ObjectEmbedder:
     return embedder(given, fingerprint=fingerprint, name=str(getattr(given, "name", "") or ""))
 
 
-def found_among(objects: Sequence[Embedder], recipe: Json) -> Embedder:
-    """The object that a recipe names. Raises InvalidInputError: it was not given; SpaceMismatchError: it changed."""
+def found_among(objects: Sequence[Embedder], recipe: str | Json) -> Embedder | None:
+    """The object that a recipe names; None if it is a name, or the recipe of an embedder that a name opens.
+
+    Raises InvalidInputError: the object was not given; SpaceMismatchError: it changed.
+    """
+    if isinstance(recipe, str) or recipe.get("name") != NAME:
+        return None
     fingerprint = recipe.get("fingerprint")
     for one in objects:
         if one.recipe.get("fingerprint") == fingerprint:

@@ -29,7 +29,6 @@ from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
 from vecver.near import near
 from vecver.pipeline.embedders.model_files import Missing, Unfit, not_installed
-from vecver.pipeline.embedders.objects import NAME as OBJECT
 from vecver.pipeline.embedders.objects import found_among
 from vecver.pipeline.embedders.openai import OPENAI_URL, OpenAIEmbedder
 from vecver.pipeline.embedders.runtimes import PRECISIONS
@@ -40,22 +39,21 @@ KINDS = ("minilm", "sentence-transformers", "openai", "hashing")
 SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"
 
 
-def open_embedder(spec: str | Json, *, api_key: str | None = None, objects: Sequence[Embedder] = ()) -> Embedder:
+def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
     """Open the embedder that a spec string or an embedder's own recipe names.
 
     `minilm` is the bundled all-MiniLM-L6-v2; `sentence-transformers:` takes a hub name or a folder; with
     `:bf16` after it, either computes in bfloat16, on a CPU or GPU that has it;
     `openai:MODEL@https://host/v1` is any OpenAI-compatible endpoint (without `@URL`: OpenAI itself),
-    the only one that uses `api_key`; `hashing` needs no model. A recipe may also be that of one of `objects`.
+    the only one that uses `api_key`; `hashing` needs no model.
 
-    Raises InvalidInputError (unknown spec, missing package or folder), BackendError (a model or endpoint
-    that does not answer), IntegrityError (the bundled weights are not the published ones) and
-    SpaceMismatchError (a recipe whose files or dimension are others now).
+    Raises InvalidInputError (unknown spec, missing package or folder, the recipe of a caller's object),
+    BackendError (a model or endpoint that does not answer), IntegrityError (the bundled weights are not the
+    published ones) and SpaceMismatchError (a recipe whose files or dimension are others now).
     """
     if isinstance(spec, str):
         return _open(spec, api_key)
-    if spec.get("name") == OBJECT:
-        return found_among(objects, spec)
+    found_among((), spec)
     if spec.get("name") not in ("sentence-transformers", "openai", "hashing"):
         raise _unknown(str(spec.get("name")))
     try:
