@@ -34,16 +34,23 @@ Json = dict[str, Any]
 A, B, NONE = "alpha", "bravo", "blank"  # as long as each other, so that their answers are
 QUERY = vector_of("a question").tolist()
 IDS = r"[0-9a-f]{64}"
+OWN, NEW = "-own", "-new"  # a dataset beside each, which a route may rename or delete, and its name after that
+
+
+def held(dataset: str, level: str) -> tuple[str, ...]:
+    """What a key holds at a dataset, and at those beside it."""
+    return tuple(f"{dataset}{end}:{level}" for end in ("", OWN, NEW))
+
 
 # What each caller holds. None: no key; a text: a wrong one.
 CALLERS: dict[str, Any] = {
     "nobody": None,
     "a wrong key": "vv_00000000_" + "A" * 43,
-    "a revoked key": (f"{A}:admin",),
-    "a key for what is not yet": (f"{NONE}:admin",),
-    "read": (f"{A}:read",),
-    "write": (f"{A}:write",),
-    "admin": (f"{A}:admin",),
+    "a revoked key": held(A, "admin"),
+    "a key for what is not yet": held(NONE, "admin"),
+    "read": held(A, "read"),
+    "write": held(A, "write"),
+    "admin": held(A, "admin"),
     "read all": ("*:read",),
     "write all": ("*:write",),
     "admin all": ("*:admin",),
@@ -62,6 +69,7 @@ class Row:
     query: str = ""
     name: str = "main"  # of a ref in the path
     hidden: int = 403  # for a dataset that is not the caller's
+    own: bool = False  # it is asked of the dataset beside, since that is another one then, or none
 
 
 UPLOAD = {"documents": [{"id": "x", "text": "text"}]}
@@ -98,6 +106,11 @@ ROWS: dict[str, Row] = {
     "GET /v1/vector_stores/{id}": Row("read", 200),
     "POST /v1/vector_stores/{id}/search": Row("read", 422, body={"query": "what"}),  # its vectors were given
     "POST /v1/datasets/{dataset}/ingest": Row("write", 202, 202, body=UPLOAD, query="label=x"),
+    "POST /v1/datasets/{dataset}/upsert": Row("write", 202, 202, body=UPLOAD),
+    "POST /v1/datasets/{dataset}/delete": Row("write", 200, body={"where": {"year": 2025}}, own=True),
+    "POST /v1/datasets/{dataset}/rename": Row("admin", 200, body={"to": "{dataset}-new"}, own=True),
+    "GET /v1/datasets/{dataset}/removal": Row("admin", 200),
+    "DELETE /v1/datasets/{dataset}": Row("admin", 200, own=True),
     "POST /v1/datasets/{dataset}/publish": Row("write", 202, body={}),
     "POST /v1/datasets/{dataset}/promote": Row("write", 201, body={"alias": "new{n}"}),
     "POST /v1/datasets/{dataset}/rollback": Row("write", 200, body={"ref": "prod", "to": "main~1"}),
@@ -130,6 +143,12 @@ class Served:
         job: Job = jobs.add(jobs.scratch(), dataset, "ingest", f"by-{dataset}", "k", {"branch": "main"})
         return jobs.cancel(job.id).id if ended else job.id
 
+    def make(self, dataset: str) -> None:
+        """A dataset with two versions, whatever became of the one before."""
+        for name in {dataset, dataset.replace(OWN, NEW)} & set(self.repository.datasets()):
+            self.repository.delete_dataset(name, apply=True)
+        fill(self.repository, dataset)
+
     def secrets(self, dataset: str) -> list[str]:
         """What only a reader of a dataset may be told."""
         docs = self.repository.dataset(dataset)
@@ -137,23 +156,27 @@ class Served:
         return [*ids, *(id[:12] for id in ids), *docs.documents(), *docs.tags(), f"word-{dataset}", f"by-{dataset}"]
 
 
+def fill(repository: vecver.Repository, name: str) -> None:
+    docs = repository.dataset(name)
+    for year in (2024, 2025):
+        texts = {f"doc-{name}-{i}": f"word-{name} {i} {year}" for i in range(3)}
+        docs.ingest(records(texts, year=year), space=SPACE, metric="ip", message=f"word-{name}")
+    docs.tag(f"tag-{name}")
+    docs.promote("prod")
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place = tmp_path_factory.mktemp("access")
     repository = vecver.open(place / "kb", create=True, author="tester")
     for name in (A, B):
-        docs = repository.dataset(name)
-        for year in (2024, 2025):
-            texts = {f"doc-{name}-{i}": f"word-{name} {i} {year}" for i in range(3)}
-            docs.ingest(records(texts, year=year), space=SPACE, metric="ip", message=f"word-{name}")
-        docs.tag(f"tag-{name}")
-        docs.promote("prod")
+        fill(repository, name)
     receipts = {name: repository.dataset(name).search(vector_of("q"), k=2).receipt for name in (A, B)}
     settings = ServiceSettings(state=str(place / "state"))
     keys = Keys(settings.keys_file(""))
     tokens: dict[str, str | None] = {}
-    for who, held in CALLERS.items():
-        tokens[who] = keys.add(who, list(held))[1] if isinstance(held, tuple) else held
+    for who, key in CALLERS.items():
+        tokens[who] = keys.add(who, list(key))[1] if isinstance(key, tuple) else key
     keys.revoke(str(tokens["a revoked key"]).split("_")[1])
     app = create_app(repository, settings)
     with pytest.MonkeyPatch.context() as patch:
@@ -182,12 +205,12 @@ def test_every_route_has_a_row(served: Served) -> None:
 
 
 def allowed(caller: str, scope: str, dataset: str) -> bool:
-    held = CALLERS[caller]
+    key = CALLERS[caller]
     if scope == "any":
         return True
     if scope == "all":
-        return "*:admin" in held
-    where, has = held[0].split(":")
+        return "*:admin" in key
+    where, has = key[0].split(":")
     return where in ("*", dataset) and LEVELS.index(has) >= LEVELS.index(scope)
 
 
@@ -208,19 +231,26 @@ def request(served: Served, route: str, row: Row, dataset: str, n: int) -> tuple
     """(method, path, how) of a cell; what it needs is made."""
     method, path = route.split(" ")
     name = row.name.format(n=n)
-    if method == "DELETE" and dataset != NONE:
+    if method == "DELETE" and "{name}" in path and dataset != NONE:
         served.repository.dataset(dataset).branch(name)
+    if row.own and dataset != NONE:
+        served.make(dataset + OWN)
     if "/jobs/{id}" in path:
         id = "20200101T000000000000-000000000000" if dataset == NONE else served.job(dataset, ended="events" in path)
         path = path.replace("{id}", id)
     filled = path.format(
-        dataset=dataset, id=f"{dataset}@main", revision="main", kinds="branches", name=name, key="0" * 32
+        dataset=dataset + OWN * row.own,
+        id=f"{dataset}@main",
+        revision="main",
+        kinds="branches",
+        name=name,
+        key="0" * 32,
     )
     body = row.body
     if body == "receipt":
         body = {"receipt": {**served.receipts.get(dataset, served.receipts[B]), "dataset": dataset}}
     elif body is not None:
-        body = json.loads(json.dumps(body).replace("{n}", str(n)))
+        body = json.loads(json.dumps(body).replace("{n}", str(n)).replace("{dataset}", dataset))
     query = row.query.format(dataset=dataset)
     return method, filled + (f"?{query}" if query else ""), {} if body is None else {"json": body}
 
@@ -239,7 +269,7 @@ def test_a_route_gives_what_the_key_may_have_and_no_word_more(served: Served, ro
         if answer.status_code >= 400:
             assert_problem(answer)
     if caller in ("read", "write", "admin"):  # of A
-        for secret in served.secrets(B):
+        for secret in served.secrets(B + OWN * row.own):
             assert secret not in told(answers[B]) + told(answers[NONE])
         assert anonymous(answers[B], B) == anonymous(answers[NONE], NONE)
 
@@ -396,6 +426,15 @@ def test_an_error_names_no_dataset_that_the_key_may_not_read(served: Served) -> 
         assert A not in answer.text and B not in answer.text
         for secret in served.secrets(B):
             assert secret not in told(answer)
+
+
+def test_a_rename_needs_the_new_name_too(served: Served) -> None:
+    """Whether there is a dataset of that name or not, the answer is one."""
+    served.make(A + OWN)
+    answers = {to: served.ask("admin", "POST", f"/v1/datasets/{A}{OWN}/rename", json={"to": to}) for to in (B, NONE)}
+    assert [answer.status_code for answer in answers.values()] == [403, 403]
+    assert anonymous(answers[B], B) == anonymous(answers[NONE], NONE)
+    assert A + OWN in served.repository.datasets() and NONE not in served.repository.datasets()
 
 
 def test_an_idempotency_key_is_its_callers_alone(served: Served) -> None:
