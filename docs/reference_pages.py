@@ -73,7 +73,8 @@ def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Comman
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    settings_of_all = {**program.context_settings, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=path, terminal_width=WIDTH, **settings_of_all)
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 

@@ -55,4 +55,7 @@ def test_the_reference_is_that_of_the_code() -> None:
     spec.loader.exec_module(reference)
     for name, text in reference.pages().items():
         said = (ROOT / "docs/reference" / name).read_text("utf-8")
-        assert said == text, f"{name} is not that of the code; renew it: python docs/reference_pages.py"
+        differing = [line for line in text.splitlines() if line not in said.splitlines()]
+        assert said == text, (
+            f"{name} is not that of the code; renew it: python docs/reference_pages.py\n{differing[:5]}"
+        )
