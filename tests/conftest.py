@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 import vecver
 from vecver.store import LocalStore, MemoryStore, Store
 
+# Where others want the cores too, torch's threads spun while they waited for each other: a test took 57 s, not 20.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A slow machine is no failure: without this an example may take 200 ms, and making ten of them a second.
 settings.register_profile("vecver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vecver")
