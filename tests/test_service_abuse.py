@@ -337,7 +337,8 @@ def test_no_name_leads_astray(served: Served) -> None:
                 assert b"root:" not in answer.content
             for kind in ("branches", "tags", "aliases"):
                 assert_told(served.send("PUT", f"{TEXTS}/{kind}/{written}", {"ref": "main"}))
-                assert_told(served.send("DELETE", f"{TEXTS}/{kind}/{written}"))
+                if written != "..":  # the client would resolve it, and ask that the dataset be deleted
+                    assert_told(served.send("DELETE", f"{TEXTS}/{kind}/{written}"))
             assert_told(served.send("POST", f"/v1/datasets/{written}/search", {"query": "q"}))
             assert_told(served.send("POST", f"/v1/jobs/{written}/cancel"))
         for body in ({"query": "q", "ref": name}, {"query": name}, {"query": "q", "space": name}):
@@ -346,6 +347,7 @@ def test_no_name_leads_astray(served: Served) -> None:
             assert_told(served.send("POST", f"{TEXTS}/search", body))
         assert_told(served.send("POST", f"{TEXTS}/promote", {"alias": name}))
         assert_told(served.send("POST", f"{TEXTS}/rollback", {"ref": name}))
+    assert set(served.app.state.desk.repository.datasets()) >= {"texts", "vectors"}
     inside = {os.path.relpath(path, served.place) for path in served.place.rglob("*")}
     assert {path.split("/")[0] for path in inside} <= {"kb", "state", "open"}
 

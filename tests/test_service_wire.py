@@ -225,6 +225,15 @@ def test_methods_and_paths_that_are_not_there(client: Any, method: str, path: st
             assert answer.json()["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize("kind", ["branches", "tags", "aliases"])
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "..%2f", "x/..", "."])
+def test_no_name_of_a_ref_deletes_its_dataset(client: Any, kind: str, name: str) -> None:
+    with Line(client) as line:
+        heard = line.say(request(method="DELETE", path=f"{DATASET}/{kind}/{name}")).hear(1)
+    assert heard.split()[1] in (b"404", b"422"), heard
+    alive(client)
+
+
 # -- slow and silent -----------------------------------------------------------------------------
 
 
