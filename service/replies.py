@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from http import HTTPStatus
 from typing import Any
@@ -45,3 +46,8 @@ def json_bytes(value: Any) -> bytes:
         return to_json(value, inf_nan_mode="null")
     except PydanticSerializationError:
         return json.dumps(value).encode()
+
+
+def vector_text(vector: Any) -> str:
+    """A vector `(dim,)` as it travels: base64 of its little-endian float32 bytes."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()

@@ -44,6 +44,8 @@ class ServiceSettings(BaseSettings):
     max_upload: int = Field(1 << 30, ge=1024)
     max_files: int = Field(10_000, ge=1)  # of one upload
     max_k: int = Field(1000, ge=1)
+    max_diverse: int = Field(200, ge=1)  # k + offset where `diversity` is asked for, whose cost is their square
+    max_text: int = Field(64 << 20, ge=1)  # characters of several documents that are sent at once
     max_queries: int = Field(256, ge=1)  # of one search
     max_context: int = Field(20, ge=0)
     max_streams: int = Field(50, ge=1)  # streams of events that a key may hold open in a process

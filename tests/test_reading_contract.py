@@ -197,3 +197,31 @@ def test_what_is_no_page_of_chunks_is_an_error(both: Both, body: str) -> None:
     with pytest.raises(BackendError) as caught:
         repository.dataset("d").chunks()
     assert caught.value.code == "service_bad_answer"
+
+
+def test_pages_of_a_filter_go_on_with_the_cursor(both: Both) -> None:
+    """`next` is the beginning of the next page, of the same version, though `main` moved meanwhile."""
+    url, body = f"{both.url}/v1/datasets/d/documents/list", {"where": {"tags": "a"}, "limit": 3, "ref": "main~1"}
+    first = httpx.post(url, json=body).json()
+    assert first["next"] is None and len(first["documents"]) == 3
+    first = httpx.post(url, json={**body, "limit": 2}).json()
+    second = httpx.post(url, json={"where": {"tags": "a"}, "limit": 2, "cursor": first["next"]}).json()
+    assert second["commit"] == first["commit"] != both.local.resolve()
+    assert [*first["documents"], *second["documents"]] == both.local.documents("main~1") and second["next"] is None
+    assert httpx.post(url, json={**body, "cursor": "main:a"}).json()["code"] == "invalid_cursor"
+    assert httpx.post(url, json={**body, "cursor": first["next"], "after": "a"}).status_code == 422
+
+
+def test_documents_that_are_too_long_for_one_answer(both: Both, tmp_path: Path) -> None:
+    """However often one is asked for: a service sends so much text at once, and its client asks in several calls."""
+    from service.app import create_app
+    from service.settings import ServiceSettings
+
+    settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True, max_text=2 * len(LONG))
+    with running(create_app(both.local.repository, settings)) as url, vecver.connect(url) as remote:
+        asked = {"ids": ["guide/long.md"] * 3}
+        refused = httpx.post(f"{url}/v1/datasets/d/documents/get", json=asked).json()
+        assert refused["code"] == "limit" and "VECVER_MAX_TEXT" in refused["hint"]
+        ids = ["plain", *["guide/long.md"] * 5, "ä/ö"]
+        assert remote.dataset("d").get(ids) == both.local.get(ids)
+        assert remote.dataset("d").get([*ids, "x"], missing="skip") == both.local.get(ids)

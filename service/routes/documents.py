@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 import vecver
 from service.deps import AtDesk, Readable
-from service.replies import Reply, json_bytes, problems
+from service.replies import Reply, json_bytes, problems, vector_text
 from service.routes.datasets import Cursor, Ref
 from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
@@ -47,25 +46,27 @@ def documents(
     cursor: Cursor = None,
 ) -> Response:
     """The ids of the documents of a version, sorted. All pages are of one version, should `ref` move meanwhile."""
-    at, _, after = (cursor or "").partition(":")
-    commit = docs.resolve(at or ref)
-    if cursor and at != commit:
-        raise InvalidInputError("this is no cursor", code="invalid_cursor", hint="take `next` of the page before")
-    return _ids(docs, commit, limit, prefix=prefix, after=after if cursor else None)
+    commit, after = _start(docs, ref, cursor)
+    return _ids(docs, commit, limit, prefix=prefix, after=after)
 
 
 @router.post("/documents/list", response_model=answers.DocumentIds, responses=problems(400))
 def list_documents(body: requests.ListDocuments, docs: Readable) -> Response:
-    """The ids of the documents that match a filter, sorted, from the one after `after` on."""
-    return _ids(docs, docs.resolve(body.ref), body.limit, where=body.where, prefix=body.prefix, after=body.after)
+    """The ids of the documents that match a filter, sorted, from the one after `after` on, or from `cursor` on."""
+    commit, after = _start(docs, body.ref, body.cursor)
+    after = body.after if after is None else after
+    return _ids(docs, commit, body.limit, where=body.where, prefix=body.prefix, after=after)
 
 
 @router.post("/documents/get", response_model=answers.Documents, responses=problems(400))
-def get(body: requests.GetDocuments, docs: Readable) -> Response:
-    """Whole documents by their ids, in the order asked."""
+def get(body: requests.GetDocuments, docs: Readable, desk: AtDesk) -> Response:
+    """Whole documents by their ids, in the order asked. Several may have `VECVER_MAX_TEXT` characters together."""
     commit = docs.resolve(body.ref)
-    found = docs.get(body.ids, at=commit, missing=body.missing)
-    return Reply({"commit": commit, "documents": [document.to_json() for document in found]})
+    documents = docs.get(body.ids, at=commit, missing=body.missing)
+    if len(documents) > 1:
+        characters = sum(len(document.text) for document in documents)
+        requests.check_limit("the text of these documents", characters, desk.settings.max_text, "text")
+    return Reply({"commit": commit, "documents": [document.to_json() for document in documents]})
 
 
 @router.post(
@@ -111,6 +112,16 @@ def fields(docs: Readable, ref: Ref = "main") -> Response:
     return Reply({"commit": commit, **docs.fields(commit).to_json()})
 
 
+def _start(docs: vecver.Dataset, ref: str, cursor: str | None) -> tuple[str, str | None]:
+    """(the version that is listed, the id after which a page begins). Raises InvalidInputError for another cursor."""
+    if not cursor:
+        return docs.resolve(ref), None
+    commit, _, after = cursor.partition(":")
+    if docs.resolve(commit or ref) != commit:
+        raise InvalidInputError("this is no cursor", code="invalid_cursor", hint="take `next` of the page before")
+    return commit, after
+
+
 def _ids(docs: vecver.Dataset, commit: str, limit: int, **how: Any) -> Response:
     """A page of ids. One more than is wanted is read: whether there is another page."""
     ids = docs.documents(commit, limit=limit + 1, **how)
@@ -122,15 +133,15 @@ def _lines(chunks: vecver.Chunks) -> Iterator[bytes]:
     """Each chunk as a line of JSON, some lines at a time."""
     lines: list[bytes] = []
     for chunk in chunks:
-        lines.append(json_bytes(_told(chunk)) + b"\n")
+        lines.append(json_bytes(_chunk_json(chunk)) + b"\n")
         if len(lines) == _BATCH:
             yield b"".join(lines)
             lines.clear()
     yield b"".join(lines)
 
 
-def _told(chunk: vecver.StoredChunk) -> Json:
+def _chunk_json(chunk: vecver.StoredChunk) -> Json:
+    """A chunk as it travels, its vector as base64."""
     if chunk.vector is None:
         return chunk.to_json()
-    bits = chunk.vector.astype("<f4").tobytes()
-    return {**replace(chunk, vector=None).to_json(), "vector": base64.b64encode(bits).decode()}
+    return {**replace(chunk, vector=None).to_json(), "vector": vector_text(chunk.vector)}

@@ -9,21 +9,20 @@ Decisions
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from opentelemetry import trace
 
 import vecver
 from service.deps import AtDesk, By, Desk, Readable, check_allowed
-from service.replies import Reply, json_bytes, problems
+from service.replies import Reply, json_bytes, problems, vector_text
 from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
 
@@ -57,10 +56,10 @@ def search(
     """The best chunks of exactly the version that `ref` names, with a receipt that proves them."""
     asked, alone = body.asked() if body.like is None else (body.like, True)
     given = ask(desk, docs, request, asked, at=body.ref, engine=body.engine, **body.options())
-    told = [_told(answer, receipt=body.receipt, vectors=body.hit_vectors) for answer in given]
+    bodies = [_answer_json(answer, receipt=body.receipt, vectors=body.hit_vectors) for answer in given]
     first = given[0]
-    several = {"dataset": first.dataset, "revision": first.revision, "commit": first.commit, "answers": told}
-    return _cacheable(told[0] if alone else several, first.commit, if_none_match)
+    several = {"dataset": first.dataset, "revision": first.revision, "commit": first.commit, "answers": bodies}
+    return _cacheable(bodies[0] if alone else several, first.commit, if_none_match)
 
 
 @router.post("/v1/replay", response_model=answers.Replayed)
@@ -69,9 +68,9 @@ def replay(body: requests.Receipt, desk: AtDesk, caller: By) -> Response:
     dataset, hits, k = desk.repository.dataset_of(body.receipt), *(body.receipt.get(name) for name in ("hits", "k"))
     check_allowed(caller, "read", dataset if isinstance(dataset, str) else "")
     options = body.receipt.get("options")
-    offset = options.get("offset", 0) if isinstance(options, dict) else 0
-    wanted = sum(size for size in (k, offset) if isinstance(size, int))
-    _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, wanted), 0)
+    options = options if isinstance(options, dict) else {}
+    wanted = sum(size for size in (k, options.get("offset")) if isinstance(size, int))
+    _check(desk, 1, max(len(hits) if isinstance(hits, list) else 0, wanted), 0, diverse="diversity" in options)
     requests.check_filter(body.receipt.get("filter"))
     return Reply(desk.repository.replay(body.receipt).to_json())
 
@@ -82,7 +81,7 @@ def ask(desk: Desk, docs: vecver.Dataset, request: Request, asked: list[Any] | s
     `asked`: queries, or the name of a document or chunk that hits are to be like.
     """
     queries = 1 if isinstance(asked, str) else len(asked)
-    _check(desk, queries, how["k"] + how.get("offset", 0), how.get("context", 0))
+    _check(desk, queries, how["k"] + how.get("offset", 0), how.get("context", 0), diverse=bool(how.get("diversity")))
     phases: dict[str, float] = defaultdict(float)
 
     def told(phase: str, seconds: float) -> None:
@@ -125,17 +124,20 @@ def _cacheable(value: Any, commit: str, if_none_match: str | None) -> Response:
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _told(answer: vecver.Answer, *, receipt: bool, vectors: str | None) -> dict[str, Any]:
-    value = answer.to_json()
+def _answer_json(answer: vecver.Answer, *, receipt: bool, vectors: str | None) -> dict[str, Any]:
+    """An answer as it travels, each hit's vector in the form that `vectors` names."""
+    if vectors != "base64":
+        value = answer.to_json()
+    else:
+        value = replace(answer, hits=tuple(replace(hit, vector=None) for hit in answer)).to_json()
+        for hit, hit_json in zip(answer, value["hits"], strict=True):
+            hit_json["vector"] = vector_text(hit.vector)
     if not receipt:
         del value["receipt"]
-    if vectors == "base64":
-        for own in value["hits"]:
-            own["vector"] = base64.b64encode(np.array(own["vector"], "<f4").tobytes()).decode()
     return value
 
 
-def _check(desk: Desk, queries: int, k: int, context: int) -> None:
+def _check(desk: Desk, queries: int, k: int, context: int, *, diverse: bool) -> None:
     """Raises InvalidInputError for more than this service takes at once. `k`: with the `offset` before it."""
     limits = desk.settings
     asked = (
@@ -145,5 +147,7 @@ def _check(desk: Desk, queries: int, k: int, context: int) -> None:
     )
     for name, found, most in asked:
         requests.check_limit(name, found, most)
+    if diverse:
+        requests.check_limit("k + offset with diversity", k, limits.max_diverse, "diverse")
     if not queries:
         raise InvalidInputError("there is no query", code="empty_query", hint="ask something")

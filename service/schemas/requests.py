@@ -40,13 +40,13 @@ def check_filter(value: Any) -> None:
         ) from error
 
 
-def check_limit(name: str, value: int, most: int) -> None:
-    """Raises InvalidInputError for more than this service takes at once."""
+def check_limit(name: str, value: int, most: int, setting: str = "") -> None:
+    """Raises InvalidInputError for more than this service takes at once. `setting`: which one says how much."""
     if value > most:
         raise InvalidInputError(
             f"{name} is {value}, and this service takes up to {most}",
             code="limit",
-            hint=f"ask for less, or let its operator raise VECVER_MAX_{name.upper()}",
+            hint=f"ask for less, or let its operator raise VECVER_MAX_{(setting or name).upper()}",
         )
 
 
@@ -145,6 +145,15 @@ class ListDocuments(Request):
     prefix: Annotated[str, Field(max_length=1000)] = ""
     limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
     after: Annotated[str | None, Field(max_length=10_000, description="An id: those after it.")] = None
+    cursor: Annotated[
+        str | None, Field(max_length=10_100, description="`next` of the page before, whose version is listed.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_start(self) -> ListDocuments:
+        if self.after is not None and self.cursor is not None:
+            raise ValueError("give after or cursor")
+        return self
 
 
 class GetDocuments(Request):

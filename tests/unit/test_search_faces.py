@@ -39,6 +39,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"offset": -1}, "invalid_offset"),
     ({"per_document": 0}, "invalid_per_document"),
     ({"min_score": "high"}, "invalid_min_score"),
+    ({"min_score": 10**400}, "invalid_min_score"),
     ({"diversity": 2}, "invalid_diversity"),
     ({"missing": "never"}, "invalid_missing"),
     ({"filter": {"nothing": 1}}, "unknown_field"),
@@ -155,3 +156,15 @@ def test_empty_answers_on_a_screen_say_why(faces: Faces) -> None:
     nothing = faces.run("search", "handbook", "pump", "--missing", "empty", "--filter", '{"who": "me"}')
     assert "'who'" in nothing.output and nothing.exit_code == 0
     assert faces.run("search", "handbook", "pump", "--vectors").exit_code == 2
+
+
+def test_how_much_diversity_a_service_takes(faces: Faces) -> None:
+    """Its cost is the square of how many hits it is asked for, in a search and in a replay of a forged receipt."""
+    assert faces.post({"query": "pump", "k": 150, "offset": 50, "diversity": 0.5}).status_code == 200
+    refused = faces.post({"query": "pump", "k": 150, "offset": 51, "diversity": 0.5}).json()
+    assert refused["code"] == "limit" and "VECVER_MAX_DIVERSE" in refused["hint"]
+    assert faces.post({"query": "pump", "k": 201, "diversity": 0}).status_code == 200
+    receipt = faces.docs.search("pump", diversity=0.5).receipt
+    with pytest.raises(VecverError) as caught:
+        faces.remote.repository.replay({**receipt, "k": 201})
+    assert caught.value.code == "limit"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from vecver import flows, index
 from vecver.arguments import Revision
+from vecver.errors import InvalidInputError
 from vecver.remote.handle import RemoteHandle, revision_text
 from vecver.remote.http import read
 
@@ -72,11 +73,24 @@ class RemoteReading(RemoteHandle):
 
         wanted, ref, found = flows.checked_ids(ids, missing), revision_text(at), list[Document]()
         for start in range(0, max(len(wanted), 1), PAGE):
-            asked = {"ref": ref, "ids": wanted[start : start + PAGE], "missing": missing}
-            page = self._wire.ask(self._path("documents", "get"), asked)
-            ref, some = read(page, lambda it: (str(it["commit"]), [Document.from_json(one) for one in it["documents"]]))
-            found += some
+            for page in self._documents(wanted[start : start + PAGE], ref, missing):
+                ref, some = read(
+                    page, lambda it: (str(it["commit"]), [Document.from_json(one) for one in it["documents"]])
+                )
+                found += some
         return next(iter(found), None) if isinstance(ids, str) else found
+
+    def _documents(self, ids: list[str], ref: str, missing: str) -> Iterator[Json]:
+        """Pages with these documents; of those that are too long for one answer of the service, several."""
+        try:
+            yield self._wire.ask(self._path("documents", "get"), {"ref": ref, "ids": ids, "missing": missing})
+        except InvalidInputError as error:
+            if error.code != "limit" or len(ids) < 2:
+                raise
+            middle = len(ids) // 2
+            commit = self.resolve(ref)
+            yield from self._documents(ids[:middle], commit, missing)
+            yield from self._documents(ids[middle:], commit, missing)
 
     def chunks(
         self,
