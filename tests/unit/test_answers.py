@@ -119,6 +119,22 @@ def test_what_float64_rules_out_changes_no_choice(metric: Any) -> None:
     assert index.diverse(score, vectors, keys, metric, 0.4, 30).tolist() == chosen
 
 
+def test_equal_rows_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that stands in many documents: who compares each with each takes seconds for 200 hits."""
+    scored: list[int] = []
+
+    def counting(query: Any, vectors: Any, metric: Any, rows: Any) -> Any:
+        scored.append(len(rows))
+        return index.scores(query, vectors, metric, rows)
+
+    monkeypatch.setattr(index.diversity, "scores", counting)
+    vectors = np.full((160, 4), 0.5, np.float32)
+    keys = np.arange(160 * 16, dtype=np.uint32).astype(">u2").view(np.uint8).reshape(160, -1)[:, :16]
+    chosen = index.diverse(np.ones(160), vectors, np.ascontiguousarray(keys), "cosine", 0.5, 40)
+    order = index.ranked(np.ones(160), np.ascontiguousarray(keys), 160)
+    assert len(set(chosen.tolist())) == 40 and chosen[1] in order and sum(scored) < 40
+
+
 def test_vectors_come_with_the_hits(docs: vecver.Dataset) -> None:
     found = docs.search(QUERY, k=5, vectors=True)
     assert found == docs.search(QUERY, k=5) and docs.search(QUERY, k=1)[0].vector is None

@@ -13,6 +13,7 @@ Decisions
   order of their keys. So the choice has no rounding that differs between machines. What BLAS says in float64 rules out
   the rows that cannot win; only rows within its error of the best are scored exactly: 1,000 of 4,000 x 384 take 3 s of
   CPU, where scoring all exactly would take 30.
+- 2026-11-26 Rows with the same vector (one text in many documents) are scored once: 200 of 800 equal rows took 6.3 s.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def diverse(
     wide = vectors.astype(np.float64)
     squares = np.vecdot(wide, wide)
     error = diversity * _error(float(np.sqrt(squares.max(initial=0.0))), vectors.shape[1], metric)
+    alike = _first_alike(vectors)
     nearest = np.full(len(score), -np.inf)  # to the chosen rows, within the error
     open_, chosen = np.ones(len(score), bool), list[int]()
     for place in range(1, min(count, len(score)) + 1):
@@ -50,7 +52,9 @@ def diverse(
         if chosen:
             value = (1 - diversity) * score[pool] - diversity * nearest[pool]
             pool = pool[value >= value.max() - 2 * error]
-            best = _first(pool, score, vectors, keys, metric, diversity, chosen) if len(pool) > 1 else int(pool[0])
+            best = (
+                _first(pool, score, vectors, alike, keys, metric, diversity, chosen) if len(pool) > 1 else int(pool[0])
+            )
         chosen.append(best)
         open_[best] = False
         products = wide @ wide[best]
@@ -63,15 +67,24 @@ def _first(
     pool: Rows,
     score: Scores,
     vectors: Vectors,
+    alike: Rows,
     keys: npt.NDArray[np.uint8],
     metric: Metric,
     diversity: float,
     chosen: list[int],
 ) -> int:
     """The row of `pool` with the highest exact value; of equal ones that with the lowest key."""
-    nearest = np.array([scores(vectors[row], vectors, metric, np.array(chosen)).max() for row in pool])
+    different, place = np.unique(alike[pool], return_inverse=True)
+    others = np.unique(alike[chosen])
+    nearest = np.array([scores(vectors[row], vectors, metric, others).max() for row in different])[place]
     value = (1 - diversity) * score[pool] - diversity * nearest
     return int(pool[ranked(value, keys[pool], 1)[0]])
+
+
+def _first_alike(vectors: Vectors) -> Rows:
+    """For each of `(n, dim)` vectors the first row with the same bits, `(n,)`."""
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(vector.tobytes(), row) for row, vector in enumerate(vectors)], np.int64)
 
 
 def _error(longest: float, dim: int, metric: Metric) -> float:
