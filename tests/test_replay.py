@@ -222,6 +222,22 @@ def test_names_that_name_nothing(repository: vecver.Repository, field: str, valu
     assert told(repository, sealed({**receipt, field: value})) == code
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"like": {"document": 5}},
+        {"like": {"document": {}}},
+        {"like": {"chunk": None}},
+        {"min_score": 10**400},
+        {"diversity": 10**400},
+    ],
+    ids=str,
+)
+def test_options_of_another_form_are_no_receipt(repository: vecver.Repository, options: Json) -> None:
+    receipt = repository.dataset("d").search(QUERY).receipt
+    assert told(repository, sealed({**receipt, "options": options})) == "invalid_receipt"
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 50) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "text"]), inner),

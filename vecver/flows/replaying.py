@@ -111,9 +111,18 @@ def _are_options(options: Any) -> bool:
         "per_document": lambda value: is_whole(value, 1),
         "min_score": is_number,
         "diversity": lambda value: is_number(value) and 0 < value <= 1,
-        "like": lambda value: isinstance(value, dict) and list(value) in (["document"], ["chunk"]),
+        "like": _is_like,
     }
     return isinstance(options, dict) and all(name in forms and forms[name](own) for name, own in options.items())
+
+
+def _is_like(value: Any) -> bool:
+    """Does it name one document or one chunk?"""
+    return (
+        isinstance(value, dict)
+        and list(value) in (["document"], ["chunk"])
+        and all(isinstance(name, str) for name in value.values())
+    )
 
 
 def _is_hit(hit: Any) -> bool:

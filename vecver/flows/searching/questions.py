@@ -153,9 +153,12 @@ def is_whole(value: Any, least: int) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Is it a finite number, and no boolean?"""
+    """Is it a finite number that a float can hold, and no boolean?"""
     kinds = int | float | np.integer | np.floating
-    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number that is larger than any float
+        return False
 
 
 def _invalid(option: str, message: str, hint: str) -> InvalidInputError:
