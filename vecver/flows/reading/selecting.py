@@ -18,6 +18,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pyarrow as pa
 
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.flows.searching.filtering import matching
@@ -64,7 +65,10 @@ def _selected(snapshot: Snapshot, where: Json) -> Selected:
         return Selected(snapshot.ordered(selection.values.to_pylist()))
     keys = selection.values.to_pylist()
     numbers, rows = snapshot.find_chunks(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
-    owners = {snapshot.segments[number].owner(row) for number, row in zip(numbers, rows, strict=True)}
+    owners = set[str]()
+    for number in np.unique(numbers).tolist():
+        names = snapshot.segments[number].chunks.column("document").take(pa.array(rows[numbers == number]))
+        owners |= set(names.unique().to_pylist())
     return Selected(snapshot.ordered(sorted(owners)), frozenset(keys))
 
 
