@@ -124,12 +124,6 @@ def _ingest_command(dataset: str, sources: Sequence[str], how: Mapping[str, Any]
     return shlex.join(["vecver", "ingest", dataset, *sources, *options, *records])
 
 
-def _show_names(names: Mapping[str, Sequence[str]]) -> None:
-    for sign, kind in (("+", "added"), ("~", "changed"), ("-", "removed")):
-        for document in names.get(kind, ()):
-            click.echo(f"{sign} {document}")
-
-
 def watched(
     docs: vecver.Dataset, branch: str, sources: Sequence[str], work: Callable[[Meter], vecver.Report]
 ) -> vecver.Report:
@@ -159,7 +153,7 @@ def _intended(repository: vecver.Repository, dataset: str, *, yes: bool) -> None
         return
     resembles = f"there is no dataset {dataset!r} yet, but {' and '.join(map(repr, meant))}"
     if yes or not asks():
-        click.echo(f"note: {resembles}; {dataset!r} is a new one", err=True)
+        console.err().say(f"note: {resembles}; {dataset!r} is a new one")
     elif not click.confirm(f"{resembles}. Make {dataset!r}?", err=True):
         raise NotFoundError(
             f"there is no dataset {dataset!r}; nothing was made",

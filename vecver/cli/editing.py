@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common
+from vecver.cli import common, console
 from vecver.cli.documents import PREFIX, RECORDS, show_report, watched
-from vecver.cli.output import as_json, echo_bounded, echo_json
+from vecver.cli.output import as_json, echo_json
 from vecver.settings import Settings
 
 MESSAGE = click.option("-m", "--message", default="", help="Why this version exists.")
@@ -81,13 +81,17 @@ def _with_names(report: vecver.Report) -> dict[str, Any]:
 def _show_removed(report: vecver.Report) -> None:
     gone = report.names["removed"]
     if gone:
-        echo_bounded([f"- {name}" for name in gone], NAMES_SHOWN, "`--json` lists them")
+        screen = console.out()
+        for name in gone[:NAMES_SHOWN]:
+            screen.say(f"- {name}")
+        if len(gone) > NAMES_SHOWN:
+            screen.say(f"... and {len(gone) - NAMES_SHOWN} more: `--json` lists them")
         would = "would remove" if report.dry_run else "removed"
         count = "1 document" if len(gone) == 1 else f"{len(gone)} documents"
         id = "" if report.dry_run else f" {str(report.commit)[:12]}"
-        click.echo(f"{report.dataset}{id}  {would} {count}, {report.chunks['live']} chunks are left")
+        screen.say(f"{report.dataset}{id}  {would} {count}, {report.chunks['live']} chunks are left")
     for note in report.notes:
-        click.echo(f"note: {note}", err=True)
+        console.err().say(f"note: {note}")
 
 
 COMMANDS = (add, rm)

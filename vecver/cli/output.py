@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -20,22 +20,9 @@ def echo_json(value: Any, *, indent: int | None = 2) -> None:
     click.echo(json.dumps(value, ensure_ascii=indent is None, indent=indent))
 
 
-def counted(counts: Any, names: tuple[str, ...]) -> str:
-    """`3 added, 1 changed`, without the zeros."""
-    return ", ".join(f"{counts[name]} {name}" for name in names if counts[name]) or "nothing"
-
-
 def partly_read(documents: Mapping[str, Any]) -> list[Json]:
     """The documents of a version that were read in part, for JSON: their counts of words and notes."""
     return [{"document": document, **coverage.to_json()} for document, coverage in documents.items()]
-
-
-def echo_bounded(lines: Sequence[str], most: int, rest: str, *, err: bool = False) -> None:
-    """At most so many lines, and "and 12 more" with `rest`: where the others are found."""
-    for line in lines[:most]:
-        click.echo(line, err=err)
-    if len(lines) > most:
-        click.echo(f"... and {len(lines) - most} more: {rest}", err=err)
 
 
 def one_line(text: str, width: int) -> str:

@@ -107,7 +107,7 @@ def search(
             echo_json(answer.to_json(), indent=None if queries else 2)
             _hint(answer)
     elif record is None:
-        click.echo(f"No hits: {answers[0].missing}.")
+        console.out().say(f"No hits: {answers[0].missing}.")
     else:
         shown = [
             Asked(answer, text if isinstance(text, str) else None, None if queries else seconds, record, full=full)

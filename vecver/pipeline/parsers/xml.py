@@ -34,7 +34,6 @@ _DECLARATION: Final = re.compile(r"\s*<\?xml[^>]*\?>")
 _TITLES: Final = ("title", "head", "heading", "article-title")
 _TABLES: Final = ("table", "informaltable", "tgroup", "simpletable", "TABLE")
 _ROWS: Final = ("row", "tr", "strow", "sthead", "TR")
-_CELLS: Final = ("entry", "td", "th", "stentry", "cell", "TD", "TH")
 _PROSE: Final = ("p", "para", "simpara", "li", "listitem", "entry", "ab", "l", "ul", "ol", "sec", "section")
 _INSIDE_WORDS: Final = _names(
     "b i em strong u s sub sup subscript superscript bold italic hi emph emphasis span sc smallcaps tt code font c g"
