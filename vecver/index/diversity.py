@@ -52,9 +52,9 @@ def diverse(
         if chosen:
             value = (1 - diversity) * score[pool] - diversity * nearest[pool]
             pool = pool[value >= value.max() - 2 * error]
-            best = (
-                _first(pool, score, vectors, alike, keys, metric, diversity, chosen) if len(pool) > 1 else int(pool[0])
-            )
+            best = int(pool[0])
+            if len(pool) > 1:
+                best = _first(pool, score, vectors, alike, keys, metric, diversity, chosen)
         chosen.append(best)
         open_[best] = False
         products = wide @ wide[best]
