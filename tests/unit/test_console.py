@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,17 @@ def test_a_terminal_gets_colour_and_wrapped_lines(terminal: Terminal) -> None:
     screen.say(("b32161e", console.ID), " ", "word " * 12)
     lines = terminal.read().splitlines()
     assert lines[0].startswith("\x1b[33mb32161e\x1b[0m word") and len(lines) == 2
+
+
+def test_the_rest_of_a_wrapped_note_or_indented_line_stands_two_columns_further_in(terminal: Terminal) -> None:
+    screen = console.out()
+    screen.say(("note: ", console.WARNING), "word " * 12)
+    screen.say("  % ", "word " * 12)
+    screen.say("  short")
+    margins = [
+        len(line) - len(line.lstrip(" ")) for line in re.sub(r"\x1b\[[0-9;]*m", "", terminal.read()).splitlines()
+    ]
+    assert margins == [0, 2, 2, 4, 2]
 
 
 @pytest.mark.parametrize(

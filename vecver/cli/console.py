@@ -71,9 +71,9 @@ class Screen:
     unicode: bool  # "…" and "→" can be shown
 
     def say(self, *parts: Part) -> None:
-        """One line of these parts; a terminal wraps it at words."""
+        """One line of these parts; a terminal wraps it at words, notes and indented lines behind a margin."""
         if self.terminal:
-            self.draw(text(*parts))
+            self.draw(self._hanging(text(*parts)))
         else:
             self.write("".join(part if isinstance(part, str) else part[0] for part in parts) + "\n")
 
@@ -92,6 +92,21 @@ class Screen:
         for line in lines:
             line.rstrip()
         return Text("\n").join(Text(" " * margin if line.plain else "") + line for line in lines)
+
+    def _hanging(self, line: Text) -> Text:
+        """A line that is too wide, wrapped behind its own margin and two columns; paragraphs as they are."""
+        from rich.text import Text
+
+        margin = len(line.plain) - len(line.plain.lstrip(" "))
+        if not (margin or line.plain.startswith("note: ")):
+            return line
+        if line.cell_len <= self.width or "\n" in line.plain or margin + 2 > self.width // 3:
+            return line
+        wrapped = line[margin:].wrap(self.rich(), self.width - margin - 2)
+        for part in wrapped:
+            part.rstrip()
+        first, *rest = (Text(" " * (margin if n == 0 else margin + 2)) + part for n, part in enumerate(wrapped))
+        return Text("\n").join([first, *rest])
 
     def write(self, plain: str) -> None:
         """Text as it is, at once."""

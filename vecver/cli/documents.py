@@ -41,7 +41,7 @@ def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
     """Make an empty repository at URL (default: --repo, VECVER_REPO, or .vecver here)."""
     repository = vecver.create(url or (settings.repo if settings.named else REPOSITORY))
     if above := _repository_above(Path(repository.url)):
-        click.echo(f"note: {above} is a repository too: a command takes the nearest one, or --repo", err=True)
+        console.err().say(f"note: {above} is a repository too: a command takes the nearest one, or --repo")
     if as_json:
         echo_json({"url": repository.url, "id": repository.id})
     else:

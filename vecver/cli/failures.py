@@ -44,9 +44,13 @@ def show(error: VecverError, *, as_json: bool) -> None:
     screen = console.err()
     label = "stopped" if isinstance(error, Interrupted) else "error"
     styled = click.style(label, fg="yellow" if label == "stopped" else "red") if screen.colour else label
-    screen.write(f"{styled}: {_printable(error.message)}\n")
+    width = screen.width if screen.terminal else 0
+    message = f"{label}: {_printable(error.message)}"
+    if "\n" not in message:
+        message = _indented(message, width).removeprefix("  ")
+    screen.write(f"{styled}{message.removeprefix(label)}\n")
     for line in hint_lines(hint):
-        screen.write(_indented(_printable(line), screen.width if screen.terminal else 0) + "\n")
+        screen.write(_indented(_printable(line), width) + "\n")
 
 
 def _printable(content: str) -> str:

@@ -37,6 +37,7 @@ REASONS: dict[str, tuple[str, str]] = {  # code of a failure -> (what it is call
     "wrong_dimension": ("wrong dimension", "bring vectors of the space's dimension"),
     "invalid_id": ("invalid id", "give it another id"),
 }
+_SAYS_WHAT_TO_DO = ("missing_extra", "unreadable")  # failures whose own words end with the advice
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def _failures(report: vecver.Report) -> Iterator[Sequence[Part]]:
         rest = f" and {len(failures) - FILES_SHOWN} more (--json lists them)" if len(failures) > FILES_SHOWN else ""
         yield "  ", (title, WARNING), f"  {shown}{rest}"
         own = f"{failures[0].reason} " if len({failure.reason for failure in failures}) == 1 else ""
+        if own and code in _SAYS_WHAT_TO_DO:
+            advice = ""
         if own or advice:
             yield "    ", (own + _sentence(advice), FAINT)
 

@@ -48,7 +48,8 @@ def show_garbage(screen: Screen, found: vecver.Garbage, applied: bool, grace: ti
         _garbage_lines(screen, found, applied)
         return
     if not (found.forgotten or found.delete or found.wait):
-        screen.say(f"Nothing to do: {_versions(found.kept_versions)} need all that is stored.")
+        need = "needs" if found.kept_versions == 1 else "need"
+        screen.say(f"Nothing to do: {_versions(found.kept_versions)} {need} all that is stored.")
         return
     kept = f"{_versions(found.kept_versions)} kept"
     if found.forgotten:
