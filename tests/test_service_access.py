@@ -110,7 +110,7 @@ ROWS: dict[str, Row] = {
     "POST /v1/datasets/{dataset}/delete": Row("write", 200, body={"where": {"year": 2025}}, own=True),
     "POST /v1/datasets/{dataset}/rename": Row("admin", 200, body={"to": "{dataset}-new"}, own=True),
     "GET /v1/datasets/{dataset}/removal": Row("admin", 200),
-    "DELETE /v1/datasets/{dataset}": Row("admin", 200, own=True),
+    "DELETE /v1/datasets/{dataset}": Row("admin", 200, query="confirm={dataset}" + OWN, own=True),
     "POST /v1/datasets/{dataset}/publish": Row("write", 202, body={}),
     "POST /v1/datasets/{dataset}/promote": Row("write", 201, body={"alias": "new{n}"}),
     "POST /v1/datasets/{dataset}/rollback": Row("write", 200, body={"ref": "prod", "to": "main~1"}),

@@ -1,4 +1,9 @@
-"""Whole datasets: renamed, and deleted once a plan has shown what goes."""
+"""Whole datasets: renamed, and deleted once a plan has shown what goes.
+
+Decisions
+- 2026-11-26 DELETE of a dataset asks for its name once more (`confirm`). HTTP clients and browsers shorten
+  `/v1/datasets/d/tags/..` to `/v1/datasets/d` before they send it: with an admin's key that deleted the dataset.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import vecver
 from service.deps import Desk, Owned, check_allowed
 from service.replies import Reply, problems
 from service.schemas import answers, requests
+from vecver.errors import InvalidInputError
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["datasets"], responses=problems(403, 404))
 Json = dict[str, Any]
@@ -38,16 +44,31 @@ def removal(writing: Owned) -> Response:
 @router.delete("", response_model=answers.DatasetRemoval, responses=problems(400, 409))
 def delete(
     writing: Owned,
+    confirm: Annotated[str, Query(max_length=300, description="The dataset's name once more.")] = "",
     dry_run: Annotated[bool, Query(description="Only say what would go, as GET .../removal does.")] = False,
 ) -> Response:
     """Delete a dataset with all its versions and refs; gc frees the bytes once its grace age has passed."""
 
     def write(entry: Json) -> tuple[int, Json]:
+        if not dry_run:
+            _check_confirmed(writing, confirm)
         done = writing.docs.repository.delete_dataset(writing.docs.name, apply=not dry_run)
         entry |= {"versions": done.versions, "applied": done.applied}
         return 200, _told(writing.desk, done)
 
     return writing.do("delete dataset", dry_run, write)
+
+
+def _check_confirmed(writing: Owned, confirm: str) -> None:
+    """Raises NotFoundError (no such dataset), InvalidInputError unless it is named once more."""
+    name = writing.docs.name
+    writing.docs.repository.delete_dataset(name)
+    if confirm != name:
+        raise InvalidInputError(
+            f"deleting the dataset {name!r} was not confirmed; nothing was deleted",
+            code="not_confirmed",
+            hint=f"GET /v1/datasets/{name}/removal shows what would go; DELETE /v1/datasets/{name}?confirm={name} deletes it",
+        )
 
 
 def _told(desk: Desk, plan: vecver.DatasetRemoval) -> Json:

@@ -287,8 +287,11 @@ def test_who_may_only_write_deletes_no_dataset(service: tuple[str, dict[str, str
         plan = admin.delete("/v1/datasets/kept?dry_run=true").json()
         assert plan == admin.get("/v1/datasets/kept/removal").json() and not plan["applied"]
         key = {"idempotency-key": "gone"}
-        answers = [admin.delete("/v1/datasets/kept", headers=key) for _ in range(2)]
+        for unsure in ("/v1/datasets/kept", "/v1/datasets/kept?confirm=other", "/v1/datasets/kept/tags/.."):
+            refused = admin.delete(unsure)  # the last is sent as the first: clients resolve ".."
+            assert refused.status_code == 422 and "?confirm=kept" in refused.json()["hint"]
+        answers = [admin.delete("/v1/datasets/kept?confirm=kept", headers=key) for _ in range(2)]
         assert [one.json()["applied"] for one in answers] == [True, True]
-        assert admin.delete("/v1/datasets/kept").status_code == 404
+        assert admin.delete("/v1/datasets/kept?confirm=kept").status_code == 404
         told = json.dumps(admin.get("/v1/audit").json())
     assert '"delete dataset"' in told
