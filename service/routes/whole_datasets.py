@@ -67,7 +67,7 @@ def _check_confirmed(writing: Owned, confirm: str) -> None:
         raise InvalidInputError(
             f"deleting the dataset {name!r} was not confirmed; nothing was deleted",
             code="not_confirmed",
-            hint=f"GET /v1/datasets/{name}/removal shows what would go; DELETE /v1/datasets/{name}?confirm={name} deletes it",
+            hint=f"GET .../{name}/removal shows what would go; DELETE .../{name}?confirm={name} deletes it",
         )
 
 

@@ -86,10 +86,17 @@ class Wire:
         """The answer to a question that changes nothing, where that is a JSON object a line."""
         return self._call("POST", path, content=_encoded(body), decode=_decoded_lines)["lines"]
 
-    def write(self, method: str, path: str, body: Json | None = None, headers: Mapping[str, str] | None = None) -> Json:
+    def write(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Json:
         """What a change came to. However often it is sent, it is done once."""
         content = b"" if body is None else _encoded(body)
-        return self._call(method, path, content=content, headers={**(headers or {}), **_once()})
+        return self._call(method, path, params=params, content=content, headers={**(headers or {}), **_once()})
 
     def upload(self, path: str, file: IO[bytes], headers: Mapping[str, str], **params: Any) -> Json:
         """As `write`, with the bytes of a file from its beginning. None of `params` is sent that is None."""

@@ -5,8 +5,6 @@ It has the methods and the values of `Repository`, so that a script changes one 
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from vecver import repo
 from vecver.model import DatasetRemoval, Json, Replay
 from vecver.remote.dataset import RemoteDataset
@@ -55,8 +53,8 @@ class RemoteRepository:
         repo.check_name("dataset", name)
         if not apply:
             return read(self._wire.get(path_of("datasets", name, "removal")), DatasetRemoval.from_json)
-        path = f"{path_of('datasets', name)}?confirm={quote(name, safe='')}"
-        return read(self._wire.write("DELETE", path), DatasetRemoval.from_json)
+        done = self._wire.write("DELETE", path_of("datasets", name), params={"confirm": name})
+        return read(done, DatasetRemoval.from_json)
 
     def replay(self, receipt: Json) -> Replay:
         """Recompute an answer from its receipt, there. Raises InvalidInputError, NotFoundError."""
