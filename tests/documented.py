@@ -207,39 +207,49 @@ class _Process:
 
 
 def run(page: str) -> str:
-    """Run the page; the page with what was printed in its place. Raises PageError where a block fails."""
+    """Run the page; the page with what was printed in its place, or as it is where that says the same.
+
+    All of it is replaced or nothing, so that the ids on a page belong together; only a block with a line "..." stays
+    where it says the same. Raises PageError where a block fails.
+    """
     with tempfile.TemporaryDirectory(prefix="vecver-") as folder:  # of one length, since lines wrap
-        return _run(page, Path(folder))
+        printed = _printed(blocks_of(page), Path(folder))
+    if all(same(block.text, new) for block, new in printed):
+        return page
+    out, last = [], 0
+    for block, new in printed:
+        start, end = block.span
+        kept = "..." in block.text.splitlines() and same(block.text, new)
+        out += [page[last:start], block.text if kept else new]
+        last = end
+    return "".join([*out, page[last:]])
 
 
-def _run(page: str, folder: Path) -> str:
-    story, out, last, printed = Page(folder), [], 0, ""
+def _printed(blocks: list[Block], folder: Path) -> list[tuple[Block, str]]:
+    """Each block, and what it would be with what is printed now."""
+    story, printed, made = Page(folder), "", []
     try:
-        for block in blocks_of(page):
-            match block.kind:
-                case "console":
-                    new = "".join(
-                        f"$ {command}\n{_told(story.shell(command))}" for command, _ in commands_of(block.text)
-                    )
-                case "python":
-                    printed, new = story.python(block.text), block.text
-                case "bash":
-                    story.shell(block.text)
-                    new = block.text
-                case _:
-                    new = _told(printed)
-            start, end = block.span
-            out += [page[last:start], block.text if same(block.text, new) else new]
-            last = end
+        for block in blocks:
+            new = block.text
+            if block.kind == "console":
+                commands = [command for command, _ in commands_of(block.text)]
+                new = "".join(f"$ {command}\n{_told(story.shell(command))}" for command in commands)
+            elif block.kind == "python":
+                printed = story.python(block.text)
+            elif block.kind == "bash":
+                story.shell(block.text)
+            else:
+                new = _told(printed)
+            made.append((block, new))
     finally:
         story.close()
-    return "".join([*out, page[last:]])
+    return made
 
 
 def changed_blocks(before: str, after: str) -> list[str]:
     """What was printed by those blocks of a page that say something else."""
     pairs = zip(blocks_of(before), blocks_of(after), strict=True)
-    return [new.text for old, new in pairs if old.text != new.text]
+    return [new.text for old, new in pairs if not same(old.text, new.text)]
 
 
 def _told(printed: str) -> str:

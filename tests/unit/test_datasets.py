@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from helpers import ingest, open_on, texts_of, vector_of
 
 import vecver
+from vecver.cli import main
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError
 from vecver.repo import names
 from vecver.store import MemoryStore, Store
@@ -190,3 +192,16 @@ def test_names_by_hand() -> None:
     names.change(store, "a", None, author="", time="now")
     found = names.read(store)
     assert (found.key("b"), found.key("a"), found.name_of("a"), found.deleted) == ("b", "a~2", None, {"a"})
+
+
+def test_messages_use_the_name_that_a_dataset_has_now(tmp_path: Path) -> None:
+    repository = vecver.open(tmp_path / "kb", create=True)
+    repository.dataset("old").upsert(["One."], embedder="hashing")
+    docs = repository.rename_dataset("old", "new")
+    for call in (lambda: docs.get("nope"), lambda: docs.chunk("0" * 32), lambda: docs.publication()):
+        with pytest.raises(vecver.VecverError) as error:
+            call()
+        told = f"{error.value} {error.value.hint} {getattr(error.value.hint, 'cli', '')}"
+        assert "new" in told and "old" not in told, told
+    shown = CliRunner().invoke(main, ["--repo", str(tmp_path / "kb"), "show", "new"])
+    assert shown.output.startswith("new  "), shown.output

@@ -206,7 +206,12 @@ def _nothing(asked: Asked, how: dict[str, Any]) -> str:
         return f"No hits: {asked.answer.missing}."
     narrowing = {"min_score": "--min-score", "offset": "--offset"}
     narrowed = [option for name, option in narrowing.items() if how[name]]
-    return why_nothing(asked.commit, asked.answer.revision, filtered=how["filter"] is not None, narrowed=narrowed)
+    return why_nothing(
+        asked.commit,
+        f"{asked.answer.dataset}@{asked.answer.revision}",
+        filtered=how["filter"] is not None,
+        narrowed=narrowed,
+    )
 
 
 def _hint(answer: vecver.Answer) -> None:

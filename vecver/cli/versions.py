@@ -111,7 +111,9 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
         return
     here = history.names(docs).get(commit.id, ())
     with console.pages() as screen:
-        show_version(screen, commit, refs=here, changes=_changes(docs, commit), partial=partial, coverage=coverage)
+        show_version(
+            screen, commit, name, refs=here, changes=_changes(docs, commit), partial=partial, coverage=coverage
+        )
 
 
 def _changes(docs: vecver.Dataset, commit: vecver.Commit) -> dict[str, str]:

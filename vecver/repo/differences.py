@@ -193,7 +193,7 @@ def _in_neither(before: Snapshot, after: Snapshot, document: str) -> NotFoundErr
         code="document_not_found",
         hint=say(
             "`docs.diff(before, after)` names the documents that differ",
-            cli=f"`vecver diff {after.commit.dataset} A B` lists the documents that differ",
+            cli=f"`vecver diff {after.dataset} A B` lists the documents that differ",
             http="leave out `document`: the answer names the documents that differ",
         ),
         document=document,

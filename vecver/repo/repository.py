@@ -384,7 +384,8 @@ class Versions:
                     raise
         _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
-        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments))
+        called = partial(self.name_of, commit.dataset)
+        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), called)
 
 
 def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:

@@ -72,18 +72,33 @@ class SearchPart:
 
 
 class Snapshot:
-    """A commit, its layout and its opened segments. `verified`: how these were verified, as receipts say it."""
+    """A commit, its layout and its opened segments.
+
+    `verified`: how these were verified, as receipts say it. `called`: what the dataset is called now, if not as the
+    commit says.
+    """
 
     def __init__(
-        self, commit: Commit, layout: Layout, segments: Sequence[Segment], verified: Callable[[], str] = lambda: "once"
+        self,
+        commit: Commit,
+        layout: Layout,
+        segments: Sequence[Segment],
+        verified: Callable[[], str] = lambda: "once",
+        called: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.commit = commit
         self.layout = layout
         self.segments = tuple(segments)
         self.verified = verified
+        self._called = called
         self.views: dict[
             int, Any
         ] = {}  # by segment number: its index as this version sees it, put here by who searches
+
+    @property
+    def dataset(self) -> str:
+        """What the dataset is called now: a message that names it must be understood by who renamed it."""
+        return self._called() or self.commit.dataset
 
     # -- documents ------------------------------------------------------------------------------
 

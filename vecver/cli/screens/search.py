@@ -60,13 +60,13 @@ def notes(answer: vecver.Answer) -> Iterator[str]:
         yield f"{told}: ask in other words, or ingest with a multilingual --embedder"
 
 
-def why_nothing(commit: vecver.Commit, revision: str, *, filtered: bool, narrowed: Sequence[str] = ()) -> str:
-    """Why an answer has no hits; `narrowed`: other options that leave hits out."""
+def why_nothing(commit: vecver.Commit, version: str, *, filtered: bool, narrowed: Sequence[str] = ()) -> str:
+    """Why an answer of `version` (DATASET@REV) has no hits; `narrowed`: other options that leave hits out."""
     documents, chunks = commit.counts["documents"], commit.counts["chunks"]
     if not documents:
-        return f"No hits: {commit.dataset}@{revision} holds no documents."
+        return f"No hits: {version} holds no documents."
     if not chunks:
-        return f"No hits: the {wording.count(documents, 'document')} of {commit.dataset}@{revision} hold no text."
+        return f"No hits: the {wording.count(documents, 'document')} of {version} hold no text."
     if filtered:
         told = f"No hits: the filter matched 0 of {wording.count(documents, 'document')}"
         return told + (f" (or {' and '.join(narrowed)} left none)." if narrowed else ".")

@@ -24,6 +24,7 @@ MOST = 20  # names of documents that a terminal shows; `vecver diff` has all
 def show_version(
     screen: Screen,
     commit: vecver.Commit,
+    dataset: str,
     *,
     refs: Sequence[tuple[str, str]],
     changes: Mapping[str, str],
@@ -31,11 +32,11 @@ def show_version(
     coverage: bool,
 ) -> None:
     """All that is recorded of a version. `changes`: document -> "added", "changed", "removed"."""
-    _title(screen, commit, refs)
+    _title(screen, commit, dataset, refs)
     _changes(screen, commit)
-    _names(screen, commit, changes)
-    _failures(screen, commit.operation.get("failures", ()), commit.dataset)
-    _coverage(screen, partial, commit, coverage)
+    _names(screen, commit, dataset, changes)
+    _failures(screen, commit.operation.get("failures", ()))
+    _coverage(screen, partial, f"{dataset}@{wording.short_id(commit.id)}", coverage)
     _made(screen, commit)
     _digests(screen, commit)
 
@@ -56,10 +57,10 @@ def failure_lines(screen: Screen, failures: Sequence[Mapping[str, str]], most: i
         yield [(f"  {code.replace('_', ' '):<{width}}  ", WARNING), listed, (f"  {found[0]['reason']}", FAINT)]
 
 
-def _title(screen: Screen, commit: vecver.Commit, refs: Sequence[tuple[str, str]]) -> None:
+def _title(screen: Screen, commit: vecver.Commit, dataset: str, refs: Sequence[tuple[str, str]]) -> None:
     message = commit.message.strip()
     id = wording.short_id(commit.id, screen.terminal)
-    screen.say((commit.dataset, HEAD), "  ", (id, ID), *ref_parts(refs), *([f"  {message}"] if message else []))
+    screen.say((dataset, HEAD), "  ", (id, ID), *ref_parts(refs), *([f"  {message}"] if message else []))
     if screen.terminal:
         author = f" by {commit.author}" if commit.author else ""
         time = f"{wording.ago(commit.time, console.now())}{author}, {wording.day(commit.time)} UTC"
@@ -82,7 +83,7 @@ def _changes(screen: Screen, commit: vecver.Commit) -> None:
         _field(screen, name, (f"{total[name]:,}", STRONG), f"   {told}" if told else "")
 
 
-def _names(screen: Screen, commit: vecver.Commit, changes: Mapping[str, str]) -> None:
+def _names(screen: Screen, commit: vecver.Commit, dataset: str, changes: Mapping[str, str]) -> None:
     names = sorted(changes)
     if not names:
         return
@@ -93,11 +94,11 @@ def _names(screen: Screen, commit: vecver.Commit, changes: Mapping[str, str]) ->
         screen.say((f"  {sign} ", style), name)
     if len(shown) < len(names):
         id = wording.short_id(commit.id)
-        command = f"vecver diff {commit.dataset} {id}~1 {id}" if commit.parents else f"vecver ls {commit.dataset}@{id}"
+        command = f"vecver diff {dataset} {id}~1 {id}" if commit.parents else f"vecver ls {dataset}@{id}"
         screen.say((f"  … and {len(names) - len(shown):,} more: ", FAINT), (command, COMMAND))
 
 
-def _failures(screen: Screen, failures: Sequence[Mapping[str, str]], dataset: str) -> None:
+def _failures(screen: Screen, failures: Sequence[Mapping[str, str]]) -> None:
     if failures:
         screen.say()
         screen.say(("Not read", STRONG), " (what was known of them stays):")
@@ -105,7 +106,7 @@ def _failures(screen: Screen, failures: Sequence[Mapping[str, str]], dataset: st
             screen.say(*line)
 
 
-def _coverage(screen: Screen, partial: Mapping[str, Coverage], commit: vecver.Commit, every: bool) -> None:
+def _coverage(screen: Screen, partial: Mapping[str, Coverage], version: str, every: bool) -> None:
     if not partial:
         return
     screen.say()
@@ -116,7 +117,7 @@ def _coverage(screen: Screen, partial: Mapping[str, Coverage], commit: vecver.Co
         share = "" if coverage.share == 1 else f" {coverage.share:.1%} of its words."
         screen.say(("  % " if screen.terminal else "  ", WARNING), f"{document}: ", (f"{notes}{share}", FAINT))
     if len(shown) < len(partial):
-        command = f"vecver show {commit.dataset}@{wording.short_id(commit.id)} --coverage"
+        command = f"vecver show {version} --coverage"
         screen.say((f"  … and {len(partial) - len(shown):,} more: ", FAINT), (command, COMMAND))
 
 

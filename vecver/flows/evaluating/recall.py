@@ -147,7 +147,7 @@ def _live(snapshot: Snapshot) -> int:
             code="empty_version",
             hint=say(
                 "docs.log() lists the versions and what they hold",
-                cli=f"`vecver log {snapshot.commit.dataset}` lists the versions and what they hold",
+                cli=f"`vecver log {snapshot.dataset}` lists the versions and what they hold",
             ),
         )
     return live

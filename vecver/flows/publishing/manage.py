@@ -23,6 +23,7 @@ def find_published(book: Publications, commit: Commit) -> tuple[Collection, Stat
     """Where a version is in one Milvus. Raises NotPublishedError."""
     found = book.read().find(commit)
     if found is None:
+        dataset = repo.names.read(book.store).name_of(commit.dataset) or commit.dataset
         where = [
             ledger.uri or "the embedded one"
             for ledger in repo.publications.ledgers(book.store, commit.dataset)
@@ -31,15 +32,15 @@ def find_published(book: Publications, commit: Commit) -> tuple[Collection, Stat
         told = f"it is in: {', '.join(where)}; " if where else ""
         to = f" --to {book.uri}" if book.uri else ""
         raise NotPublishedError(
-            f"{commit.dataset} {commit.id[:12]} is not published in {book.uri or 'the embedded Milvus'}",
+            f"{dataset} {commit.id[:12]} is not published in {book.uri or 'the embedded Milvus'}",
             code="not_published",
             hint=say(
                 f"{told}docs.publish({commit.id[:12]!r}{f', to={book.uri!r}' if book.uri else ''}) publishes it",
-                cli=f"{told}`vecver publish {commit.dataset}@{commit.id[:12]}{to}` publishes it",
-                http=f"{told}POST /v1/datasets/{commit.dataset}/publish publishes it",
+                cli=f"{told}`vecver publish {dataset}@{commit.id[:12]}{to}` publishes it",
+                http=f"{told}POST /v1/datasets/{dataset}/publish publishes it",
             ),
             commit=commit.id,
-            dataset=commit.dataset,
+            dataset=dataset,
         )
     return found
 

@@ -80,7 +80,7 @@ def place_of_chunk(snapshot: Snapshot, key: Any) -> tuple[int, int]:
     if number < 0:
         commit = snapshot.commit
         raise NotFoundError(
-            f"{commit.dataset} at {commit.id[:12]} has no chunk {key}",
+            f"{snapshot.dataset} at {commit.id[:12]} has no chunk {key}",
             code="chunk_not_found",
             hint="name the version that the key comes from: a changed text is another chunk",
             key=key,
@@ -127,12 +127,12 @@ def unknown_documents(snapshot: Snapshot, unknown: list[str]) -> NotFoundError:
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
     likely = chain.from_iterable(near(id, _candidates(snapshot.order, id)) for id in unknown[:_NAMED])
     return NotFoundError(
-        f"{commit.dataset} at {commit.id[:12]} has no document {listed}{more}",
+        f"{snapshot.dataset} at {commit.id[:12]} has no document {listed}{more}",
         code="document_not_found",
         hint=say(
             "docs.documents(at) lists those there are",
-            cli=f"`vecver ls {commit.dataset}@{commit.id[:12]}` lists those there are",
-            http=f"GET /v1/datasets/{commit.dataset}/documents?ref={commit.id[:12]} lists those there are",
+            cli=f"`vecver ls {snapshot.dataset}@{commit.id[:12]}` lists those there are",
+            http=f"GET /v1/datasets/{snapshot.dataset}/documents?ref={commit.id[:12]} lists those there are",
         ),
         did_you_mean=list(dict.fromkeys(likely)),
         documents=unknown,
