@@ -27,7 +27,8 @@ LITTLE, TOO_LITTLE = 2e9, 2e8  # bytes of free disk
 REACH = 3.0  # seconds that a Milvus may take to answer
 CORE = ("numpy", "pyarrow", "faiss-cpu", "click")
 EXTRAS = {  # extra of the package -> (modules that it brings, what it is for)
-    "embed": (("torch", "tokenizers"), "embedding text with a model on this machine"),
+    "embed": (("onnxruntime", "tokenizers"), "embedding text with a model on this machine"),
+    "models": (("torch", "sentence_transformers"), "embedding with every other model"),
     "documents": (("anydoc", "liteparse", "pypdfium2"), "reading PDF, office files and mails"),
     "milvus": (("pymilvus",), "publishing to Milvus"),
     "client": (("httpx2",), "vecver.connect and embedding services"),

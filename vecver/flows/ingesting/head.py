@@ -38,8 +38,10 @@ def failed(failures: Sequence[Failure], options: Options) -> InvalidInputError:
     """The error where documents must not fail."""
     advice = "mend or ignore them, or leave out " if options.strict else "mend them"
     python, cli, http = ("strict=True", "--strict", "?strict=true") if options.strict else ("", "", "")
+    first = f"{failures[0].document!r}: {failures[0].reason}"
+    several = f"{len(failures)} documents cannot be read; the first is {first}"
     return InvalidInputError(
-        f"{len(failures)} documents cannot be read; the first is {failures[0].document!r}: {failures[0].reason}",
+        several if len(failures) > 1 else f"1 document cannot be read: {first}",
         code="documents_failed",
         hint=say(
             f"{advice}{python}; nothing was committed",
