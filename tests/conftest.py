@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 import vecver
 from vecver.store import LocalStore, MemoryStore, Store
 
-# Where others want the cores too, torch's threads spun while they waited for each other: a test took 57 s, not 20.
+# Where others want the cores too, torch's threads spin while they wait for each other: with three busy processes
+# beside them two tests of test_runtimes took 37 and 25 s, and 33 and 8 s so (medians of three, which vary much).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A slow machine is no failure: without this an example may take 200 ms, and making ten of them a second.
