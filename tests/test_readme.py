@@ -52,7 +52,9 @@ def test_the_reference_is_that_of_the_code(tmp_path: Path) -> None:
     """In a process of its own: click remembers the help option that a command was first asked with."""
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     subprocess.run([sys.executable, ROOT / "docs/reference_pages.py", tmp_path], check=True)
-    for page in tmp_path.iterdir():
+    pages = sorted(tmp_path.iterdir())
+    assert len(pages) == 5
+    for page in pages:
         said, made = (folder.joinpath(page.name).read_text("utf-8") for folder in (ROOT / "docs/reference", tmp_path))
         differing = [line for line in made.splitlines() if line not in said.splitlines()]
         assert said == made, f"{page.name} is old; renew it: python docs/reference_pages.py\n{differing[:5]}"
