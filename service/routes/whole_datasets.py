@@ -15,6 +15,7 @@ from fastapi.responses import Response
 import vecver
 from service.deps import Desk, Owned, check_allowed
 from service.replies import Reply, problems
+from service.routes.datasets import existing
 from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
 
@@ -62,7 +63,7 @@ def delete(
 def _check_confirmed(writing: Owned, confirm: str) -> None:
     """Raises NotFoundError (no such dataset), InvalidInputError unless it is named once more."""
     name = writing.docs.name
-    writing.docs.repository.delete_dataset(name)
+    existing(writing.docs)
     if confirm != name:
         raise InvalidInputError(
             f"deleting the dataset {name!r} was not confirmed; nothing was deleted",
