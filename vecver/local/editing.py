@@ -70,7 +70,7 @@ class Editing(Writing):
         )
         embedders = self.repository._embedder
         report = flows.upsert(self._versions, self.name, rows, vectors, label, options, embedders, progress)
-        return self._published(report, branch, progress) if report.changed else report
+        return self._published(report, branch, progress)
 
     def add(
         self,
@@ -124,7 +124,7 @@ class Editing(Writing):
         )
         sources = [replace(one, place=place) for one in sources_of(source, label, prefix, records, shared=True)]
         report = flows.add(self._versions, self.name, sources, options, self.repository._embedder, progress)
-        return self._published(report, branch, progress) if report.changed else report
+        return self._published(report, branch, progress)
 
     def delete(
         self,
@@ -153,4 +153,4 @@ class Editing(Writing):
         check_no_ref(ids, refused)
         how = {"branch": branch, "message": message, "dry_run": dry_run, "expected": expected}
         report = flows.delete(self._versions, self.name, flows.deletion(self.name, ids, where, **how))
-        return self._published(report, branch, progress) if report.changed else report
+        return self._published(report, branch, progress)

@@ -98,11 +98,11 @@ class Writing(Publishing):
         if place is not None or scope is not None:
             sources = [_read_elsewhere(one, place or {}, flows.ALL if scope is None else scope) for one in sources]
         report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
-        return self._published(report, branch, progress) if report.changed else report
+        return self._published(report, branch, progress)
 
     def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
-        """Publish the new version of a branch where the repository was opened so; what went wrong is a note."""
-        if branch not in self.repository._publish:
+        """Publish a branch's new version, if there is one, where the repository was opened so; a failure is a note."""
+        if not report.changed or branch not in self.repository._publish:
             return report
         try:
             self.publish(report, progress=progress)
