@@ -90,8 +90,7 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], yes: b
     _intended(repository, dataset, yes=yes or how["dry_run"])
     report = watched(docs, how["branch"], sources, lambda meter: docs.ingest(list(sources), progress=meter, **how))
     if as_json:
-        names = {"names": {kind: list(ids) for kind, ids in report.names.items()}} if report.dry_run else {}
-        echo_json({**report.to_json(), **names})
+        echo_json(report.to_dict() if report.dry_run else report.to_json())
         return
     show_report(report, how)
 

@@ -45,7 +45,7 @@ def add(settings: Settings, /, dataset: str, files: tuple[str, ...], as_json: bo
     docs = common.opened(settings).dataset(dataset)
     report = watched(docs, how["branch"], files, lambda meter: docs.add(list(files), progress=meter, **how))
     if as_json:
-        echo_json(_with_names(report))
+        echo_json(report.to_dict())
     else:
         show_report(report, how)
 
@@ -69,13 +69,9 @@ def rm(
     docs = common.opened(settings).dataset(dataset)
     report = docs.delete(list(documents) or None, where=common.filter_of("--where", where_text), **how)
     if as_json:
-        echo_json(_with_names(report))
+        echo_json(report.to_dict())
     else:
         _show_removed(report)
-
-
-def _with_names(report: vecver.Report) -> dict[str, Any]:
-    return {**report.to_json(), "names": {kind: list(ids) for kind, ids in report.names.items()}}
 
 
 def _show_removed(report: vecver.Report) -> None:
