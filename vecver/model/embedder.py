@@ -21,6 +21,15 @@ class TokenCounts:
     unknown: npt.NDArray[np.int64]  # of these, that are not in its vocabulary; 0 where it does not tell
     cut: npt.NDArray[np.int64]  # of these, beyond what it reads
 
+    @classmethod
+    def of(cls, ids: Sequence[Sequence[int]], unknown_id: int | None, max_tokens: int) -> TokenCounts:
+        """The counts of texts that are given as the ids of their tokens."""
+        import numpy as np
+
+        tokens = np.array([len(row) for row in ids], dtype=np.int64)
+        unknown = np.array([0 if unknown_id is None else row.count(unknown_id) for row in ids], dtype=np.int64)
+        return cls(tokens, unknown, np.maximum(tokens - max_tokens, 0))
+
     def to_json(self, row: int) -> Json:
         return {"tokens": int(self.tokens[row]), "unknown": int(self.unknown[row]), "cut": int(self.cut[row])}
 

@@ -129,9 +129,7 @@ class LightEmbedder:
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
         """As `count_tokens`, with those that are not in the vocabulary, and those beyond `max_tokens`."""
         ids = [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        tokens = np.array([len(row) for row in ids], dtype=np.int64)
-        unknown = np.array([0 if self._unknown is None else row.count(self._unknown) for row in ids], dtype=np.int64)
-        return TokenCounts(tokens, unknown, np.maximum(tokens - self.max_tokens, 0))
+        return TokenCounts.of(ids, self._unknown, self.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`; a text has the same bits in any company."""

@@ -99,9 +99,7 @@ class SentenceTransformerEmbedder:
             name = getattr(self._model.tokenizer, "unk_token", None)
             unknown_id = self._tokenizer.token_to_id(name) if name else None
             ids = [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        tokens = np.array([len(row) for row in ids], dtype=np.int64)
-        unknown = np.array([0 if unknown_id is None else row.count(unknown_id) for row in ids], dtype=np.int64)
-        return TokenCounts(tokens, unknown, np.maximum(tokens - self.max_tokens, 0))
+        return TokenCounts.of(ids, unknown_id, self.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`; a text has the same bits in any company."""
