@@ -15,20 +15,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
-from vecver.errors import ConflictError, InvalidInputError, say
+from vecver.errors import InvalidInputError, say
 from vecver.flows.ingesting import shortfalls
 from vecver.flows.ingesting.changes import Tally
+from vecver.flows.ingesting.commits import commit_at, untouched
 from vecver.flows.ingesting.environment import environment
-from vecver.flows.ingesting.head import check_expected, head_of, id_of, of_source, places_at
+from vecver.flows.ingesting.head import check_expected, head_of, id_of, of_source, places_at, retried
+from vecver.flows.ingesting.sources import Places
 from vecver.flows.searching.filtering import matching
 from vecver.model import Commit, Json, Report
 from vecver.near import near
 from vecver.repo import Draft, Landing, Place, Snapshot, Versions, land, ref_moved, turn_at
 
-_ATTEMPTS = 5
 _NAMED = 10  # unknown ids in a note; the report's field has all
 _GUESSED = 3  # unknown ids for which similar ones are looked for
 
@@ -85,19 +87,17 @@ def delete(versions: Versions, dataset: str, what: Deletion) -> Report:
     Raises InvalidInputError (the filter), NotFoundError (dataset, branch), ConflictError (the branch is not at
     `expected`). After any failure nothing was changed.
     """
+
+    def attempt(before: int) -> Report:
+        parent = head_of(versions, dataset, what.branch)
+        if parent is None:
+            versions.resolve(dataset, what.branch)  # says that there is no such dataset
+        assert parent is not None
+        check_expected(what.expected, what.branch, id_of(parent))
+        return _Delete(versions, dataset, what, parent).done()
+
     with turn_at(versions, dataset, what.branch):
-        for attempt in range(_ATTEMPTS):
-            parent = head_of(versions, dataset, what.branch)
-            if parent is None:
-                versions.resolve(dataset, what.branch)  # says that there is no such dataset
-            assert parent is not None
-            check_expected(what.expected, what.branch, id_of(parent))
-            try:
-                return _Delete(versions, dataset, what, parent).done()
-            except ConflictError as error:
-                if attempt == _ATTEMPTS - 1 or what.expected is not None or error.code != "ref_moved":
-                    raise
-    raise AssertionError("the last attempt returns or raises")
+        return retried(attempt, what.expected)
 
 
 class _Delete:
@@ -106,6 +106,11 @@ class _Delete:
     def __init__(self, versions: Versions, dataset: str, what: Deletion, parent: Snapshot) -> None:
         self.versions, self.dataset, self.what, self.parent = versions, dataset, what, parent
         self._since = perf_counter()
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the sources of the version lie that the delete follows."""
+        return places_at(self.versions, self.parent)
 
     def done(self) -> Report:
         what, parent = self.what, self.parent
@@ -118,8 +123,8 @@ class _Delete:
         place = Place(parent, *draft.layout())
         report = self._report(place, gone, [name for name in names if not known[name]])
         if gone:
-            places = places_at(self.versions, parent)
-            report = replace(report, notes=(*report.notes, *_of_sources(draft, gone, places)))
+            back = _of_sources([row.source for name in gone if (row := known[name])], self.places)
+            report = replace(report, notes=(*report.notes, *back))
         return self._landed(draft, place, report) if gone and not what.dry_run else report
 
     def _landed(self, draft: Draft, place: Place, report: Report) -> Report:
@@ -135,39 +140,30 @@ class _Delete:
             raise ref_moved("branch", self.what.branch, place.parent.commit.id if place.parent else None)
         told = report.to_json()
         where = {} if self.what.where is None else {"where": self.what.where}
-        return Commit(
-            dataset=self.versions.key(self.dataset),
-            parents=(self.parent.commit.id,),
-            author=self.versions.author,
+        return commit_at(
+            self.versions,
+            self.dataset,
+            place,
             message=self.what.message,
-            time=self.versions.time()[:19] + "+00:00",
-            content_root=place.layout.roots.content_root,
-            vector_root=place.layout.roots.vector_root,
-            counts={"documents": place.layout.document_count, "chunks": place.layout.chunk_count},
             recipe=self.parent.commit.recipe,
             environment=environment(),
             operation={
                 "kind": "delete",
                 "sources": [],
-                "places": dict(places_at(self.versions, self.parent)),
+                "places": dict(self.places),
                 **where,
                 **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "failures", "seconds")},
             },
         )
 
     def _report(self, place: Place, gone: Sequence[str], unknown: Sequence[str]) -> Report:
-        counts = dict.fromkeys(("added", "changed", "removed", "unchanged", "failed"), 0)
-        seconds = dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0)
-        return Report(
-            dataset=self.dataset,
-            commit=self.parent.commit.id,
-            changed=False,
-            documents={**counts, "removed": len(gone)},
-            chunks={"live": place.layout.chunk_count, "embedded": 0, "reused": 0, "removed": place.removed},
-            failures=(),
-            seconds={**seconds, "write": perf_counter() - self._since},
-            dry_run=self.what.dry_run,
-            names={"added": (), "changed": (), "removed": tuple(gone)},
+        blank = untouched(self.dataset, self.parent.commit, dry_run=self.what.dry_run)
+        return replace(
+            blank,
+            documents={**blank.documents, "removed": len(gone)},
+            chunks={**blank.chunks, "live": place.layout.chunk_count, "removed": place.removed},
+            seconds={**blank.seconds, "write": perf_counter() - self._since},
+            names={**blank.names, "removed": tuple(gone)},
             notes=tuple(self._notes(gone, unknown)),
             unknown=tuple(unknown),
         )
@@ -222,8 +218,8 @@ def _matching(snapshot: Snapshot, where: Json) -> list[str]:
     return sorted(set(selection.values.to_pylist()))
 
 
-def _of_sources(draft: Draft, gone: Sequence[str], places: Mapping[str, Json]) -> list[str]:
-    """Which of the documents belong to a source that lies somewhere, and will bring them back."""
-    counts = Counter(known.source for known in draft.known(gone) if known and places.get(known.source))
+def _of_sources(labels: Sequence[str], places: Places) -> list[str]:
+    """How many of the documents, by their sources' `labels`, belong to one that lies somewhere and brings them back."""
+    counts = Counter(label for label in labels if places.get(label))
     back = {label: "brings it back" if count == 1 else "brings them back" for label, count in counts.items()}
     return [of_source(label, count, back[label]) for label, count in counts.items()]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vecver import repo
-from vecver.errors import InvalidInputError, say
+from vecver.errors import ConflictError, InvalidInputError, say
 from vecver.flows.ingesting.recipe import Options
 from vecver.flows.ingesting.sources import Places, places_of
-from vecver.model import Failure
+from vecver.model import Failure, Report
 from vecver.repo import Snapshot, Versions, check_name, missing, ref_moved
+
+_ATTEMPTS = 5
 
 
 def head_of(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
@@ -32,6 +34,21 @@ def check_expected(expected: str | None, branch: str, found: str | None) -> None
     """Raises ConflictError where the branch is not where the caller saw it; `found`: its commit, if it has one."""
     if expected is not None and expected != (found or repo.moves.ABSENT):
         raise ref_moved("branch", branch, found)
+
+
+def retried(attempt: Callable[[int], Report], expected: str | None) -> Report:
+    """What a write comes to, done again where others moved its branch meanwhile.
+
+    `attempt` is given how often it was tried before. With `expected` it is tried once: where the branch was moved, it
+    is not where the caller saw it. Raises what the last attempt raises.
+    """
+    for before in range(_ATTEMPTS):
+        try:
+            return attempt(before)
+        except ConflictError as error:
+            if before == _ATTEMPTS - 1 or expected is not None or error.code != "ref_moved":
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def failed(failures: Sequence[Failure], options: Options) -> InvalidInputError:

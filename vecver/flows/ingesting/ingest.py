@@ -23,6 +23,7 @@ from vecver.digest import key
 from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of, refreshed_note
+from vecver.flows.ingesting.commits import commit_at
 from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
@@ -345,7 +346,7 @@ class _Ingest:
         if not self.tally.without(place.settled).differs():
             return None
         check_expected(self.options.expected, self.options.branch, id_of(place.parent))
-        layout, report = place.layout, self.report(place)
+        report = self.report(place)
         told = report.to_json()
         operation = {
             "kind": self._verb,
@@ -356,15 +357,11 @@ class _Ingest:
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
             **_coverage(report),
         }
-        return Commit(
-            dataset=self.versions.key(self.dataset),
-            parents=(place.parent.commit.id,) if place.parent else (),
-            author=self.versions.author,
+        return commit_at(
+            self.versions,
+            self.dataset,
+            place,
             message=self.options.message,
-            time=self.versions.time()[:19] + "+00:00",
-            content_root=layout.roots.content_root,
-            vector_root=layout.roots.vector_root,
-            counts={"documents": layout.document_count, "chunks": layout.chunk_count},
             recipe=self._recipe(place.parent),
             environment={**environment(), **self.means.environment},
             operation=operation,

@@ -26,8 +26,9 @@ from pathlib import PurePath
 from typing import Any
 
 from vecver import pipeline
-from vecver.errors import ConflictError, InvalidInputError
-from vecver.flows.ingesting.head import check_expected, head_of, id_of, places_at
+from vecver.errors import InvalidInputError
+from vecver.flows.ingesting.commits import untouched
+from vecver.flows.ingesting.head import check_expected, head_of, id_of, places_at, retried
 from vecver.flows.ingesting.ingest import make_version
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, is_given
 from vecver.flows.ingesting.sources import Places, Source, recognised
@@ -36,7 +37,6 @@ from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions, turn_at
 
 ADDED = "added"  # the source of documents that no other source brought
-_ATTEMPTS = 5  # the second has the branch's turn, so that only those who take none can be in its way
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,14 @@ def _landed(
     progress: Progress | None,
 ) -> Report:
     """The version with these documents; where others changed the same ones meanwhile, after theirs."""
-    for attempt in range(_ATTEMPTS):
-        with turn_at(versions, dataset, options.branch) if attempt else nullcontext():
+
+    def attempt(before: int) -> Report:  # the second has the branch's turn: only who takes none can be in its way
+        with turn_at(versions, dataset, options.branch) if before else nullcontext():
             parent = head_of(versions, dataset, options.branch)
             sources = settled(places_at(versions, parent), parent)
-            try:
-                return make_version(versions, dataset, parent, sources, options, open_embedder, progress)
-            except ConflictError as error:
-                last = attempt == _ATTEMPTS - 1
-                if last or options.expected is not None or error.code != "ref_moved":
-                    raise
-    raise AssertionError("the last attempt returns or raises")
+            return make_version(versions, dataset, parent, sources, options, open_embedder, progress)
+
+    return retried(attempt, options.expected)
 
 
 # -- rows ---------------------------------------------------------------------------------------
@@ -230,18 +227,7 @@ def _folder(path: str) -> str:
 
 def nothing(dataset: str, head: Commit | None, *, dry_run: bool, why: str = "no rows were given") -> Report:
     """The report where there is nothing to add."""
-    return Report(
-        dataset=dataset,
-        commit=head.id if head else None,
-        changed=False,
-        documents=dict.fromkeys(("added", "changed", "removed", "unchanged", "failed"), 0),
-        chunks={"live": head.counts["chunks"] if head else 0, "embedded": 0, "reused": 0, "removed": 0},
-        failures=(),
-        seconds=dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0),
-        dry_run=dry_run,
-        names={"added": (), "changed": (), "removed": ()},
-        notes=(f"{why}: nothing to do, no commit was made",),
-    )
+    return replace(untouched(dataset, head, dry_run=dry_run), notes=(f"{why}: nothing to do, no commit was made",))
 
 
 def with_repeated(report: Report, repeated: int) -> Report:
