@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from vecver.repo import Draft, NewDocument
 from vecver.repo import layout as layouts
 from vecver.repo.layout import Layout, Live, load_layout, mask_of, packed, rows_of, save_layout
 from vecver.repo.roots import Roots, lanes_of
-from vecver.store import MemoryStore, Store
+from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
 corpora = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["one", "two", "three", "four"]), min_size=1)
@@ -471,10 +473,32 @@ def test_segments_are_let_go_with_the_last_snapshot(docs: vecver.Dataset) -> Non
     for number in range(6):
         ingest(docs, {"a": f"version {number}"})
         docs.search(vector_of("x"), k=1)
-    import gc
-
     gc.collect()
     assert len(docs._versions._snapshots) == 1 and len(docs._versions._segments) <= 2
+
+
+def test_files_are_unmapped_with_the_last_handle(tmp_path: Path) -> None:
+    """Without the cycle collector: deleted files that stay mapped keep their room on a full disk."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("no list of mapped files here")
+
+    def work() -> None:
+        docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
+        ingest(docs, {str(n): f"text {n} " * 40 for n in range(300)})
+        ingest(docs, {"a": "one", "b": "two"})
+        docs.search(vector_of("one"), k=2)
+        docs.search(vector_of("one"), k=2, at="main~1", exact=True)
+        docs.diff("main~1", "main")
+        docs.recall(sample=2)
+        assert str(tmp_path) in maps.read_text()
+
+    gc.disable()
+    try:
+        work()
+        assert str(tmp_path) not in maps.read_text()
+    finally:
+        gc.enable()
 
 
 def test_two_hundred_commits_of_one_chunk_all_answer_right(docs: vecver.Dataset) -> None:

@@ -100,7 +100,7 @@ class Versions:
 
     def name_of(self, key: str) -> str | None:
         """What the dataset of a key is called; None if it was deleted."""
-        return names.read(self.store).name_of(key)
+        return _name_of(self.store, key)
 
     def refs(self, dataset: str) -> Refs:
         return Refs(self.store, self.key(dataset), dataset)
@@ -384,8 +384,12 @@ class Versions:
                     raise
         _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
-        called = partial(self.name_of, commit.dataset)
+        called = partial(_name_of, self.store, commit.dataset)  # not of `self`: a circle would keep files mapped
         return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), called)
+
+
+def _name_of(store: Store, key: str) -> str | None:
+    return names.read(store).name_of(key)
 
 
 def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
