@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vecver.repo.layout import load_layout
 from vecver.repo.objects import commit_ids, load_commit
-from vecver.repo.refs import load_move
-from vecver.repo.segment import FILES, segment_ids
+from vecver.repo.refs.refs import load_move
+from vecver.repo.rows.layout import load_layout
+from vecver.repo.rows.segment import FILES, segment_ids
 from vecver.store import Store
 
 OPERATIONS = ("put", "get", "map", "path", "size", "list", "delete", "swap", "scratch")

@@ -62,7 +62,7 @@ def texts_of(docs: vecver.Dataset, at: str = "main") -> dict[str, str]:
 
 def best(texts: Mapping[str, str], query: Vectors, k: int) -> list[tuple[str, float]]:
     """(document, score) of the true top k, equal scores in the order of their chunk keys; by brute force."""
-    from vecver.repo.rows import chunk_key
+    from vecver.repo.rows.schema import chunk_key
 
     scored = [(-float(vector_of(text) @ query), chunk_key(id, text, 0), id) for id, text in texts.items()]
     return [(id, -score) for score, _, id in sorted(scored)[:k]]

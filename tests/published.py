@@ -20,7 +20,7 @@ from vecver import index
 from vecver.errors import BackendError, NotPublishedError
 from vecver.model import Report, Vectors
 from vecver.repo import Collection, Ledger
-from vecver.repo.rows import chunk_key
+from vecver.repo.rows.schema import chunk_key
 from vecver.store import Store
 
 

@@ -13,10 +13,10 @@ import vecver
 from vecver import repo
 from vecver.errors import IntegrityError, VecverError
 from vecver.model import Check
-from vecver.repo import derived
-from vecver.repo.layout import Layout, Live, load_layout, save_layout
 from vecver.repo.objects import load_commit, path_of, save_commit
-from vecver.repo.segment import Segment, SegmentWriter
+from vecver.repo.rows import index_files
+from vecver.repo.rows.layout import Layout, Live, load_layout, save_layout
+from vecver.repo.rows.segment import Segment, SegmentWriter
 from vecver.store import MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
@@ -267,7 +267,7 @@ def test_a_segment_whose_vectors_are_not_finite_is_named(monkeypatch: pytest.Mon
     ingest(docs, BASE)
     snapshot = docs._versions.snapshot(docs.resolve())
     old = snapshot.segments[0]
-    monkeypatch.setattr("vecver.repo.segment._max_norm", lambda vectors: 1.0)
+    monkeypatch.setattr("vecver.repo.rows.segment._max_norm", lambda vectors: 1.0)
     writer = SegmentWriter(store, old.space)
     writer.add(old.documents, old.chunks, np.full_like(old.vectors, np.inf))
     segment = writer.seal()
@@ -287,7 +287,7 @@ def test_derived_files_are_believed_only_unchanged(store: Store) -> None:
     found = versions.derived(segment, "flat")
     assert found and bytes(found[0]) == b"an index" and found[1]["bytes"] == 8
     assert versions.derived(segment, "hnsw") is None
-    assert list(derived.specs(store, segment.id)) == ["flat"]
+    assert list(index_files.specs(store, segment.id)) == ["flat"]
     store.put(f"segments/{segment.id}/flat", b"an indeX")
     with pytest.raises(IntegrityError) as caught:
         versions.derived(segment, "flat")

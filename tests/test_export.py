@@ -32,9 +32,10 @@ from vecver.digest import canonical_json, digest, digest_json
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, NotFoundError, VecverError
 from vecver.index import faiss
 from vecver.model import Json, Replay
-from vecver.repo import ROW_FILES, Layout, exported
-from vecver.repo.rows import chunk_key, document_id
-from vecver.repo.segment import FILES
+from vecver.repo import ROW_FILES, Layout
+from vecver.repo.read import export
+from vecver.repo.rows.schema import chunk_key, document_id
+from vecver.repo.rows.segment import FILES
 from vecver.store import LocalStore, MemoryStore
 
 METADATA: list[Any] = [1, 1.0, "1", True, [], ["a", "b"], [1, "a"], {"deep": [None]}, -(2**63), 1e300, "", -0.0]
@@ -343,7 +344,7 @@ def test_blocks_do_not_show(
 ) -> None:
     docs = repository.dataset("notes")
     docs.snapshot("main", tmp_path / "whole")
-    monkeypatch.setattr(exported, "BLOCK_ROWS", size)
+    monkeypatch.setattr(export, "BLOCK_ROWS", size)
     told: list[tuple[str, int]] = []
     docs.snapshot("main", tmp_path / "blocks", progress=lambda unit, count: told.append((unit, count)))
     for name in ("chunks.parquet", "documents.parquet"):

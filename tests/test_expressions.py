@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from milvus_server import client_of
 
 from vecver.index import FieldValues, check_filter, evaluate, expression
-from vecver.repo.rows import metadata_columns
+from vecver.repo.rows.schema import metadata_columns
 
 Rows = list[dict[str, Any]]
 SERVER = "VECVER_TEST_MILVUS"  # the URI of a real server

@@ -17,8 +17,8 @@ from serving import free_port
 import vecver
 from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError, NotFoundError, VecverError
-from vecver.index import milvus as room
-from vecver.index import milvus_errors
+from vecver.index.milvus import connection as room
+from vecver.index.milvus import errors
 from vecver.model import Milvus, PublishedRows
 from vecver.settings import load_settings
 from vecver.store import LocalStore, MemoryStore
@@ -308,7 +308,7 @@ class _Failing(Exception):
     ],
 )
 def test_errors_are_told_by_their_codes_first(code: Any, message: str, collection: str, kind: str) -> None:
-    assert milvus_errors._kind(_Failing(code, message), collection) == kind
+    assert errors._kind(_Failing(code, message), collection) == kind
 
 
 def test_messages_are_cut_by_all_that_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -475,7 +475,7 @@ def test_more_dimensions_than_milvus_has(docs: vecver.Dataset) -> None:
 
 
 def test_one_publisher_at_a_time(docs: vecver.Dataset, milvus: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repo.publications, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(repo.ledger, "WAIT_SECONDS", 0.05)
     ingest(docs, TEXTS)
     with docs.repository._milvus.publisher("d").book.alone():
         for attempt in (docs.publish, docs.republish, docs.unpublish_unnamed):
@@ -649,7 +649,7 @@ def test_what_can_be_rolled_back_to_stays_published(docs: vecver.Dataset) -> Non
 def test_a_version_that_cannot_be_rebuilt_holds_no_other_up(
     docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vecver.index import milvus_limits
+    from vecver.index.milvus import limits
 
     first = ingest(docs, TEXTS)
     docs.publish()
@@ -659,7 +659,7 @@ def test_a_version_that_cannot_be_rebuilt_holds_no_other_up(
     docs.publish()
     last = ingest(docs, {**TEXTS, "last": "one"})
     docs.publish()
-    monkeypatch.setattr(milvus_limits, "_JSON_BYTES", 400)
+    monkeypatch.setattr(limits, "_JSON_BYTES", 400)
     for _ in range(2):
         with pytest.raises(InvalidInputError):
             docs.republish()

@@ -28,7 +28,7 @@ from vecver.flows.evaluating.recall import DRAWN
 from vecver.flows.evaluating.recall import _shares as shares
 from vecver.index import faiss
 from vecver.model import Vectors
-from vecver.repo.rows import chunk_key
+from vecver.repo.rows.schema import chunk_key
 from vecver.store import MemoryStore, Store
 from vecver.store.api import writing
 

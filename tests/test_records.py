@@ -21,7 +21,7 @@ import pytest
 
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original
-from vecver.pipeline.sources import read
+from vecver.pipeline.sources.files import read
 
 IR = Path(__file__).parents[1] / "../shared/data/ir"
 A = {"id": "a", "text": "one"}

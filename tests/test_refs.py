@@ -14,7 +14,7 @@ from helpers import ingest, open_on
 import vecver
 from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from vecver.repo.refs import KINDS, Kind, Refs
+from vecver.repo.refs.refs import KINDS, Kind, Refs
 from vecver.store import LocalStore, MemoryStore, Store
 
 GOOD = [

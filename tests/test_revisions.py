@@ -87,7 +87,7 @@ def test_what_is_no_revision_is_refused(docs: vecver.Dataset, revision: Any) -> 
 
 def test_a_short_id_may_be_ambiguous(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     c0, c1, *_ = chain(docs)
-    monkeypatch.setattr("vecver.repo.revisions.commit_ids", lambda store, prefix: iter([c0, c1]))
+    monkeypatch.setattr("vecver.repo.refs.revisions.commit_ids", lambda store, prefix: iter([c0, c1]))
     with pytest.raises(InvalidInputError) as caught:
         docs.resolve("abcd")
     assert caught.value.code == "ambiguous_revision"

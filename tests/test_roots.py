@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vecver
-from vecver.repo.roots import LANES, Roots, lanes_of
+from vecver.repo.rows.roots import LANES, Roots, lanes_of
 from vecver.store import MemoryStore
 
 rows = st.lists(st.binary(max_size=40), max_size=30)

@@ -19,9 +19,10 @@ import vecver
 from vecver.digest import key
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, SpaceMismatchError
 from vecver.model import Json, Space, Vectors
-from vecver.repo import Draft, NewDocument, Segment, lookup, metadata_of
-from vecver.repo.lookup import as_keys
-from vecver.repo.rows import chunk_key, document_id, metadata_columns
+from vecver.repo import Draft, NewDocument, Segment, metadata_of
+from vecver.repo.rows import sorted_keys
+from vecver.repo.rows.schema import chunk_key, document_id, metadata_columns
+from vecver.repo.rows.sorted_keys import as_keys
 from vecver.store import LocalStore, MemoryStore, Store
 
 THE_SPACE = Space("given:test", DIM, "ip")
@@ -102,8 +103,8 @@ def test_rows_are_found_by_every_key(store: Store) -> None:
 def test_finding_is_comparing_whole_keys(having: list[int], wanted: list[int]) -> None:
     """Keys that differ only in their last byte share the prefix by which they are sorted."""
     keys, asked = (as_keys([bytes([n // 2] * 15 + [n % 2]) for n in numbers]) for numbers in (having, wanted))
-    order = lookup.order_of(keys)
-    which, rows = lookup.find(lookup.prefixes(keys)[order], order, keys, asked)
+    order = sorted_keys.order_of(keys)
+    which, rows = sorted_keys.find(sorted_keys.prefixes(keys)[order], order, keys, asked)
     expected = [(i, row) for i, row in product(range(len(wanted)), range(len(having))) if wanted[i] == having[row]]
     assert list(zip(which.tolist(), rows.tolist(), strict=True)) == expected
 
@@ -198,7 +199,7 @@ def test_one_datasets_first_rows_are_not_anothers_part() -> None:
 
 
 def test_a_segment_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecver.repo.draft.MAX_ROWS", 2000)
+    monkeypatch.setattr("vecver.repo.write.draft.MAX_ROWS", 2000)
     docs = open_on(MemoryStore()).dataset("a")
     many = {f"d{i:05}": f"text {i}" for i in range(5000)}
     ingest(docs, many)
@@ -280,7 +281,7 @@ def test_versions_of_another_space_are_told_apart(repository: vecver.Repository)
 def test_rows_are_taken_from_many_batches(sizes: list[int], data: st.DataObject) -> None:
     import pyarrow as pa
 
-    from vecver.repo.rows import taken
+    from vecver.repo.rows.schema import taken
 
     total = sum(sizes)
     rows = data.draw(st.lists(st.integers(0, total - 1), max_size=20))

@@ -17,8 +17,8 @@ import pytest
 
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Failure, Original
-from vecver.pipeline.origin import check_id, origin_of
-from vecver.pipeline.sources import label_of, read
+from vecver.pipeline.sources.files import label_of, read
+from vecver.pipeline.sources.origin import check_id, origin_of
 
 Write = Callable[..., Path]
 

@@ -18,10 +18,10 @@ from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.index import faiss
 from vecver.model import Garbage, Json
-from vecver.repo import fold, retired
-from vecver.repo import relay as relay_room
-from vecver.repo.layout import Layout, Live, load_layout
-from vecver.repo.roots import Roots
+from vecver.repo.maintain import fold, trash
+from vecver.repo.maintain import rewrite as relay_room
+from vecver.repo.rows.layout import Layout, Live, load_layout
+from vecver.repo.rows.roots import Roots
 from vecver.store import LocalStore, MemoryStore, Store
 
 NOW = timedelta(0)
@@ -89,7 +89,7 @@ def test_a_fold_lays_only_the_newest_version_anew(store: Store) -> None:
     before = {commit: store.get(f"layouts/{commit}") for commit in known}
     known |= more(docs, "main", 1)
     assert len(laid(docs)) == 1 and {commit: store.get(f"layouts/{commit}") for commit in before} == before
-    assert retired.read(store) == retired.Retired(), "what waits would grow with every fold"
+    assert trash.read(store) == trash.Retired(), "what waits would grow with every fold"
     assert_all_there(docs, known)
 
 
@@ -342,7 +342,7 @@ def test_a_plan_changes_nothing_and_what_is_new_in_it_waits(store: Store) -> Non
     plan = docs.repository.gc(grace=timedelta(seconds=1))
     assert plan.delete and not plan.wait, "a second later it has waited a second"
     docs.repository.gc(grace=timedelta(seconds=1), apply=True)
-    assert retired.read(store) == retired.Retired()
+    assert trash.read(store) == trash.Retired()
     assert not any(name.startswith(unit) for unit in plan.delete for name in store.list(""))
     assert_all_there(docs, known)
 
@@ -389,9 +389,9 @@ def test_a_ref_takes_back_what_waits(store: Store) -> None:
     known = dict(history(docs, 12))
     first = next(iter(known))
     docs.repository.gc(keep_last=1, apply=True)
-    assert f"layouts/{first}" in retired.read(store).waiting
+    assert f"layouts/{first}" in trash.read(store).waiting
     docs.tag("v1", first)
-    assert f"layouts/{first}" not in retired.read(store).waiting
+    assert f"layouts/{first}" not in trash.read(store).waiting
     collect(docs, keep_last=1)
     assert texts_of(docs, "v1") == known[first]
 
@@ -424,7 +424,7 @@ def test_an_ingest_that_comes_too_late_is_told_and_repeated(store: Store) -> Non
     def slowly() -> Iterator[Json]:
         yield from records({"late": "x"})
         docs._versions.switch(relay)
-        retired.condemn(store, retired.read(store).waiting)
+        trash.condemn(store, trash.read(store).waiting)
 
     with pytest.raises(ConflictError) as caught:
         docs.ingest(slowly(), space="test", keep_missing=True)
@@ -439,11 +439,11 @@ def test_gc_finishes_what_a_killed_one_began(store: Store) -> None:
     known = dict(history(docs, 12))
     docs.optimize()
     docs.repository.gc(apply=True)
-    units = retired.read(store).waiting
-    retired.condemn(store, units)
+    units = trash.read(store).waiting
+    trash.condemn(store, units)
     store.delete(f"{next(iter(units))}/segment.json")  # and here it was killed
     docs.repository.gc(apply=True)
-    assert retired.read(store) == retired.Retired()
+    assert trash.read(store) == trash.Retired()
     assert len(list(store.list("segments/"))) == 5
     assert_all_there(docs, known)
 
@@ -490,18 +490,18 @@ def test_a_retention_that_cannot_be(repository: vecver.Repository, keep: dict[st
 
 def test_retired_units_are_claimed_condemned_and_buried() -> None:
     store = MemoryStore()
-    retired.retire(store, ["a", "b", "c"], "t1")
-    retired.retire(store, ["a", "d"], "t2")
-    assert retired.read(store).waiting == {"a": "t2", "b": "t1", "c": "t1", "d": "t2"}, "a begins anew"
-    retired.claim(store, ["a", "z"])
-    assert retired.condemn(store, {"a": "t2", "b": "t1", "d": "t1"}) == {"b"}, "a was claimed, d waits since t2"
+    trash.retire(store, ["a", "b", "c"], "t1")
+    trash.retire(store, ["a", "d"], "t2")
+    assert trash.read(store).waiting == {"a": "t2", "b": "t1", "c": "t1", "d": "t2"}, "a begins anew"
+    trash.claim(store, ["a", "z"])
+    assert trash.condemn(store, {"a": "t2", "b": "t1", "d": "t1"}) == {"b"}, "a was claimed, d waits since t2"
     with pytest.raises(ConflictError):
-        retired.claim(store, ["b"])
-    retired.bury(store, ["b"])
-    assert retired.read(store) == retired.Retired({"c": "t1", "d": "t2"})
-    assert retired.mentions(store, ["z", "d"]) and not retired.mentions(store, ["z", "b"])
-    retired.renew(store, ["c", "z"], "t3")
-    assert retired.read(store) == retired.Retired({"c": "t3", "d": "t2"}), "z did not wait"
+        trash.claim(store, ["b"])
+    trash.bury(store, ["b"])
+    assert trash.read(store) == trash.Retired({"c": "t1", "d": "t2"})
+    assert trash.mentions(store, ["z", "d"]) and not trash.mentions(store, ["z", "b"])
+    trash.renew(store, ["c", "z"], "t3")
+    assert trash.read(store) == trash.Retired({"c": "t3", "d": "t2"}), "z did not wait"
 
 
 def test_rows_that_died_long_ago_do_not_move_the_answers(store: Store) -> None:
@@ -575,10 +575,10 @@ def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
     relay.write()
     more(docs, "side", 1)
     docs._versions.switch(relay)
-    early = retired.read(store).waiting
+    early = trash.read(store).waiting
     named = early.keys() & {f"segments/{segment}" for segment in laid(docs, "side")}
     docs.optimize()
-    late = retired.read(store).waiting
+    late = trash.read(store).waiting
     assert named and all(late[unit] > early[unit] for unit in named)
 
 
@@ -603,7 +603,7 @@ def test_gc_may_not_take_what_an_optimize_has_just_written(store: Store) -> None
 
 
 def test_an_ingest_that_is_published_while_gc_plans(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecver.repo import gc
+    from vecver.repo.maintain import gc
 
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 3))
@@ -643,11 +643,11 @@ def test_a_damaged_list_of_what_waits(store: Store) -> None:
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 12))
     docs.repository.gc(apply=True)
-    store.put(retired.NAME, store.get(retired.NAME)[:-2])
+    store.put(trash.NAME, store.get(trash.NAME)[:-2])
     for attempt in (lambda: ingest(docs, {"a": "x"}), lambda: docs.repository.gc()):
         with pytest.raises(IntegrityError) as caught:
             attempt()
         assert "repo.check(repair=True)" in caught.value.hint
-    store.delete(retired.NAME)
+    store.delete(trash.NAME)
     assert collect(docs).delete
     assert_all_there(docs, known)

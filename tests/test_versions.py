@@ -19,9 +19,9 @@ from vecver.digest import key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.model import Commit, Recipe, Space
 from vecver.repo import Draft, NewDocument
-from vecver.repo import layout as layouts
-from vecver.repo.layout import Layout, Live, load_layout, mask_of, packed, rows_of, save_layout
-from vecver.repo.roots import Roots, lanes_of
+from vecver.repo.rows import layout as layouts
+from vecver.repo.rows.layout import Layout, Live, load_layout, mask_of, packed, rows_of, save_layout
+from vecver.repo.rows.roots import Roots, lanes_of
 from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
@@ -460,7 +460,7 @@ def test_versions_stay_open_within_a_budget_of_bytes(store: Store) -> None:
 
 def test_so_many_versions_stay_open_and_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that commits 10,000 times would else map 40,000 files, and count them at every commit."""
-    monkeypatch.setattr("vecver.repo.repository.OPEN_VERSIONS", 3)
+    monkeypatch.setattr("vecver.repo.versions.OPEN_VERSIONS", 3)
     docs = open_on(store).dataset("d")
     ids = [ingest(docs, {**BASE, "d": str(turn)}).commit for turn in range(6)]
     for id in ids:
@@ -521,7 +521,7 @@ def test_few_live_rows_of_a_large_segment_are_gathered_with_the_others(
     docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One large segment with one live row once kept all others from being gathered."""
-    monkeypatch.setattr("vecver.repo.snapshot.SMALL_ROWS", 10)
+    monkeypatch.setattr("vecver.repo.read.snapshot.SMALL_ROWS", 10)
     ingest(docs, {f"d{i:02}": f"text {i}" for i in range(50)})
     for number in range(3):
         ingest(docs, {"d00": "text 0", **{f"new{i}": "new" for i in range(number + 1)}})

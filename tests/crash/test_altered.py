@@ -1,4 +1,4 @@
-"""Rows that were altered, in files of unchanged size, are never answered from; see `repo.verify`."""
+"""Rows that were altered, in files of unchanged size, are never answered from; see `repo.rows.verifier`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from helpers import ingest, open_on, texts_of, vector_of
 
 import vecver
 from vecver.errors import IntegrityError, InvalidInputError
-from vecver.repo import verify
-from vecver.repo.segment import FILES, Segment
+from vecver.repo.rows import verifier
+from vecver.repo.rows.segment import FILES, Segment
 from vecver.settings import load_settings
 from vecver.store import LocalStore, MemoryStore, Store
 
@@ -67,7 +67,7 @@ def test_a_file_that_is_altered_while_it_is_open_is_seen(kb: Path, file: str) ->
     repository = vecver.open(kb)
     assert state(repository) == "once"
     alter(file_of(kb, file))
-    time.sleep(2 * verify._LOOK_SECONDS)
+    time.sleep(2 * verifier._LOOK_SECONDS)
     with pytest.raises(IntegrityError):
         ask(repository)
 
@@ -94,7 +94,7 @@ def test_rows_in_memory_are_verified_too() -> None:
 
 
 def test_a_large_file_is_hashed_beside_the_answers(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "AT_ONCE", 0)
+    monkeypatch.setattr(verifier, "AT_ONCE", 0)
     hashed, hold = Segment.verify, [True]
 
     def slow(segment: Segment) -> None:
@@ -145,8 +145,8 @@ def test_settings_say_when_to_verify(tmp_path: Path) -> None:
 
 
 def test_other_processes_are_told_what_was_verified(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "_KEPT", 0)
-    monkeypatch.setattr(verify, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(verifier, "_KEPT", 0)
+    monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
     hashed = list[str]()
     real = Segment.verify
     monkeypatch.setattr(Segment, "verify", lambda segment: (hashed.append(segment.id), real(segment))[1])
@@ -170,8 +170,8 @@ def test_other_processes_are_told_what_was_verified(kb: Path, monkeypatch: pytes
 
 
 def test_where_no_stamp_can_be_written_every_process_verifies(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "_KEPT", 0)
-    monkeypatch.setattr(verify, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(verifier, "_KEPT", 0)
+    monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
     shutil.rmtree(kb / "local")
     (kb / "local").write_bytes(b"in the way")
     assert state(vecver.open(kb)) == "once"

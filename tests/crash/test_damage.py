@@ -38,8 +38,8 @@ from verbs import (
 
 import vecver
 from vecver.errors import VecverError
-from vecver.repo import gc
-from vecver.repo.publications import Collection, Ledger, Publications, State
+from vecver.repo.maintain import gc
+from vecver.repo.published.ledger import Collection, Ledger, Publications, State
 
 DAMAGES = ("flipped", "cut short", "swapped", "deleted")
 UNREAD = {"parts", "retired", "vectors"}  # kinds that `check` does not read: no version needs them

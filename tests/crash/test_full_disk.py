@@ -21,7 +21,7 @@ import vecver
 from vecver import pipeline
 from vecver.cli.app import main
 from vecver.errors import BackendError, VecverError
-from vecver.repo import retired
+from vecver.repo.maintain import trash
 from vecver.store import LocalStore
 
 NOW = timedelta(0)
@@ -85,8 +85,8 @@ def test_gc_frees_a_full_disk(disk: Path, seen: int) -> None:
     if seen:
         repository.gc(keep_last=1, grace=NOW, apply=True)
     if seen == 2:
-        going = retired.read(repository._versions.store).waiting
-        retired.condemn(repository._versions.store, going)
+        going = trash.read(repository._versions.store).waiting
+        trash.condemn(repository._versions.store, going)
     fill(disk)
     for _ in range(2):
         vecver.open(disk / "kb").gc(keep_last=1, grace=NOW, apply=True)

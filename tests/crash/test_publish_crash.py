@@ -16,7 +16,7 @@ import vecver
 from vecver import index
 from vecver.errors import BackendError, NotPublishedError
 from vecver.flows.publishing import publish as room
-from vecver.repo import published as rows_room
+from vecver.repo.published import rows as rows_room
 from vecver.store import LocalStore, Store
 
 pytestmark = pytest.mark.milvus

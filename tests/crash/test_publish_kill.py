@@ -270,13 +270,13 @@ def test_two_publishing_processes_and_a_reader(milvus_server_uri: str, tmp_path:
 
 def test_a_publisher_that_finds_another_at_work(milvus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits; and gives up without having written anything."""
-    from vecver.repo import publications
+    from vecver.repo.published import ledger
 
     made(tmp_path / "kb", 2)
     docs, other = (opened(LocalStore(tmp_path / "kb"), milvus) for _ in range(2))
     docs.publish("v1")
     before = ledger_of(docs)
-    monkeypatch.setattr(publications, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.1)
     for verb in (lambda: other.publish("v2"), lambda: other.unpublish("v1"), other.republish):
         with docs.repository._milvus.publisher("d").book.alone(), pytest.raises(ConflictError) as error:
             verb()

@@ -13,6 +13,7 @@ from helpers import Ticking, ingest, open_on, texts_of
 import vecver
 from vecver import index
 from vecver.cli.app import main
+from vecver.digest import digest_json
 from vecver.errors import InvalidInputError
 from vecver.store import LocalStore, MemoryStore
 
@@ -85,7 +86,7 @@ def test_all_refs_are_put_back_and_swapped_ones_are_sorted_out(healthy: dict[str
 def test_a_ref_that_was_set_back_goes_where_it_was(healthy: dict[str, bytes]) -> None:
     docs = open_on(store_of(healthy)).dataset("d")
     first = list(docs._versions.refs("d").log("branch", "main"))[-1]
-    id = vecver.repo.refs.digest_json(first.to_json())
+    id = digest_json(first.to_json())
     older = json.dumps({"commit": first.after, "format": 1, "move": id}, separators=(",", ":"), sort_keys=True)
     store, _, _ = repaired({**healthy, MAIN: older.encode()})
     assert same(store, healthy)

@@ -16,7 +16,7 @@ from helpers import Ticking, open_on
 
 from vecver.digest import key
 from vecver.model import Space
-from vecver.repo import parts
+from vecver.repo.write import vector_cache
 from vecver.store import LocalStore
 
 METADATA: list[dict[str, Any]] = [
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
     docs._versions.put_derived(segment, "golden", scratch / "index", {"built": "by hand"})
     scratch.rmdir()
     vectors = {key(b"text", f"text {i}".encode()): np.arange(4, dtype=np.float32) + i for i in range(2)}
-    parts.save(store, Space("golden", 4, "ip"), vectors)
+    vector_cache.save(store, Space("golden", 4, "ip"), vectors)
 
 
 if __name__ == "__main__":

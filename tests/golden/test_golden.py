@@ -16,7 +16,9 @@ from helpers import Ticking, open_on
 import vecver
 from vecver.digest import key
 from vecver.model import Space
-from vecver.repo import metadata_of, parts, retired
+from vecver.repo import metadata_of
+from vecver.repo.maintain import trash
+from vecver.repo.write import vector_cache
 from vecver.store import LocalStore, MemoryStore
 
 FILES = Path(__file__).parent / "v1"
@@ -124,7 +126,7 @@ def test_metadata_are_the_same(docs: vecver.Dataset) -> None:
 
 def test_parts_and_derived_files_are_read(docs: vecver.Dataset) -> None:
     versions = docs._versions
-    (part,) = parts.load(versions.store, Space("golden", 4, "ip"))
+    (part,) = vector_cache.load(versions.store, Space("golden", 4, "ip"))
     _, rows = part.find_embedded(np.frombuffer(key(b"text", b"text 1"), np.uint8).reshape(1, 16))
     assert part.vectors[rows].tolist() == [[1.0, 2.0, 3.0, 4.0]]
     index = versions.derived(versions.snapshot(C0).segments[0], "golden")
@@ -153,6 +155,6 @@ def test_what_waits_to_be_deleted_is_read() -> None:
         + b"\n"
         + b'{"condemned":["layouts/cd"],"format":1,"waiting":{"segments/ab":"2026-01-01T00:00:00+00:00"}}',
     )
-    assert retired.read(store) == retired.Retired(
+    assert trash.read(store) == trash.Retired(
         {"segments/ab": "2026-01-01T00:00:00+00:00"}, frozenset({"layouts/cd"})
     )

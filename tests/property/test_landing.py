@@ -21,10 +21,11 @@ import vecver
 from vecver.digest import key
 from vecver.errors import ConflictError
 from vecver.model import Commit, Recipe, Report, Space
-from vecver.repo import Draft, NewDocument, Snapshot, Versions, turns
-from vecver.repo.layout import Layout
-from vecver.repo.proof import Proof
-from vecver.repo.segment import Segment
+from vecver.repo import Draft, NewDocument, Snapshot, Versions
+from vecver.repo.refs import turns
+from vecver.repo.rows.layout import Layout
+from vecver.repo.rows.proof import Proof
+from vecver.repo.rows.segment import Segment
 from vecver.store import LocalStore, MemoryStore, Store
 
 THE_SPACE = Space("given:test", DIM, "ip")

@@ -13,7 +13,7 @@ from helpers import ingest, open_on, texts_of, vector_of
 import vecver
 from vecver.cli import main
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError
-from vecver.repo import names
+from vecver.repo.refs import names
 from vecver.store import MemoryStore, Store
 
 OLD = {"a": "one", "b": "two"}

@@ -96,7 +96,7 @@ def test_other_documents_are_not_read(docs: vecver.Dataset, monkeypatch: pytest.
     docs.ingest(records({f"doc-{number}": f"text {number}" for number in range(500)}), space="test", metric="ip")
     docs.ingest(records({"doc-7": "another text"}), space="test", keep_missing=True)
     read: list[int] = []
-    from vecver.repo.segment import Segment
+    from vecver.repo.rows.segment import Segment
 
     text = Segment.text
     monkeypatch.setattr(Segment, "text", lambda self, row: read.append(row) or text(self, row))  # type: ignore[func-returns-value]

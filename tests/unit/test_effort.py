@@ -216,9 +216,9 @@ def test_optimize_stores_what_an_index_from_before_lacks(store: Store, monkeypat
 def write_facts(store: Store, segment: str, facts: Json, content: bytes) -> None:
     import tempfile
 
-    from vecver.repo import derived
+    from vecver.repo.rows import index_files
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "index")
         file.write_bytes(content)
-        derived.put_derived(store, segment, faiss.SPEC, file, facts)
+        index_files.put_derived(store, segment, faiss.SPEC, file, facts)

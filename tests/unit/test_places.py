@@ -16,7 +16,7 @@ import vecver
 from vecver.cli.app import main
 from vecver.model import NOWHERE, Hit, Position
 from vecver.repo import Segment
-from vecver.repo.positions import PREFIX, chunk_columns, column_names, owners_of, position_columns, position_of
+from vecver.repo.rows.positions import PREFIX, chunk_columns, column_names, owners_of, position_columns, position_of
 from vecver.store import LocalStore, MemoryStore
 
 HANDBOOK = [

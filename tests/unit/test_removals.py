@@ -171,7 +171,7 @@ def test_another_checkout_of_one_git_repository_is_the_same_source(docs: vecver.
     ],
 )
 def test_a_remote_is_one_however_it_is_reached(one: str, other: str) -> None:
-    from vecver.pipeline.places import _remote
+    from vecver.pipeline.sources.places import _remote
 
     assert _remote(one) == _remote(other) and "secret" not in _remote(one)
     assert _remote(one) != _remote(other + "2")

@@ -7,7 +7,7 @@ read the manifest -> verify every file -> open the rows and the index -> answer 
     index.faiss     FAISS, over the rows in the order of the other files
     README.md       how to search it with faiss, numpy and pyarrow alone
     SHA256SUMS      for `sha256sum -c`
-    and the files of `repo.exported`
+    and the files of `repo.read.export`
 
 Decisions
 - 2026-11-21 an opened export names its version by the full commit id, in answers and receipts: what the

@@ -7,10 +7,10 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.index import faiss, milvus
     from vecver.index.diversity import candidates_for, diverse
-    from vecver.index.expressions import expression
     from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
     from vecver.index.filter_checks import check_filter
     from vecver.index.filters import BUILT_IN, evaluate, fields_of, json_filter, resolved
+    from vecver.index.milvus.expressions import expression
     from vecver.index.ranking import Found, is_exact, search
     from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
 else:

@@ -70,26 +70,26 @@ class History(Publishing):
 
         Raises ConflictError if the name is taken, or the branch stands elsewhere (its `context` says where).
         """
-        return repo.moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
+        return repo.ref_moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
 
     def tag(self, name: str, at: Revision = "main") -> Move:
         """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
-        return repo.moves.create(self._versions, self.name, "tag", name, self.resolve(at))
+        return repo.ref_moves.create(self._versions, self.name, "tag", name, self.resolve(at))
 
     def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
         """Remove a branch (only from `expected`, a commit id); no version is lost by it.
 
         Raises NotFoundError, ConflictError (the last branch; it stands elsewhere).
         """
-        return repo.moves.delete(self._versions, self.name, "branch", name, expected=expected)
+        return repo.ref_moves.delete(self._versions, self.name, "branch", name, expected=expected)
 
     def delete_tag(self, name: str, *, expected: str | None = None) -> Move:
         """Remove a tag; its name is never used again, and no version is lost by it. As `delete_branch`."""
-        return repo.moves.delete(self._versions, self.name, "tag", name, expected=expected)
+        return repo.ref_moves.delete(self._versions, self.name, "tag", name, expected=expected)
 
     def delete_alias(self, name: str, *, expected: str | None = None) -> Move:
         """Remove an alias; no version is lost by it. As `delete_branch`."""
-        return repo.moves.delete(self._versions, self.name, "alias", name, expected=expected)
+        return repo.ref_moves.delete(self._versions, self.name, "alias", name, expected=expected)
 
     def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
         """Let an alias name a version. One small write; searches at the alias follow at once.
@@ -103,7 +103,7 @@ class History(Publishing):
         commit = self.resolve(at)
         if alias in self.repository._publish:
             self.publish(commit)
-        return repo.moves.promote(self._versions, self.name, alias, commit, expected=expected)
+        return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves.
@@ -111,7 +111,7 @@ class History(Publishing):
         `expected`: as `promote`.
         """
         target = None if to is None else self.resolve(to)
-        return repo.moves.rollback(self._versions, self.name, ref, target, expected=expected)
+        return repo.ref_moves.rollback(self._versions, self.name, ref, target, expected=expected)
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""

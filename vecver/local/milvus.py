@@ -63,7 +63,7 @@ class Entrance:
             return named("" if to == "embedded" else to, self._default)
         if self._default is not None and self._default.uri:
             return self._default
-        ledgers = repo.publications.ledgers(self._versions.store, self._versions.key(dataset))
+        ledgers = repo.ledger.ledgers(self._versions.store, self._versions.key(dataset))
         known = [Milvus(one.uri, one.database) for one in ledgers if one.collections or one.pending]
         if len(known) > 1:
             raise InvalidInputError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Vectors: TypeAlias = "npt.NDArray[np.float32]"  # in quotes, as all aliases of arrays: numpy takes 0.1 s to import
 Metric = Literal["cosine", "ip", "l2"]
-Verify = Literal["always", "once", "never"]  # when stored rows are hashed: see `repo.verify`
+Verify = Literal["always", "once", "never"]  # when stored rows are hashed: see `repo.rows.verifier`
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.pipeline.additions import Additions, check_rows, read_additions
     from vecver.pipeline.chunkers.chunk import DEFAULT as DEFAULT_CHUNKER
     from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
     from vecver.pipeline.chunkers.parts import parts_of
@@ -13,13 +12,14 @@ if TYPE_CHECKING:
     from vecver.pipeline.embedders.objects import ObjectEmbedder, adapted, embedder, found_among
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
-    from vecver.pipeline.origin import origin_of, shown
     from vecver.pipeline.parsers.parse import parser_of
     from vecver.pipeline.parsers.pool import parse_all
     from vecver.pipeline.parsers.processes import start_server as start_workers
     from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
-    from vecver.pipeline.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
-    from vecver.pipeline.sources import SourceLike, how_many, is_parsed, label_of, matches, read
+    from vecver.pipeline.sources.additions import Additions, check_rows, read_additions
+    from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
+    from vecver.pipeline.sources.origin import origin_of, shown
+    from vecver.pipeline.sources.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
 else:
     __getattr__, __dir__ = lazily(__name__)
 

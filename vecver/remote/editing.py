@@ -172,4 +172,4 @@ def _condition(expected: str | None) -> dict[str, str]:
     """Where the branch must stand, as a header."""
     if expected is None:
         return {}
-    return {"if-none-match": "*"} if expected == repo.moves.ABSENT else {"if-match": f'"{expected}"'}
+    return {"if-none-match": "*"} if expected == repo.ref_moves.ABSENT else {"if-match": f'"{expected}"'}

@@ -5,31 +5,34 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.repo import datasets, measures, moves, names, publications
-    from vecver.repo.checking import check
-    from vecver.repo.differences import diff, diff_document
-    from vecver.repo.documents import KnownDocument
-    from vecver.repo.draft import Draft, NewChunks, NewDocument
-    from vecver.repo.exported import ROW_FILES, open_rows, prove_rows, write_rows
+    from vecver.repo import datasets, measures, ref_moves
     from vecver.repo.landing import Landing, Place, land, turn_at
-    from vecver.repo.layout import Layout
+    from vecver.repo.maintain.checking import check
+    from vecver.repo.maintain.repairing import advice, drop_derived, repair
+    from vecver.repo.maintain.retention import GRACE, Retention
+    from vecver.repo.maintain.rewrite import Relay
     from vecver.repo.objects import parents_first
-    from vecver.repo.positions import PREFIX as POSITION
-    from vecver.repo.positions import named as named_positions
-    from vecver.repo.positions import owners_of as chunk_owners
-    from vecver.repo.publications import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
-    from vecver.repo.published import Places, changes, keys_at, live_places, read_rows, roots_of
-    from vecver.repo.reading import ChunkList, DocumentOrder, chunk_list
-    from vecver.repo.refs import KINDS, Kind, check_name, missing, ref_moved
-    from vecver.repo.relay import Relay
-    from vecver.repo.repairing import advice, drop_derived, repair
-    from vecver.repo.repository import OPEN_BYTES, Clock, Versions, create, exists
-    from vecver.repo.retention import GRACE, Retention
-    from vecver.repo.roots import Roots
-    from vecver.repo.rows import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
-    from vecver.repo.segment import Segment, segment_ids
-    from vecver.repo.snapshot import ChunkRow, Owner, SearchPart, Snapshot
-    from vecver.repo.verify import PENDING
+    from vecver.repo.published import ledger
+    from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
+    from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
+    from vecver.repo.read.differences import diff, diff_document
+    from vecver.repo.read.documents import KnownDocument
+    from vecver.repo.read.export import ROW_FILES, open_rows, prove_rows, write_rows
+    from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list
+    from vecver.repo.read.snapshot import ChunkRow, Owner, SearchPart, Snapshot
+    from vecver.repo.refs import names
+    from vecver.repo.refs.refs import KINDS, Kind, check_name, missing, ref_moved
+    from vecver.repo.root import create, exists
+    from vecver.repo.rows.layout import Layout
+    from vecver.repo.rows.positions import PREFIX as POSITION
+    from vecver.repo.rows.positions import named as named_positions
+    from vecver.repo.rows.positions import owners_of as chunk_owners
+    from vecver.repo.rows.roots import Roots
+    from vecver.repo.rows.schema import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
+    from vecver.repo.rows.segment import Segment, segment_ids
+    from vecver.repo.rows.verifier import PENDING
+    from vecver.repo.versions import OPEN_BYTES, Clock, Versions
+    from vecver.repo.write.draft import Draft, NewChunks, NewDocument
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -84,21 +87,21 @@ __all__ = [
     "exists",
     "keys_at",
     "land",
+    "ledger",
     "live_places",
     "measures",
     "metadata_columns",
     "metadata_of",
     "metadata_of_all",
     "missing",
-    "moves",
     "named_positions",
     "names",
     "open_rows",
     "parents_first",
     "prove_rows",
-    "publications",
     "read_rows",
     "ref_moved",
+    "ref_moves",
     "repair",
     "roots_of",
     "segment_ids",

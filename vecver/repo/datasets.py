@@ -1,4 +1,4 @@
-"""Renaming and deleting whole datasets; what goes is shown as a plan first. See `repo.names` for how."""
+"""Renaming and deleting whole datasets; what goes is shown as a plan first. See `repo.refs.names` for how."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from vecver.errors import ConflictError, say
 from vecver.model import DatasetRemoval
-from vecver.repo import names, publications
-from vecver.repo.fold import layouts_of
-from vecver.repo.gc import named
+from vecver.repo.maintain.fold import layouts_of
+from vecver.repo.maintain.gc import named
 from vecver.repo.objects import load_commit
-from vecver.repo.refs import Refs, check_name, dataset_names
-from vecver.repo.repository import Versions
-from vecver.repo.segment_files import unit_of
+from vecver.repo.published import ledger
+from vecver.repo.refs import names
+from vecver.repo.refs.refs import Refs, check_name, dataset_names
+from vecver.repo.rows.segment_files import unit_of
+from vecver.repo.versions import Versions
 from vecver.store import Store
 
 
@@ -76,7 +77,7 @@ def removal(store: Store, refs: Refs) -> DatasetRemoval:
     branches = refs.all("branch")
     head = branches.get("main") or next(iter(branches.values()), None)
     counts = load_commit(store, head).counts if head else {"documents": 0, "chunks": 0}
-    ledgers = publications.ledgers(store, refs.key)
+    ledgers = ledger.ledgers(store, refs.key)
     return DatasetRemoval(
         dataset=refs.dataset,
         versions=versions,

@@ -28,14 +28,14 @@ from time import sleep
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Commit
-from vecver.repo.differences import lacking
-from vecver.repo.documents import KnownDocument, known_documents
-from vecver.repo.draft import Draft
-from vecver.repo.layout import Layout
-from vecver.repo.refs import Refs, ref_moved
-from vecver.repo.repository import Versions
-from vecver.repo.snapshot import Snapshot
-from vecver.repo.turns import pauses, turn
+from vecver.repo.read.differences import lacking
+from vecver.repo.read.documents import KnownDocument, known_documents
+from vecver.repo.read.snapshot import Snapshot
+from vecver.repo.refs.refs import Refs, ref_moved
+from vecver.repo.refs.turns import pauses, turn
+from vecver.repo.rows.layout import Layout
+from vecver.repo.versions import Versions
+from vecver.repo.write.draft import Draft
 
 Changed = Mapping[str, tuple[KnownDocument | None, KnownDocument | None]]  # name -> as it was, as it is
 _NAMED = 5  # documents that an error names in its text; its context has them all

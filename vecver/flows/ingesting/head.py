@@ -32,7 +32,7 @@ def places_at(versions: Versions, parent: Snapshot | None) -> Places:
 
 def check_expected(expected: str | None, branch: str, found: str | None) -> None:
     """Raises ConflictError where the branch is not where the caller saw it; `found`: its commit, if it has one."""
-    if expected is not None and expected != (found or repo.moves.ABSENT):
+    if expected is not None and expected != (found or repo.ref_moves.ABSENT):
         raise ref_moved("branch", branch, found)
 
 

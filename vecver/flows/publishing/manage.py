@@ -26,7 +26,7 @@ def find_published(book: Publications, commit: Commit) -> tuple[Collection, Stat
         dataset = repo.names.read(book.store).name_of(commit.dataset) or commit.dataset
         where = [
             ledger.uri or "the embedded one"
-            for ledger in repo.publications.ledgers(book.store, commit.dataset)
+            for ledger in repo.ledger.ledgers(book.store, commit.dataset)
             if ledger.find(commit)
         ]
         told = f"it is in: {', '.join(where)}; " if where else ""

@@ -253,7 +253,7 @@ class Publisher:
     def _ours_alone(self, collection: Collection) -> None:
         """Raises IntegrityError for rows of ordinals that our ledger does not know: a copy of it gave them."""
         last = collection.last
-        later = f"born > {last} or (died > {last} and died < {index.milvus.LIVE})"
+        later = f"born > {last} or (died > {last} and died < {index.milvus.connection.LIVE})"
         if self.connection.settled(collection.name, later):
             raise damaged(collection.name, "it has rows that this repository did not publish; was it copied?")
 

@@ -5,7 +5,7 @@ filter can compare and a Milvus can hold.
 
 Decisions
 - 2026-11-26 Values keep the type that they have in the file, and two files may disagree: a field has a column for each
-  type (`repo.rows`), as with records. So `date: 2024` beside `date: soon` fails no ingest; a filter compares
+  type (`repo.rows.schema`), as with records. So `date: 2024` beside `date: soon` fails no ingest; a filter compares
   numbers with numbers and strings with strings.
 - 2026-11-26 The field of a date holds its day, also where a time is written with it: that is in `FIELD_time`. Filters
   refuse to compare a day with a time of some zone, so one mail beside one note would make `date` useless.

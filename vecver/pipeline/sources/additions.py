@@ -1,0 +1,124 @@
+"""Reads rows that a program or a person adds one by one: dicts, plain texts, tables, or a file of records.
+
+Decisions
+- 2026-11-26 The last of a repeated id wins, as it would if each row were added by itself. To know which is the last,
+  all rows are held in memory. Whoever adds more than memory holds ingests a file of records with `keep_missing`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from vecver.errors import InvalidInputError
+from vecver.model import Failure, Original
+from vecver.pipeline.sources.fields import added_row
+from vecver.pipeline.sources.records import read_file, read_values
+
+_PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__")  # what a DataFrame's row numbers become
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What was read: each id once, in the order of its last row."""
+
+    items: tuple[Original | Failure, ...]
+    repeated: int  # rows that were left out, since their id comes again further down
+
+
+def read_additions(rows: Any, *, label: str, prefix: str = "", vectors: Any = None) -> Additions:
+    """Rows as documents of the source `label`. `rows`: a path of a file of records (or "-"), or values.
+
+    Values are dicts with `id`, `text`, perhaps `title` and `vector`, and metadata (beside these, or as one dict under
+    `metadata`); texts, whose ids are digests; or a table. `vectors`, `(n, dim)` float32: one a row, in their order.
+
+    Raises InvalidInputError: `invalid_rows` (these are no rows), `invalid_vectors`, and as `records.read_file`.
+    """
+    if isinstance(rows, str | os.PathLike):
+        found = read_file(os.fspath(rows), label=label, prefix=prefix, added=True)
+    else:
+        found = read_values(_with_vectors(_values(rows), vectors), label=label, prefix=prefix, added=True)
+    kept: dict[str, Original | Failure] = {}
+    count = 0
+    for item in found:
+        count += 1
+        kept.pop(item.document, None)  # so that the document stands where its last row does
+        kept[item.document] = item
+    return Additions(tuple(kept.values()), count - len(kept))
+
+
+def check_rows(rows: Any) -> None:
+    """Raises InvalidInputError for what is one thing and no list of rows."""
+    if isinstance(rows, str | bytes | os.PathLike):
+        raise InvalidInputError(
+            "rows are a list, and this is one text",
+            code="invalid_rows",
+            hint="for one text write docs.upsert([text]); files and folders are added with docs.add(path)",
+        )
+    if isinstance(rows, Mapping) or not (isinstance(rows, Iterable) or hasattr(rows, "__arrow_c_stream__")):
+        raise InvalidInputError(
+            f"rows are a list, and this is one {type(rows).__name__}",
+            code="invalid_rows",
+            hint='write docs.upsert([{"id": "...", "text": "..."}]); a table or a DataFrame is a list of rows too',
+        )
+
+
+def _values(rows: Any) -> Any:
+    """Rows to be read once, a table without the row numbers of pandas."""
+    if not hasattr(rows, "__arrow_c_stream__"):
+        return rows
+    import pyarrow as pa
+
+    table = pa.RecordBatchReader.from_stream(rows).read_all()
+    return table.drop_columns([name for name in table.column_names if _PANDAS_INDEX.fullmatch(name)])
+
+
+def _with_vectors(rows: Any, vectors: Any) -> Any:
+    if vectors is None:
+        return rows
+    try:
+        array = np.asarray(vectors)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, dtype=object)
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or (len(array) and not array.shape[1]):
+        raise _unfit(f"vectors are one table of numbers, (rows, dimensions), and this is {array.dtype} {array.shape}")
+    if not hasattr(rows, "append_column"):
+        return _paired(rows, array)
+    import pyarrow as pa
+
+    _check_count(len(rows), len(array))
+    if "vector" in rows.column_names:
+        raise _two_vectors()
+    with np.errstate(over="ignore"):
+        values = pa.array(array.astype(np.float32).reshape(-1))
+    return rows.append_column("vector", pa.FixedSizeListArray.from_arrays(values, array.shape[1]))
+
+
+def _paired(rows: Any, vectors: np.ndarray[Any, Any]) -> Iterator[Any]:
+    values = list(rows)
+    _check_count(len(values), len(vectors))
+    for value, vector in zip(values, vectors, strict=True):
+        row = added_row(value) if isinstance(value, str) else value
+        if isinstance(row, Mapping) and row.get("vector") is not None:
+            raise _two_vectors()
+        yield {**row, "vector": vector} if isinstance(row, Mapping) else row
+
+
+def _check_count(rows: int, vectors: int) -> None:
+    if rows != vectors:
+        raise _unfit(f"{rows} rows came with {vectors} vectors")
+
+
+def _two_vectors() -> InvalidInputError:
+    return _unfit("a row brings a vector of its own, and another one stands in vectors=")
+
+
+def _unfit(message: str) -> InvalidInputError:
+    return InvalidInputError(
+        message, code="invalid_vectors", hint="give one vector for each row, in the order of the rows, as float32"
+    )

@@ -1,0 +1,87 @@
+"""Says where a source lies, so that two folders of one name are told apart; opens no document.
+
+A place is a digest: a repository that others read names no path of the machine that wrote it.
+
+Decisions
+- 2026-11-26 A folder has two places: its real path, and its path in the Git repository that it is checked out from
+  (by the address of `origin`, without user and password). So a checkout elsewhere, on a CI machine say, is the same
+  source. Without such a remote only the path speaks; root commits are no identity, for shallow clones have others.
+- 2026-11-26 Which folders lie above a path is asked as it is written first, then as it really lies: below a folder
+  that is reached by a link, documents are named by the link.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from vecver.digest import key
+from vecver.pipeline.sources.origin import git, split_glob
+from vecver.pipeline.sources.records import is_records
+
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SCP: Final = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")  # git@host:path
+
+
+def path_of(source: Any) -> str | None:
+    """The path that a source is, absolute, without the wildcards of a glob; None for values and standard input."""
+    if not isinstance(source, str | os.PathLike) or source == "-":
+        return None
+    path = split_glob(os.fspath(source))[0]
+    return os.path.realpath(path) if ".." in Path(path).parts else os.path.abspath(path)
+
+
+def pattern_of(source: Any) -> str:
+    """What a glob has below its fixed folder; "" for anything else."""
+    return "" if path_of(source) is None else "/".join(split_glob(os.fspath(source))[1])
+
+
+def is_document(source: Any, records: bool | None) -> bool:
+    """Is the source one file that is one document?"""
+    path = path_of(source)
+    if path is None or not os.path.lexists(path) or os.path.isdir(path):
+        return False
+    return not (records if records is not None else os.path.isfile(path) and is_records(path))
+
+
+def place_of(path: str) -> str:
+    """Where a path lies on this machine, whichever way it was written; 32 hex characters."""
+    return key(b"path", os.fsencode(os.path.realpath(path))).hex()
+
+
+def places_above(path: str) -> Iterator[tuple[str, str, str]]:
+    """(place, path, what lies below it: "deep/key.md") of each folder that a path lies in, the nearest first."""
+    for way in dict.fromkeys((path, os.path.realpath(path))):
+        for folder in Path(way).parents:
+            yield place_of(str(folder)), str(folder), Path(way).relative_to(folder).as_posix()
+
+
+def checkouts_above(path: str) -> Iterator[tuple[str, str, str]]:
+    """As `places_above`, by where they lie in a Git remote: the path itself (nothing lies below it), then folders."""
+    real = Path(os.path.realpath(path))
+    folder = str(real if real.is_dir() else real.parent)
+    top, remote = git(folder, "rev-parse", "--show-toplevel"), git(folder, "config", "--get", "remote.origin.url")
+    if not top or not remote or not real.is_relative_to(os.path.realpath(top.removesuffix("\n"))):
+        return
+    root = Path(os.path.realpath(top.removesuffix("\n")))
+    name = _remote(remote.strip()).encode("utf-8", "surrogatepass")
+    for above in (real, *real.parents):
+        inner, below = above.relative_to(root).as_posix(), real.relative_to(above).as_posix()
+        yield key(b"git", name, os.fsencode(inner)).hex(), str(above), "" if above == real else below
+        if above == root:
+            return
+
+
+def _remote(url: str) -> str:
+    """A remote's host and path: however it is reached, and whoever asks for it."""
+    if scheme := _SCHEME.match(url):
+        host, slash, path = url[scheme.end() :].partition("/")
+    elif scp := _SCP.fullmatch(url):
+        host, slash, path = scp[1], "/", scp[2]
+    else:
+        host, slash, path = "", "", url
+    host = host.rpartition("@")[2].partition(":")[0].lower()
+    return f"{host}{slash}{path.strip('/') if host else path}".rstrip("/").removesuffix(".git")

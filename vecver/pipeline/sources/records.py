@@ -1,0 +1,367 @@
+"""Reads records, which bring their id and text and may bring a vector, from files and from memory.
+
+A record is an object with `id` (or `_id`) and `text`; `title` and `vector` are optional, every other
+field becomes metadata. It knows nothing of folders, and nothing of what a text says. A record that
+cannot be used is a `Failure`, known by its id, or by `LABEL:NUMBER` where it has none.
+
+Decisions
+- 2026-11-21 A source whose first 100 records are all malformed (no JSON, no object, no `id`, no `text`)
+  is no source of records: one `InvalidInputError`, not a million failures.
+- 2026-11-21 The first usable record says whether a source brings vectors, and how long they are; the
+  others agree or fail. Some vectors given and some made would be two spaces in one commit.
+- 2026-11-21 Arrow files are memory-mapped, since one stored batch may be larger than memory. Whoever
+  truncates such a file during an ingest ends it; replacing the file by a rename is safe.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import PurePath
+from typing import Any, Final
+
+import numpy as np
+
+from vecver.digest import canonical_json, digest, text_key
+from vecver.errors import InvalidInputError, say
+from vecver.model import Failure, Original, Vectors
+from vecver.pipeline.sources.fields import Unusable, added_row, metadata_of, vector_of
+from vecver.pipeline.sources.origin import check_id, shown
+
+Rows = Iterable[tuple[int, Any]]  # number from 1, and what stands there: a mapping, if all is well
+
+_ALWAYS: Final = frozenset({".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"})
+_DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+_PATIENCE: Final = 100  # malformed records at the head of a source before it is given up
+_BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
+
+
+# -- the door -----------------------------------------------------------------------------------
+
+
+def may_hold_records(path: str) -> bool:
+    """Whether a file that is given directly could hold records, by its suffix alone."""
+    return PurePath(path).suffix.lower() in _ALWAYS | _DELIMITERS.keys()
+
+
+def is_records(path: str) -> bool:
+    """Whether a file that is given directly holds records: by its suffix, and for CSV by its header.
+
+    Raises `InvalidInputError` (`unreadable`) where it must look inside and cannot.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if suffix in _DELIMITERS:
+        header = set(_header(path, _DELIMITERS[suffix]))
+        return "text" in header and not header.isdisjoint({"id", "_id"})
+    return suffix in _ALWAYS
+
+
+def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
+    """The records of a JSONL, CSV, TSV, Parquet or Arrow file, told by its suffix (JSONL for others and for "-").
+
+    One batch of rows is in memory at a time. `added`: rows as `fields.added_row` takes them, whose ids may repeat.
+
+    Raises
+        InvalidInputError: `not_records`, `unreadable` (the file), `duplicate_document`.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if suffix == ".parquet":
+        unit, rows = "row", _table_rows(_parquet_batches(path))
+    elif suffix in (".arrow", ".feather", ".ipc"):
+        unit, rows = "row", _table_rows(_arrow_batches(path))
+    elif suffix in _DELIMITERS:
+        unit, rows = "line", _csv_rows(path, _DELIMITERS[suffix])
+    else:
+        unit, rows = "line", _json_rows(_lines(path))
+    return _believed(_originals(_guarded(rows, label), unit, label, prefix, added=added), label)
+
+
+def file_rows(path: str) -> int | None:
+    """The rows of a Parquet file or the lines of a JSONL file; None for a kind that does not tell, or a broken file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    suffix = PurePath(path).suffix.lower()
+    with suppress(OSError, pa.ArrowException):
+        if suffix == ".parquet":
+            return int(pq.read_metadata(path).num_rows)
+        if suffix in (".jsonl", ".ndjson"):
+            return sum(1 for _ in _lines(path))
+    return None
+
+
+def read_values(values: Any, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
+    """The records of a table, a reader of batches (whatever offers Arrow's stream), or an iterable of dicts or batches.
+
+    `added`: as `read_file`. Raises
+        InvalidInputError: `not_records`, `duplicate_document`.
+    """
+    import pyarrow as pa
+
+    unit = "record"
+    if hasattr(values, "__arrow_c_stream__"):
+        unit, values = "row", pa.RecordBatchReader.from_stream(values)
+    elif isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise _not_records(label, f"it is one {type(values).__name__}")
+    return _believed(_originals(_table_rows(values), unit, label, prefix, added=added), label)
+
+
+# -- from rows to originals ---------------------------------------------------------------------
+
+
+def _originals(rows: Rows, unit: str, label: str, prefix: str, *, added: bool) -> Iterator[Original | Failure]:
+    """One result a row. Holds 16 bytes and a number of each id, nothing else, to find the second of its name."""
+    seen: dict[bytes, int] = {}
+    width: int | None = None
+    for number, value in rows:
+        document = unknown = f"{label}:{number}"
+        try:
+            value = added_row(value) if added else value
+            document = _document(value, prefix)
+            first = seen.setdefault(text_key(document), number)
+            if first != number and not added:
+                raise InvalidInputError(
+                    f"{label} holds the document {document!r} twice: {unit} {first} and {unit} {number}.",
+                    code="duplicate_document",
+                    hint="Give every record an id of its own.",
+                    document=document,
+                )
+            original = _original(document, value, label)
+            width = _same_width(width, original.vector)
+            yield original
+        except Unusable as problem:
+            reason = f"{unit.capitalize()} {number} {problem.reason}."
+            yield Failure(document, problem.code, reason, hides=document == unknown)  # it may be any document
+        except RecursionError:
+            reason = f"{unit.capitalize()} {number} is nested too deep."
+            yield Failure(document, "malformed", reason, hides=document == unknown)
+
+
+def _document(value: Any, prefix: str) -> str:
+    if isinstance(value, Unusable):
+        raise value
+    if not isinstance(value, Mapping):
+        raise Unusable("malformed", f"is no object but a {type(value).__name__}")
+    if "id" not in value and "_id" not in value:
+        raise Unusable("malformed", f"has no field 'id' but {list(value)[:8]}")
+    given = value["id"] if "id" in value else value["_id"]
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        given = str(given)
+    if not isinstance(given, str):
+        raise Unusable("invalid_id", "has an id that is neither a string nor an integer")
+    if reason := check_id(given) or (check_id(prefix + given) if prefix else None):
+        raise Unusable("invalid_id", f"cannot be named {shown(given)!r}: {reason}")
+    return prefix + given
+
+
+def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
+    if "text" not in fields:
+        raise Unusable("malformed", f"has no field 'text' but {list(fields)[:8]}")
+    text, title = fields["text"], fields.get("title")
+    title = "" if title is None else title
+    if text is None:
+        raise Unusable("no_text", "has null for its text")
+    if not isinstance(text, str) or not isinstance(title, str):
+        raise Unusable("malformed", "has a text or a title that is not a string")
+    metadata, vector = metadata_of(fields), vector_of(fields.get("vector"))
+    canonical = canonical_json({"id": document, "text": text, "title": title, "metadata": metadata})
+    try:
+        canonical.decode()
+    except UnicodeDecodeError:
+        raise Unusable("malformed", "holds half of a surrogate pair, which is no character") from None
+    return Original(document, label, digest(canonical), None, text, title, metadata, vector)
+
+
+def _same_width(width: int | None, vector: Vectors | None) -> int:
+    """The number of dimensions that a source's vectors have, 0 where it brings none."""
+    own = 0 if vector is None else len(vector)
+    if width is None or width == own:
+        return own
+    told = [f"a vector of {n} dimensions" if n else "no vector" for n in (own, width)]
+    raise Unusable("invalid_vector", f"has {told[0]}, but the first record has {told[1]}")
+
+
+def _believed(results: Iterator[Original | Failure], label: str) -> Iterator[Original | Failure]:
+    head = list(islice(results, _PATIENCE))
+    reasons = [result.reason for result in head if isinstance(result, Failure) and result.code == "malformed"]
+    if head and len(reasons) == len(head):
+        raise _not_records(label, reasons[0][0].lower() + reasons[0][1:])
+    yield from chain(head, results)
+
+
+def _guarded(rows: Rows, label: str) -> Rows:
+    """`rows` of a file, with what the libraries raise translated."""
+    import pyarrow as pa
+
+    steps = iter(rows)
+    while True:
+        try:
+            row = next(steps)
+        except StopIteration:
+            return
+        except OSError as error:
+            raise _unreadable(label, error) from error
+        except (pa.ArrowException, csv.Error, ValueError, OverflowError) as error:
+            raise _not_records(label, str(error)) from error
+        yield row
+
+
+def _not_records(label: str, reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{label} is no source of records: {reason.rstrip('.')}.",
+        code="not_records",
+        hint=say(
+            "A record has the fields 'id' and 'text'. To ingest a file as one document: records=False.",
+            cli="a record has the fields 'id' and 'text'; to ingest the file as one document: --no-records",
+        ),
+    )
+
+
+def _unreadable(label: str, error: OSError) -> InvalidInputError:
+    reason = error.strerror or str(error)
+    return InvalidInputError(f"{label} cannot be read: {reason}.", code="unreadable", hint="Check its permissions.")
+
+
+# -- rows of text files -------------------------------------------------------------------------
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    if path == "-":
+        yield from sys.stdin.buffer
+    else:
+        with open(path, "rb") as file:
+            yield from file
+
+
+def _json_rows(lines: Iterable[bytes]) -> Rows:
+    for number, line in enumerate(lines, 1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if line.strip():
+            yield number, _json(line)
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        return Unusable("malformed", f"is no JSON ({error})")
+
+
+def _header(path: str, delimiter: str) -> list[str]:
+    """Of the first line alone, so that bytes that are not UTF-8 further down do not decide what the file is."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(1 << 20).decode("utf-8-sig")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except UnicodeDecodeError:
+        return []
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+
+
+def _csv_rows(path: str, delimiter: str) -> Rows:
+    """Numbered by the line on which they begin. Strict, since a lax reader lets one open quote eat the rest."""
+    csv.field_size_limit(2**31 - 1)  # of the whole process; the default, 131,072, is one long text
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        while True:
+            number = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, Unusable("malformed", f"is no CSV ({error})")
+                continue
+            if cells:
+                yield number, _csv_record(header, cells)
+
+
+def _csv_record(header: list[str], cells: list[str]) -> Any:
+    if len(cells) != len(header):
+        return Unusable("malformed", f"has {len(cells)} cells, but the header has {len(header)}")
+    return {name: cell for name, cell in zip(header, cells, strict=True) if cell or name in ("id", "_id", "text")}
+
+
+# -- rows of tables -----------------------------------------------------------------------------
+
+
+def _parquet_batches(path: str) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # pre-buffering keeps whole row groups in memory
+        yield from file.iter_batches(batch_size=_BATCH_ROWS)
+
+
+def _arrow_batches(path: str) -> Iterator[Any]:
+    """Of an IPC file (which Feather 2 is) or an IPC stream."""
+    import pyarrow as pa
+
+    with open(path, "rb") as file:
+        is_file = file.read(6) == b"ARROW1"
+    with pa.memory_map(path) as mapped:
+        if is_file:
+            reader = pa.ipc.open_file(mapped)
+            yield from map(reader.get_batch, range(reader.num_record_batches))
+        else:
+            yield from pa.ipc.open_stream(mapped)
+
+
+def _table_rows(values: Iterable[Any]) -> Rows:
+    """The rows of batches; a value that is no batch is a row already."""
+    import pyarrow as pa
+
+    rows = (_batch_rows(value) if isinstance(value, pa.RecordBatch) else (value,) for value in values)
+    return enumerate(chain.from_iterable(rows), 1)
+
+
+def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:
+    """A batch's rows as dicts; their vectors are views of one float32 array for every 8192 rows."""
+    import pyarrow as pa
+
+    for start in range(0, batch.num_rows, _BATCH_ROWS):
+        part = batch.slice(start, _BATCH_ROWS)
+        columns = dict(zip(part.schema.names, map(_micro, part.columns), strict=True))
+        views = _row_views(columns["vector"]) if "vector" in columns else None
+        if views is not None:
+            columns["vector"] = pa.nulls(len(part))
+        rows = pa.RecordBatch.from_pydict(columns).to_pylist()
+        for row, view in zip(rows, views or (), strict=False):
+            row["vector"] = view
+        yield from rows
+
+
+def _row_views(column: Any) -> list[Vectors | None] | None:
+    """Each row's vector, a view of the column's values as float32; `None` for a column of anything else."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = getattr(column, "storage", column)  # of an extension type, such as a fixed-shape tensor
+    kind, types = column.type, pa.types
+    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        return None
+    if not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
+        return None
+    with np.errstate(over="ignore"):
+        values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(lengths).tolist()
+    spans = zip([0, *ends], ends, column.is_valid().to_pylist(), strict=False)
+    return [values[start:end] if present else None for start, end, present in spans]
+
+
+def _micro(column: Any) -> Any:
+    """`column`, with nanoseconds cut to the microseconds that Python's clock has."""
+    import pyarrow as pa
+
+    kind = column.type
+    if getattr(kind, "unit", None) != "ns":
+        return column
+    zone = pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else None
+    return column.cast(zone or (pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")), safe=False)

@@ -1,0 +1,1 @@
+"""Upkeep: folding segments, garbage collection, checking and repair."""

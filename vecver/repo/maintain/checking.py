@@ -1,0 +1,270 @@
+"""Checking: re-read everything that a ref leads to, and prove each commit's roots from its rows.
+
+Refs lead to moves and commits, commits to parents, layouts and measures, layouts to segments and what
+is derived from them. Every object is re-hashed and decoded once. Roots are proved by induction along the
+history (`repo.rows.proof`), so 100 versions cost one pass over the rows ever written.
+
+Decisions
+- 2026-11-21 a ref that was deleted or set back behind vecver's back is found by the moves: one that
+  another move names as its predecessor did take place, and so did one whose ref is not there at all
+  (`repo.refs.refs` says why), so some ref's log must have it. (Another move that nothing names may be of a
+  writer that lost its race, or was cut off.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+
+from vecver.errors import NotFoundError, VecverError
+from vecver.model import Check, Commit, Move, Problem
+from vecver.repo import measures, objects
+from vecver.repo.maintain import gc, trash
+from vecver.repo.objects import load_commit
+from vecver.repo.published import ledger
+from vecver.repo.refs import names as called
+from vecver.repo.refs import refs
+from vecver.repo.refs.refs import KINDS, Refs
+from vecver.repo.root import ROOT, identity
+from vecver.repo.rows import index_files
+from vecver.repo.rows import layout as layouts
+from vecver.repo.rows.layout import Live, load_layout
+from vecver.repo.rows.proof import Proof
+from vecver.repo.rows.segment import Segment
+from vecver.repo.rows.segment_files import FILES, path_of
+from vecver.repo.rows.sorted_keys import order_of
+from vecver.store import Store
+
+Progress = Callable[[str, int], None]
+T = TypeVar("T")
+
+_OPEN = 1000  # segments
+
+
+def check(store: Store, progress: Progress | None = None) -> Check:
+    """Re-hash and decode everything reachable from the refs, and prove roots against layouts. Changes nothing.
+
+    `progress` is told each commit that was proved, and the bytes that were read by then.
+    """
+    checker = _Checker(store)
+    checker.read(ROOT, lambda: identity(store))
+    if store.size(trash.NAME) is not None:
+        checker.read(trash.NAME, lambda: trash.read(store))
+    if store.size(called.NAME) is not None and checker.read(called.NAME, lambda: called.read(store)) is None:
+        return Check(
+            len(checker.names), checker.bytes, tuple(checker.problems)
+        )  # nothing says which datasets there are
+    for name in store.list(f"{ledger.FOLDER}/"):
+        checker.ledger(name)
+    moves = list(store.list("moves/"))  # before the refs, which are ahead of it then, whoever writes meanwhile
+    heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
+    checker.lost_moves(moves)
+    for commit in objects.parents_first(heads, checker.commit):
+        checker.prove(commit)
+        checker.measures(commit.id)
+        if progress:
+            progress(commit.id, checker.bytes)
+    return checker.found()
+
+
+class _Checker:
+    """What was read so far, and what was wrong with it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.problems: list[Problem] = []
+        self.names: set[str] = set()
+        self.bytes = 0
+        self.spaces: dict[str, str | None] = {}  # of every segment that was read; None where it is damaged
+        self.opened: OrderedDict[str, Segment] = OrderedDict()  # those used last: a process may map some 65,000 files
+        self.proof = Proof(self._opened)
+
+    def read(self, name: str, how: Callable[[], T]) -> T | None:
+        """Count an object and read it; None and a problem if that fails."""
+        if name not in self.names:
+            self.names.add(name)
+            self.bytes += self.store.size(name) or 0
+        try:
+            return how()
+        except NotFoundError as error:
+            self.problem(error.context.get("name", name), "missing")
+        except VecverError as error:
+            self.problem(error.context.get("name", name), error.message)
+        except Exception as error:  # undecodable bytes fail in as many ways as there are decoders
+            self.problem(name, f"cannot be decoded: {type(error).__name__}: {error}")
+        return None
+
+    def found(self) -> Check:
+        """The outcome, as far as things were read."""
+        return Check(len(self.names), self.bytes, tuple(self.problems))
+
+    def problem(self, name: str, text: str) -> None:
+        self.problems.append(Problem(name, text))
+
+    def ledger(self, name: str) -> None:
+        """Check what is known of a dataset in a Milvus; what is there itself, `flows.publications` proves."""
+        entries = self.read(name, lambda: ledger.parse(name, self.store.get(name)))
+        states = [state for collection in entries.collections for state in collection.states] if entries else []
+        for state in states:
+            commit = self.commit(state.commit)
+            if commit and not state.holds(commit):
+                self.problem(name, f"it says of {state.commit[:12]} what the commit does not")
+
+    # -- refs and moves -------------------------------------------------------------------------
+
+    def refs(self, dataset: Refs) -> list[str]:
+        """Check a dataset's refs and their logs; the commits that they name or named."""
+        paths = [path for kind in KINDS for path in self.store.list(dataset.path(kind, ""))]
+        return [commit for path in paths for commit in self._ref(path)]
+
+    def _ref(self, path: str) -> list[str]:
+        ref = self.read(path, lambda: refs.parse(path, self.store.get(path)))
+        if ref is None or not ref["move"]:  # reserved: its maker was cut off, or is at it
+            return []
+        moves = self._log(ref["move"])
+        if moves and moves[0].after != ref["commit"]:
+            self.problem(path, "names another commit than its newest move")
+        for move in moves:
+            if Refs(self.store, move.dataset).path(move.kind, move.name) != path:
+                self.problem(path, f"its log holds a move of the {move.kind} {move.name!r} of {move.dataset}")
+        for newer, older in pairwise(moves):
+            if newer.before != older.after:
+                self.problem(path, "its log has a gap: a move begins elsewhere than the one before it ended")
+        return [commit for commit in (ref["commit"], *(move.after for move in moves)) if commit]
+
+    def _log(self, id: str | None) -> list[Move]:
+        """The moves from the newest on, as far as they can be read."""
+        moves: list[Move] = []
+        while id and (move := self._move(id)):
+            moves.append(move)
+            id = move.previous
+        return moves
+
+    def _move(self, id: str) -> Move | None:
+        return self.read(refs.move_path(id), lambda: refs.load_move(self.store, id))
+
+    def lost_moves(self, names: list[str]) -> None:
+        """Moves that no log has, although they took place."""
+        strays = [name.rsplit("/", 1)[1] for name in names if name not in self.names]
+        for move in refs.lost(self.store, [move for id in strays if (move := self._move(id))]):
+            path = Refs(self.store, move.dataset).path(move.kind, move.name)
+            what = "is not there" if self.store.size(path) is None else "lacks a move in its log"
+            self.problem(path, f"it {what}, though it was moved at {move.time}: the ref was deleted or set back")
+
+    # -- commits --------------------------------------------------------------------------------
+
+    def commit(self, id: str) -> Commit | None:
+        return self.read(objects.path_of(id), lambda: load_commit(self.store, id))
+
+    def prove(self, commit: Commit) -> None:
+        """Check a commit's layout and segments, and that its rows give its roots."""
+        name = layouts.path_of(commit.id)
+        if self.store.size(name) is None and self._forgotten(commit.id):
+            return
+        layout = self.read(name, lambda: load_layout(self.store, commit.id))
+        if layout is None:
+            return
+        if not all([self._sound(live) for live in layout.segments]):
+            self.problem(objects.path_of(commit.id), "its rows cannot be read: see its segments")
+            return
+        spaces = {space for live in layout.segments if (space := self.spaces[live.segment])}
+        if spaces - {commit.recipe.space.id}:
+            self.problem(name, "it names rows of another space than the commit's")
+        found = self.read(name, lambda: self.proof.roots(layout))
+        if found is None:
+            return
+        for what, expected, actual in (
+            ("content", commit.content_root, found.content_root),
+            ("vector", commit.vector_root, found.vector_root),
+        ):
+            if expected != actual:
+                self.problem(name, f"its rows have the {what} root {actual[:12]}, the commit says {expected[:12]}")
+        if (found.content_root, found.vector_root) != (layout.roots.content_root, layout.roots.vector_root):
+            self.problem(name, "the lanes that it keeps are not those of its rows")
+        if commit.counts != {"documents": layout.document_count, "chunks": layout.chunk_count}:
+            self.problem(objects.path_of(commit.id), "its counts are not those of its layout")
+
+    def _forgotten(self, commit: str) -> bool:
+        """Did gc let the rows of this commit go?"""
+        name = gc.forgotten_path(commit)
+        there = self.store.size(name) is not None
+        return there and self.read(name, lambda: gc.load_forgotten(self.store, commit)) is not None
+
+    def measures(self, commit: str) -> None:
+        """Re-read what was measured of a commit."""
+        for kind in measures.kinds(self.store, commit):
+            self.read(measures.path_of(commit, kind), partial(measures.load, self.store, commit, kind))
+
+    # -- segments -------------------------------------------------------------------------------
+
+    def _sound(self, live: Live) -> bool:
+        """Can the rows of a layout be read from their segment?"""
+        if live.segment not in self.spaces:
+            read = self._segment(live.segment)
+            self.spaces[live.segment] = read.space.id if read else None
+            if read:
+                self._keep_open(read)
+        if self.spaces[live.segment] is None:
+            return False
+        segment = self._opened(live.segment)
+        name = path_of(segment.id, "segment.json")
+        if (live.chunk_count, live.document_count) != (segment.chunk_count, segment.document_count):
+            self.problem(name, "a layout counts its rows otherwise")
+            return False
+        return True
+
+    def _opened(self, id: str) -> Segment:
+        assert self.spaces[id], "a layout is proved after its segments were found sound"
+        return self.opened.get(id) or self._keep_open(Segment(self.store, id))
+
+    def _keep_open(self, segment: Segment) -> Segment:
+        self.opened[segment.id] = segment
+        if len(self.opened) > _OPEN:
+            self.opened.popitem(last=False)
+        return segment
+
+    def _segment(self, id: str) -> Segment | None:
+        """A segment whose files match their digests and decode, or None."""
+        name = path_of(id, "segment.json")
+        segment = self.read(name, lambda: Segment(self.store, id))
+        for spec in index_files.specs(self.store, id):
+            self._derived(id, spec)
+        if segment is None or not all([self._file(segment, file) for file in FILES]):
+            return None
+        return segment if self.read(name, lambda: self._decoded(segment)) else None
+
+    def _file(self, segment: Segment, file: str) -> bool:
+        name = path_of(segment.id, file)
+        found = self.read(name, lambda: hashlib.sha256(self.store.map(name)).hexdigest())
+        if found is not None and found != segment.manifest["files"][file]["sha256"]:
+            self.problem(name, "does not match its digest")
+            return False
+        return found is not None
+
+    def _derived(self, segment: str, spec: str) -> None:
+        name = path_of(segment, spec)
+        if self.read(name + ".json", lambda: index_files.facts(self.store, segment, spec)):
+            self.read(name, lambda: index_files.derived(self.store, segment, spec))
+
+    def _decoded(self, segment: Segment) -> bool:
+        """Shapes agree, vectors are finite, and the stored orders are right; else a problem."""
+        vectors, count = segment.vectors, segment.chunk_count
+        columns = (segment.keys, segment.embedded, segment.document_ids)
+        wrong = []
+        if (len(segment.chunks), len(segment.documents)) != (count, segment.document_count):
+            wrong.append("its files do not have the rows that it says")
+        if vectors.shape != (count, segment.space.dim):
+            wrong.append("its vectors have another shape than it says")
+        if not all(np.isfinite(vectors[i : i + 65536]).all() for i in range(0, count, 65536)):
+            wrong.append("it holds vectors that are not finite")
+        if not all(np.array_equal(order_of(c), order) for c, order in zip(columns, segment.orders, strict=True)):
+            wrong.append("a look-up order is wrong")
+        for text in wrong:
+            self.problem(path_of(segment.id, "segment.json"), text)
+        return not wrong

@@ -1,0 +1,310 @@
+"""Garbage: what no version needs, found in one look at everything, shown as a plan, deleted when it has waited.
+
+Kept are: refs and their logs; every commit that a ref, or a ref's log, leads to; the layouts of those commits
+that are retained; what these name. Retained is every such commit, unless a retention is given: then the
+commits that refs stand on now, or stood on recently, those that are published in a Milvus, and those that the
+retention keeps. Of a commit that is not retained the record stays, its rows go: it is *forgotten*, and that is
+written down.
+
+    forgotten/<commit>     sealed: when, and under which retention
+
+Decisions
+- 2026-11-21 everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc
+  (or a fold) first saw that nothing names it. So whatever an ingest in flight has written, and whatever it
+  took over from a version that was re-laid meanwhile, is there when it commits. No clock but the callers' is
+  asked: one that is ahead by days shortens the age by as much.
+- 2026-11-26 objects of a kind are deleted together, durably before those that they name: a power cut brought back
+  the layout of a version whose rows stayed deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import groupby
+from urllib.parse import quote
+
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, say
+from vecver.model import Commit, Garbage, Json
+from vecver.repo import objects
+from vecver.repo.maintain import spare, trash
+from vecver.repo.maintain.retention import Retention, is_age
+from vecver.repo.objects import load_commit, parents_first
+from vecver.repo.published import ledger
+from vecver.repo.refs import names as called
+from vecver.repo.refs import refs
+from vecver.repo.refs.refs import KINDS, Refs
+from vecver.repo.rows import layout as layouts
+from vecver.repo.rows.layout import load_layout
+from vecver.repo.rows.segment_files import FILES, path_of, unit_of
+from vecver.store import Store
+
+_FORGOTTEN_AT_ONCE = 8  # so that a full disk has room for what is written down of them
+_WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version that was made just then
+_RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
+_DELETED = ("refs", "publications")  # of datasets that were deleted
+_FOLDERS = (*_DELETED, "moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
+
+
+def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
+    """What `collect` would do. `specs`: the derived files that are of use. Changes nothing.
+
+    What nobody saw to be garbage before waits at least for the next time, whatever the grace age is: it may
+    be of an ingest that moves its branch while we look.
+    """
+    if not is_age(grace):
+        raise InvalidInputError(
+            f"{grace!r} is no age that something can wait",
+            code="invalid_grace",
+            hint=say("give grace=timedelta(days=1), or timedelta(0)", cli="give --grace 1d, or 0"),
+        )
+    kinds = [folder for folder in _FOLDERS if folder not in _DELETED]
+    names = [name for folder in kinds for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
+    commits = _commits(store)
+    kept = {*_retained(store, commits, retention, now), *(ledger.commits(store) & commits.keys())}
+    there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
+    _refuse_lost(store, (kept & commits.keys()) - there)
+    units = _units(store, names, specs, _needed(store, names, commits, kept & there))
+    units |= {name: store.size(name) or 0 for name in _of_deleted(store)}
+    waiting = trash.read(store)
+    since = {unit: waiting.waiting.get(unit) for unit in units}
+    ripe = {u for u, time in since.items() if u in waiting.condemned or (time and _is_ripe(time, now, grace))}
+    return Garbage(
+        forgotten=tuple(id for id in commits if id in there - kept),
+        delete={unit: size for unit, size in units.items() if unit in ripe},
+        wait={unit: size for unit, size in units.items() if unit not in ripe},
+        kept_versions=len(kept & there),
+    )
+
+
+def _of_deleted(store: Store) -> Iterator[str]:
+    """The refs, and what is known of publications, of datasets that were deleted: they go before what they lead to."""
+    for key in called.read(store).deleted:
+        for folder in _DELETED:
+            yield from store.list(f"{folder}/{quote(key, safe='')}/")
+
+
+def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
+    """Do what `plan` said: retire what is new in it, delete what has waited, unless it was claimed meanwhile.
+
+    On a full disk it makes itself room to write, see `_rooms`. Raises BackendError.
+    """
+    rooms = _rooms(store, garbage)
+    while True:
+        try:
+            _collect(store, garbage, retention, now)
+            break
+        except BackendError as error:
+            if error.code != "store_full" or not next(rooms, False):
+                raise
+    spare.keep(store, 2 * (store.size(trash.NAME) or 0))
+
+
+def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
+    time, old = now.isoformat(timespec="seconds"), trash.read(store)
+    known = {*garbage.delete, *garbage.wait}
+    going = set(old.condemned & garbage.delete.keys())
+    _delete(store, going, garbage, retention, time)  # this needs no mark any more, and makes room for those below
+    trash.claim(store, old.waiting.keys() - known)  # what is needed again
+    trash.retire(store, known - old.waiting.keys() - old.condemned, time)
+    new = trash.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
+    _delete(store, new, garbage, retention, time)
+    trash.bury(store, {*going, *new, *old.condemned})
+
+
+def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str) -> None:
+    """Delete what is condemned; of a version that is forgotten it is written down before."""
+    forgotten = {layouts.path_of(commit): commit for commit in garbage.forgotten}
+    for _, of_kind in groupby(sorted(units, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
+        going = list(of_kind)
+        step = len(going) if forgotten.keys().isdisjoint(going) else _FORGOTTEN_AT_ONCE
+        for start in range(0, len(going), step):
+            gone = going[start : start + step]
+            for commit in (forgotten[unit] for unit in gone if unit in forgotten):
+                told = {"commit": commit, "time": time, "retention": retention.to_json()}
+                store.put(forgotten_path(commit), objects.sealed(told))
+            store.delete(*(name for unit in gone for name in _objects(store, unit)))  # before what they name
+
+
+def _rooms(store: Store, garbage: Garbage) -> Iterator[bool]:
+    """Make room on a full disk, a little at a time and first what is missed least; True where something went.
+
+    What goes is never a version's: the room kept spare, the indexes of segments that are garbage, and vectors that an
+    interrupted ingest kept for the next one, which embeds them again.
+    """
+    if spare.release(store):
+        yield True
+    for units in (garbage.delete, garbage.wait):
+        for unit in units:
+            files = _objects(store, unit) if unit.startswith("segments/") else []
+            rebuilt = [name for name in files if name.rsplit("/", 1)[1] not in (*FILES, "segment.json")]
+            store.delete(*rebuilt)
+            if rebuilt:
+                yield True
+    for units in (garbage.delete, garbage.wait):
+        for unit in units:
+            if unit.startswith("parts/") and store.size(unit) is not None:
+                store.delete(unit)
+                yield True
+
+
+def forgotten_path(commit: str) -> str:
+    """Where it is written that a commit's rows were let go."""
+    return f"forgotten/{commit}"
+
+
+def load_forgotten(store: Store, commit: str) -> Json:
+    """When a commit's rows were let go, and under which retention. Raises NotFoundError, IntegrityError."""
+    name = forgotten_path(commit)
+    value = objects.load_sealed(store, name)
+    if value.get("commit") != commit:
+        raise objects.misplaced(name)
+    return value
+
+
+# -- what is kept -------------------------------------------------------------------------------
+
+
+def _refuse_lost(store: Store, without_layout: Iterable[str]) -> None:
+    """Raises IntegrityError where a version has lost its layout: its rows would look like garbage."""
+    for id in sorted(without_layout):
+        if store.size(forgotten_path(id)) is None:
+            raise IntegrityError(
+                f"{layouts.path_of(id)} is lost, and gc would delete the rows of its version",
+                code="layout_lost",
+                hint="restore the file from a copy of the repository, then collect",
+                name=layouts.path_of(id),
+            )
+
+
+def _commits(store: Store) -> dict[str, Commit]:
+    """Every commit that a ref or its log leads to, parents first."""
+    heads = [commit for dataset in refs.dataset_names(store) for commit in named(Refs(store, dataset))]
+    return {commit.id: commit for commit in parents_first(heads, lambda id: load_commit(store, id))}
+
+
+def named(dataset: Refs) -> Iterator[str]:
+    """What the refs of a dataset name or named."""
+    for kind in KINDS:
+        for name in dataset.names(kind):
+            for move in dataset.log(kind, name):
+                yield from (id for id in (move.after, move.before) if id)
+
+
+def _retained(store: Store, commits: dict[str, Commit], retention: Retention, now: datetime) -> Iterator[str]:
+    if retention == Retention():
+        yield from commits
+        return
+    for dataset in refs.dataset_names(store):
+        here = Refs(store, dataset)
+        yield from named_of_late(here, now)
+        for head in here.all("branch").values():
+            yield from _first_parents(commits, head, retention.last or 1)
+    if retention.within is not None:
+        yield from (id for id, made in commits.items() if datetime.fromisoformat(made.time) >= now - retention.within)
+
+
+def named_of_late(dataset: Refs, now: datetime) -> Iterator[str]:
+    """What the refs of a dataset stand on, or stood on in the days in which they may be rolled back."""
+    for kind in KINDS:
+        yield from dataset.all(kind).values()
+        for name in dataset.names(kind):
+            yield from _recent(dataset, kind, name, now)
+
+
+def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
+    """Where a ref was moved from and to of late."""
+    for move in dataset.log(kind, name):
+        if datetime.fromisoformat(move.time) < now - _RECENT:
+            break
+        if move.reason not in _WRITES:  # else every version would be kept, and a retention keep nothing back
+            yield from (id for id in (move.before, move.after) if id)
+
+
+def _first_parents(commits: dict[str, Commit], head: str, count: int) -> Iterator[str]:
+    for _ in range(count):
+        if head not in commits:  # of an ingest that came in just now: nothing of it is in the plan
+            return
+        yield head
+        if not commits[head].parents:
+            return
+        head = commits[head].parents[0]
+
+
+def _logs(store: Store, names: list[str]) -> set[str]:
+    """The names of all moves that a ref's log holds. Raises IntegrityError where a log has been lost."""
+    found: set[str] = set()
+    for dataset in refs.dataset_names(store):
+        here = Refs(store, dataset)
+        for kind in KINDS:
+            for name in here.names(kind):
+                found.update(here.move_names(kind, name))
+    strays = [
+        refs.load_move(store, name.partition("/")[2])
+        for name in names
+        if name.startswith("moves/") and name not in found
+    ]
+    if lost := refs.lost(store, strays):
+        move = min(lost, key=lambda move: move.time)
+        raise IntegrityError(
+            f"the {move.kind} {move.name!r} of {move.dataset} was deleted or set back behind vecver's back, "
+            "and gc would delete its versions",
+            code="ref_lost",
+            hint=say(
+                "run repo.check(repair=True), which puts the ref back, or restore refs/ from a copy of the repository",
+                cli="run `vecver check --repair`: it puts the ref back; or restore refs/ from a copy of the repository",
+            ),
+            name=Refs(store, move.dataset).path(move.kind, move.name),
+        )
+    return found
+
+
+def _needed(store: Store, names: list[str], commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
+    """The units and names that are not garbage."""
+    found = _logs(store, names)
+    for id, commit in commits.items():
+        found |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
+        if "to" in commit.operation:  # what a rollback went back to, though nothing else may lead there
+            found.add(objects.path_of(commit.operation["to"]))
+    for id in retained:
+        found.add(layouts.path_of(id))
+        found |= {unit_of(live.segment) for live in load_layout(store, id).segments}
+    return found
+
+
+# -- what goes ----------------------------------------------------------------------------------
+
+
+def _units(store: Store, names: list[str], specs: Collection[str], needed: set[str]) -> dict[str, int]:
+    """The units that are garbage, and their bytes."""
+    useful = {*FILES, "segment.json", *specs, *(f"{spec}.json" for spec in specs)}
+    found: dict[str, int] = {}
+    for name in names:
+        folder, _, rest = name.partition("/")
+        unit = name
+        if folder == "segments":
+            segment, _, file = rest.partition("/")
+            unit = unit_of(segment)
+            if unit in needed and file not in useful:
+                unit = name  # a derived file of another kind
+        elif folder == "measures":
+            unit = f"measures/{rest.partition('/')[0]}"
+        if unit not in needed:
+            found[unit] = found.get(unit, 0) + (store.size(name) or 0)
+    return found
+
+
+def _objects(store: Store, unit: str) -> list[str]:
+    """The objects of a unit: first the one without which the others are not there."""
+    if unit.count("/") > 1 or not unit.startswith(("segments/", "measures/")):
+        return [unit]
+    names = list(store.list(unit + "/"))
+    return sorted(names, key=lambda name: (not name.endswith(".json"), name != path_of(unit[9:], "segment.json")))
+
+
+def _parents_first(unit: str) -> tuple[int, str]:
+    return _FOLDERS.index(unit.partition("/")[0]), unit
+
+
+def _is_ripe(since: str, now: datetime, grace: timedelta) -> bool:
+    return max(now - datetime.fromisoformat(since), timedelta(0)) >= grace

@@ -1,0 +1,253 @@
+"""Repair: make again what follows from what is sound, and say of the rest what helps. Nothing is lost by it.
+
+    refs            from their moves, which say whose they are and which came before
+    layouts         from that of another version with the same roots
+    segment.json    from the segment's files and layouts; lookup.npy from its documents and chunks
+    retired         anew: what waits to be deleted begins to wait again
+
+What is replaced or taken away is kept under `aside/`, and what is made again has the digest that it must have.
+(Indexes are built by `flows.repair`.)
+
+Decisions
+- 2026-11-26 of two moves that may each have been a ref's last (one may have lost its race) the later is taken and the
+  other is named. The road not taken, to leave such a ref missing, would stop gc for good.
+- 2026-11-26 a layout is not reasoned out from its parent's: which documents went is written down nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vecver.digest import canonical_json, digest, digest_json
+from vecver.errors import VecverError
+from vecver.model import Commit, Move, Problem
+from vecver.repo import objects
+from vecver.repo.maintain import trash
+from vecver.repo.refs import names as called
+from vecver.repo.refs import refs
+from vecver.repo.refs.refs import Refs
+from vecver.repo.rows import index_files
+from vecver.repo.rows import layout as layouts
+from vecver.repo.rows.layout import Layout, load_layout
+from vecver.repo.rows.schema import keys_array
+from vecver.repo.rows.segment import segment_manifest, table_of, vectors_of
+from vecver.repo.rows.segment_files import FILES, path_of
+from vecver.repo.rows.sorted_keys import order_of
+from vecver.store import Store
+
+ASIDE = "aside"
+
+
+def repair(store: Store) -> Iterator[Problem]:
+    """Make again what can be; what was done, object by object. Raises BackendError."""
+    yield from _called(store)
+    yield from _refs(store)
+    yield from _retired(store)
+    versions = list(_versions(store))
+    yield from _layouts(store, versions)
+    for commit, layout in [(commit, _tried(load_layout, store, commit.id)) for commit in versions]:
+        for live in layout.segments if layout else ():
+            yield from _manifest(store, live.segment, commit, live.chunk_count, live.document_count)
+            yield from _lookup(store, live.segment)
+
+
+def drop_derived(store: Store, segment: str) -> Iterator[Problem]:
+    """Set aside what was derived from a segment and cannot be read: nobody needs it."""
+    for spec in list(index_files.specs(store, segment)):
+        try:
+            index_files.derived(store, segment, spec)
+        except VecverError:
+            for name in (path_of(segment, spec) + ".json", path_of(segment, spec)):
+                _set_aside(store, name)
+                store.delete(name)
+            yield Problem(path_of(segment, spec), f"set aside under {ASIDE}/: it is derived, and of no use")
+
+
+def advice(name: str) -> str:
+    """What helps for an object that cannot be made again."""
+    folder, _, rest = name.partition("/")
+    if folder == "measures":
+        return f"measure version {rest[:12]} again"
+    if folder == "publications":
+        return "publish again, or forget what is published there"
+    if folder == "segments" and rest.rsplit("/", 1)[-1] not in (*FILES, "segment.json"):
+        return "`vecver optimize DATASET` builds it again"
+    return "it cannot be made again here: restore this file from a copy of the repository"
+
+
+# -- names and refs ---------------------------------------------------------------------------------------
+
+
+def _called(store: Store) -> Iterator[Problem]:
+    body = store.get(called.NAME) if store.size(called.NAME) is not None else None
+    if body is None or _tried(called.read, store) is not None:
+        return
+    _set_aside(store, called.NAME)
+    store.delete(called.NAME)
+    yield Problem(called.NAME, "begun anew: datasets have the names that they were made with; deleted ones are back")
+
+
+def _refs(store: Store) -> Iterator[Problem]:
+    gone = called.read(store).deleted
+    moves: dict[tuple[str, Any, str], dict[str, Move]] = defaultdict(dict)
+    for name in store.list("moves/"):
+        id = name.partition("/")[2]
+        if (move := _tried(refs.load_move, store, id)) and move.dataset not in gone:
+            moves[move.dataset, move.kind, move.name][id] = move
+    for (dataset, kind, name), mine in sorted(moves.items()):
+        yield from _ref(store, Refs(store, dataset).path(kind, name), mine)
+
+
+def _ref(store: Store, path: str, moves: dict[str, Move]) -> Iterator[Problem]:
+    """Let a ref stand on the newest of its moves, if it is missing, is another's, or was set back."""
+    body = store.get(path) if store.size(path) is not None else None
+    if body == refs.RESERVED:  # no move of it took place
+        return
+    ref = _tried(refs.parse, path, body) if body is not None else None
+    here = moves.get(ref["move"]) if ref else None
+    if ref and here and here.after == ref["commit"] and not _was_set_back(ref["move"], moves):
+        return
+    depths = _depths(moves)
+    ends = [id for id in moves if id not in {move.previous for move in moves.values()}]
+    if not ends:
+        return
+    deepest = max(depths[id] for id in ends)
+    last, *others = sorted(
+        (id for id in ends if depths[id] == deepest), key=lambda id: (moves[id].time, id), reverse=True
+    )
+    if here and ref and ref["move"] not in _before(last, moves):
+        return  # it was set back and went on from there: both ways are somebody's
+    _set_aside(store, path)
+    after = moves[last].after
+    store.swap(path, body, canonical_json({"format": objects.FORMAT, "commit": after, "move": last}))
+    where = after[:12] if after else "nowhere: it was deleted"
+    doubt = [f"; if that move never came to pass, it was at {str(moves[id].after)[:12]}" for id in others]
+    yield Problem(path, f"put back where its moves say, at {where}{''.join(doubt)}")
+
+
+def _was_set_back(id: str, moves: dict[str, Move]) -> bool:
+    """Did a move take place that follows this one? A second move upon it shows that."""
+    after = {one for one, move in moves.items() if move.previous == id}
+    return any(move.previous in after for move in moves.values())
+
+
+def _depths(moves: dict[str, Move]) -> dict[str, int]:
+    """How many moves each one has behind it."""
+    found: dict[str, int] = {}
+    for start in moves:
+        way = [start]
+        while way[-1] not in found and (previous := moves[way[-1]].previous) in moves:
+            way.append(str(previous))
+        for id in reversed(way):
+            found.setdefault(id, found.get(str(moves[id].previous), -1) + 1)
+    return found
+
+
+def _before(id: str, moves: dict[str, Move]) -> set[str]:
+    found: set[str] = set()
+    next_id: str | None = id
+    while next_id in moves and next_id not in found:
+        found.add(next_id)
+        next_id = moves[next_id].previous
+    return found
+
+
+def _retired(store: Store) -> Iterator[Problem]:
+    body = store.get(trash.NAME) if store.size(trash.NAME) is not None else None
+    if body is None or _tried(trash.read, store) is not None:
+        return
+    _set_aside(store, trash.NAME)
+    store.swap(trash.NAME, body, objects.sealed({"waiting": {}, "condemned": []}))
+    yield Problem(trash.NAME, "begun anew: what waits to be deleted waits from now on")
+
+
+# -- versions -----------------------------------------------------------------------------------
+
+
+def _versions(store: Store) -> Iterator[Commit]:
+    """Every commit that is sound and that a ref leads to."""
+    heads = set[str]()
+    for dataset in refs.dataset_names(store):
+        here = Refs(store, dataset)
+        for kind in refs.KINDS:
+            for name in here.names(kind):
+                for move in _tried(lambda here=here, kind=kind, name=name: list(here.log(kind, name))) or ():
+                    heads |= {id for id in (move.after, move.before) if id}
+    yield from objects.parents_first(sorted(heads), lambda id: _tried(objects.load_commit, store, id))
+
+
+def _layouts(store: Store, versions: list[Commit]) -> Iterator[Problem]:
+    """The layout of a version that has the roots of another is that one's."""
+    sound: dict[tuple[str, str, str], Layout] = {}
+    lost = []
+    for commit in versions:
+        same = (commit.content_root, commit.vector_root, commit.recipe.space.id)
+        if layout := _tried(load_layout, store, commit.id):
+            sound.setdefault(same, layout)
+        elif store.size(f"forgotten/{commit.id}") is None:
+            lost.append((commit, same))
+    for commit, same in lost:
+        if layout := sound.get(same):
+            _set_aside(store, layouts.path_of(commit.id))
+            layouts.save_layout(store, commit.id, layout)
+            yield Problem(layouts.path_of(commit.id), "made again from a version with the same rows")
+
+
+def _manifest(store: Store, segment: str, commit: Commit, chunks: int, documents: int) -> Iterator[Problem]:
+    name = path_of(segment, "segment.json")
+    if _tried(objects.load, store, name, segment):
+        return
+    content = {file: _tried(store.map, path_of(segment, file)) for file in FILES}
+    if not all(content.values()):
+        return
+    files = {f: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": c.size} for f, c in content.items()}
+    vectors = _tried(vectors_of, content["vectors.npy"])
+    if vectors is None:
+        return
+    manifest = segment_manifest(commit.recipe.space, chunks, documents, vectors, files)
+    if digest_json(manifest) == segment:
+        _set_aside(store, name)
+        store.put(name, canonical_json(manifest))
+        yield Problem(name, "made again from the segment's files")
+
+
+def _lookup(store: Store, segment: str) -> Iterator[Problem]:
+    """The look-up orders, if the tables that they follow from are sound."""
+    manifest, name = _tried(objects.load, store, path_of(segment, "segment.json"), segment), path_of(segment, FILES[3])
+    content = {file: _tried(store.map, path_of(segment, file)) for file in FILES}
+    if not manifest:
+        return
+    sound = {f for f, c in content.items() if c and digest(memoryview(c)) == manifest["files"][f]["sha256"]}
+    if FILES[3] in sound or not {FILES[0], FILES[1]} <= sound:
+        return
+    documents, chunks = table_of(content[FILES[0]]), table_of(content[FILES[1]])
+    columns = [keys_array(chunks.column("key")), keys_array(chunks.column("embedded")), keys_array(documents["id"])]
+    made = io.BytesIO()
+    np.save(made, np.concatenate([order_of(keys) for keys in columns]))
+    if digest(made.getvalue()) == manifest["files"][FILES[3]]["sha256"]:
+        _set_aside(store, name)
+        store.put(name, made.getvalue())
+        yield Problem(name, "made again from the segment's rows")
+
+
+# -- helpers ------------------------------------------------------------------------------------
+
+
+def _set_aside(store: Store, name: str) -> None:
+    """Keep what is there, where nothing looks for it."""
+    if store.size(name) is not None:
+        store.put(f"{ASIDE}/{name}", store.get(name))
+
+
+def _tried(read: Callable[..., Any], *arguments: Any) -> Any:
+    """What a read gives, or None: damaged bytes fail in as many ways as there are decoders."""
+    try:
+        return read(*arguments)
+    except Exception:
+        return None

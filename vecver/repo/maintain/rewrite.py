@@ -1,0 +1,306 @@
+"""Re-laying: rows move into fewer segments, and commits name their new places. No commit changes its id.
+
+    write     copy the rows that any of the commits lists; nothing names the copies yet
+    prove     every commit's new layout has the commit's roots (or: every row is the row it was)
+    switch    swap each commit's layout; the old segments are retired where no other commit names them
+
+Stopped anywhere, each commit has its old layout or its new one, and both are right.
+
+Decisions
+- 2026-11-26 sources are named by id and opened one after the other: 10,000 open segments would be 40,000 maps.
+- 2026-11-26 equal rows become one. A fold leaves the rows where earlier commits name them, so that `optimize`
+  meets each row once a size class. It holds some 150 bytes a row for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import digest, key
+from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first
+from vecver.repo.maintain import trash
+from vecver.repo.objects import load_commit
+from vecver.repo.rows import layout as layouts
+from vecver.repo.rows.layout import Layout, Live, mask_of, parse_layout, rows_of
+from vecver.repo.rows.proof import Proof
+from vecver.repo.rows.schema import document_bytes, taken
+from vecver.repo.rows.segment import Segment, SegmentWriter
+from vecver.repo.rows.segment_files import unit_of
+from vecver.repo.write.vector_tables import remember
+from vecver.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyroaring import BitMap
+
+MAX_ROWS = 1 << 22  # chunk rows after which a new segment begins
+_BLOCK_ROWS = 16384  # copied at once
+_GONE = -1
+
+Progress = Callable[[str, int], None]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Where the rows of an old segment lie now: the new row of each old one, -1 where it was left out."""
+
+    target: int  # number among the new segments
+    chunks: Rows
+    documents: Rows
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """The rows of the segment being written: what tells each apart -> its number."""
+
+    chunks: dict[bytes, int]
+    documents: dict[bytes, int]
+
+
+class Relay:
+    """Rows of `sources` on their way into new segments, on behalf of `commits`.
+
+    `exhaustive`: no other commit names the sources, so that they can go afterwards.
+    """
+
+    def __init__(
+        self, store: Store, commits: Sequence[str], sources: Sequence[str], *, exhaustive: bool = False
+    ) -> None:
+        self.commits = tuple(commits)
+        self._exhaustive = exhaustive
+        self.sources = tuple(sources)
+        self.segments: list[Segment] = []  # the new ones, once they are written
+        self._store = store
+        self._moved: dict[str, Moved] = {}
+        self._listing: dict[str, str] = {}  # commit -> digest of the layout whose rows were copied
+
+    def write(self, progress: Progress | None = None) -> None:
+        """Copy the rows that are live in any of the commits, in the order of the sources.
+
+        Raises IntegrityError for a source that is damaged: its rows would lie under a fresh digest.
+        """
+        listed = self._listed()
+        writer: SegmentWriter | None = None
+        copied = _Copied({}, {})
+        try:
+            for id in self.sources:
+                source = Segment(self._store, id)
+                source.verify()
+                if writer and writer.chunk_count + source.chunk_count > MAX_ROWS:
+                    self.segments.append(writer.seal())
+                    writer, copied = None, _Copied({}, {})
+                writer = writer or SegmentWriter(self._store, source.space)
+                self._copy(source, listed[id], writer, copied, progress)
+            if writer:
+                self.segments.append(writer.seal())
+        finally:
+            if writer:
+                writer.discard()
+        trash.claim(self._store, [unit_of(segment.id) for segment in self.segments])
+        if self.segments:
+            remember(self._store, self.segments[0].space, self.segments)
+
+    def prove(self, progress: Progress | None = None) -> None:
+        """Every commit's new layout gives the commit's roots. Raises IntegrityError; nothing was changed then."""
+        opened = {segment.id: segment for segment in self.segments}
+        proof = Proof(lambda id: opened.get(id) or opened.setdefault(id, Segment(self._store, id)))
+        for id, _, layout in self._copied():
+            roots, commit = proof.roots(self._relaid(layout)), load_commit(self._store, id)
+            if (roots.content_root, roots.vector_root) != (commit.content_root, commit.vector_root):
+                raise _not_same(f"the rows of commit {id[:12]}")
+            if progress:
+                progress("versions proved", 1)
+
+    def compare(self) -> None:
+        """Every row is the row it was. Raises IntegrityError; nothing was changed then."""
+        for id in self.sources:
+            source, moved = Segment(self._store, id), self._moved[id]
+            target = self.segments[moved.target]
+            for old, places, new, vectors in (
+                (source.chunks, moved.chunks, target.chunks, (source.vectors, target.vectors)),
+                (source.documents, moved.documents, target.documents, None),
+            ):
+                (rows,) = np.nonzero(places != _GONE)
+                for start in range(0, len(rows), _BLOCK_ROWS):
+                    block = rows[start : start + _BLOCK_ROWS]
+                    same = _equal(old, block, new, places[block])
+                    if not same or (vectors and vectors[0][block].tobytes() != vectors[1][places[block]].tobytes()):
+                        raise _not_same(f"the rows of segment {source.id[:12]}")
+
+    def copied_first(self, segment: Segment) -> Segment | None:
+        """The source whose rows, all of them, are the first rows of a new segment."""
+        for id in self.sources:
+            moved = self._moved[id]
+            if self.segments[moved.target] is segment:
+                whole = np.array_equal(moved.chunks, np.arange(len(moved.chunks)))
+                return Segment(self._store, id) if whole else None
+        return None
+
+    def follow(self, commits: Iterable[str]) -> None:
+        """Take in commits that were made after the rows were copied, where they list no other rows of the sources."""
+        for id in commits:
+            with contextlib.suppress(NotFoundError):
+                body = self._store.get(layouts.path_of(id))
+                if all(self._has(live) for live in parse_layout(id, body).segments):
+                    self._listing[id] = digest(body)
+                    self.commits = (*self.commits, id)
+
+    def switch(self, time: str) -> int:
+        """Give each commit its new layout, and let go of the old segments; how many commits were switched.
+
+        A commit that another process re-laid since its rows were copied keeps what that one gave it. Raises
+        ConflictError if gc deleted the new segments meanwhile; nothing was changed then.
+        """
+        trash.hold(self._store, [unit_of(segment.id) for segment in self.segments])
+        switched = 0
+        for id, body, old in self._copied():
+            new = self._relaid(old)
+            if new.segments == old.segments:
+                continue
+            with contextlib.suppress(ConflictError):
+                self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
+                switched += 1
+        new_ids = {segment.id for segment in self.segments}
+        let_go = [unit_of(id) for id in self.sources if id not in new_ids]
+        (trash.retire if self._exhaustive else trash.renew)(self._store, let_go, time)
+        return switched
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _has(self, live: Live) -> bool:
+        """Were all of these rows copied, or do they lie elsewhere?"""
+        moved = self._moved.get(live.segment)
+        if moved is None:
+            return True
+        chunks, documents = moved.chunks[rows_of(live.chunks)], moved.documents[rows_of(live.documents)]
+        return bool((chunks != _GONE).all() and (documents != _GONE).all())
+
+    def _layouts(self) -> Iterator[tuple[str, bytes, Layout]]:
+        """Each commit's layout as it is now; a commit that gc forgot meanwhile is left out."""
+        for id in self.commits:
+            with contextlib.suppress(NotFoundError):
+                body = self._store.get(layouts.path_of(id))
+                yield id, body, parse_layout(id, body)
+
+    def _copied(self) -> Iterator[tuple[str, bytes, Layout]]:
+        """Those of them that still are what they were when their rows were copied."""
+        return ((id, body, layout) for id, body, layout in self._layouts() if self._listing.get(id) == digest(body))
+
+    def _listed(self) -> dict[str, tuple[Rows, Rows]]:
+        """The chunk rows and document rows of each source that any commit lists."""
+        chunks, documents = ({id: mask_of([]) for id in self.sources} for _ in range(2))
+        for id, body, layout in self._layouts():
+            self._listing[id] = digest(body)
+            for live in layout.segments:
+                if live.segment in chunks:
+                    chunks[live.segment] |= live.chunks
+                    documents[live.segment] |= live.documents
+        return {id: (rows_of(chunks[id]), rows_of(documents[id])) for id in chunks}
+
+    def _copy(
+        self,
+        source: Segment,
+        rows: tuple[Rows, Rows],
+        writer: SegmentWriter,
+        copied: _Copied,
+        progress: Progress | None,
+    ) -> None:
+        """Add the rows that are not there yet; of equal rows, as folds have made them, one is enough."""
+        chunks, documents = rows
+        fresh, document_places = _placed(copied.documents, _document_names(source, documents))
+        writer.add(taken(source.documents, documents[fresh]), source.chunks.slice(0, 0), source.vectors[:0])
+        chunk_places = [np.zeros(0, np.int64)]
+        for start in range(0, len(chunks), _BLOCK_ROWS):
+            block = chunks[start : start + _BLOCK_ROWS]
+            fresh, places = _placed(copied.chunks, _chunk_names(source, block))
+            chunk_places.append(places)
+            writer.add(None, taken(source.chunks, block[fresh]), source.vectors[block[fresh]])
+            if progress:
+                progress("rows copied", len(block))
+        self._moved[source.id] = Moved(
+            len(self.segments),
+            _places(chunks, source.chunk_count, np.concatenate(chunk_places)),
+            _places(documents, source.document_count, document_places),
+        )
+
+    def _relaid(self, layout: Layout) -> Layout:
+        """The same rows in their new places."""
+        lives: dict[str, Live] = {}
+        for live in layout.segments:
+            moved = self._moved.get(live.segment)
+            if moved is None:
+                lives[live.segment] = live
+                continue
+            target = self.segments[moved.target]
+            chunks, documents = _moved(moved.chunks, live.chunks), _moved(moved.documents, live.documents)
+            if before := lives.get(target.id):
+                chunks, documents = chunks | before.chunks, documents | before.documents
+            lives[target.id] = Live(target.id, chunks, documents, target.chunk_count, target.document_count)
+        return Layout(tuple(lives.values()), layout.roots)
+
+
+def _places(rows: Rows, count: int, targets: Rows) -> Rows:
+    places = np.full(count, _GONE, np.int64)
+    places[rows] = targets
+    return places
+
+
+def _placed(there: dict[bytes, int], names: Iterable[bytes]) -> tuple[Rows, Rows]:
+    """Which of these rows are new, by number, and where each of them lies from now on."""
+    fresh, places = [], []
+    for number, name in enumerate(names):
+        count = len(there)
+        places.append(there.setdefault(name, count))
+        if len(there) > count:
+            fresh.append(number)
+    return np.array(fresh, np.int64), np.array(places, np.int64)
+
+
+def _chunk_names(source: Segment, rows: Rows) -> Iterator[bytes]:
+    """What tells chunk rows apart: key (of document and text), what was embedded, and the bits of the vector."""
+    vectors = np.ascontiguousarray(source.vectors[rows], "<f4")
+    columns = zip(source.keys[rows], source.embedded[rows], vectors, strict=True)
+    return (key(name.tobytes(), embedded.tobytes(), vector.tobytes()) for name, embedded, vector in columns)
+
+
+def _document_names(source: Segment, rows: Rows) -> Iterator[bytes]:
+    """What tells document rows apart: everything. Those of a segment without chunks are copied as they are."""
+    if not source.chunk_count:
+        yield from (key(source.id.encode(), str(row).encode()) for row in rows)
+        return
+    picked = taken(source.documents.select(["source", "recipe"]), rows)
+    columns = (picked.column(name).to_pylist() for name in ("source", "recipe"))
+    for label, recipe, content in zip(*columns, document_bytes(source.documents, rows.tolist()), strict=True):
+        yield key(label.encode("utf-8", "surrogatepass"), recipe, content)
+
+
+def _moved(places: Rows, mask: BitMap) -> BitMap:
+    """A mask in the new places."""
+    rows = places[rows_of(mask)]
+    if (rows == _GONE).any():
+        raise _not_same("a row that a version lists was not copied: rows")
+    return mask_of(rows)
+
+
+def _equal(old: pa.Table, rows: Rows, new: pa.Table, places: Rows) -> bool:
+    """Are these the same rows? A column that only the new table has must be empty there."""
+    theirs = taken(new, places)
+    extra = [name for name in new.column_names if name not in old.column_names]
+    return taken(old, rows).equals(theirs.select(old.column_names)) and all(
+        theirs.column(name).null_count == len(theirs) for name in extra
+    )
+
+
+def _not_same(what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{what} did not come out as they were; nothing was changed",
+        code="relay_failed",
+        hint=check_first("restore what it names from a copy of the repository: a segment may be damaged"),
+    )

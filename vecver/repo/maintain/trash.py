@@ -1,0 +1,173 @@
+"""Retired: what no version names any more, and since when; so that nothing is deleted under a reader or a writer.
+
+    retired     one sealed object: the units that wait to be deleted, and those that are being deleted
+
+A unit is a whole segment (`segments/<id>`) or any other object by its name. Who finds that nothing names
+a unit *retires* it. Who is about to name it again *claims* it back. Once it has waited for the grace age,
+gc *condemns* it, deletes its objects and *buries* it. Each step is one swap, so a writer either gets its
+rows back or learns in time that they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from time import sleep
+
+from vecver.digest import digest
+from vecver.errors import BackendError, ConflictError, IntegrityError, say
+from vecver.repo import objects
+from vecver.repo.refs.turns import pauses, turn
+from vecver.store import Store
+
+NAME = "retired"
+
+
+@dataclass(frozen=True)
+class Retired:
+    """The units that are to go."""
+
+    waiting: dict[str, str] = field(default_factory=dict)  # unit -> since when, ISO 8601, UTC
+    condemned: frozenset[str] = frozenset()  # being deleted; a crash may have left them half there
+
+
+def read(store: Store) -> Retired:
+    """What is retired now. Raises IntegrityError."""
+    return _parse(_body(store))
+
+
+def retire(store: Store, units: Iterable[str], time: str) -> None:
+    """Let units wait from now on: whoever named those that wait already has let go of them only now."""
+    found = list(units)
+    _change(store, lambda old: Retired({**old.waiting, **dict.fromkeys(found, time)}, old.condemned))
+
+
+def renew(store: Store, units: Iterable[str], time: str) -> None:
+    """Of these units, let those that wait already begin anew: somebody named them until now."""
+    found = set(units)
+
+    def renewed(old: Retired) -> Retired:
+        return Retired({**old.waiting, **dict.fromkeys(found & old.waiting.keys(), time)}, old.condemned)
+
+    _change(store, renewed)
+
+
+def claim(store: Store, units: Iterable[str]) -> None:
+    """Take back what a new version names. Raises ConflictError if some of it is being deleted."""
+    found = set(units)
+
+    def claimed(old: Retired) -> Retired:
+        if lost := found & old.condemned:
+            raise collected(sorted(lost))
+        return _without(old, found)
+
+    if mentions(store, found):
+        _change(store, claimed)
+
+
+def mentions(store: Store, units: Iterable[str]) -> bool:
+    """Do any of these units wait, or are being deleted? Sometimes yes where none does. Raises IntegrityError.
+
+    Every commit asks it, and after `optimize` so many wait that decoding the list would take 10 ms each time.
+    """
+    body = _body(store)
+    if body is None:
+        return False
+    sealed_by, _, value = body.partition(b"\n")
+    if digest(value).encode() != sealed_by:
+        _parse(body)  # raises
+    return any(unit.encode() in value for unit in units)
+
+
+def hold(store: Store, units: Iterable[str]) -> None:
+    """Claim units, and make sure that all are there. Raises ConflictError if gc has deleted some of them."""
+    found = list(units)
+    claim(store, found)
+    if lost := [unit for unit in found if store.size(_proof_of(unit)) is None]:
+        raise collected(lost)
+
+
+def collected(units: list[str]) -> ConflictError:
+    """The error for what gc deletes, or has deleted, although somebody was about to name it."""
+    return ConflictError(
+        f"gc has deleted {units[0]}, or is about to",
+        code="collected",
+        hint=say(
+            "finish with repo.maintain.gc(apply=True), then call it again: what it needs is written again",
+            cli="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
+        ),
+        names=units,
+    )
+
+
+def condemn(store: Store, units: Mapping[str, str]) -> set[str]:
+    """Of these units, those that have waited since the time given: nobody can claim them from now on."""
+    condemned: set[str] = set()
+
+    def change(old: Retired) -> Retired:
+        condemned.clear()
+        condemned.update(unit for unit, since in units.items() if old.waiting.get(unit) == since)
+        return Retired(_without(old, condemned).waiting, old.condemned | condemned)
+
+    _change(store, change)
+    return condemned
+
+
+def bury(store: Store, units: Iterable[str]) -> None:
+    """Forget units whose objects are deleted."""
+    found = frozenset(units)
+    _change(store, lambda old: Retired(old.waiting, old.condemned - found))
+
+
+def _proof_of(unit: str) -> str:
+    """The object without which a unit is not there."""
+    is_segment = unit.startswith("segments/") and unit.count("/") == 1
+    return f"{unit}/segment.json" if is_segment else unit
+
+
+def _body(store: Store) -> bytes | None:
+    return None if store.size(NAME) is None else store.get(NAME)
+
+
+def _parse(body: bytes | None) -> Retired:
+    if body is None:
+        return Retired()
+    try:
+        value = objects.parse_sealed(NAME, body)
+        return Retired(dict(value["waiting"]), frozenset(value["condemned"]))
+    except (ValueError, KeyError, TypeError, IntegrityError) as error:
+        raise IntegrityError(
+            f"{NAME} is damaged",
+            code="digest_mismatch",
+            hint=say(
+                "run repo.check(repair=True): what waits to be deleted then begins to wait anew",
+                cli="run `vecver check --repair`: what waits to be deleted then begins to wait anew",
+            ),
+            name=NAME,
+        ) from error
+
+
+def _without(old: Retired, units: set[str]) -> Retired:
+    return Retired({unit: since for unit, since in old.waiting.items() if unit not in units}, old.condemned)
+
+
+def _change(store: Store, change: Callable[[Retired], Retired]) -> None:
+    """Swap the object until nobody was faster; no write, and no waiting, where nothing changes."""
+    old = _parse(_body(store))
+    if change(old) == old:
+        return
+    with turn(store, NAME, lambda: _body(store)):
+        for seconds in pauses():
+            body = _body(store)
+            old = _parse(body)
+            new = change(old)
+            if new == old:
+                return
+            value = {"waiting": new.waiting, "condemned": sorted(new.condemned)}
+            try:
+                return store.swap(NAME, body, objects.sealed(value))
+            except ConflictError:
+                sleep(seconds)
+    raise BackendError(
+        f"{NAME} is changed by others all the time", code="store_busy", hint="try again later", retryable=True
+    )

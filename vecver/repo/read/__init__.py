@@ -1,0 +1,1 @@
+"""Reading a version: its rows, its documents in order, what differs from another, and export."""

@@ -1,0 +1,211 @@
+"""What lies between two versions, from their layouts; reads only rows that one side lacks.
+
+Equal (segment, mask) pairs are skipped unread, shared segments are one bitmap difference, and only
+the rows that are left are compared, by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from vecver.errors import NotFoundError, say
+from vecver.model import ChunkCounts, ChunkDiff, Diff, DocumentDiff, Json
+from vecver.model.differences import Change, ChunkChange
+from vecver.near import near
+from vecver.repo.read.snapshot import ChunkRow, Snapshot
+from vecver.repo.rows import schema as columns
+from vecver.repo.rows.layout import rows_of
+from vecver.repo.rows.segment import Segment
+from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
+
+Row = tuple[bytes, Segment, int]
+T = TypeVar("T")
+
+
+def diff(before: Snapshot, after: Snapshot) -> Diff:
+    """Documents and chunks of `after` against `before`."""
+    old, new = lacking_documents(before, after), lacking_documents(after, before)
+    common = old.keys() & new.keys()
+    chunks_old, chunks_new = _chunk_keys(before, after), _chunk_keys(after, before)
+    changed = _changed(old, new, common)
+    added, removed = (tuple(sorted(names - common)) for names in (new.keys(), old.keys()))
+    return Diff(
+        before=before.commit.id,
+        after=after.commit.id,
+        added=added,
+        changed=changed,
+        removed=removed,
+        chunks_added=len(_without(chunks_new, chunks_old)),
+        chunks_removed=len(_without(chunks_old, chunks_new)),
+        chunks_of=_chunk_counts(old, new, sorted([*added, *changed, *removed])),
+    )
+
+
+def diff_document(before: Snapshot, after: Snapshot, document: str) -> DocumentDiff:
+    """One document of `after` against the same of `before`; reads that document alone.
+
+    Raises NotFoundError if neither has it.
+    """
+    old, new = _Document.of(before, document), _Document.of(after, document)
+    if old is None and new is None:
+        raise _in_neither(before, after, document)
+    fields = _fields(old, new) if old and new else {}
+    chunks = tuple(_merged(_rows_of(before, old), _rows_of(after, new)))
+    return DocumentDiff(before.commit.id, after.commit.id, document, _change(old, new), chunks, fields)
+
+
+def _change(old: _Document | None, new: _Document | None) -> Change:
+    if old is None or new is None:
+        return "added" if old is None else "removed"
+    return "unchanged" if old.identity == new.identity else "changed"
+
+
+def lacking(one: Snapshot, other: Snapshot) -> Iterator[tuple[Segment, Rows, Rows]]:
+    """Per segment of `one`: the chunk rows and document rows that are not live, in place, in `other`."""
+    there = {live.segment: live for live in other.layout.segments}
+    for segment, live in zip(one.segments, one.layout.segments, strict=True):
+        same = there.get(live.segment)
+        if same == live:
+            continue
+        chunks = live.chunks - same.chunks if same else live.chunks
+        documents = live.documents - same.documents if same else live.documents
+        yield segment, rows_of(chunks), rows_of(documents)
+
+
+def lacking_documents(one: Snapshot, other: Snapshot) -> dict[str, Row]:
+    """name -> (source digest, segment, row), for the document rows that `other` lacks in place."""
+    found: dict[str, Row] = {}
+    for segment, _, rows in lacking(one, other):
+        picked = segment.documents.select(["document", "digest"]).take(columns.row_numbers(rows))
+        names, digests = (picked.column(name).to_pylist() for name in ("document", "digest"))
+        found.update(zip(names, zip(digests, repeat(segment), rows.tolist(), strict=False), strict=True))
+    return found
+
+
+def _changed(old: dict[str, Row], new: dict[str, Row], common: set[str]) -> tuple[str, ...]:
+    """The documents whose rows differ. Where the sources' bytes are equal, all that a row says is compared."""
+    same = [name for name in common if old[name][0] == new[name][0]]
+    read = columns.document_bytes
+    pairs = zip(same, read_documents(old, same, read), read_documents(new, same, read), strict=True)
+    return tuple(sorted(common - {name for name, a, b in pairs if a == b}))
+
+
+def read_documents(
+    rows: dict[str, Row], names: Sequence[str], read: Callable[[pa.Table, list[int]], Iterable[T]]
+) -> list[T]:
+    """What `read` says of these documents' rows, in the order of `names`; it is asked once a segment."""
+    places: dict[Segment, list[tuple[str, int]]] = {}
+    for name in names:
+        _, segment, row = rows[name]
+        places.setdefault(segment, []).append((name, row))
+    found: dict[str, T] = {}
+    for segment, here in places.items():
+        values = read(segment.documents, [row for _, row in here])
+        found.update(zip([name for name, _ in here], values, strict=True))
+    return [found[name] for name in names]
+
+
+def _chunk_counts(old: dict[str, Row], new: dict[str, Row], names: Sequence[str]) -> dict[str, ChunkCounts]:
+    """How many chunks each of these documents has on both sides, and only on one."""
+    keys = [
+        dict(zip(here, read_documents(rows, here, _keys_of), strict=True))
+        for rows in (old, new)
+        for here in [[name for name in names if name in rows]]
+    ]
+    pairs = ((name, set(keys[0].get(name, ())), set(keys[1].get(name, ()))) for name in names)
+    return {name: ChunkCounts(len(a), len(b), len(b - a), len(a - b)) for name, a, b in pairs}
+
+
+def _keys_of(documents: pa.Table, rows: list[int]) -> Iterable[list[bytes]]:
+    picked = columns.taken(documents.select(["chunks"]), np.asarray(rows, np.int64))
+    return picked.column(0).to_pylist()
+
+
+@dataclass(frozen=True)
+class _Document:
+    """One document of a version: the keys of its chunks in order, and what else its row says."""
+
+    keys: list[bytes]
+    fields: Json
+    identity: bytes  # what `diff` tells two versions of a document by: all but its source
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, name: str) -> _Document | None:
+        (number,), (row,) = snapshot.find_documents(as_keys([columns.document_id(name)]))
+        if number < 0:
+            return None
+        segment, place = snapshot.segments[number], int(row)
+        named = {field: segment.documents.column(field)[place].as_py() for field in ("title", "media_type", "source")}
+        (identity,) = columns.document_bytes(segment.documents, [place])
+        keys = segment.documents.column("chunks")[place].as_py()
+        return cls(keys, {**named, "metadata": segment.metadata(place)}, identity)
+
+
+def _fields(old: _Document, new: _Document) -> dict[str, tuple[Any, Any]]:
+    """What differs beside the text; a field of metadata by its own name, `metadata.year`."""
+    before, after = ({**one.fields, **_dotted(one.fields["metadata"])} for one in (old, new))
+    names = sorted((before.keys() | after.keys()) - {"metadata"})
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+
+
+def _dotted(metadata: Json) -> Json:
+    return {f"{columns.METADATA}{name}": value for name, value in metadata.items()}
+
+
+def _rows_of(snapshot: Snapshot, document: _Document | None) -> dict[bytes, ChunkRow]:
+    """key -> chunk, of all chunks of a document, in reading order."""
+    if document is None or not document.keys:
+        return {}
+    numbers, rows = snapshot.find_chunks(as_keys(document.keys))
+    places = zip(numbers.tolist(), rows.tolist(), strict=True)
+    return {chunk.key: chunk for chunk in snapshot.chunks(list(places))}
+
+
+def _merged(before: dict[bytes, ChunkRow], after: dict[bytes, ChunkRow]) -> Iterator[ChunkDiff]:
+    """The chunks of both in reading order; what was removed stands before the kept chunk that followed it."""
+    waiting: list[bytes] = []
+    removed_before: dict[bytes, list[bytes]] = {}
+    for key in before:
+        if key in after:
+            removed_before[key], waiting = waiting, []
+        else:
+            waiting.append(key)
+    for key, row in after.items():
+        yield from (_chunk("removed", before[gone]) for gone in removed_before.get(key, ()))
+        yield _chunk("kept" if key in before else "added", row)
+    yield from (_chunk("removed", before[gone]) for gone in waiting)
+
+
+def _chunk(change: ChunkChange, row: ChunkRow) -> ChunkDiff:
+    return ChunkDiff(change, row.key.hex(), row.text, row.span, row.position)
+
+
+def _in_neither(before: Snapshot, after: Snapshot, document: str) -> NotFoundError:
+    names = [name for one in (after, before) for name in one.documents(["document"]).column(0).to_pylist()]
+    return NotFoundError(
+        f"neither version has a document {document!r}",
+        code="document_not_found",
+        hint=say(
+            "`docs.diff(before, after)` names the documents that differ",
+            cli=f"`vecver diff {after.dataset} A B` lists the documents that differ",
+            http="leave out `document`: the answer names the documents that differ",
+        ),
+        document=document,
+        did_you_mean=near(document, names),
+    )
+
+
+def _chunk_keys(one: Snapshot, other: Snapshot) -> Keys:
+    keys = [segment.keys[rows] for segment, rows, _ in lacking(one, other)]
+    return np.concatenate(keys) if keys else np.zeros((0, 16), np.uint8)
+
+
+def _without(keys: Keys, others: Keys) -> set[bytes]:
+    """The keys that are not among the others."""
+    return {key.tobytes() for key in keys} - {key.tobytes() for key in others}

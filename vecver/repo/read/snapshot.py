@@ -1,0 +1,332 @@
+"""Snapshots: one commit opened for reading. Opening maps files and builds masks; nothing is copied.
+
+Rows are named by (segment number in this snapshot, row in that segment).
+
+Decisions
+- 2026-11-21 the live rows of segments that have few are searched as one part, gathered into memory when a
+  snapshot is first searched (at most 24 MB): 200 one-chunk commits then cost a search one scan, not
+  200. The bytes on disk stay as they were written until `optimize`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecver.model import Commit, Json, Part, Position, Vectors
+from vecver.repo.read.listing import DocumentOrder, sorted_documents
+from vecver.repo.rows import schema as columns
+from vecver.repo.rows.key_lookup import Finder
+from vecver.repo.rows.layout import Layout, packed, rows_of
+from vecver.repo.rows.positions import PREFIX
+from vecver.repo.rows.segment import Segment
+from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
+
+SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
+GATHERED_ROWS = 16384  # at most this many rows are gathered
+_GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
+
+
+@dataclass(frozen=True)
+class ChunkRow:
+    """One live chunk, with what its document says of it."""
+
+    key: bytes
+    document: str
+    text: str
+    span: tuple[int, int]
+    title: str
+    metadata: Json
+    position: Position
+
+
+class Owner(NamedTuple):
+    """The live document of a chunk, and where its row lies."""
+
+    document: str
+    segment: int
+    row: int
+
+
+@dataclass(frozen=True)
+class SearchPart:
+    """A `Part` and where its rows lie: row i is `rows[i]` of `segments[i]`; None: row i of `segment`."""
+
+    part: Part
+    segment: int
+    segments: npt.NDArray[np.int64] | None = None
+    rows: npt.NDArray[np.int64] | None = None
+
+    def place(self, row: int) -> tuple[int, int]:
+        """(segment number, row in it) of the part's row."""
+        if self.segments is None or self.rows is None:
+            return self.segment, row
+        return int(self.segments[row]), int(self.rows[row])
+
+
+class Snapshot:
+    """A commit, its layout and its opened segments.
+
+    `verified`: how these were verified, as receipts say it. `called`: what the dataset is called now, if not as the
+    commit says.
+    """
+
+    def __init__(
+        self,
+        commit: Commit,
+        layout: Layout,
+        segments: Sequence[Segment],
+        verified: Callable[[], str] = lambda: "once",
+        called: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.commit = commit
+        self.layout = layout
+        self.segments = tuple(segments)
+        self.verified = verified
+        self._called = called
+        self.views: dict[
+            int, Any
+        ] = {}  # by segment number: its index as this version sees it, put here by who searches
+
+    @property
+    def dataset(self) -> str:
+        """What the dataset is called now: a message that names it must be understood by who renamed it."""
+        return self._called() or self.commit.dataset
+
+    # -- documents ------------------------------------------------------------------------------
+
+    def find_documents(self, ids: Keys) -> tuple[Rows, Rows]:
+        """(segment number, row) of the live version of each document id; -1 where there is none. `(n,)` each."""
+        return self._documents(ids)
+
+    def find_chunks(self, keys: Keys) -> tuple[Rows, Rows]:
+        """(segment number, row) of the live chunk with each key; -1 where there is none. `(n,)` each."""
+        return self._chunks(keys)
+
+    def document_rows(self) -> Iterator[tuple[int, Rows]]:
+        """(segment number, its live document rows) for each segment that has any."""
+        for number, live in enumerate(self.layout.segments):
+            if live.documents:
+                yield number, rows_of(live.documents)
+
+    def documents(self, names: Sequence[str]) -> pa.Table:
+        """These columns of all live documents."""
+        tables = [
+            self.segments[number].documents.select(list(names)).take(columns.row_numbers(rows))
+            for number, rows in self.document_rows()
+        ]
+        return pa.concat_tables(tables) if tables else columns.DOCUMENTS.empty_table().select(list(names))
+
+    @cached_property
+    def order(self) -> DocumentOrder:
+        """All live documents, in the order of their ids."""
+        places = list(self.document_rows())
+        numbers = np.repeat([number for number, _ in places], [len(rows) for _, rows in places]).astype(np.int64)
+        return sorted_documents(
+            self.segments, numbers, np.concatenate([np.zeros(0, np.int64), *(r for _, r in places)])
+        )
+
+    def ordered(self, names: Sequence[str]) -> DocumentOrder:
+        """Those of these documents that are live, in the order of their ids; each once."""
+        ids = [columns.document_id(name) for name in sorted(set(names))]
+        numbers, rows = self.find_documents(as_keys(ids))
+        live = numbers >= 0
+        return DocumentOrder(self.segments, numbers[live], rows[live])
+
+    @cached_property
+    def metadata(self) -> dict[str, pa.DataType]:
+        """The metadata columns in which a live document has a value, by name; what only dead rows have is not there."""
+        return self._columns_in_use(columns.METADATA)
+
+    @cached_property
+    def positions(self) -> dict[str, pa.DataType]:
+        """The position columns in which a live document has a value, by name."""
+        return self._columns_in_use(PREFIX)
+
+    def _columns_in_use(self, prefix: str) -> dict[str, pa.DataType]:
+        found: dict[str, pa.DataType] = {}
+        for number, rows in self.document_rows():
+            table = self.segments[number].documents
+            for field in table.schema:
+                new = field.name.startswith(prefix) and field.name not in found
+                if new and np.asarray(table.column(field.name).is_valid())[rows].any():
+                    found[field.name] = field.type
+        return dict(sorted(found.items()))
+
+    def document(self, name: str) -> tuple[pa.Table, int] | None:
+        """The documents table and the row in it of the live document with this name."""
+        ids = np.frombuffer(columns.document_id(name), np.uint8).reshape(1, -1)
+        (number,), (row,) = self.find_documents(ids)
+        return None if number < 0 else (self.segments[number].documents, int(row))
+
+    # -- chunks ---------------------------------------------------------------------------------
+
+    def chunk(self, number: int, row: int) -> ChunkRow:
+        """A live chunk by its place."""
+        return self.chunks([(number, row)])[0]
+
+    def chunks(self, places: Sequence[tuple[int, int]]) -> list[ChunkRow]:
+        """Live chunks by their places, (segment number, row) each; their documents are looked up together."""
+        return [self._chunk(*place, owner) for place, owner in zip(places, self.owners(places), strict=True)]
+
+    def owners(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
+        """The documents of live chunks, which are looked up together."""
+        names = [self.segments[number].owner(row) for number, row in places]
+        ids = {name: columns.document_id(name) for name in names}
+        numbers, rows = self.find_documents(as_keys(list(ids.values())))
+        documents = {name: Owner(name, int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
+        return [documents[name] for name in names]
+
+    def is_title(self, place: tuple[int, int], owner: Owner) -> bool:
+        """Is a live chunk of this document no piece of its text, but its title?"""
+        key = self.segments[place[0]].keys[place[1]].tobytes()
+        return self.segments[owner.segment].span(owner.row, key) == (0, 0)
+
+    def chunk_keys(self, owner: Owner) -> tuple[Keys, Keys]:
+        """The keys of a document's chunks in order, `(n, 16)` each: those of its title, those of its text."""
+        return self.segments[owner.segment].chunk_keys(owner.row)
+
+    def _chunk(self, number: int, row: int, owner: Owner) -> ChunkRow:
+        assert owner.segment >= 0, f"a live chunk whose document {owner.document!r} is not live"
+        key, documents = self.segments[number].keys[row].tobytes(), self.segments[owner.segment]
+        position = documents.position(owner.row, key)
+        return ChunkRow(
+            key=key,
+            document=owner.document,
+            text=self.text(number, row),
+            span=documents.span(owner.row, key),
+            title=documents.title(owner.row),
+            metadata={**(json.loads(position.part) if position.part else {}), **documents.metadata(owner.row)},
+            position=position,
+        )
+
+    def context(self, key: bytes, document: str, count: int) -> str:
+        """The text of a chunk and of `count` neighbours on either side, joined by their spans."""
+        table, place = self._document_of(document)
+        keys, starts, ends = (table.column(name)[place].as_py() for name in ("chunks", "starts", "ends"))
+        position = keys.index(key)
+        around = range(max(0, position - count), min(len(keys), position + count + 1))
+        pieces = [i for i in around if ends[i] > starts[i]]
+        numbers, rows = self.find_chunks(np.frombuffer(b"".join(keys[i] for i in pieces), np.uint8).reshape(-1, 16))
+        joined, reached = "", starts[pieces[0]] if pieces else 0
+        for i, number, row in zip(pieces, numbers, rows, strict=True):
+            text = self.text(number, row)
+            joined += _GAP[min(max(starts[i] - reached, 0), 2)] + text[max(0, reached - starts[i]) :]
+            reached = max(reached, ends[i])
+        return joined
+
+    def vectors(self, number: int) -> Vectors:
+        """All vectors of a segment, `(n, dim)` float32, mapped."""
+        return self.segments[number].vectors
+
+    def vectors_at(self, numbers: Rows, rows: Rows) -> Vectors:
+        """The vectors of chunks by their places, `(n, dim)` float32."""
+        found = np.zeros((len(rows), self.commit.recipe.space.dim), "<f4")
+        for number in np.unique(numbers):
+            mine = numbers == number
+            found[mine] = self.segments[number].vectors[rows[mine]]
+        return found
+
+    def text(self, number: int, row: int) -> str:
+        """The text of a chunk by its place."""
+        return self.segments[number].text(int(row))
+
+    def texts(self, keys: Keys) -> list[str]:
+        """The texts of live chunks by their keys."""
+        numbers, rows = self.find_chunks(keys)
+        assert (numbers >= 0).all(), "a live document lists a chunk that is not live"
+        return [self.segments[number].text(row) for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)]
+
+    # -- searching ------------------------------------------------------------------------------
+
+    @cached_property
+    def parts(self) -> tuple[SearchPart, ...]:
+        """What a search scans: one part a large segment, and one for the small ones together."""
+        small = self._small()
+        large = [i for i, live in enumerate(self.layout.segments) if live.chunks and i not in small]
+        parts = [self._part(i) for i in large]
+        return tuple([*parts, self._gathered(sorted(small))] if small else parts)
+
+    def narrowed(self, part: SearchPart, keep: npt.NDArray[np.bool_]) -> Part:
+        """The part with only the live rows that `keep` allows, `(rows of the part,)` bool."""
+        live = np.packbits(keep & self.live_rows(part), bitorder="little")
+        count = int(np.bitwise_count(live).sum())
+        old = part.part
+        return Part(old.vectors, live, count, old.keys, old.max_norm, old.index)
+
+    def live_rows(self, part: SearchPart) -> npt.NDArray[np.bool_]:
+        """`(rows of the part,)` bool."""
+        count = len(part.part.vectors)
+        if part.part.live is None:
+            return np.ones(count, bool)
+        return np.unpackbits(part.part.live, count=count, bitorder="little").view(bool)
+
+    def chunk_column(self, part: SearchPart, name: str) -> pa.ChunkedArray:
+        """A column of chunks.arrow in the order of the part's rows."""
+        if part.segments is None or part.rows is None:
+            return self.segments[part.segment].chunks.column(name)
+        pieces = []
+        for number in dict.fromkeys(part.segments.tolist()):
+            rows = part.rows[part.segments == number]
+            pieces.append(self.segments[number].chunks.column(name).take(columns.row_numbers(rows)).combine_chunks())
+        return pa.chunked_array(pieces, columns.CHUNKS.field(name).type)
+
+    def _small(self) -> set[int]:
+        """The segments to gather: those with few live rows, fewest first, while they fit."""
+        sizes = [(len(live.chunks), i) for i, live in enumerate(self.layout.segments)]
+        small = sorted((size, i) for size, i in sizes if 0 < size <= SMALL_ROWS)
+        fitting = np.cumsum([size for size, _ in small]) <= GATHERED_ROWS
+        chosen = {i for (_, i), fits in zip(small, fitting, strict=True) if fits}
+        return chosen if len(chosen) > 1 else set()
+
+    def _part(self, number: int) -> SearchPart:
+        live, segment = self.layout.segments[number], self.segments[number]
+        bits = None if len(live.chunks) == segment.chunk_count else packed(live.chunks, segment.chunk_count)
+        part = Part(segment.vectors, bits, len(live.chunks), segment.keys, segment.max_norm, segment.index)
+        return SearchPart(part, number)
+
+    def _gathered(self, numbers: list[int]) -> SearchPart:
+        rows = [rows_of(self.layout.segments[i].chunks) for i in numbers]
+        vectors = np.concatenate([self.segments[i].vectors[r] for i, r in zip(numbers, rows, strict=True)])
+        keys = np.concatenate([self.segments[i].keys[r] for i, r in zip(numbers, rows, strict=True)])
+        part = Part(vectors, None, len(vectors), keys, max(self.segments[i].max_norm for i in numbers))
+        places = np.repeat(np.array(numbers, np.int64), [len(r) for r in rows])
+        return SearchPart(part, -1, places, np.concatenate(rows))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this version holds by itself: masks, look-ups, gathered rows. Its segments are not counted."""
+        found = self._mask_bytes
+        found += sum(self.__dict__[name].nbytes for name in ("_documents", "_chunks", "order") if name in self.__dict__)
+        for part in (one.part for one in self.__dict__.get("parts", ())):
+            found += 0 if part.live is None else part.live.nbytes
+            found += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
+        return int(found)
+
+    @cached_property
+    def _mask_bytes(self) -> int:
+        return sum(live.chunk_count + live.document_count for live in self.layout.segments) // 8
+
+    # -- finding --------------------------------------------------------------------------------
+
+    def _document_of(self, name: str) -> tuple[pa.Table, int]:
+        found = self.document(name)
+        assert found, f"a live chunk whose document {name!r} is not live"
+        return found
+
+    @cached_property
+    def _documents(self) -> Finder:
+        masks = [live.documents for live in self.layout.segments]
+        return Finder(masks, [s.document_count for s in self.segments], self.segments, "document_ids", "find_documents")
+
+    @cached_property
+    def _chunks(self) -> Finder:
+        masks = [live.chunks for live in self.layout.segments]
+        return Finder(masks, [s.chunk_count for s in self.segments], self.segments, "keys", "find_keys")

@@ -1,0 +1,149 @@
+"""The verbs that move refs: branch, tag, promote, roll back. None of them copies a vector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vecver.errors import ConflictError, NotFoundError, say
+from vecver.model import Move
+from vecver.repo.landing import turn_at
+from vecver.repo.refs.refs import Kind, missing, ref_moved
+from vecver.repo.versions import Versions
+
+ROLLBACK = "rollback"
+ABSENT = "absent"  # where a caller expects no ref
+
+
+def create(
+    versions: Versions, dataset: str, kind: Kind, name: str, commit: str, *, expected: str | None = None
+) -> Move:
+    """A new branch or tag on a commit; a branch that stands at `expected` is moved from there.
+
+    Raises ConflictError if the name is taken, or the branch stands elsewhere.
+    """
+    if expected in (None, ABSENT):
+        return versions.move(dataset, kind, name, before=None, after=commit, reason=f"create {kind}")
+    return versions.move(dataset, kind, name, before=expected, after=commit, reason=f"move {kind}")
+
+
+def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected: str | None = None) -> Move:
+    """Remove a ref; its log is kept. Raises NotFoundError, ConflictError (a branch's last one, it was moved)."""
+    refs = versions.refs(dataset)
+    found = refs.get(kind, name)
+    if found is None:
+        raise missing(kind, name, versions.refs(dataset))
+    _same(kind, name, found, expected)
+    if kind == "branch" and len(refs.all("branch")) == 1:
+        raise ConflictError(
+            f"{name!r} is the only branch of {dataset}",
+            code="last_branch",
+            hint=say(
+                "make another branch first: docs.branch(NAME)",
+                cli=f"make another branch first: `vecver branch {dataset} NAME`",
+                http=f"make another branch first: PUT /v1/datasets/{dataset}/branches/NAME",
+            ),
+            name=name,
+        )
+    return versions.move(dataset, kind, name, before=found, after=None, reason=f"delete {kind}")
+
+
+def promote(versions: Versions, dataset: str, name: str, commit: str, *, expected: str | None = None) -> Move:
+    """Let an alias name a commit, and make it if it is new.
+
+    Raises ConflictError if a branch or tag has its name, or it does not stand at `expected`.
+    """
+    seen = versions.refs(dataset).get("alias", name) if expected is None else expected
+    before = None if seen == ABSENT else seen
+    return versions.move(dataset, "alias", name, before=before, after=commit, reason="promote")
+
+
+def rollback(
+    versions: Versions, dataset: str, name: str, to: str | None = None, *, expected: str | None = None
+) -> Move:
+    """Take a ref back: an alias moves to where it was, a branch gets a commit with the old content.
+
+    `to` is a commit id; None means the state before the newest one that was not itself rolled back. What lands
+    on a branch before its turn comes is taken back too, unless `expected` says where the branch must stand.
+    Raises NotFoundError if there is no such ref, or nothing before it; ConflictError if it is not at `expected`.
+    """
+    kind, current = _movable(versions, dataset, name)
+    if kind == "alias":
+        _same(kind, name, current, expected)
+        target = to or _alias_before(versions, dataset, name)
+        return versions.move(dataset, kind, name, before=current, after=target, reason=ROLLBACK)
+    with turn_at(versions, dataset, name):
+        kind, current = _movable(versions, dataset, name)
+        _same(kind, name, current, expected)
+        target = to or _branch_before(versions, dataset, name, current)
+        after = _revert(versions, name, current, target)
+        return versions.move(dataset, kind, name, before=current, after=after, reason=ROLLBACK)
+
+
+def _movable(versions: Versions, dataset: str, name: str) -> tuple[Kind, str]:
+    """The branch or alias of this name, and where it stands."""
+    found = versions.refs(dataset).find(name)
+    if not found:
+        raise missing("alias", name, versions.refs(dataset))
+    if found[0] == "tag":
+        raise ConflictError(
+            f"{name!r} is a tag, and tags are fixed", code="tag_fixed", hint="roll back a branch or an alias"
+        )
+    return found
+
+
+def _same(kind: Kind, name: str, found: str, expected: str | None) -> None:
+    if expected not in (None, found):
+        raise ref_moved(kind, name, found)
+
+
+def _alias_before(versions: Versions, dataset: str, name: str) -> str:
+    """Moves push, rollbacks pop: so rolling back twice goes back two promotions. A deletion begins anew."""
+    stack: list[str] = []
+    for move in reversed(list(versions.refs(dataset).log("alias", name))):
+        if move.after is None:
+            stack.clear()
+        elif move.reason == ROLLBACK and move.after in stack:
+            while stack[-1] != move.after:
+                stack.pop()
+        elif stack[-1:] != [move.after]:  # promoting what stands there already is nothing to go back over
+            stack.append(move.after)
+    if len(stack) < 2:
+        raise _nothing_before(dataset, name)
+    return stack[-2]
+
+
+def _branch_before(versions: Versions, dataset: str, name: str, current: str) -> str:
+    """The parent of what the branch holds; a rollback commit holds what it went back to."""
+    commit = versions.commit(current)
+    while commit.operation.get("kind") == ROLLBACK:
+        commit = versions.commit(commit.operation["to"])
+    if not commit.parents:
+        raise _nothing_before(dataset, name)
+    return commit.parents[0]
+
+
+def _revert(versions: Versions, branch: str, current: str, target: str) -> str:
+    """A commit after `current` with the content of `target`; its layout is the same rows."""
+    old = versions.commit(target)
+    operation = {"kind": ROLLBACK, "branch": branch, "from": current, "to": target}
+    commit = replace(
+        old,
+        parents=(current,),
+        author=versions.author,
+        message=f"Roll back to {target[:12]}: {old.message}",
+        time=versions.time()[:19] + "+00:00",
+        operation=operation,
+    )
+    return versions.save(commit, versions.layout(target))
+
+
+def _nothing_before(dataset: str, name: str) -> NotFoundError:
+    return NotFoundError(
+        f"{name!r} of {dataset} was nowhere before",
+        code="nothing_before",
+        hint=say(
+            "name a revision: docs.rollback(ref, to=REVISION); docs.moves() lists where it was",
+            cli=f"name a revision with --to; `vecver log {dataset}` lists them",
+        ),
+        name=name,
+    )

@@ -1,0 +1,1 @@
+"""Names of versions: branches, tags, aliases, revisions, and the names of datasets."""

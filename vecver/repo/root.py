@@ -1,0 +1,69 @@
+"""The root object of a repository: makes it, and says which repository it is.
+
+vecver.json   format, id and their digest; written first, so that half a repository is none
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from vecver.digest import canonical_json, digest_json
+from vecver.errors import ConflictError, InvalidInputError, NotFoundError, say
+from vecver.repo import objects
+from vecver.repo.maintain import spare
+from vecver.store import Store
+
+ROOT = "vecver.json"
+
+
+def create(store: Store) -> None:
+    """Make a repository on an empty store. Raises ConflictError (there is one), InvalidInputError (other things)."""
+    foreign = next(store.list(""), None)
+    if foreign and not exists(store):
+        raise InvalidInputError(
+            f"{store.url} is not empty: it holds {foreign}",
+            code="not_empty",
+            hint="choose an empty or new folder, for example `.vecver` in it",
+            url=store.url,
+        )
+    value = {"format": objects.FORMAT, "id": secrets.token_hex(16)}
+    try:
+        store.swap(ROOT, None, canonical_json({**value, "digest": digest_json(value)}))
+    except ConflictError as error:
+        raise ConflictError(
+            f"{store.url} is a repository already",
+            code="repository_exists",
+            hint=say(
+                "vecver.open(URL) opens it; or choose another place",
+                cli="use it as it is: `vecver ingest DATASET FOLDER`; or choose another place",
+            ),
+            url=store.url,
+        ) from error
+    spare.keep(store)
+
+
+def exists(store: Store) -> bool:
+    """Is there a repository on this store?"""
+    return store.size(ROOT) is not None
+
+
+def identity(store: Store) -> str:
+    """A repository's id. Raises NotFoundError (there is none), IntegrityError."""
+    if not exists(store):
+        raise NotFoundError(
+            f"{store.url} is not a vecver repository",
+            code="repository_not_found",
+            hint=say(
+                "vecver.open(URL, create=True) makes one",
+                cli="`vecver init` makes one here; `--repo URL` before the command, or VECVER_REPO, names another",
+            ),
+            url=store.url,
+        )
+    try:
+        value = objects.known(ROOT, json.loads(store.get(ROOT)))
+        if value.pop("digest") != digest_json(value):
+            raise ValueError("another digest")
+        return str(value["id"])
+    except (ValueError, KeyError) as error:
+        raise objects.malformed(ROOT) from error

@@ -1,0 +1,1 @@
+"""Rows on disk: segments, the layouts that say which rows a version has, and the roots that prove them."""

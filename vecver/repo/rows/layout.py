@@ -1,0 +1,164 @@
+"""Layouts: where a commit's live rows lie. Derived from the commit's history, replaceable, provable.
+
+    layouts/<commit>   canonical JSON: the roots' lanes, and for each segment the live masks of its
+                       chunk rows and document rows (serialised roaring bitmaps), under a digest
+
+Decisions
+- 2026-11-21 masks lie in the layout, not in objects of their own: a commit writes one object, and an
+  all-live mask (the usual one) is `null`. After 100 scattered 1% commits on 1,000,000 rows a layout
+  is some 170 kB, 0.01% of the vectors it describes.
+- 2026-11-21 the lanes of both roots (4 KiB) lie here too, so that the next commit adds its change to
+  them and reads nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyroaring import BitMap
+
+from vecver.errors import IntegrityError, check_first
+from vecver.repo import objects
+from vecver.repo.rows.roots import Roots
+from vecver.store import Store
+
+
+@dataclass(frozen=True)
+class Live:
+    """The live rows of one segment in one commit."""
+
+    segment: str
+    chunks: BitMap  # rows of chunks.arrow and vectors.npy
+    documents: BitMap  # rows of documents.arrow
+    chunk_count: int  # rows that the segment has
+    document_count: int
+
+    @classmethod
+    def whole(cls, segment: str, chunk_count: int, document_count: int) -> Live:
+        """Every row is live."""
+        return cls(segment, all_rows(chunk_count), all_rows(document_count), chunk_count, document_count)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Live) and all(
+            getattr(self, name) == getattr(other, name) for name in ("segment", "chunks", "documents")
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The live rows of one commit: at least one row in every segment listed."""
+
+    segments: tuple[Live, ...]
+    roots: Roots
+
+    @classmethod
+    def empty(cls) -> Layout:
+        return cls((), Roots.empty())
+
+    @property
+    def chunk_count(self) -> int:
+        return sum(len(live.chunks) for live in self.segments)
+
+    @property
+    def document_count(self) -> int:
+        return sum(len(live.documents) for live in self.segments)
+
+
+def save_layout(store: Store, commit: str, layout: Layout) -> None:
+    """Write a commit's layout, replacing the one it had."""
+    store.put(path_of(commit), encoded(commit, layout))
+
+
+def load_layout(store: Store, commit: str) -> Layout:
+    """The layout of a commit. Raises NotFoundError, IntegrityError if its bytes do not match their digest."""
+    return parse_layout(commit, store.get(path_of(commit)))
+
+
+def encoded(commit: str, layout: Layout) -> bytes:
+    """A commit's layout as it is stored."""
+    value = {
+        "commit": commit,
+        **layout.roots.to_json(),
+        "segments": [_live_json(live) for live in layout.segments],
+    }
+    return objects.sealed(value)
+
+
+def parse_layout(commit: str, body: bytes) -> Layout:
+    """The layout that `encoded` wrote for this commit. Raises IntegrityError."""
+    value = objects.parse_sealed(path_of(commit), body)
+    if value["commit"] != commit:
+        raise IntegrityError(
+            f"the layout of {commit[:12]} is that of {value['commit'][:12]}",
+            code="wrong_layout",
+            hint=check_first("restore the file from a copy of the repository"),
+            commit=commit,
+        )
+    return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value))
+
+
+def path_of(commit: str) -> str:
+    """The store's name of a commit's layout."""
+    return f"layouts/{commit}"
+
+
+def all_rows(count: int) -> BitMap:
+    """The mask of a segment whose rows are all live."""
+    return BitMap(range(count))  # pyroaring makes one run of it
+
+
+def rows_of(mask: BitMap) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The rows of a mask in order, `(n,)` int64."""
+    return np.asarray(mask.to_array(), np.int64) if mask else np.zeros(0, np.int64)
+
+
+def mask_of(rows: Iterable[int] | np.ndarray[Any, Any]) -> BitMap:
+    """The mask with these rows."""
+    return BitMap(np.asarray(rows, np.uint32))
+
+
+def packed(mask: BitMap, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A mask as `(ceil(count / 8),)` little-endian bits: what FAISS and the scans take."""
+    return np.packbits(flags(mask, count), bitorder="little")
+
+
+def flags(mask: BitMap, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A mask as `(count,)` bool."""
+    found = np.zeros(count, bool)
+    found[rows_of(mask)] = True
+    return found
+
+
+def _live_json(live: Live) -> dict[str, Any]:
+    return {
+        "segment": live.segment,
+        "chunks": {"of": live.chunk_count, "live": _mask_json(live.chunks, live.chunk_count)},
+        "documents": {"of": live.document_count, "live": _mask_json(live.documents, live.document_count)},
+    }
+
+
+def _live_of(value: dict[str, Any]) -> Live:
+    chunks, documents = value["chunks"], value["documents"]
+    return Live(
+        value["segment"],
+        _mask_of_json(chunks["live"], chunks["of"]),
+        _mask_of_json(documents["live"], documents["of"]),
+        chunks["of"],
+        documents["of"],
+    )
+
+
+def _mask_json(mask: BitMap, count: int) -> str | None:
+    if len(mask) == count:
+        return None
+    mask = BitMap(mask)
+    mask.run_optimize()
+    return base64.b64encode(mask.serialize()).decode()
+
+
+def _mask_of_json(value: str | None, count: int) -> BitMap:
+    return all_rows(count) if value is None else BitMap.deserialize(base64.b64decode(value))

@@ -1,0 +1,1 @@
+"""Writing the next version, and finding vectors that were computed before."""

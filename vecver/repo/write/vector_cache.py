@@ -1,0 +1,75 @@
+"""Parts: vectors that an ingest has computed but not yet committed, so that an interrupted one loses little.
+
+    parts/<space>/<digest>     n 16-byte names of what was embedded, then n float32 vectors
+
+A part is a safety copy. Nothing refers to it; a part that is lost or damaged is embedded again.
+
+Decisions
+- 2026-11-21 parts are not segments. They were, and the fold that deleted "its" parts deleted another
+  dataset's only segment, which held the same rows and so had the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import KEY_BYTES, digest
+from vecver.errors import NotFoundError
+from vecver.model import Space, Vectors
+from vecver.repo.rows import sorted_keys
+from vecver.repo.rows.sorted_keys import Keys, Rows
+from vecver.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Part:
+    """One part, mapped; it answers as a segment does."""
+
+    def __init__(self, name: str, content: pa.Buffer, dim: int) -> None:
+        self.name = name
+        count = content.size // (KEY_BYTES + 4 * dim)
+        self.embedded: Keys = np.frombuffer(content, np.uint8, count * KEY_BYTES).reshape(-1, KEY_BYTES)
+        self.vectors: Vectors = np.frombuffer(content, "<f4", offset=count * KEY_BYTES).reshape(-1, dim)
+
+    def find_embedded(self, wanted: Keys) -> tuple[Rows, Rows]:
+        """(i, row) for every row that embedded `wanted[i]`."""
+        return sorted_keys.find(self._sorted, self._order, self.embedded, wanted)
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.uint32]:
+        return sorted_keys.order_of(self.embedded)
+
+    @cached_property
+    def _sorted(self) -> npt.NDArray[np.uint64]:
+        return sorted_keys.prefixes(self.embedded)[self._order]
+
+
+def save(store: Store, space: Space, vectors: Mapping[bytes, Vectors]) -> Part:
+    """Make vectors durable, `(dim,)` each, by the name of what was embedded."""
+    content = b"".join(vectors) + np.stack(list(vectors.values())).astype("<f4").tobytes()
+    name = _folder(space) + digest(content)
+    store.put(name, content)
+    return Part(name, store.map(name), space.dim)
+
+
+def load(store: Store, space: Space) -> Iterator[Part]:
+    """The sound parts of a space. One that another ingest drops meanwhile is left out."""
+    for name in store.list(_folder(space)):
+        try:
+            content = store.map(name)
+        except NotFoundError:
+            continue
+        if hashlib.sha256(content).hexdigest() == name.rsplit("/", 1)[1]:
+            yield Part(name, content, space.dim)
+
+
+def _folder(space: Space) -> str:
+    return f"parts/{space.id}/"
