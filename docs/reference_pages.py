@@ -79,7 +79,7 @@ def _help(command: click.Command, path: str) -> str:
 
 
 def _settings() -> str:
-    from service.settings import ServiceSettings
+    from vecver_service.settings import ServiceSettings
 
     lines = ["# Settings", "", "```text", inspect.cleandoc(settings.__doc__ or ""), "```", "", "## The service", ""]
     lines += ["Read by `vecver serve`, in the same places. Bytes are bytes, times are seconds.", ""]
@@ -138,8 +138,8 @@ def _http() -> str:
 
 
 def _schema() -> dict[str, dict[str, dict[str, dict[str, object]]]]:
-    from service.app import create_app
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
 
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(

@@ -25,7 +25,7 @@ def free_port() -> int:
 
 def ended(client: Any, id: str) -> dict[str, Any]:
     """A job, once it has ended."""
-    from service.jobs import FINAL
+    from vecver_service.state.jobs import FINAL
 
     until = time.monotonic() + 240
     while time.monotonic() < until:
@@ -40,8 +40,7 @@ def ended(client: Any, id: str) -> dict[str, Any]:
 def running(app: Any, **config: Any) -> Iterator[str]:
     """The URL of an application, until the block is left."""
     import uvicorn
-
-    from service.protocol import Patient
+    from vecver_service.http.connections import Patient
 
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
     how = {"http": Patient, "timeout_graceful_shutdown": 5, **quiet, **config}

@@ -55,9 +55,9 @@ def handle(request: pytest.FixtureRequest, both: dict[str, Repo]) -> Repo:
 @contextmanager
 def served(place: Path, **settings: Any) -> Iterator[tuple[str, str]]:
     """The URL of a service on the repository `kb`, and a key of alice's that may do everything."""
-    from service.app import create_app
-    from service.keys import Keys
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
+    from vecver_service.state.keys import Keys
 
     chosen = ServiceSettings(state=str(place / "state"), **settings)
     _, key = Keys(chosen.keys_file("")).add("alice", ["*:admin"])
@@ -412,7 +412,7 @@ def failure(ask: Callable[[Docs], Any], docs: Docs) -> tuple[type, str, str, str
 
 
 def test_a_key_may_what_its_scopes_say(both: dict[str, Repo], tmp_path: Path) -> None:
-    from service.keys import Keys
+    from vecver_service.state.keys import Keys
 
     docs = filled(both["local"])
     both["local"].dataset("secret").ingest(records({"a": "x"}), space=SPACE)

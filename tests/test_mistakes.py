@@ -447,10 +447,9 @@ def service(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     """(URL, key) of a service over the repository."""
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     from serving import running
-
-    from service.app import create_app
-    from service.keys import Keys
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
+    from vecver_service.state.keys import Keys
 
     settings = ServiceSettings(state=str(tmp_path_factory.mktemp("state")))
     _, key = Keys(settings.keys_file("")).add("alice", ["*:admin"])
@@ -503,10 +502,9 @@ def test_python_s_client_is_told_of_calls(service: tuple[str, str]) -> None:
 def test_a_key_learns_no_name_that_it_may_not_read(place: Path, tmp_path: Path) -> None:
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     from serving import running
-
-    from service.app import create_app
-    from service.keys import Keys
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
+    from vecver_service.state.keys import Keys
 
     settings = ServiceSettings(state=str(tmp_path))
     _, key = Keys(settings.keys_file("")).add("bob", ["handbok:read"])

@@ -32,8 +32,8 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    from service.app import create_app
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
 
     place = tmp_path_factory.mktemp("reading")
     local = vecver.open(place / "kb", create=True, author="alice")
@@ -214,8 +214,8 @@ def test_pages_of_a_filter_go_on_with_the_cursor(both: Both) -> None:
 
 def test_documents_that_are_too_long_for_one_answer(both: Both, tmp_path: Path) -> None:
     """However often one is asked for: a service sends so much text at once, and its client asks in several calls."""
-    from service.app import create_app
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
 
     settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True, max_text=2 * len(LONG))
     with running(create_app(both.local.repository, settings)) as url, vecver.connect(url) as remote:

@@ -27,13 +27,12 @@ from vecver.errors import ConflictError, IntegrityError, InvalidInputError
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
 from fastapi.testclient import TestClient
-
-from service import logs
-from service.app import create_app
-from service.errors import Cover
-from service.keys import Keys
-from service.settings import ServiceSettings, load_settings
-from service.uploads import permitted
+from vecver_service import logs
+from vecver_service.app import create_app
+from vecver_service.http.problems import Cover
+from vecver_service.http.uploads import permitted
+from vecver_service.settings import ServiceSettings, load_settings
+from vecver_service.state.keys import Keys
 
 Json = dict[str, Any]
 TEXTS = {f"doc-{i}": f"the text number {i}" for i in range(20)}
@@ -154,7 +153,7 @@ def test_searches_take_turns_and_nobody_waits_for_ever(client: TestClient, monke
     assert asked(client, vector=[1.0] * (dim + 1)).status_code == 422 and not turn.locked(), "an error gives it back"
     with turn:
         assert asked(client, vector=QUERY, exact=True).json()["hits"] == right["hits"], "what may be long does not wait"
-        monkeypatch.setattr("service.routes.search._PATIENCE", 0.01)
+        monkeypatch.setattr("vecver_service.routes.search._PATIENCE", 0.01)
         assert asked(client, vector=QUERY).json() == right
     assert not turn.locked()
 
@@ -236,7 +235,7 @@ def test_a_line_of_the_audit_log_that_broke_off_hides_no_other(
     import os
 
     write, promote = os.write, {"alias": "prod", "ref": "main"}
-    monkeypatch.setattr("service.audit.os.write", lambda handle, body: write(handle, body[:20]))
+    monkeypatch.setattr("vecver_service.state.audit.os.write", lambda handle, body: write(handle, body[:20]))
     assert client.post("/v1/datasets/d/promote", json=promote).json()["code"] == "audit_failed"
     monkeypatch.undo()
     assert client.post("/v1/datasets/d/promote", json=promote).status_code == 200
@@ -314,7 +313,7 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(tmp_path: Path) -> None
 
 
 def test_a_scope_holds_those_before_it_for_its_dataset_only(tmp_path: Path) -> None:
-    from service.keys import Caller
+    from vecver_service.state.keys import Caller
 
     caller = Caller("1", "ci", ("a:write", "b:read", "c:admin"))
     allowed = {(s, d) for s in ("read", "write", "admin") for d in ("a", "b", "c", "d", "*") if caller.may(s, d)}
@@ -455,8 +454,7 @@ def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monke
     sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="no opentelemetry-sdk: install vecver[test]")
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from service.routes import search
+    from vecver_service.routes import search
 
     spans = InMemorySpanExporter()
     provider = sdk.TracerProvider()
@@ -511,14 +509,14 @@ def test_a_version_that_cannot_be_opened_is_not_promoted(client: TestClient, tmp
 
 
 def test_what_happened_a_day_ago_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service import once
+    from vecver_service.state import idempotency
 
     done: list[int] = []
-    first = once.Once(tmp_path / "once")
+    first = idempotency.Once(tmp_path / "once")
     write = lambda: (200, done.append(1) or len(done))  # noqa: E731
     assert [first.do("me", "key", "asked", write) for _ in range(2)] == [(200, 1), (200, 1)]
-    monkeypatch.setattr(once, "KEPT_SECONDS", -1)
-    later = once.Once(tmp_path / "once")
+    monkeypatch.setattr(idempotency, "KEPT_SECONDS", -1)
+    later = idempotency.Once(tmp_path / "once")
     assert later.do("me", "other", "asked", write) == (200, 2)
     assert later.do("me", "key", "asked", write) == (200, 3)
 
@@ -585,7 +583,7 @@ def test_a_full_state_folder_is_told_as_such(where: str, client: TestClient, mon
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("service.files.save", full)
+    monkeypatch.setattr("vecver_service.state.files.save", full)
     headers = {"idempotency-key": "1", "content-type": "application/x-ndjson"}
     if where == "promote":
         told = client.post("/v1/datasets/d/promote", json={"alias": "prod"}, headers={"idempotency-key": "1"})

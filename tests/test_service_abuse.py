@@ -23,11 +23,11 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 from serving import ended, running  # noqa: E402
+from vecver_service.app import create_app  # noqa: E402
+from vecver_service.settings import ServiceSettings  # noqa: E402
+from vecver_service.state.keys import Keys  # noqa: E402
 
 import vecver  # noqa: E402
-from service.app import create_app  # noqa: E402
-from service.keys import Keys  # noqa: E402
-from service.settings import ServiceSettings  # noqa: E402
 
 Json = dict[str, Any]
 PROBLEM = {"type", "title", "status", "detail", "category", "code", "hint", "context", "instance"}

@@ -22,13 +22,13 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 from serving import running  # noqa: E402
+from vecver_service import worker  # noqa: E402
+from vecver_service.app import create_app  # noqa: E402
+from vecver_service.settings import ServiceSettings  # noqa: E402
+from vecver_service.state.jobs import Job  # noqa: E402
+from vecver_service.state.keys import Keys  # noqa: E402
 
 import vecver  # noqa: E402
-from service import work  # noqa: E402
-from service.app import create_app  # noqa: E402
-from service.jobs import Job  # noqa: E402
-from service.keys import Keys  # noqa: E402
-from service.settings import ServiceSettings  # noqa: E402
 
 Json = dict[str, Any]
 A, B, NONE = "alpha", "bravo", "blank"  # as long as each other, so that their answers are
@@ -180,8 +180,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     keys.revoke(str(tokens["a revoked key"]).split("_")[1])
     app = create_app(repository, settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Worker, "start", lambda self: self._thread.join)  # jobs stay as they are
-        patch.setattr(work.Worker, "stop", lambda self, seconds: None)
+        patch.setattr(worker.Worker, "start", lambda self: self._thread.join)  # jobs stay as they are
+        patch.setattr(worker.Worker, "stop", lambda self, seconds: None)
         with running(app) as url, httpx.Client(base_url=url, timeout=30) as client:
             yield Served(client, app, repository, place, tokens, receipts)
 

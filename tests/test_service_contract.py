@@ -22,12 +22,12 @@ schemathesis = pytest.importorskip("schemathesis", reason="no schemathesis: inst
 
 from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
 from serving import running  # noqa: E402
+from vecver_service.app import create_app  # noqa: E402
+from vecver_service.settings import ServiceSettings  # noqa: E402
+from vecver_service.state.jobs import FINAL  # noqa: E402
+from vecver_service.state.keys import Keys  # noqa: E402
 
 import vecver  # noqa: E402
-from service.app import create_app  # noqa: E402
-from service.jobs import FINAL  # noqa: E402
-from service.keys import Keys  # noqa: E402
-from service.settings import ServiceSettings  # noqa: E402
 
 Json = dict[str, Any]
 NAMES = {"branches": "side", "tags": "v1", "aliases": "prod"}

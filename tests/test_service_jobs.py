@@ -27,11 +27,10 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
 import httpx2
 from fastapi.testclient import TestClient
-
-from service import jobs as room
-from service.app import create_app
-from service.jobs import Job, Jobs
-from service.settings import ServiceSettings
+from vecver_service.app import create_app
+from vecver_service.settings import ServiceSettings
+from vecver_service.state import jobs as room
+from vecver_service.state.jobs import Job, Jobs
 
 Json = dict[str, Any]
 
@@ -150,8 +149,8 @@ def test_a_record_is_on_the_disk_before_it_takes_the_place_of_another(
 ) -> None:
     job, done = added(jobs), list[str]()
     sync, move = os.fsync, os.replace
-    monkeypatch.setattr("service.jobs.os.fsync", lambda handle: (done.append("sync"), sync(handle)))
-    monkeypatch.setattr("service.jobs.os.replace", lambda *paths: (done.append("move"), move(*paths)))
+    monkeypatch.setattr("vecver_service.state.jobs.os.fsync", lambda handle: (done.append("sync"), sync(handle)))
+    monkeypatch.setattr("vecver_service.state.jobs.os.replace", lambda *paths: (done.append("move"), move(*paths)))
     jobs.keep(job, durable=False)
     assert done == ["sync", "move"]
 
@@ -160,7 +159,7 @@ def test_a_job_that_cannot_be_written_leaves_no_marker(jobs: Jobs, monkeypatch: 
     def full(*paths: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("service.jobs.os.replace", full)
+    monkeypatch.setattr("vecver_service.state.jobs.os.replace", full)
     with pytest.raises(OSError, match="space"):
         added(jobs)
     assert not os.listdir(jobs._waiting)
@@ -172,7 +171,7 @@ def test_old_jobs_that_cannot_be_forgotten_do_not_take_a_new_one_along(
     """Another worker forgot them at the same time, say."""
     for _ in range(6):
         jobs.scratch()
-    monkeypatch.setattr("service.jobs._old", lambda folder: folder.with_name("gone").stat())
+    monkeypatch.setattr("vecver_service.state.jobs._old", lambda folder: folder.with_name("gone").stat())
     assert jobs.get(added(jobs).id).state == "queued"
 
 
@@ -238,7 +237,7 @@ def test_a_job_that_cannot_be_done_says_why(tmp_path: Path) -> None:
 
 
 def test_a_running_job_is_cancelled_before_it_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.work._TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("vecver_service.worker._TOLD_SECONDS", 0.0)
     begun, go = threading.Event(), threading.Event()
 
     def slow(docs: vecver.Dataset, source: Any, *, progress: Any, **how: Any) -> None:
@@ -259,7 +258,7 @@ def test_a_running_job_is_cancelled_before_it_commits(tmp_path: Path, monkeypatc
 
 
 def test_a_service_that_ends_puts_its_job_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.work._TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("vecver_service.worker._TOLD_SECONDS", 0.0)
     begun, real = threading.Event(), vecver.Dataset.ingest
 
     def slow(docs: vecver.Dataset, source: Any, *, progress: Any, **how: Any) -> None:
@@ -387,7 +386,7 @@ def test_a_job_that_panics_has_failed_and_the_next_is_done(tmp_path: Path, monke
 
 
 def test_progress_that_cannot_be_told_does_not_end_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.work._TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("vecver_service.worker._TOLD_SECONDS", 0.0)
     real = Jobs.keep
 
     def full(jobs: Jobs, job: Job, *, durable: bool = True) -> Job:
@@ -424,7 +423,7 @@ def test_a_job_that_is_queued_stays_where_its_caller_cannot_be_told(
 
     with client_of(tmp_path) as client:
         with monkeypatch.context() as patch:
-            patch.setattr("service.audit.Audit.append", full)
+            patch.setattr("vecver_service.state.audit.Audit.append", full)
             body = {"documents": [{"id": "a", "text": "one"}]}
             query = {"label": "t", "embedder": "hashing"}
             assert client.post("/v1/datasets/d/ingest", params=query, json=body).json()["code"] == "audit_failed"

@@ -23,12 +23,13 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 from serving import running  # noqa: E402
+from vecver_service import worker  # noqa: E402
+from vecver_service.app import create_app  # noqa: E402
+from vecver_service.http import connections  # noqa: E402
+from vecver_service.settings import ServiceSettings  # noqa: E402
+from vecver_service.state.keys import Keys  # noqa: E402
 
 import vecver  # noqa: E402
-from service import protocol, work  # noqa: E402
-from service.app import create_app  # noqa: E402
-from service.keys import Keys  # noqa: E402
-from service.settings import ServiceSettings  # noqa: E402
 
 Json = dict[str, Any]
 DATASET = "/v1/datasets/d"
@@ -54,9 +55,9 @@ def service(place: Path, **settings: Any) -> Iterator[Any]:
     own = ServiceSettings(state=state, **settings)
     app = create_app(vecver.open(place / "kb"), own)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Worker, "start", lambda self: None)
-        patch.setattr(work.Worker, "stop", lambda self, seconds: None)
-        patch.setattr(protocol, "_settings", lambda: ServiceSettings(header_timeout=PATIENCE, timeout=PATIENCE))
+        patch.setattr(worker.Worker, "start", lambda self: None)
+        patch.setattr(worker.Worker, "stop", lambda self, seconds: None)
+        patch.setattr(connections, "_settings", lambda: ServiceSettings(header_timeout=PATIENCE, timeout=PATIENCE))
         with running(app) as url, httpx.Client(base_url=url, timeout=30) as client:
             client.app = app
             yield client
@@ -238,7 +239,7 @@ def test_no_name_of_a_ref_deletes_its_dataset(client: Any, kind: str, name: str)
 
 def seconds(work: Callable[[], Any]) -> float:
     since = time.monotonic()
-    work()
+    worker()
     return time.monotonic() - since
 
 
@@ -322,7 +323,7 @@ def test_a_connection_is_kept_for_longer_than_its_caller_keeps_it() -> None:
     from uvicorn.server import ServerState
 
     loop = asyncio.new_event_loop()
-    connection = protocol.Patient(uvicorn.Config(create_app), ServerState(), {}, loop)
+    connection = connections.Patient(uvicorn.Config(create_app), ServerState(), {}, loop)
     loop.close()
     assert connection.timeout_keep_alive > max(60, httpx.Limits().keepalive_expiry)  # 60: nginx, load balancers
 

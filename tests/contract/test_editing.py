@@ -27,9 +27,9 @@ Json = dict[str, Any]
 @contextmanager
 def served(place: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The URL of a service on a new repository, and keys by what they may do."""
-    from service.app import create_app
-    from service.keys import Keys
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
+    from vecver_service.state.keys import Keys
 
     settings = ServiceSettings(state=str(place / "state"))
     keys = Keys(settings.keys_file(""))

@@ -17,11 +17,12 @@ from verbs import copied
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
-from service import uploads
-from service.audit import Audit
-from service.jobs import Jobs
-from service.keys import Caller, Keys
-from service.once import Once
+from vecver_service.http import uploads
+from vecver_service.state.audit import Audit
+from vecver_service.state.idempotency import Once
+from vecver_service.state.jobs import Jobs
+from vecver_service.state.keys import Caller, Keys
+
 from vecver.errors import ConflictError, NotFoundError
 
 CALLER = Caller("k1", "alice", ("*:admin",))

@@ -112,9 +112,8 @@ def test_commands_list_what_was_read_in_part(tmp_path: Path, handbook: Path) -> 
 def test_a_service_lists_what_was_read_in_part(docs: vecver.Dataset, handbook: Path, tmp_path: Path) -> None:
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     from serving import running
-
-    from service.app import create_app
-    from service.settings import ServiceSettings
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
 
     first = ingest(docs, handbook)
     write(handbook, **{"a.txt": "mended"})

@@ -17,11 +17,11 @@ httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]"
 
 from click.testing import CliRunner, Result  # noqa: E402
 from serving import running  # noqa: E402
+from vecver_service.app import create_app  # noqa: E402
+from vecver_service.settings import ServiceSettings  # noqa: E402
+from vecver_service.state.keys import Keys  # noqa: E402
 
 import vecver  # noqa: E402
-from service.app import create_app  # noqa: E402
-from service.keys import Keys  # noqa: E402
-from service.settings import ServiceSettings  # noqa: E402
 from vecver.cli import main  # noqa: E402
 from vecver.errors import VecverError  # noqa: E402
 

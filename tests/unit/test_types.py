@@ -18,7 +18,7 @@ def test_mypy_infers_what_each_call_gives(monkeypatch: pytest.MonkeyPatch) -> No
     assert code == 0, told + failed
 
 
-@pytest.mark.parametrize("package", ["vecver", "service"])
+@pytest.mark.parametrize("package", ["vecver", "vecver_service"])
 def test_the_packages_say_that_they_are_typed(package: str) -> None:
     """Hatch packs every file of a package that git does not ignore."""
     from importlib.util import find_spec

@@ -19,7 +19,7 @@ from vecver.errors import ConflictError, InvalidInputError
 from vecver.settings import Settings
 
 if TYPE_CHECKING:
-    from service.keys import Key, Keys
+    from vecver_service.state.keys import Key, Keys
 
 # uvicorn kills a worker that does not answer it for so long, by default 5 s: a record of 95 MB held the interpreter
 # for longer, and each of its job's three attempts took a worker with it, and the requests that were in it.
@@ -37,16 +37,15 @@ _SILENT_SECONDS = 60
 def serve(settings: Settings, /, host: str | None, port: int | None, workers: int | None, no_auth: bool) -> None:
     """Serve the repository over HTTP; /docs on the running service describes the API.
 
-    Without API keys (`vecver key add`) it serves this machine only. `vecver.settings` and service/settings.py list the
-    VECVER_* variables.
+    Without API keys (`vecver key add`) it serves this machine only. `vecver.settings` and `vecver_service.settings`
+    list the VECVER_* variables.
     """
     _installed()
     import uvicorn
-
-    from service.files import own_state
-    from service.keys import Keys
-    from service.protocol import Patient
-    from service.settings import load_settings
+    from vecver_service.http.connections import Patient
+    from vecver_service.settings import load_settings
+    from vecver_service.state.files import own_state
+    from vecver_service.state.keys import Keys
 
     options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
     given = {name: value for name, value in options.items() if value is not None}
@@ -63,7 +62,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     if sys.stderr.isatty():
         click.echo(f"serving {settings.repo} at http://{own.host}:{own.port}; /docs there describes the API", err=True)
     uvicorn.run(
-        "service.app:serve",
+        "vecver_service.app:serve",
         factory=True,
         host=own.host,
         port=own.port,
@@ -131,15 +130,15 @@ def revoke(settings: Settings, /, id: str, as_json: bool) -> None:
 
 def _keys(settings: Settings) -> Keys:
     _installed()
-    from service.keys import Keys
-    from service.settings import load_settings
+    from vecver_service.settings import load_settings
+    from vecver_service.state.keys import Keys
 
     return Keys(load_settings().keys_file(settings.repo))
 
 
 def _emptied(folder: Path) -> str:
     """A folder without the measurements of an earlier run."""
-    from service.files import reaching
+    from vecver_service.state.files import reaching
 
     with reaching(folder):
         shutil.rmtree(folder, ignore_errors=True)

@@ -56,7 +56,7 @@ def _origin(one: Setting) -> str:
 def _of_service(every: bool) -> list[Setting]:
     """The settings of the service that were set, or all; none where it is not installed."""
     try:
-        from service.settings import load_settings
+        from vecver_service.settings import load_settings
     except ImportError:
         return []
     values = load_settings().model_dump()

@@ -10,7 +10,7 @@ from vecver.cli.console import COMMAND, FAINT, HEAD, ID, WARNING, Screen
 from vecver.cli.screens import wording
 
 if TYPE_CHECKING:
-    from service.keys import Key
+    from vecver_service.state.keys import Key
 
 
 def show_made(screen: Screen, notes: Screen, made: Key, token: str) -> None:

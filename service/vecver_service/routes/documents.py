@@ -11,13 +11,13 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.convertors import StringConvertor, register_url_convertor
 
 import vecver
-from service.deps import AtDesk, Readable
-from service.replies import Reply, json_bytes, problems, vector_text
-from service.routes.datasets import Cursor, Ref
-from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
+from vecver_service.deps import AtDesk, Readable
+from vecver_service.http.replies import Reply, json_bytes, problem_responses, vector_text
+from vecver_service.routes.datasets import Cursor, Ref
+from vecver_service.schemas import answers, requests
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problems(403, 404))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
 _BATCH = 256  # lines that are sent together
 _HEADERS = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The version that was read.", "required": True}}
@@ -50,7 +50,7 @@ def documents(
     return _ids(docs, commit, limit, prefix=prefix, after=after)
 
 
-@router.post("/documents/list", response_model=answers.DocumentIds, responses=problems(400))
+@router.post("/documents/list", response_model=answers.DocumentIds, responses=problem_responses(400))
 def list_documents(body: requests.ListDocuments, docs: Readable) -> Response:
     """The ids of the documents that match a filter, sorted, from the one after `after` on, or from `cursor` on."""
     commit, after = _start(docs, body.ref, body.cursor)
@@ -58,7 +58,7 @@ def list_documents(body: requests.ListDocuments, docs: Readable) -> Response:
     return _ids(docs, commit, body.limit, where=body.where, prefix=body.prefix, after=after)
 
 
-@router.post("/documents/get", response_model=answers.Documents, responses=problems(400))
+@router.post("/documents/get", response_model=answers.Documents, responses=problem_responses(400))
 def get(body: requests.GetDocuments, docs: Readable, desk: AtDesk) -> Response:
     """Whole documents by their ids, in the order asked. Several may have `VECVER_MAX_TEXT` characters together."""
     commit = docs.resolve(body.ref)
@@ -73,7 +73,7 @@ def get(body: requests.GetDocuments, docs: Readable, desk: AtDesk) -> Response:
     "/chunks/list",
     response_model=None,
     response_class=StreamingResponse,
-    responses={200: _LINES, **problems(400)},
+    responses={200: _LINES, **problem_responses(400)},
 )
 def list_chunks(body: requests.ListChunks, docs: Readable) -> Response:
     """The chunks that match a filter, from the one after `after` on: a line of JSON each (`StoredChunk`).
@@ -98,7 +98,7 @@ def chunk(
     return Reply(docs.chunk(key, ref, context=context).to_json())
 
 
-@router.post("/count", response_model=answers.Count, responses=problems(400))
+@router.post("/count", response_model=answers.Count, responses=problem_responses(400))
 def count(body: requests.Count, docs: Readable) -> Response:
     """How many documents and chunks match a filter; without one, how many there are."""
     commit = docs.resolve(body.ref)

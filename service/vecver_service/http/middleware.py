@@ -33,11 +33,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import errors
-from service.keys import ALL, Caller, Keys
-from service.metrics import Metrics
-from service.settings import ServiceSettings
 from vecver.errors import AccessError, BackendError, InvalidInputError, say
+from vecver_service.http import problems
+from vecver_service.metrics import Metrics
+from vecver_service.settings import ServiceSettings
+from vecver_service.state.keys import ALL, Caller, Keys
 
 _OPEN = ("/healthz", "/readyz")
 _PAGES = ("/", "/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
@@ -55,7 +55,14 @@ class Gate:
     """Middleware around the whole application."""
 
     def __init__(
-        self, app: ASGIApp, *, settings: ServiceSettings, keys: Keys, author: str, cover: errors.Cover, metrics: Metrics
+        self,
+        app: ASGIApp,
+        *,
+        settings: ServiceSettings,
+        keys: Keys,
+        author: str,
+        cover: problems.Cover,
+        metrics: Metrics,
     ) -> None:
         self._app, self._settings, self._keys, self._cover, self._metrics = app, settings, keys, cover, metrics
         self._nobody = Caller("", author, (f"{ALL}:admin",))
@@ -82,7 +89,7 @@ class Gate:
             if passage.begun:  # a stream that broke; what it began with is sent
                 _log.error("broken off", exc_info=error, extra={"request": scope["vecver.request"]})
                 return
-            await errors.problem(Request(scope), error, self._cover)(scope, receive, passage.send)
+            await problems.problem(Request(scope), error, self._cover)(scope, receive, passage.send)
         finally:
             self._told(scope, passage, perf_counter() - since)
 

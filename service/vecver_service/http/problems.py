@@ -18,11 +18,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from service.keys import Caller
-from service.replies import Reply
-from service.schemas import requests
 from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError, hint_for, say
 from vecver.near import near
+from vecver_service.http.replies import Reply
+from vecver_service.schemas import requests
+from vecver_service.state.keys import Caller
 
 Json = dict[str, Any]
 _BEGINS = r"(?<![\w.)\]])"  # a path: the document docs/tmp/a.md is not in /tmp

@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from service.uploads import checked, invalid
+from vecver_service.http.uploads import checked, invalid
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -14,22 +14,23 @@ from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 import vecver
-from service import errors, logs
-from service.audit import Audit
-from service.deps import Desk
-from service.files import own_state
-from service.gate import Gate
-from service.jobs import Jobs
-from service.keys import Keys
-from service.metrics import Metrics
-from service.once import Once
-from service.replies import problems
-from service.routes import ROUTERS
-from service.schemas import answers
-from service.settings import ServiceSettings, load_settings
-from service.warm import freeze_modules, warm_all
-from service.work import Worker
 from vecver import settings as library
+from vecver_service import logs
+from vecver_service.deps import Desk
+from vecver_service.http import problems
+from vecver_service.http.middleware import Gate
+from vecver_service.http.replies import problem_responses
+from vecver_service.metrics import Metrics
+from vecver_service.routes import ROUTERS
+from vecver_service.schemas import answers
+from vecver_service.settings import ServiceSettings, load_settings
+from vecver_service.state.audit import Audit
+from vecver_service.state.files import own_state
+from vecver_service.state.idempotency import Once
+from vecver_service.state.jobs import Jobs
+from vecver_service.state.keys import Keys
+from vecver_service.warmup import freeze_modules, warm_all
+from vecver_service.worker import Worker
 
 _log = logging.getLogger("vecver.service")
 
@@ -50,7 +51,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     """The service on a repository. Its state folder is made if there is none."""
     state = settings.state_folder(repository.url)
     own_state(state, repository)
-    cover = errors.Cover([(repository.url, "(repository)"), (str(state), "(state)")])
+    cover = problems.Cover([(repository.url, "(repository)"), (str(state), "(state)")])
     metrics, jobs = Metrics(), Jobs(state, settings.jobs_kept)
     desk = Desk(settings, repository, jobs, Audit(state / "audit.jsonl"), Once(state / "once"), metrics, cover)
 
@@ -71,12 +72,12 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         redirect_slashes=False,
         docs_url=None,  # `routes/pages.py` serves it from files of this machine
         redoc_url=None,
-        responses=problems(401, 408, 413, 422, 429, 500, 503),  # any route: they are the gate's, or ours
+        responses=problem_responses(401, 408, 413, 422, 429, 500, 503),  # any route: they are the gate's, or ours
         telemetry={"auto_configure": True},
         separate_input_output_schemas=False,
     )
     app.state.desk, app.state.ready = desk, False
-    errors.install(app, cover, [route for router in ROUTERS for route in router.routes])
+    problems.install(app, cover, [route for router in ROUTERS for route in router.routes])
     for router in ROUTERS:
         app.include_router(router)
     keys = Keys(settings.keys_file(repository.url))

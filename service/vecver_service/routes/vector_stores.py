@@ -12,16 +12,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 import vecver
-from service.deps import AtDesk, By, Desk, Name, all_readable, check_allowed
-from service.keys import Caller
-from service.replies import Reply, problems
-from service.routes.datasets import DAMAGED
-from service.routes.search import COMMIT, ask
-from service.schemas import openai, requests
-from service.warm import version_of
 from vecver.errors import InvalidInputError
+from vecver_service.deps import AtDesk, By, Desk, Name, all_readable, check_allowed
+from vecver_service.http.replies import Reply, problem_responses
+from vecver_service.routes.datasets import DAMAGED
+from vecver_service.routes.search import COMMIT, ask
+from vecver_service.schemas import openai, requests
+from vecver_service.state.keys import Caller
+from vecver_service.warmup import version_of
 
-router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problems(403, 404))
+router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
 
 
@@ -61,7 +61,7 @@ def store(id: Name, desk: AtDesk, caller: By) -> Json:
 @router.post(
     "/{id}/search",
     response_model=None,
-    responses={200: {"model": openai.Results, "headers": COMMIT}, **problems(400)},
+    responses={200: {"model": openai.Results, "headers": COMMIT}, **problem_responses(400)},
 )
 def search(id: Name, body: openai.VectorStoreSearch, desk: AtDesk, caller: By, request: Request) -> Response:
     """The best chunks of a version; of several queries, the best of all."""

@@ -12,13 +12,13 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service import multipart, uploads
-from service.deps import Writable, Writing, check_allowed
-from service.replies import problems
-from service.schemas import answers, requests
 from vecver.errors import AccessError, InvalidInputError
+from vecver_service.deps import Writable, Writing, check_allowed
+from vecver_service.http import multipart, uploads
+from vecver_service.http.replies import problem_responses
+from vecver_service.schemas import answers, requests
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problems(400, 403, 409))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problem_responses(400, 403, 409))
 Json = dict[str, Any]
 GIT = {"git_commit", "git_branch", "git_dirty"}
 _PLACE = "^(default )?(-|[0-9a-f]{32}(-[0-9a-f]{32})?)( [0-9a-f]{32}(,[0-9a-f]{32})*)?$"

@@ -13,17 +13,17 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 import vecver
-from service.deps import Desk, Owned, check_allowed
-from service.replies import Reply, problems
-from service.routes.datasets import existing
-from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
+from vecver_service.deps import Desk, Owned, check_allowed
+from vecver_service.http.replies import Reply, problem_responses
+from vecver_service.routes.datasets import existing
+from vecver_service.schemas import answers, requests
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["datasets"], responses=problems(403, 404))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["datasets"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
 
 
-@router.post("/rename", response_model=answers.Renamed, responses=problems(400, 409))
+@router.post("/rename", response_model=answers.Renamed, responses=problem_responses(400, 409))
 def rename(body: requests.Rename, writing: Owned) -> Response:
     """Let a dataset have another name. Its versions, refs and receipts stay; keys for the old name do not follow."""
 
@@ -42,7 +42,7 @@ def removal(writing: Owned) -> Response:
     return Reply(_told(writing.desk, writing.docs.repository.delete_dataset(writing.docs.name)))
 
 
-@router.delete("", response_model=answers.DatasetRemoval, responses=problems(400, 409))
+@router.delete("", response_model=answers.DatasetRemoval, responses=problem_responses(400, 409))
 def delete(
     writing: Owned,
     confirm: Annotated[str, Query(max_length=300, description="The dataset's name once more.")] = "",

@@ -11,12 +11,12 @@ from time import monotonic
 from typing import Any
 
 import vecver
-from service import errors, uploads
-from service.deps import Desk
-from service.jobs import Job, Jobs, now
-from service.keys import Caller
-from service.warm import freeze_modules
 from vecver.errors import BackendError, VecverError
+from vecver_service.deps import Desk
+from vecver_service.http import problems, uploads
+from vecver_service.state.jobs import Job, Jobs, now
+from vecver_service.state.keys import Caller
+from vecver_service.warmup import freeze_modules
 
 Json = dict[str, Any]
 ATTEMPTS = 3
@@ -110,7 +110,7 @@ class Worker:
         return _DOING[job.kind](self._repository.signed(job.by), job, self._jobs, told)
 
     def _failed(self, job: Job, error: VecverError) -> Job:
-        return replace(job, state="failed", error=errors.to_json(errors.visible(error, None), self._cover))
+        return replace(job, state="failed", error=problems.to_json(problems.visible(error, None), self._cover))
 
     def _again(self, job: Job, error: VecverError) -> bool:
         """Put back an ingest that others were in the way of, if another attempt may do better; its upload stays."""

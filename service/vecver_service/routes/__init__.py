@@ -1,6 +1,6 @@
 """The routes, a file for each thing that they are about. Three steps each: parse, call the face, render."""
 
-from service.routes import (
+from vecver_service.routes import (
     datasets,
     documents,
     editing,

@@ -9,14 +9,14 @@ from fastapi.responses import Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
 import vecver
-from service.deps import Name, Owned, Readable, Writable, Writing
-from service.replies import Reply, Responses, problems
-from service.routes.datasets import existing
-from service.schemas import answers, requests
-from service.warm import warm
 from vecver.errors import ConflictError, NotFoundError
+from vecver_service.deps import Name, Owned, Readable, Writable, Writing
+from vecver_service.http.replies import Reply, Responses, problem_responses
+from vecver_service.routes.datasets import existing
+from vecver_service.schemas import answers, requests
+from vecver_service.warmup import warm
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"], responses=problems(403, 404))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
 Kinds = Annotated[Literal["branches", "tags", "aliases"], Path()]
 
@@ -29,7 +29,7 @@ class _Kinds(StringConvertor):
 
 register_url_convertor("kinds", _Kinds())
 _KIND: dict[str, Literal["branch", "tag", "alias"]] = {"branches": "branch", "tags": "tag", "aliases": "alias"}
-_WRITTEN = problems(400, 409)
+_WRITTEN = problem_responses(400, 409)
 _MOVED: Responses = {200: {"model": answers.Move}, 201: {"model": answers.Move, "description": "New."}, **_WRITTEN}
 
 
@@ -81,7 +81,7 @@ def put(body: requests.Put, writing: Writable, kinds: Kinds, name: Name) -> Resp
     return writing.move(f"put {_KIND[kinds]}", body.model_dump(), lambda: _put(writing, kinds, name, body.ref))
 
 
-@router.delete("/{kinds:kinds}/{name}", response_model=answers.Move, responses=problems(409))
+@router.delete("/{kinds:kinds}/{name}", response_model=answers.Move, responses=problem_responses(409))
 def delete(writing: Owned, kinds: Kinds, name: Name) -> Response:
     """Remove a ref; no version is lost by it, and its log stays."""
     docs = writing.docs

@@ -18,7 +18,7 @@ _SCRIPTS = {
     "swagger-ui.css": "swagger-ui.css",
     "icon.png": "favicon-32x32.png",
 }
-_HOME = (resources.files("service") / "pages" / "home.html").read_text("utf-8")
+_HOME = (resources.files("vecver_service") / "pages" / "home.html").read_text("utf-8")
 
 
 @router.get("/", response_class=HTMLResponse)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from service import files
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
+from vecver_service.state import files
 
 SCOPES = ("read", "write", "admin")
 ALL = "*"

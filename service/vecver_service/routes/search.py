@@ -21,12 +21,12 @@ from fastapi.responses import Response
 from opentelemetry import trace
 
 import vecver
-from service.deps import AtDesk, By, Desk, Readable, check_allowed
-from service.replies import Reply, json_bytes, problems, vector_text
-from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
+from vecver_service.deps import AtDesk, By, Desk, Readable, check_allowed
+from vecver_service.http.replies import Reply, json_bytes, problem_responses, vector_text
+from vecver_service.schemas import answers, requests
 
-router = APIRouter(tags=["search"], responses=problems(400, 403, 404))
+router = APIRouter(tags=["search"], responses=problem_responses(400, 403, 404))
 _PATIENCE = 0.5  # seconds for which a search waits for its turn, and then goes on without
 _TRACER = trace.get_tracer("vecver")
 COMMIT = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The commit that answered.", "required": True}}
@@ -43,7 +43,7 @@ _CACHED = {
     responses={
         200: {"model": answers.Answer | answers.Answers, "headers": _CACHED},
         304: {"description": "As it was.", "headers": _CACHED},
-        **problems(409),
+        **problem_responses(409),
     },
 )
 def search(

@@ -22,9 +22,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from service import files
-from service.audit import AUDIT_FAILED
 from vecver.errors import ConflictError, InvalidInputError, VecverError
+from vecver_service.state import files
+from vecver_service.state.audit import AUDIT_FAILED
 
 Answer = tuple[int, Any]  # status, body
 KEPT_SECONDS = 24 * 3600

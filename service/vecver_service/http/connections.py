@@ -21,11 +21,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import errors
-from service.gate import STREAMS
-from service.replies import json_bytes
-from service.settings import ServiceSettings, load_settings
 from vecver.errors import InvalidInputError
+from vecver_service.http import problems
+from vecver_service.http.middleware import STREAMS
+from vecver_service.http.replies import json_bytes
+from vecver_service.settings import ServiceSettings, load_settings
 
 HEADER_BYTES = 64 << 10
 IDLE_SECONDS = 75  # that a connection is kept for its caller's next request; see Decisions
@@ -78,7 +78,7 @@ class Patient(HttpToolsProtocol):
         """Answer what is no request, as a problem like all others, and end."""
         error = InvalidInputError(msg.rstrip("."), code="invalid_http", hint="send HTTP/1.1, its headers within 64 KiB")
         id = secrets.token_hex(8)
-        body = json_bytes({**errors.to_json(error, errors.Cover(())), "instance": id})
+        body = json_bytes({**problems.to_json(error, problems.Cover(())), "instance": id})
         head = ["HTTP/1.1 400 Bad Request", f"content-length: {len(body)}", f"x-request-id: {id}", "connection: close"]
         head.append("content-type: application/problem+json")
         self.transport.write("\r\n".join([*head, "", ""]).encode() + body)

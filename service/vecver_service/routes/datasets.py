@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 import vecver
-from service import errors
-from service.deps import AtDesk, By, Desk, Name, Readable, all_readable
-from service.replies import Reply, problems
-from service.schemas import answers
 from vecver.errors import IntegrityError, NotFoundError
+from vecver_service.deps import AtDesk, By, Desk, Name, Readable, all_readable
+from vecver_service.http import problems
+from vecver_service.http.replies import Reply, problem_responses
+from vecver_service.schemas import answers
 
-router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problems(403, 404))
+router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
 DAMAGED = (IntegrityError, NotFoundError)  # what reading a ref, and the commit that it names, raises then
 Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or commit: any revision.")]
@@ -64,7 +64,7 @@ def diff(
     return Reply(found.to_json())
 
 
-@router.get("/{dataset}/publication", response_model=answers.Publication, responses=problems(409))
+@router.get("/{dataset}/publication", response_model=answers.Publication, responses=problem_responses(409))
 def publication(docs: Readable, desk: AtDesk, ref: Ref = "main") -> Json:
     """What any Milvus client needs to search a version. The embedded one, a file here, has no address."""
     return desk.cover(docs.publication(ref).to_json())
@@ -84,7 +84,7 @@ def _listed(docs: vecver.Dataset, desk: Desk) -> Json:
     try:
         return _entry(docs)
     except DAMAGED as error:
-        problem = errors.to_json(error, desk.cover)
+        problem = problems.to_json(error, desk.cover)
         return {"name": docs.name, "head": None, "documents": 0, "chunks": 0, "error": problem}
 
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service import files
-from service.keys import Caller
 from vecver.errors import BackendError, VecverError
+from vecver_service.state import files
+from vecver_service.state.keys import Caller
 
 Json = dict[str, Any]
 AUDIT_FAILED = "audit_failed"

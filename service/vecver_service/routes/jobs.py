@@ -11,14 +11,14 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from service.deps import AtDesk, By, Name, Writable, check_allowed
-from service.jobs import FINAL, Job, missing
-from service.replies import problems
-from service.schemas import answers, requests
 from vecver.errors import BackendError
+from vecver_service.deps import AtDesk, By, Name, Writable, check_allowed
+from vecver_service.http.replies import problem_responses
+from vecver_service.schemas import answers, requests
+from vecver_service.state.jobs import FINAL, Job, missing
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
-_MISSING, _CHANGED = problems(404), problems(403, 404, 409)
+_MISSING, _CHANGED = problem_responses(404), problem_responses(403, 404, 409)
 Json = dict[str, Any]
 _LOOK_SECONDS = 0.3
 
@@ -35,7 +35,10 @@ Visible = Annotated[Job, Depends(visible)]
 
 
 @router.post(
-    "/datasets/{dataset}/publish", status_code=202, response_model=answers.Job, responses={**_CHANGED, **problems(400)}
+    "/datasets/{dataset}/publish",
+    status_code=202,
+    response_model=answers.Job,
+    responses={**_CHANGED, **problem_responses(400)},
 )
 def publish(body: requests.Publish, writing: Writable) -> Response:
     """Make a version searchable in the service's Milvus: a job."""

@@ -17,7 +17,7 @@ _HEADERS = {
 }
 
 
-def problems(*statuses: int) -> Responses:
+def problem_responses(*statuses: int) -> Responses:
     """These statuses as problems, for the schema of a route."""
     return {status: _problem(status) for status in statuses}
 

@@ -12,14 +12,14 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service import multipart, uploads
-from service.deps import Writable, Writing
-from service.replies import problems
-from service.routes.ingest import FORM, GIT, check_embedder, origin_of, queued, whole
-from service.schemas import answers, requests
 from vecver.errors import InvalidInputError
+from vecver_service.deps import Writable, Writing
+from vecver_service.http import multipart, uploads
+from vecver_service.http.replies import problem_responses
+from vecver_service.routes.ingest import FORM, GIT, check_embedder, origin_of, queued, whole
+from vecver_service.schemas import answers, requests
 
-router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problems(400, 403, 409))
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problem_responses(400, 403, 409))
 Json = dict[str, Any]
 _BODY: Json = {
     "required": True,
@@ -53,7 +53,7 @@ async def upsert(request: Request, writing: Writable, options: Annotated[request
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-@router.post("/delete", response_model=answers.Report, responses=problems(404))
+@router.post("/delete", response_model=answers.Report, responses=problem_responses(404))
 def delete(body: requests.Delete, writing: Writable) -> Response:
     """Remove documents by their ids, or all that match a filter, as a new commit; earlier versions keep them.
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from service.deps import AtDesk, By, check_allowed
-from service.keys import ALL
-from service.replies import problems
-from service.schemas import answers
 from vecver.errors import BackendError
+from vecver_service.deps import AtDesk, By, check_allowed
+from vecver_service.http.replies import problem_responses
+from vecver_service.schemas import answers
+from vecver_service.state.keys import ALL
 
 router = APIRouter(tags=["operations"])
 Json = dict[str, Any]
@@ -32,7 +32,9 @@ async def readyz(request: Request) -> Json:
     return {"status": "ready"}
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems(403)})
+@router.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problem_responses(403)}
+)
 def metrics(desk: AtDesk, caller: By) -> Response:
     """What Prometheus reads."""
     check_allowed(caller, "admin", ALL)
@@ -46,7 +48,7 @@ def service(desk: AtDesk, caller: By) -> Json:
     return {"repository": desk.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
 
 
-@router.get("/v1/audit", response_model=answers.AuditEntries, responses=problems(403))
+@router.get("/v1/audit", response_model=answers.AuditEntries, responses=problem_responses(403))
 def audit(desk: AtDesk, caller: By, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
     """What was written or refused, newest first."""
     check_allowed(caller, "admin", ALL)

@@ -31,8 +31,8 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from service import files
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
+from vecver_service.state import files
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")

@@ -14,15 +14,15 @@ from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 
 import vecver
-from service.audit import Audit
-from service.errors import Cover
-from service.jobs import Jobs
-from service.keys import Caller
-from service.metrics import Metrics
-from service.once import Once
-from service.replies import Reply
-from service.settings import ServiceSettings
 from vecver.errors import AccessError, InvalidInputError
+from vecver_service.http.problems import Cover
+from vecver_service.http.replies import Reply
+from vecver_service.metrics import Metrics
+from vecver_service.settings import ServiceSettings
+from vecver_service.state.audit import Audit
+from vecver_service.state.idempotency import Once
+from vecver_service.state.jobs import Jobs
+from vecver_service.state.keys import Caller
 
 Json = dict[str, Any]
 Name = Annotated[str, Path(max_length=300)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.schemas.requests import Request
+from vecver_service.schemas.requests import Request
 
 
 class Comparison(Request):
