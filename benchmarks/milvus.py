@@ -1,7 +1,7 @@
 """Milvus: what publishing costs, whether every pinned version is searched well, and whether all engines agree.
 
-    python tests/milvus_server.py python benchmarks/milvus.py                          # 100,000 real passages
-    python tests/milvus_server.py python benchmarks/milvus.py --rows 10000             # a quick look
+    python tests/support/milvus_server.py python benchmarks/milvus.py                          # 100,000 real passages
+    python tests/support/milvus_server.py python benchmarks/milvus.py --rows 10000             # a quick look
     python benchmarks/milvus.py --only exact history                                   # milvus-lite alone
 
 The story of `versions.py` (each version changes 1% of the rows: as many rows begin and end) is published version by
@@ -63,7 +63,7 @@ def main() -> None:
             print(f"-- {part}", flush=True)
             since = len(lines)
             if not args.uri and part in SERVED:
-                see(part, "", "skipped: no server in VECVER_TEST_MILVUS (run under `python tests/milvus_server.py`)")
+                see(part, "", "skipped: no server in VECVER_TEST_MILVUS (run under tests/support/milvus_server.py)")
                 continue
             raw = PARTS[part](args, see)
             data = None if part == "history" else told(args.small if part in SMALL else args.rows, args.versions).story
@@ -308,7 +308,7 @@ def storage(args: argparse.Namespace, see: See) -> Any:
 
 def restart(args: argparse.Namespace, see: See) -> Any:
     """kill -9 of a server of our own: how long until the pinned search works again."""
-    sys.path.insert(0, str(HERE.parent / "tests"))
+    sys.path.insert(0, str(HERE.parent / "tests/support"))
     from milvus_server import MilvusServer
 
     raw: dict[str, float] = {}

@@ -216,7 +216,7 @@ def _until(done: Callable[[], bool], complaint: str) -> None:
 
 
 def on_disk() -> dict[str, int]:
-    """Bytes of the server that `tests/milvus_server.py` started for this command, by the folder of its data; or {}."""
+    """Bytes of the server that tests/support/milvus_server.py started, by the folder of its data; or {}."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])

@@ -58,7 +58,7 @@ def milvus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def milvus_server_uri() -> str:
     """The URI of a real Milvus server, as it was left."""
     if "VECVER_TEST_MILVUS" not in os.environ:
-        pytest.skip("no real Milvus: run with `python tests/milvus_server.py ...`")
+        pytest.skip("no real Milvus: run with `python tests/support/milvus_server.py ...`")
     return os.environ["VECVER_TEST_MILVUS"]
 
 
@@ -66,7 +66,7 @@ def milvus_server_uri() -> str:
 def milvus_container_uri() -> Iterator[str]:
     """The URI of a Milvus in a container, of the version in docker/compose.yaml, as it was left."""
     if milvus_server.entered():
-        pytest.skip("no container can be reached from this network: run without tests/milvus_server.py")
+        pytest.skip("no container can be reached from this network: run without tests/support/milvus_server.py")
     milvus = pytest.importorskip("testcontainers.community.milvus", reason="no testcontainers: install vecver[test]")
     import docker
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from helpers import ingest, texts_of
+from paths import SUPPORT
 from tallies import Begin, Tally
 from verbs import NOW, assert_nothing_left, assert_sound, docs, exported, opened, small_indexes, texts_only
 
@@ -127,7 +128,7 @@ DEEDS: dict[str, Callable[[Path, int], Any]] = {
 @contextmanager
 def parent_of_lives(place: Path) -> Iterator[subprocess.Popen[str]]:
     here = Path(__file__).parent
-    command = [sys.executable, "-c", PARENT, str(place), str(here), str(here.parent)]
+    command = [sys.executable, "-c", PARENT, str(place), str(here), str(SUPPORT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         yield process

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import milvus_server
 import pytest
+from paths import SUPPORT
 from published import (
     Reader,
     assert_clean,
@@ -62,7 +63,7 @@ publish_chain(docs, numbers, lambda number: print(number, flush=True))
 
 def started(folder: Path, uri: str, numbers: str, *how: str) -> subprocess.Popen[str]:
     """A process that publishes versions, and has entered Milvus."""
-    command = [sys.executable, "-c", PUBLISHER, str(Path(__file__).parent.parent), str(folder), uri, numbers, *how]
+    command = [sys.executable, "-c", PUBLISHER, str(SUPPORT), str(folder), uri, numbers, *how]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stderr
     assert process.stdout.readline() == "ready\n", process.stderr.read()
@@ -162,7 +163,7 @@ def test_many_killed_publishers_of_a_server(milvus_server_uri: str, tmp_path: Pa
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[milvus_server.MilvusServer]:
     if not milvus_server.entered():
-        pytest.skip("no network namespace: run with `python tests/milvus_server.py ...`")
+        pytest.skip("no network namespace: run with `python tests/support/milvus_server.py ...`")
     with milvus_server.MilvusServer(tmp_path / "server") as server:
         yield server
 

@@ -155,6 +155,4 @@ def test_what_waits_to_be_deleted_is_read() -> None:
         + b"\n"
         + b'{"condemned":["layouts/cd"],"format":1,"waiting":{"segments/ab":"2026-01-01T00:00:00+00:00"}}',
     )
-    assert trash.read(store) == trash.Retired(
-        {"segments/ab": "2026-01-01T00:00:00+00:00"}, frozenset({"layouts/cd"})
-    )
+    assert trash.read(store) == trash.Retired({"segments/ab": "2026-01-01T00:00:00+00:00"}, frozenset({"layouts/cd"}))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from paths import ROOT, SUPPORT
 
 api = pytest.importorskip("mypy.api", reason="no mypy: install vecver[test]")
 
 
 def test_mypy_infers_what_each_call_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the cache that the type check of this project leaves; alone it takes a minute."""
-    place = Path(__file__).parent.parent
-    monkeypatch.chdir(place.parent)
-    config = str(place.parent / "pyproject.toml")
-    told, failed, code = api.run([f"--config-file={config}", "--warn-unused-ignores", str(place / "typed_calls.py")])
+    monkeypatch.chdir(ROOT)
+    config = str(ROOT / "pyproject.toml")
+    told, failed, code = api.run([f"--config-file={config}", "--warn-unused-ignores", str(SUPPORT / "typed_calls.py")])
     assert code == 0, told + failed
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from generated import QUERIES, ROWS, clustered, part
 from helpers import open_on
-from test_exact import part
 
 import vecver
 from vecver.errors import BackendError, IntegrityError
@@ -23,19 +23,8 @@ from vecver.index import bits, faiss, is_exact, normalised, search
 from vecver.model import Json, Metric, Part, Vectors
 from vecver.store import LocalStore, MemoryStore, Store
 
-ROWS, DIM, QUERIES = 10_000, 32, 100
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
-
-
-def clustered(metric: Metric, clusters: int = 100, spread: float = 0.6) -> tuple[Vectors, Vectors, Numbers]:
-    """Rows, queries, and the cluster of each row and then of each query."""
-    rng = np.random.default_rng(11)
-    cluster = rng.integers(clusters, size=ROWS + QUERIES)
-    centres = rng.standard_normal((clusters, DIM)) / np.sqrt(DIM)
-    points = centres[cluster] + rng.standard_normal((ROWS + QUERIES, DIM)) * spread / np.sqrt(DIM)
-    vectors = normalised(points.astype(np.float32), metric)
-    return vectors[:ROWS], vectors[ROWS:], cluster
 
 
 Built = tuple[bytes, Json]
@@ -255,10 +244,10 @@ def test_an_index_that_a_full_disk_cut_off_is_told(build: Any) -> None:
 CHILD = """
 import hashlib, json, sys
 import faiss, numpy as np
-sys.path.insert(0, "tests")
-from test_faiss import clustered, found, part
+sys.path[:0] = ["tests/support", "tests/unit/index"]
+from generated import clustered, part
 from pathlib import Path
-from test_faiss import viewed
+from test_faiss import found, viewed
 rows, queries, _ = clustered("cosine")
 one = viewed(part(rows), (Path(sys.argv[1]).read_bytes(), json.loads(sys.argv[2])))
 flat = faiss.IndexFlatIP(rows.shape[1]); flat.add(rows)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from paths import SHARED
 
 from vecver.model import Failure, Original, Parsed
 from vecver.pipeline import chunker_recipe
@@ -21,7 +22,7 @@ from vecver.pipeline.parsers.parse import READERS, Unreadable, parse, parser_of
 from vecver.pipeline.parsers.pool import parse_all
 from vecver.pipeline.parsers.reading import Item, Reading, read
 
-MESSY = Path(__file__).parents[2] / "shared" / "data" / "messy" / "dev"
+MESSY = SHARED / "data/messy/dev"
 posix = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and memory limits")
 

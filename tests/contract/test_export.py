@@ -21,10 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from generated import clustered, document, vectors_of
 from helpers import DIM, SPACE, ingest, open_on, vector_of
 from standing import cut_at_lines, line
-from test_faiss import clustered
-from test_segments import document, vectors_of
 
 import vecver
 from vecver.cli import main

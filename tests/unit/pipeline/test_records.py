@@ -18,12 +18,13 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from paths import SHARED
 
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Original
 from vecver.pipeline.sources.files import read
 
-IR = Path(__file__).parents[1] / "../shared/data/ir"
+IR = SHARED / "data/ir"
 A = {"id": "a", "text": "one"}
 
 

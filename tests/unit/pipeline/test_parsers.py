@@ -8,17 +8,17 @@ import json
 import re
 import zipfile
 from email.message import EmailMessage
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paths import SHARED
 
 from vecver.pipeline.parsers.encodings import decode
 from vecver.pipeline.parsers.media_types import media_type_of
 from vecver.pipeline.parsers.parse import Unreadable, is_plain, parse, parser_of
 
-MESSY = Path(__file__).parents[2] / "shared" / "data" / "messy" / "dev"
+MESSY = SHARED / "data/messy/dev"
 
 
 def failure(data: bytes, name: str, passwords: tuple[str, ...] = ()) -> str:

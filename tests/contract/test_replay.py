@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from generated import clustered
 from helpers import ingest, open_on, vector_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_faiss import clustered
 
 import vecver
 from vecver.digest import digest_json

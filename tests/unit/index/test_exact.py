@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 import numpy.typing as npt
 import pytest
+from generated import part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,15 +17,6 @@ from vecver.model import Metric, Part, Vectors
 
 Flags = npt.NDArray[np.bool_]
 Answers = list[list[tuple[int, int, str]]]
-
-
-def part(vectors: Vectors, live: Flags | None = None, seed: int = 0) -> Part:
-    """A part with keys of its own, random but the same for the same seed."""
-    keys = np.random.default_rng(seed).integers(0, 256, (len(vectors), 16), dtype=np.uint8)
-    norm = float(np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1)).max(initial=0))
-    if live is None:
-        return Part(vectors, None, len(vectors), keys, norm)
-    return Part(vectors, np.packbits(live, bitorder="little"), int(live.sum()), keys, norm)
 
 
 def live_rows(one: Part) -> npt.NDArray[np.int64]:

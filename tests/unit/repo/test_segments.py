@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from generated import document, vectors_of
 from helpers import DIM, SPACE, ingest, open_on, records, texts_of, vector_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import vecver
 from vecver.digest import key
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, SpaceMismatchError
-from vecver.model import Json, Space, Vectors
+from vecver.model import Space, Vectors
 from vecver.repo import Draft, NewDocument, Segment, metadata_of
 from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.schema import chunk_key, document_id, metadata_columns
@@ -26,18 +27,6 @@ from vecver.repo.rows.sorted_keys import as_keys
 from vecver.store import LocalStore, MemoryStore, Store
 
 THE_SPACE = Space("given:test", DIM, "ip")
-
-
-def document(name: str, texts: Sequence[str], metadata: Json | None = None) -> NewDocument:
-    spans = [(10 * i, 10 * i + len(text)) for i, text in enumerate(texts)]
-    embedded = [key(text.encode()) for text in texts]
-    return NewDocument(
-        name, "src", "ab" * 32, "cd" * 16, "text/plain", f"Title of {name}", metadata or {}, texts, embedded, spans
-    )
-
-
-def vectors_of(texts: Sequence[str]) -> Vectors:
-    return np.stack([vector_of(text) for text in texts])
 
 
 def write(store: Store, documents: Sequence[NewDocument], sizes: Sequence[int] = (1000,)) -> Segment:

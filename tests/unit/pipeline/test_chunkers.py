@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from paths import SHARED
 
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError
@@ -24,7 +25,7 @@ from vecver.pipeline.chunkers.blocks import blocks, front_matter
 from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
 from vecver.pipeline.chunkers.normalise import normalise
 
-HISTORY = Path(__file__).parents[2] / "shared" / "data" / "history"
+HISTORY = SHARED / "data/history"
 Counts = npt.NDArray[np.int64]
 
 

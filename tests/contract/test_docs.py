@@ -18,7 +18,7 @@ def test_a_page_is_true(page: Path) -> None:
     if "curl " in text and shutil.which("curl") is None:
         pytest.skip("no curl")
     changed = changed_blocks(text, run(text))
-    assert not changed, f"renew it: python tests/documented.py {page}\n{changed[0]}"
+    assert not changed, f"renew it: python tests/support/documented.py {page}\n{changed[0]}"
 
 
 def test_a_page_that_says_something_else_is_found() -> None:

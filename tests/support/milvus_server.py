@@ -1,6 +1,6 @@
 """A real Milvus server (2.3.5, the PyPI package `milvus`) for tests, benchmarks and users, in a network of its own.
 
-    python tests/milvus_server.py COMMAND ARGS...
+    python tests/support/milvus_server.py COMMAND ARGS...
 
 enters a network namespace, starts the server, waits until it is usable, runs COMMAND with its address in
 VECVER_TEST_MILVUS, stops the server, and exits as COMMAND did. Inside such a command, `MilvusServer` gives a
@@ -152,7 +152,9 @@ class MilvusServer:
         from filelock import FileLock
 
         if not entered():
-            raise RuntimeError("this server would listen on all interfaces: run under `python tests/milvus_server.py`")
+            raise RuntimeError(
+                "this server would listen on all interfaces: run under `python tests/support/milvus_server.py`"
+            )
         shutil.rmtree(self._folder / "data", ignore_errors=True)
         base().mkdir(parents=True, exist_ok=True)
         with FileLock(base() / "lock"):
@@ -279,7 +281,7 @@ def run(command: list[str]) -> int:
 
 def main() -> None:
     if len(sys.argv) < 2:
-        sys.exit("usage: python tests/milvus_server.py COMMAND ARGS...")
+        sys.exit("usage: python tests/support/milvus_server.py COMMAND ARGS...")
     if entered():
         sys.exit(run(sys.argv[1:]))
     if reason := obstacle():

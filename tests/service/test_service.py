@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers import ingest, vector_of
+from paths import GOLDEN
 
 import vecver
 from vecver.cli import main
@@ -76,7 +77,7 @@ def test_an_answer_is_that_of_the_library_and_names_its_commit(client: TestClien
 
 def test_hits_say_where_their_chunks_stand_and_filters_ask_for_it(tmp_path: Path) -> None:
     """As JSON of the house, as attributes of OpenAI's results, and in the published schema."""
-    shutil.copytree(Path(__file__).parent / "golden/v3", tmp_path / "kb")
+    shutil.copytree(GOLDEN / "v3", tmp_path / "kb")
     repository = vecver.open(tmp_path / "kb")
     expected = repository.dataset("handbook").search("radiator", filter={"page": 2})
     assert [(hit.page, hit.headings) for hit in expected] == [(2, ("Heating", "Parts"))]

@@ -21,6 +21,7 @@ from odf import dc, meta
 from odf.opendocument import OpenDocumentText
 from odf.text import P
 from openpyxl.packaging.custom import IntProperty
+from paths import GOLDEN
 from reportlab.pdfgen import canvas
 
 import vecver
@@ -30,8 +31,6 @@ from vecver.pipeline.parsers import properties
 from vecver.pipeline.parsers.package import Package
 from vecver.pipeline.parsers.parse import parse
 from vecver.store import LocalStore
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def markdown(matter: str, text: str = "Text.") -> Parsed:

@@ -8,10 +8,11 @@ import resource
 from pathlib import Path
 
 import pytest
+from paths import SHARED
 
 import vecver
 
-MESSY = Path(__file__).parent.parent.parent / "shared/data/messy/dev"
+MESSY = SHARED / "data/messy/dev"
 pytestmark = [
     pytest.mark.skipif(not MESSY.is_dir(), reason="the awkward files lie in ../shared/data/messy, which is not here"),
     pytest.mark.timeout(600),

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT
 from serving import free_port
 
 import vecver
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 QUESTIONS = EXAMPLES / "questions.jsonl"
 QUESTION = "How do I let air out of a radiator?"
 
