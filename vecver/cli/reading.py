@@ -11,6 +11,7 @@ import click
 import vecver
 from vecver.cli import common, console
 from vecver.cli.output import as_json, echo_json, one_line
+from vecver.cli.screens import wording
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")
@@ -41,7 +42,7 @@ def ls(
         if as_json:
             echo_json({"commit": commit, **found.to_json()})
         else:
-            console.out().say(f"{_counted(found.documents, 'document')}, {_counted(found.chunks, 'chunk')}")
+            console.out().say(f"{wording.count(found.documents, 'document')}, {wording.count(found.chunks, 'chunk')}")
         return
     ids = docs.documents(commit, where=filter, **how)
     if as_json:
@@ -138,11 +139,12 @@ def fields(settings: Settings, /, dataset: str, as_json: bool) -> None:
 
 
 def _cells(field: vecver.Field) -> tuple[str, str, str, str]:
-    return field.name, ", ".join(field.types), _counted(field.documents, "document"), one_line(field.examples_text, 100)
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
+    return (
+        field.name,
+        ", ".join(field.types),
+        wording.count(field.documents, "document"),
+        one_line(field.examples_text, 100),
+    )
 
 
 def _version(settings: Settings, dataset: str) -> tuple[vecver.Dataset, str]:
@@ -169,7 +171,7 @@ def _details(docs: vecver.Dataset, commit: str, ids: Sequence[str]) -> Iterator[
 
 
 def _long(one: dict[str, Any]) -> str:
-    chunks, characters = _counted(one["chunks"], "chunk"), _counted(one["characters"], "character")
+    chunks, characters = wording.count(one["chunks"], "chunk"), wording.count(one["characters"], "character")
     numbers = f"{chunks:>12}  {characters:>18}"
     title = one_line(one["title"], 60)
     return f"{numbers}  {one['media_type']:<18} {one['source']}  {one['id']}{f'  {title}' if title else ''}"
