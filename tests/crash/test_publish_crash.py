@@ -13,7 +13,6 @@ import pytest
 from published import Content, Doc, assert_clean, assert_right, connection_of, copied, ingest, let_go, no_pauses, opened
 
 import vecver
-from vecver import index
 from vecver.errors import BackendError, NotPublishedError
 from vecver.flows.publishing import publish as room
 from vecver.repo.published import rows as rows_room
@@ -142,7 +141,7 @@ CASES = {
 def small_and_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several messages for a few rows."""
     no_pauses(monkeypatch)
-    monkeypatch.setattr(index.milvus, "_BATCH_ROWS", 2)
+    monkeypatch.setattr("vecver.index.milvus.connection._BATCH_ROWS", 2)
     monkeypatch.setattr(rows_room, "BLOCK_ROWS", 3)
 
 
