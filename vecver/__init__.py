@@ -69,8 +69,7 @@ if TYPE_CHECKING:
     )
     from vecver.phases import listening
     from vecver.pipeline import ObjectEmbedder, embedder
-    from vecver.remote.dataset import RemoteDataset
-    from vecver.remote.repository import RemoteRepository, connect
+    from vecver.remote.repository import RemoteDataset, RemoteRepository, connect
     from vecver.store import MemoryStore, Store
     from vecver.version import __version__
 else:

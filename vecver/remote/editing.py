@@ -1,10 +1,10 @@
-"""Single documents in and out of a dataset behind a service: upsert, add, delete."""
+"""Single documents over HTTP: upsert, add, delete."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vecver import flows, index, pipeline, repo
 from vecver.arguments import Row, check_no_ref, embedder_name, sources_of
@@ -12,20 +12,13 @@ from vecver.errors import NotFoundError
 from vecver.flows import Progress
 from vecver.model import Commit, Json, Metric, Report, Vectors
 from vecver.near import near
-from vecver.remote.handle import RemoteHandle
+from vecver.remote.handle import RemoteHandle, condition
 from vecver.remote.http import read
-from vecver.remote.upload import Upload, git_told, nothing_to_send, origin_here, packed, with_failures
-
-if TYPE_CHECKING:
-    from vecver.arguments import Revision
+from vecver.remote.upload import Upload, git_options, nothing_to_send, origin_here, packed, with_failures
 
 
 class RemoteEditing(RemoteHandle):
     """The calls that change single documents, as `Dataset` has them."""
-
-    if TYPE_CHECKING:
-
-        def show(self, at: Revision = "main") -> Commit: ...
 
     def upsert(
         self,
@@ -45,16 +38,16 @@ class RemoteEditing(RemoteHandle):
         expected: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """As `Dataset.upsert`: the rows are read here, uploaded, and embedded there, as a job, which is waited for."""
+        """As `Dataset.upsert`: the rows are read here, uploaded, and embedded by a job that this call waits for."""
         pipeline.check_rows(rows)
-        found = flows.read_rows(rows, label or flows.ADDED, vectors=vectors)
+        read_rows = flows.read_rows(rows, label or flows.ADDED, vectors=vectors)
         head = self._head(branch)
         flows.check_expected(expected, branch, head.id if head else None)
-        if not found.items:
+        if not read_rows.items:
             return flows.nothing(self.name, head, dry_run=dry_run)
         if vectors is not None and space is None:
             flows.check_space(head.recipe if head else None)
-        how = {
+        options = {
             "message": message,
             "branch": branch,
             "label": None if label is None else pipeline.label_of((), label),
@@ -66,9 +59,9 @@ class RemoteEditing(RemoteHandle):
             "strict": strict,
             "dry_run": dry_run,
         }
-        with packed([flows.Rows((), label or flows.ADDED, items=found.items)], adds=True) as upload:
-            report = self._added(upload, how, expected, progress)
-        return flows.with_repeated(report, found.repeated)
+        with packed([flows.Rows((), label or flows.ADDED, items=read_rows.items)], adds=True) as upload:
+            report = self._added(upload, options, expected, progress)
+        return flows.with_repeated(report, read_rows.repeated)
 
     def add(
         self,
@@ -90,14 +83,14 @@ class RemoteEditing(RemoteHandle):
         expected: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """As `Dataset.add`: the files are read and named here, uploaded, and parsed and embedded there, as a job.
+        """As `Dataset.add`: the files are read and named here, uploaded, and parsed and embedded by a job.
 
-        Files of several sources, or files and records, are several calls.
+        A call takes files of one source, or records, not both.
         """
         head = self._head(branch)
         places = flows.places_of(head, self.show)
         named = sources_of(source, label, prefix, records, shared=True)
-        how = {
+        options = {
             "message": message,
             "branch": branch,
             "embedder": embedder_name(embedder),
@@ -107,15 +100,15 @@ class RemoteEditing(RemoteHandle):
             "chunk_tokens": chunk_tokens,
             "strict": strict,
             "dry_run": dry_run,
-            **git_told(origin_here(source) if origin is None else origin),
+            **git_options(origin_here(source) if origin is None else origin),
         }
         sources, repeated = flows.additions(named, places)
-        how["prefix"] = sources[0].prefix or None
-        how["label"] = sources[0].label if label is not None or places.get(sources[0].label) else None
+        options["prefix"] = sources[0].prefix or None
+        options["label"] = sources[0].label if label is not None or places.get(sources[0].label) else None
         with packed(sources, adds=True) as upload:
             if not upload.media_type and not upload.failures:
                 return flows.nothing(self.name, head, dry_run=dry_run, why="nothing was found there")
-            report = self._added(upload, how, expected, progress)
+            report = self._added(upload, options, expected, progress)
         return flows.with_repeated(report, repeated)
 
     def delete(
@@ -131,21 +124,21 @@ class RemoteEditing(RemoteHandle):
     ) -> Report:
         """As `Dataset.delete`."""
         check_no_ref(ids, refused)
-        what = flows.deletion(self.name, ids, where, branch=branch, message=message, dry_run=dry_run)
+        deletion = flows.deletion(self.name, ids, where, branch=branch, message=message, dry_run=dry_run)
         body = {
-            "ids": None if what.documents is None else list(what.documents),
-            "where": index.json_filter(what.where),
+            "ids": None if deletion.documents is None else list(deletion.documents),
+            "where": index.json_filter(deletion.where),
             "branch": branch,
             "message": message,
             "dry_run": dry_run,
         }
-        return read(self._wire.write("POST", self._path("delete"), body, _condition(expected)), Report.from_json)
+        return read(self._wire.write("POST", self._path("delete"), body, condition(expected)), Report.from_json)
 
     def _head(self, branch: str) -> Commit | None:
-        """Where a branch stands; None for a dataset without versions. Raises NotFoundError where others are there."""
+        """The head of a branch; None for a dataset without versions. Raises NotFoundError (other branches exist)."""
         repo.check_name("branch", branch)
         try:
-            branches = read(self._wire.get(self._path("branches")), lambda it: dict(it["branches"]))
+            branches = read(self._wire.get(self._path("branches")), lambda body: dict(body["branches"]))
         except NotFoundError as error:
             if error.code != "dataset_not_found":
                 raise
@@ -159,17 +152,11 @@ class RemoteEditing(RemoteHandle):
             )
         return self.show(branches[branch]) if branches else None
 
-    def _added(self, upload: Upload, how: Json, expected: str | None, progress: Progress | None) -> Report:
-        if not upload.media_type or (how["strict"] and upload.failures):
-            raise nothing_to_send(how["label"] or flows.ADDED, upload.failures)
-        headers = {"content-type": upload.media_type, **_condition(expected)}
-        job = self._wire.upload(self._path("upsert"), upload.file, headers, **how)
+    def _added(self, upload: Upload, options: Json, expected: str | None, progress: Progress | None) -> Report:
+        """Upload documents and wait for the job that adds them."""
+        if not upload.media_type or (options["strict"] and upload.failures):
+            raise nothing_to_send(options["label"] or flows.ADDED, upload.failures)
+        headers = {"content-type": upload.media_type, **condition(expected)}
+        job = self._wire.upload(self._path("upsert"), upload.file, headers, **options)
         report = read(self._wire.result_of(job, progress), Report.from_json)
         return with_failures(report, upload.failures, adds=True) if upload.failures else report
-
-
-def _condition(expected: str | None) -> dict[str, str]:
-    """Where the branch must stand, as a header."""
-    if expected is None:
-        return {}
-    return {"if-none-match": "*"} if expected == repo.ref_moves.ABSENT else {"if-match": f'"{expected}"'}

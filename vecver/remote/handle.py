@@ -1,31 +1,40 @@
-"""What every call on a dataset behind a service starts from: the connections, the dataset's name, revisions as text."""
+"""What the parts of a remote dataset share: the HTTP client, the dataset's name, and the commits of revisions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from vecver.arguments import Revision, text_of
-from vecver.errors import InvalidInputError
-from vecver.remote.http import path_of
+from vecver.errors import IntegrityError, InvalidInputError
+from vecver.remote.http import Wire, path_of, read
 
 if TYPE_CHECKING:
-    from vecver.remote.repository import RemoteRepository
+    from vecver.model import Commit, Json
 
 
 class RemoteHandle:
-    """A dataset behind a service. `RemoteDataset` is this with its calls."""
+    """A dataset's name and the client of its service. `RemoteDataset` adds the calls."""
 
-    def __init__(self, repository: RemoteRepository, name: str) -> None:
-        self.repository = repository
+    def __init__(self, wire: Wire, name: str) -> None:
         self.name = name
-        self._wire = repository._wire
+        self._wire = wire
+
+    def resolve(self, at: Revision = "main") -> str:
+        """The full commit id that a revision names."""
+        return self.show(at).id
+
+    def show(self, at: Revision = "main") -> Commit:
+        """The commit that a revision names."""
+        # as a parameter, since a path cannot hold every revision
+        page = self._wire.get(self._path("commits"), ref=revision_text(at), limit=1)
+        return read(page, lambda body: commit_of(body["commits"][0]))
 
     def _path(self, *parts: str) -> str:
         return path_of("datasets", self.name, *parts)
 
 
 def revision_text(at: Revision) -> str:
-    """A revision as its string. (None would be the service's default, and is not ours.)"""
+    """A revision as text. None is refused here: the service would read it as its default."""
     text = text_of(at)
     if not isinstance(text, str) or not text:
         raise InvalidInputError(
@@ -34,3 +43,24 @@ def revision_text(at: Revision) -> str:
             hint="name a branch, tag, alias or commit id; `main` is the default branch",
         )
     return text
+
+
+def commit_of(value: Json) -> Commit:
+    """The commit in an answer. Raises IntegrityError unless its id is the digest of the content that arrived."""
+    from vecver.model import Commit
+
+    commit = Commit.from_json(value)
+    if commit.id != value["commit"]:
+        raise IntegrityError(
+            f"the service sent another commit than {value['commit']}, or one of a format that is not known here",
+            code="digest_mismatch",
+            hint="upgrade this vecver to the service's version; ask its operator to run `vecver check`",
+        )
+    return commit
+
+
+def condition(expected: str | None) -> dict[str, str]:
+    """The header that says on which commit a ref must stand: a commit id, "absent" for a new ref, None for any."""
+    if expected is None:
+        return {}
+    return {"if-none-match": "*"} if expected == "absent" else {"if-match": f'"{expected}"'}

@@ -1,19 +1,18 @@
-"""The line to a service: requests, attempts, jobs, errors. Knows one URL and one key, and nothing of datasets.
+"""The HTTP client of one service: requests, attempts, jobs, errors. It knows a URL and a key, and nothing of datasets.
 
 Decisions
-- 2026-11-21 Every request may be sent again: what only reads changes nothing, and each write carries an
-  `Idempotency-Key` made once a call, under which the service does it once. So an attempt that got no answer, or
-  429, 502 or 503, is followed by another, unless the service says that it would not help, or the time is spent.
-- 2026-11-21 The key goes to the URL that was given and nowhere else: redirects are not followed, errors are not
-  chained to the library's own (which may quote the header), and what is quoted of an answer has the key struck out.
-- 2026-11-21 Who waits for a job waits out a service that does not answer, as long as a call may take: one that
-  is restarted takes its jobs up again, and their caller has no other way to them.
-- 2026-11-21 `timeout` is httpx2's for each step, so a body that came drop by drop was waited for as long as it came: it
-  must be whole within that time after its head. An upload may take longer: each piece of it must go in that time.
-- 2026-11-21 A process that was forked makes connections of its own: on those that it shared with its parent, of 1200
-  searches by four children two were given another child's answer, and nobody noticed.
-- 2026-11-21 Over plain http the key can be read on the way. That is neither refused nor warned of: behind a proxy
-  or in a cluster it is usual, and the URL is the caller's.
+1. Every request may be sent again. Reads change nothing, and each write carries an `Idempotency-Key` made once per
+   call, under which the service performs it once. After no answer, or 429, 502 or 503, the client tries again, unless
+   the service says that it would not help or the time is spent.
+2. The key is sent to the given URL only. Redirects are not followed, errors are not chained to the library's own
+   (which may quote the header), and the key is masked in whatever is quoted from an answer.
+3. While waiting for a job, a service that does not answer is tolerated as long as a call may take: a service that is
+   restarted takes its jobs up again, and their caller has no other way to them.
+4. httpx2 applies `timeout` to each read, so a body that trickled in was read for as long as it trickled. Now the whole
+   body must arrive within `timeout` after its head. An upload may take longer; each piece must go in that time.
+5. After a fork, reconnect: shared sockets silently returned another child's answer (2 of 1,200 searches).
+6. Over plain http the key can be read on the way. That is neither refused nor warned about: behind a proxy or in a
+   cluster it is usual, and the caller chose the URL.
 """
 
 from __future__ import annotations
@@ -26,17 +25,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import IO, TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import uuid4
 
 from vecver.errors import (
     AccessError,
     BackendError,
     ConflictError,
+    IntegrityError,
     InvalidInputError,
+    NotFoundError,
+    NotPublishedError,
+    SpaceMismatchError,
     VecverError,
 )
 from vecver.flows import Progress
+from vecver.http_rules import is_base_url, masked, retry_after
 from vecver.model import Json
 
 if TYPE_CHECKING:
@@ -45,13 +49,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BACK_OFF = 0.25  # seconds before the second attempt; doubles
 RETRYABLE = {429, 502, 503}
-POLL = (0.05, 1.0)  # seconds between two looks at a job: at first, and at most
+POLL = (0.05, 1.0)  # seconds between two polls of a job: at first, and at most
 
-_CATEGORIES = {kind.__name__: kind for kind in VecverError.__subclasses__()}  # the whole tree of vecver/errors.py
+_CATEGORIES: dict[str, type[VecverError]] = {  # by the name that problems carry: all of vecver/errors.py
+    kind.__name__: kind
+    for kind in (
+        *(NotFoundError, ConflictError, InvalidInputError, SpaceMismatchError),
+        *(IntegrityError, NotPublishedError, BackendError, AccessError),
+    )
+}
 
 
 class Wire:
-    """Connections to one service. Threads may share it, and a process that is forked."""
+    """Connections to one service. Threads may share it; a forked process connects anew."""
 
     def __init__(
         self,
@@ -71,19 +81,19 @@ class Wire:
         self._client, self._process = _client(self._key, transport), os.getpid()
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self._client.close()
 
     def get(self, path: str, **params: Any) -> Json:
-        """What lies there. A parameter that is None is left out."""
+        """The JSON object at a path. Parameters that are None are left out."""
         return self._call("GET", path, params=params)
 
     def ask(self, path: str, body: Json) -> Json:
-        """The answer to a question that changes nothing."""
+        """The answer to a POST that changes nothing."""
         return self._call("POST", path, content=_encoded(body))
 
     def lines(self, path: str, body: Json) -> list[Json]:
-        """The answer to a question that changes nothing, where that is a JSON object a line."""
+        """The answer to a POST that changes nothing: one JSON object per line."""
         return self._call("POST", path, content=_encoded(body), decode=_decoded_lines)["lines"]
 
     def write(
@@ -94,23 +104,24 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Json:
-        """What a change came to. However often it is sent, it is done once."""
+        """The outcome of a write. However many attempts it takes, the service performs it once."""
         content = b"" if body is None else _encoded(body)
-        return self._call(method, path, params=params, content=content, headers={**(headers or {}), **_once()})
+        sent = {**(headers or {}), **_idempotency_key()}
+        return self._call(method, path, params=params, content=content, headers=sent)
 
     def upload(self, path: str, file: IO[bytes], headers: Mapping[str, str], **params: Any) -> Json:
-        """As `write`, with the bytes of a file from its beginning. None of `params` is sent that is None."""
-        return self._call("POST", path, params=params, content=file, headers={**headers, **_once()})
+        """As `write`, with the bytes of a file from its beginning. Parameters that are None are left out."""
+        return self._call("POST", path, params=params, content=file, headers={**headers, **_idempotency_key()})
 
     def result_of(self, job: Json, progress: Progress | None = None) -> Json:
-        """What a job came to, once it has ended; whoever interrupts this cancels it. Raises its error."""
-        told: dict[str, int] = {}
+        """The result of a job, once it has ended. An interrupt cancels the job. Raises the job's error."""
+        reported: dict[str, int] = {}  # unit -> count that `progress` has heard of
         pause, longest = POLL
-        silent = 0.0  # seconds that nothing was heard
-        id = read(job, lambda it: str(it["id"]))
+        silent = 0.0  # seconds without an answer
+        id = read(job, lambda body: str(body["id"]))
         try:
             while True:
-                state = _tell(job, told, progress)
+                state = _report_progress(job, reported, progress)
                 if state in ("succeeded", "failed", "cancelled"):
                     return _result(id, state, job)
                 time.sleep(pause)
@@ -124,7 +135,7 @@ class Wire:
         except VecverError as error:
             error.add_note(f"job {id}")
             raise
-        except BaseException:  # nobody waits for it any more
+        except BaseException:  # interrupted: nothing waits for the job now
             with suppress(VecverError):
                 self.write("POST", path_of("jobs", id, "cancel"))
             raise
@@ -151,12 +162,12 @@ class Wire:
         attempt = 0
         while True:
             left = max(until - time.monotonic(), 0.001)
-            answer = self._attempt(method, path, content, request, left, decode or _decoded)
-            if not isinstance(answer, _Failure):
-                return answer
-            wait = max(BACK_OFF * 2**attempt, answer.wait)
-            if not answer.again or attempt >= self._retries or time.monotonic() + wait >= until:
-                raise answer.error  # unchained: the library's errors may quote the header that holds the key
+            outcome = self._attempt(method, path, content, request, left, decode or _decoded)
+            if not isinstance(outcome, _Failure):
+                return outcome
+            wait = max(BACK_OFF * 2**attempt, outcome.wait)
+            if not outcome.retry or attempt >= self._retries or time.monotonic() + wait >= until:
+                raise outcome.error  # unchained: the library's errors may quote the header that holds the key
             time.sleep(wait)
             attempt += 1
 
@@ -173,42 +184,42 @@ class Wire:
 
         if not isinstance(content, bytes):
             content.seek(0)
-        how = {"content": content or None, "timeout": timeout, **request}
+        options = {"content": content or None, "timeout": timeout, **request}
         try:
-            with self._connections().stream(method, self.url + path, **how) as answer:
-                data = _whole(answer, timeout)
+            with self._connections().stream(method, self.url + path, **options) as answer:
+                data = _read_body(answer, timeout)
         except (httpx2.RequestError, TimeoutError) as error:
-            again = isinstance(error, httpx2.TransportError | TimeoutError)
-            return _Failure(self._unreachable(type(error).__name__), again=again)
+            retry = isinstance(error, httpx2.TransportError | TimeoutError)
+            return _Failure(self._unreachable(type(error).__name__), retry=retry)
         if answer.is_success and (body := decode(data)) is not None:
             return body
         return self._refused(answer, data, _decoded(data))
 
     def _connections(self) -> httpx2.Client:
-        """Those of this process. Raises InvalidInputError once they were let go of."""
+        """This process's connections. Raises InvalidInputError once the handle was closed."""
         if self._client.is_closed:
             raise InvalidInputError("this handle was closed", code="closed", hint="vecver.connect makes another")
-        if self._process != os.getpid():  # the parent's are not closed here: it uses them
+        if self._process != os.getpid():  # forked; the parent still uses its own
             self._client, self._process = _client(self._key, self._transport), os.getpid()
         return self._client
 
     def _refused(self, answer: httpx2.Response, data: bytes, body: Json | None) -> _Failure:
         if body is None or not isinstance(body.get("code"), str):
-            error, again = self._strange(answer, data), answer.status_code in RETRYABLE
-            return _Failure(error, again=again, wait=_retry_after(answer))
-        error = error_of(_struck(body, self._key))
-        again = answer.status_code in RETRYABLE and error.context.get("retryable", True)
-        again = again or error.code == "in_progress"  # our own attempt before this one is still being done
-        return _Failure(error, again=again, wait=_retry_after(answer))
+            error, retry = self._foreign(answer, data), answer.status_code in RETRYABLE
+            return _Failure(error, retry=retry, wait=retry_after(answer.headers, 0.0))
+        error = error_of(masked(body, self._key))
+        retry = answer.status_code in RETRYABLE and error.context.get("retryable", True)
+        retry = retry or error.code == "in_progress"  # the attempt before this one is still running
+        return _Failure(error, retry=retry, wait=retry_after(answer.headers, 0.0))
 
-    def _strange(self, answer: httpx2.Response, data: bytes) -> VecverError:
-        """What somebody on the way says, or a service of another kind."""
-        text = " ".join(_struck(data.decode("utf-8", "replace"), self._key).split())[:300]
-        said = f"{self.url} answered {answer.status_code}: {text}"
+    def _foreign(self, answer: httpx2.Response, data: bytes) -> VecverError:
+        """The error for an answer that is not a vecver service's: a proxy's, or another service's."""
+        text = " ".join(masked(data.decode("utf-8", "replace"), self._key).split())[:300]
+        message = f"{self.url} answered {answer.status_code}: {text}"
         if answer.status_code in (401, 403):
-            return AccessError(said, code="access_refused", hint="check the API key, and who asks for it on the way")
+            return AccessError(message, code="access_refused", hint="check the API key, and who asks for it on the way")
         return BackendError(
-            said,
+            message,
             code="service_bad_answer",
             hint="check the URL: it is what stands before /v1, and a vecver service must answer there",
             retryable=answer.status_code in RETRYABLE,
@@ -229,17 +240,17 @@ class _Failure:
     """Why an attempt failed."""
 
     error: VecverError
-    again: bool  # may another do better?
+    retry: bool  # whether another attempt may succeed
     wait: float = 0.0  # seconds that the service asks to wait before it
 
 
 def path_of(*parts: str) -> str:
-    """The path below the URL whose parts these are."""
+    """The path below the service's URL with these parts, each quoted."""
     return "/".join(["/v1", *(quote(part, safe="") for part in parts)])
 
 
 def error_of(problem: Json) -> VecverError:
-    """The error that a problem (RFC 9457) tells of: the one that the library raised there."""
+    """The error in a problem (RFC 9457): the same one that the library raised in the service."""
     kind = _CATEGORIES.get(str(problem.get("category")), VecverError)
     message = str(problem.get("detail") or problem.get("title") or problem["code"])
     error = kind(message, code=problem["code"], hint=str(problem.get("hint_python") or problem.get("hint") or ""))
@@ -250,10 +261,10 @@ def error_of(problem: Json) -> VecverError:
     return error
 
 
-def read(answer: Json, of: Callable[[Json], T]) -> T:
-    """What is sought in an answer. Raises BackendError if it is not there, or is something else."""
+def read(answer: Json, decode: Callable[[Json], T]) -> T:
+    """`decode(answer)`. Raises BackendError where the answer lacks something or has another form."""
     try:
-        return of(answer)
+        return decode(answer)
     except VecverError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -264,24 +275,24 @@ def read(answer: Json, of: Callable[[Json], T]) -> T:
         ) from error
 
 
-def _tell(job: Json, told: dict[str, int], progress: Progress | None) -> str:
-    """Tell `progress` how far a job has come since it was last told; its state."""
-    state, units = read(job, _standing)
+def _report_progress(job: Json, reported: dict[str, int], progress: Progress | None) -> str:
+    """Call `progress` with what a job did since the last call, by unit. Returns the job's state."""
+    state, units = read(job, _state_of)
     for unit, done, total in units:
-        more, told[unit] = done - told.get(unit, 0), done
+        more, reported[unit] = done - reported.get(unit, 0), done
         if progress and more > 0:
             progress(unit, more, total)
     return state
 
 
-def _standing(job: Json) -> tuple[str, list[tuple[str, int, int | None]]]:
-    """(state, [(unit, done, of how many)])."""
-    units = [(unit, int(at["done"]), at["total"]) for unit, at in (job["progress"] or {}).items()]
+def _state_of(job: Json) -> tuple[str, list[tuple[str, int, int | None]]]:
+    """(state, [(unit, count done, total)])."""
+    units = [(unit, int(counts["done"]), counts["total"]) for unit, counts in (job["progress"] or {}).items()]
     return str(job["state"]), units
 
 
 def _result(id: str, state: str, job: Json) -> Json:
-    """What a job that has ended came to. Raises its error."""
+    """The result of a job that has ended. Raises its error."""
     if state == "succeeded":
         return read(job, lambda it: dict(it["result"]))
     if job.get("error"):
@@ -291,7 +302,7 @@ def _result(id: str, state: str, job: Json) -> Json:
     )
 
 
-def _once() -> dict[str, str]:
+def _idempotency_key() -> dict[str, str]:
     return {"idempotency-key": uuid4().hex}
 
 
@@ -304,8 +315,8 @@ def _encoded(body: Json) -> bytes:
         ) from error
 
 
-def _whole(answer: httpx2.Response, seconds: float) -> bytes:
-    """The body of an answer. Raises TimeoutError: it comes drop by drop, each in time, and does not end."""
+def _read_body(answer: httpx2.Response, seconds: float) -> bytes:
+    """The body of an answer. Raises TimeoutError if it has not ended in time, however often a piece arrives."""
     until, data = time.monotonic() + seconds, bytearray()
     for part in answer.iter_bytes():
         data += part
@@ -324,37 +335,14 @@ def _decoded(data: bytes) -> Json | None:
 
 
 def _decoded_lines(data: bytes) -> Json | None:
-    """The JSON objects of an answer, one a line; None for anything else."""
+    """The JSON objects of an answer, one per line; None for anything else."""
     lines = [_decoded(line) for line in data.split(b"\n") if line]
     return None if None in lines else {"lines": lines}
 
 
-def _struck(value: Any, key: str) -> Any:
-    """A text, or a value of JSON with all its texts, in which the key cannot be read."""
-    if isinstance(value, str):
-        return value.replace(key, "***") if key else value
-    if isinstance(value, dict):
-        return {name: _struck(item, key) for name, item in value.items()}
-    return [_struck(item, key) for item in value] if isinstance(value, list) else value
-
-
-def _retry_after(answer: httpx2.Response) -> float:
-    """Seconds that the service asks to wait for. (Its date form is rare, and our own back-off serves.)"""
-    try:
-        return max(0.0, float(answer.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return 0.0
-
-
 def _checked(url: str) -> str:
     """`url` without its last slash."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        sound = sound and url.isprintable() and bool((parts.hostname or "").encode("idna"))
-    except (ValueError, AttributeError):
-        sound = False
-    if not sound or parts.username is not None or parts.query or parts.fragment:
+    if not is_base_url(url):
         raise InvalidInputError(
             "a service's URL has http or https, a host and perhaps a path, and neither user, password nor query",
             code="invalid_url",

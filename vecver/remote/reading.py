@@ -1,4 +1,4 @@
-"""What a version behind a service holds: its documents and chunks, a page at a time, all pages of one version."""
+"""Reads what a version behind a service holds, a page at a time; all pages are of the same version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vecver.remote.http import read
 if TYPE_CHECKING:
     from vecver.model import Chunks, Count, Document, Fields, Json, StoredChunk
 
-PAGE = 1000  # documents or chunks asked for at once
+PAGE = 1000  # documents or chunks in a request
 
 
 class RemoteReading(RemoteHandle):
@@ -32,30 +32,30 @@ class RemoteReading(RemoteHandle):
     ) -> list[str]:
         """The ids of the documents of a version, sorted; as `Dataset.documents`."""
         flows.check_page(limit=limit, prefix=prefix, after=after)
-        found: list[str] = []
+        ids: list[str] = []
         ref = revision_text(at)
         if (where is None or where == {}) and not after and limit is None:
             return self._all_documents(ref, prefix)
-        while limit is None or len(found) < limit:
-            size = PAGE if limit is None else min(PAGE, int(limit) - len(found))
-            asked = {"ref": ref, "where": index.json_filter(where), "prefix": prefix, "limit": size, "after": after}
-            page = self._wire.ask(self._path("documents", "list"), asked)
-            ref, some, more = read(page, lambda it: (str(it["commit"]), list(it["documents"]), it["next"] is not None))
-            found += some
-            if not more or not some:
+        while limit is None or len(ids) < limit:
+            size = PAGE if limit is None else min(PAGE, int(limit) - len(ids))
+            body = {"ref": ref, "where": index.json_filter(where), "prefix": prefix, "limit": size, "after": after}
+            page = self._wire.ask(self._path("documents", "list"), body)
+            ref, batch, more = read(page, lambda it: (str(it["commit"]), list(it["documents"]), it["next"] is not None))
+            ids += batch
+            if not more or not batch:
                 break
-            after = some[-1]
-        return found
+            after = batch[-1]
+        return ids
 
     def _all_documents(self, ref: str, prefix: str) -> list[str]:
-        found: list[str] = []
+        ids: list[str] = []
         cursor = None
         while True:
             page = self._wire.get(self._path("documents"), ref=ref, prefix=prefix or None, cursor=cursor)
-            ref, some, cursor = read(page, lambda it: (it["commit"], list(it["documents"]), it["next"]))
-            found += some
+            ref, batch, cursor = read(page, lambda it: (it["commit"], list(it["documents"]), it["next"]))
+            ids += batch
             if cursor is None:
-                return found
+                return ids
 
     @overload
     def get(self, ids: str, *, at: Revision = "main", missing: Literal["error"] = "error") -> Document: ...  # type: ignore[overload-overlap]
@@ -68,20 +68,20 @@ class RemoteReading(RemoteHandle):
     def get(
         self, ids: str | Iterable[str], *, at: Revision = "main", missing: Literal["error", "skip"] = "error"
     ) -> Document | list[Document] | None:
-        """The documents of a version with these ids, in the order asked; as `Dataset.get`."""
+        """The documents of a version with these ids, in the order of `ids`; as `Dataset.get`."""
         from vecver.model import Document
 
-        wanted, ref, found = flows.checked_ids(ids, missing), revision_text(at), list[Document]()
-        for start in range(0, max(len(wanted), 1), PAGE):
-            for page in self._documents(wanted[start : start + PAGE], ref, missing):
-                ref, some = read(
-                    page, lambda it: (str(it["commit"]), [Document.from_json(one) for one in it["documents"]])
+        checked_ids, ref, documents = flows.checked_ids(ids, missing), revision_text(at), list[Document]()
+        for start in range(0, max(len(checked_ids), 1), PAGE):
+            for page in self._documents(checked_ids[start : start + PAGE], ref, missing):
+                ref, batch = read(
+                    page, lambda it: (str(it["commit"]), [Document.from_json(value) for value in it["documents"]])
                 )
-                found += some
-        return next(iter(found), None) if isinstance(ids, str) else found
+                documents += batch
+        return next(iter(documents), None) if isinstance(ids, str) else documents
 
     def _documents(self, ids: list[str], ref: str, missing: str) -> Iterator[Json]:
-        """Pages with these documents; of those that are too long for one answer of the service, several."""
+        """Pages with these documents. A page that is too long for one answer is fetched in halves."""
         try:
             yield self._wire.ask(self._path("documents", "get"), {"ref": ref, "ids": ids, "missing": missing})
         except InvalidInputError as error:
@@ -101,9 +101,9 @@ class RemoteReading(RemoteHandle):
         limit: int | None = None,
         after: str | None = None,
     ) -> Chunks:
-        """The chunks of a version; as `Dataset.chunks`. They are asked for a page at a time, as they are wanted.
+        """The chunks of a version; as `Dataset.chunks`. Pages are fetched as they are read.
 
-        The first page is asked for at once, so that what cannot be read is said here.
+        The first page is fetched here, so that errors are raised by this call.
         """
         from vecver.model import Chunks
 
@@ -126,23 +126,22 @@ class RemoteReading(RemoteHandle):
     def _chunks(
         self, commit: str, where: Json | None, limit: int, after: str | None, *, vectors: bool
     ) -> list[StoredChunk]:
-        """A page. Only one without chunks is the last: a page that was cut short on the way loses nothing."""
-        asked = {"ref": commit, "where": where, "vectors": vectors, "limit": limit, "after": after}
-        lines = self._wire.lines(self._path("chunks", "list"), asked)
+        """A page of chunks. Only an empty page ends the list, so a page that was cut short loses nothing."""
+        body = {"ref": commit, "where": where, "vectors": vectors, "limit": limit, "after": after}
+        lines = self._wire.lines(self._path("chunks", "list"), body)
         return read({"lines": lines}, lambda it: [_chunk(line) for line in it["lines"]])
 
     def chunk(self, key: str, at: Revision = "main", context: int = 1) -> StoredChunk:
         """The chunk of a version with this key; as `Dataset.chunk`."""
         flows.check_chunk(key, context)
-        found = self._wire.get(self._path("chunks", key), ref=revision_text(at), context=context)
-        return read(found, _chunk)
+        return read(self._wire.get(self._path("chunks", key), ref=revision_text(at), context=context), _chunk)
 
     def count(self, at: Revision = "main", where: Json | None = None) -> Count:
         """How many documents and chunks a version holds, or of those that match; as `Dataset.count`."""
         from vecver.model import Count
 
-        asked = {"ref": revision_text(at), "where": index.json_filter(where)}
-        return read(self._wire.ask(self._path("count"), asked), Count.from_json)
+        body = {"ref": revision_text(at), "where": index.json_filter(where)}
+        return read(self._wire.ask(self._path("count"), body), Count.from_json)
 
     def fields(self, at: Revision = "main") -> Fields:
         """The fields of a version that filters may name; as `Dataset.fields`."""
@@ -150,13 +149,9 @@ class RemoteReading(RemoteHandle):
 
         return read(self._wire.get(self._path("fields"), ref=revision_text(at)), Fields.from_json)
 
-    def resolve(self, at: Revision = "main") -> str:
-        """The full commit id that a revision names."""
-        raise NotImplementedError
-
 
 def _chunk(value: Json) -> StoredChunk:
-    """A chunk that travelled."""
+    """The chunk in an answer, whose vector is base64 of little-endian float32 bytes."""
     from vecver.model import StoredChunk
 
     bits = value.get("vector")

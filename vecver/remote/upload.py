@@ -1,12 +1,12 @@
-"""What an ingest sends to a service: the documents of its sources, packed into one file. Sends nothing itself.
+"""Packs the documents of an ingest into one file for upload. It sends nothing.
 
-They are read as an ingest here reads them (the same ids, ignore files, failures). Files travel as
+Documents are read as a local ingest reads them (same ids, ignore files, failures). Files are packed as
 `multipart/form-data`, records as JSON lines.
 
 Decisions
-- 2026-11-21 The body lies in a temporary file before the first byte is sent: a source can often be read only once,
-  and an attempt that is repeated must send the same bytes.
-- 2026-11-21 The parts are written here, one at a time: the HTTP library wants all files open at once.
+1. The body is in a temporary file before the first byte is sent: many sources can be read only once, and a repeated
+   attempt must send the same bytes.
+2. The parts are written here one by one: the HTTP library would open all files at once.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from vecver.model import Failure, Json, Original, Report
 
 @dataclass
 class Upload:
-    """A body, and what could not be put into it."""
+    """A request body, and the documents that could not be read into it."""
 
     file: IO[bytes]
-    media_type: str = ""  # "": it holds no document
+    media_type: str = ""  # "" while it holds no document
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -80,14 +80,14 @@ def _pack(upload: Upload, item: Original | Failure, prefix: str, boundary: str, 
 
 
 def _head(name: str, boundary: str) -> bytes:
-    """What stands before a file. In names only these two characters have a meaning there."""
+    """The head of a file's part. Only these two characters are special in its name."""
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{escaped}"\r\n'
     return f"{head}Content-Type: application/octet-stream\r\n\r\n".encode()
 
 
 def _line(record: Original, id: str, *, adds: bool) -> bytes:
-    """A record as JSON, whose reader makes the same digest of it; of one that `adds`, under `metadata` what is that."""
+    """A record as a line of JSON that digests to the same value when read. `adds`: metadata goes under `metadata`."""
     metadata = {"metadata": dict(record.metadata)} if adds else record.metadata
     value = {**metadata, "id": id, "text": record.text, "title": record.title}
     if record.vector is not None:
@@ -95,8 +95,8 @@ def _line(record: Original, id: str, *, adds: bool) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def told(sources: Sequence[Source]) -> Json:
-    """What a service is told of sources that were packed together: their names, and what they speak for."""
+def source_options(sources: Sequence[Source]) -> Json:
+    """The options of an ingest that describe its sources: label, prefix, and the scope whose gaps are removals."""
     scopes = dict.fromkeys(line for source in sources for line in source.scope.split("\n") if line)
     return {
         "label": sources[0].label,
@@ -106,16 +106,19 @@ def told(sources: Sequence[Source]) -> Json:
     }
 
 
-def place_header(sources: Sequence[Source], above: Sequence[str], *, default: bool) -> dict[str, str]:
-    """Where they lie, as a service takes it: so that it tells sources of one name apart."""
+def place_header(sources: Sequence[Source], enclosing: Sequence[str], *, default: bool) -> dict[str, str]:
+    """Where the sources lie, as a header: by it the service tells sources with the same name apart.
+
+    `enclosing`: digests of the places around them. `default`: the label was not given by the caller.
+    """
     place = next((source.place for source in sources if source.place), None) or {}
-    own = "-".join(place[kind] for kind in ("path", "git") if kind in place)
-    value = " ".join([*(["default"] if default else []), own or "-", *([",".join(above)] if above else [])])
-    return {"vecver-place": value} if own or above else {}
+    place_text = "-".join(place[kind] for kind in ("path", "git") if kind in place)
+    words = [*(["default"] if default else []), place_text or "-", *([",".join(enclosing)] if enclosing else [])]
+    return {"vecver-place": " ".join(words)} if place_text or enclosing else {}
 
 
 def with_failures(report: Report, failures: Sequence[Failure], *, adds: bool = False) -> Report:
-    """A report of the service's, and what could not be read here."""
+    """The service's report with the documents added that could not be read on this machine."""
     count = len(failures)
     note = f"{count} documents could not be read here"
     if not adds:
@@ -129,7 +132,7 @@ def with_failures(report: Report, failures: Sequence[Failure], *, adds: bool = F
 
 
 def nothing_to_send(label: str, failures: Sequence[Failure]) -> InvalidInputError:
-    """The error for an ingest that the service need not be asked for."""
+    """The error for an ingest without a document that could be sent."""
     if not failures:
         return InvalidInputError(
             f"the source {label!r} holds no documents",
@@ -146,11 +149,11 @@ def nothing_to_send(label: str, failures: Sequence[Failure]) -> InvalidInputErro
 
 
 def origin_here(source: Any) -> Json | None:
-    """The Git commit that a source lies in here; of several paths, the first's."""
+    """The Git commit of the work tree that a source lies in; of several paths, the first one's."""
     first = source[0] if isinstance(source, list | tuple) and source else source
     return pipeline.origin_of(first) if isinstance(first, str | PathLike) else None
 
 
-def git_told(origin: Json | None) -> Json:
-    """An origin as it travels."""
+def git_options(origin: Json | None) -> Json:
+    """The options of an ingest that name the source's Git commit."""
     return {f"git_{name}": origin[name] for name in ("commit", "branch", "dirty")} if origin else {}

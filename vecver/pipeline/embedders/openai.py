@@ -18,13 +18,13 @@ import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver.digest import digest_json
 from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError
+from vecver.http_rules import is_base_url, masked, retry_after
 from vecver.model import Json, Metric, TokenCounts, Vectors
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class OpenAIEmbedder:
                 if answer.is_success:
                     return answer
                 failure = self._refused(answer)
-                wait = _retry_after(answer, wait)
+                wait = retry_after(answer.headers, wait)
             if not failure.retryable:
                 break
             if attempt + 1 < ATTEMPTS:
@@ -144,7 +144,7 @@ class OpenAIEmbedder:
     def _refused(self, answer: httpx2.Response) -> BackendError:
         said = " ".join(answer.text.split())[:500]
         return BackendError(
-            f"{self._url} answered {answer.status_code}: {said.replace(self._key, '***') if self._key else said}",
+            f"{self._url} answered {answer.status_code}: {masked(said, self._key or '')}",
             code="embedder_refused",
             hint=_HINTS.get(answer.status_code, "try again later"),
             retryable=answer.status_code in RETRYABLE,
@@ -160,14 +160,6 @@ class OpenAIEmbedder:
         )
 
 
-def _retry_after(answer: httpx2.Response, otherwise: float) -> float:
-    """Seconds that the server asks to wait for. (Its date form is rare, and our own back-off serves.)"""
-    try:
-        return max(0.0, float(answer.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return otherwise
-
-
 def _bad_answer(reason: str) -> BackendError:
     return BackendError(
         f"the embeddings endpoint's answer cannot be used: {reason}",
@@ -178,8 +170,7 @@ def _bad_answer(reason: str) -> BackendError:
 
 def _checked(url: str) -> str:
     """`url` without its last slash. One that carries a password or a query is refused: recipes are public."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.query:
+    if not is_base_url(url):
         raise InvalidInputError(
             "an embedder's URL has a host and a path, and neither user, password nor query",
             code="bad_embedder_url",
