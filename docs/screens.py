@@ -26,7 +26,8 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from vecver import repo
-from vecver.cli import console, main
+from vecver.cli import main
+from vecver.cli.terminal import console
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 84

@@ -259,7 +259,7 @@ def test_a_new_dataset_with_nearly_the_name_of_another_is_noted_and_can_be_refus
     without_settings(monkeypatch, place)
     result = CliRunner().invoke(main, ["ingest", "handbok", "docs", "--embedder", "hashing", "--dry-run"])
     assert result.exit_code == 0 and "but 'handbook'; 'handbok' is a new one" in result.stderr
-    monkeypatch.setattr("vecver.cli.documents.asks", lambda: True)
+    monkeypatch.setattr("vecver.cli.commands.documents.asks", lambda: True)
     refused = CliRunner().invoke(main, ["ingest", "handbok", "docs", "--embedder", "hashing"], input="n\n")
     assert refused.exit_code == 3 and "Make 'handbok'? [y/N]" in refused.stderr
     check_told(refused.stderr, "nothing was made", "did you mean 'handbook'")

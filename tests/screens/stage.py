@@ -165,8 +165,8 @@ def main(folder: str, commands: list[list[str]]) -> None:
     from click import Command
 
     from vecver import repo
-    from vecver.cli import console
     from vecver.cli import main as program
+    from vecver.cli.terminal import console
 
     assert isinstance(program, Command)
     os.chdir(folder)

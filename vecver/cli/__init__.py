@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vecver.cli.interrupts import guard, guard_start
+from vecver.cli.terminal.interrupts import guard, guard_start
 
 if TYPE_CHECKING:
     from vecver.cli.app import main as main
@@ -28,8 +28,8 @@ def program() -> None:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     if not INDEXING & set(sys.argv):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from vecver.cli import console
     from vecver.cli.app import main
+    from vecver.cli.terminal import console
 
     console.prepare_streams()
     guard()

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 import click
 
-from vecver.cli import console, failures
-from vecver.cli.commands import EXAMPLES, GROUPS, MODULES
-from vecver.cli.interrupts import guard_end
+from vecver.cli import failures
+from vecver.cli.command_table import EXAMPLES, GROUPS, MODULES
+from vecver.cli.terminal import console
+from vecver.cli.terminal.interrupts import guard_end
 from vecver.errors import VecverError
 from vecver.settings import load_settings
 
@@ -57,7 +58,7 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in MODULES:
             return None
-        module = import_module(f"vecver.cli.{MODULES[cmd_name]}")
+        module = import_module(f"vecver.cli.commands.{MODULES[cmd_name]}")
         command: click.Command = next(command for command in module.COMMANDS if command.name == cmd_name)
         command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[cmd_name])
         if os.environ.get(COMPLETING):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import vecver
-from vecver.cli.output import one_line
+from vecver.cli.terminal.output import one_line
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.near import near
 from vecver.settings import REPOSITORY, Settings

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 
 import click
 
-from vecver.cli import console
-from vecver.cli.commands import SYNONYMS
-from vecver.cli.interrupts import INTERRUPTED
+from vecver.cli.command_table import SYNONYMS
+from vecver.cli.terminal import console
+from vecver.cli.terminal.interrupts import INTERRUPTED
 from vecver.errors import DID_YOU_MEAN, BackendError, InvalidInputError, VecverError, hint_for
 from vecver.near import near
 

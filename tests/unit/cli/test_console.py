@@ -18,8 +18,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vecver.cli import console
-from vecver.cli.paging import Pages
+from vecver.cli.terminal import console
+from vecver.cli.terminal.paging import Pages
 
 PLAIN = ("NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "LC_ALL", "LC_CTYPE", "LANG", "PAGER", "VECVER_PAGER")
 
@@ -136,7 +136,7 @@ def test_what_cannot_show_our_marks_gets_ascii(terminal: Terminal, monkeypatch: 
 
 def test_no_character_ends_the_program() -> None:
     script = (
-        "import sys; from vecver.cli import console; console.prepare_streams();"
+        "import sys; from vecver.cli.terminal import console; console.prepare_streams();"
         "console.out().say('Straße 漢字 … \\udcff'); print('\\u6f22')"
     )
     for encoding in ("latin-1", "ascii", "utf-8"):
@@ -160,7 +160,7 @@ def test_a_very_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -
 
 def test_importing_the_console_imports_no_rich() -> None:
     script = (
-        "import sys; from vecver.cli import console; console.out().say('plain');"
+        "import sys; from vecver.cli.terminal import console; console.out().say('plain');"
         "print([name for name in sys.modules if name.startswith('rich')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vecver
-from vecver.cli.progress import EMBEDDING, WORDS, Meter
+from vecver.cli.terminal.progress import EMBEDDING, WORDS, Meter
 from vecver.phases import following
 from vecver.pipeline import how_many
 
@@ -84,7 +84,7 @@ class TestMeter:
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now = [0.0]
-        monkeypatch.setattr("vecver.cli.progress.monotonic", lambda: now[0])
+        monkeypatch.setattr("vecver.cli.terminal.progress.monotonic", lambda: now[0])
         return now
 
     def test_says_what_is_done_before_anything_is_counted(self) -> None:
@@ -193,7 +193,7 @@ def test_ctrl_c_says_what_is_kept_and_the_next_attempt_finds_it(folder: Path, ma
 
 GUARDED = """
 import os, signal
-from vecver.cli import interrupts
+from vecver.cli.terminal import interrupts
 interrupts.guard_start()
 interrupts.{guard}()
 def interrupt(): os.kill(os.getpid(), signal.SIGINT)

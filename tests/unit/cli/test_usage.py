@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vecver.cli import main
-from vecver.cli.commands import EXAMPLES, GROUPS, MODULES
+from vecver.cli.command_table import EXAMPLES, GROUPS, MODULES
 from vecver.cli.failures import show
 from vecver.errors import NotFoundError
 
@@ -47,7 +47,7 @@ def test_the_table_and_the_modules_have_the_same_commands() -> None:
     found = {
         (module, command.name)
         for module in set(MODULES.values())
-        for command in import_module(f"vecver.cli.{module}").COMMANDS
+        for command in import_module(f"vecver.cli.commands.{module}").COMMANDS
     }
     assert found == {(module, name) for name, module in MODULES.items()} and set(EXAMPLES) == set(MODULES)
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 import vecver
-from vecver.cli.console import Screen
 from vecver.cli.screens import measures, published, upkeep
+from vecver.cli.terminal.console import Screen
 from vecver.model import Problem
 
 PUBLICATION = vecver.Publication(

@@ -22,7 +22,7 @@ from helpers import DIM, Ticking, ingest, open_on, records, vector_of
 import vecver
 from vecver import repo
 from vecver.cli import main
-from vecver.cli.chart import recall_chart
+from vecver.cli.screens.chart import recall_chart
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
 from vecver.flows.evaluating.recall import DRAWN
 from vecver.flows.evaluating.recall import _shares as shares

@@ -15,9 +15,9 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
 import vecver
-from vecver.cli import console
-from vecver.cli.console import ADDED, CHANGED, COMMAND, FAINT, HEAD, REMOVED, STRONG, Part, Screen
 from vecver.cli.screens import wording
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import ADDED, CHANGED, COMMAND, FAINT, HEAD, REMOVED, STRONG, Part, Screen
 
 if TYPE_CHECKING:
     from vecver.model import ChunkCounts, ChunkDiff

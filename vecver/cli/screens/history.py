@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 import vecver
-from vecver.cli import console
-from vecver.cli.console import ADDED, ALIAS, BRANCH, CHANGED, FAINT, ID, REMOVED, STRONG, TAG, Part, Screen
 from vecver.cli.screens import wording
 from vecver.cli.screens.graph import Row
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import ADDED, ALIAS, BRANCH, CHANGED, FAINT, ID, REMOVED, STRONG, TAG, Part, Screen
 
 Json = dict[str, Any]
 Refs = Mapping[str, Sequence[tuple[str, str]]]  # commit id -> (kind, name) of each ref on it

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import vecver
-from vecver.cli.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
 from vecver.cli.screens.wording import count, counted, short_id
+from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
 
 FILES_SHOWN = 5  # of one reason
 NOTES_SHOWN = 10

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vecver.cli import console
-from vecver.cli.console import COMMAND, FAINT, HEAD, ID, WARNING, Screen
 from vecver.cli.screens import wording
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, WARNING, Screen
 
 if TYPE_CHECKING:
     from vecver_service.state.keys import Key

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import vecver
-from vecver.cli import console
-from vecver.cli.console import BAD, FAINT, GOOD, HEAD, ID, WARNING, Part, Screen
 from vecver.cli.screens import wording
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import BAD, FAINT, GOOD, HEAD, ID, WARNING, Part, Screen
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import vecver
-from vecver.cli.console import COMMAND, FAINT, HEAD, ID, STRONG, Screen
 from vecver.cli.screens import wording
+from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, STRONG, Screen
 
 
 def show_published(screen: Screen, done: Sequence[vecver.Publication]) -> None:

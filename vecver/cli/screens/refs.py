@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import vecver
-from vecver.cli import console
-from vecver.cli.console import COMMAND, FAINT, ID, Part, Screen
 from vecver.cli.screens import wording
 from vecver.cli.screens.history import STYLES
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import COMMAND, FAINT, ID, Part, Screen
 
 _PLURALS = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import vecver
-from vecver.cli import console
-from vecver.cli.console import FAINT, HEAD, ID, MATCH, Part, Screen
 from vecver.cli.screens import wording
 from vecver.cli.screens.passages import Passage, Query, excerpt, is_code, passage, whole
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import FAINT, HEAD, ID, MATCH, Part, Screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vecver.cli.console import COMMAND, FAINT, GOOD, STRONG, WARNING, Screen
 from vecver.cli.screens import wording
 from vecver.cli.screens.changes import SIGNS
+from vecver.cli.terminal.console import COMMAND, FAINT, GOOD, STRONG, WARNING, Screen
 
 if TYPE_CHECKING:
     from vecver.model import Coverage

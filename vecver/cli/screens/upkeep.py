@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import vecver
-from vecver.cli.console import BAD, COMMAND, FAINT, GOOD, HEAD, ID, STRONG, WARNING, Screen
 from vecver.cli.screens import wording
+from vecver.cli.terminal.console import BAD, COMMAND, FAINT, GOOD, HEAD, ID, STRONG, WARNING, Screen
 
 _DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{20,}")
 _LISTED = 10  # units of gc, or problems of a kind, that a terminal shows

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import vecver
-from vecver.cli import console
-from vecver.cli.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
 from vecver.cli.screens import wording
 from vecver.cli.screens.changes import SIGNS
 from vecver.cli.screens.history import ref_parts
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
 
 if TYPE_CHECKING:
     from vecver.model import Coverage

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli import common
 from vecver.cli.screens.published import show_publication, show_published, show_unpublished
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 

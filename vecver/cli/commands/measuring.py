@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import chart, common, console
-from vecver.cli.output import Json, as_json, echo_json, progress
+from vecver.cli import common
+from vecver.cli.screens import chart
 from vecver.cli.screens.measures import show_recall
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import Json, as_json, echo_json, progress
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.settings import Settings
 

@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json, partly_read, progress
+from vecver.cli import common
 from vecver.cli.screens import history, refs
 from vecver.cli.screens.changes import show_diff, show_document
 from vecver.cli.screens.graph import newest_first, rows
 from vecver.cli.screens.history import Entry
 from vecver.cli.screens.upkeep import show_check
 from vecver.cli.screens.version import show_version
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, partly_read, progress
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")

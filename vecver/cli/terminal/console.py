@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from vecver.cli.paging import Pages
+    from vecver.cli.terminal.paging import Pages
 
 Part = str | tuple[str, str]  # a text, or a text and its style
 Choice = Literal["auto", "always", "never"]
@@ -153,7 +153,7 @@ def pages() -> Iterator[Screen]:
     if not (screen.terminal and screen.styled and sys.stdout.isatty()):
         yield screen
         return
-    from vecver.cli.paging import Pages
+    from vecver.cli.terminal.paging import Pages
 
     with Pages(sys.stdout, screen.height) as stream:
         yield replace(screen, stream=stream)

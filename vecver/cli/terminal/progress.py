@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecver.cli import console
+from vecver.cli.terminal import console
 from vecver.phases import following
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common, console
-from vecver.cli.documents import PREFIX, RECORDS, show_report, watched
-from vecver.cli.output import as_json, echo_json
+from vecver.cli import common
+from vecver.cli.commands.documents import PREFIX, RECORDS, show_report, watched
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json
 from vecver.settings import Settings
 
 MESSAGE = click.option("-m", "--message", default="", help="Why this version exists.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vecver.cli.progress import progress as progress  # every command that prints may work for long
+from vecver.cli.terminal.progress import progress as progress  # every command that prints may work for long
 
 Json = dict[str, Any]
 

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli import common
 from vecver.cli.screens.search import Asked, notes, show, why_nothing
 from vecver.cli.screens.upkeep import show_export, show_replay
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.errors import InvalidInputError
 from vecver.settings import Settings
 

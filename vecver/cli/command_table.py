@@ -6,7 +6,7 @@ command runs. A new command is a line here and one of its module's `COMMANDS`; t
 
 from __future__ import annotations
 
-GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module in vecver.cli, what it does)
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module in vecver.cli.commands, what it does)
     "Documents": {
         "ingest": ("documents", "Make a folder, files or records the truth for a dataset."),
         "status": ("documents", "Show which documents differ from a version."),

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json, one_line
+from vecver.cli import common
 from vecver.cli.screens import wording
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, one_line
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from vecver.cli import console
-from vecver.cli.console import BAD, FAINT, GOOD, STRONG, WARNING
-from vecver.cli.output import as_json, echo_json
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import BAD, FAINT, GOOD, STRONG, WARNING
+from vecver.cli.terminal.output import as_json, echo_json
 from vecver.near import near
 from vecver.settings import NAMES, Setting, Settings, explain, settings_file, settings_in_file
 

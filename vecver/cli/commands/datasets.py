@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json
+from vecver.cli import common
 from vecver.cli.screens import wording
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json
 from vecver.errors import VecverError
 from vecver.settings import Settings
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json
+from vecver.cli import common
 from vecver.cli.screens.keys import show_keys, show_made, show_revoked
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json
 from vecver.errors import ConflictError, InvalidInputError
 from vecver.settings import Settings
 

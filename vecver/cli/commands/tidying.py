@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import click
 
-from vecver.cli import common, console
-from vecver.cli.output import as_json, echo_json, progress
+from vecver.cli import common
 from vecver.cli.screens.upkeep import show_garbage, show_optimized
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.settings import Settings
 
 _GRACE = timedelta(days=1)

@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 import vecver
-from vecver.cli import common, console
+from vecver.cli import common
 from vecver.cli.failures import Interrupted
-from vecver.cli.output import as_json, echo_json, partly_read
-from vecver.cli.progress import Meter, progress
 from vecver.cli.screens import ingest as screens
 from vecver.cli.screens.ingest import Ingested
 from vecver.cli.screens.sources import show_status
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, partly_read
+from vecver.cli.terminal.progress import Meter, progress
 from vecver.errors import NotFoundError
 from vecver.near import near
 from vecver.settings import REPOSITORY, Settings

@@ -1,0 +1,1 @@
+"""The terminal: where a command writes, progress, pages, Ctrl-C."""
