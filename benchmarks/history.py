@@ -113,9 +113,9 @@ def read(docs: vecver.Dataset, number: int) -> None:
     query: Any = np.ones(DIM, np.float32) if docs.show().recipe.space.embedder.startswith("given") else "text number"
     for age in (0, number // 4, number // 2, number - 10):
         again = vecver.open(docs._versions.store.url).dataset("d")
-        first, second = (timed(lambda a=again, g=age: a.search(query, at=f"main~{g}", k=5)) for _ in range(2))  # type: ignore[misc]
+        first, second = (timed(lambda a=again, g=age: a.search(query, at=f"main~{g}", k=5)) for _ in range(2))
         commit = again.resolve(f"main~{age}")
-        third = timed(lambda a=again, c=commit: a.search(query, at=c, k=5))  # type: ignore[misc]
+        third = timed(lambda a=again, c=commit: a.search(query, at=c, k=5))
         print(f"  search main~{age:<6} first {first:7.1f} ms, again {second:7.1f}, by its id {third:6.2f}", flush=True)
     print(f"  log -n 10         {timed(lambda: list(islice(docs.log(), 10))):7.1f} ms", flush=True)
     print(f"  log, all          {timed(lambda: list(docs.log())):7.1f} ms", flush=True)

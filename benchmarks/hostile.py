@@ -18,9 +18,8 @@ import threading
 import time
 from pathlib import Path
 
-from vecver_service import Service, serving
-
 import vecver
+from service import Service, serving
 
 UNITS = {  # name: what begins the file, what is repeated in it, what ends it
     "spaces.rst": ("`", " ", "x"),

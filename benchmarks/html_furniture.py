@@ -209,7 +209,7 @@ def _cell(row: Sequence[float]) -> str:
 
 
 def _timed(reader: Reader, page: str, rounds: int) -> tuple[str, float]:
-    best = float("inf")
+    best, text = float("inf"), ""
     for _ in range(rounds):
         since = process_time()
         text = reader(page)
@@ -222,7 +222,7 @@ def _print_real(asked: dict[str, Reader], paths: Sequence[Path], rounds: int) ->
 
     totals = dict.fromkeys(asked, 0.0)
     for path in paths:
-        page, cells = decode(path.read_bytes()), ""
+        page, cells = decode(path.read_bytes()) or "", ""
         for name, reader in asked.items():
             text, ms = _timed(reader, page, rounds)
             totals[name] += ms

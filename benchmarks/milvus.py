@@ -163,7 +163,8 @@ def told_ms(shares: dict[str, float], digits: int = 0) -> str:
 def search(args: argparse.Namespace, see: See) -> Any:
     """Every ordinal by the face: recall, and FAISS beside it."""
     published = on_server(args)
-    docs, story, raw = published.docs, published.told.story, []
+    docs, story = published.docs, published.told.story
+    raw: list[dict[str, Any]] = []
     queries = story.queries[: args.queries]
     for version, id in enumerate(published.ids[: len(published.log)]):
         answers = {engine: together(docs, id, engine, queries) for engine in ENGINES}
@@ -196,7 +197,8 @@ def search(args: argparse.Namespace, see: See) -> Any:
 def effort(args: argparse.Namespace, see: See) -> Any:
     """Recall and time by `ef`, at the first, the middle and the last ordinal."""
     published = on_server(args)
-    story, raw = published.told.story, {}
+    story = published.told.story
+    raw: dict[int, dict[int, Any]] = {}
     last = len(published.log) - 1
     for ef in EFFORTS:
         raw[ef] = {}
@@ -244,7 +246,8 @@ def rollback(args: argparse.Namespace, see: See) -> Any:
 def dedicated(args: argparse.Namespace, see: See) -> Any:
     """The call of Milvus with the pin, against a collection that holds only that version."""
     published = on_server(args)
-    story, last, raw = published.told.story, len(published.log) - 1, {}
+    story, last = published.told.story, len(published.log) - 1
+    raw: dict[int, dict[str, Any]] = {}
     for version in sorted({round(part * last / (_BETWEEN - 1)) for part in range(_BETWEEN)}):
         own, spent = published.publish(published.ids[version], dedicated=True)
         waited = published.indexed(own.collection)

@@ -107,7 +107,7 @@ def history(args: argparse.Namespace, see: See) -> Any:
 def told_history(docs: vecver.Dataset, versions: Sequence[str], questions: Any, *, flat: bool) -> dict[str, Any]:
     """Publish all versions, ask all questions."""
     found: list[vecver.Publication] = []
-    seconds = [seconds_of(lambda at=at: found.append(docs.publish(at, flat=flat))) for at in versions]
+    seconds = [seconds_of(lambda at=at: found.append(docs.publish(at, flat=flat))) for at in versions]  # type: ignore[misc]
     connection = docs.repository._milvus.publisher(docs.name).connection
     collections = Counter(one.collection for one in found)
     answers = []

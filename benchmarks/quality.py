@@ -20,6 +20,7 @@ import numpy as np
 from ir_measures import R, nDCG
 
 import vecver
+from vecver.model import Vectors
 
 HERE = Path(__file__).parent
 PUBLISHED = {
@@ -96,8 +97,8 @@ def golden(file: Path, embedder: str) -> None:
 def _vectors(docs: vecver.Dataset, count: int) -> np.ndarray[Any, Any]:
     """The stored vectors in the order of the ids, read back through one-hot queries: score = coordinate."""
     found = np.zeros((count, 384), np.float64)
-    identity = np.eye(384, dtype=np.float32)
-    for axis, answer in enumerate(docs.search(list(identity), k=count, exact=True)):
+    units: list[Vectors] = list(np.eye(384, dtype=np.float32))
+    for axis, answer in enumerate(docs.search(units, k=count, exact=True)):
         for hit in answer:
             found[int(hit.document), axis] = hit.score
     return found

@@ -21,7 +21,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import faiss as library
 import numpy as np
 import numpy.typing as npt
 from vectors import about
@@ -33,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data/ann"
 EF = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 FIXED = ((8, 63), (22, 61), (32, 128), (48, 256), (64, 256), (96, 512), (128, 512), (128, 1024))  # lists, candidates
-exact = import_module("vecver.index.exact")
+exact, library = import_module("vecver.index.exact"), import_module("faiss")
 
 Rows = npt.NDArray[np.int64]
 Ask = Callable[[Vectors], Rows]  # a query (dim,) -> the rows that answer

@@ -72,8 +72,8 @@ class Repositories:
 
 def _ingested(folder: Path, story: Story, version: int) -> tuple[vecver.Dataset, float]:
     docs = vecver.open(folder, create=True).dataset("d")
-    how = {"space": "given", "label": "rows", "allow_removals": True}
-    return docs, seconds_of(lambda: docs.ingest(story.batches(version), **how))
+    batches = story.batches(version)
+    return docs, seconds_of(lambda: docs.ingest(batches, space="given", label="rows", allow_removals=True))
 
 
 def commit(docs: vecver.Dataset, batch: pa.RecordBatch) -> float:

@@ -253,9 +253,9 @@ def _askers(
     service: Service, url: str, far: Executor, near: Executor, questions: list[Question], clients: int
 ) -> dict[str, Callable[[float], Asked]]:
     """Who asks the same: for so many seconds each."""
-    http = (over_http, service.address, service.key, questions)
+    address, key = service.address, service.key
     askers = {
-        "http": lambda seconds: far.submit(*http, clients, seconds).result(),
+        "http": lambda seconds: far.submit(over_http, address, key, questions, clients, seconds).result(),
         "one": lambda seconds: near.submit(in_process, url, questions, 1, seconds).result(),
         "many": lambda seconds: near.submit(in_process, url, questions, clients, seconds).result(),
     }

@@ -68,7 +68,7 @@ def milvus_container_uri() -> Iterator[str]:
     if milvus_server.entered():
         pytest.skip("no container can be reached from this network: run without tests/support/milvus_server.py")
     milvus = pytest.importorskip("testcontainers.community.milvus", reason="no testcontainers: install vecver[test]")
-    import docker
+    docker = pytest.importorskip("docker", reason="no docker: install vecver[test]")
 
     try:
         docker.from_env(timeout=5).close()  # asks the engine for its version

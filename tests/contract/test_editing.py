@@ -118,7 +118,7 @@ def test_vectors_keep_their_bits(service: tuple[str, dict[str, str]], tmp_path: 
     with vecver.connect(url, keys["admin"]) as remote:
         roots = []
         for docs in (local, remote.dataset("v")):
-            docs.upsert([{"id": "a", "text": "one"}, "two"], vectors=VECTORS / 3, space="s", metric="ip")
+            docs.upsert([{"id": "a", "text": "one"}, "two"], vectors=VECTORS / np.float32(3), space="s", metric="ip")
             roots.append((docs.show().content_root, docs.show().vector_root))
         assert roots[0] == roots[1]
 
@@ -128,11 +128,11 @@ BAD: list[Callable[[Docs], Any]] = [
     lambda docs: docs.delete(where={}),
     lambda docs: docs.delete("tag", "v1"),
     lambda docs: docs.delete(["a"], where={"year": 1}),
-    lambda docs: docs.delete([None]),
+    lambda docs: docs.delete([None]),  # type: ignore[list-item]
     lambda docs: docs.delete("a", branch="nowhere"),
     lambda docs: docs.delete("a", expected="a" * 64),
     lambda docs: docs.delete(where={"nothing": 1}),
-    lambda docs: docs.delete(where=["a"]),
+    lambda docs: docs.delete(where=["a"]),  # type: ignore[arg-type]
     lambda docs: docs.repository.dataset("nowhere").delete("a"),
     lambda docs: docs.upsert("a text"),
     lambda docs: docs.upsert({"id": "a"}),

@@ -34,7 +34,7 @@ from vecver.model import Json, Replay
 from vecver.repo import ROW_FILES, Layout
 from vecver.repo.read import export
 from vecver.repo.rows.schema import chunk_key, document_id
-from vecver.repo.rows.segment import FILES
+from vecver.repo.rows.segment_files import FILES
 from vecver.store import LocalStore, MemoryStore
 
 METADATA: list[Any] = [1, 1.0, "1", True, [], ["a", "b"], [1, "a"], {"deep": [None]}, -(2**63), 1e300, "", -0.0]
@@ -59,7 +59,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> vecver.Repository:
     repository = open_on(MemoryStore())
     for metric in ("cosine", "ip", "l2"):
         for version in range(3):
-            repository.dataset(metric).ingest(entries(60, version), space=SPACE, metric=metric)  # type: ignore[arg-type]
+            repository.dataset(metric).ingest(entries(60, version), space=SPACE, metric=metric)
         repository.dataset(metric).tag("v1", "main~1")
     notes = [{"id": f"note {i}", "text": TEXT.replace("valve 3", f"pump {i}"), "year": 2020 + i} for i in range(4)]
     manual = tmp_path_factory.mktemp("manual")
@@ -167,11 +167,17 @@ def test_what_cannot_be_asked_there_cannot_be_asked_here(repository: vecver.Repo
     docs = repository.dataset("ip")
     docs.snapshot("main", tmp_path / "out")
     one = vecver.open_snapshot(tmp_path / "out")
-    for query, how in (("text", {}), (QUERIES[0][:3], {}), (QUERIES[0], {"k": 0}), (QUERIES[0], {"filter": {"x": 1}})):
+    unfit: list[tuple[Any, dict[str, Any]]] = [
+        ("text", {}),
+        (QUERIES[0][:3], {}),
+        (QUERIES[0], {"k": 0}),
+        (QUERIES[0], {"filter": {"x": 1}}),
+    ]
+    for query, how in unfit:
         with pytest.raises(VecverError) as here:
-            one.search(query, **how)  # type: ignore[arg-type]
+            one.search(query, **how)
         with pytest.raises(VecverError) as there:
-            docs.search(query, **how)  # type: ignore[arg-type]
+            docs.search(query, **how)
         assert (type(here.value), here.value.code) == (type(there.value), there.value.code)
 
 
@@ -345,7 +351,7 @@ def test_blocks_do_not_show(
     docs.snapshot("main", tmp_path / "whole")
     monkeypatch.setattr(export, "BLOCK_ROWS", size)
     told: list[tuple[str, int]] = []
-    docs.snapshot("main", tmp_path / "blocks", progress=lambda unit, count: told.append((unit, count)))
+    docs.snapshot("main", tmp_path / "blocks", progress=lambda unit, count, *_: told.append((unit, count)))
     for name in ("chunks.parquet", "documents.parquet"):
         one, other = (pq.read_table(tmp_path / folder / name) for folder in ("whole", "blocks"))
         assert one.equals(other) and one.schema.equals(other.schema)
@@ -365,7 +371,7 @@ def _saved(docs: vecver.Dataset, layout: Layout) -> str:
     """A commit like the dataset's newest, but with these rows."""
     roots = {"content_root": layout.roots.content_root, "vector_root": layout.roots.vector_root}
     counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
-    return docs._versions.save(replace(docs.show(), **roots, counts=counts), layout)
+    return docs._versions.save(replace(docs.show(), counts=counts, **roots), layout)  # type: ignore[arg-type]
 
 
 def test_an_empty_version(tmp_path: Path) -> None:
@@ -515,7 +521,7 @@ def test_what_is_no_snapshot(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for name in ("kb", "empty", "file", "nowhere"):
-        assert code_of(lambda name=name: vecver.open_snapshot(tmp_path / name), NotFoundError) == "snapshot_not_found"
+        assert code_of(lambda name=name: vecver.open_snapshot(tmp_path / name), NotFoundError) == "snapshot_not_found"  # type: ignore[misc]
 
 
 # -- where to -----------------------------------------------------------------------------------------
@@ -533,7 +539,7 @@ def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path / "here")
     before = names(tmp_path)
     for name in ("file", "full", "link", "dangling", "here"):
-        assert code_of(lambda name=name: docs.snapshot("main", tmp_path / name), InvalidInputError) == "not_empty"
+        assert code_of(lambda name=name: docs.snapshot("main", tmp_path / name), InvalidInputError) == "not_empty"  # type: ignore[misc]
     assert code_of(lambda: docs.snapshot("main", "."), InvalidInputError) == "not_empty"
     assert code_of(lambda: docs.snapshot("main", tmp_path / "no/out"), InvalidInputError) == "no_folder"
     assert code_of(lambda: docs.snapshot("main", tmp_path / "file/out"), InvalidInputError) == "no_folder"
@@ -547,7 +553,7 @@ def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_folder_that_was_filled_meanwhile_is_kept(tmp_path: Path) -> None:
     docs = given(open_on(MemoryStore()))
 
-    def fill(unit: str, count: int) -> None:
+    def fill(unit: str, count: int, total: int | None = None) -> None:
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out/note").write_text("mine")
 
@@ -642,7 +648,7 @@ def test_damaged_rows_are_not_sealed_under_new_checksums(tmp_path: Path, file: s
         content[at] ^= 1
         place.write_bytes(content)
         docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
-        assert code_of(lambda docs=docs: docs.snapshot("main", tmp_path / "out"), IntegrityError) == "digest_mismatch"
+        assert code_of(lambda docs=docs: docs.snapshot("main", tmp_path / "out"), IntegrityError) == "digest_mismatch"  # type: ignore[misc]
         content[at] ^= 1
     assert names(tmp_path) == ["kb"]
 

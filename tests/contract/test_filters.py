@@ -244,8 +244,8 @@ def test_numbers_compare_by_their_exact_values() -> None:
 
 def test_across_segments_with_other_columns_and_edits_of_metadata_only() -> None:
     """A document's chunk stays where it lies when only its metadata changes; the filter follows the document."""
-    first = {"a": {"lang": "en"}, "b": {"year": 1}}
-    second = {"a": {"lang": "en"}, "b": {"year": 2, "lang": "de"}, "c": {"other": True}}
+    first: dict[str, dict[str, Any]] = {"a": {"lang": "en"}, "b": {"year": 1}}
+    second: dict[str, dict[str, Any]] = {"a": {"lang": "en"}, "b": {"year": 2, "lang": "de"}, "c": {"other": True}}
     docs = dataset(first, second)
     embedded = docs.show("main").operation["chunks"]
     assert embedded["reused"] + embedded["embedded"] >= 1

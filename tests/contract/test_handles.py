@@ -358,7 +358,7 @@ ERRORS: list[tuple[Callable[[Docs], Any], type[VecverError], str]] = [
     (lambda docs: docs.search(np.empty((0, 8), np.float32)), InvalidInputError, "empty_query"),
     (lambda docs: docs.search(QUERY, k=0), InvalidInputError, "invalid_k"),
     (lambda docs: docs.search(QUERY, context=-1), InvalidInputError, "invalid_context"),
-    (lambda docs: docs.search(QUERY, engine="solr"), InvalidInputError, "unknown_engine"),
+    (lambda docs: docs.search(QUERY, engine="solr"), InvalidInputError, "unknown_engine"),  # type: ignore[call-overload]
     (lambda docs: docs.search(QUERY, filter={"colour": "red"}), InvalidInputError, "unknown_field"),
     (lambda docs: docs.search(QUERY, filter={"year": {"$near": 1}}), InvalidInputError, "invalid_filter"),
     (lambda docs: docs.show("nowhere"), NotFoundError, "revision_not_found"),
@@ -457,7 +457,7 @@ def test_a_write_whose_answer_is_lost_happens_once(both: dict[str, Repo], tmp_pa
             answer.close()
             raise httpx2.ReadError("lost", request=request)
 
-    wire = both["remote"]._wire
+    wire = both["remote"]._wire  # type: ignore[union-attr]
     with vecver.RemoteRepository(Wire(wire.url, wire._key, transport=Losing())) as repository:
         docs = filled(repository)
         second, first = (commit.id for commit in docs.log())
@@ -490,7 +490,7 @@ def test_whoever_interrupts_an_ingest_ends_it(both: dict[str, Repo]) -> None:
     docs = both["remote"].dataset("d")
     with pytest.raises(KeyboardInterrupt):
         docs.ingest([{"id": id, "text": text} for id, text in texts.items()], embedder="hashing", progress=stop)
-    wire, state = both["remote"]._wire, ""
+    wire, state = both["remote"]._wire, ""  # type: ignore[union-attr]
     while state not in ("succeeded", "cancelled"):  # asked to stop, it stops soon, or it was done already
         time.sleep(0.1)
         state = wire.get("/v1/jobs")["jobs"][0]["state"]

@@ -352,10 +352,10 @@ CALLED: list[tuple[Callable[[Docs], Any], str, str]] = [
     (lambda docs: docs.search("q", at="mian"), "no revision 'mian'", "did you mean 'main'|docs.log()"),
     (lambda docs: docs.search("q", at="prod@main"), "no revision 'prod@main'", "docs.branches()"),
     (lambda docs: docs.search("q", k=0), "1 or more, not 0", "k=10"),
-    (lambda docs: docs.search("q", k="3"), "1 or more, not '3'", "k=10"),
+    (lambda docs: docs.search("q", k="3"), "1 or more, not '3'", "k=10"),  # type: ignore[call-overload]
     (lambda docs: docs.search("q", filter={"yaer": 1}), "'yaer'", "year"),
-    (lambda docs: docs.search("q", filter="year"), "a filter is", "{"),
-    (lambda docs: docs.search("q", engine="fais"), "no search engine is called 'fais'", "did you mean 'faiss'"),
+    (lambda docs: docs.search("q", filter="year"), "a filter is", "{"),  # type: ignore[call-overload]
+    (lambda docs: docs.search("q", engine="fais"), "no search engine is called 'fais'", "did you mean 'faiss'"),  # type: ignore[call-overload]
     (lambda docs: docs.search("q", engine="milvus"), "is not published", "docs.publish("),
     (lambda docs: docs.search(""), "the query is empty", "ask something"),
     (lambda docs: docs.search([1.0, 2.0]), "dimensions", "embed"),
@@ -364,7 +364,7 @@ CALLED: list[tuple[Callable[[Docs], Any], str, str]] = [
     (lambda docs: docs.rollback("prod"), "was nowhere before", "to=REVISION"),
     (lambda docs: docs.rollback("prd"), "no alias 'prd'", "did you mean 'prod'|docs.aliases()"),
     (lambda docs: docs.moves("tag", "v1"), "no tag 'v1'", "docs.tags()"),
-    (lambda docs: docs.moves("tags", "v1"), "no kind of ref is called 'tags'", "did you mean 'tag'"),
+    (lambda docs: docs.moves("tags", "v1"), "no kind of ref is called 'tags'", "did you mean 'tag'"),  # type: ignore[arg-type]
     (lambda docs: docs.ingest("dosc"), "no file or folder 'dosc'", "check the path"),
     (lambda docs: docs.ingest([]), "holds no documents", "nothing was changed"),
     (lambda docs: docs.ingest([{"text": "x"}]), "id", "A record has the fields"),

@@ -336,7 +336,7 @@ def test_what_is_not_published_is_not_answered(docs: vecver.Dataset) -> None:
     with pytest.raises(NotPublishedError):
         docs.publication()
     with pytest.raises(InvalidInputError) as unknown:
-        docs.search(QUERIES[0], engine="nobody")  # type: ignore[arg-type]
+        docs.search(QUERIES[0], engine="nobody")  # type: ignore[call-overload]
     assert unknown.value.code == "unknown_engine"
 
 
@@ -587,7 +587,8 @@ def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
     ingest(docs, {"only": "one"})
     docs.publish()
     connection = docs.repository._milvus.through("d").connection
-    propose, verbs = connection.propose, [docs.republish, lambda: docs.unpublish(first)]
+    propose = connection.propose
+    verbs: list[Callable[[], Any]] = [docs.republish, lambda: docs.unpublish(first)]
 
     def late(*what: Any) -> Any:
         if verbs:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread, get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -51,7 +51,10 @@ from vecver.model import (
 from vecver.remote.http import Wire
 from vecver.remote.repository import RemoteRepository
 
-httpx2 = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 HIT = Hit(
     rank=1,
@@ -155,7 +158,7 @@ PROBLEM = {
     "instance": "req-1",
 }
 MOVE = Move("handbook", "alias", "prod", None, "c" * 64, "alice", "2026-01-01T00:00:00.000000+00:00", "promote", None)
-JOB = {"id": "20260101T000000-0", "state": "queued", "progress": {}, "result": None, "error": None}
+JOB: dict[str, Any] = {"id": "20260101T000000-0", "state": "queued", "progress": {}, "result": None, "error": None}
 
 Reply = httpx2.Response | Exception
 
@@ -223,7 +226,7 @@ class TestAttempts:
         return played.connect(**how).dataset("handbook").promote("prod")
 
     def test_what_may_succeed_later_is_sent_again_as_it_was(self, played: Played, waits: list[float]) -> None:
-        failures = [httpx2.ConnectError("refused"), answer("busy", 503, retry_after="1.5")]
+        failures: list[Reply] = [httpx2.ConnectError("refused"), answer("busy", 503, retry_after="1.5")]
         assert self.promote(played, *failures, answer(MOVE.to_json())) == MOVE
         assert waits == [0.25, 1.5]
         assert len({request.headers["idempotency-key"] for request in played.requests}) == 1
@@ -500,8 +503,8 @@ class TestErrors:
         assert played.requests == []
 
     def test_no_revision_is_not_the_default_one(self, played: Played) -> None:
-        docs = played.connect().dataset("handbook")
-        for ask in (lambda: docs.search("x", at=None), lambda: docs.resolve(""), lambda: list(docs.log(None))):
+        docs, no = played.connect().dataset("handbook"), cast(Any, None)
+        for ask in (lambda: docs.search("x", at=no), lambda: docs.resolve(""), lambda: list(docs.log(no))):
             with pytest.raises(InvalidInputError) as caught:
                 ask()
             assert caught.value.code == "invalid_revision"
@@ -518,7 +521,9 @@ class TestAsking:
         return played.connect().dataset("handbook")
 
     def test_a_text(self, played: Played, docs: vecver.RemoteDataset) -> None:
-        assert docs.search("valve", at="prod", k=np.int64(3), filter={"year": 2024}, exact=True) == self.FOUND
+        assert (
+            docs.search("valve", at="prod", k=cast(int, np.int64(3)), filter={"year": 2024}, exact=True) == self.FOUND
+        )
         options = {"ref": "prod", "k": 3, "exact": True, "filter": {"year": 2024}, "context": 0, "space": None}
         assert played.bodies == [{"query": "valve", **options, "engine": "faiss"}]
 
@@ -656,15 +661,21 @@ class TestIngest:
                 "tags": ["x", None],
                 "vector": [1, 2],
             },
-            {"_id": 7, "text": "three", "day": date(2026, 1, 2), "none": None, "vector": np.float32([0.1, 1e-45])},
+            {
+                "_id": 7,
+                "text": "three",
+                "day": date(2026, 1, 2),
+                "none": None,
+                "vector": np.array([0.1, 1e-45], np.float32),
+            },
         ]
         docs.ingest(iter(records), prefix="kb/", space="s", metric="ip", label="notes")
         request = played.requests[0]
         assert request.headers["content-type"] == "application/x-ndjson"
         assert dict(request.url.params) | {"label": "notes", "space": "s", "metric": "ip"} == dict(request.url.params)
         lines = [json.loads(line) for line in request.content.splitlines()]
-        there = list(pipeline.read(iter(lines), label="notes", prefix="kb/"))
-        here = list(pipeline.read(iter(records), label="notes", prefix="kb/"))
+        there: list[Any] = list(pipeline.read(iter(lines), label="notes", prefix="kb/"))
+        here: list[Any] = list(pipeline.read(iter(records), label="notes", prefix="kb/"))
         assert [(one.document, one.digest) for one in there] == [(one.document, one.digest) for one in here]
         assert [one.document for one in there] == ["kb/a", "kb/7"]
         assert there[1].vector.tobytes() == here[1].vector.tobytes()
@@ -767,7 +778,7 @@ class TestIngest:
         assert docs.publish("prod", flat=True) == PUBLICATION
         assert played.bodies == [{"ref": "prod", "dedicated": False, "flat": True}]
         with pytest.raises(InvalidInputError):
-            docs.publish("prod", to="http://elsewhere")
+            docs.publish("prod", to="http://elsewhere")  # type: ignore[arg-type]
 
 
 def received(request: httpx2.Request) -> dict[str, bytes]:

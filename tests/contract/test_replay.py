@@ -122,7 +122,7 @@ def test_filters_are_replayed(approximate: vecver.Repository) -> None:
 
 
 def test_approximate_answers_give_their_recall(approximate: vecver.Repository) -> None:
-    queries = clustered("cosine")[1][:40]
+    queries: Any = clustered("cosine")[1][:40]
     answers = approximate.dataset("d").search(queries)
     exact = approximate.dataset("d").search(queries, exact=True)
     outcomes = [vecver.replay(approximate, answer.receipt) for answer in answers]

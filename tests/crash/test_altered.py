@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import ingest, open_on, texts_of, vector_of
@@ -13,7 +14,8 @@ from helpers import ingest, open_on, texts_of, vector_of
 import vecver
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.repo.rows import verifier
-from vecver.repo.rows.segment import FILES, Segment
+from vecver.repo.rows.segment import Segment
+from vecver.repo.rows.segment_files import FILES
 from vecver.settings import load_settings
 from vecver.store import LocalStore, MemoryStore, Store
 
@@ -41,8 +43,8 @@ def alter(path: Path) -> bytes:
     return content
 
 
-def ask(repository: vecver.Repository, **how: object) -> vecver.Answer:
-    return repository.dataset("d").search(vector_of("one"), **how)  # type: ignore[arg-type]
+def ask(repository: vecver.Repository, **how: Any) -> vecver.Answer:
+    return repository.dataset("d").search(vector_of("one"), **how)
 
 
 def state(repository: vecver.Repository) -> str:
@@ -127,7 +129,7 @@ def test_a_large_file_is_hashed_beside_the_answers(kb: Path, monkeypatch: pytest
 
 def test_the_mode_is_honoured_and_said(kb: Path) -> None:
     for mode in ("once", "always", "never"):
-        assert state(vecver.open(kb, verify=mode)) == mode  # type: ignore[arg-type]
+        assert state(vecver.open(kb, verify=mode)) == mode
     alter(file_of(kb, "vectors.npy"))
     ask(vecver.open(kb, verify="never"))
     with pytest.raises(IntegrityError):

@@ -105,10 +105,10 @@ def questions(place: Path) -> dict[str, Callable[[Path], Any]]:
         for ref, commit in {**here.branches(), **here.tags(), **here.aliases()}.items():
             found[f"{name}@{ref}"] = partial(seen_at, name=name, ref=ref, commit=commit)
         receipt = here.search(QUERIES[0] if name != "embedded" else "x", k=3).receipt
-        found[f"log of {name}"] = lambda there, name=name: [one.to_json() for one in docs(there, name).log()]
-        found[f"moves of {name}"] = lambda there, name=name: docs(there, name).moves("branch", "main")
-        found[f"measures of {name}"] = lambda there, name=name: measured(there, name)
-        found[f"replay of {name}"] = lambda there, receipt=receipt: vecver.replay(opened(there), receipt).identical
+        found[f"log of {name}"] = lambda there, name=name: [one.to_json() for one in docs(there, name).log()]  # type: ignore[misc]
+        found[f"moves of {name}"] = lambda there, name=name: docs(there, name).moves("branch", "main")  # type: ignore[misc]
+        found[f"measures of {name}"] = lambda there, name=name: measured(there, name)  # type: ignore[misc]
+        found[f"replay of {name}"] = lambda there, receipt=receipt: vecver.replay(opened(there), receipt).identical  # type: ignore[misc]
     found["diff"] = lambda there: docs(there, "small").diff("old", "main").to_json()
     found["publication"] = lambda there: docs(there, "small").publication("main", to="http://milvus")
     return found

@@ -173,7 +173,7 @@ def kill_often(place: Path, times: int, line: Tally) -> Counter[str]:
     killed: Counter[str] = Counter()
     with parent_of_lives(place) as parent:
         for number in range(1, times + 1):
-            line.attempt(f"kill {number}", lambda number=number: killed.update([kill_one(parent, place, number)]))
+            line.attempt(f"kill {number}", lambda number=number: killed.update([kill_one(parent, place, number)]))  # type: ignore[misc]
     line.attempt("what was left goes", partial(assert_nothing_left, place))
     return killed
 

@@ -74,8 +74,9 @@ class Machine(RuleBasedStateMachine):
             branch = sorted(branches)[0]
         before = branches.get(branch)
         old = self.contents[before] if before else {}
-        how = {"branch": branch, "keep_missing": keep, "allow_removals": True}
-        report = self.docs.ingest(records(new), space=SPACE, metric="ip", **how)
+        report = self.docs.ingest(
+            records(new), space=SPACE, metric="ip", branch=branch, keep_missing=keep, allow_removals=True
+        )
         wanted = {**old, **new} if keep else new
         assert report.documents == {
             "added": len(new.keys() - old.keys()),

@@ -107,7 +107,7 @@ class FusedStub:
 
 def fused(folder: Path, fuse: Fuse) -> vecver.Dataset:
     """A handle that writes through a fuse, to the store and to Milvus."""
-    docs = opened(FusedStore(LocalStore(folder), fuse))  # type: ignore[arg-type]
+    docs = opened(FusedStore(LocalStore(folder), fuse))
     handler = connection_of(docs)._client._handler
     handler._stub = FusedStub(handler._stub, fuse)
     return docs

@@ -39,7 +39,12 @@ pytestmark = pytest.mark.milvus
 pytest.importorskip("milvus_lite", reason="no milvus-lite: install vecver[milvus]")
 
 ids = st.sampled_from(["a", "b", "c", "d", "e", "f"])
-docs = st.builds(Doc, *map(st.sampled_from, (["text 1", "text 2"], ["seed 1", "seed 2", "seed 3"], [2020, 2021])))
+docs = st.builds(
+    Doc,
+    st.sampled_from(["text 1", "text 2"]),
+    st.sampled_from(["seed 1", "seed 2", "seed 3"]),
+    st.sampled_from([2020, 2021]),
+)
 
 
 class Publishing(RuleBasedStateMachine):

@@ -18,7 +18,7 @@ from helpers import SPACE, best, ingest, open_on, records, texts_of, vector_of
 import vecver
 from vecver import repo
 from vecver.index import faiss
-from vecver.repo.rows.segment import FILES
+from vecver.repo.rows.segment_files import FILES
 from vecver.store import LocalStore
 
 NOW = timedelta(0)

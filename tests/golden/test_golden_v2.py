@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import Ticking, open_on
@@ -71,7 +72,7 @@ def test_its_fold_is_read(repository: vecver.Repository) -> None:
         ({"groups": {"$nin": [7]}}, [1, 2]),
     ],
 )
-def test_decimals_instants_and_lists_match(repository: vecver.Repository, filter: object, numbers: list[int]) -> None:
+def test_decimals_instants_and_lists_match(repository: vecver.Repository, filter: Any, numbers: list[int]) -> None:
     answer = repository.dataset("accounts").search([1, 0, 0], k=9, filter=filter)
     assert sorted(hit.document for hit in answer) == [f"account {number}" for number in numbers]
 

@@ -67,7 +67,7 @@ def filters(chance: random.Random, name: str, flavour: list[Any]) -> list[dict[s
     several = [{name: {operator: chance.sample(flavour, 2)}} for operator in ("$in", "$nin", "$all")]
     plain = [*single, *several, {name: {"$exists": True}}, {name: {"$contains": values[0]}}]
     negated = [{name: {"$not": filter[name]}} for filter in chance.sample(plain, 3)]
-    joined = [{"$not": chance.choice(plain)}, {"$nor": chance.sample(plain, 2)}]
+    joined: list[dict[str, Any]] = [{"$not": chance.choice(plain)}, {"$nor": chance.sample(plain, 2)}]
     return [*plain, *plain, *negated, *joined, {name: {"$exists": False}}]
 
 

@@ -51,7 +51,7 @@ def overtaken(docs: vecver.Dataset, rival: Act, mine: Callable[[], Any]) -> Any:
         rival(open_on(docs._versions.store, author="rival").dataset(docs.name))
         return save(self, *arguments)
 
-    Versions.save = late  # type: ignore[method-assign]
+    Versions.save = late  # type: ignore[assignment, method-assign]
     try:
         return mine()
     finally:
@@ -468,7 +468,7 @@ def test_power_fails_at_every_write_of_a_second_attempt(done: bool) -> None:
             place.armed = True
 
         try:
-            overtaken(docs, rival, lambda docs=docs: add(docs, {"a": "mine", "new": "n"}, "x"))
+            overtaken(docs, rival, lambda docs=docs: add(docs, {"a": "mine", "new": "n"}, "x"))  # type: ignore[misc]
         except PowerFailure:
             pass
         else:
@@ -499,8 +499,8 @@ def test_who_hangs_in_its_turn_holds_up_nobody_for_long(tmp_path: Path, monkeypa
     monkeypatch.setattr(turns, "SECONDS", 0.05)
     place = LocalStore(tmp_path)
     open_on(place)
-    hung = lambda _: threads.submit(one_document, place, 1).result()  # noqa: E731
     with ThreadPoolExecutor(1) as threads:
+        hung = lambda _: threads.submit(one_document, place, 1).result()  # noqa: E731
         assert overtaken(open_on(place).dataset("d"), hung, lambda: one_document(place, 0)) is None
     docs = open_on(place).dataset("d")
     assert texts_of(docs) == {"w0": "text 0", "w1": "text 1"} and docs.repository.check().clean

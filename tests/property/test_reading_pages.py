@@ -55,10 +55,10 @@ def test_pages_of_any_sizes_are_the_whole(states: list[dict[str, str]], sizes: l
     assert [(chunk.document, chunk.text) for chunk in whole] == sorted(states[-1].items())
     read: list[vecver.StoredChunk] = []
     for turn in range(100):
-        page = list(docs.chunks(limit=sizes[turn % len(sizes)], after=read[-1].key if read else None))
-        if not page:
+        chunks = list(docs.chunks(limit=sizes[turn % len(sizes)], after=read[-1].key if read else None))
+        if not chunks:
             break
-        read += page
+        read += chunks
     assert read == whole
 
 

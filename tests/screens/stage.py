@@ -67,8 +67,10 @@ def build(folder: Path) -> None:
             file.unlink() if text is None else file.write_text(text)
         clock.time = NOW - next(times)
         branch = "wide-chunks" if "chunks" in message else "main"
-        how = {"chunk_tokens": 96 if branch == "main" else 256}
-        docs.ingest(str(source), message=message, branch=branch, embedder="hashing", allow_removals=True, **how)
+        tokens = 96 if branch == "main" else 256
+        docs.ingest(
+            str(source), message=message, branch=branch, embedder="hashing", chunk_tokens=tokens, allow_removals=True
+        )
 
     first = HEATING.format(pressure="1.2 and 1.8")
     ingest("Fix tables in the price list", heating_md=first, keys_md="# Keys\n\nHang them by the door.\n")
@@ -177,7 +179,7 @@ def main(folder: str, commands: list[list[str]]) -> None:
         time += timedelta(milliseconds=1)
         return time
 
-    repo.Clock.now = now  # type: ignore[method-assign]
+    repo.Clock.now = now  # type: ignore[assignment, method-assign]
     console.now = lambda: NOW + timedelta(seconds=1)
     for command in commands:
         sys.stdout.write(f"{MARK}$ vecver {shlex.join(command)}\n")

@@ -171,8 +171,8 @@ def test_pages_join_to_the_whole(client: TestClient) -> None:
         found: list[Any] = []
         cursor: str | None = None
         while True:
-            query = {"ref": ref, "limit": 2, **({"cursor": cursor} if cursor else {})}
-            page_of = client.get(f"/v1/datasets/d/{route}", params=query).json()
+            page_query: dict[str, Any] = {"ref": ref, "limit": 2, **({"cursor": cursor} if cursor else {})}
+            page_of = client.get(f"/v1/datasets/d/{route}", params=page_query).json()
             found, cursor = [*found, *page_of[name]], page_of["next"]
             if cursor is None:
                 break
@@ -463,8 +463,9 @@ def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monke
     monkeypatch.setattr(search, "_TRACER", provider.get_tracer("vecver"))
     commit = asked(client, vector=QUERY).json()["commit"]
     (span,) = spans.get_finished_spans()
-    assert span.name == "vecver.search" and span.attributes["vecver.commit"] == commit
-    assert span.attributes["vecver.propose_ms"] >= 0
+    assert span.name == "vecver.search" and span.attributes
+    assert span.attributes["vecver.commit"] == commit
+    assert float(str(span.attributes["vecver.propose_ms"])) >= 0
 
 
 def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> None:

@@ -78,7 +78,7 @@ def test_a_clock_that_is_set_back_changes_no_order(jobs: Jobs, monkeypatch: pyte
         minutes = 0
 
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
             cls.minutes -= 1
             return datetime.now(tz) + timedelta(minutes=cls.minutes)
 

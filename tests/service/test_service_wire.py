@@ -239,7 +239,7 @@ def test_no_name_of_a_ref_deletes_its_dataset(client: Any, kind: str, name: str)
 
 def seconds(work: Callable[[], Any]) -> float:
     since = time.monotonic()
-    worker()
+    work()
     return time.monotonic() - since
 
 

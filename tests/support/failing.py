@@ -8,7 +8,8 @@ from typing import Any
 from vecver.repo.objects import commit_ids, load_commit
 from vecver.repo.refs.refs import load_move
 from vecver.repo.rows.layout import load_layout
-from vecver.repo.rows.segment import FILES, segment_ids
+from vecver.repo.rows.segment import segment_ids
+from vecver.repo.rows.segment_files import FILES
 from vecver.store import Store
 
 OPERATIONS = ("put", "get", "map", "path", "size", "list", "delete", "swap", "scratch")

@@ -142,8 +142,8 @@ def version(number: int, size: int = 60) -> dict[str, Doc]:
         if how == 0:
             del content[id]
         else:
-            new = (f"text of {number % 3}", f"seed of {number % 5}", 2000 + number % 4)
-            content[id] = Doc(*(new[i] if i == how - 1 else old for i, old in enumerate(content[id])))
+            new: tuple[Any, ...] = (f"text of {number % 3}", f"seed of {number % 5}", 2000 + number % 4)
+            content[id] = Doc._make(new[i] if i == how - 1 else old for i, old in enumerate(content[id]))
     content["number"] = Doc(f"number {number}", f"number {number}", number)
     return content
 

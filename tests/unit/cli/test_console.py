@@ -68,7 +68,7 @@ def test_a_pipe_gets_the_whole_line_without_colour(monkeypatch: pytest.MonkeyPat
     screen = console.out()
     screen.say(("b32161e", console.ID), " ", "word " * 40)
     assert not screen.terminal and not screen.styled
-    assert stream.buffer.getvalue().decode() == "b32161e " + "word " * 40 + "\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue().decode() == "b32161e " + "word " * 40 + "\n"
 
 
 def test_a_terminal_gets_colour_and_wrapped_lines(terminal: Terminal) -> None:

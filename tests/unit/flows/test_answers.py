@@ -82,7 +82,7 @@ def test_a_lowest_score(docs: vecver.Dataset) -> None:
     least = whole[11].score
     found = docs.search(QUERY, k=40, min_score=least)
     assert found.hits == tuple(hit for hit in whole if hit.score >= least) and 12 <= len(found) < 40
-    assert docs.search(QUERY, min_score=np.float32(1e6)).hits == ()
+    assert docs.search(QUERY, min_score=np.float32(1e6)).hits == ()  # type: ignore[call-overload]
     assert docs.search(QUERY, min_score=0).receipt["options"] == {"min_score": 0.0}
 
 

@@ -68,14 +68,14 @@ BAD: list[tuple[Callable[[vecver.Dataset], Any], type[VecverError], str]] = [
     (lambda docs: docs.delete(None, where=None), InvalidInputError, "no_documents_named"),
     (lambda docs: docs.delete(where={}), InvalidInputError, "empty_filter"),
     (lambda docs: docs.delete(["a"], where={"size": 1}), InvalidInputError, "conflicting_options"),
-    (lambda docs: docs.delete(where=["a"]), InvalidInputError, "invalid_filter"),
+    (lambda docs: docs.delete(where=["a"]), InvalidInputError, "invalid_filter"),  # type: ignore[arg-type]
     (lambda docs: docs.delete(where={"nothing": 1}), InvalidInputError, "unknown_field"),
     (lambda docs: docs.delete("tag", "v1"), InvalidInputError, "invalid_ids"),
     (lambda docs: docs.delete("branch", "main"), InvalidInputError, "invalid_ids"),
     (lambda docs: docs.delete("a", "b"), InvalidInputError, "invalid_ids"),
-    (lambda docs: docs.delete([None]), InvalidInputError, "invalid_ids"),
-    (lambda docs: docs.delete([True]), InvalidInputError, "invalid_ids"),
-    (lambda docs: docs.delete(2.5), InvalidInputError, "invalid_ids"),
+    (lambda docs: docs.delete([None]), InvalidInputError, "invalid_ids"),  # type: ignore[list-item]
+    (lambda docs: docs.delete([True]), InvalidInputError, "invalid_ids"),  # type: ignore[list-item]
+    (lambda docs: docs.delete(2.5), InvalidInputError, "invalid_ids"),  # type: ignore[arg-type]
     (lambda docs: docs.delete({"a": 1}), InvalidInputError, "invalid_ids"),
     (lambda docs: docs.delete("a", branch="nowhere"), NotFoundError, "branch_not_found"),
     (lambda docs: docs.delete("a", expected="a" * 64), ConflictError, "ref_moved"),

@@ -203,7 +203,7 @@ def test_a_page_begins_in_the_middle_of_a_document_of_many_chunks(repository: ve
 def test_vectors_are_those_that_are_searched(repository: vecver.Repository) -> None:
     docs = repository.dataset("d")
     ingest(docs, {"a": "1", "b": "2"})
-    vectors = [chunk.vector for chunk in docs.chunks(vectors=True)]
+    vectors: list[Any] = [chunk.vector for chunk in docs.chunks(vectors=True)]
     assert all(np.array_equal(one, vector_of(text)) for one, text in zip(vectors, "12", strict=True))
     assert [chunk.vector for chunk in docs.chunks()] == [None, None]
     table = docs.chunks(vectors=True).to_arrow()

@@ -249,7 +249,7 @@ def test_texts_and_vectors_are_queries(repository: vecver.Repository) -> None:
 
 def test_progress_counts_the_queries(docs: vecver.Dataset) -> None:
     told = list[tuple[str, int]]()
-    docs.recall(sample=20, k=[1, 5], progress=lambda unit, count: told.append((unit, count)))
+    docs.recall(sample=20, k=[1, 5], progress=lambda unit, count, *_: told.append((unit, count)))
     assert told == [("queries", 1)] * 40
 
 

@@ -397,7 +397,8 @@ def test_after_a_stop_nothing_is_embedded_again(docs: vecver.Dataset, handbook: 
 @pytest.mark.parametrize("bad", [{"id": "x", "text": None}, {"id": 1.5, "text": "t"}, {"id": "", "text": "t"}])
 def test_a_source_whose_only_record_failed_removes_nothing(docs: vecver.Dataset, bad: dict[str, Any]) -> None:
     docs.ingest(records({str(i): f"text {i}" for i in range(30)}), space="test")
-    for how in ({}, {"dry_run": True}, {"keep_missing": True}):
+    options: list[dict[str, Any]] = [{}, {"dry_run": True}, {"keep_missing": True}]
+    for how in options:
         report = docs.ingest([bad], **how)
         assert report.documents["removed"] == 0 and report.documents["failed"] == 1 and not report.changed
         told = any("30 documents of the source 'records'" in note for note in report.notes)

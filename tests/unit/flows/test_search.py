@@ -10,7 +10,7 @@ from helpers import DIM, best, ingest, open_on, records, vector_of
 
 import vecver
 from vecver.errors import InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
-from vecver.model import Vectors
+from vecver.model import Metric, Vectors
 from vecver.store import MemoryStore, Store
 
 TEXTS = {f"doc-{i}": f"the text number {i}" for i in range(40)}
@@ -186,7 +186,7 @@ def test_text_and_vectors_may_be_mixed(notes: vecver.Dataset) -> None:
 
 def test_metrics_rank_in_their_own_way() -> None:
     """By hand, for the query (2, 0): cosine likes the direction, ip the length, l2 what is near."""
-    wanted = {"cosine": ("along", 1.0), "ip": ("long", 8.0), "l2": ("near", -1.0)}
+    wanted: dict[Metric, tuple[str, float]] = {"cosine": ("along", 1.0), "ip": ("long", 8.0), "l2": ("near", -1.0)}
     rows = {"along": [0.5, 0], "long": [4, 4], "near": [2, 1]}
     for metric, (document, score) in wanted.items():
         docs = open_on(MemoryStore()).dataset("d")

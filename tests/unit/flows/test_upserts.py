@@ -99,7 +99,7 @@ def test_vectors_stand_beside_the_rows() -> None:
     assert docs.search(vector_of("two"), k=1)[0].document == "b"
     table = pa.table({"id": ["c"], "text": ["three"]})
     docs.upsert(table, vectors=[vector_of("three").tolist()])
-    docs.upsert(["four"], vectors=vector_of("four").astype(np.float64)[None])
+    docs.upsert(["four"], vectors=vector_of("four").astype(np.float64)[None])  # type: ignore[arg-type]
     assert docs.search(vector_of("three"), k=1)[0].document == "c" and len(docs.documents()) == 4
     same = docs.upsert([{"id": "a", "text": "one", "vector": vector_of("one")}])
     assert not same.changed
@@ -109,7 +109,13 @@ def test_an_empty_list_makes_no_commit(docs: vecver.Dataset) -> None:
     report = docs.upsert([], embedder="hashing")
     assert (report.commit, report.changed) == (None, False) and "no rows were given" in report.notes[0]
     before = docs.upsert(["one"], embedder="hashing").commit
-    for nothing in ([], (), iter([]), pa.table({"id": pa.array([], pa.string()), "text": pa.array([], pa.string())})):
+    nothings: list[Any] = [
+        [],
+        (),
+        iter([]),
+        pa.table({"id": pa.array([], pa.string()), "text": pa.array([], pa.string())}),
+    ]
+    for nothing in nothings:
         report = docs.upsert(nothing)
         assert (report.commit, report.changed, report.chunks["live"]) == (before, False, 1)
     assert docs.upsert([], vectors=np.zeros((0, 4), np.float32)).notes == report.notes
@@ -118,10 +124,10 @@ def test_an_empty_list_makes_no_commit(docs: vecver.Dataset) -> None:
 BAD: list[tuple[Callable[[vecver.Dataset], Any], type[VecverError], str]] = [
     (lambda docs: docs.upsert("handbook/"), InvalidInputError, "invalid_rows"),
     (lambda docs: docs.upsert(b"text"), InvalidInputError, "invalid_rows"),
-    (lambda docs: docs.upsert(Path("a.md")), InvalidInputError, "invalid_rows"),
+    (lambda docs: docs.upsert(Path("a.md")), InvalidInputError, "invalid_rows"),  # type: ignore[arg-type]
     (lambda docs: docs.upsert({"id": "a", "text": "one"}), InvalidInputError, "invalid_rows"),
-    (lambda docs: docs.upsert(None), InvalidInputError, "invalid_rows"),
-    (lambda docs: docs.upsert(5), InvalidInputError, "invalid_rows"),
+    (lambda docs: docs.upsert(None), InvalidInputError, "invalid_rows"),  # type: ignore[arg-type]
+    (lambda docs: docs.upsert(5), InvalidInputError, "invalid_rows"),  # type: ignore[arg-type]
     (lambda docs: docs.upsert([5]), InvalidInputError, "invalid_rows"),
     (lambda docs: docs.upsert([{"id": "a"}]), InvalidInputError, "invalid_rows"),
     (lambda docs: docs.upsert([{"text": "a"}]), InvalidInputError, "invalid_rows"),
@@ -131,8 +137,8 @@ BAD: list[tuple[Callable[[vecver.Dataset], Any], type[VecverError], str]] = [
     (lambda docs: docs.upsert(["one", ""], strict=True), InvalidInputError, "documents_failed"),
     (lambda docs: docs.upsert(["one"], vectors=[[1.0, 2.0]]), InvalidInputError, "no_space"),
     (lambda docs: docs.upsert(["one"], vectors=[[1.0], [2.0]], space="s"), InvalidInputError, "invalid_vectors"),
-    (lambda docs: docs.upsert(["one"], vectors=[1.0], space="s"), InvalidInputError, "invalid_vectors"),
-    (lambda docs: docs.upsert(["one"], vectors=[["x"]], space="s"), InvalidInputError, "invalid_vectors"),
+    (lambda docs: docs.upsert(["one"], vectors=[1.0], space="s"), InvalidInputError, "invalid_vectors"),  # type: ignore[list-item]
+    (lambda docs: docs.upsert(["one"], vectors=[["x"]], space="s"), InvalidInputError, "invalid_vectors"),  # type: ignore[list-item]
     (lambda docs: docs.upsert(["one"], vectors=[[]], space="s"), InvalidInputError, "invalid_vectors"),
     (lambda docs: docs.upsert(["one"], branch="nowhere"), NotFoundError, "branch_not_found"),
     (lambda docs: docs.upsert(["one"], branch="../x"), InvalidInputError, "invalid_name"),

@@ -40,7 +40,7 @@ def questions() -> dict[str, Vectors]:
     terse = texts_like(EACH, 3) * rng.binomial(1, 0.3, (EACH, DIM))
     return {
         "held out": held_out,
-        "between two": (texts_like(EACH, 4) + texts_like(EACH, 5)) / 2,
+        "between two": (texts_like(EACH, 4) + texts_like(EACH, 5)) / np.float32(2),
         "terse": terse.astype(np.float32),
         "half elsewhere": (held_out + elsewhere / 2).astype(np.float32),
         "elsewhere": elsewhere.astype(np.float32),

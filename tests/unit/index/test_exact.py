@@ -159,7 +159,8 @@ def test_same_bits_across_passes_and_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     one = part(rng.standard_normal((1000, 8)).astype(np.float32), rng.random(1000) < 0.4)
     queries = rng.standard_normal((20, 8)).astype(np.float32)
     wanted = answers([one], queries, 10, "ip")
-    for name, values in {"_BLOCK": [1, 7, 999], "_NEAR_BYTES": [1, 5000], "_GATHER_BELOW": [0.0, 2.0]}.items():
+    sizes: dict[str, list[float]] = {"_BLOCK": [1, 7, 999], "_NEAR_BYTES": [1, 5000], "_GATHER_BELOW": [0.0, 2.0]}
+    for name, values in sizes.items():
         for value in values:
             with monkeypatch.context() as patch:
                 patch.setattr(room, name, value)

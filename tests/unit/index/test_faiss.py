@@ -316,7 +316,7 @@ def index_name(store: Store) -> str:
 
 def test_an_ingest_builds_and_searches_share_the_index(store: Store, small: None) -> None:
     docs = ingest(store)
-    queries = clustered("cosine")[1]
+    queries: Any = clustered("cosine")[1]
     assert engine(docs) == f"faiss {faiss.SPEC}" and engine(docs, exact=True) == "exact"
     got, true = docs.search(queries), docs.search(queries, exact=True)
     pairs = [({hit.document for hit in a}, {hit.document for hit in b}) for a, b in zip(got, true, strict=True)]
@@ -358,7 +358,7 @@ def test_a_damaged_index_is_never_loaded(store: Store, small: None) -> None:
 
 
 def test_stores_open_the_index_in_their_own_way(tmp_path: Path, small: None) -> None:
-    queries = clustered("cosine")[1]
+    queries: Any = clustered("cosine")[1]
     local, memory = ingest(LocalStore(tmp_path / "kb")), ingest(MemoryStore())
     for docs in (local, memory):
         assert engine(docs) == f"faiss {faiss.SPEC}"

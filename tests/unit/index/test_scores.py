@@ -33,7 +33,11 @@ def one(query: Vectors, vector: Vectors, metric: Metric) -> float:
 def exactly(query: Vectors, vector: Vectors, metric: Metric) -> Fraction:
     """The score as a rational number."""
     pairs = [(Fraction(float(q)), Fraction(float(v))) for q, v in zip(query, vector, strict=True)]
-    return -sum(((q - v) ** 2 for q, v in pairs), Fraction()) if metric == "l2" else sum(q * v for q, v in pairs)
+    return (
+        -sum(((q - v) ** 2 for q, v in pairs), Fraction())
+        if metric == "l2"
+        else sum((q * v for q, v in pairs), Fraction())
+    )
 
 
 def bound(query: Vectors, vector: Vectors, metric: Metric) -> Fraction:

@@ -131,7 +131,13 @@ def test_integers_stay_integers_in_a_frame() -> None:
 
 
 def test_a_column_of_an_arrow_table_has_one_type() -> None:
-    rows = [{"x": 1, "y": "a"}, {"x": "one", "y": None}, {"x": 2.5}, {"x": ["a"], "y": "b"}, {"x": {"z": 2**70}}]
+    rows: list[dict[str, Any]] = [
+        {"x": 1, "y": "a"},
+        {"x": "one", "y": None},
+        {"x": 2.5},
+        {"x": ["a"], "y": "b"},
+        {"x": {"z": 2**70}},
+    ]
     table = arrow_table(rows, {})
     assert table["y"].to_pylist() == ["a", None, None, "b", None]
     assert table["x (int)"].to_pylist() == [1, None, None, None, None]

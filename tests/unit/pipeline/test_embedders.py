@@ -56,7 +56,7 @@ def minilm() -> Embedder:
 @pytest.fixture(scope="module", params=["hashing", "minilm", "openai"])
 def embedder(request: pytest.FixtureRequest, server: Server) -> Embedder:
     if request.param == "minilm":
-        return request.getfixturevalue("minilm")  # type: ignore[no-any-return]
+        return request.getfixturevalue("minilm")
     server.script.clear()
     return open_embedder("hashing" if request.param == "hashing" else f"openai:toy@{server.url}", api_key="sk-secret")
 

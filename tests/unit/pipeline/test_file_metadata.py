@@ -320,8 +320,8 @@ def office(name: str, at: datetime.datetime) -> bytes:
         text.meta.addElement(meta.UserDefined(name="No", valuetype="float", text="7"))
         return saved(text)
     if name == "a.xlsx":
-        book = openpyxl.Workbook()
-        book.active["A1"] = "Hello."  # type: ignore[index]
+        book: Any = openpyxl.Workbook()
+        book.active["A1"] = "Hello."
         book.custom_doc_props.append(IntProperty(name="No", value=7))
         core: Any = book.properties
         core.creator = "Eva"

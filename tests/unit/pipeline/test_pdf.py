@@ -7,6 +7,7 @@ import random
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,10 @@ from vecver.pipeline.parsers.pdf_layout import Break, whole
 from vecver.pipeline.parsers.pdf_pages import damaged
 
 pytest.importorskip("liteparse", reason="vecver[documents] is not installed")
-canvas = pytest.importorskip("reportlab.pdfgen.canvas", reason="vecver[test] is not installed")
+if TYPE_CHECKING:
+    from reportlab.pdfgen import canvas
+else:
+    canvas = pytest.importorskip("reportlab.pdfgen.canvas", reason="vecver[test] is not installed")
 
 WIDTH, HEIGHT = 595.0, 842.0
 WORDS = [

@@ -15,7 +15,7 @@ from test_embedders import one_by_one, texts_of
 
 import vecver
 from vecver import pipeline
-from vecver.errors import InvalidInputError, SpaceMismatchError
+from vecver.errors import InvalidInputError, SpaceMismatchError, VecverError
 from vecver.model import Vectors
 from vecver.pipeline.embedders.batching import MOST, Together
 from vecver.pipeline.embedders.open import HashingEmbedder
@@ -193,7 +193,11 @@ def test_the_texts_of_a_call_are_embedded_in_one(docs: vecver.Dataset, opened: l
 
 def test_the_first_querys_error_is_told_and_nothing_is_embedded(docs: vecver.Dataset, opened: list[Slow]) -> None:
     docs = vecver.open(docs.repository.url).dataset("d")
-    for queries, error in ((["a", " ", [1.0]], InvalidInputError), (["a", [1.0], " "], SpaceMismatchError)):
+    mixed: list[tuple[Any, type[VecverError]]] = [
+        (["a", " ", [1.0]], InvalidInputError),
+        (["a", [1.0], " "], SpaceMismatchError),
+    ]
+    for queries, error in mixed:
         with pytest.raises(error):
             docs.search(queries)
     assert opened[0].calls == []

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paths import SHARED
@@ -130,7 +131,7 @@ def test_a_batch_that_comes_to_grief_costs_the_guilty_documents_alone() -> None:
 def test_a_text_that_exceeds_a_limit_while_it_is_cut_fails() -> None:
     text = "a\n\n" * 1_000_000
     given = [original("a.md", "# fine"), original("b.txt", text), Original("r", "s", "d", text=text)]
-    outcomes = parse_all(given, chunker=chunker_recipe(max_tokens=100), memory=60_000_000)
+    outcomes: Any = parse_all(given, chunker=chunker_recipe(max_tokens=100), memory=60_000_000)
     assert codes(outcomes) == ["ok", "out_of_memory", "out_of_memory"]
 
 
@@ -232,7 +233,7 @@ def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             taken.append(f"{n}.pdf")
             yield original(f"{n}.pdf", b"hang" if n == 0 else b"x" * size)
 
-    outcomes = parse_all(given(1), timeout=1, workers=2, parse=accident)
+    outcomes: Any = parse_all(given(1), timeout=1, workers=2, parse=accident)
     assert isinstance(next(outcomes)[1], Failure)
     assert len(taken) == workers.AHEAD * 2
     outcomes.close()
@@ -247,7 +248,7 @@ def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @linux
 def test_closing_early_stops_the_workers() -> None:
-    outcomes = parse_all((original(f"{n}.pdf", "fine" if n < 1 else "hang on") for n in range(20)), parse=accident)
+    outcomes: Any = parse_all((original(f"{n}.pdf", "fine" if n < 1 else "hang on") for n in range(20)), parse=accident)
     pid = int(next(iter(pids([next(outcomes)]))))
     outcomes.close()
     deadline = time.monotonic() + 30

@@ -292,7 +292,7 @@ def test_one_name_made_as_two_kinds_at_once_is_never_both(repository: vecver.Rep
     with ThreadPoolExecutor(2) as threads:
         for turn in range(30):
             name = f"n{turn}"
-            made = [*threads.map(lambda pair, name=name: make(*pair, name), both)]
+            made = [*threads.map(lambda pair, name=name: make(*pair, name), both)]  # type: ignore[call-arg]
             assert made.count(None) >= 1
             assert [name in docs.tags(), name in docs.branches()] == ["tag" in made, "branch" in made]
             if made == [None, None]:
