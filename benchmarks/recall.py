@@ -26,6 +26,7 @@ import numpy.typing as npt
 from vectors import about
 
 from vecver.index import faiss, normalised, search
+from vecver.index.live import live_rows
 from vecver.model import Part, Vectors
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +99,7 @@ def vecver(part: Part, k: int, exact: bool = False) -> Ask:
 
 def hnsw(part: Part, k: int, queries: Vectors, true: Rows, goal: float) -> tuple[str, Ask]:
     """FAISS HNSW32 of the live rows, at the smallest effort that reaches the goal."""
-    rows = exact.live_rows(part)
+    rows = live_rows(part)
     index = library.IndexHNSWFlat(part.vectors.shape[1], 32, library.METRIC_INNER_PRODUCT)
     index.add(np.ascontiguousarray(part.vectors[rows]))
 

@@ -4,7 +4,7 @@
 
 One warm query at a time on one thread, medians. `index` and `scan` are what each takes to propose candidates,
 `search` is the whole answer with its exact scores; recall is ann_recall@k of the index. `rule` says who
-answers under the constants in `vecver/index/faiss.py`. Rows die scattered, by whole lists of the index, and by
+answers under the constants in `vecver/index/faiss/costs.py`. Rows die scattered, by whole lists of the index, and by
 nearness to one row. Data: real passages where the cache has them (see vectors.py), else clustered.
 """
 

@@ -182,7 +182,7 @@ def test_what_cannot_be_asked_there_cannot_be_asked_here(repository: vecver.Repo
 
 
 def test_a_large_version_is_searched_through_its_own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 5000)
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 5000)
     rows, queries, _ = clustered("cosine")
     docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
     docs.ingest(({"id": str(i), "text": str(i), "vector": row} for i, row in enumerate(rows)), space=SPACE)
@@ -206,7 +206,7 @@ def test_a_large_version_is_searched_through_its_own_index(tmp_path: Path, monke
 
 def test_a_large_index_serves_those_who_have_only_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the README asks it: its own number of lists, so many candidates, then the vectors decide."""
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 5000)
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 5000)
     rows, queries, _ = clustered("cosine")
     docs = open_on(MemoryStore()).dataset("d")
     docs.ingest(({"id": str(i), "text": str(i), "vector": row} for i, row in enumerate(rows)), space=SPACE)
@@ -582,7 +582,7 @@ def test_a_disk_that_fills_leaves_nothing(
 ) -> None:
     """Files may not grow beyond a limit, which stops every library that writes one, as a full disk does."""
     resource = pytest.importorskip("resource", reason="this system limits no file sizes")
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 100 if indexed else 10_000)
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 100 if indexed else 10_000)
     made = large.snapshot("main", tmp_path / "to/whole")
     sizes = {name: file["bytes"] for name, file in made.files.items()}
     shutil.rmtree(tmp_path / "to/whole")
@@ -612,8 +612,8 @@ def test_a_full_disk_at_the_last_step_is_told_apart(
 
 CHILD = """
 import os, signal, sys
-import vecver, vecver.index.faiss
-vecver.index.faiss.INDEX_ROWS = 1000
+import vecver, vecver.index.faiss.costs
+vecver.index.faiss.costs.INDEX_ROWS = 1000
 def die(unit, count):
     if unit == sys.argv[3]:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -49,7 +49,7 @@ def repository() -> vecver.Repository:
 def approximate() -> vecver.Repository:
     """5,000 rows that are searched through an index; a third of the documents is `old`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faiss, "INDEX_ROWS", 5000)
+        patch.setattr(faiss.costs, "INDEX_ROWS", 5000)
         repository = open_on(MemoryStore())
         rows = enumerate(clustered("cosine")[0][:9000])
         records = ({"id": str(i), "text": f"text {i}", "vector": row, "old": i % 3 == 0} for i, row in rows)

@@ -139,7 +139,7 @@ def test_what_cannot_be_made_again_is_said_and_left(healthy: dict[str, bytes]) -
 
 
 def test_an_index_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index.faiss, "INDEX_ROWS", 256)
+    monkeypatch.setattr(index.faiss.costs, "INDEX_ROWS", 256)
     docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
     ingest(docs, {str(i): f"text {i}" for i in range(400)})
     (file,) = (tmp_path / "kb/segments").glob(f"*/{index.faiss.SPEC}")

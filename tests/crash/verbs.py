@@ -148,8 +148,8 @@ def breaking() -> Iterator[dict[str, str]]:
 def small_indexes() -> Iterator[None]:
     """A few hundred rows get an index, and are searched through it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faiss, "INDEX_ROWS", 300)
-        patch.setattr(faiss, "_PROBE", -(10**9))
+        patch.setattr(faiss.costs, "INDEX_ROWS", 300)
+        patch.setattr(faiss.costs, "_PROBE", -(10**9))
         yield
 
 

@@ -50,7 +50,7 @@ def docs() -> vecver.Dataset:
 def indexed() -> vecver.Dataset:
     """As `docs`, but large enough for an index."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faiss, "INDEX_ROWS", 500)
+        patch.setattr(faiss.costs, "INDEX_ROWS", 500)
         docs = dataset(4, 400)
         docs.search("heat")
     return docs

@@ -9,7 +9,15 @@ import pytest
 
 from vecver.doors import imports_of
 
-DOORS = ["vecver", "vecver.flows", "vecver.index", "vecver.model", "vecver.pipeline", "vecver.repo"]
+DOORS = [
+    "vecver",
+    "vecver.flows",
+    "vecver.index",
+    "vecver.index.faiss",
+    "vecver.model",
+    "vecver.pipeline",
+    "vecver.repo",
+]
 
 
 @pytest.mark.parametrize("door", DOORS)

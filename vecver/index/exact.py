@@ -1,16 +1,15 @@
-"""Exact search: the true top k of the live rows, at the price of a float32 scan; ranks nothing itself.
+"""Exact search: scans the live rows in float32 and keeps those that can be in the true top k. Ranks nothing.
 
-Every live row is scored in float32; all rows within twice the float32 error bound of the k-th are
-kept, which is certain to include the true top k, and are scored again by the one rule.
+Every live row gets a float32 score. All rows within twice the float32 error bound of the k-th are kept; the true top
+k is certain to be among them, and the one rule scores them again.
 
 Decisions
-- 2026-11-21 the queries of a batch share each pass over the vectors, as many as their float32 scores
-  fit in 64 MB: 64 queries on 100,000 rows cost one pass, not 64.
-- 2026-11-21 a query alone is multiplied by one thread (`vecdot`): it waits for memory, and a BLAS that
-  splits it over two cores that are busy took 93 ms on 100,000 x 384 where this takes 19 (FAISS's flat
-  index: 65); on one thread they are equal.
-- 2026-11-21 a query alone under a mask asks FAISS for the products with the live rows: numpy reads the dead ones
-  too, or copies the live ones first. Half of 150,000 x 384: 12 ms, 19 and 20; were they packed, 8.5.
+1. The queries of a batch share each pass over the vectors, as many as their float32 scores fit in 64 MB: 64 queries
+   on 100,000 rows cost one pass, not 64.
+2. A single query is multiplied on one thread (`vecdot`), since it waits for memory. A BLAS that splits it over two busy
+   cores took 93 ms on 100,000 x 384 where this takes 19 (FAISS's flat index: 65); on one thread they are equal.
+3. A single query under a mask uses FAISS's products with the live rows: numpy would read the dead rows too, or copy
+   the live ones first. Half of 150,000 x 384: 12 ms, 19 and 20; packed rows would take 8.5.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.index import faiss
+from vecver.index.live import live_rows
 from vecver.index.scoring import Rows, bound, slack
 from vecver.model import Metric, Part, Vectors
 
@@ -41,16 +41,16 @@ def candidates(part: Part, queries: Vectors, k: int, metric: Metric) -> Iterator
     rows = live_rows(part)
     share = max(1, _NEAR_BYTES // (4 * len(rows) + 1))
     for start in range(0, len(queries), share):
-        asked = queries[start : start + share]
+        block = queries[start : start + share]
         if len(rows) <= k:
-            yield from [rows] * len(asked)
+            yield from [rows] * len(block)
             continue
-        for query, near in zip(asked, _near(part.vectors, rows, asked, metric), strict=True):
+        for query, near in zip(block, _near(part.vectors, rows, block, metric), strict=True):
             yield rows[_window(near, k, slack(query, part.max_norm, metric))]
 
 
 def narrowed(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> Rows:
-    """Of these rows, those that are certain to include the `k` with the highest scores; ascending as they were."""
+    """The rows among these that can be in the `k` with the highest scores, in the order of `rows`."""
     if len(rows) <= k:
         return rows
     if metric == "l2":
@@ -58,13 +58,6 @@ def narrowed(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> 
     else:
         near = faiss.products(query, part.vectors, rows)
     return rows[_window(near, k, slack(query, part.max_norm, metric))]
-
-
-def live_rows(part: Part) -> Rows:
-    """The live rows in order."""
-    if part.live is None:
-        return np.arange(len(part.vectors))
-    return np.flatnonzero(np.unpackbits(part.live, count=len(part.vectors), bitorder="little"))
 
 
 def _near(vectors: Vectors, rows: Rows, queries: Vectors, metric: Metric) -> Near:
@@ -75,22 +68,22 @@ def _near(vectors: Vectors, rows: Rows, queries: Vectors, metric: Metric) -> Nea
     starts = range(0, len(vectors), _BLOCK)
     edges = [*np.searchsorted(rows, starts), len(rows)]
     for start, (low, high) in zip(starts, pairwise(edges), strict=True):
-        block, here = vectors[start : start + _BLOCK], rows[low:high] - start
-        if len(here) < _GATHER_BELOW * len(block):
-            near[:, low:high] = _products(queries, block[here], metric)
+        block, live = vectors[start : start + _BLOCK], rows[low:high] - start
+        if len(live) < _GATHER_BELOW * len(block):
+            near[:, low:high] = _products(queries, block[live], metric)
         else:
             products = _products(queries, block, metric)
-            near[:, low:high] = products if len(here) == len(block) else products[:, here]
+            near[:, low:high] = products if len(live) == len(block) else products[:, live]
     return near
 
 
 def _products(queries: Vectors, rows: Vectors, metric: Metric) -> Near:
-    with np.errstate(over="ignore", invalid="ignore"):  # `_window` does not believe what may have overflowed
+    with np.errstate(over="ignore", invalid="ignore"):  # `_window` keeps all rows where these may have overflowed
         products = queries @ rows.T if len(queries) > 1 else np.vecdot(rows, queries)[None, :]
         return products if metric != "l2" else 2 * products - np.vecdot(rows, rows)
 
 
 def _window(near: Near, k: int, slack: float) -> Rows:
-    """Positions within two slacks of the k-th best; all, where float32 may have overflowed."""
+    """Positions within two slacks of the k-th best; all positions where float32 may have overflowed."""
     least = bound(near, k, slack)
     return np.arange(len(near)) if np.isneginf(least) else np.flatnonzero(near >= least)

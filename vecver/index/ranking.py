@@ -1,4 +1,4 @@
-"""Searching parts: who proposes, one exact score for all, one order. Knows rows, not documents."""
+"""Ranking: an index or a scan proposes rows of each part; one rule scores and orders them all. Knows no documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecver.index import exact as scan
+from vecver.index import exact as exact_scan
 from vecver.index import faiss
 from vecver.index.scoring import Rows, ranked, scores
 from vecver.model import Metric, Part, Vectors
@@ -16,7 +16,7 @@ from vecver.phases import phase
 
 @dataclass(frozen=True)
 class Found:
-    """A row that answers: which part, which row of it, and its score."""
+    """A row of an answer: its part, its number there, and its score."""
 
     part: int
     row: int
@@ -26,42 +26,42 @@ class Found:
 def search(parts: Sequence[Part], queries: Vectors, k: int, metric: Metric, *, exact: bool) -> list[list[Found]]:
     """For each query the best `k` live rows over all parts, best first; fewer only if fewer are live.
 
-    `queries`: `(m, dim)` float32, normalised as the space's metric wants. `exact`: the true top k;
-    otherwise parts with an index may miss some. An answer does not depend on the other queries. The
-    top k is a prefix of the top k+1, always in an exact answer, else where both have one `faiss.width`.
+    `queries`: `(m, dim)` float32, normalised as the metric needs. `exact`: the true top k; otherwise parts with an
+    index may miss some. An answer does not depend on the other queries. The top k is a prefix of the top k + 1: always
+    in exact answers, else where both k are in one class of `faiss.effort`.
     """
-    best: list[list[Found]] = [[] for _ in queries]
+    answers: list[list[Found]] = [[] for _ in queries]
     for number, part in enumerate(parts):
         proposed = _proposed(part, queries, k, metric, exact=exact)
-        for query, into in zip(queries, best, strict=True):
+        for query, answer in zip(queries, answers, strict=True):
             with phase("propose"):
                 rows = next(proposed)
             with phase("re-score"):
-                found = scores(query, part.vectors, metric, rows)
-                order = ranked(found, part.keys[rows], k)
-                into += [Found(number, int(rows[j]), float(found[j])) for j in order]
-    return [_merged(parts, found, k) if len(parts) > 1 else found for found in best]
+                score = scores(query, part.vectors, metric, rows)
+                order = ranked(score, part.keys[rows], k)
+                answer += [Found(number, int(rows[i]), float(score[i])) for i in order]
+    return [_merged(parts, answer, k) if len(parts) > 1 else answer for answer in answers]
 
 
 def is_exact(parts: Sequence[Part], k: int, *, exact: bool) -> bool:
-    """Will `search` answer with the true top k, whatever was asked?"""
+    """True if `search` finds the true top k, also where `exact` does not require it."""
     return exact or not any(faiss.proposes(part, k) for part in parts)
 
 
 def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bool) -> Iterator[Rows]:
-    """Candidates for each query, from the index or a scan; both where the index could not help some."""
+    """The candidates of each query: from the index, or from a scan where the index has none."""
     if is_exact([part], k, exact=exact):
-        yield from scan.candidates(part, queries, k, metric)
+        yield from exact_scan.candidates(part, queries, k, metric)
         return
     proposed = faiss.candidates(part, queries, k)
-    scanned = scan.candidates(part, queries[[rows is None for rows in proposed]], k, metric)
+    scanned = exact_scan.candidates(part, queries[[rows is None for rows in proposed]], k, metric)
     for query, rows in zip(queries, proposed, strict=True):
-        yield next(scanned) if rows is None else scan.narrowed(part, query, rows, k, metric)
+        yield next(scanned) if rows is None else exact_scan.narrowed(part, query, rows, k, metric)
 
 
-def _merged(parts: Sequence[Part], found: list[Found], k: int) -> list[Found]:
-    """The best `k` of several parts' best."""
-    if not found:
-        return found
-    keys = np.stack([parts[one.part].keys[one.row] for one in found])
-    return [found[i] for i in ranked(np.array([one.score for one in found]), keys, k)]
+def _merged(parts: Sequence[Part], rows: list[Found], k: int) -> list[Found]:
+    """The best `k` of the best rows of several parts."""
+    if not rows:
+        return rows
+    keys = np.stack([parts[row.part].keys[row.row] for row in rows])
+    return [rows[i] for i in ranked(np.array([row.score for row in rows]), keys, k)]

@@ -1,4 +1,4 @@
-"""Scores: the only place that says what a score is, in which direction, and who comes first among equals.
+"""Scores: the only room that defines a score, its direction, and the order of equal scores.
 
 A score is higher-is-better for every metric:
 
@@ -7,7 +7,7 @@ A score is higher-is-better for every metric:
 
 Each product of two float32 numbers is exact in float64. It is scaled by a power of two, rounded to
 int64, and the integers are summed: integer addition has no order, so a score has the same bits on
-every CPU, for every batch size and thread count, whoever proposed the row. Order: score descending,
+every CPU, for every batch size and thread count, whichever engine proposed the row. Order: score descending,
 then chunk key ascending; so the top k is always a prefix of the top k+1.
 
 The scale depends on the pair alone: with every |term| < 2^e, terms are multiples of 2^(e + b - 62),
@@ -32,7 +32,7 @@ METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
 _BITS = 62
 _SCALES = 1000  # 2 to these powers is a normal float64
 _OVERFLOW = 1e30  # a slack above it means products that float32 may not hold
-_FEW = 64  # vectors that are scored at once as quickly as float32 rules some out
+_FEW = 64  # vectors; scoring so few takes no longer than ruling some out in float32
 _BLOCK = 1 << 21  # elements scored at once: 16 MB of float64
 
 Scores = npt.NDArray[np.float64]
@@ -50,15 +50,15 @@ def check_metric(metric: str) -> None:
 def scores(query: Vectors, vectors: Vectors, metric: Metric, rows: Rows | None = None) -> Scores:
     """The score of each vector, or of each of `vectors[rows]`, `(n,)` float64.
 
-    A score has the same bits whatever the others are. `query`: `(dim,)` float32, `vectors`: `(n, dim)`
+    The other vectors do not change its bits. `query`: `(dim,)` float32, `vectors`: `(n, dim)`
     float32, both finite; mapped vectors are read a block at a time.
     """
     count, step = len(vectors) if rows is None else len(rows), max(1, _BLOCK // len(query))
-    found = np.empty(count)
+    score = np.empty(count)
     for start in range(0, count, step):
         block = slice(start, start + step)
-        found[block] = _scores(query, vectors[block if rows is None else rows[block]], metric)
-    return found
+        score[block] = _scores(query, vectors[block if rows is None else rows[block]], metric)
+    return score
 
 
 def ranked(score: Scores, keys: npt.NDArray[np.uint8], k: int) -> npt.NDArray[np.int64]:
@@ -68,7 +68,7 @@ def ranked(score: Scores, keys: npt.NDArray[np.uint8], k: int) -> npt.NDArray[np
 
 
 def normalised(vectors: Vectors, metric: Metric) -> Vectors:
-    """What is stored and asked in a space of this metric: unit length for cosine, else as given. `(n, dim)`.
+    """Vectors `(n, dim)` as a space stores and searches them: of unit length for cosine, else unchanged.
 
     A zero vector stays zero. Division is by the reproducible norm, so the bits are the same everywhere.
     """
@@ -88,10 +88,9 @@ def bits(score: float) -> str:
 def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     """How far a float32 product, summed in any order, can lie from the score of a row no longer than `max_norm`.
 
-    For l2 the float32 form is 2 q.v - v.v: the score plus q.q, which gives the same order of rows; or the score
-    itself, however that is summed. Three
-    parts: the classic bound n u / (1 - n u) |q| |v| (Higham, Accuracy and Stability, 3.5) with n a little
-    raised for the last operations; what the rule itself rounds (twice the module's bound, so that it
+    For l2 the float32 form is 2 q.v - v.v (the score plus q.q, which keeps the order of rows), or the score itself in
+    any order of summation. Three parts: the classic bound n u / (1 - n u) |q| |v| (Higham, Accuracy and Stability,
+    3.5) with n a little raised for the last operations; what the rule itself rounds (twice the module's bound, which
     covers l2); and what a CPU that flushes subnormals to zero loses.
     """
     n, norm = len(query), float(np.sqrt(np.square(query, dtype=np.float64).sum())) * (1 + 1e-12)
@@ -103,7 +102,7 @@ def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
 
 
 def bound(near: npt.NDArray[np.float32], k: int, slack: float) -> np.float32:
-    """No row that float32 finds less near than this is among the best `k`; -inf where float32 may have overflowed.
+    """No row whose float32 score is below this is among the best `k`; -inf where float32 may have overflowed.
 
     `near`: float32 scores of at least `k` rows, each within `slack` of the score.
     """
@@ -114,10 +113,10 @@ def bound(near: npt.NDArray[np.float32], k: int, slack: float) -> np.float32:
 
 
 def best_of(query: Vectors, vectors: Vectors, keys: npt.NDArray[np.uint8], metric: Metric) -> int:
-    """The position of the vector that comes first; of many, those that float32 rules out are not scored. `(n, dim)`."""
+    """The position of the best vector of `(n, dim)`; of many, only those that float32 cannot rule out are scored."""
     rows = np.arange(len(vectors))
     if len(rows) > _FEW:
-        with np.errstate(over="ignore", invalid="ignore"):  # `bound` does not believe what may have overflowed
+        with np.errstate(over="ignore", invalid="ignore"):  # `bound` is -inf where these may have overflowed
             near, squares = vectors @ query, np.vecdot(vectors, vectors)
             near = 2 * near - squares if metric == "l2" else near
         longest = float(np.sqrt(squares.max(), dtype=np.float64)) * (1 + 1e-3)
@@ -127,22 +126,22 @@ def best_of(query: Vectors, vectors: Vectors, keys: npt.NDArray[np.uint8], metri
 
 
 def _scores(query: Vectors, rows: Vectors, metric: Metric) -> Scores:
-    wide, asked = rows.astype(np.float64), query.astype(np.float64)
+    wide, wide_query = rows.astype(np.float64), query.astype(np.float64)
     if metric == "l2":
-        apart = wide - asked
+        apart = wide - wide_query
         return -_sums(apart * apart, 2 * _exponents(apart)) + 0.0
-    return _sums(wide * asked, _exponents(wide) + _exponents(asked[None, :]))
+    return _sums(wide * wide_query, _exponents(wide) + _exponents(wide_query[None, :]))
 
 
 def _sums(terms: Scores, exponents: npt.NDArray[np.int64]) -> Scores:
-    """Row sums without an order; `|term| < 2**exponent` in each row. Overwrites `terms`."""
+    """The sum of each row, the same in any order; `|term| < 2**exponent` in each row. Overwrites `terms`."""
     shift = (_BITS - int(terms.shape[1]).bit_length() - exponents).astype(np.int32)
     if len(shift) and np.abs(shift).max() <= _SCALES:
         terms *= np.ldexp(1.0, shift)[:, None]  # the same bits as ldexp, several times faster
     else:
         np.ldexp(terms, shift[:, None], out=terms)
-    whole = np.rint(terms, out=terms).astype(np.int64).sum(axis=1, dtype=np.int64)
-    return np.ldexp(whole.astype(np.float64), -shift)
+    sums = np.rint(terms, out=terms).astype(np.int64).sum(axis=1, dtype=np.int64)
+    return np.ldexp(sums.astype(np.float64), -shift)
 
 
 def _exponents(rows: Scores) -> npt.NDArray[np.int64]:

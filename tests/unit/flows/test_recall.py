@@ -72,7 +72,7 @@ def emptied(docs: vecver.Dataset, **how: Any) -> None:
 @pytest.fixture
 def indexed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index is always the cheaper way, however few rows there are."""
-    monkeypatch.setattr(faiss, "_PROBE", -(10**9))
+    monkeypatch.setattr(faiss.costs, "_PROBE", -(10**9))
 
 
 @pytest.mark.usefixtures("indexed")

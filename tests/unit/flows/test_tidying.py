@@ -17,6 +17,7 @@ import vecver
 from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.index import faiss
+from vecver.index.faiss import building
 from vecver.model import Garbage, Json
 from vecver.repo.maintain import fold, trash
 from vecver.repo.maintain import rewrite as relay_room
@@ -119,7 +120,7 @@ def test_what_is_folded(sizes: list[int], folded: list[int]) -> None:
 
 
 def test_a_fold_that_grows_large_gets_an_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 300)
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 300)
     docs = open_on(store).dataset("d")
     texts: Texts = {}
     for turn in range(3):
@@ -280,8 +281,8 @@ def test_an_ingest_while_optimizing(store: Store) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 300)
-    monkeypatch.setattr(faiss, "_PROBE", -(10**9))  # an index is always the cheaper way
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 300)
+    monkeypatch.setattr(faiss.costs, "_PROBE", -(10**9))  # an index is always the cheaper way
 
 
 def test_an_index_grows_where_its_rows_are_the_first(
@@ -293,9 +294,9 @@ def test_an_index_grows_where_its_rows_are_the_first(
     texts |= {f"more {i}": f"more {i}" for i in range(100)}
     ingest(docs, texts)
     trained: list[int] = []
-    train = faiss._trained
+    train = building._trained
     monkeypatch.setattr(
-        faiss, "_trained", lambda vectors, metric: (trained.append(len(vectors)), train(vectors, metric))[1]
+        building, "_trained", lambda vectors, metric: (trained.append(len(vectors)), train(vectors, metric))[1]
     )
     assert docs.optimize().indexes == 1 and trained == []
     answer = docs.search(vector_of("more 7"), k=1)

@@ -13,7 +13,8 @@ from helpers import open_on
 from test_exact import part
 
 from vecver.index import faiss, normalised, search
-from vecver.index.effort import Effort, Line, Reach, class_of, first_lists
+from vecver.index.faiss import proposing
+from vecver.index.faiss.effort import Effort, Line, Reach, class_of, first_lists
 from vecver.model import Json, Metric, Part, Vectors
 from vecver.store import Store
 
@@ -107,13 +108,13 @@ def test_the_other_metrics(metric: Metric, tmp_path: Path) -> None:
 
 def test_near_queries_read_less_than_far_ones(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     one, read = viewed(built), list[int]()
-    original = faiss._read_lists
+    original = proposing._read_lists
 
     def counted(view: Any, query: Any, lists: Any, *rest: Any) -> Any:
         read.append(len(lists))
         return original(view, query, lists, *rest)
 
-    monkeypatch.setattr(faiss, "_read_lists", counted)
+    monkeypatch.setattr(proposing, "_read_lists", counted)
 
     def lists_of(queries: Vectors) -> float:
         read.clear()
@@ -195,8 +196,8 @@ def test_an_index_from_before_is_calibrated_when_it_is_opened(built: Built) -> N
 
 
 def test_optimize_stores_what_an_index_from_before_lacks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 5000)
-    monkeypatch.setattr(faiss, "_PROBE", 0)
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 5000)
+    monkeypatch.setattr(faiss.costs, "_PROBE", 0)
     docs = open_on(store).dataset("d")
     docs.ingest(({"id": str(i), "text": str(i), "vector": row} for i, row in enumerate(texts_like(5000, 0))), space="s")
     commit = docs.resolve()

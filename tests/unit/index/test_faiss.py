@@ -294,8 +294,8 @@ def test_same_bits_at_every_simd_level(built: Built, tmp_path: Path) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss, "INDEX_ROWS", 5000)
-    monkeypatch.setattr(faiss, "_PROBE", 0)  # so that an index is the cheaper way even here
+    monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 5000)
+    monkeypatch.setattr(faiss.costs, "_PROBE", 0)  # so that an index is the cheaper way even here
 
 
 def ingest(store: Store, count: int = 5000) -> vecver.Dataset:

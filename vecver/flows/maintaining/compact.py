@@ -25,7 +25,7 @@ def fold(versions: Versions, dataset: str, branch: str, progress: Progress | Non
     refs = versions.refs(dataset)
     try:
         with versions.folding(dataset):
-            while (head := refs.get("branch", branch)) and (relay := versions.fold(head, index.faiss.INDEX_ROWS)):
+            while (head := refs.get("branch", branch)) and (relay := versions.fold(head, index.faiss.costs.INDEX_ROWS)):
                 relay.write(progress)
                 relay.compare()
                 index_segments(versions, relay.segments, progress)

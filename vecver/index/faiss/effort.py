@@ -1,11 +1,10 @@
-"""Effort: how far a search through an index looks, decided for each query by how near its answers are. Only rules.
+"""Effort: the rules for how far a search through an index looks, for each query. Holds numbers, searches nothing.
 
-Nearness is higher-is-better in every metric: the product with the query over the query's length, for l2 minus the
-distance. A query first looks into a few lists and so learns how near its k-th best row is at least. Then it reads
-every list whose centroid is not less near than that by more than a margin, and takes as many candidates as such a
-query needs to have the true rows among them. A query in the middle of a cluster stops soon; a question far from
-all rows goes on, through all lists if need be. Margins and candidates depend on the nearness of the k-th row
-and on k; `calibration` measures both for each segment.
+Nearness is higher-is-better in every metric: the product with the query divided by the query's length, for l2 minus
+the distance. A query first reads a few lists, which shows how near its k-th best row is at least. Then it reads every
+list whose centroid is at most a margin less near than that, and takes as many candidates as such a query needs to
+include the true rows. A query inside a cluster stops early; a question far from all rows may read every list. Margins
+and candidates depend on k and on the nearness of the k-th row; `calibration` measures both for each segment.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from vecver.model import Json
 
 CLASSES = (10, 40, 160, 640)  # an answer of k rows takes the effort of the first of these that is not below k
-_ENOUGH = 4  # live rows in the lists of the first look, over k
+_ENOUGH = 4  # times k live rows lie in the lists of the first look
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Reach:
     first_widths: Line  # by the same: candidates that it takes
 
     def is_beyond(self, kth: float) -> bool:
-        """Is the k-th row so far that nothing was measured of such queries?"""
+        """True if the k-th row is farther than that of any query that was measured."""
         return kth < self.margins.at[0] - self.margins.values[0]
 
     def raised(self, margin: float, width: float) -> Reach:
@@ -87,20 +86,25 @@ class Effort:
         return reach if k <= CLASSES[-1] else reach.raised(0.0, k / CLASSES[-1])
 
     def unlimited(self) -> Self:
-        """This effort with every list read: for an index of which no margins are there."""
+        """This effort, but every list is read: for an index without measured margins."""
         every = Line((0.0,), (-np.inf,))
         widths = [Line((0.0,), (float(width),)) for width in self.widths]
         return replace(self, reach=tuple(Reach(Line((0.0,), (np.inf,)), width, every, width) for width in widths))
 
     def to_json(self) -> Json:
-        reach = [{name: [list(line.at), list(line.values)] for name, line in vars(one).items()} for one in self.reach]
+        reach = [
+            {name: [list(line.at), list(line.values)] for name, line in vars(reach).items()} for reach in self.reach
+        ]
         return {"probes": list(self.probes), "widths": list(self.widths), "reach": reach}
 
     @classmethod
     def from_json(cls, facts: Json) -> Self:
-        """The effort that `to_json` wrote; before 2026-11-26 it held no reach. Raises KeyError, TypeError."""
-        lines = [[Line(*map(tuple, one[field.name])) for field in fields(Reach)] for one in facts.get("reach", [])]
-        return cls(tuple(facts["probes"]), tuple(facts["widths"]), tuple(Reach(*four) for four in lines))
+        """The effort that `to_json` wrote; early versions wrote no `reach`. Raises KeyError, TypeError."""
+        reach = [
+            Reach(*(Line(*map(tuple, lines[field.name])) for field in fields(Reach)))
+            for lines in facts.get("reach", [])
+        ]
+        return cls(tuple(facts["probes"]), tuple(facts["widths"]), tuple(reach))
 
 
 def class_of(k: int) -> int:
@@ -111,9 +115,9 @@ def class_of(k: int) -> int:
 def first_lists(
     near: npt.NDArray[np.float32], sizes: npt.NDArray[np.int64], least: float, k: int
 ) -> npt.NDArray[np.int64]:
-    """The lists at least so near, or more where they lack the rows to learn how near the k-th is.
+    """The numbers of the lists at least so near; more of them where those have too few rows to show the k-th.
 
-    `sizes`: live rows of each list.
+    `near`: of each list; `sizes`: live rows of each list; `(lists,)` both.
     """
     lists = np.flatnonzero(near >= least)
     count = max(len(lists), 1)
