@@ -19,8 +19,8 @@ def open_store(url: str | Path | Store) -> Store:
     if isinstance(url, Store):
         return url
     text = str(url)
-    scheme, found, rest = text.partition("://")
-    if not found:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         return LocalStore(Path(text))
     if scheme == "file" and rest.removeprefix("localhost").startswith("/"):
         return LocalStore(Path(unquote(rest.removeprefix("localhost"))))

@@ -1,8 +1,8 @@
-"""What a store promises, whatever lies under it.
+"""The interface of a store, and the errors that every store raises.
 
-Names are `/`-separated, without `.` and `..`. A write becomes visible whole and in one step, and is
-durable when the call returns; that is all the layers above need to survive a power failure, since
-they write children before parents and make everything visible by one `swap`.
+Names are `/`-separated, without `.` and `..`. A write becomes visible whole, in one step, and is durable when the call
+returns. This is enough to survive a power failure: the layers above write children before parents, and make all of it
+visible by one `swap`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Store(Protocol):
-    """Named bytes. A missing name raises NotFoundError(code="object_missing"), a store that fails BackendError."""
+    """Bytes under names. Raises NotFoundError(code="object_missing") for a missing name, BackendError if the store fails."""
 
     url: str
 
@@ -36,7 +36,7 @@ class Store(Protocol):
         """The bytes of `name` without reading them all: memory-mapped where the store can."""
 
     def path(self, name: str) -> Path | None:
-        """Where `name` lies as a plain file, or None where it does not."""
+        """The path of `name` if it is a plain file, else None."""
 
     def size(self, name: str) -> int | None:
         """Bytes of `name`, or None if there is no such name."""
@@ -45,15 +45,16 @@ class Store(Protocol):
         """Every name that begins with `prefix`, which ends with `/` or is empty; sorted."""
 
     def delete(self, *names: str) -> None:
-        """Remove `names`, durably when the call returns; removing what is not there is no error."""
+        """Remove `names`, durably when the call returns. Missing names are no error."""
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         """Write `new` if `name` holds `expected` now (None: is absent), else ConflictError(code="swap_lost")."""
 
     def lock(self, name: str, seconds: float) -> AbstractContextManager[None]:
-        """Hold `name` alone among all processes; it ends with its holder, however that ends.
+        """An exclusive lock among all processes; it is released when its process ends, however it ends.
 
-        For work that is long and safe to repeat. Raises ConflictError(code="locked") if another holds it for `seconds`.
+        For work that is long and safe to repeat. Raises ConflictError(code="locked") if another process holds it for
+        `seconds`.
         """
 
     def scratch(self) -> Path:
@@ -92,7 +93,7 @@ def locked(name: str, seconds: float) -> ConflictError:
 
 @contextlib.contextmanager
 def writing(name: str, place: Path | None = None) -> Iterator[None]:
-    """Turns what the operating system says against writing `name`, which lies at `place`, into a BackendError."""
+    """Turns an OSError while `name` is written, at the path `place`, into a BackendError."""
     try:
         yield
     except OSError as error:
@@ -101,7 +102,7 @@ def writing(name: str, place: Path | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(name: str, place: Path | None = None) -> Iterator[None]:
-    """As `writing`, and what is not there, or is no file, is a NotFoundError."""
+    """As `writing`; a missing file, or a folder in its place, is a NotFoundError."""
     with writing(name, place):
         try:
             yield
@@ -110,7 +111,7 @@ def reading(name: str, place: Path | None = None) -> Iterator[None]:
 
 
 def unreachable(name: str, place: Path | None, error: OSError) -> BackendError:
-    """The error for what the operating system says of `name`."""
+    """The error for an OSError on `name`."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return BackendError(
         f"the store could not reach {place or name}: {error.strerror or error}",

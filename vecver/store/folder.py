@@ -1,10 +1,8 @@
-"""A folder of files that becomes visible in one step, and is believed only when every digest is right.
-
-It knows nothing of what the files mean.
+"""Writes a folder of files that becomes visible in one step, and verifies one by the digests of its files.
 
 Decisions
-- 2026-11-21 an empty folder in the way is replaced, anything else refused: a link, because the files would
-  land where it points, and the folder one stands in, because a shell would go on in the replaced one.
+1. An empty folder at the target is replaced; anything else is refused. A link is refused because the files would land
+   where it points, and the working directory because a shell would stay in the replaced folder.
 """
 
 from __future__ import annotations
@@ -58,10 +56,10 @@ def measured(file: Path) -> dict[str, Any]:
 
 
 def verify_folder(folder: Path, files: Mapping[str, Any], *, beside: str) -> None:
-    """Raises IntegrityError, naming the file, unless `folder` holds just `files`, as measured, and `beside`."""
+    """Raises IntegrityError, naming the file, unless `folder` holds exactly `files`, as `measured`, and the file `beside`."""
     with reading(str(folder)):
-        there = {path.name for path in folder.iterdir()}
-    for name in sorted({*files, beside} ^ there):
+        present = {path.name for path in folder.iterdir()}
+    for name in sorted({*files, beside} ^ present):
         raise _damaged(folder, name, "is missing" if name in files else "does not belong to it")
     for name in sorted(files):
         if not (folder / name).is_file() or measured(folder / name) != files[name]:
@@ -111,7 +109,7 @@ def _sync(file: Path) -> None:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed processes left behind."""
+    """Remove the parts that killed processes left, once nothing was written there for a day."""
     limit = time.time() - ABANDONED_SECONDS
     for left in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
         with contextlib.suppress(OSError):  # another process removes it at this moment

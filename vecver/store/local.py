@@ -4,10 +4,10 @@ A write goes to a temporary file, is synced, renamed into place, and the directo
 (restic's order): after a power failure a name holds its old bytes or its new ones.
 
 Decisions
-- 2026-11-21 one lock file for all conditional writes, not one per name: a swap takes under a
-  millisecond, and `flock` is released by the kernel whatever happens to the holder.
-- 2026-11-21 `put` replaces without asking: names are digests, so a second write is the same bytes,
-  and writing again repairs an object that rotted.
+1. One lock file for all conditional writes, not one per name: a swap takes under a millisecond. The kernel releases
+   `flock` when its process ends.
+2. `put` replaces an existing file: names are digests, so the bytes are the same, and writing them again repairs a
+   damaged object.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 30
 ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
-_LOCK, _LOCKS, _SCRATCH = "lock", "locks", "tmp"  # ours, and no names of the store
-_LOCAL = "local"  # nor is what belongs to this machine, such as what it has verified
+_LOCK, _LOCKS, _SCRATCH = "lock", "locks", "tmp"  # files of the store itself, not listed as names
+_LOCAL = "local"  # caches of this machine, not listed either
 
 
 class LocalStore:
@@ -66,7 +66,7 @@ class LocalStore:
             if size is None:
                 raise absent(name)
             if size == 0:
-                return pa.py_buffer(b"")  # nothing cannot be mapped
+                return pa.py_buffer(b"")  # an empty file cannot be mapped
             with pa.memory_map(str(self._at(name))) as source:
                 return source.read_buffer()
 
@@ -75,35 +75,35 @@ class LocalStore:
 
     def size(self, name: str) -> int | None:
         try:
-            found = self._at(name).stat()
+            status = self._at(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise unreachable(name, self._at(name), error) from error
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def list(self, prefix: str) -> Iterator[str]:
-        found = []
+        names = []
         with reading(prefix, self._at(prefix)):
             for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_missing):
-                if Path(folder) == self.root:  # our own things are no names
+                if Path(folder) == self.root:  # the store's own files are not listed
                     folders[:] = [name for name in folders if name not in (_SCRATCH, _LOCKS, _LOCAL)]
                     files = [name for name in files if name != _LOCK]
                 place = Path(folder).relative_to(self.root)
-                found += [(place / file).as_posix() for file in files]
-        yield from sorted(found)
+                names += [(place / file).as_posix() for file in files]
+        yield from sorted(names)
 
     def delete(self, *names: str) -> None:
         changed = dict.fromkeys(self._removed(name) for name in names)
-        for folder in changed:  # once each: without, a power cut brings back some names and others not
+        for folder in changed:  # synced once each, or a power failure could bring back some of the names
             with writing(str(folder)), contextlib.suppress(FileNotFoundError, NotADirectoryError):  # there is none
                 sync_folder(folder)
 
     def _removed(self, name: str) -> Path:
-        """Remove `name`; the folder that is to be synced."""
+        """Remove `name`; returns the folder to sync."""
         with writing(name, self._at(name)):
             path = self._at(name)
-            with contextlib.suppress(NotADirectoryError, IsADirectoryError):  # neither is a name
+            with contextlib.suppress(NotADirectoryError, IsADirectoryError):  # not a file of the store
                 path.unlink(missing_ok=True)
             try:
                 path.parent.rmdir()  # the folder goes with its last file
@@ -113,8 +113,8 @@ class LocalStore:
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         with self._locked():
-            found = self.get(name) if self.size(name) is not None else None
-            if found != expected:
+            present = self.get(name) if self.size(name) is not None else None
+            if present != expected:
                 raise swap_lost(name)
             self.put(name, new)
 
@@ -163,7 +163,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[None]:
-        """Hold a lock file of ours alone; the kernel releases it whatever happens to us."""
+        """Hold a lock file exclusively; the kernel releases it when the process ends. Raises `refused` after `seconds`."""
         from filelock import FileLock, Timeout
 
         with writing(name, self._at(name)):
@@ -180,7 +180,7 @@ class LocalStore:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed writers left behind; a living one writes to its files all the time."""
+    """Remove the scratch folders of killed writers: those in which nothing was written for a day."""
     limit = time.time() - ABANDONED_SECONDS
     for left in folder.iterdir():
         with contextlib.suppress(OSError):  # another process removes it at this moment
@@ -189,7 +189,7 @@ def _sweep(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    with contextlib.suppress(PermissionError):  # Windows cannot open a folder; its rename is durable without
+    with contextlib.suppress(PermissionError):  # Windows cannot open a folder; its renames are durable without it
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MemoryStore:
-    """See `Store`. Two repositories share their bytes by sharing the object."""
+    """See `Store`. Repositories that are given the same object share its bytes."""
 
     url = "memory://"
 
@@ -51,8 +51,8 @@ class MemoryStore:
 
     def list(self, prefix: str) -> Iterator[str]:
         with self._lock:
-            found = sorted(name for name in self._bytes if name.startswith(prefix))
-        yield from found
+            names = sorted(name for name in self._bytes if name.startswith(prefix))
+        yield from names
 
     def delete(self, *names: str) -> None:
         with self._lock:
@@ -68,13 +68,13 @@ class MemoryStore:
     @contextlib.contextmanager
     def lock(self, name: str, seconds: float) -> Iterator[None]:
         with self._lock:
-            own = self._locks[name]
-        if not own.acquire(timeout=seconds):
+            lock = self._locks[name]
+        if not lock.acquire(timeout=seconds):
             raise locked(name, seconds)
         try:
             yield
         finally:
-            own.release()
+            lock.release()
 
     def scratch(self) -> Path:
         with writing("scratch"):
