@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Store(Protocol):
-    """Bytes under names. Raises NotFoundError(code="object_missing") for a missing name, BackendError if the store fails."""
+    """Bytes under names. A missing name raises NotFoundError(code="object_missing"), a failing store BackendError."""
 
     url: str
 

@@ -56,7 +56,7 @@ def measured(file: Path) -> dict[str, Any]:
 
 
 def verify_folder(folder: Path, files: Mapping[str, Any], *, beside: str) -> None:
-    """Raises IntegrityError, naming the file, unless `folder` holds exactly `files`, as `measured`, and the file `beside`."""
+    """Raises IntegrityError, naming the file, unless `folder` holds exactly `files`, as `measured`, and `beside`."""
     with reading(str(folder)):
         present = {path.name for path in folder.iterdir()}
     for name in sorted({*files, beside} ^ present):

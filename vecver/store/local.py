@@ -163,7 +163,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[None]:
-        """Hold a lock file exclusively; the kernel releases it when the process ends. Raises `refused` after `seconds`."""
+        """Hold a lock file; the kernel releases it when the process ends. Raises `refused` after `seconds`."""
         from filelock import FileLock, Timeout
 
         with writing(name, self._at(name)):
