@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -44,7 +45,16 @@ class _App(FastAPI):
         events = schema["paths"]["/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
         if "itemSchema" in events:  # a word of OpenAPI 3.2, in a schema of 3.1
             events["schema"] = events.pop("itemSchema")
-        return schema
+        self.openapi_schema = _with_lasting_names(schema)
+        return self.openapi_schema
+
+
+def _with_lasting_names(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with the names that clients were generated from: FastAPI calls models of one name by their modules.
+
+    Two are called Count, and this package was called `service` before.
+    """
+    return json.loads(json.dumps(schema).replace("vecver_service__schemas__", "service__schemas__"))
 
 
 def create_app(repository: vecver.Repository, settings: ServiceSettings) -> FastAPI:
