@@ -1,0 +1,454 @@
+"""The commands of a transcript: every one that has `--json`, as it succeeds and as it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transcript import Play
+
+HERE = Path(__file__).parent
+DIM = 8
+PARTS: dict[str, dict[str, Any]] = {  # records that bring vectors
+    "valve": {"text": "A valve of brass.", "year": 2024, "lang": "en", "price": 3.5},
+    "pump": {"text": "A pump for the cellar.", "year": 2025, "lang": "en", "title": "Pump", "tags": ["a", "b"]},
+    "ventil": {"text": "Ein Ventil für 1 €.", "year": 2024, "lang": "de"},
+    "key": {"text": "A key of steel.", "year": 2026},
+    "hose": {"text": "A hose, ten metres long.", "year": 2023, "lang": None},
+}
+HEATING = """---
+title: Heating
+year: 2026
+---
+# Heating
+
+## Bleeding radiators
+
+Turn the brass key a quarter turn to the left until air hisses out, and close it as soon as water comes.
+
+## Pressure
+
+It should stand between {pressure} bar.
+"""
+
+
+def vector_of(text: str) -> list[float]:
+    """A vector for a text: small whole numbers, so that every dot product is exact in float32."""
+    return [float(byte % 16) - 8 for byte in hashlib.shake_128(text.encode()).digest(DIM)]
+
+
+def rows(records: Mapping[str, Mapping[str, Any]], *, vectors: bool = True) -> str:
+    """Records as JSONL."""
+    told = ({"id": id, **({"vector": vector_of(row["text"])} if vectors else {}), **row} for id, row in records.items())
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in told)
+
+
+def play(play: Play) -> None:
+    """Every command, in the order of a repository's life."""
+    for part in (_begin, _parts, _guide, _read, _search, _take_along, _measure, _versions, _publish, _whole, _setup):
+        part(play)
+    for version, dataset in (("v1", "hand-book"), ("v2", "handbook"), ("v3", "handbook"), ("titles", "handbook")):
+        _golden(play, version, dataset)
+
+
+def _all(play: Play, lines: str, **names: str) -> None:
+    """Play a command a line. `NAME` in a line stands for its value among `names`."""
+    for line in filter(None, map(str.strip, lines.splitlines())):
+        for name, value in names.items():
+            line = line.replace(name, value)
+        play.command(line)
+
+
+def _begin(play: Play) -> None:
+    _all(
+        play,
+        """
+        datasets
+        --repo nowhere log parts
+        --repo kb init
+        --repo kb init
+        init
+        init
+        datasets
+        serach parts
+        log
+        log parts --onelin
+        ingest parts
+        log parts
+        status parts rows.jsonl
+        """,
+    )
+
+
+def _parts(play: Play) -> None:
+    """Records with vectors."""
+    play.write("rows.jsonl", rows(PARTS))
+    changed = {**PARTS, "key": {"text": "A key of brass.", "year": 2026}, "tap": {"text": "A tap.", "year": 2020}}
+    del changed["hose"]
+    play.write("changed.jsonl", rows(changed))
+    play.write("broken.jsonl", '{"id": "a"}\nno JSON\n')
+    play.write("wrong.jsonl", '{"id": "valve", "text": "A valve.", "vector": [1, 2]}\n')
+    _all(
+        play,
+        """
+        ingest parts rows.jsonl --space test --metric ip --source all --dry-run
+        ingest parts rows.jsonl --space test --metric ip --source all -m First
+        ingest parts rows.jsonl --source all
+        ingest part rows.jsonl --space test --dry-run
+        ingest parts nowhere
+        ingest parts broken.jsonl --source all
+        ingest parts wrong.jsonl --source wrong
+        ingest parts wrong.jsonl --source all
+        ingest parts rows.jsonl --metric l1
+        ingest parts changed.jsonl --source all --space other --dry-run
+        status parts changed.jsonl --source all
+        ingest parts changed.jsonl --source all -m 'A brass key'
+        ingest parts rows.jsonl --source all --branch trial --keep-missing
+        branch parts trial
+        ingest parts rows.jsonl --source all --branch trial --keep-missing
+        """,
+    )
+    play.command("ingest parts - --source stdin -m 'From a pipe'", rows({"cap": {"text": "A cap.", "year": 2026}}))
+    play.command("add parts --records - -m Added", rows({"nut": {"text": "A nut."}, "cap": {"text": "A blue cap."}}))
+    _all(
+        play,
+        """
+        add parts nowhere
+        add parts changed.jsonl --records --dry-run
+        rm parts nut nope --dry-run
+        rm parts nut -m 'No nut'
+        rm parts --where '{"year": {"$lt": 2021}}'
+        rm parts
+        rm parts valve --where '{"year": 2024}'
+        rm parts --where '{"year": {"$about": 2021}}'
+        """,
+    )
+
+
+def _guide(play: Play) -> None:
+    """Documents of a folder."""
+    play.write("docs/heating.md", HEATING.format(pressure="1.2 and 1.8"))
+    play.write("docs/deep/keys.txt", "Keys\n\nThey hang by the door.\n")
+    play.write("docs/broken.pdf", "no PDF")
+    _all(play, "ingest guide docs --embedder hashing --chunk-tokens 32 -m June\ningest guide docs --strict")
+    play.write("docs/heating.md", HEATING.format(pressure="1.5 and 2.0"))
+    play.write("docs/new.md", "# New\n\nNobody read it yet.\n")
+    play.write("docs/deep/keys.txt", "")
+    play.write("other/page.md", "# Other\n")
+    _all(
+        play,
+        """
+        status guide docs
+        status guide docs/new.md
+        status guide@nope docs
+        add guide docs/new.md -m 'A new page'
+        ingest guide docs -m July
+        ingest guide docs
+        ingest guide other --source docs
+        ingest guide other --chunker sliced
+        ingest guide other --prefix o/
+        rm guide o/page.md
+        rm guide --where '{"$path": "deep/"}' --dry-run
+        """,
+    )
+
+
+def _read(play: Play) -> None:
+    """What a version holds."""
+    _all(
+        play,
+        """
+        ls parts
+        ls parts --long
+        ls guide --long
+        ls guide --count
+        ls parts --prefix v -n 1
+        ls parts --after pump --where '{"year": {"$gte": 2024}}'
+        ls parts --count --where '{"lang": "de"}'
+        ls parts --count --prefix v
+        ls nope
+        cat guide heating.md
+        cat parts pump cap
+        cat guide nope.md
+        chunks guide
+        chunks parts -n 2 --vectors
+        chunks parts --where '{"lang": "de"}'
+        """,
+    )
+    listed = play.command("""chunks guide@main~1 --where '{"headings": "Pressure"}' -n 1""")
+    _all(
+        play,
+        """
+        chunks guide@main~1 KEY --context 1
+        chunks guide --after KEY
+        chunks guide nope
+        chunks guide KEY -n 2
+        fields parts
+        fields guide
+        fields guide@v9
+        """,
+        KEY=listed["key"],
+    )
+
+
+def _search(play: Play) -> None:
+    play.write("queries.jsonl", "".join(json.dumps({"vector": vector_of(q)}) + "\n" for q in ("valve", "a pump")))
+    play.write("texts.jsonl", '{"query": "bleed"}\n{"query": "door"}\n')
+    play.write("no-query.jsonl", '{"question": "bleed"}\n')
+    _all(
+        play,
+        """
+        search parts --queries queries.jsonl -k 2
+        search parts --queries queries.jsonl -k 3 --exact --space test
+        search parts --queries queries.jsonl --filter '{"year": {"$in": [2024, 2026]}, "lang": {"$ne": "de"}}'
+        search parts --queries queries.jsonl --min-score 0 --offset 1 -k 2 --vectors
+        search parts --like valve -k 2 --receipt like.json
+        search guide 'bleed a radiator' --receipt answer.json
+        search guide 'bleed a radiator' -k 2 --context 1 --exact
+        search guide@main~1 'bleed a radiator' --per-document 1 --diversity 0.5 --min-score 0.05
+        search guide --queries texts.jsonl -k 1 --filter '{"$title": {"$contains": "eat"}}'
+        search guide 'bleed a radiator' --filter '{"nope": 1}'
+        search guide 'bleed a radiator' --filter '{"nope": 1}' --missing empty
+        search nope 'bleed a radiator' --missing empty
+        search nope 'bleed a radiator'
+        search guid 'bleed a radiator'
+        search guide@nope 'bleed a radiator'
+        search guide@ 'bleed a radiator'
+        search guide
+        search guide ''
+        search guide 'bleed a radiator' -k 0
+        search guide 'bleed a radiator' --filter no-json
+        search guide 'bleed a radiator' --diversity 2
+        search guide 'bleed a radiator' --engine milvus
+        search guide 'bleed a radiator' --receipt nowhere/answer.json
+        search parts 'bleed a radiator'
+        search parts --queries queries.jsonl --space other
+        search parts --queries no-query.jsonl
+        search guide --queries queries.jsonl
+        search parts --like nope
+        """,
+    )
+
+
+def _take_along(play: Play) -> None:
+    """Receipts, and a version without its repository."""
+    receipt = json.loads((play.folder / "answer.json").read_text("utf-8"))
+    play.write("gone.json", json.dumps({**receipt, "commit": "0" * 64}))
+    receipt["hits"][0][2] = "3ff0000000000000"  # the score 1.0
+    play.write("altered.json", json.dumps(receipt))
+    _all(
+        play,
+        """
+        replay answer.json
+        replay like.json
+        replay nope.json
+        replay rows.jsonl
+        replay altered.json
+        replay gone.json
+        snapshot guide exported
+        snapshot guide exported
+        snapshot guide@nope elsewhere
+        search --snapshot exported 'bleed a radiator' -k 2
+        search --snapshot docs what
+        replay --snapshot exported answer.json
+        search --snapshot exported --engine milvus what
+        search --snapshot exported guide what
+        """,
+    )
+
+
+def _measure(play: Play) -> None:
+    play.command("recall parts --sample 4 -k 1,3", ticking=True)
+    play.command("recall guide --queries texts.jsonl", ticking=True)
+    _all(
+        play,
+        """
+        recall parts --sample 0
+        recall nope
+        recall parts -k x
+        recall parts --out x.svg
+        recall parts --all
+        tag guide 2026-07
+        """,
+    )
+    play.command("recall guide --all --sample 2 --out drawn.svg", ticking=True)
+
+
+def _versions(play: Play) -> None:
+    _all(
+        play,
+        """
+        log parts
+        log parts@main~1 -n 1
+        log parts --graph
+        log parts --measures -n 1
+        log parts@@{2026-11-26T12:20}
+        log parts@@{2020-01-01}
+        log parts@0000000
+        log parts@a@b
+        show parts
+        show guide@main~1
+        show parts --documents
+        show guide --coverage
+        show parts@main~99
+        diff parts main~1 main
+        diff guide main~3 main
+        diff guide main~3 main heating.md
+        diff parts main main
+        diff parts main nope
+        diff guide main~1 main nope.md
+        diff parts main
+        """,
+    )
+    _refs(play)
+
+
+def _refs(play: Play) -> None:
+    _all(
+        play,
+        """
+        tag parts
+        tag parts v1
+        tag parts v1 main~1
+        tag parts v2 main~1
+        tag parts
+        tag parts --delete
+        tag parts v2 --delete
+        tag parts v2
+        tag parts 'a b'
+        tag parts v3 --delete
+        tag nope
+        branch parts
+        branch parts next v1
+        branch parts next main
+        branch parts next --delete
+        branch parts trial --delete
+        branch parts main --delete
+        branch parts v1
+        promote parts prod v1
+        promote parts prod main~1
+        promote parts prod main~1
+        promote parts prod nope
+        promote parts main
+        alias parts
+        alias parts prod
+        alias parts nope
+        rollback parts@prod
+        rollback parts@prod --to main
+        rollback parts@main
+        rollback parts@main --to v1
+        rollback parts@v1
+        rollback parts@nope
+        alias parts prod --delete
+        alias parts prod
+        promote parts prod
+        promote guide prod
+        """,
+    )
+
+
+def _publish(play: Play) -> None:
+    _all(
+        play,
+        """
+        publication parts
+        publish parts@v1
+        publish parts
+        publish parts@main~1 --dedicated
+        publish nope
+        publish parts@v1 --rebuild
+        publication parts
+        publication parts@main~1
+        publish parts --rebuild
+        check --milvus embedded
+        search parts --queries queries.jsonl -k 2 --engine milvus
+        unpublish parts
+        unpublish parts@v1
+        unpublish parts@v1
+        unpublish parts --unnamed
+        publish guide --to http://127.0.0.1:1
+        publish guide --to nowhere
+        """,
+    )
+
+
+def _whole(play: Play) -> None:
+    """The repository and whole datasets; at last a damaged one."""
+    _all(
+        play,
+        """
+        datasets
+        check
+        optimize parts
+        optimize parts
+        optimize nope
+        gc
+        gc --apply
+        gc --grace 0 --apply
+        gc --keep-last 1
+        gc --keep-within 0x
+        gc --keep-last 0
+        check
+        check --repair
+        dataset rename guide manual
+        dataset rename guide manual
+        dataset rename manual parts
+        dataset delete manual
+        dataset delete manual --yes
+        dataset delete manual --yes
+        dataset remove manual
+        datasets
+        """,
+    )
+    commit = play.command("tag parts")["v1"]
+    (play.folder / ".vecver" / "commits" / commit[:2] / commit).write_bytes(b"damaged")
+    _all(play, "check\nshow parts@v1\ndatasets")
+
+
+def _setup(play: Play) -> None:
+    made = play.command("key add ci --scope parts:read --scope '*:write'")
+    _all(
+        play,
+        """
+        key add ci --scope parts:own
+        key add ci
+        key list
+        key revoke ID
+        key list
+        key revoke ID
+        config
+        config --all
+        --color never --repo kb config
+        doctor --quick
+        doctor --slow
+        """,
+        ID=made["id"],
+    )
+
+
+def _golden(play: Play, version: str, dataset: str) -> None:
+    """A repository that an earlier vecver wrote."""
+    shutil.copytree(HERE / version, play.folder / version)
+    _all(
+        play,
+        """
+        --repo VERSION datasets
+        --repo VERSION log DATASET
+        --repo VERSION show DATASET@v1
+        --repo VERSION ls DATASET --long
+        --repo VERSION diff DATASET v1 main
+        --repo VERSION check
+        """,
+        VERSION=version,
+        DATASET=dataset,
+    )
+    if version != "v1":  # its vectors were given
+        play.command(f"--repo {version} search {dataset}@v1 'How do I bleed a radiator?' -k 3 --exact")
+    if version in ("v2", "v3"):
+        shutil.copy(HERE / f"{version}_receipt.json", play.folder)
+        play.command(f"--repo {version} replay {version}_receipt.json")
