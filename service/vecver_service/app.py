@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 import vecver
 from vecver import settings as library
 from vecver_service import logs
-from vecver_service.deps import Desk
+from vecver_service.deps import Dependencies
 from vecver_service.http import problems
-from vecver_service.http.middleware import Gate
+from vecver_service.http.middleware import RequestMiddleware
 from vecver_service.http.replies import problem_responses
 from vecver_service.metrics import Metrics
 from vecver_service.routes import ROUTERS
@@ -61,15 +61,15 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     """The service on a repository. Its state folder is made if there is none."""
     state = settings.state_folder(repository.url)
     own_state(state, repository)
-    cover = problems.Cover([(repository.url, "(repository)"), (str(state), "(state)")])
+    mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
     metrics, jobs = Metrics(), Jobs(state, settings.jobs_kept)
-    desk = Desk(settings, repository, jobs, Audit(state / "audit.jsonl"), Once(state / "once"), metrics, cover)
+    deps = Dependencies(settings, repository, jobs, Audit(state / "audit.jsonl"), Once(state / "once"), metrics, mask)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
-        worker = Worker(desk)
-        threading.Thread(target=_ready, args=(app, desk), name="warm", daemon=True).start()
+        worker = Worker(deps)
+        threading.Thread(target=_ready, args=(app, deps), name="warm", daemon=True).start()
         worker.start()
         yield
         await anyio.to_thread.run_sync(worker.stop, settings.shutdown_timeout)
@@ -86,13 +86,18 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         telemetry={"auto_configure": True},
         separate_input_output_schemas=False,
     )
-    app.state.desk, app.state.ready = desk, False
-    problems.install(app, cover, [route for router in ROUTERS for route in router.routes])
+    app.state.deps, app.state.ready = deps, False
+    problems.install(app, mask, [route for router in ROUTERS for route in router.routes])
     for router in ROUTERS:
         app.include_router(router)
     keys = Keys(settings.keys_file(repository.url))
     app.add_middleware(
-        Gate, settings=settings, keys=keys, author=library.load_settings().author, cover=cover, metrics=metrics
+        RequestMiddleware,
+        settings=settings,
+        keys=keys,
+        author=library.load_settings().author,
+        mask=mask,
+        metrics=metrics,
     )
     return app
 
@@ -116,8 +121,8 @@ def serve() -> FastAPI:
     return create_app(repository, settings)
 
 
-def _ready(app: FastAPI, desk: Desk) -> None:
+def _ready(app: FastAPI, deps: Dependencies) -> None:
     """Open what is served, then say so."""
-    warm_all(desk.repository, desk.settings.warm)
+    warm_all(deps.repository, deps.settings.warm)
     freeze_modules()
     app.state.ready = True

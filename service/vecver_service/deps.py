@@ -1,4 +1,4 @@
-"""What a route asks for: the desk, and a dataset that the caller may read, write or own."""
+"""What routes get through FastAPI's `Depends`: the service's parts, the caller, and a dataset the caller may use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi.security import HTTPBearer
 
 import vecver
 from vecver.errors import AccessError, InvalidInputError
-from vecver_service.http.problems import Cover
+from vecver_service.http.problems import PathMask
 from vecver_service.http.replies import Reply
 from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
@@ -29,39 +29,39 @@ Name = Annotated[str, Path(max_length=300)]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What all routes share."""
+class Dependencies:
+    """The parts of a service that all routes share."""
 
     settings: ServiceSettings
     repository: vecver.Repository
     jobs: Jobs
     audit: Audit
-    once: Once
+    idempotency: Once
     metrics: Metrics
-    cover: Cover
-    streams: Counter[str] = field(default_factory=Counter)  # open ones, by key
-    turn: threading.Lock = field(default_factory=threading.Lock)  # held while a search computes; see routes/search.py
+    mask: PathMask
+    streams: Counter[str] = field(default_factory=Counter)  # open streams, by key id
+    search_lock: threading.Lock = field(default_factory=threading.Lock)  # held by a short search; see searching.py
 
 
-async def desk_of(request: Request) -> Desk:
-    """The desk of this service."""
-    return request.app.state.desk
+async def dependencies_of(request: Request) -> Dependencies:
+    """The dependencies of the service that handles a request."""
+    return request.app.state.deps
 
 
 _BEARER = HTTPBearer(scheme_name="key", description="An API key, `vv_...`.", auto_error=False)
 
 
 async def caller_of(request: Request, _: Annotated[Any, Security(_BEARER)]) -> Caller:
-    """Who asks; the gate has looked, this is for the schema."""
+    """The caller that the middleware authenticated. `Security` is here for the schema only."""
     return request.scope["vecver.caller"]
 
 
-AtDesk = Annotated[Desk, Depends(desk_of)]
-By = Annotated[Caller, Depends(caller_of)]
+Deps = Annotated[Dependencies, Depends(dependencies_of)]
+CurrentCaller = Annotated[Caller, Depends(caller_of)]
 
 
 def check_allowed(caller: Caller, scope: str, dataset: str) -> None:
-    """Raises AccessError, the same whether there is such a dataset or not."""
+    """Raises AccessError, the same whether the dataset exists or not."""
     if not caller.may(scope, dataset):
         raise AccessError(
             f"this key may not {_VERBS[scope]} {'every dataset' if dataset == '*' else dataset}",
@@ -73,84 +73,88 @@ def check_allowed(caller: Caller, scope: str, dataset: str) -> None:
 _VERBS = {"read": "read", "write": "write to", "admin": "administer"}
 
 
-async def readable(dataset: Name, desk: AtDesk, caller: By) -> vecver.Dataset:
-    """The dataset in the path. Async only so that it runs without a thread: it waits for nothing."""
+async def readable(dataset: Name, deps: Deps, caller: CurrentCaller) -> vecver.Dataset:
+    """The dataset in the path. Async because it does no I/O, and so needs no thread."""
     check_allowed(caller, "read", dataset)
-    return desk.repository.dataset(dataset)
+    return deps.repository.dataset(dataset)
 
 
 Readable = Annotated[vecver.Dataset, Depends(readable)]
 
 
-def all_readable(desk: Desk, caller: Caller) -> list[vecver.Dataset]:
+def all_readable(deps: Dependencies, caller: Caller) -> list[vecver.Dataset]:
     """Every dataset that the caller may read, by name."""
-    return [desk.repository.dataset(name) for name in desk.repository.datasets() if caller.may("read", name)]
+    return [deps.repository.dataset(name) for name in deps.repository.datasets() if caller.may("read", name)]
 
 
 @dataclass(frozen=True)
-class Writing:
-    """A dataset to be written to, in the caller's name: each write once, and on record."""
+class DatasetWriter:
+    """A dataset to write to in the caller's name. Every write is audited, and done once per Idempotency-Key."""
 
     docs: vecver.Dataset
-    desk: Desk
+    deps: Dependencies
     caller: Caller
     request: Request
     key: str | None  # Idempotency-Key
     expected: str | None  # where the caller saw the ref
 
     def do(
-        self, action: str, asked: Any, write: Callable[[Json], tuple[int, Json]], told: Json | None = None
+        self, action: str, body: Any, write: Callable[[Json], tuple[int, Json]], details: Json | None = None
     ) -> Response:
-        """Answer with (status, body) of `write`, which may add to the entry of the audit log."""
-        id, url = self.request.scope["vecver.request"], self.request.url
+        """Answer with the (status, body) that `write` returns. `write` may add to its entry of the audit log.
 
-        def recorded() -> tuple[int, Json]:
-            with self.desk.audit.entry(self.caller, id, action, self.docs.name, **(told or {})) as entry:
+        `body`: what the request asks for. The same Idempotency-Key with another body is refused.
+        """
+        request_id, url = self.request.scope["vecver.request"], self.request.url
+
+        def audited() -> tuple[int, Json]:
+            with self.deps.audit.entry(self.caller, request_id, action, self.docs.name, **(details or {})) as entry:
                 return write(entry)
 
-        wanted = [self.request.method, url.path, url.query, self.expected, asked]
-        status, body = self.desk.once.do(self.caller.id, self.key, json.dumps(wanted, default=str), recorded)
-        return Reply(body, status)
+        request_parts = [self.request.method, url.path, url.query, self.expected, body]
+        request_text = json.dumps(request_parts, default=str)
+        status, answer = self.deps.idempotency.do(self.caller.id, self.key, request_text, audited)
+        return Reply(answer, status)
 
-    def move(self, action: str, asked: Any, move: Callable[[], vecver.Move]) -> Response:
-        """Answer with the move of a ref."""
+    def move(self, action: str, body: Any, move_ref: Callable[[], vecver.Move]) -> Response:
+        """Answer with the move of a ref: 201 for a new ref, 200 for one that stood elsewhere."""
 
         def write(entry: Json) -> tuple[int, Json]:
-            moved = move()
-            entry |= {"kind": moved.kind, "name": moved.name, "from": moved.before, "to": moved.after}
-            return 200 if moved.before else 201, moved.to_json()
+            move = move_ref()
+            entry |= {"kind": move.kind, "name": move.name, "from": move.before, "to": move.after}
+            return 200 if move.before else 201, move.to_json()
 
-        return self.do(action, asked, write, {"asked": asked})
+        return self.do(action, body, write, {"asked": body})
 
 
-def _writing(scope: str) -> Callable[..., Writing]:
-    def writing(
+def _writer(scope: str) -> Callable[..., DatasetWriter]:
+    def writer(
         dataset: Name,
         request: Request,
-        desk: AtDesk,
-        caller: By,
+        deps: Deps,
+        caller: CurrentCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
         if_match: Annotated[str | None, Header(description="Quoted commit id on which the ref must stand.")] = None,
         if_none_match: Annotated[str | None, Header(description="`*`: the ref must be new.")] = None,
-    ) -> Writing:
+    ) -> DatasetWriter:
         try:
             check_allowed(caller, scope, dataset)
         except AccessError:
-            with desk.audit.entry(caller, request.scope["vecver.request"], request.method, dataset) as entry:
+            with deps.audit.entry(caller, request.scope["vecver.request"], request.method, dataset) as entry:
                 entry["path"] = request.url.path
                 raise
-        docs = desk.repository.signed(caller.name).dataset(dataset)
-        return Writing(docs, desk, caller, request, idempotency_key, expected_of(if_match, if_none_match))
+        docs = deps.repository.signed(caller.name).dataset(dataset)
+        return DatasetWriter(docs, deps, caller, request, idempotency_key, expected_of(if_match, if_none_match))
 
-    return writing
+    return writer
 
 
-Writable = Annotated[Writing, Depends(_writing("write"))]
-Owned = Annotated[Writing, Depends(_writing("admin"))]
+Writable = Annotated[DatasetWriter, Depends(_writer("write"))]
+Administrable = Annotated[DatasetWriter, Depends(_writer("admin"))]
 
 
 def expected_of(if_match: str | None, if_none_match: str | None) -> str | None:
-    """Where a ref is expected: a commit id, "absent", or None for anywhere. Raises InvalidInputError."""
+    """Where a ref must stand: a commit id, "absent", or None for anywhere. Raises InvalidInputError (bad headers)."""
     if if_match is None and if_none_match is None:
         return None
     if if_none_match is not None:

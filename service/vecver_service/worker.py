@@ -12,7 +12,7 @@ from typing import Any
 
 import vecver
 from vecver.errors import BackendError, VecverError
-from vecver_service.deps import Desk
+from vecver_service.deps import Dependencies
 from vecver_service.http import problems, uploads
 from vecver_service.state.jobs import Job, Jobs, now
 from vecver_service.state.keys import Caller
@@ -37,9 +37,9 @@ class Stopped(Exception):
 class Worker:
     """The thread of a process that does jobs."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._repository, self._jobs, self._audit = desk.repository, desk.jobs, desk.audit
-        self._cover, self._metrics, self._folders = desk.cover, desk.metrics, desk.settings.folders
+    def __init__(self, deps: Dependencies) -> None:
+        self._repository, self._jobs, self._audit = deps.repository, deps.jobs, deps.audit
+        self._cover, self._metrics, self._folders = deps.mask, deps.metrics, deps.settings.folders
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="jobs", daemon=True)
 

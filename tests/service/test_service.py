@@ -30,7 +30,7 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 from fastapi.testclient import TestClient
 from vecver_service import logs
 from vecver_service.app import create_app
-from vecver_service.http.problems import Cover
+from vecver_service.http.problems import PathMask
 from vecver_service.http.uploads import permitted
 from vecver_service.settings import ServiceSettings, load_settings
 from vecver_service.state.keys import Keys
@@ -148,15 +148,17 @@ def test_a_search_in_flight_finishes_on_the_version_that_it_began_with(
     assert client.post("/v1/replay", json={"receipt": told["receipt"]}).json()["identical"] is True
 
 
-def test_searches_take_turns_and_nobody_waits_for_ever(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    turn, dim = client.app.state.desk.turn, len(QUERY)  # type: ignore[attr-defined]
+def test_one_short_search_computes_at_a_time_and_none_waits_for_long(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, dim = client.app.state.deps.search_lock, len(QUERY)  # type: ignore[attr-defined]
     right = asked(client, vector=QUERY).json()
-    assert asked(client, vector=[1.0] * (dim + 1)).status_code == 422 and not turn.locked(), "an error gives it back"
-    with turn:
-        assert asked(client, vector=QUERY, exact=True).json()["hits"] == right["hits"], "what may be long does not wait"
-        monkeypatch.setattr("vecver_service.routes.search._PATIENCE", 0.01)
+    assert asked(client, vector=[1.0] * (dim + 1)).status_code == 422 and not lock.locked(), "an error releases it"
+    with lock:
+        assert asked(client, vector=QUERY, exact=True).json()["hits"] == right["hits"], "a long search does not wait"
+        monkeypatch.setattr("vecver_service.routes.search._LOCK_TIMEOUT_S", 0.01)
         assert asked(client, vector=QUERY).json() == right
-    assert not turn.locked()
+    assert not lock.locked()
 
 
 def test_pages_join_to_the_whole(client: TestClient) -> None:
@@ -335,7 +337,7 @@ def test_keys_that_cannot_be_read_open_nothing(tmp_path: Path, client: TestClien
     (tmp_path / "keys.json").write_text("{")
     with pytest.raises(IntegrityError):
         Keys(tmp_path / "keys.json").find("vv_")
-    repository = client.app.state.desk.repository  # type: ignore[attr-defined]
+    repository = client.app.state.deps.repository  # type: ignore[attr-defined]
     closed = create_app(repository, ServiceSettings(state=str(tmp_path), port=1))
     with TestClient(closed) as other:
         assert other.get("/v1/datasets").status_code == 500
@@ -410,7 +412,7 @@ def test_settings_come_from_the_environment_and_the_file(tmp_path: Path, monkeyp
 def test_paths_of_the_machine_are_covered_and_those_of_documents_are_not(tmp_path: Path) -> None:
     import tempfile
 
-    cover, tmp = Cover([(str(tmp_path / "kb"), "(repository)")]), tempfile.gettempdir()
+    cover, tmp = PathMask([(str(tmp_path / "kb"), "(repository)")]), tempfile.gettempdir()
     told = f"{tmp_path}/kb/refs is damaged; see '{tmp}/x', file://{tmp}/y and docs{tmp}/a.md"
     hidden = f"(repository)/refs is damaged; see '(temporary files)/x', file://(temporary files)/y and docs{tmp}/a.md"
     assert cover({"why": [told]}) == {"why": [hidden]}
@@ -471,7 +473,7 @@ def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monke
 def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> None:
     wait_until_ready(client)
     assert client.get("/readyz").json() == {"status": "ready"} and client.get("/healthz").json() == {"status": "ok"}
-    versions = client.app.state.desk.repository._versions  # type: ignore[attr-defined]
+    versions = client.app.state.deps.repository._versions  # type: ignore[attr-defined]
     assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions._snapshots
 
 

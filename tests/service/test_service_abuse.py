@@ -346,7 +346,7 @@ def test_no_name_leads_astray(served: Served) -> None:
             assert_told(served.send("POST", f"{TEXTS}/search", {"query": "q", "filter": filter}))
         assert_told(served.send("POST", f"{TEXTS}/promote", {"alias": name}))
         assert_told(served.send("POST", f"{TEXTS}/rollback", {"ref": name}))
-    assert set(served.app.state.desk.repository.datasets()) >= {"texts", "vectors"}
+    assert set(served.app.state.deps.repository.datasets()) >= {"texts", "vectors"}
     inside = {os.path.relpath(path, served.place) for path in served.place.rglob("*")}
     assert {path.split("/")[0] for path in inside} <= {"kb", "state", "open"}
 
@@ -548,4 +548,4 @@ def test_where_the_embedded_milvus_lies_is_told_to_nobody(served: Served) -> Non
     for answer in told:
         assert_told(answer)
         assert "(repository)/milvus.db" in answer.text
-    served.app.state.desk.repository.close()
+    served.app.state.deps.repository.close()

@@ -139,7 +139,7 @@ class Served:
         return self.client.request(method, path, headers=headers, **how)
 
     def job(self, dataset: str, *, ended: bool = False) -> str:
-        jobs = self.app.state.desk.jobs
+        jobs = self.app.state.deps.jobs
         job: Job = jobs.add(jobs.scratch(), dataset, "ingest", f"by-{dataset}", "k", {"branch": "main"})
         return jobs.cancel(job.id).id if ended else job.id
 

@@ -439,7 +439,7 @@ def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:
         assert job["state"] == "succeeded" and job["result"]["commit"] == commit and job["result"]["written"] == 2
         told = client.get("/v1/datasets/d/publication").json()
         assert (told["collection"], told["ordinal"]) == (job["result"]["collection"], job["result"]["ordinal"])
-        client.app.state.desk.repository.close()  # type: ignore[attr-defined]
+        client.app.state.deps.repository.close()  # type: ignore[attr-defined]
 
 
 # -- uploads -------------------------------------------------------------------------------------
@@ -629,7 +629,7 @@ def test_a_key_holds_only_so_many_streams_open(tmp_path: Path) -> None:
     with client_of(tmp_path, max_streams=2) as client:
         id = upload(client, {"a": "one"})["id"]
         ended(client, id)
-        streams = client.app.state.desk.streams  # type: ignore[attr-defined]
+        streams = client.app.state.deps.streams  # type: ignore[attr-defined]
         streams[""] = 2
         refused = client.get(f"/v1/jobs/{id}/events")
         assert refused.status_code == 429 and refused.headers["retry-after"] == "5"

@@ -323,7 +323,7 @@ def test_a_connection_is_kept_for_longer_than_its_caller_keeps_it() -> None:
     from uvicorn.server import ServerState
 
     loop = asyncio.new_event_loop()
-    connection = connections.Patient(uvicorn.Config(create_app), ServerState(), {}, loop)
+    connection = connections.TimeoutProtocol(uvicorn.Config(create_app), ServerState(), {}, loop)
     loop.close()
     assert connection.timeout_keep_alive > max(60, httpx.Limits().keepalive_expiry)  # 60: nginx, load balancers
 

@@ -40,10 +40,10 @@ def ended(client: Any, id: str) -> dict[str, Any]:
 def running(app: Any, **config: Any) -> Iterator[str]:
     """The URL of an application, until the block is left."""
     import uvicorn
-    from vecver_service.http.connections import Patient
+    from vecver_service.http.connections import TimeoutProtocol
 
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
-    how = {"http": Patient, "timeout_graceful_shutdown": 5, **quiet, **config}
+    how = {"http": TimeoutProtocol, "timeout_graceful_shutdown": 5, **quiet, **config}
     with socket.create_server(("127.0.0.1", 0)) as port:
         server = uvicorn.Server(uvicorn.Config(app, **how))
         thread = threading.Thread(target=server.run, args=([port],), daemon=True)

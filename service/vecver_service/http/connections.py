@@ -31,7 +31,7 @@ HEADER_BYTES = 64 << 10
 IDLE_SECONDS = 75  # that a connection is kept for its caller's next request; see Decisions
 
 
-class Patient(HttpToolsProtocol):
+class TimeoutProtocol(HttpToolsProtocol):
     """Ends connections whose caller does not do its part."""
 
     _timer: asyncio.TimerHandle | None = None
@@ -78,7 +78,7 @@ class Patient(HttpToolsProtocol):
         """Answer what is no request, as a problem like all others, and end."""
         error = InvalidInputError(msg.rstrip("."), code="invalid_http", hint="send HTTP/1.1, its headers within 64 KiB")
         id = secrets.token_hex(8)
-        body = json_bytes({**problems.to_json(error, problems.Cover(())), "instance": id})
+        body = json_bytes({**problems.to_json(error, problems.PathMask(())), "instance": id})
         head = ["HTTP/1.1 400 Bad Request", f"content-length: {len(body)}", f"x-request-id: {id}", "connection: close"]
         head.append("content-type: application/problem+json")
         self.transport.write("\r\n".join([*head, "", ""]).encode() + body)

@@ -51,7 +51,7 @@ def _is_open(path: str) -> bool:
     return path in (*_OPEN, *_PAGES) or path.startswith("/docs/")
 
 
-class Gate:
+class RequestMiddleware:
     """Middleware around the whole application."""
 
     def __init__(
@@ -61,12 +61,12 @@ class Gate:
         settings: ServiceSettings,
         keys: Keys,
         author: str,
-        cover: problems.Cover,
+        mask: problems.PathMask,
         metrics: Metrics,
     ) -> None:
-        self._app, self._settings, self._keys, self._cover, self._metrics = app, settings, keys, cover, metrics
-        self._nobody = Caller("", author, (f"{ALL}:admin",))
-        self._rates: dict[str, _Bucket] = {}
+        self._app, self._settings, self._keys, self._mask, self._metrics = app, settings, keys, mask, metrics
+        self._anonymous = Caller("", author, (f"{ALL}:admin",))
+        self._rates: dict[str, _TokenBucket] = {}
         self._working: dict[str, asyncio.Semaphore] = {}
         self._late: set[asyncio.Future[None]] = set()  # answered without them; they end by themselves
 
@@ -77,21 +77,21 @@ class Gate:
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
         scope["vecver.request"] = asked if _ID.fullmatch(asked) else secrets.token_hex(8)
-        passage = _Passage(scope, send)
+        sender = _ResponseSender(scope, send)
         since = perf_counter()
         try:
             if not _is_open(scope["path"]):
                 scope["vecver.caller"] = self._caller(scope, headers)
-                self._slowly(scope["vecver.caller"])
+                self._check_rate(scope["vecver.caller"])
                 _check_unrepeated(scope)
-            await self._in_time(scope, receive, passage)
+            await self._run_with_deadline(scope, receive, sender)
         except Exception as error:
-            if passage.begun:  # a stream that broke; what it began with is sent
+            if sender.begun:  # a stream that broke; what it began with is sent
                 _log.error("broken off", exc_info=error, extra={"request": scope["vecver.request"]})
                 return
-            await problems.problem(Request(scope), error, self._cover)(scope, receive, passage.send)
+            await problems.problem(Request(scope), error, self._mask)(scope, receive, sender.send)
         finally:
-            self._told(scope, passage, perf_counter() - since)
+            self._told(scope, sender, perf_counter() - since)
 
     # -- in -------------------------------------------------------------------------------------
 
@@ -99,21 +99,21 @@ class Gate:
         """Who asks. Raises AccessError."""
         token = headers.get("authorization", "")
         if self._settings.no_auth:
-            return self._nobody
+            return self._anonymous
         if not self._keys.needed():
             _local(scope, headers)
-            return self._nobody
+            return self._anonymous
         kind, _, token = token.partition(" ")
         key = self._keys.find(token.strip()) if kind.lower() == "bearer" else None
         if key is None:
             raise _denied("the API key is unknown" if token else "an API key is needed")
         return Caller(key.id, key.name, key.scopes)
 
-    def _slowly(self, caller: Caller) -> None:
+    def _check_rate(self, caller: Caller) -> None:
         """Raises BackendError if this caller asks too often."""
         if not self._settings.rate:
             return
-        bucket = self._rates.setdefault(caller.id, _Bucket(self._settings.burst))
+        bucket = self._rates.setdefault(caller.id, _TokenBucket(self._settings.burst))
         wait = bucket.take(self._settings.rate, self._settings.burst)
         if wait:
             raise BackendError(
@@ -124,7 +124,7 @@ class Gate:
                 retry_after=max(1, ceil(wait)),
             )
 
-    def _places(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
+    def _thread_slot(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
         """A place among the threads: one key's requests, late ones too, leave two of them to others.
 
         Uploads and streams wait most of their time, and need none.
@@ -134,24 +134,24 @@ class Gate:
             return nullcontext()
         return self._working.setdefault(caller.id, asyncio.Semaphore(max(1, self._settings.threads - 2)))
 
-    async def _in_time(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
+    async def _run_with_deadline(self, scope: Scope, receive: Receive, sender: _ResponseSender) -> None:
         """Run the application; if it has not begun to answer by the deadline, answer for it."""
         own, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
         seconds, most = (own.upload_timeout, own.max_upload) if upload else (own.timeout, own.max_body)
-        body = _Body(receive, most, Headers(scope=scope).get("content-length", ""))
+        body = _LimitedBody(receive, most, Headers(scope=scope).get("content-length", ""))
         waiting = True
 
         async def work() -> None:
             nonlocal waiting
-            async with self._places(scope):
+            async with self._thread_slot(scope):
                 waiting = False
-                await self._app(scope, body, passage.send_while_open)
+                await self._app(scope, body, sender.send_while_open)
 
         task = asyncio.ensure_future(work())
         try:
             await asyncio.wait({task}, timeout=seconds)
-            if not task.done() and not passage.begun:
-                passage.closed = True
+            if not task.done() and not sender.begun:
+                sender.closed = True
                 if waiting:
                     task.cancel()
                 self._late.add(task)
@@ -169,10 +169,10 @@ class Gate:
 
     # -- out ------------------------------------------------------------------------------------
 
-    def _told(self, scope: Scope, passage: _Passage, seconds: float) -> None:
+    def _told(self, scope: Scope, sender: _ResponseSender, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        self._metrics.request(route, scope["method"], passage.status, seconds)
-        if route in (*_OPEN, "/metrics") and passage.status < 400:
+        self._metrics.request(route, scope["method"], sender.status, seconds)
+        if route in (*_OPEN, "/metrics") and sender.status < 400:
             return
         caller = scope.get("vecver.caller")
         _log.info(
@@ -181,18 +181,18 @@ class Gate:
                 "request": scope["vecver.request"],
                 "method": scope["method"],
                 "path": scope["path"],
-                "status": passage.status,
+                "status": sender.status,
                 "ms": round(seconds * 1000, 2),
                 "by": caller.name if caller else None,
                 "key": caller.id if caller else None,
                 "client": (scope.get("client") or ("",))[0],
-                **scope.get("vecver.told", {}),
+                **scope.get("vecver.log_fields", {}),
                 **({"code": scope["vecver.code"]} if "vecver.code" in scope else {}),
             },
         )
 
 
-class _Passage:
+class _ResponseSender:
     """The way out: what is sent, with the request's id on it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -213,7 +213,7 @@ class _Passage:
             await self.send(message)
 
 
-class _Body:
+class _LimitedBody:
     """The request's body of up to `most` bytes, and whether all of it has come."""
 
     def __init__(self, receive: Receive, most: int, told: str) -> None:
@@ -231,7 +231,7 @@ class _Body:
         return message
 
 
-class _Bucket:
+class _TokenBucket:
     """A token bucket: `burst` requests at once, then `rate` a second."""
 
     def __init__(self, burst: int) -> None:

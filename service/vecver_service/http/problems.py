@@ -55,7 +55,7 @@ _HINTS = {  # where the house's own hint names what the caller may not see
 }
 
 
-def install(app: FastAPI, cover: Cover, routes: Sequence[Any]) -> None:
+def install(app: FastAPI, mask: PathMask, routes: Sequence[Any]) -> None:
     """Let every error that a route raises become a problem; the gate does the same for what is not foreseen."""
 
     def answer(request: Request, error: Exception) -> Response:
@@ -63,13 +63,13 @@ def install(app: FastAPI, cover: Cover, routes: Sequence[Any]) -> None:
             path = request.scope["path"]
             allowed = {method for route in routes if route.path_regex.match(path) for method in route.methods}
             error.headers = {"Allow": ", ".join(sorted(allowed))} if allowed else error.headers
-        return problem(request, error, cover)
+        return problem(request, error, mask)
 
     for kind in (VecverError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
 
 
-class Cover:
+class PathMask:
     """Replaces this machine's paths in what is told. `hidden`: paths, and what is said instead."""
 
     def __init__(self, hidden: Iterable[tuple[str, str]]) -> None:
@@ -94,13 +94,13 @@ class Cover:
         return [self(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def problem(request: Request, error: Exception, cover: Cover) -> Response:
+def problem(request: Request, error: Exception, mask: PathMask) -> Response:
     """The answer for an error. What we did not foresee is logged in full, and told as no more than that."""
     status, house, headers = _house(error)
     if status >= 500 and not isinstance(error, VecverError | HTTPException):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
     house = visible(house, request.scope.get("vecver.caller"))
-    body = {**to_json(house, cover), "status": status, "instance": request.scope.get("vecver.request", "")}
+    body = {**to_json(house, mask), "status": status, "instance": request.scope.get("vecver.request", "")}
     if request.url.path.startswith("/v1/vector_stores"):
         kind = "invalid_request_error" if status < 500 else "server_error"
         body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
@@ -108,20 +108,20 @@ def problem(request: Request, error: Exception, cover: Cover) -> Response:
     return Reply(body, status, headers, media_type="application/problem+json")
 
 
-def to_json(error: VecverError, cover: Cover) -> Json:
+def to_json(error: VecverError, mask: PathMask) -> Json:
     """An error as it travels: `hint` speaks of requests, `hint_python` to our own client where it speaks of calls."""
     context = json.loads(json.dumps(error.context, default=str))
     context.pop("url", None)
-    hint, hint_python = cover(hint_for("http", error.hint)), cover(error.hint)
+    hint, hint_python = mask(hint_for("http", error.hint)), mask(error.hint)
     return {
         "type": f"urn:vecver:error:{error.code}",
         "title": _TITLES.get(type(error).__name__, "Error"),
         "status": status_of(error),
-        "detail": cover(error.message),
+        "detail": mask(error.message),
         "category": type(error).__name__,
         "code": error.code,
         "hint": hint,
-        "context": cover(context),
+        "context": mask(context),
         **({"hint_python": hint_python} if hint_python != hint else {}),
     }
 

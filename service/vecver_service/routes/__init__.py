@@ -1,4 +1,4 @@
-"""The routes, a file for each thing that they are about. Three steps each: parse, call the face, render."""
+"""The routes, one file per subject. Each route has three steps: parse, call vecver, render."""
 
 from vecver_service.routes import (
     datasets,
@@ -15,8 +15,8 @@ from vecver_service.routes import (
 )
 
 ROUTERS = [
-    one.router
-    for one in (
+    module.router
+    for module in (
         *(pages, operations, datasets, documents, search, ingest),
         *(editing, jobs, refs, whole_datasets, vector_stores),
     )

@@ -9,10 +9,10 @@ from fastapi.responses import Response
 
 import vecver
 from vecver.errors import IntegrityError, NotFoundError
-from vecver_service.deps import AtDesk, By, Desk, Name, Readable, all_readable
+from vecver_service.deps import CurrentCaller, Dependencies, Deps, Name, Readable, all_readable
 from vecver_service.http import problems
 from vecver_service.http.replies import Reply, problem_responses
-from vecver_service.schemas import answers
+from vecver_service.schemas import answers, content
 
 router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -22,9 +22,9 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the
 
 
 @router.get("", response_model=answers.Datasets, response_model_exclude_unset=True)
-def datasets(desk: AtDesk, caller: By) -> Json:
+def datasets(deps: Deps, caller: CurrentCaller) -> Json:
     """Every dataset that the caller may read."""
-    return {"datasets": [_listed(docs, desk) for docs in all_readable(desk, caller)]}
+    return {"datasets": [_listed(docs, deps) for docs in all_readable(deps, caller)]}
 
 
 @router.get("/{dataset}", response_model=answers.DatasetRefs, response_model_exclude_unset=True)
@@ -52,7 +52,7 @@ def commit(docs: Readable, revision: Name) -> Json:
     return {**_commit(commit), "partial": listed}
 
 
-@router.get("/{dataset}/diff", response_model=answers.Diff | answers.DocumentDiff)
+@router.get("/{dataset}/diff", response_model=content.Diff | content.DocumentDiff)
 def diff(
     docs: Readable,
     before: Annotated[str, Query(alias="from", max_length=300)],
@@ -65,9 +65,9 @@ def diff(
 
 
 @router.get("/{dataset}/publication", response_model=answers.Publication, responses=problem_responses(409))
-def publication(docs: Readable, desk: AtDesk, ref: Ref = "main") -> Json:
+def publication(docs: Readable, deps: Deps, ref: Ref = "main") -> Json:
     """What any Milvus client needs to search a version. The embedded one, a file here, has no address."""
-    return desk.cover(docs.publication(ref).to_json())
+    return deps.mask(docs.publication(ref).to_json())
 
 
 def existing(docs: vecver.Dataset) -> None:
@@ -79,12 +79,12 @@ def _commit(commit: vecver.Commit) -> Json:
     return {"commit": commit.id, **commit.to_json()}
 
 
-def _listed(docs: vecver.Dataset, desk: Desk) -> Json:
+def _listed(docs: vecver.Dataset, deps: Dependencies) -> Json:
     """A dataset in a list, which one that is damaged must not keep from being told."""
     try:
         return _entry(docs)
     except DAMAGED as error:
-        problem = problems.to_json(error, desk.cover)
+        problem = problems.to_json(error, deps.mask)
         return {"name": docs.name, "head": None, "documents": 0, "chunks": 0, "error": problem}
 
 

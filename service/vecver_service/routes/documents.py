@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response, StreamingResponse
-from starlette.convertors import StringConvertor, register_url_convertor
 
 import vecver
 from vecver.errors import InvalidInputError
-from vecver_service.deps import AtDesk, Readable
+from vecver_service.deps import Deps, Readable
 from vecver_service.http.replies import Reply, json_bytes, problem_responses, vector_text
 from vecver_service.routes.datasets import Cursor, Ref
-from vecver_service.schemas import answers, requests
+from vecver_service.routes.paths import CHUNK_KEY
+from vecver_service.schemas import answers, content, requests
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -28,16 +28,7 @@ _LINES = {
 }
 
 
-class _Key(StringConvertor):
-    """What may stand for `{key}` in a path: else it would take that of the list."""
-
-    regex = r"(?!list$)[^/]+"
-
-
-register_url_convertor("key", _Key())
-
-
-@router.get("/documents", response_model=answers.DocumentIds)
+@router.get("/documents", response_model=content.DocumentIds)
 def documents(
     docs: Readable,
     ref: Ref = "main",
@@ -50,7 +41,7 @@ def documents(
     return _ids(docs, commit, limit, prefix=prefix, after=after)
 
 
-@router.post("/documents/list", response_model=answers.DocumentIds, responses=problem_responses(400))
+@router.post("/documents/list", response_model=content.DocumentIds, responses=problem_responses(400))
 def list_documents(body: requests.ListDocuments, docs: Readable) -> Response:
     """The ids of the documents that match a filter, sorted, from the one after `after` on, or from `cursor` on."""
     commit, after = _start(docs, body.ref, body.cursor)
@@ -58,14 +49,14 @@ def list_documents(body: requests.ListDocuments, docs: Readable) -> Response:
     return _ids(docs, commit, body.limit, where=body.where, prefix=body.prefix, after=after)
 
 
-@router.post("/documents/get", response_model=answers.Documents, responses=problem_responses(400))
-def get(body: requests.GetDocuments, docs: Readable, desk: AtDesk) -> Response:
+@router.post("/documents/get", response_model=content.Documents, responses=problem_responses(400))
+def get(body: requests.GetDocuments, docs: Readable, deps: Deps) -> Response:
     """Whole documents by their ids, in the order asked. Several may have `VECVER_MAX_TEXT` characters together."""
     commit = docs.resolve(body.ref)
     documents = docs.get(body.ids, at=commit, missing=body.missing)
     if len(documents) > 1:
         characters = sum(len(document.text) for document in documents)
-        requests.check_limit("the text of these documents", characters, desk.settings.max_text, "text")
+        requests.check_limit("the text of these documents", characters, deps.settings.max_text, "text")
     return Reply({"commit": commit, "documents": [document.to_json() for document in documents]})
 
 
@@ -85,27 +76,27 @@ def list_chunks(body: requests.ListChunks, docs: Readable) -> Response:
     return StreamingResponse(_lines(found), media_type="application/x-ndjson", headers=headers)
 
 
-@router.get("/chunks/{key:key}", response_model=answers.StoredChunk, response_model_exclude_unset=True)
+@router.get(f"/chunks/{CHUNK_KEY}", response_model=content.StoredChunk, response_model_exclude_unset=True)
 def chunk(
     docs: Readable,
-    desk: AtDesk,
+    deps: Deps,
     key: Annotated[str, Path(max_length=300, examples=["9e6d5873bd604c8984c1cf88474186fa"])],
     ref: Ref = "main",
     context: Annotated[int, Query(ge=0, description="With the text of so many neighbours on either side.")] = 1,
 ) -> Response:
     """One chunk of a version by its key."""
-    requests.check_limit("context", context, desk.settings.max_context)
+    requests.check_limit("context", context, deps.settings.max_context)
     return Reply(docs.chunk(key, ref, context=context).to_json())
 
 
-@router.post("/count", response_model=answers.Count, responses=problem_responses(400))
+@router.post("/count", response_model=content.Count, responses=problem_responses(400))
 def count(body: requests.Count, docs: Readable) -> Response:
     """How many documents and chunks match a filter; without one, how many there are."""
     commit = docs.resolve(body.ref)
     return Reply({"commit": commit, **docs.count(commit, where=body.where).to_json()})
 
 
-@router.get("/fields", response_model=answers.Fields)
+@router.get("/fields", response_model=content.Fields)
 def fields(docs: Readable, ref: Ref = "main") -> Response:
     """What filters may name in a version: types, how many documents have it, and examples."""
     commit = docs.resolve(ref)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from vecver.errors import InvalidInputError
-from vecver_service.deps import Writable, Writing
+from vecver_service.deps import DatasetWriter, Writable
 from vecver_service.http import multipart, uploads
 from vecver_service.http.replies import problem_responses
 from vecver_service.routes.ingest import FORM, GIT, check_embedder, origin_of, queued, whole
@@ -32,29 +32,29 @@ _BODY: Json = {
 
 
 @router.post("/upsert", status_code=202, response_model=answers.Job, openapi_extra={"requestBody": _BODY})
-async def upsert(request: Request, writing: Writable, options: Annotated[requests.UpsertOptions, Query()]) -> Response:
+async def upsert(request: Request, writer: Writable, options: Annotated[requests.UpsertOptions, Query()]) -> Response:
     """Add documents, or replace those that are there; nothing is removed: a job, whose result is the report.
 
     The body: JSON with `documents`, each an object with id and text or a text; or a line of JSON each; or `files` of a
     form, each part's filename the document's path. The last of a repeated id wins. A document that is there stays with
     its source; new ones belong to the source `label`, by default "added". If-Match: the commit that it is written on.
     """
-    check_embedder(writing, options.embedder)
-    scratch = await run_in_threadpool(writing.desk.jobs.scratch)
+    check_embedder(writer, options.embedder)
+    scratch = await run_in_threadpool(writer.deps.jobs.scratch)
     made: list[str] = []
     try:
-        source, digest = await _source(request, writing, scratch / "input")
+        source, digest = await _source(request, writer, scratch / "input")
         what = {**options.model_dump(exclude_none=True, exclude=GIT), **source, **origin_of(options)}
-        if writing.expected is not None:
-            what["expected"] = writing.expected
-        return await run_in_threadpool(queued, writing, scratch, "upsert", what, digest, made)
+        if writer.expected is not None:
+            what["expected"] = writer.expected
+        return await run_in_threadpool(queued, writer, scratch, "upsert", what, digest, made)
     finally:
         if not made:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 @router.post("/delete", response_model=answers.Report, responses=problem_responses(404))
-def delete(body: requests.Delete, writing: Writable) -> Response:
+def delete(body: requests.Delete, writer: Writable) -> Response:
     """Remove documents by their ids, or all that match a filter, as a new commit; earlier versions keep them.
 
     Ids that name no document are in `unknown`; where nothing is left to remove no commit is made. If-Match: the commit
@@ -63,18 +63,18 @@ def delete(body: requests.Delete, writing: Writable) -> Response:
 
     def write(entry: Json) -> tuple[int, Json]:
         how: Json = {"branch": body.branch, "message": body.message, "dry_run": body.dry_run}
-        report = writing.docs.delete(body.ids, where=body.where, expected=writing.expected, **how)
+        report = writer.docs.delete(body.ids, where=body.where, expected=writer.expected, **how)
         entry |= {"branch": body.branch, "to": report.commit, "documents": report.documents["removed"]}
         names = {kind: list(ids) for kind, ids in report.names.items()}
-        return 200, {**writing.desk.cover(report.to_json()), "names": names, "unknown": list(report.unknown)}
+        return 200, {**writer.deps.mask(report.to_json()), "names": names, "unknown": list(report.unknown)}
 
-    return writing.do("delete documents", body.model_dump(), write)
+    return writer.do("delete documents", body.model_dump(), write)
 
 
-async def _source(request: Request, writing: Writing, into: Path) -> tuple[Json, str]:
+async def _source(request: Request, writer: DatasetWriter, into: Path) -> tuple[Json, str]:
     """(what to add, a digest of it). Raises InvalidInputError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    settings = writing.desk.settings
+    settings = writer.deps.settings
     if kind == "application/json":
         data = await whole(request, settings.max_body)
         try:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from vecver.errors import AccessError, InvalidInputError
-from vecver_service.deps import Writable, Writing, check_allowed
+from vecver_service.deps import DatasetWriter, Writable, check_allowed
 from vecver_service.http import multipart, uploads
 from vecver_service.http.replies import problem_responses
 from vecver_service.schemas import answers, requests
@@ -44,7 +44,7 @@ _BODY: Json = {
 @router.post("/ingest", status_code=202, response_model=answers.Job, openapi_extra={"requestBody": _BODY})
 async def ingest(
     request: Request,
-    writing: Writable,
+    writer: Writable,
     options: Annotated[requests.IngestOptions, Query()],
     vecver_place: Annotated[
         str | None, Header(pattern=_PLACE, max_length=8000, description="Where an upload lies: vecver's client says it")
@@ -58,44 +58,46 @@ async def ingest(
     and more than ten, the job fails unless `allow_removals`. An upload of one file that the source has already updates
     that document alone.
     """
-    check_embedder(writing, options.embedder)
-    scratch = await run_in_threadpool(writing.desk.jobs.scratch)
+    check_embedder(writer, options.embedder)
+    scratch = await run_in_threadpool(writer.deps.jobs.scratch)
     made: list[str] = []
     try:
-        source, digest = await _source(request, writing, options, scratch / "input")
+        source, digest = await _source(request, writer, options, scratch / "input")
         what = {**options.model_dump(exclude_none=True, exclude=GIT), **source, **origin_of(options)}
         if vecver_place is not None:
             what["place"] = _place(vecver_place, options.prefix)
-        return await run_in_threadpool(queued, writing, scratch, "ingest", what, digest, made)
+        return await run_in_threadpool(queued, writer, scratch, "ingest", what, digest, made)
     finally:
         if not made:  # else it is the job's, even where its caller could not be told
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def queued(writing: Writing, scratch: Path, kind: str, what: Json, digest: str, made: list[str]) -> Response:
+def queued(writer: DatasetWriter, scratch: Path, kind: str, what: Json, digest: str, made: list[str]) -> Response:
     """The answer to what is queued now; where it was queued before, under its Idempotency-Key, `made` stays empty."""
-    jobs, caller = writing.desk.jobs, writing.caller
+    jobs, caller = writer.deps.jobs, writer.caller
 
     def write(entry: Json) -> tuple[int, Json]:
-        job = jobs.add(scratch, writing.docs.name, kind, caller.name, caller.id, what)
+        job = jobs.add(scratch, writer.docs.name, kind, caller.name, caller.id, what)
         made.append(job.id)
         entry |= {"job": job.id, "branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
         return 202, job.to_json()
 
-    return writing.do(kind, digest, write)
+    return writer.do(kind, digest, write)
 
 
-async def _source(request: Request, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
+async def _source(
+    request: Request, writer: DatasetWriter, options: requests.IngestOptions, into: Path
+) -> tuple[Json, str]:
     """(what to ingest, a digest of it). Raises InvalidInputError, AccessError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return await _documents(await whole(request, writing.desk.settings.max_body), writing, options, into)
+        return await _documents(await whole(request, writer.deps.settings.max_body), writer, options, into)
     _labelled(options)
     if kind == "multipart/form-data":
-        form, most = request.headers["content-type"], writing.desk.settings.max_files
+        form, most = request.headers["content-type"], writer.deps.settings.max_files
         return {"input": uploads.FILES}, await multipart.lay(form, request.stream(), into / uploads.FILES, most)
     if kind in ("application/x-ndjson", "application/jsonl"):
-        most = writing.desk.settings.max_body
+        most = writer.deps.settings.max_body
         return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into, most)
     raise InvalidInputError(
         f"a body of {kind or 'no type'} cannot be ingested",
@@ -118,7 +120,9 @@ async def whole(request: Request, most: int) -> bytes:
     return bytes(data)
 
 
-async def _documents(data: bytes, writing: Writing, options: requests.IngestOptions, into: Path) -> tuple[Json, str]:
+async def _documents(
+    data: bytes, writer: DatasetWriter, options: requests.IngestOptions, into: Path
+) -> tuple[Json, str]:
     try:
         body = await run_in_threadpool(requests.Documents.model_validate_json, data)
     except ValidationError as error:
@@ -126,8 +130,8 @@ async def _documents(data: bytes, writing: Writing, options: requests.IngestOpti
     if body.documents is not None:
         _labelled(options)
         return {"input": uploads.RECORDS}, await run_in_threadpool(uploads.records, body.documents, into)
-    check_allowed(writing.caller, "admin", writing.docs.name)
-    folder = uploads.permitted(body.folder or "", writing.desk.settings.folders)
+    check_allowed(writer.caller, "admin", writer.docs.name)
+    folder = uploads.permitted(body.folder or "", writer.deps.settings.folders)
     return {"folder": folder}, folder
 
 
@@ -148,9 +152,9 @@ def _place(header: str, prefix: str) -> Json:
     return {**place, "default": default, "above": above.split(",")} if default or above else place
 
 
-def check_embedder(writing: Writing, embedder: str | None) -> None:
+def check_embedder(writer: DatasetWriter, embedder: str | None) -> None:
     """An embedder is code and an address: only those that the operator allows may be chosen."""
-    allowed = writing.desk.settings.embedders
+    allowed = writer.deps.settings.embedders
     if embedder is not None and embedder not in allowed:
         raise AccessError(
             "this embedder is not on the service's allow-list",

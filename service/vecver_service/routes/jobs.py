@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from vecver.errors import BackendError
-from vecver_service.deps import AtDesk, By, Name, Writable, check_allowed
+from vecver_service.deps import CurrentCaller, Deps, Name, Writable, check_allowed
 from vecver_service.http.replies import problem_responses
 from vecver_service.schemas import answers, requests
 from vecver_service.state.jobs import FINAL, Job, missing
@@ -23,9 +23,9 @@ Json = dict[str, Any]
 _LOOK_SECONDS = 0.3
 
 
-def visible(id: Name, desk: AtDesk, caller: By) -> Job:
+def visible(id: Name, deps: Deps, caller: CurrentCaller) -> Job:
     """A job of a dataset that the caller may read; another is told as not there."""
-    job = desk.jobs.get(id)
+    job = deps.jobs.get(id)
     if not caller.may("read", job.dataset):
         raise missing(id)
     return job
@@ -40,28 +40,28 @@ Visible = Annotated[Job, Depends(visible)]
     response_model=answers.Job,
     responses={**_CHANGED, **problem_responses(400)},
 )
-def publish(body: requests.Publish, writing: Writable) -> Response:
+def publish(body: requests.Publish, writer: Writable) -> Response:
     """Make a version searchable in the service's Milvus: a job."""
-    jobs, caller = writing.desk.jobs, writing.caller
+    jobs, caller = writer.deps.jobs, writer.caller
 
     def write(entry: Json) -> tuple[int, Json]:
-        what = {**body.model_dump(), "ref": writing.docs.resolve(body.ref)}  # the version that is meant now
-        job = jobs.add(jobs.scratch(), writing.docs.name, "publish", caller.name, caller.id, what)
+        what = {**body.model_dump(), "ref": writer.docs.resolve(body.ref)}  # the version that is meant now
+        job = jobs.add(jobs.scratch(), writer.docs.name, "publish", caller.name, caller.id, what)
         entry |= {"job": job.id, "to": what["ref"]}
         return 202, job.to_json()
 
-    return writing.do("publish", body.model_dump(), write)
+    return writer.do("publish", body.model_dump(), write)
 
 
 @router.get("/jobs", response_model=answers.JobList)
 def jobs(
-    desk: AtDesk,
-    caller: By,
+    deps: Deps,
+    caller: CurrentCaller,
     dataset: Annotated[str | None, Query(max_length=300)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Json:
     """Jobs of the datasets that the caller may read, newest first."""
-    found = (job for job in desk.jobs.all() if dataset in (None, job.dataset) and caller.may("read", job.dataset))
+    found = (job for job in deps.jobs.all() if dataset in (None, job.dataset) and caller.may("read", job.dataset))
     return {"jobs": [job.to_json() for _, job in zip(range(limit), found, strict=False)]}
 
 
@@ -71,11 +71,11 @@ def job(job: Visible) -> Json:
     return job.to_json()
 
 
-def streamed(job: Visible, desk: AtDesk, caller: By) -> Job:
+def streamed(job: Visible, deps: Deps, caller: CurrentCaller) -> Job:
     """A job that the caller may watch. Raises BackendError for more streams than one key may hold open."""
-    if desk.streams[caller.id] >= desk.settings.max_streams:
+    if deps.streams[caller.id] >= deps.settings.max_streams:
         raise BackendError(
-            f"this key holds {desk.settings.max_streams} streams open",
+            f"this key holds {deps.settings.max_streams} streams open",
             code="too_many_streams",
             hint="close some, or ask GET /v1/jobs/{id} now and then",
             retryable=True,
@@ -85,25 +85,27 @@ def streamed(job: Visible, desk: AtDesk, caller: By) -> Job:
 
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=_MISSING)
-async def events(job: Annotated[Job, Depends(streamed)], desk: AtDesk, caller: By) -> AsyncIterator[ServerSentEvent]:
+async def events(
+    job: Annotated[Job, Depends(streamed)], deps: Deps, caller: CurrentCaller
+) -> AsyncIterator[ServerSentEvent]:
     """How a job stands, whenever that changes, until it has ended: the event is its state, the data the job."""
     told: Json | None = None
-    desk.streams[caller.id] += 1
+    deps.streams[caller.id] += 1
     try:
         while told is None or told["state"] not in FINAL:
-            now = (await run_in_threadpool(desk.jobs.get, job.id)).to_json()
+            now = (await run_in_threadpool(deps.jobs.get, job.id)).to_json()
             if now == told:
                 await anyio.sleep(_LOOK_SECONDS)
                 continue
             told = now
             yield ServerSentEvent(event=now["state"], data=now)
     finally:
-        desk.streams[caller.id] -= 1
+        deps.streams[caller.id] -= 1
 
 
 @router.post("/jobs/{id}/cancel", response_model=answers.Job, responses=_CHANGED)
-def cancel(job: Visible, desk: AtDesk, caller: By, request: Request) -> Json:
+def cancel(job: Visible, deps: Deps, caller: CurrentCaller, request: Request) -> Json:
     """Let a job end soon. What it has not committed by then does not happen."""
-    with desk.audit.entry(caller, request.scope["vecver.request"], "cancel", job.dataset, job=job.id):
+    with deps.audit.entry(caller, request.scope["vecver.request"], "cancel", job.dataset, job=job.id):
         check_allowed(caller, "write", job.dataset)
-        return desk.jobs.cancel(job.id).to_json()
+        return deps.jobs.cancel(job.id).to_json()

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from vecver.errors import BackendError
-from vecver_service.deps import AtDesk, By, check_allowed
+from vecver_service.deps import CurrentCaller, Deps, check_allowed
 from vecver_service.http.replies import problem_responses
 from vecver_service.schemas import answers
 from vecver_service.state.keys import ALL
@@ -35,21 +35,21 @@ async def readyz(request: Request) -> Json:
 @router.get(
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problem_responses(403)}
 )
-def metrics(desk: AtDesk, caller: By) -> Response:
+def metrics(deps: Deps, caller: CurrentCaller) -> Response:
     """What Prometheus reads."""
     check_allowed(caller, "admin", ALL)
-    body, kind = desk.metrics.text()
+    body, kind = deps.metrics.text()
     return Response(body, media_type=kind)
 
 
 @router.get("/v1", response_model=answers.Service)
-def service(desk: AtDesk, caller: By) -> Json:
+def service(deps: Deps, caller: CurrentCaller) -> Json:
     """What answers here."""
-    return {"repository": desk.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
+    return {"repository": deps.repository.id, "vecver": metadata.version("vecver"), "engines": ["faiss", "milvus"]}
 
 
 @router.get("/v1/audit", response_model=answers.AuditEntries, responses=problem_responses(403))
-def audit(desk: AtDesk, caller: By, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
+def audit(deps: Deps, caller: CurrentCaller, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Json:
     """What was written or refused, newest first."""
     check_allowed(caller, "admin", ALL)
-    return {"entries": desk.audit.newest(limit)}
+    return {"entries": deps.audit.newest(limit)}

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 import vecver
 from vecver.errors import InvalidInputError
-from vecver_service.deps import AtDesk, By, Desk, Name, all_readable, check_allowed
+from vecver_service.deps import CurrentCaller, Dependencies, Deps, Name, all_readable, check_allowed
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.routes.datasets import DAMAGED
 from vecver_service.routes.search import COMMIT, ask
@@ -27,14 +27,14 @@ Json = dict[str, Any]
 
 @router.get("", response_model=openai.VectorStores)
 def stores(
-    desk: AtDesk,
-    caller: By,
+    deps: Deps,
+    caller: CurrentCaller,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(max_length=700)] = None,
     order: Literal["asc", "desc"] = "desc",
 ) -> Json:
     """Every version with a name that the caller may read: branches, tags and aliases, by time."""
-    found = [one for docs in all_readable(desk, caller) for one in _stores(docs)]
+    found = [one for docs in all_readable(deps, caller) for one in _stores(docs)]
     found.sort(key=lambda one: (one["created_at"], one["id"]), reverse=order == "desc")
     ids = [one["id"] for one in found]
     if after is not None and after not in ids:
@@ -53,9 +53,9 @@ def stores(
 
 
 @router.get("/{id}", response_model=openai.VectorStore)
-def store(id: Name, desk: AtDesk, caller: By) -> Json:
+def store(id: Name, deps: Deps, caller: CurrentCaller) -> Json:
     """A version."""
-    return _store(*_version(desk, caller, id))
+    return _store(*_version(deps, caller, id))
 
 
 @router.post(
@@ -63,13 +63,13 @@ def store(id: Name, desk: AtDesk, caller: By) -> Json:
     response_model=None,
     responses={200: {"model": openai.Results, "headers": COMMIT}, **problem_responses(400)},
 )
-def search(id: Name, body: openai.VectorStoreSearch, desk: AtDesk, caller: By, request: Request) -> Response:
+def search(id: Name, body: openai.VectorStoreSearch, deps: Deps, caller: CurrentCaller, request: Request) -> Response:
     """The best chunks of a version; of several queries, the best of all."""
-    docs, revision = _version(desk, caller, id)
+    docs, revision = _version(deps, caller, id)
     queries = [body.query] if isinstance(body.query, str) else body.query
     filter = _filter(body.filters) if body.filters else None
     requests.check_filter(filter)
-    answers = ask(desk, docs, request, list(queries), at=revision, k=body.max_num_results, filter=filter)
+    answers = ask(deps, docs, request, list(queries), at=revision, k=body.max_num_results, filter=filter)
     ranking = body.ranking_options
     hits = _best(answers, body.max_num_results, ranking.score_threshold if ranking else None)
     page = {
@@ -83,10 +83,10 @@ def search(id: Name, body: openai.VectorStoreSearch, desk: AtDesk, caller: By, r
     return Reply(page, headers={"Vecver-Commit": answers[0].commit})
 
 
-def _version(desk: Desk, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
+def _version(deps: Dependencies, caller: Caller, id: str) -> tuple[vecver.Dataset, str]:
     name, revision = version_of(id)
     check_allowed(caller, "read", name)
-    return desk.repository.dataset(name), revision
+    return deps.repository.dataset(name), revision
 
 
 def _stores(docs: vecver.Dataset) -> Iterator[Json]:

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 import vecver
 from vecver.errors import InvalidInputError
-from vecver_service.deps import Desk, Owned, check_allowed
+from vecver_service.deps import Administrable, Dependencies, check_allowed
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.routes.datasets import existing
 from vecver_service.schemas import answers, requests
@@ -24,27 +24,27 @@ Json = dict[str, Any]
 
 
 @router.post("/rename", response_model=answers.Renamed, responses=problem_responses(400, 409))
-def rename(body: requests.Rename, writing: Owned) -> Response:
+def rename(body: requests.Rename, writer: Administrable) -> Response:
     """Let a dataset have another name. Its versions, refs and receipts stay; keys for the old name do not follow."""
 
     def write(entry: Json) -> tuple[int, Json]:
         entry["to"] = body.to
-        check_allowed(writing.caller, "admin", body.to)
-        renamed = writing.docs.repository.rename_dataset(writing.docs.name, body.to)
-        return 200, {"name": renamed.name, "was": writing.docs.name}
+        check_allowed(writer.caller, "admin", body.to)
+        renamed = writer.docs.repository.rename_dataset(writer.docs.name, body.to)
+        return 200, {"name": renamed.name, "was": writer.docs.name}
 
-    return writing.do("rename dataset", body.model_dump(), write)
+    return writer.do("rename dataset", body.model_dump(), write)
 
 
 @router.get("/removal", response_model=answers.DatasetRemoval)
-def removal(writing: Owned) -> Response:
+def removal(writer: Administrable) -> Response:
     """What `DELETE` would delete: versions, refs, documents, and the bytes that gc would free."""
-    return Reply(_told(writing.desk, writing.docs.repository.delete_dataset(writing.docs.name)))
+    return Reply(_told(writer.deps, writer.docs.repository.delete_dataset(writer.docs.name)))
 
 
 @router.delete("", response_model=answers.DatasetRemoval, responses=problem_responses(400, 409))
 def delete(
-    writing: Owned,
+    writer: Administrable,
     confirm: Annotated[str, Query(max_length=300, description="The dataset's name once more.")] = "",
     dry_run: Annotated[bool, Query(description="Only say what would go, as GET .../removal does.")] = False,
 ) -> Response:
@@ -52,18 +52,18 @@ def delete(
 
     def write(entry: Json) -> tuple[int, Json]:
         if not dry_run:
-            _check_confirmed(writing, confirm)
-        done = writing.docs.repository.delete_dataset(writing.docs.name, apply=not dry_run)
+            _check_confirmed(writer, confirm)
+        done = writer.docs.repository.delete_dataset(writer.docs.name, apply=not dry_run)
         entry |= {"versions": done.versions, "applied": done.applied}
-        return 200, _told(writing.desk, done)
+        return 200, _told(writer.deps, done)
 
-    return writing.do("delete dataset", dry_run, write)
+    return writer.do("delete dataset", dry_run, write)
 
 
-def _check_confirmed(writing: Owned, confirm: str) -> None:
+def _check_confirmed(writer: Administrable, confirm: str) -> None:
     """Raises NotFoundError (no such dataset), InvalidInputError unless it is named once more."""
-    name = writing.docs.name
-    existing(writing.docs)
+    name = writer.docs.name
+    existing(writer.docs)
     if confirm != name:
         raise InvalidInputError(
             f"deleting the dataset {name!r} was not confirmed; nothing was deleted",
@@ -72,6 +72,6 @@ def _check_confirmed(writing: Owned, confirm: str) -> None:
         )
 
 
-def _told(desk: Desk, plan: vecver.DatasetRemoval) -> Json:
+def _told(deps: Dependencies, plan: vecver.DatasetRemoval) -> Json:
     """A plan as it travels; the embedded Milvus, a file here, has no address."""
-    return desk.cover(plan.to_json())
+    return deps.mask(plan.to_json())

@@ -43,7 +43,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     """
     _installed()
     import uvicorn
-    from vecver_service.http.connections import Patient
+    from vecver_service.http.connections import TimeoutProtocol
     from vecver_service.settings import load_settings
     from vecver_service.state.files import own_state
     from vecver_service.state.keys import Keys
@@ -68,7 +68,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
         host=own.host,
         port=own.port,
         workers=own.workers,
-        http=Patient,
+        http=TimeoutProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
