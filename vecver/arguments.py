@@ -55,7 +55,10 @@ class Asking(AskingOne, total=False):
 def sources_of(
     source: Any, label: str | None, prefix: str, records: bool | None, *, shared: bool = False
 ) -> list[flows.Source]:
-    """One `Source` a path. A list of paths is several sources, each under its own name, or a `shared` label."""
+    """One `Source` a path. A list of paths is several sources, each under its own name, or a `shared` label.
+
+    Raises InvalidInputError (one label for several sources).
+    """
     several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
     values = list(source) if several else [source]
     if label and len(values) > 1 and not shared:
@@ -142,7 +145,10 @@ def question_of(query: Any, **how: Any) -> flows.Question:
 
 
 def like_question_of(like: Any, **how: Any) -> flows.Question:
-    """What `more_like` asks. `like`: a document's id, a chunk's key, or a hit, whose chunk is meant."""
+    """What `more_like` asks. `like`: a document's id, a chunk's key, or a hit, whose chunk is meant.
+
+    Raises InvalidInputError (no id and no key).
+    """
     name = like.key if isinstance(like, Hit) else like
     if not isinstance(name, str) or not name:
         raise InvalidInputError(

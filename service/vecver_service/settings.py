@@ -29,8 +29,8 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VECVER_", extra="ignore", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    host: str = "127.0.0.1"  # address that it listens on
+    port: int = Field(8000, ge=0, le=65535)  # 0: a free one
     workers: int = Field(1, ge=1)  # processes over one repository
     state: str = ""  # folder of jobs, uploads, keys and the audit log; "": REPO.service, beside the repository
     keys: str = ""  # file of API keys; "": keys.json in the state folder
@@ -40,14 +40,14 @@ class ServiceSettings(BaseSettings):
     embedders: Names = ("minilm", "minilm:bf16", "hashing")  # what an ingest may choose by name
     warm: Names = ()  # what is opened before the service is ready: DATASET@REVISION; none named: every alias
 
-    max_body: int = Field(8 << 20, ge=1024)
-    max_upload: int = Field(1 << 30, ge=1024)
+    max_body: int = Field(8 << 20, ge=1024)  # bytes of a request, but for an ingest
+    max_upload: int = Field(1 << 30, ge=1024)  # bytes of an ingest
     max_files: int = Field(10_000, ge=1)  # of one upload
-    max_k: int = Field(1000, ge=1)
+    max_k: int = Field(1000, ge=1)  # hits of one answer
     max_diverse: int = Field(200, ge=1)  # k + offset where `diversity` is asked for, whose cost is their square
     max_text: int = Field(64 << 20, ge=1)  # characters of several documents that are sent at once
     max_queries: int = Field(256, ge=1)  # of one search
-    max_context: int = Field(20, ge=0)
+    max_context: int = Field(20, ge=0)  # chunks around a hit, on each side
     max_streams: int = Field(50, ge=1)  # streams of events that a key may hold open in a process
     rate: float = Field(0, ge=0)  # requests a second and key, in each process; 0: no limit
     burst: int = Field(100, ge=1)  # requests that may come at once under `rate`
@@ -58,7 +58,7 @@ class ServiceSettings(BaseSettings):
     threads: int = Field(8, ge=1)  # requests that are worked on at once in a process
     open_bytes: int = Field(1 << 30, ge=0)  # memory of versions that stay open
     jobs_kept: int = Field(1000, ge=1)  # finished ones
-    log_level: str = "info"
+    log_level: str = "info"  # debug, info, warning or error
 
     @field_validator("folders", "embedders", "warm", mode="before")
     @classmethod
@@ -84,7 +84,7 @@ class ServiceSettings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file(os.environ))
 
     def state_folder(self, repo: str) -> Path:
-        """Where this service keeps what is not the repository's."""
+        """Where this service keeps what is not the repository's. Raises InvalidInputError (none is set, none fits)."""
         if self.state:
             return Path(self.state).expanduser().absolute()
         if "://" in repo:

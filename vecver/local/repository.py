@@ -102,6 +102,8 @@ class Repository:
 
         With `milvus` ("": the embedded one) that is read back instead, and proved to hold, of every version that is
         published there, exactly the commit's keys and vectors, and the texts and metadata that were published.
+
+        Raises InvalidInputError (`repair` and `milvus` together), NotPublishedError (nothing is published there).
         """
         if repair and milvus is not None:
             raise InvalidInputError(

@@ -113,6 +113,7 @@ class Hit:
 
     @classmethod
     def from_json(cls, value: Json) -> Hit:
+        """The hit whose `to_json` this is; a vector may also be base64 of its float32 bytes."""
         start, end = value["span"]
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         headings = tuple(value.get("headings", ()))
@@ -146,6 +147,7 @@ class Answer(Sequence[Hit]):
         return iter(self.hits)
 
     def to_json(self) -> Json:
+        """The fields of this answer as JSON values; `query` and `missing` only where they are set."""
         return {
             "dataset": self.dataset,
             "revision": self.revision,
@@ -176,6 +178,7 @@ class Answer(Sequence[Hit]):
 
     @classmethod
     def from_json(cls, value: Json) -> Answer:
+        """The value whose `to_json` this is."""
         hits = tuple(Hit.from_json(one) for one in value["hits"])
         own = (value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
         return cls(*own, value.get("query"), value.get("missing"))
@@ -215,6 +218,7 @@ class Replay:
     notes: tuple[str, ...] = ()  # what could not be proved here, and why
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {
             "identical": self.identical,
             "differences": list(self.differences),
@@ -224,4 +228,5 @@ class Replay:
 
     @classmethod
     def from_json(cls, value: Json) -> Replay:
+        """The value whose `to_json` this is."""
         return cls(value["identical"], tuple(value["differences"]), value["recall"], tuple(value["notes"]))

@@ -23,11 +23,13 @@ class DatasetRemoval:
     applied: bool = False  # whether it was deleted
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         lists = {name: list(getattr(self, name)) for name in ("branches", "tags", "aliases", "published")}
         return {**self.__dict__, **lists}
 
     @classmethod
     def from_json(cls, value: Json) -> DatasetRemoval:
+        """The value whose `to_json` this is."""
         fields = {name: value[name] for name in cls.__dataclass_fields__}
         lists = {name: tuple(fields[name]) for name in ("branches", "tags", "aliases", "published")}
         return cls(**{**fields, **lists})

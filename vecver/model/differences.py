@@ -29,10 +29,12 @@ class ChunkCounts:
     removed: int
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return dict(self.__dict__)
 
     @classmethod
     def from_json(cls, value: Json) -> ChunkCounts:
+        """The value whose `to_json` this is."""
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
@@ -62,6 +64,7 @@ class ChunkDiff:
 
     @classmethod
     def from_json(cls, value: Json) -> ChunkDiff:
+        """The value whose `to_json` this is."""
         where = {name: value[name] for name in Position.__dataclass_fields__ if name in value}
         where["headings"] = tuple(where.get("headings", ()))
         start, end = value["span"]
@@ -98,6 +101,7 @@ class DocumentDiff:
         return tuple(chunk for chunk in self.chunks if chunk.change == change)
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {
             "from": self.before,
             "to": self.after,
@@ -109,6 +113,7 @@ class DocumentDiff:
 
     @classmethod
     def from_json(cls, value: Json) -> DocumentDiff:
+        """The value whose `to_json` this is."""
         chunks = tuple(ChunkDiff.from_json(chunk) for chunk in value["chunks"])
         fields = {name: (before, after) for name, (before, after) in value["fields"].items()}
         return cls(value["from"], value["to"], value["document"], value["change"], chunks, fields)

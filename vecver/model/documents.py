@@ -53,12 +53,14 @@ class Coverage:
         return self.kept / wanted if wanted else 1.0
 
     def to_json(self) -> Json:
+        """Words seen, kept and furniture, and the share that was kept, rounded down to four digits."""
         share = floor(self.share * 10_000) / 10_000  # never 1 where a word is missing
         counts = {"words": self.seen, "kept": self.kept, "furniture": self.furniture, "share": share}
         return {**counts, "notes": list(self.notes)}
 
     @classmethod
     def from_json(cls, value: Json) -> Coverage:
+        """The value whose `to_json` this is."""
         return cls(value["words"], value["kept"], value["furniture"], tuple(value["notes"]))
 
     def __add__(self, other: Coverage) -> Coverage:
@@ -90,10 +92,12 @@ class Failure:
     hides: bool = False  # other documents may lie behind it: none of its source is removed as missing
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {"document": self.document, "code": self.code, "reason": self.reason}
 
     @classmethod
     def from_json(cls, value: Json) -> Failure:
+        """The value whose `to_json` this is."""
         return cls(value["document"], value["code"], value["reason"])
 
 

@@ -31,6 +31,7 @@ class TokenCounts:
         return cls(tokens, unknown, np.maximum(tokens - max_tokens, 0))
 
     def to_json(self, row: int) -> Json:
+        """The counts of one text: `row` is its place in the batch."""
         return {"tokens": int(self.tokens[row]), "unknown": int(self.unknown[row]), "cut": int(self.cut[row])}
 
 

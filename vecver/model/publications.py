@@ -64,9 +64,11 @@ class Publication:
     written: int = 0  # rows that this publish wrote; 0: the version was there already
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {**self.__dict__, "fields": list(self.fields)}
 
     @classmethod
     def from_json(cls, value: Json) -> Publication:
+        """The value whose `to_json` this is."""
         fields = {name: value[name] for name in cls.__dataclass_fields__}
         return cls(**{**fields, "fields": tuple(value["fields"])})

@@ -59,6 +59,7 @@ class Report:
         return {"measured": len(self.coverage), "partial": len(self.partial), **total}
 
     def to_json(self) -> Json:
+        """The report as JSON values, with seconds to the millisecond; `unknown` only where it names any."""
         documents = [{"document": document, **one.to_json()} for document, one in self.coverage.items()]
         return {
             "dataset": self.dataset,
@@ -136,9 +137,11 @@ class Check:
 
     @property
     def clean(self) -> bool:
+        """Whether no problem was found."""
         return not self.problems
 
     def to_json(self) -> Json:
+        """The fields as JSON values; `repaired` only where something was repaired."""
         problems = [{"object": p.object, "problem": p.problem} for p in self.problems]
         found: Json = {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
         repaired = [{"object": p.object, "repaired": p.problem} for p in self.repaired]
@@ -159,9 +162,11 @@ class Export:
 
     @property
     def bytes(self) -> int:
+        """Bytes of all files together."""
         return sum(file["bytes"] for file in self.files.values())
 
     def to_json(self) -> Json:
+        """The fields as JSON values, and the bytes of all files together."""
         return {**self.__dict__, "files": dict(self.files), "bytes": self.bytes}
 
 
@@ -175,6 +180,7 @@ class Garbage:
     kept_versions: int
 
     def to_json(self) -> Json:
+        """The fields as JSON values, and the bytes to delete and to wait for."""
         return {
             "kept_versions": self.kept_versions,
             "forgotten": list(self.forgotten),
@@ -195,9 +201,11 @@ class Optimized:
 
     @property
     def changed(self) -> bool:
+        """Whether a version was rewritten or an index built."""
         return bool(self.versions or self.indexes)
 
     def to_json(self) -> Json:
+        """The fields as JSON values; `segments` as counts before and after."""
         return {
             "versions": self.versions,
             "rows": self.rows,
@@ -221,6 +229,7 @@ class RecallAt:
     below_0_8: float | None = None  # the share of the queries that find less than 0.8 of their true top k
 
     def to_json(self) -> Json:
+        """The fields that are set."""
         return {name: value for name, value in self.__dict__.items() if value is not None}
 
 
@@ -243,5 +252,6 @@ class Recall:
         return {one.k: one for one in self.at}[k]
 
     def to_json(self) -> Json:
+        """The fields that are set, as JSON values."""
         kept = {name: value for name, value in self.__dict__.items() if value is not None}
         return {**kept, "at": [one.to_json() for one in self.at]}

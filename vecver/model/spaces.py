@@ -28,13 +28,16 @@ class Space:
 
     @cached_property
     def id(self) -> str:
+        """The space's id: 32 hexadecimal digits of the digest of `to_json`."""
         return digest_json(self.to_json())[:32]
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {"embedder": self.embedder, "dim": self.dim, "metric": self.metric}
 
     @classmethod
     def from_json(cls, value: Json) -> Space:
+        """The value whose `to_json` this is."""
         return cls(embedder=value["embedder"], dim=value["dim"], metric=value["metric"])
 
 
@@ -57,8 +60,10 @@ class Recipe:
         return digest_json({"chunker": self.chunker, "space": self.space.to_json()})[:32]
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {"chunker": self.chunker, "embedder": self.embedder, "space": self.space.to_json()}
 
     @classmethod
     def from_json(cls, value: Json) -> Recipe:
+        """The value whose `to_json` this is."""
         return cls(value["chunker"], value["embedder"], Space.from_json(value["space"]))

@@ -179,6 +179,7 @@ class Document:
 
     @classmethod
     def from_json(cls, value: Json) -> Document:
+        """The document whose `to_json` this is; what its chunks leave out is taken from the document."""
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         shared = {"document": value["id"], "title": value["title"]}
         chunks = tuple(
@@ -218,10 +219,12 @@ class Count:
     chunks: int
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {"documents": self.documents, "chunks": self.chunks}
 
     @classmethod
     def from_json(cls, value: Json) -> Count:
+        """The value whose `to_json` this is."""
         return cls(value["documents"], value["chunks"])
 
     def to_dict(self) -> Json:
@@ -240,10 +243,12 @@ class Field:
     examples: tuple[Any, ...]  # the most frequent values, at most 3; long ones are passed over
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {**self.__dict__, "types": list(self.types), "examples": list(self.examples)}
 
     @classmethod
     def from_json(cls, value: Json) -> Field:
+        """The value whose `to_json` this is."""
         fields = {name: value[name] for name in cls.__dataclass_fields__}
         return cls(**{**fields, "types": tuple(value["types"]), "examples": tuple(value["examples"])})
 
@@ -283,10 +288,12 @@ class Fields(Sequence[Field]):
         return iter(self.fields)
 
     def to_json(self) -> Json:
+        """The fields as JSON values."""
         return {"fields": [one.to_json() for one in self.fields]}
 
     @classmethod
     def from_json(cls, value: Json) -> Fields:
+        """The value whose `to_json` this is."""
         return cls(tuple(Field.from_json(one) for one in value["fields"]))
 
     def to_dict(self) -> Json:

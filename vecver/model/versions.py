@@ -42,9 +42,11 @@ class Commit:
 
     @cached_property
     def id(self) -> str:
+        """The commit's id: the digest of `to_json`, 64 hexadecimal digits."""
         return digest_json(self.to_json())
 
     def to_json(self) -> Json:
+        """The commit as it is stored, with its format number."""
         return {
             "format": 1,
             "dataset": self.dataset,
@@ -63,6 +65,7 @@ class Commit:
 
     @classmethod
     def from_json(cls, value: Json) -> Commit:
+        """The commit that a stored object holds."""
         fields = {name: value[name] for name in _PLAIN_COMMIT_FIELDS}
         return cls(**fields, parents=tuple(value["parents"]), recipe=Recipe.from_json(value["recipe"]))
 
@@ -128,10 +131,12 @@ class Move:
     previous: str | None  # digest of the move before this one
 
     def to_json(self) -> Json:
+        """The move as it is stored, with its format number."""
         return {**self.__dict__, "format": 1}
 
     @classmethod
     def from_json(cls, value: Json) -> Move:
+        """The value whose `to_json` this is."""
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
@@ -149,6 +154,7 @@ class Diff:
     chunks_of: Mapping[str, ChunkCounts] = field(default_factory=dict)  # of each of these documents
 
     def to_json(self) -> Json:
+        """The difference as JSON values: documents by change, chunks as counts."""
         return {
             "from": self.before,
             "to": self.after,
@@ -159,6 +165,7 @@ class Diff:
 
     @classmethod
     def from_json(cls, value: Json) -> Diff:
+        """The value whose `to_json` this is."""
         documents, chunks = value["documents"], value["chunks"]
         added, changed, removed = (tuple(documents[kind]) for kind in ("added", "changed", "removed"))
         of = {document: ChunkCounts.from_json(one) for document, one in value.get("chunks_of", {}).items()}

@@ -34,7 +34,7 @@ class RemoteHandle:
 
 
 def revision_text(at: Revision) -> str:
-    """A revision as text. None is refused here: the service would read it as its default."""
+    """A revision as text. Raises InvalidInputError (none or empty: the service would read it as its default)."""
     text = text_of(at)
     if not isinstance(text, str) or not text:
         raise InvalidInputError(

@@ -108,7 +108,10 @@ class Versions:
             raise _no_dataset(dataset, there, self.store.url)
 
     def resolve(self, dataset: str, revision: str) -> str:
-        """The commit id that a revision names. Raises NotFoundError (no such dataset, no such revision)."""
+        """The commit id that a revision names.
+
+        Raises NotFoundError (no such dataset, no such revision), IntegrityError (the commit is another dataset's).
+        """
         refs = self.refs(dataset)
         opened = self._snapshots.get(revision) if isinstance(revision, str) else None
         if opened and opened.commit.dataset == refs.key:
@@ -247,7 +250,10 @@ class Versions:
             shutil.rmtree(folder, ignore_errors=True)
 
     def move(self, dataset: str, kind: Kind, name: str, *, before: str | None, after: str | None, reason: str) -> Move:
-        """Move a ref from where the caller saw it; creating needs a free name, and tags never move."""
+        """Move a ref from where the caller saw it; creating needs a free name, and tags never move.
+
+        Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
+        """
         refs = self.refs(dataset)
         if kind == "tag" and before and after:
             raise ConflictError(

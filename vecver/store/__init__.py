@@ -15,7 +15,10 @@ __all__ = ["LocalStore", "MemoryStore", "Store", "measured", "new_folder", "open
 
 
 def open_store(url: str | Path | Store) -> Store:
-    """The store at a path, a `file://` URL or `memory://`; a Store is returned as it is. Touches nothing yet."""
+    """The store at a path, a `file://` URL or `memory://`; a Store is returned as it is. Touches nothing yet.
+
+    Raises InvalidInputError (another scheme).
+    """
     if isinstance(url, Store):
         return url
     text = str(url)

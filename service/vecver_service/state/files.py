@@ -31,7 +31,7 @@ def save(path: Path, text: str, *, mode: int = 0o666, durable: bool = True) -> N
 
 @contextmanager
 def reaching(path: Path) -> Iterator[None]:
-    """Turns what the operating system says against a file of the state folder into a BackendError that names it."""
+    """Within the block, Raises BackendError (the operating system refuses a file of the state folder), naming it."""
     try:
         yield
     except OSError as error:

@@ -72,7 +72,10 @@ def recall(
     apply: bool = False,
     progress: Progress | None = None,
 ) -> Recall:
-    """Measure a version and keep the measure beside its commit. See `Dataset.recall`."""
+    """Measure a version and keep the measure beside its commit. See `Dataset.recall`.
+
+    Raises InvalidInputError (`apply` without `queries`).
+    """
     if apply and queries is None:
         raise InvalidInputError(
             "only queries that are given can raise an index's effort, not a sample",

@@ -130,7 +130,7 @@ def _landed(
 
 
 def read_rows(rows: Any, label: str, prefix: str = "", vectors: Any = None) -> pipeline.Additions:
-    """The rows; an error that says what rows are where nothing of them is one."""
+    """The rows as documents. Raises InvalidInputError (no row can be used), saying what a row is."""
     try:
         return pipeline.read_additions(rows, label=label, prefix=prefix, vectors=vectors)
     except InvalidInputError as error:

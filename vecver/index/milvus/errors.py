@@ -29,7 +29,11 @@ _KINDS: tuple[tuple[str, frozenset[object], str], ...] = (  # kind, Milvus' numb
 
 @contextlib.contextmanager
 def translated(place: str, name: str) -> Iterator[None]:
-    """Raises a house error for what is raised within; `name`: the collection that is asked."""
+    """Within the block, failures of the client become errors of ours; `name`: the collection that is asked.
+
+    Raises BackendError (no answer, or a failed call), IntegrityError (no such collection), NotFoundError (no such
+    database).
+    """
     import grpc
     from pymilvus.exceptions import MilvusException
 

@@ -32,7 +32,7 @@ class Missing(Unfit):
 
 
 def source_of(location: str) -> str:
-    """The folder of a model, or the hub name it has."""
+    """The folder of a model, or its name on the hub. Raises InvalidInputError (a path at which no folder is)."""
     if location == "minilm":
         return minilm_folder()
     folder = Path(location).expanduser()

@@ -70,6 +70,7 @@ def label_of(source: SourceLike, label: str | None = None) -> str:
     """What documents remember of where they came from: `label`, or the folder's or file's own name.
 
     "stdin" for "-", "records" for values in memory, the name of its fixed folder for a glob.
+    Raises InvalidInputError (a label that cannot be one).
     """
     if label is not None:
         if reason := check_id(label):

@@ -51,6 +51,8 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
 
     What nobody saw to be garbage before waits at least for the next time, whatever the grace age is: it may
     be of an ingest that moves its branch while we look.
+
+    Raises InvalidInputError (a grace that is no age).
     """
     if not is_age(grace):
         raise InvalidInputError(
