@@ -32,7 +32,7 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from numpy._core import _multiarray_umath
+from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 OURS = ("vecver", "vecver_service")
 PLACE = "/transcript"  # where every play seems to happen
