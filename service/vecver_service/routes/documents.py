@@ -89,7 +89,7 @@ def chunk(
     return Reply(docs.chunk(key, ref, context=context).to_json())
 
 
-@router.post("/count", response_model=content.Count, responses=problem_responses(400))
+@router.post("/count", response_model=answers.Count, responses=problem_responses(400))
 def count(body: requests.Count, docs: Readable) -> Response:
     """How many documents and chunks match a filter; without one, how many there are."""
     commit = docs.resolve(body.ref)

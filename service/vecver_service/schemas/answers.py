@@ -123,6 +123,15 @@ class Commits(BaseModel):
     next: str | None
 
 
+# here, not in `content`: FastAPI tells this from `requests.Count` by the module's name, which is in the schema
+class Count(BaseModel):
+    """How much of a version there is."""
+
+    commit: str
+    documents: int
+    chunks: int
+
+
 class Ref(BaseModel):
     """A name and the commit that it stands on."""
 

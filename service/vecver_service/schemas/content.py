@@ -134,14 +134,6 @@ class Documents(BaseModel):
     documents: list[Document]
 
 
-class Count(BaseModel):
-    """How much of a version there is."""
-
-    commit: str
-    documents: int
-    chunks: int
-
-
 class FilterField(BaseModel):
     """A field that filters may name."""
 
