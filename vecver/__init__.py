@@ -67,8 +67,8 @@ if TYPE_CHECKING:
         Space,
         StoredChunk,
     )
-    from vecver.phases import listening
     from vecver.pipeline import ObjectEmbedder, embedder
+    from vecver.progress import listening
     from vecver.remote.repository import RemoteDataset, RemoteRepository, connect
     from vecver.store import MemoryStore, Store
     from vecver.version import __version__

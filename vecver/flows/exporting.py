@@ -117,8 +117,7 @@ def _write_index(part: Path, snapshot: Snapshot, progress: Progress | None) -> J
     """Index the vectors in `part` as a segment of so many rows would be; the kind, and what its reader must know."""
     vectors, metric = np.asarray(np.load(part / "vectors.npy", mmap_mode="r")), snapshot.commit.recipe.space.metric
     if index.faiss.wanted(len(vectors), _max_norm(snapshot)):
-        told = None if progress is None else lambda rows: progress("index rows", rows)
-        return {"kind": index.faiss.SPEC, **index.faiss.build(vectors, metric, part / INDEX, progress=told)}
+        return {"kind": index.faiss.SPEC, **index.faiss.build(vectors, metric, part / INDEX, progress=progress)}
     return {"kind": _FLAT, **index.faiss.build_flat(vectors, metric, part / INDEX)}
 
 

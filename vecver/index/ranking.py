@@ -11,7 +11,7 @@ from vecver.index import exact as exact_scan
 from vecver.index import faiss
 from vecver.index.scoring import Rows, ranked, scores
 from vecver.model import Metric, Part, Vectors
-from vecver.phases import phase
+from vecver.progress import phase
 
 
 @dataclass(frozen=True)

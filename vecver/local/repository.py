@@ -17,7 +17,7 @@ from vecver.errors import ConflictError, InvalidInputError, NotPublishedError, s
 from vecver.local.dataset import Dataset
 from vecver.local.milvus import Entrance
 from vecver.model import Check, DatasetRemoval, Embedder, Garbage, Json, Milvus, Replay, Verify
-from vecver.phases import step
+from vecver.progress import Progress, step
 
 
 class CanReplay(Protocol):
@@ -94,7 +94,9 @@ class Repository:
         key = receipt.get("dataset")
         return self._versions.name_of(key) if isinstance(key, str) else None
 
-    def check(self, progress: Any = None, *, milvus: str | Milvus | None = None, repair: bool = False) -> Check:
+    def check(
+        self, progress: Progress | None = None, *, milvus: str | Milvus | None = None, repair: bool = False
+    ) -> Check:
         """Re-hash and decode everything reachable, and prove every commit's roots from its rows.
 
         `repair` first makes again what follows from what is sound (indexes, look-ups, refs from their moves, the list

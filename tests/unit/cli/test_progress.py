@@ -18,8 +18,8 @@ import pytest
 
 import vecver
 from vecver.cli.terminal.progress import EMBEDDING, WORDS, Meter
-from vecver.phases import following
 from vecver.pipeline import how_many
+from vecver.progress import following
 
 ROWS = [{"id": f"d{n}", "text": f"this is text {n}"} for n in range(1300)]
 

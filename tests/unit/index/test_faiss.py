@@ -145,9 +145,11 @@ def test_an_index_grows_by_rows(tmp_path: Path) -> None:
     rows, queries, _ = clustered("cosine")
     small = viewed(part(rows[:6000]), build(rows[:6000], "cosine", tmp_path)).index.index
     assert faiss.grows(small, ROWS) and not faiss.grows(small, 6000) and not faiss.grows(small, 12_001)
-    told: list[int] = []
-    grown = build(rows, "cosine", tmp_path, grown=small, progress=told.append)
-    assert (small.count, grown[1]["lists"], sum(told)) == (6000, small.list_count, 4000)
+    added: list[int] = []
+    grown = build(
+        rows, "cosine", tmp_path, grown=small, progress=lambda unit, count, total=None, /: added.append(count)
+    )
+    assert (small.count, grown[1]["lists"], sum(added)) == (6000, small.list_count, 4000)
     one = viewed(part(rows), grown)
     assert (one.index.index.lists[:6000] == small.lists).all(), "rows that were there stay where they were"
     true = [[row for row, _ in rows] for rows in found([one], queries, exact=True)]

@@ -236,10 +236,7 @@ def check(context: click.Context, settings: Settings, /, milvus: str | None, rep
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
     repository = common.opened(settings)
     with progress("check") as advance:
-        if milvus is None:
-            found = repository.check(lambda commit, read: advance("commits", 1), repair=repair)
-        else:
-            found = repository.check(advance, milvus=milvus, repair=repair)
+        found = repository.check(advance, milvus=milvus, repair=repair)
     if as_json:
         echo_json(found.to_json())
     else:

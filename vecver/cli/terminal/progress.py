@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vecver.cli.terminal import console
-from vecver.phases import following
+from vecver.progress import following
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -45,9 +45,8 @@ def build_index(
     """Build a segment's index, from one over its first rows where `grown` is given."""
     folder = versions.store.scratch()
     try:
-        told = None if progress is None else lambda rows: progress("index rows", rows)
         metric = segment.space.metric
-        facts = index.faiss.build(segment.vectors, metric, folder / "index", grown=grown, progress=told)
+        facts = index.faiss.build(segment.vectors, metric, folder / "index", grown=grown, progress=progress)
         versions.put_derived(segment, index.faiss.SPEC, folder / "index", facts)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

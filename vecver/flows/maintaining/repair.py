@@ -5,17 +5,17 @@ refs, layouts, look-ups, the list of what waits -> indexes -> check everything, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from vecver import repo
 from vecver.errors import VecverError
 from vecver.flows.maintaining.indexing import index_segments
 from vecver.model import Check, Problem
+from vecver.progress import Progress
 from vecver.repo import Segment, Versions
 
 
-def repair(versions: Versions, progress: Callable[[str, int], None] | None = None) -> Check:
+def repair(versions: Versions, progress: Progress | None = None) -> Check:
     """What `check` finds once all that can be made again was: `repaired` says what, `problems` what is left."""
     store = versions.store
     repaired = [*repo.repair(store), *_indexes(versions)]

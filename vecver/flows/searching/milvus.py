@@ -27,7 +27,7 @@ from vecver import index
 from vecver.flows.publishing.publish import damaged
 from vecver.flows.searching.filtering import Selection, key_column
 from vecver.model import Json, Vectors
-from vecver.phases import phase
+from vecver.progress import phase
 from vecver.repo import UNCOUNTED, Collection, Snapshot, State
 
 _SPARE = 16  # candidates beside the k: for scores that float32 cannot tell apart

@@ -23,7 +23,7 @@ from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.receipts import ENGINES
 from vecver.flows.searching.titles import Row, lifted
 from vecver.model import Json, Vectors
-from vecver.phases import phase
+from vecver.progress import phase
 from vecver.repo import Snapshot
 
 # (m, dim) queries and how many rows each wants: for each its best rows, fewer only if there are no more, and who found

@@ -32,7 +32,7 @@ from vecver.flows.searching.ranking import Ask, AskWithout, rank
 from vecver.flows.searching.receipts import ENGINES, receipt_of
 from vecver.flows.searching.titles import Row
 from vecver.model import Answer, Hit, Json, Part, Recipe, Vectors
-from vecver.phases import phase
+from vecver.progress import phase
 from vecver.repo import ChunkRow, Collection, Publications, Snapshot, State, Versions
 
 _NOT_THERE = ("dataset_not_found", "revision_not_found")  # errors that `missing="empty"` answers with nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,12 @@ from vecver.index.faiss.library import library, metric_number, one_thread, threa
 from vecver.index.faiss.opened import IMPLEMENTATION, Index, is_calibrated, lists_of
 from vecver.index.live import live_rows
 from vecver.model import Json, Metric, Part, Vectors
+from vecver.progress import Progress
 
 __all__ = ["build", "build_flat", "grows", "is_calibrated", "raised", "recalibrated"]
 
 _ITERATIONS, _POINTS = 10, 128  # of k-means; rows for each centroid
 _ADDED = 65536  # rows added at once
-
-Progress = Callable[[int], None]  # called with the number of rows just added
 
 
 def build(
@@ -97,7 +95,7 @@ def _add(index: Any, vectors: Vectors, progress: Progress | None) -> None:
         block = np.ascontiguousarray(vectors[start : start + _ADDED])
         index.add(block)
         if progress:
-            progress(len(block))
+            progress("index rows", len(block))
 
 
 def _save(index: Any, file: Path) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
+from vecver.progress import Progress
 from vecver.repo import measures, objects
 from vecver.repo.maintain import gc, trash
 from vecver.repo.objects import load_commit
@@ -41,7 +42,6 @@ from vecver.repo.rows.segment_files import FILES, path_of
 from vecver.repo.rows.sorted_keys import order_of
 from vecver.store import Store
 
-Progress = Callable[[str, int], None]
 T = TypeVar("T")
 
 _OPEN = 1000  # segments
@@ -50,7 +50,7 @@ _OPEN = 1000  # segments
 def check(store: Store, progress: Progress | None = None) -> Check:
     """Re-hash and decode everything reachable from the refs, and prove roots against layouts. Changes nothing.
 
-    `progress` is told each commit that was proved, and the bytes that were read by then.
+    `progress` counts the "commits" that were proved.
     """
     checker = _Checker(store)
     checker.read(ROOT, lambda: identity(store))
@@ -69,7 +69,7 @@ def check(store: Store, progress: Progress | None = None) -> Check:
         checker.prove(commit)
         checker.measures(commit.id)
         if progress:
-            progress(commit.id, checker.bytes)
+            progress("commits", 1)
     return checker.found()
 
 

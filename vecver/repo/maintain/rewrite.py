@@ -15,7 +15,7 @@ Decisions
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from vecver.digest import digest, key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first
+from vecver.progress import Progress
 from vecver.repo.maintain import trash
 from vecver.repo.objects import load_commit
 from vecver.repo.rows import layout as layouts
@@ -43,7 +44,6 @@ MAX_ROWS = 1 << 22  # chunk rows after which a new segment begins
 _BLOCK_ROWS = 16384  # copied at once
 _GONE = -1
 
-Progress = Callable[[str, int], None]
 Rows = npt.NDArray[np.int64]
 
 

@@ -44,6 +44,7 @@ import pyarrow.parquet as pq
 from vecver.digest import canonical_json
 from vecver.errors import IntegrityError, check_first
 from vecver.model import Commit, Vectors
+from vecver.progress import Progress
 from vecver.repo import objects
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema as columns
@@ -59,8 +60,6 @@ BLOCK_ROWS = 16384  # rows in memory at once, and in a row group
 ORDER = "document name, then reading order"
 _DOCUMENT = {"id": KEY, "document": pa.string(), "digest": pa.binary(32), "media_type": pa.string()}
 _CHUNK = {"key": KEY, "document": pa.string(), "start": pa.int32(), "end": pa.int32(), "text": pa.string()}
-
-Progress = Callable[[str, int], None]
 
 
 # -- writing ------------------------------------------------------------------------------------
