@@ -136,7 +136,7 @@ def ingested(options: argparse.Namespace, name: str, embedder: Any) -> dict[str,
 
     with tempfile.TemporaryDirectory() as folder:
         repository = vecver.create(folder)
-        repository._embedders[name] = embedder
+        repository._session.embedders._opened[name] = embedder
         runtime.run = timed_run
         try:
             start = time.perf_counter()

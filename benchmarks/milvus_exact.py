@@ -108,7 +108,7 @@ def told_history(docs: vecver.Dataset, versions: Sequence[str], questions: Any, 
     """Publish all versions, ask all questions."""
     found: list[vecver.Publication] = []
     seconds = [seconds_of(lambda at=at: found.append(docs.publish(at, flat=flat))) for at in versions]  # type: ignore[misc]
-    connection = docs.repository._milvus.publisher(docs.name).connection
+    connection = docs._session.milvus.publisher(docs.name).connection
     collections = Counter(one.collection for one in found)
     answers = []
     for at in versions:

@@ -66,7 +66,7 @@ class Published:
     @cached_property
     def connection(self) -> Any:
         """The engine's way into Milvus."""
-        return self.docs.repository._milvus.publisher("d").connection
+        return self.docs._session.milvus.publisher("d").connection
 
     @property
     def client(self) -> Any:

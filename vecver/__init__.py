@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
+    from vecver.arguments import replay
     from vecver.errors import (
         AccessError,
         BackendError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         VecverError,
     )
     from vecver.local.dataset import Dataset
-    from vecver.local.repository import Repository, create, open, replay
+    from vecver.local.repository import Repository, create, open
     from vecver.local.snapshot import Snapshot, open_snapshot
     from vecver.model import (
         Answer,

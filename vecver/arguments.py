@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, get_args
 
 from vecver import flows, pipeline, repo
-from vecver.errors import InvalidInputError
-from vecver.model import Commit, Hit, Json, Report
+from vecver.errors import InvalidInputError, say
+from vecver.model import Commit, Hit, Json, Replay, Report
 from vecver.near import near
 
 if TYPE_CHECKING:
@@ -175,3 +176,33 @@ def is_batch(query: Any) -> bool:
     if isinstance(query, np.ndarray):
         return query.ndim == 2
     return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)
+
+
+class CanReplay(Protocol):
+    """What can recompute an answer: a repository in a folder or behind a service, an exported version."""
+
+    def replay(self, receipt: Json) -> Replay: ...
+
+
+def replay(repository: CanReplay, receipt: Json | str | PathLike[str]) -> Replay:
+    """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone.
+
+    Raises InvalidInputError (no receipt), NotFoundError (its dataset or commit is not there).
+    """
+    return repository.replay(_receipt_of(receipt))
+
+
+def _receipt_of(receipt: Json | str | PathLike[str]) -> Json:
+    if isinstance(receipt, Mapping):
+        return dict(receipt)
+    try:
+        return dict(json.loads(Path(receipt).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        problem = "there is no file" if isinstance(error, FileNotFoundError) else "there is no receipt in"
+        raise InvalidInputError(
+            f"{problem} {receipt}",
+            code="invalid_receipt",
+            hint=say(
+                "answer.receipt is one: json.dump it into a file", cli="`vecver search --receipt FILE` writes one"
+            ),
+        ) from error

@@ -337,11 +337,11 @@ def test_no_secret_goes_where_only_a_repository_sends_it() -> None:
     book = docs._versions.publications("d", "http://elsewhere:1", "")
     book.read()
     book.write(repo.Ledger("http://elsewhere:1", "", (collection,)))
-    entrance = vecver.open(store, milvus=Milvus(token=SECRET))._milvus
-    assert entrance._meant("d", None) == Milvus("http://elsewhere:1")
+    connections = vecver.open(store, milvus=Milvus(token=SECRET))._session.milvus
+    assert connections._chosen("d", None) == Milvus("http://elsewhere:1")
     book = docs._versions.publications("d", "http://another:1", "")
     book.read()
     book.write(repo.Ledger("http://another:1", "", (collection,)))
     with pytest.raises(InvalidInputError) as caught:
-        entrance._meant("d", None)
+        connections._chosen("d", None)
     assert caught.value.code == "several_milvus" and "another:1" in caught.value.message

@@ -477,7 +477,7 @@ def test_more_dimensions_than_milvus_has(docs: vecver.Dataset) -> None:
 def test_one_publisher_at_a_time(docs: vecver.Dataset, milvus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repo.ledger, "WAIT_SECONDS", 0.05)
     ingest(docs, TEXTS)
-    with docs.repository._milvus.publisher("d").book.alone():
+    with docs._session.milvus.publisher("d").book.alone():
         for attempt in (docs.publish, docs.republish, docs.unpublish_unnamed):
             with pytest.raises(ConflictError) as caught:
                 attempt()
@@ -586,7 +586,7 @@ def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
     docs.publish()
     ingest(docs, {"only": "one"})
     docs.publish()
-    connection = docs.repository._milvus.through("d").connection
+    connection = docs._session.milvus.open("d").connection
     propose = connection.propose
     verbs: list[Callable[[], Any]] = [docs.republish, lambda: docs.unpublish(first)]
 
@@ -596,11 +596,31 @@ def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
         return propose(*what)
 
     monkeypatch.setattr(connection, "propose", late)
-    monkeypatch.setattr(docs.repository._milvus, "_entered", lambda at: connection)
+    monkeypatch.setattr(docs._session.milvus, "_connection", lambda milvus: connection)
     with pytest.raises(NotPublishedError):
         docs.search(QUERIES[0], at=first, engine="milvus")
     assert verbs == []
     answers_like_here(docs, "main", k=1)
+
+
+def test_a_search_gives_up_on_a_version_that_keeps_moving(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(docs, TEXTS)
+    docs.publish()
+    connection, moves = docs._session.milvus.open("d").connection, list[bool]()
+    propose = connection.propose
+
+    def moving(*args: Any) -> Any:
+        moves.append(True)
+        docs.republish()
+        return propose(*args)
+
+    monkeypatch.setattr(connection, "propose", moving)
+    monkeypatch.setattr(docs._session.milvus, "_connection", lambda milvus: connection)
+    with pytest.raises(ConflictError, match="moved to another collection") as caught:
+        docs.search(QUERIES[0], engine="milvus")
+    assert caught.value.code == "publication_moving" and len(moves) == 10
 
 
 def test_what_float32_cannot_hold_is_not_called_exact(docs: vecver.Dataset) -> None:
@@ -689,5 +709,5 @@ def test_a_published_flat_does_not_make_the_next_one_flat(
     one = docs.publish(flat=True)
     ingest(docs, {**TEXTS, "a": "1"})
     two = docs.publish()
-    embedded = docs.repository._milvus.through("d").connection.embedded
+    embedded = docs._session.milvus.open("d").connection.embedded
     assert (two.index, two.collection == one.collection) == (("FLAT", True) if embedded else ("HNSW", False))

@@ -278,7 +278,7 @@ def test_without_its_embedder_a_text_is_a_note(repository: vecver.Repository, mo
         raise InvalidInputError("the embedder is not installed", code="missing", hint="install it")
 
     receipt = repository.dataset("notes").search("how to bleed a valve").receipt
-    monkeypatch.setattr(repository, "_embedder", missing)
+    monkeypatch.setattr(repository._session.embedders, "open", missing)
     outcome = vecver.replay(repository, receipt)
     assert outcome.identical and "the embedder is not installed" in outcome.notes[0]
 

@@ -88,7 +88,7 @@ def test_what_an_interrupted_ingest_embedded_is_not_embedded_again(store: Store)
     embedded = list[str]()
     for batches in (3, 1, 10**6):
         repository, embedder = open_on(store), Embedding(batches)
-        repository._embedders["counting"] = embedder  # type: ignore[assignment]
+        repository._session.embedders._opened["counting"] = embedder  # type: ignore[assignment]
         docs = repository.dataset("d")
         try:
             docs.ingest(entries, embedder="counting", chunker="whole")

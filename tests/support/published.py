@@ -70,7 +70,7 @@ def assert_right(docs: vecver.Dataset, at: Any, content: Content, k: int = 5) ->
 
 def ledger_of(docs: vecver.Dataset, uri: str = "") -> Ledger:
     """What is known of the dataset in a Milvus."""
-    return docs.repository._milvus.book("d", uri or None)[1].read()
+    return docs._session.milvus.publications("d", uri or None)[1].read()
 
 
 def assert_clean(docs: vecver.Dataset, uri: str = "", *, finished: bool = True) -> None:
@@ -99,7 +99,7 @@ def assert_numbered(collection: Collection) -> None:
 
 def connection_of(docs: vecver.Dataset, uri: str = "") -> index.milvus.Connection:
     """The way into a Milvus that this handle uses."""
-    return docs.repository._milvus.publisher("d", uri or None).connection
+    return docs._session.milvus.publisher("d", uri or None).connection
 
 
 def let_go(folder: Path) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vecver.flows.replaying import replay
     from vecver.flows.searching.queries import Query, query_vector
     from vecver.flows.searching.questions import Missing, Question
-    from vecver.flows.searching.search import Through, answers, search
+    from vecver.flows.searching.search import OpenMilvus, answers, search
     from vecver.progress import Progress
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -48,6 +48,7 @@ __all__ = [
     "SHORTFALLS",
     "Missing",
     "OneVersion",
+    "OpenMilvus",
     "Options",
     "Places",
     "Progress",
@@ -56,7 +57,6 @@ __all__ = [
     "Question",
     "Rows",
     "Source",
-    "Through",
     "add",
     "additions",
     "answers",

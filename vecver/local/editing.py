@@ -56,7 +56,7 @@ class Editing(Writing):
         options = Options(
             message=message,
             branch=branch,
-            embedder=self.repository._spec_of(embedder),
+            embedder=self._session.embedders.recipe_of(embedder),
             space=space,
             metric=metric,
             chunker=chunker,
@@ -68,8 +68,9 @@ class Editing(Writing):
             adds=True,
             expected=expected,
         )
-        embedders = self.repository._embedder
-        report = flows.upsert(self._versions, self.name, rows, vectors, label, options, embedders, progress)
+        report = flows.upsert(
+            self._versions, self.name, rows, vectors, label, options, self._session.embedders.open, progress
+        )
         return self._published(report, branch, progress)
 
     def add(
@@ -108,7 +109,7 @@ class Editing(Writing):
         options = Options(
             message=message,
             branch=branch,
-            embedder=self.repository._spec_of(embedder),
+            embedder=self._session.embedders.recipe_of(embedder),
             space=space,
             metric=metric,
             chunker=chunker,
@@ -122,8 +123,8 @@ class Editing(Writing):
             adds=True,
             expected=expected,
         )
-        sources = [replace(one, place=place) for one in sources_of(source, label, prefix, records, shared=True)]
-        report = flows.add(self._versions, self.name, sources, options, self.repository._embedder, progress)
+        sources = [replace(source, place=place) for source in sources_of(source, label, prefix, records, shared=True)]
+        report = flows.add(self._versions, self.name, sources, options, self._session.embedders.open, progress)
         return self._published(report, branch, progress)
 
     def delete(

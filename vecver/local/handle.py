@@ -1,32 +1,37 @@
-"""What every call on a dataset's handle starts from: the repository, the dataset's name, and its versions by name."""
+"""What every call on a dataset's handle starts from: the session, the dataset's name, and its versions by name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecver.arguments import Revision, text_of
 
 if TYPE_CHECKING:
-    from vecver.local.repository import Repository
+    from vecver.local.session import Session
     from vecver.model import Commit
     from vecver.repo import Versions
 
 
 class Handle:
-    """A dataset of an opened repository. `Dataset` is this with its calls, which stand in rooms by subject."""
+    """A dataset of an opened repository. `Dataset` adds the calls, one module a subject.
 
-    def __init__(self, repository: Repository, name: str) -> None:
+    `repository`: the `Repository` that gave this handle. Typed as Any: that class makes handles, so naming it here
+    would make the two modules import each other.
+    """
+
+    def __init__(self, session: Session, name: str, repository: Any = None) -> None:
         self.repository = repository
         self.name = name
+        self._session = session
 
     @property
     def _versions(self) -> Versions:
-        return self.repository._versions
+        return self._session.versions
 
     def resolve(self, at: Revision = "main") -> str:
-        """The full commit id that a revision names."""
+        """The full commit id that a revision names. Raises NotFoundError, InvalidInputError."""
         return self._versions.resolve(self.name, text_of(at))
 
     def show(self, at: Revision = "main") -> Commit:
-        """The commit that a revision names."""
+        """The commit that a revision names. Raises NotFoundError, InvalidInputError."""
         return self._versions.commit(self.resolve(at))

@@ -101,7 +101,7 @@ class History(Publishing):
         alias stays where it is. (`rollback` publishes nothing: where it goes back to was published then.)
         """
         commit = self.resolve(at)
-        if alias in self.repository._publish:
+        if alias in self._session.publish:
             self.publish(commit)
         return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected)
 

@@ -1,4 +1,4 @@
-"""Which Milvus a dataset is published to and searched through, and the way in. Each is entered once a handle."""
+"""Decides which Milvus a dataset is published to and searched through, and connects to each once a session."""
 
 from __future__ import annotations
 
@@ -18,83 +18,88 @@ if TYPE_CHECKING:
 EMBEDDED = "milvus.db"  # in the repository's folder
 
 
-class Entrance:
-    """The way from a repository to Milvus. `default`: the one that was named when the repository was opened."""
+class MilvusConnections:
+    """The Milvus servers of a repository. `default`: the one that was named when the repository was opened."""
 
     def __init__(self, versions: Versions, default: Milvus | None) -> None:
         self._versions = versions
         self._default = default
         self._connections: dict[Milvus, index.milvus.Connection] = {}
-        self._entering = threading.Lock()
+        self._connecting = threading.Lock()
 
     def publisher(
         self, dataset: str, to: str | Milvus | None = None, progress: Progress | None = None
     ) -> flows.Publisher:
-        """Who publishes a dataset there. Raises InvalidInputError (no such address), BackendError."""
-        at = self._meant(dataset, to)
-        return flows.Publisher(self._versions, dataset, self._entered(at), self._book(dataset, at), progress)
+        """The publisher of a dataset to a Milvus. Raises InvalidInputError (no such address), BackendError."""
+        milvus = self._chosen(dataset, to)
+        book = self._publications(dataset, milvus)
+        return flows.Publisher(self._versions, dataset, self._connection(milvus), book, progress)
 
-    def through(self, dataset: str) -> flows.Through:
-        """What a search goes through."""
-        at = self._meant(dataset, None)
-        return flows.Through(self._entered(at), self._book(dataset, at))
+    def open(self, dataset: str) -> flows.OpenMilvus:
+        """The Milvus that a dataset is searched through. Raises InvalidInputError, BackendError."""
+        milvus = self._chosen(dataset, None)
+        return flows.OpenMilvus(self._connection(milvus), self._publications(dataset, milvus))
 
-    def book(self, dataset: str, to: str | Milvus | None) -> tuple[str, Publications]:
-        """Where that Milvus is, and what is known of a dataset there; nothing is entered."""
-        at = self._meant(dataset, to)
-        return self._place(at), self._book(dataset, at)
+    def publications(self, dataset: str, to: str | Milvus | None) -> tuple[str, Publications]:
+        """The address of a Milvus, and the record of what is published there of a dataset. Connects to nothing."""
+        milvus = self._chosen(dataset, to)
+        return self._address(milvus), self._publications(dataset, milvus)
 
-    def holds(self, dataset: str, to: str | Milvus) -> bool:
-        """Is something of a dataset published there, as far as is known here?"""
-        ledger = self.book(dataset, to)[1].read()
+    def has_published(self, dataset: str, to: str | Milvus) -> bool:
+        """Does the record say that something of a dataset is published there?"""
+        ledger = self.publications(dataset, to)[1].read()
         return bool(ledger.collections or ledger.pending or ledger.intent)
 
     def close(self) -> None:
-        """Let go of all that were entered; the next call enters again."""
-        with self._entering:
+        """Close every connection; the next call connects again."""
+        with self._connecting:
             while self._connections:
                 self._connections.popitem()[1].close()
 
-    def _meant(self, dataset: str, to: str | Milvus | None) -> Milvus:
-        """The Milvus named; else that of this handle; else the one where the dataset is; else the embedded one."""
+    def _chosen(self, dataset: str, to: str | Milvus | None) -> Milvus:
+        """The Milvus named; else the session's; else the one where the dataset is published; else the embedded one."""
         if isinstance(to, Milvus):
             return to
         if to is not None:
-            return named("" if to == "embedded" else to, self._default)
+            return with_secrets_of(self._default, "" if to == "embedded" else to)
         if self._default is not None and self._default.uri:
             return self._default
         ledgers = repo.ledger.ledgers(self._versions.store, self._versions.key(dataset))
-        known = [Milvus(one.uri, one.database) for one in ledgers if one.collections or one.pending]
-        if len(known) > 1:
+        holding = [Milvus(ledger.uri, ledger.database) for ledger in ledgers if ledger.collections or ledger.pending]
+        if len(holding) > 1:
             raise InvalidInputError(
-                f"{dataset} is published in {' and '.join(at.uri or 'the embedded Milvus' for at in known)}",
+                f"{dataset} is published in {' and '.join(one.uri or 'the embedded Milvus' for one in holding)}",
                 code="several_milvus",
                 hint=say(
                     "say which is meant: to=URI, or milvus= where the repository is opened",
                     cli="say which is meant: --to URI, or VECVER_MILVUS",
                 ),
             )
-        return known[0] if known else self._default or Milvus()  # no secret goes where only a repository sends it
+        # An address that only the repository names never gets the session's secrets.
+        return holding[0] if holding else self._default or Milvus()
 
-    def _entered(self, at: Milvus) -> index.milvus.Connection:
-        with self._entering:
-            if at not in self._connections:
-                self._connections[at] = index.milvus.connect(at, self._embedded)
-            return self._connections[at]
+    def _connection(self, milvus: Milvus) -> index.milvus.Connection:
+        with self._connecting:
+            if milvus not in self._connections:
+                self._connections[milvus] = index.milvus.connect(milvus, self._embedded)
+            return self._connections[milvus]
 
-    def _book(self, dataset: str, at: Milvus) -> Publications:
-        uri = self._place(at) if at.uri else ""
-        return self._versions.publications(dataset, uri, at.database)
+    def _publications(self, dataset: str, milvus: Milvus) -> Publications:
+        uri = self._address(milvus) if milvus.uri else ""
+        return self._versions.publications(dataset, uri, milvus.database)
 
-    def _place(self, at: Milvus) -> str:
-        return index.milvus.address(at, self._embedded)
+    def _address(self, milvus: Milvus) -> str:
+        return index.milvus.address(milvus, self._embedded)
 
     @property
     def _embedded(self) -> Path | None:
-        found = self._versions.store.path("vecver.json")
-        return found.parent / EMBEDDED if found else None
+        """The file of the embedded Milvus; None where the repository is no folder."""
+        root = self._versions.store.path("vecver.json")
+        return root.parent / EMBEDDED if root else None
 
 
-def named(uri: str, known: Milvus | None) -> Milvus:
-    """The Milvus at an address; secrets are given to none but the one that they were named with."""
-    return replace(known, uri=uri) if known is not None and known.uri in ("", uri) else Milvus(uri)
+def with_secrets_of(default: Milvus | None, uri: str) -> Milvus:
+    """The Milvus at an address; it gets the secrets of `default` only if those were given for this address or none."""
+    if default is not None and default.uri in ("", uri):
+        return replace(default, uri=uri)
+    return Milvus(uri)

@@ -36,7 +36,7 @@ class Publishing(Handle):
         IntegrityError (somebody else changed the collection), BackendError. After any failure every version that was
         published is searched as before, and the next publish sweeps what is half there.
         """
-        return self.repository._milvus.publisher(self.name, to, progress).publish(
+        return self._session.milvus.publisher(self.name, to, progress).publish(
             text_of(at), dedicated=dedicated, flat=flat
         )
 
@@ -45,7 +45,7 @@ class Publishing(Handle):
 
         Until a version is there again it is not published. If this is interrupted, call it again.
         """
-        return self.repository._milvus.publisher(self.name, to, progress).rebuild()
+        return self._session.milvus.publisher(self.name, to, progress).rebuild()
 
     def unpublish(self, at: Revision, *, to: str | Milvus | None = None) -> list[str]:
         """Let a version go from a Milvus; the commit ids under which it was there.
@@ -53,17 +53,17 @@ class Publishing(Handle):
         The rows that only it had are deleted there, and collections that are left empty. Here nothing is lost:
         `publish` brings it back. Raises NotPublishedError, and as `publish`.
         """
-        return flows.unpublish(self.repository._milvus.publisher(self.name, to), self.show(at))
+        return flows.unpublish(self._session.milvus.publisher(self.name, to), self.show(at))
 
     def unpublish_unnamed(self, *, to: str | Milvus | None = None) -> list[str]:
         """As `unpublish`, every version on which no branch, tag or alias stands, or stood in the last 30 days."""
-        return flows.unpublish(self.repository._milvus.publisher(self.name, to), None)
+        return flows.unpublish(self._session.milvus.publisher(self.name, to), None)
 
     def forget_publications(self, *, to: str | Milvus) -> list[str]:
         """Forget all that is published in a Milvus, which is not asked: it is gone for good. The commit ids."""
-        return flows.forget(self.repository._milvus.book(self.name, to)[1])
+        return flows.forget(self._session.milvus.publications(self.name, to)[1])
 
     def publication(self, at: Revision = "main", *, to: str | Milvus | None = None) -> Publication:
         """What any Milvus client needs to search a version. Milvus is not asked. Raises NotPublishedError."""
-        place, book = self.repository._milvus.book(self.name, to)
+        place, book = self._session.milvus.publications(self.name, to)
         return flows.published(book, self.show(at), place)

@@ -1,29 +1,22 @@
-"""The front desk for a repository: opening it, its datasets, and what concerns all of them."""
+"""The handle on a repository: opening it, its datasets, and what concerns all of them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import timedelta
 from os import PathLike, fspath
-from pathlib import Path
-from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
-from vecver import flows, pipeline, repo, store
+from vecver import flows, repo, store
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError, say
 from vecver.local.dataset import Dataset
-from vecver.local.milvus import Entrance
-from vecver.model import Check, DatasetRemoval, Embedder, Garbage, Json, Milvus, Replay, Verify
-from vecver.progress import Progress, step
-
-
-class CanReplay(Protocol):
-    """What an answer may be recomputed from: a repository here or elsewhere, an exported version."""
-
-    def replay(self, receipt: Json) -> Replay: ...
+from vecver.local.embedders import Embedders
+from vecver.local.milvus import MilvusConnections
+from vecver.local.session import Session
+from vecver.model import Check, DatasetRemoval, Garbage, Json, Milvus, Replay, Verify
+from vecver.progress import Progress
 
 
 class Repository:
@@ -37,13 +30,12 @@ class Repository:
         publish: Sequence[str] = (),
         embedders: Sequence[Any] = (),
     ) -> None:
-        self._versions = versions
-        self._api_key = api_key
-        self._embedders: dict[str, Embedder] = {}
-        self._objects = [pipeline.adapted(one) for one in embedders]  # callers' own
-        self._opening = Lock()
-        self._milvus = Entrance(versions, milvus)
-        self._publish = frozenset(publish)
+        connections = MilvusConnections(versions, milvus)
+        self._session = Session(versions, Embedders(api_key, embedders), connections, frozenset(publish))
+
+    @property
+    def _versions(self) -> repo.Versions:
+        return self._session.versions
 
     @property
     def url(self) -> str:
@@ -58,13 +50,13 @@ class Repository:
     def signed(self, author: str) -> Repository:
         """This repository for another author of commits and ref moves. What is open and loaded is shared."""
         other = copy(self)
-        other._versions = self._versions.signed(author)
+        other._session = self._session.signed(author)
         return other
 
     def dataset(self, name: str) -> Dataset:
         """A handle on a dataset, which need not have a version yet. Raises InvalidInputError for a bad name."""
         repo.check_name("dataset", name)
-        return Dataset(self, name)
+        return Dataset(self._session, name, self)
 
     def datasets(self) -> list[str]:
         """The names of all datasets that have a version, sorted."""
@@ -78,7 +70,7 @@ class Repository:
         Raises NotFoundError, InvalidInputError, ConflictError (`new` is taken). It is done in one step or not at all.
         """
         repo.datasets.rename(self._versions, old, new)
-        return Dataset(self, new)
+        return Dataset(self._session, new, self)
 
     def delete_dataset(self, name: str, *, apply: bool = False) -> DatasetRemoval:
         """What would go with a dataset; with `apply` it is deleted, in one step, with all its versions and refs.
@@ -117,16 +109,17 @@ class Repository:
             return flows.repair(self._versions, progress)
         if milvus is None:
             return repo.check(self._versions.store, progress)
-        names = [name for name in self._versions.datasets() if self._milvus.holds(name, milvus)]
+        names = [name for name in self._versions.datasets() if self._session.milvus.has_published(name, milvus)]
         if not names:
             raise NotPublishedError(
                 "nothing of this repository is published there",
                 code="not_published",
                 hint="check the address: it must be the one that was published to",
             )
-        found = [flows.check_published(self._milvus.publisher(name, milvus, progress)) for name in names]
-        problems = tuple(problem for one in found for problem in one.problems)
-        return Check(sum(one.objects for one in found), sum(one.bytes for one in found), problems)
+        publishers = [self._session.milvus.publisher(name, milvus, progress) for name in names]
+        checks = [flows.check_published(publisher) for publisher in publishers]
+        problems = tuple(problem for check in checks for problem in check.problems)
+        return Check(sum(check.objects for check in checks), sum(check.bytes for check in checks), problems)
 
     def gc(
         self,
@@ -148,7 +141,7 @@ class Repository:
 
     def replay(self, receipt: Json) -> Replay:
         """Recompute an answer from its receipt. Raises InvalidInputError, NotFoundError."""
-        return flows.replay(self._versions, receipt, self._embedder)
+        return flows.replay(self._versions, receipt, self._session.embedders.open)
 
     def settle(self) -> None:
         """Wait until all that is open is verified. Raises IntegrityError: what was answered cannot be trusted."""
@@ -156,36 +149,10 @@ class Repository:
 
     def close(self) -> None:
         """Let go of every Milvus that was entered, so that another process may open milvus-lite; use enters again."""
-        self._milvus.close()
-
-    def _spec_of(self, embedder: Any) -> str | Json | None:
-        """What a caller named as embedder, for a flow; an object is remembered. Raises InvalidInputError."""
-        if embedder is None or isinstance(embedder, str):
-            return embedder
-        own = pipeline.adapted(embedder)
-        self._objects[:] = [own, *(one for one in self._objects if one.fingerprint != own.fingerprint)]
-        self._embedders.pop(_named(own.recipe), None)
-        return own.recipe
-
-    def _embedder(self, spec: str | Json) -> Embedder:
-        """The embedder of a spec, loaded once; queries of many threads go through it together."""
-        name = spec if isinstance(spec, str) else _named(spec)
-        if name not in self._embedders:  # who asks for one that is open does not wait for another's loading
-            with self._opening:
-                if name not in self._embedders:
-                    model = spec if isinstance(spec, str) else spec.get("location") or spec.get("name")
-                    with step(f"loading the model {model}"):
-                        own = pipeline.found_among(self._objects, spec)
-                        opened = own or pipeline.open_embedder(spec, api_key=self._api_key)
-                    self._embedders[name] = pipeline.Together(opened)
-        return self._embedders[name]
+        self._session.milvus.close()
 
     def __repr__(self) -> str:
         return f"<vecver repository {self.url}>"
-
-
-def _named(recipe: Json) -> str:
-    return repr(sorted(recipe.items()))
 
 
 def open(
@@ -224,24 +191,3 @@ def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key:
     place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
     repo.create(place)
     return Repository(repo.Versions(place, author=author), api_key)
-
-
-def replay(repository: CanReplay, receipt: Json | str | PathLike[str]) -> Replay:
-    """Recompute an answer from its receipt (a value, or the path of a JSON file) and this alone."""
-    return repository.replay(_receipt(receipt))
-
-
-def _receipt(receipt: Json | str | PathLike[str]) -> Json:
-    if isinstance(receipt, Mapping):
-        return dict(receipt)
-    try:
-        return dict(json.loads(Path(receipt).read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        why = "there is no file" if isinstance(error, FileNotFoundError) else "there is no receipt in"
-        raise InvalidInputError(
-            f"{why} {receipt}",
-            code="invalid_receipt",
-            hint=say(
-                "answer.receipt is one: json.dump it into a file", cli="`vecver search --receipt FILE` writes one"
-            ),
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -118,8 +119,9 @@ class Searching(Handle):
         return self._answers(like_question_of(document, **how))[0]
 
     def _answers(self, question: flows.Question) -> list[Answer]:
-        enter = (lambda: self.repository._milvus.through(self.name)) if question.engine == "milvus" else None
-        return flows.search(self._versions, self.name, question, self.repository._embedder, enter=enter)
+        open_milvus = partial(self._session.milvus.open, self.name) if question.engine == "milvus" else None
+        embedders = self._session.embedders.open
+        return flows.search(self._versions, self.name, question, embedders, open_milvus=open_milvus)
 
     def snapshot(self, at: Revision, folder: str | PathLike[str], *, progress: Progress | None = None) -> Export:
         """Export a version to a new folder: its rows, an index on them, checksums, and how to read them.
@@ -160,7 +162,7 @@ class Searching(Handle):
         return flows.recall(
             self._versions,
             self.name,
-            self.repository._embedder,
+            self._session.embedders.open,
             at=text_of(at),
             k=k,
             queries=queries,

@@ -1,14 +1,14 @@
-"""The front desk for one version in a folder of its own: the handle that `vecver.open_snapshot` gives."""
+"""The handle on an exported version: what `vecver.open_snapshot` returns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from vecver import flows, pipeline
+from vecver import flows
 from vecver.arguments import AskingOne, OneQuery, Queries, absolute, is_batch, like_question_of, question_of
+from vecver.local.embedders import Embedders
 from vecver.local.reading import chunks_of, one_or_all
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         Commit,
         Count,
         Document,
-        Embedder,
         Fields,
         Hit,
         Json,
@@ -34,10 +33,7 @@ class Snapshot:
 
     def __init__(self, opened: flows.OneVersion, api_key: str | None = None, embedders: Sequence[Any] = ()) -> None:
         self._opened = opened
-        self._api_key = api_key
-        self._objects = [pipeline.adapted(one) for one in embedders]
-        self._loaded: Embedder | None = None
-        self._opening = Lock()
+        self._embedders = Embedders(api_key, embedders)
 
     @property
     def path(self) -> str:
@@ -68,7 +64,7 @@ class Snapshot:
         return self._answers(like_question_of(document, at=self.commit.id, **how))[0]
 
     def _answers(self, question: flows.Question) -> list[Answer]:
-        return flows.answers(self._opened.opened, self._opened.id, question, self._embedder)
+        return flows.answers(self._opened.opened, self._opened.id, question, self._embedders.open)
 
     def documents(
         self, *, where: Json | None = None, prefix: str = "", limit: int | None = None, after: str | None = None
@@ -113,15 +109,7 @@ class Snapshot:
 
     def replay(self, receipt: Json) -> Replay:
         """Recompute an answer to this version, given here or by the repository. Raises as `Repository.replay`."""
-        return flows.replay(self._opened, receipt, self._embedder)
-
-    def _embedder(self, spec: str | Json) -> Embedder:
-        """The version's embedder, loaded once; queries of many threads go through it together."""
-        with self._opening:
-            if self._loaded is None:
-                own = pipeline.found_among(self._objects, spec)
-                self._loaded = pipeline.Together(own or pipeline.open_embedder(spec, api_key=self._api_key))
-        return self._loaded
+        return flows.replay(self._opened, receipt, self._embedders.open)
 
     def __repr__(self) -> str:
         return f"<vecver snapshot {self.commit.dataset}@{self.commit.id[:12]} in {self.path}>"

@@ -80,7 +80,7 @@ class Writing(Publishing):
         options = flows.Options(
             message=message,
             branch=branch,
-            embedder=self.repository._spec_of(embedder),
+            embedder=self._session.embedders.recipe_of(embedder),
             space=space,
             metric=metric,
             chunker=chunker,
@@ -97,12 +97,12 @@ class Writing(Publishing):
         sources = sources_of(source, label, prefix, records)
         if place is not None or scope is not None:
             sources = [_read_elsewhere(one, place or {}, flows.ALL if scope is None else scope) for one in sources]
-        report = flows.ingest(self._versions, self.name, sources, options, self.repository._embedder, progress)
+        report = flows.ingest(self._versions, self.name, sources, options, self._session.embedders.open, progress)
         return self._published(report, branch, progress)
 
     def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
         """Publish a branch's new version, if there is one, where the repository was opened so; a failure is a note."""
-        if not report.changed or branch not in self.repository._publish:
+        if not report.changed or branch not in self._session.publish:
             return report
         try:
             self.publish(report, progress=progress)

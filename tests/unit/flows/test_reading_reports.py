@@ -164,7 +164,7 @@ class Ascii:
 def test_documents_that_the_embedder_cannot_see_are_named(
     docs: vecver.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docs.repository, "_embedder", lambda _: Ascii())
+    monkeypatch.setattr(docs._session.embedders, "open", lambda _: Ascii())
     texts = {"thai": "ท่อ น้ำ valve", "long": "one two three four five six", "plain": "one valve"}
     records = [{"id": id, "text": text} for id, text in texts.items()]
     planned = docs.ingest(records, label="r", chunker="whole", dry_run=True)

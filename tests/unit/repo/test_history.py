@@ -109,7 +109,7 @@ class Embedding:
 
 def opened(store: Store) -> tuple[vecver.Repository, Embedding]:
     repository, embedder = open_on(store), Embedding()
-    repository._embedders["counting"] = embedder  # type: ignore[assignment]
+    repository._session.embedders._opened["counting"] = embedder  # type: ignore[assignment]
     return repository, embedder
 
 

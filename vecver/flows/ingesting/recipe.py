@@ -49,12 +49,21 @@ class Preparation:
         self, recipe: Recipe | None, open_embedder: Callable[[], Embedder], chunker: Callable[[int], Json]
     ) -> None:
         self._known, self._open, self._chunker = recipe, open_embedder, chunker
+        self._loaded: Embedder | None = None
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
-        embedder = self._open()
-        index.check_metric(embedder.metric)
-        return embedder
+        """The embedder, which is loaded the first time."""
+        if self._loaded is None:
+            embedder = self._open()
+            index.check_metric(embedder.metric)
+            self._loaded = embedder
+        return self._loaded
+
+    @property
+    def environment(self) -> Json:
+        """What the vectors of this ingest depend on beside their recipe; nothing where no embedder was loaded."""
+        return {} if self._loaded is None else self._loaded.environment
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -68,10 +77,6 @@ class Preparation:
         """Load the embedder, unless vectors are given."""
         if not is_given(self.recipe):
             _ = self.embedder
-
-    @property
-    def environment(self) -> Json:
-        return self.embedder.environment if "embedder" in self.__dict__ else {}
 
 
 def prepare(

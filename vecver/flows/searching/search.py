@@ -12,7 +12,7 @@ import numpy as np
 
 from vecver import index
 from vecver.decimals import readable
-from vecver.errors import IntegrityError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.publishing.manage import find_published
@@ -35,12 +35,13 @@ from vecver.model import Answer, Hit, Json, Part, Recipe, Vectors
 from vecver.progress import phase
 from vecver.repo import ChunkRow, Collection, Publications, Snapshot, State, Versions
 
+_ATTEMPTS = 10  # searches of a version that other processes publish anew meanwhile
 _NOT_THERE = ("dataset_not_found", "revision_not_found")  # errors that `missing="empty"` answers with nothing
 
 
 @dataclass(frozen=True)
-class Through:
-    """A Milvus to search through."""
+class OpenMilvus:
+    """A Milvus to search through: a connection, and the record of what this repository published there."""
 
     connection: index.milvus.Connection
     book: Publications
@@ -52,48 +53,60 @@ def search(
     question: Question,
     open_embedder: OpenEmbedder,
     *,
-    enter: Callable[[], Through] | None = None,
+    open_milvus: Callable[[], OpenMilvus] | None = None,
 ) -> list[Answer]:
-    """One answer a query, in their order; through a Milvus where there is one to `enter`. See `Dataset.search`."""
+    """One answer a query, in their order; through a Milvus if there is one to open. See `Dataset.search`."""
     try:
         snapshot = versions.snapshot(versions.resolve(dataset, question.at))
     except NotFoundError as error:
         if question.missing == "error" or error.code not in _NOT_THERE:
             raise
         return [Answer(dataset, question.at, "", (), {}, missing=error.message)] * question.count
-    if enter is not None:
-        given = _while_published(
-            enter(),
+    if open_milvus is not None:
+        results = _answers_of_published(
+            open_milvus(),
             snapshot,
             lambda pinned: answers(snapshot, versions.id, question, open_embedder, pinned=pinned),
         )
     else:
         if not question.exact:
             open_indexes(versions, snapshot)
-        given = answers(snapshot, versions.id, question, open_embedder)
+        results = answers(snapshot, versions.id, question, open_embedder)
     if snapshot.commit.dataset == dataset:
-        return given
-    return [replace(answer, dataset=dataset) for answer in given]  # the dataset was renamed since it was made
+        return results
+    return [replace(answer, dataset=dataset) for answer in results]  # the dataset was renamed after this commit
 
 
-def _while_published(through: Through, snapshot: Snapshot, ask: Callable[[Pinned], list[Answer]]) -> list[Answer]:
-    """Answers from where the version is published: asked again if it was moved or let go of meanwhile."""
-    while True:
-        found = find_published(through.book, snapshot.commit)
+def _answers_of_published(
+    milvus: OpenMilvus, snapshot: Snapshot, search_in: Callable[[Pinned], list[Answer]]
+) -> list[Answer]:
+    """Search where the version is published; once more, at most `_ATTEMPTS` times, if it was moved meanwhile.
+
+    Raises NotPublishedError, IntegrityError (the collection was changed), ConflictError (it keeps moving).
+    """
+    for _ in range(_ATTEMPTS):
+        collection, state = find_published(milvus.book, snapshot.commit)
         try:
-            given = ask(Pinned(through.connection, *found, snapshot))
+            results = search_in(Pinned(milvus.connection, collection, state, snapshot))
         except IntegrityError:
-            if _still(through, snapshot, found):
+            if _is_published_in(milvus, snapshot, collection, state):
                 raise
             continue
-        if _still(through, snapshot, found):
-            return given
+        if _is_published_in(milvus, snapshot, collection, state):
+            return results
+    raise ConflictError(
+        f"{snapshot.dataset} {snapshot.commit.id[:12]} moved to another collection during each of {_ATTEMPTS} searches",
+        code="publication_moving",
+        hint="search again when the publishing process has finished",
+        commit=snapshot.commit.id,
+        dataset=snapshot.dataset,
+    )
 
 
-def _still(through: Through, snapshot: Snapshot, found: tuple[Collection, State]) -> bool:
-    """Is the version where it was found?"""
-    now = through.book.read().find(snapshot.commit)
-    return now is not None and (now[0].name, now[1]) == (found[0].name, found[1])
+def _is_published_in(milvus: OpenMilvus, snapshot: Snapshot, collection: Collection, state: State) -> bool:
+    """Is the version still published as this state of this collection?"""
+    now = milvus.book.read().find(snapshot.commit)
+    return now is not None and (now[0].name, now[1]) == (collection.name, state)
 
 
 def answers(
