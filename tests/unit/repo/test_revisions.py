@@ -113,7 +113,7 @@ def test_ambiguous_among_many_commits(docs: vecver.Dataset) -> None:
 def test_ids_of_other_datasets_are_not_ours(docs: vecver.Dataset) -> None:
     theirs = ingest(docs.repository.dataset("other"), {"a": "one"})
     assert refused(docs, theirs.commit) == (NotFoundError, "revision_not_found")
-    assert docs.repository.dataset("other").resolve(theirs.commit) == theirs.commit  # type: ignore[arg-type]
+    assert docs.repository.dataset("other").resolve(theirs.commit) == theirs.commit
 
 
 def test_a_ref_goes_before_an_id(docs: vecver.Dataset) -> None:
