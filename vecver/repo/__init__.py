@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
     from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
     from vecver.repo.read.differences import diff, diff_document
-    from vecver.repo.read.documents import KnownDocument
+    from vecver.repo.read.documents import KnownDocument, find_absent, find_known
     from vecver.repo.read.export import ROW_FILES, open_rows, prove_rows, write_rows
     from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list
     from vecver.repo.read.snapshot import ChunkRow, Owner, SearchPart, Snapshot
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from vecver.repo.rows.segment import Segment, segment_ids
     from vecver.repo.rows.verifier import PENDING
     from vecver.repo.versions import OPEN_BYTES, Clock, Versions
-    from vecver.repo.write.draft import Draft, NewChunks, NewDocument
+    from vecver.repo.write.draft import Draft
+    from vecver.repo.write.new_rows import NewChunks, NewDocument
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -85,6 +86,8 @@ __all__ = [
     "document_id",
     "drop_derived",
     "exists",
+    "find_absent",
+    "find_known",
     "keys_at",
     "land",
     "ledger",

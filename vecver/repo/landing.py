@@ -34,6 +34,7 @@ from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.refs.refs import Refs, ref_moved
 from vecver.repo.refs.turns import pauses, turn
 from vecver.repo.rows.layout import Layout
+from vecver.repo.rows.schema import document_id
 from vecver.repo.versions import Versions
 from vecver.repo.write.draft import Draft
 
@@ -53,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Landing:
-    """A draft on its way to a branch. `failed`: documents that arrived and could not be read."""
+    """A draft on its way to a branch. `arrived`: ids of the documents that arrived; `failed`: those not readable."""
 
     versions: Versions
     dataset: str
@@ -61,6 +62,7 @@ class Landing:
     draft: Draft
     first: Place
     failed: Collection[str] = ()
+    arrived: Collection[bytes] = ()
 
     def place(self, head: str | None) -> Place:
         """Where it lands on `head`. Raises ConflictError."""
@@ -75,7 +77,7 @@ class Landing:
         if old:
             with suppress(NotFoundError):  # gc let it go: its rows are still mapped
                 old = self.versions.newest_layout(old.commit.id)
-        disputed, settled = judged(self.draft, meanwhile(old, head), self.failed)
+        disputed, settled = judged(self.draft, meanwhile(old, head), self.failed, self.arrived)
         if disputed:
             raise _disputed(self.branch, head.commit.id, disputed)
         layout, removed = self.draft.onto(head).layout()
@@ -129,17 +131,18 @@ def meanwhile(before: Snapshot | None, after: Snapshot) -> Changed:
     return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
-def judged(draft: Draft, changed: Changed, failed: Collection[str]) -> tuple[list[str], set[str]]:
+def judged(
+    draft: Draft, changed: Changed, failed: Collection[str], arrived: Collection[bytes] = ()
+) -> tuple[list[str], set[str]]:
     """(the documents that others changed and of which the draft says otherwise, those of which it says the same)."""
-    written, seen = draft.written(list(changed)), draft.seen(list(changed))
-    removed, failed = set(draft.removed), set(failed)
+    written, removed, failed = draft.written(list(changed)), set(draft.removed), set(failed)
     disputed, settled = list[str](), set[str]()
-    for name, (_, now) in changed.items():
+    for name, (before, now) in changed.items():
         if name in failed:
             continue
         if name in written or name in removed:
             settled.add(name) if written.get(name) == now else disputed.append(name)
-        elif name in seen or (now and now.source in draft.whole):
+        elif (before and document_id(name) in arrived) or (now and now.source in draft.complete_sources):
             disputed.append(name)
     return sorted(disputed), settled
 

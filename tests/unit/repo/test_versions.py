@@ -135,7 +135,6 @@ def committed(docs: vecver.Dataset, documents: list[NewDocument]) -> tuple[int, 
     branches = docs.branches()
     parent = versions.snapshot(branches["main"]) if branches else None
     draft = Draft(versions.store, parent, THE_SPACE)
-    draft.known([document.document for document in documents])
     rows = draft.stage(documents)
     if len(rows):
         draft.add(rows, np.stack([vector_of(text) for text in rows.table.column("text").to_pylist()]))
@@ -218,7 +217,9 @@ class Embedding:
                 raise KeyboardInterrupt
             self.batches -= 1 if missing else 0
             self.texts += [texts[name] for name in missing]
-            known.update({name: vector_of(texts[name]) for name in missing})
+            computed = {name: vector_of(texts[name]) for name in missing}
+            draft.keep(computed)
+            known.update(computed)
             draft.add(piece, np.stack([known[name] for name in names]))
 
 

@@ -12,7 +12,7 @@ from vecver.digest import digest, digest_json, text_key
 from vecver.errors import InvalidInputError, say
 from vecver.flows.ingesting.sources import Source
 from vecver.model import Coverage, Failure, Json, Original, Recipe
-from vecver.repo import Draft
+from vecver.repo import Snapshot, find_known
 
 GROUP_DOCUMENTS = 512
 GROUP_BYTES = 16 << 20
@@ -33,6 +33,7 @@ class Tally:
     unsure: set[str] = field(default_factory=set)  # labels of sources that could not be seen whole
     sound: Counter[str] = field(default_factory=Counter)  # label -> its documents that arrived and can be read
     arrived: set[bytes] = field(default_factory=set)  # keys of all documents that arrived, and can be named
+    hiding: set[bytes] = field(default_factory=set)  # keys of failures behind which other documents may lie
     met: Counter[str] = field(default_factory=Counter)  # label -> the parent's documents of it that arrived
     unreadable: dict[str, Json] = field(default_factory=dict)  # what arrived and cannot be read: see `memo_of`
     coverage: dict[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
@@ -89,7 +90,7 @@ class Tally:
 
 
 def arrivals(
-    draft: Draft,
+    parent: Snapshot | None,
     recipe: Recipe,
     streams: Iterable[tuple[Source, Iterator[Original | Failure]]],
     tally: Tally,
@@ -115,7 +116,10 @@ def arrivals(
             _once(named, tally.arrived)
             if len(named) < len(group):
                 tally.unsure.add(source.label)
-            yield from _changed(draft, recipe, group, None if adds else labels, tally, refresh)
+                tally.hiding.update(
+                    text_key(item.document) for item in group if isinstance(item, Failure) and item.hides
+                )
+            yield from _changed(parent, recipe, group, None if adds else labels, tally, refresh)
         if not found and not adds:
             raise InvalidInputError(
                 f"the source {source.label!r} holds no documents",
@@ -165,14 +169,14 @@ def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
 
 
 def _changed(
-    draft: Draft,
+    parent: Snapshot | None,
     recipe: Recipe,
     group: Sequence[Original | Failure],
     labels: set[str] | None,
     tally: Tally,
     refresh: bool,
 ) -> Iterator[Original]:
-    known = draft.known([item.document for item in group])
+    known = find_known(parent, [item.document for item in group])
     for item, old in zip(group, known, strict=True):
         if old:
             tally.met[old.source] += 1

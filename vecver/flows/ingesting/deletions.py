@@ -29,7 +29,7 @@ from vecver.flows.ingesting.sources import Places
 from vecver.flows.searching.filtering import matching
 from vecver.model import Commit, Json, Report
 from vecver.near import near
-from vecver.repo import Draft, Landing, Place, Snapshot, Versions, land, ref_moved, turn_at
+from vecver.repo import Draft, Landing, Place, Snapshot, Versions, find_known, land, ref_moved, turn_at
 
 _NAMED = 10  # unknown ids in a note; the report's field has all
 _GUESSED = 3  # unknown ids for which similar ones are looked for
@@ -116,7 +116,7 @@ class _Delete:
         what, parent = self.what, self.parent
         names = list(what.documents) if what.documents is not None else _matching(parent, what.where or {})
         draft = self.versions.draft(parent, parent.commit.recipe.space, dry=what.dry_run)
-        known = dict(zip(names, draft.known(names), strict=True))
+        known = dict(zip(names, find_known(parent, names), strict=True))
         gone = [name for name in names if known[name]]
         draft.remove(gone, ())
         draft.close()

@@ -144,7 +144,7 @@ class _Ingest:
     def fill(self, streams: Sequence[Stream]) -> None:
         """Take in what is new, group by group, and what is gone. Raises for what may not be committed."""
         changed = arrivals(
-            self.draft, self.means.recipe, zip(self.sources, streams, strict=True), self.tally, adds=self.options.adds
+            self.parent, self.means.recipe, zip(self.sources, streams, strict=True), self.tally, adds=self.options.adds
         )
         parsed = pipeline.parse_all(
             changed,
@@ -165,7 +165,7 @@ class _Ingest:
         self._timed("parse", since)
         if not (self.options.keep_missing or self.options.adds):
             allowed = self.options.allow_removals
-            self.removals = removals.missing(self.draft, self.sources, self.tally, allowed=allowed)
+            self.removals = removals.missing(self.parent, self.sources, self.tally, allowed=allowed)
             self.tally.removed = [document for removal in self.removals for document in removal.documents]
             self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
         self._allowed()
@@ -327,7 +327,9 @@ class _Ingest:
             return self.report(place)
         self._index(place)
         unreadable = {failure.document for failure in self.tally.failures}
-        landing = Landing(self.versions, self.dataset, self.options.branch, self.draft, place, unreadable)
+        landing = Landing(
+            self.versions, self.dataset, self.options.branch, self.draft, place, unreadable, self.tally.arrived
+        )
         place, commit = land(landing, self._commit, self._verb)
         report = self.report(place)
         if commit is None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from vecver.errors import ConflictError, say
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.sources import ALL, Source
-from vecver.repo import Draft
+from vecver.repo import Snapshot, find_absent
 
 _FEW = 10  # documents that may go
 _SHARE = 5  # and one of so many
@@ -47,14 +47,16 @@ class Removal:
         return f"{len(self.documents)} of the {self.total} documents of the source {self.source!r}: {names}"
 
 
-def missing(draft: Draft, sources: Sequence[Source], tally: Tally, *, allowed: bool = False) -> list[Removal]:
+def missing(
+    parent: Snapshot | None, sources: Sequence[Source], tally: Tally, *, allowed: bool = False
+) -> list[Removal]:
     """What each source no longer has; `allowed`: also where nothing of it could be read. Changes nothing."""
     speaking: dict[str, list[Source]] = {}
     for source in sources:
         if source.scope:
             speaking.setdefault(source.label, []).append(source)
     absent: dict[str, list[str]] = {label: [] for label in speaking}
-    for document, label in draft.unseen(list(speaking)):
+    for document, label in find_absent(parent, tally.arrived | tally.hiding, list(speaking)):
         if any(source.speaks_for(document) for source in speaking[label]):
             absent[label].append(document)
     failed = {failure.document for failure in tally.failures}

@@ -20,15 +20,16 @@ def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: s
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     recipe = snapshot.commit.recipe
     sources = recognised(sources, places_of(snapshot.commit, versions.commit), snapshot)
-    draft = versions.draft(snapshot, recipe.space, dry=True)
     tally, before = Tally(), shortfalls.load(versions, snapshot.commit.id).unreadable
     streams = [(source, source.read()) for source in sources]
-    for original in arrivals(draft, recipe, streams, tally, refresh=False):
+    for original in arrivals(snapshot, recipe, streams, tally, refresh=False):
         if before.get(original.document) == memo_of(original, recipe):
             tally.fail(original, Failure(original.document, "unreadable", "it could not be read before"), recipe)
     return {
         "added": list(tally.added),
         "changed": list(tally.changed),
-        "removed": [document for removal in removals.missing(draft, sources, tally) for document in removal.documents],
+        "removed": [
+            document for removal in removals.missing(snapshot, sources, tally) for document in removal.documents
+        ],
         "failed": [failure.document for failure in tally.failures],
     }

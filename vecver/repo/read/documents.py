@@ -1,18 +1,28 @@
-"""What a version knows of a document beside its text: by this a document is told from a new version of it."""
+"""Documents of a version beside their text: which it knows, and which of them did not arrive again. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from vecver.repo.read.snapshot import Snapshot
+from vecver.repo.rows import schema
+from vecver.repo.rows.layout import mask_of, rows_of
 from vecver.repo.rows.schema import taken
 from vecver.repo.rows.segment import Segment
-from vecver.repo.rows.sorted_keys import Rows
+from vecver.repo.rows.sorted_keys import Rows, as_keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
 class KnownDocument:
-    """One version of a document."""
+    """One version of a document: a new version differs from it in at least one of these."""
 
     source: str
     digest: str
@@ -20,12 +30,48 @@ class KnownDocument:
 
 
 def known_documents(segment: Segment, rows: Rows) -> Iterator[tuple[str, KnownDocument]]:
-    """What a segment's document rows say: name and version, in the order of `rows`."""
+    """(name, version) of a segment's document rows, in the order of `rows`."""
     table = segment.documents.select(["document", "source", "digest", "recipe"])
     if 2 * len(rows) >= len(table):  # cheaper than to gather them, which would import `pyarrow.compute` (0.03 s)
         columns = [column.to_pylist() for column in table.columns]
-        found = [[column[row] for row in rows.tolist()] for column in columns]
+        values = [[column[row] for row in rows.tolist()] for column in columns]
     else:
-        found = [column.to_pylist() for column in taken(table, rows).columns]
-    for name, source, digest, recipe in zip(*found, strict=True):
+        values = [column.to_pylist() for column in taken(table, rows).columns]
+    for name, source, digest, recipe in zip(*values, strict=True):
         yield name, KnownDocument(source, digest.hex(), recipe.hex())
+
+
+def find_known(snapshot: Snapshot | None, documents: Sequence[str]) -> list[KnownDocument | None]:
+    """The version that a snapshot has of each document; None where it has none."""
+    known: list[KnownDocument | None] = [None] * len(documents)
+    if not snapshot or not documents:
+        return known
+    numbers, rows = snapshot.find_documents(as_keys([schema.document_id(name) for name in documents]))
+    for number in np.unique(numbers[numbers >= 0]):
+        (which,) = np.nonzero(numbers == number)
+        for i, (_, document) in zip(which, known_documents(snapshot.segments[number], rows[which]), strict=True):
+            known[i] = document
+    return known
+
+
+def find_absent(snapshot: Snapshot | None, arrived: Collection[bytes], sources: Sequence[str]) -> list[tuple[str, str]]:
+    """(document, source) of each live document of these sources whose id is not among the `arrived` ones."""
+    if not snapshot or not sources:
+        return []
+    numbers, rows = snapshot.find_documents(as_keys(list(arrived)))
+    absent: list[tuple[str, str]] = []
+    for number, live in snapshot.document_rows():
+        left = rows_of(mask_of(live) - mask_of(rows[numbers == number]))
+        if len(left):
+            table = snapshot.segments[number].documents.select(["document", "source"])
+            rest = _of_sources(table.take(schema.row_numbers(left)), sources)
+            absent += zip(rest.column("document").to_pylist(), rest.column("source").to_pylist(), strict=True)
+    return absent
+
+
+def _of_sources(documents: pa.Table, sources: Sequence[str]) -> pa.Table:
+    """The rows of these sources, of which there is at least one."""
+    import pyarrow.compute as pc
+
+    column = documents.column("source")
+    return documents.filter(reduce(pc.or_, (pc.equal(column, source) for source in sources)))
