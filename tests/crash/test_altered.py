@@ -147,7 +147,7 @@ def test_settings_say_when_to_verify(tmp_path: Path) -> None:
 
 
 def test_other_processes_are_told_what_was_verified(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "_KEPT", 0)
+    monkeypatch.setattr(verifier, "_STAMPED_BYTES", 0)
     monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
     hashed = list[str]()
     real = Segment.verify
@@ -172,7 +172,7 @@ def test_other_processes_are_told_what_was_verified(kb: Path, monkeypatch: pytes
 
 
 def test_where_no_stamp_can_be_written_every_process_verifies(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "_KEPT", 0)
+    monkeypatch.setattr(verifier, "_STAMPED_BYTES", 0)
     monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
     shutil.rmtree(kb / "local")
     (kb / "local").write_bytes(b"in the way")

@@ -474,7 +474,7 @@ def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> Non
     wait_until_ready(client)
     assert client.get("/readyz").json() == {"status": "ready"} and client.get("/healthz").json() == {"status": "ok"}
     versions = client.app.state.deps.repository._versions  # type: ignore[attr-defined]
-    assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions._snapshots
+    assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions.opened.ids()
 
 
 @pytest.mark.parametrize("warm", [(), ("no name@prod", "d@v1"), ("d@nowhere",)])

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vecver.flows.reading.fields import fields_of
     from vecver.flows.reading.selecting import check_chunk, check_page
     from vecver.flows.replaying import replay
+    from vecver.flows.searching.opened_indexes import index_bytes
     from vecver.flows.searching.queries import Query, query_vector
     from vecver.flows.searching.questions import Missing, Question
     from vecver.flows.searching.search import OpenMilvus, answers, search
@@ -77,6 +78,7 @@ __all__ = [
     "forget",
     "garbage",
     "get_documents",
+    "index_bytes",
     "ingest",
     "nothing",
     "one_chunk",

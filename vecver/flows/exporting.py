@@ -31,6 +31,7 @@ import numpy as np
 from vecver import index, repo
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, say
+from vecver.flows.searching import opened_indexes
 from vecver.flows.searching.receipts import version
 from vecver.model import Check, Commit, Export, Json, Problem
 from vecver.progress import Progress
@@ -253,7 +254,7 @@ def _open_index(folder: Path, opened: Snapshot, told: Json) -> None:
     for segment in opened.segments:
         try:
             content, metric = memoryview((folder / INDEX).read_bytes()), segment.space.metric
-            segment.index = index.faiss.load(content, told, segment.vectors, metric)
+            opened_indexes.keep(segment, index.faiss.load(content, told, segment.vectors, metric))
         except IntegrityError as error:
             raise IntegrityError(
                 f"{folder}: FAISS {index.faiss.version()} cannot read {INDEX}, which FAISS {told['faiss']} wrote",

@@ -182,7 +182,7 @@ def open(
     if create and not repo.exists(place):
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
-    versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify)
+    versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes)
     return Repository(versions, api_key, Milvus(milvus) if isinstance(milvus, str) else milvus, publish, embedders)
 
 

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from vecver.repo.maintain.checking import check
     from vecver.repo.maintain.repairing import advice, drop_derived, repair
     from vecver.repo.maintain.retention import GRACE, Retention
-    from vecver.repo.maintain.rewrite import Relay
+    from vecver.repo.maintain.rewrite import Rewrite
     from vecver.repo.objects import parents_first
+    from vecver.repo.opened import OPEN_BYTES
     from vecver.repo.published import ledger
     from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
     from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.schema import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
     from vecver.repo.rows.segment import Segment, segment_ids
     from vecver.repo.rows.verifier import PENDING
-    from vecver.repo.versions import OPEN_BYTES, Clock, Versions
+    from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
     from vecver.repo.write.new_rows import NewChunks, NewDocument
 else:
@@ -65,8 +66,8 @@ __all__ = [
     "Place",
     "Places",
     "Publications",
-    "Relay",
     "Retention",
+    "Rewrite",
     "Roots",
     "SearchPart",
     "Segment",

@@ -1,27 +1,24 @@
-"""The versions of one repository: opens commits for reading and drafts new ones, within a budget of memory."""
+"""The versions of one repository: names them, opens them for reading, drafts and saves new ones, tidies them up."""
 
 from __future__ import annotations
 
 import shutil
-import threading
-from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first, say
 from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.near import near
-from vecver.repo import objects
+from vecver.repo import objects, opened
 from vecver.repo.maintain import spare, trash
 from vecver.repo.objects import load_commit, save_commit
+from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.published.ledger import Publications
 from vecver.repo.refs import names
 from vecver.repo.refs.refs import Kind, Refs, dataset_names
@@ -35,16 +32,14 @@ from vecver.store.api import writing
 
 if TYPE_CHECKING:
     from vecver.repo.maintain.retention import Retention
-    from vecver.repo.maintain.rewrite import Relay
+    from vecver.repo.maintain.rewrite import Rewrite
     from vecver.repo.read.snapshot import Snapshot
     from vecver.repo.rows.layout import Layout
     from vecver.repo.rows.segment import Segment
     from vecver.repo.write.draft import Draft
 
 _PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
-OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
 _LISTED = 10  # datasets that an error names
-OPEN_VERSIONS = 256  # as many may stay open: each maps files, of which a process may have some 65,000
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Clock:
 
 
 class Versions:
-    """The versions of all datasets on one store. `author` signs commits and ref moves."""
+    """The versions of all datasets on one store. `author` signs commits and ref moves. The rest: see `OpenVersions`."""
 
     def __init__(
         self,
@@ -66,19 +61,17 @@ class Versions:
         clock: Clock | None = None,
         open_bytes: int = OPEN_BYTES,
         verify: Verify = "once",
+        index_bytes: Callable[[Segment], int] | None = None,
     ) -> None:
         self.store = store
-        self.open_bytes = open_bytes
         self.author = author
         self._clock = clock or Clock()
-        self._segments: WeakValueDictionary[str, Segment] = WeakValueDictionary()
-        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
-        self._opening = threading.Lock()
         self._verifier = Verifier(store, verify)
+        self.opened = OpenVersions(store, self._verifier, open_bytes, index_bytes)
         self.id = identity(store)
 
     def signed(self, author: str) -> Versions:
-        """These versions for another author; what is open is shared."""
+        """The same versions for another author; opened versions are shared."""
         other = copy(self)
         other.author = author
         return other
@@ -86,26 +79,26 @@ class Versions:
     # -- reading --------------------------------------------------------------------------------
 
     def datasets(self) -> list[str]:
-        """What the datasets are called, sorted."""
-        called = names.read(self.store)
-        return sorted(name for key in dataset_names(self.store) if (name := called.name_of(key)))
+        """The names of the datasets, sorted."""
+        renamed = names.read(self.store)
+        return sorted(name for key in dataset_names(self.store) if (name := renamed.name_of(key)))
 
     def key(self, dataset: str) -> str:
-        """The key of the dataset of this name: what its commits and receipts say; see `repo.refs.names`."""
+        """The key of the dataset with this name, under which commits and receipts know it; see `repo.refs.names`."""
         return names.read(self.store).key(dataset)
 
     def name_of(self, key: str) -> str | None:
-        """What the dataset of a key is called; None if it was deleted."""
-        return _name_of(self.store, key)
+        """The present name of the dataset with this key; None if it was deleted."""
+        return opened.name_of(self.store, key)
 
     def refs(self, dataset: str) -> Refs:
         return Refs(self.store, self.key(dataset), dataset)
 
     def check_dataset(self, dataset: str) -> None:
         """Raises NotFoundError unless there is a dataset of this name."""
-        there = self.datasets()
-        if dataset not in there:
-            raise _no_dataset(dataset, there, self.store.url)
+        datasets = self.datasets()
+        if dataset not in datasets:
+            raise _no_dataset(dataset, datasets, self.store.url)
 
     def resolve(self, dataset: str, revision: str) -> str:
         """The commit id that a revision names.
@@ -113,18 +106,18 @@ class Versions:
         Raises NotFoundError (no such dataset, no such revision), IntegrityError (the commit is another dataset's).
         """
         refs = self.refs(dataset)
-        opened = self._snapshots.get(revision) if isinstance(revision, str) else None
-        if opened and opened.commit.dataset == refs.key:
+        snapshot = self.opened.peek(revision) if isinstance(revision, str) else None
+        if snapshot and snapshot.commit.dataset == refs.key:
             return revision
         try:
             id = resolve(self.store, refs, revision)
         except NotFoundError:
-            there = self.datasets()
-            if dataset in there:
+            datasets = self.datasets()
+            if dataset in datasets:
                 raise
-            raise _no_dataset(dataset, there, self.store.url) from None
-        opened = self._snapshots.get(id)
-        if (opened.commit if opened else self.commit(id)).dataset != refs.key:
+            raise _no_dataset(dataset, datasets, self.store.url) from None
+        snapshot = self.opened.peek(id)
+        if (snapshot.commit if snapshot else self.commit(id)).dataset != refs.key:
             raise IntegrityError(
                 f"{dataset}@{revision} leads to {id[:12]}, which is a version of another dataset",
                 code="wrong_dataset",
@@ -138,87 +131,35 @@ class Versions:
         return load_commit(self.store, id)
 
     def layout(self, id: str) -> Layout:
-        """Where a commit's rows lie. Raises NotFoundError where gc has let them go."""
-        from vecver.repo.maintain import gc
-        from vecver.repo.rows import layout as layouts
-
-        try:
-            return layouts.load_layout(self.store, id)
-        except NotFoundError:
-            if self.store.size(gc.forgotten_path(id)) is None:
-                raise
-            time = gc.load_forgotten(self.store, id)["time"]
-            raise NotFoundError(
-                f"the rows of version {id[:12]} were let go by gc at {time[:19]}",
-                code="version_forgotten",
-                hint=say(
-                    "ask a version that is kept, or ingest its source again: docs.show(...).operation names it",
-                    cli="ask a version that is kept, or ingest its source again: `vecver show` names it",
-                    http="ask a version that is kept, or ingest its source again: its commit's operation names it",
-                ),
-                commit=id,
-            ) from None
+        """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
+        return opened.load_layout(self.store, id)
 
     def snapshot(self, id: str) -> Snapshot:
-        """A commit opened for reading. Versions share their segments, and stay open within a budget of bytes.
-
-        Raises IntegrityError where something of it is damaged; large segments are looked through beside its use.
-        """
-        with self._opening:
-            snapshot = self._snapshots.pop(id, None)
-            if snapshot is None:
-                snapshot = self._opened(id)
-                self._make_room()
-            try:
-                self._verifier.use(snapshot.segments)
-            except IntegrityError:
-                for segment in snapshot.segments:  # so that what is put in their place is seen
-                    self._segments.pop(segment.id, None)
-                raise
-            self._snapshots[id] = snapshot
-            return snapshot
-
-    def settle(self, snapshot: Snapshot | None = None) -> None:
-        """Wait until a version, or all that are open, are verified to the last byte. Raises IntegrityError."""
-        for one in [snapshot] if snapshot else list(self._snapshots.values()):
-            self._verifier.wait(one.segments)
+        """A commit opened for reading; see `OpenVersions.open`. Raises NotFoundError, IntegrityError."""
+        return self.opened.open(id)
 
     def newest_layout(self, id: str) -> Snapshot:
-        """As `snapshot`, with the rows where they lie now: what the next version is written upon."""
-        opened = self._snapshots.get(id)
-        if opened and opened.layout.segments != self.layout(id).segments:
-            with self._opening:
-                self._snapshots.pop(id, None)
-        return self.snapshot(id)
+        """As `snapshot`, with the rows where they lie now; see `OpenVersions.open_newest_layout`."""
+        return self.opened.open_newest_layout(id)
 
-    def _make_room(self) -> None:
-        """Let go of the versions that were not asked for longest, while those that are open hold too much."""
-        while self._snapshots and (len(self._snapshots) >= OPEN_VERSIONS or self._held() > self.open_bytes):
-            self._snapshots.popitem(last=False)
-
-    def _held(self) -> int:
-        """Memory that the opened versions hold, each segment once."""
-        segments = {segment for snapshot in self._snapshots.values() for segment in snapshot.segments}
-        own = sum(snapshot.nbytes for snapshot in self._snapshots.values())
-        return own + sum(segment.nbytes for segment in segments)
+    def settle(self, snapshot: Snapshot | None = None) -> None:
+        """Wait until a version, or every open one, is verified to the last byte. Raises IntegrityError."""
+        self.opened.wait_verified(snapshot)
 
     # -- writing --------------------------------------------------------------------------------
 
     def draft(self, parent: Snapshot | None, space: Space, *, dry: bool = False) -> Draft:
-        """The next version after `parent`, to be filled with rows of `space`; a `dry` one writes nothing."""
+        """A draft of the version after `parent`, with rows of `space`; a `dry` one writes nothing."""
         from vecver.repo.write.draft import Draft
 
         return Draft(self.store, parent, space, verify=self._verified, dry=dry)
 
     def forget_verified(self) -> None:
-        """Believe nothing that was verified before, here or by other processes, and open everything anew."""
-        with self._opening:
-            self._snapshots.clear()
-            self._segments.clear()
-        self._verifier.forget()
+        """Close everything and forget what was verified before, here and by other processes."""
+        self.opened.forget_verified()
 
     def _verified(self, segment: Segment) -> None:
-        """Look through a segment that rows are copied from, now. Raises IntegrityError."""
+        """Verify a segment that rows are copied from, now. Raises IntegrityError."""
         self._verifier.use([segment])
         self._verifier.wait([segment])
 
@@ -232,8 +173,7 @@ class Versions:
         try:
             trash.hold(self.store, {unit_of(live.segment) for live in layout.segments})
         except ConflictError:
-            with self._opening:
-                self._snapshots.clear()  # so that the next attempt looks where the rows lie now
+            self.opened.close_all()  # so that the next attempt reads where the rows lie now
             raise
         layouts.save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
@@ -241,7 +181,7 @@ class Versions:
         return commit.id
 
     def check_writable(self) -> None:
-        """Raises BackendError, naming the place, where nothing can be written: asked before costly work is begun."""
+        """Raises BackendError, naming the place, where nothing can be written; called before costly work."""
         folder = self.store.scratch()
         try:
             with writing(str(folder)):
@@ -269,7 +209,7 @@ class Versions:
         return refs.move(kind, name, before=before, after=after, **signed)
 
     def _begin(self, dataset: str, branch: str, commit: str, **signed: str) -> Move:
-        """The first branch of a dataset, while none is renamed. Raises ConflictError: its name means another by now."""
+        """The first branch of a dataset, made while none can be renamed. Raises ConflictError if its name was taken."""
         with names.changing(self.store):
             refs = self.refs(dataset)
             if self.commit(commit).dataset != refs.key:
@@ -282,7 +222,7 @@ class Versions:
             return refs.create("branch", branch, commit, **signed)
 
     def _hold(self, id: str) -> None:
-        """Keep gc from a version that a ref is about to name. Raises NotFoundError, ConflictError: it was faster."""
+        """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""
         from vecver.repo.rows import layout as layouts
 
         if trash.mentions(self.store, [layouts.path_of(id)]) or self.store.size(layouts.path_of(id)) is None:
@@ -290,7 +230,7 @@ class Versions:
             trash.hold(self.store, {layouts.path_of(id), objects.path_of(id), *segments})
 
     def time(self) -> str:
-        """Now, as ref moves record it."""
+        """The present time, as ref moves record it."""
         return self._clock.now().isoformat(timespec="microseconds")
 
     def publications(self, dataset: str, uri: str, database: str) -> Publications:
@@ -313,18 +253,18 @@ class Versions:
 
     # -- tidying --------------------------------------------------------------------------------
 
-    def fold(self, head: str, small: int) -> Relay | None:
-        """What folds the tail of a version; see `repo.maintain.fold`."""
+    def fold(self, head: str, small: int) -> Rewrite | None:
+        """The rewrite that folds the tail of a version, if it needs one; see `repo.maintain.fold`."""
         from vecver.repo.maintain import fold
 
         return fold.fold(self.store, head, small)
 
     def folding(self, dataset: str) -> AbstractContextManager[None]:
-        """Nobody else folds this dataset meanwhile. Raises ConflictError(code="locked") if somebody does."""
+        """A lock: one process at a time folds a dataset. Raises ConflictError (code locked)."""
         return self.store.lock(f"fold-{digest_json([dataset])[:32]}", 0)
 
-    def optimize(self, dataset: str) -> list[Relay]:
-        """What re-lays all versions of a dataset on the fewest segments; see `repo.maintain.fold`."""
+    def optimize(self, dataset: str) -> list[Rewrite]:
+        """The rewrites that lay all versions of a dataset on the fewest segments; see `repo.maintain.fold`."""
         from vecver.repo.maintain import fold, gc
 
         return fold.optimize(self.store, gc.named(self.refs(dataset)))
@@ -339,81 +279,38 @@ class Versions:
         return (Segment(self.store, id) for id in ids)
 
     def named_of_late(self, dataset: str) -> set[str]:
-        """The versions on which a ref stands, or stood in the days in which it may be rolled back."""
+        """The versions that a ref names, or named within the days in which it may be rolled back."""
         from vecver.repo.maintain import gc
 
         return set(gc.named_of_late(self.refs(dataset), self._clock.now()))
 
-    def switch(self, relay: Relay) -> int:
-        """Let the commits of a relay name its segments from now on; how many were switched."""
-        switched = relay.switch(self.time())
-        with self._opening:
-            for id in relay.commits:
-                self._snapshots.pop(id, None)
+    def switch(self, rewrite: Rewrite) -> int:
+        """Let the commits of a rewrite name its segments from now on; how many were switched."""
+        switched = rewrite.switch(self.time())
+        self.opened.close(rewrite.commits)
         return switched
 
     def garbage(self, retention: Retention, specs: Collection[str], grace: timedelta) -> Garbage:
-        """What no version needs; see `repo.maintain.gc`."""
+        """The plan: what no version needs; see `repo.maintain.gc`."""
         from vecver.repo.maintain import gc
 
         return gc.plan(self.store, retention, specs, self._clock.now(), grace)
 
     def collect(self, garbage: Garbage, retention: Retention) -> None:
-        """Delete what has waited long enough, and let the rest wait."""
+        """Delete of a plan what has waited long enough; the rest begins to wait."""
         from vecver.repo.maintain import gc
 
-        with self._opening:
-            self._snapshots.clear()  # a file that is mapped takes its room until it is let go
+        self.opened.close_all()  # a deleted file takes its room on disk while it is mapped
         gc.collect(self.store, garbage, retention, self._clock.now())
 
-    def _opened(self, id: str) -> Snapshot:
-        """A version, opened; where its segments were folded away after its layout was read, that is read again."""
-        from vecver.repo.read.snapshot import Snapshot
-        from vecver.repo.rows.segment import Segment
 
-        commit, layout = self.commit(id), self.layout(id)
-        while True:
-            try:
-                segments = [
-                    self._segments.get(live.segment) or Segment(self.store, live.segment) for live in layout.segments
-                ]
-                break
-            except NotFoundError:
-                old, layout = layout, self.layout(id)
-                if layout.segments == old.segments:
-                    raise
-        _check_layout(commit, layout, segments)
-        self._segments.update((segment.id, segment) for segment in segments)
-        called = partial(_name_of, self.store, commit.dataset)  # not of `self`: a circle would keep files mapped
-        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), called)
-
-
-def _name_of(store: Store, key: str) -> str | None:
-    return names.read(store).name_of(key)
-
-
-def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
-    """Raises IntegrityError unless a layout can be this commit's: its roots, its counts, its space, its segments'."""
-    from vecver.repo.rows import layout as layouts
-
-    counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
-    roots = (layout.roots.content_root, layout.roots.vector_root)
-    sizes = [(live.chunk_count, live.document_count) for live in layout.segments]
-    if (
-        (*roots, counts) != (commit.content_root, commit.vector_root, commit.counts)
-        or {segment.space.id for segment in segments} - {commit.recipe.space.id}
-        or sizes != [(segment.chunk_count, segment.document_count) for segment in segments]
-    ):
-        raise objects.misplaced(layouts.path_of(commit.id))
-
-
-def _no_dataset(dataset: str, there: list[str], url: str) -> NotFoundError:
-    more = f", and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
-    known = f"there are: {', '.join(there[:_LISTED])}{more}" if there else "the repository is empty so far"
+def _no_dataset(dataset: str, datasets: list[str], url: str) -> NotFoundError:
+    more = f", and {len(datasets) - _LISTED} more" if len(datasets) > _LISTED else ""
+    known = f"there are: {', '.join(datasets[:_LISTED])}{more}" if datasets else "the repository is empty so far"
     return NotFoundError(
         f"there is no dataset {dataset!r} in {url}",
         code="dataset_not_found",
         hint=say(f"docs.ingest(SOURCE) makes it; {known}", cli=f"`vecver ingest {dataset} SOURCE` makes it; {known}"),
         dataset=dataset,
-        did_you_mean=near(dataset, there),
+        did_you_mean=near(dataset, datasets),
     )

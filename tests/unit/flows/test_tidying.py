@@ -20,7 +20,7 @@ from vecver.index import faiss
 from vecver.index.faiss import building
 from vecver.model import Garbage, Json
 from vecver.repo.maintain import fold, trash
-from vecver.repo.maintain import rewrite as relay_room
+from vecver.repo.maintain import rewrite as rewriting
 from vecver.repo.rows.layout import Layout, Live, load_layout
 from vecver.repo.rows.roots import Roots
 from vecver.store import LocalStore, MemoryStore, Store
@@ -112,7 +112,7 @@ def lives(*sizes: int) -> Layout:
         ([64] * 8 + [8] * 8 + [1] * 8, []),
         ([1000] * 3 + [9000] + [7999, 1001], [0, 1, 2, 4, 5]),  # five of one class
         ([9000] * 5 + [100], [0, 1, 2, 3, 4]),
-        ([relay_room.MAX_ROWS] * 9, []),
+        ([rewriting.MAX_ROWS] * 9, []),
     ],
 )
 def test_what_is_folded(sizes: list[int], folded: list[int]) -> None:
@@ -169,9 +169,9 @@ def test_a_full_disk_while_folding_costs_only_the_fold(tmp_path: Path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        write = relay_room.Relay.write
+        write = rewriting.Rewrite.write
         patch.setattr(
-            relay_room.Relay, "write", lambda self, told: (patch.setattr(os, "fsync", full), write(self, told))
+            rewriting.Rewrite, "write", lambda self, told: (patch.setattr(os, "fsync", full), write(self, told))
         )
         report = ingest(docs, texts)
     assert report.commit == docs.resolve() and "not folded" in report.notes[0] and "No space" in report.notes[0]
@@ -243,8 +243,8 @@ def test_optimize_refuses_what_does_not_come_out_the_same(store: Store, monkeypa
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 12))
     before = {commit: laid(docs, commit) for commit in known}
-    places = relay_room._places
-    monkeypatch.setattr(relay_room, "_places", lambda rows, count, start: places(rows[::-1], count, start))
+    places = rewriting._places
+    monkeypatch.setattr(rewriting, "_places", lambda rows, count, start: places(rows[::-1], count, start))
     with pytest.raises(IntegrityError) as caught:
         docs.optimize()
     assert caught.value.code == "relay_failed"
@@ -258,9 +258,9 @@ def test_optimize_twice_at_once(store: Store) -> None:
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 12))
     (mine,), (theirs,) = docs._versions.optimize("d"), other._versions.optimize("d")
-    for relay in (mine, theirs):
-        relay.write()
-        relay.prove()
+    for rewrite in (mine, theirs):
+        rewrite.write()
+        rewrite.prove()
     assert [s.id for s in mine.segments] == [s.id for s in theirs.segments]
     assert (other._versions.switch(theirs), docs._versions.switch(mine)) == (12, 0)
     collect(docs)
@@ -270,11 +270,11 @@ def test_optimize_twice_at_once(store: Store) -> None:
 def test_an_ingest_while_optimizing(store: Store) -> None:
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 12))
-    (relay,) = docs._versions.optimize("d")
-    relay.write()
-    relay.prove()
+    (rewrite,) = docs._versions.optimize("d")
+    rewrite.write()
+    rewrite.prove()
     late = ingest(docs, {"late": "x"}).commit
-    docs._versions.switch(relay)
+    docs._versions.switch(rewrite)
     collect(docs)
     assert_all_there(docs, {**known, str(late): {"late": "x"}})
 
@@ -419,12 +419,12 @@ def test_an_ingest_that_comes_too_late_is_told_and_repeated(store: Store) -> Non
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 12))
     (gone, *_) = laid(docs)
-    relay = docs._versions.optimize("d")[0]
-    relay.write()
+    rewrite = docs._versions.optimize("d")[0]
+    rewrite.write()
 
     def slowly() -> Iterator[Json]:
         yield from records({"late": "x"})
-        docs._versions.switch(relay)
+        docs._versions.switch(rewrite)
         trash.condemn(store, trash.read(store).waiting)
 
     with pytest.raises(ConflictError) as caught:
@@ -525,12 +525,12 @@ def test_a_fold_between_the_proof_and_the_switch_of_an_optimize(store: Store) ->
     """What the fold re-laid meanwhile stays as the fold has it: the optimize did not copy the fold's rows."""
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 8))
-    (relay,) = docs._versions.optimize("d")
-    relay.write()
-    relay.prove()
+    (rewrite,) = docs._versions.optimize("d")
+    rewrite.write()
+    rewrite.prove()
     known |= more(other, "main", 2)
     assert len(laid(open_on(store).dataset("d"))) < 8, "folded"
-    docs._versions.switch(relay)
+    docs._versions.switch(rewrite)
     assert_all_there(docs, known)
     collect(docs)
     docs.optimize()
@@ -540,12 +540,12 @@ def test_a_fold_between_the_proof_and_the_switch_of_an_optimize(store: Store) ->
 def test_an_optimize_between_the_two_switches_of_a_fold(store: Store) -> None:
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 8))
-    relay = docs._versions.fold(docs.resolve(), small=10)
-    assert relay
-    relay.write()
-    relay.compare()
+    rewrite = docs._versions.fold(docs.resolve(), small=10)
+    assert rewrite
+    rewrite.write()
+    rewrite.compare()
     optimizing = other._versions.optimize("d")
-    docs._versions.switch(relay)
+    docs._versions.switch(rewrite)
     for one in optimizing:
         one.write()
         one.prove()
@@ -572,10 +572,10 @@ def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
     docs = open_on(store, clock=Ticking()).dataset("d")
     list(history(docs, 7))
     docs.branch("side")
-    (relay,) = docs._versions.optimize("d")
-    relay.write()
+    (rewrite,) = docs._versions.optimize("d")
+    rewrite.write()
     more(docs, "side", 1)
-    docs._versions.switch(relay)
+    docs._versions.switch(rewrite)
     early = trash.read(store).waiting
     named = early.keys() & {f"segments/{segment}" for segment in laid(docs, "side")}
     docs.optimize()
@@ -586,19 +586,19 @@ def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
 def test_gc_may_not_take_what_an_optimize_has_just_written(store: Store) -> None:
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 8))
-    (relay,) = docs._versions.optimize("d")
-    relay.write()
-    relay.prove()
+    (rewrite,) = docs._versions.optimize("d")
+    rewrite.write()
+    rewrite.prove()
     docs.repository.gc(grace=NOW, apply=True)
     assert docs.repository.gc(grace=NOW).delete, "nothing names it yet"
-    docs._versions.switch(relay)
+    docs._versions.switch(rewrite)
     assert_all_there(docs, known)
     docs, again = open_on(store).dataset("d"), dict(history(docs, 2))
-    (relay,) = docs._versions.optimize("d")
-    relay.write()
+    (rewrite,) = docs._versions.optimize("d")
+    rewrite.write()
     collect(docs)
     with pytest.raises(ConflictError) as caught:
-        docs._versions.switch(relay)
+        docs._versions.switch(rewrite)
     assert caught.value.code == "collected"
     assert_all_there(docs, known | again)
 

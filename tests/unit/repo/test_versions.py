@@ -451,31 +451,33 @@ def test_versions_stay_open_within_a_budget_of_bytes(store: Store) -> None:
     versions = open_on(store)._versions
     for id in ids:
         versions.snapshot(str(id)).document("d")
-    assert list(versions._snapshots) == ids
-    held = versions._held()
+    assert versions.opened.ids() == ids
+    held = versions.opened.nbytes
     assert 0 < sum(versions.snapshot(str(id)).nbytes for id in ids) <= held < 4000
-    versions.open_bytes = held - 1
+    versions.opened.open_bytes = held - 1
     versions.snapshot(str(docs.rollback("main").after))
-    assert ids[0] not in versions._snapshots and ids[-1] in versions._snapshots, "the one not asked for longest goes"
+    assert ids[0] not in versions.opened.ids() and ids[-1] in versions.opened.ids(), (
+        "the one not asked for longest goes"
+    )
 
 
 def test_so_many_versions_stay_open_and_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that commits 10,000 times would else map 40,000 files, and count them at every commit."""
-    monkeypatch.setattr("vecver.repo.versions.OPEN_VERSIONS", 3)
+    monkeypatch.setattr("vecver.repo.opened.OPEN_VERSIONS", 3)
     docs = open_on(store).dataset("d")
     ids = [ingest(docs, {**BASE, "d": str(turn)}).commit for turn in range(6)]
     for id in ids:
         assert texts_of(docs, str(id))["d"] == str(ids.index(id))
-    assert list(docs._versions._snapshots) == ids[-3:]
+    assert docs._versions.opened.ids() == ids[-3:]
 
 
 def test_segments_are_let_go_with_the_last_snapshot(docs: vecver.Dataset) -> None:
-    docs._versions.open_bytes = 0
+    docs._versions.opened.open_bytes = 0
     for number in range(6):
         ingest(docs, {"a": f"version {number}"})
         docs.search(vector_of("x"), k=1)
     gc.collect()
-    assert len(docs._versions._snapshots) == 1 and len(docs._versions._segments) <= 2
+    assert len(docs._versions.opened.ids()) == 1 and docs._versions.opened.segment_count <= 2
 
 
 def test_files_are_unmapped_with_the_last_handle(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError, say
 from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
+from vecver.flows.searching import opened_indexes
 from vecver.flows.searching.filtering import filtered
 from vecver.flows.searching.queries import Query, vectors_of
 from vecver.flows.searching.questions import Question, Shape
@@ -131,10 +132,10 @@ def _raise_effort(versions: Versions, snapshot: Snapshot, queries: Vectors) -> i
         if part.index is None or part.live_count <= max(DEFAULT_K):
             continue
         segment = snapshot.segments[place.segment]
-        if (facts := index.faiss.raised(segment.index, part, metric, queries)) is not None:
+        if (facts := index.faiss.raised(part.index.index, part, metric, queries)) is not None:
             versions.put_derived_facts(segment, index.faiss.SPEC, facts)
-            segment.index, raised = None, raised + 1
-    snapshot.views.clear()
+            opened_indexes.forget(segment)
+            raised += 1
     open_indexes(versions, snapshot)
     return raised
 

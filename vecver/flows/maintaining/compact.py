@@ -12,7 +12,7 @@ from vecver.errors import IntegrityError, VecverError
 from vecver.flows.maintaining.indexing import build_index, index_segments, open_index
 from vecver.model import Garbage, Optimized
 from vecver.progress import Progress
-from vecver.repo import Relay, Retention, Segment, Versions, turn_at
+from vecver.repo import Retention, Rewrite, Segment, Versions, turn_at
 
 _FOLLOWED = 1000  # versions that may land while their tail is folded
 
@@ -25,13 +25,15 @@ def fold(versions: Versions, dataset: str, branch: str, progress: Progress | Non
     refs = versions.refs(dataset)
     try:
         with versions.folding(dataset):
-            while (head := refs.get("branch", branch)) and (relay := versions.fold(head, index.faiss.costs.INDEX_ROWS)):
-                relay.write(progress)
-                relay.compare()
-                index_segments(versions, relay.segments, progress)
+            while (head := refs.get("branch", branch)) and (
+                rewrite := versions.fold(head, index.faiss.costs.INDEX_ROWS)
+            ):
+                rewrite.write(progress)
+                rewrite.compare()
+                index_segments(versions, rewrite.segments, progress)
                 with turn_at(versions, dataset, branch):  # else the next version is always ahead of the fold
-                    relay.follow(_since(versions, refs.get("branch", branch), head))
-                    versions.switch(relay)
+                    rewrite.follow(_since(versions, refs.get("branch", branch), head))
+                    versions.switch(rewrite)
     except VecverError as error:
         if error.code == "locked":
             return None
@@ -56,14 +58,14 @@ def optimize(versions: Versions, dataset: str, progress: Progress | None = None)
     """
     versions.resolve(dataset, next(iter(versions.refs(dataset).all("branch")), "main"))
     switched = rows = before = after = built = 0
-    for relay in versions.optimize(dataset):
-        relay.write(progress)
-        relay.prove(progress)
-        for segment in relay.segments:
-            built += _index(versions, relay, segment, progress)
-        switched += versions.switch(relay)
-        before, after = before + len(relay.sources), after + len(relay.segments)
-        rows += sum(segment.chunk_count for segment in relay.segments)
+    for rewrite in versions.optimize(dataset):
+        rewrite.write(progress)
+        rewrite.prove(progress)
+        for segment in rewrite.segments:
+            built += _index(versions, rewrite, segment, progress)
+        switched += versions.switch(rewrite)
+        before, after = before + len(rewrite.sources), after + len(rewrite.segments)
+        rows += sum(segment.chunk_count for segment in rewrite.segments)
     built += index_segments(versions, versions.segments(dataset), progress, mend=True)
     return Optimized(switched, rows, (before, after), built)
 
@@ -76,16 +78,16 @@ def garbage(versions: Versions, retention: Retention, grace: timedelta, *, apply
     return found
 
 
-def _index(versions: Versions, relay: Relay, segment: Segment, progress: Progress | None) -> bool:
+def _index(versions: Versions, rewrite: Rewrite, segment: Segment, progress: Progress | None) -> bool:
     """Build a new segment's index: by growing that of its first rows, where these were copied whole."""
     if not index.faiss.wanted(segment.chunk_count, segment.max_norm):
         return False
-    build_index(versions, segment, progress, _grown(versions, relay, segment))
+    build_index(versions, segment, progress, _grown(versions, rewrite, segment))
     return True
 
 
-def _grown(versions: Versions, relay: Relay, segment: Segment) -> index.faiss.Index | None:
-    first = relay.copied_first(segment)
+def _grown(versions: Versions, rewrite: Rewrite, segment: Segment) -> index.faiss.Index | None:
+    first = rewrite.copied_first(segment)
     if first is None or not versions.has_derived(first, index.faiss.SPEC):
         return None
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from vecver import index
 from vecver.errors import IntegrityError, index_again
+from vecver.flows.searching import opened_indexes
 from vecver.progress import Progress
 from vecver.repo import Segment, Snapshot, Versions
 
@@ -36,7 +37,7 @@ def _calibrate(versions: Versions, segment: Segment) -> None:
     opened = index.faiss.load(*found)
     facts = index.faiss.recalibrated(opened, segment.vectors, segment.space.metric)
     versions.put_derived_facts(segment, index.faiss.SPEC, facts)
-    segment.index = None
+    opened_indexes.forget(segment)
 
 
 def build_index(
@@ -55,8 +56,8 @@ def build_index(
 def open_indexes(versions: Versions, snapshot: Snapshot) -> None:
     """Open what indexes the snapshot's segments have; each is verified once a process."""
     for segment in snapshot.segments:
-        if segment.index is None and _wanted(segment):
-            segment.index = open_index(versions, segment)
+        if opened_indexes.index_of(segment) is None and _wanted(segment) and (opened := open_index(versions, segment)):
+            opened_indexes.keep(segment, opened)
 
 
 def open_index(versions: Versions, segment: Segment) -> index.faiss.Index | None:

@@ -53,9 +53,9 @@ def published(book: Publications, commit: Commit, place: str) -> Publication:
 def forget(book: Publications) -> list[str]:
     """Let go of all that is published in a Milvus without asking it: it is gone for good. The commit ids."""
     with book.alone():
-        known = book.read().published()
+        commits = book.read().commits()
         book.write(Ledger(book.uri, book.database))
-    return list(dict.fromkeys(one.commit for one in known))
+    return commits
 
 
 def unpublish(publisher: Publisher, commit: Commit | None) -> list[str]:

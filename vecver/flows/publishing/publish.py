@@ -25,6 +25,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from vecver import index, repo
@@ -80,7 +81,7 @@ class Publisher:
             ledger = self.book.read()
             begun = [ledger.intent.collection] if ledger.intent else []
             names = dict.fromkeys([*ledger.dropped, *begun, *(c.name for c in ledger.collections)])
-            pending = tuple(one for one in ledger.published() if self._has_rows(one.commit))
+            pending = tuple(one for one in _published(ledger) if self._has_rows(one.commit))
             if not (names or ledger.pending):
                 return []
             self.book.write(Ledger(ledger.uri, ledger.database, dropped=tuple(names), pending=pending))
@@ -121,7 +122,7 @@ class Publisher:
 
     def _publish(self, ledger: Ledger, wanted: Again) -> Publication:
         snapshot = self.versions.snapshot(wanted.commit)
-        if found := ledger.find(snapshot.commit, wanted):
+        if found := ledger.find(snapshot.commit, partial(_suits, wanted)):
             if not self.connection.has(found[0].name):
                 raise damaged(found[0].name, "somebody else dropped it")
             return self._announced(ledger, *found, wanted, snapshot.commit, written=0)
@@ -144,7 +145,7 @@ class Publisher:
         ledger = self.book.write(replace(ledger, intent=intent))
         metric, kind = self.connection.create(name, space.dim, space.metric, flat=flat)
         roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
-        if kind != "FLAT":
+        if kind != index.milvus.FLAT:
             self.connection.seal(name)
         made = Collection(
             name=name,
@@ -186,7 +187,7 @@ class Publisher:
             states=(*old.states, _state(snapshot, intent, roots)),
         )
         published = self._record(ledger, grown, roots, wanted, snapshot.commit, written=total)
-        if grown.index != "FLAT" and grown.rows // SEALED_ROWS > old.rows // SEALED_ROWS:
+        if grown.index != index.milvus.FLAT and grown.rows // SEALED_ROWS > old.rows // SEALED_ROWS:
             self.connection.seal(grown.name)
         return published
 
@@ -328,6 +329,22 @@ def _state(snapshot: Snapshot, intent: Intent, roots: Roots) -> State:
         chunks=snapshot.layout.chunk_count,
         time=intent.time,
     )
+
+
+def _suits(wanted: Again, collection: Collection) -> bool:
+    """Can this collection, which holds the version, serve as the wanted one?"""
+    return (collection.alone or not wanted.alone) and (not wanted.flat or collection.index == index.milvus.FLAT)
+
+
+def _published(ledger: Ledger) -> list[Again]:
+    """Every version that is published or pending, and how, each once, in the order of publishing."""
+    versions = [
+        Again(state.commit, collection.alone, alias, collection.index == index.milvus.FLAT)
+        for collection in ledger.collections
+        for state in collection.states
+        for alias in ledger.aliases_of(collection) or [""]
+    ]
+    return list(dict.fromkeys([*versions, *ledger.pending]))
 
 
 def _keys(snapshot: Snapshot, places: Places) -> set[bytes]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from vecver import index
 from vecver.digest import KEY_BYTES
+from vecver.flows.searching.opened_indexes import index_of, view_of
 from vecver.model import Json, Part
 from vecver.repo import (
     METADATA,
@@ -116,14 +117,12 @@ def filtered(snapshot: Snapshot, selection: Selection | None) -> list[Part]:
 
 def _indexed(snapshot: Snapshot, place: SearchPart, part: Part) -> Part:
     """A part with its segment's index under the part's mask; none for gathered rows, or while it was not opened."""
-    opened = None if place.segment < 0 else snapshot.segments[place.segment].index
-    if opened is None:
+    if place.segment < 0:
         return part
-    if part is not place.part:
-        return replace(part, index=index.faiss.View(opened, part.live, part.live_count))
-    if place.segment not in snapshot.views:
-        snapshot.views[place.segment] = index.faiss.View(opened, part.live, part.live_count)
-    return replace(part, index=snapshot.views[place.segment])
+    if part is place.part:
+        return replace(part, index=view_of(snapshot, place.segment, part))
+    opened = index_of(snapshot.segments[place.segment])
+    return replace(part, index=opened and index.faiss.View(opened, part.live, part.live_count))
 
 
 def _matching_documents(snapshot: Snapshot, filter: Json) -> Selection:

@@ -6,12 +6,13 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.index.milvus.connection import FIELDS, Connection, address, connect
-    from vecver.index.milvus.limits import LIMIT, LIVE, alias_name, collection_name, pinned, row_id
+    from vecver.index.milvus.limits import FLAT, LIMIT, LIVE, alias_name, collection_name, pinned, row_id
 else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
     "FIELDS",
+    "FLAT",
     "LIMIT",
     "LIVE",
     "Connection",

@@ -13,6 +13,7 @@ from vecver.digest import canonical_json
 from vecver.errors import IntegrityError, InvalidInputError, publish_again
 from vecver.model import Json
 
+FLAT = "FLAT"  # the index that reads every row
 LIVE = 2**63 - 1  # `died` of a row that is
 LIMIT = 16384  # hits of one query, at most
 TEXT_BYTES = 65535

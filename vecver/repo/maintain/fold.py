@@ -1,15 +1,16 @@
-"""Folding: which segments of a dataset are to become fewer, and for which commits. `relay` does the work.
+"""Folding: decides which segments of a dataset to merge, and for which commits. `repo.maintain.rewrite` merges them.
 
-`fold` keeps the tail short as commits pile up, as an LSM tree does; `optimize` re-lays all retained commits.
+`fold` keeps the newest version on few segments as commits pile up, as an LSM tree does; `optimize` lays all retained
+commits on the fewest segments.
 
 Decisions
-- 2026-11-26 segments fold when more than MANY_SMALL are of one size class (a class has eight times the rows of
-  the one before), the smallest class first; large segments, which have an index, when more than MANY are. Small
-  ones also fold when together they are large enough for an index. So a row is copied once a class, a version
-  has a handful of segments of each, and a fold costs what the segments of its class hold, not the whole tail.
-- 2026-11-26 a fold re-lays the newest commit only. Those behind it keep the segments that they name, until
-  `optimize`, the only one that looks at every commit. It re-laid all of them once: then every eighth of 10,000
-  one-row commits wrote every earlier layout again, and commit 600 took three times as long as commit 100.
+1. Segments fold when more than MANY_SMALL are of one size class (a class has eight times the rows of the one before),
+   the smallest class first; large segments, which have an index, when more than MANY are. Small ones also fold when
+   together they are large enough for an index. So a row is copied once a class, a version has a handful of segments
+   of each class, and a fold costs what the segments of its class hold, not the whole tail.
+2. A fold lays only the newest commit anew. Earlier commits keep the segments that they name until `optimize`, which
+   alone looks at every commit. When a fold laid all commits anew, every eighth of 10,000 one-row commits wrote every
+   earlier layout again, and commit 600 took three times as long as commit 100.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import suppress
 
 from vecver.errors import NotFoundError
 from vecver.model import Commit
-from vecver.repo.maintain.rewrite import MAX_ROWS, Relay
+from vecver.repo.maintain.rewrite import MAX_ROWS, Rewrite
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.rows.layout import Layout, Live, load_layout
 from vecver.store import Store
@@ -32,14 +33,14 @@ _FULL = 0.5  # a segment with this share of MAX_ROWS ...
 _NEEDED = 0.9  # ... and this share of rows that some commit lists stays as it is
 
 
-def fold(store: Store, head: str, small: int) -> Relay | None:
-    """What folds the tail of a version, or None while it is short. `small`: rows from which a segment is large."""
+def fold(store: Store, head: str, small: int) -> Rewrite | None:
+    """The rewrite that folds the tail of a version; None while it is short. A segment of `small` rows is large."""
     ids = crowded(load_layout(store, head), small)
-    return Relay(store, [head], ids) if ids else None
+    return Rewrite(store, [head], ids) if ids else None
 
 
 def crowded(layout: Layout, small: int) -> list[str]:
-    """The segments of a layout that should become one, in its order; none where they are few."""
+    """The segments of a layout that should become one, in its order; none while they are few."""
     tail = [live for live in layout.segments if live.chunk_count < small]
     large = [live for live in layout.segments if small <= live.chunk_count < _FULL * MAX_ROWS]
     if len(tail) > 1 and sum(live.chunk_count for live in tail) >= small:
@@ -56,27 +57,27 @@ def _crowded_class(lives: list[Live], first: int, limit: int) -> list[str]:
     return [live.segment for live in many[0]] if many else []
 
 
-def optimize(store: Store, heads: Iterable[str]) -> list[Relay]:
-    """What re-lays all commits that lead to `heads` on the fewest segments: one `Relay` a space; none if they are."""
+def optimize(store: Store, heads: Iterable[str]) -> list[Rewrite]:
+    """The rewrites that lay all commits behind `heads` on the fewest segments: one a space, none where they are."""
     spaces: dict[str, dict[str, Layout]] = defaultdict(dict)
     for commit, layout in layouts_of(store, heads):
         spaces[commit.recipe.space.id][commit.id] = layout
-    found = []
+    rewrites = []
     for versions in spaces.values():
         if sources := _wasteful(versions.values()):
-            found.append(Relay(store, list(versions), sources, exhaustive=True))
-    return found
+            rewrites.append(Rewrite(store, list(versions), sources, exhaustive=True))
+    return rewrites
 
 
 def layouts_of(store: Store, heads: Iterable[str]) -> Iterator[tuple[Commit, Layout]]:
-    """Every commit that leads to `heads`, parents first, and where its rows lie; not those that gc let go."""
+    """Every commit behind `heads`, parents first, with its layout; without the commits whose rows gc deleted."""
     for commit in parents_first(heads, lambda id: load_commit(store, id)):
         with suppress(NotFoundError):
             yield commit, load_layout(store, commit.id)
 
 
 def _wasteful(versions: Iterable[Layout]) -> list[str]:
-    """The segments worth copying, in the order of the layouts that first name them."""
+    """The segments worth copying, in the order in which layouts first name them."""
     needed: dict[str, Live] = {}
     for layout in versions:
         for live in layout.segments:

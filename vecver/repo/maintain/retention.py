@@ -1,4 +1,4 @@
-"""Which versions keep their rows, and for how long what no version needs is left; knows nothing of how gc goes."""
+"""Retention: which versions keep their rows, and how long garbage waits before gc may delete it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vecver.errors import InvalidInputError, say
 if TYPE_CHECKING:
     from vecver.model import Json
 
-GRACE = timedelta(days=1)
+GRACE = timedelta(days=1)  # that garbage waits
 _OLDEST = timedelta(days=365 * 500)
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Which commits keep their rows, beside those that refs stand on; both None: all."""
+    """Which commits keep their rows beside those that refs name; both None: all."""
 
-    last: int | None = None  # so many newest commits of every branch, along first parents
-    within: timedelta | None = None  # commits that are no older
+    last: int | None = None  # the newest so many commits of every branch, along first parents
+    within: timedelta | None = None  # commits that are not older
 
     def __post_init__(self) -> None:
         sound = self.last is None or (type(self.last) is int and self.last >= 1)
@@ -39,5 +39,5 @@ class Retention:
 
 
 def is_age(value: object) -> bool:
-    """Is this a time span that can be taken from now?"""
+    """Is this a time span that can be subtracted from the present?"""
     return isinstance(value, timedelta) and timedelta(0) <= value <= _OLDEST

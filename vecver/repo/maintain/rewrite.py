@@ -1,15 +1,15 @@
-"""Re-laying: rows move into fewer segments, and commits name their new places. No commit changes its id.
+"""Rewriting segments: copies live rows into fewer segments and points commits at the copies. No commit id changes.
 
     write     copy the rows that any of the commits lists; nothing names the copies yet
-    prove     every commit's new layout has the commit's roots (or: every row is the row it was)
-    switch    swap each commit's layout; the old segments are retired where no other commit names them
+    prove     check that every commit's new layout gives the commit's roots (or `compare`: each row with its copy)
+    switch    swap each commit's layout, and let the old segments go where no other commit names them
 
-Stopped anywhere, each commit has its old layout or its new one, and both are right.
+If it stops anywhere, each commit has its old layout or its new one, and both are right.
 
 Decisions
-- 2026-11-26 sources are named by id and opened one after the other: 10,000 open segments would be 40,000 maps.
-- 2026-11-26 equal rows become one. A fold leaves the rows where earlier commits name them, so that `optimize`
-  meets each row once a size class. It holds some 150 bytes a row for it.
+1. Sources are named by id and opened one after the other: 10,000 open segments would be 40,000 mapped files.
+2. Equal rows are copied once. A fold leaves rows where earlier commits name them, so `optimize` meets each row once
+   for every size class that it passed through. Finding equal rows holds some 150 bytes a row in memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Moved:
-    """Where the rows of an old segment lie now: the new row of each old one, -1 where it was left out."""
+    """The new row of each row of an old segment; -1 where it was not copied."""
 
     target: int  # number among the new segments
     chunks: Rows
@@ -58,16 +58,16 @@ class Moved:
 
 @dataclass(frozen=True)
 class _Copied:
-    """The rows of the segment being written: what tells each apart -> its number."""
+    """The rows of the segment being written, by a digest of all that a row holds: digest -> row."""
 
     chunks: dict[bytes, int]
     documents: dict[bytes, int]
 
 
-class Relay:
-    """Rows of `sources` on their way into new segments, on behalf of `commits`.
+class Rewrite:
+    """One rewrite: the live rows of the segments `sources` move into new segments, for `commits`.
 
-    `exhaustive`: no other commit names the sources, so that they can go afterwards.
+    `exhaustive`: no other commit names the sources, so gc may delete them afterwards.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class Relay:
         self.commits = tuple(commits)
         self._exhaustive = exhaustive
         self.sources = tuple(sources)
-        self.segments: list[Segment] = []  # the new ones, once they are written
+        self.segments: list[Segment] = []  # the new ones, after `write`
         self._store = store
         self._moved: dict[str, Moved] = {}
-        self._listing: dict[str, str] = {}  # commit -> digest of the layout whose rows were copied
+        self._layout_digests: dict[str, str] = {}  # commit -> digest of the layout whose rows were copied
 
     def write(self, progress: Progress | None = None) -> None:
         """Copy the rows that are live in any of the commits, in the order of the sources.
 
-        Raises IntegrityError for a source that is damaged: its rows would lie under a fresh digest.
+        Raises IntegrityError for a damaged source, whose rows would otherwise be sealed under a fresh digest.
         """
-        listed = self._listed()
+        listed = self._listed_rows()
         writer: SegmentWriter | None = None
         copied = _Copied({}, {})
         try:
@@ -108,18 +108,18 @@ class Relay:
             remember(self._store, self.segments[0].space, self.segments)
 
     def prove(self, progress: Progress | None = None) -> None:
-        """Every commit's new layout gives the commit's roots. Raises IntegrityError; nothing was changed then."""
+        """Check that every new layout gives its commit's roots. Raises IntegrityError; then nothing was changed."""
         opened = {segment.id: segment for segment in self.segments}
         proof = Proof(lambda id: opened.get(id) or opened.setdefault(id, Segment(self._store, id)))
-        for id, _, layout in self._copied():
-            roots, commit = proof.roots(self._relaid(layout)), load_commit(self._store, id)
+        for id, _, layout in self._unchanged_layouts():
+            roots, commit = proof.roots(self._rewritten(layout)), load_commit(self._store, id)
             if (roots.content_root, roots.vector_root) != (commit.content_root, commit.vector_root):
                 raise _not_same(f"the rows of commit {id[:12]}")
             if progress:
                 progress("versions proved", 1)
 
     def compare(self) -> None:
-        """Every row is the row it was. Raises IntegrityError; nothing was changed then."""
+        """Check that every copy equals its row. Raises IntegrityError; then nothing was changed."""
         for id in self.sources:
             source, moved = Segment(self._store, id), self._moved[id]
             target = self.segments[moved.target]
@@ -135,47 +135,47 @@ class Relay:
                         raise _not_same(f"the rows of segment {source.id[:12]}")
 
     def copied_first(self, segment: Segment) -> Segment | None:
-        """The source whose rows, all of them, are the first rows of a new segment."""
+        """The source all of whose rows are the first rows of this new segment, if there is one."""
         for id in self.sources:
             moved = self._moved[id]
             if self.segments[moved.target] is segment:
-                whole = np.array_equal(moved.chunks, np.arange(len(moved.chunks)))
-                return Segment(self._store, id) if whole else None
+                in_order = np.array_equal(moved.chunks, np.arange(len(moved.chunks)))
+                return Segment(self._store, id) if in_order else None
         return None
 
     def follow(self, commits: Iterable[str]) -> None:
-        """Take in commits that were made after the rows were copied, where they list no other rows of the sources."""
+        """Also switch these commits, made after the rows were copied, if they list only rows that were copied."""
         for id in commits:
             with contextlib.suppress(NotFoundError):
                 body = self._store.get(layouts.path_of(id))
-                if all(self._has(live) for live in parse_layout(id, body).segments):
-                    self._listing[id] = digest(body)
+                if all(self._covers(live) for live in parse_layout(id, body).segments):
+                    self._layout_digests[id] = digest(body)
                     self.commits = (*self.commits, id)
 
     def switch(self, time: str) -> int:
-        """Give each commit its new layout, and let go of the old segments; how many commits were switched.
+        """Give each commit its new layout and let the old segments go; how many commits were switched.
 
-        A commit that another process re-laid since its rows were copied keeps what that one gave it. Raises
-        ConflictError if gc deleted the new segments meanwhile; nothing was changed then.
+        A commit whose layout another process changed since its rows were copied keeps that layout. Raises
+        ConflictError if gc deleted the new segments meanwhile; then nothing was changed.
         """
         trash.hold(self._store, [unit_of(segment.id) for segment in self.segments])
         switched = 0
-        for id, body, old in self._copied():
-            new = self._relaid(old)
+        for id, body, old in self._unchanged_layouts():
+            new = self._rewritten(old)
             if new.segments == old.segments:
                 continue
             with contextlib.suppress(ConflictError):
                 self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
                 switched += 1
         new_ids = {segment.id for segment in self.segments}
-        let_go = [unit_of(id) for id in self.sources if id not in new_ids]
-        (trash.retire if self._exhaustive else trash.renew)(self._store, let_go, time)
+        old_units = [unit_of(id) for id in self.sources if id not in new_ids]
+        (trash.retire if self._exhaustive else trash.renew)(self._store, old_units, time)
         return switched
 
     # -- within ---------------------------------------------------------------------------------
 
-    def _has(self, live: Live) -> bool:
-        """Were all of these rows copied, or do they lie elsewhere?"""
+    def _covers(self, live: Live) -> bool:
+        """Were all of these rows copied, or do they lie in no source?"""
         moved = self._moved.get(live.segment)
         if moved is None:
             return True
@@ -183,21 +183,23 @@ class Relay:
         return bool((chunks != _GONE).all() and (documents != _GONE).all())
 
     def _layouts(self) -> Iterator[tuple[str, bytes, Layout]]:
-        """Each commit's layout as it is now; a commit that gc forgot meanwhile is left out."""
+        """(commit, stored bytes, layout) as they are now; a commit that gc forgot meanwhile is left out."""
         for id in self.commits:
             with contextlib.suppress(NotFoundError):
                 body = self._store.get(layouts.path_of(id))
                 yield id, body, parse_layout(id, body)
 
-    def _copied(self) -> Iterator[tuple[str, bytes, Layout]]:
-        """Those of them that still are what they were when their rows were copied."""
-        return ((id, body, layout) for id, body, layout in self._layouts() if self._listing.get(id) == digest(body))
+    def _unchanged_layouts(self) -> Iterator[tuple[str, bytes, Layout]]:
+        """Those whose layout is the one whose rows were copied."""
+        return (
+            (id, body, layout) for id, body, layout in self._layouts() if self._layout_digests.get(id) == digest(body)
+        )
 
-    def _listed(self) -> dict[str, tuple[Rows, Rows]]:
-        """The chunk rows and document rows of each source that any commit lists."""
+    def _listed_rows(self) -> dict[str, tuple[Rows, Rows]]:
+        """Source -> its (chunk rows, document rows) that any commit lists."""
         chunks, documents = ({id: mask_of([]) for id in self.sources} for _ in range(2))
         for id, body, layout in self._layouts():
-            self._listing[id] = digest(body)
+            self._layout_digests[id] = digest(body)
             for live in layout.segments:
                 if live.segment in chunks:
                     chunks[live.segment] |= live.chunks
@@ -212,14 +214,14 @@ class Relay:
         copied: _Copied,
         progress: Progress | None,
     ) -> None:
-        """Add the rows that are not there yet; of equal rows, as folds have made them, one is enough."""
+        """Add the rows that were not copied yet; of equal rows, which folds leave, one is enough."""
         chunks, documents = rows
-        fresh, document_places = _placed(copied.documents, _document_names(source, documents))
+        fresh, document_places = _placed(copied.documents, _document_digests(source, documents))
         writer.add(taken(source.documents, documents[fresh]), source.chunks.slice(0, 0), source.vectors[:0])
         chunk_places = [np.zeros(0, np.int64)]
         for start in range(0, len(chunks), _BLOCK_ROWS):
             block = chunks[start : start + _BLOCK_ROWS]
-            fresh, places = _placed(copied.chunks, _chunk_names(source, block))
+            fresh, places = _placed(copied.chunks, _chunk_digests(source, block))
             chunk_places.append(places)
             writer.add(None, taken(source.chunks, block[fresh]), source.vectors[block[fresh]])
             if progress:
@@ -230,7 +232,7 @@ class Relay:
             _places(documents, source.document_count, document_places),
         )
 
-    def _relaid(self, layout: Layout) -> Layout:
+    def _rewritten(self, layout: Layout) -> Layout:
         """The same rows in their new places."""
         lives: dict[str, Live] = {}
         for live in layout.segments:
@@ -252,26 +254,26 @@ def _places(rows: Rows, count: int, targets: Rows) -> Rows:
     return places
 
 
-def _placed(there: dict[bytes, int], names: Iterable[bytes]) -> tuple[Rows, Rows]:
-    """Which of these rows are new, by number, and where each of them lies from now on."""
+def _placed(copied: dict[bytes, int], digests: Iterable[bytes]) -> tuple[Rows, Rows]:
+    """(numbers of the rows that were not copied yet, new row of each row); adds the former to `copied`."""
     fresh, places = [], []
-    for number, name in enumerate(names):
-        count = len(there)
-        places.append(there.setdefault(name, count))
-        if len(there) > count:
+    for number, row_digest in enumerate(digests):
+        count = len(copied)
+        places.append(copied.setdefault(row_digest, count))
+        if len(copied) > count:
             fresh.append(number)
     return np.array(fresh, np.int64), np.array(places, np.int64)
 
 
-def _chunk_names(source: Segment, rows: Rows) -> Iterator[bytes]:
-    """What tells chunk rows apart: key (of document and text), what was embedded, and the bits of the vector."""
+def _chunk_digests(source: Segment, rows: Rows) -> Iterator[bytes]:
+    """A digest of each chunk row: its key (of document and text), what was embedded, and the bits of the vector."""
     vectors = np.ascontiguousarray(source.vectors[rows], "<f4")
     columns = zip(source.keys[rows], source.embedded[rows], vectors, strict=True)
-    return (key(name.tobytes(), embedded.tobytes(), vector.tobytes()) for name, embedded, vector in columns)
+    return (key(row_key.tobytes(), embedded.tobytes(), vector.tobytes()) for row_key, embedded, vector in columns)
 
 
-def _document_names(source: Segment, rows: Rows) -> Iterator[bytes]:
-    """What tells document rows apart: everything. Those of a segment without chunks are copied as they are."""
+def _document_digests(source: Segment, rows: Rows) -> Iterator[bytes]:
+    """A digest of all columns of each document row. Rows of a segment without chunks never count as equal."""
     if not source.chunk_count:
         yield from (key(source.id.encode(), str(row).encode()) for row in rows)
         return
@@ -282,7 +284,7 @@ def _document_names(source: Segment, rows: Rows) -> Iterator[bytes]:
 
 
 def _moved(places: Rows, mask: BitMap) -> BitMap:
-    """A mask in the new places."""
+    """A mask of old rows as a mask of their new rows."""
     rows = places[rows_of(mask)]
     if (rows == _GONE).any():
         raise _not_same("a row that a version lists was not copied: rows")
@@ -290,11 +292,11 @@ def _moved(places: Rows, mask: BitMap) -> BitMap:
 
 
 def _equal(old: pa.Table, rows: Rows, new: pa.Table, places: Rows) -> bool:
-    """Are these the same rows? A column that only the new table has must be empty there."""
-    theirs = taken(new, places)
+    """Are these rows equal? A column that only the new table has must be empty in them."""
+    copies = taken(new, places)
     extra = [name for name in new.column_names if name not in old.column_names]
-    return taken(old, rows).equals(theirs.select(old.column_names)) and all(
-        theirs.column(name).null_count == len(theirs) for name in extra
+    return taken(old, rows).equals(copies.select(old.column_names)) and all(
+        copies.column(name).null_count == len(copies) for name in extra
     )
 
 

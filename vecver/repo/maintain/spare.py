@@ -1,11 +1,11 @@
-"""Spare room: some kilobytes that gc lets go of when the disk is full, so that it can write down what it deletes.
+"""Spare room: some kilobytes that gc frees on a full disk, so that it can write down what it is about to delete.
 
-    local/spare     of no meaning; beside a repository in a folder, and no part of it
+    local/spare     meaningless bytes, beside a repository in a folder and no part of it
 
 Decisions
-- 2026-11-26 what gc condemns must be durable before it is deleted, or a racing writer could name it again; and that
-  takes a write. The roads not taken: overwriting the list in place, which a power failure tears, and deleting first
-  what nobody happens to have claimed, which loses data to such a writer.
+1. What gc condemns must be durable before it is deleted, or a racing writer could name it again; and that takes a
+   write. We neither overwrite the list in place, which a power failure tears, nor first delete what nobody happens to
+   have claimed, which loses data to such a writer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIZE = 64 << 10  # bytes
 
 
 def keep(store: Store, least: int = SIZE) -> None:
-    """Have at least so much room spare, if there is so much; no error if not."""
+    """Reserve at least so many bytes if the disk has them; no error otherwise."""
     place, size = _place(store), max(least, SIZE)
     if place is None:
         return
@@ -29,13 +29,13 @@ def keep(store: Store, least: int = SIZE) -> None:
             return
         place.parent.mkdir(exist_ok=True)
         try:
-            place.write_bytes(os.urandom(size))  # what a file system that compresses cannot make smaller
+            place.write_bytes(os.urandom(size))  # no file system can compress it
         except OSError:
             place.unlink(missing_ok=True)
 
 
 def release(store: Store) -> bool:
-    """Let go of it; says if there was any."""
+    """Free the reserve; whether there was one."""
     place = _place(store)
     if place is None:
         return False

@@ -1,11 +1,11 @@
-"""Retired: what no version names any more, and since when; so that nothing is deleted under a reader or a writer.
+"""Trash: what no version names any more, and since when, so that nothing is deleted under a reader or a writer.
 
     retired     one sealed object: the units that wait to be deleted, and those that are being deleted
 
-A unit is a whole segment (`segments/<id>`) or any other object by its name. Who finds that nothing names
-a unit *retires* it. Who is about to name it again *claims* it back. Once it has waited for the grace age,
-gc *condemns* it, deletes its objects and *buries* it. Each step is one swap, so a writer either gets its
-rows back or learns in time that they are gone.
+A unit is a whole segment (`segments/<id>`) or any other object by its name. A process that sees that nothing names a
+unit *retires* it; one that is about to name it again *claims* it back. After the grace age gc *condemns* the unit,
+deletes its objects and *buries* it. Each step is one swap, so a writer either gets its rows back or learns in time
+that they are deleted.
 """
 
 from __future__ import annotations
@@ -25,50 +25,50 @@ NAME = "retired"
 
 @dataclass(frozen=True)
 class Retired:
-    """The units that are to go."""
+    """The units that will be deleted."""
 
     waiting: dict[str, str] = field(default_factory=dict)  # unit -> since when, ISO 8601, UTC
     condemned: frozenset[str] = frozenset()  # being deleted; a crash may have left them half there
 
 
 def read(store: Store) -> Retired:
-    """What is retired now. Raises IntegrityError."""
+    """The trash as it is now. Raises IntegrityError."""
     return _parse(_body(store))
 
 
 def retire(store: Store, units: Iterable[str], time: str) -> None:
-    """Let units wait from now on: whoever named those that wait already has let go of them only now."""
-    found = list(units)
-    _change(store, lambda old: Retired({**old.waiting, **dict.fromkeys(found, time)}, old.condemned))
+    """Let units wait from `time` on; those that wait already begin anew, since they were named until now."""
+    begun = dict.fromkeys(units, time)
+    _change(store, lambda old: Retired({**old.waiting, **begun}, old.condemned))
 
 
 def renew(store: Store, units: Iterable[str], time: str) -> None:
-    """Of these units, let those that wait already begin anew: somebody named them until now."""
-    found = set(units)
+    """Let those of these units that wait already begin anew, since they were named until now."""
+    named = set(units)
 
     def renewed(old: Retired) -> Retired:
-        return Retired({**old.waiting, **dict.fromkeys(found & old.waiting.keys(), time)}, old.condemned)
+        return Retired({**old.waiting, **dict.fromkeys(named & old.waiting.keys(), time)}, old.condemned)
 
     _change(store, renewed)
 
 
 def claim(store: Store, units: Iterable[str]) -> None:
-    """Take back what a new version names. Raises ConflictError if some of it is being deleted."""
-    found = set(units)
+    """Take back units that a new version names. Raises ConflictError if one is being deleted."""
+    named = set(units)
 
     def claimed(old: Retired) -> Retired:
-        if lost := found & old.condemned:
+        if lost := named & old.condemned:
             raise collected(sorted(lost))
-        return _without(old, found)
+        return _without(old, named)
 
-    if mentions(store, found):
+    if mentions(store, named):
         _change(store, claimed)
 
 
 def mentions(store: Store, units: Iterable[str]) -> bool:
-    """Do any of these units wait, or are being deleted? Sometimes yes where none does. Raises IntegrityError.
+    """May any of these units be in the trash? Sometimes True where none is. Raises IntegrityError.
 
-    Every commit asks it, and after `optimize` so many wait that decoding the list would take 10 ms each time.
+    Every commit calls this, and after `optimize` so many units wait that decoding the list would take 10 ms.
     """
     body = _body(store)
     if body is None:
@@ -80,20 +80,20 @@ def mentions(store: Store, units: Iterable[str]) -> bool:
 
 
 def hold(store: Store, units: Iterable[str]) -> None:
-    """Claim units, and make sure that all are there. Raises ConflictError if gc has deleted some of them."""
-    found = list(units)
-    claim(store, found)
-    if lost := [unit for unit in found if store.size(_proof_of(unit)) is None]:
+    """Claim units and check that all exist. Raises ConflictError if gc has deleted some of them."""
+    units = list(units)
+    claim(store, units)
+    if lost := [unit for unit in units if store.size(_proof_of(unit)) is None]:
         raise collected(lost)
 
 
 def collected(units: list[str]) -> ConflictError:
-    """The error for what gc deletes, or has deleted, although somebody was about to name it."""
+    """The error for units that gc deletes, or has deleted, while a writer was about to name them."""
     return ConflictError(
         f"gc has deleted {units[0]}, or is about to",
         code="collected",
         hint=say(
-            "finish with repo.maintain.gc(apply=True), then call it again: what it needs is written again",
+            "finish with repo.gc(apply=True), then call it again: what it needs is written again",
             cli="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
         ),
         names=units,
@@ -101,7 +101,7 @@ def collected(units: list[str]) -> ConflictError:
 
 
 def condemn(store: Store, units: Mapping[str, str]) -> set[str]:
-    """Of these units, those that have waited since the time given: nobody can claim them from now on."""
+    """Condemn the units that have waited since the given time: from now on no writer can claim them. Gives these."""
     condemned: set[str] = set()
 
     def change(old: Retired) -> Retired:
@@ -114,13 +114,13 @@ def condemn(store: Store, units: Mapping[str, str]) -> set[str]:
 
 
 def bury(store: Store, units: Iterable[str]) -> None:
-    """Forget units whose objects are deleted."""
-    found = frozenset(units)
-    _change(store, lambda old: Retired(old.waiting, old.condemned - found))
+    """Remove units from the trash whose objects are deleted."""
+    deleted = frozenset(units)
+    _change(store, lambda old: Retired(old.waiting, old.condemned - deleted))
 
 
 def _proof_of(unit: str) -> str:
-    """The object without which a unit is not there."""
+    """The object that is written last and deleted first of a unit."""
     is_segment = unit.startswith("segments/") and unit.count("/") == 1
     return f"{unit}/segment.json" if is_segment else unit
 
@@ -152,7 +152,7 @@ def _without(old: Retired, units: set[str]) -> Retired:
 
 
 def _change(store: Store, change: Callable[[Retired], Retired]) -> None:
-    """Swap the object until nobody was faster; no write, and no waiting, where nothing changes."""
+    """Swap the object, again if another process was faster; neither writes nor waits where nothing changes."""
     old = _parse(_body(store))
     if change(old) == old:
         return

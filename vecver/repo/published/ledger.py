@@ -20,7 +20,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -61,9 +61,9 @@ class Collection:
     name: str
     space: str  # its id
     dim: int
-    metric: str  # Milvus' name
-    index: str  # Milvus' name
-    alone: bool  # it holds one version, for clients that cannot filter
+    metric: str  # the engine's name of it
+    index: str  # the engine's name of it
+    alone: bool  # holds one version, for clients that cannot filter
     rows: int  # that it holds, live or dead; UNCOUNTED while some are being deleted
     last: int  # the highest ordinal that was ever given
     roots: Json  # lanes of the rows that are live at the ordinal `last`
@@ -105,10 +105,6 @@ class Again:
     alias: str = ""  # that is to name its collection
     flat: bool = False
 
-    def fits(self, collection: Collection) -> bool:
-        """Can the collection, which holds the version, be what is wanted?"""
-        return (collection.alone or not self.alone) and (not self.flat or collection.index == "FLAT")
-
 
 @dataclass(frozen=True)
 class Ledger:
@@ -122,27 +118,25 @@ class Ledger:
     pending: tuple[Again, ...] = ()  # what a rebuild has still to publish
     intent: Intent | None = None
 
-    def find(self, commit: Commit, wanted: Again | None = None) -> tuple[Collection, State] | None:
-        """Where this version is, in the newest collection that has it, of those that are as wanted."""
+    def find(
+        self, commit: Commit, suits: Callable[[Collection], bool] = lambda collection: True
+    ) -> tuple[Collection, State] | None:
+        """Where this version is: in the newest collection that holds it and `suits`; None if nowhere."""
         for collection in reversed(self.collections):
-            for state in reversed(collection.states):
-                fits = collection.space == commit.recipe.space.id and (wanted is None or wanted.fits(collection))
-                if fits and state.holds(commit):
-                    return collection, state
+            if collection.space == commit.recipe.space.id and suits(collection):
+                for state in reversed(collection.states):
+                    if state.holds(commit):
+                        return collection, state
         return None
 
     def has(self, name: str) -> bool:
         """Is the collection of this name one of ours?"""
         return any(collection.name == name for collection in self.collections)
 
-    def published(self) -> list[Again]:
-        """Every version that is there, or is to be again, each once, in the order in which they were published."""
-        found = []
-        for collection in self.collections:
-            names = self.aliases_of(collection) or [""]
-            flat = collection.index == "FLAT"
-            found += [Again(s.commit, collection.alone, name, flat) for s in collection.states for name in names]
-        return list(dict.fromkeys([*found, *self.pending]))
+    def commits(self) -> list[str]:
+        """Every version that is published or to be published again, each once, in the order of publishing."""
+        states = (state.commit for collection in self.collections for state in collection.states)
+        return list(dict.fromkeys([*states, *(pending.commit for pending in self.pending)]))
 
     def aliases_of(self, collection: Collection) -> list[str]:
         """The aliases that name this collection."""
@@ -261,4 +255,4 @@ def parse(name: str, body: bytes) -> Ledger:
 
 def commits(store: Store) -> set[str]:
     """Every version that is published somewhere: gc keeps its rows."""
-    return {one.commit for ledger in ledgers(store) for one in ledger.published()}
+    return {commit for ledger in ledgers(store) for commit in ledger.commits()}

@@ -226,7 +226,6 @@ class ExportedRows(Segment):
         self.chunk_count = commit.counts["chunks"]
         self.document_count = commit.counts["documents"]
         self.max_norm = max_norm
-        self.index = None
         self.verdict = None  # its files were verified when the folder was opened
         self._folder = folder
         self._decoded: dict[int, pa.ChunkedArray] = {}  # texts by row group

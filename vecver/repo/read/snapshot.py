@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,9 +91,6 @@ class Snapshot:
         self.segments = tuple(segments)
         self.verified = verified
         self._called = called
-        self.views: dict[
-            int, Any
-        ] = {}  # by segment number: its index as this version sees it, put here by who searches
 
     @property
     def dataset(self) -> str:
@@ -289,7 +286,7 @@ class Snapshot:
     def _part(self, number: int) -> SearchPart:
         live, segment = self.layout.segments[number], self.segments[number]
         bits = None if len(live.chunks) == segment.chunk_count else packed(live.chunks, segment.chunk_count)
-        part = Part(segment.vectors, bits, len(live.chunks), segment.keys, segment.max_norm, segment.index)
+        part = Part(segment.vectors, bits, len(live.chunks), segment.keys, segment.max_norm)
         return SearchPart(part, number)
 
     def _gathered(self, numbers: list[int]) -> SearchPart:

@@ -42,6 +42,7 @@ from vecver.repo.rows.positions import columns_of, position_of
 from vecver.repo.rows.roots import Roots, lanes_of
 from vecver.repo.rows.schema import CHUNKS, DOCUMENTS, keys_array
 from vecver.repo.rows.segment_files import FILES, path_of
+from vecver.repo.rows.verdict import Verdict
 from vecver.store import Store
 from vecver.store.api import writing
 
@@ -61,8 +62,7 @@ class Segment:
         self.chunk_count: int = self.manifest["chunks"]
         self.document_count: int = self.manifest["documents"]
         self.max_norm: float = self.manifest["max_norm"]
-        self.index: Any = None  # an opened search index, put here by who opens it; has `nbytes`
-        self.verdict: Any = None  # whether its content is what was written, put here by `repo.rows.verifier`
+        self.verdict: Verdict | None = None  # set by `repo.rows.verifier`
         self._mapped = {file: self._map(file) for file in FILES}
 
     @cached_property
@@ -216,7 +216,7 @@ class Segment:
         """Memory that it holds beside its mapped files."""
         held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents")
         arrays = [self.__dict__[name] for name in held if name in self.__dict__]
-        return sum(array.nbytes for array in arrays) + (self.index.nbytes if self.index is not None else 0)
+        return sum(array.nbytes for array in arrays)
 
     def _map(self, file: str) -> pa.Buffer:
         """A file, mapped; its content is not read yet, see the module. Raises NotFoundError, IntegrityError."""

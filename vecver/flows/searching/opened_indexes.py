@@ -1,0 +1,51 @@
+"""Opened indexes: each segment's FAISS index, opened once a process, and each version's view of it under its mask.
+
+An entry lives as long as the opened segment or version that it belongs to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from vecver import index
+from vecver.model import Part
+
+if TYPE_CHECKING:
+    from vecver.repo import Segment, Snapshot
+
+_INDEXES: WeakKeyDictionary[Segment, index.faiss.Index] = WeakKeyDictionary()
+_VIEWS: WeakKeyDictionary[Snapshot, dict[int, index.faiss.View]] = WeakKeyDictionary()  # by segment number
+
+
+def index_of(segment: Segment) -> index.faiss.Index | None:
+    """The segment's index, if it was opened."""
+    return _INDEXES.get(segment)
+
+
+def keep(segment: Segment, opened: index.faiss.Index) -> None:
+    """Search this segment through an index from now on."""
+    _INDEXES[segment] = opened
+
+
+def forget(segment: Segment) -> None:
+    """Scan this segment until its index is opened again."""
+    _INDEXES.pop(segment, None)
+
+
+def view_of(snapshot: Snapshot, number: int, part: Part) -> index.faiss.View | None:
+    """How a version sees the index of its segment `number`; `part`: that segment under the version's own mask."""
+    opened = index_of(snapshot.segments[number])
+    if opened is None:
+        return None
+    views = _VIEWS.setdefault(snapshot, {})
+    view = views.get(number)
+    if view is None or view.index is not opened:
+        views[number] = view = index.faiss.View(opened, part.live, part.live_count)
+    return view
+
+
+def index_bytes(segment: Segment) -> int:
+    """Memory that the segment's index holds."""
+    opened = index_of(segment)
+    return opened.nbytes if opened else 0

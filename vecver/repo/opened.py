@@ -1,0 +1,181 @@
+"""Opened versions: opens commits for reading and keeps them open within a budget of memory. Versions share segments."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from vecver.errors import IntegrityError, NotFoundError, say
+from vecver.model import Commit
+from vecver.repo import objects
+from vecver.repo.objects import load_commit
+from vecver.repo.refs import names
+from vecver.repo.rows.verifier import Verifier
+from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.repo.read.snapshot import Snapshot
+    from vecver.repo.rows.layout import Layout
+    from vecver.repo.rows.segment import Segment
+
+OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
+OPEN_VERSIONS = 256  # may stay open: each maps files, and a process may map some 65,000
+
+
+def load_layout(store: Store, id: str) -> Layout:
+    """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
+    from vecver.repo.maintain import gc
+    from vecver.repo.rows import layout as layouts
+
+    try:
+        return layouts.load_layout(store, id)
+    except NotFoundError:
+        if store.size(gc.forgotten_path(id)) is None:
+            raise
+        time = gc.load_forgotten(store, id)["time"]
+        raise NotFoundError(
+            f"the rows of version {id[:12]} were let go by gc at {time[:19]}",
+            code="version_forgotten",
+            hint=say(
+                "ask a version that is kept, or ingest its source again: docs.show(...).operation names it",
+                cli="ask a version that is kept, or ingest its source again: `vecver show` names it",
+                http="ask a version that is kept, or ingest its source again: its commit's operation names it",
+            ),
+            commit=id,
+        ) from None
+
+
+class OpenVersions:
+    """The versions of a store that are open. `index_bytes`: memory of the search index opened for a segment."""
+
+    def __init__(
+        self, store: Store, verifier: Verifier, open_bytes: int, index_bytes: Callable[[Segment], int] | None = None
+    ) -> None:
+        self.open_bytes = open_bytes
+        self._store = store
+        self._verifier = verifier
+        self._index_bytes = index_bytes
+        self._segments: WeakValueDictionary[str, Segment] = WeakValueDictionary()
+        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()  # used longest ago first
+        self._lock = threading.Lock()
+
+    def ids(self) -> list[str]:
+        """The commits that are open, used longest ago first."""
+        return list(self._snapshots)
+
+    def peek(self, id: str) -> Snapshot | None:
+        """A version if it is open; does not count as a use."""
+        return self._snapshots.get(id)
+
+    def open(self, id: str) -> Snapshot:
+        """A commit opened for reading.
+
+        Small segments are verified before this returns, large ones in a thread. Raises NotFoundError,
+        IntegrityError where something of the version is damaged.
+        """
+        with self._lock:
+            snapshot = self._snapshots.pop(id, None)
+            if snapshot is None:
+                snapshot = self._load(id)
+                self._close_unused()
+            try:
+                self._verifier.use(snapshot.segments)
+            except IntegrityError:
+                for segment in snapshot.segments:  # so that repaired files are opened anew
+                    self._segments.pop(segment.id, None)
+                raise
+            self._snapshots[id] = snapshot
+            return snapshot
+
+    def open_newest_layout(self, id: str) -> Snapshot:
+        """As `open`, with the rows where the stored layout places them now: the next version is written upon that."""
+        snapshot = self.peek(id)
+        if snapshot and snapshot.layout.segments != load_layout(self._store, id).segments:
+            self.close([id])
+        return self.open(id)
+
+    def wait_verified(self, snapshot: Snapshot | None = None) -> None:
+        """Wait until a version, or every open one, is verified to the last byte. Raises IntegrityError."""
+        for each in [snapshot] if snapshot else list(self._snapshots.values()):
+            self._verifier.wait(each.segments)
+
+    def close(self, ids: Sequence[str]) -> None:
+        """Let these versions be opened anew."""
+        with self._lock:
+            for id in ids:
+                self._snapshots.pop(id, None)
+
+    def close_all(self) -> None:
+        """Let every version be opened anew; files that no handle uses are unmapped."""
+        with self._lock:
+            self._snapshots.clear()
+
+    def forget_verified(self) -> None:
+        """Close everything and forget what this and other processes have verified."""
+        with self._lock:
+            self._snapshots.clear()
+            self._segments.clear()
+        self._verifier.forget()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the open versions hold, each segment counted once."""
+        segments = {segment for snapshot in self._snapshots.values() for segment in snapshot.segments}
+        shared = sum(segment.nbytes for segment in segments)
+        indexes = sum(map(self._index_bytes, segments)) if self._index_bytes else 0
+        return shared + indexes + sum(snapshot.nbytes for snapshot in self._snapshots.values())
+
+    @property
+    def segment_count(self) -> int:
+        """Segments that are open."""
+        return len(self._segments)
+
+    def _close_unused(self) -> None:
+        """Close the versions used longest ago while the open ones are too many or hold too much."""
+        while self._snapshots and (len(self._snapshots) >= OPEN_VERSIONS or self.nbytes > self.open_bytes):
+            self._snapshots.popitem(last=False)
+
+    def _load(self, id: str) -> Snapshot:
+        """Read and map a version; if its segments were folded away after its layout was read, read that again."""
+        from vecver.repo.read.snapshot import Snapshot
+        from vecver.repo.rows.segment import Segment
+
+        commit, layout = load_commit(self._store, id), load_layout(self._store, id)
+        while True:
+            try:
+                segments = [
+                    self._segments.get(live.segment) or Segment(self._store, live.segment) for live in layout.segments
+                ]
+                break
+            except NotFoundError:
+                old, layout = layout, load_layout(self._store, id)
+                if layout.segments == old.segments:
+                    raise
+        _check_layout(commit, layout, segments)
+        self._segments.update((segment.id, segment) for segment in segments)
+        name = partial(name_of, self._store, commit.dataset)  # bound to no handle: a cycle would keep files mapped
+        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), name)
+
+
+def name_of(store: Store, key: str) -> str | None:
+    """The present name of the dataset with this key; None if it was deleted."""
+    return names.read(store).name_of(key)
+
+
+def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
+    """Raises IntegrityError unless the layout agrees with the commit and the segments: roots, counts, space, sizes."""
+    from vecver.repo.rows import layout as layouts
+
+    counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
+    roots = (layout.roots.content_root, layout.roots.vector_root)
+    sizes = [(live.chunk_count, live.document_count) for live in layout.segments]
+    if (
+        (*roots, counts) != (commit.content_root, commit.vector_root, commit.counts)
+        or {segment.space.id for segment in segments} - {commit.recipe.space.id}
+        or sizes != [(segment.chunk_count, segment.document_count) for segment in segments]
+    ):
+        raise objects.misplaced(layouts.path_of(commit.id))
