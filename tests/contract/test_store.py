@@ -51,6 +51,16 @@ class Contract:
         assert list(folder.iterdir()) == []
         folder.rmdir()
 
+    def test_several_files_are_moved(self, store: Store) -> None:
+        folder = store.scratch()
+        for name in ("one", "two"):
+            (folder / name).write_text(name)
+        store.put("a/one", b"old")
+        store.put_all({"a/one": folder / "one", "a/two": folder / "two"})
+        assert [store.get(name) for name in store.list("a/")] == [b"one", b"two"]
+        assert list(folder.iterdir()) == []
+        folder.rmdir()
+
     def test_scratch_is_private_and_no_name(self, store: Store) -> None:
         one, two = store.scratch(), store.scratch()
         (one / "part").write_bytes(b"")
@@ -143,6 +153,20 @@ class TestLocalStore(Contract):
         for racer in racers:
             racer.join()
         assert [sum(won) for won in zip(*wins, strict=True)] == [1] * 20
+
+    def test_the_folder_of_several_files_is_synced_once(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("a/old", b"")
+        folder = store.scratch()
+        for name in ("one", "two", "three"):
+            (folder / name).write_text(name)
+        synced: list[str] = []
+        real = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), real(file)))
+        store.put_all({f"a/{name}": folder / name for name in ("one", "two", "three")})
+        parts = [str(folder / name) for name in ("one", "two", "three")]
+        assert synced == [*parts, str(store.root / "a")]  # the files before their folder
 
     @pytest.mark.parametrize("fails", ["replace", "fsync"])
     @pytest.mark.parametrize("write", ["put", "put file", "swap"])

@@ -12,7 +12,7 @@ from vecver.repo.rows.segment import segment_ids
 from vecver.repo.rows.segment_files import FILES
 from vecver.store import Store
 
-OPERATIONS = ("put", "get", "map", "path", "size", "list", "delete", "swap", "scratch")
+OPERATIONS = ("put", "put_all", "get", "map", "path", "size", "list", "delete", "swap", "scratch")
 
 
 class PowerFailure(BaseException):

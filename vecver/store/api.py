@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -28,6 +28,13 @@ class Store(Protocol):
 
     def put(self, name: str, data: bytes | Path) -> None:
         """Store bytes, or a finished file from `scratch()` (it is moved), under `name`, replacing what is there."""
+
+    def put_all(self, files: Mapping[str, Path]) -> None:
+        """As many `put`s of finished files, in this order, all durable when the call returns.
+
+        Each becomes visible whole. After a power failure during the call any of them may be missing, so an object
+        that announces the others must be `put` afterwards.
+        """
 
     def get(self, name: str) -> bytes:
         """All bytes of `name`."""

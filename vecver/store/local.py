@@ -18,7 +18,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,15 @@ class LocalStore:
                 self._publish(part, name)
             finally:
                 shutil.rmtree(part.parent, ignore_errors=True)
+
+    def put_all(self, files: Mapping[str, Path]) -> None:
+        folders = dict[Path, None]()  # each is synced once, not once a file
+        for name, file in files.items():
+            with writing(name, self._at(name)):
+                folders[self._rename_synced(file, name)] = None
+        for folder in folders:
+            with writing(str(folder)):
+                sync_folder(folder)
 
     def get(self, name: str) -> bytes:
         with reading(name, self._at(name)):
@@ -139,6 +148,10 @@ class LocalStore:
         return folder
 
     def _publish(self, part: Path, name: str) -> None:
+        sync_folder(self._rename_synced(part, name))
+
+    def _rename_synced(self, part: Path, name: str) -> Path:
+        """Sync a finished file and move it to `name`; the folder that is yet to be synced."""
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         target = self._at(name)
@@ -147,7 +160,7 @@ class LocalStore:
             os.replace(part, target)
         except FileNotFoundError:  # a `delete` took the folder away with its last file meanwhile
             os.replace(part, self._made(folder) / target.name)
-        sync_folder(folder)
+        return folder
 
     def _locked(self) -> AbstractContextManager[None]:
         return self._held(

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,10 @@ class MemoryStore:
         content = _taken(data) if isinstance(data, Path) else bytes(data)
         with self._lock:
             self._bytes[name] = content
+
+    def put_all(self, files: Mapping[str, Path]) -> None:
+        for name, file in files.items():
+            self.put(name, file)
 
     def get(self, name: str) -> bytes:
         try:

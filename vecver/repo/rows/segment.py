@@ -282,8 +282,7 @@ class SegmentWriter:
             files = {file: _measured(self._folder / file) for file in FILES}
             manifest = _manifest(self._space, self.chunk_count, self.document_count, self._max_norm, files)
             id = digest_json(manifest)
-            for file in FILES:
-                self._store.put(path_of(id, file), self._folder / file)
+            self._store.put_all({path_of(id, file): self._folder / file for file in FILES})
             self._store.put(path_of(id, "segment.json"), canonical_json(manifest))
             return Segment(self._store, id)
         finally:
