@@ -43,6 +43,11 @@ def listening(listener: PhaseListener) -> Iterator[None]:
         _phase_listener.reset(token)
 
 
+def has_listener() -> bool:
+    """True inside `listening`: then work that a phase times is not put off."""
+    return _phase_listener.get() is not None
+
+
 @contextmanager
 def phase(name: str) -> Iterator[None]:
     """Time what runs inside as one phase of a search."""

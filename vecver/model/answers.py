@@ -1,9 +1,13 @@
-"""Hits, answers, and what a replay finds."""
+"""Hits, answers, and what a replay finds.
+
+An answer may be made before its hits and receipt are read from the version: `Answer.unread`. It reads each when it is
+first used, and is the same value as one that was made whole: equal, pickled, copied and printed alike.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, overload
 
@@ -132,6 +136,33 @@ class Answer(Sequence[Hit]):
     receipt: Json
     query: Json | None = None  # {"tokens", "unknown", "cut"} of a query that the embedder did not see whole
     missing: str | None = None  # with missing="empty": what is not there, in a sentence. Without a commit: the version
+
+    @classmethod
+    def unread(
+        cls, read_hits: Callable[[], tuple[Hit, ...]], read_receipt: Callable[[tuple[Hit, ...]], Json], **fields: Any
+    ) -> Answer:
+        """An answer whose hits, and the receipt of them, are read when they are first used.
+
+        Until its hits are read it holds what `read_hits` holds. `fields`: the other fields; two threads may both read.
+        """
+        answer = object.__new__(cls)
+        defaults = {"query": None, "missing": None}
+        answer.__dict__.update(defaults, **fields, _read_hits=read_hits, _read_receipt=read_receipt)
+        return answer
+
+    if not TYPE_CHECKING:  # a type checker that sees a `__getattr__` accepts every misspelt name
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in ("hits", "receipt"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            read = self.__dict__.get(f"_read_{name}")
+            if read is not None:
+                self.__dict__[name] = read() if name == "hits" else read(self.hits)
+                self.__dict__.pop(f"_read_{name}", None)
+            return self.__dict__[name]
+
+    def __getstate__(self) -> Json:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...

@@ -3,10 +3,10 @@
     {format, vecver, repository, dataset, revision, commit, content_root, vector_root, space, engine,
      query: {text, vector, digest}, k, filter, hits: [[key, digest of the text, score bits], ...], verified, digest}
 
-`options` stands among them where the answer depends on more than that: `titles`, `offset`, `per_document`,
-`min_score` and `diversity` (`Shape`), `like` (the document or chunk whose vector was asked with, and which the answer
-leaves out) and `missing` ("empty": the filter names fields that no document has). An option that is not used is
-absent, and so is `options` without one: such receipts have the bytes that they always had.
+`options` is there where the answer depends on more: `titles`, `offset`, `per_document`, `min_score` and `diversity`
+(`Shape`), `like` (the document or chunk whose vector was the query; the answer leaves its chunks out) and `missing`
+("empty": the filter names fields that no document has). Options that are not used are absent, and so is `options`
+without any, so these receipts keep the bytes that they had before there were options.
 """
 
 from __future__ import annotations
@@ -14,48 +14,54 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache
 
 from vecver import index
 from vecver.digest import digest_json
-from vecver.model import Hit, Json, Vectors
-from vecver.repo import Snapshot
+from vecver.model import Commit, Hit, Json, Vectors
 
 RECEIPT_FORMAT = 1
 ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them
 
 
-def receipt_of(
-    repository: str,
-    snapshot: Snapshot,
-    at: str,
-    engine: Json,
-    text: str | None,
-    vector: Vectors,
-    k: int,
-    filter: Json | None,
-    options: Json,
-    hits: Sequence[Hit],
-) -> Json:
-    """The receipt of an answer to one query, `vector` `(dim,)` float32 as it was searched with."""
-    commit = snapshot.commit
+@dataclass(frozen=True)
+class Record:
+    """What the receipts of all queries of a question share."""
+
+    repository: str
+    commit: Commit
+    revision: str  # as the caller wrote it
+    k: int
+    filter: Json | None
+    options: Json
+    verified: str  # how the version's files were verified when it was searched
+
+
+def receipt_of(record: Record, engine: Json, text: str | None, vector: Vectors, hits: Sequence[Hit]) -> Json:
+    """The receipt of an answer to one query, `vector` `(dim,)` float32 as it was searched with.
+
+    It shares no part with other receipts, so that a caller may change it.
+    """
+    commit, options = record.commit, record.options
     receipt = {
         "format": RECEIPT_FORMAT,
         "vecver": version(),
-        "repository": repository,
+        "repository": record.repository,
         "dataset": commit.dataset,
-        "revision": at,
+        "revision": record.revision,
         "commit": commit.id,
         "content_root": commit.content_root,
         "vector_root": commit.vector_root,
         "space": commit.recipe.space.id,
-        "engine": engine,
+        "engine": {**engine},
         "query": {"text": text, **_vector_json(vector)},
-        "k": k,
-        "filter": filter,
-        **({"options": options} if options else {}),
+        "k": record.k,
+        "filter": deepcopy(record.filter),
+        **({"options": deepcopy(options)} if options else {}),
         "hits": signature(hits),
-        "verified": snapshot.verified(),
+        "verified": record.verified,
     }
     return {**receipt, "digest": digest_json(receipt)}
 
@@ -67,7 +73,7 @@ def signature(hits: Sequence[Hit]) -> list[list[str]]:
 
 @cache
 def version() -> str:
-    """The vecver that answers."""
+    """The version of vecver that answers."""
     from importlib import metadata
 
     return metadata.version("vecver")

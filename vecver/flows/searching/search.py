@@ -1,12 +1,17 @@
-"""Search: a question, answered from exactly the version named, with a receipt that proves it.
+"""Search: answers a question from exactly the version that it names, with a receipt that proves each answer.
 
 resolve the revision -> embed in the commit's own space -> search its live rows -> rank them -> read the hits
+
+Decisions
+1. Hits and receipts are read when they are first used (`Answer.unread`): of 1,240 us for ten hits they took 490, and
+   many callers use neither all hits nor the receipt. Where search timings are listened to they are read at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -29,14 +34,14 @@ from vecver.flows.searching.milvus import Matching, Pinned, Ranked
 from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
 from vecver.flows.searching.questions import Question
 from vecver.flows.searching.ranking import Ask, AskWithout, rank
-from vecver.flows.searching.receipts import ENGINES, receipt_of
+from vecver.flows.searching.receipts import ENGINES, Record, receipt_of
 from vecver.flows.searching.titles import Row
 from vecver.model import Answer, Hit, Json, Part, Recipe, Vectors
-from vecver.progress import phase
+from vecver.progress import has_listener, phase
 from vecver.repo import ChunkRow, Collection, Publications, Snapshot, State, Versions
 
 _ATTEMPTS = 10  # searches of a version that other processes publish anew meanwhile
-_NOT_THERE = ("dataset_not_found", "revision_not_found")  # errors that `missing="empty"` answers with nothing
+_EMPTY_CODES = ("dataset_not_found", "revision_not_found")  # errors that `missing="empty"` turns into empty answers
 
 
 @dataclass(frozen=True)
@@ -59,22 +64,18 @@ def search(
     try:
         snapshot = versions.snapshot(versions.resolve(dataset, question.at))
     except NotFoundError as error:
-        if question.missing == "error" or error.code not in _NOT_THERE:
+        if question.missing == "error" or error.code not in _EMPTY_CODES:
             raise
         return [Answer(dataset, question.at, "", (), {}, missing=error.message)] * question.count
     if open_milvus is not None:
-        results = _answers_of_published(
+        return _answers_of_published(
             open_milvus(),
             snapshot,
-            lambda pinned: answers(snapshot, versions.id, question, open_embedder, pinned=pinned),
+            lambda pinned: answers(snapshot, versions.id, question, open_embedder, dataset=dataset, pinned=pinned),
         )
-    else:
-        if not question.exact:
-            open_indexes(versions, snapshot)
-        results = answers(snapshot, versions.id, question, open_embedder)
-    if snapshot.commit.dataset == dataset:
-        return results
-    return [replace(answer, dataset=dataset) for answer in results]  # the dataset was renamed after this commit
+    if not question.exact:
+        open_indexes(versions, snapshot)
+    return answers(snapshot, versions.id, question, open_embedder, dataset=dataset)
 
 
 def _answers_of_published(
@@ -115,9 +116,13 @@ def answers(
     question: Question,
     open_embedder: OpenEmbedder,
     *,
+    dataset: str | None = None,
     pinned: Pinned | None = None,
 ) -> list[Answer]:
-    """One answer a query from an opened version of a repository: through a Milvus, or the indexes that were opened."""
+    """One answer a query from an opened version: through a Milvus, or through the indexes that were opened.
+
+    `repository`: its id; `dataset`: the dataset's name now, by default the name when the version was committed.
+    """
     recipe = snapshot.commit.recipe
     check_space(recipe.space, question.space)
     like = None if question.like is None else find_like(snapshot, question.like)
@@ -128,55 +133,71 @@ def answers(
     selection = selection if like is None else like.left_out(selection)
     without = _asking(snapshot, question, selection, like, pinned)
     shape = question.shape(title_lifts_passage=recipe.title_lifts_passage)
-    found = rank(snapshot, selection, vectors, shape, without(()), without)
-    with phase("fetch"):
-        how: dict[str, int] = {"first": question.offset + 1, "context": question.context}
-        hits = hits_of(snapshot, [rows for rows, _ in found], **how, vectors=question.vectors)
+    ranked = rank(snapshot, selection, vectors, shape, without(()), without)
     options: Json = {**shape.to_json(), **({"like": like.name} if like else {})}
     options |= {"missing": "empty"} if absent else {}
-    missing = f"no document of this version has the field {', '.join(map(repr, absent))}" if absent else None
-    given = []
-    for row, (vector, own, (_, engine)) in enumerate(zip(vectors, hits, found, strict=True)):
-        asked = (engine, question.text(row), vector, question.k, question.filter, options)
-        receipt = receipt_of(repository, snapshot, question.at, *asked, own)
-        named = (snapshot.commit.dataset, question.at, snapshot.commit.id)
-        given.append(Answer(*named, own, receipt, unseen.get(row), missing))
-    return given
+    read_hits = partial(_read_hits, snapshot, question.offset + 1, question.context, question.vectors)
+    record = Record(repository, snapshot.commit, question.at, question.k, question.filter, options, snapshot.verified())
+    fields = {
+        "dataset": snapshot.commit.dataset if dataset is None else dataset,
+        "revision": question.at,
+        "commit": snapshot.commit.id,
+        "missing": f"no document of this version has the field {', '.join(map(repr, absent))}" if absent else None,
+    }
+    unread = [
+        Answer.unread(
+            partial(read_hits, rows),
+            partial(receipt_of, record, engine, question.text(number), vectors[number]),
+            query=unseen.get(number),
+            **fields,
+        )
+        for number, (rows, engine) in enumerate(ranked)
+    ]
+    if has_listener():
+        _read(unread)
+    return unread
+
+
+def _read(answers: Sequence[Answer]) -> None:
+    """Reads the hits and receipts of answers, so that this counts to their search."""
+    with phase("fetch"):
+        for answer in answers:
+            _ = answer.receipt
 
 
 def _vectors(
     question: Question, like: Like | None, recipe: Recipe, open_embedder: OpenEmbedder
 ) -> tuple[Vectors, dict[int, Json]]:
-    """The queries' vectors, `(m, dim)`, and what the embedder did not see of each."""
+    """The queries' vectors, `(m, dim)`, and by query number what the embedder did not see of it."""
     if like is not None:
         return like.vector[None, :], {}
     vectors = vectors_of(question.queries, recipe, open_embedder)
     return vectors, unseen_of(question.queries, recipe, open_embedder)
 
 
-# -- who finds the rows --------------------------------------------------------------------------
+# -- which engine finds the rows ------------------------------------------------------------------
 
 
 def _asking(
     snapshot: Snapshot, question: Question, selection: Selection | None, like: Like | None, pinned: Pinned | None
 ) -> AskWithout:
-    """Asks for rows of a selection but for those of some documents: a Milvus, or the indexes that were opened."""
-    own = [like.name["document"]] if like and "document" in like.name else []
+    """A function from documents to what asks a Milvus, or the opened indexes, for selected rows of other documents."""
+    liked = [like.name["document"]] if like and "document" in like.name else []
 
     def without(documents: Sequence[str]) -> Ask:
         chosen = leaving_out(selection, documents)
         parts = filtered(snapshot, chosen)
         if pinned is None:
             return asking_here(snapshot, parts, exact=question.exact)
-        others: Json = {"$document": {"$nin": [*documents, *own]}}
-        filter = {"$and": [others, question.filter or {}]} if documents or own else question.filter
+        others: Json = {"$document": {"$nin": [*documents, *liked]}}
+        filter = {"$and": [others, question.filter or {}]} if documents or liked else question.filter
         return _asking_milvus(pinned, parts, filter, chosen, exact=question.exact)
 
     return without
 
 
 def asking_here(snapshot: Snapshot, parts: Sequence[Part], *, exact: bool) -> Ask:
-    """Asks the indexes of `parts`, or scans them; they stand in the order of `snapshot.parts`."""
+    """Asks the indexes of `parts`, or scans them; the parts stand in the order of `snapshot.parts`."""
 
     def ask(vectors: Vectors, k: int) -> list[tuple[Ranked, Json]]:
         engine = engine_of(parts, k, exact=exact)
@@ -188,27 +209,27 @@ def asking_here(snapshot: Snapshot, parts: Sequence[Part], *, exact: bool) -> As
 def _asking_milvus(
     pinned: Pinned, parts: Sequence[Part], filter: Json | None, selection: Selection | None, *, exact: bool
 ) -> Ask:
-    """Asks a Milvus, and scans `parts` where that could not tell."""
+    """Asks a Milvus, and scans `parts` for the queries that it cannot answer."""
     expression = milvus_expression(pinned.snapshot, filter)
-    wanted = Matching(sum(part.live_count for part in parts), expression, selection)
+    matching_rows = Matching(sum(part.live_count for part in parts), expression, selection)
 
     def ask(vectors: Vectors, k: int) -> list[tuple[Ranked, Json]]:
-        found = pinned.search(vectors, k, wanted, exact=exact)
-        missed = [number for number, one in enumerate(found) if one is None]
+        answers = pinned.search(vectors, k, matching_rows, exact=exact)
+        missed = [number for number, answer in enumerate(answers) if answer is None]
         scanned = iter(_ranked_here(pinned.snapshot, parts, vectors[missed], k, exact=True) if missed else ())
-        return [one or (next(scanned), {"name": ENGINES[0]}) for one in found]
+        return [answer or (next(scanned), {"name": ENGINES[0]}) for answer in answers]
 
     return ask
 
 
 def _ranked_here(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool) -> list[Ranked]:
-    """The best rows for each of `(m, dim)` vectors among `parts`."""
-    found = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
-    return [[(snapshot.parts[row.part].place(row.row), row.score) for row in rows] for rows in found]
+    """The best `k` rows for each of `(m, dim)` vectors among `parts`."""
+    answers = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
+    return [[(snapshot.parts[row.part].place(row.row), row.score) for row in rows] for rows in answers]
 
 
 def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
-    """Who proposed the candidates; part of the receipt."""
+    """The engine that proposes the candidates, as receipts name it."""
     if index.is_exact(parts, k, exact=exact):
         return {"name": ENGINES[0]}
     return {"name": ENGINES[1], "faiss": index.faiss.version()}
@@ -217,20 +238,25 @@ def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
 # -- hits ----------------------------------------------------------------------------------------
 
 
+def _read_hits(snapshot: Snapshot, first: int, context: int, vectors: bool, rows: Sequence[Row]) -> tuple[Hit, ...]:
+    (hits,) = hits_of(snapshot, [rows], first=first, context=context, vectors=vectors)
+    return hits
+
+
 def hits_of(
-    snapshot: Snapshot, found: Sequence[Sequence[Row]], *, first: int = 1, context: int = 0, vectors: bool = False
+    snapshot: Snapshot, answers: Sequence[Sequence[Row]], *, first: int = 1, context: int = 0, vectors: bool = False
 ) -> list[tuple[Hit, ...]]:
-    """The hits of each query, from ranked rows. `first`: the rank of the first one."""
-    places = [row.place for rows in found for row in rows]
+    """The hits of each query, from its ranked rows. `first`: the rank of the first hit."""
+    places = [row.place for rows in answers for row in rows]
     chunks = iter(snapshot.chunks(places))
     hits = [
         tuple(_hit(snapshot, rank, row, next(chunks), context) for rank, row in enumerate(rows, first))
-        for rows in found
+        for rows in answers
     ]
     if not vectors or not places:
         return hits
-    rows = iter(snapshot.vectors_at(*(np.array(column) for column in zip(*places, strict=True))))
-    return [tuple(replace(hit, vector=next(rows)) for hit in own) for own in hits]
+    stored = iter(snapshot.vectors_at(*(np.array(column) for column in zip(*places, strict=True))))
+    return [tuple(replace(hit, vector=next(stored)) for hit in answer) for answer in hits]
 
 
 def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int) -> Hit:

@@ -1,0 +1,104 @@
+"""An answer reads its hits and its receipt when they are first used, and is the same value as one that has them."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import weakref
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import ingest, open_on, vector_of
+
+import vecver
+from vecver import Answer, Hit
+from vecver.store import LocalStore
+
+HIT = Hit(1, 0.5, "3fe0000000000000", "a.md", "0" * 32, (0, 4), "text", "title", {"year": 2024})
+FIELDS: dict[str, Any] = {"dataset": "d", "revision": "main", "commit": "c" * 64}
+WHOLE = Answer("d", "main", "c" * 64, (HIT,), {"hits": 1})
+
+
+def unread(reads: list[str] | None = None) -> Answer:
+    """The same answer as WHOLE; what it reads is listed."""
+    reads = [] if reads is None else reads
+    hits: Callable[[], tuple[Hit, ...]] = lambda: (reads.append("hits"), (HIT,))[1]  # noqa: E731
+    return Answer.unread(hits, lambda hits: (reads.append("receipt"), {"hits": len(hits)})[1], **FIELDS)
+
+
+def test_each_is_read_once_when_it_is_first_used() -> None:
+    reads = list[str]()
+    answer = unread(reads)
+    assert (answer.commit, answer.query, answer.missing, reads) == ("c" * 64, None, None, [])
+    assert len(answer) == 1 and answer[0] is HIT and list(answer) == [HIT] and reads == ["hits"]
+    assert answer.receipt == answer.receipt == {"hits": 1} and reads == ["hits", "receipt"]
+    assert vars(answer) == vars(WHOLE)
+
+
+@pytest.mark.parametrize(
+    "see",
+    [
+        repr,
+        lambda answer: answer._repr_html_(),
+        lambda answer: json.dumps(answer.to_json()),
+        asdict,
+        list,
+        lambda answer: replace(answer, dataset="e"),
+        lambda answer: pickle.loads(pickle.dumps(answer)),
+        copy.copy,
+        copy.deepcopy,
+    ],
+)
+def test_it_is_the_same_value_as_a_whole_one(see: Callable[[Answer], Any]) -> None:
+    assert see(unread()) == see(WHOLE)
+    assert unread() == WHOLE and unread() == unread()
+    assert Answer.from_json(unread().to_json()) == WHOLE
+
+
+def test_it_stays_frozen_and_knows_its_names() -> None:
+    answer = unread()
+    with pytest.raises(FrozenInstanceError):
+        answer.hits = ()  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="no_such_name"):
+        answer.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(answer, "_read_nothing")
+
+
+def test_a_receipt_says_what_was_searched_whatever_happens_before_it_is_read(tmp_path: Path) -> None:
+    docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
+    ingest(docs, {"a": "one", "b": "two"})
+    filter = {"$document": {"$in": ["a", "b"]}}
+    now, later = (docs.search(vector_of("one"), filter=filter) for _ in range(2))
+    assert now.receipt["hits"] and now[0].document == "a"
+    filter["$document"]["$in"].clear()
+    ingest(docs, {"c": "one"})
+    assert (later.receipt, later.hits) == (now.receipt, now.hits)
+    later.receipt["filter"]["$document"] = "changed"
+    assert now.receipt["filter"] == {"$document": {"$in": ["a", "b"]}}
+
+
+def test_an_answer_whose_hits_were_read_lets_its_version_go(tmp_path: Path) -> None:
+    docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
+    ingest(docs, {"a": "one"})
+    snapshot = weakref.ref(docs._versions.snapshot(docs.resolve()))
+    answer = docs.search(vector_of("one"))
+    docs._versions._snapshots.clear()
+    gc.collect()
+    assert snapshot() is not None, "the hits are still to be read"
+    assert answer[0].text == "one"
+    gc.collect()
+    assert snapshot() is None and vecver.Answer.from_json(answer.to_json()) == answer
+
+
+def test_timings_include_what_is_read_later(tmp_path: Path) -> None:
+    docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
+    ingest(docs, {"a": "one"})
+    phases = list[str]()
+    with vecver.listening(lambda phase, _: phases.append(phase)):
+        answer = docs.search(vector_of("one"))
+    assert "fetch" in phases and "_read_hits" not in vars(answer)
