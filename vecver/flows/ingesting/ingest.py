@@ -244,7 +244,7 @@ class _Ingest:
             texts=[chunk.text for chunk in chunks],
             embedded=[_name(chunk.embedded, original.vector) for chunk in chunks],
             spans=[(chunk.start, chunk.end) for chunk in chunks],
-            positions=_positions(parsed, chunks),
+            positions=() if is_given(self.means.recipe) and not parsed.marks else _positions(parsed, chunks),
         )
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:

@@ -20,7 +20,7 @@ from vecver.repo.read.differences import lacking, lacking_documents, read_docume
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema as columns
 from vecver.repo.rows.layout import rows_of
-from vecver.repo.rows.roots import Roots, lanes_of
+from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
 from vecver.repo.rows.schema import taken
 from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys, find, order_of, prefixes
 
@@ -90,8 +90,7 @@ def roots_of(rows: PublishedRows) -> Roots:
     told = zip(rows.documents, rows.titles, rows.texts, rows.metadata, strict=True)
     names = [key.tobytes() for key in rows.keys]
     content = [b"row\0" + name + canonical_json(list(row)) for name, row in zip(names, told, strict=True)]
-    bits = [b"vector\0" + name + row.tobytes() for name, row in zip(names, rows.vectors.astype("<f4"), strict=True)]
-    return Roots(lanes_of(content), lanes_of(bits))
+    return Roots(lanes_of(content), lanes_of_matrix(columns.vector_bytes(rows.keys, rows.vectors)))
 
 
 # -- what differs -------------------------------------------------------------------------------

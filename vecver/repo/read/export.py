@@ -50,7 +50,7 @@ from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema as columns
 from vecver.repo.rows.layout import Layout, Live
 from vecver.repo.rows.positions import FIELDS, PREFIX, chunk_columns, column_type
-from vecver.repo.rows.roots import Roots, lanes_of
+from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
 from vecver.repo.rows.schema import KEY, keys_array, taken
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, order_of
@@ -333,8 +333,9 @@ def _document_roots(table: pa.Table) -> Roots:
 
 
 def _chunk_roots(table: pa.Table, vectors: Vectors) -> Roots:
-    rows = range(len(table))
-    return Roots(lanes_of(columns.chunk_bytes(table, rows)), lanes_of(columns.vector_bytes(table, vectors, rows)))
+    keys = columns.keys_array(table.column("key"))
+    content = lanes_of(columns.chunk_bytes(table, range(len(table))))
+    return Roots(content, lanes_of_matrix(columns.vector_bytes(keys, vectors)))
 
 
 # -- both ---------------------------------------------------------------------------------------

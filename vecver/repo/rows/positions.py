@@ -56,6 +56,8 @@ Rows = npt.NDArray[np.int64]
 def position_columns(documents: Sequence[Sequence[Position]]) -> dict[str, pa.Array]:
     """The columns that hold these positions, one list a document; of what no chunk has there is no column."""
     columns: dict[str, pa.Array] = {}
+    if not any(documents):
+        return columns
     for field in FIELDS:
         values = [[getattr(position, field) or None for position in positions] for positions in documents]
         if not any(any(value is not None for value in own) for own in values):

@@ -201,11 +201,7 @@ def chunk_bytes(chunks: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
         yield b"chunk\0" + name + text.encode()
 
 
-def vector_bytes(
-    chunks: pa.Table, vectors: np.ndarray[Any, np.dtype[np.float32]], rows: Sequence[int]
-) -> Iterator[bytes]:
-    """Canonical bytes of chunk rows, for the vector root: key and little-endian float32 bits."""
-    names = taken(chunks.select(["key"]), np.asarray(rows, np.int64)).column(0).to_pylist()
-    content, size = np.ascontiguousarray(vectors[rows], "<f4").tobytes(), 4 * vectors.shape[1]
-    for number, name in enumerate(names):
-        yield b"vector\0" + name + content[number * size : (number + 1) * size]
+def vector_bytes(keys: npt.NDArray[np.uint8], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Canonical bytes of chunk rows, for the vector root: key and little-endian float32 bits, `(n, 23 + 4 * dim)`."""
+    prefix = np.broadcast_to(np.frombuffer(b"vector\0", np.uint8), (len(keys), 7))
+    return np.hstack([prefix, keys, np.ascontiguousarray(vectors, "<f4").view(np.uint8)])

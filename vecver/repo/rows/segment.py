@@ -39,7 +39,7 @@ from vecver.repo import objects
 from vecver.repo.rows import schema as columns
 from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.positions import columns_of, position_of
-from vecver.repo.rows.roots import Roots, lanes_of
+from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
 from vecver.repo.rows.schema import CHUNKS, DOCUMENTS, keys_array
 from vecver.repo.rows.segment_files import FILES, path_of
 from vecver.repo.rows.verdict import Verdict
@@ -168,9 +168,9 @@ class Segment:
         content = lanes_of(columns.document_bytes(self.documents, documents.tolist()))
         vector = Roots.empty().vector
         for start in range(0, len(chunks), BLOCK_ROWS):
-            block = chunks[start : start + BLOCK_ROWS].tolist()
-            content = content + lanes_of(columns.chunk_bytes(self.chunks, block))
-            vector = vector + lanes_of(columns.vector_bytes(self.chunks, self.vectors, block))
+            block = chunks[start : start + BLOCK_ROWS]
+            content = content + lanes_of(columns.chunk_bytes(self.chunks, block.tolist()))
+            vector = vector + lanes_of_matrix(columns.vector_bytes(self.keys[block], self.vectors[block]))
         return Roots(content, vector)
 
     @cached_property

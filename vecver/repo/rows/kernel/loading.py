@@ -1,0 +1,71 @@
+"""Loads the compiled sums of roots. Where there are none, or they give other bits than hashlib, roots use hashlib.
+
+_lanes.so    compiled from lanes.c when the wheel was built, or by `python hatch_build.py` in a source tree
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import ctypes
+
+LIBRARY = Path(__file__).with_name("_lanes.so")
+VERSION = 1  # of lanes.c
+LANES = 1024
+_TRIED = tuple(bytes(range(size % 251)) * 2 for size in (0, 1, 83, 84, 85, 167, 168, 169, 3, 240, 250))
+
+Lanes = npt.NDArray[np.uint16]
+Add = Callable[[bytes, npt.NDArray[np.int64]], Lanes]  # rows one after the other, where each ends -> their sum
+
+
+@cache
+def load(library: Path = LIBRARY) -> Add | None:
+    """The compiled sum of rows' SHAKE128 expansions; None if it is missing, of another version, or wrong."""
+    if not library.exists():
+        return None
+    import ctypes
+
+    try:
+        opened = ctypes.CDLL(str(library))
+        if opened.vecver_lanes_version() != VERSION:
+            return None
+        add = _bound(opened, opened.vecver_lanes_width())
+    except (OSError, AttributeError):
+        return None
+    return add if np.array_equal(add(*joined(_TRIED)), hashed(_TRIED)) else None
+
+
+def joined(rows: Sequence[bytes]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Rows one after the other, and where each ends, `(n,)`."""
+    return b"".join(rows), np.cumsum([len(row) for row in rows], dtype=np.int64)
+
+
+def hashed(rows: Sequence[bytes]) -> Lanes:
+    """The sum of the rows' expansions, `(1024,)`, by hashlib."""
+    expanded = b"".join([hashlib.shake_128(row).digest(2 * LANES) for row in rows])
+    return np.frombuffer(expanded, dtype="<u2").reshape(-1, LANES).sum(axis=0, dtype="<u2")
+
+
+def _bound(library: ctypes.CDLL, width: int) -> Add:
+    """`vecver_add_lanes` for arrays, `width` rows at a time."""
+    import ctypes
+
+    function: Any = library.vecver_add_lanes
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p)
+    function.restype = None
+
+    def add(content: bytes, ends: npt.NDArray[np.int64]) -> Lanes:
+        total = np.zeros(LANES, "<u2")
+        start = np.frombuffer(content or b"\0", np.uint8).ctypes.data
+        function(start, np.ascontiguousarray(ends, np.int64).ctypes.data, len(ends), width, total.ctypes.data)
+        return total
+
+    return add
