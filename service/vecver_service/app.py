@@ -26,6 +26,7 @@ from vecver_service.routes import ROUTERS
 from vecver_service.schemas import answers
 from vecver_service.settings import ServiceSettings, load_settings
 from vecver_service.state.audit import Audit
+from vecver_service.state.database import Database
 from vecver_service.state.files import own_state
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
@@ -62,8 +63,9 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     state = settings.state_folder(repository.url)
     own_state(state, repository)
     mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
-    metrics, jobs = Metrics(), Jobs(state, settings.jobs_kept)
-    deps = Dependencies(settings, repository, jobs, Audit(state / "audit.jsonl"), Once(state / "once"), metrics, mask)
+    database, metrics = Database(state), Metrics()
+    jobs = Jobs(database, settings.jobs_kept)
+    deps = Dependencies(settings, repository, jobs, Audit(database), Once(database), metrics, mask)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,6 +75,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         worker.start()
         yield
         await anyio.to_thread.run_sync(worker.stop, settings.shutdown_timeout)
+        database.close()
 
     app = _App(
         title="vecver",

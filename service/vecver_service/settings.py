@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from vecver.errors import InvalidInputError
 from vecver.settings import settings_file
+from vecver_service.state.schema import FILE_NAME
 
 Names = Annotated[tuple[str, ...], NoDecode]  # comma separated where it comes from the environment
 
@@ -33,7 +34,7 @@ class ServiceSettings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)  # 0: a free one
     workers: int = Field(1, ge=1)  # processes over one repository
     state: str = ""  # folder of jobs, uploads, keys and the audit log; "": REPO.service, beside the repository
-    keys: str = ""  # file of API keys; "": keys.json in the state folder
+    keys: str = ""  # JSON file of API keys; "": they are in the state folder's database, service.sqlite
     no_auth: bool = False  # every caller may do everything
 
     folders: Names = ()  # what the server may ingest of its own files: these folders, what lies in them, links too
@@ -98,7 +99,7 @@ class ServiceSettings(BaseSettings):
 
     def keys_file(self, repo: str) -> Path:
         """Where the API keys are."""
-        return Path(self.keys).expanduser().absolute() if self.keys else self.state_folder(repo) / "keys.json"
+        return Path(self.keys).expanduser().absolute() if self.keys else self.state_folder(repo) / FILE_NAME
 
 
 def load_settings(**given: Any) -> ServiceSettings:

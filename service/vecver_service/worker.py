@@ -66,12 +66,14 @@ class Worker:
             self._jobs.arrived.wait(_LOOK_SECONDS)
 
     def _do(self, job: Job) -> None:
+        fixed = job.started is not None or self._jobs.cancelled(job)
         try:
             made = self._made(job)
-            job = self._begun(job, made=made is not None)
+            base = job.base if fixed else self._base(job)
         except VecverError as error:  # its dataset cannot be read, say: others are done meanwhile
             self._ended(self._failed(job, error), 0)
             return
+        job = self._begun(job, base, made=made is not None)
         if job.state != "running":
             return
         told = _Progress(self, job)
@@ -122,7 +124,7 @@ class Worker:
         self._jobs.requeue(replace(job, attempts=job.attempts + 1, notes=(*job.notes, note)))
         return True
 
-    def _begun(self, job: Job, *, made: bool) -> Job:
+    def _begun(self, job: Job, base: str | None, *, made: bool) -> Job:
         """The job as it is begun, or as it ends because it was interrupted too often, or is not wanted any more."""
         again = job.state == "running"
         notes = (*job.notes, f"a process ended while it ran it (attempt {job.attempts})") if again else job.notes
@@ -138,7 +140,6 @@ class Worker:
             return self._ended(replace(self._failed(job, error), notes=notes), 0)
         started = job.started or now()
         attempts = job.attempts + 1 if again or not job.attempts else job.attempts
-        base = job.base if job.started else self._base(job)
         return self._jobs.keep(
             replace(job, state="running", started=started, attempts=attempts, base=base, notes=notes, progress={})
         )
@@ -166,12 +167,14 @@ class Worker:
 
     def keep(self, job: Job) -> None:
         """Tell how far a job is. What cannot be told does not end the work."""
-        with suppress(OSError):
+        with suppress(OSError, VecverError):
             self._jobs.keep(job, durable=False)
 
     def unwanted(self, job: Job) -> bool:
         """Should a job stop?"""
-        return self.ending or self._jobs.cancelled(job)
+        with suppress(OSError, VecverError):
+            return self.ending or self._jobs.cancelled(job)
+        return False
 
 
 class _Progress:

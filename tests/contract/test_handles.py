@@ -416,7 +416,7 @@ def test_a_key_may_what_its_scopes_say(both: dict[str, Repo], tmp_path: Path) ->
 
     docs = filled(both["local"])
     both["local"].dataset("secret").ingest(records({"a": "x"}), space=SPACE)
-    _, key = Keys(tmp_path / "state" / "keys.json").add("bob", ["d:read"])
+    _, key = Keys(tmp_path / "state" / "service.sqlite").add("bob", ["d:read"])
     with vecver.connect(both["remote"].url, key) as reader:
         assert reader.datasets() == ["d"]
         assert reader.dataset("d").search(QUERY) == docs.search(QUERY)

@@ -33,6 +33,7 @@ from vecver_service.app import create_app
 from vecver_service.http.problems import PathMask
 from vecver_service.http.uploads import permitted
 from vecver_service.settings import ServiceSettings, load_settings
+from vecver_service.state.database import Database
 from vecver_service.state.keys import Keys
 
 Json = dict[str, Any]
@@ -220,31 +221,30 @@ def test_a_rollback_that_happened_is_not_done_again_because_the_audit_log_was_fu
     back = lambda: client.post(  # noqa: E731
         "/v1/datasets/d/rollback", json={"ref": "prod"}, headers={"Idempotency-Key": "once"}
     )
-    log, moved = tmp_path / "state/audit.jsonl", tmp_path / "moved"
-    log.rename(moved)
-    log.mkdir()  # it cannot be opened for writing
+    database = Database(tmp_path / "state")
+    with database.transaction() as connection:
+        connection.execute("ALTER TABLE audit RENAME TO moved")  # it cannot be written
     assert back().json()["code"] == "audit_failed"
-    log.rmdir()
-    moved.rename(log)
+    with database.transaction() as connection:
+        connection.execute("ALTER TABLE moved RENAME TO audit")
     stands = client.get("/v1/datasets/d/aliases/prod").json()["commit"]
     assert stands == client.get("/v1/datasets/d/tags/v1").json()["commit"], "it went back once"
     assert back().json()["code"] == "outcome_unknown"
     assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] == stands
 
 
-def test_a_line_of_the_audit_log_that_broke_off_hides_no_other(
-    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import os
-
-    write, promote = os.write, {"alias": "prod", "ref": "main"}
-    monkeypatch.setattr("vecver_service.state.audit.os.write", lambda handle, body: write(handle, body[:20]))
-    assert client.post("/v1/datasets/d/promote", json=promote).json()["code"] == "audit_failed"
-    monkeypatch.undo()
-    assert client.post("/v1/datasets/d/promote", json=promote).status_code == 200
-    newest, torn = client.get("/v1/audit").json()["entries"][:2]
-    assert (newest["action"], newest["outcome"], torn["outcome"]) == ("promote", "done", "unreadable")
-    assert torn["line"].startswith('{"time"')
+def test_a_line_of_an_older_audit_log_that_broke_off_hides_no_other(tmp_path: Path) -> None:
+    """A full disk cut it off; the database that replaced the file keeps it as it is."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/audit.jsonl").write_text('{"action": "tag", "outcome": "done"}\n{"time": "2026')
+    repository = vecver.open(tmp_path / "kb", create=True)
+    ingest(repository.dataset("d"), TEXTS)
+    with TestClient(create_app(repository, ServiceSettings(state=str(tmp_path / "state"), no_auth=True))) as client:
+        promote = {"alias": "prod", "ref": "main"}
+        assert client.post("/v1/datasets/d/promote", json=promote).status_code == 201
+        newest, torn, oldest = client.get("/v1/audit").json()["entries"]
+    assert (newest["action"], newest["outcome"], oldest["action"]) == ("promote", "done", "tag")
+    assert torn == {"outcome": "unreadable", "line": '{"time": "2026'}
 
 
 def test_openais_client_searches_a_pinned_vector_store(tmp_path: Path) -> None:
@@ -295,12 +295,21 @@ def test_openais_client_searches_a_pinned_vector_store(tmp_path: Path) -> None:
 # -- keys ----------------------------------------------------------------------------------------
 
 
-def test_a_key_is_shown_once_and_only_its_digest_is_kept(tmp_path: Path) -> None:
-    keys = Keys(tmp_path / "keys.json")
+@pytest.fixture(params=["keys.json", "service.sqlite"])
+def key_path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Where keys are stored: a file that VECVER_KEYS names, or the service's database."""
+    return tmp_path / str(request.param)
+
+
+def test_a_key_is_shown_once_and_only_its_digest_is_kept(key_path: Path) -> None:
+    keys = Keys(key_path)
+    assert not keys.needed() and not key_path.exists(), "reading makes nothing"
     key, token = keys.add("ci", ["d:write", "*:read"])
-    assert token not in (tmp_path / "keys.json").read_text() and token.split("_")[2] not in repr(keys.all())
-    assert (tmp_path / "keys.json").stat().st_mode & 0o077 == 0
-    assert keys.find(token) == key and Keys(tmp_path / "keys.json").find(token) == key
+    for path in (one for one in key_path.parent.iterdir() if one.is_file()):
+        assert token.split("_")[2].encode() not in path.read_bytes()
+        assert path.name.endswith(".lock") or path.stat().st_mode & 0o077 == 0
+    assert token.split("_")[2] not in repr(keys.all())
+    assert keys.find(token) == key and Keys(key_path).find(token) == key
     for wrong in (
         "",
         token[:-1],
@@ -311,8 +320,8 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(tmp_path: Path) -> None
         "vv_00000000_" + "a" * 43,
     ):
         assert keys.find(wrong) is None
-    Keys(tmp_path / "keys.json").revoke(key.id)
-    assert keys.find(token) is None
+    Keys(key_path).revoke(key.id)
+    assert keys.find(token) is None and keys.needed() and Keys(key_path).needed()
 
 
 def test_a_scope_holds_those_before_it_for_its_dataset_only(tmp_path: Path) -> None:
@@ -327,10 +336,10 @@ def test_a_scope_holds_those_before_it_for_its_dataset_only(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("scopes", [[], ["d"], ["d:"], [":read"], ["d:own"], ["read"]])
-def test_a_scope_that_is_none_is_refused(tmp_path: Path, scopes: list[str]) -> None:
+def test_a_scope_that_is_none_is_refused(key_path: Path, scopes: list[str]) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        Keys(tmp_path / "keys.json").add("ci", scopes)
-    assert caught.value.code == "invalid_scope" and not (tmp_path / "keys.json").exists()
+        Keys(key_path).add("ci", scopes)
+    assert caught.value.code == "invalid_scope" and not key_path.exists()
 
 
 def test_keys_that_cannot_be_read_open_nothing(tmp_path: Path, client: TestClient) -> None:
@@ -338,14 +347,16 @@ def test_keys_that_cannot_be_read_open_nothing(tmp_path: Path, client: TestClien
     with pytest.raises(IntegrityError):
         Keys(tmp_path / "keys.json").find("vv_")
     repository = client.app.state.deps.repository  # type: ignore[attr-defined]
-    closed = create_app(repository, ServiceSettings(state=str(tmp_path), port=1))
+    with pytest.raises(IntegrityError, match="API keys"):  # an older vecver's, to be moved to the database
+        create_app(repository, ServiceSettings(state=str(tmp_path)))
+    closed = create_app(repository, ServiceSettings(state=str(tmp_path / "other"), keys=str(tmp_path / "keys.json")))
     with TestClient(closed) as other:
         assert other.get("/v1/datasets").status_code == 500
 
 
 def test_a_service_whose_last_key_is_revoked_or_lost_is_not_open(tmp_path: Path) -> None:
     repository = vecver.open(tmp_path / "kb", create=True)
-    keys = Keys(tmp_path / "state/keys.json")
+    keys = Keys(tmp_path / "state/service.sqlite")
     key, token = keys.add("ops", ["*:admin"])
     assert keys.path.parent.stat().st_mode & 0o077 == 0, "uploads and answers lie there"
     with TestClient(create_app(repository, ServiceSettings(state=str(tmp_path / "state")))) as client:
@@ -365,7 +376,7 @@ def test_the_command_line_makes_lists_and_revokes_keys(tmp_path: Path, monkeypat
 
     assert "no keys" in run("key", "list").output
     made = json.loads(run("key", "add", "ci", "--scope", "d:read", "--json").output)
-    assert Keys(tmp_path / "kb.service/keys.json").find(made["key"])
+    assert Keys(tmp_path / "kb.service/service.sqlite").find(made["key"])
     assert made["id"] in run("key", "list").output and made["key"] not in run("key", "list").output
     assert run("key", "revoke", made["id"]).exit_code == 0 and run("key", "revoke", made["id"]).exit_code == 3
 
@@ -516,11 +527,11 @@ def test_what_happened_a_day_ago_is_forgotten(tmp_path: Path, monkeypatch: pytes
     from vecver_service.state import idempotency
 
     done: list[int] = []
-    first = idempotency.Once(tmp_path / "once")
+    first = idempotency.Once(Database(tmp_path / "state"))
     write = lambda: (200, done.append(1) or len(done))  # noqa: E731
     assert [first.do("me", "key", "asked", write) for _ in range(2)] == [(200, 1), (200, 1)]
     monkeypatch.setattr(idempotency, "KEPT_SECONDS", -1)
-    later = idempotency.Once(tmp_path / "once")
+    later = idempotency.Once(Database(tmp_path / "state"))
     assert later.do("me", "other", "asked", write) == (200, 2)
     assert later.do("me", "key", "asked", write) == (200, 3)
 
@@ -587,7 +598,7 @@ def test_a_full_state_folder_is_told_as_such(where: str, client: TestClient, mon
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vecver_service.state.files.save", full)
+    monkeypatch.setattr("vecver_service.state.sqlite.commit", full)
     headers = {"idempotency-key": "1", "content-type": "application/x-ndjson"}
     if where == "promote":
         told = client.post("/v1/datasets/d/promote", json={"alias": "prod"}, headers={"idempotency-key": "1"})

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from fastapi.testclient import TestClient
 from vecver_service.app import create_app
 from vecver_service.settings import ServiceSettings
 from vecver_service.state import jobs as room
+from vecver_service.state import sqlite
+from vecver_service.state.database import Database
 from vecver_service.state.jobs import Job, Jobs
 
 Json = dict[str, Any]
@@ -37,7 +40,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Jobs:
-    return Jobs(tmp_path / "state", kept=5)
+    return Jobs(Database(tmp_path / "state"), kept=5)
 
 
 def added(jobs: Jobs, dataset: str = "d", kind: str = "ingest") -> Job:
@@ -131,11 +134,11 @@ def test_jobs_that_ended_are_forgotten_in_time_and_others_never(jobs: Jobs) -> N
     assert waiting.id in left and len(left) <= 7
 
 
-@pytest.mark.parametrize("record", [b"", b"{", b"[]", b"{}", b'{"id": "x", "unknown": 1}', b"\xff"])
-def test_a_damaged_record_keeps_no_other_job_from_being_done(jobs: Jobs, record: bytes) -> None:
+@pytest.mark.parametrize("record", ["", "{", "[]", "{}", '{"id": "x", "unknown": 1}', "\x00"])
+def test_a_damaged_record_keeps_no_other_job_from_being_done(jobs: Jobs, record: str) -> None:
     damaged = [added(jobs) for _ in range(8)]
     for job in damaged:
-        (jobs._folder / job.id / "job.json").write_bytes(record)
+        rewrite(jobs, job.id, record)
     sound = added(jobs, "e")
     assert [job.id for job in jobs.all()] == [sound.id]
     with pytest.raises(IntegrityError, match=damaged[0].id):
@@ -144,25 +147,44 @@ def test_a_damaged_record_keeps_no_other_job_from_being_done(jobs: Jobs, record:
         assert taken and taken.id == sound.id
 
 
-def test_a_record_is_on_the_disk_before_it_takes_the_place_of_another(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job, done = added(jobs), list[str]()
-    sync, move = os.fsync, os.replace
-    monkeypatch.setattr("vecver_service.state.jobs.os.fsync", lambda handle: (done.append("sync"), sync(handle)))
-    monkeypatch.setattr("vecver_service.state.jobs.os.replace", lambda *paths: (done.append("move"), move(*paths)))
-    jobs.keep(job, durable=False)
-    assert done == ["sync", "move"]
+def rewrite(jobs: Jobs, id: str, record: str) -> None:
+    """Replace the record of a job, behind its back."""
+    with jobs._database.transaction() as connection:
+        connection.execute("UPDATE jobs SET record = ? WHERE id = ?", (record, id))
 
 
-def test_a_job_that_cannot_be_written_leaves_no_marker(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*paths: Any) -> None:
+def test_a_job_is_on_the_disk_before_its_caller_is_answered(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its upload first; what a power cut may undo is progress alone."""
+    steps, sync = list[str](), os.fsync
+    commit = sqlite.commit
+
+    def committed(connection: Any) -> None:
+        level = connection.execute("PRAGMA synchronous").fetchone()[0]
+        steps.append({2: "durable", 1: "not durable"}[level])
+        commit(connection)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("sync"), sync(handle)))
+    monkeypatch.setattr(sqlite, "commit", committed)
+    job = added(jobs)
+    assert steps[-1] == "durable" and set(steps[:-1]) == {"sync"}
+    for durable in (True, False):
+        jobs.keep(job, durable=durable)
+    jobs.cancel(job.id)
+    assert steps[-3:] == ["durable", "not durable", "durable"]
+
+
+def test_a_job_that_cannot_be_written_is_not_there(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(connection: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vecver_service.state.jobs.os.replace", full)
-    with pytest.raises(OSError, match="space"):
-        added(jobs)
-    assert not os.listdir(jobs._waiting)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "commit", full)
+        with pytest.raises(OSError, match="space"):
+            added(jobs)
+    assert not list(jobs.all())
+    with jobs.next() as none:
+        assert none is None
+    assert jobs.get(added(jobs).id).state == "queued", "the next is taken"
 
 
 def test_old_jobs_that_cannot_be_forgotten_do_not_take_a_new_one_along(
@@ -313,13 +335,13 @@ def test_a_job_that_others_are_in_the_way_of_keeps_its_upload_and_is_tried_again
         assert ended(client, upload(client, {"a": "one"})["id"])["state"] == "succeeded"
 
 
-def interrupted(place: Path, id: str, **changed: Any) -> None:
+def interrupted(place: Path, id: str, *, cancelled: bool = False, **changed: Any) -> None:
     """Leave a job as a process leaves it that ended in the middle."""
-    state = place / "state"
-    path = state / "jobs" / id / "job.json"
-    job = json.loads(path.read_text())
-    path.write_text(json.dumps({**job, "state": "running", "finished": None, "result": None, **changed}))
-    (state / "taken" / id).touch()
+    jobs = Jobs(Database(place / "state"), kept=1000)
+    changed = {"state": "running", "finished": None, "result": None, **changed}
+    jobs.keep(replace(jobs.get(id), **changed))
+    with jobs._database.transaction() as connection:
+        connection.execute("UPDATE jobs SET taken = 1, cancelled = ? WHERE id = ?", (cancelled, id))
 
 
 def test_a_commit_that_was_made_before_the_end_is_told_and_not_made_again(tmp_path: Path) -> None:
@@ -350,8 +372,7 @@ def test_a_job_whose_commit_is_there_was_not_cancelled(tmp_path: Path) -> None:
     """Its process ended after the commit, while somebody cancelled it."""
     with client_of(tmp_path) as client:
         job = ended(client, upload(client, {"a": "one"})["id"])
-    interrupted(tmp_path, job["id"])
-    (tmp_path / "state/jobs" / job["id"] / "cancel").touch()
+    interrupted(tmp_path, job["id"], cancelled=True)
     with client_of(tmp_path) as client:
         again = ended(client, job["id"])
         assert (again["state"], again["result"]["commit"]) == ("succeeded", job["result"]["commit"])
@@ -410,7 +431,7 @@ def test_the_same_key_gives_the_same_job(tmp_path: Path) -> None:
         assert len(client.get("/v1/jobs").json()["jobs"]) == 1
         body["documents"][0]["text"] = "two"
         assert send().json()["code"] == "key_reused"
-        assert len(os.listdir(tmp_path / "state/jobs")) == 1
+        assert len(client.get("/v1/jobs").json()["jobs"]) == 1 and not os.listdir(tmp_path / "state/jobs")
 
 
 def test_a_job_that_is_queued_stays_where_its_caller_cannot_be_told(

@@ -12,8 +12,8 @@ import vecver
 from vecver.errors import BackendError, ConflictError, InvalidInputError
 
 
-def save(path: Path, text: str, *, mode: int = 0o666, durable: bool = True) -> None:
-    """Replace a file in one step. Not `durable`: a power cut may bring back the one before it, never half of one."""
+def save(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Replace a file in one step; it is on the disk when this returns. Raises OSError: the file is as it was."""
     part = path.with_name(path.name + ".part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
@@ -25,13 +25,12 @@ def save(path: Path, text: str, *, mode: int = 0o666, durable: bool = True) -> N
         with suppress(OSError):  # half of it, on a full disk
             part.unlink(missing_ok=True)
         raise
-    if durable:
-        sync_folder(path.parent)
+    sync(path.parent)
 
 
 @contextmanager
 def reaching(path: Path) -> Iterator[None]:
-    """Within the block, Raises BackendError (the operating system refuses a file of the state folder), naming it."""
+    """Raises BackendError, which names `path`, for an OSError inside the block."""
     try:
         yield
     except OSError as error:
@@ -46,9 +45,9 @@ def reaching(path: Path) -> Iterator[None]:
         ) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make what was made, renamed or removed in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Put a file's bytes, or the names in a folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -56,23 +55,23 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Make all that lies in a folder durable, its bytes and its names."""
+    """Put all that lies in a folder on the disk, bytes and names."""
     for place, _, names in os.walk(folder):
         for name in names:
-            sync_folder(Path(place) / name)  # a file is synced in the same way
-        sync_folder(Path(place))
+            sync(Path(place) / name)
+        sync(Path(place))
 
 
-def make_folder(folder: Path) -> None:
-    """A folder that a power cut does not take away, with what is synced in it."""
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, so that a power cut does not take them away."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
     for made in missing:
-        sync_folder(made.parent)
+        sync(made.parent)
 
 
 def own_state(state: Path, repository: vecver.Repository) -> None:
-    """Make the state folder, and let it be this repository's: another's jobs would be done in this one.
+    """Make the state folder, and reserve it for this repository: another's jobs would run in this one.
 
     Raises ConflictError (it is another's), InvalidInputError (it cannot be made or written).
     """
@@ -81,16 +80,16 @@ def own_state(state: Path, repository: vecver.Repository) -> None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with suppress(FileExistsError), owner.open("x", encoding="utf-8") as file:
             file.write(repository.id)
-        found = owner.read_text("utf-8")
+        id = owner.read_text("utf-8")
     except OSError as error:
         raise InvalidInputError(
             f"the state folder {state} cannot be used: {error.strerror or error}",
             code="invalid_settings",
             hint="name one that this user may write with VECVER_STATE",
         ) from error
-    if found not in ("", repository.id):  # empty: it is being written, or was not, by a process that ended
+    if id not in ("", repository.id):  # empty: another process is writing it now, or was killed before it had
         raise ConflictError(
-            f"{state} holds the jobs of another repository, {found[:12]}",
+            f"{state} holds the jobs of another repository, {id[:12]}",
             code="state_taken",
             hint="give each service a folder of its own with VECVER_STATE",
         )

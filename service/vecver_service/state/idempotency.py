@@ -1,13 +1,13 @@
-"""A write that brings an Idempotency-Key happens once: asked again, it is answered with what it was answered first.
+"""Writes with an Idempotency-Key: a repeated write returns the first response and changes nothing.
 
-    once/<digest>        JSON: what was asked, and the answer; without an answer while it is being done
-    once/<digest>.lock   held by whoever does it
+A row of `answers` is inserted before the write and gets its status and body after it. `in-flight/<digest>` is a lock
+that the process holds while it writes.
 
 Decisions
-- 2026-11-21 only what succeeded is kept: a house error changed nothing, so the same request may be tried again. But
-  where it happened and the audit log could not take it, or the error was not foreseen, it is not done again.
-- 2026-11-21 a process that ends in the middle leaves a record without an answer. Whether the write happened is not
-  known then, and a rollback done twice goes back twice: so it is refused, not done again.
+1. Only what succeeded is kept. A house error changed nothing, so the same request may be tried again. But a write that
+   happened and could not be recorded in the audit log, or failed in a way that we did not foresee, is not repeated.
+2. A process that is killed leaves a row without a status. Whether the write happened is unknown then, and a second
+   rollback would go back twice: a repeated request is refused.
 """
 
 from __future__ import annotations
@@ -17,32 +17,31 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from vecver.errors import ConflictError, InvalidInputError, VecverError
-from vecver_service.state import files
 from vecver_service.state.audit import AUDIT_FAILED
+from vecver_service.state.database import Database
 
 Answer = tuple[int, Any]  # status, body
 KEPT_SECONDS = 24 * 3600
-_SWEPT_SECONDS = 3600
+_SWEEP_SECONDS = 3600
 
 
 class Once:
-    """The answers of the last day, by the key of their request."""
+    """The answers of the last day, by caller and Idempotency-Key."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, database: Database) -> None:
+        self._database, self._locks = database, database.folder / "in-flight"
         self._swept = 0.0
 
     def do(self, who: str, key: str | None, asked: str, write: Callable[[], Answer]) -> Answer:
-        """`write()`, or what it gave before under this `key` of `who`. `asked` says what is wanted: method, path, body.
+        """`write()`, or what it returned before under this `key` of the caller `who`.
 
-        Raises ConflictError (it is being done now, or how it ended is unknown), InvalidInputError (other use of the
-        key), and what `write` raises.
+        `asked` identifies the request: method, path, body. Raises ConflictError (it is in progress, or its outcome is
+        unknown), InvalidInputError (the key was used for another request, or cannot be used), and what `write` raises.
         """
         if key is None:
             return write()
@@ -53,51 +52,69 @@ class Once:
                 hint="1 to 255 printable characters, a UUID say",
             )
         self._sweep()
-        path = self._folder / hashlib.sha256(f"{who}\n{key}".encode()).hexdigest()
-        fingerprint = hashlib.sha256(asked.encode()).hexdigest()
-        files.make_folder(self._folder)
+        id = hashlib.sha256(f"{who}\n{key}".encode()).hexdigest()
+        request = hashlib.sha256(asked.encode()).hexdigest()
+        self._locks.mkdir(exist_ok=True)
         try:
-            with FileLock(f"{path}.lock", timeout=0):
-                return self._known(path, fingerprint) or self._done(path, fingerprint, write)
+            with FileLock(self._locks / id, timeout=0):
+                return self._first_answer(id, request) or self._done(id, write)
         except Timeout as error:
             raise ConflictError(
                 "a request with this Idempotency-Key is being done", code="in_progress", hint="wait, then ask again"
             ) from error
 
     def _sweep(self) -> None:
-        """Forget what is older than a day; looked for once an hour."""
+        """Delete what is older than a day, at most once an hour."""
         now = time.time()
-        if now - self._swept < _SWEPT_SECONDS:
+        if now - self._swept < _SWEEP_SECONDS:
             return
         self._swept = now
-        for path in self._folder.glob("*"):
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM answers WHERE time < ?", (now - KEPT_SECONDS,))
+        for lock in self._locks.glob("*"):
             with suppress(OSError):
-                if path.stat().st_mtime < now - KEPT_SECONDS:
-                    path.unlink()
+                if lock.stat().st_mtime < now - KEPT_SECONDS:
+                    lock.unlink()
 
-    def _known(self, path: Path, fingerprint: str) -> Answer | None:
-        if not path.exists():
-            return None
-        record = json.loads(path.read_text("utf-8"))
-        if record["asked"] != fingerprint:
-            raise InvalidInputError(
-                "this Idempotency-Key was used for another request", code="key_reused", hint="take a new key"
-            )
-        if "body" not in record:
-            raise ConflictError(
-                "the service failed or stopped while it did this: whether it happened is not known",
-                code="outcome_unknown",
-                hint="look at what was to be changed; if it was not, ask again with a new Idempotency-Key",
-            )
-        return record["status"], record["body"]
+    def _first_answer(self, id: str, request: str) -> Answer | None:
+        """The answer that was given first. None: this request is the first, and its row is on the disk now."""
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT request, status, body FROM answers WHERE id = ?", (id,)).fetchone()
+            if row is None:
+                connection.execute(
+                    "INSERT INTO answers (id, request, time) VALUES (?, ?, ?)", (id, request, time.time())
+                )
+                return None
+        return _answer(row, request)
 
-    def _done(self, path: Path, fingerprint: str, write: Callable[[], Answer]) -> Answer:
-        files.save(path, json.dumps({"asked": fingerprint}))
+    def _done(self, id: str, write: Callable[[], Answer]) -> Answer:
         try:
             status, body = write()
         except VecverError as error:
             if error.code != AUDIT_FAILED:
-                path.unlink(missing_ok=True)
+                self._forget(id)
             raise
-        files.save(path, json.dumps({"asked": fingerprint, "status": status, "body": body}))
+        with self._database.transaction() as connection:
+            row = (status, json.dumps(body), time.time(), id)
+            connection.execute("UPDATE answers SET status = ?, body = ?, time = ? WHERE id = ?", row)
         return status, body
+
+    def _forget(self, id: str) -> None:
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM answers WHERE id = ?", (id,))
+
+
+def _answer(row: tuple[str | None, int | None, str | None], request: str) -> Answer:
+    """Raises InvalidInputError, ConflictError."""
+    first_request, status, body = row
+    if first_request not in (None, request):
+        raise InvalidInputError(
+            "this Idempotency-Key was used for another request", code="key_reused", hint="take a new key"
+        )
+    if status is None or body is None:
+        raise ConflictError(
+            "the service failed or stopped while it did this: whether it happened is not known",
+            code="outcome_unknown",
+            hint="look at what was to be changed; if it was not, ask again with a new Idempotency-Key",
+        )
+    return status, json.loads(body)

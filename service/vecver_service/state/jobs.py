@@ -1,16 +1,17 @@
-"""Jobs: what was asked for and takes long, and the truth about what became of it, whatever happens to the process.
+"""Jobs: long work that callers asked for, and what became of it, whatever happens to the process that runs it.
 
-    jobs/<id>/job.json    what was asked and how it stands; written whole, in one step
-    jobs/<id>/cancel      somebody wants it to end
-    jobs/<id>/input/      what was uploaded for it, until it has ended
-    waiting/<id>          it waits; whoever renames this has it: to `taken/` (a worker), or `given-up/` (who cancels)
-    locks/<dataset>       held while a job of that dataset runs; the kernel lets go of it when the process ends
+The table `jobs` has a row for each. Beside the database lie
+
+    jobs/<id>/input/    what was uploaded for a job, until it has ended
+    locks/<dataset>     held while a job of that dataset runs; the kernel releases it when the process ends
 
 Decisions
-- 2026-11-21 files, not a database: one writer a job, few jobs a minute, a state folder that `ls` can read.
-- 2026-11-21 "running" is believed only while its dataset's lock is held. Where it is not, its process has ended, and
-  the next worker takes the job again: an ingest or publish that was interrupted may be repeated, that is how they are
-  made. After three such ends it is told as failed.
+1. "running" counts only while the lock of its dataset is held. Where it is not, the process has ended, and the next
+   worker takes the job again: ingests and publishes may be repeated after an interruption. After three such ends the
+   job has failed.
+2. Uploads are files, not rows: they are large, and the pipeline reads files.
+3. A job's row is inserted after its upload is on the disk, and has ended before the upload is deleted. A process that
+   is killed between leaves a folder without a job, which `add` deletes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import re
 import secrets
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,14 +33,18 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from vecver.errors import ConflictError, IntegrityError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, NotFoundError, VecverError
 from vecver_service.state import files
+from vecver_service.state.database import Database
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
-_BORDER = "an upload is no part of the work tree that this folder may lie in\n"  # its ignore files, its Git commit
+_OPEN = "state IN ('queued', 'running')"  # as in the index of the table
+_ENDED = f"state IN {FINAL}"
+_GIT_BORDER = "an upload is no part of the work tree that this folder may lie in\n"  # its ignore files, its Git commit
 _MOMENT = "%Y%m%dT%H%M%S%f"
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}")
+_PAGE = 50  # jobs that are read at once
 
 
 @dataclass(frozen=True)
@@ -63,191 +69,214 @@ class Job:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
-        """As it travels."""
+        """The job as callers see it."""
         value = asdict(self)
-        return {**{name: value[name] for name in _TOLD}, "notes": list(self.notes)}
+        return {**{name: value[name] for name in _PUBLIC}, "notes": list(self.notes)}
 
 
-_TOLD = (
+_PUBLIC = (
     *("id", "dataset", "kind", "state", "by", "created", "started", "finished", "attempts"),
     *("progress", "result", "error"),
 )
 
 
 class Jobs:
-    """The jobs in a state folder."""
+    """The jobs of a service. Methods raise OSError or BackendError where the database cannot be read or written."""
 
-    def __init__(self, state: Path, kept: int) -> None:
-        self._folder, self._locks = state / "jobs", state / "locks"
-        self._waiting, self._taken, self._given_up = (state / name for name in ("waiting", "taken", "given-up"))
-        for folder in (self._folder, self._locks, self._waiting, self._taken, self._given_up):
+    def __init__(self, database: Database, kept: int) -> None:
+        self._database, self._kept = database, kept
+        self._folder, self._locks = database.folder / "jobs", database.folder / "locks"
+        database.prepare()
+        for folder in (self._folder, self._locks):
             files.make_folder(folder)
-        self._kept = kept
         self.arrived = threading.Event()  # something was queued in this process
 
-    # -- asking ---------------------------------------------------------------------------------
+    # -- for callers ----------------------------------------------------------------------------
 
     def scratch(self) -> Path:
-        """A new folder for a job's input, to be given to `add`, or removed."""
+        """A new folder for a job's input, to be passed to `add`, or removed."""
         folder = self._folder / f"{self._moment():{_MOMENT}}-{secrets.token_hex(6)}"
         (folder / "input").mkdir(parents=True)
-        (folder / "input" / ".git").write_text(_BORDER)
+        (folder / "input" / ".git").write_text(_GIT_BORDER)
         return folder
 
     def _moment(self) -> datetime:
-        """Now, or just after the newest job that waits: ids are their order, also where the clock was set back."""
+        """Now, or just after the newest waiting job: ids are the order of jobs, also where the clock was set back."""
         moment = datetime.now(UTC)
-        newest = max(filter(_ID.fullmatch, os.listdir(self._waiting)), default=None)
+        with self._database.reading() as connection:
+            (newest,) = connection.execute(f"SELECT max(id) FROM jobs WHERE {_OPEN} AND NOT taken").fetchone()
         if newest is None:
             return moment
         last = datetime.strptime(newest.partition("-")[0], _MOMENT).replace(tzinfo=UTC)
         return max(moment, last + timedelta(microseconds=1))
 
     def add(self, folder: Path, dataset: str, kind: str, by: str, key: str, what: Json) -> Job:
-        """Queue what `scratch` was filled for."""
+        """Queue a job whose input is in `folder`, made by `scratch`. It is on the disk when this returns."""
         job = Job(folder.name, dataset, kind, by, key, what, now())
-        files.sync_tree(folder)  # half of an upload would be taken for all of it after a power cut
-        (self._waiting / job.id).touch()
-        files.sync_folder(self._waiting)
-        try:
-            self._save(job, durable=True)  # from here on it is there
-        except BaseException:
-            (self._waiting / job.id).unlink(missing_ok=True)
-            raise
-        files.sync_folder(self._folder)
+        files.sync_tree(folder)  # else a power cut could leave half of an upload, which would pass for all of it
+        files.sync(self._folder)
+        with self._database.transaction() as connection:
+            row = (job.id, job.dataset, job.state, _text(job))
+            connection.execute("INSERT INTO jobs (id, dataset, state, record) VALUES (?, ?, ?, ?)", row)
         self.arrived.set()
-        with suppress(OSError):  # it is there, whatever becomes of old ones
+        with suppress(OSError, VecverError):  # the job is queued, even if old ones cannot be deleted
             self._prune()
         return job
 
     def get(self, id: str) -> Job:
-        """A job as it stands. Raises NotFoundError, IntegrityError."""
-        if not _ID.fullmatch(id):
-            raise missing(id)
-        found = self._load(id)
-        if found.state == "queued" and (self._given_up / id).exists():
-            return replace(found, state="cancelled", finished=_of(self._given_up / id))
-        return found
+        """A job as it stands. Raises NotFoundError, IntegrityError (its record is damaged)."""
+        with self._database.reading() as connection:
+            return _job(connection, id)
 
     def all(self) -> Iterator[Job]:
-        """Every job, newest first."""
-        for name in sorted(os.listdir(self._folder), reverse=True):
-            with suppress(NotFoundError, IntegrityError):
-                yield self.get(name)
+        """Every job whose record is sound, newest first."""
+        last = "~"  # after every id
+        while rows := self._page(last):
+            for id, text in rows:
+                with suppress(IntegrityError):
+                    yield _parsed(id, text)
+            last = rows[-1][0]
+
+    def _page(self, before: str) -> list[tuple[str, str]]:
+        with self._database.reading() as connection:
+            query = "SELECT id, record FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?"
+            return connection.execute(query, (before, _PAGE)).fetchall()
 
     def cancel(self, id: str) -> Job:
         """Let a job end soon: at once if it waits, else before it writes more. Raises ConflictError: it has ended."""
-        job = self.get(id)
-        if job.state in FINAL:
-            raise ConflictError(f"the job {id} has {job.state}", code="job_ended", hint="there is nothing to cancel")
-        (self._folder / id / "cancel").touch()
-        files.sync_folder(self._folder / id)  # before its input goes: a power cut must not bring it back without
-        with suppress(FileNotFoundError):
-            os.rename(self._waiting / id, self._given_up / id)
-            os.utime(self._given_up / id)
-            for folder in (self._given_up, self._waiting):
-                files.sync_folder(folder)
-            shutil.rmtree(self.input(job), ignore_errors=True)
-        return self.get(id)
+        with self._database.transaction() as connection:
+            job = _job(connection, id)
+            if job.state in FINAL:
+                raise _ended(job)
+            (taken,) = connection.execute("SELECT taken FROM jobs WHERE id = ?", (id,)).fetchone()
+            if not taken:
+                job = replace(job, state="cancelled", finished=now())
+                _update(connection, job)
+            connection.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (id,))
+        if not taken:
+            self._delete_input(id)
+        return job
 
-    # -- doing ----------------------------------------------------------------------------------
+    # -- for workers ----------------------------------------------------------------------------
 
     @contextmanager
     def next(self) -> Iterator[Job | None]:
-        """The oldest job that may run now, with its dataset to itself; None if there is none."""
-        busy: set[str] = set()  # datasets: of one that is let go of meanwhile a later job would overtake
-        for id in sorted({*os.listdir(self._waiting), *os.listdir(self._taken)}):
-            job = self._sound(id)
-            if job is None or job.dataset in busy:
+        """The oldest job that may run now, with its dataset locked; None if there is none."""
+        busy: set[str] = set()  # datasets: if one is released meanwhile, a later job of it must not overtake
+        for id, dataset in self._open_jobs():
+            if dataset in busy or self._sound(id) is None:
                 continue
-            lock = FileLock(self._locks / quote(job.dataset, safe=""), timeout=0)
+            lock = FileLock(self._locks / quote(dataset, safe=""), timeout=0)
             if not _acquired(lock):
-                busy.add(job.dataset)
+                busy.add(dataset)
                 continue
             try:
-                if found := self._take(id):
-                    yield found
+                if job := self._take(id):
+                    yield job
                     return
             finally:
                 lock.release()
         yield None
 
     def cancelled(self, job: Job) -> bool:
-        """Does somebody want it to end?"""
-        return (self._folder / job.id / "cancel").exists()
+        """Did a caller cancel it?"""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT cancelled FROM jobs WHERE id = ?", (job.id,)).fetchone()
+        return row is not None and bool(row[0])
 
     def input(self, job: Job) -> Path:
         """What was uploaded for it."""
         return self._folder / job.id / "input"
 
     def keep(self, job: Job, *, durable: bool = True) -> Job:
-        """Write how it stands; what has ended needs its input no more."""
-        self._save(job, durable=durable)
+        """Record how it stands, and delete its input if it has ended. Not `durable`: a power cut may undo it."""
+        with self._database.transaction(durable=durable) as connection:
+            _update(connection, job)
         if job.state in FINAL:
-            (self._taken / job.id).unlink(missing_ok=True)
-            shutil.rmtree(self.input(job), ignore_errors=True)
+            self._delete_input(job.id)
         return job
 
     def requeue(self, job: Job) -> None:
         """Put back what this process could not finish."""
-        self.keep(replace(job, state="queued"))
-        os.rename(self._taken / job.id, self._waiting / job.id)
+        with self._database.transaction() as connection:
+            _update(connection, replace(job, state="queued"))
+            connection.execute("UPDATE jobs SET taken = 0 WHERE id = ?", (job.id,))
 
-    def _take(self, id: str) -> Job | None:
-        """A job, ours now: its dataset's lock is held, so one that is "running" has no process any more."""
-        try:
-            os.rename(self._waiting / id, self._taken / id)
-        except FileNotFoundError:
-            if not (self._taken / id).exists():  # cancelled while it waited
-                return None
-        job = self._sound(id)
-        if job is None or job.state in FINAL:
-            (self._taken / id).unlink(missing_ok=True)
-            return None
-        return job
-
-    # -- files ----------------------------------------------------------------------------------
-
-    def _load(self, id: str) -> Job:
-        """A job's record. Raises NotFoundError, IntegrityError."""
-        try:
-            value = json.loads((self._folder / id / "job.json").read_text("utf-8"))
-            return Job(**{**value, "notes": tuple(value["notes"])})
-        except (FileNotFoundError, NotADirectoryError):
-            raise missing(id) from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise IntegrityError(
-                f"the record of the job {id} is damaged",
-                code="job_damaged",
-                hint="if it committed, the version's operation names it; else ask for it again",
-            ) from error
+    def _open_jobs(self) -> list[tuple[str, str]]:
+        with self._database.reading() as connection:
+            return connection.execute(f"SELECT id, dataset FROM jobs WHERE {_OPEN} ORDER BY id").fetchall()
 
     def _sound(self, id: str) -> Job | None:
-        """A job's record; None where there is none, or a damaged one: it must not keep the others from being done."""
+        """A job; None where there is none, or a damaged record: it must not keep the others from being done."""
         with suppress(NotFoundError, IntegrityError):
-            return self._load(id)
+            return self.get(id)
         return None
 
-    def _save(self, job: Job, *, durable: bool) -> None:
-        files.save(self._folder / job.id / "job.json", json.dumps(asdict(job)), durable=durable)
+    def _take(self, id: str) -> Job | None:
+        """Take a job whose dataset is locked: one that is "running" has no process any more. None: it has ended."""
+        with self._database.transaction(durable=False) as connection:
+            taken = connection.execute(f"UPDATE jobs SET taken = 1 WHERE id = ? AND {_OPEN}", (id,)).rowcount
+            return _job(connection, id) if taken else None
+
+    # -- deleting -------------------------------------------------------------------------------
+
+    def _delete_input(self, id: str) -> None:
+        shutil.rmtree(self._folder / id, ignore_errors=True)
 
     def _prune(self) -> None:
-        """Forget the oldest of those that have ended, and uploads that were never finished."""
-        names = sorted(os.listdir(self._folder))
-        many = len(names) - self._kept
-        for number, id in enumerate(names):
-            if (self._folder / id / "job.json").exists():
-                ended = number < many and self._has_ended(id)
-            else:
-                ended = _old(self._folder / id)
-            if ended:
-                shutil.rmtree(self._folder / id, ignore_errors=True)
-                for markers in (self._given_up, self._waiting):
-                    (markers / id).unlink(missing_ok=True)
+        """Delete the oldest jobs that have ended, the inputs of ended jobs, and uploads that were never finished."""
+        with self._database.reading() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+        if count > self._kept:
+            self._delete_oldest(count - self._kept)
+        for id in os.listdir(self._folder):
+            job = self._state(id)
+            if job in FINAL or (job is None and _old(self._folder / id)):
+                self._delete_input(id)
 
-    def _has_ended(self, id: str) -> bool:
-        job = self._sound(id)
-        return (self._given_up / id).exists() or (job is not None and job.state in FINAL)
+    def _delete_oldest(self, count: int) -> None:
+        """Delete those of the oldest `count` jobs that have ended."""
+        oldest = "SELECT id FROM jobs ORDER BY id LIMIT ?"
+        with self._database.transaction(durable=False) as connection:
+            connection.execute(f"DELETE FROM jobs WHERE {_ENDED} AND id IN ({oldest})", (count,))
+
+    def _state(self, id: str) -> str | None:
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT state FROM jobs WHERE id = ?", (id,)).fetchone()
+        return row[0] if row else None
+
+
+def _job(connection: sqlite3.Connection, id: str) -> Job:
+    """Raises NotFoundError, IntegrityError."""
+    sound = _ID.fullmatch(id)
+    row = connection.execute("SELECT record FROM jobs WHERE id = ?", (id,)).fetchone() if sound else None
+    if row is None:
+        raise missing(id)
+    return _parsed(id, row[0])
+
+
+def _update(connection: sqlite3.Connection, job: Job) -> None:
+    connection.execute("UPDATE jobs SET state = ?, record = ? WHERE id = ?", (job.state, _text(job), job.id))
+
+
+def _text(job: Job) -> str:
+    return json.dumps(asdict(job))
+
+
+def _parsed(id: str, text: str) -> Job:
+    try:
+        value = json.loads(text)
+        return Job(**{**value, "notes": tuple(value["notes"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise IntegrityError(
+            f"the record of the job {id} is damaged",
+            code="job_damaged",
+            hint="if it committed, the version's operation names it; else ask for it again",
+        ) from error
+
+
+def _ended(job: Job) -> ConflictError:
+    return ConflictError(f"the job {job.id} has {job.state}", code="job_ended", hint="there is nothing to cancel")
 
 
 def _acquired(lock: FileLock) -> bool:
@@ -259,17 +288,13 @@ def _acquired(lock: FileLock) -> bool:
 
 
 def missing(id: str) -> NotFoundError:
-    """The error for a job that is not there, or not the caller's to see."""
+    """The error for a job that is not there, or that the caller may not see."""
     return NotFoundError(f"there is no job {id!r}", code="job_not_found", hint="GET /v1/jobs lists them", id=id)
 
 
 def now() -> str:
-    """The time as a job's record has it."""
+    """The time, in the form of a job's record."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _of(path: Path) -> str:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
 
 
 def _old(folder: Path) -> bool:

@@ -1,7 +1,7 @@
-"""API keys: who calls, and what they may do. A file holds digests of the keys, never the keys.
+"""API keys: who calls, and what they may do. Digests of the keys are stored, never the keys.
 
-A key is `vv_ID_SECRET`, its secret 32 random bytes: no word of a person, so one sha256 is enough to store.
-Scopes are "DATASET:read", "DATASET:write", "DATASET:admin", with "*" for all datasets; each holds those before it.
+A key is `vv_ID_SECRET`, its secret 32 random bytes: no password that could be guessed, so one sha256 is enough.
+Scopes are "DATASET:read", "DATASET:write", "DATASET:admin", with "*" for all datasets; each includes those before it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
-
-from vecver.errors import IntegrityError, InvalidInputError, NotFoundError
-from vecver_service.state import files
+from vecver.errors import InvalidInputError, NotFoundError
+from vecver_service.state import files, migration, schema
+from vecver_service.state.database import Database
+from vecver_service.state.key_file import Key, KeyFile
 
 SCOPES = ("read", "write", "admin")
 ALL = "*"
@@ -41,98 +41,128 @@ class Caller:
         return any(f"{where}:{held}" in self.scopes for where in (dataset, ALL) for held in enough)
 
 
-@dataclass(frozen=True)
-class Key:
-    """A key as it is stored."""
-
-    id: str
-    name: str
-    scopes: tuple[str, ...]
-    digest: str  # sha256 of the whole token, hex
-    created: str  # ISO 8601, UTC
-
-
 class Keys:
-    """The keys in a file. Changes, of this process or another, are seen at the next request."""
+    """The keys of a service. Changes, of this process or another, are seen at the next request.
+
+    `path`: the service's database, or a JSON file (`VECVER_KEYS`); one that says where its keys moved is followed.
+    Methods raise BackendError where `path` cannot be read or written, IntegrityError where it is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, int, int] | None = None  # inode, modification time and size of what was read
-        self._keys: dict[str, Key] = {}
-        self._closed = False  # there was a file
+        self._file = None if path.name == schema.FILE_NAME else KeyFile(path)
+        self._table: _KeyTable | None = None
+        self._closed = False  # a key was made
 
     def all(self) -> list[Key]:
         """Every key, oldest first."""
-        return list(self._read().values())
+        with self._store() as store:
+            return store.all()
 
     def needed(self) -> bool:
-        """Must a caller have one? So it is from the first that is made, and after the last is revoked."""
-        self._read()
+        """Must a caller have a key? From the first that is made on, and after the last is revoked."""
+        if self._closed:
+            return True
+        with self._store() as store:
+            self._closed = store.exist()
         return self._closed
 
     def find(self, token: str) -> Key | None:
         """The key that a token is; None if it is none. Takes the same time however wrong it is."""
-        keys, form = self._read(), _TOKEN.fullmatch(token)
-        known = keys.get(form[1]) if form else None
+        form = _TOKEN.fullmatch(token)
+        with self._store() as store:
+            key = store.get(form[1] if form else "")
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-        same = hmac.compare_digest(digest, known.digest if known else "0" * 64)
-        return known if same else None
+        same = hmac.compare_digest(digest, key.digest if key else "0" * 64)
+        return key if same else None
 
     def add(self, name: str, scopes: list[str]) -> tuple[Key, str]:
-        """A new key, and its token, which is nowhere else. Raises InvalidInputError."""
+        """A new key, and its token, which is stored nowhere. Raises InvalidInputError."""
         _check(name, scopes)
         id = secrets.token_hex(4)
         token = f"vv_{id}_{secrets.token_urlsafe(32)}"
         digest = hashlib.sha256(token.encode()).hexdigest()
         key = Key(id, name, tuple(dict.fromkeys(scopes)), digest, datetime.now(UTC).isoformat(timespec="seconds"))
-        with self._changing():
-            self._write({**self._read(), id: key})
+        with self._store() as store:
+            store.add(key)
         return key, token
 
     def revoke(self, id: str) -> Key:
         """Take a key away. Raises NotFoundError."""
-        with self._changing():
-            keys = dict(self._read())
-            if id not in keys:
-                raise NotFoundError(f"there is no key {id!r}", code="key_not_found", hint="`vecver key list` has them")
-            key = keys.pop(id)
-            self._write(keys)
+        with self._store() as store:
+            key = store.remove(id)
+        if key is None:
+            raise NotFoundError(f"there is no key {id!r}", code="key_not_found", hint="`vecver key list` has them")
         return key
 
-    def _read(self) -> dict[str, Key]:
-        with files.reaching(self.path):
-            try:
-                info = self.path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                self._seen, self._keys = None, {}
-                return self._keys
-        self._closed = True
-        seen = (info.st_ino, info.st_mtime_ns, info.st_size)
-        if self._seen != seen:
-            self._keys, self._seen = self._parsed(), seen
-        return self._keys
-
-    def _parsed(self) -> dict[str, Key]:
-        try:
-            value = json.loads(self.path.read_text("utf-8"))
-            keys = [Key(**{**one, "scopes": tuple(one["scopes"])}) for one in value["keys"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise IntegrityError(
-                "the file of API keys cannot be read", code="keys_damaged", hint="restore it, or make new keys"
-            ) from error
-        return {key.id: key for key in keys}
-
-    def _write(self, keys: dict[str, Key]) -> None:
-        body = json.dumps({"format": 1, "keys": [asdict(key) for key in keys.values()]}, indent=2)
-        files.save(self.path, body, mode=0o600)  # a key that was revoked stays so after a power cut
-
     @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Change the file alone. Raises BackendError where that cannot be done: it is as it was then."""
+    def _store(self) -> Iterator[_KeyTable | KeyFile]:
+        """Where the keys are now."""
         with files.reaching(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the state folder, where it is new
-            with FileLock(self.path.with_name(self.path.name + ".lock")):
-                yield
+            moved_to = self._file.moved_to() if self._file else self.path
+            if moved_to is None:
+                assert self._file
+                yield self._file
+                return
+            if self._table is None:
+                self._table = _KeyTable(Database(moved_to.parent))
+            yield self._table
+
+
+class _KeyTable:
+    """The keys in the service's database. Reading makes no database, and moves no keys of an older vecver."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def exist(self) -> bool:
+        """Was a key made, even if none is left?"""
+        if older := self._older():
+            return older.exist()
+        with self._database.reading() as connection:
+            return connection.execute("SELECT 1 FROM facts WHERE name = 'key made'").fetchone() is not None
+
+    def all(self) -> list[Key]:
+        """Every key, oldest first."""
+        if older := self._older():
+            return older.all()
+        with self._database.reading() as connection:
+            return [_key(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY rowid")]
+
+    def get(self, id: str) -> Key | None:
+        """The key with this id."""
+        if older := self._older():
+            return older.get(id)
+        with self._database.reading() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (id,)).fetchone()
+        return _key(row) if row else None
+
+    def add(self, key: Key) -> None:
+        """Store a key; it is on the disk when this returns."""
+        with self._database.transaction() as connection:
+            migration.insert_key(connection, key)
+
+    def remove(self, id: str) -> Key | None:
+        """Remove and return the key with this id, if there is one; it stays removed after a power cut."""
+        with self._database.transaction() as connection:
+            row = connection.execute(f"DELETE FROM keys WHERE id = ? RETURNING {_COLUMNS}", (id,)).fetchone()
+        return _key(row) if row else None
+
+    def _older(self) -> KeyFile | None:
+        """The file that has the keys until the service makes its database."""
+        if self._database.exists():
+            return None
+        file = KeyFile(self._database.folder / migration.KEYS)
+        migration.check_not_lost(self._database.path, file)
+        return file
+
+
+_COLUMNS = "id, name, scopes, digest, created"
+
+
+def _key(row: tuple[str, str, str, str, str]) -> Key:
+    id, name, scopes, digest, created = row
+    return Key(id, name, tuple(json.loads(scopes)), digest, created)
 
 
 def _check(name: str, scopes: list[str]) -> None:

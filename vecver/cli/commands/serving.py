@@ -20,7 +20,8 @@ from vecver.errors import ConflictError, InvalidInputError
 from vecver.settings import Settings
 
 if TYPE_CHECKING:
-    from vecver_service.state.keys import Key, Keys
+    from vecver_service.state.key_file import Key
+    from vecver_service.state.keys import Keys
 
 # uvicorn kills a worker that does not answer it for so long, by default 5 s: a record of 95 MB held the interpreter
 # for longer, and each of its job's three attempts took a worker with it, and the requests that were in it.
@@ -45,7 +46,8 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     import uvicorn
     from vecver_service.http.connections import TimeoutProtocol
     from vecver_service.settings import load_settings
-    from vecver_service.state.files import own_state
+    from vecver_service.state.database import Database
+    from vecver_service.state.files import own_state, reaching
     from vecver_service.state.keys import Keys
 
     options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
@@ -56,6 +58,8 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     repository = common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
     state = own.state_folder(settings.repo)
     own_state(state, repository)
+    with reaching(state):
+        Database(state).prepare()  # an older folder is moved before the workers start
     if own.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(state / "metrics")
     told = {"repo": settings.repo, **given}  # to the workers, which read the environment

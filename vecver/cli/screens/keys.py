@@ -10,7 +10,7 @@ from vecver.cli.terminal import console
 from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, WARNING, Screen
 
 if TYPE_CHECKING:
-    from vecver_service.state.keys import Key
+    from vecver_service.state.key_file import Key
 
 
 def show_made(screen: Screen, notes: Screen, made: Key, token: str) -> None:
