@@ -1,24 +1,31 @@
-"""The service's state, every write step cut off, torn and reordered: what was answered lasts, and nothing is half."""
+"""The service's state, every write step cut off, torn and reordered: what was answered lasts, and nothing is half.
+
+SQLite syncs its log outside of Python, where a recording does not see it: so each commit is recorded as two steps,
+before and after which the log is synced. Connections stay open until a recording ends, as in a service that runs.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import older_state
 import pytest
-from disk import cuts, laid_out, recorded, unsynced
+from disk import Recording, cuts, laid_out, recorded, unsynced
 from tallies import Begin
 from verbs import copied
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
 from vecver_service.http import uploads
+from vecver_service.state import database, sqlite
 from vecver_service.state.audit import Audit
+from vecver_service.state.database import Database
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
 from vecver_service.state.keys import Caller, Keys
@@ -42,29 +49,42 @@ class Case:
 
 
 def keys(place: Path) -> Keys:
-    return Keys(place / "state/keys.json")
+    return Keys(place / "state/service.sqlite")
 
 
-def one_key(place: Path) -> None:
+def keys_in_a_file(place: Path) -> Keys:
+    """As VECVER_KEYS names one."""
+    return Keys(place / "state/named.json")
+
+
+def one_key(place: Path, keys: Callable[[Path], Keys] = keys) -> None:
     keys(place).add("first", ["*:read"])
 
 
-def add_a_key(place: Path) -> str:
+def add_a_key(place: Path, keys: Callable[[Path], Keys] = keys) -> str:
     return keys(place).add("second", ["*:read"])[0].id
 
 
-def the_key_is_there(place: Path, id: str, returned: bool) -> None:
-    found = [key.name for key in keys(place).all()]
-    assert found == ["first", "second"] or (found == ["first"] and not returned)
+def the_key_is_there(place: Path, id: str, returned: bool, keys: Callable[[Path], Keys] = keys) -> None:
+    names = [key.name for key in keys(place).all()]
+    assert names == ["first", "second"] or (names == ["first"] and not returned)
     keys(place).add("third", ["*:read"])
-    assert [key.name for key in keys(place).all()] == [*found, "third"]
+    assert [key.name for key in keys(place).all()] == [*names, "third"]
 
 
-def revoke_a_key(place: Path) -> None:
+def the_first_key_is_there(place: Path, id: str, returned: bool) -> None:
+    """Its database was made with it."""
+    names = [key.name for key in keys(place).all()]
+    assert names == ["second"] or (not names and not returned)
+    assert keys(place).needed() == bool(names)
+    keys(place).add("third", ["*:read"])
+
+
+def revoke_a_key(place: Path, keys: Callable[[Path], Keys] = keys) -> None:
     keys(place).revoke(keys(place).all()[0].id)
 
 
-def the_key_is_gone(place: Path, _: Any, returned: bool) -> None:
+def the_key_is_gone(place: Path, _: Any, returned: bool, keys: Callable[[Path], Keys] = keys) -> None:
     assert len(keys(place).all()) <= (0 if returned else 1) and keys(place).needed()
 
 
@@ -72,7 +92,7 @@ def the_key_is_gone(place: Path, _: Any, returned: bool) -> None:
 
 
 def jobs(place: Path) -> Jobs:
-    return Jobs(place / "state", kept=5)
+    return Jobs(Database(place / "state"), kept=5)
 
 
 def queue(place: Path) -> str:
@@ -146,7 +166,7 @@ def once(place: Path) -> Any:
         (marks / str(len(list(marks.iterdir())))).touch()
         return 200, {"mark": len(list(marks.iterdir()))}
 
-    return Once(place / "state/once").do("k1", "key", "POST /x", write)
+    return Once(Database(place / "state")).do("k1", "key", "POST /x", write)
 
 
 def it_happened_once(place: Path, answer: Any, returned: bool) -> None:
@@ -158,32 +178,72 @@ def it_happened_once(place: Path, answer: Any, returned: bool) -> None:
 
 
 def note(place: Path) -> None:
-    Audit(place / "state/audit.jsonl").append(CALLER, "r1", {"action": "promote", "outcome": "done"})
+    Audit(Database(place / "state")).append(CALLER, "r1", {"action": "promote", "outcome": "done"})
 
 
-def noted_before(place: Path) -> None:
-    (place / "state").mkdir()
-    note(place)
+def outcomes(place: Path) -> list[str]:
+    return [entry["outcome"] for entry in Audit(Database(place / "state")).newest(10)]
 
 
 def the_entry_is_there(place: Path, _: Any, returned: bool) -> None:
-    """All lines but one that broke off can be read, and the next begins a line of its own."""
-    found = [one["outcome"] for one in Audit(place / "state/audit.jsonl").newest(10)]
-    assert found.count("done") >= (2 if returned else 1)
+    before = outcomes(place)
+    assert before == ["done"] * 2 or (before == ["done"] and not returned)
     note(place)
-    assert [one["outcome"] for one in Audit(place / "state/audit.jsonl").newest(10)] == ["done", *found]
+    assert outcomes(place) == ["done", *before]
+
+
+# -- the state folder of an older vecver ------------------------------------------------------------
+
+
+def move(place: Path) -> None:
+    Database(place / "state").prepare()
+
+
+def nothing_is_lost(place: Path, _: Any, returned: bool) -> None:
+    older_state.assert_whole(place)
+
+
+def _in_a_file(*steps: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    return (partial(step, keys=keys_in_a_file) for step in steps)
 
 
 CASES = {
     "key add": Case(add_a_key, the_key_is_there, one_key),
+    "first key add": Case(add_a_key, the_first_key_is_there),
     "key revoke": Case(revoke_a_key, the_key_is_gone, one_key),
+    "key add, in a file": Case(*_in_a_file(add_a_key, the_key_is_there, one_key)),
+    "key revoke, in a file": Case(*_in_a_file(revoke_a_key, the_key_is_gone, one_key)),
     "queue a job": Case(queue, the_job_is_whole),
     "queue a job beside another": Case(queue, the_job_is_whole, lambda place: [queue(place), finish(place)]),
     "end a job": Case(finish, the_job_ended_or_is_done, queue),
     "cancel a job": Case(cancel, the_job_is_cancelled_or_waits, queue),
     "a write that happens once": Case(once, it_happened_once),
-    "audit": Case(note, the_entry_is_there, noted_before),
+    "audit": Case(note, the_entry_is_there, note),
+    "move an older state folder": Case(move, nothing_is_lost, older_state.copy),
 }
+
+
+@contextmanager
+def recorded_commits(root: Path) -> Iterator[Recording]:
+    """Record what happens to a folder, with the commits of its database."""
+    commit, open_pools = sqlite.commit, list[Any]()
+
+    def committed(connection: Any) -> None:
+        durable = connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+        log = Path(connection.execute("PRAGMA database_list").fetchone()[2] + "-wal").relative_to(root.resolve())
+        recording.look(f"commit {log}")
+        commit(connection)
+        if durable:
+            recording.look(f"fsync {log}", log.as_posix())
+            recording.look(f"fsync {log.parent}", log.parent.as_posix())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "commit", committed)
+        patch.setattr(database, "_close", open_pools.append)
+        with recorded(root) as recording:
+            yield recording
+    for pool in open_pools:
+        database._close(pool)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -192,7 +252,7 @@ def test_every_cut_of_the_state(name: str, place: Path, tally: Begin) -> None:
     (place / "made").mkdir()
     case.before(place / "made")
     work = copied(place / "made", place / "work")
-    with recorded(work) as recording:
+    with recorded_commits(work) as recording:
         given = case.act(work)
     with unsynced():
         for cut in cuts(recording):

@@ -230,34 +230,38 @@ def _leftovers(folder: Path) -> list[Path]:
     """The files of the older form that still lie in the folder; keys.json, too, if it is not there yet."""
     keys = folder / KEYS
     moved = keys.exists() and KeyFile(keys).moved_to() is not None
-    found = [folder / name for name in (AUDIT, ONCE, _WAITING, _TAKEN, _GIVEN_UP) if (folder / name).exists()]
-    for path in _job_files(folder):
-        found += [part for part in (path, path.with_name("cancel")) if part.exists()]
-    return found if moved else [*found, keys]
+    paths = [folder / name for name in (AUDIT, ONCE, _WAITING, _TAKEN, _GIVEN_UP)]
+    for id in _names(folder / JOBS):
+        paths += [folder / JOBS / id / "job.json", folder / JOBS / id / "cancel"]
+    return [path for path in paths if path.exists()] + ([] if moved else [keys])
 
 
 def _set_aside(folder: Path) -> None:
-    leftovers, kept = _leftovers(folder), folder / KEPT
-    for path in leftovers:
-        if path.exists():
-            _keep(path, kept / path.relative_to(folder))
-    if folder / KEYS in leftovers:
+    leftovers, kept = [path for path in _leftovers(folder) if path.exists()], folder / KEPT
+    targets = [kept / path.relative_to(folder) for path in leftovers]
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _sync_folders(kept)  # a power cut must not take a folder away with what was moved into it
+    for path, target in zip(leftovers, targets, strict=True):
+        _keep(path, target)
+    _sync_folders(kept)
+    if folder / KEYS in _leftovers(folder):
         save_pointer(folder / KEYS, schema.FILE_NAME)  # replaces it: it is never missing, which would open the service
-    for path in {path.parent for path in leftovers} - {folder}:
-        with suppress(OSError):  # a job's folder; one that has an upload stays
-            path.rmdir()
-    if kept.exists():
-        files.sync_tree(kept)
-        files.sync(folder)
+    if leftovers:
         _log.warning("the files of an older vecver are kept in %s", kept)
 
 
 def _keep(path: Path, target: Path) -> None:
     """Move a file or folder, but only copy keys.json."""
-    files.make_folder(target.parent, 0o700)
     while target.exists():  # from an earlier move
         target = target.with_name(target.name + "+")
     if path.name == KEYS:
         files.save(target, path.read_text("utf-8"), mode=0o600)
     else:
         os.rename(path, target)
+
+
+def _sync_folders(top: Path) -> None:
+    for folder, _, _ in os.walk(top):
+        files.sync(Path(folder))
+    files.sync(top.parent)
