@@ -33,7 +33,7 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"  # address that it listens on
     port: int = Field(8000, ge=0, le=65535)  # 0: a free one
     workers: int = Field(1, ge=1)  # processes over one repository
-    state: str = ""  # folder of jobs, uploads, keys and the audit log, on a local disk; "": REPO.service beside the repository
+    state: str = ""  # folder of jobs, uploads, keys, audit log; on a local disk; "": REPO.service beside the repository
     keys: str = ""  # JSON file of API keys; "": they are in the state folder's database, service.sqlite
     no_auth: bool = False  # every caller may do everything
 
