@@ -56,7 +56,6 @@ _SPACES: Final = 2  # of a sentence, at least
 _WORD: Final = re.compile(r"\w")
 _SEPARATORS: Final = re.compile(r"[>/»›→|:·•\\⁄❯▸]")
 _LEGAL: Final = re.compile(r"©|\(c\)\s*\d{4}|\bcopyright\b|all rights reserved", re.I)
-_LEGAL_HINTS: Final = ("©", "(c)", "(C)", "opyright", "OPYRIGHT", "ights ")  # found faster than the pattern
 _AGREE: Final = re.compile(
     r"(?:i\s+)?(?:accept|agree|allow|reject|decline|deny|got it|ok|okay|understood|consent|akzeptieren|zustimmen|"
     r"ablehnen|einverstanden|accepter|refuser|aceptar|rechazar|accett|rifiut|aceitar|akkoord|accepteer|zgadzam|akceptuj|принять|"
@@ -275,7 +274,7 @@ class _Page:
             self.link[block] += size
         elif context == "b":
             self.control[block] += size
-        elif size <= _LEGAL_LINE and any(map(text.__contains__, _LEGAL_HINTS)) and _LEGAL.search(text):
+        elif size <= _LEGAL_LINE and _hints_at_law(text) and _LEGAL.search(text):
             self.legal[block] += size
         else:
             self._count_plain(block, text, size, context)
@@ -325,6 +324,11 @@ class _Page:
             if running[-1]:
                 for i in (0, *self.containers):
                     column[i] = running[self.end[i] + 1] - running[i]
+
+
+def _hints_at_law(text: str) -> bool:
+    """Whether `_LEGAL` may match; in half the time of `any` over a list of these hints."""
+    return "©" in text or "(c)" in text or "(C)" in text or "opyright" in text or "OPYRIGHT" in text or "ights " in text
 
 
 def _label(element: Element) -> str:

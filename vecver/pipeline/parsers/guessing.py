@@ -23,6 +23,7 @@ from typing import Final
 
 DEFAULT: Final = "cp1252"
 SCORED: Final = 2_000  # characters of a text around foreign ones that are scored
+SHORT: Final = 40  # characters of a word whose score is cached
 FEW: Final = 60  # foreign bytes up to which the commonest encodings are tried beside chardet's answer
 MARGIN: Final = 0.75  # by how much, per foreign character at most, an encoding must beat Windows-1252
 
@@ -97,8 +98,9 @@ def plausibility(text: str) -> float:
     total = 0.0
     counted = 0
     for word in _FOREIGN_WORD.finditer(text):
-        total += _of_word(word[0])
-        counted += len(word[0])
+        length = len(word[0])
+        total += (_of_short_word if length <= SHORT else _of_word)(word[0])
+        counted += length
         if counted > SCORED:
             break
     return total
@@ -116,6 +118,9 @@ def _of_word(word: str) -> float:
         else:
             total += _of_symbol(char, kind, before, after)
     return total + _of_latin(word, kinds)
+
+
+_of_short_word: Final = lru_cache(5_000)(_of_word)  # words recur, within a document and between documents
 
 
 @lru_cache(20_000)

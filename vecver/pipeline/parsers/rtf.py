@@ -45,6 +45,8 @@ _CODEPAGES: Final = {
     0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 134: "gbk", 136: "cp950", 161: "cp1253", 162: "cp1254",
     163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
 }  # fmt: skip
+_KNOWN: Final = frozenset([*_PLACES, *_BREAKS, *_SPACES, *_SIGNS, "uc", "deleted", "plain", "f", "fcharset", "ansicpg",
+                           "mac", "bin"])  # fmt: skip
 _DEEPEST: Final = 1_000  # groups inside one another
 
 
@@ -160,6 +162,8 @@ def _controlled(
         scan.add(group, chr(value % 65536))
         return group, group.fallback, at
     scan.flush(group)
+    if word not in _KNOWN:
+        return group, 0, at
     if word in _PLACES:
         place = _PLACES[word]
         kept = group.place == _NONE or (place == _NONE and word == "ud")

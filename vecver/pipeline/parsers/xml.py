@@ -149,7 +149,7 @@ def _blocks(root: Element) -> Iterator[str]:
         if name in _TABLES and (block := _table(element)):
             yield block
         elif _has_text(element):
-            yield _paragraph(element, depth)
+            yield _paragraph(element, name, depth)
         elif _is_record(element):
             yield _record(element)
         else:
@@ -161,16 +161,21 @@ def _blocks(root: Element) -> Iterator[str]:
 def _has_text(element: Element) -> bool:
     if (text := element.text) and text.strip():
         return True
-    return any(tail and tail.strip() for tail in [child.tail for child in element])
+    return len(element) > 0 and any(tail and tail.strip() for tail in [child.tail for child in element])
 
 
 def _label(element: Element) -> str:
     """An element's name with its attributes; "" where it has none."""
-    pairs = "; ".join(f"{name}: {value}" for name, value in _attributes(element).items())
-    return f"{name_of(element)} ({pairs})" if pairs else ""
+    attributes = _attributes(element)
+    if not attributes:
+        return ""
+    pairs = "; ".join(f"{name}: {value}" for name, value in attributes.items())
+    return f"{name_of(element)} ({pairs})"
 
 
 def _text(element: Element) -> str:
+    if not len(element):
+        return " ".join((element.text or "").split())
     return " ".join("".join(element.itertext()).split())
 
 
@@ -182,8 +187,8 @@ def _inner(element: Element) -> str:
     return " ".join([_text(element), *filter(None, labels)])
 
 
-def _paragraph(element: Element, depth: int) -> str:
-    name, label, text = name_of(element), _label(element), _inner(element)
+def _paragraph(element: Element, name: str, depth: int) -> str:
+    label, text = _label(element), _inner(element)
     if name in _TITLES:
         return heading(depth - 1 or 1, text) + (f"\n\n{label}" if label else "")
     return f"{label}: {text}" if label else text
