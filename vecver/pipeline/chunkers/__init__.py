@@ -1,1 +1,1 @@
-"""Documents' text to chunks: `blocks` -> `pieces` -> `chunk`."""
+"""Cut documents' text into chunks: `blocks` -> `pieces` -> `chunk`."""

@@ -1,19 +1,19 @@
-"""A document's text as a row of blocks that tile it: front matter, headings, code, lists, tables, prose.
+"""Splits a document's text into blocks that tile it: front matter, headings, code, lists, tables, prose.
 
-It knows Markdown and character offsets; it does not know tokens, or what a chunk is.
+It knows Markdown and character offsets, not tokens or chunks.
 
 Decisions
-- 2026-11-21 markdown-it-py says where headings, fences and raw HTML are (a `#` inside a fence is no
-  heading); everything between them is cut at blank lines. Its table, reference and inline rules stay
-  off: we do not need them, and the reference rule is quadratic in a paragraph of definitions. What is
-  left is linear on 100,000 headings, deep quotes and lists, and a line of 5 MB.
-- 2026-11-26 markdown-it sees a window at a time: of 4 MB that are nothing but headings it made 0.5 GB of
-  tokens. Blocks of the top level follow each other, so all but the last of a window are whole.
-- 2026-11-21 Front matter is found by one regular expression for `---` and `+++`, and only where it
-  holds `key: value` pairs, so that a page which begins with a thematic break keeps its text. YAML is
-  read by PyYAML's Python loader: the C one is ten times faster and dies of 10,000 nested brackets.
-- 2026-11-21 Plain text and source code have no headings and no markup: blocks end at blank lines. Since
-  2026-11-26 `code` cuts source code at its definitions, where the recipe says so.
+1. markdown-it-py finds headings, fences and raw HTML (a `#` inside a fence is no heading). Everything between them is
+   cut at blank lines. Its table, reference and inline rules stay off: they are not needed, and the reference rule is
+   quadratic in a paragraph of definitions. The other rules are linear on 100,000 headings, deep quotes and lists, and a
+   line of 5 MB.
+2. markdown-it sees one window of text at a time: 4 MB of nothing but headings made 0.5 GB of tokens. Top-level blocks
+   follow each other, so all but the last block of a window are complete.
+3. Front matter is matched by one regular expression for `---` and `+++`, and only if it holds `key: value` pairs, so
+   that a page that begins with a thematic break keeps its text. PyYAML's Python loader reads it: the C loader is ten
+   times faster and crashes on 10,000 nested brackets.
+4. Plain text and source code have no headings and no markup: blocks end at blank lines. `code` cuts source code at its
+   definitions, if the recipe says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DEEPEST: Final = 100  # levels of nested lists and quotes that are looked into
 _FRONT_MATTER: Final = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.*?)^\1[ \t]*\r?$\s*", re.DOTALL | re.MULTILINE)
 _LONGEST_FRONT_MATTER: Final = 1 << 14  # characters
 _FIELD: Final = re.compile(r"^([A-Za-z][\w-]*)\s*[:=]\s*(.*)$", re.MULTILINE)
-_TOLD: Final = ("title", "description", "summary")  # what of the front matter is embedded
+_EMBEDDED_FIELDS: Final = ("title", "description", "summary")  # what of the front matter is embedded
 
 _LINE_END: Final = re.compile(r"\r\n?|\n")  # as markdown-it counts lines
 _BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*\n)+")
@@ -74,14 +74,14 @@ def is_markdown(media_type: str) -> bool:
 
 def front_matter(text: str) -> tuple[int, dict[str, str]]:
     """Where the front matter ends (0 where there is none), and its title, description and summary."""
-    found = _FRONT_MATTER.match(text[:_LONGEST_FRONT_MATTER])
-    if not found:
+    match = _FRONT_MATTER.match(text[:_LONGEST_FRONT_MATTER])
+    if not match:
         return 0, {}
-    fields = _toml(found[2]) if found[1] == "+++" else _yaml(found[2])
+    fields = _toml(match[2]) if match[1] == "+++" else _yaml(match[2])
     if fields is None:
         return 0, {}
-    told = {str(name).lower(): fold(value) for name, value in fields.items() if isinstance(value, str)}
-    return found.end(), {name: told[name] for name in _TOLD if told.get(name)}
+    texts = {str(name).lower(): fold(value) for name, value in fields.items() if isinstance(value, str)}
+    return match.end(), {name: texts[name] for name in _EMBEDDED_FIELDS if texts.get(name)}
 
 
 def join_empty(row: Iterator[Block]) -> list[Block]:
@@ -119,7 +119,7 @@ def _landmarks(text: str, body: int) -> Iterator[tuple[int, int, Kind]]:
     at, length = body, WINDOW
     while at < len(text):
         end = _line_after(text, at + length)
-        lines = [at, *(found.end() for found in _LINE_END.finditer(text, at, end)), end]
+        lines = [at, *(newline.end() for newline in _LINE_END.finditer(text, at, end)), end]
         tokens = [token for token in _parser().parse(text[at:end]) if token.map]
         last = max((lines[token.map[0]] for token in tokens if token.level == 0 and token.map), default=end)
         stop = end if end == len(text) else last
@@ -162,7 +162,7 @@ def _prose(text: str, start: int, end: int, version: int) -> Iterator[Block]:
 
 
 def paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    cuts = [start, *(found.end() for found in _BLANK_LINES.finditer(text, start, end)), end]
+    cuts = [start, *(blank.end() for blank in _BLANK_LINES.finditer(text, start, end)), end]
     yield from ((first, last) for first, last in pairwise(cuts) if first < last)
 
 
@@ -173,7 +173,7 @@ def _yaml(text: str) -> dict[Any, Any] | None:
     try:
         fields = yaml.load(text, yaml.BaseLoader)  # every scalar a string: no tag, date or number to fail on
     except (yaml.YAMLError, RecursionError):
-        return _by_lines(text)
+        return _fields_by_line(text)
     return fields if isinstance(fields, dict) else None
 
 
@@ -183,9 +183,9 @@ def _toml(text: str) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
-        return _by_lines(text)
+        return _fields_by_line(text)
 
 
-def _by_lines(text: str) -> dict[str, Any] | None:
+def _fields_by_line(text: str) -> dict[str, Any] | None:
     """Broken front matter, as far as `key: value` lines tell."""
     return {name: value.strip("\"' \t\r") for name, value in _FIELD.findall(text)} or None

@@ -1,18 +1,17 @@
-"""Cuts documents into chunks that stay where they are when the text around them changes.
+"""Cuts documents into chunks that keep their boundaries when the text around them changes.
 
-It decides where a chunk begins and ends, and how many tokens it may have; who counts tokens is an
-argument. It knows nothing of files, vectors or versions, and nothing of markup: `pieces` does.
+It decides where a chunk begins and ends and how many tokens it may have. The caller passes the token counter; `pieces`
+knows the markup.
 
-A chunk is a run of *pieces*: blocks of the document, or parts of a block that is too long to embed.
-Sections begin at headings; a long section is cut at the block end with the lowest (class, digest of
-the block before it) among those that leave chunks of `min_tokens` to `max_tokens`. The choice looks
-only at the text near it, so an edit moves the cuts near it and no others (min-hash, as in
-content-defined chunking).
+A chunk is a run of *pieces*: blocks of the document, or parts of a block that is too long to embed. Sections begin at
+headings. A long section is cut at the block end with the lowest (class, digest of the block before it) among those that
+leave chunks of `min_tokens` to `max_tokens`. The choice depends only on the text near it, so an edit moves the cuts
+near it and no others (min-hash, as in content-defined chunking).
 
 Decisions
-- 2026-11-26 Version 4 cuts plain text (records, too) into chunks of up to 128 tokens, each with the title in front,
-  and gives these titles no vector of their own. nDCG@10 folded to documents (`benchmarks/chunk_quality.py`), by tokens
-  of a chunk's own text:
+1. Version 4 cuts plain text (records, too) into chunks of up to 128 tokens, each with the title in front, and does not
+   embed these titles separately. nDCG@10 folded to documents (`benchmarks/chunk_quality.py`), by tokens of a chunk's
+   own text:
                                       64     96     128    170    254   one vector a document
     cranfield, title in front        0.422         0.436                0.427
     cranfield, title on its own      0.379         0.409  0.404  0.403
@@ -20,29 +19,28 @@ Decisions
     cisi, title in front             0.415  0.411  0.423                0.421
     cisi, both                       0.398         0.406
     xquad-de (no titles)             0.788         0.748  0.749  0.720  0.703
-  Chosen on these three; on others 128 tokens and one vector a document have: xquad-en 0.953, 0.944; xquad-zh 0.405,
-  0.242; xquad-ar 0.130, 0.038; arcd 0.063, 0.028; scifact 0.677, 0.645. (Partly
-  in bfloat16: xquad-en's documents have 0.9439 so, 0.9436 in float32.)
-  Roads not taken: a document that the model reads whole as one chunk (xquad-de 0.683 at 64, 0.700 at 128: the many
-  short chunks of longer documents win over it); one more vector for the document's beginning (cisi +0.006, cranfield
-  +0.003 at 128). A title that does not fit in front whole keeps its vector, so that no word of it is lost.
-- 2026-11-26 Markdown and source code keep version 2's sizes: 64 tokens of own text. On otel-docs and tldr-en the share
-  that is embedded is 1.07 and 1.25 times the ideal at 64, 1.11 and 1.31 at 80, 1.20 and 1.39 at 128.
-- 2026-11-26 So does the title of Markdown keep its vector. Without one, and in front of every chunk or of the first,
-  R@1 of otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93 instead of 0.97.
-  Version 3, which was on main for half an hour and is not known any more, took Markdown without headings for plain
-  text: R@10 of the last otel-docs was 0.939 instead of 0.957, R@1 0.828 instead of 0.871.
-- 2026-11-21 Version 1's parameters 32-112 and the order of classes were chosen on the histories of four projects'
-  documentation; `benchmarks/chunk_stability.py` measures them again.
-- 2026-11-21 A block that ends in a colon is kept with whatever follows, not only with code, lists and
-  tables: simpler, and on pages of one-line blocks 2% fewer chunks are embedded anew.
-- 2026-11-21 A title and its description are chunked like any text, so a title that is too long for
-  one chunk becomes several rather than being cut off; all of them lie at `[0, 0)`.
-- 2026-11-21 A piece is counted with the white space that will follow it in the chunk, so the tokens of
-  a chunk are at most the sum over its pieces for every tokeniser that breaks at white space. Chunks
-  that join pieces inside a word are counted again as a whole.
-- 2026-11-21 "whole" takes text as it is, whatever its type, as the published MTEB scores did: it
-  promises no limit, the embedder reads as far as it reads.
+   Chosen on these three. On others, 128 tokens and one vector a document have: xquad-en 0.953, 0.944; xquad-zh 0.405,
+   0.242; xquad-ar 0.130, 0.038; arcd 0.063, 0.028; scifact 0.677, 0.645. (Partly in bfloat16: xquad-en's documents have
+   0.9439 so, 0.9436 in float32.) Rejected: keeping a document that the model can read in one go as one chunk (xquad-de
+   0.683 at 64, 0.700 at 128: the many short chunks of longer documents outrank it), and one more vector for the
+   document's beginning (cisi +0.006, cranfield +0.003 at 128). A title that does not fit in front completely keeps its
+   vector, so that no word of it is lost.
+2. Markdown and source code keep version 2's sizes, 64 tokens of own text. On otel-docs and tldr-en the share that is
+   embedded again is 1.07 and 1.25 times the ideal at 64, 1.11 and 1.31 at 80, 1.20 and 1.39 at 128.
+3. Titles of Markdown keep their own vector. Without it, and with the title in front of every chunk or of the first, R@1
+   of otel-docs' pinned questions was 0.83 (60 tokens) and 0.75 (96) instead of 0.86, R@10 0.93 instead of 0.97.
+   Version 3, never released and no longer supported, treated Markdown without headings as plain text: R@10 of the last
+   otel-docs was 0.939 instead of 0.957, R@1 0.828 instead of 0.871.
+4. Version 1's sizes of 32-112 tokens and the order of classes were chosen on the histories of four projects'
+   documentation; `benchmarks/chunk_stability.py` measures them again.
+5. A block that ends in a colon stays with whatever follows, not only with code, lists and tables. It is simpler, and on
+   pages of one-line blocks 2% fewer chunks are embedded again.
+6. A title and its description are chunked like any text, so a title too long for one chunk becomes several chunks
+   instead of being cut off. All of them have the span `[0, 0)`.
+7. A piece is counted with the white space that follows it in the chunk, so the tokens of a chunk are at most the sum
+   over its pieces, for every tokenizer that breaks at white space. Chunks that join pieces inside a word are counted
+   again as a whole.
+8. "whole" takes any text as it is, as the published MTEB scores did. It promises no limit: the embedder truncates.
 """
 
 from __future__ import annotations
@@ -175,18 +173,21 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts, titled: 
     texts = [*(title for title, _, _ in pieces), *(document.text for document in parsed)]
     rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts, recipe["version"])
     runs = _checked([_runs(row, counts, recipe["min_tokens"]) for row in rows], rows, counts)
-    made = [list(_chunks(*one)) for one in zip(texts, rows, runs, strict=True)]
+    made = [list(_chunks(*document_parts)) for document_parts in zip(texts, rows, runs, strict=True)]
     titles = [[Chunk(0, 0, part.embedded, part.embedded) for part in title] for title in made[: len(parsed)]]
     bodies = made[len(parsed) :]
     if recipe["version"] > 1:
-        placed = [place(*one) for one in zip(parsed, texts[: len(parsed)], rows[len(parsed) :], bodies, strict=True)]
+        placed = [
+            place(*document_parts)
+            for document_parts in zip(parsed, texts[: len(parsed)], rows[len(parsed) :], bodies, strict=True)
+        ]
         names = [title.partition("\n")[0] if titled else "" for title, _, _ in pieces]
         bodies = put_in_front(placed, names, rows[len(parsed) :], recipe["context_tokens"], counts.learned)
-        titles = _unless_in_front(titles, names, bodies, recipe["context_tokens"], counts)
+        titles = _titles_not_in_front(titles, names, bodies, recipe["context_tokens"], counts)
     return [[*title, *body] for title, body in zip(titles, bodies, strict=True)]
 
 
-def _unless_in_front(
+def _titles_not_in_front(
     titles: list[list[Chunk]], names: list[str], bodies: list[list[Chunk]], most: int, counts: _Counts
 ) -> list[list[Chunk]]:
     """The title chunks of each document; none where its name, of at most `most` tokens, is in front of its chunks."""
@@ -279,14 +280,14 @@ def _sections(row: Row, tokens: list[int], fewest: int) -> list[Run]:
     return sections
 
 
-def _heads(piece: Piece) -> bool:
+def _is_heading(piece: Piece) -> bool:
     return piece.kind == "heading" and not piece.inside
 
 
 def _begins_section(before: Piece, after: Piece) -> bool:
     if after.inside:
         return False
-    return after.kind == "definition" or after.names != before.names or (_heads(after) and not _heads(before))
+    return after.kind == "definition" or after.names != before.names or (_is_heading(after) and not _is_heading(before))
 
 
 def _cut(row: Row, section: Run, tokens: list[int], fewest: int, most: int) -> Iterator[Run]:
@@ -321,11 +322,11 @@ def _rank(before: Piece, after: Piece) -> tuple[int, bytes]:
 
 
 def _class(before: Piece, after: Piece) -> int:
-    if _heads(before) and not after.inside:
+    if _is_heading(before) and not after.inside:
         return 4
     if after.inside:
         return 4 if before.kind == "rows" and not before.inside else 3  # a table's header row introduces its rows
-    if _heads(after) or _begins_section(before, after):
+    if _is_heading(after) or _begins_section(before, after):
         return 0
     return 2 if before.text.rstrip().endswith(":") else 1  # what ends in a colon introduces what follows
 

@@ -1,21 +1,20 @@
-"""Cuts source code at its definitions, and says in which class and function each part stands.
+"""Cuts source code at its definitions with tree-sitter, and records the class and function of each part.
 
-It knows tree-sitter and its grammars; it does not know tokens, or what a chunk is. Blocks tile the text: one begins at
-each definition, with the decorators and comments over it, one after its end, and one after each blank line.
+Blocks tile the text. One begins at each definition, with the decorators and comments above it, one after its end, and
+one after each blank line.
 
 Decisions
-- 2026-11-26 A recipe records major.minor of tree-sitter and of each grammar. Code is cut only where these are the
-  same: another grammar may see other definitions, and one recipe has one set of chunks. Elsewhere the document is
-  an error that names the package to install; going on at blank lines would have given other chunks silently.
-- 2026-11-26 Functions are not looked into: what is nested in one is part of it. Classes, namespaces and modules are.
-- 2026-11-26 Of a type with two grammars (`.h` may be C or C++, `.ts` may be TSX) the one is taken that reads the
-  text without an error, else the one that finds more definitions.
-- 2026-11-26 What is no code of its language can cost a parser memory that is quadratic in its length: 5,000 characters
-  of `a=>` cost that of C 0.9 GB. So a parser may take 2,000 steps and three for each byte that it has read, and no
-  more: real code, broken or not, takes less than 1.5. So do brackets that are not closed (1.4 GB for 2,000 in
-  Java), and unclosed comments cost time: each is looked for to the end. Such texts, and those above
-  `LONGEST`, are cut at blank lines. A limit on the time itself, or on memory,
-  would have made chunks depend on the machine.
+1. A recipe records major.minor of tree-sitter and of each grammar, and code is cut only with the same versions: another
+   grammar may see other definitions, and one recipe has one set of chunks. With other versions the document is an error
+   that names the package to install, because falling back to blank lines would silently give other chunks.
+2. What is nested in a function is part of it. Definitions inside classes, namespaces and modules are cut separately.
+3. For a type with two grammars (`.h` may be C or C++, `.ts` may be TSX), the grammar that parses the text without an
+   error is used, otherwise the one that finds more definitions.
+4. Text that is no code of its language can cost a parser memory quadratic in its length: 5,000 characters of `a=>` cost
+   the C parser 0.9 GB. So a parser may take 2,000 steps and three for each byte read; real code, broken or not, takes
+   fewer than 1.5. Unclosed brackets are expensive too (1.4 GB for 2,000 in Java), and so are unclosed comments, each of
+   which is searched for to the end. Such texts, and those longer than `LONGEST`, are cut at blank lines. A limit on
+   time or memory would make chunks depend on the machine.
 """
 
 from __future__ import annotations
@@ -126,8 +125,8 @@ def installed() -> Json:
 @cache
 def _installed() -> tuple[tuple[str, str], ...]:
     library = _minor(_LIBRARY)
-    found = {name: _minor(package) for name, (package, _) in _GRAMMARS.items()}
-    grammars = tuple((name, version) for name, version in found.items() if version)
+    versions = {name: _minor(package) for name, (package, _) in _GRAMMARS.items()}
+    grammars = tuple((name, version) for name, version in versions.items() if version)
     return ((_LIBRARY, library), *grammars) if library and grammars else ()
 
 
@@ -167,9 +166,9 @@ def _minor(package: str) -> str:
 def _language(name: str, library: str, version: str) -> Language:
     package, function = _GRAMMARS[name]
     for needed, recorded in ((_LIBRARY, library), (package, version)):
-        if (here := _minor(needed)) != recorded:
+        if (version_here := _minor(needed)) != recorded:
             raise InvalidInputError(
-                f"This dataset cuts source code with {needed} {recorded}, and {here or 'none'} is installed.",
+                f"This dataset cuts source code with {needed} {recorded}, and {version_here or 'none'} is installed.",
                 code="missing_extra",
                 hint=say(
                     f"pip install 'vecver[documents]' '{needed}=={recorded}.*', or choose its chunker anew: "
@@ -222,7 +221,7 @@ def _places(root: Node, data: bytes) -> Iterator[_Place]:
         if isinstance(item, _Place):
             yield item
             continue
-        found: list[_Waiting] = []
+        inner_items: list[_Waiting] = []
         row = item.start_point.row - 1  # in which the last node ended
         for node in item.children:
             over, prefix = prefix if node.start_point.row <= row + 1 else -1, -1
@@ -231,14 +230,14 @@ def _places(root: Node, data: bytes) -> Iterator[_Place]:
                 prefix = -1 if trails else over if over >= 0 else node.start_byte
             elif core := _definition(node):
                 inner = (*names, *(_names(core, data) or _names(node, data)))
-                found.append((_Place(over if over >= 0 else node.start_byte, inner, True), (), 0, -1))
+                inner_items.append((_Place(over if over >= 0 else node.start_byte, inner, True), (), 0, -1))
                 if core.type in _HOLDERS and depth < DEEPEST:
-                    found.append((core, inner, depth + 1, -1))
-                found.append((_Place(node.end_byte, names, False), (), 0, -1))
+                    inner_items.append((core, inner, depth + 1, -1))
+                inner_items.append((_Place(node.end_byte, names, False), (), 0, -1))
             elif node.type in _GROUPS and depth < DEEPEST:
-                found.append((node, names, depth + 1, over))
+                inner_items.append((node, names, depth + 1, over))
             row = node.end_point.row - (node.end_point.column == 0)
-        waiting += reversed(found)
+        waiting += reversed(inner_items)
 
 
 def _definition(node: Node) -> Node | None:
@@ -292,8 +291,8 @@ def _names(node: Node, data: bytes) -> Names:
         inner = declarator.named_children[-1] if bare else declarator.child_by_field_name("declarator")
         name, declarator = (None, inner) if inner else (declarator, None)
     receiver = node.child_by_field_name("receiver")
-    found = _RECEIVER.search(_text(receiver, data)) if receiver else None
-    return (*([found[1]] if found else []), *_split_name(name, data))
+    match = _RECEIVER.search(_text(receiver, data)) if receiver else None
+    return (*([match[1]] if match else []), *_split_name(name, data))
 
 
 def _split_name(node: Node | None, data: bytes) -> Names:

@@ -1,13 +1,13 @@
-"""What stands over a chunk: its headings, its table's header row, its page, sheet and line; and what of it is embedded.
+"""Adds to each chunk its headings, table header, page, sheet and line, and puts context in front of the embedded text.
 
-It knows chunks and the pieces they were made of; it moves no cut. From version 2 of the recipe on.
+It moves no cut. Used from version 2 of the recipe on.
 
 Decisions
-- 2026-11-26 A chunk's own text has a limit of its own, without what is put in front of it, so that another title or
-  heading moves no cut. What is in front is shortened to its share: headings between the outermost and the
-  last go first, from outside in, then the outermost, then words from the end.
-- 2026-11-26 `headings` holds the headings that the chunk begins with as well, so that a filter on a section finds
-  all of it; what is embedded does not repeat them. So it is with the definitions that source code stands in.
+1. A chunk's text has its own token limit, apart from its context, so that another title or heading moves no cut. The
+   context is shortened to its share: headings between the outermost and the last are dropped first, from the outside
+   in, then the outermost, then words from the end.
+2. `headings` includes the headings that the chunk begins with, so that a filter on a section matches all of it. What is
+   embedded does not repeat them. Definitions in source code work the same way.
 """
 
 from __future__ import annotations
@@ -132,10 +132,12 @@ def put_in_front(
     A title of "" is not put in front. `pieces` are those that the chunks were made of: a chunk that begins with a
     definition tells its name itself.
     """
-    told = [{one.start for one in row if one.kind == "definition" and not one.inside} for row in pieces]
+    definition_starts = [
+        {piece.start for piece in row if piece.kind == "definition" and not piece.inside} for row in pieces
+    ]
     contexts = [
         [_context(title, chunk, chunk.start in starts) for chunk in row]
-        for title, row, starts in zip(titles, rows, told, strict=True)
+        for title, row, starts in zip(titles, rows, definition_starts, strict=True)
     ]
     short = _shortened({context for row in contexts for context in row}, most, count)
     return [
@@ -152,8 +154,8 @@ def _context(title: str, chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
     headings = chunk.headings[: -1 if tells_last else None]
     over = list(dict.fromkeys(text for text in (title, *headings) if text))
-    own = chunk.embedded.split("\n")[: len(over) + 1]
-    over = [text for text in over if text not in own]
+    first_lines = chunk.embedded.split("\n")[: len(over) + 1]
+    over = [text for text in over if text not in first_lines]
     return tuple(text for text in (*over, header) if text)
 
 
@@ -162,10 +164,10 @@ def _shortened(contexts: set[tuple[str, ...]], most: int, count: CountAll) -> di
     short = {context: context for context in contexts}
     while True:
         tokens = count(_joined(context) for context in short.values() if context)
-        long = [whole for whole, context in short.items() if context and tokens[_joined(context)] > most]
+        long = [full for full, context in short.items() if context and tokens[_joined(context)] > most]
         if not long:
             return short
-        short |= {whole: _shorter(short[whole]) for whole in long}
+        short |= {full: _shorter(short[full]) for full in long}
 
 
 def _shorter(context: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,20 +1,20 @@
-"""What of a piece of Markdown is worth embedding; knows the kinds of blocks, not where they stand.
+"""Normalises a piece of Markdown to the text that is worth embedding.
 
-A vector should move only when the meaning may have: a changed URL, a wider table or a re-wrapped
-paragraph writes a new row but embeds nothing. What is stored and returned stays the raw text.
+A vector should change only if the meaning may have changed: a new URL, a wider table or a re-wrapped paragraph writes a
+new row but embeds nothing. What is stored and returned stays the raw text.
 
 Decisions
-- 2026-11-21 Regular expressions, not a Markdown renderer: they see one block, cannot fail, and run at
-  a speed at which counting tokens stays the bottleneck. Each is linear: no part of it may run past
-  the character that could begin another match (possessive quantifiers see to the rest).
-- 2026-11-21 Inline code is kept as it is, brackets and all. Indented code counts as prose: in the
-  wild it is more often the body of an admonition or a list item than code.
-- 2026-11-21 Code is not touched, but the lines of its fence are not code: they carry highlighted line
-  numbers and language names that come and go (without them 2-4% fewer chunks are embedded anew).
-- 2026-11-21 A heading's level and its `#` marks are not embedded: moving a section one level down
-  leaves its meaning alone (no difference on real histories, where that is rare).
-- 2026-11-26 Version 2 of the recipe also leaves out `<https://...>`, the address of an HTML image (its
-  alternative text stays), links of footnotes such as `[[1]](#cite)` and the line under a table's header row.
+1. Regular expressions are used instead of a Markdown renderer: they see one block, cannot fail, and cost less than
+   counting tokens. Each is linear: no part of it may run past the character that could begin another match (possessive
+   quantifiers ensure the rest).
+2. Inline code is kept as it is, with brackets. Indented code counts as prose: in practice it is more often the body of
+   an admonition or a list item than code.
+3. Code is not changed, but fence lines are not code: they carry highlighted line numbers and language names that come
+   and go. Without them 2-4% fewer chunks are embedded again.
+4. A heading's level and its `#` marks are not embedded: moving a section one level down does not change its meaning (no
+   difference on real histories, where it is rare).
+5. Version 2 of the recipe also leaves out `<https://...>`, the URL of an HTML image (its alternative text stays),
+   links of footnotes such as `[[1]](#cite)`, and the line under a table's header row.
 """
 
 from __future__ import annotations

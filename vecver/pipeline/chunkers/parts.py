@@ -1,8 +1,8 @@
-"""Which parts of a document (mails of a mailbox) a chunk holds, and what these say of themselves.
+"""Finds which parts of a document (mails of a mailbox) each chunk holds, and merges their metadata.
 
 Decisions
-- 2026-11-26 A chunk may hold several short mails. It then has all their values, in lists, and is found by each: with
-  those of the first alone, a filter would miss the others.
+1. A chunk may hold several short mails. It then has all their values, in lists, so that a filter on any of them matches
+   the chunk.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def parts_of(document: Parsed, chunks: Sequence[Chunk]) -> list[str]:
     """The metadata of the parts that each chunk holds, as JSON; "" where the document has no parts."""
     marks = [mark for mark in document.marks if mark.field == "part"]
     starts = [mark.start for mark in marks]
-    found = []
+    metadata = []
     for chunk in chunks:
         begin = chunk.start + len(chunk.text) - len(chunk.text.lstrip())
         first = max(bisect_right(starts, begin) - 1, 0)
         held = marks[first : bisect_right(starts, max(begin, chunk.end - 1))] if chunk.end else []
-        found.append(_merged([str(mark.value) for mark in held]))
-    return found
+        metadata.append(_merged([str(mark.value) for mark in held]))
+    return metadata
 
 
 def _merged(parts: Sequence[str]) -> str:
@@ -37,7 +37,7 @@ def _merged(parts: Sequence[str]) -> str:
     for part in map(json.loads, parts):
         for field, value in part.items():
             values.setdefault(field, []).extend(value if isinstance(value, list) else [value])
-    return canonical_json({field: _single(_distinct(own)) for field, own in values.items()}).decode()
+    return canonical_json({field: _single(_distinct(field_values)) for field, field_values in values.items()}).decode()
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

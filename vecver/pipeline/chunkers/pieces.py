@@ -1,15 +1,15 @@
-"""Cuts a document's text into pieces: blocks, or parts of a block that is too long to be embedded.
+"""Cuts a document's text into pieces: blocks, or parts of a block that is too long to embed.
 
-It decides where a piece begins and ends and how a longer one is split; it counts no tokens. A piece that
-is longer than any tokeniser should see is split by its length alone, so most of the work on a text needs no
-tokeniser and is done in the process that parsed it; the pieces then travel in parts of a bounded size.
+It decides where a piece begins and ends and how a longer one is split, without counting tokens. A piece too long for
+any tokenizer is split by its length alone, so most of this runs in the process that parsed the document. The pieces
+then travel in parts of a bounded size.
 
 Decisions
-- 2026-11-21 A text longer than 32 characters per allowed token is split without being counted: no
-  tokeniser ever sees more than a few thousand characters at once. (WordPiece calls a base64 line of
-  10,000 characters one unknown token; it is split nevertheless.)
-- 2026-11-26 Pieces travel as `marshal` writes plain tuples, 4,096 at a time: reading a part holds the
-  interpreter's lock for two milliseconds, whatever the document, and takes a third of pickle's time.
+1. A text longer than 32 characters per allowed token is split without being counted, so no tokenizer sees more than a
+   few thousand characters at once. (WordPiece calls a base64 line of 10,000 characters one unknown token; it is split
+   all the same.)
+2. Pieces travel as `marshal` writes plain tuples, 4,096 at a time: reading a part holds the interpreter's lock for two
+   milliseconds, whatever the document, and takes a third of pickle's time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def with_pieces(document: Parsed, recipe: Json) -> Parsed:
     made = code_blocks(document.text, document.media_type, recipe["code"]) if "code" in recipe else None
     if made is None:
         made = blocks(document.text, document.media_type, version)
-    rows = [_pieces(*one, limit, version) for one in ((title, blocks(title, TEXT, version)), (document.text, made))]
+    rows = [
+        _pieces(*source, limit, version) for source in ((title, blocks(title, TEXT, version)), (document.text, made))
+    ]
     return replace(document, pieces=tuple(_packed(title, *rows)))
 
 
@@ -137,9 +139,9 @@ def _cuts(raw: str, kind: Kind, rung: int, limit: int, version: int) -> Iterable
     if version > 1 and rung == 0 and kind not in _LINED:
         return sentence_ends(raw)
     if version > 1 and rung == 1 and kind not in ("code", "definition"):
-        return (found.end() for found in _WORDS_AND_LINKS.finditer(raw) if found[1])
+        return (match.end() for match in _WORDS_AND_LINKS.finditer(raw) if match[1])
     coarse = _LINES if kind in _LINED else _SENTENCES
-    return (found.end() for found in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
+    return (match.end() for match in (coarse, _WORDS, _MARKS)[rung].finditer(raw))
 
 
 def _part(piece: Piece, raw: str, start: int, end: int, rung: int, version: int) -> Block:

@@ -1,11 +1,11 @@
-"""Where sentences end in a paragraph, for version 2 of the chunker's recipe. It knows text, not tokens.
+"""Finds where sentences end in a paragraph, for version 2 of the chunker's recipe.
 
 Decisions
-- 2026-11-26 A stop, what closes after it, and white space end a sentence, in the scripts that we found stops of.
-  Of a full stop we ask what stands before it (an abbreviation or an initial ends nothing) and after it (a
-  small letter goes on). A library (pysbd, syntok) was the road not taken: they rewrite the text or are slow.
-- 2026-11-26 A line break ends a sentence unless the next line begins with a small letter: wrapped paragraphs
-  stay together, lines of a log do not.
+1. A stop, closing marks after it, and white space end a sentence, in every script whose stops are listed here. For a
+   full stop, the word before it counts (after an abbreviation or an initial the sentence continues) and so does the
+   letter after it (a small letter continues the sentence). The libraries pysbd and syntok rewrite the text or are slow.
+2. A line break ends a sentence unless the next line begins with a small letter: wrapped paragraphs stay together, lines
+   of a log do not.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _NUMBERED: Final = frozenset(["no", "nos", "art"])  # abbreviations before a num
 
 def sentence_ends(text: str) -> Iterator[int]:
     """Offsets just after the sentences of `text` and the white space that follows them, in order."""
-    for found in _ENDS.finditer(text):
-        after = text[found.end() : found.end() + 1]
-        if found["full"] and not _ends(
-            text[max(0, found.start() - 12) : found.start()], "\n" if "\n" in found[0] else after
+    for stop in _ENDS.finditer(text):
+        after = text[stop.end() : stop.end() + 1]
+        if stop["full"] and not _ends(
+            text[max(0, stop.start() - 12) : stop.start()], "\n" if "\n" in stop[0] else after
         ):
             continue
-        if found["line"] and after.islower():
+        if stop["line"] and after.islower():
             continue
-        yield found.end()
+        yield stop.end()
 
 
 def _ends(before: str, after: str) -> bool:

@@ -1,1 +1,1 @@
-"""From texts to vectors: one way to open an embedder, and a room for each kind of them."""
+"""Embedders turn texts into vectors. `open` opens one by name or recipe; each kind has its own module."""

@@ -1,20 +1,20 @@
-"""Lets queries that many threads ask at once go through the model together; knows neither model nor texts.
+"""Batches queries that many threads embed at once. It starts no thread and waits for no time window.
 
-Who comes while the model is busy waits; who enters next takes all that wait along. No thread of its own, no
-window of time: one who comes alone is served at once.
+A caller that arrives while the model is busy waits. The next caller that enters embeds all waiting queries with its
+own. A caller that arrives alone is served at once.
 
 Decisions
-- 2026-11-21 A caller's error is its own: where a batch fails, its callers are embedded one by one.
-- 2026-11-21 As many are inside as the embedder says, two for a model on two cores. CPU milliseconds a query of
-  8 words, each caller for itself, with one inside, with two, for 8 and 32 threads: torch on two threads 15.2,
-  13.7, 14.7 and 17.1, 7.3, 9.2; on one 15.1, 9.2, 10.5 and 14.2, 6.3, 7.4; OpenVINO 8.4, 6.6, 7.8 and 8.3,
-  5.0, 5.8. With one inside least is spent, but at 2 and 8 callers a core was idle: torch on two threads
-  answered a fifth fewer than with each for itself. With two inside it was as many, within the noise of a
-  machine at load 6 to 10, and with 32 callers 1.9 times as many (torch, one thread 2.0, OpenVINO 1.2).
-- 2026-11-21 Callers lead each other, oldest first, 32 texts at most: a call with a thousand queries goes in
-  pieces, and others get in between. A leader that is interrupted puts back those whom it took, itself not.
-- 2026-11-21 What a library raises beside Exception is its text's too: a panic in Rust (tokenizers) is one, and went
-  to whoever led, while the text stayed in the queue and failed everybody after.
+1. A caller's error stays its own: if a batch fails, its callers are embedded one by one.
+2. The embedder says how many callers may be inside, two for a model on two cores. CPU milliseconds a query of 8 words
+   (each caller for itself, one inside, two inside) for 8 and 32 threads: torch on two threads 15.2, 13.7, 14.7 and
+   17.1, 7.3, 9.2; on one 15.1, 9.2, 10.5 and 14.2, 6.3, 7.4; OpenVINO 8.4, 6.6, 7.8 and 8.3, 5.0, 5.8. One inside costs
+   least CPU, but at 2 and 8 callers a core was idle: torch on two threads answered a fifth fewer than with each caller
+   for itself. With two inside it answered as many, within the noise of a machine at load 6 to 10, and with 32 callers
+   1.9 times as many (torch on one thread 2.0, OpenVINO 1.2).
+3. The oldest callers go first, 32 texts at most: a call with a thousand queries is split, and others get in between. A
+   caller that is interrupted puts the requests it took back into the queue, except its own.
+4. Errors outside `Exception` belong to the text that raised them too: a panic in Rust (tokenizers) is one. It used to
+   reach the caller that led the batch, while the text stayed in the queue and failed everyone after it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOST = 32  # texts taken along, unless one call has more
 
 
 @dataclass(eq=False)
-class _Asked:
+class _Request:
     """The texts of one caller, and where it finds its vectors."""
 
     texts: list[str]
@@ -53,7 +53,7 @@ class Together:
         )
         self.recipe, self.fingerprint, self.environment = embedder.recipe, embedder.fingerprint, embedder.environment
         self._changed = Condition()  # guards the two below
-        self._waiting = list[_Asked]()  # oldest first
+        self._waiting = list[_Request]()  # oldest first
         self._inside = 0  # callers in the model
 
     @property
@@ -79,7 +79,7 @@ class Together:
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
     def _answer(self, texts: list[str]) -> Vectors:
-        mine = _Asked(texts)
+        mine = _Request(texts)
         with self._changed:
             self._waiting.append(mine)
         try:
@@ -93,7 +93,7 @@ class Together:
             raise
         return mine.answer.result()
 
-    def _enter(self, mine: _Asked) -> list[_Asked]:
+    def _enter(self, mine: _Request) -> list[_Request]:
         """Those whom the caller is to embed, once there is room; nobody, once its own answer is there."""
         with self._changed:
             self._changed.wait_for(
@@ -101,13 +101,13 @@ class Together:
             )
             if mine.answer.done():
                 return []
-            taken = self._oldest()
+            taken = self._oldest_requests()
             del self._waiting[: len(taken)]
             self._inside += 1
             return taken
 
-    def _oldest(self) -> list[_Asked]:
-        taken, room = list[_Asked](), MOST
+    def _oldest_requests(self) -> list[_Request]:
+        taken, room = list[_Request](), MOST
         for asked in self._waiting:
             room -= len(asked.texts)
             if taken and room < 0:
@@ -115,19 +115,19 @@ class Together:
             taken.append(asked)
         return taken
 
-    def _leave(self, taken: list[_Asked]) -> None:
+    def _leave(self, taken: list[_Request]) -> None:
         with self._changed:
             self._inside -= 1
             self._waiting[:0] = [asked for asked in taken if not asked.answer.done()]
             self._changed.notify_all()
 
-    def _withdraw(self, mine: _Asked) -> None:
+    def _withdraw(self, mine: _Request) -> None:
         """Its caller is interrupted, and waits for it no more."""
         with self._changed:
             if mine in self._waiting:
                 self._waiting.remove(mine)
 
-    def _embed(self, taken: list[_Asked]) -> None:
+    def _embed(self, taken: list[_Request]) -> None:
         """Answers these callers, each with its own vectors or its own error."""
         try:
             vectors = self._embedder.embed_queries([text for asked in taken for text in asked.texts])

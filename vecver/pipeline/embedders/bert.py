@@ -1,7 +1,7 @@
-"""Networks of BERT's kind as an ONNX graph: BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and MPNet, with pooling.
+"""Builds ONNX graphs of BERT-like networks, with pooling: BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and MPNet.
 
-Knows a model's configuration and weights, and refuses (`Unfit`) whatever it does not know for certain: an option, a
-weight too many or too few. The arithmetic is that of transformers' modelling code (Devlin et al. 2018,
+It reads a model's configuration and weights, and raises `Unfit` for anything it does not support: an unknown option, a
+missing or an extra weight. The arithmetic is that of transformers' modelling code (Devlin et al. 2018,
 arXiv:1810.04805; Song et al. 2020, arXiv:2004.09297 for MPNet's relative positions).
 """
 
@@ -205,8 +205,8 @@ class _Network:
         add, constant = self._graph.add, self._graph.constant
         if self._config["hidden_act"] == "relu":
             return add("Relu", words)
-        whole = add("Add", add("Erf", add("Div", words, constant(math.sqrt(2)))), constant(1.0))
-        return add("Mul", add("Mul", words, whole), constant(0.5))
+        one_plus_erf = add("Add", add("Erf", add("Div", words, constant(math.sqrt(2)))), constant(1.0))
+        return add("Mul", add("Mul", words, one_plus_erf), constant(0.5))
 
     def _normed(self, words: str, name: str) -> str:
         scale, shift = (self._graph.constant(self._weight(f"{name}.{part}")) for part in ("weight", "bias"))

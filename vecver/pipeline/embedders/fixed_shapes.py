@@ -1,26 +1,24 @@
-"""Texts to vectors in batches of few shapes, so that a text has one vector; knows neither models nor files.
+"""Runs texts through a model in batches of few shapes, so that a text always gets the same vector, bit for bit.
 
 A matrix product of another shape may add in another order: the same text alone and among 31 others, padded to the
 longest, had equal bits for 1 row in 40. Here all texts of one padded length go through the network in batches of one
-shape, so neighbours, order and batch do not matter.
+shape, so neighbours, order and batch do not change a vector.
 
 Decisions
-- 2026-11-21 A batch has at least 256 tokens. MKL splits the sum over the feed-forward layer between threads
-  when a product has few rows (measured with AVX-512: 8x16, 4x48, 2x80, 1x160 differ between 1 and 2
-  threads; everything from 208 tokens on is equal for 1, 2, 3, 4 and 8).
-- 2026-11-21 A query alone is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms against 27 ms for 256
-  tokens), and in a batch of 256 tokens beyond. Nothing says that it has the bits of a chunk with the same
-  text; always its own it has.
-- 2026-11-21 Many queries go together in few shapes, which the runtime chooses: it says what that gains. Beyond
-  48 tokens torch's shape is the one of a query alone, with others in the spare rows. Up to 48 it is another
-  one: with AVX-512 and with OpenVINO each had the same bits (40 rows a shape); of torch's on a CPU with
-  AVX2 none had (32 of 32 rows differ from 4 rows on; in 2x16 tokens one of 32 did, so no batch is as small).
-  Which it is shows on the machine: the first 32 queries in each shape are computed alone as well, and a
-  shape in which a bit differed is not used again. Not when the model opens: that would be half a second
-  for every command that asks one question.
-- 2026-11-21 The padded length is the next multiple of 16 *above* the text's: transformers drops the attention
-  mask, and may take another kernel, when a batch has no masked token. Texts that fill the model have
-  batches of their own.
+1. A batch has at least 256 tokens. MKL splits the sum over the feed-forward layer between threads if a product has few
+   rows (measured with AVX-512: 8x16, 4x48, 2x80, 1x160 differ between 1 and 2 threads; everything from 208 tokens on is
+   equal for 1, 2, 3, 4 and 8).
+2. A single query is one row up to 48 tokens (equal for 1 to 4 threads; 6 ms, where 256 tokens take 27) and part of a
+   batch of 256 tokens beyond. A query always has the same bits, but not necessarily those of a chunk with the same
+   text.
+3. Many queries are batched in few shapes, which the runtime chooses by what they gain. Beyond 48 tokens torch's shape
+   is that of a single query, with other queries in the spare rows. Up to 48 it is another shape: with AVX-512 and with
+   OpenVINO both had the same bits (40 rows a shape), and with torch on a CPU with AVX2 they never had (32 of 32 rows
+   differ from 4 rows on; in 2x16 tokens one of 32, so no batch is that small). So the first 32 queries in each shape
+   are also computed alone, and a shape with any differing bit is not used again. This is not checked when the model
+   opens, since it would add half a second to every command that embeds one question.
+4. The padded length is the next multiple of 16 *above* the text's: transformers drops the attention mask, and may use
+   another kernel, if a batch has no masked token. Texts that fill the model have batches of their own.
 """
 
 from __future__ import annotations
@@ -98,7 +96,7 @@ class FixedShapes:
         alone, shape = self._runtime.query_rows(width, 1), (size, width, len(ids[0]) == width)
         if size == alone or (self._compared[shape] >= SAME_BITS and shape not in self._unequal):
             return self._forward(ids, size, width)
-        vectors = np.concatenate([self._forward([one], alone, width) for one in ids])
+        vectors = np.concatenate([self._forward([query_ids], alone, width) for query_ids in ids])
         if shape not in self._unequal:
             if np.array_equal(self._forward(ids, size, width), vectors):
                 self._compared[shape] += len(ids)

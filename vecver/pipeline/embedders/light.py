@@ -1,19 +1,18 @@
-"""Embeds with models of BERT's kind without torch: a tokenizer, the weights as they lie, and ONNX Runtime.
+"""Embeds with models of BERT's kind without torch: a tokenizer, the mapped weights, and ONNX Runtime.
 
-A model is in the same space as sentence-transformers finds it in: same files, modules, prompts and length, so the same
-fingerprint. `open` turns to `sentence_transformers` where this room says `Unfit`.
+A model has the same fingerprint as under sentence-transformers: same files, modules, prompts and length. If this module
+raises `Unfit`, `open` uses `sentence_transformers` instead.
 
 Decisions
-- 2026-11-26 What a model's options mean is sentence-transformers' business, so only what is certain is taken: modules
-  Transformer, Pooling (mean or cls), Normalize; one file of safetensors; no option that we do not know.
-- 2026-11-26 When it opens, the first numbers of a few vectors are compared with what sentence-transformers made of the
-  same texts (tolerance as there): for the bundled model they are written down here; for another they stand in its
-  recipe as `probe`, from the first time that it was opened, which is compared with sentence-transformers where that is
-  installed. `probe` is not part of the fingerprint.
-- 2026-11-26 safetensors' own package is not needed to read a file of safetensors: a header in JSON, then arrays, which
-  are mapped. Its loader copies them (0.04 s).
-- 2026-11-26 On a machine with a GPU that torch can use, documents go through sentence-transformers there, and queries
-  here.
+1. Only models whose options are fully understood are accepted: modules Transformer, Pooling (mean or cls) and
+   Normalize, weights in one safetensors file, and no unknown option. sentence-transformers handles the others.
+2. When a model opens, the first numbers of a few vectors (probes) are compared with those that sentence-transformers
+   made of the same texts, with its tolerance. The probes of the bundled model are written below. Those of another model
+   are stored as `probe` in its recipe when it is first opened, and compared with sentence-transformers if that is
+   installed. `probe` is not part of the fingerprint.
+3. safetensors files are read without the safetensors package: a JSON header, then arrays, which are mapped. The
+   package's loader copies them (0.04 s).
+4. On a machine with a GPU that torch can use, sentence-transformers embeds documents on the GPU, and queries stay here.
 """
 
 from __future__ import annotations
@@ -98,22 +97,22 @@ class LightEmbedder:
         self.fingerprint = digest_json(identity)[:32]
         source = location if location == "minilm" else model_files.source_of(location)
         self.recipe: Json = {**identity, "location": source}
-        self._prove(probes, location, recipe)
+        self._check_probes(probes, location, recipe)
 
-    def _prove(self, probes: list[Vectors], location: str, recipe: Json | None) -> None:
+    def _check_probes(self, probes: list[Vectors], location: str, recipe: Json | None) -> None:
         """Compare the probes with what sentence-transformers made of them. Raises Unfit."""
-        known = MINILM_PROBE if location == "minilm" else (recipe or {}).get("probe")
-        if known is None and util.find_spec("sentence_transformers"):
-            known = _encoded(self._theirs(location))
+        expected = MINILM_PROBE if location == "minilm" else (recipe or {}).get("probe")
+        if expected is None and util.find_spec("sentence_transformers"):
+            expected = _encoded(self._reference_probes(location))
         try:
-            if known is not None:
-                check_probes(probes, _decoded(known), "float32")
+            if expected is not None:
+                check_probes(probes, _decoded(expected), "float32")
         except ValueError as error:
             raise Unfit(str(error)) from error
         if location != "minilm":
-            self.recipe["probe"] = known or _encoded(probes)
+            self.recipe["probe"] = expected or _encoded(probes)
 
-    def _theirs(self, location: str) -> list[Vectors]:
+    def _reference_probes(self, location: str) -> list[Vectors]:
         from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
         opened = SentenceTransformerEmbedder(location)
@@ -128,7 +127,7 @@ class LightEmbedder:
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
         """As `count_tokens`, with those that are not in the vocabulary, and those beyond `max_tokens`."""
-        ids = [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
         return TokenCounts.of(ids, self._unknown, self.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -184,13 +183,13 @@ class _Model:
             raise Unfit(f"its modules are {', '.join(kinds) or 'not listed'}")
         self._words = folder / modules[0]["path"]
         self.config: Json = _json(self._words / "config.json", {})
-        self.pooling, whole = _pooling(_json(folder / modules[1]["path"] / "config.json", {}))
+        self.pooling, pools_prompts = _pooling(_json(folder / modules[1]["path"] / "config.json", {}))
         self.normalised = len(kinds) == 3
         self.modules = [kinds[0], f"Pooling {self.pooling}", *kinds[2:]]
         options = _json(folder / "config_sentence_transformers.json", {})
         prompts = options.get("prompts") or {}
         self.prompts = {name: str(prompts.get(name) or "") for name in ("query", "document")}
-        if not whole and any(self.prompts.values()):
+        if not pools_prompts and any(self.prompts.values()):
             raise Unfit("it leaves its prompts out when it pools")
         name = options.get("similarity_fn_name")
         if name not in METRICS:
@@ -202,8 +201,8 @@ class _Model:
 
     def _limit(self, options: Json) -> int:
         """Tokens that it reads, with specials."""
-        known = {"max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name"}
-        if options.get("do_lower_case") or set(options) - known:
+        known_options = {"max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name"}
+        if options.get("do_lower_case") or set(options) - known_options:
             raise Unfit("its Transformer has options that are not known here")
         self._tokens: Json = _json(self._words / "tokenizer_config.json", {})
         if {self._tokens.get(f"{act}_side", "right") for act in ("padding", "truncation")} != {"right"}:

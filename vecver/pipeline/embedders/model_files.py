@@ -1,8 +1,8 @@
-"""Where a sentence-transformers model lies, and what its files are; loads none of them.
+"""Locates the files of a sentence-transformers model and computes their digests. It loads none of them.
 
 Decisions
-- 2026-11-21 `files` names the digests of weights and tokenizer as `sha256sum` prints them; configuration is told in
-  our words (`modules`, `prompts`, `max_tokens`), since libraries rewrite those files at will.
+1. `files` holds the digests of weights and tokenizer as `sha256sum` prints them. Configuration is recorded by its
+   meaning (`modules`, `prompts`, `max_tokens`), since libraries rewrite configuration files at will.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ def hub_folder(name: str) -> Path:
 
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 of each file of weights and of the tokenizer, by its path below `folder`."""
-    found = {}
+    digests = {}
     for path in _weights_and_vocabulary(folder):
         with path.open("rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _weights_and_vocabulary(root: Path) -> Iterator[Path]:

@@ -1,10 +1,10 @@
-"""Embeds with an object of the caller's own, and believes nothing that it answers; knows no framework by import.
+"""Wraps an embedder object that a caller passes, and checks everything it returns. It imports no framework.
 
 Decisions
-- 2026-11-26 The caller gives the fingerprint: nobody here can see what an object computes. It is all that says whether
-  two vectors may be compared, so there is no default. The space is named `object:FINGERPRINT`.
-- 2026-11-26 An object cannot be opened from a recipe: a handle remembers those that it was given, by fingerprint.
-- 2026-11-26 A query goes to the object alone, so that it has the same vector in any company, as far as that is ours.
+1. The caller passes the fingerprint, because vecver cannot see what an object computes. It alone says whether two
+   vectors may be compared, so it has no default. The space is named `object:FINGERPRINT`.
+2. An object cannot be opened from a recipe. A handle remembers the objects passed to it, by fingerprint.
+3. Each query goes to the object alone, so that batching by vecver never changes its vector.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vecver.pipeline.embedders.openai import estimated_tokens
 
 NAME: Final = "object"  # of such an embedder's recipe
 MAX_TOKENS: Final = 512  # that an object reads, where it does not say
-_WAYS: Final = (  # of documents, of queries: the first pair of methods that an object has is used
+_METHOD_PAIRS: Final = (  # of documents, of queries: the first pair of methods that an object has is used
     ("embed", "embed_queries"),
     ("embed_documents", "embed_query"),  # LangChain
     ("get_text_embedding_batch", "get_query_embedding"),  # LlamaIndex
@@ -48,19 +48,19 @@ class ObjectEmbedder:
         self.max_tokens = _number(inner, "max_tokens", MAX_TOKENS)
         self.dim = _number(inner, "dim", 0)
         if not self.dim:
-            self.dim = self._checked(self._asked(self._documents, ["dimension"]), 1).shape[1]
+            self.dim = self._checked(self._call(self._documents, ["dimension"]), 1).shape[1]
         self.fingerprint = f"{NAME}:{fingerprint}"
         self.recipe: Json = {"name": NAME, "fingerprint": fingerprint, "dim": self.dim, "metric": self.metric}
         self.environment: Json = {"runtime": f"{type(inner).__module__}.{type(inner).__qualname__}"}
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """The object's own counts, `(n,)`, or an estimate where it has none."""
-        own = getattr(self._inner, "count_tokens", None)
-        if own is None:
+        counter = getattr(self._inner, "count_tokens", None)
+        if counter is None:
             return estimated_tokens(texts)
-        counts = np.asarray(self._asked(own, list(texts)))
+        counts = np.asarray(self._call(counter, list(texts)))
         if counts.shape != (len(texts),) or not (counts.dtype.kind in "iu" or not len(texts)) or (counts < 0).any():
-            raise self._wrong(f"counts tokens as {_described(counts)}, not as {len(texts)} integers")
+            raise self._bad_embedder(f"counts tokens as {_described(counts)}, not as {len(texts)} integers")
         return counts.astype(np.int64)
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
@@ -76,7 +76,7 @@ class ObjectEmbedder:
         """
         if not texts:
             return np.empty((0, self.dim), np.float32)
-        return self._checked(self._asked(self._documents, list(texts)), len(texts))
+        return self._checked(self._call(self._documents, list(texts)), len(texts))
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """As `embed`, one after the other."""
@@ -85,12 +85,12 @@ class ObjectEmbedder:
         return np.concatenate([self._query(text) for text in texts])
 
     def _query(self, text: str) -> Vectors:
-        answer = self._asked(self._queries, text if self._one else [text])
+        answer = self._call(self._queries, text if self._one else [text])
         return self._checked([answer] if self._one else answer, 1)
 
-    def _asked(self, method: Callable[[Any], Any], given: Any) -> Any:
+    def _call(self, method: Callable[[Any], Any], argument: Any) -> Any:
         try:
-            return method(given)
+            return method(argument)
         except VecverError:
             raise
         except Exception as failure:  # whatever an object of somebody else's raises
@@ -104,7 +104,7 @@ class ObjectEmbedder:
     def _checked(self, answer: Any, count: int) -> Vectors:
         vectors = self._array(answer)
         if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:
-            raise self._wrong(f"gave {_described(vectors)} for {count} texts, not ({count}, dim)")
+            raise self._bad_embedder(f"gave {_described(vectors)} for {count} texts, not ({count}, dim)")
         if self.dim and vectors.shape[1] != self.dim:
             raise SpaceMismatchError(
                 f"the embedder {self.given!r} gave vectors of {vectors.shape[1]} dimensions; it said {self.dim}",
@@ -112,7 +112,7 @@ class ObjectEmbedder:
                 hint="a model with another dimension is another embedder: give it another fingerprint",
             )
         if not np.isfinite(vectors).all():
-            raise self._wrong("gave vectors with NaN or infinity")
+            raise self._bad_embedder("gave vectors with NaN or infinity")
         return self._normalised(vectors)
 
     def _array(self, answer: Any) -> Vectors:
@@ -123,21 +123,21 @@ class ObjectEmbedder:
             with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
                 return np.ascontiguousarray(array, np.float32)
         except (TypeError, ValueError) as error:
-            raise self._wrong(f"gave no rows of numbers ({error})") from error
+            raise self._bad_embedder(f"gave no rows of numbers ({error})") from error
 
     def _normalised(self, vectors: Vectors) -> Vectors:
         if self.metric != "cosine":
             return vectors
         norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
         if not norms.all():
-            raise self._wrong("gave a vector of zeros, which has no direction")
+            raise self._bad_embedder("gave a vector of zeros, which has no direction")
         off = np.abs(norms - 1) > 1e-6
         vectors[off] = vectors[off] / norms[off, None] if off.any() else vectors[off]
         return vectors
 
-    def _wrong(self, what: str) -> InvalidInputError:
+    def _bad_embedder(self, problem: str) -> InvalidInputError:
         return InvalidInputError(
-            f"the embedder {self.given!r} {what}",
+            f"the embedder {self.given!r} {problem}",
             code="bad_embedder",
             hint="correct it; what was embedded before is kept for the next attempt",
         )
@@ -165,19 +165,19 @@ def embedder(inner: Any, *, fingerprint: str, name: str = "") -> ObjectEmbedder:
     return ObjectEmbedder(inner, fingerprint, name or fingerprint)
 
 
-def adapted(given: Any) -> ObjectEmbedder:
+def adapted(candidate: Any) -> ObjectEmbedder:
     """What a caller passed as an embedder, as one. Raises InvalidInputError: it has no fingerprint, or no methods."""
-    if isinstance(given, ObjectEmbedder):
-        return given
-    _methods(given)
-    fingerprint = getattr(given, "fingerprint", None)
+    if isinstance(candidate, ObjectEmbedder):
+        return candidate
+    _methods(candidate)
+    fingerprint = getattr(candidate, "fingerprint", None)
     if not isinstance(fingerprint, str):
         raise InvalidInputError(
-            f"the embedder {type(given).__name__} has no fingerprint, which tells whose vectors may be compared",
+            f"the embedder {type(candidate).__name__} has no fingerprint, which tells whose vectors may be compared",
             code="bad_embedder",
             hint='name the model and its settings: vecver.embedder(model, fingerprint="bge-small-v1.5 mean")',
         )
-    return embedder(given, fingerprint=fingerprint, name=str(getattr(given, "name", "") or ""))
+    return embedder(candidate, fingerprint=fingerprint, name=str(getattr(candidate, "name", "") or ""))
 
 
 def found_among(objects: Sequence[Embedder], recipe: str | Json) -> Embedder | None:
@@ -188,16 +188,16 @@ def found_among(objects: Sequence[Embedder], recipe: str | Json) -> Embedder | N
     if isinstance(recipe, str) or recipe.get("name") != NAME:
         return None
     fingerprint = recipe.get("fingerprint")
-    for one in objects:
-        if one.recipe.get("fingerprint") == fingerprint:
-            if one.recipe != recipe:
+    for candidate in objects:
+        if candidate.recipe.get("fingerprint") == fingerprint:
+            if candidate.recipe != recipe:
                 raise SpaceMismatchError(
-                    f"the embedder {fingerprint!r} here gives {one.dim} dimensions for {one.metric}, "
+                    f"the embedder {fingerprint!r} here gives {candidate.dim} dimensions for {candidate.metric}, "
                     f"that of the version gave {recipe.get('dim')} for {recipe.get('metric')}",
                     code="embedder_changed",
                     hint="pass the model that the version was embedded with; another one has another fingerprint",
                 )
-            return one
+            return candidate
     raise InvalidInputError(
         f"this version was embedded by an object with the fingerprint {fingerprint!r}, which is not here",
         code="embedder_not_given",
@@ -215,7 +215,7 @@ def _methods(inner: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any], bo
     """How documents and queries are embedded, and whether a query goes as a text, not as a list of one."""
     if isinstance(inner, type):
         raise InvalidInputError(f"{inner.__name__} is a class, not an embedder", code="bad_embedder", hint=_HINT)
-    for documents, queries in _WAYS:
+    for documents, queries in _METHOD_PAIRS:
         if callable(first := getattr(inner, documents, None)):
             second = getattr(inner, queries, None)
             return (first, second, queries in _ONE_QUERY) if callable(second) else (first, first, False)

@@ -1,10 +1,10 @@
-"""Writes an ONNX graph, node by node; knows nothing of the network that it describes.
+"""Writes an ONNX graph, node by node. It knows nothing of the network that the graph describes.
 
-Weights are not part of the bytes: they are named in the graph and handed to ONNX Runtime as arrays, so that 90 MB are
-mapped and not copied. The format is https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; of it, what is needed.
+Weights are not part of the bytes: the graph names them, and ONNX Runtime gets them as arrays, so that 90 MB are mapped
+and not copied. The format is https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, of which this is the needed part.
 
 Decisions
-- 2026-11-26 Ninety lines here rather than the package `onnx`: 31 MB and 0.3 s of import for a file that we only write.
+1. Ninety lines here replace the package `onnx`, which takes 31 MB and 0.3 s of import for a file that is only written.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _bytes(field: int, value: bytes) -> bytes:
 def _attribute(name: str, value: int | float | list[int]) -> bytes:
     head = _bytes(1, name.encode())
     if isinstance(value, list):
-        return head + b"".join(_integer(8, one) for one in value) + _integer(20, 7)
+        return head + b"".join(_integer(8, item) for item in value) + _integer(20, 7)
     if isinstance(value, float):
         return head + _varint(2 << 3 | 5) + struct.pack("<f", value) + _integer(20, 1)
     return head + _integer(3, value) + _integer(20, 2)

@@ -1,16 +1,16 @@
-"""Opens an embedder by its name or by its recipe, and holds the one that needs no model; knows neither torch nor HTTP.
+"""Opens an embedder by its name or its recipe, and defines the hashing embedder, which needs no model.
 
 Decisions
-- 2026-11-21 A recipe says what makes vectors comparable: digests of weights and tokenizer, modules,
-  prompts, length. Runtime, device and versions move a vector by about 1e-7, so they belong to
-  `environment`: otherwise upgrading torch would mean embedding the world again.
-- 2026-11-21 `location` in a recipe (package, hub name or folder) says where to find the model and is
-  left out of the fingerprint: the same files make the same space wherever they lie. An endpoint's
-  `url` stays in: nobody can see what weights answer there.
-- 2026-11-21 `:bf16` at the end of a spec is a precision, and another space: it stands in the recipe. What ends
-  like another precision (`:int8`, `:fp16`) is refused rather than looked for as a folder. int8 is not offered:
-  one file of weights gave other vectors on another CPU (cosine down to 0.69).
-- 2026-11-21 API keys are an argument of `open_embedder`. A recipe is read by everyone who clones.
+1. A recipe holds what makes vectors comparable: digests of weights and tokenizer, modules, prompts, length. Runtime,
+   device and versions change a vector by about 1e-7, so they belong to `environment`. Otherwise every upgrade of torch
+   would require embedding everything again.
+2. `location` in a recipe (package, hub name or folder) says where to find the model and is not part of the fingerprint:
+   the same files make the same space wherever they lie. An endpoint's `url` is part of it, since the weights behind an
+   endpoint cannot be checked.
+3. `:bf16` at the end of a spec is a precision and makes another space, so it is in the recipe. Other precisions
+   (`:int8`, `:fp16`) are refused instead of being looked up as a folder. int8 is not offered: one file of weights gave
+   other vectors on another CPU (cosine down to 0.69).
+4. API keys are an argument of `open_embedder`, since everyone who clones a repository can read its recipes.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ _PRECISION = re.compile(r"(.*):((?:bf|fp|int|float|bfloat)\d+)", re.DOTALL)
 
 
 def _open(spec: str, api_key: str | None) -> Embedder:
-    kind, _, rest = spec.partition(":")
+    kind, _, target = spec.partition(":")
     if spec == "hashing":
         return HashingEmbedder()
-    if kind == "openai" and rest:
-        name, at, url = rest.partition("@http")
+    if kind == "openai" and target:
+        name, at, url = target.partition("@http")
         return OpenAIEmbedder(name, "http" + url if at else OPENAI_URL, api_key=api_key, dim=None)
     model, precision = _split(spec)
     kind, _, location = model.partition(":")
@@ -92,8 +92,8 @@ def _open(spec: str, api_key: str | None) -> Embedder:
 
 def _split(spec: str) -> tuple[str, str]:
     """A spec without its precision, and the precision."""
-    found = _PRECISION.fullmatch(spec)
-    return (found[1], PRECISIONS.get(found[2], found[2])) if found else (spec, "float32")
+    match = _PRECISION.fullmatch(spec)
+    return (match[1], PRECISIONS.get(match[2], match[2])) if match else (spec, "float32")
 
 
 def _reopen(recipe: Json, api_key: str | None) -> Embedder:
@@ -137,15 +137,15 @@ def _needs_more(unfit: Unfit, missing: InvalidInputError) -> InvalidInputError:
     )
 
 
-def _check_same(asked: Json, found: Json) -> None:
-    other = sorted(key for key in (asked.keys() | found.keys()) - UNSEEN if asked.get(key) != found.get(key))
+def _check_same(recorded: Json, opened: Json) -> None:
+    other = sorted(key for key in (recorded.keys() | opened.keys()) - UNSEEN if recorded.get(key) != opened.get(key))
     if other:
         raise SpaceMismatchError(
-            f"embedder {asked['name']!r} is another one now: {', '.join(other)} differ from its recipe",
+            f"embedder {recorded['name']!r} is another one now: {', '.join(other)} differ from its recipe",
             code="embedder_changed",
             hint="restore the files that the recipe names, or embed the dataset again with the new model",
-            recipe={key: asked.get(key) for key in other},
-            found={key: found.get(key) for key in other},
+            recipe={key: recorded.get(key) for key in other},
+            found={key: opened.get(key) for key in other},
         )
 
 
@@ -162,12 +162,12 @@ def _near_specs(spec: str | Json) -> list[str]:
     """Specs that a mistyped one may have meant: its first part is a near miss, or its only part is a model's name."""
     if not isinstance(spec, str):
         return []
-    kind, colon, rest = spec.partition(":")
+    kind, colon, target = spec.partition(":")
     if not colon and "minilm" in kind.lower():
         return ["minilm"]
     if not colon and not near(kind, KINDS) and ("/" in kind or "-" in kind):
         return [f"sentence-transformers:{spec}"]
-    return [name + colon + rest for name in near(kind, KINDS)]
+    return [name + colon + target for name in near(kind, KINDS)]
 
 
 # -- the embedder that needs no model -----------------------------------------------------------

@@ -1,15 +1,15 @@
-"""Embeds through an OpenAI-compatible `/embeddings` endpoint; knows nothing of the model behind it.
+"""Embeds through an OpenAI-compatible `/embeddings` endpoint.
 
 Decisions
-- 2026-11-21 No tokenizer is fetched to count with: a token is taken to be at most four ASCII letters, three
-  digits or one other character. Against MiniLM's word pieces on 4,000 passages in many languages the
-  estimate is 1.14 of the truth in the median, 0.82 to 1.45 for nine in ten. So chunks are about as long as
-  asked; the limit of 8191 is far away, and a text over it is an error of the server's, never cut here.
-- 2026-11-21 The dimension is part of a recipe, so an unknown one is asked for once, when the embedder opens.
-- 2026-11-21 A query is a request of its own, also when many are asked together: whether a server's vectors have
-  the same bits in company nobody can see from here, and a request that fails or waits is nobody else's.
-- 2026-11-21 `url` is part of the fingerprint, the key is part of nothing: it is sent, and struck out of what
-  the server says before that becomes an error.
+1. No tokenizer is fetched for counting. One token is estimated as at most four ASCII letters, three digits or one other
+   character. Against MiniLM's word pieces on 4,000 passages in many languages the estimate is 1.14 of the truth in the
+   median, and 0.82 to 1.45 for nine in ten. So chunks are about as long as requested, far below the limit of 8191. A
+   longer text is an error of the server; it is never cut here.
+2. The dimension is part of a recipe, so an unknown one is found with one request when the embedder opens.
+3. Each query is its own request, even if many are embedded together: a server's vectors may differ between batches, and
+   a failed or slow request should affect only its own query.
+4. `url` is part of the fingerprint. The key is part of nothing: it is sent, and removed from the server's text before
+   that becomes an error message.
 """
 
 from __future__ import annotations
@@ -142,9 +142,9 @@ class OpenAIEmbedder:
         raise failure  # unchained: httpx2's own errors may quote the header that holds the key
 
     def _refused(self, answer: httpx2.Response) -> BackendError:
-        said = " ".join(answer.text.split())[:500]
+        body = " ".join(answer.text.split())[:500]
         return BackendError(
-            f"{self._url} answered {answer.status_code}: {masked(said, self._key or '')}",
+            f"{self._url} answered {answer.status_code}: {masked(body, self._key or '')}",
             code="embedder_refused",
             hint=_HINTS.get(answer.status_code, "try again later"),
             retryable=answer.status_code in RETRYABLE,

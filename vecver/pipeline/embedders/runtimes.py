@@ -1,32 +1,31 @@
-"""Runs a model on padded token ids, by torch or by OpenVINO; knows neither texts nor batches' reasons.
+"""Runs a model on padded token ids, with ONNX Runtime, torch or OpenVINO.
 
-A runtime is given the whole batch and answers with its vectors. What shapes it is asked for is the
-embedder's to choose; that a row's bits depend on nothing but that shape is the runtime's promise.
+A runtime gets a batch and returns its vectors. The embedder chooses the shapes. The runtime promises that a row's bits
+depend on nothing but the row and that shape.
 
 Decisions
-- 2026-11-26 ONNX Runtime for the networks that we write as graphs ourselves (`bert`). MiniLM, CPU on one core of an AMD
-  Zen 5, busy; numpy (OpenBLAS, our own erf), torch 2.13 alone, ONNX Runtime 1.32, OpenVINO 2026.4: from start to the
-  first vector 0.15, 1.02, 0.22, 0.38 s; 1 text of 16 tokens 6.4, 7.3, 3.6, 3.5 ms; 4 of 64: 65, 61, 28, 27 ms; 4 of
-  256: 290, 286, 132, 125 ms; installed 0, 700, 78, 180 MB. numpy is the smallest, but half as fast, and its BLAS gives
-  other bits for another number of threads, which only a whole process can set.
-- 2026-11-21 For sentence-transformers OpenVINO: it takes the torch module as it is (onnxruntime needs an export, and
-  two more packages to make it), it runs bfloat16, and in float32 it was 1.1 to 1.2 times as fast here and in
-  INGEST.md. It is opened anew in each process: 0.9 s beside the 4.5 s that torch and sentence-transformers
-  take to import, which no file of converted weights would save.
-- 2026-11-21 One thread a batch, a batch a core: a row's bits do not depend on the number of threads, by
-  construction, and nobody waits at a barrier on a busy machine. So a query is one row here, of any length.
-- 2026-11-21 Milliseconds for 1, 4, 8 and 16 queries of 16 padded tokens in a batch: torch on two threads 6, 11,
-  16, 27; on one 10, 17, 27, 49; OpenVINO (one) 6, 14, 28, 53. Of 48: 10, 23, 37, 77; 15, 40, 71, 137; 11, 36,
-  70, 142. Two threads give other bits than for a query alone between 48 and 208 tokens, so there four or more
-  go in a batch of 256. On one thread 4 or 8 rows gain what there is; wider than 48 OpenVINO gains under 20%.
-- 2026-11-21 OpenVINO picks bfloat16 by itself where the CPU has it: float32 is said in so many words.
-- 2026-11-21 The package openvino-telemetry, which openvino requires, reports every import to Google Analytics
-  unless its user opted out. A library has no right to: it is hidden while openvino is imported, and
-  openvino then takes the stub that it brings for this.
-- 2026-11-21 bfloat16 is refused where the CPU's flags do not name it: there torch is dozens of times slower
-  and OpenVINO computes in float32 without saying so.
-- 2026-11-21 On a CPU bfloat16 is OpenVINO's alone: torch's gave other bits on one thread than on two (by 3e-4,
-  and its "deterministic" flag changed nothing). On a GPU it is torch's, which pools in float32.
+1. Networks that `bert` builds as graphs run on ONNX Runtime. MiniLM on one core of a busy AMD Zen 5, with numpy
+   (OpenBLAS, our own erf), torch 2.13 alone, ONNX Runtime 1.32 and OpenVINO 2026.4: from start to the first vector
+   0.15, 1.02, 0.22, 0.38 s; 1 text of 16 tokens 6.4, 7.3, 3.6, 3.5 ms; 4 of 64: 65, 61, 28, 27 ms; 4 of 256: 290, 286,
+   132, 125 ms; installed 0, 700, 78, 180 MB. numpy is the smallest but half as fast, and its BLAS gives other bits for
+   another number of threads, which only the whole process can set.
+2. Under sentence-transformers OpenVINO runs the torch module as it is (onnxruntime needs an export, with two more
+   packages), supports bfloat16, and was 1.1 to 1.2 times as fast as torch in float32. It converts the model in each
+   process: 0.9 s beside the 4.5 s in which torch and sentence-transformers are imported, so stored conversions would
+   save little.
+3. One thread a batch, and one batch a core: a row's bits cannot depend on the number of threads, and on a busy machine
+   no thread waits for another. So a query is one row here, of any length.
+4. Milliseconds for 1, 4, 8 and 16 queries of 16 padded tokens in a batch: torch on two threads 6, 11, 16, 27; on one
+   10, 17, 27, 49; OpenVINO (one) 6, 14, 28, 53. Of 48 tokens: 10, 23, 37, 77; 15, 40, 71, 137; 11, 36, 70, 142. Two
+   threads give other bits than for a single query between 48 and 208 tokens, so there four or more go into a batch of
+   256. On one thread 4 or 8 rows gain what there is to gain; wider than 48 OpenVINO gains under 20%.
+5. OpenVINO chooses bfloat16 by default on CPUs that have it, so float32 is always set explicitly.
+6. The package openvino-telemetry, which openvino requires, reports every import to Google Analytics unless the user
+   opted out. A library must not do that, so it is hidden while openvino is imported; openvino then uses its own stub.
+7. bfloat16 is refused if the CPU's flags do not include it: there torch is dozens of times slower, and OpenVINO
+   computes in float32 without saying so.
+8. On a CPU only OpenVINO computes in bfloat16: torch's bits differed between one thread and two (by 3e-4, and its
+   "deterministic" flag changed nothing). On a GPU torch does, and pools in float32.
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ def has_bfloat16(device: str) -> bool:
     return device == "cpu" and any(flags.get(flag) for flag in CPU_BFLOAT16)
 
 
-def _few(count: int) -> int:
+def _narrow_rows(count: int) -> int:
     """Rows for `count` narrow queries on one thread; see Decisions."""
     return 1 if count < 3 else 4 if count < 6 else 8
 
@@ -150,7 +149,7 @@ class OnnxRuntime:
         self.name = f"onnxruntime {onnxruntime.__version__} float32"
 
     def query_rows(self, width: int, count: int) -> int:
-        return 1 if width > NARROW_QUERY else _few(count)
+        return 1 if width > NARROW_QUERY else _narrow_rows(count)
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
         (vectors,) = self._session.run(None, {"ids": tokens, "mask": mask})
@@ -184,7 +183,7 @@ class TorchRuntime:
         if width > NARROW_QUERY:
             return full
         if self.at_once > 1:
-            return _few(count)
+            return _narrow_rows(count)
         return 1 if count < 4 else full
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
@@ -236,7 +235,7 @@ class OpenVINORuntime:
         self.name = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
 
     def query_rows(self, width: int, count: int) -> int:
-        return 1 if width > NARROW_QUERY else _few(count)
+        return 1 if width > NARROW_QUERY else _narrow_rows(count)
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
         (vectors,) = self._compiled.create_infer_request().infer([tokens, mask]).values()

@@ -1,25 +1,22 @@
-"""Embeds with sentence-transformers so that a text has one vector; knows nothing of where texts come from.
+"""Embeds with sentence-transformers so that a text always gets the same vector.
 
-It is the way for models that `light` does not know, for bfloat16 and for GPUs; importing it costs 8 s of CPU. Which
-texts go through the network together is `fixed_shapes`.
+It runs models that `light` does not support, bfloat16, and GPUs. Importing it takes 8 s of CPU. `fixed_shapes` decides
+which texts go through the network together.
 
 Decisions
-- 2026-11-21 On CPUs with AVX2 only, 42% of rows still differ (by 1e-7) between 1 and 2 threads, unless the
-  process starts with MKL_CBWR=AUTO,STRICT: then none do. Such settings are a program's to make, not a
-  library's; `environment` records what was in force.
-- 2026-11-21 Where a program gave torch one thread (MKL_NUM_THREADS=1), batches run side by side, a core each:
-  as fast for documents, equal bits on every CPU, and calm on a busy machine. Threads within a batch wait
-  for each other at every product: with six busy processes on two cores a query took 900 ms on two
-  threads and 15 on one (idle: 6 and 10). Setting it here would slow down other people's models.
-- 2026-11-21 The path is compared with the model's own `encode` when it opens: with OpenVINO's runtime where
-  that is installed and fit, else with torch's, and `environment` says what was wrong with the first. A model
-  that does more than tokenise, pad and run goes through `encode`, one text at a time: slower, but one vector
-  a text as well.
-- 2026-11-21 Precision makes another space: bfloat16 moves a vector by 1e-3, so it is in the recipe and its
-  fingerprint (float32 is not said, so recipes from before stay). Which runtime computed in that precision,
-  on which path, moves it by 2e-7, less than another CPU does: that is in `environment` and in the commit, not
-  in the fingerprint. Otherwise installing the extra would mean embedding the world again, and a receipt
-  made without it would not replay with it.
+1. On CPUs with only AVX2, 42% of rows still differ (by 1e-7) between 1 and 2 threads, unless the process starts with
+   MKL_CBWR=AUTO,STRICT; then none do. A library should not set that, so `environment` records what was in force.
+2. If a program gave torch one thread (MKL_NUM_THREADS=1), batches run side by side, one a core: as fast for documents,
+   with equal bits on every CPU, and steady on a busy machine. Threads within a batch wait for each other at every
+   product: with six busy processes on two cores a query took 900 ms on two threads and 15 on one (idle: 6 and 10).
+   Setting it here would slow down a program's other models.
+3. When a model opens, its vectors are compared with those of the model's own `encode`: first with OpenVINO's runtime,
+   if it is installed and fits, otherwise with torch's; `environment` says why the first was not used. A model that does
+   more than tokenize, pad and run goes through `encode` one text at a time: slower, but a text still has one vector.
+4. Precision makes another space: bfloat16 moves a vector by 1e-3, so it is in the recipe and its fingerprint (float32
+   is not written, so earlier recipes stay valid). Which runtime computed in that precision moves a vector by 2e-7, less
+   than another CPU does, so that is in `environment` and the commit. Otherwise installing the extra would require
+   embedding everything again, and a receipt made without it would not replay with it.
 """
 
 from __future__ import annotations
@@ -64,7 +61,7 @@ class SentenceTransformerEmbedder:
         self._tokenizer = _tokenizer(model)
         prompts = {"query": _prompt(model, "query"), "document": _prompt(model, "document", "passage", "corpus")}
         limit = int(min(model.max_seq_length or LONGEST, LONGEST))
-        self._path, said = _path(model, self._tokenizer, prompts, limit, precision, fast)
+        self._path, remarks = _path(model, self._tokenizer, prompts, limit, precision, fast)
         self.name = location if location == "minilm" else f"sentence-transformers:{location}"
         self.name += "" if precision == "float32" else ":bf16"
         self.metric = _metric(model)
@@ -81,7 +78,7 @@ class SentenceTransformerEmbedder:
         }
         self.fingerprint = digest_json(identity)[:32]
         self.recipe: Json = {**identity, "location": location if location == "minilm" else source}
-        self.environment = {**_environment(model, self._path), **said}
+        self.environment = {**_environment(model, self._path), **remarks}
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Content tokens of each text, without specials and prompt, not truncated; `(n,)`."""
@@ -98,7 +95,9 @@ class SentenceTransformerEmbedder:
         else:
             name = getattr(self._model.tokenizer, "unk_token", None)
             unknown_id = self._tokenizer.token_to_id(name) if name else None
-            ids = [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+            ids = [
+                encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            ]
         return TokenCounts.of(ids, unknown_id, self.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -165,7 +164,7 @@ def _path(
     """The fastest path that gives what the model's own `encode` gives in float32, and what to say of it."""
     from sentence_transformers.sentence_transformer.modules import Transformer
 
-    plain, said = _OneByOne(model), Json()
+    plain, remarks = _OneByOne(model), Json()
     if tokenizer and isinstance(model[0], Transformer) and model.tokenizer.pad_token_id is not None:
         truth = [*plain.documents(PROBE), *plain.queries(PROBE[:1])]
         padding = {"pad": model.tokenizer.pad_token_id, "left": model.tokenizer.padding_side == "left"}
@@ -175,24 +174,24 @@ def _path(
                     runtimes.OpenVINORuntime(model, precision), _copy(tokenizer), prompts, limit, **padding
                 )
                 path.check(truth, precision)
-                return path, said
+                return path, remarks
             except Exception as failure:  # whatever a broken package, or one too old for this model, makes of it
-                said = {"openvino": f"was not used: {model_files.first_line(failure)}"}
+                remarks = {"openvino": f"was not used: {model_files.first_line(failure)}"}
         if precision == "float32" or model.device.type != "cpu":
             path = FixedShapes(runtimes.TorchRuntime(model, precision), _copy(tokenizer), prompts, limit, **padding)
             with suppress(ValueError):
                 path.check(truth, precision)
-                return path, said
+                return path, remarks
     if precision != "float32":
-        raise _not_in(precision, said)
-    return plain, said
+        raise _precision_unavailable(precision, remarks)
+    return plain, remarks
 
 
-def _not_in(precision: str, said: Json) -> InvalidInputError:
+def _precision_unavailable(precision: str, remarks: Json) -> InvalidInputError:
     missing = not runtimes.openvino_installed()
     return InvalidInputError(
         f"this model cannot be run in {precision} here: on a CPU that takes OpenVINO, "
-        f"which {'is not installed' if missing else said.get('openvino', 'cannot run a model of this kind')}",
+        f"which {'is not installed' if missing else remarks.get('openvino', 'cannot run a model of this kind')}",
         code="no_bfloat16",
         hint="pip install 'vecver[fast]'" if missing else "leave ':bf16' out",
     )
@@ -242,8 +241,8 @@ def _tokenizer(model: SentenceTransformer) -> Tokenizer | None:
     """A copy of the model's fast tokenizer that neither pads nor truncates; None where it has none."""
     from tokenizers import Tokenizer
 
-    own = getattr(model, "tokenizer", None)
-    fast = getattr(own, "backend_tokenizer", own)
+    tokenizer = getattr(model, "tokenizer", None)
+    fast = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not isinstance(fast, Tokenizer):
         return None
     copy = _copy(fast)

@@ -1,5 +1,5 @@
-"""Documents' bytes to Markdown with `#` headings, in worker processes.
+"""Turn the bytes of documents into Markdown with `#` headings, in worker processes.
 
-`parse` chooses a reader by media type, `coverage` counts what a reader left out, `pool` and `reading`
-run the readers where they can do no harm.
+`parse` picks a reader by media type, `coverage` counts the words a reader left out, and `pool` and `reading` run the
+readers in processes that may crash.
 """

@@ -1,9 +1,9 @@
-"""Tables of AsciiDoc: their cells, whatever lines these stand on, put together as rows; text in, rows out.
+"""Reads AsciiDoc tables as rows of cells, whatever lines the cells stand on.
 
 Decisions
-- 2026-11-26 A cell begins at a `|` and ends at the next, so its further lines, lists and blocks are its text; the
-  number of columns is that of `cols=` or, as Asciidoctor has it, of the first line. Where that line holds one
-  cell and nothing tells, the lines before the first blank one are a row, as many write it.
+1. A cell begins at a `|` and ends at the next, so its further lines, lists and blocks belong to it. The number of
+   columns comes from `cols=` or, as in Asciidoctor, from the first line. If that line holds one cell and there is no
+   `cols=`, the lines before the first blank line are one row, as many authors write it.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
-"""Bytes to text, whatever old encoding they are in; knows nothing of formats.
+"""Decodes bytes to text, whatever encoding they are in. It knows no formats.
 
-The cascade: byte-order mark; UTF-16 and UTF-32 without one, told by where the NULs stand; strict UTF-8 if there
-is no ISO-2022 escape; nearly valid UTF-8, with U+FFFD for what is broken; the charset that the document declares,
-strictly; `guessing`. Text whose characters are largely controls is binary, whatever decoded it.
+It tries in order: a byte-order mark; UTF-16 or UTF-32 without one, recognised by the positions of NUL bytes; strict
+UTF-8, unless there is an ISO-2022 escape; nearly valid UTF-8, with U+FFFD for broken bytes; the charset that the
+document declares, strictly; `guessing`. A text with many control characters is binary, whatever decoded it.
 
 Decisions
-- 2026-11-26 Stray NULs are taken out before UTF-8 is tried: chardet answers UTF-16 for any text that holds one.
-  A run of them becomes a space, since it pads a field.
-- 2026-11-21 UTF-8 before the declared charset: pages that declare gb2312 and are UTF-8 are common,
-  text in an old charset that happens to be valid UTF-8 is not.
-- 2026-11-21 "Nearly valid" counts broken bytes among the *non-ASCII* characters (at most 5%). Among
-  all characters, a long Latin-1 text with few accents would pass.
-- 2026-11-21 A declared charset is read as its superset in use (gb2312 as gb18030, latin-1 as cp1252,
-  as the WHATWG Encoding Standard has it), and only where it is ASCII-compatible text.
-- 2026-11-21 Line ends become "\\n" everywhere (also a lone "\\r"), so that a checkout on Windows gives
-  the text, spans and digests of any other.
+1. Stray NULs are removed before UTF-8 is tried, since chardet answers UTF-16 for any text that holds one. A run of
+   NULs becomes a space, since it pads a field.
+2. UTF-8 comes before the declared charset: pages that declare gb2312 and are UTF-8 are common, and text in an old
+   charset that happens to be valid UTF-8 is not.
+3. "Nearly valid" means at most 5% broken characters among the *non-ASCII* ones. Measured among all characters, a long
+   Latin-1 text with few accents would pass.
+4. A declared charset is read as the superset that is in use (gb2312 as gb18030, latin-1 as cp1252, as in the WHATWG
+   Encoding Standard), and only if ASCII bytes are ASCII in it.
+5. Line ends become "\\n" (a lone "\\r" too), so that a checkout on Windows gives the same text, spans and digests.
 """
 
 from __future__ import annotations
@@ -109,10 +108,10 @@ def _by_nuls(data: bytes) -> str | None:
 
 def _controls(sample: bytes) -> bool:
     """Whether bytes hold many control characters or little valid UTF-8: the halves of UTF-16's code units."""
-    rest = sample.replace(b"\0", b"")
-    if len(rest) - len(rest.translate(None, _CONTROLS)) > 0.05 * len(rest):
+    without_nuls = sample.replace(b"\0", b"")
+    if len(without_nuls) - len(without_nuls.translate(None, _CONTROLS)) > 0.05 * len(without_nuls):
         return True
-    text = codecs.utf_8_decode(rest, "replace", False)[0]  # the sample may end inside a character
+    text = codecs.utf_8_decode(without_nuls, "replace", False)[0]  # the sample may end inside a character
     return text.count("\ufffd") > NEARLY * len(text)
 
 
@@ -154,8 +153,8 @@ def _by_utf8(data: bytes) -> str | None:
 
 def _declared(data: bytes) -> str | None:
     """The charset that the head of an HTML, XML or source file names."""
-    found = _DECLARED.search(data, 0, 4096)
-    return next((name.decode("ascii") for name in found.groups() if name), None) if found else None
+    match = _DECLARED.search(data, 0, 4096)
+    return next((name.decode("ascii") for name in match.groups() if name), None) if match else None
 
 
 def _by_name(data: bytes, declared: str | None) -> str | None:
@@ -187,6 +186,6 @@ def _by_guess(data: bytes) -> str | None:
 
 def _telling_part(data: bytes) -> bytes:
     """Up to `SAMPLE_BYTES`, from shortly before the first byte that is not ASCII."""
-    found = _NON_ASCII.search(data)
-    start = max(0, found.start() - 1000) if found else 0
+    first = _NON_ASCII.search(data)
+    start = max(0, first.start() - 1000) if first else 0
     return data[start : start + SAMPLE_BYTES]

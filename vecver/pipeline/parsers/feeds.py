@@ -1,8 +1,8 @@
-"""RSS (all versions) and Atom to Markdown: the feed's title, then each entry under its own.
+"""Converts RSS (all versions) and Atom to Markdown: the feed's title, then each entry under its own title.
 
 Decisions
-- 2026-11-26 All that an entry says is read: its fields as "name: value" lines, then its texts, the whole one
-  before the summary. A text that another one begins with or repeats is counted as furniture.
+1. Everything in an entry is read: its fields as "name: value" lines, then its texts, the fullest before the summary. A
+   text that repeats or begins another one is counted as furniture.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ class _Feed:
             self._write("", "\n".join(lines), " ".join(v for texts in values.values() for v in dict.fromkeys(texts)))
 
     def _add_texts(self, title: str, texts: Iterable[Element]) -> None:
-        told = ""
+        first_text = ""
         for element in texts:
             body = html_content(_page(element), furniture=False)
             seen = " ".join(part.text for part in body.parts)
-            repeated = bool(told) and " ".join(seen.split()).rstrip(".… ") in told
-            told = told or " ".join(seen.split())
+            repeated = bool(first_text) and " ".join(seen.split()).rstrip(".… ") in first_text
+            first_text = first_text or " ".join(seen.split())
             if repeated:
                 self.parts.append(Part(f"the entry '{title}'", seen, seen))
             elif body.text:

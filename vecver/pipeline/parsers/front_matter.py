@@ -1,14 +1,14 @@
-"""The front matter of Markdown (YAML between `---`, TOML between `+++`) as fields, each with its own type.
+"""Reads the front matter of Markdown (YAML between `---`, TOML between `+++`) as typed fields.
 
-It reads hostile text in linear time: a field at a time, no tags, nothing built that was not written.
+It reads hostile text in linear time: one field at a time, without tags or expanded references.
 
 Decisions
-- 2026-11-26 YAML is read from its events and not by a loader: a loader follows merge keys and aliases, which a few
-  lines make into billions of values, and builds cycles. Here an alias is the value it names if that is a plain one.
-- 2026-11-26 Numbers and booleans are those of YAML 1.2, without signs or zeros in front: `no`, `012`, `+49`, `1_000`
-  and `12:30` are text, as their authors mean them. So is a number that no filter could compare (`.inf`).
-- 2026-11-26 Each field is read by itself, so that `title: What: a guide`, which is no YAML, costs no other field.
-  On one line it is the text behind the colon.
+1. YAML is read from parser events instead of a loader. A loader follows merge keys and aliases, which a few lines
+   expand into billions of values, and builds cycles. Here an alias is replaced only by a plain value.
+2. Numbers and booleans are those of YAML 1.2, without signs or leading zeros: `no`, `012`, `+49`, `1_000` and `12:30`
+   are text, as their authors mean them. So is a number that no filter could compare (`.inf`).
+3. Each field is read separately, so that `title: What: a guide`, which is invalid YAML, costs no other field. A
+   single-line field that is invalid becomes the text after its colon.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "F
 
 def front_matter(text: str) -> Fields:
     """The fields at the head of a Markdown text; none where it begins otherwise."""
-    found = MATTER.match(text, 0, HEAD)
-    if not found:
+    matter = MATTER.match(text, 0, HEAD)
+    if not matter:
         long = len(text) > HEAD and _BEGINS.match(text)
         return {"": Unsound(f"what stands before the text does not end within {HEAD:,} characters")} if long else {}
-    return _toml(found[2]) if found[1] == "+++" else _yaml(found[2])
+    return _toml(matter[2]) if matter[1] == "+++" else _yaml(matter[2])
 
 
 def _toml(text: str) -> Fields:
@@ -73,11 +73,11 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
     """Each field with its lines; the lines before the first are none."""
     name, lines = "", list[str]()
     for line in text.split("\n"):
-        found = _FIELD.match(line)
-        if found:
+        field = _FIELD.match(line)
+        if field:
             if lines:
                 yield name, "\n".join(lines)
-            name, lines = (found[2] or found[3]).strip(), [line]
+            name, lines = (field[2] or field[3]).strip(), [line]
         elif lines:
             lines.append(line)
     if lines:
@@ -96,9 +96,9 @@ def _field(name: str, block: str) -> Any:
         lines = [line for line in block.split("\n") if line.strip()]
         if len(lines) > 1 or isinstance(error, _Beyond):
             return Unsound(str(error) if isinstance(error, _Beyond) else "it is no sound YAML")
-    found = _FIELD.match(block)
-    rest = _COMMENT.sub("", block[found.end() :]).strip() if found else ""
-    return rest or None
+    match = _FIELD.match(block)
+    text = _COMMENT.sub("", block[match.end() :]).strip() if match else ""
+    return text or None
 
 
 class _Beyond(Exception):
@@ -170,10 +170,10 @@ def typed(text: str) -> Any:
 
 def _time(text: str) -> Any:
     """A day or a moment; a moment without an offset is one of UTC, as YAML says. Other texts as they are."""
-    found = _TIME.match(text)
-    if not found:
+    match = _TIME.match(text)
+    if not match:
         return text
-    day, hour, minute, second, fraction, sign, hours, minutes = found.groups()
+    day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
     try:
         if hour is None:
             return datetime.date.fromisoformat(day)

@@ -1,18 +1,17 @@
-"""Which elements of an HTML page are its furniture: navigation, link farms, breadcrumbs, pagers, consent banners.
+"""Finds the furniture of an HTML page: navigation, link farms, breadcrumbs, pagers, consent banners.
 
-Decided by what an element holds and where it stands, never by its id or class. Furniture is short text in
-links with hardly a word beside them, in a `nav`, before the page's first heading or paragraph, after its
-last one, or in a layout block of its own beside the content. A list of links that follows a heading or a
-paragraph in the same block is content. In doubt an element is kept, and the whole page is where more than
-half of the text outside links would go.
+The contents and position of an element decide, never its id or class. Furniture is short text in links with hardly a
+word beside them: in a `nav`, before the page's first heading or paragraph, after its last one, or in a layout block
+beside the content. A list of links that follows a heading or a paragraph in the same block is content. Doubtful
+elements are kept, and the whole page is kept if more than half of its text outside links would be removed.
 
 Decisions
-- 2026-11-26 Names decide nothing: Sphinx makes `id="navigation"` of the heading "Navigation", and preset
-  "aggressive" of html-to-markdown dropped such sections.
-- 2026-11-26 One walk over the elements counts text by block, so the cost is linear however
-  deep the page is nested; text is measured in characters, which costs less than words.
-- 2026-11-26 Reading messy/dev (11 pages) takes 52 ms, html-to-markdown alone with its own cleaning 27 ms
-  (benchmarks/html_furniture.py). Of the 52, its conversion of what is kept is 18, parsing 8, this module 14.
+1. Names decide nothing: Sphinx gives the heading "Navigation" `id="navigation"`, and the preset "aggressive" of
+   html-to-markdown dropped such sections.
+2. One walk over the elements sums text by block, so the cost is linear at any nesting depth. Text is measured in
+   characters, which is cheaper than words.
+3. Reading messy/dev (11 pages) takes 52 ms; html-to-markdown alone with its own cleaning takes 27
+   (benchmarks/html_furniture.py). Of the 52, converting what is kept takes 18, parsing 8, and this module 14.
 """
 
 from __future__ import annotations
@@ -81,9 +80,9 @@ def furniture_of(root: Element) -> list[Element]:
     dropped = list(_outermost(page))
     if not dropped:
         return []
-    rest = page.total(0) - sum(page.total(i) for i in dropped)
+    remaining = page.total(0) - sum(page.total(i) for i in dropped)
     plain = sum(page.plain[i] for i in dropped if not page.agreeing[i])
-    if rest <= 0 or plain > _TOO_MUCH * page.plain[0]:
+    if remaining <= 0 or plain > _TOO_MUCH * page.plain[0]:
         return []
     return [page.elements[i] for i in dropped]
 
@@ -295,9 +294,9 @@ class _Page:
     def _mark_blocks(self) -> None:
         """Which blocks are prose, and where the first and last of the page's content are."""
         content = []
-        for i, own in enumerate(self._own):
+        for i, own_size in enumerate(self._own):
             tag = self.kinds[i]
-            if self.prose[i] or (own and tag in ("p", "pre", "td", "dd")) or (tag == "h1" and self.titles[i]):
+            if self.prose[i] or (own_size and tag in ("p", "pre", "td", "dd")) or (tag == "h1" and self.titles[i]):
                 content.append(i)
         titles = content or [i for i, head in enumerate(self.heads) if head]
         self.first = titles[0] if titles else -1

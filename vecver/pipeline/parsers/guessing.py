@@ -1,16 +1,16 @@
-"""Which old encoding some bytes are in, where nothing declares it: `chardet`, held against Windows-1252.
+"""Guesses an undeclared old encoding: takes chardet's answer, unless Windows-1252 reads more plausibly.
 
-`plausibility` scores a decoded text by what stands around each character that is not ASCII: letters of one script
-in a word speak for the encoding, a symbol inside a word, mixed scripts or a capital after a small letter against.
+`plausibility` scores a decoded text by what stands around each non-ASCII character. Letters of one script in a word
+raise the score; a symbol inside a word, mixed scripts, or a capital after a small letter lower it.
 
 Decisions
-- 2026-11-26 chardet alone is wrong on short texts: it gets 137 of the 252 Windows-1252 phrases in `UNSEEN` of
-  test_encodings.py right ("€ 99", "naïve café"), and answers Hebrew, Greek, Cyrillic or MacRoman for the rest. So its
-  answer counts only where its text is more plausible than Windows-1252's; with that, 251 are right.
-- 2026-11-26 Single words of other encodings are given up where they read as Windows-1252 ("Vanayı"): 2 of 3 of the
-  phrases in `UNSEEN_OTHERS` are right, those of Turkish and of one or two Chinese characters mostly not.
-- 2026-11-26 A text of few foreign bytes is also tried in the commonest encoding of each script: chardet needs a
-  sentence where one word is enough to tell "мир" from "ìèð".
+1. chardet alone is wrong on short texts: it gets 137 of the 252 Windows-1252 phrases in `UNSEEN` of test_encodings.py
+   right ("€ 99", "naïve café"), and answers Hebrew, Greek, Cyrillic or MacRoman for the others. So its answer counts
+   only if its text is more plausible than Windows-1252's. With that rule 251 are right.
+2. Single words of other encodings that also read as Windows-1252 ("Vanayı") are decoded as Windows-1252. Two thirds of
+   the phrases in `UNSEEN_OTHERS` are right; Turkish ones and those of one or two Chinese characters mostly are not.
+3. A text with few non-ASCII bytes is also tried in the commonest encoding of each script: chardet needs a sentence
+   where one word is enough to prefer "мир" to "ìèð".
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def guess(sample: bytes) -> str | None:
     if not foreign or b"\x1b$" in sample or b"\x1b(" in sample:
         return answer
     rivals = [answer] if answer and _keeps_ascii(answer) else []
-    rivals += [one for one in _COMMONEST if foreign <= FEW]
+    rivals += [encoding for encoding in _COMMONEST if foreign <= FEW]
     best, most = DEFAULT, _score(sample, DEFAULT) + MARGIN * min(1.0, foreign / 4)
     if answer is None and most < 0:
         return None
@@ -90,7 +90,7 @@ def _eats_ascii(sample: bytes, text: str) -> bool:
         return False
     wide = [_kind(char) == "CJK" for char in text]
     foreign = sum(byte > 0x7F for byte in sample)
-    return 0 < sum(wide) >= foreign and not any(one and two for one, two in pairwise(wide))
+    return 0 < sum(wide) >= foreign and not any(left and right for left, right in pairwise(wide))
 
 
 def plausibility(text: str) -> float:

@@ -1,10 +1,10 @@
-"""What reStructuredText, AsciiDoc and Org say of themselves at their head, as fields; each with its own type.
+"""Reads the fields at the head of reStructuredText, AsciiDoc and Org documents, each with its type.
 
 Decisions
-- 2026-11-26 Only names that say something of the document are taken: most attributes of AsciiDoc and keywords of Org
-  are settings (`:toc:`, `#+OPTIONS:`).
-- 2026-11-26 A field list of RST counts where it stands first or right after the title, as docutils has it, and so do
-  the header lines of a PEP.
+1. Only names that describe the document are taken: most attributes of AsciiDoc and keywords of Org are settings
+   (`:toc:`, `#+OPTIONS:`).
+2. An RST field list counts if it stands first or right after the title, as in docutils, and so do the header lines of a
+   PEP.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ def rst_fields(text: str) -> Fields:
     pattern = _RST_FIELD
     if at == 0 and _PEP_FIELD.match(lines[0]) and len(lines) > 1 and _PEP_FIELD.match(lines[1]):
         pattern = _PEP_FIELD
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     name = ""
     for line in lines[at:]:
         if field := pattern.match(line):
             name = field[1].strip().lower()
-            found[name] = (field[2] or "").strip()
+            fields[name] = (field[2] or "").strip()
         elif name and line[:1] in (" ", "\t") and line.strip():
-            found[name] += f" {line.strip()}"
+            fields[name] += f" {line.strip()}"
         else:
             break
     if pattern is _PEP_FIELD:
-        return {name.replace("-", "_"): _valued(name, value) for name, value in found.items() if value}
-    return _usual(found)
+        return {name.replace("-", "_"): _valued(name, value) for name, value in fields.items() if value}
+    return _usual(fields)
 
 
 def _after_title(lines: list[str]) -> int:
@@ -74,42 +74,42 @@ def adoc_fields(text: str) -> Fields:
     """Of the header: the lines up to the first blank one after the title, or attributes without a title."""
     lines = text.split("\n", LINES)[:LINES]
     at = _past_blank(lines, 0)
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     since_title = 0 if at < len(lines) and lines[at].startswith("= ") else LINES
     for line in lines[at + (since_title == 0) :]:
         since_title += 1
         if field := _ADOC_FIELD.match(line.rstrip()):
-            found[field[1].lower()] = field[2]
+            fields[field[1].lower()] = field[2]
         elif not line.strip():
             break
         elif since_title == 1 and line[:1].isalpha():
             authors = [_ADOC_AUTHOR.match(part.strip()) for part in line.split(";")]
             if all(authors):
-                found["author"] = "; ".join(one[1] for one in authors if one)
-                mails = [one[2] for one in authors if one and one[2]]
-                found |= {"email": mails[0]} if mails else {}
+                fields["author"] = "; ".join(author[1] for author in authors if author)
+                mails = [author[2] for author in authors if author and author[2]]
+                fields |= {"email": mails[0]} if mails else {}
         elif since_title == 2 and (revision := _ADOC_REVISION.match(line)):
-            found |= {name: value for name, value in (("version", revision[1]), ("date", revision[2])) if value}
-    return _usual(found)
+            fields |= {name: value for name, value in (("version", revision[1]), ("date", revision[2])) if value}
+    return _usual(fields)
 
 
 def org_fields(text: str) -> Fields:
     """Of keywords anywhere before the first headline."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in text.split("\n", LINES)[:LINES]:
         if line.startswith("* "):
             break
         if field := _ORG_FIELD.match(line.rstrip()):
-            found[field[1].lower()] = field[2]
-    if date := _ORG_DATE.match(found.get("date", "")):
-        found["date"] = date[1]
-    if "filetags" in found:
-        found["filetags"] = found["filetags"].strip(":").replace(":", ",").replace(" ", ",")
-    return _usual(found)
+            fields[field[1].lower()] = field[2]
+    if date := _ORG_DATE.match(fields.get("date", "")):
+        fields["date"] = date[1]
+    if "filetags" in fields:
+        fields["filetags"] = fields["filetags"].strip(":").replace(":", ",").replace(" ", ",")
+    return _usual(fields)
 
 
-def _usual(found: dict[str, str]) -> Fields:
-    return {_NAMES[name]: _valued(_NAMES[name], value) for name, value in found.items() if name in _NAMES and value}
+def _usual(fields: dict[str, str]) -> Fields:
+    return {_NAMES[name]: _valued(_NAMES[name], value) for name, value in fields.items() if name in _NAMES and value}
 
 
 def _valued(name: str, value: str) -> Any:

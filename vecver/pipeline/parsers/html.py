@@ -1,16 +1,16 @@
-"""HTML to Markdown with `#` headings; the only module that knows html-to-markdown.
+"""Converts HTML to Markdown with `#` headings, with lxml and html-to-markdown.
 
-lxml reads the page, this module takes out what is no text (scripts) and what is furniture, writes what
-html-to-markdown would skip (image texts, fields, SVG, frames) as plain elements, and converts the rest.
+lxml parses the page. This module removes scripts and page furniture, rewrites what html-to-markdown would skip (image
+texts, form fields, SVG, frames) as plain elements, and converts the rest.
 
 Decisions
-- 2026-11-21 Table cells are not padded: one longer cell must not rewrite every row of the next version.
-- 2026-11-21 html-to-markdown skips what lies deeper than 1,024 elements and only warns. A text with
-  a hole is worse than none: it is reported as malformed.
-- 2026-11-26 html-to-markdown's own cleaning is off: it removes by name. `furniture` decides what goes, and
-  it is counted. Text that a browser hides (tabs, `details`, `template`) is kept.
-- 2026-11-26 lxml's HTML parser reads XHTML too: `<title/>` is closed and does not swallow the page.
-- 2026-11-26 Soft hyphens and zero-width spaces are dropped: a word with one inside is found by nobody.
+1. Table cells are not padded: one longer cell must not rewrite every row of the next version.
+2. html-to-markdown skips elements nested deeper than 1,024 and only warns. A text with a hole is worse than none, so
+   the page is reported as malformed.
+3. html-to-markdown's own cleaning is off, since it removes elements by name. `furniture` decides what is removed, and
+   the removed words are counted. Text that a browser hides (tabs, `details`, `template`) is kept.
+4. lxml's HTML parser reads XHTML too: `<title/>` is closed and does not swallow the page.
+5. Soft hyphens and zero-width spaces are dropped: no search matches a word that contains one.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def html_text(page: str) -> str:
 
 
 def html_title(page: str) -> str:
-    found = _TITLE.search(page, 0, _HEAD)
-    return html.unescape(found[1]) if found else ""
+    match = _TITLE.search(page, 0, _HEAD)
+    return html.unescape(match[1]) if match else ""
 
 
 def html_content(page: str, furniture: bool = True) -> Content:
@@ -116,15 +116,17 @@ def html_content(page: str, furniture: bool = True) -> Content:
 
 def _fields(root: Element) -> Fields:
     """What the head of a page says of it: author, description, keywords, dates, language."""
-    found: dict[str, Any] = {"language": root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang")}
+    fields: dict[str, Any] = {"language": root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang")}
     for meta in root.findall("head/meta")[:_MOST_META]:
         name = _META.get((meta.get("name") or meta.get("property") or "").strip().lower())
         text = " ".join((meta.get("content") or "").split())
         if name and text:
             value = keywords(text) if name == "keywords" else moment(text) if name in _DATES else text
-            before = found.get(name)
-            found[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else before or value
-    return found
+            before = fields.get(name)
+            fields[name] = (
+                [*before, *value] if isinstance(before, list) and isinstance(value, list) else before or value
+            )
+    return fields
 
 
 def _plain(text: str) -> str:
@@ -184,8 +186,8 @@ def _without_cdata(page: str) -> str:
     """CDATA sections (XHTML) as the text they hold: an HTML parser takes them for comments."""
     pieces = page.split("<![CDATA[")
     for i, piece in enumerate(pieces[1:], 1):
-        text, end, rest = piece.partition("]]>")
-        pieces[i] = (html.escape(text, quote=False) + rest) if end else piece
+        text, end, markup = piece.partition("]]>")
+        pieces[i] = (html.escape(text, quote=False) + markup) if end else piece
     return "".join(pieces)
 
 

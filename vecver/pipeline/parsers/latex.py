@@ -1,14 +1,14 @@
-"""LaTeX to Markdown with `#` headings, by the commands that carry text; it expands no macro.
+"""Converts LaTeX to Markdown with `#` headings, by the commands that carry text. It expands no macros.
 
 Decisions
-- 2026-11-26 `\\verb`, `\\url`, `\\href`, `\\path`, `\\nolinkurl` and `\\lstinline` are set aside before comments
-  go, since a `%` in them is none; and a `%` before which an even number of backslashes stands begins one.
-- 2026-11-26 A command's option has at most 500 characters, its argument 2,000: unlimited, each of many commands
-  whose bracket nobody closes would read to the end of the text.
-- 2026-11-26 A row of a table stands on one line, and accents (`caf\\'e`) are letters: both are what is searched for.
-  Authors and dates stand in the preamble, so they are taken from there; a footnote follows its word in brackets.
-- 2026-11-21 Sections, verbatim blocks, items and inline styles are converted, comments and layout
-  commands dropped, mathematics and unknown commands kept as written: a reader of LaTeX can read them.
+1. The arguments of `\\verb`, `\\url`, `\\href`, `\\path`, `\\nolinkurl` and `\\lstinline` are set aside before comments
+   are removed, since a `%` in them begins no comment. A `%` after an even number of backslashes does.
+2. A command's option has at most 500 characters and its argument 2,000. Without limits, each of many commands with an
+   unclosed bracket would read to the end of the text.
+3. A table row stands on one line, and accents (`caf\\'e`) become letters, so that both can be searched. Authors and
+   dates are taken from the preamble. A footnote follows its word in brackets.
+4. Sections, verbatim blocks, items and inline styles are converted; comments and layout commands are dropped. Formulas
+   and unknown commands stay as written, since readers of LaTeX can read them.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ def latex(text: str) -> str:
     text = _without_comments(text, codes)
     title = _TITLE.search(text)
     body = _BODY.search(text)
-    about = [found[1] for found in _ABOUT.finditer(text[: body.start()] if body else "")]
+    about = [match[1] for match in _ABOUT.finditer(text[: body.start()] if body else "")]
     text = _TITLE.sub("", body[1] if body else text)
     text = _with_tables(_with_accents(text))
     first = 2 if title else 1
-    ranks = sorted({_RANKS.index(found[1]) for found in _SECTION.finditer(text)})
+    ranks = sorted({_RANKS.index(match[1]) for match in _SECTION.finditer(text)})
     text = _SECTION.sub(lambda m: f"\n{heading(first + ranks.index(_RANKS.index(m[1])), m[2])}\n\n", text)
     for mark, plain in _INLINE:
         text = mark.sub(plain, text)
@@ -112,15 +112,15 @@ def _without_comments(text: str, codes: list[str]) -> str:
     """The text without comments, with `\\0n\\0` in the place of each literal argument, which joins `codes`."""
 
     def kept(match: re.Match[str]) -> str:
-        whole = match[0]
-        if whole.startswith("%"):
+        source = match[0]
+        if source.startswith("%"):
             return ""
         if match["href"] is not None:
             codes.append(match["href"].replace("\\%", "%").replace("\\#", "#"))
             return f"\\href{{\0{len(codes) - 1}\0}}"
         literal = next((match[name] for name in ("braced", "held", "url", "barred") if match[name] is not None), None)
         if literal is None:
-            return whole
+            return source
         codes.append(f"`{literal}`" if match["verb"] else literal.replace("\\%", "%").replace("\\#", "#"))
         return f"\0{len(codes) - 1}\0"
 
@@ -130,18 +130,18 @@ def _without_comments(text: str, codes: list[str]) -> str:
 
 def _code_aside(text: str) -> tuple[str, list[str]]:
     """The text with `\\0n\\0` in the place of its n-th code block, and the blocks, fenced."""
-    rest: list[str] = []
+    pieces: list[str] = []
     codes: list[str] = []
     at = 0
-    while found := _CODE.search(text, at):
-        end = text.find(f"\\end{{{found[1]}}}", found.end())
+    while opening := _CODE.search(text, at):
+        end = text.find(f"\\end{{{opening[1]}}}", opening.end())
         if end < 0:
             break
-        language = found[3] or next(iter(_LANGUAGE.findall(found[2] or "")), "")
-        rest.append(f"{text[at : found.start()]}\n\0{len(codes)}\0\n")
-        codes.append(fence(text[found.end() : end], language.lower()))
-        at = end + len(f"\\end{{{found[1]}}}")
-    return "".join([*rest, text[at:]]), codes
+        language = opening[3] or next(iter(_LANGUAGE.findall(opening[2] or "")), "")
+        pieces.append(f"{text[at : opening.start()]}\n\0{len(codes)}\0\n")
+        codes.append(fence(text[opening.end() : end], language.lower()))
+        at = end + len(f"\\end{{{opening[1]}}}")
+    return "".join([*pieces, text[at:]]), codes
 
 
 def _with_accents(text: str) -> str:
@@ -156,22 +156,22 @@ def _with_accents(text: str) -> str:
 
 def _with_tables(text: str) -> str:
     """The text with its tables as Markdown ones, a table's caption before it."""
-    rest: list[str] = []
+    pieces: list[str] = []
     at = 0
     unclosed: set[str] = set()
-    for found in _TABLE.finditer(text):
-        name = found[1]
-        if found.start() < at or name in unclosed:
+    for opening in _TABLE.finditer(text):
+        name = opening[1]
+        if opening.start() < at or name in unclosed:
             continue
-        end = text.find(f"\\end{{{name}}}", found.end())
+        end = text.find(f"\\end{{{name}}}", opening.end())
         if end < 0:
             unclosed.add(name)
             continue
-        body = text[found.end() : end]
+        body = text[opening.end() : end]
         captions = "\n\n".join(caption[0] for caption in _CAPTION.finditer(body))
-        rest.append(f"{text[at : found.start()]}\n{captions}\n\n{table(_rows(_CAPTION.sub('', body)))}\n")
+        pieces.append(f"{text[at : opening.start()]}\n{captions}\n\n{table(_rows(_CAPTION.sub('', body)))}\n")
         at = end + len(f"\\end{{{name}}}")
-    return "".join([*rest, text[at:]])
+    return "".join([*pieces, text[at:]])
 
 
 def _rows(body: str) -> list[list[str]]:

@@ -1,16 +1,16 @@
-"""Mail (EML, mbox, Outlook MSG) to Markdown: a heading from the subject, who and when, then every part that is text.
+"""Converts mail (EML, mbox, Outlook MSG) to Markdown: the subject as a heading, who and when, then every text part.
 
 Decisions
-- 2026-11-26 Every text part is read, in order; of a `multipart/alternative` the one with most words, and a
-  calendar beside it. The plain part wins only if it has at least `ENOUGH_WORDS` of the words of the HTML one:
-  `get_body` took a blank or stub plain part, and one part of a `multipart/mixed`.
-- 2026-11-26 A "From " line parts a mailbox only where it stands after a blank line (or first), names a time or an
-  address, and a header follows; the others are text.
-- 2026-11-26 An attachment that is text (plain, Markdown, CSV, HTML, a log) is read under its name; the others are
-  named, not opened. Messages attached to a message follow it, one level deeper. What stands after a multipart's
-  last boundary, or in one whose boundary never comes, is read too: lists put their footers there.
-- 2026-11-21 Bodies go through our own decoding and not the standard library's, which gives U+FFFD for
-  a wrong charset and fails on an unknown one.
+1. Every text part is read, in order. Of a `multipart/alternative` only the part with most words is read, and a calendar
+   beside it. The plain part is preferred if it has at least `ENOUGH_WORDS` of the words of the HTML part: `get_body`
+   took blank or stub plain parts, and only one part of a `multipart/mixed`.
+2. A "From " line starts a new mail in a mailbox only if it is first or follows a blank line, names a time or an
+   address, and is followed by a header. Other such lines are text.
+3. A text attachment (plain, Markdown, CSV, HTML, a log) is read under its name; others are only named. Messages
+   attached to a message follow it, one level deeper. Text after the last boundary of a multipart, or in one whose
+   boundary never comes, is read too: mailing lists put their footers there.
+4. Bodies are decoded here instead of by the standard library, which answers U+FFFD for a wrong charset and fails on an
+   unknown one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FROM_DATE: Final = re.compile(
 )
 _CALENDAR_FIELDS: Final = ("SUMMARY", "DTSTART", "DTEND", "LOCATION", "ORGANIZER", "ATTENDEE", "DESCRIPTION")
 _TEXT_NAME: Final = re.compile(r"\.(?:txt|text|log|md|markdown|csv|tsv|html?|ics|diff|patch|json|ya?ml)\Z", re.I)
-_UNTOLD: Final = ("application/octet-stream", "application/json", "application/csv", "application/x-patch")
+_UNTYPED: Final = ("application/octet-stream", "application/json", "application/csv", "application/x-patch")
 _DAMAGED: Final = (InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect)
 _EMBEDDED: Final = 5  # how Outlook attaches another message
 _ATTACH_METHOD: Final = 0x3705  # the property that tells how
@@ -89,10 +89,10 @@ def mbox(data: bytes) -> Content:
         reading.number = number
         message = _parsed(re.sub(rb"^>(>*From )", rb"\1", raw, flags=re.M))
         header = headers_of(message)
-        own = list(_message(message, 1, reading, header))
+        message_pieces = list(_message(message, 1, reading, header))
         marks.append(Mark(start, "part", _part(header, reading)))
-        start += sum(len(piece) + 2 for piece in own)
-        pieces += own
+        start += sum(len(piece) + 2 for piece in message_pieces)
+        pieces += message_pieces
     return replace(_content(pieces, reading), marks=marks)
 
 
@@ -268,14 +268,14 @@ def _converted(kind: str, text: str) -> Content:
 def _kind_by_name(kind: str, name: str) -> str:
     """The media type, that of the file's ending where programs put in text/plain or nothing."""
     ending = name.rpartition(".")[2].lower()
-    if kind not in ("text/plain", *_UNTOLD):
+    if kind not in ("text/plain", *_UNTYPED):
         return kind
     return {"csv": "text/csv", "tsv": "text/csv", "html": "text/html", "htm": "text/html"}.get(ending, "text/plain")
 
 
 def _readable(kind: str, name: str) -> bool:
     """Whether a part or an attached file is text of a kind that is read here."""
-    return (kind.startswith("text/") and kind != "text/rtf") or (kind in _UNTOLD and bool(_TEXT_NAME.search(name)))
+    return (kind.startswith("text/") and kind != "text/rtf") or (kind in _UNTYPED and bool(_TEXT_NAME.search(name)))
 
 
 def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
@@ -328,8 +328,8 @@ def _unread(name: str, kind: str, size: int) -> str:
 
 def _shortened(reading: _Reading) -> list[str]:
     notes = reading.notes + [f"{why.reason}" for why in reading.sealed if reading.bodies]
-    rest = len(notes) - NAMED
-    return notes if rest <= 0 else [*notes[:NAMED], f"{rest} more attachments or parts were not read."]
+    unnamed = len(notes) - NAMED
+    return notes if unnamed <= 0 else [*notes[:NAMED], f"{unnamed} more attachments or parts were not read."]
 
 
 def _encrypted() -> Unreadable:

@@ -1,12 +1,10 @@
-"""What Markdown the readers write (headings, code blocks, tables) and how any Markdown's title is found.
-
-It knows no other format.
+"""Writes the Markdown that readers need (headings, code blocks, tables), and finds the title of any Markdown text.
 
 Decisions
-- 2026-11-26 A text without a `#` heading takes its title from the first deeper one within `NEAR_THE_TOP` lines:
-  further down it is a section's, and would be wrong as the whole text's.
-- 2026-11-21 A table's cells are not padded, and short rows stay short: one longer cell must not
-  rewrite every row of the next version.
+1. A text without a `#` heading takes its title from the first deeper heading within `NEAR_THE_TOP` lines. Further down
+   it titles a section, not the document.
+2. Table cells are not padded, and short rows stay short: one longer cell must not rewrite every row of the next
+   version.
 """
 
 from __future__ import annotations
@@ -97,10 +95,10 @@ def title_of(text: str, deeper: bool = False) -> str:
 def _first_heading(text: str) -> str | None:
     """The first heading of the first level."""
     text, at = f"\n{text}", 0
-    while found := _HEADING_OR_FENCE.search(text, at):
-        fence, atx, html, underline = found.groups()
+    while match := _HEADING_OR_FENCE.search(text, at):
+        fence, atx, html, underline = match.groups()
         if fence:
-            closes = re.compile(rf"\n[^\S\n]*+{re.escape(fence)}").search(text, found.end())
+            closes = re.compile(rf"\n[^\S\n]*+{re.escape(fence)}").search(text, match.end())
             if not closes:
                 return None
             at = _end_of_line(text, closes.end())
@@ -109,10 +107,10 @@ def _first_heading(text: str) -> str | None:
         elif html:
             return html.partition("</h")[0]
         else:
-            before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()] if found.start() else ""
+            before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()] if match.start() else ""
             if underline and before.strip():
                 return before
-            at = found.end()
+            at = match.end()
     return None
 
 
@@ -129,8 +127,8 @@ def _second_heading(text: str) -> str:
             closing = "" if line.strip().startswith(closing) else closing
         elif opened := _FENCE.match(line):
             closing = opened[1]
-        elif found := _deeper(before, line):
-            return found
+        elif title := _deeper(before, line):
+            return title
         before = line
     return ""
 

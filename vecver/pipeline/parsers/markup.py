@@ -1,18 +1,17 @@
-"""Lightweight markup (AsciiDoc, Org; RST has a module of its own) to Markdown with `#` headings; text in, text out.
+"""Converts AsciiDoc and Org to Markdown with `#` headings.
 
-Only what a chunker and a reader need is converted: headings with their levels, code blocks, the
-commonest inline marks. Everything else is kept as written. No input raises, every step is linear.
+It converts what a chunker and a reader need: headings with their levels, code blocks, and the commonest inline markup.
+Everything else stays as written. No input raises, and every step is linear.
 
 Decisions
-- 2026-11-26 An AsciiDoc attribute of at most `LONGEST_ATTRIBUTE` characters is put in where `{name}` stands, in text
-  and tables: many uses of a longer one would cost more than linear. In code it is left, as Asciidoctor does.
-- 2026-11-26 An expression is linear if no two of its repetitions can match the same run of characters and no
-  attempt runs past the place where the next could begin: repetitions are possessive, and what lies at the
-  end of a line (closing marks, tags, spaces) is taken off by string methods, not by a lazy `.*?`.
-- 2026-11-21 A small converter of our own: headings of RST, AsciiDoc and Org come out 125 of 133 on
-  converted documentation pages; pandoc would do better and is GPL and 155 MB.
-- 2026-11-21 Levels are what the document uses, from 1 downwards and at most 6: RST adornments in the
-  order of their appearance, and one deeper where an Org document has a title.
+1. An AsciiDoc attribute of at most `LONGEST_ATTRIBUTE` characters replaces `{name}` in text and tables. Many uses of a
+   longer one would cost more than linear time. In code it is not replaced, as in Asciidoctor.
+2. A regular expression is linear if no two of its repetitions can match the same run of characters, and no attempt
+   runs past the place where the next could begin. So repetitions are possessive, and what stands at the end of a line
+   (closing marks, tags, spaces) is removed by string methods instead of a lazy `.*?`.
+3. These small converters get 125 of 133 headings of RST, AsciiDoc and Org right on converted documentation pages.
+   pandoc would do better, but it is GPL and 155 MB.
+4. Heading levels are those the document uses, from 1 down to at most 6, one deeper if an Org document has a title.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def asciidoc(text: str) -> str:
             language = ""
         else:
             source = _ADOC_SOURCE.match(line)
-            out += _adoc_said(line, defined) if line.startswith((":", "[")) else []
+            out += _adoc_attribute_lines(line, defined) if line.startswith((":", "[")) else []
             language = source[1] if source else ("" if line.strip() else language)
             if not (source or _ADOC_DELIMITER.match(line) or _ADOC_DROPPED.match(line)):
                 out += [_adoc_inline(line)]
@@ -81,7 +80,7 @@ def asciidoc(text: str) -> str:
     return joined(out)
 
 
-def _adoc_said(line: str, defined: dict[str, str]) -> list[str]:
+def _adoc_attribute_lines(line: str, defined: dict[str, str]) -> list[str]:
     """What a line of settings tells the reader; one that defines an attribute joins `defined`."""
     if (setting := _ADOC_ATTRIBUTE.match(line)) and len(setting[2]) <= LONGEST_ATTRIBUTE:
         defined[setting[1].lower()] = setting[2].rstrip()
@@ -94,8 +93,8 @@ def _adoc_said(line: str, defined: dict[str, str]) -> list[str]:
 
 def _adoc_heading(lines: list[str], i: int) -> tuple[int, str, int] | None:
     """(level, title, lines taken) of a `== Title` or an old underlined one at line i."""
-    if found := _ADOC_HEADING.match(lines[i]):
-        return len(found[1]), unclosed(found[2], "="), 1
+    if match := _ADOC_HEADING.match(lines[i]):
+        return len(match[1]), unclosed(match[2], "="), 1
     title = lines[i].rstrip()
     under = lines[i + 1].rstrip() if i + 1 < len(lines) else ""
     alone = i == 0 or not lines[i - 1].strip()
@@ -128,7 +127,7 @@ _ORG_TAGS: Final = re.compile(r":[\w@#%:]++")
 _ORG_TITLE: Final = re.compile(r"#\+TITLE:(.*)", re.I)
 _ORG_BLOCK: Final = re.compile(r"\s*#\+BEGIN_(SRC|EXAMPLE)\b[ \t]*([\w+-]*)", re.I)
 _ORG_DROPPED: Final = re.compile(r"\s*(?:#\+\w+.*|#( .*)?|:[A-Za-z_-]+:( .*)?)$")
-_ORG_SAID: Final = re.compile(r"\s*+#\+(SUBTITLE|AUTHOR|DATE|DESCRIPTION|CAPTION|INCLUDE):[ \t]*+(\S.*)", re.I)
+_ORG_KEYWORD: Final = re.compile(r"\s*+#\+(SUBTITLE|AUTHOR|DATE|DESCRIPTION|CAPTION|INCLUDE):[ \t]*+(\S.*)", re.I)
 _ORG_TABLE: Final = re.compile(r"\s*+\|")
 _ORG_RULE: Final = re.compile(r"\s*+\|-[-+|\s]*+$")
 _ORG_LINK: Final = re.compile(r"\[\[([^\[\]]+)\](?:\[([^\[\]]+)\])?\]")
@@ -136,14 +135,14 @@ _ORG_LINK: Final = re.compile(r"\[\[([^\[\]]+)\](?:\[([^\[\]]+)\])?\]")
 
 def org(text: str) -> str:
     lines = text.split("\n")
-    titles = (found[1].lstrip(" \t").rstrip() for line in lines[:100] if (found := _ORG_TITLE.match(line)))
+    titles = (match[1].lstrip(" \t").rstrip() for line in lines[:100] if (match := _ORG_TITLE.match(line)))
     title = next(filter(None, titles), "")
     deeper = 1 if title else 0
     out = [heading(1, title), ""] if title else []
     i = 0
     while i < len(lines):
-        if found := _ORG_HEADING.match(lines[i]):
-            out += [heading(len(found[1]) + deeper, _org_inline(_org_untagged(found[2]))), ""]
+        if match := _ORG_HEADING.match(lines[i]):
+            out += [heading(len(match[1]) + deeper, _org_inline(_org_untagged(match[2]))), ""]
         elif block := _ORG_BLOCK.match(lines[i]):
             body, i = _org_block(lines, i + 1, block[1].upper())
             out += [fence(body, block[2] if block[1].upper() == "SRC" else "")]
@@ -152,8 +151,8 @@ def org(text: str) -> str:
             rows, i = _org_table(lines, i)
             out += ["", table(rows)]
             continue
-        elif said := _ORG_SAID.match(lines[i]):
-            name, value = said[1].capitalize(), _org_inline(said[2].rstrip())
+        elif keyword := _ORG_KEYWORD.match(lines[i]):
+            name, value = keyword[1].capitalize(), _org_inline(keyword[2].rstrip())
             out += [f"**{value}**" if name == "Caption" else f"{name}: {value}", ""]
         elif not _ORG_DROPPED.match(lines[i]):
             out += [_org_inline(lines[i])]

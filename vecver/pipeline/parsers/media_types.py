@@ -1,14 +1,13 @@
-"""What kind of document some bytes are, told from their content first and their name second.
+"""Detects a document's media type, from its content first and its name second.
 
-It looks at the first bytes and at marks inside containers, never parses, and needs no library. It
-also holds `Unreadable`, the one exception by which this wing's readers say why there is no text.
+It looks at the first bytes and at names inside containers, never parses, and needs no library. It also defines
+`Unreadable`, the one exception with which a reader says why a document has no text.
 
 Decisions
-- 2026-11-21 A binary signature always wins (a `.doc` that is RTF or a zip is read as what it is). A
-  *text* signature (`<html`, `<?xml`) wins only where the name says nothing or names a binary
-  format: a Markdown or PHP file may well begin with `<html>`.
-- 2026-11-21 Containers are told by names that stand uncompressed in them, found by searching the
-  bytes: it works on truncated files and costs no unpacking. `libmagic` was the road not taken.
+1. A binary signature always wins: a `.doc` that is RTF or a zip is read as such. A *text* signature (`<html`, `<?xml`)
+   wins only if the name has no known suffix or names a binary format: a Markdown or PHP file may begin with `<html>`.
+2. Containers are recognised by names that stand uncompressed in them, found by searching the bytes. That works on
+   truncated files and needs no unpacking, unlike `libmagic`.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ def locked(passwords: Sequence[str]) -> Unreadable:
 
 def malformed(media_type: str, error: Exception) -> Unreadable:
     """The failure of a document on which its reader raised `error`."""
-    told = " ".join(str(error).split())[:200] or type(error).__name__
-    return Unreadable("malformed", f"It is broken or no {OFFICE.get(media_type, media_type)}: {told}")
+    detail = " ".join(str(error).split())[:200] or type(error).__name__
+    return Unreadable("malformed", f"It is broken or no {OFFICE.get(media_type, media_type)}: {detail}")
 
 
 MARKDOWN: Final = "text/markdown"

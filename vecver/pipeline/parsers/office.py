@@ -1,11 +1,11 @@
-"""Office documents to Markdown with `#` headings; the only module that knows anydoc and msoffcrypto.
+"""Converts office documents to Markdown with `#` headings, with anydoc and msoffcrypto.
 
 Decisions
-- 2026-11-26 What anydoc is known to lose is put before it in a shape that it reads (`word`, `workbook`,
-  `slides`); what it loses all the same is put after the text (`restoring`); the rest is in the coverage.
-- 2026-11-26 .doc, .ppt and .xls have no plain view: reading their binary records is as large a task as
-  the reader's own, so their coverage is unknown. Speaker notes and sheets of theirs are read by anydoc.
-- 2026-11-21 Passwords are tried after none: a needless one breaks files whose password is empty.
+1. What anydoc is known to lose is rewritten into a form it reads (`word`, `workbook`, `slides`). What it loses all the
+   same is appended to the text (`restoring`), and the coverage report counts the rest.
+2. .doc, .ppt and .xls have no plain view, so their coverage is unknown: reading their binary records is as much work as
+   the reader itself. anydoc reads their speaker notes and sheets.
+3. Reading without a password is tried first: an unneeded one breaks files whose password is empty.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
 
 def _placed(token: re.Match[str], text: str) -> str:
     """The text in place of its token: as blocks of its own, or within a line where the token shares one."""
-    whole = token.string
-    alone = whole[token.start() - 1 : token.start()] in ("", "\n") and whole[token.end() : token.end() + 1] in (
+    document = token.string
+    alone = document[token.start() - 1 : token.start()] in ("", "\n") and document[token.end() : token.end() + 1] in (
         "",
         "\n",
     )
@@ -211,8 +211,8 @@ def _rich_text(data: bytes, media_type: str) -> Content:
 def _slides(package: Package, media_type: str) -> Content:
     deck = slides.prepared(package)
     pieces, marks, length = [], [], 0
-    told = slides.TOKEN.split(_markdown(deck.data, media_type))
-    for number, piece in zip(["", *told[1::2]], told[::2], strict=True):
+    tokens = slides.TOKEN.split(_markdown(deck.data, media_type))
+    for number, piece in zip(["", *tokens[1::2]], tokens[::2], strict=True):
         if number:
             marks.append(Mark(length, "page", int(number)))
         pieces.append(piece)

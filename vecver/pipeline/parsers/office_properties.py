@@ -1,10 +1,10 @@
-"""The properties of office files (author, subject, keywords, what a company adds): found where each format keeps them.
+"""Reads the properties of office files (author, subject, keywords, custom ones) where each format keeps them.
 
-Never when a file was changed last: a fresh copy has other times, and who merely opens a file may change that one.
+Modification times are not read: a fresh copy has other ones, and merely opening a file may change them.
 
 Decisions
-- 2026-11-26 In OpenDocument `dc:creator` is who changed the file last; its author is `meta:initial-creator`.
-- 2026-11-26 Properties that a company added keep their names; one that is called like a usual one gets "_" behind it.
+1. In OpenDocument `dc:creator` is the last editor; the author is `meta:initial-creator`.
+2. Custom properties keep their names; one named like a standard property gets a "_".
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _CLARK: Final = re.compile(r"\{[^}]*\}")
 
 def ooxml(package: Package) -> Fields:
     """Of Word, Excel and PowerPoint."""
-    found = _named(_elements(package, "docProps/core.xml"))
-    found |= _named(e for e in _elements(package, "docProps/app.xml") if _name(e) in ("Company", "Manager"))
+    properties = _named(_elements(package, "docProps/core.xml"))
+    properties |= _named(e for e in _elements(package, "docProps/app.xml") if _name(e) in ("Company", "Manager"))
     custom = _elements(package, "docProps/custom.xml")
-    return _with(found, ((e.get("name", ""), _variant(e[0])) for e in custom if len(e)))
+    return _with(properties, ((e.get("name", ""), _variant(e[0])) for e in custom if len(e)))
 
 
 def open_document(package: Package) -> Fields:
@@ -58,9 +58,9 @@ def open_document(package: Package) -> Fields:
     elements = [inner for outer in _elements(package, "meta.xml") for inner in outer]
     author = next((e.text for e in elements if _name(e) == "initial-creator"), None)
     usual = (e for e in elements if _name(e) != "date" and not (author and _name(e) == "creator"))
-    found = _named(usual) | ({"author": author} if author else {})
+    properties = _named(usual) | ({"author": author} if author else {})
     custom = [e for e in elements if _name(e) == "user-defined"]
-    return _with(found, ((_attribute(e, "name"), _user_defined(e)) for e in custom))
+    return _with(properties, ((_attribute(e, "name"), _user_defined(e)) for e in custom))
 
 
 def book(package: Package, main: str) -> Fields:
@@ -74,16 +74,16 @@ def rtf(data: bytes) -> Fields:
     start = data.find(b"{\\info", 0, LARGEST)
     if start < 0:
         return {}
-    found: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     for name, text in _RTF_FIELD.findall(data, start, start + 20_000):
         value = _rtf_text(text)
         if value:
             key = name.decode()
-            found.setdefault(_NAMES.get(key, key), _TELLERS.get(key, str)(value))
+            properties.setdefault(_NAMES.get(key, key), _CONVERTERS.get(key, str)(value))
     made = _RTF_CREATED.search(data, start, start + 20_000)
     if made:
-        found["created"] = moment(f"{int(made[1]):04}-{int(made[2]):02}-{int(made[3]):02}")
-    return found
+        properties["created"] = moment(f"{int(made[1]):04}-{int(made[2]):02}-{int(made[3]):02}")
+    return properties
 
 
 def ole(data: bytes) -> Fields:
@@ -93,17 +93,21 @@ def ole(data: bytes) -> Fields:
     import olefile
 
     with olefile.OleFileIO(io.BytesIO(data)) as box:
-        told = box.get_metadata()
-    encoding = f"cp{told.codepage}" if told.codepage not in (None, 65001, 1200) else "utf-8"
+        metadata = box.get_metadata()
+    encoding = f"cp{metadata.codepage}" if metadata.codepage not in (None, 65001, 1200) else "utf-8"
 
     def text(value: Any) -> str:
         return (value.decode(encoding, "replace") if isinstance(value, bytes) else str(value or "")).strip("\0 ")
 
     usual = ("title", "subject", "author", "keywords", "category", "company", "manager")
-    found: dict[str, Any] = {name: _TELLERS.get(name, str)(text(getattr(told, name))) or None for name in usual}
-    found["description"] = text(told.comments) or None
-    found["created"] = told.create_time.date() if told.create_time and told.create_time.year > 1601 else None
-    return found
+    properties: dict[str, Any] = {
+        name: _CONVERTERS.get(name, str)(text(getattr(metadata, name))) or None for name in usual
+    }
+    properties["description"] = text(metadata.comments) or None
+    properties["created"] = (
+        metadata.create_time.date() if metadata.create_time and metadata.create_time.year > 1601 else None
+    )
+    return properties
 
 
 # -- XML -----------------------------------------------------------------------------------------
@@ -134,27 +138,27 @@ def _attribute(element: _Element, name: str) -> str:
 
 def _named(elements: Any) -> dict[str, Any]:
     """The usual properties; of one that stands there several times a list."""
-    found: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     for element in elements:
         name = _NAMES.get(_name(element), "") if isinstance(element.tag, str) else ""
         text = " ".join("".join(element.itertext()).split()) if name else ""
         if not text:
             continue
-        value: Any = moment(text) if name in _DATES else _TELLERS.get(name, str)(text)
-        before = found.get(name)
-        found[name] = value if before is None else _together(before, value)
-    return found
+        value: Any = moment(text) if name in _DATES else _CONVERTERS.get(name, str)(text)
+        before = properties.get(name)
+        properties[name] = value if before is None else _together(before, value)
+    return properties
 
 
-def _together(one: Any, two: Any) -> list[Any]:
-    return [*(one if isinstance(one, list) else [one]), *(two if isinstance(two, list) else [two])]
+def _together(first: Any, second: Any) -> list[Any]:
+    return [*(first if isinstance(first, list) else [first]), *(second if isinstance(second, list) else [second])]
 
 
-def _with(found: dict[str, Any], custom: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+def _with(properties: dict[str, Any], custom: Iterator[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in custom:
         if name:
-            found[f"{name}_" if name in found else name] = value
-    return found
+            properties[f"{name}_" if name in properties else name] = value
+    return properties
 
 
 def _variant(element: _Element) -> Any:
@@ -190,7 +194,7 @@ _VARIANTS: Final = {
     "r8": "float",
     "decimal": "float",
 }
-_TELLERS: Final[dict[str, Callable[[str], Any]]] = {"keywords": keywords, "author": people}
+_CONVERTERS: Final[dict[str, Callable[[str], Any]]] = {"keywords": keywords, "author": people}
 
 
 # -- RTF -----------------------------------------------------------------------------------------

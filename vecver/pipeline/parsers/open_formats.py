@@ -1,4 +1,4 @@
-"""The plain view of OpenDocument files and EPUB books: what anydoc has to keep of them."""
+"""Lists the text of OpenDocument files and EPUB books, to check anydoc's result against."""
 
 from __future__ import annotations
 

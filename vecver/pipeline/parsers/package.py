@@ -1,14 +1,12 @@
-"""Parts of a zipped office file: read within bounds, told apart by content type, and put back changed.
-
-It knows zip files and content types; what stands in a part is its callers' business.
+"""Reads the parts of a zipped office file within limits, finds them by content type, and replaces changed parts.
 
 Decisions
-- 2026-11-26 A usual archive is spliced by hand, a few lines of structs: `zipfile` reads the directory a second time and
-  costs 100 us a part, of which a deck of 100 slides changes 100. An unusual one (longer, with bytes before it) goes
-  through `zipfile`.
-- 2026-11-26 Usual parts are inflated here: `ZipFile.open` costs 60 us a part, and a deck of 100 slides has 300.
-- 2026-11-26 A changed part is appended and the old one dropped from the directory, so that pictures are
-  neither unpacked nor packed again. A new archive was the road not taken.
+1. A usual archive is spliced here with a few structs: `zipfile` reads the directory a second time and costs 100 us a
+   part, of which a deck of 100 slides changes 100. An unusual one (longer, or with bytes before it) goes through
+   `zipfile`.
+2. Usual parts are inflated here: `ZipFile.open` costs 60 us a part, and a deck of 100 slides has 300.
+3. A changed part is appended and the old one dropped from the directory, so that pictures are neither unpacked nor
+   packed again, as they would be in a new archive.
 """
 
 from __future__ import annotations
@@ -78,24 +76,24 @@ class Package:
 
     def kinds(self) -> dict[str, str]:
         """Part name -> the last word of its content type: "document.main", "footnotes", "chart" ..."""
-        found = {}
+        kinds_by_name = {}
         for attributes in _OVERRIDE.findall(self.read("[Content_Types].xml")):
             name, kind = _PART_NAME.search(attributes), _CONTENT_TYPE.search(attributes)
             if name and kind:
                 word = kind[1].decode("utf-8", "replace").removesuffix("+xml").rpartition("/")[2]
-                found[name[1].decode("utf-8", "replace")] = re.split(r"ml\.|ms-\w+\.", word)[-1]
-        return found
+                kinds_by_name[name[1].decode("utf-8", "replace")] = re.split(r"ml\.|ms-\w+\.", word)[-1]
+        return kinds_by_name
 
     def relations(self, part: str) -> dict[str, tuple[str, str]]:
         """Of this part, id -> (last word of its type, name of the part it leads to)."""
         folder, _, leaf = part.rpartition("/")
-        found = {}
+        targets = {}
         for tag in _RELATION.findall(self.read(f"{folder}/_rels/{leaf}.rels".lstrip("/"))):
             values = attributes_of(tag)
             if values.get("TargetMode") != "External":
                 target = _joined(folder, values.get("Target", ""))
-                found[values.get("Id", "")] = values.get("Type", "").rpartition("/")[2], target
-        return found
+                targets[values.get("Id", "")] = values.get("Type", "").rpartition("/")[2], target
+        return targets
 
     def replaced(self, parts: Mapping[str, bytes]) -> bytes:
         """The archive with these parts' content in place of what they hold."""
@@ -116,13 +114,15 @@ class Package:
         kept = [record for info, record in zip(entries, records, strict=True) if info.filename not in parts]
         length = len(out[0])
         for name, content in parts.items():
-            own = name.encode()
-            if length + len(content) >= _MOST_BYTES or len(kept) >= _MOST_PARTS or len(own) >= _MOST_PARTS:
+            raw_name = name.encode()
+            if length + len(content) >= _MOST_BYTES or len(kept) >= _MOST_PARTS or len(raw_name) >= _MOST_PARTS:
                 return None
-            facts = _FACTS.pack(20, 0x800, 0, 0, 0x21, zlib.crc32(content), len(content), len(content), len(own), 0)
-            kept.append(b"PK\x01\x02\x14\0" + facts + _REST.pack(0, 0, 0, 0, length) + own)
-            out += [b"PK\x03\x04" + facts, own, content]
-            length += 30 + len(own) + len(content)
+            facts = _FACTS.pack(
+                20, 0x800, 0, 0, 0x21, zlib.crc32(content), len(content), len(content), len(raw_name), 0
+            )
+            kept.append(b"PK\x01\x02\x14\0" + facts + _REST.pack(0, 0, 0, 0, length) + raw_name)
+            out += [b"PK\x03\x04" + facts, raw_name, content]
+            length += 30 + len(raw_name) + len(content)
         directory = b"".join(kept)
         end = _END.pack(b"PK\x05\x06", 0, 0, len(kept), len(kept), len(directory), length, 0)
         return b"".join([*out, directory, end])
@@ -148,14 +148,14 @@ def attributes_of(tag: bytes) -> dict[str, str]:
 def paragraphs(xml: bytes, texts: bytes = b"a:t", end: bytes = b"a:p") -> list[str]:
     """The text of each paragraph: the `texts` elements up to each end tag `end`; empty ones left out."""
     pattern = re.compile(b"<(?:%s)(?:\\s[^<>]*+)?+>([^<]*+)|</(?:%s)>" % (texts, end))
-    found, run = [], []
+    texts_found, run = [], []
     for match in pattern.finditer(xml):
         if match[1] is not None:
             run.append(match[1])
         elif run:
-            found.append(b"".join(run))
+            texts_found.append(b"".join(run))
             run = []
-    return all_plain(found + ([b"".join(run)] if run else []))
+    return all_plain(texts_found + ([b"".join(run)] if run else []))
 
 
 def plain(xml: bytes) -> str:

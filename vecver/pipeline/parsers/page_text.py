@@ -1,15 +1,15 @@
-"""The words of an HTML page as a browser shows them, to hold the Markdown against.
+"""Extracts the words of an HTML page as a browser shows them, to check the Markdown against.
 
-Computed from the tree as lxml parsed it, before anything is taken out or rewritten, and by libxslt: no code is
-shared with the conversion.
+A libxslt stylesheet computes them from the tree that lxml parsed, before anything is removed or rewritten. It shares no
+code with the conversion.
 
 Decisions
-- 2026-11-26 Inline elements join (`<i>a</i><i>b</i>` shows "ab"), other elements separate. Links, `code` and
-  the like separate too, since Markdown writes marks there.
-- 2026-11-26 Siblings are asked for as `[1]` alone: with a second predicate libxslt visits all, and 20,000 `code` in a
-  row took 10 s.
-- 2026-11-26 A stylesheet, not a walk: 1.0 ms for the largest page of messy/dev, where `itertext` takes 1.4 ms
-  and does not know inline elements. `xsl:text` costs half of `xsl:value-of`.
+1. Inline elements join (`<i>a</i><i>b</i>` shows "ab") and other elements separate words. Links, `code` and the like
+   separate too, since Markdown writes syntax there.
+2. Siblings are addressed as `[1]` alone: with a second predicate libxslt visits all of them, and 20,000 `code` elements
+   in a row took 10 s.
+3. The stylesheet takes 1.0 ms for the largest page of messy/dev. `itertext` takes 1.4 ms and knows no inline elements.
+   `xsl:text` costs half as much as `xsl:value-of`.
 """
 
 from __future__ import annotations

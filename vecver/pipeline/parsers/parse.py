@@ -1,17 +1,16 @@
-"""One document's bytes to Markdown with `#` headings: which reader takes which media type.
+"""Turns one document's bytes into Markdown with `#` headings, with the reader for its media type.
 
-Readers are plain functions in a dict. This module starts no process and sets no limit, so whoever
-parses what strangers wrote goes through `pool`.
+Readers are plain functions in a dict. This module starts no process and sets no limit: for untrusted documents, use
+`pool`.
 
 Decisions
-- 2026-11-21 Markdown, plain text and source code are kept exactly as decoded (no byte-order mark,
-  "\\n" line ends): a span counts in the file that the author sees. Source code is not fenced.
-- 2026-11-21 `Parsed.parser` names what the text depends on: a library with its version, or a
-  converter of ours with a revision, to be raised when its output changes. When an adapter
-  changes what it makes of a library's output, its entry gets a name of ours as well.
-- 2026-11-21 Every foreign error becomes `Unreadable` in one place, the door `parse`, because parsers
-  of broken files raise anything; the adapters translate only what they can say more about.
-- 2026-11-26 A reader's room is imported when a document needs it: `vecver status` looks only at who would read.
+1. Markdown, plain text and source code are kept exactly as decoded (no byte-order mark, "\\n" line ends), so that a
+   span counts characters of the file that its author sees. Source code is not fenced.
+2. `Parsed.parser` names everything the text depends on: a library with its version, or one of our converters with a
+   revision, which is raised when its output changes. An adapter that changes a library's output has a revision too.
+3. `parse` alone turns a library's errors into `Unreadable`, because parsers raise anything on broken files. Adapters
+   translate an error only if they can say more about it.
+4. A reader's module is imported with the first document that needs it: `vecver status` only asks for the reader's name.
 """
 
 from __future__ import annotations
@@ -65,14 +64,18 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
         raise Unreadable("empty", "The file is empty.")
     media_type = media_type_of(data, name)
     reader = _reader(media_type)
-    content = _guarded(reader, data, media_type, passwords)
-    text, title = _sound(content.text), _sound(content.title)
+    content = _errors_translated(reader, data, media_type, passwords)
+    text, title = _without_surrogates(content.text), _without_surrogates(content.title)
     if not text.strip():
         raise Unreadable("no_text", "There is no text in it.")
-    title = (markdown.title_of(text) if reader.titled else "") or _meant(title.strip())
+    title = (markdown.title_of(text) if reader.titled else "") or _without_program_titles(title.strip())
     title = title or (markdown.title_of(text, deeper=True) if reader.titled else "")
     title = " ".join(title.split())[:LONGEST_TITLE]
-    fields = {name: value for name, value in content.metadata.items() if name != "title" or _meant(str(value))}
+    fields = {
+        name: value
+        for name, value in content.metadata.items()
+        if name != "title" or _without_program_titles(str(value))
+    }
     metadata, notes = properties.cleaned(fields, title)
     content = replace(content, notes=[*content.notes, *notes]) if notes else content
     return Parsed(
@@ -86,7 +89,7 @@ def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     )
 
 
-def _sound(text: str) -> str:
+def _without_surrogates(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
@@ -99,19 +102,19 @@ def _coverage(content: Content) -> Coverage | None:
         return Coverage(0, 0, 0, (*content.notes, note))
 
 
-def _meant(title: str) -> str:
+def _without_program_titles(title: str) -> str:
     """A title without what programs write into that property by themselves: file names, "Untitled 1"."""
     last = title.rfind("\n") + 1
     if _FILE_NAME.search(title, last):
         return title[:last]
-    found = _PROGRAM.search(title, last)
-    return title[: found.start()] if found else title
+    match = _PROGRAM.search(title, last)
+    return title[: match.start()] if match else title
 
 
 def parser_of(data: bytes, name: str) -> str:
     """Who would read it, with version; "none" for what nobody can. Costs a look at the bytes."""
     media_type = media_type_of(data, name)
-    if media_type == media_types.PDF and not _later("pdf", "begins")(data):
+    if media_type == media_types.PDF and not _lazy("pdf", "begins")(data):
         return _versioned("liteparse")  # refused by every revision alike: no reason to try it again
     reader = READERS.get(media_type)
     return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
@@ -131,7 +134,7 @@ def _reader(media_type: str) -> Reader:
     return reader
 
 
-def _guarded(reader: Reader, data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
+def _errors_translated(reader: Reader, data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
     try:
         return reader.read(data, media_type, passwords)
     except Unreadable:
@@ -156,9 +159,9 @@ def _versioned(parser: str) -> str:
         return f"{parser} missing"
 
 
-def _later(room: str, function: str) -> Callable[..., Any]:
+def _lazy(room: str, function: str) -> Callable[..., Any]:
     """A function of a reader's room, which is imported when the function is first called."""
-    return lambda *given: getattr(import_module(f"vecver.pipeline.parsers.{room}"), function)(*given)
+    return lambda *arguments: getattr(import_module(f"vecver.pipeline.parsers.{room}"), function)(*arguments)
 
 
 # -- text formats ------------------------------------------------------------------------------
@@ -186,11 +189,11 @@ def _text(
 
 
 def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return _later("html", "html_content")(_decoded(data))
+    return _lazy("html", "html_content")(_decoded(data))
 
 
 def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return _later("xml", "xml_content")(_decoded(data))
+    return _lazy("xml", "xml_content")(_decoded(data))
 
 
 def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) -> Reader:
@@ -199,30 +202,30 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
 
 # -- who reads what ----------------------------------------------------------------------------
 
-_HEADER_FIELDS: Final = {name: _later("header_fields", f"{name}_fields") for name in ("rst", "adoc", "org")}
+_HEADER_FIELDS: Final = {name: _lazy("header_fields", f"{name}_fields") for name in ("rst", "adoc", "org")}
 _SOURCE: Final = _text("vecver-text 1", titled=False)
-_OFFICE: Final = Reader(_later("office", "read"), ("vecver-office 2", "firecrawl-anydoc"))
+_OFFICE: Final = Reader(_lazy("office", "read"), ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
     media_types.MARKDOWN: _text("vecver-text 1", fields=front_matter),
     media_types.TEXT: _SOURCE,
-    media_types.RST: _text("vecver-rst 2", _later("rst", "rst"), fields=_HEADER_FIELDS["rst"]),
-    media_types.ASCIIDOC: _text("vecver-asciidoc 2", _later("markup", "asciidoc"), fields=_HEADER_FIELDS["adoc"]),
-    media_types.ORG: _text("vecver-org 2", _later("markup", "org"), fields=_HEADER_FIELDS["org"]),
-    media_types.LATEX: _text("vecver-latex 2", _later("latex", "latex")),
-    media_types.CSV: _text("vecver-table 2", _later("structured", "delimited"), titled=False),
-    media_types.TSV: _text("vecver-table 2", _later("structured", "delimited"), titled=False),
-    media_types.JSON: _text("vecver-json 2", _later("structured", "json_text"), titled=False),
-    media_types.JSONL: _text("vecver-json 2", _later("structured", "json_lines"), titled=False),
-    media_types.NOTEBOOK: _text("vecver-notebook 1", _later("structured", "notebook")),
-    media_types.CAPTIONS: _text("vecver-captions 1", _later("structured", "captions"), titled=False),
+    media_types.RST: _text("vecver-rst 2", _lazy("rst", "rst"), fields=_HEADER_FIELDS["rst"]),
+    media_types.ASCIIDOC: _text("vecver-asciidoc 2", _lazy("markup", "asciidoc"), fields=_HEADER_FIELDS["adoc"]),
+    media_types.ORG: _text("vecver-org 2", _lazy("markup", "org"), fields=_HEADER_FIELDS["org"]),
+    media_types.LATEX: _text("vecver-latex 2", _lazy("latex", "latex")),
+    media_types.CSV: _text("vecver-table 2", _lazy("structured", "delimited"), titled=False),
+    media_types.TSV: _text("vecver-table 2", _lazy("structured", "delimited"), titled=False),
+    media_types.JSON: _text("vecver-json 2", _lazy("structured", "json_text"), titled=False),
+    media_types.JSONL: _text("vecver-json 2", _lazy("structured", "json_lines"), titled=False),
+    media_types.NOTEBOOK: _text("vecver-notebook 1", _lazy("structured", "notebook")),
+    media_types.CAPTIONS: _text("vecver-captions 1", _lazy("structured", "captions"), titled=False),
     media_types.HTML: Reader(_html, ("vecver-html 2", "lxml", "html-to-markdown")),
     media_types.XML: Reader(_xml, ("vecver-xml 2", "lxml", "html-to-markdown")),
-    media_types.EMAIL: _mail(_later("mail", "eml"), "vecver-mail 2", "html-to-markdown"),
-    media_types.MBOX: _mail(_later("mail", "mbox"), "vecver-mail 2", "html-to-markdown", titled=False),
-    media_types.MSG: _mail(_later("mail", "msg"), "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
-    media_types.PDF: Reader(_later("pdf", "read"), ("vecver-pdf 2", "liteparse")),
+    media_types.EMAIL: _mail(_lazy("mail", "eml"), "vecver-mail 2", "html-to-markdown"),
+    media_types.MBOX: _mail(_lazy("mail", "mbox"), "vecver-mail 2", "html-to-markdown", titled=False),
+    media_types.MSG: _mail(_lazy("mail", "msg"), "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
+    media_types.PDF: Reader(_lazy("pdf", "read"), ("vecver-pdf 2", "liteparse")),
     **dict.fromkeys(media_types.OFFICE, _OFFICE),
-    media_types.RTF: Reader(_later("office", "read"), ("vecver-rtf 1", "firecrawl-anydoc")),
+    media_types.RTF: Reader(_lazy("office", "read"), ("vecver-rtf 1", "firecrawl-anydoc")),
     **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
 }
 _UNSUPPORTED: Final = (

@@ -1,13 +1,13 @@
-"""PDF to Markdown with `#` headings: pages in order, running lines left out, and a note for what could not be read.
+"""Converts PDF to Markdown with `#` headings: pages in order, running lines removed, unreadable pages noted.
 
 Decisions
-- 2026-11-21 Passwords are tried after none: a needless one breaks files whose password is empty.
-- 2026-11-26 A running line is left out where it repeats what an earlier page has: alone at the edge of the page, no
-  larger than the text, the same on `MOST` pages of a document of `LONG` pages or more, and without a digit but the
-  page's number in one of its usual forms. Its first copy stays, so no words are lost; "Step 2", dates, totals and
-  invoice numbers stay everywhere. liteparse's own choice (digits masked, two pages enough) lost table rows.
-- 2026-11-26 Pages that hold no text are named if they hold images or drawings; blank ones are not. A document
-  without text is `needs_ocr` unless it is damaged: then `malformed`.
+1. Reading without a password is tried first: an unneeded one breaks files whose password is empty.
+2. A running line is removed where it repeats an earlier page's line: alone at the edge of the page, no larger than the
+   text, the same on `MOST` pages of a document of at least `LONG` pages, and without digits except the page's number in
+   a usual form. Its first copy stays, so no words are lost; "Step 2", dates, totals and invoice numbers stay
+   everywhere. liteparse's own rule (digits masked, two pages enough) removed table rows.
+3. A page without text is noted if it holds images or drawings; blank pages are not. A document without text is
+   `needs_ocr`, or `malformed` if it is damaged.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, st
     vocabulary: Counter[str] = Counter()
     if any(breaks.values()):
         vocabulary = pdf_layout.vocabulary_of(i.text for v in views for s in v.sheets for i in s.items)
-        vocabulary.subtract(one.second.casefold() for found in breaks.values() for one in found)
+        vocabulary.subtract(word_break.second.casefold() for broken in breaks.values() for word_break in broken)
     pages, plain = [], {}
     for view in views:
         pieces: list[Piece] = []
         seen: list[str] = []
         for n, sheet in enumerate(view.sheets):
-            found = breaks[view.number, n]
-            seen += pdf_layout.view_of(sheet, found, vocabulary)
-            pieces += pdf_layout.pieces_of(sheet, found, vocabulary)
+            broken = breaks[view.number, n]
+            seen += pdf_layout.view_of(sheet, broken, vocabulary)
+            pieces += pdf_layout.pieces_of(sheet, broken, vocabulary)
         slanted = pdf_layout.aslant(view.slanted.items)
         pieces += [replace(piece, kind=_TURNED) for piece in pdf_layout.lost(slanted, pieces)]
         if view.plain:
@@ -127,9 +127,9 @@ def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, st
 
 def _furniture(pages: Sequence[Sequence[Piece]], views: Sequence[PageView]) -> dict[int, list[int]]:
     """By the page's number, which of its pieces repeat the running lines of earlier pages."""
-    found: dict[int, list[int]] = {view.number: [] for view in views}
+    running: dict[int, list[int]] = {view.number: [] for view in views}
     if len(pages) < LONG:
-        return found
+        return running
     lines: dict[tuple[str, str, int | None], list[tuple[int, int]]] = {}
     for pieces, view in zip(pages, views, strict=True):
         for n, place in _edges(pieces, view):
@@ -140,8 +140,8 @@ def _furniture(pages: Sequence[Sequence[Piece]], views: Sequence[PageView]) -> d
     for (_, text, _), places in lines.items():
         if len({number for number, _ in places}) >= MOST * len(pages):
             for number, n in places[1 if text else 0 :]:
-                found[number].append(n)
-    return found
+                running[number].append(n)
+    return running
 
 
 def _edges(pieces: Sequence[Piece], view: PageView) -> Iterator[tuple[int, str]]:
@@ -167,8 +167,8 @@ def _unnumbered(text: str) -> tuple[str, int | None]:
     match = _PAGE_NUMBER.search(text)
     if not match:
         return " ".join(text.split()), None
-    rest = f"{text[: match.start()]} {text[match.end() :]}"
-    return " ".join(rest.split()), int(match[1] or match[2])
+    remaining = f"{text[: match.start()]} {text[match.end() :]}"
+    return " ".join(remaining.split()), int(match[1] or match[2])
 
 
 def _without_running_headings(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:

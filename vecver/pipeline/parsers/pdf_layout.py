@@ -1,13 +1,12 @@
-"""From what liteparse saw on one page to Markdown pieces in reading order: paragraphs, headings, tables, turned lines.
+"""Turns liteparse's view of one page into Markdown pieces in reading order: paragraphs, headings, tables, turned lines.
 
-It knows nothing of files. The layout is liteparse's but for four repairs: a table torn into columns gets its
-rows back, a word broken at a line end is joined, a sentence cut between two columns goes on, and what the
-layout lost of the page's words is put in.
+The layout is liteparse's, with four repairs: a table torn into columns gets its rows back, a word broken at a line end
+is joined, a sentence cut between two columns continues, and words that the layout lost are put in.
 
 Decisions
-- 2026-11-26 A broken word loses its hyphen only on evidence: the document holds it in one piece elsewhere, or
-  one of its halves is a syllable and no word ("informa-tion"). Else the hyphen stays: "high-dimensional"
-  may look odd, "highdimensional" is never found again.
+1. A broken word loses its hyphen only on evidence: the document has it in one piece elsewhere, or one of its halves is
+   a syllable and no word ("informa-tion"). Otherwise the hyphen stays: "high-dimensional" may look odd, but
+   "highdimensional" would match no search.
 """
 
 from __future__ import annotations
@@ -79,8 +78,8 @@ class Break:
 
 def pieces_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> list[Piece]:
     """The page in this direction, nothing of its items' words left out."""
-    kept = {f"{one.first}{one.second}": whole(one, vocabulary) for one in breaks}
-    kept |= {f"{one.first}-{one.second}": whole(one, vocabulary) for one in breaks}
+    kept = {f"{word_break.first}{word_break.second}": whole(word_break, vocabulary) for word_break in breaks}
+    kept |= {f"{word_break.first}-{word_break.second}": whole(word_break, vocabulary) for word_break in breaks}
     pieces = _with_rows(sheet)
     if kept:
         pieces = [replace(piece, text=_TOKEN.sub(lambda m: kept.get(m[0], m[0]), piece.text)) for piece in pieces]
@@ -91,12 +90,12 @@ def pieces_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -
 def view_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> list[str]:
     """The items' texts, with broken words whole."""
     texts = [item.text for item in sheet.items]
-    for one in breaks:
-        first, second = texts[one.at].rstrip(), texts[one.after]
-        if not first.endswith(one.first, 0, len(first) - 1) or not second.lstrip().startswith(one.second):
+    for word_break in breaks:
+        first, second = texts[word_break.at].rstrip(), texts[word_break.after]
+        if not first.endswith(word_break.first, 0, len(first) - 1) or not second.lstrip().startswith(word_break.second):
             continue  # the item is one half of two broken words, and the other was seen to
-        texts[one.at] = first[: len(first) - 1 - len(one.first)] + whole(one, vocabulary)
-        texts[one.after] = second.lstrip()[len(one.second) :]
+        texts[word_break.at] = first[: len(first) - 1 - len(word_break.first)] + whole(word_break, vocabulary)
+        texts[word_break.after] = second.lstrip()[len(word_break.second) :]
     return texts
 
 
@@ -105,7 +104,7 @@ def view_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> 
 
 def breaks_of(items: Sequence[Item]) -> list[Break]:
     """The words that are broken at the ends of lines, by place: the other half begins the line below, or a column."""
-    ends = {n: found[1] for n, item in enumerate(items) if (found := _broken(item.text))}
+    ends = {n: match[1] for n, item in enumerate(items) if (match := _broken(item.text))}
     if not ends:
         return []
     order = sorted(range(len(items)), key=lambda n: items[n].y)
@@ -141,7 +140,7 @@ def _below(items: Sequence[Item], n: int, candidates: Iterable[int]) -> int | No
 
 def vocabulary_of(texts: Iterable[str]) -> Counter[str]:
     """The words of a document that stand in one piece, folded; "a-b" is one."""
-    return Counter(found[0].casefold() for text in texts for found in _TOKEN.finditer(text))
+    return Counter(match[0].casefold() for text in texts for match in _TOKEN.finditer(text))
 
 
 def whole(broken: Break, vocabulary: Counter[str]) -> str:
@@ -196,8 +195,8 @@ def _continued(pieces: Sequence[Piece], broken: dict[str, str]) -> Iterator[Piec
 
 def _joined(first: str, second: str, broken: dict[str, str]) -> str:
     end, begins = _broken(first), _FIRST.match(second)
-    if end and begins and (one := broken.get(f"{end[1]}{begins[0]}")):
-        return f"{first[: end.start()]}{one}{second[begins.end() :]}"
+    if end and begins and (joined_word := broken.get(f"{end[1]}{begins[0]}")):
+        return f"{first[: end.start()]}{joined_word}{second[begins.end() :]}"
     return f"{first} {second}"
 
 
@@ -230,11 +229,11 @@ def _with_rows(sheet: Sheet) -> list[Piece]:
     if not any(block.kind != "table" for block in sheet.blocks):
         return [piece for block in sheet.blocks if (piece := _piece(block))]
     lines = lines_of(sheet.items)
-    found = list(beside_prose(sheet)) or list(tables_of(sheet, lines))
-    if not found:
+    tables = list(beside_prose(sheet)) or list(tables_of(sheet, lines))
+    if not tables:
         return [piece for block in sheet.blocks if (piece := _piece(block))]
     owner = owners_of(sheet)
-    table_of = {n: number for number, rows in enumerate(found) for row in rows for cell in row for n in cell.items}
+    table_of = {n: number for number, rows in enumerate(tables) for row in rows for cell in row for n in cell.items}
     pieces: list[Piece] = []
     written: set[int] = set()
     members: dict[int, list[int]] = {}
@@ -246,8 +245,8 @@ def _with_rows(sheet: Sheet) -> list[Piece]:
             piece = _piece(block)
             pieces += [piece] if piece else []
             continue
-        pieces += _rebuilt(sheet, inside, table_of, found, written)
-    unwritten = [rows for number, rows in enumerate(found) if number not in written]
+        pieces += _rebuilt(sheet, inside, table_of, tables, written)
+    unwritten = [rows for number, rows in enumerate(tables) if number not in written]
     return pieces + [Piece("table", table(grid_of(rows))) for rows in unwritten]
 
 
@@ -255,7 +254,7 @@ def _rebuilt(
     sheet: Sheet,
     inside: Sequence[int],
     table_of: dict[int, int],
-    found: Sequence[Sequence[Sequence[Cell]]],
+    tables: Sequence[Sequence[Sequence[Cell]]],
     written: set[int],
 ) -> Iterator[Piece]:
     """A block's lines in order, and in place of those that belong to a table the table, once."""
@@ -272,7 +271,7 @@ def _rebuilt(
             run = []
         if number not in written:
             written.add(number)
-            rows = found[number]
+            rows = tables[number]
             yield Piece("table", table(grid_of(rows)), sheet.items[rows[0][0].items[0]].y)
     if run:
         yield Piece("paragraph", " ".join(run), top)

@@ -1,16 +1,14 @@
-"""The pages of a PDF as liteparse and PDFium see them: every direction of reading, and what a page without text holds.
-
-The only module that knows liteparse and pypdfium2.
+"""Reads the pages of a PDF with liteparse and PDFium: text in every direction, and what a page without text holds.
 
 Decisions
-- 2026-11-26 liteparse 2.18 leaves turned text out of its Markdown and splits its words ("Ot her"). So a page with
-  turned text is read once more for each right angle, set upright (`page_orientation_corrections`). Only such
-  pages cost more. Text that runs aslant is taken line by line, and so are a few lines that run upwards in a margin
-  (`FEW`): these liteparse spells well, and reading arXiv's pages twice would make the reader 1.6 times as slow.
-- 2026-11-26 liteparse's Python wrapper copies twenty fields of each line; six are needed, so its native result is
-  read as it is (the same names). It makes up for the cost of coverage: see `parse`.
-- 2026-11-26 PDFium's own page text is the plain view of these pages and of pages without text; elsewhere it is
-  liteparse's text: PDFium for every page would cost 40% more (54 ms beside 120 ms over messy/dev).
+1. liteparse 2.18 leaves turned text out of its Markdown and splits its words ("Ot her"). So a page with turned text is
+   read once more for each right angle, set upright (`page_orientation_corrections`); other pages cost nothing more.
+   Slanted text, and a few lines that run upwards in a margin (`FEW`), are taken line by line: liteparse spells these
+   well, and reading arXiv's pages twice would take 1.6 times as long.
+2. liteparse's Python wrapper copies twenty fields of each line and six are needed, so its native result is read
+   directly (same names). That saves about as much as coverage costs.
+3. Turned pages and pages without text are compared with PDFium's text, other pages with liteparse's. PDFium for every
+   page would cost 40% more (54 ms beside 120 ms over messy/dev).
 """
 
 from __future__ import annotations
@@ -116,8 +114,8 @@ def _add_sheets(views: Mapping[int, PageView], data: bytes, password: str | None
         for angle in weight:
             if angle:
                 turned.setdefault(angle, []).append(page.page_num)
-    for angle, found in turned.items():
-        for page in parse(data, password, found, [(number, angle) for number in found]).pages:
+    for angle, page_numbers in turned.items():
+        for page in parse(data, password, page_numbers, [(number, angle) for number in page_numbers]).pages:
             sheets[page.page_num, angle] = _upright(_items(page), page.blocks)
     for number, weight in weights.items():
         angles = sorted(weight, key=lambda angle: (-weight[angle], angle))
@@ -172,20 +170,20 @@ def properties_of(data: bytes, password: str | None) -> Fields:
     import pypdfium2
 
     with pypdfium2.PdfDocument(data, password=password) as document:
-        told = document.get_metadata_dict(skip_empty=True)
-    found: dict[str, object] = {name: told.get(key, "").strip() or None for key, name in _PROPERTIES.items()}
-    found["author"] = people(told.get("Author", ""))
-    found["keywords"] = keywords(told.get("Keywords", ""))
-    found["created"] = _moment(told.get("CreationDate", ""))
-    return found
+        metadata = document.get_metadata_dict(skip_empty=True)
+    properties: dict[str, object] = {name: metadata.get(key, "").strip() or None for key, name in _PROPERTIES.items()}
+    properties["author"] = people(metadata.get("Author", ""))
+    properties["keywords"] = keywords(metadata.get("Keywords", ""))
+    properties["created"] = _moment(metadata.get("CreationDate", ""))
+    return properties
 
 
 def _moment(text: str) -> object:
     """A date as PDF writes it: D:20240501100000+02'00'."""
-    found = _DATE.match(text)
-    if not found:
+    match = _DATE.match(text)
+    if not match:
         return moment(text)
-    year, month, day, hour, minute, second, utc, sign, hours, minutes = found.groups()
+    year, month, day, hour, minute, second, utc, sign, hours, minutes = match.groups()
     date = f"{year}-{month or '01'}-{day or '01'}"
     zone = "+00:00" if utc else f"{sign}{hours}:{minutes or '00'}" if sign else ""
     return moment(f"{date}T{hour}:{minute}:{second or '00'}{zone}" if hour and zone else date)
@@ -203,13 +201,13 @@ def contents_of(data: bytes, password: str | None, numbers: Sequence[int]) -> di
     from pypdfium2 import raw
 
     kinds = {raw.FPDF_PAGEOBJ_IMAGE: "image", raw.FPDF_PAGEOBJ_TEXT: "text"}
-    found: dict[int, set[str]] = {}
+    kinds_by_page: dict[int, set[str]] = {}
     with pypdfium2.PdfDocument(data, password=password) as document:
         for number in numbers:
             page = document[number - 1]
-            found[number] = {kinds.get(object_.type, "drawing") for object_ in page.get_objects(max_depth=3)}
+            kinds_by_page[number] = {kinds.get(object_.type, "drawing") for object_ in page.get_objects(max_depth=3)}
             page.close()
-    return found
+    return kinds_by_page
 
 
 def covered(data: bytes, password: str | None, numbers: Sequence[int]) -> list[int]:
@@ -217,7 +215,7 @@ def covered(data: bytes, password: str | None, numbers: Sequence[int]) -> list[i
     import pypdfium2
     from pypdfium2 import raw
 
-    found = []
+    covered_pages = []
     with pypdfium2.PdfDocument(data, password=password) as document:
         for number in numbers:
             page = document[number - 1]
@@ -225,10 +223,10 @@ def covered(data: bytes, password: str | None, numbers: Sequence[int]) -> list[i
             for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=1):
                 left, bottom, right, top = image.get_bounds()
                 if (right - left) * (top - bottom) >= COVER * width * height:
-                    found.append(number)
+                    covered_pages.append(number)
                     break
             page.close()
-    return found
+    return covered_pages
 
 
 # -- damage ------------------------------------------------------------------------------------
@@ -245,7 +243,7 @@ def damaged(data: bytes) -> bool:
         return True
     if b"/Encrypt" in data:
         return False
-    return any(not _inflates(data, found.end(), ascii85=bool(found[1])) for found in _STREAM.finditer(data))
+    return any(not _inflates(data, stream.end(), ascii85=bool(stream[1])) for stream in _STREAM.finditer(data))
 
 
 def _inflates(data: bytes, start: int, *, ascii85: bool) -> bool:

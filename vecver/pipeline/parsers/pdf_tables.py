@@ -1,10 +1,10 @@
-"""Rows of a table found by where the words of a page stand: for the tables that liteparse tears into columns.
+"""Rebuilds table rows from the positions of words on a page, where liteparse tears a table into columns.
 
 Decisions
-- 2026-11-26 A table of liteparse's is made anew where a line of prose close to it became a cell of its last row.
-- 2026-11-26 Rows are put together where at least two neighbouring lines have cells that share columns and the
-  cells are short (`SHORT` words) or one column is numbers; prose in columns has long lines. A layout of our
-  own for all pages was the road not taken: liteparse's headings and long tables are good.
+1. A table of liteparse's is rebuilt if a line of prose close to it became a cell of its last row.
+2. Lines become rows if at least two neighbouring lines have cells in the same columns, and the cells are short (`SHORT`
+   words) or one column holds numbers; prose in columns has long lines. liteparse's headings and long tables are good,
+   so its layout is kept for the rest of the page.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""Reads a stream of documents in order, in processes that may crash, hang, or run out of time or memory.
+"""Parses a stream of documents in order, in processes that may crash, hang, or run out of time or memory.
 
-Documents of every format are parsed and cut into pieces there; each accident costs the one document that
-caused it. At most a few batches a worker, and `IN_FLIGHT` bytes, are read ahead. It knows no format.
+Workers parse each document and cut its text into pieces. A crash, hang or exceeded limit costs only the document that
+caused it. At most a few batches a worker, and `IN_FLIGHT` bytes, are read ahead. This module knows no format.
 
 Decisions
-- 2026-11-21 pebble over concurrent.futures and loky, which lose every pending document at the first
-  crash. A pool that breaks while idle is replaced, its documents started again.
-- 2026-11-26 Text formats go there too. A regular expression holds the interpreter's lock until it ends: one
-  60 KB file kept the service that read it from answering for minutes. What is short and plain goes in batches.
-- 2026-11-26 What comes to grief is read once more, each document alone in a worker that has read nothing yet, and
-  that outcome counts: one large table was read, crashed or timed out depending on what its worker had read before.
-  So a batch costs the guilty document alone, and a bomb costs twice what it may.
-- 2026-11-26 The limit that a document meets is the one on CPU time, or on time in which its worker uses none: a busy
-  machine fails nobody. The limit by the clock (`CLOCK`) is for what neither sees.
-- 2026-11-26 Records bring their text, so they are not parsed; a long one is cut into pieces there.
+1. pebble runs the processes. concurrent.futures and loky lose every pending document at the first crash. A pool that
+   breaks while idle is replaced, and its documents start again.
+2. Text formats are parsed in workers too. A regular expression holds the interpreter's lock until it ends: a file of
+   60 KB blocked a service for minutes. Short plain documents travel in batches.
+3. After a failure, each document of the batch is read once more, alone, in a new worker, and that outcome counts. One
+   large table was read, crashed or timed out depending on what its worker had read before. So a failing batch costs
+   only the guilty document, and a document that exceeds its limits costs them twice.
+4. A document is limited by its CPU time, and by the time in which its worker uses no CPU, so a busy machine fails no
+   document. The limit on elapsed time (`CLOCK`) catches what neither of these sees.
+5. Records bring their text, so they are not parsed. A worker cuts long ones into pieces.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parse_all(
             pool.begin(batch)
             if batch.future and pool.scheduled == 1:
                 meanwhile()
-            while ahead and (ahead[0].settled or _too_far(ahead, workers)):
+            while ahead and (ahead[0].settled or _is_full(ahead, workers)):
                 yield from pool.finish(ahead.popleft())
         while ahead:
             yield from pool.finish(ahead.popleft())
@@ -117,11 +117,11 @@ def _batches(originals: Iterable[Original], largest: int) -> Iterator[_Batch]:
     """Short plain texts and records together, everything else alone."""
     batch = _Batch([], {}, 0)
     for original in originals:
-        size, together = _size(original), _goes_together(original)
+        size, together = _size(original), _is_batched(original)
         if batch.originals and not (together and batch.size + size <= BATCH_BYTES):
             yield batch
             batch = _Batch([], {}, 0)
-        outcome = _at_once(original, largest)
+        outcome = _immediate_outcome(original, largest)
         if outcome:
             batch.outcomes[len(batch.originals)] = outcome
         batch.originals.append(original)
@@ -137,11 +137,11 @@ def _size(original: Original) -> int:
     return len(original.data or b"") + len(original.text or "") + len(original.title)
 
 
-def _goes_together(original: Original) -> bool:
+def _is_batched(original: Original) -> bool:
     return original.data is None or parse.is_plain(original.data, original.document)
 
 
-def _at_once(original: Original, largest: int) -> Outcome | None:
+def _immediate_outcome(original: Original, largest: int) -> Outcome | None:
     """The outcome of an original that needs no worker, or may not have one."""
     text = original.text or ""
     if original.data is None and not text.strip():
@@ -153,7 +153,7 @@ def _at_once(original: Original, largest: int) -> Outcome | None:
     return None
 
 
-def _too_far(ahead: deque[_Batch], workers: int) -> bool:
+def _is_full(ahead: deque[_Batch], workers: int) -> bool:
     return len(ahead) >= AHEAD * workers or sum(batch.size for batch in ahead) > IN_FLIGHT
 
 
@@ -181,21 +181,21 @@ class _Pool:
             try:
                 outcomes = self._result(batch.future)
             except Exception:
-                outcomes = [self._alone(batch.originals[n]) for n in batch.waiting]
+                outcomes = [self._read_alone(batch.originals[n]) for n in batch.waiting]
             batch.outcomes |= zip(batch.waiting, outcomes, strict=True)
         return ((original, batch.outcomes[n]) for n, original in enumerate(batch.originals))
 
-    def _alone(self, original: Original) -> Outcome:
+    def _read_alone(self, original: Original) -> Outcome:
         """What becomes of a document in a worker that has read nothing yet."""
         if self.fresh is None or not self.fresh.active:
             self._stop_fresh()
             self.fresh = processes.fresh()
         try:
-            return self._result(self._sent(self.fresh, [original]))[0]
+            return self._result(self._submitted(self.fresh, [original]))[0]
         except Exception as error:
-            return self._befallen(original, error)
+            return self._failure_of(original, error)
 
-    def _befallen(self, original: Original, error: Exception) -> Failure:
+    def _failure_of(self, original: Original, error: Exception) -> Failure:
         """What befell the worker of a document that went alone, as its failure."""
         from concurrent.futures import CancelledError
         from concurrent.futures.process import BrokenProcessPool
@@ -218,9 +218,9 @@ class _Pool:
             self.stop()
             self.processes = processes.borrow(self.workers)
         self.scheduled += 1
-        return self._sent(self.processes, originals)
+        return self._submitted(self.processes, originals)
 
-    def _sent(self, pool: ProcessPool, originals: list[Original]) -> Future[bytes]:
+    def _submitted(self, pool: ProcessPool, originals: list[Original]) -> Future[bytes]:
         items = [Item(o.document, o.data, o.text, o.title) for o in originals]
         reading = self._limits(originals)
         seconds = max(CLOCK * reading.cpu, reading.timeout)

@@ -1,12 +1,12 @@
-"""Starts, keeps and stops the processes in which documents are read. It knows pebble and multiprocessing.
+"""Starts, keeps and stops the processes that parse documents, with pebble and multiprocessing.
 
 Decisions
-- 2026-11-21 Workers do not import the program's main script. multiprocessing would, so that a script
-  without the `if __name__ == "__main__"` guard would ingest again in each worker. While a worker is
-  started, `__main__` bears the module spec of a package's `__main__`, which children leave alone.
-- 2026-11-26 Workers are forked from a server that has imported what they run (0.5 s once a process; then a
-  worker takes 20 ms), and wait `KEPT` seconds for the next stream: a service, or a program that ingests
-  document by document, seldom starts any, and a program that goes on to something else keeps none.
+1. Workers do not import the program's main script. multiprocessing would import it, and a script without an
+   `if __name__ == "__main__"` guard would ingest again in each worker. While a worker starts, `__main__` has the module
+   spec of a package's `__main__`, which children do not import.
+2. Workers are forked from a server that has imported their modules (0.5 s once a process, then 20 ms a worker). They
+   are kept for `KEPT` seconds for the next stream, so a service, or a program that ingests document by document, seldom
+   starts new ones, and a program that has finished ingesting keeps none.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def start_server() -> None:
 
         resource_tracker.ensure_running()  # by itself: it lets signals through again when it has started
         _BASE.set_forkserver_preload(_IMPORTED)  # has no effect on a server that runs already
-        with _main_unknown(), _deaf_to_interrupts():
+        with _main_script_hidden(), _interrupts_blocked():
             forkserver.ensure_running()
 
 
@@ -123,7 +123,7 @@ _starting = threading.Lock()
 
 
 @contextmanager
-def _main_unknown() -> Iterator[None]:
+def _main_script_hidden() -> Iterator[None]:
     """While it lasts, processes that start do not learn which script to import as their `__main__`."""
     main = sys.modules["__main__"]
     with _starting:
@@ -141,7 +141,7 @@ _BASE: Any = multiprocessing.get_context(
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _interrupts_blocked() -> Iterator[None]:
     """Processes that start while it lasts leave Ctrl-C to this one: else it ends their start with a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -157,7 +157,7 @@ class _Worker(_BASE.Process):  # type: ignore[misc]
     """A process that leaves the program's main script alone."""
 
     def start(self) -> None:
-        with _main_unknown():
+        with _main_script_hidden():
             super().start()
 
 

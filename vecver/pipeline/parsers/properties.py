@@ -1,18 +1,18 @@
-"""What a file says of itself (author, subject, date, tags), as metadata: typed, bounded, notes for what is left out.
+"""Cleans what a file says about itself (author, subject, date, tags) into metadata: typed and bounded, with notes.
 
-Readers find the fields, each where its format keeps them. This module opens nothing: it makes of any values what a
-filter can compare and a Milvus can hold.
+Readers find the fields where their format keeps them. This module opens nothing: it turns their values into values
+that a filter can compare and Milvus can hold.
 
 Decisions
-- 2026-11-26 Values keep the type that they have in the file, and two files may disagree: a field has a column for each
-  type (`repo.rows.schema`), as with records. So `date: 2024` beside `date: soon` fails no ingest; a filter compares
-  numbers with numbers and strings with strings.
-- 2026-11-26 The field of a date holds its day, also where a time is written with it: that is in `FIELD_time`. Filters
-  refuse to compare a day with a time of some zone, so one mail beside one note would make `date` useless.
-- 2026-11-26 A name that means something else already gets "_" behind it: `page: 3` in a file becomes `page_`, since a
-  chunk's page is another thing. A `title` is left out where it is the document's title.
-- 2026-11-26 Names that begin with "$" are left out: a filter takes them for operators.
-- 2026-11-26 The bounds: what a person writes is far below, and Milvus holds 65,536 bytes of metadata a row.
+1. Values keep the type they have in the file, and two files may disagree: a field has a column for each type
+   (`repo.rows.schema`), as with records. So `date: 2024` beside `date: soon` fails no ingest. A filter compares numbers
+   with numbers and strings with strings.
+2. A date field holds the day, even if the file has a time; the time goes to `FIELD_time`. Filters refuse to compare a
+   day with a time in a zone, so one mail beside one note would make `date` useless.
+3. A name that already has another meaning gets a "_": `page: 3` in a file becomes `page_`, since `page` is a chunk's
+   page. A `title` equal to the document's title is left out.
+4. Names that begin with "$" are left out, since filters read them as operators.
+5. The bounds are far above what people write, and below the 65,536 bytes of metadata a row that Milvus holds.
 """
 
 from __future__ import annotations
@@ -62,27 +62,27 @@ def attempted(read: Callable[[T], Fields], source: T) -> Fields:
 
 def cleaned(fields: Fields, title: str) -> tuple[dict[str, Any], list[str]]:
     """The metadata of a document with this title, as JSON can say it, and notes on what was left out or cut."""
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     left: dict[str, list[str]] = {}
     cut: list[str] = []
     size = 2
-    for given, value in fields.items():
-        if value is None or (given == "title" and _same(value, title)):
+    for field, value in fields.items():
+        if value is None or (field == "title" and _same(value, title)):
             continue
         try:
-            name = _name(given)
-            new = {key: one for key, one in _dated(name, _plain(value, cut, given)).items() if key not in found}
+            name = _name(field)
+            new = {key: item for key, item in _dated(name, _plain(value, cut, field)).items() if key not in metadata}
             more = len(canonical_json(new))
-            if len(found) + len(new) > MOST_FIELDS:
+            if len(metadata) + len(new) > MOST_FIELDS:
                 raise _LeftOut(f"there are more than {MOST_FIELDS}")
             if size + more > MOST_BYTES:
                 raise _LeftOut(f"together they have more than {MOST_BYTES:,} bytes")
         except _LeftOut as reason:
-            left.setdefault(str(reason), []).append(given)
+            left.setdefault(str(reason), []).append(field)
         else:
-            found |= new
+            metadata |= new
             size += more
-    return found, [*_notes(left), *_cut_notes(cut)]
+    return metadata, [*_notes(left), *_cut_notes(cut)]
 
 
 def _notes(left: Mapping[str, list[str]]) -> list[str]:
@@ -109,9 +109,9 @@ def _same(value: Any, title: str) -> bool:
     return not isinstance(value, Unsound) and " ".join(str(value).split()) in (title, "")
 
 
-def _name(given: str) -> str:
-    name = _characters(given).strip()
-    if not name and given == "":
+def _name(raw_name: str) -> str:
+    name = _characters(raw_name).strip()
+    if not name and raw_name == "":
         return name
     if not name or not name.isprintable():
         raise _LeftOut("the name holds what cannot be written")

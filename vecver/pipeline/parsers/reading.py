@@ -1,19 +1,17 @@
-"""What a worker does: reads documents and cuts them into pieces, within limits on CPU time and memory.
-
-It runs in the process that it limits, and knows nothing of the processes around it.
+"""What a worker process runs: parse documents and cut them into pieces, within limits on CPU time and memory.
 
 Decisions
-- 2026-11-21 The memory limit counts from what a worker has mapped once its libraries are loaded:
-  numpy alone reserves gigabytes of addresses where there are many cores.
-- 2026-11-21 A worker that runs out of memory leaves with its own exit code, since what it still holds
-  could fail the next document.
-- 2026-11-26 Limits hold while documents are read and their outcomes pickled, not while these are sent: a
-  worker that is killed then would leave the pipe locked for the others.
-- 2026-11-26 A parser hangs where its worker uses no CPU time. Time by the clock does not tell: a parser that is
-  only slow, beside many busy processes, goes on using some.
-- 2026-11-26 The memory limit stays where it was when the worker was new. Measured anew for each document, it would
-  grant more the more a worker had read before. What finds no room in a used worker, `pool` reads in a new one.
-- 2026-11-26 A worker in which a parser panicked ends: what the panic left behind could fail the next document.
+1. The memory limit counts from the address space that a worker uses once its libraries are loaded: numpy alone
+   reserves gigabytes of addresses on machines with many cores.
+2. A worker that runs out of memory exits with its own exit code, since the memory it still holds could fail the next
+   document.
+3. Limits apply while documents are parsed and outcomes pickled, not while outcomes are sent: a worker killed while
+   sending would leave the pipe locked for the others.
+4. A parser counts as hung if its worker uses no CPU time. Elapsed time does not show this: on a busy machine a slow
+   parser is still using some CPU.
+5. The memory limit stays at its value for a new worker. Measured again for each document, it would grow with what the
+   worker read before. A document that exceeds it in a used worker is read again in a new one by `pool`.
+6. A worker exits after a parser panics, since the panic may have left state that fails the next document.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Text that a library saw in no way: found by its words, and put where the document's text ends.
+"""Appends paragraphs that a library lost to the end of the document's text.
 
 Decisions
-- 2026-11-26 Paragraphs are first looked for to the letter, then by words as they stand, and only where one
-  seems to be missing by folded words: a .docx of 120,000 words is read in 73 ms instead of 160.
-- 2026-11-26 A paragraph is put back if most of its words are missing; where fewer are, the text holds it
-  in another shape (a formula, say), and the coverage report judges.
+1. Paragraphs are first searched for literally, then by words as they stand, and only if one seems to be missing by
+   folded words: a .docx of 120,000 words is read in 73 ms instead of 160.
+2. A paragraph is restored if most of its words are missing. If fewer are, the text holds it in another form (a formula,
+   for example), and the coverage report counts them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def restored(text: str, views: Sequence[View]) -> str:
     held = Counter(words(text)) + glued(text) if suspects else Counter()
     for view in views:
         for paragraph in view.paragraphs if view.apart or suspects else ():
-            if view.apart or _lacks(held, words(paragraph)):
+            if view.apart or _is_missing(held, words(paragraph)):
                 added.setdefault(view.heading, []).append(_SPECIAL.sub(r"\\\1", " ".join(paragraph.split())))
     sections = (f"## {heading}\n\n" + "\n\n".join(lines) + "\n" for heading, lines in added.items())
     return "\n".join(filter(None, (text, *sections)))
@@ -70,18 +70,18 @@ def _in_order(text: str, paragraphs: Sequence[str]) -> bool:
     at = 0
     for paragraph in paragraphs:
         wanted = paragraph.strip()
-        found = text.find(wanted, at)
-        if found < 0:
+        position = text.find(wanted, at)
+        if position < 0:
             return False
-        at = found + len(wanted)
+        at = position + len(wanted)
     return True
 
 
-def _lacks(held: Counter[str], wanted: list[str]) -> bool:
+def _is_missing(held: Counter[str], wanted: list[str]) -> bool:
     """Whether most of these words are not held; those that are, are claimed."""
     counts = Counter(wanted)
-    there = {word: min(count, held.get(word, 0)) for word, count in counts.items()}
-    if sum(there.values()) * 2 < len(wanted):
+    available = {word: min(count, held.get(word, 0)) for word, count in counts.items()}
+    if sum(available.values()) * 2 < len(wanted):
         return True
-    held.subtract(there)
+    held.subtract(available)
     return False

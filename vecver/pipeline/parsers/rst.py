@@ -1,14 +1,13 @@
-"""reStructuredText to Markdown with `#` headings; text in, text out. No input raises, every step is linear.
+"""Converts reStructuredText to Markdown with `#` headings. No input raises, and every step is linear.
 
-Headings, code, tables, admonitions and the commonest inline marks are converted, comments dropped, substitutions
-put in where they are defined. Everything else is kept as written: a reader of RST can read it.
+Headings, code, tables, admonitions and the commonest inline markup are converted, and defined substitutions expanded.
+Comments are dropped. Everything else stays as written.
 
 Decisions
-- 2026-11-26 Only substitutions of at most `LONGEST_SUBSTITUTE` characters are put in, and only the body of an
-  admonition of at most `LONGEST_MOVED` lines is moved to the left: unlimited, both could cost more than linear.
-- 2026-11-26 Comments are dropped: they are notes to the writers. A directive that is not known here is kept as written.
-- 2026-11-21 Levels are what the document uses, from 1 downwards and at most 6: adornments in the order of their
-  appearance.
+1. Only substitutions of at most `LONGEST_SUBSTITUTE` characters are expanded, and only an admonition's body of at most
+   `LONGEST_MOVED` lines is moved to the left: without limits both could cost more than linear time.
+2. Comments are dropped, since they are notes to the writers. An unknown directive stays as written.
+3. Heading levels follow the order in which adornments appear, from 1 down to at most 6.
 """
 
 from __future__ import annotations
@@ -100,8 +99,8 @@ def _rst_explicit(lines: list[str], i: int, defined: dict[str, str]) -> tuple[li
     if code := _RST_CODE.match(line):
         body, i = _indented(lines, i + 1, len(code[1]))
         return ([fence(_without_options(body), code[2])] if body else []), i
-    if found := _DIRECTIVE.match(line):
-        return _rst_directive(lines, i, found, defined)
+    if directive := _DIRECTIVE.match(line):
+        return _rst_directive(lines, i, directive, defined)
     if substitute := _DEFINED.match(line):
         margin = len(line) - len(line.lstrip())
         return ([], _indented(lines, i + 1, margin)[1]) if substitute[1] in defined else ([line], i + 1)
@@ -115,11 +114,11 @@ def _rst_explicit(lines: list[str], i: int, defined: dict[str, str]) -> tuple[li
     return [_rst_inline(line, defined)], i + 1
 
 
-def _rst_directive(lines: list[str], i: int, found: re.Match[str], defined: dict[str, str]) -> tuple[list[str], int]:
+def _rst_directive(lines: list[str], i: int, opening: re.Match[str], defined: dict[str, str]) -> tuple[list[str], int]:
     """A directive: a table as one, an admonition under its label, another as it is written."""
-    margin, name, argument = len(found[1]), found[2].lower(), (found[3] or "").strip()
-    said = _rst_inline(argument, defined)
-    titled = [f"**{said}**", ""] if said else []
+    margin, name, argument = len(opening[1]), opening[2].lower(), (opening[3] or "").strip()
+    title = _rst_inline(argument, defined)
+    titled = [f"**{title}**", ""] if title else []
     if name in ("list-table", "csv-table"):
         body, after = _indented(lines, i + 1, margin)
         options = _options(body)
@@ -137,7 +136,7 @@ def _rst_directive(lines: list[str], i: int, found: re.Match[str], defined: dict
     _move_left(lines, after, margin)
     if name in ("figure", "image"):
         return [f"![{options.get('alt', '')}]({argument})", ""], after
-    label = f"**{_ADMONITIONS[name]}:** {said}".rstrip() if name in _ADMONITIONS else ""
+    label = f"**{_ADMONITIONS[name]}:** {title}".rstrip() if name in _ADMONITIONS else ""
     return ([label] if label else titled), after
 
 
@@ -172,9 +171,9 @@ def _substitutes(lines: list[str]) -> dict[str, str]:
     """What each `|name|` stands for that the document defines."""
     defined: dict[str, str] = {}
     for i, line in enumerate(lines):
-        if "|" not in line or not (found := _DEFINED.match(line)):
+        if "|" not in line or not (entry := _DEFINED.match(line)):
             continue
-        name, kind, value = found[1], found[2], found[3].strip()
+        name, kind, value = entry[1], entry[2], entry[3].strip()
         if kind == "replace":
             following = lines[i + 1 : i + 4]
             more = next((n for n, later in enumerate(following) if not later[:1].isspace() or not later.strip()), 3)

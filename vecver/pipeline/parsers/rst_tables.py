@@ -1,8 +1,8 @@
-"""Tables of reStructuredText (grid, simple, `list-table`, `csv-table`): their cells as rows; lines in, rows out.
+"""Reads the tables of reStructuredText (grid, simple, `list-table`, `csv-table`) as rows of cells.
 
 Decisions
-- 2026-11-26 Cells are cut at the columns that the borders mark. A cell that spans columns leaves the others empty; of
-  one that spans rows, each row gets the lines that stand beside it, so no text is lost or stands twice.
+1. Cells are cut at the columns that the borders mark. A cell that spans columns leaves the others empty. Of a cell that
+   spans rows, each row gets the lines beside it, so no text is lost or repeated.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def _between(line: str, bounds: list[int]) -> dict[int, str]:
         if line[bounds[column]] in "|+":
             cells[start] = line[bounds[start] + 1 : bounds[column]]
             start = column
-    rest = line[bounds[start] + 1 :] if start < len(bounds) - 1 or len(line.rstrip()) > bounds[-1] + 1 else ""
-    if rest.strip():
-        cells[start] = rest
+    last_cell = line[bounds[start] + 1 :] if start < len(bounds) - 1 or len(line.rstrip()) > bounds[-1] + 1 else ""
+    if last_cell.strip():
+        cells[start] = last_cell
     return cells
 
 

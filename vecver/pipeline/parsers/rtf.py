@@ -1,11 +1,11 @@
-"""RTF made ready for anydoc, and its plain view: the text, footnotes, comments, page headers and footers.
+"""Prepares RTF for anydoc, and lists its text, footnotes, comments, page headers and footers.
 
-anydoc leaves out page headers, footers and comments, and keeps what a tracked change deleted. It knows no library.
+anydoc leaves out page headers, footers and comments, and keeps text that a tracked change deleted.
 
 Decisions
-- 2026-11-26 What a tracked change deleted goes, as in Word's own files; hidden text stays, as there.
-- 2026-11-26 Groups that begin with `\\*` and a word that is not known hold no text, as the format says; numbers of
-  lists (`listtext`) are no words of the document.
+1. Text that a tracked change deleted is removed, and hidden text is kept, as with Word's own files.
+2. Groups that begin with `\\*` and an unknown word hold no text, as the format says. List numbers (`listtext`) are not
+   words of the document.
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ def _without(data: bytes, spans: list[tuple[int, int]]) -> Iterator[bytes]:
 def _read(data: bytes, scan: _Scan) -> None:
     group, around = _Group(), list[_Group]()
     at = skipped = 0
-    while found := _TOKEN.match(data, at):
-        at = found.end()
-        word, number, code, symbol, brace, text = found.groups()
+    while token := _TOKEN.match(data, at):
+        at = token.end()
+        word, number, code, symbol, brace, text = token.groups()
         if brace:
             scan.flush(group)
             skipped = 0
@@ -140,8 +140,8 @@ def _read(data: bytes, scan: _Scan) -> None:
             group = _starred(data, at, group)
         elif symbol:
             scan.add(group, _SYMBOLS.get(symbol, ""))
-        if group.deleted and (found[3] or found[6] or word == b"u"):
-            scan.deleted.append((found.start(), found.end()))
+        if group.deleted and (token[3] or token[6] or word == b"u"):
+            scan.deleted.append((token.start(), token.end()))
     for place in (_TEXT, _NOTE, _COMMENT, _END):
         scan.flush(group)
         scan.end(place)

@@ -1,8 +1,8 @@
-"""PowerPoint decks (.pptx) made ready for anydoc: a token at the head of each slide tells where it begins.
+"""Prepares PowerPoint decks (.pptx) for anydoc, with a token at the head of each slide that marks where it begins.
 
 Decisions
-- 2026-11-26 anydoc's Markdown does not show where an untitled slide begins; looking for its first words
-  would err where slides repeat, so a shape that holds a token is put into each slide.
+1. anydoc's Markdown does not show where an untitled slide begins. Searching for its first words fails on repeated
+   slides, so a shape that holds a token is put into each slide.
 """
 
 from __future__ import annotations

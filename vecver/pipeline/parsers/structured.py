@@ -1,12 +1,12 @@
-"""Tables, JSON, notebooks and captions (CSV, TSV, JSON, JSON Lines, ipynb, VTT, SRT) to Markdown; text in, text out.
+"""Converts CSV, TSV, JSON, JSON Lines, notebooks and captions (VTT, SRT) to Markdown.
 
 Decisions
-- 2026-11-21 What is not what its name says (broken JSON, unreadable CSV) is kept as the text it is:
-  it can still be found. Only a notebook without cells is an error.
-- 2026-11-26 Numbers and repeated keys stay as they are written (`1.10`, `1e5`, `NaN`): the standard library's
-  encoder would write 1.1 and keep the last of two keys, so a few lines of ours lay the values out.
-- 2026-11-21 JSON is laid out anew, one value a line, escapes resolved, key order kept; JSON Lines stay
-  a record a line. A notebook's outputs are left out: they are results, often huge, not the document.
+1. A file that is not what its name says (broken JSON, unreadable CSV) is kept as plain text, so that it can still be
+   searched. Only a notebook without cells is an error.
+2. Numbers and repeated keys stay as written (`1.10`, `1e5`, `NaN`). The standard library's encoder would write 1.1 and
+   keep only the last of two equal keys, so a few lines here lay the values out.
+3. JSON is laid out again, one value a line, with escapes resolved and key order kept. JSON Lines keep one record a
+   line. Outputs in a notebook are left out: they are results, often huge, and not the document.
 """
 
 from __future__ import annotations
@@ -158,13 +158,13 @@ _TAG: Final = re.compile(r"</?[^<>]*>")
 
 def captions(text: str) -> str:
     """What is said in WebVTT or SubRip captions, a cue a line, without times, numbers and notes."""
-    said = []
+    cues = []
     for block in re.split(r"\n(?:[ \t]*\n)+", text):
         lines = block.strip("\n").split("\n")
         at = next((n for n, line in enumerate(lines) if _TIMES.match(line)), None)
         if at is not None:
-            said.append(" ".join(filter(None, (_spoken(line) for line in lines[at + 1 :]))))
-    return "\n".join(filter(None, said)) + "\n"
+            cues.append(" ".join(filter(None, (_spoken(line) for line in lines[at + 1 :]))))
+    return "\n".join(filter(None, cues)) + "\n"
 
 
 def _spoken(line: str) -> str:

@@ -1,14 +1,14 @@
-"""Word documents (.docx) made ready for anydoc, and their plain view: every paragraph of every part.
+"""Prepares Word documents (.docx) for anydoc, and lists every paragraph of every part to check the result against.
 
-anydoc loses rows inside content controls and customXml, base text under ruby, alternative-format parts
-and the non-breaking hyphen, and keeps rows and paragraphs that a tracked change deleted or moved away.
-Where a part holds such elements its XML is rewritten without them first. It knows no library but lxml.
+anydoc loses rows inside content controls and customXml, base text under ruby, alternative-format parts and the
+non-breaking hyphen, and keeps rows and paragraphs that a tracked change deleted or moved away. If a part holds such
+elements, its XML is first rewritten without them.
 
 Decisions
-- 2026-11-26 The rewritten document goes to anydoc, whose headings, lists and code stay as they are. A
-  converter of our own was the road not taken.
-- 2026-11-26 A non-breaking hyphen becomes "-": anydoc does so in RTF, and people search for it so.
-- 2026-11-26 Page headers and footers are put after the text, once: a letter's head holds what it is about.
+1. anydoc converts the rewritten document, so its headings, lists and code stay as they are. The alternative was a
+   converter of our own.
+2. A non-breaking hyphen becomes "-", as anydoc does in RTF: people search for it so.
+3. Page headers and footers are appended to the text, once: a letterhead holds what the letter is about.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _views(kind: str, xml: bytes, ends: set[str]) -> Iterator[View]:
 
 def _paragraphs(xml: bytes) -> list[str]:
     """The text of each paragraph; of alternatives the first that has text; no formulas, which become LaTeX."""
-    found: list[bytes] = []
+    raw_texts: list[bytes] = []
     run: list[bytes] = []
     choices: list[bool] = []  # of the alternatives we are in: whether the first has text
     skipping = 0  # depth of the alternatives in a fallback that is not wanted
@@ -116,11 +116,11 @@ def _paragraphs(xml: bytes) -> list[str]:
                 _mark_filled(choices)
         elif end:
             if run:
-                found.append(b"".join(run))
+                raw_texts.append(b"".join(run))
             run = []
         elif space:
             run.append(b" ")
-    texts = all_plain(found + ([b"".join(run)] if run else []))
+    texts = all_plain(raw_texts + ([b"".join(run)] if run else []))
     return [TOKEN.sub(" ", text) if "\ue7d0" in text else text for text in texts]
 
 
@@ -236,13 +236,13 @@ def _lift_base(ruby: _Element, w: str) -> None:
     parent = run.getparent() if run is not None else None
     if run is None or base is None or parent is None or run.tag != w + "r":
         return
-    rest = run.makeelement(run.tag)
+    second_run = run.makeelement(run.tag)
     look = run[0]  # properties stand first; to look for them further would cost a search for each ruby
     if look.tag == w + "rPr":
-        rest.append(copy.deepcopy(look))
-    rest.extend(list(ruby.itersiblings()))
+        second_run.append(copy.deepcopy(look))
+    second_run.extend(list(ruby.itersiblings()))
     run.remove(ruby)
-    for element in (rest, *reversed(base)):
+    for element in (second_run, *reversed(base)):
         run.addnext(element)
 
 

@@ -1,12 +1,12 @@
-"""Excel workbooks (.xlsx, .xls) made ready for anydoc, which leaves out what is hidden; and their plain view.
+"""Prepares Excel workbooks (.xlsx, .xls) for anydoc, which leaves out hidden cells, and lists their texts.
 
-Rows, columns and sheets lose the mark that hides them, in place. Formulas without a computed value are noted.
+Hidden rows, columns and sheets are unhidden in place. Formulas without a computed value are noted.
 
 Decisions
-- 2026-11-26 The view holds texts and whole numbers without a format, since other cells are read as the
-  workbook shows them ("1.10", "25%") and not as it stores them.
-- 2026-11-26 An old workbook (.xls) has no view: its texts stand in a table that is cut into records in the
-  midst of characters, and a second reader of it would be as large as the first.
+1. The texts to compare with are strings and whole numbers without a number format, since other cells are read as the
+   workbook shows them ("1.10", "25%") and not as it stores them.
+2. An old workbook (.xls) has no such list: its strings are split into records in the middle of characters, and a second
+   reader would be as large as the first.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def _prepare_sheet(
 
 
 def _cells(xml: bytes, shared: list[str]) -> list[str]:
-    known = len(shared)
-    found = [shared[at] for at in map(int, _SHARED_CELL.findall(xml)) if at < known]
-    return found + all_plain([number or text for number, text in _OTHER_CELL.findall(xml)])
+    size = len(shared)
+    texts = [shared[at] for at in map(int, _SHARED_CELL.findall(xml)) if at < size]
+    return texts + all_plain([number or text for number, text in _OTHER_CELL.findall(xml)])
 
 
 def _shared(xml: bytes) -> list[str]:
@@ -133,15 +133,15 @@ def _shared(xml: bytes) -> list[str]:
 
 def _around(package: Package, kinds: dict[str, str]) -> list[View]:
     """Comments, and what stands in the shapes and charts that lie over the cells."""
-    found = list(drawings(package, kinds, in_cells=True))
+    views = list(drawings(package, kinds, in_cells=True))
     for name, kind in kinds.items():
         if kind == "comments" or kind.endswith("threadedcomments"):
-            found.append(
+            views.append(
                 View("the comments", "Comments", paragraphs(package.read(name), b"t|text", b"comment|threadedComment"))
             )
         elif kind.endswith("drawing"):
-            found.append(View("the shapes", "Shapes", paragraphs(package.read(name))))
-    return found
+            views.append(View("the shapes", "Shapes", paragraphs(package.read(name))))
+    return views
 
 
 def _part(relations: dict[str, tuple[str, str]], kind: str) -> str | None:

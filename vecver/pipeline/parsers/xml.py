@@ -1,14 +1,14 @@
-"""XML to Markdown with `#` headings: prose, tables, records and attributes.
+"""Converts XML to Markdown with `#` headings: prose, tables, records and attributes.
 
-Titles become headings, CALS and HTML-like tables become tables, an element whose children are all short
-fields becomes "name: value" lines, and attributes follow their element's name: "case (name: opens slowly)".
-Attributes that only identify, point or lay out (`id`, `href`, `align`, ...) are no text.
+Titles become headings, and CALS and HTML-like tables become tables. An element whose children are all short fields
+becomes "name: value" lines. Attributes follow their element's name: "case (name: opens slowly)". Attributes that only
+identify, point or lay out (`id`, `href`, `align`, ...) are left out.
 
 Decisions
-- 2026-11-21 XML is read strictly, without DTD or network. XML that lxml refuses loses its tags and
-  keeps all its text; recovery would drop whatever follows the error.
-- 2026-11-26 Entities that the document defines as plain text are put in; others stay as "&name;" and a note
-  names them. Nested ones are not followed: ten lines of them can stand for gigabytes.
+1. XML is parsed strictly, without DTD or network. If lxml refuses it, the tags are removed and all text is kept; lxml's
+   recovery would drop everything after the error.
+2. Entities that the document defines as plain text are expanded. Others stay as "&name;", and a note names them. Nested
+   entities are not expanded: ten lines of them can stand for gigabytes.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def xml_content(document: str) -> Content:
         return feed
     _separate(root)
     text = "\n\n".join(_blocks(root)) or fence(document, "xml")
-    said = [value for element in root.xpath("//*[@*]") for value in _attributes(element).values()]
-    return Content(text, "", [Part("", " ".join(["".join(root.itertext()), *said]))], notes=notes)
+    attribute_values = [value for element in root.xpath("//*[@*]") for value in _attributes(element).values()]
+    return Content(text, "", [Part("", " ".join(["".join(root.itertext()), *attribute_values]))], notes=notes)
 
 
 def _separate(root: Element) -> None:

@@ -1,1 +1,1 @@
-"""Sources: folders, files, records and rows that a program adds, read into documents."""
+"""Sources: read folders, files, records, and rows that a program passes, into documents."""

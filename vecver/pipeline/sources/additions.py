@@ -1,8 +1,8 @@
-"""Reads rows that a program or a person adds one by one: dicts, plain texts, tables, or a file of records.
+"""Reads rows that a program adds: dicts, plain texts, a table, or a file of records.
 
 Decisions
-- 2026-11-26 The last of a repeated id wins, as it would if each row were added by itself. To know which is the last,
-  all rows are held in memory. Whoever adds more than memory holds ingests a file of records with `keep_missing`.
+1. If an id is repeated, its last row wins, as if the rows were added one after another. All rows are held in memory to
+   know which one is the last. To add more than fits, ingest a file of records with `keep_missing`.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def read_additions(rows: Any, *, label: str, prefix: str = "", vectors: Any = No
     Raises InvalidInputError: `invalid_rows` (these are no rows), `invalid_vectors`, and as `records.read_file`.
     """
     if isinstance(rows, str | os.PathLike):
-        found = read_file(os.fspath(rows), label=label, prefix=prefix, added=True)
+        items = read_file(os.fspath(rows), label=label, prefix=prefix, added=True)
     else:
-        found = read_values(_with_vectors(_values(rows), vectors), label=label, prefix=prefix, added=True)
+        items = read_values(_with_vectors(_values(rows), vectors), label=label, prefix=prefix, added=True)
     kept: dict[str, Original | Failure] = {}
     count = 0
-    for item in found:
+    for item in items:
         count += 1
         kept.pop(item.document, None)  # so that the document stands where its last row does
         kept[item.document] = item
@@ -86,7 +86,9 @@ def _with_vectors(rows: Any, vectors: Any) -> Any:
     except ValueError:  # rows of different lengths
         array = np.empty(0, dtype=object)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or (len(array) and not array.shape[1]):
-        raise _unfit(f"vectors are one table of numbers, (rows, dimensions), and this is {array.dtype} {array.shape}")
+        raise _invalid_vectors(
+            f"vectors are one table of numbers, (rows, dimensions), and this is {array.dtype} {array.shape}"
+        )
     if not hasattr(rows, "append_column"):
         return _paired(rows, array)
     import pyarrow as pa
@@ -111,14 +113,14 @@ def _paired(rows: Any, vectors: np.ndarray[Any, Any]) -> Iterator[Any]:
 
 def _check_count(rows: int, vectors: int) -> None:
     if rows != vectors:
-        raise _unfit(f"{rows} rows came with {vectors} vectors")
+        raise _invalid_vectors(f"{rows} rows came with {vectors} vectors")
 
 
 def _two_vectors() -> InvalidInputError:
-    return _unfit("a row brings a vector of its own, and another one stands in vectors=")
+    return _invalid_vectors("a row brings a vector of its own, and another one stands in vectors=")
 
 
-def _unfit(message: str) -> InvalidInputError:
+def _invalid_vectors(message: str) -> InvalidInputError:
     return InvalidInputError(
         message, code="invalid_vectors", hint="give one vector for each row, in the order of the rows, as float32"
     )

@@ -1,12 +1,12 @@
-"""The values of one record: what of it is metadata, and its vector; each refused where it cannot be kept as it is.
+"""Reads the fields of one record: its metadata and its vector. A value that cannot be stored unchanged is an error.
 
 Decisions
-- 2026-11-21 Metadata is what JSON can say: dates become ISO 8601 strings (nanoseconds cut to micro),
-  durations seconds, decimals floats, since a filter compares numbers. NaN is refused: it equals
-  nothing, so no filter could find it. An empty CSV cell is an absent field.
-- 2026-11-26 A decimal that a float would change becomes an integer or `{"$decimal": "..."}`, which JSON lines may
-  hold too: two account numbers of 18 digits were one float. Numbers in JSON lines stay floats, as JSON readers
-  make them.
+1. Metadata is limited to what JSON can hold: dates become ISO 8601 strings (nanoseconds cut to microseconds), durations
+   become seconds, and decimals become floats, since a filter compares numbers. NaN is refused: it equals nothing, so no
+   filter could match it. An empty CSV cell is an absent field.
+2. A decimal that a float would change becomes an integer or `{"$decimal": "..."}`, which JSON lines may hold too.
+   Before, two account numbers of 18 digits became the same float. Other numbers in JSON lines stay floats, as JSON
+   readers make them.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def added_row(value: Any) -> Any:
         return {"id": digest(value.encode("utf-8", "surrogatepass"))[:_ID_LENGTH], "text": value}
     if not isinstance(value, Mapping) or not isinstance(value.get("metadata"), Mapping):
         return value
-    inner = {name: one for name, one in value["metadata"].items() if one is not None}
-    rest = {name: one for name, one in value.items() if name != "metadata"}
-    if both := {"id", "text", "vector", *rest} & inner.keys():
+    inner = {name: value_of_field for name, value_of_field in value["metadata"].items() if value_of_field is not None}
+    other_fields = {name: value_of_field for name, value_of_field in value.items() if name != "metadata"}
+    if both := {"id", "text", "vector", *other_fields} & inner.keys():
         reason = f"has {min(both, key=str)!r} in its metadata, where a field beside the metadata has that name"
         raise Unusable("invalid_metadata", reason)
-    return {**rest, **inner}
+    return {**other_fields, **inner}
 
 
 def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a record that are metadata, without those that are null."""
     used = _FIELDS if "id" in fields else _FIELDS | {"_id"}
-    given = fields.items()
-    return {name_of(name): plain(name, value) for name, value in given if value is not None and name not in used}
+    items = fields.items()
+    return {name_of(name): plain(name, value) for name, value in items if value is not None and name not in used}
 
 
 def name_of(name: Any) -> str:

@@ -1,20 +1,20 @@
-"""Finds documents: the files of a folder or a glob, one file, or records; it never looks inside a text.
+"""Lists and reads the files of a source: a folder, a glob, or a single file. It never looks inside a text.
 
-A file's id is its path below the folder that was given, with forward slashes, in the bytewise order of
-these ids, so that two machines read the same folder alike. Hidden files, and what `.gitignore` and
-`.vecverignore` files exclude, are no documents. That path and its folder are the first of a file's metadata.
+A file's id is its path below the source folder, with forward slashes. Files are read in the bytewise order of their
+ids, so that two machines read the same folder in the same order. Hidden files, and files that `.gitignore` or
+`.vecverignore` exclude, are skipped. A file's path and folder are its first two metadata fields.
 
 Decisions
-- 2026-11-21 Ignore files above the folder count too, up to the folder that holds `.git`: most work trees
-  have one such file, at the top, while the folder given is `docs/`.
-- 2026-11-21 Ignore patterns are compiled by `pathspec` and asked one level at a time, as Git does, for it
-  answers for folders differently than Git (`*`, `!*/`, `!*.md` excludes every folder there): 90 of 1500
-  random rule sets came out wrong when it decided alone, none this way. Tracked files get no exception.
-- 2026-11-21 Symlinked folders are followed, up to four inside one another, and never into a folder that
-  they lie in: ten folders that link to each other would make millions of paths.
-- 2026-11-21 A glob is walked here: `glob.glob` follows links in circles.
-- 2026-11-21 A folder that cannot be listed is a `Failure` whose document ends in "/": whoever removes
-  missing documents must spare what lies below it.
+1. Ignore files above the source folder count too, up to the folder that holds `.git`: most work trees keep their only
+   ignore file at the top, while the source is `docs/`.
+2. `pathspec` compiles each ignore pattern, and this module applies them one folder level at a time, as Git does. Used
+   on whole paths, pathspec differs from Git (`*`, `!*/`, `!*.md` excludes every folder): 90 of 1,500 random rule sets
+   came out wrong, none this way. Files that Git tracks get no exception.
+3. Symlinked folders are followed, at most four inside one another, and never into a folder that contains the link: ten
+   folders that link to each other would make millions of paths.
+4. Globs are walked here, because `glob.glob` follows circular links.
+5. A folder that cannot be listed yields a `Failure` whose document ends in "/". A caller that removes missing
+   documents must keep everything below it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read(
         raise InvalidInputError(message, code="invalid_prefix", hint="Use something like 'handbook/'.")
     if not isinstance(source, str | os.PathLike) or source == "-":
         if records is False:
-            raise _cannot(f"{name} is no file", say("leave out records=False", cli="leave out --no-records"))
+            raise _invalid_source(f"{name} is no file", say("leave out records=False", cli="leave out --no-records"))
         if isinstance(source, str):
             return read_file(source, label=name, prefix=prefix)
         return read_values(source, label=name, prefix=prefix)
@@ -80,12 +80,12 @@ def read(
     mode, lead = _mode(base), prefix + under
     if stat.S_ISDIR(mode):
         if records:
-            raise _cannot(f"{name} is a folder, whose files are documents", "Give its files one by one.")
-        found = _found(base, within.split("/") if within else parts or ["**"], lead)
-        return (_file(one, name, len(prefix)) if isinstance(one, _Found) else one for one in found)
+            raise _invalid_source(f"{name} is a folder, whose files are documents", "Give its files one by one.")
+        entries = _walk(base, within.split("/") if within else parts or ["**"], lead)
+        return (_file(entry, name, len(prefix)) if isinstance(entry, _Entry) else entry for entry in entries)
     if (stat.S_ISREG(mode) or not mode) and (is_records(base) if records is None else records):
         return read_file(base, label=name, prefix=lead)
-    return iter([_file(_Found(base, lead + PurePath(base).name, mode), name, len(prefix))])
+    return iter([_file(_Entry(base, lead + PurePath(base).name, mode), name, len(prefix))])
 
 
 def is_parsed(source: SourceLike, *, records: bool | None = None) -> bool:
@@ -106,14 +106,14 @@ def how_many(source: SourceLike, *, records: bool | None = None, within: str = "
         return getattr(source, "num_rows", len(source) if isinstance(source, Sized) else None)
     base, parts = split_glob(os.fspath(source))
     if os.path.isdir(base):
-        return sum(1 for _ in _found(base, within.split("/") if within else parts or ["**"], ""))
+        return sum(1 for _ in _walk(base, within.split("/") if within else parts or ["**"], ""))
     return file_rows(base) if (is_records(base) if records is None else records) else 1
 
 
 def _mode(path: str) -> int:
     """What the path is; 0 for a link that leads nowhere or in a circle."""
     if os.path.lexists(path):
-        info = _look(path)
+        info = _stat(path)
         return info.st_mode if info else 0
     raise NotFoundError(
         f"there is no file or folder {shown(path)!r}",
@@ -130,28 +130,28 @@ def _paths_like(path: str) -> list[str]:
         beside = os.listdir(folder or ".")
     except OSError:
         return []
-    return [shown(os.path.join(folder, one)) for one in near(name, beside)]
+    return [shown(os.path.join(folder, sibling)) for sibling in near(name, beside)]
 
 
-def _cannot(reason: str, hint: str) -> InvalidInputError:
+def _invalid_source(reason: str, hint: str) -> InvalidInputError:
     return InvalidInputError(f"the source cannot be read like this: {reason}", code="invalid_source", hint=hint)
 
 
 # -- one file -----------------------------------------------------------------------------------
 
 
-def _file(found: _Found, label: str, cut: int) -> Original | Failure:
+def _file(entry: _Entry, label: str, cut: int) -> Original | Failure:
     """The bytes of a regular file. Nothing else is ever opened, for a pipe would hang.
 
     `cut`: characters of its id that are the prefix, and not of its path below the source.
     """
-    mode, document = found.mode, found.document
+    mode, document = entry.mode, entry.document
     if reason := check_id(document):
         return Failure(shown(document), "invalid_id", f"The file cannot be named so: {reason}. Rename it.")
     if mode and not stat.S_ISREG(mode):
         return Failure(document, "unsupported", "It is no regular file but a pipe, a socket or a device.")
     try:
-        data = Path(found.path).read_bytes()
+        data = Path(entry.path).read_bytes()
     except OSError as error:
         return Failure(document, "unreadable", f"It cannot be read: {error.strerror}. Check it and its permissions.")
     path = document[cut:]
@@ -163,7 +163,7 @@ def _file(found: _Found, label: str, cut: int) -> Original | Failure:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Entry:
     """A file that is still to be read."""
 
     path: str
@@ -183,21 +183,21 @@ class _Folder:
     wanted: frozenset[int]  # positions in the glob's parts that its entries may match
 
 
-def _found(base: str, parts: list[str], prefix: str) -> Iterator[_Found | Failure]:
+def _walk(base: str, parts: list[str], prefix: str) -> Iterator[_Entry | Failure]:
     """Depth first with a stack of our own, since folders may lie deeper than Python recurses."""
-    info = _look(base)
+    info = _stat(base)
     around = frozenset([_identity(info)] if info else [])
-    stack: list[_Folder | _Found | Failure]
-    stack = [_Folder(base, prefix, _rules_above(base, len(prefix)), around, 0, _reach(parts, {0}))]
+    stack: list[_Folder | _Entry | Failure]
+    stack = [_Folder(base, prefix, _rules_above(base, len(prefix)), around, 0, _without_stars(parts, {0}))]
     while stack:
-        here = stack.pop()
-        if isinstance(here, _Folder):
-            stack.extend(reversed(_listed(here, parts)))
+        item = stack.pop()
+        if isinstance(item, _Folder):
+            stack.extend(reversed(_entries_of(item, parts)))
         else:
-            yield here
+            yield item
 
 
-def _listed(folder: _Folder, parts: list[str]) -> list[_Folder | _Found | Failure]:
+def _entries_of(folder: _Folder, parts: list[str]) -> list[_Folder | _Entry | Failure]:
     """What is wanted of a folder. A folder's name ends in a slash, so that whole ids come out in order."""
     try:
         entries = [entry for entry in os.scandir(folder.path) if not entry.name.startswith(".")]
@@ -210,23 +210,23 @@ def _listed(folder: _Folder, parts: list[str]) -> list[_Folder | _Found | Failur
             raise InvalidInputError(reason, code="unreadable", hint=hint) from error
         return [Failure(shown(folder.document), "unreadable", f"{reason} {hint}", hides=True)]
     rules = folder.rules + _rules_in(folder.path, len(folder.document))
-    seen = [_entry(folder, rules, parts, entry) for entry in entries]
+    seen = [_checked_entry(folder, rules, parts, entry) for entry in entries]
     return sorted((item for item in seen if item), key=lambda item: os.fsencode(item.document))
 
 
-def _entry(
+def _checked_entry(
     folder: _Folder, rules: tuple[_Rule, ...], parts: list[str], entry: os.DirEntry[str]
-) -> _Folder | _Found | Failure | None:
-    info = _look(entry.path)
+) -> _Folder | _Entry | Failure | None:
+    info = _stat(entry.path)
     is_folder = info is not None and stat.S_ISDIR(info.st_mode)
     document = folder.document + entry.name
-    wanted = _reach(parts, _step(parts, folder.wanted, entry.name))
+    wanted = _without_stars(parts, _after_name(parts, folder.wanted, entry.name))
     if _ignored(rules, document, is_folder) or not (wanted - {len(parts)} if is_folder else len(parts) in wanted):
         return None
     if is_folder and os.path.isfile(os.path.join(entry.path, "vecver.json")):
         return None  # a repository that lies in its own source
     if info is None or not is_folder:
-        return _Found(entry.path, document, info.st_mode if info else 0)
+        return _Entry(entry.path, document, info.st_mode if info else 0)
     links = folder.links + entry.is_symlink()
     if _identity(info) in folder.around:
         return Failure(shown(document), "symlink_loop", "The link leads back into a folder that it lies in.")
@@ -236,7 +236,7 @@ def _entry(
     return _Folder(entry.path, document + "/", rules, folder.around | {_identity(info)}, links, wanted)
 
 
-def _look(path: str) -> os.stat_result | None:
+def _stat(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
     except OSError:  # a link to nowhere or in a circle, or gone since
@@ -250,14 +250,14 @@ def _identity(info: os.stat_result) -> tuple[int, int]:
 # -- globs --------------------------------------------------------------------------------------
 
 
-def _step(parts: list[str], wanted: Iterable[int], name: str) -> set[int]:
+def _after_name(parts: list[str], wanted: Iterable[int], name: str) -> set[int]:
     """Where in the pattern one may stand after `name`; `len(parts)` is a match."""
-    here = [at for at in wanted if at < len(parts)]
-    stay = {at for at in here if parts[at] == "**"}
-    return stay | {at + 1 for at in here if at not in stay and fnmatchcase(name, parts[at])}
+    positions = [at for at in wanted if at < len(parts)]
+    stay = {at for at in positions if parts[at] == "**"}
+    return stay | {at + 1 for at in positions if at not in stay and fnmatchcase(name, parts[at])}
 
 
-def _reach(parts: list[str], wanted: set[int]) -> frozenset[int]:
+def _without_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
     """`wanted`, and what follows without a name, since `**` may stand for no folder at all."""
     reached = set(wanted)
     for at, part in enumerate(parts):
@@ -269,9 +269,9 @@ def _reach(parts: list[str], wanted: set[int]) -> frozenset[int]:
 def matches(pattern: str, document: str) -> bool:
     """Whether an id, or the path of a file below a folder, is what a glob means; case counts."""
     parts = pattern.split("/")
-    at = _reach(parts, {0})
+    at = _without_stars(parts, {0})
     for name in document.split("/"):
-        at = _reach(parts, _step(parts, at, name))
+        at = _without_stars(parts, _after_name(parts, at, name))
     return len(parts) in at
 
 
@@ -299,8 +299,8 @@ def _matches(rule: _Rule, document: str, is_folder: bool) -> bool:
     if rule.folders_only and not is_folder:
         return False
     name = rule.lead + document[rule.cut :] if rule.anchored else document.rpartition("/")[2]
-    found = rule.pattern.search(name)
-    return found is not None and (found.lastgroup is None or found.end() == len(name))
+    match = rule.pattern.search(name)
+    return match is not None and (match.lastgroup is None or match.end() == len(name))
 
 
 def _rules_in(folder: str, cut: int, lead: str = "") -> tuple[_Rule, ...]:

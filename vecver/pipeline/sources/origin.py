@@ -1,14 +1,14 @@
-"""Says what a source and its documents are called, and which Git commit they belong to; opens no document.
+"""Names a source and its documents, and finds the Git commit they belong to. It opens no document.
 
 Decisions
-- 2026-11-21 An id is kept exactly as it is, never normalised: two ids are equal when their code points are.
-  Empty parts ("https://...") are allowed, for an id may be a URI.
-- 2026-11-21 `git status` by its one porcelain call, not a library: it is the judge of what is dirty, and
-  GitPython runs the same program. An optional lock is not taken, so nothing is written in the work tree,
-  and no file-system monitor of that work tree's configuration is started.
-- 2026-11-21 A folder that looks like a bare repository (HEAD, objects, refs, config) is not taken for one: who wrote
-  such files would choose the programs that `git status` runs, filters say. Git before 2.38 does not know how.
-- 2026-11-21 A source that Git ignores as a whole has no origin: the commit says nothing of its files.
+1. An id is stored exactly as it is, without Unicode normalisation: two ids are equal when their code points are.
+   Empty path parts ("https://...") are allowed, since an id may be a URI.
+2. `git status` runs as a program, with its porcelain format. It is the authority on what is dirty, and GitPython runs
+   the same program. It takes no optional lock, so it writes nothing in the work tree, and starts no file-system
+   monitor that the work tree's configuration names.
+3. A folder that looks like a bare repository (HEAD, objects, refs, config) is not treated as one: the author of such
+   files could choose programs (filters, for example) that `git status` runs. Git before 2.38 lacks this option.
+4. A source that Git ignores as a whole has no origin, since the commit does not describe its files.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def shown(name: str) -> str:
     A cut name ends in a part of its digest, so that two long names stay two.
     """
     cut = name if len(name) <= 200 else f"{name[:183]}…{digest(name.encode('utf-8', 'surrogatepass'))[:16]}"
-    return _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), cut)
+    return _FORBIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), cut)
 
 
 def label_of(source: SourceLike, label: str | None = None) -> str:

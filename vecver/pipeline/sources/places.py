@@ -1,13 +1,13 @@
-"""Says where a source lies, so that two folders of one name are told apart; opens no document.
+"""Identifies where a source lies, so that two folders of the same name are different sources. It opens no document.
 
-A place is a digest: a repository that others read names no path of the machine that wrote it.
+A place is a digest, so a repository that others read reveals no path of the machine that wrote it.
 
 Decisions
-- 2026-11-26 A folder has two places: its real path, and its path in the Git repository that it is checked out from
-  (by the address of `origin`, without user and password). So a checkout elsewhere, on a CI machine say, is the same
-  source. Without such a remote only the path speaks; root commits are no identity, for shallow clones have others.
-- 2026-11-26 Which folders lie above a path is asked as it is written first, then as it really lies: below a folder
-  that is reached by a link, documents are named by the link.
+1. A folder has two places: its real path, and its path in the Git repository that it was checked out from (by the URL
+   of `origin`, without user and password). So a checkout elsewhere, such as on a CI machine, is the same source.
+   Without such a remote only the path counts. Root commits are not used, because shallow clones have other ones.
+2. The folders above a path are listed first as the path is written, then as it resolves: below a symlinked folder,
+   documents are named through the link.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def place_of(path: str) -> str:
 
 def places_above(path: str) -> Iterator[tuple[str, str, str]]:
     """(place, path, what lies below it: "deep/key.md") of each folder that a path lies in, the nearest first."""
-    for way in dict.fromkeys((path, os.path.realpath(path))):
-        for folder in Path(way).parents:
-            yield place_of(str(folder)), str(folder), Path(way).relative_to(folder).as_posix()
+    for written in dict.fromkeys((path, os.path.realpath(path))):
+        for folder in Path(written).parents:
+            yield place_of(str(folder)), str(folder), Path(written).relative_to(folder).as_posix()
 
 
 def checkouts_above(path: str) -> Iterator[tuple[str, str, str]]:

@@ -1,16 +1,15 @@
-"""Reads records, which bring their id and text and may bring a vector, from files and from memory.
+"""Reads records from files and from memory. A record brings its id and text, and may bring a vector.
 
-A record is an object with `id` (or `_id`) and `text`; `title` and `vector` are optional, every other
-field becomes metadata. It knows nothing of folders, and nothing of what a text says. A record that
-cannot be used is a `Failure`, known by its id, or by `LABEL:NUMBER` where it has none.
+A record is an object with `id` (or `_id`) and `text`. `title` and `vector` are optional, and every other field becomes
+metadata. A record that cannot be used yields a `Failure` under its id, or under `LABEL:NUMBER` if it has no id.
 
 Decisions
-- 2026-11-21 A source whose first 100 records are all malformed (no JSON, no object, no `id`, no `text`)
-  is no source of records: one `InvalidInputError`, not a million failures.
-- 2026-11-21 The first usable record says whether a source brings vectors, and how long they are; the
-  others agree or fail. Some vectors given and some made would be two spaces in one commit.
-- 2026-11-21 Arrow files are memory-mapped, since one stored batch may be larger than memory. Whoever
-  truncates such a file during an ingest ends it; replacing the file by a rename is safe.
+1. If the first 100 records of a source are all malformed (not JSON, not an object, no `id`, no `text`), the source
+   does not hold records. That is one `InvalidInputError` instead of a million failures.
+2. The first usable record sets whether the source brings vectors, and their dimension. Records that differ fail:
+   vectors of two kinds would be two spaces in one commit.
+3. Arrow files are memory-mapped, since a stored batch may be larger than memory. Truncating such a file during an
+   ingest crashes the process; replacing it by a rename is safe.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Rows = Iterable[tuple[int, Any]]  # number from 1, and what stands there: a mapp
 
 _ALWAYS: Final = frozenset({".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
-_PATIENCE: Final = 100  # malformed records at the head of a source before it is given up
+_HEAD: Final = 100  # malformed records at the head of a source before it is given up
 _BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
 
 
@@ -78,7 +77,7 @@ def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -
         unit, rows = "line", _csv_rows(path, _DELIMITERS[suffix])
     else:
         unit, rows = "line", _json_rows(_lines(path))
-    return _believed(_originals(_guarded(rows, label), unit, label, prefix, added=added), label)
+    return _checked_head(_originals(_translated(rows, label), unit, label, prefix, added=added), label)
 
 
 def file_rows(path: str) -> int | None:
@@ -108,7 +107,7 @@ def read_values(values: Any, *, label: str, prefix: str = "", added: bool = Fals
         unit, values = "row", pa.RecordBatchReader.from_stream(values)
     elif isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise _not_records(label, f"it is one {type(values).__name__}")
-    return _believed(_originals(_table_rows(values), unit, label, prefix, added=added), label)
+    return _checked_head(_originals(_table_rows(values), unit, label, prefix, added=added), label)
 
 
 # -- from rows to originals ---------------------------------------------------------------------
@@ -149,14 +148,14 @@ def _document(value: Any, prefix: str) -> str:
         raise Unusable("malformed", f"is no object but a {type(value).__name__}")
     if "id" not in value and "_id" not in value:
         raise Unusable("malformed", f"has no field 'id' but {list(value)[:8]}")
-    given = value["id"] if "id" in value else value["_id"]
-    if isinstance(given, int | np.integer) and not isinstance(given, bool):
-        given = str(given)
-    if not isinstance(given, str):
+    record_id = value["id"] if "id" in value else value["_id"]
+    if isinstance(record_id, int | np.integer) and not isinstance(record_id, bool):
+        record_id = str(record_id)
+    if not isinstance(record_id, str):
         raise Unusable("invalid_id", "has an id that is neither a string nor an integer")
-    if reason := check_id(given) or (check_id(prefix + given) if prefix else None):
-        raise Unusable("invalid_id", f"cannot be named {shown(given)!r}: {reason}")
-    return prefix + given
+    if reason := check_id(record_id) or (check_id(prefix + record_id) if prefix else None):
+        raise Unusable("invalid_id", f"cannot be named {shown(record_id)!r}: {reason}")
+    return prefix + record_id
 
 
 def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
@@ -179,22 +178,22 @@ def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
 
 def _same_width(width: int | None, vector: Vectors | None) -> int:
     """The number of dimensions that a source's vectors have, 0 where it brings none."""
-    own = 0 if vector is None else len(vector)
-    if width is None or width == own:
-        return own
-    told = [f"a vector of {n} dimensions" if n else "no vector" for n in (own, width)]
-    raise Unusable("invalid_vector", f"has {told[0]}, but the first record has {told[1]}")
+    vector_width = 0 if vector is None else len(vector)
+    if width is None or width == vector_width:
+        return vector_width
+    descriptions = [f"a vector of {n} dimensions" if n else "no vector" for n in (vector_width, width)]
+    raise Unusable("invalid_vector", f"has {descriptions[0]}, but the first record has {descriptions[1]}")
 
 
-def _believed(results: Iterator[Original | Failure], label: str) -> Iterator[Original | Failure]:
-    head = list(islice(results, _PATIENCE))
+def _checked_head(results: Iterator[Original | Failure], label: str) -> Iterator[Original | Failure]:
+    head = list(islice(results, _HEAD))
     reasons = [result.reason for result in head if isinstance(result, Failure) and result.code == "malformed"]
     if head and len(reasons) == len(head):
         raise _not_records(label, reasons[0][0].lower() + reasons[0][1:])
     yield from chain(head, results)
 
 
-def _guarded(rows: Rows, label: str) -> Rows:
+def _translated(rows: Rows, label: str) -> Rows:
     """`rows` of a file, with what the libraries raise translated."""
     import pyarrow as pa
 
@@ -327,7 +326,7 @@ def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:
 
     for start in range(0, batch.num_rows, _BATCH_ROWS):
         part = batch.slice(start, _BATCH_ROWS)
-        columns = dict(zip(part.schema.names, map(_micro, part.columns), strict=True))
+        columns = dict(zip(part.schema.names, map(_in_microseconds, part.columns), strict=True))
         views = _row_views(columns["vector"]) if "vector" in columns else None
         if views is not None:
             columns["vector"] = pa.nulls(len(part))
@@ -356,7 +355,7 @@ def _row_views(column: Any) -> list[Vectors | None] | None:
     return [values[start:end] if present else None for start, end, present in spans]
 
 
-def _micro(column: Any) -> Any:
+def _in_microseconds(column: Any) -> Any:
     """`column`, with nanoseconds cut to the microseconds that Python's clock has."""
     import pyarrow as pa
 
