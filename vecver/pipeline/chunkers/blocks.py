@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-WINDOW: Final = 200_000  # characters that markdown-it is shown at once: it takes 120 times their size in memory
-DEEPEST: Final = 100  # levels of nested lists and quotes that are looked into
+WINDOW: Final = 200_000  # characters that markdown-it parses at once; it takes 120 times their size in memory
+DEEPEST: Final = 100  # levels of nested lists and quotes that are parsed
 
 _FRONT_MATTER: Final = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.*?)^\1[ \t]*\r?$\s*", re.DOTALL | re.MULTILINE)
 _LONGEST_FRONT_MATTER: Final = 1 << 14  # characters
@@ -46,19 +46,19 @@ _TABLE: Final = re.compile(r"\s*\||[^\n]*\n\s*:?-+:?\s*\|")
 
 
 class Block(NamedTuple):
-    """`[start, end)` of the document's text, the white space after it included."""
+    """`[start, end)` of the document's text, including the white space after it."""
 
     start: int
     end: int
     kind: Kind
     text: str  # normalised, never empty
-    names: tuple[str, ...] = ()  # of the definitions that source code stands in
+    names: tuple[str, ...] = ()  # definitions around source code, outermost first
 
 
 def blocks(text: str, media_type: str, version: int = 1) -> list[Block]:
     """The blocks of `text`, in order and without gaps, for a version of the recipe.
 
-    None where there is nothing to embed.
+    Empty if there is nothing to embed.
     """
     if is_markdown(media_type):
         return join_empty(_markdown(text, version))
@@ -73,7 +73,7 @@ def is_markdown(media_type: str) -> bool:
 
 
 def front_matter(text: str) -> tuple[int, dict[str, str]]:
-    """Where the front matter ends (0 where there is none), and its title, description and summary."""
+    """The offset at which front matter ends (0 without any), and its title, description and summary."""
     match = _FRONT_MATTER.match(text[:_LONGEST_FRONT_MATTER])
     if not match:
         return 0, {}
@@ -85,7 +85,7 @@ def front_matter(text: str) -> tuple[int, dict[str, str]]:
 
 
 def join_empty(row: Iterator[Block]) -> list[Block]:
-    """`row` with blocks of empty text joined to the next, or at the end to the one before."""
+    """`row` with blocks of empty text joined to the next block, or at the end to the previous one."""
     full: list[Block] = []
     start = -1
     for block in row:
@@ -113,8 +113,8 @@ def _markdown(text: str, version: int) -> Iterator[Block]:
 def _landmarks(text: str, body: int) -> Iterator[tuple[int, int, Kind]]:
     """Headings, fences and blocks of raw HTML from offset `body` on. They end where a line ends.
 
-    A window at a time. The last block of a window may go on after it, so the next one begins with that block,
-    and is twice as long where one block fills the whole window.
+    One window at a time. The last block of a window may be cut off, so the next window begins with that block,
+    and is twice as long if one block fills the whole window.
     """
     at, length = body, WINDOW
     while at < len(text):
@@ -134,7 +134,7 @@ def _landmarks(text: str, body: int) -> Iterator[tuple[int, int, Kind]]:
 
 
 def _line_after(text: str, at: int) -> int:
-    """Where a line begins, at `at` or the first after it."""
+    """The start of the first line at or after `at`."""
     newline = text.find("\n", at - 1) if at < len(text) else -1
     return newline + 1 if newline >= 0 else len(text)
 
@@ -187,5 +187,5 @@ def _toml(text: str) -> dict[str, Any] | None:
 
 
 def _fields_by_line(text: str) -> dict[str, Any] | None:
-    """Broken front matter, as far as `key: value` lines tell."""
+    """The `key: value` lines of broken front matter; None without any."""
     return {name: value.strip("\"' \t\r") for name, value in _FIELD.findall(text)} or None

@@ -72,13 +72,13 @@ from vecver.pipeline.parsers.media_types import TEXT
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 DEFAULT: Final = "structure"
 NAMES: Final = (DEFAULT, "whole")
-VERSIONS: Final = {"structure": (1, 2, 4), "whole": (1,)}  # that are known; new datasets get the last
-MOST_TOKENS: Final = 160  # by default
-CONTEXT_SHARE: Final = 5  # one in so many tokens is kept for what stands in front of a chunk's own text
-TITLE: Final = "passage"  # what a title chunk helps (`Recipe.title_lifts_passage`); True: it is a hit of its own
-FEWEST_TOKENS: Final = 8  # that a maximum may have: one character may be several tokens
+VERSIONS: Final = {"structure": (1, 2, 4), "whole": (1,)}  # supported versions; new datasets get the last
+MOST_TOKENS: Final = 160  # default maximum of a chunk
+CONTEXT_SHARE: Final = 5  # one in this many tokens is reserved for the context in front of a chunk's text
+TITLE: Final = "passage"  # a title chunk lifts its passage (`Recipe.title_lifts_passage`); with True it is a hit itself
+FEWEST_TOKENS: Final = 8  # least maximum of a chunk, since one character may be several tokens
 
-_COUNTED_AT_ONCE: Final = 2048  # texts: bounds what a tokeniser holds in memory
+_COUNTED_AT_ONCE: Final = 2048  # texts; bounds a tokenizer's memory
 
 
 def chunker_recipe(
@@ -144,7 +144,7 @@ def chunk(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> 
 
 
 def _in_two_sizes(parsed: Sequence[Parsed], recipe: Json, count_tokens: CountTokens) -> list[list[Chunk]]:
-    """The chunks of each document; from version 4 on, Markdown and source code have sizes of their own."""
+    """The chunks of each document; from version 4 on, Markdown and source code use the recipe's `structured` sizes."""
     chunks: list[list[Chunk]] = [[] for _ in parsed]
     for structured, sizes in ((False, recipe), (True, {**recipe, **recipe.get("structured", {})})):
         places = [n for n, document in enumerate(parsed) if (document.media_type != TEXT) == structured]
@@ -168,7 +168,7 @@ def _whole(document: Parsed) -> list[Chunk]:
 
 
 def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts, titled: bool) -> list[list[Chunk]]:
-    """The chunks of documents whose own text has the same limits; `titled`: their title stands in front of each."""
+    """The chunks of documents with the same limits; `titled`: put the title in front of each chunk."""
     pieces = [pieces_of(document, recipe) for document in parsed]
     texts = [*(title for title, _, _ in pieces), *(document.text for document in parsed)]
     rows = _fitted([*(row for _, row, _ in pieces), *(row for _, _, row in pieces)], texts, counts, recipe["version"])
@@ -190,7 +190,7 @@ def _structure(parsed: Sequence[Parsed], recipe: Json, counts: _Counts, titled: 
 def _titles_not_in_front(
     titles: list[list[Chunk]], names: list[str], bodies: list[list[Chunk]], most: int, counts: _Counts
 ) -> list[list[Chunk]]:
-    """The title chunks of each document; none where its name, of at most `most` tokens, is in front of its chunks."""
+    """The title chunks of each document, or none if its title (at most `most` tokens) is in front of its chunks."""
     tokens = counts.learned(f"{name}\n" for name in names)
     return [
         [] if name and body and tokens[f"{name}\n"] <= most else title
@@ -208,7 +208,7 @@ def _chunks(text: str, row: Row, runs: list[Run]) -> Iterator[Chunk]:
 
 
 class _Counts:
-    """Tokens of texts, each counted once and many at a time."""
+    """Token counts of texts, each computed once, in large batches."""
 
     def __init__(self, count_tokens: CountTokens, limit: int) -> None:
         self.limit = limit
@@ -216,7 +216,7 @@ class _Counts:
         self._known: dict[str, int] = {}
 
     def learn(self, texts: Iterable[str]) -> None:
-        """Counts the texts that are new and not too long to be worth counting."""
+        """Count the texts that are new and not too long to be counted."""
         longest = self.limit * LONGEST_PER_TOKEN
         new = [text for text in dict.fromkeys(texts) if len(text) <= longest and text not in self._known]
         for start in range(0, len(new), _COUNTED_AT_ONCE):
@@ -230,12 +230,12 @@ class _Counts:
         return {text: self[text] for text in texts}
 
     def __getitem__(self, text: str) -> int:
-        """Tokens of a text, at least 1; above the limit for one that was too long to count."""
+        """Tokens of a text, at least 1; for a text too long to count, a number above the limit."""
         return max(1, self._known.get(text, self.limit + 1))
 
 
 def _fitted(rows: list[Row], texts: list[str], counts: _Counts, version: int) -> list[Row]:
-    """`rows` with every piece above the limit split, again and again until all fit."""
+    """`rows` with every piece above the limit split repeatedly, until all fit."""
     pending = list(range(len(rows)))
     while pending:
         counts.learn(piece.text for n in pending for piece in rows[n])
@@ -266,7 +266,7 @@ def _runs(row: Row, counts: _Counts, fewest: int) -> list[Run]:
 
 
 def _sections(row: Row, tokens: list[int], fewest: int) -> list[Run]:
-    """Sections begin at headings and definitions; one of fewer tokens joins the next, the last joins the one before."""
+    """Sections begin at headings and definitions; one below `fewest` tokens joins the next, the last the previous."""
     starts = [n for n in range(1, len(row)) if _begins_section(row[n - 1], row[n])]
     sections: list[Run] = []
     first = 0
@@ -300,7 +300,7 @@ def _cut(row: Row, section: Run, tokens: list[int], fewest: int, most: int) -> I
 
 
 def _best_end(row: Row, section: Run, tokens: list[int], fewest: int, most: int) -> int:
-    """Where the first chunk of a section ends: the lowest rank in reach, or as far as `most` tokens go."""
+    """The end of a section's first chunk: the lowest rank in reach, or as far as `most` tokens allow."""
     first, last = section
     end = furthest = first + 1
     lowest: tuple[int, bytes] | None = None
@@ -317,7 +317,7 @@ def _best_end(row: Row, section: Run, tokens: list[int], fewest: int, most: int)
 
 
 def _rank(before: Piece, after: Piece) -> tuple[int, bytes]:
-    """How good it is to cut here, lower is better; among equals the text before decides, by its digest."""
+    """The rank of a cut here, lower is better; equal classes are ordered by the digest of the text before."""
     return _class(before, after), blake2b(before.text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
@@ -325,10 +325,10 @@ def _class(before: Piece, after: Piece) -> int:
     if _is_heading(before) and not after.inside:
         return 4
     if after.inside:
-        return 4 if before.kind == "rows" and not before.inside else 3  # a table's header row introduces its rows
+        return 4 if before.kind == "rows" and not before.inside else 3  # a table's header row belongs to its rows
     if _is_heading(after) or _begins_section(before, after):
         return 0
-    return 2 if before.text.rstrip().endswith(":") else 1  # what ends in a colon introduces what follows
+    return 2 if before.text.rstrip().endswith(":") else 1  # text that ends in a colon introduces the next block
 
 
 def _embedded(row: Row, run: Run) -> str:
@@ -336,7 +336,7 @@ def _embedded(row: Row, run: Run) -> str:
 
 
 def _checked(runs: list[list[Run]], rows: list[Row], counts: _Counts) -> list[list[Run]]:
-    """`runs`, halved where pieces that meet inside a word have more tokens together than one by one."""
+    """`runs`, halved if they exceed the limit because pieces that meet inside a word have more tokens together."""
     while True:
         doubtful = {
             (n, run): _embedded(row, run) for n, row in enumerate(rows) for run in runs[n] if _meets_in_word(row, run)

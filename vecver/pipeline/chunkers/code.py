@@ -36,16 +36,20 @@ from vecver.pipeline.chunkers.normalise import Kind, normalise
 if TYPE_CHECKING:
     from tree_sitter import Language, Node, Tree
 
-LONGEST: Final = 1_000_000  # bytes of a text that is parsed
-MOST_OPEN: Final = 300  # brackets within each other
-MOST_LOOKED_AT: Final = 20_000_000  # bytes, in search of the ends of comments
-_FREE_STEPS, _STEPS_A_BYTE, _STEPS_A_CALL = 2000, 3, 100  # that a parser may take; it calls back after so many
+LONGEST: Final = 1_000_000  # bytes of a text that is parsed at most
+MOST_OPEN: Final = 300  # nested brackets at most
+MOST_LOOKED_AT: Final = 20_000_000  # bytes searched for the ends of comments at most
+_FREE_STEPS, _STEPS_A_BYTE, _STEPS_A_CALL = (
+    2000,
+    3,
+    100,
+)  # limits on a parser's steps, and the steps between two callbacks
 _READ_AT_ONCE: Final = 1 << 12  # bytes
-DEEPEST: Final = 16  # definitions and groups within each other that are looked into
+DEEPEST: Final = 16  # levels of nested definitions and groups that are walked
 _LONGEST_NAME: Final = 100  # characters
 _INDENT: Final = 200  # characters of white space in front of a line that are looked at
 
-_GRAMMARS: Final = {  # by their name in the recipe: package, and its function
+_GRAMMARS: Final = {  # name in the recipe -> package and its function
     "c": ("tree-sitter-c", "language"),
     "cpp": ("tree-sitter-cpp", "language"),
     "go": ("tree-sitter-go", "language"),
@@ -73,23 +77,23 @@ def _types(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-# Types of nodes, of all grammars together: where two grammars share a name, they mean the same by it.
+# Node types of all grammars together: grammars that share a name mean the same by it.
 _HOLDERS: Final = _types(  # definitions that hold others
     "class_definition class_declaration abstract_class_declaration class interface_declaration enum_declaration "
     "record_declaration annotation_type_declaration internal_module module trait_item impl_item mod_item "
     "class_specifier struct_specifier union_specifier namespace_definition"
 )
-_LEAVES: Final = _types(  # definitions that are not looked into
+_LEAVES: Final = _types(  # definitions that are not walked
     "function_definition function_declaration generator_function_declaration method_definition function_signature "
     "type_alias_declaration method_declaration constructor_declaration compact_constructor_declaration function_item "
     "struct_item enum_item union_item macro_definition enum_specifier concept_definition type_declaration"
 )
-_WRAPPERS: Final = _types(  # each holds one definition, and is part of it
+_WRAPPERS: Final = _types(  # each wraps one definition and belongs to it
     "decorated_definition export_statement assignment_expression template_declaration ambient_declaration "
     "lexical_declaration variable_declaration declaration field_declaration type_definition public_field_definition "
     "field_definition expression_statement"
 )
-_GROUPS: Final = _types(  # what they hold stands in no definition of theirs
+_GROUPS: Final = _types(  # containers that are no definitions
     "block class_body interface_body enum_body enum_body_declarations declaration_list field_declaration_list "
     "statement_block preproc_if preproc_ifdef preproc_else preproc_elif linkage_specification foreign_mod_item "
     "if_statement else_clause elif_clause try_statement except_clause finally_clause with_statement ERROR"
@@ -103,14 +107,14 @@ _CLOSING: Final = re.compile(
 _TYPE_ARGUMENTS: Final = re.compile(r"<[^<>]*+>")
 _RECEIVER: Final = re.compile(r"(\w+)\s*+(?:\[[^\[\]]*+\])?\s*+\)\s*+$")
 _OPENING, _CLOSERS = list(b"([{"), list(b")]}")
-_CONTINUATION: Final = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that begin no character
+_CONTINUATION: Final = bytes(range(0x80, 0xC0))  # UTF-8 bytes that continue a character
 
 Names = tuple[str, ...]
 _Waiting = tuple["Node | _Place", Names, int, int]  # with depth, and where the comments over its first child begin
 
 
 class _Place(NamedTuple):
-    """From here on, a text is of these definitions."""
+    """The offset from which text belongs to these definitions."""
 
     at: int  # bytes; characters once `_in_characters`
     names: Names
@@ -118,7 +122,7 @@ class _Place(NamedTuple):
 
 
 def installed() -> Json:
-    """What a recipe records of tree-sitter and the grammars that are installed; {} without them."""
+    """The versions of tree-sitter and its grammars for a recipe; {} if they are not installed."""
     return dict(_installed())
 
 
@@ -131,10 +135,10 @@ def _installed() -> tuple[tuple[str, str], ...]:
 
 
 def code_blocks(text: str, media_type: str, recorded: Json) -> list[Block] | None:
-    """The blocks of source code; None where it is to be cut at blank lines, for want of a grammar or for its size.
+    """The blocks of source code; None if it must be cut at blank lines: no grammar, too large or too costly.
 
-    `recorded` is what the recipe has of `installed`. Raises InvalidInputError where another version is installed,
-    or none.
+    `recorded` is the recipe's copy of `installed`. Raises InvalidInputError (another version is installed,
+    or none).
     """
     names = [name for name in _OF_TYPE.get(media_type, ()) if name in recorded]
     data = text.encode("utf-8", "surrogatepass") if names and len(text) <= LONGEST else b""
@@ -146,7 +150,7 @@ def code_blocks(text: str, media_type: str, recorded: Json) -> list[Block] | Non
 
 
 def _is_costly(data: bytes, names: list[str]) -> bool:
-    """Whether a parser could take far more than it takes for real code."""
+    """Whether a parser could need far more time or memory than for real code."""
     marks = np.frombuffer(data, np.uint8)
     depths = np.cumsum(np.isin(marks, _OPENING).astype(np.int8) - np.isin(marks, _CLOSERS), dtype=np.int32)
     deepest = (depths - np.minimum.accumulate(np.minimum(depths, 0))).max()
@@ -155,7 +159,7 @@ def _is_costly(data: bytes, names: list[str]) -> bool:
 
 @cache
 def _minor(package: str) -> str:
-    """Major and minor version of a package; "" where it is not installed."""
+    """Major and minor version of a package; "" if it is not installed."""
     try:
         return ".".join(metadata.version(package).split(".")[:2])
     except metadata.PackageNotFoundError:
@@ -186,7 +190,7 @@ def _language(name: str, library: str, version: str) -> Language:
 
 
 def _best(data: bytes, languages: list[Language]) -> list[_Place] | None:
-    """The places of the grammar that fits the text best; None where none can read it."""
+    """The places from the grammar that fits the text best; None if none can parse it."""
     best: list[_Place] | None = None
     for tree in filter(None, (_tree(data, language) for language in languages)):
         places = list(_places(tree.root_node, data))
@@ -197,7 +201,7 @@ def _best(data: bytes, languages: list[Language]) -> list[_Place] | None:
 
 
 def _tree(data: bytes, language: Language) -> Tree | None:
-    """None where it would take too many steps."""
+    """The syntax tree; None if parsing would take too many steps."""
     from tree_sitter import Parser
 
     steps = 0
@@ -214,7 +218,7 @@ def _tree(data: bytes, language: Language) -> Tree | None:
 
 
 def _places(root: Node, data: bytes) -> Iterator[_Place]:
-    """Where definitions begin and end, in order."""
+    """The offsets at which definitions begin and end, in order."""
     waiting: list[_Waiting] = [(root, (), 0, -1)]
     while waiting:
         item, names, depth, prefix = waiting.pop()
@@ -241,7 +245,7 @@ def _places(root: Node, data: bytes) -> Iterator[_Place]:
 
 
 def _definition(node: Node) -> Node | None:
-    """The definition that `node` is, or that is all it holds."""
+    """The definition that `node` is or wraps; None if it is none."""
     for _ in range(4):  # export, declaration, declarator, value
         if node.type in _HOLDERS or node.type in _LEAVES:
             return node if node.is_named and _is_whole(node) else None
@@ -257,7 +261,7 @@ def _definition(node: Node) -> Node | None:
 
 
 def _is_whole(node: Node) -> bool:
-    """Whether a type is defined, not only named as in `struct pump *p`."""
+    """Whether a type is defined rather than only named, as in `struct pump *p`."""
     return not node.type.endswith("_specifier") or node.child_by_field_name("body") is not None
 
 
@@ -277,7 +281,7 @@ def _wrapped(node: Node) -> Node | None:
 
 
 def _names(node: Node, data: bytes) -> Names:
-    """What a definition is called, outermost first: a C++ or Go method names its class."""
+    """The names of a definition, outermost first: a C++ or Go method names its class."""
     if node.type == "impl_item":
         return _split_name(node.child_by_field_name("type"), data)
     name = next(filter(None, map(node.child_by_field_name, ("name", "property", "left"))), None)
@@ -311,7 +315,7 @@ def _text(node: Node, data: bytes) -> str:
 
 
 def _in_characters(places: list[_Place], data: bytes) -> list[_Place]:
-    """`places` with offsets in characters, none before the one ahead of it."""
+    """`places` with offsets in characters, in ascending order."""
     converted: list[_Place] = []
     at = characters = 0
     for place in places:
@@ -340,7 +344,7 @@ def _blocks(text: str, places: list[_Place]) -> Iterator[Block]:
 
 
 def _line_start(text: str, at: int) -> int:
-    """Where the line of `at` begins, if only white space stands between."""
+    """The start of the line of `at` if only white space lies between, otherwise `at`."""
     before = text[max(0, at - _INDENT) : at]
     bare = before.rstrip(" \t")
     return at - len(before) + len(bare) if (not bare and at <= _INDENT) or bare.endswith("\n") else at

@@ -32,13 +32,13 @@ _HEADER_WITHIN: Final = 8  # lines of a table
 
 
 def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """`chunks`, which were made of the pieces of `row`, with their headings, header, page, sheet and line.
+    """`chunks`, made of the pieces of `row`, with their headings, header, page, sheet and line.
 
     The first line of `title` is the document's title, which is not among the headings.
     """
     name = title.partition("\n")[0]
     placed: list[Chunk] = []
-    path: list[tuple[int, str]] = []  # level and text of the headings in force
+    path: list[tuple[int, str]] = []  # level and text of the current headings
     header, last = "", 0
     for chunk in chunks:
         first = last
@@ -56,7 +56,7 @@ def place(document: Parsed, title: str, row: Row, chunks: Sequence[Chunk]) -> li
 
 
 def _located(document: Parsed, chunks: list[Chunk]) -> list[Chunk]:
-    """`chunks` with their page, sheet and line: those of their first character that is no white space."""
+    """`chunks` with the page, sheet and line of their first character that is not white space."""
     begins = [chunk.start + len(chunk.text) - len(chunk.text.lstrip()) for chunk in chunks]
     pages = _marked(document, "page", begins)
     sheets = _marked(document, "sheet", begins)
@@ -82,19 +82,19 @@ def _lines(document: Parsed, places: list[int]) -> list[int] | list[None]:
 
 
 def _opening(row: Row, first: int, last: int) -> int:
-    """The first piece of a chunk that is no heading."""
+    """The index of a chunk's first piece that is not a heading."""
     while first < last and row[first].kind == "heading":
         first += 1
     return first
 
 
 def _definitions(pieces: Row) -> tuple[str, ...]:
-    """What the first of `pieces` that stands in a definition stands in."""
+    """The definitions around the first of `pieces` that has any."""
     return next((piece.names for piece in pieces if piece.names), ())
 
 
 def _enter(path: list[tuple[int, str]], pieces: Row, text: str) -> None:
-    """Adds the headings among `pieces` to `path`, each in place of those that it ends."""
+    """Add the headings among `pieces` to `path`; each replaces those of its level and deeper."""
     for piece in pieces:
         if piece.kind != "heading" or piece.inside:
             continue
@@ -107,13 +107,13 @@ def _enter(path: list[tuple[int, str]], pieces: Row, text: str) -> None:
 
 
 def _header_after(pieces: Row, text: str) -> str:
-    """The header row of the table that `pieces` end in, where it begins among them; ""."""
+    """The header row of the table that `pieces` end in, if it begins among them, otherwise ""."""
     begins = [piece.start for piece in pieces if piece.kind == "rows" and not piece.inside]
     return _header_row(text[begins[-1] : pieces[-1].end]) if begins and pieces[-1].kind == "rows" else ""
 
 
 def _header_row(table: str) -> str:
-    """The row over the rule of a Markdown table, as it is; "" where it has none."""
+    """The row above the rule of a Markdown table, unchanged; "" without a rule."""
     lines = table.lstrip().split("\n", _HEADER_WITHIN)[:_HEADER_WITHIN]
     for before, line in pairwise(lines):
         if "|" in before and _RULE.fullmatch(line.rstrip()):
@@ -127,10 +127,10 @@ def _header_row(table: str) -> str:
 def put_in_front(
     rows: list[list[Chunk]], titles: list[str], pieces: list[Row], most: int, count: CountAll
 ) -> list[list[Chunk]]:
-    """The chunks of each document with its title, their headings and header in front, of at most `most` tokens.
+    """The chunks of each document with title, headings and header in front, of at most `most` tokens.
 
     A title of "" is not put in front. `pieces` are those that the chunks were made of: a chunk that begins with a
-    definition tells its name itself.
+    definition contains its name already.
     """
     definition_starts = [
         {piece.start for piece in row if piece.kind == "definition" and not piece.inside} for row in pieces
@@ -150,7 +150,7 @@ def put_in_front(
 
 
 def _context(title: str, chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
-    """What is put in front of a chunk's own text, without the headings that this begins with."""
+    """The context in front of a chunk's text, without headings that the text begins with."""
     header = normalise(chunk.header, "rows", 2) if chunk.header else ""
     headings = chunk.headings[: -1 if tells_last else None]
     over = list(dict.fromkeys(text for text in (title, *headings) if text))
@@ -160,7 +160,7 @@ def _context(title: str, chunk: Chunk, tells_last: bool) -> tuple[str, ...]:
 
 
 def _shortened(contexts: set[tuple[str, ...]], most: int, count: CountAll) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Each context as much of it as has at most `most` tokens."""
+    """Each context, shortened to at most `most` tokens."""
     short = {context: context for context in contexts}
     while True:
         tokens = count(_joined(context) for context in short.values() if context)

@@ -28,7 +28,7 @@ Kind = Literal["front", "heading", "code", "definition", "list", "table", "rows"
 
 _FENCE_LINE: Final = re.compile(r"^(?:[ \t>]|[-*+] )*+(?:`{3,}|~{3,})[^\n]*\n?", re.MULTILINE)
 _HIDDEN: Final = re.compile(
-    r"(`[^`]*+`)"  # not hidden: inline code, whatever stands in it
+    r"(`[^`]*+`)"  # not hidden: inline code, whatever it contains
     r"|<!--(?:(?!<!--).)*?-->"
     r"|</?a\b[^<>]*+>"
     r"|(?<!\{)\{:?\s*[#.][^{}]*+\}(?!\})",  # {#id}, { #id }, {: .class}
@@ -52,7 +52,7 @@ _DASHES: Final = re.compile(r"-{3,}")
 
 
 def normalise(raw: str, kind: Kind, version: int = 1) -> str:
-    """The text of one block, or of a part of one, to embed; "" where nothing of it says anything.
+    """The text to embed for a block or a part of one; "" if it holds no words.
 
     `version`: of the chunker's recipe.
     """

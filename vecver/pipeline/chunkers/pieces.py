@@ -29,7 +29,7 @@ from vecver.pipeline.chunkers.sentences import sentence_ends
 from vecver.pipeline.parsers.media_types import TEXT
 
 LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
-RUNGS: Final = 4  # lines or sentences, words, marks between letters, characters: how finely a block is split
+RUNGS: Final = 4  # levels of splitting: lines or sentences, words, punctuation, characters
 _PART: Final = 4096  # pieces that travel together
 
 _LINED: Final = (
@@ -51,19 +51,19 @@ class Piece(NamedTuple):
     start: int  # characters
     end: int
     kind: Kind
-    text: str  # normalised, and the white space that parts it from the next piece
-    rung: int = 0  # how finely its block was split to make it
-    inside: bool = False  # it does not begin its block
-    names: tuple[str, ...] = ()  # of the definitions that it stands in, outermost first
+    text: str  # normalised, with the white space before the next piece
+    rung: int = 0  # the level of splitting that made it
+    inside: bool = False  # whether it starts after the beginning of its block
+    names: tuple[str, ...] = ()  # definitions around it, outermost first
 
 
 Row = list[Piece]  # a document's pieces
 
 
 def with_pieces(document: Parsed, recipe: Json) -> Parsed:
-    """`document` with the pieces that `pieces_of` takes, for a chunker's recipe; as it is where that needs none.
+    """`document` with the pieces that `pieces_of` reads, for a chunker's recipe; unchanged for "whole".
 
-    Raises InvalidInputError where the recipe cuts source code with a grammar that is not installed.
+    Raises InvalidInputError (the recipe cuts source code with a grammar that is not installed).
     """
     if recipe["name"] != "structure":
         return document

@@ -29,19 +29,19 @@ import numpy.typing as npt
 
 from vecver.model import Embedder, TokenCounts, Vectors
 
-MOST = 32  # texts taken along, unless one call has more
+MOST = 32  # texts in a batch of several calls
 
 
 @dataclass(eq=False)
 class _Request:
-    """The texts of one caller, and where it finds its vectors."""
+    """The texts of one caller, and the future of their vectors."""
 
     texts: list[str]
     answer: Future[Vectors] = field(default_factory=Future)
 
 
 class Together:
-    """The embedder that it is given, for many threads: the same vectors, in fewer turns."""
+    """Wraps an embedder for many threads: the same vectors, with fewer runs of the model."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -54,7 +54,7 @@ class Together:
         self.recipe, self.fingerprint, self.environment = embedder.recipe, embedder.fingerprint, embedder.environment
         self._changed = Condition()  # guards the two below
         self._waiting = list[_Request]()  # oldest first
-        self._inside = 0  # callers in the model
+        self._inside = 0  # callers running the model
 
     @property
     def at_once(self) -> int:
@@ -70,11 +70,11 @@ class Together:
         return self._embedder.token_counts(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """As the embedder's: documents wait for nobody."""
+        """As the embedder's, without waiting."""
         return self._embedder.embed(texts)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        """`(n, dim)` float32, each row with the bits that it has alone. Raises what its own texts make of it."""
+        """`(n, dim)` float32, each row with the bits it has alone. Raises the embedder's errors for these texts."""
         parts = [self._answer(list(texts[start : start + MOST])) for start in range(0, len(texts), MOST)]
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
@@ -94,7 +94,7 @@ class Together:
         return mine.answer.result()
 
     def _enter(self, mine: _Request) -> list[_Request]:
-        """Those whom the caller is to embed, once there is room; nobody, once its own answer is there."""
+        """Waits, then returns the requests that this caller must embed; none once its own vectors are ready."""
         with self._changed:
             self._changed.wait_for(
                 lambda: mine.answer.done() or (mine in self._waiting and self._inside < self.at_once)
@@ -122,13 +122,13 @@ class Together:
             self._changed.notify_all()
 
     def _withdraw(self, mine: _Request) -> None:
-        """Its caller is interrupted, and waits for it no more."""
+        """Remove the request of an interrupted caller."""
         with self._changed:
             if mine in self._waiting:
                 self._waiting.remove(mine)
 
     def _embed(self, taken: list[_Request]) -> None:
-        """Answers these callers, each with its own vectors or its own error."""
+        """Embed these requests; each gets its vectors or its error."""
         try:
             vectors = self._embedder.embed_queries([text for asked in taken for text in asked.texts])
         except (KeyboardInterrupt, SystemExit):

@@ -20,9 +20,9 @@ from vecver.pipeline.embedders.onnx_graph import Graph
 
 Json = dict[str, Any]
 Weights = Mapping[str, npt.NDArray[Any]]
-HIDDEN: Final = np.float32(-1e9)  # added to what a masked token would count for; exp of it is 0
+HIDDEN: Final = np.float32(-1e9)  # added to a masked token's attention score, so that its exp is 0
 _KINDS: Final = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet", "distilbert")
-_OFFSET: Final = ("roberta", "xlm-roberta", "camembert", "mpnet")  # positions are counted from pad_token_id + 1
+_OFFSET: Final = ("roberta", "xlm-roberta", "camembert", "mpnet")  # models whose positions start at pad_token_id + 1
 _IGNORED: Final = re.compile(r"(.*\.)?(pooler|position_ids|cls|lm_head)\b.*")
 _BUCKETS, _FARTHEST = 32, 128  # of MPNet's relative positions
 _DISTIL: Final = {  # DistilBERT's names, as BERT has them
@@ -46,18 +46,18 @@ _MPNET: Final = {  # MPNet's names, as BERT has them
 
 
 def positions_of(config: Json) -> int:
-    """The most tokens that a model of this configuration has positions for."""
+    """The number of positions of a model with this configuration."""
     first = _unplaced(config) + 1 if config["model_type"] in _OFFSET else 0
     return int(config["max_position_embeddings"]) - first
 
 
 def _unplaced(config: Json) -> int:
-    """The token that has no position: the padding, which MPNet's code takes to be 1 whatever the configuration says."""
+    """The padding token, which has no position. MPNet's code always uses 1."""
     return 1 if config["model_type"] == "mpnet" else int(config["pad_token_id"])
 
 
 def graph_of(config: Json, weights: Weights, pooling: str, *, normalised: bool, limit: int) -> tuple[bytes, Weights]:
-    """The graph from token ids and mask, int64 `(rows, width)`, to float32 `(rows, dim)`, and the arrays it asks for.
+    """The graph from token ids and mask, int64 `(rows, width)`, to float32 `(rows, dim)`, and its weights.
 
     `pooling` is mean or cls; `limit`: no text has more tokens. Raises Unfit.
     """
@@ -68,7 +68,7 @@ def graph_of(config: Json, weights: Weights, pooling: str, *, normalised: bool, 
 
 
 def _checked(config: Json, limit: int) -> Json:
-    """The configuration in BERT's words. Raises Unfit."""
+    """The configuration with BERT's option names. Raises Unfit."""
     kind = config.get("model_type")
     if kind not in _KINDS:
         raise Unfit(f"its network is of the kind {kind!r}")
@@ -95,7 +95,7 @@ def _checked(config: Json, limit: int) -> Json:
 
 
 def _named(weights: Weights, kind: str) -> dict[str, npt.NDArray[Any]]:
-    """The weights under BERT's names, as float32."""
+    """The weights with BERT's names, as float32."""
     other = _DISTIL if kind == "distilbert" else _MPNET if kind == "mpnet" else {}
     named = {}
     for name, value in weights.items():
@@ -109,7 +109,7 @@ def _named(weights: Weights, kind: str) -> dict[str, npt.NDArray[Any]]:
 
 
 class _Network:
-    """The graph while it is made."""
+    """Builds the graph."""
 
     def __init__(self, config: Json, weights: dict[str, npt.NDArray[Any]]) -> None:
         self._config, self._weights, self._unused = config, weights, set(weights)
@@ -121,7 +121,7 @@ class _Network:
             raise Unfit("its heads do not share its width evenly")
 
     def encoded(self, limit: int) -> str:
-        """What the layers make of the tokens, `(rows * width, size)`."""
+        """The output of the layers, `(rows * width, size)`."""
         add, constant = self._graph.add, self._graph.constant
         words = self._normed(self._embedded(limit), "embeddings.LayerNorm")
         self._shape3 = add("Shape", words)  # rows, width, size
@@ -135,7 +135,7 @@ class _Network:
         return words
 
     def finish(self, words: str, pooling: str, normalised: bool) -> tuple[bytes, Weights]:
-        """The graph's bytes, with pooling, and its arrays."""
+        """The bytes of the graph with pooling, and its weights."""
         add, constant = self._graph.add, self._graph.constant
         words = add("Reshape", words, self._shape3)
         if pooling == "cls":
@@ -153,12 +153,12 @@ class _Network:
         return self._graph.model(vectors, "rows", "dim"), self._graph.weights
 
     def check_all_used(self) -> None:
-        """Raises Unfit where a weight was left over: then the network is not quite the one that we know."""
+        """Raises Unfit if a weight was not used, since then the network is another one."""
         if self._unused:
             raise Unfit(f"it has weights that are not known here: {', '.join(sorted(self._unused)[:3])}")
 
     def _embedded(self, limit: int) -> str:
-        """Words with their positions, `(rows, width, size)`."""
+        """The sum of token and position embeddings, `(rows, width, size)`."""
         add, constant = self._graph.add, self._graph.constant
         positions = self._weight("embeddings.position_embeddings.weight")
         if "embeddings.token_type_embeddings.weight" in self._weights:
@@ -188,7 +188,7 @@ class _Network:
         return self._normed(add("Add", self._linear(inner, at + "output.dense"), words), at + "output.LayerNorm")
 
     def _split(self, words: str, name: str, order: list[int], scale: float = 1.0) -> str:
-        """A linear map of the words, a head at a time: `(rows, heads, width, size / heads)`, its axes in this order."""
+        """A linear map split by heads: `(rows, heads, width, size / heads)` after the permutation `order`."""
         add, constant = self._graph.add, self._graph.constant
         outer = add("Slice", self._shape3, constant([0], "int64"), constant([2], "int64"), constant([0], "int64"))
         heads = constant([self._heads, self._size // self._heads], "int64")
@@ -214,7 +214,7 @@ class _Network:
         return self._graph.add("LayerNormalization", words, scale, shift, axis=-1, epsilon=epsilon)
 
     def _relative(self, limit: int) -> str:
-        """MPNet's bias by the distance of two tokens, `(1, heads, width, width)`."""
+        """MPNet's attention bias by the distance of two tokens, `(1, heads, width, width)`."""
         add, constant = self._graph.add, self._graph.constant
         apart = np.arange(limit)[None, :] - np.arange(limit)[:, None]
         near, exact = _BUCKETS // 2, _BUCKETS // 4

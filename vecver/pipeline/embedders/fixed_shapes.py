@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 STEP: Final = 16  # padded lengths are multiples of this
 MOST_TOKENS: Final = 16_384  # in a batch, unless one text is longer: bounds memory
-SAME_BITS: Final = 32  # queries with equal bits alone and together, before a shape of batch is trusted
+SAME_BITS: Final = 32  # queries that must have equal bits alone and together before a batch shape is trusted
 PROBE: Final = ["A probe, once by each path.", "valve", "one two three four five six seven eight " * 40]
 PROBE_ERROR: Final = {"float32": 1e-3, "bfloat16": 3e-2}  # of a vector's largest number
 
@@ -55,19 +55,21 @@ class FixedShapes:
     def __init__(
         self, runtime: Runtime, tokenizer: Tokenizer, prompts: dict[str, str], limit: int, *, pad: int, left: bool
     ) -> None:
-        """`tokenizer`: nobody else's, for it will truncate. `limit`: tokens with specials. `pad`: id of the padding,
-        which stands on the `left` or the right.
+        """`tokenizer`: a private copy, since truncation is enabled on it. `limit`: tokens with specials. `pad`: the id
+        of the padding token, which is added on the `left` or the right.
         """
         self.runtime, self._runtime, self._prompts, self._limit = runtime.name, runtime, prompts, limit
         self._tokenizer = tokenizer
         tokenizer.enable_truncation(limit)
         self._pad, self._left = pad, left
         self._compared = Counter[_Shape]()  # queries that had equal bits alone and in a batch of this shape
-        self._unequal = set[_Shape]()  # shapes in which one had not
+        self._unequal = set[_Shape]()  # shapes in which one differed
 
     @property
     def at_once(self) -> int:
-        return max(2, self._runtime.at_once)  # even where one fills the cores: it waits for threads and for Python
+        return max(
+            2, self._runtime.at_once
+        )  # 2 even if one fills the cores, since it also waits for threads and for Python
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch_fast([self._prompts["document"] + text for text in texts])
@@ -81,7 +83,7 @@ class FixedShapes:
         return max(min(self._runtime.rows, MOST_TOKENS // width), _rows_for(LEAST_TOKENS, width))
 
     def _in_batches(self, ids: list[list[int]], size: _Size, run: Callable[..., Vectors]) -> Vectors:
-        """Vectors in the order of `ids`; `run` makes those of one batch, and may do so in many threads."""
+        """Vectors in the order of `ids`; `run` computes one batch and must be thread-safe."""
         batches = list(_batches([len(row) for row in ids], self._limit, size))
         work = [([ids[row] for row in rows], *shape) for rows, shape in batches]
         if len(work) == 1:
@@ -92,7 +94,7 @@ class FixedShapes:
         return np.concatenate(parts)[np.argsort([row for rows, _ in batches for row in rows])]
 
     def _queries(self, ids: list[list[int]], size: int, width: int) -> Vectors:
-        """Vectors of up to `size` queries, each with the bits that it has in the batch in which one goes alone."""
+        """Vectors of up to `size` queries, each with the bits it has alone in a batch."""
         alone, shape = self._runtime.query_rows(width, 1), (size, width, len(ids[0]) == width)
         if size == alone or (self._compared[shape] >= SAME_BITS and shape not in self._unequal):
             return self._forward(ids, size, width)
@@ -122,12 +124,12 @@ class FixedShapes:
         return [self._forward([row], 1, _width(len(row), self._limit))[0] for row in rows]
 
     def check(self, truth: Sequence[Vectors], precision: str) -> None:
-        """Raises ValueError unless the probes have these vectors, which `encode` gave them in float32."""
+        """Raises ValueError unless the probes have these vectors, which `encode` computed in float32."""
         check_probes(self.probes(), truth, precision)
 
 
 def check_probes(probes: Sequence[Vectors], truth: Sequence[Vectors], precision: str) -> None:
-    """Raises ValueError where vectors are other ones; of each as many numbers are compared as `truth` has."""
+    """Raises ValueError if vectors differ; only as many numbers of each are compared as `truth` has."""
     ours = [vector[: len(true)] for vector, true in zip(probes, truth, strict=True)]
     if not np.allclose(ours, truth, rtol=0, atol=PROBE_ERROR[precision] * float(np.abs(truth).max())):
         raise ValueError("its vectors are not those of the model's own encode")

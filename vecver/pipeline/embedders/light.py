@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 METRICS: Final[dict[str | None, Metric]] = {None: "cosine", "cosine": "cosine", "dot": "ip", "euclidean": "l2"}
 LONGEST: Final = 32_768  # tokens, for models that set no limit
-PROBED: Final = 16  # numbers of each probe's vector that are compared
+PROBED: Final = 16  # leading numbers of each probe's vector that are compared
 MINILM_PROBE: Final = (  # by sentence-transformers 6.2 and torch 2.13
     "99K+u8OGC7zAUUu98xSRPRQHYr1OvaS9BicsPZ3V/byzvb48+mTlu0JkNz2HozY8OU1QvPNZVj3L66y933gMPF8xmb1c53c8s3Qd"
     "verXdrxEPgC8EQsMPUN5rj3xwBQ9pgY1PVyRrL1bkjW9LECHOZurDDvx0xS9uu6LvYu3T7yH4IU7TjoDvEB96TxOrLy8w76YvVAp"
@@ -57,7 +57,7 @@ class LightEmbedder:
     """A local sentence-transformers model of BERT's kind. Texts of more than `max_tokens` are truncated."""
 
     def __init__(self, location: str, recipe: Json | None = None) -> None:
-        """Open `minilm`, a folder, or a hub name that is in the cache; `recipe`: what it is reopened from.
+        """Open `minilm`, a folder, or a hub name that is in the cache; `recipe`: the stored recipe to reopen from.
 
         Raises Unfit (sentence-transformers may be able to open it), and as `model_files`.
         """
@@ -100,7 +100,7 @@ class LightEmbedder:
         self._check_probes(probes, location, recipe)
 
     def _check_probes(self, probes: list[Vectors], location: str, recipe: Json | None) -> None:
-        """Compare the probes with what sentence-transformers made of them. Raises Unfit."""
+        """Compare the probes with sentence-transformers' vectors. Raises Unfit."""
         expected = MINILM_PROBE if location == "minilm" else (recipe or {}).get("probe")
         if expected is None and util.find_spec("sentence_transformers"):
             expected = _encoded(self._reference_probes(location))
@@ -149,7 +149,7 @@ class LightEmbedder:
 
     @cached_property
     def _gpu(self) -> Embedder | None:
-        """The same model on a GPU, where there is one; `environment` names it from then on."""
+        """The same model on a GPU, or None; `environment` then describes the GPU."""
         if not has_gpu():
             return None
         from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
@@ -162,7 +162,7 @@ class LightEmbedder:
 
 
 def has_gpu() -> bool:
-    """Is there an NVIDIA GPU, and a torch that was built for it? Imports nothing."""
+    """Whether there is an NVIDIA GPU and a torch built for it. Imports nothing."""
     torch = util.find_spec("torch") if Path("/dev/nvidia0").exists() else None
     if torch is None or torch.origin is None or util.find_spec("sentence_transformers") is None:
         return False
@@ -170,11 +170,11 @@ def has_gpu() -> bool:
     return version.is_file() and "cuda: Optional[str] = '" in version.read_text("utf-8")
 
 
-# -- what the folder of a model says --------------------------------------------------------------
+# -- a model's folder -----------------------------------------------------------------------------
 
 
 class _Model:
-    """A model's folder, read as sentence-transformers reads it. Raises Unfit for what that may understand otherwise."""
+    """A model's folder, read as by sentence-transformers. Raises Unfit for anything it may read differently."""
 
     def __init__(self, folder: Path) -> None:
         modules = _json(folder / "modules.json", [])
@@ -200,7 +200,7 @@ class _Model:
             raise Unfit("it has no padding")
 
     def _limit(self, options: Json) -> int:
-        """Tokens that it reads, with specials."""
+        """The longest input in tokens, with specials."""
         known_options = {"max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name"}
         if options.get("do_lower_case") or set(options) - known_options:
             raise Unfit("its Transformer has options that are not known here")
@@ -228,7 +228,7 @@ class _Model:
         return tokenizer
 
     def unknown(self, tokenizer: Tokenizer) -> int | None:
-        """The token that stands for what is not in the vocabulary."""
+        """The id of the unknown token."""
         token = self._tokens.get("unk_token")
         name = token.get("content") if isinstance(token, dict) else token
         return tokenizer.token_to_id(name) if isinstance(name, str) else None
@@ -259,7 +259,7 @@ def read_safetensors(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _pooling(options: Json) -> tuple[str, bool]:
-    """How it pools, and whether prompts are pooled too. Raises Unfit."""
+    """The pooling mode, and whether prompts are pooled too. Raises Unfit."""
     mode = options.get("pooling_mode")
     if mode is None:
         named = [name for name, on in options.items() if name.startswith("pooling_mode_") and on]
@@ -271,13 +271,13 @@ def _pooling(options: Json) -> tuple[str, bool]:
 
 
 def _folder(location: str) -> str:
-    """Where a model's files lie. Raises Unfit where that is only to be found by fetching."""
+    """The folder of a model. Raises Unfit (it would have to be downloaded)."""
     source = model_files.source_of(location)
     if Path(source).is_dir():
         return source
     try:
         return str(model_files.hub_folder(source))
-    except Exception as error:  # of the hub's library, or for want of it
+    except Exception as error:  # an error of the hub library, or it is missing
         raise Unfit("it is not in the local cache") from error
 
 
@@ -292,7 +292,7 @@ def _json(path: Path, default: Any) -> Any:
 
 
 def _encoded(probes: Sequence[Vectors]) -> str:
-    """The first numbers of each probe's vector, as a recipe holds them: float32, little-endian, in base64."""
+    """The first numbers of each probe's vector, as stored in a recipe: float32, little-endian, in base64."""
     return base64.b64encode(np.stack(probes)[:, :PROBED].astype("<f4").tobytes()).decode()
 
 

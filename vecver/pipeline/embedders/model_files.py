@@ -20,11 +20,11 @@ MINILM_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Unfit(Exception):
-    """A model that only sentence-transformers can run, if anything here can; the message says why."""
+    """This model needs sentence-transformers; the message says why."""
 
 
 class Missing(Unfit):
-    """A package that a light embedder needs is not installed."""
+    """A package that `light` needs is not installed."""
 
     def __init__(self, package: str) -> None:
         super().__init__(f"the package {package} is not installed")
@@ -32,7 +32,7 @@ class Missing(Unfit):
 
 
 def source_of(location: str) -> str:
-    """The folder of a model, or its name on the hub. Raises InvalidInputError (a path at which no folder is)."""
+    """The folder of a model, or its hub name. Raises InvalidInputError (a folder that does not exist)."""
     if location == "minilm":
         return minilm_folder()
     folder = Path(location).expanduser()
@@ -59,7 +59,7 @@ def minilm_folder() -> str:
         from huggingface_hub import snapshot_download
 
         return str(snapshot_download(MINILM_NAME, allow_patterns=["*.json", "model.safetensors"]))
-    except Exception as failure:  # whatever a missing package or a dead network made of it
+    except Exception as failure:  # any error of a missing package or network
         raise InvalidInputError(
             f"the model {MINILM_NAME} is neither installed nor to be had from the hub: {first_line(failure)}",
             code="missing_package",
@@ -82,7 +82,7 @@ def check_minilm(files: dict[str, str]) -> None:
 
 
 def not_installed(package: str, extra: str) -> InvalidInputError:
-    """The error for a package that an extra of ours brings."""
+    """The error for a package that one of vecver's extras installs."""
     return InvalidInputError(
         f"this embedder needs the package {package}",
         code="missing_package",
@@ -92,19 +92,19 @@ def not_installed(package: str, extra: str) -> InvalidInputError:
 
 
 def first_line(failure: Exception) -> str:
-    """What an error of another library says, in a line."""
+    """The first line of another library's error."""
     return (str(failure).strip().splitlines() or [type(failure).__name__])[0]
 
 
 def hub_folder(name: str) -> Path:
-    """The folder of the Hugging Face cache that holds a model. Raises what the hub's library does."""
+    """A model's folder in the Hugging Face cache. Raises the hub library's errors."""
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(name if "/" in name else f"sentence-transformers/{name}", local_files_only=True))
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of each file of weights and of the tokenizer, by its path below `folder`."""
+    """The SHA-256 of each file of weights and of the tokenizer, by path below `folder`."""
     digests = {}
     for path in _weights_and_vocabulary(folder):
         with path.open("rb") as file:

@@ -19,25 +19,25 @@ from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, V
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
 from vecver.pipeline.embedders.openai import estimated_tokens
 
-NAME: Final = "object"  # of such an embedder's recipe
-MAX_TOKENS: Final = 512  # that an object reads, where it does not say
-_METHOD_PAIRS: Final = (  # of documents, of queries: the first pair of methods that an object has is used
+NAME: Final = "object"  # `name` in the recipe of such an embedder
+MAX_TOKENS: Final = 512  # for objects without `max_tokens`
+_METHOD_PAIRS: Final = (  # methods for documents and for queries; the first pair that an object has is used
     ("embed", "embed_queries"),
     ("embed_documents", "embed_query"),  # LangChain
     ("get_text_embedding_batch", "get_query_embedding"),  # LlamaIndex
     ("encode_document", "encode_query"),  # sentence-transformers
 )
-_ONE_QUERY: Final = ("embed_query", "get_query_embedding")  # take a text, not texts
+_ONE_QUERY: Final = ("embed_query", "get_query_embedding")  # these take a text, not a list
 _HINT: Final = "an embedder has embed(texts) -> (n, dim) float32, dim and fingerprint; others: vecver.embedder(...)"
 
 
 class ObjectEmbedder:
-    """An object's vectors, checked; under the metric cosine, made length 1."""
+    """Wraps an object and checks its vectors; for the metric cosine they are scaled to length 1."""
 
     at_once = 1
 
     def __init__(self, inner: Any, fingerprint: str, name: str) -> None:
-        """`inner` has one of the pairs of methods, or is a function of texts. Without `dim` one text is embedded here.
+        """`inner` has one of the pairs of methods, or is a function of texts. If it has no `dim`, one text is embedded.
 
         Raises InvalidInputError, and as `embed`.
         """
@@ -54,7 +54,7 @@ class ObjectEmbedder:
         self.environment: Json = {"runtime": f"{type(inner).__module__}.{type(inner).__qualname__}"}
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """The object's own counts, `(n,)`, or an estimate where it has none."""
+        """The object's token counts, `(n,)`, or estimates if it has none."""
         counter = getattr(self._inner, "count_tokens", None)
         if counter is None:
             return estimated_tokens(texts)
@@ -64,7 +64,7 @@ class ObjectEmbedder:
         return counts.astype(np.int64)
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
-        """As `count_tokens`; what it does not know nobody here can tell."""
+        """As `count_tokens`; unknown tokens cannot be counted here."""
         tokens = self.count_tokens(texts)
         return TokenCounts(tokens, np.zeros_like(tokens), np.maximum(tokens - self.max_tokens, 0))
 
@@ -93,7 +93,7 @@ class ObjectEmbedder:
             return method(argument)
         except VecverError:
             raise
-        except Exception as failure:  # whatever an object of somebody else's raises
+        except Exception as failure:  # a caller's object may raise anything
             raise BackendError(
                 f"the embedder {self.given!r} failed: {type(failure).__name__}: {failure}",
                 code="embedder_failed",
@@ -120,7 +120,7 @@ class ObjectEmbedder:
             array = np.asarray(answer)
             if array.dtype.kind not in "fiu":
                 raise TypeError(f"of type {array.dtype}")
-            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+            with np.errstate(over="ignore"):  # too large numbers become infinite, and are reported
                 return np.ascontiguousarray(array, np.float32)
         except (TypeError, ValueError) as error:
             raise self._bad_embedder(f"gave no rows of numbers ({error})") from error
@@ -166,7 +166,7 @@ def embedder(inner: Any, *, fingerprint: str, name: str = "") -> ObjectEmbedder:
 
 
 def adapted(candidate: Any) -> ObjectEmbedder:
-    """What a caller passed as an embedder, as one. Raises InvalidInputError: it has no fingerprint, or no methods."""
+    """A caller's embedder, wrapped. Raises InvalidInputError (no fingerprint, no methods)."""
     if isinstance(candidate, ObjectEmbedder):
         return candidate
     _methods(candidate)
@@ -181,9 +181,9 @@ def adapted(candidate: Any) -> ObjectEmbedder:
 
 
 def found_among(objects: Sequence[Embedder], recipe: str | Json) -> Embedder | None:
-    """The object that a recipe names; None if it is a name, or the recipe of an embedder that a name opens.
+    """The object that a recipe names; None if `recipe` is a name, or belongs to an embedder that a name opens.
 
-    Raises InvalidInputError: the object was not given; SpaceMismatchError: it changed.
+    Raises InvalidInputError (the object was not passed), SpaceMismatchError (it changed).
     """
     if isinstance(recipe, str) or recipe.get("name") != NAME:
         return None
@@ -212,7 +212,7 @@ def found_among(objects: Sequence[Embedder], recipe: str | Json) -> Embedder | N
 
 
 def _methods(inner: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any], bool]:
-    """How documents and queries are embedded, and whether a query goes as a text, not as a list of one."""
+    """The methods for documents and queries, and whether a query is passed as a text instead of a list."""
     if isinstance(inner, type):
         raise InvalidInputError(f"{inner.__name__} is a class, not an embedder", code="bad_embedder", hint=_HINT)
     for documents, queries in _METHOD_PAIRS:

@@ -19,11 +19,11 @@ Array = npt.NDArray[Any]
 OPSET: Final = 17
 FLOAT, INT64 = 1, 7  # TensorProto.DataType
 _TYPES: Final = {np.dtype("float32"): FLOAT, np.dtype("int64"): INT64}
-_SMALL: Final = 64  # elements up to which a constant stands in the graph
+_SMALL: Final = 64  # elements up to which a constant is stored in the graph
 
 
 class Graph:
-    """A graph that grows; every call names a result. `weights`: the arrays that it needs, by name."""
+    """A graph under construction; every call returns a result's name. `weights`: the arrays it needs, by name."""
 
     def __init__(self) -> None:
         self.weights: dict[str, Array] = {}
@@ -38,7 +38,7 @@ class Graph:
         return name
 
     def constant(self, value: Any, dtype: str = "float32") -> str:
-        """An array or number that the graph holds or, where it is large, asks for."""
+        """Add an array or number: small ones are stored in the graph, large ones go to `weights`."""
         array = np.asarray(value, dtype)
         name = self._name("c")
         head = b"".join(_integer(1, size) for size in array.shape)
@@ -61,7 +61,7 @@ class Graph:
         return output
 
     def model(self, output: str, *dimensions: str) -> bytes:
-        """The whole as a file's bytes; `output` is its float32 result."""
+        """The bytes of the ONNX file; `output` is its float32 result."""
         graph = b"".join(self._nodes) + _bytes(2, b"graph") + b"".join(self._constants)
         graph += b"".join(_bytes(11, value) for value in self._inputs)
         graph += _bytes(12, _value(output, FLOAT, dimensions))

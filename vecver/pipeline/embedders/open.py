@@ -34,7 +34,7 @@ from vecver.pipeline.embedders.openai import OPENAI_URL, OpenAIEmbedder
 from vecver.pipeline.embedders.runtimes import PRECISIONS
 
 DEFAULT = "minilm"
-UNSEEN = {"location", "probe"}  # in a recipe, and no part of what makes vectors comparable
+UNSEEN = {"location", "probe"}  # fields of a recipe that do not affect whether vectors are comparable
 KINDS = ("minilm", "sentence-transformers", "openai", "hashing")
 SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"
 
@@ -69,7 +69,7 @@ def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
 
 
 def fingerprint(recipe: Json) -> str:
-    """32 hex characters for everything in a recipe but where the model was found and how it is proved."""
+    """32 hex characters: the digest of a recipe without its `location` and `probe`."""
     return digest_json({field: value for field, value in recipe.items() if field not in UNSEEN})[:32]
 
 
@@ -91,7 +91,7 @@ def _open(spec: str, api_key: str | None) -> Embedder:
 
 
 def _split(spec: str) -> tuple[str, str]:
-    """A spec without its precision, and the precision."""
+    """A spec without its precision, and the precision (float32 by default)."""
     match = _PRECISION.fullmatch(spec)
     return (match[1], PRECISIONS.get(match[2], match[2])) if match else (spec, "float32")
 
@@ -105,7 +105,7 @@ def _reopen(recipe: Json, api_key: str | None) -> Embedder:
 
 
 def _local(location: str, precision: str, recipe: Json | None = None) -> Embedder:
-    """A local model: without torch where that can be, else by sentence-transformers."""
+    """A local model, opened without torch if possible, otherwise with sentence-transformers."""
     from vecver.pipeline.embedders.light import LightEmbedder
     from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
@@ -126,7 +126,7 @@ def _local(location: str, precision: str, recipe: Json | None = None) -> Embedde
 
 
 def _needs_more(unfit: Unfit, missing: InvalidInputError) -> InvalidInputError:
-    """The error where neither a light embedder nor sentence-transformers can run a model."""
+    """The error if neither `light` nor sentence-transformers can run a model."""
     if isinstance(unfit, Missing):
         return not_installed(unfit.package, "embed")
     return InvalidInputError(
@@ -159,7 +159,7 @@ def _unknown(spec: str) -> InvalidInputError:
 
 
 def _near_specs(spec: str | Json) -> list[str]:
-    """Specs that a mistyped one may have meant: its first part is a near miss, or its only part is a model's name."""
+    """Specs similar to a mistyped one: its first part is a near miss, or it is only a model's name."""
     if not isinstance(spec, str):
         return []
     kind, colon, target = spec.partition(":")
@@ -185,8 +185,8 @@ class HashingEmbedder:
 
     dim = 256
     metric: Metric = "cosine"
-    max_tokens = 32_768  # any length would do; a round number keeps chunkers' arithmetic finite
-    at_once = 1  # it is Python: threads would take turns
+    max_tokens = 32_768  # there is no real limit; a round number keeps chunkers' arithmetic finite
+    at_once = 1  # pure Python: threads would take turns
 
     def __init__(self) -> None:
         self.name = "hashing"
@@ -199,7 +199,7 @@ class HashingEmbedder:
         return np.array([len(_WORD.findall(text)) for text in texts], dtype=np.int64)
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
-        """It knows every word, and reads all of them."""
+        """As `count_tokens`; no word is unknown or truncated."""
         none = np.zeros(len(texts), dtype=np.int64)
         return TokenCounts(self.count_tokens(texts), none, none)
 

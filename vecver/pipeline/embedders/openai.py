@@ -49,7 +49,7 @@ _TOKEN = re.compile(r"[A-Za-z]{1,4}|[0-9]{1,3}|\S")
 
 
 def estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """About how many tokens each text has for a model that nobody here can ask; `(n,)`. See Decisions."""
+    """Estimated tokens of each text for a model without a local tokenizer; `(n,)`. See Decisions."""
     return np.array([len(_TOKEN.findall(text)) for text in texts], dtype=np.int64)
 
 
@@ -77,7 +77,7 @@ class OpenAIEmbedder:
         return estimated_tokens(texts)
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
-        """The estimates; what the model does not know nobody here can tell, and what is too long the server refuses."""
+        """The estimates. Unknown tokens cannot be counted here, and the server refuses texts that are too long."""
         none = np.zeros(len(texts), dtype=np.int64)
         return TokenCounts(self.count_tokens(texts), none, none)
 
@@ -121,7 +121,7 @@ class OpenAIEmbedder:
         return rows
 
     def _post(self, body: Json) -> httpx2.Response:
-        """The first answer that is a success; tries again what may succeed later."""
+        """The first successful response; retries errors that may pass."""
         import httpx2
 
         for attempt in range(ATTEMPTS):

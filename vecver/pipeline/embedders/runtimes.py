@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-PRECISIONS = {"bf16": "bfloat16"}  # beside float32, the default: what a spec says, what a recipe says
-CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # one of these flags, as torch names them
+PRECISIONS = {"bf16": "bfloat16"}  # name in a spec -> name in a recipe; float32 is the default
+CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # CPU flags as torch names them; one is enough
 
-LEAST_TOKENS = 256  # in a batch of torch's; with fewer, bits depend on the number of threads
-NARROW_QUERY = 48  # padded tokens up to which a query of torch's is a batch of one row
+LEAST_TOKENS = 256  # in a torch batch; with fewer, bits depend on the number of threads
+NARROW_QUERY = 48  # padded tokens up to which torch runs a query as a batch of one row
 
 Ids = npt.NDArray[np.int64]
 
@@ -62,21 +62,21 @@ class Runtime(Protocol):
     """A model, ready to run."""
 
     name: str  # with version and precision, for `environment`
-    rows: int  # of a batch, where that is tokens enough; an edit of one paragraph pays for all of them
+    rows: int  # in a batch of enough tokens; embedding one changed paragraph computes all of them
 
     @property
     def at_once(self) -> int:
-        """Batches that it runs side by side."""
+        """Batches that run side by side."""
 
     def query_rows(self, width: int, count: int) -> int:
-        """Rows of the batch in which the first of `count` queries of `width` padded tokens travel; 1: one alone."""
+        """Rows of the next batch for `count` queries of `width` padded tokens; 1 runs a query alone."""
 
     def run(self, tokens: Ids, mask: Ids) -> Vectors:
         """`(rows, dim)` float32 for token ids and attention mask, both `(rows, width)`; safe in many threads."""
 
 
 def check_known(precision: str) -> None:
-    """Raises InvalidInputError for a precision that vecver does not compute in."""
+    """Raises InvalidInputError (vecver does not support this precision)."""
     if precision not in ("float32", *PRECISIONS.values()):
         raise InvalidInputError(
             f"no embedder computes in {precision!r}",
@@ -87,7 +87,7 @@ def check_known(precision: str) -> None:
 
 
 def check_possible(precision: str, device: str) -> None:
-    """Raises InvalidInputError where this machine does not compute in bfloat16, and it is asked to."""
+    """Raises InvalidInputError (bfloat16 on a machine that does not support it)."""
     if precision == "bfloat16" and not has_bfloat16(device):
         raise InvalidInputError(
             "this embedder computes in bfloat16, and this machine does not: its CPU has neither AVX512_BF16 nor "
@@ -101,7 +101,7 @@ def check_possible(precision: str, device: str) -> None:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Does this machine compute in bfloat16, rather than imitate it?"""
+    """Whether this machine computes in bfloat16 natively."""
     import torch
 
     if device == "cuda":
@@ -131,7 +131,7 @@ def cores() -> int:
 
 
 class OnnxRuntime:
-    """A graph of our own making on ONNX Runtime, a thread a batch. Raises what that does if it cannot load it."""
+    """Runs a graph of `bert` on ONNX Runtime, one thread a batch. Raises ONNX Runtime's errors when loading fails."""
 
     rows = 4  # 8 are no faster
 
@@ -141,7 +141,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; it warns of machines without a GPU
-        self._weights = dict(weights)  # are used where they lie
+        self._weights = dict(weights)  # kept alive: the session uses them in place
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in self._weights.values()]
         options.add_external_initializers(list(self._weights), values)
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -160,7 +160,7 @@ class OnnxRuntime:
 
 
 class TorchRuntime:
-    """The model itself, on the device where it lies."""
+    """Runs the model with torch, on the device it is on."""
 
     def __init__(self, model: SentenceTransformer, precision: str) -> None:
         import torch
@@ -173,7 +173,7 @@ class TorchRuntime:
 
     @property
     def at_once(self) -> int:
-        """A GPU and a torch with threads of its own are full with one batch."""
+        """1 for a GPU and for torch with several threads, which one batch fills."""
         import torch
 
         return cores() if self._device.type == "cpu" and torch.get_num_threads() == 1 else 1
@@ -196,7 +196,7 @@ class TorchRuntime:
 
 
 def _vectors(stages: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """What a model's modules make of a batch, one after the other; from the second on in float32."""
+    """Run a batch through the model's modules in order, from the second on in float32."""
     features = {"input_ids": ids, "attention_mask": mask}
     for stage in stages:
         features = {name: value.float() if _is_half(value) else value for name, value in stage(features).items()}
@@ -213,12 +213,12 @@ def _is_half(value: Any) -> bool:
 
 
 def openvino_installed() -> bool:
-    """Is the extra there? Whether it works is seen when it is opened."""
+    """Whether OpenVINO is installed; whether it works shows when the model opens."""
     return util.find_spec("openvino") is not None
 
 
 class OpenVINORuntime:
-    """The model converted by OpenVINO, a thread a batch. Raises what OpenVINO does if it cannot convert it."""
+    """Runs the model with OpenVINO, one thread a batch. Raises OpenVINO's errors when the conversion fails."""
 
     rows = 4  # 8 are no faster
 
@@ -260,7 +260,7 @@ def _converted(model: SentenceTransformer, openvino: Any) -> Any:
     """The model as OpenVINO's graph, for batches of any shape."""
     import torch
 
-    class Stages(torch.nn.Module):  # tracing walks all attributes: the modules, not the whole SentenceTransformer
+    class Stages(torch.nn.Module):  # tracing walks all attributes, so only the modules are passed
         def __init__(self) -> None:
             super().__init__()
             self.stages = torch.nn.ModuleList(model)
@@ -270,7 +270,7 @@ def _converted(model: SentenceTransformer, openvino: Any) -> Any:
 
     ids = torch.full((2, 16), 5)
     mask = torch.ones_like(ids)
-    mask[0, 9:] = 0  # some tokens masked: else the traced model would have no mask at all
+    mask[0, 9:] = 0  # mask some tokens, otherwise the traced model drops the mask
     with _quiet(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             Stages().eval(), (ids, mask), check_trace=False, strict=False
@@ -280,7 +280,7 @@ def _converted(model: SentenceTransformer, openvino: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Tracing touches every attribute of a model, also those that warn that they are old."""
+    """Silence deprecation warnings: tracing reads every attribute of a model."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()

@@ -122,12 +122,12 @@ class SentenceTransformerEmbedder:
         return self._path.queries(texts)
 
 
-# -- two paths from text to vector --------------------------------------------------------------
+# -- two ways to compute vectors ----------------------------------------------------------------
 
 
 class _Path(Protocol):
     name: str
-    runtime: str  # what computes, its version and precision
+    runtime: str  # name, version and precision of the runtime
 
     @property
     def at_once(self) -> int: ...
@@ -136,10 +136,10 @@ class _Path(Protocol):
 
 
 class _OneByOne:
-    """The model's own `encode`, a text at a time, for models that do more than tokenise, pad and run."""
+    """The model's `encode`, one text at a time, for models that do more than tokenize, pad and run."""
 
     name = "one by one"
-    at_once = 1  # tokenizers of transformers' own are not for many threads
+    at_once = 1  # transformers' own tokenizers are not thread-safe
 
     def __init__(self, model: SentenceTransformer) -> None:
         import torch
@@ -161,7 +161,7 @@ def _path(
     precision: str,
     fast: bool,
 ) -> tuple[_Path, Json]:
-    """The fastest path that gives what the model's own `encode` gives in float32, and what to say of it."""
+    """The fastest path with the vectors of the model's `encode` in float32, and remarks for `environment`."""
     from sentence_transformers.sentence_transformer.modules import Transformer
 
     plain, remarks = _OneByOne(model), Json()
@@ -175,7 +175,7 @@ def _path(
                 )
                 path.check(truth, precision)
                 return path, remarks
-            except Exception as failure:  # whatever a broken package, or one too old for this model, makes of it
+            except Exception as failure:  # any error of a broken or outdated package
                 remarks = {"openvino": f"was not used: {model_files.first_line(failure)}"}
         if precision == "float32" or model.device.type != "cpu":
             path = FixedShapes(runtimes.TorchRuntime(model, precision), _copy(tokenizer), prompts, limit, **padding)
@@ -210,7 +210,7 @@ def _load(source: str) -> SentenceTransformer:
     bars.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = SentenceTransformer(source, local_files_only=Path(source).is_dir())
-    except Exception as failure:  # loaders raise whatever a broken file or a dead network made of them
+    except Exception as failure:  # any error of a broken file or a missing network
         raise _not_loaded(source, failure) from failure
     finally:
         if shown:
@@ -234,11 +234,11 @@ def _not_loaded(source: str, failure: Exception) -> InvalidInputError | BackendE
     )
 
 
-# -- what a model says about itself -------------------------------------------------------------
+# -- properties of a model ----------------------------------------------------------------------
 
 
 def _tokenizer(model: SentenceTransformer) -> Tokenizer | None:
-    """A copy of the model's fast tokenizer that neither pads nor truncates; None where it has none."""
+    """A copy of the model's fast tokenizer that neither pads nor truncates; None if it has no fast tokenizer."""
     from tokenizers import Tokenizer
 
     tokenizer = getattr(model, "tokenizer", None)
@@ -260,7 +260,7 @@ def _specials(tokenizer: Tokenizer | None) -> int:
 
 
 def _prompt(model: SentenceTransformer, *names: str) -> str:
-    """The first of the prompts that the model has, as `encode_query` and `encode_document` choose it."""
+    """The first of these prompts that the model has, as `encode_query` and `encode_document` choose it."""
     return next((model.prompts[name] for name in names if name in model.prompts), "") or ""
 
 

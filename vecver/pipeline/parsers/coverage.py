@@ -53,27 +53,27 @@ Words = Counter[str]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a document as its reader's library shows it."""
+    """A part of a document, as plain text from its reader's library."""
 
-    name: str  # for a person: "page 3", "the sheet 'Prices'"; "" for the whole document
+    name: str  # for messages: "page 3", "the sheet 'Prices'"; "" for the whole document
     text: str  # all text of the part, plain, in any order
-    furniture: str = ""  # of this, what the reader left out on purpose; what stands together is on one line
+    furniture: str = ""  # the text of it that the reader left out on purpose; adjacent text on one line
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a reader makes of a document."""
+    """A reader's result for a document."""
 
     text: str  # Markdown
-    title: str = ""  # to use where the Markdown itself shows none
-    parts: Sequence[Part] = ()  # what must be in the text; none where the text is the document as it is
-    marks: Sequence[Mark] = ()  # where in the text a page or sheet begins, in order
-    notes: Sequence[str] = ()  # what the reader knows to be missing, one sentence each: "Page 3 holds no text ..."
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # what the file says of itself, as it stands there
+    title: str = ""  # used if the Markdown has no title
+    parts: Sequence[Part] = ()  # what the text must hold; none if the text is the document itself
+    marks: Sequence[Mark] = ()  # where pages and sheets begin in the text, in order
+    notes: Sequence[str] = ()  # what is missing as far as the reader knows, a sentence each: "Page 3 holds no text ..."
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # the file's own metadata, not cleaned yet
 
 
 def coverage_of(content: Content) -> Coverage | None:
-    """How much of the words of `content.parts` the text holds; None where there is nothing to compare it with."""
+    """How many words of `content.parts` the text holds; None without parts and notes."""
     if not content.parts:
         return Coverage(0, 0, 0, tuple(content.notes)) if content.notes else None
     if _stands_in_order(content):
@@ -100,7 +100,7 @@ def coverage_of(content: Content) -> Coverage | None:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded; characters where a script has no spaces between words."""
+    """The words of a text, case-folded; single characters for scripts without spaces between words."""
     text = text.replace("\\*", "").replace("*", "")  # Markdown's emphasis may begin within a word
     if text.isascii():
         return text.lower().translate(_ASCII_MARKS).split()
@@ -108,14 +108,14 @@ def words(text: str) -> list[str]:
 
 
 def glued(markdown: str) -> Words:
-    """The words that stand in Markdown only without the marks of its links: "preset" in "pre[set](https://a.b)"."""
+    """Words that appear only once link syntax is removed: "preset" in "pre[set](https://a.b)"."""
     if "](" not in markdown:
         return Counter()
     return Counter(words(_LINK.sub(r"\1", markdown))) - Counter(words(markdown))
 
 
 def _stands_in_order(content: Content) -> bool:
-    """Whether the text holds every line of all parts to the letter, one after another; the cheapest proof."""
+    """Whether the text holds every line of all parts literally and in order; the cheapest proof."""
     text, at = f" {content.text} ", 1
     for part in content.parts:
         if part.furniture:
@@ -131,7 +131,7 @@ def _stands_in_order(content: Content) -> bool:
 
 
 def _words_in_order(content: Content) -> int | None:
-    """The words left out on purpose, if the text holds all others one after another; None where that is not so sure."""
+    """The number of words left out on purpose if the text holds all others in order; None if that is not certain."""
     text: Any = iter(_rough(content.text))
     furniture = 0
     for part in content.parts:
@@ -144,13 +144,13 @@ def _words_in_order(content: Content) -> int | None:
                 return None
             del view[begin : begin + len(wanted)]
             furniture += _count(line)
-        if not all(map(contains, repeat(text), view)):  # each search goes on where the last one ended
+        if not all(map(contains, repeat(text), view)):  # each search continues where the last one ended
             return None
     return furniture
 
 
 def _rough(text: str) -> list[str]:
-    """The words between white space and the marks that Markdown writes."""
+    """The words between white space and Markdown syntax."""
     for mark in _WITHIN_WORDS:
         text = text.replace(mark, "")
     for mark in _BESIDE_WORDS:
@@ -159,7 +159,7 @@ def _rough(text: str) -> list[str]:
 
 
 def _position_of(view: list[str], wanted: list[str]) -> int:
-    """Where `wanted` stands in `view` as it is; -1: nowhere, or behind many places that begin alike."""
+    """The index of the run `wanted` in `view`; -1 if it is missing, or follows `_TRIES` places that begin alike."""
     if not wanted:
         return 0
     at = 0
@@ -175,7 +175,7 @@ def _position_of(view: list[str], wanted: list[str]) -> int:
 
 
 def _without(view: Iterable[str], furniture: Iterable[str]) -> tuple[Iterable[str], list[str]]:
-    """The words of a view without those left out on purpose, and of these the ones that are not in it as they stand."""
+    """The words of a part without its furniture, and the words of the furniture that do not match literally."""
     left_out = Counter(furniture)
     if not left_out:
         return view, []
@@ -184,13 +184,13 @@ def _without(view: Iterable[str], furniture: Iterable[str]) -> tuple[Iterable[st
 
 
 class _UnclaimedWords:
-    """The words of the text that no part has claimed yet."""
+    """The words of the text that no part has claimed so far."""
 
     def __init__(self, text: str) -> None:
         self.left: Words = Counter(text.split())
 
     def take(self, wanted: Iterable[str]) -> list[str]:
-        """Claim each of these words once; those that are not there, with repetitions."""
+        """Claim each of these words; returns those that are missing, with repetitions."""
         lacking = []
         left = self.left
         for word, count in Counter(wanted).items():

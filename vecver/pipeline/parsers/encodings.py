@@ -26,12 +26,12 @@ from typing import Final
 
 from vecver.pipeline.parsers.guessing import guess
 
-SAMPLE_BYTES: Final = 200_000  # what chardet is shown
+SAMPLE_BYTES: Final = 200_000  # bytes that chardet gets
 NEARLY: Final = 0.05  # share of broken characters among the non-ASCII ones
 
-LOOKED_AT: Final = 5_000  # characters in which junk is counted
-JUNK: Final = 0.06  # share of them from which a text is binary
-NULS: Final = 0.2  # share of NULs from which ASCII text is UTF-16; a control character tells in other scripts
+LOOKED_AT: Final = 5_000  # characters among which junk is counted
+JUNK: Final = 0.06  # share of junk above which a text is binary
+NULS: Final = 0.2  # share of NULs above which ASCII text is UTF-16; other scripts also show control characters
 
 _USED: Final = "\t\n\v\f\r\b\x1b\x1a\x1c\x1d\x1e\x1f"  # man pages, terminals and old record formats hold these
 _CONTROLS: Final = bytes(n for n in range(32) if chr(n) not in _USED)
@@ -67,7 +67,7 @@ _SUPERSETS: Final = {
 def decode(data: bytes, declared: str | None = None) -> str | None:
     """The text of `data` without byte-order mark and with "\\n" line ends; None if it is binary.
 
-    `declared` is what the container says (a mail's header); without it, what the text itself says.
+    `declared`: the charset named by the container (a mail's header); by default the one named by the text itself.
     """
     text = _by_mark(data) or _by_nuls(data)
     if text is None:
@@ -90,7 +90,7 @@ def _by_mark(data: bytes) -> str | None:
 
 
 def _by_nuls(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte-order mark: nearly all NULs stand at one place of each code unit."""
+    """UTF-16 or UTF-32 without a byte-order mark, if nearly all NULs are at one position of each code unit."""
     sample = data[: SAMPLE_BYTES & ~3]
     nuls = sample.count(0)
     if not nuls or len(data) < 4:
@@ -107,7 +107,7 @@ def _by_nuls(data: bytes) -> str | None:
 
 
 def _controls(sample: bytes) -> bool:
-    """Whether bytes hold many control characters or little valid UTF-8: the halves of UTF-16's code units."""
+    """Whether bytes look like halves of UTF-16 code units: many control characters, or little valid UTF-8."""
     without_nuls = sample.replace(b"\0", b"")
     if len(without_nuls) - len(without_nuls.translate(None, _CONTROLS)) > 0.05 * len(without_nuls):
         return True
@@ -116,7 +116,7 @@ def _controls(sample: bytes) -> bool:
 
 
 def _wide(data: bytes, encoding: str, width: int) -> str | None:
-    """The text, if its characters exist and are mostly of a few scripts, as those of a language are."""
+    """The text, if its characters exist and mostly belong to a few scripts, as in any language."""
     try:
         text = data[: len(data) // width * width].decode(encoding)
     except UnicodeDecodeError:
@@ -132,7 +132,7 @@ def _without_nuls(data: bytes) -> bytes:
 
 
 def _is_binary(text: str) -> bool:
-    """Whether more than `JUNK` of the characters are controls, broken or not assigned: no text looks like that."""
+    """Whether more than `JUNK` of the characters are controls, broken or unassigned."""
     sample = text[:LOOKED_AT]
     if not _UNUSUAL.search(sample):
         return False
@@ -166,7 +166,7 @@ def _by_name(data: bytes, declared: str | None) -> str | None:
 
 
 def _codec(name: str) -> str | None:
-    """The codec to read a charset with; None if Python has none, or none in which ASCII is ASCII."""
+    """The codec for a charset; None if Python has none, or if ASCII bytes are not ASCII in it."""
     try:
         encoding = codecs.lookup(name).name
         encoding = _SUPERSETS.get(encoding, encoding)

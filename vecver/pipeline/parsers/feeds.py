@@ -24,7 +24,7 @@ _SHOWN: Final = ("label", "term", "title", "text")  # attributes with text of ca
 
 
 def feed_content(root: Element) -> Content | None:
-    """A feed with what it says; None for XML that is none."""
+    """A feed as Markdown, with its text to compare with; None if the XML is no feed."""
     if name_of(root) not in ("rss", "feed", "RDF"):
         return None
     channel = next((child for child in root if name_of(child) == "channel"), root)
@@ -42,7 +42,7 @@ def feed_content(root: Element) -> Content | None:
 
 
 def name_of(element: Element) -> str:
-    """The tag without its namespace; "" for what is no element."""
+    """The tag without its namespace; "" for comments and other nodes that are no elements."""
     return _short(element.tag)
 
 
@@ -52,7 +52,7 @@ def _short(tag: Any) -> str:
 
 
 class _Feed:
-    """The blocks of the text, and what each entry says."""
+    """The Markdown blocks of a feed, and the plain text of each entry."""
 
     def __init__(self) -> None:
         self.blocks: list[str] = []
@@ -106,7 +106,7 @@ def _plain(element: Element) -> str:
 
 
 def _fields(element: Element) -> Iterable[tuple[str, str]]:
-    """The texts of an element and those below it, each with its name."""
+    """The texts of an element and its descendants, each with its name."""
     for part in element.iter():
         if not name_of(part):
             continue

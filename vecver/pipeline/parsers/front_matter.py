@@ -23,8 +23,8 @@ from typing import Any, Final
 from vecver.pipeline.parsers.properties import DEEPEST, MOST_VALUES, Fields, Unsound
 
 MATTER: Final = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
-HEAD: Final = 100_000  # characters in which front matter ends, or is none
-MOST_READ: Final = 1_000  # fields that are looked at
+HEAD: Final = 100_000  # characters within which front matter must end
+MOST_READ: Final = 1_000  # fields read at most
 
 _FIELD: Final = re.compile(r"""(?:(["'])(.{1,200}?)\1|([^\s\-?#&*!|>%@`"'\[\]{},:][^\n]{0,200}?))[ \t]*+:(?=\s|\Z)""")
 _BEGINS: Final = re.compile(r"\s*(?:---|\+\+\+)[ \t]*\n[\w-]+[ \t]*[:=]")
@@ -40,7 +40,7 @@ _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "F
 
 
 def front_matter(text: str) -> Fields:
-    """The fields at the head of a Markdown text; none where it begins otherwise."""
+    """The fields at the head of a Markdown text; empty without front matter."""
     matter = MATTER.match(text, 0, HEAD)
     if not matter:
         long = len(text) > HEAD and _BEGINS.match(text)
@@ -70,7 +70,7 @@ def _yaml(text: str) -> Fields:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Each field with its lines; the lines before the first are none."""
+    """Each field with its lines; lines before the first field are skipped."""
     name, lines = "", list[str]()
     for line in text.split("\n"):
         field = _FIELD.match(line)
@@ -85,7 +85,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _field(name: str, block: str) -> Any:
-    """The value of one field, read as YAML; one that is none, on one line, is the text behind its colon."""
+    """The value of one field, read as YAML; on a single line that is invalid YAML, the text after the colon."""
     import yaml
 
     try:
@@ -102,11 +102,11 @@ def _field(name: str, block: str) -> Any:
 
 
 class _Beyond(Exception):
-    """The value is more than is read."""
+    """The value exceeds the limits of what is read."""
 
 
 def _value(text: str) -> Any:
-    """What one YAML document says. Raises `_Beyond`, and yaml.YAMLError."""
+    """The value of one YAML document. Raises `_Beyond`, and yaml.YAMLError."""
     import yaml
 
     nest: list[tuple[bool, list[Any]]] = []  # containers that are open: whether it is a mapping, and what it holds
@@ -134,7 +134,7 @@ def _value(text: str) -> Any:
 
 
 def _raw(event: Any, anchors: dict[str, str]) -> str:
-    """The text of a scalar, or of the one that an alias names."""
+    """The text of a scalar, or of the scalar that an alias names."""
     if hasattr(event, "value"):
         if event.anchor:
             anchors[event.anchor] = event.value

@@ -75,7 +75,7 @@ _PAGER_LINKS: Final = 12
 
 
 def furniture_of(root: Element) -> list[Element]:
-    """The outermost elements that are furniture, in document order; none where too much would go."""
+    """The outermost elements that are furniture, in document order; none if too much would be removed."""
     page = _Page(root)
     dropped = list(_outermost(page))
     if not dropped:
@@ -88,7 +88,7 @@ def furniture_of(root: Element) -> list[Element]:
 
 
 def _outermost(page: _Page) -> Iterator[int]:
-    beyond = kept = 0  # the ends of what was dropped, and of a list of links that is content
+    beyond = kept = 0  # the ends of the last dropped element, and of the last list of links that is content
     for i in page.containers:
         if i < beyond or not page.total(i) or (i < kept and page.kinds[i] != "nav"):
             continue
@@ -121,14 +121,14 @@ def _is_nav(page: _Page, i: int) -> bool:
 
 
 def _is_banner(page: _Page, i: int) -> bool:
-    """Short text with a button to agree, in the layout around the content."""
+    """Whether it is short text about consent with a button to agree, in the layout around the content."""
     if page.total(i) > _BANNER or page.content[i] or not page.is_layout(page.parent[i]):
         return False
     return bool(_CONSENT.search(" ".join(page.elements[i].itertext())))
 
 
 def _is_legal(page: _Page, i: int) -> bool:
-    """A copyright line, alone or with links, after all content."""
+    """Whether it is a copyright line, alone or with links, after all content."""
     if page.content[i] or page.heads[i] or page.plain[i] > max(page.link[i], _BESIDE):
         return False
     return page.kinds[i] == "footer" or (i > page.last and page.is_layout(page.parent[i]))
@@ -140,7 +140,7 @@ def _mostly_links(page: _Page, i: int) -> bool:
 
 
 def _is_bar(page: _Page, i: int, kind: str) -> bool:
-    """Short links with hardly a word beside them, where navigation stands."""
+    """Whether it holds short links with hardly a word beside them, in a place for navigation."""
     links, parent = page.links[i], page.parent[i]
     if page.link[i] > _LINK * links or not _mostly_links(page, i):
         return False
@@ -160,21 +160,21 @@ def _is_bar(page: _Page, i: int, kind: str) -> bool:
 
 
 def _is_box(page: _Page, i: int, kind: str) -> bool:
-    """Links under headings of their own: a sidebar or a footer, in a layout block beside the content."""
+    """Whether its links have their own headings, as in a sidebar or a footer in a layout block beside the content."""
     if kind in ("section", "p") or page.content[i] or (page.flow[page.parent[i]] and kind != "footer"):
         return False
     return kind in ("aside", "footer", "header") or i < page.first or page.heads[i] > 1
 
 
 class _Page:
-    """The blocks in document order, and sums over each one's subtree: characters, or counts."""
+    """The blocks in document order, with sums over each subtree: characters or counts."""
 
     def __init__(self, root: Element) -> None:
         self.elements = list(root.iter(*_BLOCKS)) or [root]
         size = len(self.elements)
         self.parent = [0] * size  # the nearest block around it
-        self.kinds = [""] * size  # the tag, or the one that the role stands for
-        self.content = [False] * size  # inside of something that holds content
+        self.kinds = [""] * size  # the tag, or the tag that its role stands for
+        self.content = [False] * size  # whether it is inside an element that holds content
         self.containers: list[int] = []
         self.link, self.plain, self.titles, self.control, self.legal = ([0] * size for _ in range(5))
         self.links, self.jumps, self.turning, self.numbers, self.agreeing = ([0] * size for _ in range(5))
@@ -191,7 +191,7 @@ class _Page:
         return self.plain[i] + self.link[i] + self.control[i] + self.legal[i]
 
     def is_layout(self, i: int) -> bool:
-        """Whether nothing but layout is around the children of block `i`."""
+        """Whether block `i` and everything around it is only layout."""
         return self.kinds[i] in _WRAPPERS and not self.content[i]
 
     def is_introduced(self, i: int) -> bool:
@@ -206,8 +206,10 @@ class _Page:
         return text[-1:] in _COLONS
 
     def _walk(self, root: Element) -> None:
-        """Count the text of each block outside of the blocks in it."""
-        places: dict[Element, tuple[int, str]] = {None: (0, "")}  # the block that an element's text is in, and how
+        """Count the text of each block, without the blocks inside it."""
+        places: dict[Element, tuple[int, str]] = {
+            None: (0, "")
+        }  # an element -> the block its text belongs to, and its context
         link, plain, prose, last = self.link, self.plain, self.prose, -1
         for element in root.iter():
             tag = element.tag
@@ -245,7 +247,7 @@ class _Page:
         return i, context or ("h" if tag in _HEADINGS else "")
 
     def _note_link(self, element: Element, block: int) -> bool:
-        """What a link is for, by its label; whether it leads anywhere."""
+        """Count a link by its purpose, from its label; returns whether it leads anywhere."""
         href = element.get("href")
         if not href or href[0] == "#":
             if _AGREE.match(label := _label(element)):
@@ -292,7 +294,7 @@ class _Page:
             self.prose[block] = 1
 
     def _mark_blocks(self) -> None:
-        """Which blocks are prose, and where the first and last of the page's content are."""
+        """Mark prose, and find the first and last block of content."""
         content = []
         for i, own_size in enumerate(self._own):
             tag = self.kinds[i]
@@ -303,7 +305,7 @@ class _Page:
         self.last = titles[-1] if titles else len(self.elements)
 
     def _add_up(self) -> None:
-        """Sum what is inside of each container: blocks inside of one follow it, so two running totals tell."""
+        """Sum the counts inside each container: its blocks follow it, so two running totals give the sum."""
         for i in range(len(self.elements) - 1, 0, -1):
             parent = self.parent[i]
             if self.heads[i]:
@@ -331,13 +333,13 @@ def _hints_at_law(text: str) -> bool:
 
 
 def _label(element: Element) -> str:
-    """What a link or a button says first; empty where that is long."""
+    """The first words of a link or button; "" if they are long."""
     label: str = (element.text or (element[0].text if len(element) else None) or "").strip()
     return label if len(label) <= _LINK else ""
 
 
 def _last_text(element: Element) -> str:
-    """The text that an element ends with, without spaces at its end."""
+    """The text at the end of an element, without trailing spaces."""
     while True:
         for child in element.iterchildren(reversed=True):
             if text := (child.tail or "").rstrip():

@@ -46,7 +46,7 @@ _SYMBOLS_IN_WORDS: Final = frozenset("’‘×–—-…°µ®™©²³ªº")
 
 
 def guess(sample: bytes) -> str | None:
-    """The likeliest encoding of `sample`; None where chardet says that it is binary."""
+    """The likeliest encoding of `sample`; None if chardet calls it binary."""
     import chardet
 
     answer = chardet.detect(sample)["encoding"]
@@ -77,7 +77,7 @@ def _score(sample: bytes, encoding: str) -> float:
 
 @cache
 def _keeps_ascii(encoding: str) -> bool:
-    """Whether ASCII is ASCII in an encoding, which it is not in those of mainframes."""
+    """Whether ASCII bytes are ASCII in an encoding; in mainframe encodings they are not."""
     try:
         return _ASCII.decode(encoding) == _ASCII.decode("ascii")
     except (LookupError, UnicodeError):
@@ -85,7 +85,7 @@ def _keeps_ascii(encoding: str) -> bool:
 
 
 def _eats_ascii(sample: bytes, text: str) -> bool:
-    """Whether wide characters stand alone and each took an ASCII byte for its second half: "20°C" read as Chinese."""
+    """Whether each wide character is isolated and consumed an ASCII byte: "20°C" read as Chinese."""
     if len(text) > SCORED:
         return False
     wide = [_kind(char) == "CJK" for char in text]
@@ -94,7 +94,7 @@ def _eats_ascii(sample: bytes, text: str) -> bool:
 
 
 def plausibility(text: str) -> float:
-    """How much the foreign characters of a text look as if they belonged where they stand; above 0 if they do."""
+    """A score of how well the non-ASCII characters of a text fit their neighbours; above 0 if they do."""
     total = 0.0
     counted = 0
     for word in _FOREIGN_WORD.finditer(text):
@@ -125,7 +125,7 @@ _of_short_word: Final = lru_cache(5_000)(_of_word)  # words recur, within a docu
 
 @lru_cache(20_000)
 def _of_letter(before: str, char: str, after: str) -> float:
-    """A letter: at home beside its own script, not beside another nor as a capital after a small letter.
+    """A letter's score: high beside its own script, low beside another one or as a capital after a small letter.
 
     `before` and `after` are "" at an end of the word.
     """
@@ -160,7 +160,7 @@ def _of_symbol(char: str, kind: str, before: str, after: str) -> float:
 
 
 def _of_latin(word: str, kinds: list[str]) -> float:
-    """Three accented letters in a row are no Latin word: it is another script read as Latin."""
+    """A penalty for three accented letters in a row: another script read as Latin."""
     if "LATIN" not in kinds:
         return -_of_vowels(word, kinds)
     run = total = 0
@@ -175,14 +175,14 @@ def _of_latin(word: str, kinds: list[str]) -> float:
 
 
 def _of_vowels(word: str, kinds: list[str]) -> float:
-    """What four or more letters of Cyrillic or Greek without a vowel cost: each of them."""
+    """A penalty for four or more Cyrillic or Greek letters without a vowel, 1 a letter."""
     letters = [char for char, kind in zip(word, kinds, strict=True) if kind in ("CYRILLIC", "GREEK")]
     return float(len(letters)) if len(letters) >= 4 and _VOWELS.isdisjoint(letters) else 0.0
 
 
 @cache
 def _kind(char: str) -> str:
-    """A letter's script in capitals, "symbol", or "bad" for what no text holds."""
+    """A letter's script in capitals, "symbol", or "bad" for characters that occur in no text."""
     category = unicodedata.category(char)
     if category in ("Cc", "Cn", "Co", "Cs") or char == "\ufffd":
         return "bad" if char > "\x7f" else "symbol"

@@ -15,7 +15,7 @@ from typing import Any, Final
 from vecver.pipeline.parsers.front_matter import typed
 from vecver.pipeline.parsers.properties import Fields, keywords, people
 
-LINES: Final = 200  # at the head of a text that are looked at
+LINES: Final = 200  # lines read at the head of a text
 
 _RST_FIELD: Final = re.compile(r":([A-Za-z][\w -]{0,60}):(?:[ \t]+(.*))?$")
 _PEP_FIELD: Final = re.compile(r"([A-Z][\w-]{0,40}):[ \t]+(.*)$")
@@ -26,7 +26,7 @@ _ORG_FIELD: Final = re.compile(r"#\+([A-Za-z_]+):[ \t]+(\S.*)$")
 _ORG_DATE: Final = re.compile(r"[<\[](\d{4}-\d\d-\d\d)\b[^<>\[\]]*[>\]]$")
 _UNDERLINE: Final = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*$")
 
-_NAMES: Final = {  # as the formats call them -> as filters do
+_NAMES: Final = {  # names in the formats -> field names
     **{name: name for name in ("author", "date", "version", "status", "organization", "contact", "copyright", "email")},
     **{name: name for name in ("description", "keywords", "language", "address", "revision", "category", "tags")},
     **{"authors": "author", "revdate": "date", "revnumber": "version", "lang": "language", "filetags": "tags"},
@@ -55,7 +55,7 @@ def rst_fields(text: str) -> Fields:
 
 
 def _after_title(lines: list[str]) -> int:
-    """The line at which a field list may begin: behind blank lines and one title."""
+    """The line at which a field list may begin: after blank lines and one title."""
     at = _past_blank(lines, 0)
     if at + 2 < len(lines) and _UNDERLINE.match(lines[at]) and _UNDERLINE.match(lines[at + 2]):
         return _past_blank(lines, at + 3)
@@ -71,7 +71,7 @@ def _past_blank(lines: list[str], at: int) -> int:
 
 
 def adoc_fields(text: str) -> Fields:
-    """Of the header: the lines up to the first blank one after the title, or attributes without a title."""
+    """The fields of the header: the lines from the title to the first blank line, or attributes without a title."""
     lines = text.split("\n", LINES)[:LINES]
     at = _past_blank(lines, 0)
     fields: dict[str, str] = {}
@@ -94,7 +94,7 @@ def adoc_fields(text: str) -> Fields:
 
 
 def org_fields(text: str) -> Fields:
-    """Of keywords anywhere before the first headline."""
+    """The fields of keywords before the first headline."""
     fields: dict[str, str] = {}
     for line in text.split("\n", LINES)[:LINES]:
         if line.startswith("* "):

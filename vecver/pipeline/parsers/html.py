@@ -35,7 +35,7 @@ _LOST: Final = ("depth_limit_exceeded", "truncated_input")  # html-to-markdown's
 _DEEPEST: Final = 3  # frames inside frames that are read
 
 _MOST_META: Final = 200
-_META: Final = {  # names of <meta> -> names of fields
+_META: Final = {  # names in <meta> -> field names
     **dict.fromkeys(("author", "dc.creator", "dcterms.creator", "article:author", "citation_author"), "author"),
     **dict.fromkeys(("description", "dc.description", "dcterms.description", "og:description"), "description"),
     **dict.fromkeys(("keywords", "dc.subject", "dcterms.subject", "article:tag", "citation_keywords"), "keywords"),
@@ -73,14 +73,14 @@ _SKIPPED: Final = {  # elements that html-to-markdown skips, and what they are w
 }
 _FRAMES: Final = ("iframe", "noframes", "noembed")  # their text is a page as it stands
 _FIELDS: Final = ("img", "area", "input", "option", "optgroup", "select", "button", "label", "textarea", "track")
-_LABELS: Final = ("button", "label")  # furniture is told by them; then they are words in the text
+_LABELS: Final = ("button", "label")  # help to recognise furniture; later they are plain words
 _BUTTONS: Final = ("submit", "button", "reset", "image")
 _SILENT: Final = ("hidden", "password", "checkbox", "radio", "file", "color", "range")
 _BLOCKS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "ul", "ol", "table", "pre", "section"))
 
 
 def html_text(page: str) -> str:
-    """All of a page, or of part of one, as Markdown. Raises as `html_content` does."""
+    """A page or a part of one as Markdown, with its furniture. Raises as `html_content`."""
     return html_content(page, furniture=False).text
 
 
@@ -90,9 +90,9 @@ def html_title(page: str) -> str:
 
 
 def html_content(page: str, furniture: bool = True) -> Content:
-    """A page, or part of one, with its title and what lxml sees of it, to compare the text with.
+    """A page or a part of one as Markdown, with its title, its metadata, and its plain text to compare with.
 
-    `furniture`: leave out navigation and the like. Raises `Unreadable` where the page is nested so deeply that
+    `furniture`: leave out navigation and the like. Raises Unreadable if the page is nested so deeply that
     text would be lost.
     """
     from lxml import etree
@@ -115,7 +115,7 @@ def html_content(page: str, furniture: bool = True) -> Content:
 
 
 def _fields(root: Element) -> Fields:
-    """What the head of a page says of it: author, description, keywords, dates, language."""
+    """The metadata in the head of a page: author, description, keywords, dates, language."""
     fields: dict[str, Any] = {"language": root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang")}
     for meta in root.findall("head/meta")[:_MOST_META]:
         name = _META.get((meta.get("name") or meta.get("property") or "").strip().lower())
@@ -157,7 +157,7 @@ def _too_deep() -> Unreadable:
 
 
 def _tree(page: str, seen: list[str], depth: int = 0) -> Element | None:
-    """The page as plain elements, None where it is empty; its text as lxml sees it is added to `seen`."""
+    """The page as plain elements, None if it is empty; its plain text is added to `seen`."""
     root = _parsed(page)
     if root is not None:
         _prepare(root, seen, depth)
@@ -183,7 +183,7 @@ def _prepare(root: Element, seen: list[str], depth: int) -> None:
 
 
 def _without_cdata(page: str) -> str:
-    """CDATA sections (XHTML) as the text they hold: an HTML parser takes them for comments."""
+    """CDATA sections (XHTML) replaced by their text; an HTML parser would read them as comments."""
     pieces = page.split("<![CDATA[")
     for i, piece in enumerate(pieces[1:], 1):
         text, end, markup = piece.partition("]]>")
@@ -200,7 +200,7 @@ def _simplify(root: Element, seen: list[str], depth: int) -> None:
     etree.strip_tags(root, *_NEUTRAL)  # first, since links without elements in them need no look
     tables = []
     for element in list(root.iter("svg", "table", "dt", "dd", *_FIELDS, *_SKIPPED)):
-        tag = element.tag  # another one than before inside of a drawing
+        tag = element.tag  # read now: it may have changed inside a drawing
         if tag in _WRITERS:
             _WRITERS[tag](element)
         elif tag in _SKIPPED:
@@ -231,14 +231,14 @@ def _simplify_drawing(drawing: Element) -> None:
 
 
 def _free_item(item: Element) -> None:
-    """Outside of a list of definitions an item's words would run into the text before it."""
+    """Outside of a `dl`, make a `dt` or `dd` a paragraph, so that its words do not join the text before it."""
     parent = item.getparent()
     if not any(around.tag == "dl" for around in (parent, parent.getparent()) if around is not None):
         item.tag = "p"
 
 
 def _write_field(element: Element) -> None:
-    """The words that a field, an image or an option shows, as its text."""
+    """Write the words that a field, an image or an option shows as its text."""
     tag, kind = element.tag, (element.get("type") or "").lower()
     if tag == "img" or tag == "area":
         names: tuple[str, ...] = ("alt",)
@@ -262,7 +262,7 @@ def _write_field(element: Element) -> None:
 
 
 def _write_frame(element: Element, seen: list[str], depth: int) -> None:
-    """An element that html-to-markdown skips, as a division; a page inside of it is read."""
+    """Turn an element that html-to-markdown skips into a `div`, and parse a page inside it."""
     inner = [element.get("srcdoc") or ""]
     if element.tag in _FRAMES and "<" in (element.text or ""):
         inner.append(element.text)
@@ -278,7 +278,7 @@ def _write_frame(element: Element, seen: list[str], depth: int) -> None:
 
 
 def _simplify_link(link: Element) -> None:
-    """Links that frame blocks give up the link, so that a heading stays one; marks at headings go."""
+    """Unwrap links around blocks, so that headings stay headings, and remove anchor marks at headings."""
     text = "".join(link.itertext())
     if not text.strip():
         link.tag = "span"
@@ -295,7 +295,7 @@ def _children(element: Element) -> Iterator[Element]:
 
 
 def _simplify_layout(table: Element) -> None:
-    """A table that holds headings lays out a page: its cells are blocks."""
+    """Turn a table that holds headings, and so lays out the page, into blocks."""
     if table.tag == "table" and next(table.iter("h1", "h2", "h3", "h4", "h5", "h6"), None) is not None:
         for element in list(table.iter("table", "thead", "tfoot", "tr", "td", "th", "caption")):
             element.tag = "div"
@@ -309,7 +309,7 @@ _WRITERS: Final = {
 
 
 def replace_by_text(element: Element, text: str = "") -> None:
-    """Put `text` in place of an element, in front of the text behind it."""
+    """Replace an element by `text`, followed by the element's tail."""
     parent, before, text = element.getparent(), element.getprevious(), text + (element.tail or "")
     if parent is None:
         return

@@ -19,7 +19,7 @@ from typing import Final
 
 from vecver.pipeline.parsers.markdown import fence, heading, table
 
-WIDEST: Final = 50  # columns that a cell may span
+WIDEST: Final = 50  # columns that a cell may span at most
 
 _COMMENTED: Final = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.S)
 _BODY: Final = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.S)
@@ -109,7 +109,7 @@ def latex(text: str) -> str:
 
 
 def _without_comments(text: str, codes: list[str]) -> str:
-    """The text without comments, with `\\0n\\0` in the place of each literal argument, which joins `codes`."""
+    """The text without comments, with `\\0n\\0` in place of each literal argument, which is added to `codes`."""
 
     def kept(match: re.Match[str]) -> str:
         source = match[0]
@@ -155,7 +155,7 @@ def _with_accents(text: str) -> str:
 
 
 def _with_tables(text: str) -> str:
-    """The text with its tables as Markdown ones, a table's caption before it."""
+    """The text with its tables in Markdown, each after its caption."""
     pieces: list[str] = []
     at = 0
     unclosed: set[str] = set()

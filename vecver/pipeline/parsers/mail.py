@@ -35,9 +35,9 @@ from vecver.pipeline.parsers.media_types import Unreadable
 from vecver.pipeline.parsers.properties import attempted, cleaned
 from vecver.pipeline.parsers.structured import delimited
 
-ENOUGH_WORDS: Final = 0.8  # of the HTML alternative's words, the share from which the plain one is the body
-LONGEST_FROM: Final = 200  # bytes of a From line that are looked at
-LONG_PREAMBLE: Final = 30  # words before a multipart's first boundary from which they are text, and no stub
+ENOUGH_WORDS: Final = 0.8  # share of the HTML part's words that the plain part needs to be the body
+LONGEST_FROM: Final = 200  # bytes of a From line that are checked
+LONG_PREAMBLE: Final = 30  # words before a multipart's first boundary that count as text instead of a stub
 NAMED: Final = 5  # attachments named in notes
 
 _DEEPEST: Final = 6
@@ -49,8 +49,8 @@ _CALENDAR_FIELDS: Final = ("SUMMARY", "DTSTART", "DTEND", "LOCATION", "ORGANIZER
 _TEXT_NAME: Final = re.compile(r"\.(?:txt|text|log|md|markdown|csv|tsv|html?|ics|diff|patch|json|ya?ml)\Z", re.I)
 _UNTYPED: Final = ("application/octet-stream", "application/json", "application/csv", "application/x-patch")
 _DAMAGED: Final = (InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect)
-_EMBEDDED: Final = 5  # how Outlook attaches another message
-_ATTACH_METHOD: Final = 0x3705  # the property that tells how
+_EMBEDDED: Final = 5  # the attach method of an embedded message in Outlook
+_ATTACH_METHOD: Final = 0x3705  # the property with the attach method
 _DISPLAY_NAME: Final = 0x3001
 _SEALED: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _ARMOUR: Final = "-----BEGIN PGP MESSAGE-----"
@@ -58,7 +58,7 @@ _ARMOUR: Final = "-----BEGIN PGP MESSAGE-----"
 
 @dataclass
 class _Reading:
-    """What was read of a mail so far, beside its text."""
+    """What reading a mail collects beside its text."""
 
     parts: list[Part] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class _Reading:
 
 
 def eml(data: bytes) -> Content:
-    """One message. Raises `Unreadable` for one whose only body is encrypted or sealed in a signature."""
+    """One message. Raises Unreadable (its only body is encrypted or inside a signature)."""
     reading, message = _Reading(), _parsed(data)
     header = headers_of(message)
     content = _content(_message(message, 1, reading, header), reading)
@@ -80,7 +80,7 @@ def eml(data: bytes) -> Content:
 
 
 def mbox(data: bytes) -> Content:
-    """Every message of a mailbox, each under its subject and with its metadata. ">From " is given back its "From "."""
+    """Every message of a mailbox under its subject, with its metadata. Quoted ">From " lines become "From " again."""
     reading = _Reading()
     pieces: list[str] = []
     marks: list[Mark] = []
@@ -99,13 +99,13 @@ def mbox(data: bytes) -> Content:
 def _part(header: Headers, reading: _Reading) -> str:
     """The metadata of a mail in its mailbox, as JSON."""
     fields, notes = cleaned(attempted(mail_fields, header), "")
-    fields.pop("references", None)  # of a long thread longer than its mails
+    fields.pop("references", None)  # in a long thread it is longer than the mails
     reading.notes += [f"Message {reading.number}: {note}" for note in notes]
     return canonical_json(fields).decode()
 
 
 def msg(data: bytes) -> Content:
-    """An Outlook message. Raises whatever oxmsg raises on a broken one."""
+    """An Outlook message. Raises oxmsg's errors for a broken one."""
     import io
 
     from oxmsg import Message
@@ -125,7 +125,7 @@ def msg(data: bytes) -> Content:
 
 
 def _content(pieces: Iterable[str], reading: _Reading) -> Content:
-    """The pieces as one text. Raises `Unreadable` where all that could be read lies in sealed parts."""
+    """The pieces as one text. Raises Unreadable (all bodies are in encrypted or signed parts)."""
     text = "\n\n".join(pieces) + "\n"
     if reading.sealed and not reading.bodies:
         raise reading.sealed[0]
@@ -150,7 +150,7 @@ def _of_outlook(attachment: Any, reading: _Reading, names: list[str]) -> str:
 
 
 def _messages(data: bytes) -> Iterator[bytes]:
-    """The messages of a mailbox, split at its real "From " lines."""
+    """The messages of a mailbox, split at "From " lines that start a mail."""
     start = 0
     for line in _FROM_LINE.finditer(data):
         at = line.start()
@@ -213,13 +213,13 @@ def _bodies(part: MIMEPart, reading: _Reading, names: list[str], attached: list[
 
 
 def _around(text: str | None, least: int = 1) -> list[str]:
-    """What stands before or after the parts of a multipart, if it has at least so many words."""
+    """The text before or after the parts of a multipart, if it has at least `least` words."""
     raw = (text or "").encode("utf-8", "surrogateescape")
     return [decode(raw) or ""] if len(raw.split()) >= least else []
 
 
 def _alternatives(parts: list[MIMEPart], reading: _Reading) -> list[MIMEPart]:
-    """Of the ways in which a mail says the same, the one to read; calendars and what is attached beside it."""
+    """The alternative to read, with calendars and attachments beside it."""
 
     def is_body(part: MIMEPart) -> bool:
         return part.get_content_type() != "text/calendar" and (part.is_multipart() or _is_text(part))
@@ -235,7 +235,7 @@ def _alternatives(parts: list[MIMEPart], reading: _Reading) -> list[MIMEPart]:
 
 
 def _words_of(part: MIMEPart, reading: _Reading) -> list[str]:
-    """The words of a part and of all below it that is text."""
+    """The words of the text parts in a part."""
     leaves = [leaf for leaf in part.walk() if not leaf.is_multipart() and _is_text(leaf)]
     return [word for leaf in leaves for word in _plain(leaf, reading).text.split()]
 
@@ -245,7 +245,7 @@ def _is_text(part: MIMEPart) -> bool:
 
 
 def _plain(part: MIMEPart, reading: _Reading) -> Content:
-    """The text of a part, its format gone, and what to compare it with."""
+    """The text of a part without its format, and its plain text to compare with."""
     if id(part) not in reading.plain:
         text = _decoded(part)
         if part.get_content_type() == "text/plain" and part.get_param("format") == "flowed":
@@ -255,7 +255,7 @@ def _plain(part: MIMEPart, reading: _Reading) -> Content:
 
 
 def _converted(kind: str, text: str) -> Content:
-    """Text of a media type as Markdown, with what to compare it with where the conversion could lose some."""
+    """Text of a media type as Markdown, with plain text to compare with if the conversion may lose words."""
     if kind == "text/html":
         return html_content(text, furniture=False)
     if kind == "text/calendar":
@@ -266,7 +266,7 @@ def _converted(kind: str, text: str) -> Content:
 
 
 def _kind_by_name(kind: str, name: str) -> str:
-    """The media type, that of the file's ending where programs put in text/plain or nothing."""
+    """The media type; if a program wrote text/plain or nothing, the type of the file's suffix."""
     ending = name.rpartition(".")[2].lower()
     if kind not in ("text/plain", *_UNTYPED):
         return kind
@@ -274,12 +274,12 @@ def _kind_by_name(kind: str, name: str) -> str:
 
 
 def _readable(kind: str, name: str) -> bool:
-    """Whether a part or an attached file is text of a kind that is read here."""
+    """Whether a part or an attached file is text that can be read."""
     return (kind.startswith("text/") and kind != "text/rtf") or (kind in _UNTYPED and bool(_TEXT_NAME.search(name)))
 
 
 def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
-    """The text of a part that has none below; "" for one that is not read, which is named."""
+    """The text of a leaf part; "" if it is not read, in which case a note names it."""
     kind = part.get_content_type()
     name = _file_name(part)
     if kind in _SEALED or name.lower().endswith(".p7m"):
@@ -289,7 +289,7 @@ def _text_of(part: MIMEPart, reading: _Reading, names: list[str]) -> str:
         return ""
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
-    alone = part.get("MIME-Version") is not None  # the message itself, whatever its disposition says
+    alone = part.get("MIME-Version") is not None  # it is the message itself, not an attachment
     attached = part.get_content_maintype() not in ("text", "multipart") or (part.is_attachment() and not alone)
     names += [name or "unnamed"] if attached or (name and not alone) else []
     # a multipart without parts is one whose boundary never comes: all of it is text
@@ -337,7 +337,7 @@ def _encrypted() -> Unreadable:
 
 
 def _sealed(part: MIMEPart) -> Unreadable:
-    """Why an S/MIME part is not read: encrypted, or signed so that the text lies inside the signature."""
+    """The reason why an S/MIME part is not read: it is encrypted, or its text is inside a signature."""
     if str(part.get_param("smime-type", "")).lower() in ("signed-data", "certs-only", "compressed-data"):
         return Unreadable(
             "unsupported",
@@ -348,7 +348,7 @@ def _sealed(part: MIMEPart) -> Unreadable:
 
 
 def _calendar(text: str) -> str:
-    """What a calendar entry says, a field a line."""
+    """A calendar entry, one field a line."""
     lines = []
     for line in re.sub(r"\n[ \t]", "", text).split("\n"):
         name, _, value = line.partition(":")
@@ -361,7 +361,7 @@ def _calendar(text: str) -> str:
 
 
 def _flowed(text: str, joined: bool) -> str:
-    """Lines that end in a space go on in the next (RFC 3676); the signature's "-- " does not."""
+    """Join lines that end in a space with the next one (RFC 3676), except the signature's "-- "."""
     out = []
     for line in text.split("\n"):
         line = line.removeprefix(" ")

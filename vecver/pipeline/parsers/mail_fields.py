@@ -27,12 +27,12 @@ Headers = Callable[[str], str]  # a header's text by its name, "" where there is
 _PEOPLE: Final = {"from": "From", "to": "To", "cc": "Cc", "bcc": "Bcc", "reply_to": "Reply-To"}
 _ADDRESS: Final = re.compile(r"[^\s<>,;:\"()@]{1,64}+@[^\s<>,;:\"()@]{1,255}+")
 _ID: Final = re.compile(r"<([^<>\s]+)>")
-_RECIPIENT_TYPE: Final = 0x0C15  # the property that tells "to" from "cc"
+_RECIPIENT_TYPE: Final = 0x0C15  # the property that separates "to" from "cc"
 _LONGEST: Final = 10_000  # characters up to which the standard library parses a header: 20,000 quotes take it 3 s
 
 
 class _Policy(EmailPolicy):
-    """The standard library's rules; it would parse a header again whenever it is asked for one."""
+    """The standard library's policy with cached headers; without the cache each access parses the header again."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
         return _parsed_header(name, value)
@@ -47,12 +47,12 @@ def _parsed_header(name: str, value: str) -> Any:
 
 
 def forget_headers() -> None:
-    """Let go of the headers of the mail before."""
+    """Clear the cache of parsed headers."""
     _parsed_header.cache_clear()
 
 
 def headers_of(message: MIMEPart) -> Headers:
-    """A mail's headers as lines of text; "" where the standard library cannot make sense of one."""
+    """A mail's headers as lines of text; "" for a header that the standard library cannot parse."""
 
     raw: dict[str, str] = {}
     for name, value in message.raw_items():
@@ -84,7 +84,7 @@ def mail_fields(header: Headers) -> Fields:
 
 
 def _decoded(header: str) -> str:
-    """A header as one line, its encoded words as text; those with a comma in them in quotes, as addresses need it."""
+    """A header as one line with decoded words; those with a comma are quoted, as in addresses."""
     pieces = []
     for text, charset in decode_header(" ".join(header.split())):
         piece = text if isinstance(text, str) else text.decode(charset or "latin-1", "replace")
@@ -93,13 +93,13 @@ def _decoded(header: str) -> str:
 
 
 def _person(name: str, address: str) -> list[str]:
-    """The address and the name, as far as there are any."""
+    """The address and the name, if present."""
     address = address.strip().lower() if "@" in address else address.strip()
     return list(dict.fromkeys(part for part in (address, name.strip()) if part))
 
 
 def outlook_fields(message: Any) -> Fields:
-    """The headers that the message came with; of one that was never sent, its properties."""
+    """The fields of the message's headers; for a message that was never sent, of its properties."""
     headers = {str(name).lower(): _decoded(str(value)) for name, value in (message.message_headers or {}).items()}
     fields = dict(mail_fields(lambda name: headers.get(name.lower(), "")))
     fields.setdefault("subject", message.subject or None)
@@ -129,7 +129,7 @@ def _people(text: str) -> list[str] | None:
 
 
 def _date(text: str) -> datetime.datetime | str | None:
-    """The moment; of a zone that is not told (-0000) that of UTC, which is what it is given in."""
+    """The moment. An unknown zone (-0000) is read as UTC, in which such times are written."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -15,14 +15,14 @@ from typing import Final
 
 from vecver.pipeline.parsers.front_matter import MATTER
 
-NEAR_THE_TOP: Final = 20  # lines in which a deeper heading is a title where the text has no `#` heading
+NEAR_THE_TOP: Final = 20  # lines within which a deeper heading is the title of a text without a `#` heading
 
 _RUNS_OF_BACKTICKS: Final = re.compile(r"`{3,}")
 _HEAD: Final = 100_000  # characters in which a title is looked for
 
 
 def fence(code: str, language: str = "") -> str:
-    """A Markdown code block that holds `code`, whatever backticks are in it."""
+    """A Markdown code block with `code`, fenced by more backticks than the code contains in a row."""
     runs = _RUNS_OF_BACKTICKS.findall(code) if "```" in code else ()
     ticks = "`" * max(3, 1 + max(map(len, runs), default=0))
     return f"{ticks}{language}\n{code.strip(chr(10))}\n{ticks}"
@@ -47,7 +47,7 @@ def _row(cells: list[str]) -> str:
 
 
 def joined(pieces: list[str]) -> str:
-    """Lines and blocks as one text, without blank lines in a row."""
+    """Lines and blocks as one text, without consecutive blank lines."""
     return "\n".join(
         piece for before, piece in zip(["", *pieces], pieces, strict=False) if before.strip() or piece.strip()
     )

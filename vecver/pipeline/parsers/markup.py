@@ -22,7 +22,7 @@ from typing import Final
 from vecver.pipeline.parsers.asciidoc_tables import opens_table, table_rows
 from vecver.pipeline.parsers.markdown import fence, heading, joined, table, unclosed
 
-LONGEST_ATTRIBUTE: Final = 200  # characters of an attribute that is put in where it is used
+LONGEST_ATTRIBUTE: Final = 200  # characters of an attribute that is expanded
 
 # -- AsciiDoc ----------------------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ def asciidoc(text: str) -> str:
 
 
 def _adoc_attribute_lines(line: str, defined: dict[str, str]) -> list[str]:
-    """What a line of settings tells the reader; one that defines an attribute joins `defined`."""
+    """The Markdown of a line of settings; a definition of an attribute is added to `defined`."""
     if (setting := _ADOC_ATTRIBUTE.match(line)) and len(setting[2]) <= LONGEST_ATTRIBUTE:
         defined[setting[1].lower()] = setting[2].rstrip()
     elif label := _ADOC_LABEL.match(line):

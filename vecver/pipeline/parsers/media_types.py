@@ -159,7 +159,9 @@ _SIGNATURES: Final = (
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
 )
-_ASCII_SIGNATURES: Final = frozenset({"audio/mpeg", "application/x-bzip2"})  # a text may begin so: ask for a NUL too
+_ASCII_SIGNATURES: Final = frozenset(
+    {"audio/mpeg", "application/x-bzip2"}
+)  # a text may begin like this, so a NUL is required too
 
 _ZIP_MARKS: Final = (
     (b"mimetypeapplication/epub+zip", EPUB),
@@ -188,7 +190,7 @@ _XML_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<\?xml\b")
 
 
 def media_type_of(data: bytes, name: str) -> str:
-    """The media type of `data`, which its source calls `name`. Never fails: "text/plain" where nothing tells."""
+    """The media type of `data`, whose source names it `name`; "text/plain" if nothing else is recognised."""
     extension = PurePosixPath(name).suffix[1:].lower()
     named = _EXTENSIONS.get(extension, "")
     signed = _by_signature(data, named)
@@ -202,12 +204,12 @@ def media_type_of(data: bytes, name: str) -> str:
 
 
 def is_encrypted_office(data: bytes) -> bool:
-    """Whether it is the box in which a modern Office file is kept encrypted."""
+    """Whether it is an OLE container with an encrypted modern Office file."""
     return data.startswith(OLE) and _ENCRYPTED in data
 
 
 def _by_signature(data: bytes, named: str) -> str:
-    """The media type that the first bytes prove, or ""."""
+    """The media type that the first bytes identify, or ""."""
     if data.startswith(b"PK\x03\x04"):
         return _by_marks(data, _ZIP_MARKS) or (named if named in OFFICE else ZIP)
     if data.startswith(OLE):
@@ -225,7 +227,7 @@ def _by_signature(data: bytes, named: str) -> str:
 
 
 def _ole_type(data: bytes, named: str) -> str:
-    """Old Office, Outlook, or the box that holds an encrypted modern file (told apart by its name alone)."""
+    """Old Office, Outlook, or a container with an encrypted modern file, whose type only its name shows."""
     if is_encrypted_office(data):
         return named if named in OFFICE else DOCX
     return _by_marks(data, _OLE_MARKS) or (named if named in OFFICE or named == MSG else "application/x-ole-storage")
@@ -236,7 +238,7 @@ def _by_marks(data: bytes, marks: tuple[tuple[bytes, str], ...]) -> str:
 
 
 def _by_text(data: bytes) -> str:
-    """HTML or XML by how the text begins, or ""."""
+    """HTML, XML or captions by the start of the text, or ""."""
     head = data[:2000]
     if _HTML_START.match(head):
         return HTML

@@ -35,16 +35,16 @@ from vecver.pipeline.parsers.package import Package
 from vecver.pipeline.parsers.properties import Fields, attempted
 from vecver.pipeline.parsers.restoring import View, restored
 
-DEEPEST: Final = 3  # documents inserted in one another that are read
+DEEPEST: Final = 3  # levels of inserted documents that are read
 _NAMES: Final = {**media_types.OFFICE, media_types.XLS: "xlsx"}  # as anydoc calls them
 _EXTENT: Final = "max_grid_slots"  # anydoc's limit on the rows times the columns of a workbook
 _SHEET_HEADING: Final = re.compile(r"^## (.+)$", re.M)
-_DEFAULT_SHEET: Final = re.compile(r"\w+ ?\d+\Z")  # "Sheet1", "Tabelle 2": says nothing
-_EXCEL_DEFAULT: Final = "VelvetSweatshop"  # Excel encrypts "read-only" workbooks with it and opens them unasked
+_DEFAULT_SHEET: Final = re.compile(r"\w+ ?\d+\Z")  # "Sheet1", "Tabelle 2": no real name
+_EXCEL_DEFAULT: Final = "VelvetSweatshop"  # Excel encrypts "read-only" workbooks with it and opens them without asking
 
 
 def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    """The document's text, with what must be in it by parts. Raises `Unreadable`."""
+    """The document's text, with its parts to compare with. Raises Unreadable."""
     import anydoc
 
     for opened in _opened(data, passwords):
@@ -58,7 +58,7 @@ def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
 
 
 def _read(data: bytes, media_type: str, depth: int = 0) -> Content:
-    """As its format needs; .doc, .ppt and what is no sound package as anydoc alone reads them."""
+    """Read a document as its format needs; anydoc alone reads .doc, .ppt and broken packages."""
     if media_type == media_types.XLS and not data.startswith(b"PK"):
         return _old_excel(data, media_type)
     if media_type == media_types.RTF:
@@ -78,7 +78,7 @@ def _markdown(data: bytes, media_type: str) -> str:
 
 
 def _zipped(data: bytes) -> Package | None:
-    """The package, or None where anydoc says better what is wrong with it."""
+    """The package, or None for a broken one, for which anydoc's error is better."""
     try:
         return Package(data)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
@@ -108,7 +108,7 @@ def _properties(package: Package) -> Fields:
 
 
 def _word(package: Package, media_type: str, depth: int = 0) -> Content:
-    """`depth`: of documents that it is inserted in."""
+    """`depth`: number of documents that it is inserted in."""
     document = word.prepared(package)
     text = _markdown(document.data, media_type)
     if document.chunks:
@@ -118,7 +118,7 @@ def _word(package: Package, media_type: str, depth: int = 0) -> Content:
 
 
 def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
-    """The text of a document that was inserted as a whole, in a format of its own."""
+    """The text of an inserted document, which may have any format."""
     media_type = media_types.media_type_of(content, name)
     try:
         if media_type in (media_types.HTML, media_types.XML):
@@ -141,7 +141,7 @@ def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
 
 
 def _placed(token: re.Match[str], text: str) -> str:
-    """The text in place of its token: as blocks of its own, or within a line where the token shares one."""
+    """The text for a token: as separate blocks, or on one line if the token shares its line."""
     document = token.string
     alone = document[token.start() - 1 : token.start()] in ("", "\n") and document[token.end() : token.end() + 1] in (
         "",
@@ -184,7 +184,7 @@ def _old_properties(data: bytes) -> Fields:
 
 
 def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
-    """The text with the name of an only sheet as its heading, and where each sheet begins."""
+    """The text, with a heading for a single sheet, and where each sheet begins."""
     if not _SHEET_HEADING.search(text) and len(sheets) == 1:
         heading = "" if _DEFAULT_SHEET.match(sheets[0]) else f"## {' '.join(sheets[0].split())}\n\n"
         return heading + text, [Mark(0, "sheet", sheets[0])]
@@ -233,7 +233,7 @@ def _epub(package: Package, media_type: str) -> Content:
 _PACKAGED: Final[dict[str, Callable[[Package, str], Content]]] = {
     media_types.DOCX: _word,
     media_types.XLSX: _excel,
-    media_types.XLS: _excel,  # one that is called so by mistake
+    media_types.XLS: _excel,  # a .xlsx with the wrong suffix
     media_types.PPTX: _slides,
     media_types.ODT: _open_document,
     media_types.ODS: _open_document,
@@ -246,7 +246,7 @@ _PACKAGED: Final[dict[str, Callable[[Package, str], Content]]] = {
 
 
 def _opened(data: bytes, passwords: Sequence[str]) -> Iterator[bytes]:
-    """The document as it is (unless it is an encrypted box), then as each password opens it."""
+    """The document itself (unless it is encrypted), then decrypted with each password that fits."""
     if not media_types.is_encrypted_office(data):
         yield data
     for password in (_EXCEL_DEFAULT, *passwords):

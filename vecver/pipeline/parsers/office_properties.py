@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LARGEST: Final = 1_000_000  # bytes of properties that are read
 _MOST: Final = 2_000  # properties
 
-_NAMES: Final = {  # as the XML of OOXML, OpenDocument and EPUB calls them -> as filters do
+_NAMES: Final = {  # element names in OOXML, OpenDocument and EPUB -> field names
     "title": "title",
     "creator": "author",
     "subject": "subject",
@@ -46,7 +46,7 @@ _CLARK: Final = re.compile(r"\{[^}]*\}")
 
 
 def ooxml(package: Package) -> Fields:
-    """Of Word, Excel and PowerPoint."""
+    """The properties of Word, Excel and PowerPoint files."""
     properties = _named(_elements(package, "docProps/core.xml"))
     properties |= _named(e for e in _elements(package, "docProps/app.xml") if _name(e) in ("Company", "Manager"))
     custom = _elements(package, "docProps/custom.xml")
@@ -54,7 +54,7 @@ def ooxml(package: Package) -> Fields:
 
 
 def open_document(package: Package) -> Fields:
-    """Of OpenDocument."""
+    """The properties of OpenDocument files."""
     elements = [inner for outer in _elements(package, "meta.xml") for inner in outer]
     author = next((e.text for e in elements if _name(e) == "initial-creator"), None)
     usual = (e for e in elements if _name(e) != "date" and not (author and _name(e) == "creator"))
@@ -64,13 +64,13 @@ def open_document(package: Package) -> Fields:
 
 
 def book(package: Package, main: str) -> Fields:
-    """Of an EPUB book whose package document is `main`."""
+    """The properties of an EPUB book whose package document is `main`."""
     outer = next((e for e in _elements(package, main) if _name(e) == "metadata"), None)
     return _named(outer if outer is not None else ())
 
 
 def rtf(data: bytes) -> Fields:
-    """Of RTF: its group `info`."""
+    """The properties of RTF, from its group `info`."""
     start = data.find(b"{\\info", 0, LARGEST)
     if start < 0:
         return {}
@@ -87,7 +87,7 @@ def rtf(data: bytes) -> Fields:
 
 
 def ole(data: bytes) -> Fields:
-    """Of the binary formats of Word, Excel and PowerPoint."""
+    """The properties of the binary formats of Word, Excel and PowerPoint."""
     import io
 
     import olefile
@@ -114,7 +114,7 @@ def ole(data: bytes) -> Fields:
 
 
 def _elements(package: Package, part: str) -> list[_Element]:
-    """The elements below the root of a part; none where it is missing or broken."""
+    """The elements below the root of a part; none if it is missing or broken."""
     from lxml import etree
 
     data = package.read(part) if part in package.names else b""
@@ -137,7 +137,7 @@ def _attribute(element: _Element, name: str) -> str:
 
 
 def _named(elements: Any) -> dict[str, Any]:
-    """The usual properties; of one that stands there several times a list."""
+    """The standard properties; repeated ones as a list."""
     properties: dict[str, Any] = {}
     for element in elements:
         name = _NAMES.get(_name(element), "") if isinstance(element.tag, str) else ""
@@ -162,7 +162,7 @@ def _with(properties: dict[str, Any], custom: Iterator[tuple[str, Any]]) -> dict
 
 
 def _variant(element: _Element) -> Any:
-    """A value that a company added, as its type says."""
+    """The value of a custom property, by its type."""
     text, kind = (element.text or "").strip(), _name(element)
     return _converted(text, "int" if re.fullmatch(r"u?i[1248]|u?int", kind) else _VARIANTS.get(kind, "text"))
 

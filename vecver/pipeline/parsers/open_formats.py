@@ -33,7 +33,7 @@ _BLOCK_END: Final = re.compile(
 
 
 def open_document(package: Package) -> tuple[bytes, list[View]]:
-    """The file without readings of ruby and without comments, which anydoc glues to the words around; its text."""
+    """The file without ruby readings and comments, which anydoc joins to the words around them; and its texts."""
     content = package.read("content.xml")
     comments = b"".join(match[0] for match in _COMMENT.finditer(content))
     changed = _RUBY_TEXT.sub(b"", _COMMENT.sub(b" ", content))
@@ -53,13 +53,13 @@ def _texts(xml: bytes) -> list[str]:
 
 
 def main_of(package: Package) -> str:
-    """The part of a book that lists the others, and its properties."""
+    """The name of the part that lists a book's other parts and its properties."""
     root = _ROOT.search(package.read("META-INF/container.xml"))
     return plain(root[1]) if root else ""
 
 
 def book(package: Package) -> tuple[bytes, list[View]]:
-    """The book with spaces between blocks that anydoc would glue together, and the text of its spine's documents."""
+    """The book with spaces between blocks that anydoc would join, and the texts of the documents in its spine."""
     main = main_of(package)
     items, spine = {}, []
     for kind, tag in _ITEM.findall(package.read(main)):

@@ -20,13 +20,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-LARGEST_PART: Final = 64_000_000  # bytes, unpacked; a larger part is left to the library and its limits
+LARGEST_PART: Final = 64_000_000  # unpacked bytes; larger parts are left to the library and its limits
 _OVERRIDE: Final = re.compile(rb"<(?:\w++:)?Override\s([^<>]*+)>")
 _PART_NAME: Final = re.compile(rb"""PartName=["']/([^"']*+)["']""")
 _CONTENT_TYPE: Final = re.compile(rb"""ContentType=["']([^"']*+)["']""")
 _RELATION: Final = re.compile(rb"<(?:\w++:)?Relationship\s([^<>]*+)>")
-_LENGTHS: Final = struct.Struct("<HH")  # of the name and of what is extra, before the bytes of a part
-_DIRECTORY: Final = struct.Struct("<HHH")  # of the name, of what is extra and of the comment, in the directory
+_LENGTHS: Final = struct.Struct("<HH")  # lengths of name and extra field, before a part's bytes
+_DIRECTORY: Final = struct.Struct("<HHH")  # lengths of name, extra field and comment, in the directory
 _OFFSET: Final = struct.Struct("<L")
 _FACTS: Final = struct.Struct("<5H3L2H")  # version, flags, method, time, date, CRC, sizes, lengths
 _REST: Final = struct.Struct("<HHHLL")
@@ -38,7 +38,7 @@ _TAG: Final = re.compile(rb"<[^<>]*+>")
 
 
 class Package:
-    """A zip file in memory. Raises zipfile.BadZipFile if it is none."""
+    """A zip file in memory. Raises zipfile.BadZipFile (it is no zip file)."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -46,7 +46,7 @@ class Package:
         self.names = self._zip.namelist()
 
     def read(self, name: str) -> bytes:
-        """The part's bytes, unpacked; b"" where it is missing, broken or larger than `LARGEST_PART`."""
+        """The part's bytes, unpacked; b"" if it is missing, broken or larger than `LARGEST_PART`."""
         try:
             info = self._zip.getinfo(name)
             if info.file_size > LARGEST_PART:
@@ -60,7 +60,7 @@ class Package:
         return content if len(content) <= LARGEST_PART else b""
 
     def _inflated(self, info: zipfile.ZipInfo) -> bytes | None:
-        """The part's bytes where it is stored as usual; None leaves it, and what is wrong with it, to the library."""
+        """The part's bytes if it is stored as usual; None leaves it to `zipfile`, which reports what is wrong."""
         at = info.header_offset
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 0x21:
             return None
@@ -85,7 +85,7 @@ class Package:
         return kinds_by_name
 
     def relations(self, part: str) -> dict[str, tuple[str, str]]:
-        """Of this part, id -> (last word of its type, name of the part it leads to)."""
+        """The part's relations: id -> (last word of the type, name of the target part)."""
         folder, _, leaf = part.rpartition("/")
         targets = {}
         for tag in _RELATION.findall(self.read(f"{folder}/_rels/{leaf}.rels".lstrip("/"))):
@@ -96,13 +96,13 @@ class Package:
         return targets
 
     def replaced(self, parts: Mapping[str, bytes]) -> bytes:
-        """The archive with these parts' content in place of what they hold."""
+        """The archive with the content of these parts replaced."""
         if not parts:
             return self.data
         return self._spliced(parts) or self._rewritten(parts)
 
     def _spliced(self, parts: Mapping[str, bytes]) -> bytes | None:
-        """The usual archive with new parts in place of its directory, and that behind them; None for an unusual one."""
+        """The archive with the new parts and a new directory in place of its directory; None for an unusual archive."""
         entries, records, at = self._zip.infolist(), [], self._zip.start_dir
         for info in entries:
             size = 46 + sum(_DIRECTORY.unpack_from(self.data, at + 28)) if at + 46 <= len(self.data) else 0
@@ -159,7 +159,7 @@ def paragraphs(xml: bytes, texts: bytes = b"a:t", end: bytes = b"a:p") -> list[s
 
 
 def plain(xml: bytes) -> str:
-    """XML's character data as text; tags go."""
+    """XML's character data as text, without tags."""
     text = (_TAG.sub(b"", xml) if b"<" in xml else xml).decode("utf-8", "replace")
     return html.unescape(text) if "&" in text else text
 

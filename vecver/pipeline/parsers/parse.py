@@ -54,12 +54,12 @@ class Reader:
 
     read: Callable[[bytes, str, Sequence[str]], Content]  # data, media type, passwords
     parsers: tuple[str, ...]  # distributions, and converters of ours as "name revision"
-    plain: bool = False  # pure Python, and so quick that a process reads many of them at once
+    plain: bool = False  # pure Python and quick: a worker reads many such documents in one batch
     titled: bool = True  # a first `#` heading is a title
 
 
 def parse(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
-    """The document's text as Markdown. `name` is its path or id. Raises `Unreadable`, and nothing else."""
+    """The document's text as Markdown. `name` is its path or id. Raises only `Unreadable`."""
     if not data:
         raise Unreadable("empty", "The file is empty.")
     media_type = media_type_of(data, name)
@@ -94,7 +94,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def _coverage(content: Content) -> Coverage | None:
-    """How much was kept; where that cannot be computed the document is read all the same, and a note says so."""
+    """The coverage of the text. If computing it fails, the document is kept and a note says so."""
     try:
         return coverage_of(content)
     except Exception as error:
@@ -103,7 +103,7 @@ def _coverage(content: Content) -> Coverage | None:
 
 
 def _without_program_titles(title: str) -> str:
-    """A title without what programs write into that property by themselves: file names, "Untitled 1"."""
+    """`title`, without values that programs fill in themselves: file names, "Untitled 1"."""
     last = title.rfind("\n") + 1
     if _FILE_NAME.search(title, last):
         return title[:last]
@@ -112,16 +112,16 @@ def _without_program_titles(title: str) -> str:
 
 
 def parser_of(data: bytes, name: str) -> str:
-    """Who would read it, with version; "none" for what nobody can. Costs a look at the bytes."""
+    """The reader for these bytes, with its version; "none" if there is none. Parses nothing."""
     media_type = media_type_of(data, name)
     if media_type == media_types.PDF and not _lazy("pdf", "begins")(data):
-        return _versioned("liteparse")  # refused by every revision alike: no reason to try it again
+        return _versioned("liteparse")  # every revision refuses it, so a new revision is no reason to try again
     reader = READERS.get(media_type)
     return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
 
 
 def is_plain(data: bytes, name: str) -> bool:
-    """Whether it is a text format that is quick to read, or nothing that is read at all."""
+    """Whether its format is text that is quick to read, or a format without a reader."""
     reader = READERS.get(media_type_of(data, name))
     return reader is None or reader.plain
 
@@ -160,7 +160,7 @@ def _versioned(parser: str) -> str:
 
 
 def _lazy(room: str, function: str) -> Callable[..., Any]:
-    """A function of a reader's room, which is imported when the function is first called."""
+    """A function of a reader's module, which is imported on the first call."""
     return lambda *arguments: getattr(import_module(f"vecver.pipeline.parsers.{room}"), function)(*arguments)
 
 
@@ -200,7 +200,7 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
     return Reader(lambda data, media_type, passwords: read(data), parsers, titled=titled)
 
 
-# -- who reads what ----------------------------------------------------------------------------
+# -- readers by media type -----------------------------------------------------------------------
 
 _HEADER_FIELDS: Final = {name: _lazy("header_fields", f"{name}_fields") for name in ("rst", "adoc", "org")}
 _SOURCE: Final = _text("vecver-text 1", titled=False)

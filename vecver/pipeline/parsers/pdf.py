@@ -29,12 +29,12 @@ from vecver.pipeline.parsers.properties import attempted
 if TYPE_CHECKING:
     from liteparse import ParseResult
 
-LONG: Final = 5  # pages from which running lines are left out
-MOST: Final = 0.6  # of the pages, those with the line
-EDGE: Final = 0.12  # of the page's height, at its top and its bottom
-FEW_WORDS: Final = 3  # that PDFium alone sees on a page: fewer are a label of its image, say, and no text of the page
-STAMP: Final = 12  # words on a page at most, with which an image of the whole page is taken for a stamped scan
-REPEATED_HEADINGS: Final = 3  # pages with the same first heading, from which it is no heading
+LONG: Final = 5  # pages a document needs before running lines are removed
+MOST: Final = 0.6  # share of pages that must have the line
+EDGE: Final = 0.12  # share of the page's height that counts as its top and its bottom
+FEW_WORDS: Final = 3  # words on a page that only PDFium sees; fewer are no page text (labels of an image, for example)
+STAMP: Final = 12  # with at most this many words over a full-page image, the page counts as a stamped scan
+REPEATED_HEADINGS: Final = 3  # pages with the same first heading, above which it is a running line
 
 _PDF_TITLE: Final = re.compile(r"<dc:title>.{0,200}?<rdf:li[^>]*>([^<]+)</rdf:li>", re.S)
 _PAGE_NUMBER: Final = re.compile(
@@ -46,12 +46,12 @@ _TURNED: Final = "turned"
 
 
 def begins(data: bytes) -> bool:
-    """Whether it begins like a PDF: liteparse would take anything else for another format."""
+    """Whether it begins like a PDF; liteparse would read anything else as another format."""
     return b"%PDF-" in data[:1024]
 
 
 def read(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    """The document, page by page. Raises `Unreadable` saying why there is no text."""
+    """The document, page by page. Raises Unreadable with the reason why there is no text."""
     from liteparse import ParseError
 
     if not begins(data):
@@ -126,7 +126,7 @@ def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, st
 
 
 def _furniture(pages: Sequence[Sequence[Piece]], views: Sequence[PageView]) -> dict[int, list[int]]:
-    """By the page's number, which of its pieces repeat the running lines of earlier pages."""
+    """For each page number, the indices of pieces that repeat running lines of earlier pages."""
     running: dict[int, list[int]] = {view.number: [] for view in views}
     if len(pages) < LONG:
         return running
@@ -145,7 +145,7 @@ def _furniture(pages: Sequence[Sequence[Piece]], views: Sequence[PageView]) -> d
 
 
 def _edges(pieces: Sequence[Piece], view: PageView) -> Iterator[tuple[int, str]]:
-    """Which pieces stand alone at the top or the bottom of the page, or run aslant."""
+    """The indices of pieces alone at the top or bottom of the page, and of slanted ones."""
     sizes = sorted(item.height for sheet in view.sheets for item in sheet.items)
     size = sizes[len(sizes) // 2] if sizes else 0.0
     for n, piece in enumerate(pieces):
@@ -163,7 +163,7 @@ def _edges(pieces: Sequence[Piece], view: PageView) -> Iterator[tuple[int, str]]
 
 
 def _unnumbered(text: str) -> tuple[str, int | None]:
-    """A line without the page's number in it, and the number."""
+    """A line without its page number, and the number."""
     match = _PAGE_NUMBER.search(text)
     if not match:
         return " ".join(text.split()), None
@@ -172,7 +172,7 @@ def _unnumbered(text: str) -> tuple[str, int | None]:
 
 
 def _without_running_headings(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
-    """Headings that stand first on most pages are lines of the page: they name no section."""
+    """The pages with headings that come first on most pages turned into paragraphs: they title no section."""
     firsts = Counter(pieces[0].text for pieces in pages if pieces and pieces[0].kind == "heading")
     running = {text for text, count in firsts.items() if count >= max(REPEATED_HEADINGS, MOST * len(pages))}
     return [

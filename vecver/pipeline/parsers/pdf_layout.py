@@ -34,9 +34,9 @@ from vecver.pipeline.parsers.pdf_tables import (
 if TYPE_CHECKING:
     from liteparse import LayoutBlock
 
-LOOK_AHEAD: Final = 80  # items after a broken word among which its other half is looked for
-SAME_LINE: Final = 4.0  # points between the middles of two words of a line that runs aslant, at most
-COLUMN_ENDS: Final = 20  # broken words of a page whose other half is looked for in the next column
+LOOK_AHEAD: Final = 80  # items after a broken word among which its second half is searched
+SAME_LINE: Final = 4.0  # points between the middles of two words in a slanted line at most
+COLUMN_ENDS: Final = 20  # broken words of a page whose second half is searched in the next column
 
 _BROKEN: Final = re.compile(r"([^\W\d_](?:[\w-]*\w)?)[-\u2010\u00ad]\s*\Z")
 _FIRST: Final = re.compile(r"[^\W\d_][\w-]*+")
@@ -77,7 +77,7 @@ class Break:
 
 
 def pieces_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> list[Piece]:
-    """The page in this direction, nothing of its items' words left out."""
+    """The page's pieces in this direction, with all words of its items."""
     kept = {f"{word_break.first}{word_break.second}": whole(word_break, vocabulary) for word_break in breaks}
     kept |= {f"{word_break.first}-{word_break.second}": whole(word_break, vocabulary) for word_break in breaks}
     pieces = _with_rows(sheet)
@@ -88,12 +88,12 @@ def pieces_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -
 
 
 def view_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> list[str]:
-    """The items' texts, with broken words whole."""
+    """The items' texts with broken words joined."""
     texts = [item.text for item in sheet.items]
     for word_break in breaks:
         first, second = texts[word_break.at].rstrip(), texts[word_break.after]
         if not first.endswith(word_break.first, 0, len(first) - 1) or not second.lstrip().startswith(word_break.second):
-            continue  # the item is one half of two broken words, and the other was seen to
+            continue  # the item is part of two broken words, and the other was joined already
         texts[word_break.at] = first[: len(first) - 1 - len(word_break.first)] + whole(word_break, vocabulary)
         texts[word_break.after] = second.lstrip()[len(word_break.second) :]
     return texts
@@ -103,7 +103,7 @@ def view_of(sheet: Sheet, breaks: Sequence[Break], vocabulary: Counter[str]) -> 
 
 
 def breaks_of(items: Sequence[Item]) -> list[Break]:
-    """The words that are broken at the ends of lines, by place: the other half begins the line below, or a column."""
+    """The words broken at line ends, in order; the second half begins the next line or a column."""
     ends = {n: match[1] for n, item in enumerate(items) if (match := _broken(item.text))}
     if not ends:
         return []
@@ -139,12 +139,12 @@ def _below(items: Sequence[Item], n: int, candidates: Iterable[int]) -> int | No
 
 
 def vocabulary_of(texts: Iterable[str]) -> Counter[str]:
-    """The words of a document that stand in one piece, folded; "a-b" is one."""
+    """The unbroken words of a document, case-folded, with counts; "a-b" is one word."""
     return Counter(match[0].casefold() for text in texts for match in _TOKEN.finditer(text))
 
 
 def whole(broken: Break, vocabulary: Counter[str]) -> str:
-    """The word in one piece, with its hyphen unless there is evidence that it has none."""
+    """The joined word, with its hyphen unless there is evidence that it has none."""
     first, second = broken.first, broken.second
     hyphened, joined = f"{first}-{second}", f"{first}{second}"
     if vocabulary[hyphened.casefold()] > 0:
@@ -179,7 +179,7 @@ def _piece(block: LayoutBlock) -> Piece | None:
 
 
 def _continued(pieces: Sequence[Piece], broken: dict[str, str]) -> Iterator[Piece]:
-    """Paragraphs that go on in the next column become one again."""
+    """Join paragraphs that continue in the next column."""
     last: Piece | None = None
     for piece in pieces:
         goes_on = last and last.kind == piece.kind == "paragraph" and piece.top + piece.height < last.top + last.height
@@ -201,7 +201,7 @@ def _joined(first: str, second: str, broken: dict[str, str]) -> str:
 
 
 def lost(view: Sequence[str], pieces: Sequence[Piece]) -> list[Piece]:
-    """The lines whose words the layout has lost."""
+    """A paragraph of the lines whose words the layout lost."""
     held = Counter(" ".join(piece.text for piece in pieces).split())
     missing = Counter(" ".join(view).split()) - held
     if not missing:
@@ -212,7 +212,7 @@ def lost(view: Sequence[str], pieces: Sequence[Piece]) -> list[Piece]:
         return []
     written = " ".join(" ".join(piece.text for piece in pieces).split())
     lines = []
-    for whole_ones in (False, True):  # first the lines that do not stand there as they are
+    for whole_ones in (False, True):  # first the lines that do not occur there literally
         for text in view:
             lacking = Counter(words(text)) & folded
             if lacking and (" ".join(text.split()) in written) == whole_ones:
@@ -225,7 +225,7 @@ def lost(view: Sequence[str], pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def _with_rows(sheet: Sheet) -> list[Piece]:
-    """liteparse's blocks, those that tear rows apart replaced by tables."""
+    """liteparse's blocks; those that tear rows apart are replaced by tables."""
     if not any(block.kind != "table" for block in sheet.blocks):
         return [piece for block in sheet.blocks if (piece := _piece(block))]
     lines = lines_of(sheet.items)
@@ -257,7 +257,7 @@ def _rebuilt(
     tables: Sequence[Sequence[Sequence[Cell]]],
     written: set[int],
 ) -> Iterator[Piece]:
-    """A block's lines in order, and in place of those that belong to a table the table, once."""
+    """A block's lines in order; the lines of a table are replaced by the table, once."""
     run: list[str] = []
     top = 0.0
     for n in sorted(inside, key=lambda n: (round(sheet.items[n].y), sheet.items[n].x)):
@@ -281,13 +281,13 @@ def _rebuilt(
 
 
 def direction(item: Item) -> int | None:
-    """Degrees clockwise by which the item is turned, 0, 90, 180 or 270; None if aslant."""
+    """The item's rotation, clockwise: 0, 90, 180 or 270 degrees; None if it is slanted."""
     nearest = round(item.rotation / 90) * 90
     return nearest % 360 if abs(item.rotation - nearest) < 3 else None
 
 
 def aslant(items: Sequence[Item]) -> list[str]:
-    """The lines that run aslant, those of one direction together, each direction from its top."""
+    """The slanted lines, grouped by direction, each group from its top."""
     places = sorted((_place(item), n) for n, item in enumerate(items))
     lines: list[list[tuple[float, int]]] = []
     last = (0, 0.0)
@@ -300,7 +300,7 @@ def aslant(items: Sequence[Item]) -> list[str]:
 
 
 def _place(item: Item) -> tuple[int, float, float]:
-    """Its direction in degrees, and in that direction how far down and how far along it stands."""
+    """The item's rotation in degrees, and its distance down and along in that direction."""
     angle = math.radians(item.rotation)
     x, y = item.x + item.width / 2, item.y + item.height / 2
     down, along = y * math.cos(angle) - x * math.sin(angle), x * math.cos(angle) + y * math.sin(angle)

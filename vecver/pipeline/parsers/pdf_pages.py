@@ -31,7 +31,7 @@ _STREAM: Final = re.compile(
     rb"/Filter\s{0,9}+\[?\s{0,9}+(/ASCII85Decode\s{0,9}+)?+/FlateDecode[^<>/\]]{0,9}+\]?[^<>]{0,200}+"
     rb"(?:<<[^<>]{0,200}+>>[^<>]{0,200}+)?>>\s{0,9}+stream\r?\n"
 )
-FEW: Final = 0.2  # of a page's characters, those that run upwards without a second reading of the page
+FEW: Final = 0.2  # share of characters running upwards that does not cause a second reading of the page
 COVER: Final = 0.7  # of a page's area, that of an image which is taken for the page's scan
 _TRAILER: Final = 2048  # bytes at the end of a file among which %%EOF must stand
 _INFLATED: Final = 1 << 16  # bytes at a time
@@ -39,13 +39,13 @@ _INFLATED: Final = 1 << 16  # bytes at a time
 
 @dataclass
 class PageView:
-    """One page: its upright text first where there is most of it, then each other direction."""
+    """One page, with a sheet for each direction of text, the one with most text first."""
 
     number: int  # from 1
     height: float  # points
     sheets: list[Sheet] = field(default_factory=list)
     slanted: Sheet = field(default_factory=lambda: Sheet((), ()))
-    plain: str = ""  # PDFium's text, where it was asked
+    plain: str = ""  # PDFium's text, if it was needed
 
     @property
     def words(self) -> int:
@@ -60,7 +60,7 @@ class PageView:
 def parse(
     data: bytes, password: str | None, numbers: Sequence[int] = (), corrections: Sequence[tuple[int, int]] = ()
 ) -> ParseResult:
-    """What liteparse makes of these pages (all of them if none is named). Raises `liteparse.ParseError`."""
+    """liteparse's result for these pages (all pages by default). Raises liteparse.ParseError."""
     from liteparse import LiteParse, ParseError
 
     reader = LiteParse(
@@ -87,7 +87,7 @@ def views_of(data: bytes, password: str | None, pages: Sequence[ParsedPage]) -> 
 
 
 def _add_sheets(views: Mapping[int, PageView], data: bytes, password: str | None, pages: Sequence[ParsedPage]) -> None:
-    """Set the directions of reading of each page, that with the most text first."""
+    """Set each page's sheets, the direction with most text first."""
     turned: dict[int, list[int]] = {}
     weights: dict[int, dict[int, int]] = {}
     sheets: dict[tuple[int, int], Sheet] = {}
@@ -166,7 +166,7 @@ _DATE: Final = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|
 
 
 def properties_of(data: bytes, password: str | None) -> Fields:
-    """What the document says of itself: title, author, subject, keywords, the program that made it, and when."""
+    """The document's properties: title, author, subject, keywords, producing program, date of creation."""
     import pypdfium2
 
     with pypdfium2.PdfDocument(data, password=password) as document:
@@ -190,13 +190,13 @@ def _moment(text: str) -> object:
 
 
 def _readable(text: str) -> str:
-    """PDFium's text without its marks: U+FFFE or U+0002 where it joined a broken word, NUL for unknown glyphs."""
+    """PDFium's text without its control characters: U+FFFE or U+0002 at joined words, NUL for unknown glyphs."""
     lines = text.replace("\r\n", "\n").replace("\ufffe", "-").replace("\x02", "-")
     return "".join(char for char in lines if char in "\n\t" or char >= " ")
 
 
 def contents_of(data: bytes, password: str | None, numbers: Sequence[int]) -> dict[int, set[str]]:
-    """What these pages hold: "image", "drawing", "text"; nothing if they are blank."""
+    """The kinds of objects on these pages: "image", "drawing", "text"; none on blank pages."""
     import pypdfium2
     from pypdfium2 import raw
 
@@ -211,7 +211,7 @@ def contents_of(data: bytes, password: str | None, numbers: Sequence[int]) -> di
 
 
 def covered(data: bytes, password: str | None, numbers: Sequence[int]) -> list[int]:
-    """Which of these pages one image covers, as scanned ones do."""
+    """Those of these pages that a single image covers, as in scans."""
     import pypdfium2
     from pypdfium2 import raw
 
@@ -254,7 +254,7 @@ def _inflates(data: bytes, start: int, *, ascii85: bool) -> bool:
     try:
         if ascii85:
             packed = a85decode(packed.strip().removesuffix(b"~>"))
-        for _ in range(1000):  # a larger one is taken for whole
+        for _ in range(1000):  # a larger stream is assumed to be complete
             if not unpacking.decompress(packed, _INFLATED) or unpacking.eof:
                 return unpacking.eof
             packed = unpacking.unconsumed_tail

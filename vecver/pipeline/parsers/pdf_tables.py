@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from liteparse import LayoutBlock
 
-SHORT: Final = 2.5  # words in a cell of a table without numbers, on average
-LONGER: Final = 5.0  # the same where a column holds numbers
-PROSE: Final = 6  # words of a line without gaps, from which it is no cell where it reaches over two
-LONGEST_CELL: Final = 3  # words in a cell of a table beside prose
-MOST_BESIDE: Final = 20  # of a page, tables that are looked for beside prose
-MOST_BLOCKS: Final = 400  # of a page, whose items are looked for: more would make this quadratic
+SHORT: Final = 2.5  # mean words a cell at most, in a table without numbers
+LONGER: Final = 5.0  # the same if a column holds numbers
+PROSE: Final = 6  # words of a gapless line above which it is prose if it spans two columns
+LONGEST_CELL: Final = 3  # words in a cell of a table beside prose at most
+MOST_BESIDE: Final = 20  # tables beside prose on a page at most
+MOST_BLOCKS: Final = 400  # blocks of a page whose items are assigned; without a limit this is quadratic
 
 _NUMBER: Final = re.compile(r"[-+(]?[$\u20ac\u00a3\u00a5]?\s?\d[\d.,:/ %-]*\)?(?: ?[A-Za-z\u20ac$%\u00b0]{1,4})?")
 
@@ -41,7 +41,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Sheet:
-    """A page in one direction of reading: its upright lines with the blocks that liteparse made of them."""
+    """The text of a page in one direction: upright lines, with the blocks that liteparse made of them."""
 
     items: Sequence[Item]
     blocks: Sequence[LayoutBlock]
@@ -49,7 +49,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Cell:
-    """Words of a line without a wide gap between them; `items` are places in the sheet's items."""
+    """Words of a line without a wide gap between them; `items` are indices of the sheet's items."""
 
     items: tuple[int, ...]
     left: float  # points from the page's left edge
@@ -72,7 +72,7 @@ def _cell(text: str) -> str:
 
 
 def owners_of(sheet: Sheet) -> dict[int, int]:
-    """Of each item the block in which it lies, the smallest first."""
+    """For each item, the smallest block that contains it."""
     boxes = sorted((b.bbox.width * b.bbox.height, n) for n, b in enumerate(sheet.blocks) if b.bbox)
     owner: dict[int, int] = {}
     for _, number in boxes[:MOST_BLOCKS]:
@@ -114,7 +114,7 @@ def _cells(items: Sequence[Item], line: Sequence[int]) -> list[Cell]:
 
 
 def tables_of(sheet: Sheet, lines: Sequence[list[Cell]]) -> Iterator[list[list[Cell]]]:
-    """Runs of lines that are rows of a table which liteparse did not see."""
+    """Runs of lines that are rows of a table, where liteparse saw none."""
     tables = [
         b.bbox
         for b in sheet.blocks
@@ -180,7 +180,7 @@ def _is_beside(prose: Sequence[Item], items: Sequence[Item], rows: Sequence[Sequ
 
 
 def _holds_prose(sheet: Sheet, top: float, bottom: float, lines: Sequence[list[Cell]]) -> bool:
-    """Whether the first or last line of a table that liteparse saw is prose that it put into a cell."""
+    """Whether liteparse put a line of prose into the first or last row of a table."""
     inside = []
     for line in lines:
         item = sheet.items[line[0].items[0]]
@@ -209,7 +209,7 @@ def _merged(columns: Sequence[tuple[float, float]], line: Sequence[Cell]) -> lis
 
 
 def _parts_cells(columns: Sequence[tuple[float, float]], *rows: Sequence[Cell]) -> bool:
-    """Whether each cell of a row has a column of its own."""
+    """Whether the cells of each row lie in different columns."""
     if not 2 <= len(columns) <= 30:
         return False
     return all(len({_column(columns, cell) for cell in row}) == len(row) for row in rows)

@@ -49,9 +49,9 @@ IN_FLIGHT: Final = 64_000_000  # bytes of originals; one larger document goes al
 BATCH_DOCUMENTS: Final = 32
 BATCH_BYTES: Final = 250_000
 LONG_RECORD: Final = 20_000  # characters from which a record's text is cut in a worker
-PACE: Final = 200_000  # bytes for which a document may have another second: the slowest reader takes a fifth of it
+PACE: Final = 200_000  # bytes that add a second to a document's limit; the slowest reader needs a fifth of that
 CLOCK: Final = 30  # seconds by the clock for each second of CPU time that a document may take
-GRACE: Final = 60.0  # seconds for a worker to start, beyond the documents' own timeouts
+GRACE: Final = 60.0  # seconds for a worker to start, added to the documents' timeouts
 
 
 def parse_all(
@@ -66,12 +66,12 @@ def parse_all(
     parse: Parse = parse.parse,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Original, Outcome]]:
-    """Each original with its text or the reason why there is none, in the order given.
+    """Parses each original; yields it with its text, or with the failure, in order.
 
-    With a `chunker`'s recipe the texts come cut into the pieces that it takes. A document may cost `cpu`
-    seconds of a processor, a large one more (`PACE`), and `memory` bytes of address space on top of a worker's
-    libraries; and it may wait `timeout` seconds in which it uses no processor. `parse` must be importable by name.
-    `meanwhile` is called once, when the first documents are on their way. Closing the iterator stops the workers.
+    With a `chunker`'s recipe, texts come with the pieces for that chunker. A document may use `cpu`
+    seconds of CPU time, a large one more (`PACE`), and `memory` bytes of address space on top of a worker's
+    libraries, and may spend `timeout` seconds without using any CPU. `parse` must be importable by name.
+    `meanwhile` is called once, after the first documents are submitted. Closing the iterator stops the workers.
     """
     ahead: deque[_Batch] = deque()
     pool = _Pool(Reading(parse, tuple(passwords), chunker, cpu, timeout, memory), workers)
@@ -85,7 +85,7 @@ def parse_all(
                 yield from pool.finish(ahead.popleft())
         while ahead:
             yield from pool.finish(ahead.popleft())
-    except BaseException:  # closed early, or a source that failed: nobody waits for what is being read
+    except BaseException:  # closed early, or the source failed: the documents being read are not needed
         pool.stop()
         raise
     pool.leave()
@@ -96,7 +96,7 @@ def parse_all(
 
 @dataclass(eq=False)
 class _Batch:
-    """Neighbouring originals: those that need no worker with their outcomes, the others on their way."""
+    """Consecutive originals: some have outcomes without a worker, the others are submitted to one."""
 
     originals: list[Original]
     outcomes: dict[int, Outcome]  # by position
@@ -114,7 +114,7 @@ class _Batch:
 
 
 def _batches(originals: Iterable[Original], largest: int) -> Iterator[_Batch]:
-    """Short plain texts and records together, everything else alone."""
+    """Batches of short plain texts and records; every other document is a batch of one."""
     batch = _Batch([], {}, 0)
     for original in originals:
         size, together = _size(original), _is_batched(original)
@@ -142,7 +142,7 @@ def _is_batched(original: Original) -> bool:
 
 
 def _immediate_outcome(original: Original, largest: int) -> Outcome | None:
-    """The outcome of an original that needs no worker, or may not have one."""
+    """The outcome of an original that needs no worker, or is too large for one; otherwise None."""
     text = original.text or ""
     if original.data is None and not text.strip():
         return Failure(original.document, "empty", "The record has no text.")
@@ -161,22 +161,22 @@ def _is_full(ahead: deque[_Batch], workers: int) -> bool:
 
 
 class _Pool:
-    """Worker processes for one stream, had with the first document that needs them."""
+    """Worker processes for one stream, started with the first document that needs them."""
 
     def __init__(self, reading: Reading, workers: int) -> None:
         self.reading = reading
         self.workers = workers
         self.processes: ProcessPool | None = None
-        self.fresh: ProcessPool | None = None  # for what came to grief in one of those
+        self.fresh: ProcessPool | None = None  # a new process for each document that failed in those
         self.scheduled = 0  # tasks so far
-        self.expected: dict[Future[bytes], float] = {}  # tasks that were not waited for, and seconds each may take
+        self.expected: dict[Future[bytes], float] = {}  # unfinished tasks, and the seconds each may take
 
     def begin(self, batch: _Batch) -> None:
         if waiting := batch.waiting:
             batch.future = self._schedule([batch.originals[n] for n in waiting])
 
     def finish(self, batch: _Batch) -> Iterator[tuple[Original, Outcome]]:
-        """The outcomes of a batch, in order; one that came to grief is read again, one document at a time."""
+        """The outcomes of a batch, in order. If it failed, its documents are read again one at a time."""
         if batch.future:
             try:
                 outcomes = self._result(batch.future)
@@ -186,7 +186,7 @@ class _Pool:
         return ((original, batch.outcomes[n]) for n, original in enumerate(batch.originals))
 
     def _read_alone(self, original: Original) -> Outcome:
-        """What becomes of a document in a worker that has read nothing yet."""
+        """The outcome of a document in a new worker."""
         if self.fresh is None or not self.fresh.active:
             self._stop_fresh()
             self.fresh = processes.fresh()
@@ -196,7 +196,7 @@ class _Pool:
             return self._failure_of(original, error)
 
     def _failure_of(self, original: Original, error: Exception) -> Failure:
-        """What befell the worker of a document that went alone, as its failure."""
+        """The failure of a document that was read alone, from the error of its worker."""
         from concurrent.futures import CancelledError
         from concurrent.futures.process import BrokenProcessPool
 
@@ -233,7 +233,7 @@ class _Pool:
         return replace(self.reading, cpu=self.reading.cpu + more)
 
     def _result(self, future: Future[bytes]) -> list[Outcome]:
-        """Raises what befell the worker. Those before it in the queue may each take all their time."""
+        """The outcomes of a task. Raises the worker's error. Waits as long as all tasks before it may take."""
         try:
             outcomes: list[Outcome] = pickle.loads(future.result(GRACE + sum(self.expected.values())))
         finally:

@@ -35,32 +35,32 @@ _IMPORTED: Final = [reading.__name__, *_ROOMS, "markdown_it"]  # by the server, 
 
 
 def borrow(workers: int) -> ProcessPool:
-    """Processes that nobody else uses, perhaps those of an earlier stream."""
+    """Worker processes for exclusive use, possibly kept from an earlier stream."""
     return _spare.take(workers) or _started(workers)
 
 
 def fresh() -> ProcessPool:
-    """One process at a time, and for each task a new one that has read nothing yet."""
+    """A pool that runs each task in a new process, one at a time."""
     return _started(1, max_tasks=1)
 
 
 def give_back(processes: ProcessPool, workers: int) -> None:
-    """Keep processes, which must be idle, for the next stream."""
+    """Keep idle processes for the next stream."""
     _spare.put(processes, workers)
 
 
 def stop(processes: ProcessPool) -> None:
-    """End the processes, whatever they do."""
+    """Stop the processes, even while they work."""
     processes.stop()  # type: ignore[no-untyped-call]
     processes.join()
 
 
 def start_server() -> None:
-    """Let the server that forks workers import what they need, while the caller goes on."""
+    """Start the server that forks workers; it imports their modules in the background."""
     if _BASE.get_start_method() == "forkserver":
         from multiprocessing import forkserver, resource_tracker
 
-        resource_tracker.ensure_running()  # by itself: it lets signals through again when it has started
+        resource_tracker.ensure_running()  # before signals are blocked: it unblocks them when it has started
         _BASE.set_forkserver_preload(_IMPORTED)  # has no effect on a server that runs already
         with _main_script_hidden(), _interrupts_blocked():
             forkserver.ensure_running()
@@ -76,18 +76,18 @@ def _started(workers: int, *, max_tasks: int = 0) -> ProcessPool:
 
 
 class _Spare:
-    """The processes of the last stream, for a while."""
+    """Keeps the processes of the last stream for `KEPT` seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the two below
-        self._kept: tuple[int, int, ProcessPool] | None = None  # whose (a process id), how many, and they
+        self._kept: tuple[int, int, ProcessPool] | None = None  # owner's process id, number of workers, pool
         self._timer: threading.Timer | None = None
 
     def take(self, workers: int) -> ProcessPool | None:
-        """What is kept, if it is as many and usable."""
+        """The kept processes, if their number matches and they are usable."""
         with self._lock:
             kept, self._kept = self._kept, None
-        if kept is None or kept[0] != os.getpid():  # they belong to the process that this one was forked from
+        if kept is None or kept[0] != os.getpid():  # they belong to this process's parent
             return None
         if kept[1] == workers and kept[2].active:
             return kept[2]
@@ -95,7 +95,7 @@ class _Spare:
         return None
 
     def put(self, processes: ProcessPool, workers: int) -> None:
-        """Keep these, and stop what was kept."""
+        """Keep these processes and stop those kept before."""
         self.stop()
         timer = threading.Timer(KEPT, self.stop)
         timer.daemon = True
@@ -104,7 +104,7 @@ class _Spare:
         timer.start()
 
     def stop(self) -> None:
-        """Stop what is kept."""
+        """Stop the kept processes."""
         with self._lock:
             kept, self._kept = self._kept, None
             timer, self._timer = self._timer, None
@@ -124,7 +124,7 @@ _starting = threading.Lock()
 
 @contextmanager
 def _main_script_hidden() -> Iterator[None]:
-    """While it lasts, processes that start do not learn which script to import as their `__main__`."""
+    """Within it, new processes get no script to import as `__main__`."""
     main = sys.modules["__main__"]
     with _starting:
         spec = main.__spec__
@@ -142,7 +142,7 @@ _BASE: Any = multiprocessing.get_context(
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Processes that start while it lasts leave Ctrl-C to this one: else it ends their start with a traceback."""
+    """Within it, new processes ignore Ctrl-C, which would end their start with a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -154,7 +154,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 class _Worker(_BASE.Process):  # type: ignore[misc]
-    """A process that leaves the program's main script alone."""
+    """A process that does not import the program's main script."""
 
     def start(self) -> None:
         with _main_script_hidden():
@@ -162,9 +162,9 @@ class _Worker(_BASE.Process):  # type: ignore[misc]
 
 
 class _Context(type(_BASE)):  # type: ignore[misc]
-    """The start method, with our workers; it holds the pool's locks for as long as the pool exists.
+    """The start method, with `_Worker` processes; it keeps the pool's locks alive as long as the pool.
 
-    pebble lets them go before it stops its workers, and one that is still starting then complains on
+    pebble drops them before it stops its workers, and a worker that is still starting then prints to
     stderr (about 1 in 40 runs over a single document).
     """
 

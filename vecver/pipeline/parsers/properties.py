@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 
 from vecver.digest import canonical_json
 
-REVISION: Final = "file-metadata 1"  # raised where the same file gives other metadata: documents are then read again
+REVISION: Final = "file-metadata 1"  # raise it when the same file gives other metadata: documents are then read again
 MOST_FIELDS: Final = 64
 LONGEST_NAME: Final = 100  # characters
 LONGEST_TEXT: Final = 4_000  # characters; a longer one is cut
@@ -43,17 +43,17 @@ T = TypeVar("T")
 
 
 class Unsound(str):
-    """In place of a value: why there is none. Goes on from "left out": "no sound YAML"."""
+    """The reason why a field has no value; completes "left out: "."""
 
     __slots__ = ()
 
 
 class _LeftOut(Exception):
-    """This value cannot be kept; the message goes on from "left out: "."""
+    """This value cannot be kept; the message completes "left out: "."""
 
 
 def attempted(read: Callable[[T], Fields], source: T) -> Fields:
-    """What `read` finds; where it fails that is noted, since a broken property must not cost the document."""
+    """The result of `read`. If it fails, a note says so, since a broken property must not cost the document."""
     try:
         return read(source)
     except Exception as error:
@@ -61,7 +61,7 @@ def attempted(read: Callable[[T], Fields], source: T) -> Fields:
 
 
 def cleaned(fields: Fields, title: str) -> tuple[dict[str, Any], list[str]]:
-    """The metadata of a document with this title, as JSON can say it, and notes on what was left out or cut."""
+    """A document's metadata as JSON can hold it, and notes on what was left out or cut."""
     metadata: dict[str, Any] = {}
     left: dict[str, list[str]] = {}
     cut: list[str] = []
@@ -123,21 +123,21 @@ def _name(raw_name: str) -> str:
 
 
 def _dated(name: str, value: Any) -> dict[str, Any]:
-    """The field; of a moment its day, and the moment itself beside it."""
+    """The field; a moment becomes its day, and the moment itself under `NAME_time`."""
     if isinstance(value, datetime.datetime):
         return {name: value.date().isoformat(), f"{name}_time": value.isoformat()}
     return {name: value}
 
 
 def _plain(value: Any, cut: list[str], name: str) -> Any:
-    """`value` as JSON can say it; a moment that is no item of anything stays one."""
+    """`value` as JSON can hold it; a top-level moment stays a datetime."""
     if isinstance(value, datetime.datetime):
         return value
     return _json(value, [MOST_VALUES], DEEPEST, lambda: cut.append(name))
 
 
 def _json(value: Any, budget: list[int], depth: int, cut: Callable[[], None]) -> Any:
-    """`budget`: a list of one number, the values that may still come."""
+    """`budget`: a one-item list with the number of values still allowed."""
     budget[0] -= 1
     if budget[0] < 0:
         raise _LeftOut(f"it has more than {MOST_VALUES:,} values")
@@ -176,13 +176,13 @@ def _digits(number: int) -> str:
 
 
 def _characters(text: str) -> str:
-    """Text without halves of surrogate pairs and without what controls a terminal."""
+    """Text without lone surrogates and terminal control characters."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" or c.isspace() else "\ufffd" for c in text)
 
 
-# -- what several formats share ------------------------------------------------------------------
+# -- shared by several formats -------------------------------------------------------------------
 
 
 def keywords(text: str) -> list[str] | None:

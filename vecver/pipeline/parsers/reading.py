@@ -37,18 +37,18 @@ Parse = Callable[[bytes, str, Sequence[str]], Parsed]
 
 # Exit codes of a worker
 NO_MEMORY: Final = 86  # it ran out of memory
-PANICKED: Final = 87  # a parser raised what is no Exception: a panic of a library in Rust
-IDLE: Final = 88  # it used no CPU time for as long as a document may wait
-WORN: Final = 89  # it failed a document, and what it read before may be the cause
+PANICKED: Final = 87  # a parser raised something outside Exception: a panic of a Rust library
+IDLE: Final = 88  # it used no CPU time for `Reading.timeout` seconds
+WORN: Final = 89  # a document failed, possibly because of what the worker read before
 
-SLACK: Final = 0.1  # of the memory limit that a worker may have taken before a document and not be blamed
-AWAKE: Final = 0.01  # of a core, from which a worker counts as busy
-LOOKS: Final = 10  # at the CPU time, while a document may wait: counted, since a machine may stop all its processes
+SLACK: Final = 0.1  # share of the memory limit: a worker that holds more before a document counts as worn
+AWAKE: Final = 0.01  # share of a core above which a worker counts as busy
+LOOKS: Final = 10  # checks of the CPU time in a timeout; counted, since a machine may suspend all its processes
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How documents are read, and what one may cost."""
+    """How documents are read, and the limits of each."""
 
     parse: Parse
     passwords: tuple[str, ...]
@@ -59,7 +59,7 @@ class Reading:
 
 
 class Item(NamedTuple):
-    """What a worker needs of an original."""
+    """The fields of an original that a worker needs."""
 
     document: str
     data: bytes | None
@@ -68,12 +68,12 @@ class Item(NamedTuple):
 
 
 def record(text: str, title: str) -> Parsed:
-    """A record brings its text: it is taken as it is."""
+    """A record's text, unchanged."""
     return Parsed(text, title, "text/plain", "record")
 
 
 def read_in_worker(reading: Reading, items: list[Item]) -> bytes:
-    """The outcomes of `items`, pickled: that may take much memory, too."""
+    """The outcomes of `items`, pickled here because that may exceed the memory limit too."""
     try:
         worn = _mapped() - _idle_bytes > SLACK * reading.memory
         with _watch.over(reading.timeout), _limited(reading):
@@ -101,13 +101,13 @@ def read(reading: Reading, item: Item) -> Outcome:
         return Failure(item.document, error.code, error.reason)
     try:
         return with_pieces(parsed, reading.chunker) if reading.chunker else parsed
-    except InvalidInputError as error:  # the recipe cuts with a grammar that is not here: other documents go on
+    except InvalidInputError as error:  # the recipe needs a grammar that is not installed: only this document fails
         return Failure(item.document, error.code, f"{error} {error.hint}")
 
 
 @contextmanager
 def _limited(reading: Reading) -> Iterator[None]:
-    """Limits what this process may take while it reads, where the system can."""
+    """Limits this process's memory and CPU time while it reads, on systems that support it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -120,7 +120,7 @@ def _limited(reading: Reading) -> Iterator[None]:
     }
     before = {limit: resource.getrlimit(limit) for limit in limits}
     for limit, most in limits.items():
-        with suppress(OSError, ValueError):  # macOS has none on memory; or a lower one holds already
+        with suppress(OSError, ValueError):  # macOS has no memory limit; or a lower one is set already
             resource.setrlimit(limit, (most, before[limit][1]))
     try:
         yield
@@ -131,11 +131,11 @@ def _limited(reading: Reading) -> Iterator[None]:
 
 
 class _Watch:
-    """Ends this process once it has used no CPU time for too long; a thread, which waits while nothing is read."""
+    """A thread that exits the process after too long without CPU use while a document is read."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()  # guards what follows
-        self._started = 0  # readings that were begun
+        self._started = 0  # readings so far
         self._patience = 0.0  # seconds; 0: nothing is being read
 
     @contextmanager
@@ -147,7 +147,7 @@ class _Watch:
             self._set(0.0)
 
     def start(self) -> None:
-        """Returns once the thread runs, with the address space that it needs."""
+        """Start the thread; returns once it runs and has mapped its memory."""
         running = threading.Event()
         threading.Thread(target=self._look, args=(running,), daemon=True).start()
         running.wait()
@@ -184,7 +184,7 @@ _idle_bytes = 0  # address space of this process before its first document
 
 
 def confine() -> None:
-    """Silences the worker; no core files."""
+    """Prepare a new worker: no output, no core files, the watching thread, and the base of the memory limit."""
     global _idle_bytes
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
@@ -198,7 +198,7 @@ def confine() -> None:
 
 
 def _mapped() -> int:
-    """Bytes of address space of this process; 0 where the system does not tell."""
+    """Bytes of address space of this process; 0 if unknown."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

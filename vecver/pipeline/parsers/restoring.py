@@ -25,16 +25,18 @@ class View:
     """The plain text of a part of a document, by paragraphs."""
 
     name: str  # as in `Part.name`
-    heading: str  # under which its missing paragraphs are put; "" puts none back
+    heading: str  # heading for its missing paragraphs; "" restores none
     paragraphs: Sequence[str]
-    apart: bool = False  # the library shows none of it, so all is put back, whatever words the rest shares with it
+    apart: bool = (
+        False  # the library leaves all of it out, so all paragraphs are restored, even if the text has their words
+    )
 
     def part(self) -> Part:
         return Part(self.name, "\n".join(self.paragraphs))
 
 
 def restored(text: str, views: Sequence[View]) -> str:
-    """`text`, and after it, under their headings, the paragraphs of the views that it lacks."""
+    """`text`, followed by the paragraphs of the views that it lacks, under their headings."""
     views = [view for view in views if view.heading and view.paragraphs]
     if not views:
         return text
@@ -50,7 +52,7 @@ def restored(text: str, views: Sequence[View]) -> str:
 
 
 def _suspects(text: str, views: Sequence[View]) -> list[View]:
-    """All the views if a paragraph of one seems to be missing, by words as they stand between white space."""
+    """All views if a paragraph of any seems to be missing, compared by unfolded words; otherwise none."""
     if all(_in_order(text, view.paragraphs) for view in views):
         return []
     held = Counter(text.split())
@@ -66,7 +68,7 @@ def _suspects(text: str, views: Sequence[View]) -> list[View]:
 
 
 def _in_order(text: str, paragraphs: Sequence[str]) -> bool:
-    """Whether the text holds these paragraphs to the letter, one after another; gives up at the first that it lacks."""
+    """Whether the text holds these paragraphs literally and in order."""
     at = 0
     for paragraph in paragraphs:
         wanted = paragraph.strip()
@@ -78,7 +80,7 @@ def _in_order(text: str, paragraphs: Sequence[str]) -> bool:
 
 
 def _is_missing(held: Counter[str], wanted: list[str]) -> bool:
-    """Whether most of these words are not held; those that are, are claimed."""
+    """Whether most of these words are missing. If not, the words that are present are claimed."""
     counts = Counter(wanted)
     available = {word: min(count, held.get(word, 0)) for word, count in counts.items()}
     if sum(available.values()) * 2 < len(wanted):

@@ -94,7 +94,7 @@ def _rst_table(lines: list[str], i: int, last_border: int) -> tuple[list[list[st
 
 
 def _rst_explicit(lines: list[str], i: int, defined: dict[str, str]) -> tuple[list[str], int]:
-    """What the line at i that begins with ".." gives, and the line after all that it takes."""
+    """The Markdown lines for the explicit markup (`..`) at line i, and the line after it."""
     line = lines[i]
     if code := _RST_CODE.match(line):
         body, i = _indented(lines, i + 1, len(code[1]))
@@ -115,7 +115,7 @@ def _rst_explicit(lines: list[str], i: int, defined: dict[str, str]) -> tuple[li
 
 
 def _rst_directive(lines: list[str], i: int, opening: re.Match[str], defined: dict[str, str]) -> tuple[list[str], int]:
-    """A directive: a table as one, an admonition under its label, another as it is written."""
+    """A directive as Markdown: tables as tables, admonitions under their label, others as written."""
     margin, name, argument = len(opening[1]), opening[2].lower(), (opening[3] or "").strip()
     title = _rst_inline(argument, defined)
     titled = [f"**{title}**", ""] if title else []
@@ -145,7 +145,7 @@ def _csv(options: dict[str, str], body: str) -> list[list[str]]:
 
 
 def _move_left(lines: list[str], i: int, margin: int) -> None:
-    """Takes the indentation off the block from line i on, in place, if it has at most `LONGEST_MOVED` lines."""
+    """Dedent the block from line i on, in place, if it has at most `LONGEST_MOVED` lines."""
     after = i
     while after < len(lines) and (not lines[after].strip() or lines[after][: margin + 1].isspace()):
         after += 1
@@ -168,7 +168,7 @@ def _options(body: str) -> dict[str, str]:
 
 
 def _substitutes(lines: list[str]) -> dict[str, str]:
-    """What each `|name|` stands for that the document defines."""
+    """The replacement of each `|name|` that the document defines."""
     defined: dict[str, str] = {}
     for i, line in enumerate(lines):
         if "|" not in line or not (entry := _DEFINED.match(line)):

@@ -50,7 +50,7 @@ def grid_table(lines: Sequence[str], i: int) -> tuple[Rows, int] | None:
 
 
 def _between(line: str, bounds: list[int]) -> dict[int, str]:
-    """What stands between the bounds of a line at which there is a mark, by the column it begins in."""
+    """The texts between the bounds that a line marks, by starting column."""
     cells: dict[int, str] = {}
     if line[bounds[-1] : bounds[-1] + 1] not in ("|", "+") and line.count("|") == len(bounds):  # badly drawn
         return dict(enumerate(line.strip().strip("|").split("|")))
@@ -96,7 +96,7 @@ def simple_table(lines: Sequence[str], i: int) -> tuple[Rows, int] | None:
         if not line.strip() or opens_simple_table(line) or _SPAN_RULE.match(line):
             continue
         cells = _columns(_widened(line), starts)
-        if rows and not cells.get(0, "").strip():  # an empty first cell: the line goes on with the row above
+        if rows and not cells.get(0, "").strip():  # an empty first cell: the line continues the row above
             for column, text in cells.items():
                 rows[-1].setdefault(column, []).append(text)
         else:
@@ -105,7 +105,7 @@ def simple_table(lines: Sequence[str], i: int) -> tuple[Rows, int] | None:
 
 
 def _columns(line: str, starts: list[int]) -> dict[int, str]:
-    """The texts of a line by the column they begin in; one goes on over the gap where something stands in it."""
+    """The texts of a line by starting column; a text continues over a gap that is not blank."""
     cells: dict[int, str] = {}
     begin = 0
     for column in range(1, len(starts)):

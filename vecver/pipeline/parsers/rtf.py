@@ -33,7 +33,7 @@ _PLACES: Final = {
     **dict.fromkeys(("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf"), _END),
     **dict.fromkeys(_SILENT, _NONE),
 }
-_ENTERED: Final = ("shpinst", "annotation", "do", "shppict")  # after \*: groups that hold text all the same
+_ENTERED: Final = ("shpinst", "annotation", "do", "shppict")  # groups after \* that do hold text
 _BREAKS: Final = frozenset(["par", "sect", "page", "column", "cell", "row", "nestcell", "nestrow"])
 _SPACES: Final = frozenset(["tab", "line", "emspace", "enspace", "qmspace", "lbr", "softline"])
 _SIGNS: Final = {
@@ -52,25 +52,25 @@ _DEEPEST: Final = 1_000  # groups inside one another
 
 @dataclass(frozen=True)
 class _Group:
-    """What holds until a group ends."""
+    """The settings that hold until a group ends."""
 
     place: str = _TEXT
-    encoding: str = ""  # "": that of the file
-    fallback: int = 1  # characters that stand for one in Unicode, behind it
+    encoding: str = ""  # "": the file's
+    fallback: int = 1  # characters after a Unicode character that replace it for old readers
     deleted: bool = False
 
 
 @dataclass
 class _Scan:
-    """What was found so far."""
+    """The state of reading a file."""
 
     encoding: str = "cp1252"
     fonts: dict[int, str] = field(default_factory=dict)
-    font: int = 0  # that was named last
+    font: int = 0  # the font named last
     paragraphs: dict[str, list[str]] = field(default_factory=dict)  # by place
-    run: dict[str, list[str]] = field(default_factory=dict)  # of the paragraph that is being read, by place
-    raw: bytearray = field(default_factory=bytearray)  # characters of a code page that are not decoded yet
-    deleted: list[tuple[int, int]] = field(default_factory=list)  # where bytes of deleted text stand
+    run: dict[str, list[str]] = field(default_factory=dict)  # texts of the current paragraph, by place
+    raw: bytearray = field(default_factory=bytearray)  # bytes of a code page that are not decoded yet
+    deleted: list[tuple[int, int]] = field(default_factory=list)  # spans of deleted text in the file
 
     def add(self, group: _Group, text: str) -> None:
         self.flush(group)
@@ -91,7 +91,7 @@ class _Scan:
 
 
 def prepared(data: bytes) -> tuple[bytes, list[View]]:
-    """The file without deleted text, and what must be in its text."""
+    """The file without deleted text, and its texts to compare with."""
     scan = _Scan()
     _read(data, scan)
     ends = list(dict.fromkeys(scan.paragraphs.get(_END, ())))
@@ -156,7 +156,7 @@ def _starred(data: bytes, at: int, group: _Group) -> _Group:
 def _controlled(
     scan: _Scan, group: _Group, word: str, number: bytes | None, data: bytes, at: int
 ) -> tuple[_Group, int, int]:
-    """The group after a control word, the characters to pass over, and where to go on."""
+    """The group after a control word, the number of characters to skip, and where to continue."""
     value = int(number) if number else 1
     if word == "u" and number:
         scan.add(group, chr(value % 65536))

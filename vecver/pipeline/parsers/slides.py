@@ -36,7 +36,7 @@ class Deck:
 
 
 def prepared(package: Package) -> Deck:
-    """The deck with tokens, and what must be in its text, slide by slide."""
+    """The deck with tokens, and each slide's texts to compare with."""
     kinds = package.kinds()
     main = next((name for name, kind in kinds.items() if kind.endswith(".main")), "ppt/presentation.xml")
     relations = package.relations(main)
@@ -69,7 +69,7 @@ def _view(package: Package, part: str, xml: bytes, number: int) -> View:
 
 
 def _with_token(xml: bytes, number: int) -> bytes:
-    """The slide with the token's shape before its shapes; b"" where it is built otherwise."""
+    """The slide with the token's shape before its shapes; b"" if its XML has an unknown structure."""
     head, main, drawing = _HEAD.search(xml), _MAIN.search(xml), _DRAWING.search(xml)
     if not (head and main and drawing) or b"<p:sld" not in xml[:2000]:
         return b""

@@ -22,13 +22,13 @@ from vecver.pipeline.parsers.markdown import fence, table
 
 _quoted: Final = json.encoder.encode_basestring  # `json.dumps` makes an encoder for each string: 1.5 us instead of 0.1
 
-LAID_OUT: Final = 5_000_000  # characters of JSON that are parsed to be laid out; beyond, kept as they are
+LAID_OUT: Final = 5_000_000  # characters of JSON that are laid out again at most; longer texts are kept as they are
 _NAMED_DELIMITER: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t ]*+\n', re.I)
 _DELIMITERS: Final = ",;\t|"
 
 
 def delimited(text: str) -> str:
-    """CSV, TSV and their cousins; the delimiter is what Excel's line `sep=;` names, or is told from the first lines."""
+    """CSV, TSV and the like; the delimiter is named by Excel's line `sep=;`, or guessed from the first lines."""
     named = _NAMED_DELIMITER.match(text)
     text = text[named.end() :] if named else text
     try:
@@ -59,7 +59,7 @@ def json_text(text: str) -> str:
 
 
 class _Number(str):
-    """A number as it is written."""
+    """A number in its original notation."""
 
     __slots__ = ()
 
@@ -79,7 +79,7 @@ def _scalar(value: Any) -> str:
 
 
 def _laid_out(value: Any, margin: str = "\n") -> Iterator[str]:
-    """As `json.dumps` with an indent of 1. Raises RecursionError for what is nested very deeply."""
+    """As `json.dumps` with an indent of 1. Raises RecursionError (deep nesting)."""
     if not isinstance(value, list) or not value:
         yield "{}" if isinstance(value, _Pairs) else "[]" if isinstance(value, list) else _scalar(value)
         return
@@ -97,7 +97,7 @@ def _laid_out(value: Any, margin: str = "\n") -> Iterator[str]:
 
 
 def _in_a_line(value: Any) -> Iterator[str]:
-    """As `json.dumps` without an indent. Raises RecursionError for what is nested very deeply."""
+    """As `json.dumps` without an indent. Raises RecursionError (deep nesting)."""
     if not isinstance(value, list):
         yield _scalar(value)
         return
@@ -157,7 +157,7 @@ _TAG: Final = re.compile(r"</?[^<>]*>")
 
 
 def captions(text: str) -> str:
-    """What is said in WebVTT or SubRip captions, a cue a line, without times, numbers and notes."""
+    """The text of WebVTT or SubRip captions, one cue a line, without times, numbers and notes."""
     cues = []
     for block in re.split(r"\n(?:[ \t]*\n)+", text):
         lines = block.strip("\n").split("\n")

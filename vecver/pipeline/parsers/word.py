@@ -35,7 +35,7 @@ _READ: Final = (*_NOTES, "comments", "header", "footer")
 _NAMESPACE: Final = re.compile(
     rb"""xmlns:w=["'](http://schemas\.openxmlformats\.org/wordprocessingml/2006/main|http://purl\.oclc\.org/ooxml/wordprocessingml/main)["']"""
 )
-_TOKEN: Final = "\ue7d0chunk{}\ue7d1"  # stands in the text where an alternative-format part belongs
+_TOKEN: Final = "\ue7d0chunk{}\ue7d1"  # marks the position of an alternative-format part in the text
 TOKEN: Final = re.compile("\ue7d0chunk([0-9]++)\ue7d1")
 _CACHE: Final = re.compile(rb"<c:(strCache|numCache)>.*?(?:</c:\1>|\Z)", re.S)
 _TEXT: Final = re.compile(
@@ -54,11 +54,11 @@ class Document:
 
 
 def prepared(package: Package) -> Document:
-    """The document as anydoc reads it whole, and what must be in its text."""
+    """The document rewritten so that anydoc reads all of it, and its paragraphs to compare with."""
     done = Document(package.data)
     changed: dict[str, bytes] = {}
     kinds = package.kinds()
-    ends: set[str] = set()  # lines of page headers and footers, which often stand in three parts
+    ends: set[str] = set()  # lines of page headers and footers seen so far; often three parts repeat them
     for name, kind in kinds.items():
         if kind.endswith(".main") or kind in _READ:
             xml = package.read(name)
@@ -73,7 +73,7 @@ def prepared(package: Package) -> Document:
 
 
 def drawings(package: Package, kinds: dict[str, str], *, in_cells: bool = False) -> Iterator[View]:
-    """What stands in diagrams (SmartArt) and charts; no copies of cells where the workbook's are read themselves."""
+    """The texts of diagrams (SmartArt) and charts; `in_cells`: without copies of a workbook's cells."""
     for name, kind in kinds.items():
         if kind == "diagramData":
             yield View("a diagram", "Diagrams", paragraphs(package.read(name)))
@@ -99,11 +99,11 @@ def _views(kind: str, xml: bytes, ends: set[str]) -> Iterator[View]:
 
 
 def _paragraphs(xml: bytes) -> list[str]:
-    """The text of each paragraph; of alternatives the first that has text; no formulas, which become LaTeX."""
+    """The text of each paragraph: of alternatives the first with text, without formulas, which become LaTeX."""
     raw_texts: list[bytes] = []
     run: list[bytes] = []
-    choices: list[bool] = []  # of the alternatives we are in: whether the first has text
-    skipping = 0  # depth of the alternatives in a fallback that is not wanted
+    choices: list[bool] = []  # for each open alternative, whether its first choice has text
+    skipping = 0  # depth of the alternative whose fallback is skipped, 0 if none
     for match in _TEXT.finditer(xml):
         formula, text, end, space, closes, alternative = match.groups()
         if alternative:
@@ -125,7 +125,7 @@ def _paragraphs(xml: bytes) -> list[str]:
 
 
 def _mark_filled(choices: list[bool]) -> None:
-    """Note that all the alternatives we are in have text; outside one that has, all have."""
+    """Mark all open alternatives as having text; if an inner one is marked, so are the outer ones."""
     at = len(choices)
     while at and not choices[at - 1]:
         at -= 1
@@ -133,7 +133,7 @@ def _mark_filled(choices: list[bool]) -> None:
 
 
 def _step(choices: list[bool], skipping: int, closes: bool, tag: bytes) -> int:
-    """Enter or leave alternatives; the depth of `choices` at which text is skipped, 0 where it counts."""
+    """Enter or leave alternatives; returns the depth at which text is skipped, 0 if text counts."""
     if tag == b"AlternateContent":
         if not closes:
             choices.append(False)
@@ -150,7 +150,7 @@ def _step(choices: list[bool], skipping: int, closes: bool, tag: bytes) -> int:
 
 
 def _normalised(xml: bytes, package: Package, name: str, done: Document) -> bytes | None:
-    """The part's XML without the elements that anydoc does not know; None where it is no sound XML."""
+    """The part's XML without elements that anydoc does not know; None if it is not well-formed."""
     from lxml import etree
 
     namespace = _NAMESPACE.search(xml)
@@ -200,7 +200,7 @@ def _remove(element: _Element) -> None:
 
 
 def _without_alternatives(root: _Element, w: str) -> None:
-    """Of alternatives keep the first that has text; those of drawings stay, which anydoc reads so by itself."""
+    """Keep the first alternative with text. Drawings are left alone: anydoc chooses their alternative itself."""
     mc = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
     for element in reversed(list(root.iter(mc + "AlternateContent"))):
         first = next((child[0].tag for child in element if len(child)), "")
@@ -214,7 +214,7 @@ def _without_alternatives(root: _Element, w: str) -> None:
 
 
 def _without_wrappers(root: _Element, w: str) -> None:
-    """Put the content of wrappers in their place, the innermost last, so that each moves once."""
+    """Replace wrappers by their content, in reverse document order, so that each element moves once."""
     wrappers = (w + "sdt", w + "sdtContent", w + "customXml", w + "smartTag", w + "ins", w + "moveTo")
     properties = {w + name for name in ("sdtPr", "sdtEndPr", "customXmlPr", "smartTagPr")}
     for element in reversed(list(root.iter(*wrappers))):
@@ -228,7 +228,7 @@ def _without_wrappers(root: _Element, w: str) -> None:
 
 
 def _lift_base(ruby: _Element, w: str) -> None:
-    """Put the runs of the base text where the run that holds the ruby stands, and split that run there."""
+    """Split the run that holds the ruby, and put the runs of the base text between the halves."""
     import copy
 
     run = ruby.getparent()
@@ -237,7 +237,7 @@ def _lift_base(ruby: _Element, w: str) -> None:
     if run is None or base is None or parent is None or run.tag != w + "r":
         return
     second_run = run.makeelement(run.tag)
-    look = run[0]  # properties stand first; to look for them further would cost a search for each ruby
+    look = run[0]  # properties come first; searching further would cost a scan for each ruby
     if look.tag == w + "rPr":
         second_run.append(copy.deepcopy(look))
     second_run.extend(list(ruby.itersiblings()))
@@ -256,7 +256,7 @@ _WINGDINGS: Final = {0xFC: "✓", 0xFB: "✗", 0xFE: "☑", 0xFD: "☒", 0xA8: "
 
 
 def _spell(mark: _Element, w: str) -> None:
-    """Write as text what stands as an element: "-", or the character of a symbol font where it has one."""
+    """Replace an element by its text: "-", or the Unicode character for a symbol font's."""
     mark_text = "-"
     if mark.tag == w + "sym":
         code, font = mark.get(w + "char", ""), mark.get(w + "font", "")

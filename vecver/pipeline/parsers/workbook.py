@@ -21,13 +21,13 @@ from vecver.pipeline.parsers.package import Package, all_plain, attributes_of, p
 from vecver.pipeline.parsers.restoring import View
 from vecver.pipeline.parsers.word import drawings
 
-WIDEST: Final = 2_000_000  # rows times columns of a sheet that are kept in place where the workbook spreads too far
+WIDEST: Final = 2_000_000  # rows times columns above which `compacted` moves a sheet's cells together
 _HIDDEN: Final = re.compile(rb"""(<(?:\w++:)?(?:row|col)\b[^<>]*?)\s(?:hidden|zeroHeight)=["'](?:1|true)["']""")
 _HIDDEN_SHEET: Final = re.compile(rb"""\sstate=["'](?:hidden|veryHidden)["']""")
 _INVISIBLE: Final = re.compile(rb"""formatCode=["'];;;+(?:@?)["']""")
 _SHEET: Final = re.compile(rb"<(?:\w++:)?sheet\s([^<>]*+)>")
 _SHARED: Final = re.compile(rb"<(?:\w++:)?si>(.*?)(?:</(?:\w++:)?si>|\Z)", re.S)
-_READING: Final = re.compile(rb"<(?:\w++:)?rPh\b.*?(?:</(?:\w++:)?rPh>|\Z)", re.S)  # how Japanese is spoken
+_READING: Final = re.compile(rb"<(?:\w++:)?rPh\b.*?(?:</(?:\w++:)?rPh>|\Z)", re.S)  # phonetic readings of Japanese
 _SHARED_CELL: Final = re.compile(rb"""\st=["']s["'][^<>]*+>\s*+(?:<f[^<>]*+(?<=/)>)?+<(?:\w++:)?v>(\d++)<""")
 _OTHER_CELL: Final = re.compile(
     rb"""<c(?:\sr="[A-Z]++\d++")?+(?:\ss="0")?+(?:\st="n")?+><v>(-?\d{1,11})</v>|\st="(?:str|inlineStr)"[^<>]*+>(?:<f\b[^<>]*+>[^<]*+</f>)?+(.*?)(?:</c>|\Z)""",
@@ -54,7 +54,7 @@ class Workbook:
 
 
 def prepared(package: Package) -> Workbook:
-    """The workbook with nothing hidden, and what must be in its text."""
+    """The workbook with everything unhidden, and its texts to compare with."""
     kinds = package.kinds()
     main = next((name for name, kind in kinds.items() if kind.endswith(".main")), "xl/workbook.xml")
     book = package.read(main)
@@ -76,7 +76,7 @@ def prepared(package: Package) -> Workbook:
 
 
 def compacted(book: Workbook) -> bytes:
-    """The workbook, of each sheet that spreads too far the rows and cells moved together; a note names it."""
+    """The workbook with the rows and cells of too large sheets moved together; a note names each sheet."""
     moved = {}
     for part, (name, xml) in book.parts.items():
         if _extent(xml) > WIDEST:
@@ -87,7 +87,7 @@ def compacted(book: Workbook) -> bytes:
 
 
 def _extent(xml: bytes) -> int:
-    """The rows times the columns between the first cell of a sheet and its last."""
+    """The number of rows times columns between the first and the last cell of a sheet."""
     places = _CELL_PLACE.findall(xml)
     rows = max((int(row) for _, row in places), default=0)
     return rows * max((_column(letters) for letters, _ in places), default=0)
@@ -132,7 +132,7 @@ def _shared(xml: bytes) -> list[str]:
 
 
 def _around(package: Package, kinds: dict[str, str]) -> list[View]:
-    """Comments, and what stands in the shapes and charts that lie over the cells."""
+    """The texts of comments, and of shapes and charts over the cells."""
     views = list(drawings(package, kinds, in_cells=True))
     for name, kind in kinds.items():
         if kind == "comments" or kind.endswith("threadedcomments"):
@@ -154,7 +154,7 @@ _ROW, _COLUMNS, _SHEET_RECORD = 0x0208, 0x007D, 0x0085
 
 
 def shown(data: bytes) -> tuple[bytes, list[str]]:
-    """An old workbook (.xls) with nothing hidden, and the names of its sheets; as it is where it is broken."""
+    """An old workbook (.xls) with everything unhidden, and its sheet names; unchanged if it is broken."""
     import olefile
 
     try:
@@ -173,7 +173,7 @@ def shown(data: bytes) -> tuple[bytes, list[str]]:
 
 
 def _show(stream: bytearray) -> tuple[list[str], bool]:
-    """Clear in the records what hides rows, columns and sheets; the sheets' names, and whether any was cleared."""
+    """Clear the flags that hide rows, columns and sheets; returns the sheet names, and whether any flag was set."""
     sheets, changed, at, size = [], False, 0, len(stream)
     header = struct.Struct("<HH").unpack_from
     while at + 4 <= size:
@@ -196,7 +196,7 @@ def _show(stream: bytearray) -> tuple[list[str], bool]:
 
 
 def _sheet_name(field_: bytes) -> str:
-    """A name with its length before it: of one or two bytes a character in Excel 97, of one byte before."""
+    """A name after its length: one or two bytes a character since Excel 97, one byte before."""
     length = field_[0]
     if len(field_) == 1 + length:
         return field_[1:].decode("cp1252", "replace")

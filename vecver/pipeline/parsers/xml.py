@@ -51,7 +51,7 @@ _VALUE: Final = re.compile(r"""=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def xml_content(document: str) -> Content:
-    """A document with all that it says, to compare its text with."""
+    """The document as Markdown, with all its text and attributes to compare with."""
     root, notes = _tree(document)
     if root is None:
         return Content(_without_tags(document))
@@ -67,7 +67,7 @@ def xml_content(document: str) -> Content:
 
 
 def _separate(root: Element) -> None:
-    """Put spaces around every element that is not known to stand inside of words, so that no words run together."""
+    """Put spaces around every element except those used inside words, so that words do not run together."""
     for element in root.iter():
         name = name_of(element)
         if name and name not in _INSIDE_WORDS:
@@ -90,7 +90,7 @@ def _tree(document: str) -> tuple[Element | None, Sequence[str]]:
 
 
 def _expand(root: Element) -> Sequence[str]:
-    """Put in the text of the document's own entities; a note that names those that are not known."""
+    """Expand entities that the document defines; returns a note that names the others."""
     from lxml import etree
 
     references = list(root.iter(etree.Entity))
@@ -128,7 +128,7 @@ def _attributes(element: Element) -> dict[str, str]:
 
 
 def _without_tags(document: str) -> str:
-    """All text of what is no XML, and what its tags hold between quotes."""
+    """All text of a document that is not well-formed, with the quoted values in its tags."""
     text = re.sub(r"<!\[CDATA\[|\]\]>", "\n", document)
     text = _TAG.sub(lambda tag: "\n" + "\n".join(a or b for a, b in _VALUE.findall(tag[0])) + "\n", text)
     lines = html.unescape(text).split("\n")
@@ -139,7 +139,7 @@ def _without_tags(document: str) -> str:
 
 
 def _blocks(root: Element) -> Iterator[str]:
-    """A heading for each title, a paragraph for each element with text of its own, in document order."""
+    """A heading for each title and a paragraph for each element with direct text, in document order."""
     waiting: list[tuple[Element, int]] = [(root, 1)]
     while waiting:
         element, depth = waiting.pop()
@@ -165,7 +165,7 @@ def _has_text(element: Element) -> bool:
 
 
 def _label(element: Element) -> str:
-    """An element's name with its attributes; "" where it has none."""
+    """An element's name with its attributes; "" without attributes."""
     attributes = _attributes(element)
     if not attributes:
         return ""
@@ -180,7 +180,7 @@ def _text(element: Element) -> str:
 
 
 def _inner(element: Element) -> str:
-    """The text of an element, and behind it what the attributes inside of it say."""
+    """The text of an element, followed by the attributes inside it."""
     if not len(element):
         return _text(element)
     labels = [_label(child) for child in element.iterdescendants() if name_of(child)]
@@ -216,7 +216,7 @@ def _record(element: Element) -> str:
 
 
 def _table(table: Element) -> str:
-    """A row a line under its title; "" where it holds no rows."""
+    """A Markdown table under its title; "" if it holds no rows."""
     columns = {_name_of_column(spec): i for i, spec in enumerate(s for s in table.iter() if name_of(s) == "colspec")}
     rows: list[list[str]] = []
     before: list[str] = [label] if (label := _label(table)) else []

@@ -25,14 +25,14 @@ _PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__")  # what a DataFrame's 
 
 @dataclass(frozen=True)
 class Additions:
-    """What was read: each id once, in the order of its last row."""
+    """The added documents: each id once, ordered by its last row."""
 
     items: tuple[Original | Failure, ...]
-    repeated: int  # rows that were left out, since their id comes again further down
+    repeated: int  # rows dropped because a later row has the same id
 
 
 def read_additions(rows: Any, *, label: str, prefix: str = "", vectors: Any = None) -> Additions:
-    """Rows as documents of the source `label`. `rows`: a path of a file of records (or "-"), or values.
+    """Reads rows as documents of the source `label`. `rows`: the path of a file of records (or "-"), or values.
 
     Values are dicts with `id`, `text`, perhaps `title` and `vector`, and metadata (beside these, or as one dict under
     `metadata`); texts, whose ids are digests; or a table. `vectors`, `(n, dim)` float32: one a row, in their order.
@@ -47,13 +47,13 @@ def read_additions(rows: Any, *, label: str, prefix: str = "", vectors: Any = No
     count = 0
     for item in items:
         count += 1
-        kept.pop(item.document, None)  # so that the document stands where its last row does
+        kept.pop(item.document, None)  # move it to the position of its last row
         kept[item.document] = item
     return Additions(tuple(kept.values()), count - len(kept))
 
 
 def check_rows(rows: Any) -> None:
-    """Raises InvalidInputError for what is one thing and no list of rows."""
+    """Raises InvalidInputError (`invalid_rows`: a single value instead of a list of rows)."""
     if isinstance(rows, str | bytes | os.PathLike):
         raise InvalidInputError(
             "rows are a list, and this is one text",
@@ -69,7 +69,7 @@ def check_rows(rows: Any) -> None:
 
 
 def _values(rows: Any) -> Any:
-    """Rows to be read once, a table without the row numbers of pandas."""
+    """`rows`, or for a table, the table without pandas' row numbers."""
     if not hasattr(rows, "__arrow_c_stream__"):
         return rows
     import pyarrow as pa

@@ -27,7 +27,7 @@ _ID_LENGTH: Final = 32  # hex characters of a text's digest: 128 bits
 
 
 class Unusable(Exception):
-    """This record cannot be used. `reason` goes on from "Line 3 "."""
+    """This record cannot be used. `reason` completes a sentence that begins with "Line 3 "."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(code, reason)
@@ -36,9 +36,9 @@ class Unusable(Exception):
 
 
 def added_row(value: Any) -> Any:
-    """A row that a program adds, as a record: a text gets its digest as its id, and `metadata` joins the other fields.
+    """A row that a program adds, as a record: a text's id is its digest, and `metadata` is merged into the fields.
 
-    So the same text added again is the same document. What is no row stays what it is, to be refused.
+    So the same text added again is the same document. A value that is no row is returned unchanged; it fails later.
     """
     if isinstance(value, str):
         return {"id": digest(value.encode("utf-8", "surrogatepass"))[:_ID_LENGTH], "text": value}
@@ -53,7 +53,7 @@ def added_row(value: Any) -> Any:
 
 
 def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record that are metadata, without those that are null."""
+    """The metadata fields of a record, without null values. Raises Unusable."""
     used = _FIELDS if "id" in fields else _FIELDS | {"_id"}
     items = fields.items()
     return {name_of(name): plain(name, value) for name, value in items if value is not None and name not in used}
@@ -67,7 +67,7 @@ def name_of(name: Any) -> str:
 
 
 def plain(field: str, value: Any) -> Any:
-    """`value` as JSON can say it."""
+    """`value` as JSON can hold it. Raises Unusable."""
     match value:
         case str() | bool() | None:
             return value
@@ -99,7 +99,7 @@ def plain(field: str, value: Any) -> Any:
 
 
 def vector_of(value: Any) -> Vectors | None:
-    """`(dim,)` float32, C-contiguous, finite; not copied where it is that already."""
+    """`(dim,)` float32, C-contiguous, finite; not copied if it already is. Raises Unusable."""
     if value is None:
         return None
     try:

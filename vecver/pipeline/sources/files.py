@@ -57,9 +57,9 @@ def read(
 
     `source` is a folder, a glob, a file, "-" (JSONL from standard input), an Arrow table or reader, or
     an iterable of dicts. `prefix` is put in front of every id. `records` says whether a file holds
-    records; by default its suffix does. A folder or glob with no documents yields nothing. `within`: a
-    glob below the folder `source`, of which nothing else is read; ids and ignore files are the folder's. `under`:
-    the folder of a larger source that `source` lies in ("deep/"), which comes between the prefix and its paths.
+    records; by default its suffix decides. A folder or glob without documents yields nothing. `within`: a
+    glob below the folder `source`; only matching files are read, with the folder's ids and ignore files. `under`:
+    the path of `source` within a larger source ("deep/"), which is put between the prefix and its paths.
 
     Raises
         NotFoundError: `source_not_found`.
@@ -89,16 +89,16 @@ def read(
 
 
 def is_parsed(source: SourceLike, *, records: bool | None = None) -> bool:
-    """Whether `read` brings files to be parsed, as far as can be told without opening any."""
+    """Whether `read` yields files to be parsed, decided without opening any."""
     if not isinstance(source, str | os.PathLike) or source == "-" or records:
         return False
     return records is False or not may_hold_records(os.fspath(source))
 
 
 def how_many(source: SourceLike, *, records: bool | None = None, within: str = "") -> int | None:
-    """How many documents `read` will bring, where that can be told without reading them; else None.
+    """How many documents `read` will yield, if that is known without reading them, otherwise None.
 
-    Files below a folder, lines of JSONL (an empty line counts too), rows of Parquet and of tables.
+    Counts files below a folder, lines of JSONL (including empty ones), rows of Parquet files and tables.
     """
     if source == "-":
         return None
@@ -111,7 +111,7 @@ def how_many(source: SourceLike, *, records: bool | None = None, within: str = "
 
 
 def _mode(path: str) -> int:
-    """What the path is; 0 for a link that leads nowhere or in a circle."""
+    """The path's stat mode; 0 for a broken or circular link. Raises NotFoundError."""
     if os.path.lexists(path):
         info = _stat(path)
         return info.st_mode if info else 0
@@ -124,7 +124,7 @@ def _mode(path: str) -> int:
 
 
 def _paths_like(path: str) -> list[str]:
-    """Paths beside one that is not there, with nearly its name."""
+    """Paths in the same folder with names similar to a missing one."""
     folder, name = os.path.split(path.rstrip("/"))
     try:
         beside = os.listdir(folder or ".")
@@ -141,9 +141,9 @@ def _invalid_source(reason: str, hint: str) -> InvalidInputError:
 
 
 def _file(entry: _Entry, label: str, cut: int) -> Original | Failure:
-    """The bytes of a regular file. Nothing else is ever opened, for a pipe would hang.
+    """Reads a regular file. Nothing else is ever opened, since reading a pipe would hang.
 
-    `cut`: characters of its id that are the prefix, and not of its path below the source.
+    `cut`: length of the prefix in its id, before its path below the source.
     """
     mode, document = entry.mode, entry.document
     if reason := check_id(document):
@@ -164,27 +164,27 @@ def _file(entry: _Entry, label: str, cut: int) -> Original | Failure:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file that is still to be read."""
+    """A file to read."""
 
     path: str
     document: str
-    mode: int  # 0 where it could not be looked at; reading it will say why
+    mode: int  # 0 if stat failed; reading the file will raise the reason
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder that is still to be listed."""
+    """A folder to list."""
 
     path: str
-    document: str  # what its documents' ids begin with: the prefix, then names, each with a slash
-    rules: tuple[_Rule, ...]  # the last that matches decides
-    around: frozenset[tuple[int, int]]  # device and inode of each folder that it lies in, itself included
-    links: int  # how many of these were reached by a symlink
-    wanted: frozenset[int]  # positions in the glob's parts that its entries may match
+    document: str  # the start of its documents' ids: the prefix, then folder names, each with a slash
+    rules: tuple[_Rule, ...]  # the last match decides
+    around: frozenset[tuple[int, int]]  # device and inode of this folder and each folder above it
+    links: int  # how many of these are symlinks
+    wanted: frozenset[int]  # indices of the glob's parts that its entries may match
 
 
 def _walk(base: str, parts: list[str], prefix: str) -> Iterator[_Entry | Failure]:
-    """Depth first with a stack of our own, since folders may lie deeper than Python recurses."""
+    """Walks depth first with an explicit stack, since folders may be nested deeper than Python's recursion limit."""
     info = _stat(base)
     around = frozenset([_identity(info)] if info else [])
     stack: list[_Folder | _Entry | Failure]
@@ -198,7 +198,7 @@ def _walk(base: str, parts: list[str], prefix: str) -> Iterator[_Entry | Failure
 
 
 def _entries_of(folder: _Folder, parts: list[str]) -> list[_Folder | _Entry | Failure]:
-    """What is wanted of a folder. A folder's name ends in a slash, so that whole ids come out in order."""
+    """The matching entries of a folder, sorted. Folder names end in a slash, so that full ids come out in order."""
     try:
         entries = [entry for entry in os.scandir(folder.path) if not entry.name.startswith(".")]
     except OSError as error:
@@ -206,7 +206,7 @@ def _entries_of(folder: _Folder, parts: list[str]) -> list[_Folder | _Entry | Fa
             f"The folder {shown(folder.path)!r} cannot be listed: {error.strerror}.",
             "Check its permissions.",
         )
-        if len(folder.around) < 2:  # the source itself: of none of its documents is anything known
+        if len(folder.around) < 2:  # the source itself: nothing is known about any of its documents
             raise InvalidInputError(reason, code="unreadable", hint=hint) from error
         return [Failure(shown(folder.document), "unreadable", f"{reason} {hint}", hides=True)]
     rules = folder.rules + _rules_in(folder.path, len(folder.document))
@@ -224,7 +224,7 @@ def _checked_entry(
     if _ignored(rules, document, is_folder) or not (wanted - {len(parts)} if is_folder else len(parts) in wanted):
         return None
     if is_folder and os.path.isfile(os.path.join(entry.path, "vecver.json")):
-        return None  # a repository that lies in its own source
+        return None  # a vecver repository inside its source
     if info is None or not is_folder:
         return _Entry(entry.path, document, info.st_mode if info else 0)
     links = folder.links + entry.is_symlink()
@@ -239,7 +239,7 @@ def _checked_entry(
 def _stat(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
-    except OSError:  # a link to nowhere or in a circle, or gone since
+    except OSError:  # a broken or circular link, or a file removed meanwhile
         return None
 
 
@@ -251,14 +251,14 @@ def _identity(info: os.stat_result) -> tuple[int, int]:
 
 
 def _after_name(parts: list[str], wanted: Iterable[int], name: str) -> set[int]:
-    """Where in the pattern one may stand after `name`; `len(parts)` is a match."""
+    """Positions in the pattern that are reached by the path part `name`; `len(parts)` is a match."""
     positions = [at for at in wanted if at < len(parts)]
     stay = {at for at in positions if parts[at] == "**"}
     return stay | {at + 1 for at in positions if at not in stay and fnmatchcase(name, parts[at])}
 
 
 def _without_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
-    """`wanted`, and what follows without a name, since `**` may stand for no folder at all."""
+    """`wanted`, and the positions after a `**`, which may match no folder at all."""
     reached = set(wanted)
     for at, part in enumerate(parts):
         if at in reached and part == "**":
@@ -267,7 +267,7 @@ def _without_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
 
 
 def matches(pattern: str, document: str) -> bool:
-    """Whether an id, or the path of a file below a folder, is what a glob means; case counts."""
+    """Whether a glob matches an id, or a file's path below a folder; case-sensitive."""
     parts = pattern.split("/")
     at = _without_stars(parts, {0})
     for name in document.split("/"):
@@ -283,11 +283,11 @@ class _Rule:
     """One line of an ignore file."""
 
     pattern: re.Pattern[str]
-    excludes: bool  # or includes again, after "!"
+    excludes: bool  # False for a line with "!", which includes again
     folders_only: bool
-    anchored: bool  # matches the path below the ignore file's folder, not only the last name
-    cut: int  # characters of a document's id that lie above that folder
-    lead: str  # or what lies between that folder and the root
+    anchored: bool  # match the path below the ignore file's folder, not only the last name
+    cut: int  # length of the part of a document's id above that folder
+    lead: str  # the path from that folder to the source, if the ignore file lies above it
 
 
 def _ignored(rules: tuple[_Rule, ...], document: str, is_folder: bool) -> bool:
@@ -295,7 +295,7 @@ def _ignored(rules: tuple[_Rule, ...], document: str, is_folder: bool) -> bool:
 
 
 def _matches(rule: _Rule, document: str, is_folder: bool) -> bool:
-    """Whether this very path is meant. A match that ends early is one of a folder above, which was asked already."""
+    """Whether the rule matches this path itself. A shorter match is a folder above, which was checked before."""
     if rule.folders_only and not is_folder:
         return False
     name = rule.lead + document[rule.cut :] if rule.anchored else document.rpartition("/")[2]
@@ -304,7 +304,7 @@ def _matches(rule: _Rule, document: str, is_folder: bool) -> bool:
 
 
 def _rules_in(folder: str, cut: int, lead: str = "") -> tuple[_Rule, ...]:
-    """The rules that lie in `folder`. Files that cannot be read and lines that are no pattern hold none, as in Git."""
+    """The rules of the ignore files in `folder`. Unreadable files and invalid lines hold no rules, as in Git."""
     rules: list[_Rule] = []
     for name in _IGNORE_FILES:
         try:
@@ -331,7 +331,7 @@ def _rule(line: str, cut: int, lead: str) -> _Rule | None:
 
 
 def _rules_above(folder: str, cut: int) -> tuple[_Rule, ...]:
-    """The rules between the top of the work tree that `folder` lies in, if it does, and the folder itself."""
+    """The rules from the top of the Git work tree, if `folder` is in one, down to the folder's parent."""
     root = Path(folder).absolute()
     above = [root, *root.parents]
     top = next((i for i, place in enumerate(above) if (place / ".git").exists()), 0)

@@ -34,12 +34,12 @@ SourceLike: TypeAlias = (
 _ID_LENGTH: Final = 1024
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half characters
 _WILD: Final = re.compile(r"[*?\[]")
-_SECONDS: Final = 60  # that git may take
+_SECONDS: Final = 60  # time limit of a git command
 _GUARDED: Final = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
 
 
 def check_id(document: str) -> str | None:
-    """Why `document` cannot be a document's id; `None` where it can.
+    """The reason why `document` cannot be a document's id; `None` if it can.
 
     An id has 1 to 1024 characters. It may be a relative path or a URI. Otherwise it is kept exactly
     as it is, in any script, without normalisation.
@@ -58,16 +58,16 @@ def check_id(document: str) -> str | None:
 
 
 def shown(name: str) -> str:
-    """A name that cannot be an id, made fit to print and to store: escaped, and cut to 200 characters.
+    """Any name made printable and storable: escaped, and cut to 200 characters.
 
-    A cut name ends in a part of its digest, so that two long names stay two.
+    A cut name ends in a part of its digest, so that two long names stay different.
     """
     cut = name if len(name) <= 200 else f"{name[:183]}…{digest(name.encode('utf-8', 'surrogatepass'))[:16]}"
     return _FORBIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), cut)
 
 
 def label_of(source: SourceLike, label: str | None = None) -> str:
-    """What documents remember of where they came from: `label`, or the folder's or file's own name.
+    """The source label that documents store: `label`, or the name of the folder or file.
 
     "stdin" for "-", "records" for values in memory, the name of its fixed folder for a glob.
     Raises InvalidInputError (a label that cannot be one).
@@ -85,7 +85,7 @@ def label_of(source: SourceLike, label: str | None = None) -> str:
 
 
 def split_glob(path: str) -> tuple[str, list[str]]:
-    """`path` as what holds no wildcards, and the pattern's parts below it (none where the path exists as it is)."""
+    """The part of `path` without wildcards, and the parts of the pattern below it (none if the path itself exists)."""
     parts = Path(path).parts
     wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
     if wild is None or os.path.lexists(path):
@@ -121,7 +121,7 @@ def origin_of(source: SourceLike) -> Json | None:
 
 
 def git(folder: str, *command: str) -> str | None:
-    """What `git` says in `folder`; `None` where it is absent, declines or takes too long."""
+    """The output of `git` run in `folder`; `None` if it is missing, fails or takes too long."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set inside hooks
     try:
         done = subprocess.run(

@@ -27,7 +27,7 @@ _SCP: Final = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")  # git@host:path
 
 
 def path_of(source: Any) -> str | None:
-    """The path that a source is, absolute, without the wildcards of a glob; None for values and standard input."""
+    """A source's absolute path, without the wildcards of a glob; None for values and standard input."""
     if not isinstance(source, str | os.PathLike) or source == "-":
         return None
     path = split_glob(os.fspath(source))[0]
@@ -35,12 +35,12 @@ def path_of(source: Any) -> str | None:
 
 
 def pattern_of(source: Any) -> str:
-    """What a glob has below its fixed folder; "" for anything else."""
+    """The part of a glob below its fixed folder; "" for other sources."""
     return "" if path_of(source) is None else "/".join(split_glob(os.fspath(source))[1])
 
 
 def is_document(source: Any, records: bool | None) -> bool:
-    """Is the source one file that is one document?"""
+    """Whether the source is one file that is one document."""
     path = path_of(source)
     if path is None or not os.path.lexists(path) or os.path.isdir(path):
         return False
@@ -48,19 +48,19 @@ def is_document(source: Any, records: bool | None) -> bool:
 
 
 def place_of(path: str) -> str:
-    """Where a path lies on this machine, whichever way it was written; 32 hex characters."""
+    """The digest of a path's resolved form, 32 hex characters; the same however the path was written."""
     return key(b"path", os.fsencode(os.path.realpath(path))).hex()
 
 
 def places_above(path: str) -> Iterator[tuple[str, str, str]]:
-    """(place, path, what lies below it: "deep/key.md") of each folder that a path lies in, the nearest first."""
+    """(place, folder, path below it such as "deep/key.md") for each folder above a path, the nearest first."""
     for written in dict.fromkeys((path, os.path.realpath(path))):
         for folder in Path(written).parents:
             yield place_of(str(folder)), str(folder), Path(written).relative_to(folder).as_posix()
 
 
 def checkouts_above(path: str) -> Iterator[tuple[str, str, str]]:
-    """As `places_above`, by where they lie in a Git remote: the path itself (nothing lies below it), then folders."""
+    """As `places_above`, with places in the Git remote: first the path itself (with "" below it), then its folders."""
     real = Path(os.path.realpath(path))
     folder = str(real if real.is_dir() else real.parent)
     top, remote = git(folder, "rev-parse", "--show-toplevel"), git(folder, "config", "--get", "remote.origin.url")
@@ -76,7 +76,7 @@ def checkouts_above(path: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _remote(url: str) -> str:
-    """A remote's host and path: however it is reached, and whoever asks for it."""
+    """A remote's host and path, without protocol, port and user."""
     if scheme := _SCHEME.match(url):
         host, slash, path = url[scheme.end() :].partition("/")
     elif scp := _SCP.fullmatch(url):

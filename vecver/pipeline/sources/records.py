@@ -32,11 +32,11 @@ from vecver.model import Failure, Original, Vectors
 from vecver.pipeline.sources.fields import Unusable, added_row, metadata_of, vector_of
 from vecver.pipeline.sources.origin import check_id, shown
 
-Rows = Iterable[tuple[int, Any]]  # number from 1, and what stands there: a mapping, if all is well
+Rows = Iterable[tuple[int, Any]]  # number from 1, and the value there: a mapping, if it is valid
 
 _ALWAYS: Final = frozenset({".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
-_HEAD: Final = 100  # malformed records at the head of a source before it is given up
+_HEAD: Final = 100  # records at the head of a source: if all are malformed, the source is refused
 _BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
 
 
@@ -44,14 +44,14 @@ _BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
 
 
 def may_hold_records(path: str) -> bool:
-    """Whether a file that is given directly could hold records, by its suffix alone."""
+    """Whether a file passed as a source could hold records, by its suffix alone."""
     return PurePath(path).suffix.lower() in _ALWAYS | _DELIMITERS.keys()
 
 
 def is_records(path: str) -> bool:
-    """Whether a file that is given directly holds records: by its suffix, and for CSV by its header.
+    """Whether a file passed as a source holds records: by its suffix, and for CSV by its header.
 
-    Raises `InvalidInputError` (`unreadable`) where it must look inside and cannot.
+    Raises InvalidInputError (`unreadable`: a CSV file cannot be opened).
     """
     suffix = PurePath(path).suffix.lower()
     if suffix in _DELIMITERS:
@@ -61,9 +61,9 @@ def is_records(path: str) -> bool:
 
 
 def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
-    """The records of a JSONL, CSV, TSV, Parquet or Arrow file, told by its suffix (JSONL for others and for "-").
+    """The records of a JSONL, CSV, TSV, Parquet or Arrow file, by its suffix (JSONL for other suffixes and for "-").
 
-    One batch of rows is in memory at a time. `added`: rows as `fields.added_row` takes them, whose ids may repeat.
+    One batch of rows is in memory at a time. With `added`, rows pass through `fields.added_row` and ids may repeat.
 
     Raises
         InvalidInputError: `not_records`, `unreadable` (the file), `duplicate_document`.
@@ -81,7 +81,7 @@ def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -
 
 
 def file_rows(path: str) -> int | None:
-    """The rows of a Parquet file or the lines of a JSONL file; None for a kind that does not tell, or a broken file."""
+    """The rows of a Parquet file or the lines of a JSONL file; None for other formats and for a broken file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -95,7 +95,7 @@ def file_rows(path: str) -> int | None:
 
 
 def read_values(values: Any, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
-    """The records of a table, a reader of batches (whatever offers Arrow's stream), or an iterable of dicts or batches.
+    """The records of a table or reader (anything with Arrow's stream interface), or an iterable of dicts or batches.
 
     `added`: as `read_file`. Raises
         InvalidInputError: `not_records`, `duplicate_document`.
@@ -114,7 +114,7 @@ def read_values(values: Any, *, label: str, prefix: str = "", added: bool = Fals
 
 
 def _originals(rows: Rows, unit: str, label: str, prefix: str, *, added: bool) -> Iterator[Original | Failure]:
-    """One result a row. Holds 16 bytes and a number of each id, nothing else, to find the second of its name."""
+    """One result a row. To find repeated ids it holds 16 bytes and a number of each id, nothing else."""
     seen: dict[bytes, int] = {}
     width: int | None = None
     for number, value in rows:
@@ -177,7 +177,7 @@ def _original(document: str, fields: Mapping[str, Any], label: str) -> Original:
 
 
 def _same_width(width: int | None, vector: Vectors | None) -> int:
-    """The number of dimensions that a source's vectors have, 0 where it brings none."""
+    """The dimension of a source's vectors, 0 if it brings none."""
     vector_width = 0 if vector is None else len(vector)
     if width is None or width == vector_width:
         return vector_width
@@ -194,7 +194,7 @@ def _checked_head(results: Iterator[Original | Failure], label: str) -> Iterator
 
 
 def _translated(rows: Rows, label: str) -> Rows:
-    """`rows` of a file, with what the libraries raise translated."""
+    """The rows of a file, with the libraries' errors translated to InvalidInputError."""
     import pyarrow as pa
 
     steps = iter(rows)
@@ -252,7 +252,7 @@ def _json(line: bytes) -> Any:
 
 
 def _header(path: str, delimiter: str) -> list[str]:
-    """Of the first line alone, so that bytes that are not UTF-8 further down do not decide what the file is."""
+    """The first line's column names; bytes further down that are not UTF-8 do not change what the file is."""
     try:
         with open(path, "rb") as file:
             line = file.readline(1 << 20).decode("utf-8-sig")
@@ -264,8 +264,8 @@ def _header(path: str, delimiter: str) -> list[str]:
 
 
 def _csv_rows(path: str, delimiter: str) -> Rows:
-    """Numbered by the line on which they begin. Strict, since a lax reader lets one open quote eat the rest."""
-    csv.field_size_limit(2**31 - 1)  # of the whole process; the default, 131,072, is one long text
+    """Rows numbered by their first line. Strict, since in a lax reader one open quote swallows the following rows."""
+    csv.field_size_limit(2**31 - 1)  # set for the process; the default, 131,072, is less than one long text
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         header = [name.strip() for name in next(reader, [])]
@@ -299,7 +299,7 @@ def _parquet_batches(path: str) -> Iterator[Any]:
 
 
 def _arrow_batches(path: str) -> Iterator[Any]:
-    """Of an IPC file (which Feather 2 is) or an IPC stream."""
+    """The batches of an IPC file (which includes Feather 2) or an IPC stream."""
     import pyarrow as pa
 
     with open(path, "rb") as file:
@@ -313,7 +313,7 @@ def _arrow_batches(path: str) -> Iterator[Any]:
 
 
 def _table_rows(values: Iterable[Any]) -> Rows:
-    """The rows of batches; a value that is no batch is a row already."""
+    """The rows of batches. A value that is not a batch is already a row."""
     import pyarrow as pa
 
     rows = (_batch_rows(value) if isinstance(value, pa.RecordBatch) else (value,) for value in values)
@@ -321,7 +321,7 @@ def _table_rows(values: Iterable[Any]) -> Rows:
 
 
 def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:
-    """A batch's rows as dicts; their vectors are views of one float32 array for every 8192 rows."""
+    """A batch's rows as dicts; vectors are views of one float32 array for each 8,192 rows."""
     import pyarrow as pa
 
     for start in range(0, batch.num_rows, _BATCH_ROWS):
@@ -337,7 +337,7 @@ def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:
 
 
 def _row_views(column: Any) -> list[Vectors | None] | None:
-    """Each row's vector, a view of the column's values as float32; `None` for a column of anything else."""
+    """Each row's vector, a view of the column's values as float32; `None` if the column holds no lists of numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -356,7 +356,7 @@ def _row_views(column: Any) -> list[Vectors | None] | None:
 
 
 def _in_microseconds(column: Any) -> Any:
-    """`column`, with nanoseconds cut to the microseconds that Python's clock has."""
+    """`column` with nanoseconds cut to microseconds, the resolution of Python's datetime."""
     import pyarrow as pa
 
     kind = column.type
