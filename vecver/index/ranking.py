@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 
 from vecver.index import exact as exact_scan
 from vecver.index import faiss
-from vecver.index.scoring import Rows, ranked, scores
+from vecver.index.scoring import Rows, best_rows, ranked, scores, slack
 from vecver.model import Metric, Part, Vectors
 from vecver.progress import phase
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A row of an answer: its part, its number there, and its score."""
 
     part: int
@@ -37,9 +37,7 @@ def search(parts: Sequence[Part], queries: Vectors, k: int, metric: Metric, *, e
             with phase("propose"):
                 rows = next(proposed)
             with phase("re-score"):
-                score = scores(query, part.vectors, metric, rows)
-                order = ranked(score, part.keys[rows], k)
-                answer += [Found(number, int(rows[i]), float(score[i])) for i in order]
+                answer += map(Found, repeat(number), *_best(part, query, rows, k, metric))
     return [_merged(parts, answer, k) if len(parts) > 1 else answer for answer in answers]
 
 
@@ -55,8 +53,20 @@ def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bo
         return
     proposed = faiss.candidates(part, queries, k)
     scanned = exact_scan.candidates(part, queries[[rows is None for rows in proposed]], k, metric)
-    for query, rows in zip(queries, proposed, strict=True):
-        yield next(scanned) if rows is None else exact_scan.narrowed(part, query, rows, k, metric)
+    for rows in proposed:
+        yield next(scanned) if rows is None else rows
+
+
+def _best(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> tuple[list[int], list[float]]:
+    """The best `k` of a part's rows, best first, and their scores."""
+    if metric != "l2" and len(rows):
+        best = best_rows(query, part.vectors, part.keys, rows, k, slack(query, part.max_norm, metric))
+        if best is not None:
+            return best
+    rows = exact_scan.narrowed(part, query, rows, k, metric)
+    score = scores(query, part.vectors, metric, rows)
+    order = ranked(score, part.keys[rows], k)
+    return rows[order].tolist(), score[order].tolist()
 
 
 def _merged(parts: Sequence[Part], rows: list[Found], k: int) -> list[Found]:

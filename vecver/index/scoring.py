@@ -16,6 +16,8 @@ lies within dim * 2^(e + b - 63) plus half an ulp of the true sum; at 384 dimens
 2^-54 of the largest possible sum, and unit vectors were measured within 2^-52. For l2, each term has
 been rounded by float64 as well (3 * 2^-53 of its size). The idea is Demmel & Nguyen's reproducible
 summation (2013), with one bin.
+
+Where the compiled `kernel` can be used it computes the same bits, several times faster; this room is the definition.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import InvalidInputError
+from vecver.index.kernel import fits, kernel
 from vecver.model import Metric, Vectors
 
 METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
@@ -34,6 +37,7 @@ _SCALES = 1000  # 2 to these powers is a normal float64
 _OVERFLOW = 1e30  # a slack above it means products that float32 may not hold
 _FEW = 64  # vectors; scoring so few takes no longer than ruling some out in float32
 _BLOCK = 1 << 21  # elements scored at once: 16 MB of float64
+_FLOAT, _INT, _BYTE = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint8)
 
 Scores = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -53,12 +57,34 @@ def scores(query: Vectors, vectors: Vectors, metric: Metric, rows: Rows | None =
     The other vectors do not change its bits. `query`: `(dim,)` float32, `vectors`: `(n, dim)`
     float32, both finite; mapped vectors are read a block at a time.
     """
+    compiled = kernel()
+    if compiled and fits(vectors, _FLOAT, len(query)) and fits(query, _FLOAT) and (rows is None or fits(rows, _INT)):
+        return compiled.scores(query, vectors, rows, is_l2=metric == "l2")
     count, step = len(vectors) if rows is None else len(rows), max(1, _BLOCK // len(query))
     score = np.empty(count)
     for start in range(0, count, step):
         block = slice(start, start + step)
         score[block] = _scores(query, vectors[block if rows is None else rows[block]], metric)
     return score
+
+
+def best_rows(
+    query: Vectors,
+    vectors: Vectors,
+    keys: npt.NDArray[np.uint8],
+    rows: Rows,
+    k: int,
+    slack: float,
+) -> tuple[list[int], list[float]] | None:
+    """The best `k` of `vectors[rows]` by inner product, best first, and their scores; None without the kernel.
+
+    `keys`: `(n, 16)`, of `vectors`; `slack`: of the query and these vectors.
+    """
+    arrays = ((query, _FLOAT), (vectors, _FLOAT), (keys, _BYTE), (rows, _INT))
+    compiled = kernel()
+    if compiled is None or not all(fits(array, dtype) for array, dtype in arrays) or len(keys) != len(vectors):
+        return None
+    return compiled.best(query, vectors, keys, rows, k, slack)
 
 
 def ranked(score: Scores, keys: npt.NDArray[np.uint8], k: int) -> npt.NDArray[np.int64]:
@@ -75,6 +101,8 @@ def normalised(vectors: Vectors, metric: Metric) -> Vectors:
     vectors = np.ascontiguousarray(vectors, np.float32)
     if metric != "cosine" or not len(vectors):
         return vectors
+    if compiled := kernel():
+        return compiled.normalised(vectors)
     wide = vectors.astype(np.float64)
     norms = np.sqrt(_sums(wide * wide, 2 * _exponents(wide)))
     return (wide / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)

@@ -87,7 +87,7 @@ def test_an_answer_whose_hits_were_read_lets_its_version_go(tmp_path: Path) -> N
     ingest(docs, {"a": "one"})
     snapshot = weakref.ref(docs._versions.snapshot(docs.resolve()))
     answer = docs.search(vector_of("one"))
-    docs._versions._snapshots.clear()
+    docs._versions.forget_verified()
     gc.collect()
     assert snapshot() is not None, "the hits are still to be read"
     assert answer[0].text == "one"

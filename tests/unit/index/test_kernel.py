@@ -1,0 +1,190 @@
+"""The compiled kernel: the same bits, order and errors as numpy, and left alone where it cannot be trusted."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from test_exact import part
+
+from vecver.index import kernel as room
+from vecver.index import normalised, scores, search
+from vecver.index.kernel import Kernel, load
+from vecver.index.scoring import METRICS, ranked
+from vecver.model import Metric, Vectors
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY, HUGE = float(np.float32(1e-45)), float(np.finfo(np.float32).max)
+numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+edges = st.sampled_from([0.0, -0.0, TINY, -TINY, 1e-38, -HUGE, HUGE, 1.0, -1.0])
+
+
+def builder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    if spec is None or spec.loader is None or not (ROOT / "hatch_build.py").exists():
+        pytest.skip("hatch_build.py is not there: this is no source tree")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
+    file, reason = builder().build(tmp_path_factory.mktemp("kernel"))
+    if file is None:
+        pytest.skip(f"the kernel was not compiled: {reason}")
+    opened = load(file)
+    assert opened is not None, "what compiles here is loaded and has the rule's bits"
+    return opened
+
+
+@pytest.fixture
+def numpy_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, None)
+
+
+def use(patch: pytest.MonkeyPatch, kernel: Kernel | None) -> None:
+    """Search with this kernel, or with numpy."""
+    for name in ("vecver.index.scoring.kernel", "vecver.index.kernel.kernel"):
+        patch.setattr(name, lambda: kernel)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[Vectors, Vectors]:
+    """A query and some rows, of numbers at all ends of float32."""
+    dim, count = draw(st.integers(1, 40)), draw(st.integers(1, 8))
+    elements = draw(st.sampled_from([numbers, st.floats(-1, 1, width=32), edges]))
+    return draw(arrays(np.float32, dim, elements=elements)), draw(arrays(np.float32, (count, dim), elements=elements))
+
+
+@given(table=tables(), metric=st.sampled_from(METRICS))
+@settings(max_examples=300, deadline=None)
+def test_the_same_score_bits(compiled: Kernel, table: tuple[Vectors, Vectors], metric: Metric) -> None:
+    query, rows = table
+    order = np.arange(len(rows))[::-1].copy()
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, None)
+        expected = scores(query, rows, metric)
+        unit = normalised(rows, "cosine")
+    assert compiled.scores(query, rows, None, is_l2=metric == "l2").tobytes() == expected.tobytes()
+    assert compiled.scores(query, rows, order, is_l2=metric == "l2").tobytes() == expected[::-1].tobytes()
+    assert compiled.normalised(rows).tobytes() == unit.tobytes()
+
+
+@pytest.mark.parametrize("dim", [1, 15, 16, 17, 384, 1023, 1024, 2048])
+@pytest.mark.parametrize("scale", [1e-38, 1.0, 1e30])
+def test_the_same_bits_for_every_length(compiled: Kernel, numpy_only: None, dim: int, scale: float) -> None:
+    rng = np.random.default_rng(dim)
+    rows = (rng.standard_normal((50, dim)) * np.exp(rng.uniform(-4, 4, (50, 1))) * scale).astype(np.float32)
+    query = rng.standard_normal(dim).astype(np.float32)
+    for metric in METRICS:
+        expected = scores(query, rows, metric)
+        assert compiled.scores(query, rows, None, is_l2=metric == "l2").tobytes() == expected.tobytes()
+    assert compiled.normalised(rows).tobytes() == normalised(rows, "cosine").tobytes()
+
+
+@given(
+    values=st.lists(st.sampled_from([-1.5, -0.0, 0.0, TINY, 2.0]), min_size=1, max_size=60),
+    k=st.integers(1, 70),
+    seed=st.integers(0, 2**32 - 1),
+    slack=st.sampled_from([0.0, 1e-6, 1.0, 1e31]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_same_order_of_equal_scores(compiled: Kernel, values: list[float], k: int, seed: int, slack: float) -> None:
+    """Score, then key, then position; keys differ in their last bytes, in bytes above 127, or not at all."""
+    rng, vectors = np.random.default_rng(seed), np.array(values, np.float32)[:, None]
+    keys = rng.integers(0, 256, (len(values), 16), dtype=np.uint8)
+    keys[:, :15] &= 128
+    keys[::3] = keys[0]
+    rows, query = rng.permutation(len(values)), np.ones(1, np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, None)
+        expected = scores(query, vectors, "ip", rows)
+    order = ranked(expected, keys[rows], k)
+    best, found = compiled.best(query, vectors, keys, rows, k, slack)
+    assert best == rows[order].tolist() and np.array(found).tobytes() == expected[order].tobytes()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", [1, 9, 500])
+@pytest.mark.parametrize("k", [1, 10, 100, 1000])
+def test_the_same_answers(
+    compiled: Kernel, monkeypatch: pytest.MonkeyPatch, metric: Metric, count: int, k: int
+) -> None:
+    rng = np.random.default_rng(count)
+    rows = normalised(np.repeat(rng.standard_normal((count, 48)).astype(np.float32), 2, axis=0), metric)
+    one, queries = part(rows), normalised(rng.standard_normal((5, 48)).astype(np.float32), metric)
+    use(monkeypatch, None)
+    expected = search([one, one], queries, k, metric, exact=True)
+    use(monkeypatch, compiled)
+    assert search([one, one], queries, k, metric, exact=True) == expected
+
+
+@pytest.mark.parametrize("row", [-1, 3, 2**40])
+def test_a_row_that_is_not_there_is_never_read(compiled: Kernel, row: int) -> None:
+    query, rows, keys = np.ones(4, np.float32), np.ones((3, 4), np.float32), np.zeros((3, 16), np.uint8)
+    with pytest.raises(IndexError):
+        compiled.scores(query, rows, np.array([0, row]), is_l2=False)
+    with pytest.raises(IndexError):
+        compiled.best(query, rows, keys, np.array([0, row]), 1, 0.0)
+
+
+def test_arrays_that_lie_otherwise_go_to_numpy(compiled: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, compiled)
+    rng = np.random.default_rng(1)
+    rows, query = rng.standard_normal((20, 6)).astype(np.float32), rng.standard_normal(6).astype(np.float32)
+    expected = scores(query, rows, "ip").tobytes()
+    assert scores(query, np.asfortranarray(rows), "ip").tobytes() == expected
+    assert scores(query, rows.astype(np.float64), "ip").tobytes() == expected
+    assert scores(query, rows, "ip", np.arange(20, dtype=np.int32)).tobytes() == expected
+    assert scores(np.repeat(query, 2)[::2], rows, "ip").tobytes() == expected
+
+
+# -- kernels that are not used --------------------------------------------------------------------
+
+
+def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Any) -> None:
+    assert load(tmp_path / "missing.so") is None
+    (tmp_path / "text.so").write_text("no library")
+    assert load(tmp_path / "text.so") is None
+    monkeypatch.setattr(room, "VERSION", room.VERSION + 1)
+    assert load(built(tmp_path / "old", builder().FLAGS)) is None, "a kernel of another version"
+
+
+def test_a_kernel_with_other_bits_is_not_loaded(tmp_path: Path, compiled: Kernel) -> None:
+    """A changed rule stands for compilers that do not keep to the standard."""
+    source = (room.FILE.parent / "kernel.c").read_text().replace("llrint(terms[i] * scale)", "(terms[i] * scale)")
+    assert load(built(tmp_path, builder().FLAGS, source)) is None
+
+
+def built(folder: Path, flags: tuple[str, ...], source: str | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "kernel.c").write_text(source or (room.FILE.parent / "kernel.c").read_text())
+    compiler = shutil.which("cc") or "cc"
+    subprocess.run([compiler, *flags, str(folder / "kernel.c"), "-o", str(folder / "k.so"), "-lm"], check=True)
+    return folder / "k.so"
+
+
+def test_without_a_compiler_nothing_is_built_and_the_reason_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = builder()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert module.build(tmp_path) == (None, "there is no C compiler") and list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Kernel) -> None:
+    module = builder()
+    monkeypatch.setattr(module, "FLAGS", ("-no-such-flag",))
+    file, reason = module.build(tmp_path)
+    assert file is None and "no-such-flag" in reason and list(tmp_path.iterdir()) == []

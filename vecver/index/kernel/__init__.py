@@ -1,0 +1,128 @@
+"""The compiled kernel of scores, window and order, where there is one; `scoring` and `ranking` use numpy otherwise.
+
+`hatch_build.py` compiles kernel.c beside this file when a wheel or an editable install is made. A file that is missing,
+that this machine cannot load, that is of another version or that computes other bits than the rule is not used.
+
+Decisions
+1. C through ctypes. Numba took 0.3 s to import, 0.5 s for its first call and 208 MB; an extension module would need a
+   wheel for each version of Python.
+2. Nothing is compiled when vecver is imported or used, so that a first search never waits for a compiler.
+3. The kernel needs no AVX2: its time is spent on roundings to integers, which no instruction before AVX-512 vectorises.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+VERSION = 1  # of kernel.c
+FILE = Path(__file__).with_name("_kernel.so")
+_LONG = 1 << 20  # floats; a longer call lets other threads run Python meanwhile
+# Score bits by numpy, for `_computes_the_rule`.
+_PRODUCTS = [-4639067904183107584, 3936596434391924736, 0]
+_DISTANCES = [-4441528271841871463, -4441528271842028749, -4441528271842028749]
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint8]
+
+
+class Kernel:
+    """The compiled functions. Every array is checked to be C-contiguous and of its type (`fits`) by the caller."""
+
+    def __init__(self, file: Path) -> None:
+        self._short, self._long = ctypes.PyDLL(str(file)), ctypes.CDLL(str(file))
+        pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+        types = {
+            "vecver_scores": [pointer, number, number, pointer, number, pointer, number, pointer],
+            "vecver_normalised": [pointer, number, number, pointer],
+            "vecver_best": [pointer, number, pointer, number, *[pointer] * 2, number, number, real, *[pointer] * 2],
+        }
+        for library in (self._short, self._long):
+            for name, arguments in types.items():
+                function = getattr(library, name)
+                function.argtypes, function.restype = arguments, number
+        self.version: int = self._short.vecver_kernel_version()
+
+    def scores(self, query: Floats, vectors: Floats, rows: Rows | None, *, is_l2: bool) -> Doubles:
+        """The scores of `vectors[rows]`, or of all `vectors`, `(n,)`. Raises IndexError for a row that is not there."""
+        count, dim = len(vectors) if rows is None else len(rows), vectors.shape[1]
+        scores = np.empty(count)
+        places = None if rows is None else _address(rows)
+        function = self._for(count * dim).vecver_scores
+        _check(function(_address(query), dim, is_l2, _address(vectors), len(vectors), places, count, _address(scores)))
+        return scores
+
+    def normalised(self, vectors: Floats) -> Floats:
+        """Each row with unit length, `(n, dim)`; a zero row stays zero."""
+        result = np.empty_like(vectors)
+        count, dim = vectors.shape
+        _check(self._for(count * dim).vecver_normalised(_address(vectors), count, dim, _address(result)))
+        return result
+
+    def best(
+        self, query: Floats, vectors: Floats, keys: Keys, rows: Rows, k: int, slack: float
+    ) -> tuple[list[int], list[float]]:
+        """The best `k` of `vectors[rows]` by inner product, best first, and their scores; fewer if `rows` are fewer.
+
+        `slack`: how far a float32 product can lie from the score. Raises IndexError for a row that is not there.
+        """
+        count, dim = len(rows), vectors.shape[1]
+        best, scores = np.empty(min(k, count), np.int64), np.empty(min(k, count))
+        arrays = (_address(vectors), len(vectors), _address(keys), _address(rows), count, min(k, count), slack)
+        function = self._for(count * dim).vecver_best
+        found = _check(function(_address(query), dim, *arrays, _address(best), _address(scores)))
+        return best[:found].tolist(), scores[:found].tolist()
+
+    def _for(self, floats: int) -> Any:
+        return self._short if floats < _LONG else self._long
+
+
+@cache
+def kernel() -> Kernel | None:
+    """The kernel beside this file; None where there is none that computes the rule's bits here."""
+    return load(FILE)
+
+
+def load(file: Path) -> Kernel | None:
+    """The kernel in a file; None if it is missing, cannot be loaded, has another version or computes other bits."""
+    if not file.exists():
+        return None
+    try:
+        opened = Kernel(file)
+    except (OSError, AttributeError):
+        return None
+    return opened if opened.version == VERSION and _computes_the_rule(opened) else None
+
+
+def fits(array: npt.NDArray[Any], dtype: np.dtype[Any], columns: int | None = None) -> bool:
+    """True if an array can be given to the kernel as it lies: of this type, C-contiguous, with so many columns."""
+    shape_fits = columns is None or (array.ndim == 2 and array.shape[1] == columns)
+    return array.dtype == dtype and array.flags.c_contiguous and shape_fits
+
+
+def _computes_the_rule(opened: Kernel) -> bool:
+    """True if a few scores have the bits that `scoring` gives: compiled with -ffast-math they would not."""
+    query = np.array([1.1, -3e-39, 7e5, 0.3, -0.0], np.float32)
+    rows = np.array([[0.1, 0.2, 1e-7, -0.7, 3], [1e-45, 0, 0, 0, 0], [0, 0, 0, 0, 0]], np.float32)
+    products = opened.scores(query, rows, None, is_l2=False).view(np.int64).tolist()
+    distances = opened.scores(query, rows, None, is_l2=True).view(np.int64).tolist()
+    return (products, distances) == (_PRODUCTS, _DISTANCES)
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _check(result: int) -> int:
+    if result == -1:
+        raise MemoryError("the search kernel got no memory")
+    if result == -2:
+        raise IndexError("a row number lies outside of the vectors")
+    return result
