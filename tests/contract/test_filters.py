@@ -1,4 +1,4 @@
-"""Filters: every operator and type, against the same filter written out in Python."""
+"""Filters: each operator by hand, and what it says of values of every type."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from filter_reference import Refused, matches, names_in
+from filtered import BERLIN, INSTANTS, ONES, WIDE, dataset, found
 from helpers import open_on, vector_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from standing import cut_at_lines, line
 
 import vecver
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError
 from vecver.store import MemoryStore
 
-ONES = np.ones(8, np.float32)
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "a": {"year": 2023, "lang": "en", "tags": ["x", "y"], "draft": True, "size": 1.5},
     "b": {"year": 2024, "lang": "de", "tags": ["y"], "draft": False, "größe.ü": 3},
@@ -31,28 +26,6 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "d": {"year": "2024", "tags": "x", "nested": {"year": 2024}, "mixed": [1, 2]},
     "e": {},
 }
-WIDE = ["12345678901234567.89", "12345678901234567.91", "-98765432109876543210", "0.1000000000000000000001"]
-BERLIN = ZoneInfo("Europe/Berlin")
-INSTANTS = [
-    "2026-10-25T02:30:00+02:00",
-    "2026-10-25T02:30:00+01:00",
-    "2026-10-25T00:30:00Z",
-    "2026-10-25 01:29:59.999999+00",
-    "2026-10-24T20:30:00-0400",
-]
-
-
-def dataset(*versions: dict[str, dict[str, Any]]) -> vecver.Dataset:
-    docs = open_on(MemoryStore()).dataset("d")
-    for documents in versions:
-        records = [{"id": id, "text": id, "vector": vector_of(id), **fields} for id, fields in documents.items()]
-        docs.ingest(records, space="test", metric="ip")
-    return docs
-
-
-def found(docs: vecver.Dataset, filter: Any, **how: Any) -> str:
-    """The documents that match, as one word in order."""
-    return "".join(sorted(hit.document for hit in docs.search(ONES, k=100, filter=filter, **how)))
 
 
 @pytest.fixture(scope="module")
@@ -425,252 +398,3 @@ def test_an_export_answers_filters_in_the_same_way(tmp_path: Path) -> None:
     for filter in ({"x": 7}, {"n": Decimal(WIDE[0])}, {"at": INSTANTS[2]}, {"x": {"$nin": [8]}}):
         assert [hit.document for hit in there.search(ONES, filter=filter)] == ["a"]
         assert there.search(ONES, filter=filter).hits == docs.search(ONES, filter=filter).hits
-
-
-# -- against plain Python -----------------------------------------------------------------------
-
-scalars = st.one_of(
-    st.booleans(),
-    st.integers(-2, 2),
-    st.sampled_from([2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0.1, -0.0, 1.0, 2.0**53, 2.0**63, 1e300]),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from(["", "a", "ä", "𝄞", "2024", "2026-10-25", "2026-10", "2026-10-25T02:30:00", "0.1", WIDE[0]]),
-    st.sampled_from(INSTANTS),
-    st.sampled_from([Decimal(text) for text in (*WIDE, "0.1", "1", "1.50", "9007199254740993", "1E+300")]),
-)
-flavours = st.lists(scalars, min_size=1, max_size=4)  # of a field: few values, so that filters meet them
-
-
-def values(flavour: list[Any]) -> st.SearchStrategy[Any]:
-    own = st.sampled_from(flavour)
-    others = st.sampled_from([None, [], [None], [[1]], {"x": 1}])
-    return st.one_of(own, own, st.lists(own, max_size=3), st.lists(st.one_of(own, others), max_size=3), others)
-
-
-@st.composite
-def collections(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Documents, and filters of which many ask for values that stand in them."""
-    fields = {name: draw(flavours) for name in ("f", "g.h", "ü")}
-    document = st.fixed_dictionaries({}, optional={name: values(flavour) for name, flavour in fields.items()})
-    documents = draw(st.lists(document, min_size=1, max_size=6))
-    every = {name: flavour[0] for name, flavour in fields.items()}
-    return [*documents, every], draw(st.lists(filters_of(fields), min_size=1, max_size=6))
-
-
-def filters_of(fields: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    def conditions(flavour: list[Any]) -> st.SearchStrategy[Any]:
-        value = st.one_of(st.sampled_from(flavour), st.sampled_from(flavour), scalars)
-        comparing = st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"])
-        listing = st.sampled_from(["$in", "$nin", "$all"])
-        plain = st.one_of(
-            value.filter(lambda value: not isinstance(value, dict)),
-            st.dictionaries(comparing, value, min_size=1, max_size=2),
-            st.dictionaries(listing, st.lists(value, max_size=3), min_size=1, max_size=1),
-            st.dictionaries(st.just("$exists"), st.booleans(), min_size=1),
-            st.dictionaries(st.just("$contains"), value, min_size=1),
-        )
-        opposite = plain.filter(lambda one: isinstance(one, dict) and "$decimal" not in one)
-        return st.one_of(plain, plain, opposite.map(lambda inner: {"$not": inner}))
-
-    fields = {**fields, **{name: ["a", "b", "", INSTANTS[0]] for name in ("$document", "$path", "$title")}}
-    single = st.one_of(*(st.dictionaries(st.just(name), conditions(own), min_size=1) for name, own in fields.items()))
-    return st.recursive(
-        single,
-        lambda inner: st.one_of(
-            st.dictionaries(
-                st.sampled_from(["$and", "$or", "$nor"]), st.lists(inner, min_size=1, max_size=3), min_size=1
-            ),
-            inner.map(lambda one: {"$not": one}),
-        ),
-        max_leaves=3,
-    )
-
-
-def expected(filter: dict[str, Any], documents: dict[str, dict[str, Any]]) -> str | None:
-    """The documents that match, as one word in order; None for a filter that is to be refused."""
-    try:
-        flags = matches(filter, list(documents.values()))
-    except Refused:
-        return None
-    return "".join(id for id, flag in zip(documents, flags, strict=True) if flag)
-
-
-def answered(docs: vecver.Dataset, filter: dict[str, Any]) -> str | None:
-    try:
-        return found(docs, filter)
-    except InvalidInputError as error:
-        assert error.code == "invalid_filter" and error.hint
-        return None
-
-
-@given(collections())
-@settings(max_examples=60)
-def test_a_repository_as_plain_python_would(drawn: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
-    """The documents lie in two segments, which hold documents that are not of the version too."""
-    documents, filters = drawn
-    titles = ["", "a", INSTANTS[0], "ab"]
-    named = {chr(ord("a") + i): {**fields, "title": titles[i % 4]} for i, fields in enumerate(documents)}
-    half = dict(list(named.items())[: len(named) // 2])
-    docs = dataset({**half, "z": {"f": "gone", "ü": [7]}}, {**named, "y": {}})
-    told = {
-        id: {**fields, "$document": id, "$path": id, "$title": fields.get("title", "")}
-        for id, fields in {**named, "y": {}}.items()
-    }
-    for filter in filters:
-        assert answered(docs, filter) == expected(filter, told), filter
-
-
-# -- where a chunk stands -----------------------------------------------------------------------
-
-PAGED: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {  # metadata, and where its chunks stand
-    "a": ({"year": 2023}, [{"page": 1, "headings": ["Install"]}, {"page": 2, "headings": ["Install", "Linux"]}, {}]),
-    "b": ({"year": 2024}, [{"sheet": "Prices", "page": 2}, {"sheet": "Notes"}]),
-    "c": ({"page": "iv", "year": 2024}, [{"page": 2, "line": 41}, {"line": 7}]),
-    "d": ({"headings": ["Linux"], "page": 3}, [{"headings": ["Install"]}, {"page": 1}]),
-    "e": ({}, [{}]),
-}
-
-
-def paged(documents: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]], **how: Any) -> vecver.Dataset:
-    docs = open_on(MemoryStore(), **how).dataset("d")
-    records = []
-    for id, (metadata, positions) in documents.items():
-        rows = [line(f"{id}{number}", **position) for number, position in enumerate(positions)]
-        records.append({"id": id, "text": "\n".join(rows), **metadata})
-    docs.ingest(records, embedder="hashing")
-    return docs
-
-
-def texts(docs: vecver.Dataset, filter: Any, **how: Any) -> list[str]:
-    return sorted(hit.text for hit in docs.search("a0", k=100, filter=filter, **how))
-
-
-def told_by_chunk(documents: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) -> dict[str, dict[str, Any]]:
-    """What filters see of each chunk: where it stands, and its document's metadata, which win."""
-    found = {}
-    for id, (metadata, positions) in documents.items():
-        for number, position in enumerate(positions):
-            found[f"{id}{number}"] = {**position, **metadata}
-    return found
-
-
-@pytest.mark.parametrize(
-    ("filter", "wanted"),
-    [
-        ({"page": {"$gte": 2}}, ["a1", "b0", "d0", "d1"]),
-        ({"page": 2}, ["a1", "b0"]),
-        ({"page": "iv"}, ["c0", "c1"]),
-        ({"page": {"$ne": 2}}, ["a0", "a2", "b1", "c0", "c1", "d0", "d1", "e0"]),
-        ({"page": {"$exists": False}}, ["a2", "b1", "e0"]),
-        ({"sheet": "Prices"}, ["b0"]),
-        ({"sheet": {"$exists": True}}, ["b0", "b1"]),
-        ({"line": {"$in": [7, 8]}}, ["c1"]),
-        ({"line": {"$lt": 40.5}}, ["c1"]),
-        ({"headings": "Install"}, ["a0", "a1"]),
-        ({"headings": {"$in": ["Linux", "Mac"]}}, ["a1", "d0", "d1"]),
-        ({"headings": {"$nin": ["Linux"]}}, ["a0", "a2", "b0", "b1", "c0", "c1", "e0"]),
-        ({"headings": "Install", "page": {"$lt": 2}}, ["a0"]),
-        ({"$or": [{"year": 2024, "page": 2}, {"headings": "Linux"}]}, ["a1", "b0", "d0", "d1"]),
-        ({"$and": [{"year": {"$exists": True}}, {"$or": [{"sheet": "Notes"}, {"line": 41}]}]}, ["b1", "c0"]),
-        ({"year": 2024}, ["b0", "b1", "c0", "c1"]),
-    ],
-)
-def test_a_chunk_is_found_by_where_it_stands(monkeypatch: pytest.MonkeyPatch, filter: Any, wanted: list[str]) -> None:
-    cut_at_lines(monkeypatch)
-    docs = paged(PAGED)
-    assert texts(docs, filter) == texts(docs, filter, exact=True) == wanted
-    answer = docs.search("a0", k=100, filter=filter)
-    assert vecver.replay(vecver.Repository(docs._versions), answer.receipt).identical
-
-
-@pytest.mark.parametrize(
-    ("filter", "code"),
-    [
-        ({"page": "2026-11-21T00:00Z", "year": 2024}, None),  # "iv" is a string: instants count as one type with it
-        ({"line": "41"}, "invalid_filter"),
-        ({"line": True}, "invalid_filter"),
-        ({"sheet": 3}, "invalid_filter"),
-        ({"headings": {"$gt": 3}}, "invalid_filter"),
-        ({"sheet": {"$like": "P"}}, "invalid_filter"),
-        ({"header": "| a |"}, "unknown_field"),
-    ],
-)
-def test_bad_filters_on_places_are_refused(monkeypatch: pytest.MonkeyPatch, filter: Any, code: str | None) -> None:
-    cut_at_lines(monkeypatch)
-    docs = paged(PAGED)
-    if code is None:
-        assert texts(docs, filter) == []
-        return
-    with pytest.raises(InvalidInputError) as caught:
-        texts(docs, filter)
-    assert caught.value.code == code and caught.value.hint
-
-
-def test_a_place_that_no_live_chunk_has_is_an_unknown_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    cut_at_lines(monkeypatch)
-    docs = paged({"a": ({}, [{"page": 1}]), "b": ({}, [{}])})
-    docs.ingest([{"id": "a", "text": line("a0")}, {"id": "b", "text": line("b0")}])
-    with pytest.raises(InvalidInputError) as caught:
-        texts(docs, {"page": 1})
-    assert caught.value.code == "unknown_field"
-    assert texts(docs, {"page": 1}, at="main~1") == ["a0"]
-
-
-_POSITIONS = st.fixed_dictionaries(
-    {},
-    optional={
-        "page": st.integers(1, 3),
-        "line": st.integers(1, 3),
-        "sheet": st.sampled_from(["x", "y"]),
-        "headings": st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, max_size=3),
-    },
-)
-_METADATA = st.fixed_dictionaries(
-    {},
-    optional={
-        "year": st.integers(1, 3),
-        "page": st.sampled_from([1, 2, "x", 2.5]),
-        "sheet": st.sampled_from(["x", 1]),
-        "headings": st.sampled_from(["x", ["y"], [1], []]),
-    },
-)
-_PAGED = st.dictionaries(
-    st.sampled_from("abcdef"), st.tuples(_METADATA, st.lists(_POSITIONS, min_size=1, max_size=4)), min_size=1
-)
-_VALUE = st.one_of(st.integers(0, 4), st.sampled_from(["x", "y", 2.5]))
-_CONDITION = st.one_of(
-    st.tuples(st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"]), _VALUE),
-    st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(_VALUE, max_size=3)),
-    st.tuples(st.just("$exists"), st.booleans()),
-).map(lambda pair: dict([pair]))
-_LEAF = st.dictionaries(
-    st.sampled_from(["page", "line", "sheet", "headings", "year"]), _CONDITION, min_size=1, max_size=2
-)
-_FILTERS = st.recursive(
-    _LEAF,
-    lambda inner: st.tuples(st.sampled_from(["$and", "$or"]), st.lists(inner, min_size=1, max_size=3)).map(
-        lambda pair: dict([pair])
-    ),
-    max_leaves=4,
-)
-
-
-@given(documents=_PAGED, filters=st.lists(_FILTERS, min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
-def test_places_and_metadata_match_as_plain_python_would(documents: Any, filters: list[Any]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        cut_at_lines(patch)
-        docs = paged(documents)
-        rows = told_by_chunk(documents)
-        for filter in filters:
-            known = {name for fields in rows.values() for name in fields}
-            try:
-                flags = matches(filter, list(rows.values()))
-            except Refused:
-                flags = None
-            if flags is None or not names_in(filter) <= known:
-                with pytest.raises(InvalidInputError):
-                    texts(docs, filter)
-            else:
-                wanted = [name for name, flag in zip(rows, flags, strict=True) if flag]
-                assert texts(docs, filter) == sorted(wanted), filter
