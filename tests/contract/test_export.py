@@ -19,6 +19,7 @@ import pytest
 from exported import ALL, QUERIES, code_of, entries, given, names
 from generated import clustered, document, vectors_of
 from helpers import DIM, SPACE, open_on, vector_of
+from inside import versions_of
 from standing import cut_at_lines, line
 
 import vecver
@@ -295,9 +296,9 @@ def test_equal_content_gives_equal_files_whatever_the_history(tmp_path: Path) ->
     for count in (10, 25, 40):
         there.ingest([*entries(count)[::-1], other], space=SPACE, metric="ip", label="other")
     there.ingest(entries(40), space=SPACE, metric="ip", label="other")
-    layout = there._versions.snapshot(there.resolve()).layout
+    layout = versions_of(there).snapshot(there.resolve()).layout
     assert len(layout.segments) == 3
-    there._versions.save(here.show(), layout)
+    versions_of(there).save(here.show(), layout)
     commit = here.show()
     here.snapshot(commit, tmp_path / "a")
     here.snapshot(commit, tmp_path / "b")
@@ -335,7 +336,7 @@ def _saved(docs: vecver.Dataset, layout: Layout) -> str:
     """A commit like the dataset's newest, but with these rows."""
     roots = {"content_root": layout.roots.content_root, "vector_root": layout.roots.vector_root}
     counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
-    return docs._versions.save(replace(docs.show(), counts=counts, **roots), layout)  # type: ignore[arg-type]
+    return versions_of(docs).save(replace(docs.show(), counts=counts, **roots), layout)  # type: ignore[arg-type]
 
 
 def test_an_empty_version(tmp_path: Path) -> None:
@@ -354,7 +355,7 @@ def test_an_empty_version(tmp_path: Path) -> None:
 def test_documents_without_chunks(tmp_path: Path) -> None:
     docs = given(open_on(MemoryStore()))
     for number, texts in enumerate([[], ["one", "two", "one"]]):
-        draft = docs._versions.draft(None, docs.show().recipe.space)
+        draft = versions_of(docs).draft(None, docs.show().recipe.space)
         draft.stage([document("a", [], {"n": 1}), document("z", [])])
         rows = draft.stage([document("m", texts, {"n": 2})])
         draft.add(rows, vectors_of(rows.table.column("text").to_pylist())) if texts else None

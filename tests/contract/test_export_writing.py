@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from exported import ALL, QUERIES, code_of, entries, given, names
 from helpers import SPACE, ingest, open_on
+from inside import versions_of
 
 import vecver
 from vecver.cli import main
@@ -158,8 +159,8 @@ def test_a_layout_of_other_rows_is_not_exported(tmp_path: Path) -> None:
     docs = given(open_on(MemoryStore()))
     commit = docs.show()
     ingest(docs, {"doc-1": "another text"})
-    docs._versions.save(commit, docs._versions.snapshot(docs.resolve()).layout)
-    docs = open_on(docs._versions.store).dataset("d")
+    versions_of(docs).save(commit, versions_of(docs).snapshot(docs.resolve()).layout)
+    docs = open_on(versions_of(docs).store).dataset("d")
     assert code_of(lambda: docs.snapshot(commit, tmp_path / "out"), IntegrityError) == "misplaced"
     assert names(tmp_path) == []
 

@@ -9,6 +9,7 @@ from filter_reference import Refused, matches, names_in
 from helpers import open_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import versions_of
 from standing import cut_at_lines, line
 
 import vecver
@@ -75,7 +76,7 @@ def test_a_chunk_is_found_by_where_it_stands(monkeypatch: pytest.MonkeyPatch, fi
     docs = paged(PAGED)
     assert texts(docs, filter) == texts(docs, filter, exact=True) == wanted
     answer = docs.search("a0", k=100, filter=filter)
-    assert vecver.replay(vecver.Repository(docs._versions), answer.receipt).identical
+    assert vecver.replay(vecver.Repository(versions_of(docs)), answer.receipt).identical
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import milvus_server
 import numpy as np
 import pytest
 from helpers import ingest, open_on
+from inside import session_of, versions_of
 from serving import free_port
 
 import vecver
@@ -334,12 +335,12 @@ def test_no_secret_goes_where_only_a_repository_sends_it() -> None:
     ingest(docs, TEXTS)
     state = repo.State(1, docs.resolve(), "c", "v", "r", 5, "2026-01-01")
     collection = repo.Collection("c_1", "s", 8, "IP", "HNSW", False, 5, 1, {}, (state,))
-    book = docs._versions.publications("d", "http://elsewhere:1", "")
+    book = versions_of(docs).publications("d", "http://elsewhere:1", "")
     book.read()
     book.write(repo.Ledger("http://elsewhere:1", "", (collection,)))
-    connections = vecver.open(store, milvus=Milvus(token=SECRET))._session.milvus
+    connections = session_of(vecver.open(store, milvus=Milvus(token=SECRET))).milvus
     assert connections._chosen("d", None) == Milvus("http://elsewhere:1")
-    book = docs._versions.publications("d", "http://another:1", "")
+    book = versions_of(docs).publications("d", "http://another:1", "")
     book.read()
     book.write(repo.Ledger("http://another:1", "", (collection,)))
     with pytest.raises(InvalidInputError) as caught:

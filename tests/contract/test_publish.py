@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import best, ingest, records, vector_of
+from inside import contents_of, versions_of
 from milvus_datasets import QUERIES, TEXTS, answers_like_here, opened, pairs, stored
 from milvus_server import client_of
 
@@ -142,14 +143,14 @@ def test_going_back_publishes_nothing(docs: vecver.Dataset) -> None:
     ingest(docs, {"only": "one"})
     docs.publish()
     docs.promote("prod")
-    ledger = dict(docs._versions.store._bytes)  # type: ignore[attr-defined]
+    ledger = contents_of(versions_of(docs).store)
     docs.rollback("prod")
     docs.rollback("main")
     assert docs.resolve("prod") == first.commit != docs.resolve("main")
     for at in ("prod", "main"):
         answers_like_here(docs, at)
         assert docs.publish(at).written == 0 and docs.publication(at).ordinal == 1
-    after = docs._versions.store._bytes  # type: ignore[attr-defined]
+    after = contents_of(versions_of(docs).store)
     assert {k: v for k, v in after.items() if k.startswith("publications/")} == {
         k: v for k, v in ledger.items() if k.startswith("publications/")
     }

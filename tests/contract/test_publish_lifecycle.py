@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import ingest, records
+from inside import contents_of, session_of, store_of, versions_of
 from milvus_datasets import QUERIES, TEXTS, answers_like_here, opened, stored
 from milvus_server import client_of
 
@@ -29,7 +30,7 @@ def docs(milvus: str) -> vecver.Dataset:
 def test_one_publisher_at_a_time(docs: vecver.Dataset, milvus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repo.ledger, "WAIT_SECONDS", 0.05)
     ingest(docs, TEXTS)
-    with docs._session.milvus.publisher("d").book.alone():
+    with session_of(docs).milvus.publisher("d").book.alone():
         for attempt in (docs.publish, docs.republish, docs.unpublish_unnamed):
             with pytest.raises(ConflictError) as caught:
                 attempt()
@@ -93,9 +94,7 @@ def test_a_copy_of_a_repository_publishes_over_nobody(milvus: str) -> None:
     one = opened(MemoryStore(), milvus).dataset("d")
     first = ingest(one, TEXTS)
     one.publish()
-    copy = MemoryStore()
-    copy._bytes = dict(one._versions.store._bytes)  # type: ignore[attr-defined]
-    other = opened(copy, milvus).dataset("d")
+    other = opened(store_of(contents_of(versions_of(one).store)), milvus).dataset("d")
     second = ingest(one, {**TEXTS, "ours": "a text of ours"})
     one.publish()
     ingest(other, {**TEXTS, "theirs": "a text of theirs", "doc-1": "changed"})
@@ -138,7 +137,7 @@ def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
     docs.publish()
     ingest(docs, {"only": "one"})
     docs.publish()
-    connection = docs._session.milvus.open("d").connection
+    connection = session_of(docs).milvus.open("d").connection
     propose = connection.propose
     verbs: list[Callable[[], Any]] = [docs.republish, lambda: docs.unpublish(first)]
 
@@ -148,7 +147,7 @@ def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
         return propose(*what)
 
     monkeypatch.setattr(connection, "propose", late)
-    monkeypatch.setattr(docs._session.milvus, "_connection", lambda milvus: connection)
+    monkeypatch.setattr(session_of(docs).milvus, "_connection", lambda milvus: connection)
     with pytest.raises(NotPublishedError):
         docs.search(QUERIES[0], at=first, engine="milvus")
     assert verbs == []
@@ -160,7 +159,7 @@ def test_a_search_gives_up_on_a_version_that_keeps_moving(
 ) -> None:
     ingest(docs, TEXTS)
     docs.publish()
-    connection, moves = docs._session.milvus.open("d").connection, list[bool]()
+    connection, moves = session_of(docs).milvus.open("d").connection, list[bool]()
     propose = connection.propose
 
     def moving(*args: Any) -> Any:
@@ -169,7 +168,7 @@ def test_a_search_gives_up_on_a_version_that_keeps_moving(
         return propose(*args)
 
     monkeypatch.setattr(connection, "propose", moving)
-    monkeypatch.setattr(docs._session.milvus, "_connection", lambda milvus: connection)
+    monkeypatch.setattr(session_of(docs).milvus, "_connection", lambda milvus: connection)
     with pytest.raises(ConflictError, match="moved to another collection") as caught:
         docs.search(QUERIES[0], engine="milvus")
     assert caught.value.code == "publication_moving" and len(moves) == 10
@@ -261,5 +260,5 @@ def test_a_published_flat_does_not_make_the_next_one_flat(
     one = docs.publish(flat=True)
     ingest(docs, {**TEXTS, "a": "1"})
     two = docs.publish()
-    embedded = docs._session.milvus.open("d").connection.embedded
+    embedded = session_of(docs).milvus.open("d").connection.embedded
     assert (two.index, two.collection == one.collection) == (("FLAT", True) if embedded else ("HNSW", False))

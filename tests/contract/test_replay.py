@@ -17,6 +17,7 @@ from generated import clustered
 from helpers import ingest, open_on, vector_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import session_of
 
 import vecver
 from vecver.digest import digest_json
@@ -278,7 +279,7 @@ def test_without_its_embedder_a_text_is_a_note(repository: vecver.Repository, mo
         raise InvalidInputError("the embedder is not installed", code="missing", hint="install it")
 
     receipt = repository.dataset("notes").search("how to bleed a valve").receipt
-    monkeypatch.setattr(repository._session.embedders, "open", missing)
+    monkeypatch.setattr(session_of(repository).embedders, "open", missing)
     outcome = vecver.replay(repository, receipt)
     assert outcome.identical and "the embedder is not installed" in outcome.notes[0]
 

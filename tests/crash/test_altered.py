@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers import ingest, open_on, texts_of, vector_of
+from inside import versions_of
 
 import vecver
 from vecver.errors import IntegrityError, InvalidInputError
@@ -183,14 +184,14 @@ def test_altered_vectors_are_not_sealed_under_a_fresh_digest(kb: Path) -> None:
     """What reuses or folds them would else give them a digest of their own."""
     docs = vecver.open(kb).dataset("d")
     ingest(docs, {**TEXTS, "d": "four"})
-    snapshot = docs._versions.snapshot(docs.resolve())
+    snapshot = versions_of(docs).snapshot(docs.resolve())
     names = [name.tobytes() for segment in snapshot.segments for name in segment.embedded]
     space = snapshot.commit.recipe.space
-    assert len(docs._versions.draft(None, space).vectors_of(names)) == 4
-    first = docs._versions.layout(docs.resolve("main~1")).segments[0].segment
+    assert len(versions_of(docs).draft(None, space).vectors_of(names)) == 4
+    first = versions_of(docs).layout(docs.resolve("main~1")).segments[0].segment
     alter(kb / f"segments/{first}/vectors.npy")
     docs = vecver.open(kb).dataset("d")
-    assert len(docs._versions.draft(None, space).vectors_of(names)) == 1, "the others are embedded again"
+    assert len(versions_of(docs).draft(None, space).vectors_of(names)) == 1, "the others are embedded again"
     with pytest.raises(IntegrityError):
         docs.optimize()
     with pytest.raises(IntegrityError):

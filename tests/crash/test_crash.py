@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from failing import Failing, PowerFailure, power_failure
 from helpers import ingest, open_on, records, texts_of
+from inside import session_of
 
 import vecver
 from vecver import repo
@@ -88,7 +89,7 @@ def test_what_an_interrupted_ingest_embedded_is_not_embedded_again(store: Store)
     embedded = list[str]()
     for batches in (3, 1, 10**6):
         repository, embedder = open_on(store), Embedding(batches)
-        repository._session.embedders._opened["counting"] = embedder  # type: ignore[assignment]
+        session_of(repository).embedders._opened["counting"] = embedder  # type: ignore[assignment]
         docs = repository.dataset("d")
         try:
             docs.ingest(entries, embedder="counting", chunker="whole")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from helpers import ingest, open_on, records, texts_of, vector_of
+from inside import versions_of
 
 import vecver
 from vecver import pipeline
@@ -85,8 +86,8 @@ def test_gc_frees_a_full_disk(disk: Path, seen: int) -> None:
     if seen:
         repository.gc(keep_last=1, grace=NOW, apply=True)
     if seen == 2:
-        going = trash.read(repository._versions.store).waiting
-        trash.condemn(repository._versions.store, going)
+        going = trash.read(versions_of(repository).store).waiting
+        trash.condemn(versions_of(repository).store, going)
     fill(disk)
     for _ in range(2):
         vecver.open(disk / "kb").gc(keep_last=1, grace=NOW, apply=True)
@@ -102,8 +103,8 @@ def test_gc_frees_a_full_disk_of_a_repository_without_spare_room(disk: Path, lef
     """As those of before have none: what can be made again goes first."""
     repository = two_versions(disk)
     docs = repository.dataset("d")
-    store = repository._versions.store
-    segment = repository._versions.layout(docs.resolve("main~1")).segments[0].segment
+    store = versions_of(repository).store
+    segment = versions_of(repository).layout(docs.resolve("main~1")).segments[0].segment
     for name in [f"segments/{segment}/flat.json", f"segments/{segment}/flat"] if left == "index" else ["parts/x/y"]:
         store.put(name, b"?" * 20000)
     (disk / "kb/local/spare").unlink()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import milvus_server
 import pytest
+from inside import session_of
 from paths import SUPPORT
 from published import (
     Reader,
@@ -279,7 +280,7 @@ def test_a_publisher_that_finds_another_at_work(milvus: str, tmp_path: Path, mon
     before = ledger_of(docs)
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.1)
     for verb in (lambda: other.publish("v2"), lambda: other.unpublish("v1"), other.republish):
-        with docs._session.milvus.publisher("d").book.alone(), pytest.raises(ConflictError) as error:
+        with session_of(docs).milvus.publisher("d").book.alone(), pytest.raises(ConflictError) as error:
             verb()
         assert error.value.code == "locked" and error.value.hint
     assert ledger_of(docs) == before

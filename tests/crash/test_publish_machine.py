@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from inside import versions_of
 from published import (
     QUERIES,
     Content,
@@ -137,7 +138,7 @@ class Publishing(RuleBasedStateMachine):
 
     @rule()
     def unpublish_what_nothing_names(self) -> None:
-        named = [other for id in self.docs._versions.named_of_late("d") for other in self.equal(id)]
+        named = [other for id in versions_of(self.docs).named_of_late("d") for other in self.equal(id)]
         self.docs.unpublish_unnamed()
         self.published = {id: alone for id, alone in self.published.items() if id in named}
 

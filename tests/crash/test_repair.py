@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from helpers import Ticking, ingest, open_on, texts_of
+from inside import contents_of, store_of, versions_of
 
 import vecver
 from vecver import index
@@ -39,13 +40,7 @@ def healthy() -> dict[str, bytes]:
     docs.rollback("main")
     docs.recall("v1", sample=2)
     ingest(repository.dataset("other"), {"x": "elsewhere"})
-    return dict(store._bytes)
-
-
-def store_of(objects: dict[str, bytes]) -> MemoryStore:
-    store = MemoryStore()
-    store._bytes = dict(objects)
-    return store
+    return contents_of(store)
 
 
 def repaired(objects: dict[str, bytes]) -> tuple[MemoryStore, vecver.Repository, set[str]]:
@@ -58,12 +53,12 @@ def repaired(objects: dict[str, bytes]) -> tuple[MemoryStore, vecver.Repository,
 
 
 def same(store: MemoryStore, healthy: dict[str, bytes]) -> bool:
-    return {name: body for name, body in store._bytes.items() if not name.startswith("aside/")} == healthy
+    return {name: body for name, body in contents_of(store).items() if not name.startswith("aside/")} == healthy
 
 
 def test_a_sound_repository_is_left_as_it_is(healthy: dict[str, bytes]) -> None:
     store, _, done = repaired(healthy)
-    assert not done and store._bytes == healthy
+    assert not done and contents_of(store) == healthy
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b"?" * 99], ids=["gone", "empty", "json", "rubbish"])
@@ -72,7 +67,7 @@ def test_a_ref_is_put_back_as_its_moves_say(healthy: dict[str, bytes], path: str
     objects = {name: old for name, old in healthy.items() if name != path} | ({} if body is None else {path: body})
     store, _, done = repaired(objects)
     assert done == {path} and same(store, healthy)
-    assert body is None or store._bytes[f"aside/{path}"] == body
+    assert body is None or store.get(f"aside/{path}") == body
 
 
 def test_all_refs_are_put_back_and_swapped_ones_are_sorted_out(healthy: dict[str, bytes]) -> None:
@@ -85,7 +80,7 @@ def test_all_refs_are_put_back_and_swapped_ones_are_sorted_out(healthy: dict[str
 
 def test_a_ref_that_was_set_back_goes_where_it_was(healthy: dict[str, bytes]) -> None:
     docs = open_on(store_of(healthy)).dataset("d")
-    first = list(docs._versions.refs("d").log("branch", "main"))[-1]
+    first = list(versions_of(docs).refs("d").log("branch", "main"))[-1]
     id = digest_json(first.to_json())
     older = json.dumps({"commit": first.after, "format": 1, "move": id}, separators=(",", ":"), sort_keys=True)
     store, _, _ = repaired({**healthy, MAIN: older.encode()})
@@ -120,7 +115,7 @@ def test_the_layout_of_a_rollback_is_that_of_what_it_went_back_to(healthy: dict[
 
 def test_a_damaged_list_of_what_waits_is_begun_anew(healthy: dict[str, bytes]) -> None:
     store, repository, done = repaired({**healthy, "retired": b"?"})
-    assert done == {"retired"} and store._bytes["aside/retired"] == b"?"
+    assert done == {"retired"} and store.get("aside/retired") == b"?"
     repository.gc(apply=True)
 
 
@@ -135,7 +130,7 @@ def test_what_cannot_be_made_again_is_said_and_left(healthy: dict[str, bytes]) -
         found = repository.check(repair=True)
         (problem,) = [one for one in found.problems if one.object == name]
         assert ("restore this file" in problem.problem) != (kind == "measures/")
-        assert store._bytes[name] == objects[name], "a damaged object is never deleted"
+        assert store.get(name) == objects[name], "a damaged object is never deleted"
 
 
 def test_an_index_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import Ticking, open_on
+from inside import versions_of
 
 import vecver
 from vecver.digest import key
@@ -113,7 +114,7 @@ def test_answers_are_the_same(docs: vecver.Dataset, at: str) -> None:
 
 
 def test_metadata_are_the_same(docs: vecver.Dataset) -> None:
-    snapshot = docs._versions.snapshot(C0)
+    snapshot = versions_of(docs).snapshot(C0)
     found = [metadata_of(*snapshot.document(f"docs/{i}.md")) for i in range(3)]  # type: ignore[misc]
     assert found == [
         {"deep": {"x": [1, None]}, "draft": False, "lang": "de", "share": 0.5, "tags": ["a", "b"], "year": 2024},
@@ -125,7 +126,7 @@ def test_metadata_are_the_same(docs: vecver.Dataset) -> None:
 
 
 def test_parts_and_derived_files_are_read(docs: vecver.Dataset) -> None:
-    versions = docs._versions
+    versions = versions_of(docs)
     (part,) = vector_cache.load(versions.store, Space("golden", 4, "ip"))
     _, rows = part.find_embedded(np.frombuffer(key(b"text", b"text 1"), np.uint8).reshape(1, 16))
     assert part.vectors[rows].tolist() == [[1.0, 2.0, 3.0, 4.0]]
@@ -135,7 +136,7 @@ def test_parts_and_derived_files_are_read(docs: vecver.Dataset) -> None:
 
 def test_it_can_be_written_to(docs: vecver.Dataset) -> None:
     """The same rows are known again, and histories go on."""
-    vector = docs._versions.snapshot(C0).segments[0].vectors[2]
+    vector = versions_of(docs).snapshot(C0).segments[0].vectors[2]
     again = {"id": "docs/2.md", "text": "This is text 2.", "title": "Number 2", "vector": vector}
     assert docs.ingest([again], space="golden", keep_missing=True).changed is False
     assert docs.ingest([{**again, "text": "Now."}], space="golden", keep_missing=True).changed

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers import Ticking, open_on
+from inside import versions_of
 from make_v2 import QUERY, pages
 
 import vecver
@@ -59,7 +60,7 @@ def test_its_receipt_replays(repository: vecver.Repository) -> None:
 
 
 def test_its_fold_is_read(repository: vecver.Repository) -> None:
-    versions = repository.dataset("handbook")._versions
+    versions = versions_of(repository.dataset("handbook"))
     assert [live.chunk_count for live in versions.layout(LAST).segments] == [20, 2]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from helpers import SPACE, open_on, records, texts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import versions_of
 
 import vecver
 from vecver.errors import InvalidInputError
@@ -76,7 +77,7 @@ def test_any_order_of_writes(steps: list[tuple[str, str | None, Any]]) -> None:
         assert counts["removed"] == len(model.keys() - wanted.keys())
         assert counts["changed"] == sum(model[name] != wanted[name] for name in model.keys() & wanted.keys())
         model = wanted
-        table = docs._versions.snapshot(docs.resolve()).documents(["document", "source"])
+        table = versions_of(docs).snapshot(docs.resolve()).documents(["document", "source"])
         found = dict(zip(table["document"].to_pylist(), table["source"].to_pylist(), strict=True))
         assert found == {name: source for name, (source, _) in model.items()}
         assert texts_of(docs) == {name: text for name, (_, text) in model.items()}

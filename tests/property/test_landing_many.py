@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers import SPACE, open_on, records, texts_of
+from inside import versions_of
 from landing import add, overtaken
 
 import vecver
@@ -44,7 +45,7 @@ def assert_all_landed(store: Store, writers: int) -> None:
     assert [c.counts["documents"] for c in commits] == list(range(writers, 0, -1))
     assert docs.repository.check().problems == ()
     assert one_document(store, writers) is None
-    assert len(docs._versions.layout(docs.resolve()).segments) <= 16, "the tail is not folded"
+    assert len(versions_of(docs).layout(docs.resolve()).segments) <= 16, "the tail is not folded"
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])
@@ -180,7 +181,7 @@ def test_a_branch_is_rolled_back_among_writers(tmp_path: Path) -> None:
     add(docs, {"a": "one"}, "a")
     seen = docs.resolve()
     with ThreadPoolExecutor(8) as threads:
-        others = [threads.submit(one_document, docs._versions.store, n) for n in range(7)]
+        others = [threads.submit(one_document, versions_of(docs).store, n) for n in range(7)]
         moved = threads.submit(lambda: docs.rollback("main", to=seen)).result()
         assert [other.result() for other in others] == [None] * 7
     assert moved.after in {commit.id for commit in docs.log()} and docs.repository.check().clean

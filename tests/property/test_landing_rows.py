@@ -11,6 +11,7 @@ import pytest
 from helpers import open_on, texts_of, vector_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import versions_of
 from landing import THE_SPACE, add, overtaken
 
 import vecver
@@ -56,7 +57,7 @@ def drafted(versions: Versions, parent: Snapshot | None, texts: Mapping[str, lis
 
 def committed(docs: vecver.Dataset, layout: Layout) -> str:
     """A version with this layout at the head of the branch."""
-    versions, before = docs._versions, docs.branches().get("main")
+    versions, before = versions_of(docs), docs.branches().get("main")
     commit = Commit(
         docs.name, (before,) if before else (), "", "", versions.time(), layout.roots.content_root,
         layout.roots.vector_root, {"documents": layout.document_count, "chunks": layout.chunk_count},
@@ -67,7 +68,7 @@ def committed(docs: vecver.Dataset, layout: Layout) -> str:
 
 
 def head(docs: vecver.Dataset) -> Snapshot | None:
-    return docs._versions.newest_layout(docs.resolve()) if docs.branches() else None
+    return versions_of(docs).newest_layout(docs.resolve()) if docs.branches() else None
 
 
 @settings(max_examples=40)
@@ -82,19 +83,19 @@ def test_a_change_has_the_roots_that_it_has_when_it_is_made_on_the_new_parent(
     """Chunks are kept, revived, and copied where the new layout has lost them; the documents of `after` are others."""
     docs = open_on(MemoryStore()).dataset("d")
     for texts in before:
-        committed(docs, drafted(docs._versions, head(docs), texts).layout()[0])
+        committed(docs, drafted(versions_of(docs), head(docs), texts).layout()[0])
     for _ in range(2 if collected else 0):  # so that nobody else lists the rows that only older versions had
         docs.repository.gc(keep_last=1, grace=timedelta(0), apply=True)
-    draft = drafted(docs._versions, head(docs), mine)
+    draft = drafted(versions_of(docs), head(docs), mine)
     for texts in after:
         others = {name.upper(): chunks for name, chunks in texts.items()}
-        committed(docs, drafted(docs._versions, head(docs), others).layout()[0])
+        committed(docs, drafted(versions_of(docs), head(docs), others).layout()[0])
     if optimized and docs.branches():
         docs.optimize()
     there = head(docs)
-    fresh, _ = drafted(docs._versions, there, mine).layout()
+    fresh, _ = drafted(versions_of(docs), there, mine).layout()
     layout, _ = draft.onto(there).layout() if there else draft.layout()
-    proved = Proof(lambda id: Segment(docs._versions.store, id)).roots(layout)
+    proved = Proof(lambda id: Segment(versions_of(docs).store, id)).roots(layout)
     for roots in (fresh.roots, proved):
         assert (roots.content_root, roots.vector_root) == (layout.roots.content_root, layout.roots.vector_root)
     assert (fresh.chunk_count, fresh.document_count) == (layout.chunk_count, layout.document_count)
@@ -172,15 +173,15 @@ def test_a_fold_that_is_overtaken_takes_the_newer_versions_along(docs: vecver.Da
     add(docs, {"a": "one", "b": "two"}, "x")
     for number in range(3):
         add(docs, {"a": "one", "b": f"version {number}"}, "x")
-    relay = docs._versions.fold(docs.resolve(), small=3)
+    relay = versions_of(docs).fold(docs.resolve(), small=3)
     assert relay and len(relay.sources) > 1
     relay.write()
     relay.compare()
     later = str(add(docs, {"c": "three"}, "y").commit)
     revived = str(add(docs, {"a": "one", "b": "two"}, "x").commit)
     relay.follow([revived, later])
-    assert docs._versions.switch(relay) == 2
+    assert versions_of(docs).switch(relay) == 2
     folded = relay.segments[0].id
-    lain = [[live.segment for live in docs._versions.layout(id).segments] for id in (revived, later, f"{later}")]
+    lain = [[live.segment for live in versions_of(docs).layout(id).segments] for id in (revived, later, f"{later}")]
     assert folded not in lain[0] and folded in lain[1]
     assert texts_of(docs) == {"a": "one", "b": "two", "c": "three"} and docs.repository.check().clean

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from inside import versions_of
 
 import vecver
 from vecver import index
@@ -25,7 +26,7 @@ class Row(NamedTuple):
 
 def rows_of(docs: vecver.Dataset, query: Vectors, at: str = "main") -> list[Row]:
     """Every live chunk of a version with its score."""
-    snapshot = docs._versions.snapshot(docs.resolve(at))
+    snapshot = versions_of(docs).snapshot(docs.resolve(at))
     metric = snapshot.commit.recipe.space.metric
     places = [(n, row) for n, part in enumerate(snapshot.layout.segments) for row in part.chunks]
     found = []

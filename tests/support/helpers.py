@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from inside import versions_of
 
 import vecver
 from vecver import repo
@@ -55,7 +56,7 @@ def ingest(docs: vecver.Dataset, texts: Mapping[str, str], **how: Any) -> Report
 
 def texts_of(docs: vecver.Dataset, at: str = "main") -> dict[str, str]:
     """Every document of a version with its text, read from its rows (documents of one chunk)."""
-    snapshot = docs._versions.snapshot(docs.resolve(at))
+    snapshot = versions_of(docs).snapshot(docs.resolve(at))
     live = [(n, row) for n, part in enumerate(snapshot.layout.segments) for row in part.chunks]
     return {chunk.document: chunk.text for n, row in live for chunk in [snapshot.chunk(n, row)]}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers import DIM, ingest, open_on
+from inside import versions_of
 
 import vecver
 from vecver.errors import ConflictError
@@ -28,7 +29,7 @@ def overtaken(docs: vecver.Dataset, rival: Act, mine: Callable[[], Any]) -> Any:
 
     def late(self: Versions, *arguments: Any) -> str:
         Versions.save = save  # type: ignore[method-assign]
-        rival(open_on(docs._versions.store, author="rival").dataset(docs.name))
+        rival(open_on(versions_of(docs).store, author="rival").dataset(docs.name))
         return save(self, *arguments)
 
     Versions.save = late  # type: ignore[assignment, method-assign]

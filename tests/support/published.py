@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from helpers import Ticking, open_on, vector_of
+from inside import session_of
 
 import vecver
 from vecver import index
@@ -70,7 +71,7 @@ def assert_right(docs: vecver.Dataset, at: Any, content: Content, k: int = 5) ->
 
 def ledger_of(docs: vecver.Dataset, uri: str = "") -> Ledger:
     """What is known of the dataset in a Milvus."""
-    return docs._session.milvus.publications("d", uri or None)[1].read()
+    return session_of(docs).milvus.publications("d", uri or None)[1].read()
 
 
 def assert_clean(docs: vecver.Dataset, uri: str = "", *, finished: bool = True) -> None:
@@ -99,7 +100,7 @@ def assert_numbered(collection: Collection) -> None:
 
 def connection_of(docs: vecver.Dataset, uri: str = "") -> index.milvus.Connection:
     """The way into a Milvus that this handle uses."""
-    return docs._session.milvus.publisher("d", uri or None).connection
+    return session_of(docs).milvus.publisher("d", uri or None).connection
 
 
 def let_go(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from helpers import ingest, open_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import versions_of
 
 import vecver
 from vecver.errors import InvalidInputError, NotFoundError
@@ -168,8 +169,8 @@ def test_a_log_is_an_iterator_and_a_table(docs: vecver.Dataset) -> None:
 
 def test_a_log_reads_what_is_asked_for(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    load = type(docs._versions).commit
-    monkeypatch.setattr(type(docs._versions), "commit", lambda self, id: read.append(id) or load(self, id))
+    load = type(versions_of(docs)).commit
+    monkeypatch.setattr(type(versions_of(docs)), "commit", lambda self, id: read.append(id) or load(self, id))
     log = docs.log()
     assert read == []
     next(log)
