@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from helpers import ingest, open_on, vector_of
+from inside import versions_of
 
 import vecver
 from vecver import Answer, Hit
@@ -85,9 +86,9 @@ def test_a_receipt_says_what_was_searched_whatever_happens_before_it_is_read(tmp
 def test_an_answer_whose_hits_were_read_lets_its_version_go(tmp_path: Path) -> None:
     docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
     ingest(docs, {"a": "one"})
-    snapshot = weakref.ref(docs._versions.snapshot(docs.resolve()))
+    snapshot = weakref.ref(versions_of(docs).snapshot(docs.resolve()))
     answer = docs.search(vector_of("one"))
-    docs._versions.forget_verified()
+    versions_of(docs).forget_verified()
     gc.collect()
     assert snapshot() is not None, "the hits are still to be read"
     assert answer[0].text == "one"
