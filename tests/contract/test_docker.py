@@ -159,14 +159,14 @@ def healthy(port: int) -> bool:
     return subprocess.run([sys.executable, *command[1:]], env=told, capture_output=True, timeout=60).returncode == 0
 
 
-def test_healthy_is_who_is_ready(answering: HTTPServer) -> None:
+def test_a_container_is_healthy_when_its_service_is_ready(answering: HTTPServer) -> None:
     answering.status = 200  # type: ignore[attr-defined]
     assert healthy(answering.server_port)
     answering.status = 503  # type: ignore[attr-defined]
     assert not healthy(answering.server_port)
 
 
-def test_who_does_not_answer_is_not_healthy(answering: HTTPServer) -> None:
+def test_a_container_that_does_not_respond_is_not_healthy(answering: HTTPServer) -> None:
     answering.shutdown()
     answering.server_close()
     assert not healthy(answering.server_port)

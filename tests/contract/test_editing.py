@@ -219,7 +219,7 @@ def test_a_delete_is_done_once_under_its_key(client: Any) -> None:
     assert client.post("/v1/datasets/nowhere/delete", json={"ids": ["a"]}).status_code == 404
 
 
-def test_who_may_only_read_changes_nothing(service: tuple[str, dict[str, str]], client: Any) -> None:
+def test_a_reading_key_changes_nothing(service: tuple[str, dict[str, str]], client: Any) -> None:
     url, keys = service
     upserted(client, "r", ["One."], params={"embedder": "hashing"})
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {keys['read']}"}, timeout=60) as reader:
@@ -277,7 +277,7 @@ def test_datasets_are_renamed_and_deleted_alike(service: tuple[str, dict[str, st
         assert one == other, number
 
 
-def test_who_may_only_write_deletes_no_dataset(service: tuple[str, dict[str, str]], client: Any) -> None:
+def test_a_writing_key_deletes_no_dataset(service: tuple[str, dict[str, str]], client: Any) -> None:
     url, keys = service
     upserted(client, "kept", ["One."], params={"embedder": "hashing"})
     assert client.delete("/v1/datasets/kept").status_code == 403

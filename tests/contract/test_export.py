@@ -128,7 +128,9 @@ def test_where_chunks_stand_goes_along(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "it says of a document what documents.parquet does not" in problems
 
 
-def test_what_cannot_be_asked_there_cannot_be_asked_here(repository: vecver.Repository, tmp_path: Path) -> None:
+def test_an_export_refuses_the_queries_that_the_repository_refuses(
+    repository: vecver.Repository, tmp_path: Path
+) -> None:
     docs = repository.dataset("ip")
     docs.snapshot("main", tmp_path / "out")
     one = vecver.open_snapshot(tmp_path / "out")
@@ -146,7 +148,7 @@ def test_what_cannot_be_asked_there_cannot_be_asked_here(repository: vecver.Repo
         assert (type(here.value), here.value.code) == (type(there.value), there.value.code)
 
 
-def test_a_large_version_is_searched_through_its_own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_export_is_searched_through_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 5000)
     rows, queries, _ = clustered("cosine")
     docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
@@ -169,7 +171,7 @@ def test_a_large_version_is_searched_through_its_own_index(tmp_path: Path, monke
     assert one.check().clean
 
 
-def test_a_large_index_serves_those_who_have_only_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_faiss_searches_the_index_of_a_large_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the README asks it: its own number of lists, so many candidates, then the vectors decide."""
     monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 5000)
     rows, queries, _ = clustered("cosine")

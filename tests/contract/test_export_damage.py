@@ -34,7 +34,7 @@ def refused(folder: Path) -> IntegrityError:
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-def test_a_changed_byte_in_any_file_is_told(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_byte_in_any_file_is_detected(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss, "load", lambda *source: pytest.fail("nothing is loaded before all is verified"))
     whole = (folder / name).read_bytes()
     places = range(len(whole)) if name == "snapshot.json" else (0, len(whole) // 3, len(whole) - 1)
@@ -49,7 +49,7 @@ def test_a_changed_byte_in_any_file_is_told(folder: Path, name: str, monkeypatch
         assert refused(folder).context["name"] == name
 
 
-def test_missing_and_foreign_files_are_told(folder: Path) -> None:
+def test_missing_and_foreign_files_are_reported(folder: Path) -> None:
     for name in sorted(ALL - {"snapshot.json"}):
         content = (folder / name).read_bytes()
         (folder / name).unlink()
@@ -87,7 +87,7 @@ def test_an_index_of_another_kind_is_not_searched_through(folder: Path) -> None:
     assert vecver.open_snapshot(folder).search(QUERIES[0]).receipt["engine"] == {"name": "exact"}
 
 
-def test_an_index_that_faiss_cannot_read_is_told(folder: Path) -> None:
+def test_an_index_that_faiss_cannot_read_is_reported(folder: Path) -> None:
     (folder / "index.faiss").write_bytes(b"written by another FAISS")
     resealed(folder, index={"kind": faiss.SPEC, "faiss": "9.0"})
     error = refused(folder)
@@ -96,7 +96,7 @@ def test_an_index_that_faiss_cannot_read_is_told(folder: Path) -> None:
     assert refused(folder).code == "index_damaged"
 
 
-def test_a_forged_folder_is_told_by_its_roots(folder: Path) -> None:
+def test_a_forged_folder_is_detected_by_its_roots(folder: Path) -> None:
     """Whoever writes the digests anew cannot give other rows the same roots, nor the commit the same id."""
     whole = {name: (folder / name).read_bytes() for name in ALL}
 

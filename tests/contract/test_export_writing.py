@@ -100,7 +100,7 @@ def test_a_disk_that_fills_leaves_nothing(
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
-def test_a_full_disk_at_the_last_step_is_told_apart(
+def test_a_full_disk_at_the_last_step_is_reported_as_full(
     large: vecver.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*names: Any) -> None:

@@ -83,7 +83,7 @@ def nested(filter: Any, levels: int) -> Any:
     return filter
 
 
-def test_a_filter_too_deep_is_not_said() -> None:
+def test_a_filter_too_deep_for_milvus_gives_no_expression() -> None:
     def depth(levels: int) -> int:
         text = expression(nested({"f": {"$ne": 1}}, levels), lambda field: ["int", "str"])
         return text.count("(")
@@ -318,7 +318,7 @@ def test_selects_exactly_what_matches(engine: Engine, filter: Any) -> None:
         *map(ascii, UNSAYABLE),
     ],
 )
-def test_what_is_not_said_exactly(engine: Engine, filter: Any) -> None:
+def test_an_inexact_expression_selects_at_least_what_matches(engine: Engine, filter: Any) -> None:
     assert set(matching(filter)) <= set(engine.selected(expression(filter, kinds)))
 
 

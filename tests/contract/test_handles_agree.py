@@ -162,7 +162,7 @@ def test_names_travel_as_they_are(both: dict[str, Repo], tmp_path: Path) -> None
     assert docs.show().message == "a=b&c"
 
 
-def test_whoever_interrupts_an_ingest_ends_it(both: dict[str, Repo]) -> None:
+def test_interrupting_a_remote_ingest_cancels_its_job(both: dict[str, Repo]) -> None:
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
@@ -244,7 +244,7 @@ def test_what_one_ingests_the_other_has_already(both: dict[str, Repo], tmp_path:
     assert roots["pages-local"] == roots["pages-remote"] and roots["rows-local"] == roots["rows-remote"]
 
 
-def test_whoever_saw_less_loses(both: dict[str, Repo]) -> None:
+def test_a_ref_update_from_an_older_value_is_a_conflict(both: dict[str, Repo]) -> None:
     """Two writers, one each way: the second that expects the old place is told where the ref is."""
     local, remote = (repository.dataset("d") for repository in both.values())
     filled(both["local"])

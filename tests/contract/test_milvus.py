@@ -106,7 +106,9 @@ def test_other_servers_are_tried(version: str) -> None:
     room._check_version(room.Connection(_Client(version), Milvus(), "http://x:1"))
 
 
-def test_nobody_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_milvus_is_an_error_and_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("pymilvus", reason="no pymilvus: install vecver[milvus]")
     with socket.socket() as taken:  # a port on which nobody listens
         taken.bind(("127.0.0.1", 0))
@@ -201,7 +203,7 @@ def test_settings_name_the_milvus(tmp_path: Path) -> None:
         load_settings({**environment, "VECVER_MILVUS_TIMEOUT": "soon"})
 
 
-def test_secrets_are_given_to_the_milvus_that_they_were_named_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_sent_only_to_the_milvus_they_belong_to(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Milvus] = []
 
     def connect(at: Milvus, embedded: Path | None) -> Any:
@@ -308,7 +310,7 @@ class _Failing(Exception):
         (type("Status", (), {"name": "PERMISSION_DENIED"}), "no", "", "refused"),
     ],
 )
-def test_errors_are_told_by_their_codes_first(code: Any, message: str, collection: str, kind: str) -> None:
+def test_milvus_errors_are_classified_by_code_first(code: Any, message: str, collection: str, kind: str) -> None:
     assert errors._kind(_Failing(code, message), collection) == kind
 
 

@@ -257,7 +257,7 @@ def test_a_pipe_that_closes_early_ends_the_command_quietly(place: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_the_output_is_told(place: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported(place: Path) -> None:
     with open("/dev/full", "w") as full:
         done = process(place, "show", "handbook", stdout=full)
     assert done.returncode == 7
@@ -274,7 +274,7 @@ def test_a_locale_without_utf_8_still_finds_and_shows_names(tmp_path: Path) -> N
     assert near.returncode == 3 and "Traceback" not in near.stderr and "did you mean" in near.stderr
 
 
-def test_a_port_in_use_is_told_before_anything_starts(place: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(place: Path) -> None:
     pytest.importorskip("uvicorn", reason="no uvicorn: install vecver[service]")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -98,7 +98,7 @@ def test_a_wrong_key_and_none_say_what_to_send(service: tuple[str, str]) -> None
     assert "api_key" in caught.value.hint
 
 
-def test_python_s_client_is_told_of_calls(service: tuple[str, str]) -> None:
+def test_hints_for_the_python_client_name_python_calls(service: tuple[str, str]) -> None:
     with vecver.connect(*service) as remote:
         with pytest.raises(vecver.NotFoundError) as caught:
             remote.dataset("handbook").search("q", at="mian")
@@ -106,7 +106,7 @@ def test_python_s_client_is_told_of_calls(service: tuple[str, str]) -> None:
         assert caught.value.context["did_you_mean"] == ["main"]
 
 
-def test_a_key_learns_no_name_that_it_may_not_read(place: Path, tmp_path: Path) -> None:
+def test_errors_do_not_suggest_names_that_the_key_may_not_read(place: Path, tmp_path: Path) -> None:
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     from serving import running
     from vecver_service.app import create_app

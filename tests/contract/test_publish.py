@@ -86,7 +86,7 @@ def test_a_publish_costs_what_changed(docs: vecver.Dataset, milvus: str) -> None
     assert stored(docs, milvus) == 42
 
 
-def test_what_a_document_says_of_its_chunks_is_published_with_them(docs: vecver.Dataset, milvus: str) -> None:
+def test_a_change_of_metadata_alone_is_published(docs: vecver.Dataset, milvus: str) -> None:
     docs.ingest(records(TEXTS, year=2024), space="s", metric="ip")
     docs.publish()
     changed = records(TEXTS, year=2024)
@@ -290,7 +290,7 @@ def test_more_hits_than_milvus_gives(docs: vecver.Dataset) -> None:
     assert pairs(answer) == best(TEXTS, QUERIES[0], 40) and answer.receipt["engine"] == {"name": "exact"}
 
 
-def test_many_equal_vectors_are_told_apart_by_their_keys(docs: vecver.Dataset) -> None:
+def test_equal_vectors_are_ordered_by_their_keys(docs: vecver.Dataset) -> None:
     rows = [{"id": f"d{i}", "text": f"t{i}", "vector": [1.0, 0.0] if i % 3 else [0.0, 1.0]} for i in range(600)]
     docs.ingest(rows, space="s", metric="ip")
     docs.publish()

@@ -22,7 +22,7 @@ def docs(milvus: str) -> vecver.Dataset:
 # -- damage --------------------------------------------------------------------------------------
 
 
-def test_a_lost_collection_is_told_and_restored(docs: vecver.Dataset, milvus: str) -> None:
+def test_a_dropped_collection_is_reported_and_restored(docs: vecver.Dataset, milvus: str) -> None:
     first = ingest(docs, TEXTS)
     docs.publish()
     ingest(docs, {**TEXTS, "more": "than before"})
@@ -43,7 +43,7 @@ def test_a_lost_collection_is_told_and_restored(docs: vecver.Dataset, milvus: st
 
 
 @pytest.mark.parametrize("damage", ["deleted", "vector", "text", "metadata", "added", "died", "foreign"])
-def test_what_somebody_else_changed_is_found(docs: vecver.Dataset, milvus: str, damage: str) -> None:
+def test_changes_made_by_another_client_are_found(docs: vecver.Dataset, milvus: str, damage: str) -> None:
     ingest(docs, TEXTS)
     docs.publish()
     ingest(docs, {**TEXTS, "more": "than before"})

@@ -90,7 +90,7 @@ def test_optimize_changes_no_publication(milvus: str, tmp_path: Path) -> None:
 # -- found by a review ---------------------------------------------------------------------------
 
 
-def test_a_copy_of_a_repository_publishes_over_nobody(milvus: str) -> None:
+def test_a_copied_repository_does_not_overwrite_the_publications_of_the_original(milvus: str) -> None:
     one = opened(MemoryStore(), milvus).dataset("d")
     first = ingest(one, TEXTS)
     one.publish()
@@ -108,7 +108,7 @@ def test_a_copy_of_a_repository_publishes_over_nobody(milvus: str) -> None:
     assert other.republish() and one.repository.check().clean
 
 
-def test_an_alias_names_what_it_was_told_to_last(docs: vecver.Dataset, milvus: str) -> None:
+def test_an_alias_of_milvus_stands_at_its_last_publication(docs: vecver.Dataset, milvus: str) -> None:
     ingest(docs, TEXTS)
     docs.tag("v1")
     docs.promote("prod")
@@ -130,7 +130,7 @@ def test_an_alias_names_what_it_was_told_to_last(docs: vecver.Dataset, milvus: s
     client.close()
 
 
-def test_an_answer_is_never_of_what_was_let_go_of_meanwhile(
+def test_a_search_never_answers_from_a_version_unpublished_meanwhile(
     docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = ingest(docs, TEXTS)
@@ -182,7 +182,7 @@ def test_what_float32_cannot_hold_is_not_called_exact(docs: vecver.Dataset) -> N
     assert docs.search(query, k=3, exact=True, engine="milvus").hits == docs.search(query, k=3, exact=True).hits
 
 
-def test_a_flat_collection_answers_exactly_unasked(docs: vecver.Dataset) -> None:
+def test_a_flat_collection_answers_exactly_by_default(docs: vecver.Dataset) -> None:
     rows = [{"id": f"d{i}", "text": f"t{i}", "vector": [1.0, 0.0] if i % 3 else [0.0, 1.0]} for i in range(300)]
     docs.ingest(rows, space="s", metric="ip")
     docs.publish(flat=True)

@@ -82,7 +82,7 @@ def test_both_give_the_same(both: Both, name: str) -> None:
     assert here == there and type(here) is type(there)
 
 
-def test_what_was_given_is_read(both: Both) -> None:
+def test_documents_are_read_back_unchanged(both: Both) -> None:
     assert {document.id: document.text for document in both.remote.get(sorted(TEXTS))} == TEXTS
 
 

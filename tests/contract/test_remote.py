@@ -72,7 +72,7 @@ def test_what_a_newer_service_adds_is_no_obstacle() -> None:
     assert Publication.from_json({**PUBLICATION.to_json(), "colour": "red"}) == PUBLICATION
 
 
-def test_access_errors_are_told_apart_by_a_script() -> None:
+def test_access_errors_keep_their_codes_when_pickled() -> None:
     error = pickle.loads(pickle.dumps(AccessError("no", code="forbidden", hint="ask", scope="x:read")))
     assert isinstance(error, VecverError)
     assert (error.exit_code, error.http_status, error.context) == (8, 403, {"scope": "x:read"})
@@ -131,7 +131,7 @@ class TestAsking:
             ({"engine": "solr"}, "unknown_engine"),
         ],
     )
-    def test_how_nobody_can_be_asked(
+    def test_search_options_that_the_service_would_refuse_are_not_sent(
         self, played: Played, docs: vecver.RemoteDataset, how: dict[str, Any], code: str
     ) -> None:
         with pytest.raises(InvalidInputError) as caught:
@@ -177,7 +177,7 @@ class TestAsking:
         assert sent == [(None, "*"), (f'"{"c" * 64}"', None), (f'"{"c" * 64}"', None), (None, None)]
         assert played.requests[2].content == b""
 
-    def test_pages_are_asked_for_as_they_are_wanted(self, played: Played) -> None:
+    def test_pages_are_requested_only_when_they_are_needed(self, played: Played) -> None:
         played.replies["GET /v1/datasets/handbook/documents"] = [
             answer({"commit": "c" * 64, "documents": ["a", "b"], "next": "2"}),
             answer({"commit": "c" * 64, "documents": ["c"], "next": None}),

@@ -89,7 +89,7 @@ class TestAttempts:
             self.promote(played, httpx2.ConnectError("refused"), timeout=0.2)
         assert waits == []
 
-    def test_nobody_there(self, played: Played, waits: list[float]) -> None:
+    def test_an_unreachable_service_is_reported_without_the_key(self, played: Played, waits: list[float]) -> None:
         with pytest.raises(BackendError, match=r"http://kb\.test did not answer: ConnectError") as caught:
             self.promote(played, httpx2.ConnectError(f"refused; authorization: Bearer {SECRET}"))
         assert (caught.value.code, caught.value.retryable) == ("service_unreachable", True)
@@ -192,18 +192,18 @@ class TestErrors:
         "reply",
         [answer("<html>", 200), answer([1], 200), answer("no such host", 404), answer("", 302), answer("é", 500)],
     )
-    def test_somebody_else_answers(self, played: Played, reply: httpx2.Response) -> None:
+    def test_a_response_of_another_server_is_an_error(self, played: Played, reply: httpx2.Response) -> None:
         error = self.failing(played, reply)
         assert (type(error), error.code) == (BackendError, "service_bad_answer")
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_a_proxy_refuses_and_the_key_is_not_told(self, played: Played, status: int) -> None:
+    def test_an_error_from_a_proxy_does_not_show_the_key(self, played: Played, status: int) -> None:
         error = self.failing(played, answer(f"Bearer {SECRET} is not welcome", status))
         assert isinstance(error, AccessError)
         assert "Bearer *** is not welcome" in error.message
 
     @pytest.mark.parametrize("status", [200, 403, 500])
-    def test_a_key_that_is_quoted_where_the_text_is_cut_is_not_told(self, played: Played, status: int) -> None:
+    def test_a_key_at_the_place_where_an_error_is_cut_stays_masked(self, played: Played, status: int) -> None:
         error = self.failing(played, answer("x" * 290 + SECRET, status))
         assert SECRET[:6] not in error.message
 
@@ -222,18 +222,18 @@ class TestErrors:
             ({"code": "x", "category": "BackendError", "context": [1]}, "x"),
         ],
     )
-    def test_a_problem_of_somebody_elses_is_an_error_too(self, played: Played, problem: Any, code: str) -> None:
+    def test_a_problem_body_of_another_server_becomes_an_error(self, played: Played, problem: Any, code: str) -> None:
         assert self.failing(played, answer(problem, 400)).code == code
 
     def test_an_answer_nested_too_deep_is_none(self, played: Played) -> None:
         deep = '{"a":' * 100_000 + "1" + "}" * 100_000
         assert self.failing(played, answer(deep)).code == "service_bad_answer"
 
-    def test_an_answer_in_letters_that_nobody_knows_is_told(self, played: Played) -> None:
+    def test_a_response_in_an_unknown_encoding_is_an_error(self, played: Played) -> None:
         reply = httpx2.Response(500, content=b"\xff no", headers={"content-type": "text/plain; charset=base64"})
         assert "no" in self.failing(played, reply).message
 
-    def test_a_handle_that_was_closed_says_so(self, played: Played) -> None:
+    def test_a_closed_handle_raises_an_error_that_names_it(self, played: Played) -> None:
         with played.connect() as repository:
             pass
         with pytest.raises(InvalidInputError) as caught:

@@ -90,7 +90,7 @@ class TestIngest:
         assert first.content == second.content == third.content != b""
         assert first.headers["idempotency-key"] == third.headers["idempotency-key"]
 
-    def test_how_far_it_is_is_told(self, played: Played, docs: vecver.RemoteDataset) -> None:
+    def test_the_progress_of_the_job_is_passed_on(self, played: Played, docs: vecver.RemoteDataset) -> None:
         chunks = {"done": 7, "total": None}
         steps = [
             {"documents": {"done": 2, "total": 5}},
@@ -115,7 +115,7 @@ class TestIngest:
             docs.ingest([{"id": "a", "text": "x"}])
         assert caught.value.code == "job_cancelled"
 
-    def test_whoever_interrupts_it_cancels_the_job(self, played: Played, docs: vecver.RemoteDataset) -> None:
+    def test_an_interrupt_cancels_the_job(self, played: Played, docs: vecver.RemoteDataset) -> None:
         def stop(*_: Any) -> None:
             raise KeyboardInterrupt
 

@@ -182,7 +182,7 @@ BROKEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", FORGERIES)
-def test_a_forged_receipt_is_told(repository: vecver.Repository, what: str) -> None:
+def test_a_forged_receipt_is_detected(repository: vecver.Repository, what: str) -> None:
     """Its digest was written anew. What only its maker knows (vecver, repository, revision) is a note."""
     receipt = copy.deepcopy(repository.dataset("d").search(QUERY).receipt)
     change, how = FORGERIES[what]
@@ -191,7 +191,7 @@ def test_a_forged_receipt_is_told(repository: vecver.Repository, what: str) -> N
 
 
 @pytest.mark.parametrize("what", FORGERIES)
-def test_a_changed_receipt_is_told_by_its_digest(repository: vecver.Repository, what: str) -> None:
+def test_a_changed_receipt_is_detected_by_its_digest(repository: vecver.Repository, what: str) -> None:
     receipt = copy.deepcopy(repository.dataset("d").search(QUERY).receipt)
     FORGERIES[what][0](receipt)
     assert told(repository, receipt) not in ("", "noted")
@@ -248,7 +248,7 @@ json_values = st.recursive(
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_anything_in_any_field_is_told(repository: vecver.Repository, data: st.DataObject) -> None:
+def test_any_value_in_any_field_of_a_receipt_is_detected(repository: vecver.Repository, data: st.DataObject) -> None:
     """No value in any field crosses a replay unnoticed, or raises anything but a house error."""
     receipt = copy.deepcopy(repository.dataset("d").search(QUERY).receipt)
     target = data.draw(st.sampled_from([receipt, receipt["query"], receipt["hits"], receipt["hits"][0]]))
@@ -266,7 +266,7 @@ def test_anything_in_any_field_is_told(repository: vecver.Repository, data: st.D
     assert told(repository, receipt) or harmless
 
 
-def test_other_query_texts_are_told(repository: vecver.Repository) -> None:
+def test_another_query_text_is_detected(repository: vecver.Repository) -> None:
     receipt = repository.dataset("notes").search("how to bleed a valve").receipt
     forged = sealed({**receipt, "query": {**receipt["query"], "text": "how to file taxes"}})
     assert vecver.replay(repository, forged).differences == (
@@ -300,7 +300,7 @@ def test_without_its_embedder_a_text_is_a_note(repository: vecver.Repository, mo
         (lambda r: r["engine"].update(faiss="1.0"), "noted"),
     ],
 )
-def test_forged_approximate_answers_are_told(approximate: vecver.Repository, change: Any, how: str) -> None:
+def test_forged_approximate_answers_are_detected(approximate: vecver.Repository, change: Any, how: str) -> None:
     receipt = copy.deepcopy(approximate.dataset("d").search(clustered("cosine")[1][2]).receipt)
     assert receipt["engine"]["name"] == f"faiss {faiss.SPEC}"
     change(receipt)

@@ -67,7 +67,7 @@ class Contract:
         assert one != two and list(store.list("")) == []
 
     @pytest.mark.parametrize("name", ["x", "a", "a/b/c/d"])
-    def test_what_is_not_there_is_said_so(self, store: Store, name: str) -> None:
+    def test_missing_objects_raise_not_found(self, store: Store, name: str) -> None:
         store.put("a/b", b"1")
         for read in (store.get, store.map):
             with pytest.raises(NotFoundError) as caught:

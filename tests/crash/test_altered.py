@@ -147,7 +147,7 @@ def test_settings_say_when_to_verify(tmp_path: Path) -> None:
     assert caught.value.code == "invalid_settings"
 
 
-def test_other_processes_are_told_what_was_verified(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_reuse_what_was_verified(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifier, "_STAMPED_BYTES", 0)
     monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
     hashed = list[str]()

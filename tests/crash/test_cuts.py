@@ -61,7 +61,7 @@ def test_every_cut(name: str, place: Path, tally: Begin) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_who_reads_writes_nothing(name: str, place: Path) -> None:
+def test_reading_writes_nothing(name: str, place: Path) -> None:
     small(place)
     with recorded(place) as recording:
         READERS[name](place)

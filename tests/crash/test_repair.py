@@ -87,7 +87,7 @@ def test_a_ref_that_was_set_back_goes_where_it_was(healthy: dict[str, bytes]) ->
     assert same(store, healthy)
 
 
-def test_after_a_repair_gc_goes_on(healthy: dict[str, bytes]) -> None:
+def test_gc_works_after_a_repair(healthy: dict[str, bytes]) -> None:
     _, repository, _ = repaired({name: body for name, body in healthy.items() if name != OTHER})
     for _ in range(2):
         repository.gc(grace=timedelta(0), apply=True)
@@ -119,7 +119,7 @@ def test_a_damaged_list_of_what_waits_is_begun_anew(healthy: dict[str, bytes]) -
     repository.gc(apply=True)
 
 
-def test_what_cannot_be_made_again_is_said_and_left(healthy: dict[str, bytes]) -> None:
+def test_damage_that_cannot_be_repaired_is_reported_and_left(healthy: dict[str, bytes]) -> None:
     docs = open_on(store_of(healthy)).dataset("d")
     lonely = "layouts/" + docs.resolve("prod")
     kinds = ["commits/", "moves/", "measures/", lonely, *(f"/{f}" for f in ("documents.arrow", "chunks.arrow"))]

@@ -22,7 +22,7 @@ def docs() -> vecver.Dataset:
 # -- what is disputed -------------------------------------------------------------------------------
 
 
-def test_who_touches_other_documents_lands_after_the_winner(docs: vecver.Dataset) -> None:
+def test_a_change_of_other_documents_lands_after_the_winner(docs: vecver.Dataset) -> None:
     add(docs, {"a": "one", "b": "two"}, "x")
     add(docs, {"c": "three"}, "y")
     rival = lambda other: add(other, {"c": "changed", "d": "new"}, "y")  # noqa: E731
@@ -60,7 +60,7 @@ def test_a_real_conflict_names_the_documents(docs: vecver.Dataset, rival: Act, e
     assert disputed(docs, rival, lambda: add(docs, {"a": "mine", "same": "s", "new": "mine"}, "x")) == expected
 
 
-def test_who_speaks_for_a_part_of_a_source_leaves_the_rest_to_others(docs: vecver.Dataset) -> None:
+def test_ingesting_part_of_a_source_keeps_the_changes_of_others_to_the_rest(docs: vecver.Dataset) -> None:
     add(docs, {"a": "one", "b": "two"}, "x")
     rival = lambda other: add(other, {"b": "theirs", "late": "l"}, "x", keep=True)  # noqa: E731
     overtaken(docs, rival, lambda: add(docs, {"a": "mine"}, "x", keep=True))
@@ -132,7 +132,7 @@ def test_a_name_that_is_no_branch_by_now_is_a_conflict(docs: vecver.Dataset) -> 
     assert caught.value.code == "name_taken" and docs.branches().keys() == {"other"}
 
 
-def test_the_recipe_that_somebody_asked_for_stays_where_the_next_did_not_ask(tmp_path: Path) -> None:
+def test_a_chosen_recipe_stays_when_the_next_ingest_chooses_none(tmp_path: Path) -> None:
     docs = vecver.open(tmp_path / "kb", create=True).dataset("d")
     docs.ingest([{"id": "a", "text": "one"}], label="x", embedder="hashing")
     whole = lambda d: d.ingest([{"id": "b", "text": "two"}], label="y", chunker="whole")  # noqa: E731

@@ -49,7 +49,7 @@ def assert_all_landed(store: Store, writers: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])
-def test_64_writers_all_land_and_are_told_no_error(tmp_path: Path, kind: str) -> None:
+def test_64_writers_all_land_without_an_error(tmp_path: Path, kind: str) -> None:
     """The branch does not even exist when they begin."""
     place = MemoryStore() if kind == "memory" else LocalStore(tmp_path)
     open_on(place)
@@ -69,7 +69,7 @@ def test_processes_all_land(tmp_path: Path, writers: int) -> None:
     assert_all_landed(place, writers)
 
 
-def test_a_long_ingest_lands_beside_a_writer_who_never_rests(tmp_path: Path) -> None:
+def test_a_long_ingest_lands_beside_a_writer_that_never_pauses(tmp_path: Path) -> None:
     """While it reads its records, and until it has landed, another commits without a pause."""
     place = LocalStore(tmp_path)
     docs = open_on(place).dataset("d")
@@ -150,7 +150,7 @@ def test_power_fails_at_every_write_of_a_second_attempt(done: bool) -> None:
     assert found == sorted(found, key=lambda one: one == mine) and len(found) >= 6 and (mine in found) == done
 
 
-def test_who_is_killed_in_its_turn_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_killed_writer_does_not_block_the_others(tmp_path: Path) -> None:
     place = LocalStore(tmp_path)
     open_on(place)
     assert one_document(place, 0) is None
@@ -164,7 +164,7 @@ def test_who_is_killed_in_its_turn_holds_up_nobody(tmp_path: Path) -> None:
     assert_all_landed(place, 2)
 
 
-def test_who_hangs_in_its_turn_holds_up_nobody_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_hangs_delays_the_others_only_briefly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "SECONDS", 0.05)
     place = LocalStore(tmp_path)
     open_on(place)

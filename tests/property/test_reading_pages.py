@@ -64,7 +64,7 @@ def test_pages_of_any_sizes_are_the_whole(states: list[dict[str, str]], sizes: l
 
 @settings(max_examples=40)
 @given(st.lists(MARKDOWN.filter(lambda text: bool(text.strip())), min_size=1, max_size=3))
-def test_a_document_is_read_as_it_was_given(texts: list[str]) -> None:
+def test_a_document_is_read_back_unchanged(texts: list[str]) -> None:
     docs = open_on(MemoryStore()).dataset("d")
     names = [f"{number}.md" for number in range(len(texts))]
     rows = [{"id": name, "text": text} for name, text in zip(names, texts, strict=True)]

@@ -118,7 +118,7 @@ def test_when_a_terminal_is_coloured(
     assert ("\x1b[" in shown) is styled and ("31m" in shown) is colour
 
 
-def test_a_pipe_is_drawn_only_when_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_a_drawing_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "sys", SimpleNamespace(stdout=io.StringIO()))
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert not console.out().terminal

@@ -71,7 +71,7 @@ def test_an_ingest_tells_all_that_it_sees_and_writes(repository: vecver.Reposito
     assert told[-1] == ("documents", 1300, None)
 
 
-def test_a_step_that_cannot_be_counted_is_told_as_it_begins_and_ends(repository: vecver.Repository) -> None:
+def test_a_step_without_a_count_is_shown_when_it_begins_and_ends(repository: vecver.Repository) -> None:
     heard: list[str] = []
     with following(heard.append):
         repository.dataset("d").ingest(ROWS[:1], embedder="hashing")

@@ -101,7 +101,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "message", "hint"), WRONG)
-def test_wrong_usage_is_told_in_the_style_of_the_house(arguments: list[str], message: str, hint: str) -> None:
+def test_wrong_usage_is_reported_like_other_errors(arguments: list[str], message: str, hint: str) -> None:
     result = run(*arguments, code=2)
     first, *rest = result.stderr.splitlines()
     assert first.startswith("error: ") and message in first and any(hint in line for line in rest), result.stderr

@@ -49,7 +49,7 @@ def shown(on: Screen) -> list[str]:
     return [line.rstrip() for line in on.stream.getvalue().splitlines()]  # type: ignore[union-attr]
 
 
-def test_a_publication_says_how_to_go_on() -> None:
+def test_a_published_version_is_shown_with_the_next_commands() -> None:
     on = screen()
     published.show_published(on, [PUBLICATION])
     assert shown(on) == [
@@ -90,7 +90,7 @@ def test_recall_is_a_table() -> None:
     ]
 
 
-def test_garbage_is_told_in_sizes() -> None:
+def test_garbage_is_shown_with_sizes() -> None:
     on = screen()
     segment = "segments/" + "8dad1412d1a2" * 5 + "8dad"
     found = vecver.Garbage(("c" * 64,), {segment: 1_234_567_890}, {"layouts/x": 812}, 5)

@@ -83,7 +83,7 @@ def test_a_receipt_says_what_was_searched_whatever_happens_before_it_is_read(tmp
     assert now.receipt["filter"] == {"$document": {"$in": ["a", "b"]}}
 
 
-def test_an_answer_whose_hits_were_read_lets_its_version_go(tmp_path: Path) -> None:
+def test_an_answer_releases_its_version_once_its_hits_are_read(tmp_path: Path) -> None:
     docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
     ingest(docs, {"a": "one"})
     snapshot = weakref.ref(versions_of(docs).snapshot(docs.resolve()))

@@ -167,7 +167,7 @@ def test_a_log_is_an_iterator_and_a_table(docs: vecver.Dataset) -> None:
     assert docs.log()._repr_html_().count("<tr>") == 11
 
 
-def test_a_log_reads_what_is_asked_for(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_reads_only_the_commits_that_are_iterated(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     load = type(versions_of(docs)).commit
     monkeypatch.setattr(type(versions_of(docs)), "commit", lambda self, id: read.append(id) or load(self, id))
