@@ -1,4 +1,4 @@
-"""Renaming and deleting whole datasets; what goes is shown as a plan first. See `repo.refs.names` for how."""
+"""Renames and deletes whole datasets; a deletion is shown as a plan first. See `repo.refs.names` for how."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from vecver.store import Store
 
 
 def rename(versions: Versions, old: str, new: str) -> None:
-    """Let a dataset be called otherwise; its versions, refs, publications and receipts stay as they are.
+    """Give a dataset another name; its versions, refs, publications and receipts stay as they are.
 
     Raises NotFoundError, InvalidInputError (the new name), ConflictError (it is taken). One swap: it is done or not.
     """
     for name in (old, new):
         check_name("dataset", name)
     with names.changing(versions.store):
-        there = versions.datasets()
         versions.check_dataset(old)
-        if new in there:
+        if new in versions.datasets():
             raise ConflictError(
                 f"there is a dataset {new!r} already",
                 code="dataset_exists",
@@ -39,7 +38,7 @@ def rename(versions: Versions, old: str, new: str) -> None:
 
 
 def delete(versions: Versions, dataset: str, *, apply: bool) -> DatasetRemoval:
-    """What goes with a dataset, and with `apply` delete it: by one swap, of which gc then frees the bytes.
+    """The plan of a deletion; with `apply` it is carried out by one swap, and gc later frees the bytes.
 
     Raises NotFoundError, ConflictError (something of it is published).
     """
@@ -87,14 +86,14 @@ def removal(store: Store, refs: Refs) -> DatasetRemoval:
         documents=counts["documents"],
         chunks=counts["chunks"],
         bytes=sum(store.size(name) or 0 for unit in units - others for name in store.list(f"{unit}/")),
-        published=tuple(one.uri for one in ledgers if one.collections or one.pending or one.intent),
+        published=tuple(each.uri for each in ledgers if each.collections or each.pending or each.intent),
     )
 
 
 def _units(store: Store, refs: Refs) -> tuple[set[str], int]:
     """The segments that the versions of a dataset name, and how many versions have rows."""
-    found, count = set[str](), 0
+    units, count = set[str](), 0
     for _, layout in layouts_of(store, named(refs)):
-        found |= {unit_of(live.segment) for live in layout.segments}
+        units |= {unit_of(live.segment) for live in layout.segments}
         count += 1
-    return found, count
+    return units, count

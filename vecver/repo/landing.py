@@ -1,21 +1,21 @@
-"""Landing: a draft becomes the newest version of a branch, though others landed there since it was begun.
+"""Landing: a draft becomes the newest version of a branch, even if others landed there since it was begun.
 
-    turn      wait until nobody else is landing on this branch
-    rebase    where the branch has moved: is what the draft says still true? then lay its change onto the new head
-    land      write the commit, move the branch: the only visible moment
+    turn      wait until no other writer is landing on this branch
+    rebase    if the branch has moved, check that the draft still holds, then apply its change to the new head
+    land      write the commit and move the branch: the only visible moment
 
-Where somebody else changed what the draft speaks of, that is a conflict, and is told with the documents' names.
+If another writer changed documents that the draft also covers, landing raises a conflict that names them.
 
 Decisions
-- 2026-11-26 a document is disputed if it was added, changed or removed meanwhile and the draft (a) writes or removes
-  it, unless to the same effect: the same bytes under the same recipe from the same source, or both removed it;
-  (b) speaks for all of the source that it is of now, and has not seen it; (c) found it unchanged: then its source
-  says what it said before, and somebody else said otherwise. A document that could not be read keeps whatever
-  version it has by now. Other documents are nobody's concern.
-- 2026-11-26 another space is a conflict unless no document would stay in it, as it is for an ingest. Another chunker
-  is none: the version keeps the recipe that its newest writer asked for.
-- 2026-11-26 what others did is read from the two layouts, so a rebase costs what they and the draft changed. The old
-  parent is looked at where its rows lie now: a fold that moved both moved both alike.
+1. A document that was added, changed or removed meanwhile is disputed if the draft (a) writes or removes it, unless to
+   the same effect: the same bytes under the same recipe from the same source, or both removed it; (b) replaces the
+   whole source that the document now belongs to, and has not seen it; or (c) found it unchanged, because then its
+   source says what it said before and the other writer said otherwise. A document that could not be read keeps its
+   present version. All other documents are free.
+2. Another space is a conflict unless no document would stay in it, as for an ingest. Another chunker is none: the
+   version keeps the recipe that its newest writer chose.
+3. What others did is read from the two layouts, so a rebase costs what they and the draft changed. The old parent is
+   opened with its present layout: a fold that moved the rows of both moved them alike.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from vecver.repo.rows.schema import document_id
 from vecver.repo.versions import Versions
 from vecver.repo.write.draft import Draft
 
-Changed = Mapping[str, tuple[KnownDocument | None, KnownDocument | None]]  # name -> as it was, as it is
+Changed = Mapping[str, tuple[KnownDocument | None, KnownDocument | None]]  # name -> (before, now)
 _NAMED = 5  # documents that an error names in its text; its context has them all
 
 
@@ -48,8 +48,8 @@ class Place:
 
     parent: Snapshot | None
     layout: Layout
-    removed: int  # chunk rows of the parent that are live no more
-    settled: frozenset[str] = frozenset()  # documents that stand there already as the draft would have them
+    removed: int  # chunk rows of the parent that died
+    settled: frozenset[str] = frozenset()  # documents that already are there as the draft would write them
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Landing:
     arrived: Collection[bytes] = ()
 
     def place(self, head: str | None) -> Place:
-        """Where it lands on `head`. Raises ConflictError."""
+        """Where the draft lands if the branch stands on `head`. Raises ConflictError."""
         old = self.first.parent
         if head == (old.commit.id if old else None):
             return self.first
@@ -75,23 +75,23 @@ class Landing:
 
     def _rebased(self, old: Snapshot | None, head: Snapshot) -> Place:
         if old:
-            with suppress(NotFoundError):  # gc let it go: its rows are still mapped
+            with suppress(NotFoundError):  # gc deleted it, but its rows are still mapped
                 old = self.versions.newest_layout(old.commit.id)
         disputed, settled = judged(self.draft, meanwhile(old, head), self.failed, self.arrived)
         if disputed:
             raise _disputed(self.branch, head.commit.id, disputed)
         layout, removed = self.draft.onto(head).layout()
-        mine = {segment.id for segment in self.draft.segments}
-        staying = sum(len(live.documents) for live in layout.segments if live.segment not in mine)
+        new_segments = {segment.id for segment in self.draft.segments}
+        staying = sum(len(live.documents) for live in layout.segments if live.segment not in new_segments)
         if staying and head.commit.recipe.space.id != self.draft.space.id:
             raise _other_space(self.branch, head.commit.id, staying)
         return Place(head, layout, removed, frozenset(settled))
 
 
 def land(landing: Landing, commit_of: Callable[[Place], Commit | None], reason: str) -> tuple[Place, Commit | None]:
-    """Move the branch to the commit that is made for the place; None where nothing was left to do there.
+    """Make the commit for the place where the draft lands, and move the branch to it; None if nothing is left to do.
 
-    Raises ConflictError: somebody else changed what the draft speaks of, or deleted the branch.
+    Raises ConflictError if another writer changed what the draft covers, or deleted the branch.
     """
     versions, dataset, branch = landing.versions, landing.dataset, landing.branch
     refs = versions.refs(dataset)
@@ -125,7 +125,7 @@ def turn_at(versions: Versions, dataset: str, branch: str) -> AbstractContextMan
 
 
 def meanwhile(before: Snapshot | None, after: Snapshot) -> Changed:
-    """The documents that differ between two versions."""
+    """The documents that differ between two versions: name -> (before, now)."""
     nothing = Snapshot(after.commit, Layout.empty(), ())
     old, new = _lacking(before, after) if before else {}, _lacking(after, before or nothing)
     return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
@@ -134,7 +134,7 @@ def meanwhile(before: Snapshot | None, after: Snapshot) -> Changed:
 def judged(
     draft: Draft, changed: Changed, failed: Collection[str], arrived: Collection[bytes] = ()
 ) -> tuple[list[str], set[str]]:
-    """(the documents that others changed and of which the draft says otherwise, those of which it says the same)."""
+    """(documents that others changed and the draft would write differently, those that it would write the same)."""
     written, removed, failed = draft.written(list(changed)), set(draft.removed), set(failed)
     disputed, settled = list[str](), set[str]()
     for name, (before, now) in changed.items():
@@ -148,12 +148,12 @@ def judged(
 
 
 def _lacking(one: Snapshot, other: Snapshot) -> dict[str, KnownDocument]:
-    """The documents of `one` that do not lie in the same place in `other`."""
+    """The documents of `one` whose rows are not live in `other`."""
     return {name: known for segment, _, rows in lacking(one, other) for name, known in known_documents(segment, rows)}
 
 
 def _was_moved(error: ConflictError, refs: Refs, branch: str) -> bool:
-    """Was the branch moved, or made, by somebody else just now?"""
+    """Did another writer just move or make the branch?"""
     return error.code == "ref_moved" or (error.code == "name_taken" and refs.get("branch", branch) is not None)
 
 

@@ -1,13 +1,12 @@
-"""Measures: what was measured of a commit, kept beside it; knows nothing of what was measured, or how.
+"""Measures: keeps what was measured of a commit beside it. Knows neither what was measured nor how.
 
-measures/<commit>/<kind>   what was measured, sealed, with the commit and the kind that it belongs to
+measures/<commit>/<kind>   the measure, sealed, with its commit and kind
 
 Decisions
-- 2026-11-21 the newest measure of a kind replaces the one before: it speaks of an index and a machine,
-  both of which change, and the history that vecver keeps is that of the knowledge. One `put` writes it,
-  so a reader finds the old one or the new one, whole.
-- 2026-11-21 a damaged measure is told as such, not raised: nothing but a reader's knowledge hangs on it,
-  and measuring again replaces it. `check` names it.
+1. The newest measure of a kind replaces the one before. A measure describes an index and a machine, which both change;
+   the history that vecver keeps is that of the knowledge. One `put` writes it, so a reader sees the old or the new one.
+2. A damaged measure is reported in its place instead of raised: nothing else depends on it, and measuring again
+   replaces it. `check` names it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def save(store: Store, commit: str, kind: str, value: Json) -> None:
 
 
 def load(store: Store, commit: str, kind: str) -> Json:
-    """A measure. Raises NotFoundError, and IntegrityError if its bytes or its place are not its own."""
+    """A measure. Raises NotFoundError, IntegrityError (damaged, or stored under the name of another)."""
     name = path_of(commit, kind)
     value = objects.load_sealed(store, name)
     if (value.get("commit"), value.get("kind")) != (commit, kind):
@@ -40,12 +39,12 @@ def load(store: Store, commit: str, kind: str) -> Json:
 
 
 def load_all(store: Store, commit: str) -> dict[str, Json]:
-    """Every measure of a commit, by kind; of a damaged one only what is wrong: `{"damaged": why}`."""
-    return {kind: _told(store, commit, kind) for kind in kinds(store, commit)}
+    """Every measure of a commit, by kind; a damaged one is `{"damaged": reason}`."""
+    return {kind: _measure_or_damage(store, commit, kind) for kind in kinds(store, commit)}
 
 
 def kinds(store: Store, commit: str) -> Iterator[str]:
-    """What was measured of a commit, sorted."""
+    """The kinds of measures that a commit has, sorted."""
     prefix = path_of(commit, "")
     return (name.removeprefix(prefix) for name in store.list(prefix))
 
@@ -55,7 +54,7 @@ def path_of(commit: str, kind: str) -> str:
     return f"measures/{commit}/{kind}"
 
 
-def _told(store: Store, commit: str, kind: str) -> Json:
+def _measure_or_damage(store: Store, commit: str, kind: str) -> Json:
     try:
         return load(store, commit, kind)
     except IntegrityError as error:

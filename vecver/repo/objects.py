@@ -1,6 +1,6 @@
-"""Objects on a store: written once, verified whenever they are read; and the commits among them.
+"""Objects on a store: written once and verified whenever they are read; and the commits among them.
 
-An object's digest is its name (`load`), or its first line where the name says something else (`load_sealed`).
+The name of an object is its digest (`load`), or its first line holds the digest (`load_sealed`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vecver.errors import IntegrityError, check_first
 from vecver.model import Commit, Json
 from vecver.store import Store
 
-FORMAT = 1  # of every kind of object
+FORMAT = 1  # of all objects
 
 
 def load(store: Store, name: str, id: str) -> Json:
@@ -32,24 +32,24 @@ def load_sealed(store: Store, name: str) -> Json:
 
 def parse_sealed(name: str, content: bytes) -> Json:
     """The JSON object in the bytes that `sealed` made; `name` is for errors. Raises IntegrityError."""
-    found, _, body = content.partition(b"\n")
-    if digest(body).encode() != found:
+    stated, _, body = content.partition(b"\n")
+    if digest(body).encode() != stated:
         raise mismatch(name)
     return known(name, json.loads(body))
 
 
 def sealed(value: Json) -> bytes:
-    """A JSON object under its digest: one line each."""
+    """A JSON object as stored: its digest on the first line, the object on the second."""
     body = canonical_json({**value, "format": FORMAT})
     return digest(body).encode() + b"\n" + body
 
 
 def known(name: str, value: Any) -> Json:
-    """`value` if it is an object of the format that we read. Raises IntegrityError."""
-    found = value.get("format") if isinstance(value, dict) else None
-    if found != FORMAT:
+    """`value`, if it is an object of the format that this vecver reads. Raises IntegrityError."""
+    format = value.get("format") if isinstance(value, dict) else None
+    if format != FORMAT:
         raise IntegrityError(
-            f"{name} has format {found}, this vecver reads {FORMAT}",
+            f"{name} has format {format}, this vecver reads {FORMAT}",
             code="unknown_format",
             hint="upgrade vecver",
             name=name,
@@ -58,14 +58,14 @@ def known(name: str, value: Any) -> Json:
 
 
 def malformed(name: str) -> IntegrityError:
-    """The error for bytes that no writer of ours wrote."""
+    """The error for bytes that no vecver wrote."""
     return IntegrityError(
         f"{name} cannot be read", code="malformed", hint="restore the file from a copy of the repository", name=name
     )
 
 
 def mismatch(name: str) -> IntegrityError:
-    """The error for bytes that are not those of their digest."""
+    """The error for bytes that do not match their digest."""
     return IntegrityError(
         f"{name} does not match its digest",
         code="digest_mismatch",
@@ -75,7 +75,7 @@ def mismatch(name: str) -> IntegrityError:
 
 
 def misplaced(name: str) -> IntegrityError:
-    """The error for an object that is sound and lies under the name of another."""
+    """The error for a sound object that lies under the name of another."""
     return IntegrityError(
         f"{name} holds what belongs under another name",
         code="misplaced",
@@ -93,7 +93,7 @@ def path_of(commit: str) -> str:
 
 
 def save_commit(store: Store, commit: Commit) -> None:
-    """Write a commit; its layout must be there before."""
+    """Write a commit; its layout must be written before."""
     store.put(path_of(commit.id), canonical_json(commit.to_json()))
 
 
@@ -112,8 +112,8 @@ def commit_ids(store: Store, prefix: str = "") -> Iterator[str]:
 
 
 def parents_first(heads: Iterable[str], read: Callable[[str], Commit | None]) -> Iterator[Commit]:
-    """Every commit that `heads` lead to, each once and after its parents; those that `read` has not are left out."""
-    waiting: dict[str, Commit] = {}  # read, but not yet given
+    """Every commit behind `heads`, each once and after its parents; `read` gives None for those to leave out."""
+    waiting: dict[str, Commit] = {}  # read, but not yet yielded
     done: set[str] = set()
     stack = list(heads)[::-1]
     while stack:

@@ -1,4 +1,4 @@
-"""The verbs that move refs: branch, tag, promote, roll back. None of them copies a vector."""
+"""Ref moves: branch, tag, promote, roll back. Each moves one ref; none copies a vector."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vecver.repo.refs.refs import Kind, missing, ref_moved
 from vecver.repo.versions import Versions
 
 ROLLBACK = "rollback"
-ABSENT = "absent"  # where a caller expects no ref
+ABSENT = "absent"  # what `expected` says where the caller expects no ref
 
 
 def create(
     versions: Versions, dataset: str, kind: Kind, name: str, commit: str, *, expected: str | None = None
 ) -> Move:
-    """A new branch or tag on a commit; a branch that stands at `expected` is moved from there.
+    """Make a branch or tag on a commit; a branch that stands at `expected` is moved from there.
 
     Raises ConflictError if the name is taken, or the branch stands elsewhere.
     """
@@ -29,10 +29,10 @@ def create(
 def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected: str | None = None) -> Move:
     """Remove a ref; its log is kept. Raises NotFoundError, ConflictError (a branch's last one, it was moved)."""
     refs = versions.refs(dataset)
-    found = refs.get(kind, name)
-    if found is None:
+    commit = refs.get(kind, name)
+    if commit is None:
         raise missing(kind, name, versions.refs(dataset))
-    _same(kind, name, found, expected)
+    _check_expected(kind, name, commit, expected)
     if kind == "branch" and len(refs.all("branch")) == 1:
         raise ConflictError(
             f"{name!r} is the only branch of {dataset}",
@@ -44,11 +44,11 @@ def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected:
             ),
             name=name,
         )
-    return versions.move(dataset, kind, name, before=found, after=None, reason=f"delete {kind}")
+    return versions.move(dataset, kind, name, before=commit, after=None, reason=f"delete {kind}")
 
 
 def promote(versions: Versions, dataset: str, name: str, commit: str, *, expected: str | None = None) -> Move:
-    """Let an alias name a commit, and make it if it is new.
+    """Point an alias at a commit; make it if it is new.
 
     Raises ConflictError if a branch or tag has its name, or it does not stand at `expected`.
     """
@@ -62,18 +62,18 @@ def rollback(
 ) -> Move:
     """Take a ref back: an alias moves to where it was, a branch gets a commit with the old content.
 
-    `to` is a commit id; None means the state before the newest one that was not itself rolled back. What lands
-    on a branch before its turn comes is taken back too, unless `expected` says where the branch must stand.
+    `to` is a commit id; None means the state before the newest one that was not itself rolled back. Commits that
+    land on the branch while this waits are taken back too, unless `expected` says where the branch must stand.
     Raises NotFoundError if there is no such ref, or nothing before it; ConflictError if it is not at `expected`.
     """
     kind, current = _movable(versions, dataset, name)
     if kind == "alias":
-        _same(kind, name, current, expected)
+        _check_expected(kind, name, current, expected)
         target = to or _alias_before(versions, dataset, name)
         return versions.move(dataset, kind, name, before=current, after=target, reason=ROLLBACK)
     with turn_at(versions, dataset, name):
         kind, current = _movable(versions, dataset, name)
-        _same(kind, name, current, expected)
+        _check_expected(kind, name, current, expected)
         target = to or _branch_before(versions, dataset, name, current)
         after = _revert(versions, name, current, target)
         return versions.move(dataset, kind, name, before=current, after=after, reason=ROLLBACK)
@@ -81,23 +81,24 @@ def rollback(
 
 def _movable(versions: Versions, dataset: str, name: str) -> tuple[Kind, str]:
     """The branch or alias of this name, and where it stands."""
-    found = versions.refs(dataset).find(name)
-    if not found:
+    ref = versions.refs(dataset).find(name)
+    if not ref:
         raise missing("alias", name, versions.refs(dataset))
-    if found[0] == "tag":
+    if ref[0] == "tag":
         raise ConflictError(
             f"{name!r} is a tag, and tags are fixed", code="tag_fixed", hint="roll back a branch or an alias"
         )
-    return found
+    return ref
 
 
-def _same(kind: Kind, name: str, found: str, expected: str | None) -> None:
-    if expected not in (None, found):
-        raise ref_moved(kind, name, found)
+def _check_expected(kind: Kind, name: str, commit: str, expected: str | None) -> None:
+    """Raises ConflictError if the ref stands on another commit than expected."""
+    if expected not in (None, commit):
+        raise ref_moved(kind, name, commit)
 
 
 def _alias_before(versions: Versions, dataset: str, name: str) -> str:
-    """Moves push, rollbacks pop: so rolling back twice goes back two promotions. A deletion begins anew."""
+    """Moves push, rollbacks pop, so rolling back twice goes back two promotions; a deletion empties the stack."""
     stack: list[str] = []
     for move in reversed(list(versions.refs(dataset).log("alias", name))):
         if move.after is None:
@@ -105,7 +106,7 @@ def _alias_before(versions: Versions, dataset: str, name: str) -> str:
         elif move.reason == ROLLBACK and move.after in stack:
             while stack[-1] != move.after:
                 stack.pop()
-        elif stack[-1:] != [move.after]:  # promoting what stands there already is nothing to go back over
+        elif stack[-1:] != [move.after]:  # promoting the same commit again is no step to go back
             stack.append(move.after)
     if len(stack) < 2:
         raise _nothing_before(dataset, name)
@@ -113,7 +114,7 @@ def _alias_before(versions: Versions, dataset: str, name: str) -> str:
 
 
 def _branch_before(versions: Versions, dataset: str, name: str, current: str) -> str:
-    """The parent of what the branch holds; a rollback commit holds what it went back to."""
+    """The parent of the commit whose content the branch holds; a rollback holds the content that it went back to."""
     commit = versions.commit(current)
     while commit.operation.get("kind") == ROLLBACK:
         commit = versions.commit(commit.operation["to"])

@@ -1,6 +1,6 @@
-"""The root object of a repository: makes it, and says which repository it is.
+"""The root object of a repository: makes it, and reads which repository it is.
 
-vecver.json   format, id and their digest; written first, so that half a repository is none
+vecver.json   format, id and their digest; written first, so that an unfinished repository is none
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""Checking: re-read everything that a ref leads to, and prove each commit's roots from its rows.
+"""Checking: re-reads everything that a ref leads to, and proves each commit's roots from its rows. Changes nothing.
 
-Refs lead to moves and commits, commits to parents, layouts and measures, layouts to segments and what
-is derived from them. Every object is re-hashed and decoded once. Roots are proved by induction along the
-history (`repo.rows.proof`), so 100 versions cost one pass over the rows ever written.
+Refs lead to moves and commits; commits to parents, layouts and measures; layouts to segments and the files derived
+from them. Every object is hashed and decoded once. Roots are proved along the history, each from the one before
+(`repo.rows.proof`), so 100 versions cost one pass over the rows ever written.
 
 Decisions
-- 2026-11-21 a ref that was deleted or set back behind vecver's back is found by the moves: one that
-  another move names as its predecessor did take place, and so did one whose ref is not there at all
-  (`repo.refs.refs` says why), so some ref's log must have it. (Another move that nothing names may be of a
-  writer that lost its race, or was cut off.)
+1. Moves reveal a ref that something other than vecver deleted or set back: a move that another one names as its
+   predecessor did take place, and so did one whose ref is missing altogether (`repo.refs.refs` says why), so some log
+   must contain it. A move that nothing names may belong to a writer that lost its race or was cut off.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ from vecver.repo import measures, objects
 from vecver.repo.maintain import gc, trash
 from vecver.repo.objects import load_commit
 from vecver.repo.published import ledger
-from vecver.repo.refs import names as called
-from vecver.repo.refs import refs
+from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.root import ROOT, identity
 from vecver.repo.rows import index_files
@@ -56,13 +54,11 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     checker.read(ROOT, lambda: identity(store))
     if store.size(trash.NAME) is not None:
         checker.read(trash.NAME, lambda: trash.read(store))
-    if store.size(called.NAME) is not None and checker.read(called.NAME, lambda: called.read(store)) is None:
-        return Check(
-            len(checker.names), checker.bytes, tuple(checker.problems)
-        )  # nothing says which datasets there are
+    if store.size(names.NAME) is not None and checker.read(names.NAME, lambda: names.read(store)) is None:
+        return checker.result()  # nothing says which datasets there are
     for name in store.list(f"{ledger.FOLDER}/"):
         checker.ledger(name)
-    moves = list(store.list("moves/"))  # before the refs, which are ahead of it then, whoever writes meanwhile
+    moves = list(store.list("moves/"))  # listed before the refs are read, which then name at least these
     heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
     checker.lost_moves(moves)
     for commit in objects.parents_first(heads, checker.commit):
@@ -70,28 +66,28 @@ def check(store: Store, progress: Progress | None = None) -> Check:
         checker.measures(commit.id)
         if progress:
             progress("commits", 1)
-    return checker.found()
+    return checker.result()
 
 
 class _Checker:
-    """What was read so far, and what was wrong with it."""
+    """What was read so far, and its problems."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.problems: list[Problem] = []
         self.names: set[str] = set()
         self.bytes = 0
-        self.spaces: dict[str, str | None] = {}  # of every segment that was read; None where it is damaged
-        self.opened: OrderedDict[str, Segment] = OrderedDict()  # those used last: a process may map some 65,000 files
+        self.spaces: dict[str, str | None] = {}  # segment -> its space; None where the segment is damaged
+        self.opened: OrderedDict[str, Segment] = OrderedDict()  # used longest ago first
         self.proof = Proof(self._opened)
 
-    def read(self, name: str, how: Callable[[], T]) -> T | None:
-        """Count an object and read it; None and a problem if that fails."""
+    def read(self, name: str, load: Callable[[], T]) -> T | None:
+        """Count an object and load it; None and a problem if that fails."""
         if name not in self.names:
             self.names.add(name)
             self.bytes += self.store.size(name) or 0
         try:
-            return how()
+            return load()
         except NotFoundError as error:
             self.problem(error.context.get("name", name), "missing")
         except VecverError as error:
@@ -100,15 +96,15 @@ class _Checker:
             self.problem(name, f"cannot be decoded: {type(error).__name__}: {error}")
         return None
 
-    def found(self) -> Check:
-        """The outcome, as far as things were read."""
+    def result(self) -> Check:
+        """The outcome so far."""
         return Check(len(self.names), self.bytes, tuple(self.problems))
 
     def problem(self, name: str, text: str) -> None:
         self.problems.append(Problem(name, text))
 
     def ledger(self, name: str) -> None:
-        """Check what is known of a dataset in a Milvus; what is there itself, `flows.publications` proves."""
+        """Check the ledger of a dataset in a Milvus; `flows.publishing.manage` proves what that Milvus holds."""
         entries = self.read(name, lambda: ledger.parse(name, self.store.get(name)))
         states = [state for collection in entries.collections for state in collection.states] if entries else []
         for state in states:
@@ -119,13 +115,13 @@ class _Checker:
     # -- refs and moves -------------------------------------------------------------------------
 
     def refs(self, dataset: Refs) -> list[str]:
-        """Check a dataset's refs and their logs; the commits that they name or named."""
+        """Check a dataset's refs and their logs; gives the commits that they name or named."""
         paths = [path for kind in KINDS for path in self.store.list(dataset.path(kind, ""))]
         return [commit for path in paths for commit in self._ref(path)]
 
     def _ref(self, path: str) -> list[str]:
         ref = self.read(path, lambda: refs.parse(path, self.store.get(path)))
-        if ref is None or not ref["move"]:  # reserved: its maker was cut off, or is at it
+        if ref is None or not ref["move"]:  # reserved: its writer was cut off or is still at work
             return []
         moves = self._log(ref["move"])
         if moves and moves[0].after != ref["commit"]:
@@ -139,7 +135,7 @@ class _Checker:
         return [commit for commit in (ref["commit"], *(move.after for move in moves)) if commit]
 
     def _log(self, id: str | None) -> list[Move]:
-        """The moves from the newest on, as far as they can be read."""
+        """The moves from the newest back, as far as they can be read."""
         moves: list[Move] = []
         while id and (move := self._move(id)):
             moves.append(move)
@@ -150,12 +146,12 @@ class _Checker:
         return self.read(refs.move_path(id), lambda: refs.load_move(self.store, id))
 
     def lost_moves(self, names: list[str]) -> None:
-        """Moves that no log has, although they took place."""
+        """Report moves that took place and that no log contains."""
         strays = [name.rsplit("/", 1)[1] for name in names if name not in self.names]
         for move in refs.lost(self.store, [move for id in strays if (move := self._move(id))]):
             path = Refs(self.store, move.dataset).path(move.kind, move.name)
-            what = "is not there" if self.store.size(path) is None else "lacks a move in its log"
-            self.problem(path, f"it {what}, though it was moved at {move.time}: the ref was deleted or set back")
+            state = "is not there" if self.store.size(path) is None else "lacks a move in its log"
+            self.problem(path, f"it {state}, though it was moved at {move.time}: the ref was deleted or set back")
 
     # -- commits --------------------------------------------------------------------------------
 
@@ -176,25 +172,25 @@ class _Checker:
         spaces = {space for live in layout.segments if (space := self.spaces[live.segment])}
         if spaces - {commit.recipe.space.id}:
             self.problem(name, "it names rows of another space than the commit's")
-        found = self.read(name, lambda: self.proof.roots(layout))
-        if found is None:
+        roots = self.read(name, lambda: self.proof.roots(layout))
+        if roots is None:
             return
-        for what, expected, actual in (
-            ("content", commit.content_root, found.content_root),
-            ("vector", commit.vector_root, found.vector_root),
+        for kind, expected, actual in (
+            ("content", commit.content_root, roots.content_root),
+            ("vector", commit.vector_root, roots.vector_root),
         ):
             if expected != actual:
-                self.problem(name, f"its rows have the {what} root {actual[:12]}, the commit says {expected[:12]}")
-        if (found.content_root, found.vector_root) != (layout.roots.content_root, layout.roots.vector_root):
+                self.problem(name, f"its rows have the {kind} root {actual[:12]}, the commit says {expected[:12]}")
+        if (roots.content_root, roots.vector_root) != (layout.roots.content_root, layout.roots.vector_root):
             self.problem(name, "the lanes that it keeps are not those of its rows")
         if commit.counts != {"documents": layout.document_count, "chunks": layout.chunk_count}:
             self.problem(objects.path_of(commit.id), "its counts are not those of its layout")
 
     def _forgotten(self, commit: str) -> bool:
-        """Did gc let the rows of this commit go?"""
+        """Did gc delete the rows of this commit?"""
         name = gc.forgotten_path(commit)
-        there = self.store.size(name) is not None
-        return there and self.read(name, lambda: gc.load_forgotten(self.store, commit)) is not None
+        is_recorded = self.store.size(name) is not None
+        return is_recorded and self.read(name, lambda: gc.load_forgotten(self.store, commit)) is not None
 
     def measures(self, commit: str) -> None:
         """Re-read what was measured of a commit."""
@@ -241,11 +237,11 @@ class _Checker:
 
     def _file(self, segment: Segment, file: str) -> bool:
         name = path_of(segment.id, file)
-        found = self.read(name, lambda: hashlib.sha256(self.store.map(name)).hexdigest())
-        if found is not None and found != segment.manifest["files"][file]["sha256"]:
+        digest = self.read(name, lambda: hashlib.sha256(self.store.map(name)).hexdigest())
+        if digest is not None and digest != segment.manifest["files"][file]["sha256"]:
             self.problem(name, "does not match its digest")
             return False
-        return found is not None
+        return digest is not None
 
     def _derived(self, segment: str, spec: str) -> None:
         name = path_of(segment, spec)

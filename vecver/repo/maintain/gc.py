@@ -1,20 +1,19 @@
-"""Garbage: what no version needs, found in one look at everything, shown as a plan, deleted when it has waited.
+"""Garbage collection: one look at everything finds what no version needs; the plan is shown, and later carried out.
 
-Kept are: refs and their logs; every commit that a ref, or a ref's log, leads to; the layouts of those commits
-that are retained; what these name. Retained is every such commit, unless a retention is given: then the
-commits that refs stand on now, or stood on recently, those that are published in a Milvus, and those that the
-retention keeps. Of a commit that is not retained the record stays, its rows go: it is *forgotten*, and that is
-written down.
+Kept are: refs and their logs; every commit that a ref, or a ref's log, leads to; the layouts of those commits that are
+retained; and what these name. Without a retention every such commit is retained. With one, the commits are retained
+that refs name now or named recently, that are published in a Milvus, or that the retention keeps. A commit that is not
+retained keeps its record and loses its rows: it is *forgotten*, and that is written down.
 
     forgotten/<commit>     sealed: when, and under which retention
 
 Decisions
-- 2026-11-21 everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc
-  (or a fold) first saw that nothing names it. So whatever an ingest in flight has written, and whatever it
-  took over from a version that was re-laid meanwhile, is there when it commits. No clock but the callers' is
-  asked: one that is ahead by days shortens the age by as much.
-- 2026-11-26 objects of a kind are deleted together, durably before those that they name: a power cut brought back
-  the layout of a version whose rows stayed deleted.
+1. Everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc (or a fold)
+   first saw that nothing names it. So what a running ingest has written, or took over from a version that was
+   rewritten meanwhile, still exists when it commits. Only the callers' clocks count: one that is days ahead shortens
+   the age by as much.
+2. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
+   layout of a version whose rows stayed deleted.
 """
 
 from __future__ import annotations
@@ -31,28 +30,27 @@ from vecver.repo.maintain import spare, trash
 from vecver.repo.maintain.retention import Retention, is_age
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.published import ledger
-from vecver.repo.refs import names as called
-from vecver.repo.refs import refs
+from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.rows import layout as layouts
 from vecver.repo.rows.layout import load_layout
 from vecver.repo.rows.segment_files import FILES, path_of, unit_of
 from vecver.store import Store
 
-_FORGOTTEN_AT_ONCE = 8  # so that a full disk has room for what is written down of them
-_WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version that was made just then
-_RECENT = timedelta(days=30)  # where a ref stood then is kept, so that it can be rolled back
-_DELETED = ("refs", "publications")  # of datasets that were deleted
-_FOLDERS = (*_DELETED, "moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
+_FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
+_WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
+_RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
+_OF_DATASETS = ("refs", "publications")  # deleted with their dataset
+_FOLDERS = (*_OF_DATASETS, "moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
 
 
 def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
-    """What `collect` would do. `specs`: the derived files that are of use. Changes nothing.
+    """What `collect` would do. `specs`: the kinds of derived files to keep. Changes nothing.
 
-    What nobody saw to be garbage before waits at least for the next time, whatever the grace age is: it may
-    be of an ingest that moves its branch while we look.
+    What is garbage for the first time waits at least until the next gc, whatever the grace age: it may belong to
+    an ingest that moves its branch while we look.
 
-    Raises InvalidInputError (a grace that is no age).
+    Raises InvalidInputError (a grace that is no age), IntegrityError (a ref or a layout is lost).
     """
     if not is_age(grace):
         raise InvalidInputError(
@@ -60,36 +58,36 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
             code="invalid_grace",
             hint=say("give grace=timedelta(days=1), or timedelta(0)", cli="give --grace 1d, or 0"),
         )
-    kinds = [folder for folder in _FOLDERS if folder not in _DELETED]
-    names = [name for folder in kinds for name in store.list(f"{folder}/")]  # before the refs, which are ahead then
+    kinds = [folder for folder in _FOLDERS if folder not in _OF_DATASETS]
+    listed = [name for folder in kinds for name in store.list(f"{folder}/")]  # listed before the refs are read
     commits = _commits(store)
     kept = {*_retained(store, commits, retention, now), *(ledger.commits(store) & commits.keys())}
-    there = {id for id in commits if store.size(layouts.path_of(id)) is not None}
-    _refuse_lost(store, (kept & commits.keys()) - there)
-    units = _units(store, names, specs, _needed(store, names, commits, kept & there))
+    with_rows = {id for id in commits if store.size(layouts.path_of(id)) is not None}
+    _refuse_lost(store, (kept & commits.keys()) - with_rows)
+    units = _units(store, listed, specs, _needed(store, listed, commits, kept & with_rows))
     units |= {name: store.size(name) or 0 for name in _of_deleted(store)}
     waiting = trash.read(store)
     since = {unit: waiting.waiting.get(unit) for unit in units}
     ripe = {u for u, time in since.items() if u in waiting.condemned or (time and _is_ripe(time, now, grace))}
     return Garbage(
-        forgotten=tuple(id for id in commits if id in there - kept),
+        forgotten=tuple(id for id in commits if id in with_rows - kept),
         delete={unit: size for unit, size in units.items() if unit in ripe},
         wait={unit: size for unit, size in units.items() if unit not in ripe},
-        kept_versions=len(kept & there),
+        kept_versions=len(kept & with_rows),
     )
 
 
 def _of_deleted(store: Store) -> Iterator[str]:
-    """The refs, and what is known of publications, of datasets that were deleted: they go before what they lead to."""
-    for key in called.read(store).deleted:
-        for folder in _DELETED:
+    """The refs and publication ledgers of deleted datasets; they are deleted before what they lead to."""
+    for key in names.read(store).deleted:
+        for folder in _OF_DATASETS:
             yield from store.list(f"{folder}/{quote(key, safe='')}/")
 
 
 def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
-    """Do what `plan` said: retire what is new in it, delete what has waited, unless it was claimed meanwhile.
+    """Carry out a plan: retire what is new in it, delete what has waited unless a writer claimed it meanwhile.
 
-    On a full disk it makes itself room to write, see `_rooms`. Raises BackendError.
+    On a full disk it frees the room that it needs to write, see `_rooms`. Raises BackendError.
     """
     rooms = _rooms(store, garbage)
     while True:
@@ -104,35 +102,35 @@ def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime)
 
 def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
     time, old = now.isoformat(timespec="seconds"), trash.read(store)
-    known = {*garbage.delete, *garbage.wait}
-    going = set(old.condemned & garbage.delete.keys())
-    _delete(store, going, garbage, retention, time)  # this needs no mark any more, and makes room for those below
-    trash.claim(store, old.waiting.keys() - known)  # what is needed again
-    trash.retire(store, known - old.waiting.keys() - old.condemned, time)
+    planned = {*garbage.delete, *garbage.wait}
+    condemned = set(old.condemned & garbage.delete.keys())
+    _delete(store, condemned, garbage, retention, time)  # needs no write first, and makes room for those below
+    trash.claim(store, old.waiting.keys() - planned)  # these are needed again
+    trash.retire(store, planned - old.waiting.keys() - old.condemned, time)
     new = trash.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
     _delete(store, new, garbage, retention, time)
-    trash.bury(store, {*going, *new, *old.condemned})
+    trash.bury(store, {*condemned, *new, *old.condemned})
 
 
 def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str) -> None:
-    """Delete what is condemned; of a version that is forgotten it is written down before."""
+    """Delete condemned units, parents first; a version is recorded as forgotten before its layout goes."""
     forgotten = {layouts.path_of(commit): commit for commit in garbage.forgotten}
     for _, of_kind in groupby(sorted(units, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
-        going = list(of_kind)
-        step = len(going) if forgotten.keys().isdisjoint(going) else _FORGOTTEN_AT_ONCE
-        for start in range(0, len(going), step):
-            gone = going[start : start + step]
-            for commit in (forgotten[unit] for unit in gone if unit in forgotten):
-                told = {"commit": commit, "time": time, "retention": retention.to_json()}
-                store.put(forgotten_path(commit), objects.sealed(told))
-            store.delete(*(name for unit in gone for name in _objects(store, unit)))  # before what they name
+        same_kind = list(of_kind)
+        step = len(same_kind) if forgotten.keys().isdisjoint(same_kind) else _FORGOTTEN_AT_ONCE
+        for start in range(0, len(same_kind), step):
+            batch = same_kind[start : start + step]
+            for commit in (forgotten[unit] for unit in batch if unit in forgotten):
+                record = {"commit": commit, "time": time, "retention": retention.to_json()}
+                store.put(forgotten_path(commit), objects.sealed(record))
+            store.delete(*(name for unit in batch for name in _objects(store, unit)))  # before what they name
 
 
 def _rooms(store: Store, garbage: Garbage) -> Iterator[bool]:
-    """Make room on a full disk, a little at a time and first what is missed least; True where something went.
+    """Free room on a full disk, a little at a time, what is needed least first; yields True for each step.
 
-    What goes is never a version's: the room kept spare, the indexes of segments that are garbage, and vectors that an
-    interrupted ingest kept for the next one, which embeds them again.
+    It deletes nothing of a version: only the reserve, the indexes of segments that are garbage, and vectors that an
+    interrupted ingest kept for the next one, which then embeds them again.
     """
     if spare.release(store):
         yield True
@@ -151,12 +149,12 @@ def _rooms(store: Store, garbage: Garbage) -> Iterator[bool]:
 
 
 def forgotten_path(commit: str) -> str:
-    """Where it is written that a commit's rows were let go."""
+    """The store's name of the record that gc deleted a commit's rows."""
     return f"forgotten/{commit}"
 
 
 def load_forgotten(store: Store, commit: str) -> Json:
-    """When a commit's rows were let go, and under which retention. Raises NotFoundError, IntegrityError."""
+    """When gc deleted a commit's rows, and under which retention. Raises NotFoundError, IntegrityError."""
     name = forgotten_path(commit)
     value = objects.load_sealed(store, name)
     if value.get("commit") != commit:
@@ -168,7 +166,7 @@ def load_forgotten(store: Store, commit: str) -> Json:
 
 
 def _refuse_lost(store: Store, without_layout: Iterable[str]) -> None:
-    """Raises IntegrityError where a version has lost its layout: its rows would look like garbage."""
+    """Raises IntegrityError if a version has lost its layout, because its rows would look like garbage."""
     for id in sorted(without_layout):
         if store.size(forgotten_path(id)) is None:
             raise IntegrityError(
@@ -186,7 +184,7 @@ def _commits(store: Store) -> dict[str, Commit]:
 
 
 def named(dataset: Refs) -> Iterator[str]:
-    """What the refs of a dataset name or named."""
+    """The commits that the refs of a dataset name or ever named."""
     for kind in KINDS:
         for name in dataset.names(kind):
             for move in dataset.log(kind, name):
@@ -207,7 +205,7 @@ def _retained(store: Store, commits: dict[str, Commit], retention: Retention, no
 
 
 def named_of_late(dataset: Refs, now: datetime) -> Iterator[str]:
-    """What the refs of a dataset stand on, or stood on in the days in which they may be rolled back."""
+    """The commits that the refs of a dataset name, or named within the days in which they may be rolled back."""
     for kind in KINDS:
         yield from dataset.all(kind).values()
         for name in dataset.names(kind):
@@ -215,17 +213,17 @@ def named_of_late(dataset: Refs, now: datetime) -> Iterator[str]:
 
 
 def _recent(dataset: Refs, kind: refs.Kind, name: str, now: datetime) -> Iterator[str]:
-    """Where a ref was moved from and to of late."""
+    """The commits that a ref was recently moved from and to."""
     for move in dataset.log(kind, name):
         if datetime.fromisoformat(move.time) < now - _RECENT:
             break
-        if move.reason not in _WRITES:  # else every version would be kept, and a retention keep nothing back
+        if move.reason not in _WRITES:  # otherwise every version would be kept, whatever the retention
             yield from (id for id in (move.before, move.after) if id)
 
 
 def _first_parents(commits: dict[str, Commit], head: str, count: int) -> Iterator[str]:
     for _ in range(count):
-        if head not in commits:  # of an ingest that came in just now: nothing of it is in the plan
+        if head not in commits:  # it was committed after we looked: nothing of it is in the plan
             return
         yield head
         if not commits[head].parents:
@@ -233,18 +231,18 @@ def _first_parents(commits: dict[str, Commit], head: str, count: int) -> Iterato
         head = commits[head].parents[0]
 
 
-def _logs(store: Store, names: list[str]) -> set[str]:
-    """The names of all moves that a ref's log holds. Raises IntegrityError where a log has been lost."""
-    found: set[str] = set()
+def _logs(store: Store, listed: list[str]) -> set[str]:
+    """The names of all moves that a ref's log holds. Raises IntegrityError if a log was lost."""
+    logged: set[str] = set()
     for dataset in refs.dataset_names(store):
         here = Refs(store, dataset)
         for kind in KINDS:
             for name in here.names(kind):
-                found.update(here.move_names(kind, name))
+                logged.update(here.move_names(kind, name))
     strays = [
         refs.load_move(store, name.partition("/")[2])
-        for name in names
-        if name.startswith("moves/") and name not in found
+        for name in listed
+        if name.startswith("moves/") and name not in logged
     ]
     if lost := refs.lost(store, strays):
         move = min(lost, key=lambda move: move.time)
@@ -258,30 +256,30 @@ def _logs(store: Store, names: list[str]) -> set[str]:
             ),
             name=Refs(store, move.dataset).path(move.kind, move.name),
         )
-    return found
+    return logged
 
 
-def _needed(store: Store, names: list[str], commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
+def _needed(store: Store, listed: list[str], commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
     """The units and names that are not garbage."""
-    found = _logs(store, names)
+    needed = _logs(store, listed)
     for id, commit in commits.items():
-        found |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
-        if "to" in commit.operation:  # what a rollback went back to, though nothing else may lead there
-            found.add(objects.path_of(commit.operation["to"]))
+        needed |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
+        if "to" in commit.operation:  # a rollback went back to that commit; nothing else may lead to it
+            needed.add(objects.path_of(commit.operation["to"]))
     for id in retained:
-        found.add(layouts.path_of(id))
-        found |= {unit_of(live.segment) for live in load_layout(store, id).segments}
-    return found
+        needed.add(layouts.path_of(id))
+        needed |= {unit_of(live.segment) for live in load_layout(store, id).segments}
+    return needed
 
 
-# -- what goes ----------------------------------------------------------------------------------
+# -- what is deleted ----------------------------------------------------------------------------------
 
 
-def _units(store: Store, names: list[str], specs: Collection[str], needed: set[str]) -> dict[str, int]:
+def _units(store: Store, listed: list[str], specs: Collection[str], needed: set[str]) -> dict[str, int]:
     """The units that are garbage, and their bytes."""
     useful = {*FILES, "segment.json", *specs, *(f"{spec}.json" for spec in specs)}
-    found: dict[str, int] = {}
-    for name in names:
+    sizes: dict[str, int] = {}
+    for name in listed:
         folder, _, rest = name.partition("/")
         unit = name
         if folder == "segments":
@@ -292,16 +290,16 @@ def _units(store: Store, names: list[str], specs: Collection[str], needed: set[s
         elif folder == "measures":
             unit = f"measures/{rest.partition('/')[0]}"
         if unit not in needed:
-            found[unit] = found.get(unit, 0) + (store.size(name) or 0)
-    return found
+            sizes[unit] = sizes.get(unit, 0) + (store.size(name) or 0)
+    return sizes
 
 
 def _objects(store: Store, unit: str) -> list[str]:
-    """The objects of a unit: first the one without which the others are not there."""
+    """The objects of a unit; first the one whose absence means that the unit is absent."""
     if unit.count("/") > 1 or not unit.startswith(("segments/", "measures/")):
         return [unit]
-    names = list(store.list(unit + "/"))
-    return sorted(names, key=lambda name: (not name.endswith(".json"), name != path_of(unit[9:], "segment.json")))
+    files = list(store.list(unit + "/"))
+    return sorted(files, key=lambda name: (not name.endswith(".json"), name != path_of(unit[9:], "segment.json")))
 
 
 def _parents_first(unit: str) -> tuple[int, str]:

@@ -1,17 +1,17 @@
-"""Repair: make again what follows from what is sound, and say of the rest what helps. Nothing is lost by it.
+"""Repair: rebuilds what follows from sound objects, and gives advice on the rest. It deletes nothing for good.
 
     refs            from their moves, which say whose they are and which came before
-    layouts         from that of another version with the same roots
+    layouts         from the layout of another version with the same roots
     segment.json    from the segment's files and layouts; lookup.npy from its documents and chunks
-    retired         anew: what waits to be deleted begins to wait again
+    retired         emptied: what waits to be deleted begins to wait again
 
-What is replaced or taken away is kept under `aside/`, and what is made again has the digest that it must have.
-(Indexes are built by `flows.repair`.)
+What is replaced or removed is kept under `aside/`, and what is rebuilt must have the digest that its name or parent
+gives. (`flows.maintaining.repair` builds indexes.)
 
 Decisions
-- 2026-11-26 of two moves that may each have been a ref's last (one may have lost its race) the later is taken and the
-  other is named. The road not taken, to leave such a ref missing, would stop gc for good.
-- 2026-11-26 a layout is not reasoned out from its parent's: which documents went is written down nowhere else.
+1. If two moves may each have been a ref's last (one may have lost its race), the later is taken and the other is
+   named. Leaving such a ref missing would stop gc for good.
+2. A layout is not derived from its parent's, because nothing else records which documents a commit removed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from vecver.errors import VecverError
 from vecver.model import Commit, Move, Problem
 from vecver.repo import objects
 from vecver.repo.maintain import trash
-from vecver.repo.refs import names as called
-from vecver.repo.refs import refs
+from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import Refs
 from vecver.repo.rows import index_files
 from vecver.repo.rows import layout as layouts
@@ -45,8 +44,8 @@ ASIDE = "aside"
 
 
 def repair(store: Store) -> Iterator[Problem]:
-    """Make again what can be; what was done, object by object. Raises BackendError."""
-    yield from _called(store)
+    """Rebuild what can be rebuilt; yields what was done, object by object. Raises BackendError."""
+    yield from _names(store)
     yield from _refs(store)
     yield from _retired(store)
     versions = list(_versions(store))
@@ -58,7 +57,7 @@ def repair(store: Store) -> Iterator[Problem]:
 
 
 def drop_derived(store: Store, segment: str) -> Iterator[Problem]:
-    """Set aside what was derived from a segment and cannot be read: nobody needs it."""
+    """Set aside the unreadable files derived from a segment; they can be built again."""
     for spec in list(index_files.specs(store, segment)):
         try:
             index_files.derived(store, segment, spec)
@@ -70,7 +69,7 @@ def drop_derived(store: Store, segment: str) -> Iterator[Problem]:
 
 
 def advice(name: str) -> str:
-    """What helps for an object that cannot be made again."""
+    """What helps with an object that cannot be rebuilt."""
     folder, _, rest = name.partition("/")
     if folder == "measures":
         return f"measure version {rest[:12]} again"
@@ -84,34 +83,34 @@ def advice(name: str) -> str:
 # -- names and refs ---------------------------------------------------------------------------------------
 
 
-def _called(store: Store) -> Iterator[Problem]:
-    body = store.get(called.NAME) if store.size(called.NAME) is not None else None
-    if body is None or _tried(called.read, store) is not None:
+def _names(store: Store) -> Iterator[Problem]:
+    body = store.get(names.NAME) if store.size(names.NAME) is not None else None
+    if body is None or _tried(names.read, store) is not None:
         return
-    _set_aside(store, called.NAME)
-    store.delete(called.NAME)
-    yield Problem(called.NAME, "begun anew: datasets have the names that they were made with; deleted ones are back")
+    _set_aside(store, names.NAME)
+    store.delete(names.NAME)
+    yield Problem(names.NAME, "begun anew: datasets have the names that they were made with; deleted ones are back")
 
 
 def _refs(store: Store) -> Iterator[Problem]:
-    gone = called.read(store).deleted
+    deleted = names.read(store).deleted
     moves: dict[tuple[str, Any, str], dict[str, Move]] = defaultdict(dict)
     for name in store.list("moves/"):
         id = name.partition("/")[2]
-        if (move := _tried(refs.load_move, store, id)) and move.dataset not in gone:
+        if (move := _tried(refs.load_move, store, id)) and move.dataset not in deleted:
             moves[move.dataset, move.kind, move.name][id] = move
     for (dataset, kind, name), mine in sorted(moves.items()):
         yield from _ref(store, Refs(store, dataset).path(kind, name), mine)
 
 
 def _ref(store: Store, path: str, moves: dict[str, Move]) -> Iterator[Problem]:
-    """Let a ref stand on the newest of its moves, if it is missing, is another's, or was set back."""
+    """Point a ref at the newest of its moves if it is missing, belongs to another ref, or was set back."""
     body = store.get(path) if store.size(path) is not None else None
-    if body == refs.RESERVED:  # no move of it took place
+    if body == refs.RESERVED:  # it was being made, and no move of it took place
         return
     ref = _tried(refs.parse, path, body) if body is not None else None
-    here = moves.get(ref["move"]) if ref else None
-    if ref and here and here.after == ref["commit"] and not _was_set_back(ref["move"], moves):
+    newest = moves.get(ref["move"]) if ref else None
+    if ref and newest and newest.after == ref["commit"] and not _was_set_back(ref["move"], moves):
         return
     depths = _depths(moves)
     ends = [id for id in moves if id not in {move.previous for move in moves.values()}]
@@ -121,8 +120,8 @@ def _ref(store: Store, path: str, moves: dict[str, Move]) -> Iterator[Problem]:
     last, *others = sorted(
         (id for id in ends if depths[id] == deepest), key=lambda id: (moves[id].time, id), reverse=True
     )
-    if here and ref and ref["move"] not in _before(last, moves):
-        return  # it was set back and went on from there: both ways are somebody's
+    if newest and ref and ref["move"] not in _before(last, moves):
+        return  # it was set back and moved on from there: both ends may be wanted
     _set_aside(store, path)
     after = moves[last].after
     store.swap(path, body, canonical_json({"format": objects.FORMAT, "commit": after, "move": last}))
@@ -132,30 +131,31 @@ def _ref(store: Store, path: str, moves: dict[str, Move]) -> Iterator[Problem]:
 
 
 def _was_set_back(id: str, moves: dict[str, Move]) -> bool:
-    """Did a move take place that follows this one? A second move upon it shows that."""
-    after = {one for one, move in moves.items() if move.previous == id}
-    return any(move.previous in after for move in moves.values())
+    """Did a move that follows this one take place? A further move upon that shows it did."""
+    followers = {follower for follower, move in moves.items() if move.previous == id}
+    return any(move.previous in followers for move in moves.values())
 
 
 def _depths(moves: dict[str, Move]) -> dict[str, int]:
-    """How many moves each one has behind it."""
-    found: dict[str, int] = {}
+    """How many moves come before each one."""
+    depths: dict[str, int] = {}
     for start in moves:
-        way = [start]
-        while way[-1] not in found and (previous := moves[way[-1]].previous) in moves:
-            way.append(str(previous))
-        for id in reversed(way):
-            found.setdefault(id, found.get(str(moves[id].previous), -1) + 1)
-    return found
+        chain = [start]
+        while chain[-1] not in depths and (previous := moves[chain[-1]].previous) in moves:
+            chain.append(str(previous))
+        for id in reversed(chain):
+            depths.setdefault(id, depths.get(str(moves[id].previous), -1) + 1)
+    return depths
 
 
 def _before(id: str, moves: dict[str, Move]) -> set[str]:
-    found: set[str] = set()
+    """A move and all moves before it."""
+    chain: set[str] = set()
     next_id: str | None = id
-    while next_id in moves and next_id not in found:
-        found.add(next_id)
+    while next_id in moves and next_id not in chain:
+        chain.add(next_id)
         next_id = moves[next_id].previous
-    return found
+    return chain
 
 
 def _retired(store: Store) -> Iterator[Problem]:
@@ -171,7 +171,7 @@ def _retired(store: Store) -> Iterator[Problem]:
 
 
 def _versions(store: Store) -> Iterator[Commit]:
-    """Every commit that is sound and that a ref leads to."""
+    """Every sound commit that a ref leads to."""
     heads = set[str]()
     for dataset in refs.dataset_names(store):
         here = Refs(store, dataset)
@@ -183,7 +183,7 @@ def _versions(store: Store) -> Iterator[Commit]:
 
 
 def _layouts(store: Store, versions: list[Commit]) -> Iterator[Problem]:
-    """The layout of a version that has the roots of another is that one's."""
+    """Restore a lost layout from a version with the same roots."""
     sound: dict[tuple[str, str, str], Layout] = {}
     lost = []
     for commit in versions:
@@ -218,7 +218,7 @@ def _manifest(store: Store, segment: str, commit: Commit, chunks: int, documents
 
 
 def _lookup(store: Store, segment: str) -> Iterator[Problem]:
-    """The look-up orders, if the tables that they follow from are sound."""
+    """Rebuild the look-up orders, if the tables that they follow from are sound."""
     manifest, name = _tried(objects.load, store, path_of(segment, "segment.json"), segment), path_of(segment, FILES[3])
     content = {file: _tried(store.map, path_of(segment, file)) for file in FILES}
     if not manifest:
@@ -240,13 +240,13 @@ def _lookup(store: Store, segment: str) -> Iterator[Problem]:
 
 
 def _set_aside(store: Store, name: str) -> None:
-    """Keep what is there, where nothing looks for it."""
+    """Copy an object to where nothing else looks for it."""
     if store.size(name) is not None:
         store.put(f"{ASIDE}/{name}", store.get(name))
 
 
 def _tried(read: Callable[..., Any], *arguments: Any) -> Any:
-    """What a read gives, or None: damaged bytes fail in as many ways as there are decoders."""
+    """The result of a read, or None: damaged bytes fail in as many ways as there are decoders."""
     try:
         return read(*arguments)
     except Exception:

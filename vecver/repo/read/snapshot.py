@@ -23,7 +23,7 @@ import pyarrow as pa
 from vecver.model import Commit, Json, Part, Position, Vectors
 from vecver.repo.read.listing import DocumentOrder, sorted_documents
 from vecver.repo.rows import schema as columns
-from vecver.repo.rows.key_lookup import Finder
+from vecver.repo.rows.key_lookup import KeyLookup
 from vecver.repo.rows.layout import Layout, packed, rows_of
 from vecver.repo.rows.positions import PREFIX
 from vecver.repo.rows.segment import Segment
@@ -319,11 +319,13 @@ class Snapshot:
         return found
 
     @cached_property
-    def _documents(self) -> Finder:
+    def _documents(self) -> KeyLookup:
         masks = [live.documents for live in self.layout.segments]
-        return Finder(masks, [s.document_count for s in self.segments], self.segments, "document_ids", "find_documents")
+        counts = [segment.document_count for segment in self.segments]
+        return KeyLookup(self.segments, masks, counts, lambda segment: segment.document_ids, Segment.find_documents)
 
     @cached_property
-    def _chunks(self) -> Finder:
+    def _chunks(self) -> KeyLookup:
         masks = [live.chunks for live in self.layout.segments]
-        return Finder(masks, [s.chunk_count for s in self.segments], self.segments, "keys", "find_keys")
+        counts = [segment.chunk_count for segment in self.segments]
+        return KeyLookup(self.segments, masks, counts, lambda segment: segment.keys, Segment.find_keys)

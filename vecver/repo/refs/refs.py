@@ -1,20 +1,19 @@
-"""Refs: names that point at commits, moved only by compare-and-swap, every move kept.
+"""Refs: names that point at commits. They move only by compare-and-swap, and every move is kept.
 
     refs/<dataset>/<kind>/<name>   canonical JSON: the commit, and the digest of the newest move
-    moves/<digest>                 one move, naming the move before it
+    moves/<digest>                 one move, which names the move before it
 
 Decisions
-- 2026-11-21 the log of a ref is a chain of immutable moves whose head lies in the ref itself, so one
-  swap moves the ref *and* extends its log: they cannot disagree, whatever is interrupted, and an
-  object store needs no append. The road not taken is Git's: a log file beside the ref.
-- 2026-11-21 a deleted ref stays as a ref to no commit, so that its log survives and a tag's name is
-  never used again.
-- 2026-11-26 a new ref is reserved (a file that names no commit and no move) before its first move is written.
-  So a first move without a file at its ref's place is always of a ref that was lost, never of a writer that
-  was cut off, and `check` and gc can tell. The road not taken marks a move as landed after the swap: one
-  write more for every ref, and repositories made before would have no marks.
-- 2026-11-26 what is read under a name must be of that name: every move says whose it is, and a ref whose
-  newest move is another ref's, or ends at another commit, is not believed.
+1. The log of a ref is a chain of immutable moves whose head lies in the ref itself. So one swap moves the ref *and*
+   extends its log: they cannot disagree, whatever is interrupted, and an object store needs no append. Git keeps a log
+   file beside the ref instead.
+2. A deleted ref stays as a ref to no commit, so that its log survives and a tag's name is never used again.
+3. A new ref is reserved (a file that names no commit and no move) before its first move is written. So a first move
+   without a file in its ref's place always belongs to a lost ref, never to a writer that was cut off: `check` and gc can
+   tell them apart. Marking a move as landed after the swap would cost one more write for every ref, and older
+   repositories would have no marks.
+4. What is read under a name must belong to it: every move says whose it is, and a ref is refused if its newest move is
+   another ref's or ends at another commit.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")
 _WITHDRAWN = "withdrawn: the name was taken meanwhile"
 _FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
-_ID = re.compile(r"[0-9a-f]{64}")  # always a commit
+_ID = re.compile(r"[0-9a-f]{64}")  # can only be a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
 RESERVED = canonical_json({"format": objects.FORMAT, "commit": None, "move": None})  # a ref that is being made
 
 
 class Refs:
-    """The refs of one dataset. `key`: where they are kept; `dataset`: what it is called; see `repo.refs.names`."""
+    """The refs of one dataset, stored under its `key`; `dataset` is its present name; see `repo.refs.names`."""
 
     def __init__(self, store: Store, key: str, dataset: str | None = None) -> None:
         self._store = store
@@ -52,12 +51,12 @@ class Refs:
         self.dataset = dataset or key
 
     def get(self, kind: Kind, name: str) -> str | None:
-        """The commit that a ref points at now, or None if there is no such ref."""
+        """The commit that a ref names now; None if there is no such ref."""
         move = self.last_move(kind, name)
         return move.after if move else None
 
     def find(self, name: str) -> tuple[Kind, str] | None:
-        """The ref with this name, whatever its kind, and its commit."""
+        """(kind, commit) of the ref with this name."""
         for kind in KINDS:
             if commit := self.get(kind, name):
                 return kind, commit
@@ -65,15 +64,15 @@ class Refs:
 
     def all(self, kind: Kind) -> dict[str, str]:
         """Every ref of a kind: name -> commit, sorted by name."""
-        found = {name: self.get(kind, name) for name in self.names(kind)}
-        return {name: commit for name, commit in found.items() if commit}
+        commits = ((name, self.get(kind, name)) for name in self.names(kind))
+        return {name: commit for name, commit in commits if commit}
 
     def live_names(self) -> list[str]:
-        """The names of all refs that there are, of every kind."""
+        """The names of all refs that exist, of every kind."""
         return [name for kind in KINDS for name in self.all(kind)]
 
     def names(self, kind: Kind) -> list[str]:
-        """The names of all refs of a kind that there are or were, sorted."""
+        """The names of all refs of a kind that exist or existed, sorted."""
         prefix = self.path(kind, "")
         return sorted(unquote(path[len(prefix) :]) for path in self._store.list(prefix))
 
@@ -100,13 +99,13 @@ class Refs:
     def move(
         self, kind: Kind, name: str, *, before: str | None, after: str | None, author: str, time: str, reason: str
     ) -> Move:
-        """Move a ref from the commit that the caller saw. Raises ConflictError if it stands elsewhere by now."""
+        """Move a ref from the commit that the caller saw. Raises ConflictError if it has moved since."""
         check_name(kind, name)
         old = self._body(kind, name)
         last = None if old is None else self._newest(kind, name, old)
-        found = last.after if last else None
-        if found != before:
-            raise ref_moved(kind, name, found)
+        current = last.after if last else None
+        if current != before:
+            raise ref_moved(kind, name, current)
         old = self._reserved(kind, name) if old is None else old
         previous = digest_json(last.to_json()) if last else None
         move = Move(self.key, kind, name, before, after, author, time, reason, previous)
@@ -122,10 +121,10 @@ class Refs:
     def create(self, kind: Kind, name: str, commit: str, *, author: str, time: str, reason: str) -> Move:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
         check_name(kind, name)
-        if found := self.find(name):
-            raise _taken(name, found, self.dataset)
-        burnt = self.last_move("tag", name)
-        if burnt and burnt.reason != _WITHDRAWN:
+        if holder := self.find(name):
+            raise _taken(name, holder, self.dataset)
+        tagged = self.last_move("tag", name)
+        if tagged and tagged.reason != _WITHDRAWN:
             raise ConflictError(
                 f"{name!r} was a tag of {self.dataset}; a tag's name is never used again",
                 code="tag_fixed",
@@ -133,10 +132,10 @@ class Refs:
                 name=name,
             )
         move = self.move(kind, name, before=None, after=commit, author=author, time=time, reason=reason)
-        for other in KINDS:  # another writer may have made the name as another kind since we looked
-            if other != kind and (theirs := self.get(other, name)):
+        for other in KINDS:  # since we looked, another writer may have made a ref of another kind
+            if other != kind and (other_commit := self.get(other, name)):
                 self.move(kind, name, before=commit, after=None, author=author, time=time, reason=_WITHDRAWN)
-                raise _taken(name, (other, theirs), self.dataset)
+                raise _taken(name, (other, other_commit), self.dataset)
         return move
 
     def path(self, kind: Kind, name: str) -> str:
@@ -144,13 +143,13 @@ class Refs:
         return f"refs/{quote(self.key, safe='')}/{_FOLDER[kind]}/{quote(name, safe='')}"
 
     def _body(self, kind: Kind, name: str) -> bytes | None:
-        if not is_name(name):  # it may have no path either
+        if not is_name(name):  # such a name may make no path
             return None
         path = self.path(kind, name)
         return self._store.get(path) if self._store.size(path) is not None else None
 
     def _reserved(self, kind: Kind, name: str) -> bytes:
-        """Take the place of a ref that is about to be made. Raises ConflictError if it was made meanwhile."""
+        """Reserve the place of a new ref. Raises ConflictError if the ref was made meanwhile."""
         try:
             self._store.swap(self.path(kind, name), None, RESERVED)
         except ConflictError as error:
@@ -159,7 +158,7 @@ class Refs:
         return RESERVED
 
     def _newest(self, kind: Kind, name: str, body: bytes) -> Move | None:
-        """The move that a ref stands on; None where it is only reserved. Raises IntegrityError."""
+        """The newest move of a ref; None while it is only reserved. Raises IntegrityError."""
         path = self.path(kind, name)
         ref = parse(path, body)
         if ref["move"] is None:
@@ -170,7 +169,7 @@ class Refs:
         return move
 
     def _move(self, kind: Kind, name: str, id: str) -> Move:
-        """A move of this ref. Raises IntegrityError for one of another."""
+        """A move of this ref. Raises IntegrityError if it belongs to another one."""
         move = load_move(self._store, id)
         if (move.dataset, move.kind, move.name) != (self.key, kind, name):
             raise _not_its_own(
@@ -184,7 +183,7 @@ def parse(path: str, body: bytes) -> Json:
     try:
         value = objects.known(path, json.loads(body))
         if value["commit"] and not value["move"]:
-            raise ValueError("a ref that no move made")
+            raise ValueError("a ref without a move")
         return {"commit": value["commit"], "move": value["move"]}
     except (ValueError, KeyError) as error:
         raise objects.malformed(path) from error
@@ -218,17 +217,17 @@ def check_name(what: str, name: str) -> None:
 
 
 def dataset_names(store: Store) -> list[str]:
-    """The key of every dataset that has a ref, be it a deleted one; not of datasets that were deleted."""
-    found, gone = set[str](), names.read(store).deleted
+    """The keys of all datasets that have a ref, even a deleted one; without deleted datasets."""
+    keys, deleted = set[str](), names.read(store).deleted
     for path in store.list("refs/"):
-        name = unquote(path.split("/")[1])
-        if name not in found and name not in gone and store.get(path) != RESERVED:
-            found.add(name)
-    return sorted(found)
+        key = unquote(path.split("/")[1])
+        if key not in keys and key not in deleted and store.get(path) != RESERVED:
+            keys.add(key)
+    return sorted(keys)
 
 
 def lost(store: Store, moves: Iterable[Move]) -> list[Move]:
-    """Of moves that no ref's log holds, those that took place: others follow them, or their ref is not there."""
+    """Of moves that no log holds, those that took place: another move follows them, or their ref is missing."""
     gone = names.read(store).deleted
     strays = [move for move in moves if move.dataset not in gone]
     followed = {move.previous for move in strays}
@@ -253,27 +252,27 @@ def _not_its_own(path: str, why: str) -> IntegrityError:
     )
 
 
-def _taken(name: str, found: tuple[Kind, str], dataset: str) -> ConflictError:
+def _taken(name: str, holder: tuple[Kind, str], dataset: str) -> ConflictError:
     return ConflictError(
-        f"{name!r} is already {_article(found[0])} of {dataset}",
+        f"{name!r} is already {_article(holder[0])} of {dataset}",
         code="name_taken",
         hint="choose another name: a tag stays for ever; a name that moves is an alias"
-        if found[0] == "tag"
-        else f"choose another name, or delete the {found[0]} first: no version is lost by that",
+        if holder[0] == "tag"
+        else f"choose another name, or delete the {holder[0]} first: no version is lost by that",
         name=name,
-        kind=found[0],
-        commit=found[1],
+        kind=holder[0],
+        commit=holder[1],
     )
 
 
-def ref_moved(kind: Kind, name: str, found: str | None) -> ConflictError:
-    """The error for a ref that does not stand where the caller saw it."""
+def ref_moved(kind: Kind, name: str, commit: str | None) -> ConflictError:
+    """The error for a ref that left the commit where the caller saw it; `commit`: where it stands, None if deleted."""
     return ConflictError(
-        f"the {kind} {name!r} was moved by somebody else" if found else f"the {kind} {name!r} does not exist any more",
+        f"the {kind} {name!r} was moved by somebody else" if commit else f"the {kind} {name!r} does not exist any more",
         code="ref_moved",
         hint="look at where it stands now, and try again; what was embedded is kept",
         name=name,
-        found=found,
+        found=commit,
     )
 
 
@@ -282,7 +281,7 @@ def _article(kind: str) -> str:
 
 
 def missing(kind: Kind, name: str, refs: Refs) -> NotFoundError:
-    """The error for a ref that is not there."""
+    """The error for a ref that does not exist."""
     plural = _FOLDER[kind]
     return NotFoundError(
         f"{refs.dataset} has no {kind} {name!r}",

@@ -1,10 +1,10 @@
 """Revisions: the one string that names a commit.
 
 main  v1  prod          a branch, tag or alias
-3f9a2c1                 a commit by its first four or more digits; all 64 of them are never taken for a ref's name
+3f9a2c1                 a commit by its first four or more digits; 64 digits never name a ref
 main~2  v1~  prod^      ancestors
-@{2026-11-01}           where `main` stood then;  `prod@{2026-11-01T12:00}` any other ref
-git:9c1e…               the newest commit made from that commit of the source's own Git
+@{2026-11-01}           where `main` stood then;  `prod@{2026-11-01T12:00}` for any other ref
+git:9c1e…               the newest commit made from that commit of the source's own Git repository
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ANCESTORS = re.compile(r"(.*?)((?:\^|~\d*)*)$", re.DOTALL)
 _AT = re.compile(r"(.*)@\{(.+)\}$", re.DOTALL)
 _FULL = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]{4,64}")
-_LONGEST = 500  # characters; a name has 100, and taking 10,000 `~` apart takes 3 s
+_LONGEST = 500  # characters; a name has 100, and parsing 10,000 `~` takes 3 s
 
 
 def resolve(store: Store, refs: Refs, revision: str) -> str:
@@ -54,8 +54,8 @@ def resolve(store: Store, refs: Refs, revision: str) -> str:
 def _base(store: Store, refs: Refs, base: str, revision: str) -> str:
     if _FULL.fullmatch(base) and _is_commit(store, refs.key, base):
         return base
-    if found := refs.find(base):
-        return found[1]
+    if ref := refs.find(base):
+        return ref[1]
     if at := _AT.fullmatch(base):
         return _at_time(refs, at[1] or DEFAULT_BRANCH, at[2], revision)
     if base.startswith("git:"):
@@ -118,7 +118,7 @@ def _by_prefix(store: Store, refs: Refs, prefix: str, revision: str) -> str:
 
 
 def _unknown(refs: Refs, revision: str, why: str, name: str = "") -> NotFoundError:
-    """The error for a revision that is not there. `name`: the part of it that may be a mistyped ref."""
+    """The error for an unknown revision. `name`: the part of it that may be a mistyped ref."""
     dataset, ending = refs.dataset, revision.removeprefix(name)
     return NotFoundError(
         f"{dataset} has no revision {revision!r}: {why}",

@@ -1,9 +1,9 @@
-"""Turns: who changes a small object that many change waits until it is free, so that nobody loses for ever.
+"""Turns: writers of one small object take turns, so that none of them loses its swap for ever.
 
 Decisions
-- 2026-11-26 the turn decides nothing: the swap of the object does. A writer that gets no turn while the object
-  stands still, because somebody holds the turn who hangs, goes on without, and may lose its swap. The road not
-  taken is only to swap again and again: those with much to do never won against those with little.
+1. The turn decides nothing; the swap of the object does. A writer that gets no turn while the object does not change,
+   because the holder hangs, goes on without one and may lose its swap. With swaps alone, writers that had much to do
+   never won against those with little.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from contextlib import ExitStack, contextmanager
 from vecver.errors import ConflictError
 from vecver.store import Store
 
-SECONDS = 10.0  # to wait for a turn while the object stands still
-ATTEMPTS = 30  # swaps that may be lost to those who took no turn: some 10 s
-_LONGEST = 1.0  # seconds between two of them
-_mine = threading.local()  # .held: the turns of this thread, which it does not wait for
+SECONDS = 10.0  # to wait for a turn while the object does not change
+ATTEMPTS = 30  # swaps that may be lost to writers without a turn: some 10 s
+_LONGEST = 1.0  # seconds between two attempts
+_thread = threading.local()  # .held: the turns that this thread has, for which it does not wait
 
 
 @contextmanager
 def turn(store: Store, name: str, look: Callable[[], object]) -> Iterator[None]:
-    """Hold one's turn at `name`, if it can be had; it ends with its holder. `look` tells how the object stands."""
-    held: set[tuple[str, str]] = _mine.__dict__.setdefault("held", set())
+    """Hold the turn at `name` if it can be had; it ends with the process. `look` reads the state of the object."""
+    held: set[tuple[str, str]] = _thread.__dict__.setdefault("held", set())
     key = store.url, name
     if key in held:
         yield
@@ -40,14 +40,14 @@ def turn(store: Store, name: str, look: Callable[[], object]) -> Iterator[None]:
 
 
 def pauses() -> Iterator[float]:
-    """Seconds to wait after each swap that was lost, longer and longer and never the same."""
+    """Seconds to wait after each lost swap: random, up to twice as long each time."""
     for number in range(ATTEMPTS):
         yield random.uniform(0, min(_LONGEST, 0.01 * 2**number))
 
 
 def _take(stack: ExitStack, store: Store, name: str, look: Callable[[], object]) -> None:
-    """Wait as long as others get their turns."""
-    stood = look()
+    """Wait as long as other writers get their turns."""
+    state = look()
     while True:
         try:
             stack.enter_context(store.lock(name, SECONDS))
@@ -55,6 +55,6 @@ def _take(stack: ExitStack, store: Store, name: str, look: Callable[[], object])
         except ConflictError as error:
             if error.code != "locked":
                 raise
-        before, stood = stood, look()
-        if stood == before:
+        before, state = state, look()
+        if state == before:
             return

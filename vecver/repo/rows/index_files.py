@@ -1,7 +1,7 @@
-"""Derived files beside a segment (an index): rebuilt at will, trusted only after their digest was checked.
+"""Derived files beside a segment (an index): built again at will, trusted only after their digest was checked.
 
 segments/<id>/<spec>         the bytes
-             /<spec>.json    their sha256 and length, whose they are, and what built them, sealed; written last
+             /<spec>.json    sha256, length, segment and what built them, sealed; written last
 """
 
 from __future__ import annotations
@@ -18,60 +18,60 @@ from vecver.store import Store
 
 
 def has_derived(store: Store, segment: str, spec: str) -> bool:
-    """Is there such a file, whole?"""
+    """Does a complete file of this kind exist?"""
     return store.size(path_of(segment, spec + ".json")) is not None
 
 
 def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: Json) -> None:
-    """Move a finished file beside its segment; `built_with` is what its reader must know."""
+    """Move a finished file beside its segment; `built_with`: the facts that its reader needs."""
     with open(file, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    told = {**built_with, "segment": segment, "sha256": found, "bytes": file.stat().st_size}
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    stored = {**built_with, "segment": segment, "sha256": digest, "bytes": file.stat().st_size}
     store.put(path_of(segment, spec), file)
-    store.put(path_of(segment, spec + ".json"), objects.sealed(told))
+    store.put(path_of(segment, spec + ".json"), objects.sealed(stored))
 
 
 def put_facts(store: Store, segment: str, spec: str, built_with: Json) -> None:
-    """Say something else of the bytes that are there: `facts`, with new values for what their reader must know."""
-    told = facts(store, segment, spec)
-    store.put(path_of(segment, spec + ".json"), objects.sealed({**told, **built_with}))
+    """Replace some facts of a derived file; its bytes stay."""
+    stored = facts(store, segment, spec)
+    store.put(path_of(segment, spec + ".json"), objects.sealed({**stored, **built_with}))
 
 
 def facts(store: Store, segment: str, spec: str) -> Json:
-    """What is known of a derived file. Raises NotFoundError, IntegrityError."""
+    """The facts of a derived file. Raises NotFoundError, IntegrityError."""
     name = path_of(segment, spec)
-    told = objects.load_sealed(store, name + ".json")
-    if told.get("segment", segment) != segment:  # those of before do not say it
+    stored = objects.load_sealed(store, name + ".json")
+    if stored.get("segment", segment) != segment:  # older files do not name it
         raise _damaged(name, "is that of another segment")
-    return told
+    return stored
 
 
 def derived(store: Store, segment: str, spec: str) -> tuple[memoryview, Json] | None:
-    """The file's bytes and what is known of it; None if it was never built.
+    """(bytes, facts) of a derived file; None if it was never built.
 
-    Raises IntegrityError if its bytes are not those that were built.
+    Raises IntegrityError if its bytes do not match their digest.
     """
     if not has_derived(store, segment, spec):
         return None
     name = path_of(segment, spec)
-    told = facts(store, segment, spec)
+    stored = facts(store, segment, spec)
     content = memoryview(store.map(name))
-    if len(content) != told["bytes"] or hashlib.sha256(content).hexdigest() != told["sha256"]:
+    if len(content) != stored["bytes"] or hashlib.sha256(content).hexdigest() != stored["sha256"]:
         raise _damaged(name, "does not match its digest")
-    return content, told
+    return content, stored
 
 
 def specs(store: Store, segment: str) -> Iterator[str]:
-    """What was derived from a segment."""
+    """The kinds of derived files that a segment has."""
     for name in store.list(path_of(segment, "")):
         file = name.rsplit("/", 1)[1]
         if file.endswith(".json") and file != "segment.json":
             yield file.removesuffix(".json")
 
 
-def _damaged(name: str, what: str) -> IntegrityError:
+def _damaged(name: str, problem: str) -> IntegrityError:
     return IntegrityError(
-        f"the index {name} {what}",
+        f"the index {name} {problem}",
         code="index_damaged",
         hint=index_again(),
         name=name,

@@ -1,14 +1,12 @@
 """Layouts: where a commit's live rows lie. Derived from the commit's history, replaceable, provable.
 
-    layouts/<commit>   canonical JSON: the roots' lanes, and for each segment the live masks of its
-                       chunk rows and document rows (serialised roaring bitmaps), under a digest
+    layouts/<commit>   canonical JSON under its digest: the roots' lanes, and for each segment the live masks of its
+                       chunk rows and document rows (serialised roaring bitmaps; `null` if every row is live)
 
 Decisions
-- 2026-11-21 masks lie in the layout, not in objects of their own: a commit writes one object, and an
-  all-live mask (the usual one) is `null`. After 100 scattered 1% commits on 1,000,000 rows a layout
-  is some 170 kB, 0.01% of the vectors it describes.
-- 2026-11-21 the lanes of both roots (4 KiB) lie here too, so that the next commit adds its change to
-  them and reads nothing else.
+1. Masks lie in the layout, not in objects of their own, so a commit writes one object. After 100 scattered 1% commits
+   on 1,000,000 rows a layout has some 170 kB, 0.01% of the vectors that it describes.
+2. The lanes of both roots (4 KiB) lie here too, so that the next commit adds its change to them and reads nothing else.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ class Live:
 
     @classmethod
     def whole(cls, segment: str, chunk_count: int, document_count: int) -> Live:
-        """Every row is live."""
+        """All rows of a segment."""
         return cls(segment, all_rows(chunk_count), all_rows(document_count), chunk_count, document_count)
 
     def __eq__(self, other: object) -> bool:
@@ -128,9 +126,9 @@ def packed(mask: BitMap, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def flags(mask: BitMap, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A mask as `(count,)` bool."""
-    found = np.zeros(count, bool)
-    found[rows_of(mask)] = True
-    return found
+    live = np.zeros(count, bool)
+    live[rows_of(mask)] = True
+    return live
 
 
 def _live_json(live: Live) -> dict[str, Any]:

@@ -1,18 +1,18 @@
-"""Positions: the columns of a document row that say where each of its chunks stands, and how they are read.
+"""Positions: the columns of a document row that say where each of its chunks stands, and how to read them.
 
     position.page · position.line                            list<int32>, one item a chunk; null where it has none
-    position.sheet · position.header · position.headings     list<int32>, one item a chunk: which of the next ones
+    position.sheet · position.header · position.headings     list<int32>, one item a chunk: its number in a list below
     position.part                                            likewise: metadata of a part, such as a mail of a mailbox
     position.sheets · position.headers · position.parts      list<string>, each string once, in the order of the chunks
     position.paths                                           list<list<string>>, each path of headings once, likewise
 
 Decisions
-- 2026-11-26 positions belong to the document's row, as its spans do: an edit moves the page and line of everything
-  behind it, and a chunk whose own text stayed the same must stay where it lies.
-- 2026-11-26 a document names each sheet, header row and path of headings once, and its chunks by number: 10,000
-  chunks under 50 headings take 50 strings and 40 kB of numbers, where a list of strings a chunk takes 600 kB.
-- 2026-11-26 the columns are optional: a segment lacks those that none of its documents has, as all older segments do,
-  and a document without positions has null there and the canonical bytes of before. So old roots stay what they are.
+1. Positions belong to the document's row, as spans do: an edit moves the page and line of everything behind it, and a
+   chunk whose own text stayed the same must keep its row.
+2. A document names each sheet, header row and path of headings once, and its chunks refer to it by number: 10,000
+   chunks under 50 headings take 50 strings and 40 kB of numbers, where a list of strings a chunk takes 600 kB.
+3. The columns are optional. A segment lacks those that none of its documents has, as all older segments do; a document
+   without positions has null there and the same canonical bytes as before there were positions. So old roots hold.
 """
 
 from __future__ import annotations
@@ -54,21 +54,24 @@ Rows = npt.NDArray[np.int64]
 
 
 def position_columns(documents: Sequence[Sequence[Position]]) -> dict[str, pa.Array]:
-    """The columns that hold these positions, one list a document; of what no chunk has there is no column."""
+    """The columns that hold these positions, one list a document; a field that no chunk has makes no column."""
     columns: dict[str, pa.Array] = {}
     if not any(documents):
         return columns
     for field in FIELDS:
         values = [[getattr(position, field) or None for position in positions] for positions in documents]
-        if not any(any(value is not None for value in own) for own in values):
+        if not any(value is not None for of_document in values for value in of_document):
             continue
         if field in _NUMBERS:
-            columns[PREFIX + field] = pa.array([_unless_empty(own) for own in values], _LISTS)
+            columns[PREFIX + field] = pa.array([_unless_empty(of_document) for of_document in values], _LISTS)
             continue
         names = [dict[Hashable, int]() for _ in values]
-        numbers = [[_number(value, known) for value in own] for own, known in zip(values, names, strict=True)]
-        columns[PREFIX + field] = pa.array([_unless_empty(own) for own in numbers], _LISTS)
-        lists = [list(known) or None for known in names]
+        numbers = [
+            [_number(value, of_document) for value in own_values]
+            for own_values, of_document in zip(values, names, strict=True)
+        ]
+        columns[PREFIX + field] = pa.array([_unless_empty(of_document) for of_document in numbers], _LISTS)
+        lists = [list(of_document) or None for of_document in names]
         columns[PREFIX + _NAMES[field]] = pa.array(lists, pa.list_(_TYPES[field]))
     return dict(sorted(columns.items()))
 
@@ -77,9 +80,9 @@ def _unless_empty(values: list[int | None]) -> list[int | None] | None:
     return values if any(value is not None for value in values) else None
 
 
-def _number(value: Hashable | None, known: dict[Hashable, int]) -> int | None:
-    """Which of a document's names this is; a new one is added."""
-    return None if value is None else known.setdefault(value, len(known))
+def _number(value: Hashable | None, numbers: dict[Hashable, int]) -> int | None:
+    """The number of a value among those of its document; a new value gets the next number."""
+    return None if value is None else numbers.setdefault(value, len(numbers))
 
 
 # -- reading ------------------------------------------------------------------------------------
@@ -89,14 +92,14 @@ def position_of(columns: Mapping[str, pa.ChunkedArray], row: int, number: int) -
     """Where the `number`-th chunk of the document in this row stands. `columns`: by name, without the prefix."""
     if not columns:
         return NOWHERE
-    found = {field: _value(columns, field, row, number) for field in FIELDS if field in columns}
+    values = {field: _value(columns, field, row, number) for field in FIELDS if field in columns}
     return Position(
-        headings=tuple(found.get("headings") or ()),
-        header=found.get("header") or "",
-        page=found.get("page"),
-        sheet=found.get("sheet"),
-        line=found.get("line"),
-        part=found.get("part") or "",
+        headings=tuple(values.get("headings") or ()),
+        header=values.get("header") or "",
+        page=values.get("page"),
+        sheet=values.get("sheet"),
+        line=values.get("line"),
+        part=values.get("part") or "",
     )
 
 
@@ -119,12 +122,12 @@ def column_names(schema: pa.Schema) -> list[str]:
 
 
 def positions_json(documents: pa.Table) -> list[Json]:
-    """What each document says of its chunks' positions, without what it does not say; for canonical bytes."""
-    found: list[Json] = [{} for _ in range(len(documents))]
+    """The positions that each document has, for its canonical bytes; without the columns in which it has none."""
+    positions: list[Json] = [{} for _ in range(len(documents))]
     for name, column in columns_of(documents).items():
         for row in np.flatnonzero(np.asarray(column.is_valid())).tolist():
-            found[row][name] = column[row].as_py()
-    return found
+            positions[row][name] = column[row].as_py()
+    return positions
 
 
 # -- every chunk of a table ---------------------------------------------------------------------
@@ -133,8 +136,8 @@ def positions_json(documents: pa.Table) -> list[Json]:
 class Named(NamedTuple):
     """A field of all chunks of a table of documents, in the order of the documents and of their chunks."""
 
-    values: pa.Array  # each string, path or number, as its documents have it
-    of: Rows  # (chunks,): which of them a chunk has; -1: none
+    values: pa.Array  # each string, path or number, once a document
+    of: Rows  # (chunks,) the number of the chunk's value among them; -1: none
 
 
 def owners_of(documents: pa.Table) -> Rows:
@@ -146,7 +149,7 @@ def owners_of(documents: pa.Table) -> Rows:
 
 
 def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named | None:
-    """What the chunks of these documents have of a field; None where the table has no such column."""
+    """A field of the chunks of these documents; None if the table has no such column."""
     import pyarrow.compute as pc
 
     if PREFIX + field not in documents.column_names:
@@ -154,16 +157,16 @@ def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named 
     owners = owners_of(documents) if owners is None else owners
     numbers = documents.column(PREFIX + field).combine_chunks()
     items = _flat(numbers)
-    there = np.asarray(numbers.is_valid())[owners]
+    has_list = np.asarray(numbers.is_valid())[owners]
     of = np.full(len(owners), -1, np.int64)
     valid = np.asarray(items.is_valid())
     if field in _NUMBERS:
-        of[there] = np.where(valid, np.arange(len(items)), -1)
+        of[has_list] = np.where(valid, np.arange(len(items)), -1)
         return Named(items, of)
     names = documents.column(PREFIX + _NAMES[field]).combine_chunks()
     firsts = np.cumsum([0, *np.asarray(pc.fill_null(pc.list_value_length(names), 0))])[:-1]  # of each document
     local = np.asarray(pc.fill_null(items, 0), np.int64)
-    of[there] = np.where(valid, firsts[owners[there]] + local, -1)
+    of[has_list] = np.where(valid, firsts[owners[has_list]] + local, -1)
     return Named(_flat(names), of)
 
 

@@ -1,7 +1,7 @@
-"""Proof: the roots of a layout, computed from its rows.
+"""Proof: computes the roots of a layout from its rows.
 
-Each layout is proved from the one before it: its roots are those plus the rows by which the two differ.
-So a hundred versions cost one pass over the rows ever written.
+Each layout is proved from the one before it: its roots are the other's plus the rows by which the two differ. So a
+hundred versions cost one pass over the rows ever written.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Proof:
 
     def roots(self, layout: Layout) -> Roots:
         """The roots of the rows that are live in a layout. Raises what reading them raises."""
-        base, known = self._last
-        found = known + self._change(base, layout)
-        self._last = layout, found
-        return found
+        base, base_roots = self._last
+        roots = base_roots + self._change(base, layout)
+        self._last = layout, roots
+        return roots
 
     def _change(self, base: Layout, layout: Layout) -> Roots:
         """What the roots gain from `base` to `layout`."""
@@ -37,10 +37,10 @@ class Proof:
                 gained = gained + self._rows(new.get(id), old.get(id)) - self._rows(old.get(id), new.get(id))
         return gained
 
-    def _rows(self, one: Live | None, other: Live | None) -> Roots:
-        """What the rows that are live in `one` but not in `other` add."""
-        if one is None:
+    def _rows(self, live: Live | None, without: Live | None) -> Roots:
+        """The roots of the rows that are live in `live` and not in `without`, of the same segment."""
+        if live is None:
             return Roots.empty()
-        chunks = one.chunks - other.chunks if other else one.chunks
-        documents = one.documents - other.documents if other else one.documents
-        return self._segment(one.segment).roots(rows_of(chunks), rows_of(documents))
+        chunks = live.chunks - without.chunks if without else live.chunks
+        documents = live.documents - without.documents if without else live.documents
+        return self._segment(live.segment).roots(rows_of(chunks), rows_of(documents))

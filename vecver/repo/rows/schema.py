@@ -1,20 +1,18 @@
-"""Rows: the columns of documents and chunks, and the bytes by which a row enters a root.
+"""Schema: the columns of documents and chunks, and the bytes by which a row enters a root.
 
     documents   id · document · source · digest · recipe · media_type · title · chunks · starts · ends ·
                 metadata.* · position.*
     chunks      key · document · text · embedded
 
-`id` is the 16-byte key of the document's name, `chunks` the ordered keys of its chunks, `starts` and
-`ends` their spans in characters, `position.*` where else they stand (`repo.rows.positions`). `embedded` is
-the 16-byte digest of what was embedded.
+`id` is the 16-byte key of the document's name; `chunks` has the keys of its chunks in order, `starts` and `ends` their
+spans in characters, `position.*` where else they stand (`repo.rows.positions`). `embedded` is the 16-byte digest of
+what was embedded.
 
 Decisions
-- 2026-11-21 a metadata field has one column per *type* that its values have (`metadata.int.year`,
-  `metadata.str.year`). So every value comes back exactly as it was given whatever its neighbours
-  hold, filters stay vectorised, and a field that changes its type is no error. The road not taken,
-  one column a field, has to convert 1 into 1.0 or "1" when a batch mixes them, and then a row's
-  digest would depend on its batch.
-- 2026-11-21 no stored text digest: `key` is made from it, and hashing ten hits takes 10 us.
+1. A metadata field has one column per *type* of its values (`metadata.int.year`, `metadata.str.year`). So every value
+   is returned exactly as it was given, filters stay vectorised, and a field that changes its type is no error. With one
+   column a field, 1 becomes 1.0 or "1" when a batch mixes them, and a row's digest depends on its batch.
+2. There is no stored text digest: `key` is made from it, and hashing the texts of ten hits takes 10 us.
 """
 
 from __future__ import annotations
@@ -82,7 +80,7 @@ def keys_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[n
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece; no copy where it is one already, as Arrow itself would make."""
+    """A column in one piece; not copied if it is one already, as Arrow itself would."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
@@ -93,7 +91,7 @@ def integers(column: pa.Array) -> npt.NDArray[np.int32]:
 
 
 def items(lists: pa.Array) -> pa.Array:
-    """The items of lists without nulls, one after the other; as `flatten`, which imports `pyarrow.compute` (0.03 s)."""
+    """The items of lists without nulls, one after the other; `flatten` would import `pyarrow.compute` (0.03 s)."""
     ends = integers(lists.offsets) if len(lists) else np.zeros(1, np.int32)
     return lists.values.slice(ends[0], ends[-1] - ends[0])
 
@@ -105,10 +103,10 @@ def row_numbers(rows: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
-    """These rows of a table, in this order, batch by batch: a copy of them and of nothing else.
+    """A copy of these rows of a table, in this order.
 
-    Arrow's own `take` joins all batches of a column first, even for one row: 0.1 to 0.9 s a block of a
-    table of 200,000 rows (pyarrow 26).
+    It is made batch by batch: Arrow's `take` first joins all batches of a column, even for one row, which takes 0.1 to
+    0.9 s for a table of 200,000 rows (pyarrow 26).
     """
     if len(rows) == len(table) and (np.diff(rows) == 1).all():
         return table  # as it is; `take` would import `pyarrow.compute` (0.03 s)
@@ -123,8 +121,8 @@ def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
         batches[number].take(row_numbers(rows[mine] - starts[number]))
         for number, mine in zip(numbers, np.split(order, firsts[1:]), strict=True)
     ]
-    found = pa.Table.from_batches(pieces, table.schema)
-    return found if (np.diff(batch_of) >= 0).all() else found.take(pa.array(np.argsort(order)))
+    picked = pa.Table.from_batches(pieces, table.schema)
+    return picked if (np.diff(batch_of) >= 0).all() else picked.take(pa.array(np.argsort(order)))
 
 
 # -- metadata -----------------------------------------------------------------------------------
@@ -143,26 +141,26 @@ def metadata_columns(values: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]
 
 def metadata_of(table: pa.Table, row: int) -> Json:
     """The metadata of one document, exactly as given."""
-    found: Json = {}
+    metadata: Json = {}
     for name in table.column_names:
         if name.startswith(METADATA):
             value = table.column(name)[row].as_py()
             if value is not None:
                 _, kind, field = name.split(".", 2)
-                found[field] = json.loads(value) if kind == "json" else value
-    return dict(sorted(found.items()))
+                metadata[field] = json.loads(value) if kind == "json" else value
+    return dict(sorted(metadata.items()))
 
 
 def metadata_of_all(table: pa.Table) -> list[Json]:
     """The metadata of every document of a table."""
-    found: list[Json] = [{} for _ in range(len(table))]
+    metadata: list[Json] = [{} for _ in range(len(table))]
     for name in table.column_names:
         if name.startswith(METADATA):
             _, kind, field = name.split(".", 2)
             for row, value in enumerate(table.column(name).to_pylist()):
                 if value is not None:
-                    found[row][field] = json.loads(value) if kind == "json" else value
-    return found
+                    metadata[row][field] = json.loads(value) if kind == "json" else value
+    return metadata
 
 
 def _kind(value: Any) -> str:
@@ -183,12 +181,12 @@ def _kind(value: Any) -> str:
 
 
 def document_bytes(documents: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
-    """Canonical bytes of document rows, for the content root; positions are among them where a document has any."""
+    """Canonical bytes of document rows, for the content root; with the positions of a document that has any."""
     picked = taken(documents, np.asarray(rows, np.int64))
     columns = ["document", "digest", "media_type", "title", "chunks", "starts", "ends"]
     values = [picked.column(name).to_pylist() for name in columns]
-    own = zip(metadata_of_all(picked), positions_json(picked), strict=True)
-    for fields, (metadata, positions) in zip(zip(*values, strict=True), own, strict=True):
+    described = zip(metadata_of_all(picked), positions_json(picked), strict=True)
+    for fields, (metadata, positions) in zip(zip(*values, strict=True), described, strict=True):
         document, digest, media_type, title, chunks, starts, ends = fields
         identity = [document, digest.hex(), media_type, title, [c.hex() for c in chunks], starts, ends]
         yield b"document\0" + canonical_json([*identity, metadata, *([positions] if positions else [])])

@@ -1,4 +1,4 @@
-"""Names of a segment's files in the store; knows nothing of what is in them, so that it costs nothing to import."""
+"""Names of a segment's files in the store. Imports nothing, so that every command can afford it."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def path_of(segment: str, file: str) -> str:
 
 
 def unit_of(segment: str) -> str:
-    """What holds all of a segment's files, as `repo.maintain.trash` names it."""
+    """The unit of all files of a segment, as `repo.maintain.trash` names it."""
     return f"segments/{segment}"

@@ -1,7 +1,7 @@
-"""Finding 16-byte keys among many, by a stored sort order; pure functions over arrays.
+"""Sorted keys: finds 16-byte keys among many by a stored sort order. Pure functions over arrays.
 
-`order` is the argsort of the keys' first 8 bytes; it is written beside the rows, so that opening a
-segment sorts nothing. Equal prefixes are resolved by comparing whole keys.
+`order` is the argsort of the keys' first 8 bytes; it is stored beside the rows, so that opening a segment sorts
+nothing. Among equal prefixes whole keys are compared.
 """
 
 from __future__ import annotations
