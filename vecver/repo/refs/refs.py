@@ -9,8 +9,8 @@ Decisions
    file beside the ref instead.
 2. A deleted ref stays as a ref to no commit, so that its log survives and a tag's name is never used again.
 3. A new ref is reserved (a file that names no commit and no move) before its first move is written. So a first move
-   without a file in its ref's place always belongs to a lost ref, never to a writer that was cut off: `check` and gc can
-   tell them apart. Marking a move as landed after the swap would cost one more write for every ref, and older
+   without a file in its ref's place always belongs to a lost ref, never to a writer that was cut off: `check` and gc
+   can tell them apart. Marking a move as landed after the swap would cost one more write for every ref, and older
    repositories would have no marks.
 4. What is read under a name must belong to it: every move says whose it is, and a ref is refused if its newest move is
    another ref's or ends at another commit.
