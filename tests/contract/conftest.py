@@ -41,7 +41,7 @@ def played() -> Played:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that were slept between attempts; nobody sleeps."""
+    """The seconds that the client would have slept between attempts; it does not sleep."""
     seconds: list[float] = []
     mine, real = get_ident(), time.sleep
 
@@ -57,7 +57,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which somebody works: documents, other files, and a repository with a dataset `handbook`."""
+    """A user's folder: documents, other files, and a repository with a dataset `handbook`."""
     here = tmp_path_factory.mktemp("work")
     (here / "docs").mkdir()
     (here / "docs" / "heating.md").write_text("---\nyear: 2024\n---\n# Heating\n\nBleed the radiator.\n")

@@ -52,7 +52,7 @@ def client(service: tuple[str, dict[str, str]]) -> Iterator[Any]:
 
 
 def story(docs: Docs, folder: Path) -> Iterator[Any]:
-    """Writes one after the other, each with what its report says."""
+    """Writes in order, each with the report that is expected."""
     yield docs.upsert([], embedder="hashing")
     yield docs.upsert([{"id": "a", "text": "one", "metadata": {"year": 2024}}, "A text."], embedder="hashing")
     yield docs.upsert(pa.table({"id": ["b", "a", "b"], "text": ["two", "one", "three"], "year": [1, 2024, 7]}))

@@ -100,7 +100,7 @@ def until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 @pytest.fixture
 def model() -> Iterator[HTTPServer]:
-    """A server with OpenAI's API whose model cites the first passage, and one that there was not; keeps `asked`."""
+    """A server with OpenAI's API whose model cites the first passage and a missing one; keeps the requests."""
 
     class Model(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

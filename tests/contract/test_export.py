@@ -96,7 +96,7 @@ def test_texts_titles_spans_and_context(repository: vecver.Repository, tmp_path:
 
 
 def test_where_chunks_stand_goes_along(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As plain columns beside the chunks, for whoever reads them, and as the repository's own filters and hits."""
+    """As plain columns beside the chunks, and as the filters and hits that the repository gives."""
     cut_at_lines(monkeypatch)
     docs = open_on(MemoryStore()).dataset("d")
     rows = [

@@ -97,7 +97,7 @@ def test_an_index_that_faiss_cannot_read_is_reported(folder: Path) -> None:
 
 
 def test_a_forged_folder_is_detected_by_its_roots(folder: Path) -> None:
-    """Whoever writes the digests anew cannot give other rows the same roots, nor the commit the same id."""
+    """New checksums cannot give other rows the same roots, nor the commit the same id."""
     whole = {name: (folder / name).read_bytes() for name in ALL}
 
     def problems() -> set[str]:

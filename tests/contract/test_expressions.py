@@ -1,4 +1,4 @@
-"""Filters as Milvus says them: what a Milvus selects by them, against what matches."""
+"""Filters as Milvus expressions: the rows that a Milvus selects by them, against those that match."""
 
 from __future__ import annotations
 

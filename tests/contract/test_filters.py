@@ -382,7 +382,7 @@ def test_a_value_of_another_type_is_refused(filter: Any, words: str) -> None:
 
 
 def test_the_type_is_that_of_the_version() -> None:
-    """Not of rows that only other versions have; and a field of empty lists may be asked for anything."""
+    """Rows that only other versions have do not count, and any value may be compared with a field of empty lists."""
     docs = dataset({"a": {"f": 1}, "b": {}}, {"a": {"f": "x"}, "b": {}}, {"a": {"f": []}, "b": {}})
     assert found(docs, {"f": 1}, at="main~2") == found(docs, {"f": "x"}, at="main~1") == "a"
     for at, value in (("main~2", "x"), ("main~1", 1)):

@@ -1,6 +1,6 @@
 """One suite for both handles: the repository in this process, and the same one behind a service.
 
-What a handle gives is held against values worked out here; then the answers of both against each other, bit by bit.
+What a handle returns is compared with values worked out here. test_handles_agree.py compares the two bit by bit.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def test_what_one_ingests_the_other_has_already(both: dict[str, Repo], tmp_path:
 
 
 def test_a_ref_update_from_an_older_value_is_a_conflict(both: dict[str, Repo]) -> None:
-    """Two writers, one each way: the second that expects the old place is told where the ref is."""
+    """Two writers, one local and one remote: the second expects the old commit, and the error names the current one."""
     local, remote = (repository.dataset("d") for repository in both.values())
     filled(both["local"])
     second, first = (commit.id for commit in local.log())

@@ -1,4 +1,4 @@
-"""The way into Milvus: addresses, secrets, versions, and what is said when it cannot be entered or used."""
+"""Connecting to a Milvus: addresses, secrets, versions, and the errors where it cannot be reached or used."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_numbers_that_no_json_field_holds() -> None:
 
 
 class _Client:
-    """A server of some version, of which nothing else is asked."""
+    """A client of a server of some version."""
 
     def __init__(self, version: str) -> None:
         self.get_server_version = lambda timeout: version

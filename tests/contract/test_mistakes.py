@@ -1,6 +1,6 @@
 """The mistakes of a new user, at the terminal, in Python and over HTTP.
 
-Each is told what happened and to which thing, and what to do next in words of its own: commands at the terminal, calls
+Each error says what happened, to which thing, and what to do next in the caller's words: commands in a terminal, calls
 in Python, requests over HTTP. A command that is named exists and takes its words. No mistake changes the repository.
 """
 

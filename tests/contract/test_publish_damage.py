@@ -1,4 +1,4 @@
-"""Publications that somebody changed or dropped are found, and what Milvus cannot hold is refused."""
+"""Publications that another client changed or dropped are found, and what Milvus cannot hold is refused."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_a_snapshot_gives_the_same_but_the_source(both: Both, tmp_path: Path) ->
 
 
 def test_a_page_that_was_cut_short_on_the_way_loses_nothing(both: Both) -> None:
-    """Whatever ends an answer early between two lines, what is missing of it is asked for again."""
+    """Where an answer ends early between two lines, the client requests the rest."""
     chunks = list(both.local.chunks())
 
     def cut(request: Any) -> Any:
@@ -200,7 +200,7 @@ def test_what_is_no_page_of_chunks_is_an_error(both: Both, body: str) -> None:
 
 
 def test_pages_of_a_filter_go_on_with_the_cursor(both: Both) -> None:
-    """`next` is the beginning of the next page, of the same version, though `main` moved meanwhile."""
+    """`next` begins the next page of the same version, even where `main` has moved."""
     url, body = f"{both.url}/v1/datasets/d/documents/list", {"where": {"tags": "a"}, "limit": 3, "ref": "main~1"}
     first = httpx.post(url, json=body).json()
     assert first["next"] is None and len(first["documents"]) == 3
@@ -213,7 +213,7 @@ def test_pages_of_a_filter_go_on_with_the_cursor(both: Both) -> None:
 
 
 def test_documents_that_are_too_long_for_one_answer(both: Both, tmp_path: Path) -> None:
-    """However often one is asked for: a service sends so much text at once, and its client asks in several calls."""
+    """A service limits the text of one answer; its client makes several calls."""
     from vecver_service.app import create_app
     from vecver_service.settings import ServiceSettings
 

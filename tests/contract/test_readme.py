@@ -49,7 +49,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_reference_is_that_of_the_code(tmp_path: Path) -> None:
-    """In a process of its own: click remembers the help option that a command was first asked with."""
+    """In a separate process: click keeps the help option that a command was first run with."""
     pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
     subprocess.run([sys.executable, ROOT / "docs/reference_pages.py", tmp_path], check=True)
     pages = sorted(tmp_path.iterdir())

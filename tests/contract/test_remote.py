@@ -1,4 +1,4 @@
-"""The remote handle: its values travel unchanged, and its searches are the requests that they should be."""
+"""The remote handle: values travel unchanged, and each search sends the expected request."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class TestAttempts:
 
 
 class _Counted(BaseHTTPRequestHandler):
-    """Answers with the port of the connection on which it was asked."""
+    """Answers with the client's port of the connection."""
 
     protocol_version = "HTTP/1.1"
 
@@ -124,7 +124,7 @@ class _Counted(BaseHTTPRequestHandler):
 
 
 def test_a_process_that_is_forked_asks_on_connections_of_its_own() -> None:
-    """On shared ones a search was given the answer to another process's."""
+    """On shared connections a search received the answer to another process's search."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Counted) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         wire = Wire(f"http://127.0.0.1:{server.server_port}")

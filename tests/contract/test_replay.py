@@ -1,4 +1,4 @@
-"""Receipts: an answer is proved from the repository alone, and every lie in a receipt is told."""
+"""Receipts: an answer is proved from the repository alone, and every changed value in a receipt is detected."""
 
 from __future__ import annotations
 

@@ -274,7 +274,7 @@ def test_open_store(tmp_path: Path) -> None:
 
 
 def _swap_at(barrier: Any, store: Store, round: int, writer: int) -> bool:
-    """Try to swap what this round began with; says whether this writer won."""
+    """Try to swap the value that this round began with. Returns whether this writer won."""
     barrier.wait()
     seen = store.get("r")
     barrier.wait()

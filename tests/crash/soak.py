@@ -96,7 +96,7 @@ class Soak:
         assert all(hit["text"] == content[hit["document"]] for hit in body["hits"]), f"{at} has another text"
 
     def _content(self, commit: str) -> Mapping[str, str]:
-        """What a commit holds; whoever made it may not have told yet."""
+        """What a commit holds; its writer may not have recorded it yet."""
         until = time.monotonic() + 60
         while commit not in self.known and time.monotonic() < until:
             time.sleep(0.01)
@@ -156,7 +156,7 @@ class Soak:
     # -- what is looked at ----------------------------------------------------------------------
 
     def look(self, client: Any, chance: random.Random) -> None:
-        """The service's process, and how long it takes to say that it lives."""
+        """The memory, files and threads of the service's process, and the time that `/healthz` takes."""
         place = Path(f"/proc/{self.pid}")
         status = (place / "status").read_text()
         since = time.monotonic()

@@ -181,7 +181,7 @@ def test_where_no_stamp_can_be_written_every_process_verifies(kb: Path, monkeypa
 
 
 def test_altered_vectors_are_not_sealed_under_a_fresh_digest(kb: Path) -> None:
-    """What reuses or folds them would else give them a digest of their own."""
+    """Otherwise, reusing or folding them would give them a new, valid digest."""
     docs = vecver.open(kb).dataset("d")
     ingest(docs, {**TEXTS, "d": "four"})
     snapshot = versions_of(docs).snapshot(docs.resolve())

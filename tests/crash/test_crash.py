@@ -1,4 +1,4 @@
-"""Writers that are stopped: half a repository is none, nothing piles up, and nothing is embedded twice."""
+"""Writers that are stopped: no half commit is visible, no garbage piles up, and nothing is embedded twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_half_a_repository_is_none(store: Store) -> None:
 
 
 def test_what_a_crash_leaves_behind_does_not_pile_up_in_names(tmp_path: Path) -> None:
-    """The same ingest, cut off again and again, writes the same names."""
+    """The same ingest, cut off several times, writes the same names."""
     place = LocalStore(tmp_path)
     prepared(place)
     counting = Failing(prepared(MemoryStore()), 10**9, done=False, die=power_failure)

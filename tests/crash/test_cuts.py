@@ -1,4 +1,4 @@
-"""Every write step of every verb is cut once, torn and reordered: old or new, never between, and all goes on."""
+"""Every write step of every verb is cut once, torn and reordered: the state is old or new, and later verbs work."""
 
 from __future__ import annotations
 

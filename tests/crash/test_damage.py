@@ -1,4 +1,4 @@
-"""Every kind of object flipped, cut short, swapped and deleted: what is answered is right, or a house error says why.
+"""Every kind of object flipped, cut short, swapped and deleted: answers are right, or an error of ours says why.
 
 And `check` names the damage, gc takes nothing that lives, and with the object put back all is as it was.
 """
@@ -98,7 +98,7 @@ def publish(place: Path) -> None:
 
 
 def questions(place: Path) -> dict[str, Callable[[Path], Any]]:
-    """Everything that can be asked, each by a new handle, so that nothing is remembered."""
+    """Every reading call, each on a new handle, so that nothing is cached."""
     found: dict[str, Callable[[Path], Any]] = {"datasets": lambda there: opened(there).datasets()}
     for name in opened(place).datasets():
         here = docs(place, name)
@@ -180,7 +180,7 @@ class Healthy:
         return self.bytes[chance.choice(others)] if others else None
 
     def damage(self, name: str, how: str, content: bytes | None) -> None:
-        """Damage one object; whatever is asked then, and that `check` says so."""
+        """Damage one object, make every reading call, and see that `check` names the object."""
         path = self.place / "kb" / name
         laid(path, content)
         try:

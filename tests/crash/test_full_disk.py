@@ -1,4 +1,4 @@
-"""A disk that is full or cannot be written: a house error that names the place, and gc still makes room.
+"""A disk that is full or cannot be written: the error names the place, and gc still makes room.
 
 On file systems of their own, a few megabytes in memory; skipped where none can be mounted.
 """
@@ -65,7 +65,7 @@ def read_only(disk: Path) -> Iterator[None]:
 
 
 def two_versions(disk: Path) -> vecver.Repository:
-    """The older version is large, and is let go by `keep_last=1`."""
+    """The older version is large, and `keep_last=1` drops it."""
     docs = open_on(LocalStore(disk / "kb")).dataset("d")
     ingest(docs, LARGE)
     ingest(docs, SMALL)
@@ -100,7 +100,7 @@ def test_gc_frees_a_full_disk(disk: Path, seen: int) -> None:
 
 @pytest.mark.parametrize("left", ["index", "parts"])
 def test_gc_frees_a_full_disk_of_a_repository_without_spare_room(disk: Path, left: str) -> None:
-    """As those of before have none: what can be made again goes first."""
+    """Older repositories have no reserved file, so gc deletes derived files first."""
     repository = two_versions(disk)
     docs = repository.dataset("d")
     store = versions_of(repository).store

@@ -1,4 +1,4 @@
-"""Processes that are killed at random moments of real work: each ref is where the process last said, or one step on."""
+"""Processes that are killed at random moments of real work: each ref is as last reported, or one step on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ for line in sys.stdin:
 
 
 def life(place: Path, number: int, seed: int) -> None:
-    """One verb after the other until it is killed; says on stdout who it is, what begins, and how refs then stand."""
+    """Run verbs until killed. Prints the process id, each verb as it begins, and the refs after it."""
     chance = random.Random(seed)
     say(f"pid {os.getpid()}")
     for turn in range(10**6):

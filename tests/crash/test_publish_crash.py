@@ -36,7 +36,7 @@ MILVUS_WRITES = (
 
 
 class PowerFailure(BaseException):
-    """Not even `except Exception` may go on."""
+    """Derived from BaseException, so that no `except Exception` catches it."""
 
 
 class Fuse:
@@ -191,7 +191,7 @@ def published_in(docs: vecver.Dataset) -> set[str]:
 
 
 def assert_repaired(case: Case, left: Path) -> bool:
-    """What was published is right, and once more the verb gets through; says whether it had before."""
+    """What was published is right, and the verb succeeds when repeated. Returns whether it had succeeded before."""
     docs = opened(LocalStore(left))
     found = published_in(docs)
     ended = found == set(case.after)
@@ -248,7 +248,7 @@ def test_a_power_failure_after_every_write(case: Case, tmp_path: Path) -> None:
 
 
 def assert_refused_anywhere(case: Case, folder: Path, writes: Callable[[int], range]) -> None:
-    """The same handle goes on after an error, with what it knows by then."""
+    """The same handle is used after an error, with what it has cached by then."""
     template = prepared(folder / "template", case)
     for n in writes(writes_of(case, template, folder)):
         work, fuse = copied(template, folder / "work"), Tripping(n)

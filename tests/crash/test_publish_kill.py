@@ -1,4 +1,4 @@
-"""Publishers that are killed, a Milvus server that is, and publishers and readers at once: nobody is ever wrong."""
+"""Killed publishers, a killed Milvus server, and publishers beside readers: every answer is right."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def started(folder: Path, uri: str, numbers: str, *how: str) -> subprocess.Popen
 
 
 def killed(process: subprocess.Popen[str], chance: random.Random) -> list[int]:
-    """Kill it after a random time, every other time counted from its first publication; the numbers that it told."""
+    """Kill it after a random time, every other time from its first publication on; the numbers that it printed."""
     assert process.stdout
     told = process.stdout.readline() if chance.random() < 0.5 else ""
     time.sleep(chance.uniform(0.05, 1.0))

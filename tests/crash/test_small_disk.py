@@ -1,4 +1,4 @@
-"""A disk that fills up in every verb: a house error, old or new, sound, and all goes on when there is room."""
+"""A disk that fills up in every verb: an error of ours, old or new state, and verbs work once there is room."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHALLOW = ("ingest", "promote", "gc with a retention")
 
 
 def mounting() -> list[str] | None:
-    """The command under which a file system can be mounted for one process; None where nobody may."""
+    """The command under which a file system can be mounted for one process; None where that is not permitted."""
     for command in (["unshare", "-m"], ["unshare", "-rm"]):
         test = [*command, "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /mnt && umount /mnt"]
         try:

@@ -1,4 +1,4 @@
-"""Everything at once against a service for half an hour: every answer right, nothing refused, nothing that grows."""
+"""All verbs at once against a service for half an hour: right answers, no refusals, no growing memory or files."""
 
 from __future__ import annotations
 

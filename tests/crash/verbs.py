@@ -1,4 +1,4 @@
-"""Every verb that writes to a repository, what a user sees of one, and what must hold of it whatever cut a verb off."""
+"""Every verb that writes to a repository, what a user sees of a repository, and what must hold after any cut."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def assert_sound(place: Path) -> None:
 
 
 def assert_nothing_left(place: Path) -> None:
-    """What nobody needs goes, and nothing else."""
+    """gc deletes what no version needs, and nothing else."""
     for left in (place / "kb/tmp").glob("*"):
         for path in (*left.glob("*"), left):
             os.utime(path, (0, 0))

@@ -64,7 +64,7 @@ HITS = {  # for the query (1, 0, 0, 0) under l2: minus the squared distance, by 
 
 @pytest.fixture
 def docs(tmp_path: Path) -> vecver.Dataset:
-    """A copy, since some tests go on writing."""
+    """A copy, since some tests write."""
     shutil.copytree(FILES, tmp_path / "v1")
     return open_on(LocalStore(tmp_path / "v1"), clock=Ticking()).dataset("hand-book")
 
@@ -135,7 +135,7 @@ def test_parts_and_derived_files_are_read(docs: vecver.Dataset) -> None:
 
 
 def test_it_can_be_written_to(docs: vecver.Dataset) -> None:
-    """The same rows are known again, and histories go on."""
+    """Equal rows are reused, and new commits follow the old ones."""
     vector = versions_of(docs).snapshot(C0).segments[0].vectors[2]
     again = {"id": "docs/2.md", "text": "This is text 2.", "title": "Number 2", "vector": vector}
     assert docs.ingest([again], space="golden", keep_missing=True).changed is False

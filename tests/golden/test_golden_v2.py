@@ -33,7 +33,7 @@ ROOTS = {
 
 @pytest.fixture
 def repository(tmp_path: Path) -> vecver.Repository:
-    """A copy, since some tests go on writing."""
+    """A copy, since some tests write."""
     shutil.copytree(HERE / "v2", tmp_path / "v2")
     return open_on(LocalStore(tmp_path / "v2"), clock=Ticking())
 
@@ -84,7 +84,7 @@ def test_a_text_of_it_is_not_embedded_again(repository: vecver.Repository, tmp_p
 
 
 def test_its_source_goes_on_under_its_label(repository: vecver.Repository, tmp_path: Path) -> None:
-    """In another place: its label says that it is the same source, and what could not be read is not new."""
+    """The folder moved; by its label it is the same source, and a file that could not be read is not a new one."""
     docs, source = repository.dataset("handbook"), pages(tmp_path / "moved")
     for number in range(9):
         (source / f"day-{number}.md").write_text(f"# Day {number}\n\nToday is day {number}.\n", "utf-8")

@@ -32,7 +32,7 @@ ROOTS = {
 
 @pytest.fixture
 def repository(tmp_path: Path) -> vecver.Repository:
-    """A copy, since some tests go on writing."""
+    """A copy, since some tests write."""
     shutil.copytree(HERE / "v3", tmp_path / "v3")
     return open_on(LocalStore(tmp_path / "v3"), clock=Ticking())
 

@@ -140,7 +140,7 @@ def test_as_plain_python_would(milvus: str) -> None:
 
 
 def test_places_of_chunks(milvus: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Milvus has no places: what is asked of them does not narrow its proposals, and every row is checked here."""
+    """Milvus stores no places: such conditions do not narrow its proposals, and every row is checked here."""
     cut_at_lines(monkeypatch)
     chance = random.Random(13)
     repository = open_on(MemoryStore(), milvus=vecver.Milvus(milvus))

@@ -1,4 +1,4 @@
-"""Landing: writers of one branch who touch different documents all land; who touches the same is told which."""
+"""Landing: writers of one branch all land where they change different documents; else the error names the documents."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def docs() -> vecver.Dataset:
 
 
 def one_document(store: Store, writer: int) -> str | None:
-    """What a writer of one document is told, if it is an error."""
+    """The error of a writer of one document, or None."""
     try:
         add(open_on(store, author=f"w{writer}").dataset("d"), {f"w{writer}": f"text {writer}"}, f"w{writer}")
     except Exception as error:
@@ -100,7 +100,7 @@ def test_a_long_ingest_lands_beside_a_writer_that_never_pauses(tmp_path: Path) -
 
 
 class PowerFailure(BaseException):
-    """Not even `except Exception` may go on."""
+    """Derived from BaseException, so that no `except Exception` catches it."""
 
 
 class Dying:
@@ -176,7 +176,7 @@ def test_a_writer_that_hangs_delays_the_others_only_briefly(tmp_path: Path, monk
 
 
 def test_a_branch_is_rolled_back_among_writers(tmp_path: Path) -> None:
-    """It waits for its turn as they do; only who says where the branch must stand is told that it moved."""
+    """A rollback waits for its turn like other writers; with `expected` it fails where the branch has moved."""
     docs = open_on(LocalStore(tmp_path)).dataset("d")
     add(docs, {"a": "one"}, "a")
     seen = docs.resolve()

@@ -1,4 +1,4 @@
-"""Reading a text costs what its length says: no repetition of marks makes it quadratic."""
+"""Reading a text takes time linear in its length: no repetition of marks makes it quadratic."""
 
 from __future__ import annotations
 

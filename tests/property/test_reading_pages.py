@@ -1,4 +1,4 @@
-"""Pages of documents and chunks, whatever their sizes, are the whole; a document is read as it was given."""
+"""Pages of documents and chunks of any size make up the whole; a document is read back unchanged."""
 
 from __future__ import annotations
 

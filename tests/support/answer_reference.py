@@ -96,7 +96,7 @@ def _diverse(ranking: list[Row], metric: Any, diversity: float, count: int) -> l
 
 
 def told(found: vecver.Answer) -> list[tuple[str, float, str | None]]:
-    """What the reference says too of an answer's hits."""
+    """The hits of an answer in the form of the reference."""
     return [(hit.key, hit.score, hit.by) for hit in found]
 
 

@@ -16,7 +16,7 @@ OPERATIONS = ("put", "put_all", "get", "map", "path", "size", "list", "delete", 
 
 
 class PowerFailure(BaseException):
-    """Not even `except Exception` may go on."""
+    """Derived from BaseException, so that no `except Exception` catches it."""
 
 
 class Failing:

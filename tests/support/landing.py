@@ -1,4 +1,4 @@
-"""Writers of one branch: a rival who lands first, and what the loser may say."""
+"""Writers of one branch: a rival that lands first, and the documents that the loser's conflict names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder to make mistakes in: without the settings of whoever runs the tests, and its state."""
+"""For tests of mistakes: no settings from the environment, and the state that a mistake must not change."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def assert_clean(docs: vecver.Dataset, uri: str = "", *, finished: bool = True) 
 
 
 def assert_numbered(collection: Collection) -> None:
-    """No ordinal was given twice."""
+    """No two versions of a collection have one ordinal."""
     ordinals = [state.ordinal for state in collection.states]
     assert ordinals == sorted(set(ordinals)) and ordinals[-1] <= collection.last
 
@@ -160,9 +160,9 @@ def publish_chain(docs: vecver.Dataset, numbers: Iterable[int], told: Callable[[
 
 
 class Reader(threading.Thread):
-    """Asks published versions of a chain, by an own handle, until it is stopped; what was wrong is in `wrong`.
+    """Searches published versions of a chain with a separate handle until stopped; wrong answers are in `wrong`.
 
-    Every other question is for the newest version that is published, the others for any older one.
+    Every other search is of the newest published version, the others of any older one.
     """
 
     def __init__(self, docs: vecver.Dataset, *, patient: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Doors open on demand, give out what they say, and let nothing heavy in before it is needed."""
+"""Doors (packages whose names load on demand) provide what they list, and import nothing heavy before it is used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_door_gives_out_what_it_lists(door: str) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_no_name_of_a_door_is_that_of_a_room(door: str) -> None:
-    """Importing the room would put the room in the place of what is asked for."""
+    """Importing the module would replace the function of that name."""
     rooms = {path.stem for path in Path(str(import_module(door).__file__)).parent.iterdir()}
     given = {name for name, (module, _) in imports_of(door).items() if module != door}
     assert given & rooms == set()

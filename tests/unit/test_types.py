@@ -1,4 +1,4 @@
-"""The calls have the types that an editor and a type checker show to whoever uses them."""
+"""Public calls have the types that an editor and a type checker should show."""
 
 from __future__ import annotations
 

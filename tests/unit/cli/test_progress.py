@@ -1,4 +1,4 @@
-"""Progress: an ingest tells what it has done and of how much; on a terminal that is a rate and a time left."""
+"""Progress: an ingest reports what is done and of how much; a terminal shows a rate and the time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands are asked for: the table of them, their help at 80 columns, mistyped ones, and wrong usage."""
+"""Usage: the table of commands, their help at 80 columns, mistyped commands, and wrong options."""
 
 from __future__ import annotations
 
