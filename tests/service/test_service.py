@@ -324,6 +324,27 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(key_path: Path) -> None
     assert keys.find(token) is None and keys.needed() and Keys(key_path).needed()
 
 
+def test_each_change_of_keys_is_seen_by_every_service_at_its_next_request(key_path: Path) -> None:
+    changing, serving = Keys(key_path), Keys(key_path)
+    for _ in range(50):
+        key, token = changing.add("ci", ["*:read"])
+        assert serving.find(token) == key
+        changing.revoke(key.id)
+        assert serving.find(token) is None
+
+
+def test_a_revocation_that_was_killed_before_it_was_announced_is_seen_in_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing, serving = Keys(tmp_path / "service.sqlite"), Keys(tmp_path / "service.sqlite")
+    key, token = changing.add("ci", ["*:read"])
+    assert serving.find(token)
+    monkeypatch.setattr("vecver_service.state.keys.os.utime", lambda *_, **__: None)
+    changing.revoke(key.id)
+    time.sleep(1)
+    assert serving.find(token) is None
+
+
 def test_a_scope_holds_those_before_it_for_its_dataset_only(tmp_path: Path) -> None:
     from vecver_service.state.keys import Caller
 
