@@ -22,12 +22,13 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError, say
 from vecver.flows.exporting import OneVersion
 from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
-from vecver.flows.searching.filtering import Selection, filtered, matching
+from vecver.flows.searching.filtering import filtered, matching
 from vecver.flows.searching.likes import find_like
 from vecver.flows.searching.queries import vectors_of
 from vecver.flows.searching.questions import Shape, is_number, is_whole
 from vecver.flows.searching.receipts import ENGINES, RECEIPT_FORMAT, version
 from vecver.flows.searching.recomputing import differences_of, share, signature_of, signature_of_claimed
+from vecver.flows.searching.selections import Selection
 from vecver.model import Json, Replay, Vectors, Verify
 from vecver.repo import PENDING, Snapshot, Versions, check_name
 
@@ -250,4 +251,4 @@ def _without_like(
         return selection
     if like.name != name or like.vector.tobytes() != vector.tobytes():
         differences.append(f"the {kind} {own!r} does not give the receipt's query vector")
-    return like.left_out(selection)
+    return like.left_out(snapshot, selection)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from vecver.repo.read.differences import diff, diff_document
     from vecver.repo.read.documents import KnownDocument, find_absent, find_known
     from vecver.repo.read.export import ROW_FILES, open_rows, prove_rows, write_rows
-    from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list
+    from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list, listed_keys
+    from vecver.repo.read.row_documents import RowDocuments
     from vecver.repo.read.snapshot import ChunkRow, Owner, SearchPart, Snapshot
     from vecver.repo.refs import names
     from vecver.repo.refs.refs import KINDS, Kind, check_name, missing, ref_moved
@@ -69,6 +70,7 @@ __all__ = [
     "Retention",
     "Rewrite",
     "Roots",
+    "RowDocuments",
     "SearchPart",
     "Segment",
     "Snapshot",
@@ -92,6 +94,7 @@ __all__ = [
     "keys_at",
     "land",
     "ledger",
+    "listed_keys",
     "live_places",
     "measures",
     "metadata_columns",

@@ -26,7 +26,7 @@ from vecver.flows.ingesting.commits import commit_at, untouched
 from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, head_of, id_of, of_source, places_at, retried
 from vecver.flows.ingesting.sources import Places
-from vecver.flows.searching.filtering import matching
+from vecver.flows.searching.filtering import match
 from vecver.model import Commit, Json, Report
 from vecver.near import near
 from vecver.repo import Draft, Landing, Place, Snapshot, Versions, find_known, land, ref_moved, turn_at
@@ -207,15 +207,15 @@ def _no_ids(value: Any) -> InvalidInputError:
 
 def _matching(snapshot: Snapshot, where: Json) -> list[str]:
     """The ids of the documents that match, sorted. Raises InvalidInputError."""
-    selection = matching(snapshot, where)
-    assert selection is not None
-    if selection.column != "document":
+    matched = match(snapshot, where)
+    assert matched is not None
+    if matched.documents is None:
         raise InvalidInputError(
             "the filter asks where chunks stand, and documents are deleted whole",
             code="chunk_filter",
             hint="use fields of the documents' metadata; page, sheet, line and headings are for searching",
         )
-    return sorted(set(selection.values.to_pylist()))
+    return sorted(matched.names(snapshot))
 
 
 def _of_sources(labels: Sequence[str], places: Places) -> list[str]:

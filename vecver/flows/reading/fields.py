@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from vecver import index
 from vecver.decimals import readable
-from vecver.flows.searching.filtering import FIELDS
+from vecver.flows.searching.filter_fields import FIELDS
 from vecver.model import Field, Fields
 from vecver.repo import POSITION, Snapshot, metadata_columns, named_positions
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from vecver.errors import InvalidInputError, NotFoundError, say
-from vecver.flows.searching.filtering import matching
+from vecver.flows.searching.filtering import match
 from vecver.model import Json
 from vecver.near import near
 from vecver.repo import DocumentOrder, Snapshot
@@ -58,18 +58,17 @@ def selected(snapshot: Snapshot, where: Json | None) -> Selected:
 
 
 def _selected(snapshot: Snapshot, where: Json) -> Selected:
-    selection = matching(snapshot, where)
-    if selection is None or selection.values is None:
+    matched = match(snapshot, where)
+    if matched is None:
         return Selected(snapshot.order)
-    if selection.column == "document":
-        return Selected(snapshot.ordered(selection.values.to_pylist()))
-    keys = selection.values.to_pylist()
-    numbers, rows = snapshot.find_chunks(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
+    if matched.keys is None:
+        return Selected(snapshot.ordered(matched.names(snapshot)))
+    numbers, rows = snapshot.find_chunks(matched.keys)
     owners = set[str]()
     for number in np.unique(numbers).tolist():
         names = snapshot.segments[number].chunks.column("document").take(pa.array(rows[numbers == number]))
         owners |= set(names.unique().to_pylist())
-    return Selected(snapshot.ordered(sorted(owners)), frozenset(keys))
+    return Selected(snapshot.ordered(sorted(owners)), frozenset(key.tobytes() for key in matched.keys))
 
 
 def place_of_chunk(snapshot: Snapshot, key: Any) -> tuple[int, int]:

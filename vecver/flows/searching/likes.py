@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver import index
 from vecver.errors import InvalidInputError
 from vecver.flows.reading.selecting import unknown_documents
-from vecver.flows.searching.filtering import Selection, key_column
+from vecver.flows.searching import selections
+from vecver.flows.searching.selections import Selection
 from vecver.model import Json, Vectors
 from vecver.repo import Snapshot
 
@@ -31,13 +31,12 @@ class Like:
     """A stored document or chunk of a version that is asked with."""
 
     vector: Vectors  # (dim,) float32, normalised
-    without: pa.Array  # the keys of its own chunks
+    keys: npt.NDArray[np.uint8]  # of its own chunks, (n, 16)
     name: Json  # {"document": id} or {"chunk": key}, for the receipt
 
-    def left_out(self, selection: Selection | None) -> Selection:
+    def left_out(self, snapshot: Snapshot, selection: Selection | None) -> Selection | None:
         """The selection (None: all chunks) without its own chunks."""
-        column, values = ("key", None) if selection is None else (selection.column, selection.values)
-        return Selection(column, values, self.without)
+        return selections.leaving_out(snapshot, selection, self.keys)
 
 
 def find_like(snapshot: Snapshot, name: str) -> Like:
@@ -68,4 +67,4 @@ def _like(snapshot: Snapshot, keys: npt.NDArray[np.uint8], name: Json) -> Like:
     if len(vectors) > 1:
         mean = vectors.astype(np.float64).sum(axis=0) / len(vectors)  # row after row: the same bits on every machine
         vectors = index.normalised(mean.astype(np.float32)[None, :], snapshot.commit.recipe.space.metric)
-    return Like(vectors[0], key_column(keys), name)
+    return Like(vectors[0], keys, name)

@@ -21,11 +21,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver import index
 from vecver.flows.publishing.publish import damaged
-from vecver.flows.searching.filtering import Selection, key_column
+from vecver.flows.searching.selections import Selection
 from vecver.model import Json, Vectors
 from vecver.progress import phase
 from vecver.repo import UNCOUNTED, Collection, Snapshot, State
@@ -42,7 +41,7 @@ class Matching:
 
     count: int
     expression: str  # selects them in Milvus, and perhaps more; "": all
-    selection: Selection | None = None  # them, by document or key; None: all
+    selection: Selection | None = None  # them; None: all
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,7 @@ class Pinned:
         which = np.sort(first)
         if matching.selection is None:
             return which
-        return which[matching.selection.mask(lambda name: self._column(proposed[which], name))]
-
-    def _column(self, proposed: _Proposed, name: str) -> pa.Array:
-        """A column of chunk rows, `key` or `document`, for these."""
-        if name == "key":
-            return key_column(proposed.keys)
-        places = zip(proposed.numbers, proposed.rows, strict=True)
-        return pa.array([self.snapshot.segments[number].owner(int(row)) for number, row in places], pa.string())
+        return which[matching.selection.holds(proposed.numbers[which], proposed.rows[which])]
 
     def _expression(self, matching: Matching) -> str:
         pin = "" if self.collection.alone else index.milvus.pinned(self.state.ordinal)

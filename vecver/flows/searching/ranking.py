@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from vecver import index
-from vecver.flows.searching.filtering import Selection
 from vecver.flows.searching.milvus import Ranked
 from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.receipts import ENGINES
+from vecver.flows.searching.selections import Selection
 from vecver.flows.searching.titles import Row, lifted
 from vecver.model import Json, Vectors
 from vecver.progress import phase

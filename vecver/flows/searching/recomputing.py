@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from vecver import index
-from vecver.flows.searching.filtering import Selection, filtered, leaving_out
+from vecver.flows.searching.filtering import filtered, leaving_out
 from vecver.flows.searching.milvus import Ranked
 from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.ranking import Ask, rank
 from vecver.flows.searching.receipts import signature
 from vecver.flows.searching.search import asking_here, hits_of
+from vecver.flows.searching.selections import Selection
 from vecver.flows.searching.titles import Row, best_passages, title_scores
 from vecver.model import Json, Part, Vectors
 from vecver.repo import Snapshot
@@ -25,7 +26,7 @@ def signature_of(snapshot: Snapshot, selection: Selection | None, vector: Vector
     """What a receipt of the true answer to a query holds."""
 
     def without(documents: Sequence[str]) -> Ask:
-        return asking_here(snapshot, filtered(snapshot, leaving_out(selection, documents)), exact=True)
+        return asking_here(snapshot, filtered(snapshot, leaving_out(snapshot, selection, documents)), exact=True)
 
     return _signature(snapshot, rank(snapshot, selection, vector[None, :], shape, without(()), without))
 

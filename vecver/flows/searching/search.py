@@ -22,7 +22,6 @@ from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.publishing.manage import find_published
 from vecver.flows.searching.filtering import (
-    Selection,
     filtered,
     leaving_out,
     matching,
@@ -35,6 +34,7 @@ from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
 from vecver.flows.searching.questions import Question
 from vecver.flows.searching.ranking import Ask, AskWithout, rank
 from vecver.flows.searching.receipts import ENGINES, Record, receipt_of
+from vecver.flows.searching.selections import Selection
 from vecver.flows.searching.titles import Row
 from vecver.model import Answer, Hit, Json, Part, Recipe, Vectors
 from vecver.progress import has_listener, phase
@@ -130,7 +130,7 @@ def answers(
         vectors, unseen = _vectors(question, like, recipe, open_embedder)
     absent = unknown_fields(snapshot, question.filter) if question.missing == "empty" else []
     selection = matching(snapshot, question.filter, allow_unknown=bool(absent))
-    selection = selection if like is None else like.left_out(selection)
+    selection = selection if like is None else like.left_out(snapshot, selection)
     without = _asking(snapshot, question, selection, like, pinned)
     shape = question.shape(title_lifts_passage=recipe.title_lifts_passage)
     ranked = rank(snapshot, selection, vectors, shape, without(()), without)
@@ -185,7 +185,7 @@ def _asking(
     liked = [like.name["document"]] if like and "document" in like.name else []
 
     def without(documents: Sequence[str]) -> Ask:
-        chosen = leaving_out(selection, documents)
+        chosen = leaving_out(snapshot, selection, documents)
         parts = filtered(snapshot, chosen)
         if pinned is None:
             return asking_here(snapshot, parts, exact=question.exact)

@@ -22,11 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver import index
-from vecver.flows.searching.filtering import Selection, key_column
 from vecver.flows.searching.milvus import Ranked
+from vecver.flows.searching.selections import Selection
 from vecver.model import Vectors
 from vecver.repo import Owner, Snapshot
 
@@ -75,13 +74,17 @@ def best_passages(
     snapshot: Snapshot, selection: Selection | None, query: Vectors, owners: Sequence[Owner]
 ) -> dict[str, tuple[int, int] | None]:
     """By document: of its selected rows that are no titles the one with the highest score; None: there is none."""
-    keys = {owner.document: _selected(selection, owner, snapshot.chunk_keys(owner)[1]) for owner in set(owners)}
+    keys = {owner.document: snapshot.chunk_keys(owner)[1] for owner in set(owners)}
     if not keys:
         return {}
     together = np.concatenate(list(keys.values()))
     numbers, rows = snapshot.find_chunks(together)
-    vectors, metric = snapshot.vectors_at(numbers, rows), snapshot.commit.recipe.space.metric
     edges = np.cumsum([0, *map(len, keys.values())])
+    if selection is not None:
+        chosen = np.flatnonzero(selection.holds(numbers, rows))
+        together, numbers, rows = together[chosen], numbers[chosen], rows[chosen]
+        edges = np.searchsorted(chosen, edges)
+    vectors, metric = snapshot.vectors_at(numbers, rows), snapshot.commit.recipe.space.metric
     found: dict[str, tuple[int, int] | None] = {}
     for document, (first, last) in zip(keys, pairwise(edges.tolist()), strict=True):
         mine = slice(first, last)
@@ -94,16 +97,11 @@ def title_scores(
     snapshot: Snapshot, selection: Selection | None, query: Vectors, owner: Owner
 ) -> list[tuple[float, bytes]]:
     """(score, key) of a document's selected title rows."""
-    keys = _selected(selection, owner, snapshot.chunk_keys(owner)[0])
-    vectors = snapshot.vectors_at(*snapshot.find_chunks(keys))
+    keys = snapshot.chunk_keys(owner)[0]
+    numbers, rows = snapshot.find_chunks(keys)
+    if selection is not None:
+        chosen = selection.holds(numbers, rows)
+        keys, numbers, rows = keys[chosen], numbers[chosen], rows[chosen]
+    vectors = snapshot.vectors_at(numbers, rows)
     scores = index.scores(query, vectors, snapshot.commit.recipe.space.metric)
     return [(score, key.tobytes()) for score, key in zip(scores.tolist(), keys, strict=True)]
-
-
-def _selected(selection: Selection | None, owner: Owner, keys: Keys) -> Keys:
-    """Those of a document's chunks that are selected."""
-    if selection is None:
-        return keys
-    names = pa.array([owner.document] * len(keys), pa.string())
-    columns = {"key": key_column(keys), "document": names}
-    return keys[selection.mask(columns.__getitem__)]

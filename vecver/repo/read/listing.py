@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from vecver.repo.rows import schema as columns
 from vecver.repo.rows.positions import FIELDS, chunk_columns, owners_of
-from vecver.repo.rows.schema import DOCUMENTS, keys_array, taken, whole
+from vecver.repo.rows.schema import DOCUMENTS, items, keys_array, taken, whole
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows
 
@@ -93,6 +93,11 @@ class ChunkList:
     starts: npt.NDArray[np.int32]  # (n,) characters
     ends: npt.NDArray[np.int32]
     positions: Callable[[slice], dict[str, pa.Array]]  # reads page, sheet, line, headings and header of a slice
+
+
+def listed_keys(documents: pa.Table) -> Keys:
+    """The keys of the chunks that a table of document rows lists, `(n, 16)`, in their order."""
+    return keys_array(items(whole(documents.column("chunks"))))
 
 
 def chunk_list(documents: pa.Table) -> ChunkList:

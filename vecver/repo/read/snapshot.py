@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from vecver.model import Commit, Json, Part, Position, Vectors
 from vecver.repo.read.listing import DocumentOrder, sorted_documents
+from vecver.repo.read.row_documents import RowDocuments
 from vecver.repo.rows import schema as columns
 from vecver.repo.rows.key_lookup import KeyLookup
 from vecver.repo.rows.layout import Layout, packed, rows_of
@@ -31,6 +32,7 @@ from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
 GATHERED_ROWS = 16384  # at most this many rows are gathered
+_COUNTED = ("_documents", "_chunks", "order", "row_documents")  # what has an `nbytes`, once it is used
 _GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
 
 
@@ -251,13 +253,6 @@ class Snapshot:
         parts = [self._part(i) for i in large]
         return tuple([*parts, self._gathered(sorted(small))] if small else parts)
 
-    def narrowed(self, part: SearchPart, keep: npt.NDArray[np.bool_]) -> Part:
-        """The part with only the live rows that `keep` allows, `(rows of the part,)` bool."""
-        live = np.packbits(keep & self.live_rows(part), bitorder="little")
-        count = int(np.bitwise_count(live).sum())
-        old = part.part
-        return Part(old.vectors, live, count, old.keys, old.max_norm, old.index)
-
     def live_rows(self, part: SearchPart) -> npt.NDArray[np.bool_]:
         """`(rows of the part,)` bool."""
         count = len(part.part.vectors)
@@ -265,15 +260,18 @@ class Snapshot:
             return np.ones(count, bool)
         return np.unpackbits(part.part.live, count=count, bitorder="little").view(bool)
 
-    def chunk_column(self, part: SearchPart, name: str) -> pa.ChunkedArray:
-        """A column of chunks.arrow in the order of the part's rows."""
-        if part.segments is None or part.rows is None:
-            return self.segments[part.segment].chunks.column(name)
-        pieces = []
-        for number in dict.fromkeys(part.segments.tolist()):
-            rows = part.rows[part.segments == number]
-            pieces.append(self.segments[number].chunks.column(name).take(columns.row_numbers(rows)).combine_chunks())
-        return pa.chunked_array(pieces, columns.CHUNKS.field(name).type)
+    def live_bits(self, number: int) -> npt.NDArray[np.uint8]:
+        """The live chunk rows of a segment, `(ceil(chunks / 8),)` little-endian bits."""
+        for part in self.parts:
+            if part.segment == number and part.part.live is not None:
+                return part.part.live
+        return packed(self.layout.segments[number].chunks, self.segments[number].chunk_count)
+
+    @cached_property
+    def row_documents(self) -> RowDocuments:
+        """The live document of each live chunk row, as a number."""
+        chunk_segments = [number for number, live in enumerate(self.layout.segments) if live.chunks]
+        return RowDocuments(self.segments, chunk_segments, self.document_rows(), self.find_documents)
 
     def _small(self) -> set[int]:
         """The segments to gather: those with few live rows, fewest first, while they fit."""
@@ -301,7 +299,7 @@ class Snapshot:
     def nbytes(self) -> int:
         """Memory that this version holds by itself: masks, look-ups, gathered rows. Its segments are not counted."""
         found = self._mask_bytes
-        found += sum(self.__dict__[name].nbytes for name in ("_documents", "_chunks", "order") if name in self.__dict__)
+        found += sum(self.__dict__[name].nbytes for name in _COUNTED if name in self.__dict__)
         for part in (one.part for one in self.__dict__.get("parts", ())):
             found += 0 if part.live is None else part.live.nbytes
             found += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
