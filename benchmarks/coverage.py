@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tables import head, row
+
 from vecver import pipeline
 from vecver.model import Failure, Original, Parsed
 from vecver.pipeline.parsers.coverage import ENOUGH
@@ -22,19 +24,17 @@ def main() -> None:
     options = parser.parse_args()
     paths = sorted(path for path in options.folder.rglob("*") if path.is_file())
     originals = (Original(p.relative_to(options.folder).as_posix(), "folder", "", data=p.read_bytes()) for p in paths)
-    print(
-        "| document | reader | words | kept | furniture | share | notes, or why it is not read |\n" + "|---" * 7 + "|"
-    )
+    print(head(("document", "reader", "words", "kept", "furniture", "share", "notes, or why it is not read")))
     silent = []
     for original, outcome in pipeline.parse_all(originals, passwords=options.password):
-        print("| " + " | ".join([original.document, *row(outcome)]) + " |", flush=True)
+        print(row([original.document, *cells(outcome)]), flush=True)
         coverage = getattr(outcome, "coverage", None)
         if coverage and coverage.share < ENOUGH and not coverage.notes:
             silent.append(original.document)
     print(f"\n{len(silent)} documents below {ENOUGH:.1%} without a note{': ' if silent else ''}{', '.join(silent)}")
 
 
-def row(outcome: Parsed | Failure) -> list[str]:
+def cells(outcome: Parsed | Failure) -> list[str]:
     if isinstance(outcome, Failure):
         return ["-", "", "", "", "", f"{outcome.code}: {outcome.reason}"]
     if outcome.coverage is None:

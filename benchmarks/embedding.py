@@ -31,6 +31,7 @@ from typing import IO, Any
 
 import numpy as np
 from embedding_contender import CONTENDERS
+from tables import head, row
 
 HERE = Path(__file__).resolve().parent
 PASSAGES = HERE.parents[1] / "shared/data/passages/passages_dev.parquet"
@@ -243,9 +244,9 @@ def git(*arguments: str) -> str:
 
 def table(result: dict[str, Any]) -> str:
     columns = ("wall_ms", "cpu_ms", "wall_ratio", "cpu_ratio", "equal", "max_abs_difference", "query_ms_p50")
-    lines = [f"| contender | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines = [head(("contender", *columns))]
     for name, figures in result["contenders"].items():
-        lines.append(f"| {name} | {' | '.join(_cell(figures.get(column)) for column in columns)} |")
+        lines.append(row((name, *(_cell(figures.get(column)) for column in columns))))
     lines += [f"{name} was left out: {reason}" for name, reason in result["left_out"].items()]
     return "\n".join([*lines, *goals(result["contenders"])])
 

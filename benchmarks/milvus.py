@@ -34,6 +34,7 @@ from typing import Any
 import faiss
 from milvus_exact import exact, history
 from milvus_published import Published, Spent, compacted, on_disk, told
+from tables import Goals, See
 from vectors import HERE, Ask, K, about, in_turns, seconds_of
 
 import vecver
@@ -43,34 +44,28 @@ EFFORTS = (16, 32, 64, 128, 256, 512)
 _BETWEEN = 5  # versions that get a collection of their own
 _BACK = 20  # rollbacks
 
-See = Callable[[str, str, str], None]  # a line of the table: measure, goal, seen
-
 
 def main() -> None:
     args = parse()
     args.uri = os.environ.get("VECVER_TEST_MILVUS", "")
     args.out.mkdir(parents=True, exist_ok=True)
     faiss.omp_set_num_threads(1)
-    lines: list[tuple[str, str, str]] = []
-
-    def see(*line: str) -> None:
-        lines.append(line)  # type: ignore[arg-type]
-        print(" | ".join(line), flush=True)
-
+    goals = Goals()
     with tempfile.TemporaryDirectory(dir=args.out) as temporary:
         args.folder = Path(temporary)
         for part in args.only:
             print(f"-- {part}", flush=True)
-            since = len(lines)
+            since = len(goals.lines)
             if not args.uri and part in SERVED:
-                see(part, "", "skipped: no server in VECVER_TEST_MILVUS (run under tests/support/milvus_server.py)")
+                goals.see(
+                    part, "", "skipped: no server in VECVER_TEST_MILVUS (run under tests/support/milvus_server.py)"
+                )
                 continue
-            raw = PARTS[part](args, see)
+            raw = PARTS[part](args, goals.see)
             data = None if part == "history" else told(args.small if part in SMALL else args.rows, args.versions).story
-            kept = {**about(data), "arguments": sys.argv[1:], "lines": lines[since:], "raw": raw}
+            kept = {**about(data), "arguments": sys.argv[1:], "lines": goals.lines[since:], "raw": raw}
             (args.out / f"{part}.json").write_text(json.dumps(kept, default=_plain), "utf-8")
-    print("\n| measure | goal | seen |\n| --- | --- | --- |")
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    goals.print_table()
 
 
 def parse() -> argparse.Namespace:

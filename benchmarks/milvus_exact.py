@@ -11,19 +11,19 @@ import shutil
 import statistics
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import histories
 import numpy as np
 from milvus_published import Published, told
+from tables import See
 from vectors import K, seconds_of
 
 import vecver
 from vecver import index
 
-See = Callable[[str, str, str], None]
 Bits = list[tuple[str, str]]  # of one answer: key and score bits, best first
 
 

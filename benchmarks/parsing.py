@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tables import head, row
+
 HERE = Path(__file__).parents[1]
 READ = """
 import resource, sys, time
@@ -52,8 +54,8 @@ def main() -> None:
     options = parser.parse_args()
     trees = [*map(Path, options.tree), HERE]
     names = [tree.name for tree in trees]
-    print("| document | kB | " + " | ".join([*(f"{n} ms" for n in names), "ratio", *(f"{n} MB" for n in names)]) + " |")
-    print("|---" * (3 + 2 * len(trees)) + "|", flush=True)
+    columns = ["document", "kB", *(f"{n} ms" for n in names), "ratio", *(f"{n} MB" for n in names)]
+    print(head(columns), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for title, make in DOCUMENTS.items():
             if options.only in title:
@@ -69,7 +71,7 @@ def _row(title: str, make: Callable[[int], bytes], trees: list[Path], folder: Pa
     told = [_measured(tree, folder, name, rounds) for tree in trees]
     first, last = told[0][0], told[-1][0]
     cells = [title, f"{len(data) / 1000:,.0f}", *(f"{ms:,.2f}" for ms, _ in told), f"{last / first:.2f}"]
-    return "| " + " | ".join([*cells, *(f"{mb:,.1f}" for _, mb in told)]) + " |"
+    return row([*cells, *(f"{mb:,.1f}" for _, mb in told)])
 
 
 def _measured(tree: Path, folder: Path, name: str, rounds: int) -> tuple[float, float]:

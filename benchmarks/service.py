@@ -45,6 +45,7 @@ from typing import Any
 import numpy as np
 from callers import Asked, Question, every_answer, in_process, over_http
 from repositories import Repositories
+from tables import head, row
 from vectors import HERE, PASSAGES, Story, about, story
 
 import vecver
@@ -225,10 +226,10 @@ def process() -> Executor:
 
 def load(served: Served, args: argparse.Namespace) -> tuple[list[list[str]], Any]:
     """Every kind of question, from every number of clients."""
-    head = ["asked", "clients", "queries/s", "p50 ms", "p99 ms", "÷ one thread here", "÷ as many here", "+ ms"]
-    head += ["CPU ms: service", "one thread here", "callers", "errors, wrong answers"]
-    lines, raw = [head], []
-    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}", flush=True)
+    names = ["asked", "clients", "queries/s", "p50 ms", "p99 ms", "÷ one thread here", "÷ as many here", "+ ms"]
+    names += ["CPU ms: service", "one thread here", "callers", "errors, wrong answers"]
+    lines, raw = [names], []
+    print(head(names), flush=True)
     url, cases = str(served.repository), [(kind, versions) for kind in args.kinds for versions in args.versions]
     with serving(served.repository, **settings_of(args)) as service, process() as far, process() as near:
         for kind, versions in cases:
@@ -239,7 +240,7 @@ def load(served: Served, args: argparse.Namespace) -> tuple[list[list[str]], Any
                 one = {"kind": kind, "versions": versions, "clients": clients, **measured(service, askers, args)}
                 one |= {"queries": questions[0].count, "right": right}
                 lines.append(line_of(one))
-                print(f"| {' | '.join(lines[-1])} |", flush=True)
+                print(row(lines[-1]), flush=True)
                 raw.append({**one, "right": {number: _short(answer) for number, answer in right.items()}})
     return lines, raw
 
@@ -335,7 +336,7 @@ def soak(served: Served, args: argparse.Namespace) -> tuple[list[list[str]], Any
         asked = asking.result()
     lines = _told(questions, asked, beside)
     for line in lines:
-        print(f"| {' | '.join(line)} |", flush=True)
+        print(row(line), flush=True)
     shutil.rmtree(copy)
     raw = {"moves": beside.moves, "memory": beside.memory, "ingests": beside.ingests, "errors": asked.errors[:20]}
     return lines, {**raw, "took": [(n, round(began, 4), round(ended - began, 5)) for n, began, ended in asked.took]}

@@ -36,6 +36,7 @@ import faiss
 import numpy as np
 from peers import PEERS, compared, emptied, every_core, limited, opened
 from repositories import Repositories, commit, engine, face
+from tables import Goals, See
 from vectors import HERE, K, Story, about, in_turns, seconds_of, size_of, story
 
 import vecver
@@ -56,8 +57,6 @@ vecver.open(sys.argv[1]).dataset("d").search(numpy.load(sys.argv[2])[0], k=10, a
 """
 BARE = "import numpy, pyarrow, faiss"
 
-See = Callable[[str, str, str], None]  # a line of the table: measure, goal, seen
-
 
 def main() -> None:
     args = parse()
@@ -70,20 +69,14 @@ def main() -> None:
     np.save(folder / "queries.npy", told.story.queries)
     faiss.omp_set_num_threads(1)
     names = [name for name in PEERS if name in args.peers or "all" in args.peers]
-    lines: list[tuple[str, str, str]] = []
-
-    def see(*line: str) -> None:
-        lines.append(line)  # type: ignore[arg-type]
-        print(" | ".join(line), flush=True)
-
+    goals = Goals()
     for part in args.only:
         print(f"-- {part}", flush=True)
-        since = len(lines)
-        raw = peers(told, see, names, args.limit) if part == "peers" else PARTS[part](told, see)
-        kept = {**about(told.story), "arguments": sys.argv[1:], "lines": lines[since:], "raw": raw}
+        since = len(goals.lines)
+        raw = peers(told, goals.see, names, args.limit) if part == "peers" else PARTS[part](told, goals.see)
+        kept = {**about(told.story), "arguments": sys.argv[1:], "lines": goals.lines[since:], "raw": raw}
         (folder / f"{part}.json").write_text(json.dumps(kept, default=asdict), "utf-8")
-    print("\n| measure | goal | seen |\n| --- | --- | --- |")
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    goals.print_table()
 
 
 def parse() -> argparse.Namespace:
