@@ -1,35 +1,43 @@
-"""Embedders: the same text has one vector, another model is another space, and every failure says what to do."""
+"""Embedders opened by name: one contract for all of them, MiniLM against its golden vectors, and other models."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import util
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
+from embedding_server import Server, running
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import SHARED
 
 from vecver.digest import digest
-from vecver.errors import BackendError, IntegrityError, InvalidInputError, SpaceMismatchError, VecverError
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Json
-from vecver.pipeline.embedders import model_files, openai
+from vecver.pipeline.embedders import model_files
 from vecver.pipeline.embedders.open import fingerprint, open_embedder
 
 GOLDEN = SHARED / "data/ann/scifact_queries_minilm384_golden.npz"
+
+
 HAS_MINILM = all(util.find_spec(name) for name in ("sentence_transformers", model_files.MINILM_PACKAGE))
+
+
 needs_minilm = pytest.mark.skipif(not HAS_MINILM, reason="needs the extra: pip install 'vecver[embed]'")
 
+
 WORDS = ["valve", "bleed", "radiator", "pump", "open", "close", "turn", "water", "hisses;", "§4", "Überdruck", "圧力"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
 
 
 def texts_of(count: int, longest: int = 90) -> list[str]:
@@ -344,158 +352,3 @@ class TestOtherModels:
         assert (ours.dim, ours.environment["path"]) == (16, "one by one")
         assert ours.count_tokens(["bleed the valve"]).tolist() == [3]
         assert np.abs(ours.embed(texts_of(5)) - self.peers(tmp_path, texts_of(5))[0]).max() < 1e-5
-
-
-# -- an endpoint ---------------------------------------------------------------------------------
-
-
-class Server:
-    """A small OpenAI-compatible endpoint. `script` holds what to answer next; empty: the truth."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.script: list[tuple[int, Any, dict[str, str]]] = []
-        self.requests: list[Json] = []
-        self.keys: list[str | None] = []
-
-    def answer(self, body: Json, key: str | None) -> tuple[int, Any, dict[str, str]]:
-        self.requests.append(body)
-        self.keys.append(key)
-        return self.script.pop(0) if self.script else (200, embeddings(body["input"]), {})
-
-
-def embeddings(texts: list[str], **changes: Any) -> Json:
-    """The answer to `texts`: backwards, since only `index` says which is which; vector (3, length of text)."""
-    items = [{"index": i, "embedding": [3.0, float(len(text))], **changes} for i, text in enumerate(texts)]
-    return {"object": "list", "data": items[::-1]}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            status, answer, headers = state.answer(body, self.headers["authorization"])
-            data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            self.send_response(status if self.path == "/v1/embeddings" else 404)
-            for name, value in {**headers, "content-length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
-        state = Server(f"http://127.0.0.1:{http.server_port}/v1")
-        Thread(target=http.serve_forever, daemon=True).start()
-        yield state
-        http.shutdown()
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that this thread slept between attempts; it does not sleep. Threads of earlier tests do as before."""
-    seconds: list[float] = []
-    mine, sleep = threading.get_ident(), time.sleep
-    record = lambda wait: seconds.append(wait) if threading.get_ident() == mine else sleep(wait)  # noqa: E731
-    monkeypatch.setattr("vecver.pipeline.embedders.openai.time.sleep", record)
-    return seconds
-
-
-class TestEndpoint:
-    @pytest.fixture
-    def ours(self, server: Server) -> Embedder:
-        server.script.clear()
-        opened = open_embedder(f"openai:toy@{server.url}/", api_key="sk-secret")
-        server.requests.clear()
-        server.keys.clear()
-        return opened
-
-    def test_it_asks_as_openai_is_asked(self, ours: Embedder, server: Server) -> None:
-        assert ours.embed(["four", "six six"]).ravel() == pytest.approx([0.6, 0.8, 3 / 58**0.5, 7 / 58**0.5])
-        assert server.requests == [{"model": "toy", "input": ["four", "six six"], "encoding_format": "float"}]
-        assert server.keys == ["Bearer sk-secret"]
-
-    def test_a_query_is_a_request_of_its_own(self, ours: Embedder, server: Server) -> None:
-        assert ours.embed_queries(["four", "six six"])[1] == pytest.approx([3 / 58**0.5, 7 / 58**0.5])
-        assert [body["input"] for body in server.requests] == [["four"], ["six six"]]
-
-    def test_the_key_is_nowhere(self, ours: Embedder, server: Server) -> None:
-        assert "sk-secret" not in json.dumps([ours.recipe, ours.environment, ours.name, ours.fingerprint])
-        server.script = [(401, {"error": {"message": "wrong key: sk-secret"}}, {})]
-        with pytest.raises(BackendError, match=r"401.*wrong key: \*\*\*") as error:
-            ours.embed_queries(["valve"])
-        assert "sk-secret" not in repr((error.value.message, error.value.hint, error.value.context))
-        assert not error.value.retryable
-
-    def test_texts_go_in_batches_and_come_back_in_order(self, ours: Embedder, server: Server) -> None:
-        texts = ["x" * (1 + n % 50) for n in range(300)]
-        vectors = ours.embed(texts)
-        assert [len(body["input"]) for body in server.requests] == [128, 128, 44]
-        assert (vectors[:, 1] / vectors[:, 0] * 3).round().astype(int).tolist() == [len(text) for text in texts]
-
-    def test_it_waits_as_asked_and_tries_again(self, ours: Embedder, server: Server, waits: list[float]) -> None:
-        server.script = [
-            (429, "slow down", {"retry-after": "2"}),
-            (503, "", {}),
-            (429, "", {"retry-after": "999999"}),
-            (500, "", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
-        ]
-        assert ours.embed_queries(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
-        assert waits == [2.0, 1.0, openai.LONGEST_WAIT, 4.0]
-
-    def test_a_server_that_stays_down_is_given_up(self, ours: Embedder, server: Server, waits: list[float]) -> None:
-        server.script = [(500, "boom", {})] * 9
-        with pytest.raises(BackendError, match="answered 500: boom") as error:
-            ours.embed(["valve"])
-        assert error.value.retryable and error.value.context["status"] == 500
-        assert len(server.requests) == openai.ATTEMPTS == 5
-        assert waits == [0.5, 1.0, 2.0, 4.0]
-
-    def test_nobody_there_may_be_tried_again(self, waits: list[float]) -> None:
-        with pytest.raises(BackendError, match="did not answer: ConnectError") as error:
-            open_embedder("openai:toy@http://127.0.0.1:9/v1")
-        assert error.value.retryable and len(waits) == 4
-
-    @pytest.mark.parametrize(
-        "answer",
-        [
-            "not json",
-            "[]",
-            {"data": [{"index": 0}]},
-            {"data": [{"index": 0, "embedding": "AAAA"}]},
-            {"data": [{"index": 0, "embedding": [1, float("nan")]}]},
-            {"data": [{"index": 0, "embedding": [0, 0]}]},
-            {"data": [{"index": 0, "embedding": 1}]},
-            {"data": []},
-            {"data": [{"index": 1, "embedding": [1, 2]}]},
-            {"data": [{"index": 0, "embedding": [1, 2]}, {"index": 1, "embedding": [1, 2]}]},
-        ],
-    )
-    def test_an_answer_that_makes_no_sense_is_refused(self, ours: Embedder, server: Server, answer: Any) -> None:
-        server.script = [(200, answer, {})]
-        with pytest.raises(BackendError) as error:
-            ours.embed(["valve"])
-        assert error.value.code == "embedder_bad_answer" and not error.value.retryable
-
-    def test_another_dimension_is_another_space(self, ours: Embedder, server: Server) -> None:
-        server.script = [(200, embeddings(["valve"], embedding=[1.0, 2.0, 3.0]), {})]
-        with pytest.raises(SpaceMismatchError, match="3 dimensions; its recipe says 2"):
-            ours.embed(["valve"])
-
-    def test_a_recipe_opens_without_a_request(self, ours: Embedder, server: Server) -> None:
-        assert open_embedder(ours.recipe).dim == 2
-        assert server.requests == []
-
-    @pytest.mark.parametrize("url", ["http://", "https://me:pw@host/v1", "https://host/v1?key=1"])
-    def test_a_url_that_would_carry_a_secret_is_refused(self, url: str) -> None:
-        with pytest.raises(VecverError) as error:
-            open_embedder(f"openai:toy@{url}")
-        assert error.value.code == "bad_embedder_url" and "pw" not in str(error.value)
-
-    def test_tokens_are_estimated(self, ours: Embedder) -> None:
-        assert ours.count_tokens(["", "bleed the valve!", "1234567", "圧力"]).tolist() == [0, 6, 3, 2]
