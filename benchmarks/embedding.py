@@ -6,7 +6,8 @@ Every contender runs the same real passages through the same model (all-MiniLM-L
 (`embedding_contender.py`), and they take turns round by round. Other work on the machine only slows, so the best round
 of each counts; CPU seconds are those of all threads of the process. The backends need `optimum-onnx` and
 `optimum-intel`, whose requirements exclude each other: `--onnx-python` and `--openvino-python` name interpreters of
-environments that have them. A contender that does not start is left out, with the reason.
+environments that have them, `--fast-python` one with vecver's extra `fast`. A contender that does not start is left
+out, with the reason.
 
 - equal: the vectors are those of sentence-transformers' default within `EQUAL` (float32 rounding). OpenVINO's default
   is bfloat16 on CPUs that have it, whose vectors are not equal.
@@ -62,6 +63,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--onnx-python", default=sys.executable)
     parser.add_argument("--openvino-python", default=sys.executable)
+    parser.add_argument("--fast-python", default=sys.executable, help="an environment with vecver's extra `fast`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=HERE / "out/embedding.json")
     return parser.parse_args(arguments)
@@ -142,7 +144,8 @@ def started(options: argparse.Namespace, texts: list[str], folder: Path) -> tupl
     running, left_out = dict[str, Contender](), dict[str, str]()
     for name in options.only:
         python = options.onnx_python if "onnx" in name else sys.executable
-        python = options.openvino_python if "openvino" in name or "bf16" in name else python
+        python = options.openvino_python if "openvino" in name else python
+        python = options.fast_python if name in ("vecver openvino", "vecver bf16") else python
         try:
             running[name] = Contender(name, python, path, folder)
         except RuntimeError as error:
