@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--versions", type=int, default=50, help="commits after the first")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--queries", type=int, default=12, help="questions of a kind")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--out", type=Path, default=HERE / "out/pinned_search")
     parser.add_argument("--fresh", action="store_true", help="forget the repository that was built before")
     return parser.parse_args()
@@ -239,10 +239,12 @@ def in_turns(ways: dict[str, Ask], queries: Vectors, turns: int) -> tuple[dict[s
     """By name: the median over the queries of each query's least CPU microseconds, and the answers."""
     least = {name: np.full(len(queries), np.inf) for name in ways}
     answers: dict[str, list[Any]] = {name: [None] * len(queries) for name in ways}
-    for _ in range(turns):
+    names = list(ways)
+    for turn in range(turns):
         for first in range(len(queries)):
-            for place, (name, ask) in enumerate(ways.items()):
-                number = (first + 7 * place) % len(queries)  # else the next engine finds this one's rows in the cache
+            for place in range(len(names)):
+                name = names[(place + turn + first) % len(names)]  # each engine follows each other one
+                ask, number = ways[name], (first + 7 * place) % len(queries)  # with rows that are not in the cache
                 began = time.thread_time_ns()
                 answers[name][number] = ask(queries[number])
                 least[name][number] = min(least[name][number], (time.thread_time_ns() - began) / 1e3)
