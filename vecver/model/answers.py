@@ -116,6 +116,13 @@ class Hit:
         return _hits_html(f"{self.document} {span_text(self.span)}", [self])
 
     @classmethod
+    def made(cls, **fields: Any) -> Hit:
+        """A hit with all of these fields: the same as `Hit(...)`, at a fifth of the time that a frozen one takes."""
+        hit = object.__new__(cls)
+        hit.__dict__.update(fields)
+        return hit
+
+    @classmethod
     def from_json(cls, value: Json) -> Hit:
         """The hit whose `to_json` this is; a vector may also be base64 of its float32 bytes."""
         start, end = value["span"]

@@ -260,7 +260,7 @@ def hits_of(
 
 
 def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int) -> Hit:
-    return Hit(
+    return Hit.made(
         rank=rank,
         score=row.score,
         score_bits=index.bits(row.score),
@@ -277,4 +277,5 @@ def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int)
         sheet=chunk.position.sheet,
         line=chunk.position.line,
         by=row.by,
+        vector=None,
     )

@@ -36,8 +36,7 @@ _COUNTED = ("_documents", "_chunks", "order", "row_documents")  # what has an `n
 _GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
 
 
-@dataclass(frozen=True)
-class ChunkRow:
+class ChunkRow(NamedTuple):
     """One live chunk, with what its document says of it."""
 
     key: bytes
@@ -176,7 +175,22 @@ class Snapshot:
         return [self._chunk(*place, owner) for place, owner in zip(places, self.owners(places), strict=True)]
 
     def owners(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
-        """The documents of live chunks, which are looked up together."""
+        """The documents of live chunks; those that their segments do not name are looked up together."""
+        owners = [self._owner_in_segment(place) for place in places]
+        missing = [place for place, owner in zip(places, owners, strict=True) if owner is None]
+        found = iter(self._owners_by_id(missing) if missing else ())
+        return [owner or next(found) for owner in owners]
+
+    def _owner_in_segment(self, place: tuple[int, int]) -> Owner | None:
+        """The document of a live chunk, if its row lies in the chunk's segment and is known to."""
+        number, row = place
+        segment, live = self.segments[number], self.layout.segments[number].documents
+        for document in segment.listing_documents(row) or ():
+            if document in live:
+                return Owner(segment.owner(row), number, document)
+        return None
+
+    def _owners_by_id(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
         names = [self.segments[number].owner(row) for number, row in places]
         ids = {name: columns.document_id(name) for name in names}
         numbers, rows = self.find_documents(as_keys(list(ids.values())))

@@ -38,6 +38,7 @@ from vecver.model import NOWHERE, Json, Position, Space, Vectors
 from vecver.repo import objects
 from vecver.repo.rows import schema as columns
 from vecver.repo.rows import sorted_keys
+from vecver.repo.rows.listed_by import WORTH, ListedBy, listed_by
 from vecver.repo.rows.positions import columns_of, position_of
 from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
 from vecver.repo.rows.schema import CHUNKS, DOCUMENTS, keys_array
@@ -53,6 +54,8 @@ _NEW = "a new segment"
 
 class Segment:
     """One segment, opened for reading: its files are mapped, and stay so whoever deletes them meanwhile."""
+
+    _lookups = 0  # chunks whose documents were looked up by their ids
 
     def __init__(self, store: Store, id: str) -> None:
         self.id = id
@@ -188,6 +191,19 @@ class Segment:
         names = keys_array(keys).view("V16").reshape(-1)
         return offsets - offsets[:1], names, columns.integers(starts), columns.integers(ends)
 
+    def listing_documents(self, row: int) -> list[int] | None:
+        """The document rows that list a chunk row; None while that is not worth knowing, see `listed_by`."""
+        if "_listed_by" not in self.__dict__:
+            self._lookups += 1
+            if self._lookups * WORTH < self.chunk_count:
+                return None
+        return self._listed_by(row)
+
+    @cached_property
+    def _listed_by(self) -> ListedBy:
+        offsets, names, _, _ = self._spans
+        return listed_by(offsets, names.view(np.uint8).reshape(-1, 16), self.keys, self.find_keys)
+
     @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:
         return sorted_keys.prefixes(self.keys)[self.orders[0]]
@@ -214,7 +230,7 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Memory that it holds beside its mapped files."""
-        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents")
+        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents", "_listed_by")
         arrays = [self.__dict__[name] for name in held if name in self.__dict__]
         return sum(array.nbytes for array in arrays)
 
