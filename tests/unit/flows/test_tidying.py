@@ -208,6 +208,21 @@ def test_optimize_lays_all_versions_on_one_segment(store: Store) -> None:
     assert_all_there(docs, known)
 
 
+def test_optimize_copies_equal_rows_once(store: Store) -> None:
+    """Folds leave copies of rows behind: of each document's versions and their chunks one row each is enough."""
+    docs, known = open_on(store).dataset("d"), dict[str, Texts]()
+    texts: Texts = {}
+    for turn in range(24):
+        texts = {**texts, "changing": f"text {turn % 3}", f"d{turn:02}": "the same words"}
+        known[str(ingest(docs, texts).commit)] = texts
+    copied = sum(docs._versions.snapshot(docs.resolve()).segments[i].document_count for i in range(len(laid(docs))))
+    assert copied > 25, "the newest version alone names rows of older ones, or copies"
+    docs.optimize()
+    (segment,) = docs._versions.snapshot(docs.resolve()).segments
+    assert (segment.document_count, segment.chunk_count) == (24 + 3, 24 + 3)
+    assert_all_there(docs, known)
+
+
 def test_versions_of_two_spaces_keep_their_own_segments(store: Store) -> None:
     docs = open_on(store).dataset("d")
     one = ingest(docs, {"a": "x"}).commit

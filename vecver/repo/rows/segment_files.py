@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-FILES = ("documents.arrow", "chunks.arrow", "vectors.npy", "lookup.npy")
+TABLES = ("documents.arrow", "chunks.arrow")
+FILES = (*TABLES, "vectors.npy", "lookup.npy")
 
 
 def path_of(segment: str, file: str) -> str:
