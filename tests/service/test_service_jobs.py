@@ -259,7 +259,7 @@ def test_a_job_that_cannot_be_done_says_why(tmp_path: Path) -> None:
 
 
 def test_a_running_job_is_cancelled_before_it_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecver_service.worker._TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("vecver_service.worker._PROGRESS_SECONDS", 0.0)
     begun, go = threading.Event(), threading.Event()
 
     def slow(docs: vecver.Dataset, source: Any, *, progress: Any, **how: Any) -> None:
@@ -280,7 +280,7 @@ def test_a_running_job_is_cancelled_before_it_commits(tmp_path: Path, monkeypatc
 
 
 def test_a_service_that_ends_puts_its_job_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecver_service.worker._TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("vecver_service.worker._PROGRESS_SECONDS", 0.0)
     begun, real = threading.Event(), vecver.Dataset.ingest
 
     def slow(docs: vecver.Dataset, source: Any, *, progress: Any, **how: Any) -> None:
@@ -407,7 +407,7 @@ def test_a_job_that_panics_has_failed_and_the_next_is_done(tmp_path: Path, monke
 
 
 def test_progress_that_cannot_be_told_does_not_end_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecver_service.worker._TOLD_SECONDS", 0.0)
+    monkeypatch.setattr("vecver_service.worker._PROGRESS_SECONDS", 0.0)
     real = Jobs.keep
 
     def full(jobs: Jobs, job: Job, *, durable: bool = True) -> Job:

@@ -1,4 +1,4 @@
-"""Bodies that become a source: what a file may be called, lines of records, folders of the server."""
+"""Turns the body of a request into a source on disk: checks the names of files, writes records, checks folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _PART_BYTES, _PATH_BYTES, _PARTS = 240, 1000, 32
 
 
 def checked(name: str) -> str:
-    """A path that stays where it is put, and that a folder's ingest finds there. Raises InvalidInputError."""
+    """`name`, if it is a path that stays below its folder and that an ingest of that folder reads.
+
+    Raises InvalidInputError.
+    """
     parts = name.split("/")
     sound = (
         all(character >= " " and character != "\x7f" for character in name)
@@ -36,42 +39,48 @@ def checked(name: str) -> str:
 
 
 async def lines(chunks: AsyncIterator[bytes], into: Path, most: int, *, empty: bool = False) -> str:
-    """Lay a body of records under `into`, a line of JSON each of up to `most` bytes; its digest.
+    """Write a body of JSON lines below `into` as it arrives; its sha256, hex. `empty`: it may have no record.
 
-    `empty`: there may be none.
-
-    A line is read whole, as a body of JSON is: one of 95 MB took 4 GB, and the service was silent for 20 s.
+    Raises InvalidInputError (a line is longer than `most` bytes, there is no record). Lines are limited because each is
+    parsed in memory: one of 95 MB took 4 GB, and the service did not answer for 20 s.
     """
-    digest, some, line = hashlib.sha256(), False, 0
+    digest, has_record, line_bytes = hashlib.sha256(), False, 0
     with (into / RECORDS).open("wb") as file:
         async for chunk in chunks:
             first, *others = chunk.split(b"\n")
-            line += len(first)
-            if max(line, *map(len, others), 0) > most:
+            line_bytes += len(first)
+            if max(line_bytes, *map(len, others), 0) > most:
                 raise _too_long(most)
-            line = len(others[-1]) if others else line
+            line_bytes = len(others[-1]) if others else line_bytes
             digest.update(chunk)
-            some = some or (not chunk.isspace() and bool(chunk))
+            has_record = has_record or (not chunk.isspace() and bool(chunk))
             await run_in_threadpool(file.write, chunk)
-    if not some and not empty:
+    if not has_record and not empty:
         raise invalid("there is no record", "send a line of JSON with id and text for each document")
     return digest.hexdigest()
 
 
 def records(documents: Sequence[Any], into: Path, *, empty: bool = False) -> str:
-    """Lay records under `into`; their digest. `empty`: there may be none."""
+    """Write records below `into` as JSON lines; their sha256, hex. `empty`: there may be none.
+
+    Raises InvalidInputError (there is no record).
+    """
     if not documents and not empty:
         raise invalid("there is no record", "send an object with id and text for each document")
-    body = "".join(json.dumps(one) + "\n" for one in documents).encode()
+    body = "".join(json.dumps(document) + "\n" for document in documents).encode()
     (into / RECORDS).write_bytes(body)
     return hashlib.sha256(body).hexdigest()
 
 
 def permitted(folder: str, allowed: tuple[str, ...]) -> str:
-    """A folder of this machine that may be ingested. Raises AccessError, whether there is such a folder or not."""
-    sound = os.path.isabs(folder) and "\0" not in folder
-    real = Path(os.path.realpath(folder)) if sound else None
-    if real is None or not any(real.is_relative_to(os.path.realpath(os.path.expanduser(one))) for one in allowed):
+    """The real path of a folder of this machine that is in one of the `allowed` folders.
+
+    Raises AccessError otherwise, whether there is such a folder or not.
+    """
+    is_plain = os.path.isabs(folder) and "\0" not in folder
+    real = Path(os.path.realpath(folder)) if is_plain else None
+    tops = [os.path.realpath(os.path.expanduser(top)) for top in allowed]
+    if real is None or not any(real.is_relative_to(top) for top in tops):
         raise AccessError(
             "this folder is not on the service's allow-list",
             code="folder_not_allowed",
