@@ -1,4 +1,4 @@
-"""Commands of the HTTP service: serve, and the keys that open it."""
+"""The commands `serve` and `key`: run the HTTP service, and make, list and revoke its API keys."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from vecver_service.state.key_file import Key
     from vecver_service.state.keys import Keys
 
-# uvicorn kills a worker that does not answer it for so long, by default 5 s: a record of 95 MB held the interpreter
-# for longer, and each of its job's three attempts took a worker with it, and the requests that were in it.
-_SILENT_SECONDS = 60
+# uvicorn kills a worker that has not answered it for this long, by default after 5 s. Parsing a record of 95 MB holds
+# the interpreter for longer: each of the job's three attempts killed a worker, with the requests that it served.
+_HEALTHCHECK_SECONDS = 60
 
 
 @click.command()
@@ -46,38 +46,34 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     import uvicorn
     from vecver_service.http.connections import TimeoutProtocol
     from vecver_service.settings import load_settings
-    from vecver_service.state.database import Database
-    from vecver_service.state.files import own_state, reaching
     from vecver_service.state.keys import Keys
 
     options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
-    given = {name: value for name, value in options.items() if value is not None}
-    own = load_settings(**given)
-    _check_closed(own.host, no_auth=own.no_auth, keys=Keys(own.keys_file(settings.repo)))
-    _check_free(own.host, own.port)
-    repository = common.opened(settings)  # what is wrong with it is said here, once, and not by every worker
-    state = own.state_folder(settings.repo)
-    own_state(state, repository)
-    with reaching(state):
-        Database(state).prepare()  # an older folder is moved before the workers start
-    if own.workers > 1:
+    options = {name: value for name, value in options.items() if value is not None}
+    service = load_settings(**options)
+    _check_closed(service.host, no_auth=service.no_auth, keys=Keys(service.keys_file(settings.repo)))
+    _check_free(service.host, service.port)
+    state = service.state_folder(settings.repo)
+    _prepare_state(state, settings)
+    if service.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(state / "metrics")
-    told = {"repo": settings.repo, **given}  # to the workers, which read the environment
-    os.environ.update({f"VECVER_{name.upper()}": str(value) for name, value in told.items()})
+    for name, value in {"repo": settings.repo, **options}.items():  # workers read the environment
+        os.environ[f"VECVER_{name.upper()}"] = str(value)
     if sys.stderr.isatty():
-        click.echo(f"serving {settings.repo} at http://{own.host}:{own.port}; /docs there describes the API", err=True)
+        url = f"http://{service.host}:{service.port}"
+        click.echo(f"serving {settings.repo} at {url}; /docs there describes the API", err=True)
     uvicorn.run(
         "vecver_service.app:serve",
         factory=True,
-        host=own.host,
-        port=own.port,
-        workers=own.workers,
+        host=service.host,
+        port=service.port,
+        workers=service.workers,
         http=TimeoutProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=own.shutdown_timeout,
-        timeout_worker_healthcheck=_SILENT_SECONDS,
+        timeout_graceful_shutdown=service.shutdown_timeout,
+        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
 
 
@@ -100,11 +96,11 @@ def key() -> None:
 @click.pass_obj
 def add(settings: Settings, /, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a key for NAME, who signs what is written with it. It is shown this once, and stored nowhere."""
-    made, token = _keys(settings).add(name, list(scopes))
+    key, token = _keys(settings).add(name, list(scopes))
     if as_json:
-        echo_json({**_told(made), "key": token})
+        echo_json({**_json(key), "key": token})
     else:
-        show_made(console.out(), console.err(), made, token)
+        show_made(console.out(), console.err(), key, token)
 
 
 @key.command("list")
@@ -112,12 +108,12 @@ def add(settings: Settings, /, name: str, scopes: tuple[str, ...], as_json: bool
 @click.pass_obj
 def list_keys(settings: Settings, /, as_json: bool) -> None:
     """List the keys."""
-    file = _keys(settings)
-    keys = file.all()
+    store = _keys(settings)
+    keys = store.all()
     if as_json:
-        echo_json([_told(one) for one in keys])
-        return
-    show_keys(console.out(), keys, file.needed())
+        echo_json([_json(key) for key in keys])
+    else:
+        show_keys(console.out(), keys, store.needed())
 
 
 @key.command()
@@ -126,11 +122,11 @@ def list_keys(settings: Settings, /, as_json: bool) -> None:
 @click.pass_obj
 def revoke(settings: Settings, /, id: str, as_json: bool) -> None:
     """Take the key ID away, at once."""
-    gone = _keys(settings).revoke(id)
+    key = _keys(settings).revoke(id)
     if as_json:
-        echo_json(_told(gone))
+        echo_json(_json(key))
     else:
-        show_revoked(console.out(), gone)
+        show_revoked(console.out(), key)
 
 
 def _keys(settings: Settings) -> Keys:
@@ -139,6 +135,16 @@ def _keys(settings: Settings) -> Keys:
     from vecver_service.state.keys import Keys
 
     return Keys(load_settings().keys_file(settings.repo))
+
+
+def _prepare_state(state: Path, settings: Settings) -> None:
+    """Open the repository, and make or move the state folder: what fails is reported once, not by every worker."""
+    from vecver_service.state.database import Database
+    from vecver_service.state.files import own_state, reaching
+
+    own_state(state, common.opened(settings))
+    with reaching(state):
+        Database(state).prepare()
 
 
 def _emptied(folder: Path) -> str:
@@ -151,12 +157,12 @@ def _emptied(folder: Path) -> str:
     return str(folder)
 
 
-def _told(key: Key) -> dict[str, object]:
+def _json(key: Key) -> dict[str, object]:
     return {"id": key.id, "name": key.name, "scopes": list(key.scopes), "created": key.created}
 
 
 def _check_closed(host: str, *, no_auth: bool, keys: Keys) -> None:
-    """Raises InvalidInputError for a service that others reach, without keys; IntegrityError: they cannot be read."""
+    """Raises InvalidInputError (other machines reach the service, and there is no key), IntegrityError."""
     if not keys.all() and not no_auth and host not in ("127.0.0.1", "::1", "localhost"):
         raise InvalidInputError(
             f"{host} is reached by others, and there is no API key",
@@ -166,7 +172,7 @@ def _check_closed(host: str, *, no_auth: bool, keys: Keys) -> None:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Raises ConflictError, InvalidInputError where this process cannot listen there: uvicorn only logs it."""
+    """Raises ConflictError or InvalidInputError if this process cannot listen there. uvicorn would only log it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:

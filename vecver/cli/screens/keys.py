@@ -1,4 +1,4 @@
-"""The API keys of the service."""
+"""Screens of the command `key`: a new key, the list of keys, a revoked key."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from vecver_service.state.key_file import Key
 
 
-def show_made(screen: Screen, notes: Screen, made: Key, token: str) -> None:
-    """A new key: the key alone on standard output, what it is for beside it."""
+def show_made(screen: Screen, notes: Screen, key: Key, token: str) -> None:
+    """Show a new key: its token alone on `screen`, standard output, and what it opens on `notes`."""
     screen.write(f"{token}\n")
-    notes.say(f"key {made.id} of {made.name}: {', '.join(made.scopes)}; ", ("keep it, it is not shown again", WARNING))
+    notes.say(f"key {key.id} of {key.name}: {', '.join(key.scopes)}; ", ("keep it, it is not shown again", WARNING))
 
 
 def show_keys(screen: Screen, keys: Sequence[Key], needed: bool) -> None:
-    """Every key; `needed`: the service answers nobody without one."""
+    """Show every key. `needed`: the service answers nobody who has none, because a key was made once."""
     width = max((len(key.name) for key in keys), default=0)
     for key in keys:
         if screen.terminal:
@@ -39,9 +39,9 @@ def show_keys(screen: Screen, keys: Sequence[Key], needed: bool) -> None:
     screen.say(("Make one: ", FAINT), ("vecver key add NAME --scope '*:read'", COMMAND))
 
 
-def show_revoked(screen: Screen, gone: Key) -> None:
-    """A key that was taken away."""
+def show_revoked(screen: Screen, key: Key) -> None:
+    """Show a key that was revoked."""
     if screen.terminal:
-        screen.say("Revoked the key ", (gone.id, ID), f" of {gone.name}; it opens nothing from now on.")
+        screen.say("Revoked the key ", (key.id, ID), f" of {key.name}; it opens nothing from now on.")
     else:
-        screen.say(f"revoked {gone.id} of {gone.name}")
+        screen.say(f"revoked {key.id} of {key.name}")
