@@ -23,6 +23,7 @@ from vecver_service.http.middleware import RequestMiddleware
 from vecver_service.http.replies import problem_responses
 from vecver_service.metrics import Metrics
 from vecver_service.routes import ROUTERS
+from vecver_service.routes.raw_search import RawSearch
 from vecver_service.schemas import answers
 from vecver_service.settings import ServiceSettings, load_settings
 from vecver_service.state.audit import Audit
@@ -94,6 +95,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     for router in ROUTERS:
         app.include_router(router)
     keys = Keys(settings.keys_file(repository.url))
+    app.add_middleware(RawSearch, deps=deps)
     app.add_middleware(
         RequestMiddleware,
         settings=settings,

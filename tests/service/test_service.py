@@ -157,7 +157,7 @@ def test_one_short_search_computes_at_a_time_and_none_waits_for_long(
     assert asked(client, vector=[1.0] * (dim + 1)).status_code == 422 and not lock.locked(), "an error releases it"
     with lock:
         assert asked(client, vector=QUERY, exact=True).json()["hits"] == right["hits"], "a long search does not wait"
-        monkeypatch.setattr("vecver_service.routes.search._LOCK_TIMEOUT_S", 0.01)
+        monkeypatch.setattr("vecver_service.searching._LOCK_TIMEOUT_S", 0.01)
         assert asked(client, vector=QUERY).json() == right
     assert not lock.locked()
 
@@ -489,12 +489,12 @@ def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monke
     sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="no opentelemetry-sdk: install vecver[test]")
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-    from vecver_service.routes import search
+    from vecver_service import searching
 
     spans = InMemorySpanExporter()
     provider = sdk.TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr(search, "_TRACER", provider.get_tracer("vecver"))
+    monkeypatch.setattr(searching, "_TRACER", provider.get_tracer("vecver"))
     commit = asked(client, vector=QUERY).json()["commit"]
     (span,) = spans.get_finished_spans()
     assert span.name == "vecver.search" and span.attributes

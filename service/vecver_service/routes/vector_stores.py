@@ -13,10 +13,11 @@ from fastapi.responses import Response
 
 import vecver
 from vecver.errors import InvalidInputError
+from vecver_service import searching
 from vecver_service.deps import CurrentCaller, Dependencies, Deps, Name, all_readable, check_allowed
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.routes.datasets import DAMAGED
-from vecver_service.routes.search import COMMIT, ask
+from vecver_service.routes.search import COMMIT
 from vecver_service.schemas import openai, requests
 from vecver_service.state.keys import Caller
 from vecver_service.warmup import version_of
@@ -69,7 +70,9 @@ def search(id: Name, body: openai.VectorStoreSearch, deps: Deps, caller: Current
     queries = [body.query] if isinstance(body.query, str) else body.query
     filter = _filter(body.filters) if body.filters else None
     requests.check_filter(filter)
-    answers = ask(deps, docs, request, list(queries), at=revision, k=body.max_num_results, filter=filter)
+    answers = searching.search(
+        deps, docs, request.scope, list(queries), at=revision, k=body.max_num_results, filter=filter
+    )
     ranking = body.ranking_options
     hits = _best(answers, body.max_num_results, ranking.score_threshold if ranking else None)
     page = {

@@ -115,12 +115,14 @@ class Search(Request):
         own = {name: getattr(self, name) for name in names}
         return {**own, "vectors": self.hit_vectors is not None, "missing": self.missing}
 
-    def asked(self) -> tuple[list[Any], bool]:
-        """(what is asked, whether it is one question), unless `like` is. Raises InvalidInputError for other base64."""
+    def queries_of(self) -> tuple[list[Any] | str, bool]:
+        """(the texts and vectors, or `like`; whether it is a single query). Raises InvalidInputError (bad base64)."""
+        if self.like is not None:
+            return self.like, True
         if self.queries is not None:
             return list(self.queries), False
         if self.vectors is not None:
-            return [_vector(one) for one in self.vectors], False
+            return [_vector(value) for value in self.vectors], False
         return [self.query if self.vector is None else _vector(self.vector)], True
 
 
