@@ -5,15 +5,16 @@
 A write with an Idempotency-Key happens once, and every write is in the audit log. Long writes become jobs in the state
 folder; a worker of any process runs them.
 
-    app        puts it together: `create_app(settings)`
-    settings   what a file and the environment set
-    deps       what routes ask FastAPI for: the repository, the caller, checked names
+    app        builds it: `create_app(repository, settings)`
+    settings   from a file and the environment
+    deps       what routes get through `Depends`: the service's parts, the caller, a dataset
+    searching  runs the searches of all routes
     worker     runs jobs
-    warmup     opens versions before anybody waits for them
-    logs, metrics   what operators and Prometheus read
+    warmup     opens versions before requests wait for them
+    logs, metrics   for operators and Prometheus
     http/      connections, middleware, problems (RFC 9457), replies, uploads, forms
     state/     keys, jobs, first answers, audit log: files of the state folder
-    schemas/   what travels; converted at the edge
+    schemas/   the published schema
     routes/    three steps each: parse, call vecver, render
     pages/     the page at /
 """

@@ -1,4 +1,4 @@
-"""Putting the service together: one repository, one gate, the routes, and a thread that does jobs."""
+"""Builds the service: one repository, the middleware, the routes, and the thread that runs jobs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _log = logging.getLogger("vecver.service")
 
 
 class _App(FastAPI):
-    """FastAPI whose schema has the one thing that no route's own answer names, and is of the version that it says."""
+    """FastAPI with a schema that also has `Problem`, and no word of OpenAPI 3.2."""
 
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
@@ -86,7 +86,9 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         redirect_slashes=False,
         docs_url=None,  # `routes/pages.py` serves it from files of this machine
         redoc_url=None,
-        responses=problem_responses(401, 408, 413, 422, 429, 500, 503),  # any route: they are the gate's, or ours
+        responses=problem_responses(
+            401, 408, 413, 422, 429, 500, 503
+        ),  # any route: the middleware and unexpected errors
         telemetry={"auto_configure": True},
         separate_input_output_schemas=False,
     )
@@ -109,25 +111,25 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
 
 def serve() -> FastAPI:
     """The service of this process, from its environment; what uvicorn calls in each worker."""
-    settings, own = load_settings(), library.load_settings()
-    threadpool_limits(1, user_api="blas")  # requests are the threads; BLAS's own would wait for each other
+    settings, vecver_settings = load_settings(), library.load_settings()
+    threadpool_limits(1, user_api="blas")  # requests run in parallel already; threads of BLAS would wait for each other
     logs.configure(settings.log_level)
-    if settings.workers > 1 and not own.milvus.uri:
+    if settings.workers > 1 and not vecver_settings.milvus.uri:
         _log.warning("the embedded Milvus answers in one worker at a time: to publish, name a server (VECVER_MILVUS)")
     repository = vecver.open(
-        own.repo,
-        author=own.author,
-        api_key=own.api_key,
+        vecver_settings.repo,
+        author=vecver_settings.author,
+        api_key=vecver_settings.api_key,
         open_bytes=settings.open_bytes,
-        milvus=own.milvus,
-        publish=own.publish,
-        verify=own.verify,
+        milvus=vecver_settings.milvus,
+        publish=vecver_settings.publish,
+        verify=vecver_settings.verify,
     )
     return create_app(repository, settings)
 
 
 def _ready(app: FastAPI, deps: Dependencies) -> None:
-    """Open what is served, then say so."""
+    """Open the versions to serve, then report ready."""
     warm_all(deps.repository, deps.settings.warm)
     freeze_modules()
     app.state.ready = True

@@ -1,4 +1,4 @@
-"""Logs: a line of JSON on stderr for every request, job and failure."""
+"""Writes logs: one line of JSON on stderr for every request, job and failure."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-_PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False)
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """A record and what was given as `extra`."""
+    """A log record as JSON, with its `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _PLAIN},
+            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
         if record.exc_info:
-            told["error"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str, ensure_ascii=False)
+            fields["error"] = self.formatException(record.exc_info)
+        return _ENCODER.encode(fields)
 
 
 def configure(level: str) -> None:
-    """Send what this process logs to stderr, uvicorn's included."""
+    """Send the logs of this process to stderr, uvicorn's included."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

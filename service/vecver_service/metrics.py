@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests by route, searches by dataset and phase, jobs. One sum over all worker processes."""
+"""Metrics for Prometheus: requests by route, searches by dataset and phase, jobs; summed over all worker processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 
 
 
 class Metrics:
-    """The measurements of a service."""
+    """Counts and times what a service does."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -40,21 +40,21 @@ class Metrics:
         )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count a request that was answered."""
         self._requests.labels(route, method, str(status)).observe(seconds)
 
     def search(self, dataset: str, engine: str, queries: int, phases: dict[str, float]) -> None:
-        """A search was answered; seconds by phase."""
+        """Count a search that was answered. `phases`: seconds by phase."""
         self._queries.labels(dataset, engine).inc(queries)
         for phase, seconds in phases.items():
             self._phases.labels(dataset, phase).observe(seconds)
 
     def job(self, kind: str, state: str, seconds: float) -> None:
-        """A job ended."""
+        """Count a job that ended."""
         self._jobs.labels(kind, state).observe(seconds)
 
     def text(self) -> tuple[bytes, str]:
-        """(what Prometheus reads, its media type)."""
+        """(the metrics in Prometheus's text format, its media type)."""
         if SHARED not in os.environ:
             return generate_latest(self._registry), CONTENT_TYPE_LATEST
         shared = CollectorRegistry()

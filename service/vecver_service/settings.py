@@ -102,10 +102,10 @@ class ServiceSettings(BaseSettings):
         return Path(self.keys).expanduser().absolute() if self.keys else self.state_folder(repo) / FILE_NAME
 
 
-def load_settings(**given: Any) -> ServiceSettings:
-    """The settings of this process; `given` wins. Raises InvalidInputError that says which one is wrong."""
+def load_settings(**overrides: Any) -> ServiceSettings:
+    """The settings of this process; `overrides` win. Raises InvalidInputError, which names the bad setting."""
     try:
-        return ServiceSettings(**given)
+        return ServiceSettings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]).upper()

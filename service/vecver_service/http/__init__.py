@@ -1,1 +1,1 @@
-"""HTTP itself: connections, what comes before and after every route, problems, replies, uploads."""
+"""HTTP: connections, middleware, problems, replies, multipart forms, uploads."""

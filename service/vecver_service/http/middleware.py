@@ -1,17 +1,18 @@
-"""The gate: what every request passes, on its way in and out.
+"""The middleware around the whole service: what happens before and after every route.
 
-    in    a request id; the caller's key; the caller's rate; options once each; how much may come; a deadline
-    out   the id as a header, one log line, one measurement
+    before   a request id; the key; its rate; each option at most once; a limit for the body; a deadline
+    after    the id as a header, one log line, one measurement
 
-Bodies are read behind the gate only, so a caller without a key cannot make the service read anything.
+Bodies are read only behind these checks, so a caller without a key cannot make the service read anything.
 
 Decisions
-- 2026-11-21 a thread that searches cannot be stopped: at the deadline the caller is answered, and it goes on. Its
-  place is free when it has ended: eight slow searches of one key held all eight threads, and everybody else waited.
-- 2026-11-21 without keys a browser on this machine could be led here by any web page: so a request must name this
-  machine as its Host, and come from no other Origin.
-- 2026-11-21 bodies are measured here, not by FastAPI's max_body_size: that stands before the gate, and answers a body
-  that is said to be too large in plain text, without an id, whether its caller has a key or not.
+1. Search threads cannot be cancelled. At the deadline the caller is answered, and the slot is freed when the thread
+   ends: before, eight slow searches of one key held all eight threads while their callers had been answered, and
+   every other key waited.
+2. Without keys, any web page could make a browser on this machine call the service. So a request must name this
+   machine as its Host and come from no other Origin.
+3. Bodies are limited here, not by FastAPI's `max_body_size`. That stands in front of this middleware and answers a
+   body with a large Content-Length in plain text, without a request id, whether the caller has a key or not.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ from vecver_service.state.keys import ALL, Caller, Keys
 
 _OPEN = ("/healthz", "/readyz")
 _PAGES = ("/", "/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
-_UPLOADS, STREAMS = "/ingest", "/events"
+_UPLOADS, STREAMS = "/ingest", "/events"  # the ends of their paths
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _log = logging.getLogger("vecver.service")
 
 
 def _is_open(path: str) -> bool:
-    """Is this answered without a key?"""
+    """Whether this path is answered without a key."""
     return path in (*_OPEN, *_PAGES) or path.startswith("/docs/")
 
 
 class RequestMiddleware:
-    """Middleware around the whole application."""
+    """Authenticates, limits, times, logs and measures every request."""
 
     def __init__(
         self,
@@ -68,15 +69,15 @@ class RequestMiddleware:
         self._anonymous = Caller("", author, (f"{ALL}:admin",))
         self._rates: dict[str, _TokenBucket] = {}
         self._working: dict[str, asyncio.Semaphore] = {}
-        self._late: set[asyncio.Future[None]] = set()  # answered without them; they end by themselves
+        self._late: set[asyncio.Future[None]] = set()  # requests that are still running after their deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        asked = headers.get("x-request-id", "")
-        scope["vecver.request"] = asked if _ID.fullmatch(asked) else secrets.token_hex(8)
+        request_id = headers.get("x-request-id", "")
+        scope["vecver.request"] = request_id if _ID.fullmatch(request_id) else secrets.token_hex(8)
         sender = _ResponseSender(scope, send)
         since = perf_counter()
         try:
@@ -86,22 +87,22 @@ class RequestMiddleware:
                 _check_unrepeated(scope)
             await self._run_with_deadline(scope, receive, sender)
         except Exception as error:
-            if sender.begun:  # a stream that broke; what it began with is sent
+            if sender.begun:  # the status has been sent, so the error can only be logged
                 _log.error("broken off", exc_info=error, extra={"request": scope["vecver.request"]})
                 return
             await problems.problem(Request(scope), error, self._mask)(scope, receive, sender.send)
         finally:
-            self._told(scope, sender, perf_counter() - since)
+            self._record(scope, sender, perf_counter() - since)
 
-    # -- in -------------------------------------------------------------------------------------
+    # -- before ---------------------------------------------------------------------------------
 
     def _caller(self, scope: Scope, headers: Headers) -> Caller:
-        """Who asks. Raises AccessError."""
+        """The caller that a request's key belongs to. Raises AccessError."""
         token = headers.get("authorization", "")
         if self._settings.no_auth:
             return self._anonymous
         if not self._keys.needed():
-            _local(scope, headers)
+            _check_local(scope, headers)
             return self._anonymous
         kind, _, token = token.partition(" ")
         key = self._keys.find(token.strip()) if kind.lower() == "bearer" else None
@@ -110,7 +111,7 @@ class RequestMiddleware:
         return Caller(key.id, key.name, key.scopes)
 
     def _check_rate(self, caller: Caller) -> None:
-        """Raises BackendError if this caller asks too often."""
+        """Raises BackendError (`rate_limited`) if this caller sends requests too fast."""
         if not self._settings.rate:
             return
         bucket = self._rates.setdefault(caller.id, _TokenBucket(self._settings.burst))
@@ -125,9 +126,9 @@ class RequestMiddleware:
             )
 
     def _thread_slot(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
-        """A place among the threads: one key's requests, late ones too, leave two of them to others.
+        """A slot for one of the threads: the requests of one key, late ones included, leave two threads to other keys.
 
-        Uploads and streams wait most of their time, and need none.
+        Uploads and streams wait most of their time and take no slot.
         """
         caller = scope.get("vecver.caller")
         if caller is None or scope["path"].endswith((_UPLOADS, STREAMS)):
@@ -135,10 +136,11 @@ class RequestMiddleware:
         return self._working.setdefault(caller.id, asyncio.Semaphore(max(1, self._settings.threads - 2)))
 
     async def _run_with_deadline(self, scope: Scope, receive: Receive, sender: _ResponseSender) -> None:
-        """Run the application; if it has not begun to answer by the deadline, answer for it."""
-        own, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
-        seconds, most = (own.upload_timeout, own.max_upload) if upload else (own.timeout, own.max_body)
-        body = _LimitedBody(receive, most, Headers(scope=scope).get("content-length", ""))
+        """Run the application. Raises BackendError if it has sent nothing by the deadline."""
+        settings, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
+        timeout_s = settings.upload_timeout if upload else settings.timeout
+        max_bytes = settings.max_upload if upload else settings.max_body
+        body = _LimitedBody(receive, max_bytes, Headers(scope=scope).get("content-length", ""))
         waiting = True
 
         async def work() -> None:
@@ -149,14 +151,14 @@ class RequestMiddleware:
 
         task = asyncio.ensure_future(work())
         try:
-            await asyncio.wait({task}, timeout=seconds)
+            await asyncio.wait({task}, timeout=timeout_s)
             if not task.done() and not sender.begun:
                 sender.closed = True
                 if waiting:
                     task.cancel()
                 self._late.add(task)
                 task.add_done_callback(self._forget)
-                raise _busy(seconds) if waiting else _late(seconds, body.complete)
+                raise _busy(timeout_s) if waiting else _late(timeout_s, body.complete)
             await task
         except asyncio.CancelledError:
             task.cancel()
@@ -167,9 +169,9 @@ class RequestMiddleware:
         if not task.cancelled() and (error := task.exception()):
             _log.error("failed after its deadline", exc_info=error)
 
-    # -- out ------------------------------------------------------------------------------------
+    # -- after ----------------------------------------------------------------------------------
 
-    def _told(self, scope: Scope, sender: _ResponseSender, seconds: float) -> None:
+    def _record(self, scope: Scope, sender: _ResponseSender, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.request(route, scope["method"], sender.status, seconds)
         if route in (*_OPEN, "/metrics") and sender.status < 400:
@@ -193,7 +195,7 @@ class RequestMiddleware:
 
 
 class _ResponseSender:
-    """The way out: what is sent, with the request's id on it."""
+    """Sends the answer with the request's id as a header, and knows whether it has begun."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._id, self._send = scope["vecver.request"].encode(), send
@@ -201,25 +203,25 @@ class _ResponseSender:
         self.begun = self.closed = False
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer."""
+        """Send one ASGI message."""
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self._id)]
         await self._send(message)
 
     async def send_while_open(self, message: Message) -> None:
-        """The same, until somebody else has answered."""
+        """Send one ASGI message of the application; nothing once the middleware has answered for it."""
         if not self.closed:
             await self.send(message)
 
 
 class _LimitedBody:
-    """The request's body of up to `most` bytes, and whether all of it has come."""
+    """Receives a request's body of at most `max_bytes`. Raises HTTPException (413) for a longer one."""
 
-    def __init__(self, receive: Receive, most: int, told: str) -> None:
-        self._receive, self._left = receive, most
-        self.complete = False
-        if told.isdecimal() and int(told[:20]) > most:
+    def __init__(self, receive: Receive, max_bytes: int, content_length: str) -> None:
+        self._receive, self._left = receive, max_bytes
+        self.complete = False  # whether all of it has arrived
+        if content_length.isdecimal() and int(content_length[:20]) > max_bytes:
             raise HTTPException(413)
 
     async def __call__(self) -> Message:
@@ -238,7 +240,7 @@ class _TokenBucket:
         self._left, self._at = float(burst), monotonic()
 
     def take(self, rate: float, burst: int) -> float:
-        """0, or the seconds to wait for the next."""
+        """Take a token: 0, or the seconds until there is one."""
         now = monotonic()
         self._left = min(float(burst), self._left + (now - self._at) * rate)
         self._at = now
@@ -249,22 +251,28 @@ class _TokenBucket:
 
 
 def _check_unrepeated(scope: Scope) -> None:
-    """Raises InvalidInputError for an option that is given twice: the routes would take the last, and not say so."""
-    given = Counter(name for name, _ in QueryParams(scope["query_string"]).multi_items())
-    for name, times in given.items():
-        if times > 1:
+    """Raises InvalidInputError for an option that is given twice: the routes would silently take the last."""
+    if not scope["query_string"]:
+        return
+    counts = Counter(name for name, _ in QueryParams(scope["query_string"]).multi_items())
+    for name, count in counts.items():
+        if count > 1:
             raise InvalidInputError(
                 f"the option {name[:100]!r} is given twice", code="repeated_option", hint="give each option once"
             )
 
 
-def _local(scope: Scope, headers: Headers) -> None:
-    """Raises AccessError unless the request comes from this machine and was meant for it."""
-    ends = [(scope.get(end) or ("",))[0] for end in ("client", "server")]
-    named = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
-    if not all(_is_loopback(end) for end in ends) or "x-forwarded-for" in headers or "forwarded" in headers:
+def _check_local(scope: Scope, headers: Headers) -> None:
+    """Raises AccessError unless the request comes from this machine and its Host and Origin name this machine."""
+    addresses = [(scope.get(end) or ("",))[0] for end in ("client", "server")]
+    urls = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
+    if (
+        not all(_is_loopback(address) for address in addresses)
+        or "x-forwarded-for" in headers
+        or "forwarded" in headers
+    ):
         raise _denied("this service has no API keys, and serves nobody but this machine without")
-    if not all(_is_here(_host_of(url)) for url in named):
+    if not all(_is_this_machine(_host_of(url)) for url in urls):
         raise _denied("without API keys this service must be asked as localhost, and by no other site's page")
 
 
@@ -275,7 +283,7 @@ def _host_of(url: str) -> str:
         return ""
 
 
-def _is_here(host: str) -> bool:
+def _is_this_machine(host: str) -> bool:
     return host in ("localhost", "testserver") or (host != "" and _is_loopback(host))
 
 
@@ -286,9 +294,9 @@ def _is_loopback(address: str) -> bool:
         return address in ("", "testclient", "testserver")  # a unix socket; starlette's test client
 
 
-def _denied(why: str) -> AccessError:
+def _denied(message: str) -> AccessError:
     return AccessError(
-        why,
+        message,
         code="unauthenticated",
         hint=say(
             "give a key as api_key; the operator of the service makes one with `vecver key add`",
@@ -297,24 +305,24 @@ def _denied(why: str) -> AccessError:
     )
 
 
-def _busy(seconds: float) -> BackendError:
+def _busy(timeout_s: float) -> BackendError:
     return BackendError(
-        f"as many requests of this key as are worked on at once took more than {seconds:g} s",
+        f"as many requests of this key as are worked on at once took more than {timeout_s:g} s",
         code="busy",
         hint="ask fewer at once; nothing was done for this one",
         retryable=True,
     )
 
 
-def _late(seconds: float, complete: bool) -> BackendError:
+def _late(timeout_s: float, complete: bool) -> BackendError:
     if complete:
         return BackendError(
-            f"the answer took more than {seconds:g} s",
+            f"the answer took more than {timeout_s:g} s",
             code="timeout",
             hint="ask less at once; a write may still happen: look before repeating it, or send an Idempotency-Key",
         )
     return BackendError(
-        f"the request's body did not come within {seconds:g} s",
+        f"the request's body did not come within {timeout_s:g} s",
         code="slow_request",
         hint="send it faster",
         retryable=True,

@@ -1,8 +1,8 @@
-"""Files of a multipart form, laid into a folder as they come: one open file, and a piece of it in memory.
+"""Writes the files of a multipart form to a folder while the form arrives: one file open, one piece of it in memory.
 
 Decisions
-- 2026-11-21 python-multipart's parser fed from the stream, not `request.form()`: that keeps every file open, and up to
-  1 MB of each in memory, until the last has come.
+1. The stream feeds python-multipart's parser. `request.form()` would keep every file open, and up to 1 MB of each in
+   memory, until the last has arrived.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ _HEADERS = 32  # of a part
 _HEADER_BYTES = 8 << 10  # of a part
 
 
-async def lay(content_type: str, chunks: AsyncIterator[bytes], folder: Path, most: int) -> str:
-    """Lay the parts `files` under `folder`, each at the path that is its filename; a digest of them all.
+async def write_files(content_type: str, chunks: AsyncIterator[bytes], folder: Path, max_files: int) -> str:
+    """Write each part `files` to the path under `folder` that is its filename. Returns a digest of all files.
 
-    Raises InvalidInputError for another part, a path that leads elsewhere, more than `most` files, or a body that ends
-    too early.
+    Raises InvalidInputError (another part, a path outside the folder, too many files, a body that ends too early).
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise _broken("its Content-Type names no boundary")
-    files = _Files(folder, most)
+    files = _Files(folder, max_files)
     try:
         parser = MultipartParser(boundary, files.callbacks())
         async for chunk in chunks:
@@ -51,12 +50,12 @@ async def lay(content_type: str, chunks: AsyncIterator[bytes], folder: Path, mos
 
 
 class _Files:
-    """What the parser calls."""
+    """The callbacks of the parser: they write the files and digest paths and contents."""
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self._folder, self._most = folder, most
+    def __init__(self, folder: Path, max_files: int) -> None:
+        self._folder, self._max_files = folder, max_files
         self._headers: dict[bytes, bytes] = {}
-        self._name, self._value, self._head = b"", b"", 0
+        self._name, self._value, self._header_bytes = b"", b"", 0
         self._file: IO[bytes] | None = None
         self._content = hashlib.sha256()
         self.digest = hashlib.sha256()  # of paths and contents
@@ -64,52 +63,54 @@ class _Files:
         self.complete = False
 
     def callbacks(self) -> MultipartCallbacks:
-        """The parser's names for what follows."""
+        """The methods below by the parser's names."""
         return {
             "on_part_begin": self._begin,
-            "on_header_field": self._field,
-            "on_header_value": self._said,
-            "on_header_end": self._header,
-            "on_headers_finished": self._open,
+            "on_header_field": self._header_name,
+            "on_header_value": self._header_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open_file,
             "on_part_data": self._data,
             "on_part_end": self.close,
             "on_end": self._end,
         }
 
     def close(self) -> None:
-        """The end of a file."""
+        """Close the current file and add it to the digest."""
         if self._file:
             self._file.close()
             self._file = None
             self.digest.update(self._content.hexdigest().encode() + b"\n")
 
     def _begin(self) -> None:
-        self._headers, self._head = {}, 0
+        self._headers, self._header_bytes = {}, 0
 
-    def _field(self, data: bytes, start: int, end: int) -> None:
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
-        self._longer(end - start)
+        self._count_header(end - start)
 
-    def _said(self, data: bytes, start: int, end: int) -> None:
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._longer(end - start)
+        self._count_header(end - start)
 
-    def _longer(self, count: int) -> None:
-        self._head += count
-        if self._head > _HEADER_BYTES or len(self._headers) > _HEADERS:
+    def _count_header(self, count: int) -> None:
+        self._header_bytes += count
+        if self._header_bytes > _HEADER_BYTES or len(self._headers) > _HEADERS:
             raise _broken("the headers of a part are too large")
 
-    def _header(self) -> None:
+    def _end_header(self) -> None:
         self._headers[self._name.lower()] = self._value
         self._name, self._value = b"", b""
 
-    def _open(self) -> None:
+    def _open_file(self) -> None:
         options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
         if options.get(b"name") != b"files" or b"filename" not in options:
             raise invalid("the form holds something else than files", 'send every document as a part "files"')
         self.count += 1
-        if self.count > self._most:
-            raise invalid(f"there are more than {self._most} files", "send several uploads, each under its own label")
+        if self.count > self._max_files:
+            raise invalid(
+                f"there are more than {self._max_files} files", "send several uploads, each under its own label"
+            )
         try:
             name = checked(options[b"filename"].decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -132,5 +133,7 @@ class _Files:
         self.complete = True
 
 
-def _broken(why: str) -> Exception:
-    return invalid(f"the form cannot be read: {why}", "send multipart/form-data as curl -F and HTTP libraries make it")
+def _broken(reason: str) -> Exception:
+    return invalid(
+        f"the form cannot be read: {reason}", "send multipart/form-data as curl -F and HTTP libraries make it"
+    )

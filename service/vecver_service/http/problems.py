@@ -1,4 +1,4 @@
-"""House errors as RFC 9457 problems. What the machine's paths are, and where the code failed, is told to nobody."""
+"""Turns errors into RFC 9457 problems. Paths of this machine and stack traces never leave it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vecver_service.schemas import requests
 from vecver_service.state.keys import Caller
 
 Json = dict[str, Any]
-_BEGINS = r"(?<![\w.)\]])"  # a path: the document docs/tmp/a.md is not in /tmp
+_PATH_START = r"(?<![\w.)\]])"  # so that the document docs/tmp/a.md is not taken for a file in /tmp
 _LOG = logging.getLogger("vecver.service")
 _TITLES = {
     "NotFoundError": "Not found",
@@ -38,7 +38,7 @@ _TITLES = {
     "AccessError": "Not allowed",
     "VecverError": "Error",
 }
-_STATUSES = {  # by code, where it is not that of the error's class
+_STATUSES = {  # by code, where the status differs from that of the error's class
     "invalid_http": 400,
     "unauthenticated": 401,
     "slow_request": 408,
@@ -46,8 +46,8 @@ _STATUSES = {  # by code, where it is not that of the error's class
     "rate_limited": 429,
     "too_many_streams": 429,
 }
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_HINTS = {  # where the house's own hint names what the caller may not see
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_HINTS = {  # by code, where the library's hint names datasets that the caller may not see
     "dataset_not_found": say(
         "repo.datasets() lists those that this key may read; an ingest makes a new one",
         http="GET /v1/datasets lists those that this key may read; an ingest makes a new one",
@@ -56,10 +56,10 @@ _HINTS = {  # where the house's own hint names what the caller may not see
 
 
 def install(app: FastAPI, mask: PathMask, routes: Sequence[Any]) -> None:
-    """Let every error that a route raises become a problem; the gate does the same for what is not foreseen."""
+    """Answer every error that a route raises with a problem. The middleware does so for unexpected errors."""
 
     def answer(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException) and error.status_code == 405:  # Starlette tells the first route's alone
+        if isinstance(error, HTTPException) and error.status_code == 405:  # Starlette allows the first route's only
             path = request.scope["path"]
             allowed = {method for route in routes if route.path_regex.match(path) for method in route.methods}
             error.headers = {"Allow": ", ".join(sorted(allowed))} if allowed else error.headers
@@ -70,46 +70,45 @@ def install(app: FastAPI, mask: PathMask, routes: Sequence[Any]) -> None:
 
 
 class PathMask:
-    """Replaces this machine's paths in what is told. `hidden`: paths, and what is said instead."""
+    """Replaces this machine's paths in texts. `masks`: paths, and what stands for each."""
 
-    def __init__(self, hidden: Iterable[tuple[str, str]]) -> None:
-        known = [
-            *hidden,
+    def __init__(self, masks: Iterable[tuple[str, str]]) -> None:
+        masks = [
+            *masks,
             (tempfile.gettempdir(), "(temporary files)"),
             (sys.prefix, "(python)"),
             (str(Path.home()), "(home)"),
             (os.getcwd(), "(here)"),
         ]
-        said = {path.rstrip("/"): said for path, said in reversed(known)}
-        paths = sorted((path for path in said if len(path) > 1), key=len, reverse=True)
-        self._said = said
-        self._paths = re.compile(rf"{_BEGINS}({'|'.join(map(re.escape, paths))})")
+        self._masks = {path.rstrip("/"): mask for path, mask in reversed(masks)}
+        paths = sorted((path for path in self._masks if len(path) > 1), key=len, reverse=True)
+        self._paths = re.compile(rf"{_PATH_START}({'|'.join(map(re.escape, paths))})")
 
     def __call__(self, value: Any) -> Any:
-        """A value of JSON without the paths."""
+        """A JSON value with every path in its texts replaced."""
         if isinstance(value, str):
-            return self._paths.sub(lambda found: self._said[found[1]], value)
+            return self._paths.sub(lambda match: self._masks[match[1]], value)
         if isinstance(value, dict):
             return {name: self(item) for name, item in value.items()}
         return [self(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def problem(request: Request, error: Exception, mask: PathMask) -> Response:
-    """The answer for an error. What we did not foresee is logged in full, and told as no more than that."""
-    status, house, headers = _house(error)
+    """The answer to an error. An unexpected error is logged in full; the answer says only that something failed."""
+    status, known_error, headers = _known(error)
     if status >= 500 and not isinstance(error, VecverError | HTTPException):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
-    house = visible(house, request.scope.get("vecver.caller"))
-    body = {**to_json(house, mask), "status": status, "instance": request.scope.get("vecver.request", "")}
+    known_error = visible(known_error, request.scope.get("vecver.caller"))
+    body = {**to_json(known_error, mask), "status": status, "instance": request.scope.get("vecver.request", "")}
     if request.url.path.startswith("/v1/vector_stores"):
         kind = "invalid_request_error" if status < 500 else "server_error"
         body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
-    request.scope["vecver.code"] = house.code
+    request.scope["vecver.code"] = known_error.code
     return Reply(body, status, headers, media_type="application/problem+json")
 
 
 def to_json(error: VecverError, mask: PathMask) -> Json:
-    """An error as it travels: `hint` speaks of requests, `hint_python` to our own client where it speaks of calls."""
+    """An error as a problem. `hint` is for HTTP callers; `hint_python`, where it differs, for our Python client."""
     context = json.loads(json.dumps(error.context, default=str))
     context.pop("url", None)
     hint, hint_python = mask(hint_for("http", error.hint)), mask(error.hint)
@@ -127,21 +126,21 @@ def to_json(error: VecverError, mask: PathMask) -> Json:
 
 
 def visible(error: VecverError, caller: Caller | None) -> VecverError:
-    """The error without the names of what this caller may not see."""
+    """The error without the names of datasets that this caller may not see."""
     if error.code not in _HINTS:
         return error
-    near = [name for name in error.context.get("did_you_mean", ()) if caller and caller.may("read", name)]
-    context = {**error.context, "did_you_mean": near}
+    readable = [name for name in error.context.get("did_you_mean", ()) if caller and caller.may("read", name)]
+    context = {**error.context, "did_you_mean": readable}
     return type(error)(error.message, code=error.code, hint=_HINTS[error.code], **context)
 
 
 def status_of(error: VecverError) -> int:
-    """The HTTP status of a house error."""
+    """The HTTP status of a vecver error."""
     return _STATUSES.get(error.code, error.http_status)
 
 
-def _house(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
-    """(status, the error in house terms, headers)."""
+def _known(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
+    """(status, the error as a VecverError, headers)."""
     if isinstance(error, VecverError):
         status, wait = status_of(error), error.context.get("retry_after")
         headers = {"Retry-After": str(wait)} if wait else {}
@@ -150,17 +149,17 @@ def _house(error: Exception) -> tuple[int, VecverError, dict[str, str]]:
         return 422, _invalid(error), {}
     if isinstance(error, HTTPException):
         return error.status_code, _http(error), dict(error.headers or {})
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        return 503, _no_room(), {}
-    unforeseen = VecverError(
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return 503, _disk_full(), {}
+    unexpected = VecverError(
         "something went wrong in the service",
         code="internal",
         hint="try again; if it stays, give the request id to whoever runs it: the log has the rest",
     )
-    return 500, unforeseen, {}
+    return 500, unexpected, {}
 
 
-def _no_room() -> BackendError:
+def _disk_full() -> BackendError:
     return BackendError(
         "the service cannot write to its state folder, or the folder of temporary files",
         code="state_full",
@@ -170,28 +169,28 @@ def _no_room() -> BackendError:
 
 def _invalid(error: RequestValidationError) -> InvalidInputError:
     errors = error.errors()[:20]
-    found = [{"at": ".".join(str(part) for part in one["loc"]), "problem": one["msg"]} for one in errors]
-    first = found[0] if found else {"at": "body", "problem": "cannot be read"}
+    problems = [{"at": ".".join(str(part) for part in item["loc"]), "problem": item["msg"]} for item in errors]
+    first = problems[0] if problems else {"at": "body", "problem": "cannot be read"}
     unknown = str(errors[0]["loc"][-1]) if errors and errors[0]["type"] == "extra_forbidden" else ""
     return InvalidInputError(
         f"{first['at']}: {first['problem']}",
         code="invalid_request",
         hint="see /docs for what is taken",
-        problems=found,
+        problems=problems,
         did_you_mean=near(unknown, requests.field_names(), 1),
     )
 
 
 def _http(error: HTTPException) -> VecverError:
-    told = str(error.detail)
+    detail = str(error.detail)
     if error.status_code == 404:
         return NotFoundError("there is no such route", code="route_not_found", hint="see /docs for those there are")
     if error.status_code == 405:
-        return InvalidInputError(told, code="method_not_allowed", hint="the header Allow names those that are")
+        return InvalidInputError(detail, code="method_not_allowed", hint="the header Allow names those that are")
     if error.status_code == 413:
         return InvalidInputError("the request is too large", code="too_large", hint="send less at once")
     if error.status_code in (401, 403):
-        return AccessError(told, code="denied", hint="send another key")
+        return AccessError(detail, code="denied", hint="send another key")
     if error.status_code >= 500:
-        return BackendError(told, code="unavailable", hint="try again later", retryable=True)
-    return InvalidInputError(told, code="invalid_request", hint="see /docs for what is taken")
+        return BackendError(detail, code="unavailable", hint="try again later", retryable=True)
+    return InvalidInputError(detail, code="invalid_request", hint="see /docs for what is taken")

@@ -1,4 +1,4 @@
-"""Values of JSON as answers, and the errors that a route may answer with, as the schema tells them."""
+"""Writes JSON answers, and describes a route's problems for the schema."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ _HEADERS = {
 
 
 def problem_responses(*statuses: int) -> Responses:
-    """These statuses as problems, for the schema of a route."""
+    """The problems that a route may answer with, for its part of the schema."""
     return {status: _problem(status) for status in statuses}
 
 
 def _problem(status: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    response: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     if status not in _HEADERS:
-        return told
+        return response
     name, description = _HEADERS[status]
-    return {**told, "headers": {name: {"schema": {"type": "string"}, "description": description, "required": True}}}
+    return {**response, "headers": {name: {"schema": {"type": "string"}, "description": description, "required": True}}}
 
 
 class Reply(JSONResponse):
-    """An answer of JSON. Halves of surrogate pairs, which UTF-8 does not have, travel as JSON's escapes."""
+    """A JSON answer. Lone surrogates, which UTF-8 cannot encode, are written as JSON escapes."""
 
     def render(self, content: Any) -> bytes:
         return json_bytes(content)
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as JSON. NaN and infinities, which it has not, are null."""
+    """A value as JSON. NaN and infinities become null."""
     try:
         return to_json(value, inf_nan_mode="null")
     except PydanticSerializationError:
@@ -49,5 +49,5 @@ def json_bytes(value: Any) -> bytes:
 
 
 def vector_text(vector: Any) -> str:
-    """A vector `(dim,)` as it travels: base64 of its little-endian float32 bytes."""
+    """Base64 of a vector's little-endian float32 bytes; `(dim,)`."""
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()

@@ -84,7 +84,7 @@ async def _source(request: Request, writer: DatasetWriter, into: Path) -> tuple[
         return {"input": uploads.RECORDS}, await run_in_threadpool(uploads.records, body.documents, into, empty=True)
     if kind == "multipart/form-data":
         form = request.headers["content-type"]
-        digest = await multipart.lay(form, request.stream(), into / uploads.FILES, settings.max_files)
+        digest = await multipart.write_files(form, request.stream(), into / uploads.FILES, settings.max_files)
         return {"input": uploads.FILES}, digest
     if kind in ("application/x-ndjson", "application/jsonl"):
         return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into, settings.max_body, empty=True)

@@ -95,7 +95,7 @@ async def _source(
     _labelled(options)
     if kind == "multipart/form-data":
         form, most = request.headers["content-type"], writer.deps.settings.max_files
-        return {"input": uploads.FILES}, await multipart.lay(form, request.stream(), into / uploads.FILES, most)
+        return {"input": uploads.FILES}, await multipart.write_files(form, request.stream(), into / uploads.FILES, most)
     if kind in ("application/x-ndjson", "application/jsonl"):
         most = writer.deps.settings.max_body
         return {"input": uploads.RECORDS}, await uploads.lines(request.stream(), into, most)

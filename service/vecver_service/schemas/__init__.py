@@ -1,4 +1,7 @@
-"""What travels: `requests` refuse what they do not know, `answers` are the house's values, `openai` is for its clients.
+"""The published schema, kept apart from the values of `vecver.model`.
 
-They are the published contract, kept apart from the values of `vecver.model`.
+requests   bodies and options; unknown names are errors
+answers    versions, refs, jobs, problems
+content    what a version holds: hits, documents, chunks
+openai     requests and answers in the form of OpenAI's vector stores
 """
