@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers import ingest, vector_of
+from inside import versions_of
 from paths import GOLDEN
 
 import vecver
@@ -505,7 +506,7 @@ def test_a_search_is_traced_where_traces_are_collected(client: TestClient, monke
 def test_a_service_is_ready_when_its_aliases_are_open(client: TestClient) -> None:
     wait_until_ready(client)
     assert client.get("/readyz").json() == {"status": "ready"} and client.get("/healthz").json() == {"status": "ok"}
-    versions = client.app.state.deps.repository._versions  # type: ignore[attr-defined]
+    versions = versions_of(client.app.state.deps.repository)  # type: ignore[attr-defined]
     assert client.get("/v1/datasets/d/aliases/prod").json()["commit"] in versions.opened.ids()
 
 

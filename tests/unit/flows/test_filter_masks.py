@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import open_on
+from inside import versions_of
 
 import vecver
 from vecver import repo
@@ -33,7 +34,7 @@ def put(docs: vecver.Dataset, numbers: range, version: int) -> str:
 
 
 def opened(docs: vecver.Dataset, at: str = "main") -> repo.Snapshot:
-    return docs._versions.snapshot(docs.resolve(at))
+    return versions_of(docs).snapshot(docs.resolve(at))
 
 
 def selected_keys(snapshot: repo.Snapshot, selection: selections.Selection) -> set[bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from inside import session_of
 
 import vecver
 from vecver import pipeline
@@ -164,7 +165,7 @@ class Ascii:
 def test_documents_that_the_embedder_cannot_see_are_named(
     docs: vecver.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docs._session.embedders, "open", lambda _: Ascii())
+    monkeypatch.setattr(session_of(docs).embedders, "open", lambda _: Ascii())
     texts = {"thai": "ท่อ น้ำ valve", "long": "one two three four five six", "plain": "one valve"}
     records = [{"id": id, "text": text} for id, text in texts.items()]
     planned = docs.ingest(records, label="r", chunker="whole", dry_run=True)

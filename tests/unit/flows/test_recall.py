@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from failing import Failing, PowerFailure, assert_nothing_is_half_there, power_failure
 from helpers import DIM, Ticking, ingest, open_on, records, vector_of
+from inside import versions_of
 
 import vecver
 from vecver import repo
@@ -162,7 +163,7 @@ def test_apply_raises_what_does_not_suffice_and_never_lowers(store: Store) -> No
     vectors = np.random.default_rng(5).standard_normal((9000, WIDE)).astype(np.float32)
     docs.ingest(({"id": str(i), "text": str(i), "vector": row} for i, row in enumerate(vectors)), space="test")
     commit, queries = docs.resolve(), list(strangers(60))
-    versions = docs._versions
+    versions = versions_of(docs)
     (segment,) = versions.snapshot(commit).segments
     lines = {"margins": [[0.0], [0.01]], "widths": [[0.0], [12.0]], "first": [[0.0], [1.0]]}
     small = {"reach": [{**lines, "first_widths": [[0.0], [12.0]]}] * 4}
@@ -183,7 +184,7 @@ def test_apply_raises_what_does_not_suffice_and_never_lowers(store: Store) -> No
 
 
 def reach_of(repository: vecver.Repository, commit: str) -> list[Any]:
-    versions = repository._versions
+    versions = versions_of(repository)
     told = versions.derived(versions.snapshot(commit).segments[0], faiss.SPEC)
     assert told is not None
     return list(told[1]["reach"])
@@ -222,7 +223,7 @@ def test_the_sample_depends_on_the_content_alone(docs: vecver.Dataset, store: St
     for stop in range(10, 151, 20):
         ingest(other, {**{id: TEXTS[id] for id in reversed(names[:stop])}, "gone": f"a text until {stop}"})
     ingest(other, TEXTS)
-    assert len(other._versions.snapshot(other.resolve()).segments) > 3
+    assert len(versions_of(other).snapshot(other.resolve()).segments) > 3
     assert other.show().vector_root == docs.show().vector_root
     assert other.recall(sample=40).queries == docs.recall(sample=40).queries
     assert docs.recall(sample=40).queries != docs.recall(sample=41).queries
@@ -292,7 +293,7 @@ def test_the_bytes_of_a_measure_are_golden() -> None:
 
 
 def test_a_damaged_measure_stops_nobody_and_is_named(docs: vecver.Dataset) -> None:
-    store, name = docs._versions.store, f"measures/{docs.resolve()}/recall"
+    store, name = versions_of(docs).store, f"measures/{docs.resolve()}/recall"
     docs.recall(sample=5)
     sound = store.get(name)
     for bad in (b"", sound[:-1], sound + b"\0", b"\0" * len(sound), sound.replace(b'"count":5', b'"count":6')):
@@ -306,7 +307,7 @@ def test_a_damaged_measure_stops_nobody_and_is_named(docs: vecver.Dataset) -> No
 
 
 def test_a_measure_of_another_commit_is_no_measure_of_this_one(docs: vecver.Dataset) -> None:
-    store = docs._versions.store
+    store = versions_of(docs).store
     docs.recall(sample=5)
     ingest(docs, {"a": "another version"})
     store.put(f"measures/{docs.resolve()}/recall", store.get(f"measures/{docs.resolve('main~1')}/recall"))

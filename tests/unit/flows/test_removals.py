@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from helpers import records, texts_of
+from inside import versions_of
 
 import vecver
 from vecver.cli import main
@@ -50,7 +51,7 @@ def numbered(folder: Path, count: int, first: int = 0) -> Path:
 
 def labels(docs: vecver.Dataset) -> dict[str, str]:
     """Document -> the label that owns it."""
-    table = docs._versions.snapshot(docs.resolve()).documents(["document", "source"])
+    table = versions_of(docs).snapshot(docs.resolve()).documents(["document", "source"])
     return dict(zip(table["document"].to_pylist(), table["source"].to_pylist(), strict=True))
 
 
@@ -61,8 +62,8 @@ def forget_places(docs: vecver.Dataset) -> None:
     old = docs.show()
     operation = {name: value for name, value in old.operation.items() if name != "places"}
     commit = replace(old, operation=operation, parents=(old.id,))
-    docs._versions.save(commit, docs._versions.layout(old.id))
-    docs._versions.move(docs.name, "branch", "main", before=old.id, after=commit.id, reason="test")
+    versions_of(docs).save(commit, versions_of(docs).layout(old.id))
+    versions_of(docs).move(docs.name, "branch", "main", before=old.id, after=commit.id, reason="test")
 
 
 # -- two sources of one name ----------------------------------------------------------------------

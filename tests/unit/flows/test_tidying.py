@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import Ticking, best, ingest, open_on, records, texts_of, vector_of
+from inside import versions_of
 
 import vecver
 from vecver import repo
@@ -57,12 +58,12 @@ def collect(docs: vecver.Dataset, **keep: Any) -> Garbage:
 
 def laid(docs: vecver.Dataset, at: str = "main") -> list[str]:
     """The segments of a version."""
-    return [live.segment for live in docs._versions.layout(docs.resolve(at)).segments]
+    return [live.segment for live in versions_of(docs).layout(docs.resolve(at)).segments]
 
 
 def assert_all_there(docs: vecver.Dataset, known: dict[str, Texts]) -> None:
     """Every version holds what it held, and the repository is sound."""
-    again = open_on(docs._versions.store).dataset(docs.name)
+    again = open_on(versions_of(docs).store).dataset(docs.name)
     for commit, texts in known.items():
         assert texts_of(again, commit) == texts
     assert again.repository.check().problems == ()
@@ -76,7 +77,7 @@ def test_a_version_never_has_more_than_a_handful_of_segments(store: Store) -> No
     known = {}
     for commit, texts in history(docs):
         known[commit] = texts
-        sizes = [live.chunk_count for live in docs._versions.layout(docs.resolve()).segments]
+        sizes = [live.chunk_count for live in versions_of(docs).layout(docs.resolve()).segments]
         assert sum(size < 8 for size in sizes) <= fold.MANY_SMALL and sum(size >= 8 for size in sizes) <= len(known) / 9
     assert_all_there(docs, known)
     docs.optimize()
@@ -126,8 +127,8 @@ def test_a_fold_that_grows_large_gets_an_index(store: Store, monkeypatch: pytest
     for turn in range(3):
         texts |= {f"{turn}-{i}": f"text {turn} {i}" for i in range(100)}
         ingest(docs, texts)
-    (segment,) = docs._versions.snapshot(docs.resolve()).segments
-    assert segment.chunk_count == 300 and docs._versions.has_derived(segment, faiss.SPEC)
+    (segment,) = versions_of(docs).snapshot(docs.resolve()).segments
+    assert segment.chunk_count == 300 and versions_of(docs).has_derived(segment, faiss.SPEC)
     (found,) = best(texts, vector_of("text 1 7"), 1)
     assert docs.search(vector_of("text 1 7"), k=1)[0].document == found[0]
 
@@ -149,7 +150,7 @@ def test_a_reader_and_a_writer_that_began_before_a_fold(store: Store) -> None:
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 8))
     late = open_on(store).dataset("d")
-    before = docs._versions.snapshot(docs.resolve())
+    before = versions_of(docs).snapshot(docs.resolve())
     docs.branch("other", "main")
     old = laid(docs)
     known |= dict(history(late, 3, branch="other"))
@@ -215,10 +216,10 @@ def test_optimize_copies_equal_rows_once(store: Store) -> None:
     for turn in range(24):
         texts = {**texts, "changing": f"text {turn % 3}", f"d{turn:02}": "the same words"}
         known[str(ingest(docs, texts).commit)] = texts
-    copied = sum(docs._versions.snapshot(docs.resolve()).segments[i].document_count for i in range(len(laid(docs))))
+    copied = sum(versions_of(docs).snapshot(docs.resolve()).segments[i].document_count for i in range(len(laid(docs))))
     assert copied > 25, "the newest version alone names rows of older ones, or copies"
     docs.optimize()
-    (segment,) = docs._versions.snapshot(docs.resolve()).segments
+    (segment,) = versions_of(docs).snapshot(docs.resolve()).segments
     assert (segment.document_count, segment.chunk_count) == (24 + 3, 24 + 3)
     assert_all_there(docs, known)
 
@@ -243,7 +244,7 @@ def test_optimize_drops_rows_of_forgotten_versions(store: Store) -> None:
     assert set(found.forgotten) == set(known) - {newest}
     docs.optimize()
     collect(docs)
-    (segment,) = docs._versions.snapshot(newest).segments
+    (segment,) = versions_of(docs).snapshot(newest).segments
     assert segment.chunk_count == len(known[newest])
     assert_all_there(docs, {newest: known[newest]})
 
@@ -272,12 +273,12 @@ def test_optimize_twice_at_once(store: Store) -> None:
     """Both write the same segment; the second finds every commit re-laid."""
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 12))
-    (mine,), (theirs,) = docs._versions.optimize("d"), other._versions.optimize("d")
+    (mine,), (theirs,) = versions_of(docs).optimize("d"), versions_of(other).optimize("d")
     for rewrite in (mine, theirs):
         rewrite.write()
         rewrite.prove()
     assert [s.id for s in mine.segments] == [s.id for s in theirs.segments]
-    assert (other._versions.switch(theirs), docs._versions.switch(mine)) == (12, 0)
+    assert (versions_of(other).switch(theirs), versions_of(docs).switch(mine)) == (12, 0)
     collect(docs)
     assert_all_there(docs, known)
 
@@ -285,11 +286,11 @@ def test_optimize_twice_at_once(store: Store) -> None:
 def test_an_ingest_while_optimizing(store: Store) -> None:
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 12))
-    (rewrite,) = docs._versions.optimize("d")
+    (rewrite,) = versions_of(docs).optimize("d")
     rewrite.write()
     rewrite.prove()
     late = ingest(docs, {"late": "x"}).commit
-    docs._versions.switch(rewrite)
+    versions_of(docs).switch(rewrite)
     collect(docs)
     assert_all_there(docs, {**known, str(late): {"late": "x"}})
 
@@ -434,12 +435,12 @@ def test_an_ingest_that_comes_too_late_is_told_and_repeated(store: Store) -> Non
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 12))
     (gone, *_) = laid(docs)
-    rewrite = docs._versions.optimize("d")[0]
+    rewrite = versions_of(docs).optimize("d")[0]
     rewrite.write()
 
     def slowly() -> Iterator[Json]:
         yield from records({"late": "x"})
-        docs._versions.switch(rewrite)
+        versions_of(docs).switch(rewrite)
         trash.condemn(store, trash.read(store).waiting)
 
     with pytest.raises(ConflictError) as caught:
@@ -530,7 +531,7 @@ def test_rows_that_died_long_ago_do_not_move_the_answers(store: Store) -> None:
     again = open_on(store).dataset("d")
     assert {c: again.search(query, at=c, k=3, exact=True).receipt["hits"] for c in known} == before
     assert all(len(load_layout(store, commit).segments) == 1 for commit in known)
-    assert isinstance(docs._versions, repo.Versions)
+    assert isinstance(versions_of(docs), repo.Versions)
 
 
 # -- together -----------------------------------------------------------------------------------
@@ -540,12 +541,12 @@ def test_a_fold_between_the_proof_and_the_switch_of_an_optimize(store: Store) ->
     """What the fold re-laid meanwhile stays as the fold has it: the optimize did not copy the fold's rows."""
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 8))
-    (rewrite,) = docs._versions.optimize("d")
+    (rewrite,) = versions_of(docs).optimize("d")
     rewrite.write()
     rewrite.prove()
     known |= more(other, "main", 2)
     assert len(laid(open_on(store).dataset("d"))) < 8, "folded"
-    docs._versions.switch(rewrite)
+    versions_of(docs).switch(rewrite)
     assert_all_there(docs, known)
     collect(docs)
     docs.optimize()
@@ -555,16 +556,16 @@ def test_a_fold_between_the_proof_and_the_switch_of_an_optimize(store: Store) ->
 def test_an_optimize_between_the_two_switches_of_a_fold(store: Store) -> None:
     docs, other = open_on(store).dataset("d"), open_on(store).dataset("d")
     known = dict(history(docs, 8))
-    rewrite = docs._versions.fold(docs.resolve(), small=10)
+    rewrite = versions_of(docs).fold(docs.resolve(), small=10)
     assert rewrite
     rewrite.write()
     rewrite.compare()
-    optimizing = other._versions.optimize("d")
-    docs._versions.switch(rewrite)
+    optimizing = versions_of(other).optimize("d")
+    versions_of(docs).switch(rewrite)
     for one in optimizing:
         one.write()
         one.prove()
-        other._versions.switch(one)
+        versions_of(other).switch(one)
     assert_all_there(docs, known)
 
 
@@ -587,10 +588,10 @@ def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
     docs = open_on(store, clock=Ticking()).dataset("d")
     list(history(docs, 7))
     docs.branch("side")
-    (rewrite,) = docs._versions.optimize("d")
+    (rewrite,) = versions_of(docs).optimize("d")
     rewrite.write()
     more(docs, "side", 1)
-    docs._versions.switch(rewrite)
+    versions_of(docs).switch(rewrite)
     early = trash.read(store).waiting
     named = early.keys() & {f"segments/{segment}" for segment in laid(docs, "side")}
     docs.optimize()
@@ -601,19 +602,19 @@ def test_rows_that_a_second_relay_lets_go_of_wait_anew(store: Store) -> None:
 def test_gc_may_not_take_what_an_optimize_has_just_written(store: Store) -> None:
     docs = open_on(store).dataset("d")
     known = dict(history(docs, 8))
-    (rewrite,) = docs._versions.optimize("d")
+    (rewrite,) = versions_of(docs).optimize("d")
     rewrite.write()
     rewrite.prove()
     docs.repository.gc(grace=NOW, apply=True)
     assert docs.repository.gc(grace=NOW).delete, "nothing names it yet"
-    docs._versions.switch(rewrite)
+    versions_of(docs).switch(rewrite)
     assert_all_there(docs, known)
     docs, again = open_on(store).dataset("d"), dict(history(docs, 2))
-    (rewrite,) = docs._versions.optimize("d")
+    (rewrite,) = versions_of(docs).optimize("d")
     rewrite.write()
     collect(docs)
     with pytest.raises(ConflictError) as caught:
-        docs._versions.switch(rewrite)
+        versions_of(docs).switch(rewrite)
     assert caught.value.code == "collected"
     assert_all_there(docs, known | again)
 

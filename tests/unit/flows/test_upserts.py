@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from helpers import ingest, open_on, texts_of, vector_of
+from inside import versions_of
 
 import vecver
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, VecverError
@@ -24,7 +25,7 @@ def docs(tmp_path: Path) -> vecver.Dataset:
 
 
 def sources(docs: vecver.Dataset) -> dict[str, str]:
-    table = docs._versions.snapshot(docs.resolve()).documents(["document", "source"])
+    table = versions_of(docs).snapshot(docs.resolve()).documents(["document", "source"])
     return dict(zip(table["document"].to_pylist(), table["source"].to_pylist(), strict=True))
 
 
@@ -88,7 +89,7 @@ def test_tables_are_rows(docs: vecver.Dataset) -> None:
     frame = pandas.DataFrame({"id": ["a", "x", "c"], "text": ["one", "gone", "three"], "year": [1, 2, 3]})
     report = docs.upsert(frame[frame.id != "x"])  # whose row numbers have a gap, and are no metadata
     assert report.names["added"] == ("c",) and report.documents["unchanged"] == 1
-    assert docs._versions.snapshot(docs.resolve()).metadata.keys() == {"metadata.int.year"}
+    assert versions_of(docs).snapshot(docs.resolve()).metadata.keys() == {"metadata.int.year"}
     assert docs.upsert(row for row in [{"id": "g", "text": "a generator"}]).documents["added"] == 1
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from helpers import open_on
+from inside import versions_of
 from test_exact import part
 
 from vecver.index import faiss, normalised, search
@@ -201,15 +202,15 @@ def test_optimize_stores_what_an_index_from_before_lacks(store: Store, monkeypat
     docs = open_on(store).dataset("d")
     docs.ingest(({"id": str(i), "text": str(i), "vector": row} for i, row in enumerate(texts_like(5000, 0))), space="s")
     commit = docs.resolve()
-    segment = docs._versions.snapshot(commit).segments[0]
-    new = docs._versions.derived(segment, faiss.SPEC)
+    segment = versions_of(docs).snapshot(commit).segments[0]
+    new = versions_of(docs).derived(segment, faiss.SPEC)
     assert new is not None
     content, facts = bytes(new[0]), new[1]
     mine = {name: value for name, value in old_facts(facts).items() if name not in ("sha256", "bytes", "format")}
     write_facts(store, segment.id, mine, content)
     again = open_on(store)
     again.dataset("d").optimize()
-    told = again._versions.derived(segment, faiss.SPEC)
+    told = versions_of(again).derived(segment, faiss.SPEC)
     assert told is not None and bytes(told[0]) == content and told[1]["reach"] == facts["reach"]
     assert again.dataset("d").resolve() == commit and again.check().clean
 

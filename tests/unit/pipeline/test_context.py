@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import open_on
+from inside import versions_of
 
 import vecver
 from vecver.repo import Snapshot
@@ -38,7 +39,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> vecver.Dataset:
 
 def spans(docs: vecver.Dataset, document: str = "manual.md") -> list[tuple[int, int]]:
     """The spans of a document's chunks, in order, without its title's."""
-    table, row = docs._versions.snapshot(docs.resolve()).document(document) or (None, 0)
+    table, row = versions_of(docs).snapshot(docs.resolve()).document(document) or (None, 0)
     assert table is not None
     starts, ends = (table.column(name)[row].as_py() for name in ("starts", "ends"))
     return [(start, end) for start, end in zip(starts, ends, strict=True) if end > start]
@@ -117,7 +118,7 @@ class Spans(Snapshot):
     def __init__(self, docs: vecver.Dataset, spans: list[tuple[int, int]]) -> None:
         import pyarrow as pa
 
-        opened = docs._versions.snapshot(docs.resolve())
+        opened = versions_of(docs).snapshot(docs.resolve())
         super().__init__(opened.commit, opened.layout, opened.segments)
         keys = [bytes([i]) * 16 for i in range(len(spans))]
         self.table = pa.table({"chunks": [keys], "starts": [[s for s, _ in spans]], "ends": [[e for _, e in spans]]})

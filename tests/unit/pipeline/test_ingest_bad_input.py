@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from handbook import PAGES, Counting, write
+from inside import versions_of
 
 import vecver
 
@@ -188,7 +189,7 @@ def test_who_loses_a_race_lands_after_the_winner_and_embeds_nothing_again(
 ) -> None:
     docs.ingest(source)
     write(source / "slow.md", "# Slow\n\nWords of the slow writer.\n")
-    save, rival = docs._versions.save, [{"id": "rival", "text": "first"}]
+    save, rival = versions_of(docs).save, [{"id": "rival", "text": "first"}]
 
     def overtaken(*arguments: Any) -> str:
         monkeypatch.undo()
@@ -197,7 +198,7 @@ def test_who_loses_a_race_lands_after_the_winner_and_embeds_nothing_again(
         counting.texts.clear()
         return save(*arguments)
 
-    monkeypatch.setattr(docs._versions, "save", overtaken)
+    monkeypatch.setattr(versions_of(docs), "save", overtaken)
     report = docs.ingest(source)
     assert docs.documents() == sorted([*PAGES, "rival", "slow.md"]) and counting.texts == []
     assert report.names == {"added": ("slow.md",), "changed": (), "removed": ()}
@@ -208,14 +209,14 @@ def test_who_loses_a_race_lands_after_the_winner_and_embeds_nothing_again(
 def test_the_loser_of_the_first_commit_lands_after_it(
     docs: vecver.Dataset, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = docs._versions.save
+    save = versions_of(docs).save
 
     def overtaken(*arguments: Any) -> str:
         monkeypatch.undo()
         docs.ingest([{"id": "rival", "text": "first"}], label="rival", embedder="hashing")
         return save(*arguments)
 
-    monkeypatch.setattr(docs._versions, "save", overtaken)
+    monkeypatch.setattr(versions_of(docs), "save", overtaken)
     report = docs.ingest(source, embedder="hashing")
     assert docs.documents() == sorted([*PAGES, "rival"]) and docs.resolve() == report.commit
     assert len(list(docs.log())) == 2 and docs.repository.check().clean

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from helpers import open_on
+from inside import versions_of
 from standing import cut_at_lines, line
 
 import vecver
@@ -90,7 +91,7 @@ def test_documents_without_positions_keep_their_roots_and_columns(docs: vecver.D
     docs.ingest([PLAIN, handbook()], embedder="hashing", label="s")
     docs.ingest([PLAIN], label="s", allow_removals=True)
     assert docs.show().content_root == other.show().content_root
-    (segment,) = (s for s in other._versions.snapshot(other.resolve()).segments if s.document_count)
+    (segment,) = (s for s in versions_of(other).snapshot(other.resolve()).segments if s.document_count)
     assert column_names(segment.documents.schema) == []
 
 
@@ -101,7 +102,7 @@ def test_a_moved_page_is_another_version_that_costs_one_document_row(docs: vecve
     report = docs.ingest([moved, PLAIN])
     assert report.chunks["embedded"] == 0 and docs.show().content_root != docs.show(first).content_root
     assert hits(docs)["Bleed the valve."].page == 3 and hits(docs, at=first)["Bleed the valve."].page == 2
-    last = docs._versions.snapshot(docs.resolve()).segments[-1]
+    last = versions_of(docs).snapshot(docs.resolve()).segments[-1]
     assert (last.chunk_count, last.document_count) == (0, 1)
 
 
@@ -131,7 +132,7 @@ def test_a_heading_changed_above_a_chunk_gives_it_another_vector(docs: vecver.Da
 
     docs.optimize()
     check()
-    assert vecver.Repository(docs._versions).check().problems == ()
+    assert vecver.Repository(versions_of(docs)).check().problems == ()
 
 
 def test_folds_and_optimize_carry_segments_with_and_without_positions(
@@ -158,7 +159,7 @@ def test_folds_and_optimize_carry_segments_with_and_without_positions(
 def test_damaged_positions_are_found(docs: vecver.Dataset) -> None:
     """They are under the content root: rows that say otherwise give another one."""
     docs.ingest([handbook()], embedder="hashing")
-    (segment,) = docs._versions.snapshot(docs.resolve()).segments
+    (segment,) = versions_of(docs).snapshot(docs.resolve()).segments
     proper = segment.roots(np.arange(0), np.arange(1)).content_root
     table = segment.documents
     for name in column_names(table.schema):

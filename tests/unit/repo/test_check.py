@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 from helpers import Ticking, ingest, open_on, vector_of
+from inside import contents_of, store_of, versions_of
 from pyroaring import BitMap
 
 import vecver
@@ -38,8 +39,8 @@ def small(store: Store) -> vecver.Dataset:
     ingest(repository.dataset("other"), {"x": "elsewhere"})
     folder = store.scratch()
     (folder / "index").write_bytes(b"an index")
-    segment = docs._versions.snapshot(docs.resolve()).segments[0]
-    docs._versions.put_derived(segment, "flat", folder / "index", {"faiss": "1"})
+    segment = versions_of(docs).snapshot(docs.resolve()).segments[0]
+    versions_of(docs).put_derived(segment, "flat", folder / "index", {"faiss": "1"})
     folder.rmdir()
     return docs
 
@@ -48,13 +49,7 @@ def small(store: Store) -> vecver.Dataset:
 def healthy() -> dict[str, bytes]:
     store = MemoryStore()
     small(store)
-    return dict(store._bytes)
-
-
-def store_of(objects: dict[str, bytes]) -> MemoryStore:
-    store = MemoryStore()
-    store._bytes = dict(objects)
-    return store
+    return contents_of(store)
 
 
 def kind(name: str) -> str:
@@ -79,7 +74,7 @@ def test_an_empty_repository_is_clean(store: Store) -> None:
 def test_checking_changes_nothing_and_counts_the_commits_that_it_proves(healthy: dict[str, bytes]) -> None:
     store, calls = store_of(healthy), list[tuple[str, int]]()
     repo.check(store, lambda unit, count, total=None: calls.append((unit, count)))
-    assert store._bytes == healthy
+    assert contents_of(store) == healthy
     assert calls == [("commits", 1)] * sum(name.startswith("commits/") for name in healthy)
 
 
@@ -166,7 +161,7 @@ def test_what_is_gone_is_missed(healthy: dict[str, bytes]) -> None:
 
 def test_a_ref_that_is_lost_or_set_back_is_found_by_its_moves(healthy: dict[str, bytes]) -> None:
     store = store_of(healthy)
-    refs = open_on(store)._versions.refs("d")
+    refs = versions_of(open_on(store)).refs("d")
     path = refs.path("branch", "main")
     older = list(refs.log("branch", "main"))[1]
     for state in (None, b'{"commit":"%s","format":1,"move":"%s"}' % (older.after.encode(), older.previous.encode())):  # type: ignore[union-attr]
@@ -178,7 +173,7 @@ def test_a_ref_that_is_lost_or_set_back_is_found_by_its_moves(healthy: dict[str,
 
 def test_a_move_that_lost_its_race_is_no_lost_one(healthy: dict[str, bytes]) -> None:
     store = store_of(healthy)
-    versions = open_on(store)._versions
+    versions = versions_of(open_on(store))
     before, main = set(store.list("moves/")), versions.refs("d").path("branch", "main")
     now, body = versions.resolve("d", "main"), store.get(main)
     versions.move("d", "branch", "main", before=now, after=versions.resolve("d", "v1"), reason="lost")
@@ -248,7 +243,7 @@ def test_a_commit_that_says_other_roots_is_named() -> None:
     ):
         save_layout(store, lie.id, load_layout(store, commit.id))
         save_commit(store, lie)
-        docs._versions.move("d", "branch", f"b{lie.id[:8]}", before=None, after=lie.id, reason="test")
+        versions_of(docs).move("d", "branch", f"b{lie.id[:8]}", before=None, after=lie.id, reason="test")
     named = [problem.problem for problem in repo.check(store).problems]
     assert len(named) == 3 and [sum(word in text for text in named) for word in ("content", "vector", "counts")] == [
         1,
@@ -262,7 +257,7 @@ def test_a_segment_whose_vectors_are_not_finite_is_named(monkeypatch: pytest.Mon
     store = MemoryStore()
     docs = open_on(store).dataset("d")
     ingest(docs, BASE)
-    snapshot = docs._versions.snapshot(docs.resolve())
+    snapshot = versions_of(docs).snapshot(docs.resolve())
     old = snapshot.segments[0]
     monkeypatch.setattr("vecver.repo.rows.segment._max_norm", lambda vectors: 1.0)
     writer = SegmentWriter(store, old.space)
@@ -278,7 +273,7 @@ def test_a_segment_whose_vectors_are_not_finite_is_named(monkeypatch: pytest.Mon
 
 def test_derived_files_are_believed_only_unchanged(store: Store) -> None:
     docs = small(store)
-    versions = docs._versions
+    versions = versions_of(docs)
     segment: Segment = versions.snapshot(docs.resolve()).segments[0]
     assert versions.has_derived(segment, "flat") and not versions.has_derived(segment, "hnsw")
     found = versions.derived(segment, "flat")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import open_on, records, texts_of
+from inside import session_of
 
 import vecver
 from vecver.model import Json, TokenCounts
@@ -109,7 +110,7 @@ class Embedding:
 
 def opened(store: Store) -> tuple[vecver.Repository, Embedding]:
     repository, embedder = open_on(store), Embedding()
-    repository._session.embedders._opened["counting"] = embedder  # type: ignore[assignment]
+    session_of(repository).embedders._opened["counting"] = embedder  # type: ignore[assignment]
     return repository, embedder
 
 

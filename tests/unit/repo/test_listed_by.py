@@ -8,6 +8,7 @@ import numpy as np
 from helpers import open_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import versions_of
 
 import vecver
 from vecver.repo.read.snapshot import Snapshot
@@ -19,7 +20,7 @@ WORDS = st.lists(st.sampled_from(["one", "two", "three", "four", "five"]), min_s
 
 
 def opened(docs: vecver.Dataset, revision: str) -> Snapshot:
-    return docs._versions.snapshot(docs.resolve(revision))
+    return versions_of(docs).snapshot(docs.resolve(revision))
 
 
 def places_of(snapshot: Snapshot) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers import ingest, open_on
+from inside import versions_of
 
 import vecver
 from vecver import repo
@@ -220,11 +221,11 @@ def test_processes_that_commit_to_one_branch_lose_nothing(tmp_path: Path) -> Non
 def test_the_slower_of_two_ingests_changes_nothing(repository: vecver.Repository) -> None:
     docs = repository.dataset("d")
     ingest(docs, {"a": "one"})
-    parent = docs._versions.snapshot(docs.resolve())
+    parent = versions_of(docs).snapshot(docs.resolve())
     ingest(docs, {"a": "two"})
     newest = docs.resolve()
     with pytest.raises(ConflictError):
-        docs._versions.move("d", "branch", "main", before=parent.commit.id, after=parent.commit.id, reason="late")
+        versions_of(docs).move("d", "branch", "main", before=parent.commit.id, after=parent.commit.id, reason="late")
     assert docs.resolve() == newest and len(docs.moves("branch", "main")) == 2
 
 
@@ -240,7 +241,7 @@ def test_tags_never_move_and_the_last_branch_stays(repository: vecver.Repository
         with pytest.raises(ConflictError):
             forbidden("v1")
     with pytest.raises(ConflictError) as caught:
-        repository._versions.move("d", "tag", "v1", before=first.commit, after=second.commit, reason="r")
+        versions_of(repository).move("d", "tag", "v1", before=first.commit, after=second.commit, reason="r")
     assert caught.value.code == "tag_fixed"
     with pytest.raises(ConflictError) as caught:
         docs.delete_branch("main")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import Ticking, ingest, open_on
+from inside import versions_of
 
 import vecver
 from vecver.errors import InvalidInputError, NotFoundError
@@ -96,7 +97,7 @@ def test_a_short_id_may_be_ambiguous(docs: vecver.Dataset, monkeypatch: pytest.M
 
 def test_ambiguous_among_many_commits(docs: vecver.Dataset) -> None:
     """No monkeypatch: commits are made until two of them share their first four digits."""
-    versions, ids = docs._versions, dict[str, str]()
+    versions, ids = versions_of(docs), dict[str, str]()
     commit = docs.show()
     for number in range(5000):
         other = replace(commit, message=str(number))
@@ -199,7 +200,7 @@ def test_git_commits_that_made_nothing(from_git: vecver.Dataset, revision: str) 
 
 def test_of_commits_made_in_one_second_the_descendant_is_newest(from_git: vecver.Dataset, monkeypatch: Any) -> None:
     docs = from_git
-    monkeypatch.setattr(docs._versions, "time", lambda: "2026-02-01T00:00:00.000000+00:00")
+    monkeypatch.setattr(versions_of(docs), "time", lambda: "2026-02-01T00:00:00.000000+00:00")
     ids = [ingest(docs, {"a": f"in one second {i}"}).commit for i in range(4)]
     docs.tag("early", "main~3")
     docs.branch("later", "main~1")  # the newest lies on `main`; refs to older ones do not hide it

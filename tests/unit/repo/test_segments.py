@@ -15,6 +15,7 @@ from generated import document, vectors_of
 from helpers import DIM, SPACE, ingest, open_on, records, texts_of, vector_of
 from hypothesis import given
 from hypothesis import strategies as st
+from inside import versions_of
 
 import vecver
 from vecver.digest import key
@@ -158,7 +159,7 @@ def test_metadata_of_all_types_beside_each_other(repository: vecver.Repository) 
     ]
     docs.ingest(entries[:6], space=SPACE, metric="ip")
     docs.ingest(entries, space=SPACE, metric="ip")  # half of them lie in another segment now
-    snapshot = docs._versions.snapshot(docs.resolve())
+    snapshot = versions_of(docs).snapshot(docs.resolve())
     found = [metadata_of(*snapshot.document(f"d{i}"))["f.x"] for i in range(len(given_))]  # type: ignore[misc]
     assert [(type(v), repr(v)) for v in found] == [(type(v), repr(v)) for v in given_]
     assert repository.check().clean
@@ -192,7 +193,7 @@ def test_a_segment_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     docs = open_on(MemoryStore()).dataset("a")
     many = {f"d{i:05}": f"text {i}" for i in range(5000)}
     ingest(docs, many)
-    layout = docs._versions.snapshot(docs.resolve()).layout
+    layout = versions_of(docs).snapshot(docs.resolve()).layout
     assert [live.chunk_count for live in layout.segments] == [2048, 2048, 904]
     assert texts_of(docs) == many and docs.repository.check().clean
 

@@ -12,6 +12,7 @@ import pytest
 from helpers import DIM, SPACE, Ticking, best, ingest, open_on, records, texts_of, vector_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import versions_of
 from pyroaring import BitMap
 
 import vecver
@@ -34,7 +35,7 @@ def docs(repository: vecver.Repository) -> vecver.Dataset:
 
 
 def layout_of(docs: vecver.Dataset, at: str = "main") -> Layout:
-    return docs._versions.snapshot(docs.resolve(at)).layout
+    return versions_of(docs).snapshot(docs.resolve(at)).layout
 
 
 def rows_in(layout: Layout) -> list[tuple[list[int], list[int]]]:
@@ -106,10 +107,10 @@ def test_segments_without_a_live_row_leave_the_layout(docs: vecver.Dataset) -> N
 
 def test_an_ingest_that_changes_nothing_writes_nothing(docs: vecver.Dataset) -> None:
     first = ingest(docs, BASE)
-    before = list(docs._versions.store.list(""))
+    before = list(versions_of(docs).store.list(""))
     report = ingest(docs, BASE)
     assert (report.changed, report.commit) == (False, first.commit)
-    assert list(docs._versions.store.list("")) == before
+    assert list(versions_of(docs).store.list("")) == before
 
 
 # -- drafts of documents with several chunks --------------------------------------------------------
@@ -131,7 +132,7 @@ def pages(*chunks: Iterable[str], titles: str = "") -> list[NewDocument]:
 
 def committed(docs: vecver.Dataset, documents: list[NewDocument]) -> tuple[int, int]:
     """A version with these documents beside those that were there; (rows written, rows removed)."""
-    versions = docs._versions
+    versions = versions_of(docs)
     branches = docs.branches()
     parent = versions.snapshot(branches["main"]) if branches else None
     draft = Draft(versions.store, parent, THE_SPACE)
@@ -158,7 +159,7 @@ def committed(docs: vecver.Dataset, documents: list[NewDocument]) -> tuple[int, 
 
 
 def chunks_of(docs: vecver.Dataset, page: str, at: str = "main") -> list[str]:
-    snapshot = docs._versions.snapshot(docs.resolve(at))
+    snapshot = versions_of(docs).snapshot(docs.resolve(at))
     table, row = snapshot.document(page)  # type: ignore[misc]
     keys = np.frombuffer(b"".join(table.column("chunks")[row].as_py()), np.uint8).reshape(-1, 16)
     return [snapshot.text(int(n), int(r)) for n, r in zip(*snapshot.find_chunks(keys), strict=True)]
@@ -187,7 +188,7 @@ def test_context_joins_neighbours(docs: vecver.Dataset) -> None:
     texts = ["Title", "abc", "defg", "ghi", "kl", "op"]
     embedded = [key(text.encode()) for text in texts]
     committed(docs, [NewDocument("p", "s", "00" * 32, "00" * 16, "text/plain", "", {}, texts, embedded, spans)])
-    snapshot = docs._versions.snapshot(docs.resolve())
+    snapshot = versions_of(docs).snapshot(docs.resolve())
     keys = snapshot.document("p")[0].column("chunks")[0].as_py()  # type: ignore[index]
     assert snapshot.context(keys[2], "p", 0) == "defg"
     assert snapshot.context(keys[2], "p", 1) == "abcdefghi"
@@ -337,7 +338,7 @@ def test_diff_of_unrelated_datasets_rows(docs: vecver.Dataset) -> None:
 def test_moving_refs_writes_no_segment(docs: vecver.Dataset) -> None:
     ingest(docs, BASE)
     ingest(docs, {"a": "other"})
-    store = docs._versions.store
+    store = versions_of(docs).store
     segments, names = segments_on(store), set(store.list(""))
     docs.promote("prod", "main~1")
     docs.promote("prod")
@@ -439,7 +440,7 @@ def test_promote_and_roll_back_are_a_stack(sequence: list[tuple[str, Any]]) -> N
 def test_versions_share_their_segments(docs: vecver.Dataset) -> None:
     ingest(docs, BASE)
     ingest(docs, {**BASE, "d": "four"})
-    versions = docs._versions
+    versions = versions_of(docs)
     old, new = versions.snapshot(docs.resolve("main~1")), versions.snapshot(docs.resolve())
     assert old.segments[0] is new.segments[0] and versions.snapshot(docs.resolve()) is new
 
@@ -448,7 +449,7 @@ def test_versions_stay_open_within_a_budget_of_bytes(store: Store) -> None:
     """A version holds its look-ups (28 bytes a chunk and document here) and masks; a segment counts once."""
     docs = open_on(store).dataset("d")
     ids = [ingest(docs, {**BASE, "d": str(turn)}).commit for turn in range(4)]
-    versions = open_on(store)._versions
+    versions = versions_of(open_on(store))
     for id in ids:
         versions.snapshot(str(id)).document("d")
     assert versions.opened.ids() == ids
@@ -468,16 +469,16 @@ def test_so_many_versions_stay_open_and_no_more(store: Store, monkeypatch: pytes
     ids = [ingest(docs, {**BASE, "d": str(turn)}).commit for turn in range(6)]
     for id in ids:
         assert texts_of(docs, str(id))["d"] == str(ids.index(id))
-    assert docs._versions.opened.ids() == ids[-3:]
+    assert versions_of(docs).opened.ids() == ids[-3:]
 
 
 def test_segments_are_let_go_with_the_last_snapshot(docs: vecver.Dataset) -> None:
-    docs._versions.opened.open_bytes = 0
+    versions_of(docs).opened.open_bytes = 0
     for number in range(6):
         ingest(docs, {"a": f"version {number}"})
         docs.search(vector_of("x"), k=1)
     gc.collect()
-    assert len(docs._versions.opened.ids()) == 1 and docs._versions.opened.segment_count <= 2
+    assert len(versions_of(docs).opened.ids()) == 1 and versions_of(docs).opened.segment_count <= 2
 
 
 def test_files_are_unmapped_with_the_last_handle(tmp_path: Path) -> None:
@@ -511,10 +512,10 @@ def test_two_hundred_commits_of_one_chunk_all_answer_right(docs: vecver.Dataset)
         texts = {**texts, f"d{number % 60:02}": f"text {number}"}
         states.append((ingest(docs, texts), texts))
     query = vector_of("query")
-    reopened = open_on(docs._versions.store).dataset("d")
+    reopened = open_on(versions_of(docs).store).dataset("d")
     for report, state in [states[-1], *states[::7]]:
         assert [(h.document, h.score) for h in reopened.search(query, at=report, k=5)] == best(state, query, 5)
-    newest = reopened._versions.snapshot(reopened.resolve())
+    newest = versions_of(reopened).snapshot(reopened.resolve())
     assert len(newest.parts) == 1 and newest.layout.chunk_count == 60
     assert texts_of(reopened) == texts
     assert reopened.repository.check().clean
@@ -528,7 +529,7 @@ def test_few_live_rows_of_a_large_segment_are_gathered_with_the_others(
     ingest(docs, {f"d{i:02}": f"text {i}" for i in range(50)})
     for number in range(3):
         ingest(docs, {"d00": "text 0", **{f"new{i}": "new" for i in range(number + 1)}})
-    snapshot = docs._versions.snapshot(docs.resolve())
+    snapshot = versions_of(docs).snapshot(docs.resolve())
     assert len(snapshot.layout.segments) == 4 and [len(p.part.vectors) for p in snapshot.parts] == [4]
     state = {"d00": "text 0", "new0": "new", "new1": "new", "new2": "new"}
     assert [(h.document, h.score) for h in docs.search(vector_of("q"), k=9)] == best(state, vector_of("q"), 9)
