@@ -15,7 +15,7 @@ from milvus_server import client_of
 
 import vecver
 from vecver.errors import InvalidInputError, NotPublishedError
-from vecver.flows.publishing import publish as room
+from vecver.flows.publishing import publisher as room
 from vecver.store import MemoryStore
 
 

@@ -15,7 +15,7 @@ from milvus_server import client_of
 import vecver
 from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotPublishedError, VecverError
-from vecver.flows.publishing import publish as room
+from vecver.flows.publishing import publisher as room
 from vecver.store import LocalStore, MemoryStore
 
 

@@ -14,7 +14,7 @@ from published import Content, Doc, assert_clean, assert_right, connection_of, c
 
 import vecver
 from vecver.errors import BackendError, NotPublishedError
-from vecver.flows.publishing import publish as room
+from vecver.flows.publishing import publisher as room
 from vecver.repo.published import rows as rows_room
 from vecver.store import LocalStore, Store
 

@@ -33,7 +33,7 @@ from published import (
 )
 
 from vecver.errors import NotPublishedError
-from vecver.flows.publishing import publish as room
+from vecver.flows.publishing import publisher as room
 from vecver.store import LocalStore
 
 pytestmark = pytest.mark.milvus

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.flows.evaluating.recall import recall
+    from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
     from vecver.flows.ingesting.deletions import delete, deletion
     from vecver.flows.ingesting.head import check_expected
-    from vecver.flows.ingesting.ingest import ingest
+    from vecver.flows.ingesting.ingestion import ingest
     from vecver.flows.ingesting.recipe import Options
     from vecver.flows.ingesting.shortfalls import KIND as SHORTFALLS
     from vecver.flows.ingesting.shortfalls import partial_reads
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         upsert,
         with_repeated,
     )
-    from vecver.flows.maintaining.compact import garbage, optimize
-    from vecver.flows.maintaining.repair import repair
-    from vecver.flows.publishing.manage import check_published, forget, published, unpublish
-    from vecver.flows.publishing.publish import Publisher
+    from vecver.flows.maintaining.compaction import garbage, optimize
+    from vecver.flows.maintaining.repairing import repair
+    from vecver.flows.publishing.publications import check_published, forget, published, unpublish
+    from vecver.flows.publishing.publisher import Publisher
     from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks
     from vecver.flows.reading.documents import checked_ids, count_matching, document_ids, get_documents
     from vecver.flows.reading.fields import fields_of

@@ -25,8 +25,8 @@ from vecver import repo
 from vecver.cli import main
 from vecver.cli.screens.chart import recall_chart
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
-from vecver.flows.evaluating.recall import DRAWN
-from vecver.flows.evaluating.recall import _shares as shares
+from vecver.flows.evaluating.index_recall import DRAWN
+from vecver.flows.evaluating.index_recall import _shares as shares
 from vecver.index import faiss
 from vecver.model import Vectors
 from vecver.repo.rows.schema import chunk_key
@@ -140,7 +140,7 @@ def test_the_worst_query_and_those_below_stand_beside_the_mean(
     got[0] = -1
     got[1, 5:] = -1
     answers = iter([true, got])
-    flow = import_module("vecver.flows.evaluating.recall")
+    flow = import_module("vecver.flows.evaluating.index_recall")
     monkeypatch.setattr(flow, "_answers", lambda *_, **__: next(answers))
     monkeypatch.setattr(flow, "engine_of", lambda *_, **__: {"name": f"faiss {faiss.SPEC}"})
     one = large.recall("whole", queries=list(strangers(4)), k=[10])[10]

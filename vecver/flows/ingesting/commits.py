@@ -1,9 +1,11 @@
-"""What every write ends with: the record of its version, and its report."""
+"""The commit that a write makes, and the report of a write that changes nothing."""
 
 from __future__ import annotations
 
 from vecver.model import Commit, Json, Recipe, Report
 from vecver.repo import Place, Versions
+
+LISTED = 1000  # failures, and documents read in part, that a commit names; the report has all
 
 
 def commit_at(
@@ -24,6 +26,12 @@ def commit_at(
         environment=environment,
         operation=operation,
     )
+
+
+def coverage_facts(report: Report) -> Json:
+    """How much of the documents was read, and which were read in part; nothing where none was measured."""
+    partial = [{"document": document, **coverage.to_json()} for document, coverage in report.partial.items()]
+    return {"coverage": report.coverage_json(), "partial": partial[:LISTED]} if report.coverage else {}
 
 
 def untouched(dataset: str, head: Commit | None, *, dry_run: bool) -> Report:

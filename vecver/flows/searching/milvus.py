@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver import index
-from vecver.flows.publishing.publish import damaged
+from vecver.flows.publishing.publisher import damaged
 from vecver.flows.searching.selections import Selection
 from vecver.model import Json, Vectors
 from vecver.progress import phase

@@ -20,7 +20,7 @@ from vecver.decimals import readable
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.flows.ingesting.recipe import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
-from vecver.flows.publishing.manage import find_published
+from vecver.flows.publishing.publications import find_published
 from vecver.flows.searching.filtering import (
     filtered,
     leaving_out,

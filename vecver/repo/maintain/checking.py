@@ -104,7 +104,7 @@ class _Checker:
         self.problems.append(Problem(name, text))
 
     def ledger(self, name: str) -> None:
-        """Check the ledger of a dataset in a Milvus; `flows.publishing.manage` proves what that Milvus holds."""
+        """Check the ledger of a dataset in a Milvus; `flows.publishing.publications` proves what that Milvus holds."""
         entries = self.read(name, lambda: ledger.parse(name, self.store.get(name)))
         states = [state for collection in entries.collections for state in collection.states] if entries else []
         for state in states:

@@ -6,7 +6,7 @@
     retired         emptied: what waits to be deleted begins to wait again
 
 What is replaced or removed is kept under `aside/`, and what is rebuilt must have the digest that its name or parent
-gives. (`flows.maintaining.repair` builds indexes.)
+gives. (`flows.maintaining.repairing` builds indexes.)
 
 Decisions
 1. If two moves may each have been a ref's last (one may have lost its race), the later is taken and the other is

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from vecver import index, repo
 from vecver.errors import IntegrityError, NotPublishedError, say
-from vecver.flows.publishing.publish import Publisher, publication
+from vecver.flows.publishing.publisher import Publisher, publication
 from vecver.model import Check, Commit, Problem, Publication, PublishedRows
 from vecver.repo import UNCOUNTED, Collection, Intent, Ledger, Publications, Roots, State, Versions
 

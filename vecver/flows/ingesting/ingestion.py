@@ -19,26 +19,25 @@ from time import perf_counter
 import numpy as np
 
 from vecver import index, pipeline
-from vecver.digest import key
 from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.ingesting import removals, shortfalls
-from vecver.flows.ingesting.changes import Tally, arrivals, grouped, recipe_of, refreshed_note
-from vecver.flows.ingesting.commits import commit_at
+from vecver.flows.ingesting.changes import Tally, arrivals, grouped, refreshed_note
+from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
 from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
+from vecver.flows.ingesting.new_documents import embedded_name, new_document, unfit_vector
 from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
 from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
 from vecver.flows.ingesting.telling import Teller, slices
-from vecver.flows.maintaining.compact import fold
+from vecver.flows.maintaining.compaction import fold
 from vecver.flows.maintaining.indexing import index_segments
 from vecver.flows.searching.unseen import Unseen
-from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Position, Recipe, Report, Vectors
+from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
 from vecver.progress import Progress
-from vecver.repo import Draft, Landing, NewChunks, NewDocument, Place, Snapshot, Versions, land
+from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land
 
 EMBED_ROWS = 1024  # chunks looked up and written at once
 EMBED_SLICE = 64  # texts embedded at once: so many are lost when it is stopped, and told of
-_LISTED = 1000  # failures, and documents read in part, in the commit; the report has all
 Readable = tuple[Original, Parsed, list[Chunk]]
 
 
@@ -96,14 +95,6 @@ def make_version(
         raise
     finally:
         draft.discard()
-
-
-def _positions(document: Parsed, chunks: Sequence[Chunk]) -> list[Position]:
-    parts = pipeline.parts_of(document, chunks)
-    return [
-        Position(chunk.headings, chunk.header, chunk.page, chunk.sheet, chunk.line, part)
-        for chunk, part in zip(chunks, parts, strict=True)
-    ]
 
 
 def _once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
@@ -194,7 +185,7 @@ class _Ingest:
         return readable
 
     def _failed(self, original: Original, parsed: Parsed | Failure) -> bool:
-        failure = parsed if isinstance(parsed, Failure) else self._unfit(original)
+        failure = parsed if isinstance(parsed, Failure) else unfit_vector(original, self.means.recipe)
         if failure:
             self._fail(original, failure)
         return failure is not None
@@ -202,24 +193,13 @@ class _Ingest:
     def _fail(self, original: Original, failure: Failure) -> None:
         self.tally.fail(original, failure, self.means.recipe)
 
-    def _unfit(self, original: Original) -> Failure | None:
-        """Why a record's vector, or its absence, does not suit the space."""
-        name, vector, dim = original.document, original.vector, self.means.recipe.space.dim
-        if not is_given(self.means.recipe):
-            reason = "it brings a vector: name the space of the vectors, or leave them out"
-            return Failure(name, "unexpected_vector", reason) if vector is not None else None
-        if vector is None:
-            return Failure(name, "no_vector", "the dataset's records bring vectors, this one has none")
-        reason = f"its vector has {len(vector)} dimensions, the space has {dim}"
-        return Failure(name, "wrong_dimension", reason) if len(vector) != dim else None
-
     def _write(self, readable: Sequence[Readable]) -> None:
         """Stage documents, then give each new row its vector: brought, known, or embedded now."""
         since = perf_counter()
         texts = [chunk.embedded for _, _, chunks in readable for chunk in chunks]
         documents = [original.document for original, _, chunks in readable for _ in chunks]
         brought = [original.vector for original, _, chunks in readable for _ in chunks]
-        new = self.draft.stage([self._document(*document) for document in readable])
+        new = self.draft.stage([new_document(*document, self.means.recipe) for document in readable])
         self.reused += len(texts) - len(new)
         self.teller.staged(len(new))
         since = self._timed("write", since)
@@ -231,21 +211,6 @@ class _Ingest:
             since = self._timed("embed", since)
             self.draft.add(rows, vectors)
             since = self._timed("write", since)
-
-    def _document(self, original: Original, parsed: Parsed, chunks: Sequence[Chunk]) -> NewDocument:
-        return NewDocument(
-            document=original.document,
-            source=original.source,
-            digest=original.digest,
-            recipe=recipe_of(original, self.means.recipe),
-            media_type=parsed.media_type,
-            title=parsed.title,
-            metadata={**parsed.metadata, **original.metadata},
-            texts=[chunk.text for chunk in chunks],
-            embedded=[_name(chunk.embedded, original.vector) for chunk in chunks],
-            spans=[(chunk.start, chunk.end) for chunk in chunks],
-            positions=() if is_given(self.means.recipe) and not parsed.marks else _positions(parsed, chunks),
-        )
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:
         taken = [vector for i in rows.origin if (vector := vectors[i]) is not None]
@@ -281,12 +246,12 @@ class _Ingest:
 
     def _plan(self, readable: Sequence[Readable]) -> None:
         """Count what `_write` would embed and write; writes nothing."""
-        new = self.draft.stage([self._document(*document) for document in readable])
+        new = self.draft.stage([new_document(*document, self.means.recipe) for document in readable])
         self.new_rows += len(new)
         if is_given(self.means.recipe):
             self.reused += sum(len(chunks) for _, _, chunks in readable) - len(new)
             return
-        texts = {_name(c.embedded, None): (c.embedded, o.document) for o, _, chunks in readable for c in chunks}
+        texts = {embedded_name(c.embedded): (c.embedded, o.document) for o, _, chunks in readable for c in chunks}
         known = self.draft.vectors_of(list(texts))
         missing = {name: text for name, text in texts.items() if name not in known and name not in self.planned}
         self.planned.update(missing)
@@ -355,9 +320,9 @@ class _Ingest:
             **({"job": self.options.job} if self.options.job else {}),
             "sources": [self._source(source) for source in self._named_sources()],
             "places": places_after(places_at(self.versions, place.parent), self.sources),
-            "failures": told["failures"][:_LISTED],
+            "failures": told["failures"][:LISTED],
             **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
-            **_coverage(report),
+            **coverage_facts(report),
         }
         return commit_at(
             self.versions,
@@ -426,17 +391,6 @@ class _Ingest:
         now = perf_counter()
         self.seconds[phase] += now - since
         return now
-
-
-def _coverage(report: Report) -> Json:
-    """How much of the documents was read, and which were read in part; nothing where none was measured."""
-    partial = [{"document": document, **one.to_json()} for document, one in report.partial.items()]
-    return {"coverage": report.coverage_json(), "partial": partial[:_LISTED]} if report.coverage else {}
-
-
-def _name(text: str, vector: Vectors | None) -> bytes:
-    """The name under which a vector is known again: of the text it was made from, or of its own bits."""
-    return key(b"text", text.encode("utf-8", "surrogatepass")) if vector is None else key(b"vector", vector.tobytes())
 
 
 def _size(item: tuple[Original, Parsed | Failure]) -> int:
