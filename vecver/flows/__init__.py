@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from vecver.flows.maintaining.compaction import garbage, optimize
     from vecver.flows.maintaining.repairing import repair
+    from vecver.flows.opened_indexes import index_bytes
     from vecver.flows.publishing.publications import check_published, forget, published, unpublish
     from vecver.flows.publishing.publisher import Publisher
     from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from vecver.flows.reading.fields import fields_of
     from vecver.flows.reading.selecting import check_chunk, check_page
     from vecver.flows.replaying import replay
-    from vecver.flows.searching.opened_indexes import index_bytes
     from vecver.flows.searching.queries import Query, query_vector
     from vecver.flows.searching.questions import Missing, Question
     from vecver.flows.searching.search import OpenMilvus, answers, search

@@ -31,7 +31,7 @@ import numpy as np
 from vecver import index, repo
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, say
-from vecver.flows.searching import opened_indexes
+from vecver.flows import opened_indexes
 from vecver.flows.searching.receipts import version
 from vecver.model import Check, Commit, Export, Json, Problem
 from vecver.progress import Progress

@@ -20,8 +20,8 @@ import numpy as np
 from vecver import index
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError, say
+from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.exporting import OneVersion
-from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
 from vecver.flows.searching.filtering import filtered, matching
 from vecver.flows.searching.likes import find_like
 from vecver.flows.searching.queries import vectors_of

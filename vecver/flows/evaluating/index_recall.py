@@ -35,9 +35,9 @@ import numpy.typing as npt
 
 from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError, say
-from vecver.flows.ingesting.recipe import OpenEmbedder
+from vecver.flows import opened_indexes
+from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
-from vecver.flows.searching import opened_indexes
 from vecver.flows.searching.filtering import filtered
 from vecver.flows.searching.queries import Query, vectors_of
 from vecver.flows.searching.questions import Question, Shape

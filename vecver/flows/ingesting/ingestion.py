@@ -20,18 +20,19 @@ import numpy as np
 
 from vecver import index, pipeline
 from vecver.errors import SpaceMismatchError, VecverError
+from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, grouped, refreshed_note
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
 from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
 from vecver.flows.ingesting.new_documents import embedded_name, new_document, unfit_vector
-from vecver.flows.ingesting.recipe import OpenEmbedder, Options, Preparation, Stream, is_given, prepare
+from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
 from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
 from vecver.flows.ingesting.telling import Teller, slices
 from vecver.flows.maintaining.compaction import fold
 from vecver.flows.maintaining.indexing import index_segments
-from vecver.flows.searching.unseen import Unseen
+from vecver.flows.unseen import Unseen
 from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
 from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land

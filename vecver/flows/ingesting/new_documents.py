@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from vecver import pipeline
 from vecver.digest import key
+from vecver.flows.embedding import is_given
 from vecver.flows.ingesting.changes import recipe_of
-from vecver.flows.ingesting.recipe import is_given
 from vecver.model import Chunk, Failure, Original, Parsed, Position, Recipe
 from vecver.repo import NewDocument
 

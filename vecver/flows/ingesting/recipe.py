@@ -9,9 +9,9 @@ from itertools import chain
 
 from vecver import index, pipeline
 from vecver.errors import InvalidInputError, SpaceMismatchError, say
+from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Space
 
-OpenEmbedder = Callable[[str | Json], Embedder]
 Stream = Iterator[Original | Failure]
 
 
@@ -106,11 +106,6 @@ def prepare(
     index.check_metric(metric)
     recipe = Recipe({"name": "given"}, {"name": name, "given": True}, Space(f"given:{name}", dim, metric))
     return streams, Preparation(recipe, _no_embedder, lambda _: recipe.chunker)
-
-
-def is_given(recipe: Recipe) -> bool:
-    """Do the vectors come with the records?"""
-    return bool(recipe.embedder.get("given"))
 
 
 def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder) -> Preparation:

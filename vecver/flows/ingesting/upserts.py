@@ -27,10 +27,11 @@ from typing import Any
 
 from vecver import pipeline
 from vecver.errors import InvalidInputError
+from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.ingesting.commits import untouched
 from vecver.flows.ingesting.head import check_expected, head_of, id_of, places_at, retried
 from vecver.flows.ingesting.ingestion import make_version
-from vecver.flows.ingesting.recipe import OpenEmbedder, Options, is_given
+from vecver.flows.ingesting.recipe import Options
 from vecver.flows.ingesting.sources import Places, Source, recognised
 from vecver.model import Commit, Failure, Json, Original, Recipe, Report
 from vecver.progress import Progress

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from vecver import index
 from vecver.errors import IntegrityError, index_again
-from vecver.flows.searching import opened_indexes
+from vecver.flows import opened_indexes
 from vecver.progress import Progress
 from vecver.repo import Segment, Snapshot, Versions
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 from vecver.decimals import readable
 from vecver.errors import InvalidInputError
 from vecver.flows.reading.chunks import stored_chunks
-from vecver.flows.reading.selecting import check_page, selected, unknown_documents
+from vecver.flows.reading.selecting import check_page, selected
+from vecver.flows.unknown_documents import unknown_documents
 from vecver.model import MISSING, Count, Document, Json, StoredChunk
 from vecver.repo import DocumentOrder, Snapshot, chunk_list, metadata_of
 

@@ -11,24 +11,19 @@ Decisions
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
 
-from vecver.errors import InvalidInputError, NotFoundError, say
+from vecver.errors import InvalidInputError, NotFoundError
 from vecver.flows.searching.filtering import match
 from vecver.model import Json
-from vecver.near import near
 from vecver.repo import DocumentOrder, Snapshot
 
 _KEY = re.compile(r"[0-9a-fA-F]{32}")
-_NAMED = 5  # unknown documents that an error names
-_NEIGHBOURS = 50  # ids on either side in the order that may be what was meant
 
 
 @dataclass(frozen=True)
@@ -117,30 +112,3 @@ def check_chunk(key: Any, context: Any) -> None:
             code="invalid_context",
             hint="use context=1",
         )
-
-
-def unknown_documents(snapshot: Snapshot, unknown: list[str]) -> NotFoundError:
-    """The error for ids that this version has not: it names them, and documents with an id like theirs."""
-    commit = snapshot.commit
-    listed = ", ".join(f"{id!r:.200}" for id in unknown[:_NAMED])
-    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    likely = chain.from_iterable(near(id, _candidates(snapshot.order, id)) for id in unknown[:_NAMED])
-    return NotFoundError(
-        f"{snapshot.dataset} at {commit.id[:12]} has no document {listed}{more}",
-        code="document_not_found",
-        hint=say(
-            "docs.documents(at) lists those there are",
-            cli=f"`vecver ls {snapshot.dataset}@{commit.id[:12]}` lists those there are",
-            http=f"GET /v1/datasets/{snapshot.dataset}/documents?ref={commit.id[:12]} lists those there are",
-        ),
-        did_you_mean=list(dict.fromkeys(likely)),
-        documents=unknown,
-        commit=commit.id,
-    )
-
-
-def _candidates(order: DocumentOrder, id: str) -> Iterable[str]:
-    """The ids beside an unknown one in the order, then all from the first on, as far as anybody reads."""
-    place = order.after(id)
-    yield from order.ids(slice(max(0, place - _NEIGHBOURS), place + _NEIGHBOURS))
-    yield from (name for start in range(0, len(order), 1000) for name in order.ids(slice(start, start + 1000)))

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecver import index
+from vecver.flows.opened_indexes import index_of, view_of
 from vecver.flows.searching import filter_fields, selections
-from vecver.flows.searching.opened_indexes import index_of, view_of
 from vecver.flows.searching.selections import CACHE, Keys, Mask, Selection
 from vecver.model import Json, Part
 from vecver.repo import SearchPart, Snapshot, listed_keys

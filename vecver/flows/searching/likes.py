@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from vecver import index
 from vecver.errors import InvalidInputError
-from vecver.flows.reading.selecting import unknown_documents
 from vecver.flows.searching import selections
 from vecver.flows.searching.selections import Selection
+from vecver.flows.unknown_documents import unknown_documents
 from vecver.model import Json, Vectors
 from vecver.repo import Snapshot
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from vecver import index
 from vecver.errors import InvalidInputError, SpaceMismatchError, say
-from vecver.flows.ingesting.recipe import OpenEmbedder, is_given
-from vecver.flows.searching.unseen import of_query
+from vecver.flows.embedding import OpenEmbedder, is_given
+from vecver.flows.unseen import of_query
 from vecver.model import Embedder, Json, Recipe, Space, Vectors
 
 Query: TypeAlias = "str | Vectors | Sequence[float]"

@@ -18,7 +18,7 @@ import numpy as np
 from vecver import index
 from vecver.decimals import readable
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
-from vecver.flows.ingesting.recipe import OpenEmbedder
+from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.publishing.publications import find_published
 from vecver.flows.searching.filtering import (
