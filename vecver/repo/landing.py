@@ -116,7 +116,7 @@ def land(landing: Landing, commit_of: Callable[[Place], Commit | None], reason: 
 
 
 def turn_at(versions: Versions, dataset: str, branch: str) -> AbstractContextManager[None]:
-    """One's turn to move a branch to a commit that follows the one it stands on."""
+    """The turn to move a branch on from the commit that it stands on."""
     name = f"commit-{digest_json([dataset, branch])[:32]}"
     return turn(versions.store, name, lambda: versions.refs(dataset).get("branch", branch))
 
@@ -147,9 +147,11 @@ def judged(
     return sorted(disputed), settled
 
 
-def _lacking(one: Snapshot, other: Snapshot) -> dict[str, KnownDocument]:
-    """The documents of `one` whose rows are not live in `other`."""
-    return {name: known for segment, _, rows in lacking(one, other) for name, known in known_documents(segment, rows)}
+def _lacking(snapshot: Snapshot, other: Snapshot) -> dict[str, KnownDocument]:
+    """The documents of `snapshot` whose rows are not live in `other`."""
+    return {
+        name: known for segment, _, rows in lacking(snapshot, other) for name, known in known_documents(segment, rows)
+    }
 
 
 def _was_moved(error: ConflictError, refs: Refs, branch: str) -> bool:
@@ -157,24 +159,24 @@ def _was_moved(error: ConflictError, refs: Refs, branch: str) -> bool:
     return error.code == "ref_moved" or (error.code == "name_taken" and refs.get("branch", branch) is not None)
 
 
-def _disputed(branch: str, found: str, documents: list[str]) -> ConflictError:
-    named = ", ".join(repr(name) for name in documents[:_NAMED])
+def _disputed(branch: str, head: str, documents: list[str]) -> ConflictError:
+    first = ", ".join(repr(name) for name in documents[:_NAMED])
     more = f" and {len(documents) - _NAMED} more" if len(documents) > _NAMED else ""
     return ConflictError(
-        f"somebody else moved the branch {branch!r} meanwhile, and changed documents of this ingest too: {named}{more}",
+        f"somebody else moved the branch {branch!r} meanwhile, and changed documents of this ingest too: {first}{more}",
         code="ref_moved",
         hint="look at what they did; trying again puts yours in its place, and what was embedded is kept",
         name=branch,
-        found=found,
+        found=head,
         documents=documents,
     )
 
 
-def _other_space(branch: str, found: str, staying: int) -> ConflictError:
+def _other_space(branch: str, head: str, staying: int) -> ConflictError:
     return ConflictError(
         f"somebody else moved the branch {branch!r} meanwhile, and {staying} documents there lie in another space",
         code="ref_moved",
         hint="look at what they did, and try again with the embedder or space that you mean",
         name=branch,
-        found=found,
+        found=head,
     )

@@ -157,8 +157,8 @@ class OpenVersions:
                     raise
         _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
-        name = partial(name_of, self._store, commit.dataset)  # bound to no handle: a cycle would keep files mapped
-        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), name)
+        present_name = partial(name_of, self._store, commit.dataset)  # not of a handle: a cycle keeps files mapped
+        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), present_name)
 
 
 def name_of(store: Store, key: str) -> str | None:

@@ -274,8 +274,8 @@ class Versions:
         from vecver.repo.maintain import fold, gc
         from vecver.repo.rows.segment import Segment
 
-        laid = fold.layouts_of(self.store, gc.named(self.refs(dataset)))
-        ids = dict.fromkeys(live.segment for _, layout in laid for live in layout.segments)
+        layouts = fold.layouts_of(self.store, gc.named(self.refs(dataset)))
+        ids = dict.fromkeys(live.segment for _, layout in layouts for live in layout.segments)
         return (Segment(self.store, id) for id in ids)
 
     def named_of_late(self, dataset: str) -> set[str]:

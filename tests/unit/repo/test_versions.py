@@ -19,7 +19,7 @@ import vecver
 from vecver.digest import key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.model import Commit, Recipe, Space
-from vecver.repo import Draft, NewDocument
+from vecver.repo import Draft, NewDocument, Versions, document_id, find_absent, find_known
 from vecver.repo.rows import layout as layouts
 from vecver.repo.rows.layout import Layout, Live, load_layout, mask_of, packed, rows_of, save_layout
 from vecver.repo.rows.roots import Roots, lanes_of
@@ -195,6 +195,29 @@ def test_context_joins_neighbours(docs: vecver.Dataset) -> None:
     assert snapshot.context(keys[2], "p", 9) == "abcdefghi kl\n\nop"
     assert snapshot.context(keys[0], "p", 1) == "abc"
     assert snapshot.context(keys[0], "p", 0) == ""
+
+
+def test_looking_things_up_changes_no_draft(docs: vecver.Dataset) -> None:
+    committed(docs, pages("abc", "xy"))
+    versions = docs._versions
+    parent = versions.snapshot(docs.resolve())
+    draft = Draft(versions.store, parent, THE_SPACE, part_rows=1)
+    assert [document is not None for document in find_known(parent, ["p1", "new", "p0"])] == [True, False, True]
+    assert find_absent(parent, {document_id("p1")}, ["s"]) == [("p0", "s")]
+    assert find_absent(parent, set(), ["s"]) == [("p0", "s"), ("p1", "s")] and find_absent(parent, set(), ["t"]) == []
+    assert list(draft.vectors_of([key(b"a"), key(b"new")])) == [key(b"a")]
+    assert draft.kept() == (5, 0) and draft.layout()[0] == parent.layout
+    draft.seal()
+    assert (
+        parts_on(versions.store) == [] and find_known(None, ["p0"]) == [None] and find_absent(None, set(), ["s"]) == []
+    )
+
+
+def test_status_builds_no_draft(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest(docs, {"a": "one", "b": "two", "c": "three"})
+    monkeypatch.delattr(Versions, "draft")
+    found = docs.status(records({"a": "one", "b": "other", "d": "new"}), label="records")
+    assert (found["added"], found["changed"], found["removed"]) == (["d"], ["b"], ["c"])
 
 
 # -- interrupted ingests ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Where a write begins: the version that its branch stands on, where that one's sources lie, and what would stop it."""
+"""Head: opens the version that a write starts from, checks the caller's expectation of it, and repeats lost writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ATTEMPTS = 5
 
 
 def head_of(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
-    """The version that a branch stands on; None begins a dataset. Raises InvalidInputError, NotFoundError."""
+    """The version that a branch stands on; None for a new dataset. Raises InvalidInputError (a name), NotFoundError."""
     check_name("dataset", dataset)
     check_name("branch", branch)
     refs = versions.refs(dataset)
@@ -30,17 +30,17 @@ def places_at(versions: Versions, parent: Snapshot | None) -> Places:
     return places_of(parent.commit if parent else None, versions.commit)
 
 
-def check_expected(expected: str | None, branch: str, found: str | None) -> None:
-    """Raises ConflictError where the branch is not where the caller saw it; `found`: its commit, if it has one."""
-    if expected is not None and expected != (found or repo.ref_moves.ABSENT):
-        raise ref_moved("branch", branch, found)
+def check_expected(expected: str | None, branch: str, commit: str | None) -> None:
+    """Raises ConflictError if the branch stands on another commit than expected; `commit`: None for no branch."""
+    if expected is not None and expected != (commit or repo.ref_moves.ABSENT):
+        raise ref_moved("branch", branch, commit)
 
 
 def retried(attempt: Callable[[int], Report], expected: str | None) -> Report:
-    """What a write comes to, done again where others moved its branch meanwhile.
+    """The report of a write, which is repeated if another writer moved its branch meanwhile.
 
-    `attempt` is given how often it was tried before. With `expected` it is tried once: where the branch was moved, it
-    is not where the caller saw it. Raises what the last attempt raises.
+    `attempt` takes the number of attempts before it. With `expected` there is one attempt, since a moved branch is not
+    where the caller saw it. Raises what the last attempt raises.
     """
     for before in range(_ATTEMPTS):
         try:
@@ -52,7 +52,7 @@ def retried(attempt: Callable[[int], Report], expected: str | None) -> Report:
 
 
 def failed(failures: Sequence[Failure], options: Options) -> InvalidInputError:
-    """The error where documents must not fail."""
+    """The error for documents that cannot be read where none may fail."""
     advice = "mend or ignore them, or leave out " if options.strict else "mend them"
     python, cli, http = ("strict=True", "--strict", "?strict=true") if options.strict else ("", "", "")
     first = f"{failures[0].document!r}: {failures[0].reason}"
@@ -70,11 +70,11 @@ def failed(failures: Sequence[Failure], options: Options) -> InvalidInputError:
 
 
 def of_source(label: str, count: int, happens: str) -> str:
-    """What a report says of documents that belong to a source that lies somewhere."""
+    """A report's note that documents belong to a source whose next ingest will change them."""
     these = "one of these documents belongs" if count == 1 else f"{count} of these documents belong"
     return f"{these} to the source {label!r}: its next ingest {happens}, unless it was changed there too"
 
 
 def id_of(version: Snapshot | None) -> str | None:
-    """The commit id of a version, if there is one."""
+    """The commit id of a version; None for none."""
     return version.commit.id if version else None

@@ -1,4 +1,4 @@
-"""Status: what an ingest would find at the sources, without parsing or embedding anything."""
+"""Status: compares the sources with a version and lists what an ingest would change, without parsing or embedding."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vecver.repo import Versions
 
 
 def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: str) -> dict[str, list[str]]:
-    """Document ids by what would happen to them: added, changed, removed, failed; each in source order.
+    """The ids of documents by what an ingest would do: added, changed, removed, failed; each in source order.
 
-    What the last ingest could not read, and is as it was then, has failed too: it is neither new nor changed. Nor is
-    a file changed that the next ingest reads once more for its metadata alone, which earlier ones did not take.
+    A document that the last ingest could not read, and that is still the same, counts as failed. A file that the next
+    ingest would read again only for its metadata, which older versions did not take, counts as unchanged.
     """
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     recipe = snapshot.commit.recipe

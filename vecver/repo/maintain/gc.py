@@ -196,9 +196,9 @@ def _retained(store: Store, commits: dict[str, Commit], retention: Retention, no
         yield from commits
         return
     for dataset in refs.dataset_names(store):
-        here = Refs(store, dataset)
-        yield from named_of_late(here, now)
-        for head in here.all("branch").values():
+        dataset_refs = Refs(store, dataset)
+        yield from named_of_late(dataset_refs, now)
+        for head in dataset_refs.all("branch").values():
             yield from _first_parents(commits, head, retention.last or 1)
     if retention.within is not None:
         yield from (id for id, made in commits.items() if datetime.fromisoformat(made.time) >= now - retention.within)
@@ -235,10 +235,10 @@ def _logs(store: Store, listed: list[str]) -> set[str]:
     """The names of all moves that a ref's log holds. Raises IntegrityError if a log was lost."""
     logged: set[str] = set()
     for dataset in refs.dataset_names(store):
-        here = Refs(store, dataset)
+        dataset_refs = Refs(store, dataset)
         for kind in KINDS:
-            for name in here.names(kind):
-                logged.update(here.move_names(kind, name))
+            for name in dataset_refs.names(kind):
+                logged.update(dataset_refs.move_names(kind, name))
     strays = [
         refs.load_move(store, name.partition("/")[2])
         for name in listed

@@ -174,10 +174,10 @@ def _versions(store: Store) -> Iterator[Commit]:
     """Every sound commit that a ref leads to."""
     heads = set[str]()
     for dataset in refs.dataset_names(store):
-        here = Refs(store, dataset)
+        logs = Refs(store, dataset)
         for kind in refs.KINDS:
-            for name in here.names(kind):
-                for move in _tried(lambda here=here, kind=kind, name=name: list(here.log(kind, name))) or ():
+            for name in logs.names(kind):
+                for move in _tried(lambda logs=logs, kind=kind, name=name: list(logs.log(kind, name))) or ():
                     heads |= {id for id in (move.after, move.before) if id}
     yield from objects.parents_first(sorted(heads), lambda id: _tried(objects.load_commit, store, id))
 

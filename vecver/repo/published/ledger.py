@@ -1,21 +1,21 @@
-"""The ledger: which versions of a dataset a Milvus holds, where, and what was begun there and not finished.
+"""The ledger of publications: which versions of a dataset a Milvus holds, where, and what was begun there.
 
     publications/<dataset>/<digest of uri and database>   sealed, replaced by compare-and-swap
 
-A collection is a log of published states, numbered from 1: its *ordinals*. Rows carry the ordinal at which they
-were born and the one at which they died, so a state is never written twice and never moves. What Milvus is
-asked to do is written down here before, as the *intent*, and as done when every reader sees it.
+A collection is a log of published states, numbered from 1: its *ordinals*. Rows carry the ordinal at which they were
+born and the one at which they died, so a state is never written twice and never moves. Every change of a Milvus is
+recorded here first, as the *intent*, and recorded as done when every reader sees it.
 
 Decisions
-- 2026-11-21 one object for all collections of a dataset in one Milvus: a new collection, and which is the
-  newest, come and go in one swap. An entry takes 0.4 kB, and a collection has some hundred.
-- 2026-11-21 a version is found by its roots, not by its id: equal roots are equal rows. So what a rollback of a
-  branch goes back to is published already.
-- 2026-11-21 a copy of a repository has the same ledger, so both could give one ordinal in one collection. Before it
-  begins, a publisher therefore looks for rows of ordinals that its ledger does not know, and refuses. Two copies that
-  write in the same seconds are not kept apart: publish from one of them.
-- 2026-11-21 ordinals are given under a lock that ends with its holder, so an intent that the next one finds is
-  always of a publisher that is no more. A lease that times out would let one that was only slow write on.
+1. One object holds all collections of a dataset in one Milvus, so a new collection, and which one is the newest, change
+   in one swap. An entry takes 0.4 kB, and a collection has some hundred.
+2. A version is found by its roots, not by its id, because equal roots are equal rows. So the state to which a branch is
+   rolled back is published already.
+3. A copy of a repository has the same ledger, so both could give the same ordinal in one collection. A publisher
+   therefore first looks for rows of ordinals that its ledger does not know, and refuses. Two copies that write in the
+   same seconds are not kept apart: publish from one of them.
+4. Ordinals are given under a lock that ends with its holder, so an intent that the next publisher finds always belongs
+   to one that has ended. A lease that times out would let a slow publisher write on.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ WAIT_SECONDS = 60.0  # for another publisher of the same dataset to finish
 
 @dataclass(frozen=True)
 class State:
-    """A version that a collection holds."""
+    """A published version in a collection."""
 
     ordinal: int
     commit: str
     content_root: str  # the commit's
     vector_root: str
-    rows_root: str  # of what was published beside the vectors
+    rows_root: str  # of the other published fields
     chunks: int
     time: str
 
     def holds(self, commit: Commit) -> bool:
-        """Are these the rows of this commit?"""
+        """Does the state have the rows of this commit?"""
         return (self.content_root, self.vector_root) == (commit.content_root, commit.vector_root)
 
 
@@ -64,8 +64,8 @@ class Collection:
     metric: str  # the engine's name of it
     index: str  # the engine's name of it
     alone: bool  # holds one version, for clients that cannot filter
-    rows: int  # that it holds, live or dead; UNCOUNTED while some are being deleted
-    last: int  # the highest ordinal that was ever given
+    rows: int  # live and dead ones; UNCOUNTED while some are being deleted
+    last: int  # the highest ordinal ever given
     roots: Json  # lanes of the rows that are live at the ordinal `last`
     states: tuple[State, ...]  # ascending; never empty
 
@@ -75,7 +75,7 @@ class Collection:
 
     @property
     def grows(self) -> bool:
-        """Can it take another version? Its rows are then those of its newest state, and no client expects one alone."""
+        """Can it take another version? It does not hold one alone, and its rows are those of its newest state."""
         return not self.alone and self.newest.ordinal == self.last
 
     def to_json(self) -> Json:
@@ -88,7 +88,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Intent:
-    """What a publisher has begun."""
+    """A state that a publisher has begun to write."""
 
     collection: str
     ordinal: int
@@ -98,24 +98,24 @@ class Intent:
 
 @dataclass(frozen=True)
 class Again:
-    """A version to be published anew."""
+    """A version to be published again, and how."""
 
     commit: str
     alone: bool = False
-    alias: str = ""  # that is to name its collection
+    alias: str = ""  # that must name its collection
     flat: bool = False
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is known of one dataset in one Milvus."""
+    """The publications of one dataset in one Milvus."""
 
     uri: str = ""
     database: str = ""
     collections: tuple[Collection, ...] = ()  # oldest first
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> the collection that it names
-    dropped: tuple[str, ...] = ()  # collections to drop: nothing names them any more
-    pending: tuple[Again, ...] = ()  # what a rebuild has still to publish
+    dropped: tuple[str, ...] = ()  # collections to drop
+    pending: tuple[Again, ...] = ()  # versions that a rebuild still has to publish
     intent: Intent | None = None
 
     def find(
@@ -130,7 +130,7 @@ class Ledger:
         return None
 
     def has(self, name: str) -> bool:
-        """Is the collection of this name one of ours?"""
+        """Does the ledger have a collection of this name?"""
         return any(collection.name == name for collection in self.collections)
 
     def commits(self) -> list[str]:
@@ -143,12 +143,12 @@ class Ledger:
         return [alias for alias, name in self.aliases.items() if name == collection.name]
 
     def growing(self, space: str, index: str) -> Collection | None:
-        """The collection that takes the next version of a space, under this index."""
+        """The collection with this index that takes the next version of a space."""
         fitting = [c for c in self.collections if c.space == space and c.index == index and c.grows]
         return fitting[-1] if fitting else None
 
     def without(self, name: str) -> Ledger:
-        """The ledger without this collection, which is to be dropped."""
+        """The ledger without this collection, which is listed to be dropped."""
         return replace(
             self,
             collections=tuple(other for other in self.collections if other.name != name),
@@ -157,12 +157,12 @@ class Ledger:
         )
 
     def including(self, collection: Collection) -> Ledger:
-        """With this collection in place of the one of its name, or as the newest."""
+        """The ledger with this collection in place of the one of its name, or as the newest."""
         if self.has(collection.name):
-            own = tuple(collection if c.name == collection.name else c for c in self.collections)
+            collections = tuple(collection if c.name == collection.name else c for c in self.collections)
         else:
-            own = (*self.collections, collection)
-        return replace(self, collections=own)
+            collections = (*self.collections, collection)
+        return replace(self, collections=collections)
 
     def to_json(self) -> Json:
         return {
@@ -171,7 +171,7 @@ class Ledger:
             "collections": [collection.to_json() for collection in self.collections],
             "aliases": dict(self.aliases),
             "dropped": list(self.dropped),
-            "pending": [dict(one.__dict__) for one in self.pending],
+            "pending": [dict(pending.__dict__) for pending in self.pending],
             "intent": dict(self.intent.__dict__) if self.intent else None,
         }
 
@@ -183,7 +183,7 @@ class Ledger:
             tuple(Collection.from_json(collection) for collection in value["collections"]),
             value["aliases"],
             tuple(value["dropped"]),
-            tuple(Again(**one) for one in value["pending"]),
+            tuple(Again(**pending) for pending in value["pending"]),
             Intent(**value["intent"]) if value["intent"] else None,
         )
 
@@ -199,17 +199,17 @@ class Publications:
     _seen: bytes | None = field(default=None, init=False, repr=False)
 
     def alone(self) -> AbstractContextManager[None]:
-        """Nobody else publishes this dataset there meanwhile. Raises ConflictError if somebody does."""
+        """A lock: one process at a time publishes this dataset there. Raises ConflictError."""
         return self.store.lock(f"publish-{digest_json([self.dataset, self.uri, self.database])[:32]}", WAIT_SECONDS)
 
     def read(self) -> Ledger:
-        """What is there now. Raises IntegrityError."""
+        """The ledger as it is now. Raises IntegrityError."""
         body = None if self.store.size(self.path) is None else self.store.get(self.path)
         self._seen = body
         return Ledger(self.uri, self.database) if body is None else parse(self.path, body)
 
     def write(self, ledger: Ledger) -> Ledger:
-        """Replace what was read last. Raises ConflictError if somebody else did."""
+        """Replace the ledger that was read last. Raises ConflictError if another process did so meanwhile."""
         body = objects.sealed({**ledger.to_json(), "dataset": self.dataset})
         try:
             self.store.swap(self.path, self._seen, body)
@@ -230,12 +230,12 @@ class Publications:
 
 
 def folder_of(dataset: str) -> str:
-    """Where a dataset's ledgers lie."""
+    """The store's folder of a dataset's ledgers."""
     return f"{FOLDER}/{quote(dataset, safe='')}/"
 
 
 def ledgers(store: Store, dataset: str = "") -> list[Ledger]:
-    """What is known in every Milvus, of one dataset or of all. Raises IntegrityError."""
+    """The ledgers of one dataset, or of all, for every Milvus. Raises IntegrityError."""
     return [parse(name, store.get(name)) for name in store.list(folder_of(dataset) if dataset else f"{FOLDER}/")]
 
 
@@ -245,8 +245,8 @@ def parse(name: str, body: bytes) -> Ledger:
     try:
         value = objects.parse_sealed(name, body)
         _, dataset, place = name.split("/")
-        here = unquote(dataset), digest_json([value["uri"], value["database"]])[:16]
-        if here != (value.get("dataset", here[0]), place):  # those of before do not name their dataset
+        expected = unquote(dataset), digest_json([value["uri"], value["database"]])[:16]
+        if expected != (value.get("dataset", expected[0]), place):  # older ledgers do not name their dataset
             raise objects.misplaced(name)
         return Ledger.from_json(value)
     except (KeyError, TypeError, ValueError) as error:
@@ -254,5 +254,5 @@ def parse(name: str, body: bytes) -> Ledger:
 
 
 def commits(store: Store) -> set[str]:
-    """Every version that is published somewhere: gc keeps its rows."""
+    """Every version that is published somewhere; gc keeps their rows."""
     return {commit for ledger in ledgers(store) for commit in ledger.commits()}

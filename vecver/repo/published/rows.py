@@ -1,8 +1,8 @@
-"""Published rows: what Milvus is given of a version's chunks, and by which of them two versions differ.
+"""Published rows: the rows that a Milvus is given of a version, and those by which two versions differ.
 
-A row is a chunk's key, vector and text, with its document's name, title and metadata. Spans, pages and lines are
-not among them: an edit moves those of every chunk behind it, and a commit should cost what changed. Hits take them
-from the repository, and a filter on them is decided there: Milvus proposes rows as if it had not been asked.
+A row is a chunk's key, vector and text, with its document's name, title and metadata. Spans, pages and lines are not
+published: an edit moves those of every chunk behind it, and a publication should cost what changed. Hits read them from
+the repository, and a filter on them is applied there, after Milvus proposed rows without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vecver.digest import canonical_json
 from vecver.model import Json, PublishedRows
 from vecver.repo.read.differences import lacking, lacking_documents, read_documents
 from vecver.repo.read.snapshot import Snapshot
-from vecver.repo.rows import schema as columns
+from vecver.repo.rows import schema
 from vecver.repo.rows.layout import rows_of
 from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
 from vecver.repo.rows.schema import taken
@@ -59,7 +59,7 @@ def live_places(snapshot: Snapshot) -> Places:
 
 
 def changes(before: Snapshot, after: Snapshot) -> tuple[Places, Places]:
-    """The rows of `before` that `after` has not, and the rows of `after` that `before` has not."""
+    """(rows of `before` that `after` lacks, rows of `after` that `before` lacks)."""
     old, new = _lacking_places(before, after), _lacking_places(after, before)
     keys_old, keys_new = keys_at(before, old), keys_at(after, new)
     order = order_of(keys_new)
@@ -68,15 +68,15 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Places, Places]:
     gone, begun = np.ones(len(old), bool), np.ones(len(new), bool)
     gone[in_old[same]] = begun[in_new[same]] = False
     chunks_old, chunks_new = _described_anew(before, after)
-    return _and(before, old[gone], chunks_old), _and(after, new[begun], chunks_new)
+    return _including(before, old[gone], chunks_old), _including(after, new[begun], chunks_new)
 
 
 def keys_at(snapshot: Snapshot, places: Places) -> Keys:
     """The keys of these rows, `(n, 16)`."""
-    found = np.zeros((len(places), 16), np.uint8)
-    for number, mine in _by_segment(places):
-        found[mine] = snapshot.segments[number].keys[places.rows[mine]]
-    return found
+    keys = np.zeros((len(places), 16), np.uint8)
+    for number, which in _by_segment(places):
+        keys[which] = snapshot.segments[number].keys[places.rows[which]]
+    return keys
 
 
 def read_rows(snapshot: Snapshot, places: Places) -> Iterator[PublishedRows]:
@@ -86,21 +86,21 @@ def read_rows(snapshot: Snapshot, places: Places) -> Iterator[PublishedRows]:
 
 
 def roots_of(rows: PublishedRows) -> Roots:
-    """What rows add to the roots of a published state: `vector` is that of a commit, `content` covers all else."""
-    told = zip(rows.documents, rows.titles, rows.texts, rows.metadata, strict=True)
+    """The roots of published rows: `vector` as in a commit, `content` over all other fields."""
+    fields = zip(rows.documents, rows.titles, rows.texts, rows.metadata, strict=True)
     names = [key.tobytes() for key in rows.keys]
-    content = [b"row\0" + name + canonical_json(list(row)) for name, row in zip(names, told, strict=True)]
-    return Roots(lanes_of(content), lanes_of_matrix(columns.vector_bytes(rows.keys, rows.vectors)))
+    content = [b"row\0" + name + canonical_json(list(row)) for name, row in zip(names, fields, strict=True)]
+    return Roots(lanes_of(content), lanes_of_matrix(schema.vector_bytes(rows.keys, rows.vectors)))
 
 
 # -- what differs -------------------------------------------------------------------------------
 
 
-def _lacking_places(one: Snapshot, other: Snapshot) -> Places:
-    """The chunks of `one` that are not live, in place, in `other`."""
-    numbers = {segment.id: number for number, segment in enumerate(one.segments)}
-    found = [(numbers[segment.id], chunks) for segment, chunks, _ in lacking(one, other)]
-    return Places.of([np.full(len(rows), number) for number, rows in found], [rows for _, rows in found])
+def _lacking_places(snapshot: Snapshot, other: Snapshot) -> Places:
+    """The chunk rows of `snapshot` that are not live in `other`."""
+    numbers = {segment.id: number for number, segment in enumerate(snapshot.segments)}
+    places = [(numbers[segment.id], chunks) for segment, chunks, _ in lacking(snapshot, other)]
+    return Places.of([np.full(len(rows), number) for number, rows in places], [rows for _, rows in places])
 
 
 def _equal_vectors(
@@ -110,39 +110,39 @@ def _equal_vectors(
     same = np.zeros(len(in_old), bool)
     for start in range(0, len(same), _COMPARED):
         block = slice(start, start + _COMPARED)
-        one = before.vectors_at(old.numbers[in_old[block]], old.rows[in_old[block]])
-        other = after.vectors_at(new.numbers[in_new[block]], new.rows[in_new[block]])
-        same[block] = (one.view("<u4") == other.view("<u4")).all(axis=1)
+        old_vectors = before.vectors_at(old.numbers[in_old[block]], old.rows[in_old[block]])
+        new_vectors = after.vectors_at(new.numbers[in_new[block]], new.rows[in_new[block]])
+        same[block] = (old_vectors.view("<u4") == new_vectors.view("<u4")).all(axis=1)
     return same
 
 
 def _described_anew(before: Snapshot, after: Snapshot) -> tuple[list[bytes], list[bytes]]:
-    """The keys, before and after, of all chunks of documents that have another title or other metadata."""
+    """The keys, before and after, of all chunks of documents whose title or metadata changed."""
     old, new = lacking_documents(before, after), lacking_documents(after, before)
     both = sorted(old.keys() & new.keys())
-    told = zip(both, read_documents(old, both, _described), read_documents(new, both, _described), strict=True)
-    changed = [name for name, one, other in told if one != other]
+    pairs = zip(both, read_documents(old, both, _described), read_documents(new, both, _described), strict=True)
+    changed = [name for name, before_row, after_row in pairs if before_row != after_row]
     chunks = (read_documents(rows, changed, _chunks_of) for rows in (old, new))
     first, second = ([key for keys in of_documents for key in keys] for of_documents in chunks)
     return first, second
 
 
 def _described(documents: pa.Table, rows: list[int]) -> list[bytes]:
-    """What published rows take over from their documents' rows, canonical."""
-    return [canonical_json(list(told)) for told in _told(documents, np.asarray(rows, np.int64))]
+    """Canonical bytes of the fields that published rows take from these document rows."""
+    return [canonical_json(list(fields)) for fields in _titles_and_metadata(documents, np.asarray(rows, np.int64))]
 
 
-def _told(documents: pa.Table, rows: Rows) -> Iterator[tuple[str, Json]]:
-    """Title and metadata of documents."""
+def _titles_and_metadata(documents: pa.Table, rows: Rows) -> Iterator[tuple[str, Json]]:
+    """(title, metadata) of document rows."""
     picked = taken(documents, rows)
-    return zip(picked.column("title").to_pylist(), columns.metadata_of_all(picked), strict=True)
+    return zip(picked.column("title").to_pylist(), schema.metadata_of_all(picked), strict=True)
 
 
 def _chunks_of(documents: pa.Table, rows: list[int]) -> list[list[bytes]]:
     return taken(documents.select(["chunks"]), np.asarray(rows, np.int64)).column(0).to_pylist()
 
 
-def _and(snapshot: Snapshot, places: Places, keys: list[bytes]) -> Places:
+def _including(snapshot: Snapshot, places: Places, keys: list[bytes]) -> Places:
     """These places, and those of live chunks with these keys."""
     numbers, rows = snapshot.find_chunks(as_keys(keys))
     return Places.of([places.numbers, numbers], [places.rows, rows])
@@ -159,27 +159,27 @@ def _by_segment(places: Places) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
 
 def _read(snapshot: Snapshot, places: Places) -> PublishedRows:
     texts, names = [""] * len(places), [""] * len(places)
-    for number, mine in _by_segment(places):
-        picked = taken(snapshot.segments[number].chunks.select(["document", "text"]), places.rows[mine])
-        for i, name, text in zip(np.flatnonzero(mine), *(column.to_pylist() for column in picked), strict=True):
+    for number, which in _by_segment(places):
+        picked = taken(snapshot.segments[number].chunks.select(["document", "text"]), places.rows[which])
+        for i, name, text in zip(np.flatnonzero(which), *(column.to_pylist() for column in picked), strict=True):
             names[i], texts[i] = name, text
-    told = _descriptions(snapshot, list(dict.fromkeys(names)))
+    described = _descriptions(snapshot, list(dict.fromkeys(names)))
     return PublishedRows(
         keys_at(snapshot, places),
         snapshot.vectors_at(places.numbers, places.rows),
         names,
-        [told[name][0] for name in names],
+        [described[name][0] for name in names],
         texts,
-        [told[name][1] for name in names],
+        [described[name][1] for name in names],
     )
 
 
 def _descriptions(snapshot: Snapshot, names: list[str]) -> dict[str, tuple[str, Json]]:
-    """Title and metadata of each document."""
-    numbers, rows = snapshot.find_documents(as_keys([columns.document_id(name) for name in names]))
-    found: dict[str, tuple[str, Json]] = {}
+    """Document -> (title, metadata)."""
+    numbers, rows = snapshot.find_documents(as_keys([schema.document_id(name) for name in names]))
+    described: dict[str, tuple[str, Json]] = {}
     for number in np.unique(numbers):
-        mine = np.flatnonzero(numbers == number)
-        told = _told(snapshot.segments[number].documents, rows[mine])
-        found.update(zip([names[i] for i in mine], told, strict=True))
-    return found
+        which = np.flatnonzero(numbers == number)
+        fields = _titles_and_metadata(snapshot.segments[number].documents, rows[which])
+        described.update(zip([names[i] for i in which], fields, strict=True))
+    return described

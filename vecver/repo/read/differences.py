@@ -1,7 +1,7 @@
-"""What lies between two versions, from their layouts; reads only rows that one side lacks.
+"""Differences between two versions, found from their layouts; reads only rows that one side lacks.
 
-Equal (segment, mask) pairs are skipped unread, shared segments are one bitmap difference, and only
-the rows that are left are compared, by key.
+Equal (segment, mask) pairs are skipped unread, shared segments are compared by their masks, and only the rows that are
+left are compared, by key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vecver.model import ChunkCounts, ChunkDiff, Diff, DocumentDiff, Json
 from vecver.model.differences import Change, ChunkChange
 from vecver.near import near
 from vecver.repo.read.snapshot import ChunkRow, Snapshot
-from vecver.repo.rows import schema as columns
+from vecver.repo.rows import schema
 from vecver.repo.rows.layout import rows_of
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
@@ -66,11 +66,11 @@ def _change(old: _Document | None, new: _Document | None) -> Change:
     return "unchanged" if old.identity == new.identity else "changed"
 
 
-def lacking(one: Snapshot, other: Snapshot) -> Iterator[tuple[Segment, Rows, Rows]]:
-    """Per segment of `one`: the chunk rows and document rows that are not live, in place, in `other`."""
-    there = {live.segment: live for live in other.layout.segments}
-    for segment, live in zip(one.segments, one.layout.segments, strict=True):
-        same = there.get(live.segment)
+def lacking(snapshot: Snapshot, other: Snapshot) -> Iterator[tuple[Segment, Rows, Rows]]:
+    """For each segment of `snapshot` its (segment, chunk rows, document rows) that are not live in `other`."""
+    others = {live.segment: live for live in other.layout.segments}
+    for segment, live in zip(snapshot.segments, snapshot.layout.segments, strict=True):
+        same = others.get(live.segment)
         if same == live:
             continue
         chunks = live.chunks - same.chunks if same else live.chunks
@@ -78,20 +78,20 @@ def lacking(one: Snapshot, other: Snapshot) -> Iterator[tuple[Segment, Rows, Row
         yield segment, rows_of(chunks), rows_of(documents)
 
 
-def lacking_documents(one: Snapshot, other: Snapshot) -> dict[str, Row]:
-    """name -> (source digest, segment, row), for the document rows that `other` lacks in place."""
-    found: dict[str, Row] = {}
-    for segment, _, rows in lacking(one, other):
-        picked = segment.documents.select(["document", "digest"]).take(columns.row_numbers(rows))
+def lacking_documents(snapshot: Snapshot, other: Snapshot) -> dict[str, Row]:
+    """name -> (source digest, segment, row), for the document rows of `snapshot` that are not live in `other`."""
+    documents: dict[str, Row] = {}
+    for segment, _, rows in lacking(snapshot, other):
+        picked = segment.documents.select(["document", "digest"]).take(schema.row_numbers(rows))
         names, digests = (picked.column(name).to_pylist() for name in ("document", "digest"))
-        found.update(zip(names, zip(digests, repeat(segment), rows.tolist(), strict=False), strict=True))
-    return found
+        documents.update(zip(names, zip(digests, repeat(segment), rows.tolist(), strict=False), strict=True))
+    return documents
 
 
 def _changed(old: dict[str, Row], new: dict[str, Row], common: set[str]) -> tuple[str, ...]:
-    """The documents whose rows differ. Where the sources' bytes are equal, all that a row says is compared."""
+    """The documents whose rows differ; where the digests of their sources are equal, the rows are compared."""
     same = [name for name in common if old[name][0] == new[name][0]]
-    read = columns.document_bytes
+    read = schema.document_bytes
     pairs = zip(same, read_documents(old, same, read), read_documents(new, same, read), strict=True)
     return tuple(sorted(common - {name for name, a, b in pairs if a == b}))
 
@@ -99,63 +99,65 @@ def _changed(old: dict[str, Row], new: dict[str, Row], common: set[str]) -> tupl
 def read_documents(
     rows: dict[str, Row], names: Sequence[str], read: Callable[[pa.Table, list[int]], Iterable[T]]
 ) -> list[T]:
-    """What `read` says of these documents' rows, in the order of `names`; it is asked once a segment."""
+    """The results of `read` for these documents, in the order of `names`; it is called once for each segment."""
     places: dict[Segment, list[tuple[str, int]]] = {}
     for name in names:
         _, segment, row = rows[name]
         places.setdefault(segment, []).append((name, row))
-    found: dict[str, T] = {}
-    for segment, here in places.items():
-        values = read(segment.documents, [row for _, row in here])
-        found.update(zip([name for name, _ in here], values, strict=True))
-    return [found[name] for name in names]
+    results: dict[str, T] = {}
+    for segment, documents in places.items():
+        values = read(segment.documents, [row for _, row in documents])
+        results.update(zip([name for name, _ in documents], values, strict=True))
+    return [results[name] for name in names]
 
 
 def _chunk_counts(old: dict[str, Row], new: dict[str, Row], names: Sequence[str]) -> dict[str, ChunkCounts]:
-    """How many chunks each of these documents has on both sides, and only on one."""
-    keys = [
-        dict(zip(here, read_documents(rows, here, _keys_of), strict=True))
-        for rows in (old, new)
-        for here in [[name for name in names if name in rows]]
-    ]
-    pairs = ((name, set(keys[0].get(name, ())), set(keys[1].get(name, ()))) for name in names)
+    """For each of these documents how many chunks it has before, after, only after and only before."""
+    before, after = _keys_by_name(old, names), _keys_by_name(new, names)
+    pairs = ((name, set(before.get(name, ())), set(after.get(name, ()))) for name in names)
     return {name: ChunkCounts(len(a), len(b), len(b - a), len(a - b)) for name, a, b in pairs}
 
 
+def _keys_by_name(rows: dict[str, Row], names: Sequence[str]) -> dict[str, list[bytes]]:
+    """The chunk keys of those of these documents that have a row."""
+    present = [name for name in names if name in rows]
+    return dict(zip(present, read_documents(rows, present, _keys_of), strict=True))
+
+
 def _keys_of(documents: pa.Table, rows: list[int]) -> Iterable[list[bytes]]:
-    picked = columns.taken(documents.select(["chunks"]), np.asarray(rows, np.int64))
+    picked = schema.taken(documents.select(["chunks"]), np.asarray(rows, np.int64))
     return picked.column(0).to_pylist()
 
 
 @dataclass(frozen=True)
 class _Document:
-    """One document of a version: the keys of its chunks in order, and what else its row says."""
+    """One document of a version: the keys of its chunks in order, and the other fields of its row."""
 
     keys: list[bytes]
     fields: Json
-    identity: bytes  # what `diff` tells two versions of a document by: all but its source
+    identity: bytes  # all but its source: `diff` compares two versions of a document by it
 
     @classmethod
     def of(cls, snapshot: Snapshot, name: str) -> _Document | None:
-        (number,), (row,) = snapshot.find_documents(as_keys([columns.document_id(name)]))
+        (number,), (row,) = snapshot.find_documents(as_keys([schema.document_id(name)]))
         if number < 0:
             return None
         segment, place = snapshot.segments[number], int(row)
-        named = {field: segment.documents.column(field)[place].as_py() for field in ("title", "media_type", "source")}
-        (identity,) = columns.document_bytes(segment.documents, [place])
+        fields = {field: segment.documents.column(field)[place].as_py() for field in ("title", "media_type", "source")}
+        (identity,) = schema.document_bytes(segment.documents, [place])
         keys = segment.documents.column("chunks")[place].as_py()
-        return cls(keys, {**named, "metadata": segment.metadata(place)}, identity)
+        return cls(keys, {**fields, "metadata": segment.metadata(place)}, identity)
 
 
 def _fields(old: _Document, new: _Document) -> dict[str, tuple[Any, Any]]:
-    """What differs beside the text; a field of metadata by its own name, `metadata.year`."""
-    before, after = ({**one.fields, **_dotted(one.fields["metadata"])} for one in (old, new))
+    """field -> (before, after) of the fields that differ, without the text; one of metadata is `metadata.year`."""
+    before, after = ({**side.fields, **_dotted(side.fields["metadata"])} for side in (old, new))
     names = sorted((before.keys() | after.keys()) - {"metadata"})
     return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 
 def _dotted(metadata: Json) -> Json:
-    return {f"{columns.METADATA}{name}": value for name, value in metadata.items()}
+    return {f"{schema.METADATA}{name}": value for name, value in metadata.items()}
 
 
 def _rows_of(snapshot: Snapshot, document: _Document | None) -> dict[bytes, ChunkRow]:
@@ -168,7 +170,7 @@ def _rows_of(snapshot: Snapshot, document: _Document | None) -> dict[bytes, Chun
 
 
 def _merged(before: dict[bytes, ChunkRow], after: dict[bytes, ChunkRow]) -> Iterator[ChunkDiff]:
-    """The chunks of both in reading order; what was removed stands before the kept chunk that followed it."""
+    """The chunks of both sides in reading order; a removed chunk comes before the kept chunk that followed it."""
     waiting: list[bytes] = []
     removed_before: dict[bytes, list[bytes]] = {}
     for key in before:
@@ -187,7 +189,7 @@ def _chunk(change: ChunkChange, row: ChunkRow) -> ChunkDiff:
 
 
 def _in_neither(before: Snapshot, after: Snapshot, document: str) -> NotFoundError:
-    names = [name for one in (after, before) for name in one.documents(["document"]).column(0).to_pylist()]
+    names = [name for side in (after, before) for name in side.documents(["document"]).column(0).to_pylist()]
     return NotFoundError(
         f"neither version has a document {document!r}",
         code="document_not_found",
@@ -201,8 +203,8 @@ def _in_neither(before: Snapshot, after: Snapshot, document: str) -> NotFoundErr
     )
 
 
-def _chunk_keys(one: Snapshot, other: Snapshot) -> Keys:
-    keys = [segment.keys[rows] for segment, rows, _ in lacking(one, other)]
+def _chunk_keys(snapshot: Snapshot, other: Snapshot) -> Keys:
+    keys = [segment.keys[rows] for segment, rows, _ in lacking(snapshot, other)]
     return np.concatenate(keys) if keys else np.zeros((0, 16), np.uint8)
 
 

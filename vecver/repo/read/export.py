@@ -1,4 +1,4 @@
-"""A version's rows as files that anyone can read, and those files opened as a snapshot; knows no index.
+"""Export: writes a version's rows as files that anyone can read, and opens such files as a snapshot. Knows no index.
 
     commit.json        canonical JSON; its sha256 is the commit's id
     environment.json   the libraries and the machine that made the commit
@@ -8,21 +8,20 @@
                        metadata.*
     vectors.npy        (n, dim) float32; row i is chunk i
 
-Documents are ordered by name (UTF-8 bytes), chunks by document and then as they are read, so the
-next `chunks` rows of chunks.parquet are those of the next document. Of `position.*` (`repo.rows.positions`) and the
-five columns that show it beside every chunk, those are left out in which no document of the version has a value.
+Documents are ordered by name (UTF-8 bytes), chunks by document and then in reading order, so the next `chunks` rows of
+chunks.parquet are those of the next document. Columns of `position.*` (`repo.rows.positions`), and the five columns
+that show them beside every chunk, are left out if no document of the version has a value in them.
 
 Decisions
-- 2026-11-21 the files hold what the roots cover and nothing else (no source label, no recipe, no field
-  that only dead rows have), in an order that the content gives: equal roots give equal files, whatever
-  the history and the layout (with one pyarrow; others may encode Parquet otherwise).
-- 2026-11-21 title and metadata stand beside every chunk too, where DuckDB, pandas and pyarrow filter
-  them without a join; repeated values cost almost nothing there. Here they are read from the documents.
-  2026-11-26 so do page, sheet, line, headings and header, as plain columns.
-- 2026-11-21 the segments' files are hashed before a row is read: else an export would seal damaged rows
-  under fresh checksums, and Arrow files with a changed byte crash the process that decodes them.
-  Proving the roots from the rows too took 8 s for 200,000 documents of one chunk where all else takes
-  1.5 s (two busy cores); `check` does it, on either side.
+1. The files hold what the roots cover and nothing else (no source label, no recipe, no field that only dead rows have),
+   in an order that follows from the content: equal roots give equal files, whatever the history and the layout. (With
+   one pyarrow; another may encode Parquet otherwise.)
+2. Title, metadata, page, sheet, line, headings and header stand beside every chunk too, where DuckDB, pandas and
+   pyarrow filter by them without a join; repeated values cost almost nothing. vecver reads them from the documents.
+3. The files of the segments are hashed before a row is read. Otherwise an export would seal damaged rows under fresh
+   checksums, and Arrow files with a changed byte crash the process that decodes them. Proving the roots from the rows
+   as well took 8 s for 200,000 documents of one chunk where everything else takes 1.5 s (two busy cores); `check`
+   does it, in the repository and in the export.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from vecver.model import Commit, Vectors
 from vecver.progress import Progress
 from vecver.repo import objects
 from vecver.repo.read.snapshot import Snapshot
-from vecver.repo.rows import schema as columns
+from vecver.repo.rows import schema
 from vecver.repo.rows.layout import Layout, Live
 from vecver.repo.rows.positions import FIELDS, PREFIX, chunk_columns, column_type
 from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
@@ -73,9 +72,9 @@ def write_rows(snapshot: Snapshot, folder: Path, progress: Progress | None = Non
     for segment in snapshot.segments:
         segment.verify()
     commit, plan, roots = snapshot.commit, _plan(snapshot), snapshot.layout.roots
-    found = (roots.content_root, roots.vector_root, len(plan.documents), len(plan.keys))
-    if found != (commit.content_root, commit.vector_root, commit.counts["documents"], commit.counts["chunks"]):
-        raise _others(commit)
+    stored = (roots.content_root, roots.vector_root, len(plan.documents), len(plan.keys))
+    if stored != (commit.content_root, commit.vector_root, commit.counts["documents"], commit.counts["chunks"]):
+        raise _other_rows(commit)
     _write_documents(snapshot, plan, folder)
     _write_chunks(snapshot, plan, folder, progress)
     layout = {"format": objects.FORMAT, "commit": commit.id, **commit.counts, "order": ORDER}
@@ -86,15 +85,15 @@ def write_rows(snapshot: Snapshot, folder: Path, progress: Progress | None = Non
 
 @dataclass(frozen=True)
 class _Plan:
-    """Every row of a version in the order of the files: what names it, not what it holds."""
+    """Where every row of a version lies, in the order of the files."""
 
-    documents: Rows  # (m,) places in the pile of document tables
+    documents: Rows  # (m,) rows of the document tables one after the other
     counts: npt.NDArray[np.int64]  # (m,) chunks of each document
     keys: Keys  # (n, 16)
     spans: pa.Table  # n rows: start, end
     metadata: pa.Schema  # the fields that live documents have
     positions: pa.Schema  # the position columns of documents in which a live one has a value
-    position_blocks: Callable[[slice], dict[str, pa.Array]]  # the chunks' own, of a slice of the n
+    position_blocks: Callable[[slice], dict[str, pa.Array]]  # reads the position columns of a slice of the n chunks
 
     @property
     def position_fields(self) -> list[tuple[str, pa.DataType]]:
@@ -107,8 +106,8 @@ class _Plan:
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
 
-def _pile(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables upon each other, null where one lacks a column."""
+def _stacked(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of tables one after the other, null where a table lacks a column."""
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
@@ -136,8 +135,8 @@ def _position_blocks(snapshot: Snapshot, documents: Rows, names: list[str]) -> C
     """Reads what the chunks of these documents show of their positions, block by block."""
     if not names:
         return lambda block: {}
-    pile = _pile([_only(segment.documents, {"chunks", *names}) for segment in snapshot.segments])
-    return chunk_columns(taken(pile, documents), [field for field, _ in _position_fields(names)])
+    table = _stacked([_only(segment.documents, {"chunks", *names}) for segment in snapshot.segments])
+    return chunk_columns(taken(table, documents), [field for field, _ in _position_fields(names)])
 
 
 def _position_fields(names: Sequence[str]) -> list[tuple[str, pa.DataType]]:
@@ -150,13 +149,13 @@ def _write_documents(snapshot: Snapshot, plan: _Plan, folder: Path) -> None:
     schema = pa.schema(
         [*_DOCUMENT.items(), ("title", pa.string()), ("chunks", pa.int32()), *plan.metadata, *plan.positions]
     )
-    pile = _pile([_only(segment.documents, {*schema.names} - {"chunks"}) for segment in snapshot.segments])
+    table = _stacked([_only(segment.documents, {*schema.names} - {"chunks"}) for segment in snapshot.segments])
     with closing(_parquet(folder / "documents.parquet", schema)) as file:
         for start in range(0, len(plan.documents), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            table = taken(pile, plan.documents[block])
-            table = table.append_column("chunks", pa.array(plan.counts[block], pa.int32()))
-            file.write_table(table.select(schema.names))
+            rows = taken(table, plan.documents[block])
+            rows = rows.append_column("chunks", pa.array(plan.counts[block], pa.int32()))
+            file.write_table(rows.select(schema.names))
 
 
 def _write_chunks(snapshot: Snapshot, plan: _Plan, folder: Path, progress: Progress | None) -> None:
@@ -173,18 +172,18 @@ def _write_chunks(snapshot: Snapshot, plan: _Plan, folder: Path, progress: Progr
 
 
 def _chunk_blocks(snapshot: Snapshot, plan: _Plan) -> Iterator[tuple[pa.Table, Vectors]]:
-    """Chunks with what their documents say of them, and their vectors, `(n, dim)` little-endian float32."""
-    texts = _pile([segment.chunks.select(["key", "text"]) for segment in snapshot.segments])
+    """(chunk rows with the columns of their documents, their vectors `(n, dim)` little-endian float32), by blocks."""
+    texts = _stacked([segment.chunks.select(["key", "text"]) for segment in snapshot.segments])
     bases = np.cumsum([0, *(segment.chunk_count for segment in snapshot.segments)])  # where each segment's rows begin
     shown = {"document", "title", *plan.metadata.names}
-    documents = _pile([_only(segment.documents, shown) for segment in snapshot.segments])
+    documents = _stacked([_only(segment.documents, shown) for segment in snapshot.segments])
     for start in range(0, len(plan.keys), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
         numbers, rows = snapshot.find_chunks(plan.keys[block])
         if (numbers < 0).any():
-            raise _others(snapshot.commit)
-        owners, mine = np.unique(plan.owners[block], return_inverse=True)
-        table = taken(documents, plan.documents[owners]).take(pa.array(mine))
+            raise _other_rows(snapshot.commit)
+        owners, owner_of = np.unique(plan.owners[block], return_inverse=True)
+        table = taken(documents, plan.documents[owners]).take(pa.array(owner_of))
         for part in (taken(texts, bases[numbers] + rows), plan.spans.slice(start, BLOCK_ROWS)):
             for name in part.column_names:
                 table = table.append_column(name, part.column(name))
@@ -194,11 +193,11 @@ def _chunk_blocks(snapshot: Snapshot, plan: _Plan) -> Iterator[tuple[pa.Table, V
 
 
 def _vectors(snapshot: Snapshot, numbers: Rows, rows: Rows) -> Vectors:
-    found = np.empty((len(rows), snapshot.commit.recipe.space.dim), "<f4")
+    vectors = np.empty((len(rows), snapshot.commit.recipe.space.dim), "<f4")
     for number in np.unique(numbers):
-        mine = numbers == number
-        found[mine] = snapshot.segments[number].vectors[rows[mine]]
-    return found
+        in_segment = numbers == number
+        vectors[in_segment] = snapshot.segments[number].vectors[rows[in_segment]]
+    return vectors
 
 
 def _only(table: pa.Table, names: set[str]) -> pa.Table:
@@ -214,10 +213,10 @@ def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 class ExportedRows(Segment):
-    """The files as one segment whose rows are all live. Vectors are mapped; tables are read when first asked for.
+    """The files as one segment whose rows are all live. Vectors are mapped; tables are read when first used.
 
     Texts are read one by one: reading all took 4 s for 1,000,000 (450 MB).
-    What was embedded is not among the files, so no draft can start from here.
+    The files lack what was embedded, so no draft can start from here.
     """
 
     def __init__(self, folder: Path, commit: Commit, max_norm: float) -> None:
@@ -247,7 +246,7 @@ class ExportedRows(Segment):
         return pq.read_table(self._folder / "chunks.parquet", columns=[name for name in _CHUNK if name != "text"])
 
     def text(self, row: int) -> str:
-        """The text of a chunk; row groups are decoded as they are asked for, and kept."""
+        """The text of a chunk; its row group is decoded once."""
         group = int(np.searchsorted(self._groups, row, side="right")) - 1
         if group not in self._decoded:
             file = pq.ParquetFile(self._folder / "chunks.parquet", metadata=self._metadata)
@@ -282,7 +281,7 @@ def open_rows(folder: Path, max_norm: float) -> Snapshot:
     layout = objects.known("layout.json", json.loads((folder / "layout.json").read_bytes()))
     roots = Roots.from_json(layout)
     if (commit.content_root, commit.vector_root) != (roots.content_root, roots.vector_root):
-        raise _others(commit)
+        raise _other_rows(commit)
     rows = ExportedRows(folder, commit, max_norm)
     if not (rows.chunk_count or rows.document_count):
         return Snapshot(commit, Layout((), roots), [])
@@ -290,17 +289,17 @@ def open_rows(folder: Path, max_norm: float) -> Snapshot:
 
 
 def prove_rows(snapshot: Snapshot, folder: Path, progress: Progress | None = None) -> Iterator[str]:
-    """What is wrong with the rows of an opened folder: they must give the commit's roots, and agree with each other."""
+    """The problems of an opened folder: its rows must give the commit's roots and agree with each other."""
     roots, commit = Roots.empty(), snapshot.commit
     for rows in snapshot.segments:
         names, ids = (rows.documents.column(name).to_pylist() for name in ("document", "id"))
-        if [columns.document_id(name) for name in names] != ids:
+        if [schema.document_id(name) for name in names] != ids:
             yield "documents.parquet: an id is not that of its document"
         for start in range(0, rows.document_count, BLOCK_ROWS):
             roots = roots + _document_roots(rows.documents.slice(start, BLOCK_ROWS))
-        for table, vectors, told in _read_blocks(rows, folder):
+        for table, vectors, expected in _read_blocks(rows, folder):
             roots = roots + _chunk_roots(table, vectors)
-            if not table.select(told.column_names).equals(told):
+            if not table.select(expected.column_names).equals(expected):
                 yield "chunks.parquet: it says of a document what documents.parquet does not"
             if not np.linalg.norm(vectors.astype(np.float64), axis=1).max() <= rows.max_norm:
                 yield "vectors.npy: a vector is longer than the manifest says"
@@ -313,35 +312,36 @@ def prove_rows(snapshot: Snapshot, folder: Path, progress: Progress | None = Non
 
 
 def _read_blocks(rows: Segment, folder: Path) -> Iterator[tuple[pa.Table, Vectors, pa.Table]]:
-    """Chunk rows, their vectors, and what documents.parquet tells of their documents."""
+    """(chunk rows, their vectors, what their columns must be by documents.parquet), by blocks."""
     start, owners = 0, pc.list_parent_indices(rows.documents.column("chunks").combine_chunks())
     file = pq.ParquetFile(folder / "chunks.parquet")
-    told = rows.documents.select([name for name in file.schema_arrow.names if name in rows.documents.column_names])
-    told = told.combine_chunks()
+    described = rows.documents.select(
+        [name for name in file.schema_arrow.names if name in rows.documents.column_names]
+    ).combine_chunks()
     shown = chunk_columns(rows.documents, [name for name, _ in _position_fields(rows.documents.column_names)])
     for batch in file.iter_batches(BLOCK_ROWS):
-        mine, block = owners.slice(start, len(batch)), slice(start, start + len(batch))
-        beside = told.take(mine)
+        block = slice(start, start + len(batch))
+        expected = described.take(owners.slice(start, len(batch)))
         for name, column in shown(block).items():
-            beside = beside.append_column(name, column)
-        yield pa.Table.from_batches([batch]), rows.vectors[block], beside
+            expected = expected.append_column(name, column)
+        yield pa.Table.from_batches([batch]), rows.vectors[block], expected
         start += len(batch)
 
 
 def _document_roots(table: pa.Table) -> Roots:
-    return Roots(lanes_of(columns.document_bytes(table, range(len(table)))), Roots.empty().vector)
+    return Roots(lanes_of(schema.document_bytes(table, range(len(table)))), Roots.empty().vector)
 
 
 def _chunk_roots(table: pa.Table, vectors: Vectors) -> Roots:
-    keys = columns.keys_array(table.column("key"))
-    content = lanes_of(columns.chunk_bytes(table, range(len(table))))
-    return Roots(content, lanes_of_matrix(columns.vector_bytes(keys, vectors)))
+    keys = schema.keys_array(table.column("key"))
+    content = lanes_of(schema.chunk_bytes(table, range(len(table))))
+    return Roots(content, lanes_of_matrix(schema.vector_bytes(keys, vectors)))
 
 
 # -- both ---------------------------------------------------------------------------------------
 
 
-def _others(commit: Commit) -> IntegrityError:
+def _other_rows(commit: Commit) -> IntegrityError:
     return IntegrityError(
         f"the rows that lie here are not those of commit {commit.id[:12]}",
         code="roots_differ",

@@ -1,9 +1,9 @@
-"""Documents of a version in the order of their ids, and the rows of their chunks; reads a page without the others.
+"""Listing: the documents of a version in the order of their ids, and the rows of their chunks, page by page.
 
 Decisions
-- 2026-11-26 A version sorts its documents once, when it is first listed, and keeps where each lies: 16 bytes a
-  document. Their ids stay in the mapped files, and a page is found by bisection. Sorting 100,000 ids takes 60 ms, a
-  page of 100 after that 0.2 ms; a sorted list of the ids themselves would hold 10 MB.
+1. A version sorts its documents once, when it is first listed, and keeps where each one lies: 16 bytes a document.
+   Their ids stay in the mapped files, and a page is found by bisection. Sorting 100,000 ids takes 60 ms, each page of
+   100 after that 0.2 ms; a sorted list of the ids themselves would hold 10 MB.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vecver.repo.rows import schema as columns
+from vecver.repo.rows import schema
 from vecver.repo.rows.positions import FIELDS, chunk_columns, owners_of
 from vecver.repo.rows.schema import DOCUMENTS, items, keys_array, taken, whole
 from vecver.repo.rows.segment import Segment
@@ -48,7 +48,7 @@ class DocumentOrder:
         return self.table(block, ["document"]).column(0).to_pylist()
 
     def after(self, id: str) -> int:
-        """The position of the first document whose id comes after `id`, which need not be one of them."""
+        """The position of the first document whose id comes after `id`, which need not exist."""
         return bisect_right(range(len(self)), id, key=self.id)
 
     def starting_with(self, prefix: str) -> slice:
@@ -58,24 +58,26 @@ class DocumentOrder:
         return slice(first, last)
 
     def table(self, block: slice, names: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a block of documents, with these columns as far as they exist; None: all of them."""
+        """The rows of a block of documents, with those of these columns that exist; None: all columns."""
         numbers, rows = self.numbers[block], self.rows[block]
         pieces, places = [], []
         for number in np.unique(numbers).tolist():
-            mine = np.flatnonzero(numbers == number)
+            in_segment = np.flatnonzero(numbers == number)
             table = self.segments[number].documents
             wanted = table.column_names if names is None else {"id", *names}  # a table without columns has no rows
-            pieces.append(taken(table.select([name for name in table.column_names if name in wanted]), rows[mine]))
-            places.append(mine)
+            pieces.append(
+                taken(table.select([name for name in table.column_names if name in wanted]), rows[in_segment])
+            )
+            places.append(in_segment)
         if not pieces:
             return DOCUMENTS.empty_table() if names is None else DOCUMENTS.empty_table().select(list(names))
-        pile = pa.concat_tables(pieces, promote_options="default")
-        pile = pile if names is None else pile.select([name for name in names if name in pile.column_names])
-        return pile if len(pieces) == 1 else pile.take(pa.array(np.argsort(np.concatenate(places))))
+        table = pa.concat_tables(pieces, promote_options="default")
+        table = table if names is None else table.select([name for name in names if name in table.column_names])
+        return table if len(pieces) == 1 else table.take(pa.array(np.argsort(np.concatenate(places))))
 
 
 def sorted_documents(segments: Sequence[Segment], numbers: Rows, rows: Rows) -> DocumentOrder:
-    """The documents at these places, in order."""
+    """The documents at these places, sorted by their ids."""
     import pyarrow.compute as pc
 
     order = DocumentOrder(segments, numbers, rows)
@@ -86,7 +88,7 @@ def sorted_documents(segments: Sequence[Segment], numbers: Rows, rows: Rows) -> 
 
 @dataclass(frozen=True)
 class ChunkList:
-    """The chunks that a table of documents lists, in the order of the documents and as they are read."""
+    """The chunks that a table of documents lists: in the order of the documents, then in reading order."""
 
     owners: Rows  # (n,) the row of each chunk's document
     keys: Keys  # (n, 16)
@@ -101,9 +103,9 @@ def listed_keys(documents: pa.Table) -> Keys:
 
 
 def chunk_list(documents: pa.Table) -> ChunkList:
-    """What a table of document rows says of its chunks; no text is read."""
+    """The chunks that these document rows list; no text is read."""
     import pyarrow.compute as pc
 
-    starts, ends = (columns.integers(whole(pc.list_flatten(documents.column(name)))) for name in ("starts", "ends"))
+    starts, ends = (schema.integers(whole(pc.list_flatten(documents.column(name)))) for name in ("starts", "ends"))
     keys = keys_array(pc.list_flatten(documents.column("chunks")))
     return ChunkList(owners_of(documents), keys, starts, ends, chunk_columns(documents, FIELDS))

@@ -3,9 +3,9 @@
 Rows are named by (segment number in this snapshot, row in that segment).
 
 Decisions
-- 2026-11-21 the live rows of segments that have few are searched as one part, gathered into memory when a
-  snapshot is first searched (at most 24 MB): 200 one-chunk commits then cost a search one scan, not
-  200. The bytes on disk stay as they were written until `optimize`.
+1. The live rows of segments that have few are searched as one part, which is gathered in memory when a snapshot is
+   first searched (at most 24 MB). So after 200 one-chunk commits a search costs one scan, not 200. The bytes on disk
+   stay as they were written until `optimize`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow as pa
 from vecver.model import Commit, Json, Part, Position, Vectors
 from vecver.repo.read.listing import DocumentOrder, sorted_documents
 from vecver.repo.read.row_documents import RowDocuments
-from vecver.repo.rows import schema as columns
+from vecver.repo.rows import schema
 from vecver.repo.rows.key_lookup import KeyLookup
 from vecver.repo.rows.layout import Layout, packed, rows_of
 from vecver.repo.rows.positions import PREFIX
@@ -33,11 +33,11 @@ from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
 GATHERED_ROWS = 16384  # at most this many rows are gathered
 _COUNTED = ("_documents", "_chunks", "order", "row_documents")  # what has an `nbytes`, once it is used
-_GAP = ("", " ", "\n\n")  # what stands for the blanks that were left out between two chunks: none, one, more
+_GAP = ("", " ", "\n\n")  # stands for the characters left out between two chunks: none, one, more
 
 
 class ChunkRow(NamedTuple):
-    """One live chunk, with what its document says of it."""
+    """One live chunk, with the title, metadata and position that its document gives it."""
 
     key: bytes
     document: str
@@ -75,8 +75,8 @@ class SearchPart:
 class Snapshot:
     """A commit, its layout and its opened segments.
 
-    `verified`: how these were verified, as receipts say it. `called`: what the dataset is called now, if not as the
-    commit says.
+    `verified`: how the segments were verified, as receipts say it. `present_name`: the name of the dataset now, which
+    may have been renamed since the commit was made; None if it was deleted.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class Snapshot:
         layout: Layout,
         segments: Sequence[Segment],
         verified: Callable[[], str] = lambda: "once",
-        called: Callable[[], str | None] = lambda: None,
+        present_name: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.commit = commit
         self.layout = layout
         self.segments = tuple(segments)
         self.verified = verified
-        self._called = called
+        self._present_name = present_name
 
     @property
     def dataset(self) -> str:
-        """What the dataset is called now: a message that names it must be understood by who renamed it."""
-        return self._called() or self.commit.dataset
+        """The present name of the dataset, for messages: a renamed dataset is found by it."""
+        return self._present_name() or self.commit.dataset
 
     # -- documents ------------------------------------------------------------------------------
 
@@ -117,10 +117,10 @@ class Snapshot:
     def documents(self, names: Sequence[str]) -> pa.Table:
         """These columns of all live documents."""
         tables = [
-            self.segments[number].documents.select(list(names)).take(columns.row_numbers(rows))
+            self.segments[number].documents.select(list(names)).take(schema.row_numbers(rows))
             for number, rows in self.document_rows()
         ]
-        return pa.concat_tables(tables) if tables else columns.DOCUMENTS.empty_table().select(list(names))
+        return pa.concat_tables(tables) if tables else schema.DOCUMENTS.empty_table().select(list(names))
 
     @cached_property
     def order(self) -> DocumentOrder:
@@ -133,15 +133,15 @@ class Snapshot:
 
     def ordered(self, names: Sequence[str]) -> DocumentOrder:
         """Those of these documents that are live, in the order of their ids; each once."""
-        ids = [columns.document_id(name) for name in sorted(set(names))]
+        ids = [schema.document_id(name) for name in sorted(set(names))]
         numbers, rows = self.find_documents(as_keys(ids))
         live = numbers >= 0
         return DocumentOrder(self.segments, numbers[live], rows[live])
 
     @cached_property
     def metadata(self) -> dict[str, pa.DataType]:
-        """The metadata columns in which a live document has a value, by name; what only dead rows have is not there."""
-        return self._columns_in_use(columns.METADATA)
+        """The metadata columns in which a live document has a value, by name."""
+        return self._columns_in_use(schema.METADATA)
 
     @cached_property
     def positions(self) -> dict[str, pa.DataType]:
@@ -149,18 +149,18 @@ class Snapshot:
         return self._columns_in_use(PREFIX)
 
     def _columns_in_use(self, prefix: str) -> dict[str, pa.DataType]:
-        found: dict[str, pa.DataType] = {}
+        types: dict[str, pa.DataType] = {}
         for number, rows in self.document_rows():
             table = self.segments[number].documents
             for field in table.schema:
-                new = field.name.startswith(prefix) and field.name not in found
+                new = field.name.startswith(prefix) and field.name not in types
                 if new and np.asarray(table.column(field.name).is_valid())[rows].any():
-                    found[field.name] = field.type
-        return dict(sorted(found.items()))
+                    types[field.name] = field.type
+        return dict(sorted(types.items()))
 
     def document(self, name: str) -> tuple[pa.Table, int] | None:
         """The documents table and the row in it of the live document with this name."""
-        ids = np.frombuffer(columns.document_id(name), np.uint8).reshape(1, -1)
+        ids = np.frombuffer(schema.document_id(name), np.uint8).reshape(1, -1)
         (number,), (row,) = self.find_documents(ids)
         return None if number < 0 else (self.segments[number].documents, int(row))
 
@@ -171,7 +171,7 @@ class Snapshot:
         return self.chunks([(number, row)])[0]
 
     def chunks(self, places: Sequence[tuple[int, int]]) -> list[ChunkRow]:
-        """Live chunks by their places, (segment number, row) each; their documents are looked up together."""
+        """Live chunks by their places, (segment number, row) each, in this order."""
         return [self._chunk(*place, owner) for place, owner in zip(places, self.owners(places), strict=True)]
 
     def owners(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
@@ -192,18 +192,18 @@ class Snapshot:
 
     def _owners_by_id(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
         names = [self.segments[number].owner(row) for number, row in places]
-        ids = {name: columns.document_id(name) for name in names}
+        ids = {name: schema.document_id(name) for name in names}
         numbers, rows = self.find_documents(as_keys(list(ids.values())))
         documents = {name: Owner(name, int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
         return [documents[name] for name in names]
 
     def is_title(self, place: tuple[int, int], owner: Owner) -> bool:
-        """Is a live chunk of this document no piece of its text, but its title?"""
+        """Is this live chunk the document's title rather than a piece of its text?"""
         key = self.segments[place[0]].keys[place[1]].tobytes()
         return self.segments[owner.segment].span(owner.row, key) == (0, 0)
 
     def chunk_keys(self, owner: Owner) -> tuple[Keys, Keys]:
-        """The keys of a document's chunks in order, `(n, 16)` each: those of its title, those of its text."""
+        """The keys of a document's chunks in order, `(n, 16)` each: (of its title, of its text)."""
         return self.segments[owner.segment].chunk_keys(owner.row)
 
     def _chunk(self, number: int, row: int, owner: Owner) -> ChunkRow:
@@ -241,11 +241,11 @@ class Snapshot:
 
     def vectors_at(self, numbers: Rows, rows: Rows) -> Vectors:
         """The vectors of chunks by their places, `(n, dim)` float32."""
-        found = np.zeros((len(rows), self.commit.recipe.space.dim), "<f4")
+        vectors = np.zeros((len(rows), self.commit.recipe.space.dim), "<f4")
         for number in np.unique(numbers):
-            mine = numbers == number
-            found[mine] = self.segments[number].vectors[rows[mine]]
-        return found
+            in_segment = numbers == number
+            vectors[in_segment] = self.segments[number].vectors[rows[in_segment]]
+        return vectors
 
     def text(self, number: int, row: int) -> str:
         """The text of a chunk by its place."""
@@ -261,7 +261,7 @@ class Snapshot:
 
     @cached_property
     def parts(self) -> tuple[SearchPart, ...]:
-        """What a search scans: one part a large segment, and one for the small ones together."""
+        """The parts that a search scans: each large segment, and the small ones together."""
         small = self._small()
         large = [i for i, live in enumerate(self.layout.segments) if live.chunks and i not in small]
         parts = [self._part(i) for i in large]
@@ -288,7 +288,7 @@ class Snapshot:
         return RowDocuments(self.segments, chunk_segments, self.document_rows(), self.find_documents)
 
     def _small(self) -> set[int]:
-        """The segments to gather: those with few live rows, fewest first, while they fit."""
+        """The numbers of the segments to gather: those with few live rows, fewest first, while they fit."""
         sizes = [(len(live.chunks), i) for i, live in enumerate(self.layout.segments)]
         small = sorted((size, i) for size, i in sizes if 0 < size <= SMALL_ROWS)
         fitting = np.cumsum([size for size, _ in small]) <= GATHERED_ROWS
@@ -311,24 +311,24 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        """Memory that this version holds by itself: masks, look-ups, gathered rows. Its segments are not counted."""
-        found = self._mask_bytes
-        found += sum(self.__dict__[name].nbytes for name in _COUNTED if name in self.__dict__)
-        for part in (one.part for one in self.__dict__.get("parts", ())):
-            found += 0 if part.live is None else part.live.nbytes
-            found += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
-        return int(found)
+        """Memory that this version holds by itself: masks, look-ups, gathered rows; without its segments."""
+        total = self._mask_bytes
+        total += sum(self.__dict__[name].nbytes for name in _COUNTED if name in self.__dict__)
+        for part in (place.part for place in self.__dict__.get("parts", ())):
+            total += 0 if part.live is None else part.live.nbytes
+            total += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
+        return int(total)
 
     @cached_property
     def _mask_bytes(self) -> int:
         return sum(live.chunk_count + live.document_count for live in self.layout.segments) // 8
 
-    # -- finding --------------------------------------------------------------------------------
+    # -- look-ups -------------------------------------------------------------------------------
 
     def _document_of(self, name: str) -> tuple[pa.Table, int]:
-        found = self.document(name)
-        assert found, f"a live chunk whose document {name!r} is not live"
-        return found
+        table_and_row = self.document(name)
+        assert table_and_row, f"a live chunk whose document {name!r} is not live"
+        return table_and_row
 
     @cached_property
     def _documents(self) -> KeyLookup:

@@ -6,14 +6,14 @@
                  /vectors.npy      (n, dim) float32; row i is chunk i
                  /lookup.npy       uint32: chunk rows by key, chunk rows by `embedded`, document rows by id
 
-`segment.json` is written last, so a segment is there whole or not at all.
+`segment.json` is written last, so a segment exists completely or not at all.
 
 Decisions
-- 2026-11-21 opening checks the digest of segment.json and the sizes of the files, not their content:
-  reading 1.5 GB to answer one query would end promise 2. `repo.rows.verifier` hashes it, beside the answer where
-  it is large; `vecver check` re-hashes everything.
-- 2026-11-21 the look-up orders are part of the segment and under its digest, not derived files: they
-  cost 12 bytes on a row of some 2,000 and can then be trusted.
+1. Opening checks the digest of segment.json and the sizes of the files, not their content: reading 1.5 GB to answer one
+   query would end promise 2. `repo.rows.verifier` hashes the content, in a thread where it is large; `vecver check`
+   hashes everything again.
+2. The look-up orders are part of the segment and under its digest, not derived files: they cost 12 bytes on a row of
+   some 2,000, and can then be trusted.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ from vecver.digest import canonical_json, digest_json
 from vecver.errors import IntegrityError, check_first
 from vecver.model import NOWHERE, Json, Position, Space, Vectors
 from vecver.repo import objects
-from vecver.repo.rows import schema as columns
-from vecver.repo.rows import sorted_keys
+from vecver.repo.rows import schema, sorted_keys
 from vecver.repo.rows.listed_by import WORTH, ListedBy, listed_by
 from vecver.repo.rows.positions import columns_of, position_of
 from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
@@ -53,7 +52,7 @@ _NEW = "a new segment"
 
 
 class Segment:
-    """One segment, opened for reading: its files are mapped, and stay so whoever deletes them meanwhile."""
+    """One segment, opened for reading. Its files stay mapped even if they are deleted meanwhile."""
 
     _lookups = 0  # chunks whose documents were looked up by their ids
 
@@ -114,20 +113,20 @@ class Segment:
     def chunk_keys(self, row: int) -> tuple[sorted_keys.Keys, sorted_keys.Keys]:
         """The keys of a document row's chunks in order, `(n, 16)` each: those of its title, those of its text."""
         offsets, keys, _, ends = self._spans
-        mine = slice(int(offsets[row]), int(offsets[row + 1]))
-        rows = keys[mine].view(np.uint8).reshape(-1, 16)
-        return rows[ends[mine] == 0], rows[ends[mine] > 0]
+        of_document = slice(int(offsets[row]), int(offsets[row + 1]))
+        rows = keys[of_document].view(np.uint8).reshape(-1, 16)
+        return rows[ends[of_document] == 0], rows[ends[of_document] > 0]
 
     def position(self, row: int, key: bytes) -> Position:
-        """Where a chunk stands in the document of this row, as far as that is known."""
+        """The position of a chunk in the document of this row, as far as it is known."""
         return position_of(self._positions, row, self._number(row, key)[1]) if self._positions else NOWHERE
 
     def metadata(self, row: int) -> Json:
         """The metadata of the document of this row, exactly as given."""
-        return columns.metadata_of(self._fields, row)
+        return schema.metadata_of(self._fields, row)
 
     def _number(self, row: int, key: bytes) -> tuple[int, int]:
-        """Where the chunks of a document row begin among those of all, and which of them has this key."""
+        """(where the chunks of a document row begin among all chunks, which of them has this key)."""
         offsets, keys, _, _ = self._spans
         first, last = offsets[row], offsets[row + 1]
         return int(first), 0 if last - first == 1 else int((keys[first:last] == np.void(key)).argmax())
@@ -150,9 +149,7 @@ class Segment:
 
     @cached_property
     def _fields(self) -> pa.Table:
-        return self.documents.select(
-            [name for name in self.documents.column_names if name.startswith(columns.METADATA)]
-        )
+        return self.documents.select([name for name in self.documents.column_names if name.startswith(schema.METADATA)])
 
     def find_keys(self, wanted: sorted_keys.Keys) -> tuple[sorted_keys.Rows, sorted_keys.Rows]:
         """(i, chunk row) for every row whose key is `wanted[i]`."""
@@ -167,29 +164,29 @@ class Segment:
         return sorted_keys.find(self._sorted_documents, self.orders[2], self.document_ids, wanted)
 
     def roots(self, chunks: sorted_keys.Rows, documents: sorted_keys.Rows) -> Roots:
-        """What these chunk rows and document rows add to the roots of a version."""
-        content = lanes_of(columns.document_bytes(self.documents, documents.tolist()))
+        """The roots of these chunk rows and document rows."""
+        content = lanes_of(schema.document_bytes(self.documents, documents.tolist()))
         vector = Roots.empty().vector
         for start in range(0, len(chunks), BLOCK_ROWS):
             block = chunks[start : start + BLOCK_ROWS]
-            content = content + lanes_of(columns.chunk_bytes(self.chunks, block.tolist()))
-            vector = vector + lanes_of_matrix(columns.vector_bytes(self.keys[block], self.vectors[block]))
+            content = content + lanes_of(schema.chunk_bytes(self.chunks, block.tolist()))
+            vector = vector + lanes_of_matrix(schema.vector_bytes(self.keys[block], self.vectors[block]))
         return Roots(content, vector)
 
     @cached_property
     def orders(self) -> list[npt.NDArray[np.uint32]]:
-        """The rows of `keys`, `embedded` and `document_ids`, each sorted by `lookup.prefixes`."""
+        """The rows of `keys`, `embedded` and `document_ids`, each sorted by `sorted_keys.prefixes`."""
         n = self.chunk_count
         return np.split(self._read("lookup.npy", vectors_of), [n, 2 * n])
 
     @cached_property
     def _spans(self) -> tuple[Any, Any, Any, Any]:
-        """Where the chunks of each document row begin, `(n + 1,)`, and all their keys, starts and ends."""
-        chunks, starts, ends = (columns.whole(self.documents.column(name)) for name in ("chunks", "starts", "ends"))
-        keys, starts, ends = (columns.items(lists) for lists in (chunks, starts, ends))
-        offsets = columns.integers(chunks.offsets)
+        """(where the chunks of each document row begin, `(n + 1,)`, the keys, starts and ends of all chunks)."""
+        chunks, starts, ends = (schema.whole(self.documents.column(name)) for name in ("chunks", "starts", "ends"))
+        keys, starts, ends = (schema.items(lists) for lists in (chunks, starts, ends))
+        offsets = schema.integers(chunks.offsets)
         names = keys_array(keys).view("V16").reshape(-1)
-        return offsets - offsets[:1], names, columns.integers(starts), columns.integers(ends)
+        return offsets - offsets[:1], names, schema.integers(starts), schema.integers(ends)
 
     def listing_documents(self, row: int) -> list[int] | None:
         """The document rows that list a chunk row; None while that is not worth knowing, see `listed_by`."""
@@ -236,7 +233,7 @@ class Segment:
         return sum(array.nbytes for array in arrays)
 
     def _map(self, file: str) -> pa.Buffer:
-        """A file, mapped; its content is not read yet, see the module. Raises NotFoundError, IntegrityError."""
+        """A file, mapped; its content is not read yet. Raises NotFoundError, IntegrityError (another size)."""
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
         buffer = self._store.map(name)
         if buffer.size != expected:
@@ -270,14 +267,14 @@ class SegmentWriter:
             self._vectors.write(b"\0" * _NPY_HEADER)
             self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
             self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
-        self._pending: list[pa.Table] = []  # chunk rows that do not make a block yet
+        self._pending: list[pa.Table] = []  # chunk rows that do not fill a block yet
         self._documents: list[pa.Table] = []
         self._keys: list[sorted_keys.Keys] = []
         self._embedded: list[sorted_keys.Keys] = []
         self._max_norm = 0.0
 
     def add(self, documents: pa.Table | None, chunks: pa.Table, vectors: Vectors) -> None:
-        """Append rows: `chunks` in the columns of CHUNKS beside `vectors`, `(n, dim)` float32."""
+        """Append rows: `chunks` in the columns CHUNKS, `vectors` `(n, dim)` float32, `documents` or None."""
         if len(chunks):
             with writing(_NEW, self._folder):
                 self._pending.append(chunks)
@@ -306,14 +303,14 @@ class SegmentWriter:
             self.discard()
 
     def discard(self) -> None:
-        """Drop what was collected; safe to call twice."""
+        """Delete the unfinished files; safe to call twice."""
         for file in (self._vectors, self._chunks_file):
-            with contextlib.suppress(OSError):  # a full disk says so again when the buffer is flushed
+            with contextlib.suppress(OSError):  # on a full disk flushing the buffer fails again
                 file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_chunks(self, least: int) -> None:
-        """Write what waits in blocks of BLOCK_ROWS, however it came, while there are at least so many rows."""
+        """Write blocks of BLOCK_ROWS while `least` rows wait, so that the file does not depend on the batches added."""
         while (waiting := sum(len(table) for table in self._pending)) >= least and waiting:
             table = pa.concat_tables(self._pending)
             self._chunks.write_table(table.slice(0, BLOCK_ROWS).combine_chunks())
@@ -341,7 +338,7 @@ class SegmentWriter:
 
 
 def segment_manifest(space: Space, chunks: int, documents: int, vectors: Vectors, files: Json) -> Json:
-    """What segment.json says of a segment with these rows."""
+    """The content of segment.json for a segment with these rows."""
     blocks = [vectors[start : start + BLOCK_ROWS] for start in range(0, len(vectors), BLOCK_ROWS)]
     return _manifest(space, chunks, documents, max((_max_norm(block) for block in blocks), default=0.0), files)
 
@@ -367,10 +364,10 @@ def _stacked(keys: Sequence[sorted_keys.Keys]) -> sorted_keys.Keys:
 
 
 def _max_norm(vectors: Vectors) -> float:
-    """At least the largest norm, in thousandths, and the same number on every CPU.
+    """An upper bound of the norms, in thousandths, that is the same on every CPU.
 
-    The order of a sum moves its last bits, so a norm on the edge of a thousandth could fall on either
-    side of it; the millionth added keeps the norms that are usual, those next to 1, away from edges.
+    The order of a sum changes its last bits, so a norm at the edge of a thousandth could be rounded either way. The
+    millionth that is added keeps the usual norms, those near 1, away from the edges.
     """
     largest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
     return math.ceil(largest * 1000 + 1e-3) / 1000

@@ -214,9 +214,9 @@ class Draft:
         numbers, rows = self._parent.find_documents(ids)
         keys: list[bytes] = []
         for number in np.unique(numbers[numbers >= 0]):
-            mine = rows[numbers == number]
-            self._changes[number].died_documents |= mask_of(mine)
-            lists = self._parent.segments[number].documents.column("chunks").take(pa.array(mine)).to_pylist()
+            in_segment = rows[numbers == number]
+            self._changes[number].died_documents |= mask_of(in_segment)
+            lists = self._parent.segments[number].documents.column("chunks").take(pa.array(in_segment)).to_pylist()
             keys += [key for chunks in lists for key in chunks]
         numbers, rows = self._parent.find_chunks(as_keys(keys))
         for number in np.unique(numbers[numbers >= 0]):

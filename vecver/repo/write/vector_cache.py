@@ -1,12 +1,12 @@
-"""Parts: vectors that an ingest has computed but not yet committed, so that an interrupted one loses little.
+"""Vector cache: vectors that an ingest has computed but not yet committed, so that an interrupted one loses little.
 
     parts/<space>/<digest>     n 16-byte names of what was embedded, then n float32 vectors
 
-A part is a safety copy. Nothing refers to it; a part that is lost or damaged is embedded again.
+A part is a spare copy. Nothing refers to it; vectors of a lost or damaged part are computed again.
 
 Decisions
-- 2026-11-21 parts are not segments. They were, and the fold that deleted "its" parts deleted another
-  dataset's only segment, which held the same rows and so had the same id.
+1. Parts are not segments. When they were, the fold that deleted "its" parts deleted another dataset's only segment,
+   which held the same rows and so had the same id.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """One part, mapped; it answers as a segment does."""
+    """One part, mapped; `find_embedded` and `vectors` are as in a segment."""
 
     def __init__(self, name: str, content: pa.Buffer, dim: int) -> None:
         self.name = name
@@ -53,7 +53,7 @@ class Part:
 
 
 def save(store: Store, space: Space, vectors: Mapping[bytes, Vectors]) -> Part:
-    """Make vectors durable, `(dim,)` each, by the name of what was embedded."""
+    """Make vectors durable, `(dim,)` each, by the digest of what was embedded."""
     content = b"".join(vectors) + np.stack(list(vectors.values())).astype("<f4").tobytes()
     name = _folder(space) + digest(content)
     store.put(name, content)
@@ -61,7 +61,7 @@ def save(store: Store, space: Space, vectors: Mapping[bytes, Vectors]) -> Part:
 
 
 def load(store: Store, space: Space) -> Iterator[Part]:
-    """The sound parts of a space. One that another ingest drops meanwhile is left out."""
+    """The sound parts of a space; one that another ingest deletes meanwhile is left out."""
     for name in store.list(_folder(space)):
         try:
             content = store.map(name)

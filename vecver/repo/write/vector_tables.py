@@ -3,13 +3,13 @@
     vectors/<space>/<digest>   MAGIC, n and m (uint64); n prefixes (uint64, sorted) of the names of what was embedded,
                                n numbers (uint32) of segments, the m ids of these (32 bytes each); little-endian
 
-A table is a hint: whoever follows it compares whole names in the segment. One that is lost, damaged or out of date
-costs embedding a text again. So its digest is not checked, and a look-up reads the few bytes that it needs.
+A table is a hint: the reader compares whole names in the segment. If a table is lost, damaged or out of date, a text is
+embedded again. So its digest is not checked, and a look-up reads only the few bytes that it needs.
 
 Decisions
-- 2026-11-26 a commit adds a table of its own rows, and tables of one size class become one when more than MANY are
-  there, as segments do. Every commit opened every segment of the repository before: 430 ms of CPU at 300 commits.
-- 2026-11-26 a space with no table is one that an older vecver wrote: its segments are read once.
+1. A commit adds a table of its own rows, and tables of one size class become one when there are more than MANY, as
+   segments do. Before there were tables, every commit opened every segment: 430 ms of CPU at 300 commits.
+2. If a space has no table, an older vecver wrote it, and its segments are read once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vecver.repo.rows.sorted_keys import Keys
 from vecver.store import Store
 
 MANY = 8
-_CLASS = 8  # each size class begins at so many times the bytes of the one before
+_CLASS = 8  # a size class begins at so many times the bytes of the one before
 _ATTEMPTS = 3
 _MAGIC = b"vectable"
 _ID_BYTES = 32
@@ -48,7 +48,7 @@ class Table:
 
 
 def table_of(segments: Iterable[Segment]) -> Table:
-    """The rows of these segments; one after the other is read and let go."""
+    """The rows of these segments, read one after the other."""
     parts = [(segment.id, sorted_keys.prefixes(segment.embedded)) for segment in segments]
     numbers = np.repeat(np.arange(len(parts), dtype="<u4"), [len(prefixes) for _, prefixes in parts])
     prefixes = np.concatenate([_NONE, *(prefixes for _, prefixes in parts)])
@@ -58,7 +58,7 @@ def table_of(segments: Iterable[Segment]) -> Table:
 
 
 def scanned(store: Store, space: Space) -> Table:
-    """The rows of every segment in a space, whether a layout names it or not."""
+    """The rows of every segment in a space, even of those that no layout names."""
     opened = (open_segment(store, id) for id in segment_ids(store))
     return table_of(segment for segment in opened if segment and segment.space.id == space.id)
 
@@ -69,15 +69,15 @@ def load(store: Store, space: Space) -> list[Table] | None:
         names = list(store.list(_folder(space)))
         try:
             tables = [_read(store, name) for name in names]
-        except NotFoundError:  # another writer made several of them one
+        except NotFoundError:  # another writer merged several of them
             continue
         return [table for table in tables if table] if names else None
     return []
 
 
 def find(tables: Sequence[Table], wanted: Keys) -> dict[str, list[int]]:
-    """Where to look: segment id -> the `i` whose `wanted[i]` it may hold. Those with most rows come first."""
-    found: dict[str, list[int]] = defaultdict(list)
+    """Segment id -> the `i` whose `wanted[i]` it may hold; segments of the largest tables first."""
+    candidates: dict[str, list[int]] = defaultdict(list)
     query = sorted_keys.prefixes(wanted)
     for table in sorted(tables, key=lambda table: -len(table.prefixes)):
         low = np.searchsorted(table.prefixes, query, side="left")
@@ -85,12 +85,12 @@ def find(tables: Sequence[Table], wanted: Keys) -> dict[str, list[int]]:
         for i in np.flatnonzero(high > low).tolist():
             for number in dict.fromkeys(table.numbers[low[i] : high[i]].tolist()):
                 if number < len(table.segments):  # else the table is damaged
-                    found[table.segments[number].tobytes().hex()].append(i)
-    return found
+                    candidates[table.segments[number].tobytes().hex()].append(i)
+    return candidates
 
 
 def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
-    """Remember more rows, and keep the tables few."""
+    """Save a table of more rows, and merge tables when they are many."""
     new = _merged(store, tables)
     if len(new.prefixes):
         _save(store, space, new)
@@ -99,22 +99,22 @@ def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
         classes[_class_of(store.size(name) or 0)].append(name)
     for _, names in sorted(classes.items()):
         if len(names) > MANY:
-            with suppress(NotFoundError):  # another writer is making them one
+            with suppress(NotFoundError):  # another writer is merging them
                 read = (_read(store, name) for name in names)
                 sound = [table for table in read if table and (table.numbers < len(table.segments)).all()]
-                kept = _save(store, space, _merged(store, sound))
-                for name in {*names} - {kept}:
+                merged = _save(store, space, _merged(store, sound))
+                for name in {*names} - {merged}:
                     store.delete(name)
 
 
 def remember(store: Store, space: Space, segments: Sequence[Segment]) -> None:
-    """Remember rows that were copied into new segments, where the space has tables."""
+    """Add rows that were copied into new segments, if the space has tables."""
     if next(iter(store.list(_folder(space))), None):
         add(store, space, [table_of(segments)])
 
 
 def open_segment(store: Store, id: str) -> Segment | None:
-    """A segment to take vectors from, mapped; None if it is damaged, or was dropped since it was listed."""
+    """A segment to copy vectors from; None if it is damaged or was deleted since it was listed."""
     try:
         segment = Segment(store, id)
         segment.find_embedded(sorted_keys.as_keys([]))
@@ -127,16 +127,16 @@ _NONE: npt.NDArray[np.uint64] = np.zeros(0, "<u8")
 
 
 def _merged(store: Store, tables: Sequence[Table]) -> Table:
-    """One table; of equal rows the one in the segment with most of them, none in segments that are gone."""
+    """One table, without deleted segments; of equal rows it keeps the one in the segment with the most of them."""
     starts = np.cumsum([0, *(len(table.segments) for table in tables)])
     ids = np.concatenate([np.zeros((0, _ID_BYTES), np.uint8), *(table.segments for table in tables)])
     prefixes = np.concatenate([_NONE, *(table.prefixes for table in tables)])
     pieces = (table.numbers.astype(np.int64) + start for table, start in zip(tables, starts, strict=False))
     numbers = np.concatenate([np.zeros(0, np.int64), *pieces])
     counts = np.bincount(numbers, minlength=len(ids))
-    there = [store.size(path_of(id.tobytes().hex(), "segment.json")) is not None for id in ids]
+    exists = [store.size(path_of(id.tobytes().hex(), "segment.json")) is not None for id in ids]
     order = np.lexsort((-counts[numbers], prefixes))
-    order = order[np.array(there, bool)[numbers[order]]]
+    order = order[np.array(exists, bool)[numbers[order]]]
     first = np.ones(len(order), bool)
     first[1:] = prefixes[order[1:]] != prefixes[order[:-1]]
     order = order[first]
