@@ -199,7 +199,7 @@ def test_context_joins_neighbours(docs: vecver.Dataset) -> None:
 
 def test_looking_things_up_changes_no_draft(docs: vecver.Dataset) -> None:
     committed(docs, pages("abc", "xy"))
-    versions = docs._versions
+    versions = versions_of(docs)
     parent = versions.snapshot(docs.resolve())
     draft = Draft(versions.store, parent, THE_SPACE, part_rows=1)
     assert [document is not None for document in find_known(parent, ["p1", "new", "p0"])] == [True, False, True]
