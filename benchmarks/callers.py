@@ -84,7 +84,7 @@ def in_process(url: str, questions: Sequence[Question], callers: int, seconds: f
     """Ask a repository that this process opened; each caller is one thread to BLAS too, as in the service."""
     threadpool_limits(1, user_api="blas")
     repository = _repository(url)
-    found = _asked(lambda number: _search(repository, questions[number]), len(questions), callers, seconds)
+    found = _asked(lambda number: _read(_search(repository, questions[number])), len(questions), callers, seconds)
     found.answers = {}
     return found
 
@@ -137,6 +137,13 @@ def _caught(call: Callable[[int], None], caller: int, found: Asked) -> None:
 
 def _search(repository: vecver.Repository, question: Question) -> Any:
     return repository.dataset(question.dataset).search(question.query, k=K, at=question.at)
+
+
+def _read(answer: Any) -> Any:
+    """The answer with its hits and receipt read from the version, which a search puts off until they are used."""
+    for one in answer if isinstance(answer, list) else [answer]:
+        len(one.hits), one.receipt
+    return answer
 
 
 @cache

@@ -23,6 +23,8 @@ schemathesis = pytest.importorskip("schemathesis", reason="no schemathesis: inst
 from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
 from serving import running  # noqa: E402
 from vecver_service.app import create_app  # noqa: E402
+from vecver_service.schemas.fields import BODIES  # noqa: E402
+from vecver_service.schemas.requests import Request  # noqa: E402
 from vecver_service.settings import ServiceSettings  # noqa: E402
 from vecver_service.state.jobs import FINAL  # noqa: E402
 from vecver_service.state.keys import Keys  # noqa: E402
@@ -146,7 +148,11 @@ def accepted(served: Served, case: Any, name: str) -> None:
         httpx.put(place, json={"ref": "main"}, headers=served.headers, timeout=60)
 
 
-# -- what is said of the schema itself -----------------------------------------------------------
+# -- the schema itself ---------------------------------------------------------------------------
+
+
+def test_a_misspelt_field_is_compared_with_the_fields_of_every_body() -> None:
+    assert set(BODIES) == set(Request.__subclasses__())
 
 
 def test_each_route_says_what_it_may_answer() -> None:

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError, hint_for, say
 from vecver.near import near
 from vecver_service.http.replies import Reply
-from vecver_service.schemas import requests
+from vecver_service.schemas.fields import FIELD_NAMES
 from vecver_service.state.keys import Caller
 
 Json = dict[str, Any]
@@ -177,7 +177,7 @@ def _invalid(error: RequestValidationError) -> InvalidInputError:
         code="invalid_request",
         hint="see /docs for what is taken",
         problems=problems,
-        did_you_mean=near(unknown, requests.field_names(), 1),
+        did_you_mean=near(unknown, FIELD_NAMES, 1),
     )
 
 

@@ -1,7 +1,8 @@
-"""Datasets, their versions, and what lies between two."""
+"""Datasets, their versions, and the difference between two versions."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -16,7 +17,7 @@ from vecver_service.schemas import answers, content
 
 router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
-DAMAGED = (IntegrityError, NotFoundError)  # what reading a ref, and the commit that it names, raises then
+DAMAGED = (IntegrityError, NotFoundError)  # raised when a ref, or the commit that it names, cannot be read
 Ref = Annotated[str, Query(max_length=300, description="A branch, tag, alias or commit: any revision.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")]
 
@@ -39,7 +40,7 @@ def commits(
     docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: Cursor = None
 ) -> Json:
     """The commits that led to a version, newest first, along first parents."""
-    page = [commit for _, commit in zip(range(limit), docs.log(cursor or ref), strict=False)]
+    page = list(islice(docs.log(cursor or ref), limit))
     return {"commits": [_commit(commit) for commit in page], "next": next(iter(page[-1].parents), None)}
 
 
@@ -47,9 +48,9 @@ def commits(
 def commit(docs: Readable, revision: Name) -> Json:
     """All that is recorded of a version, and which of its documents were read in part."""
     commit = docs.show(revision)
-    partial = docs.partial_reads(commit.id)
-    listed = [{"document": document, **coverage.to_json()} for document, coverage in partial.items()]
-    return {**_commit(commit), "partial": listed}
+    coverages = docs.partial_reads(commit.id)
+    partial = [{"document": document, **coverage.to_json()} for document, coverage in coverages.items()]
+    return {**_commit(commit), "partial": partial}
 
 
 @router.get("/{dataset}/diff", response_model=content.Diff | content.DocumentDiff)
@@ -60,8 +61,8 @@ def diff(
     document: Annotated[str | None, Query(description="Tell of this document alone, chunk by chunk.")] = None,
 ) -> Response:
     """What `to` adds, changes and removes against `from`: documents, or the chunks of one."""
-    found = docs.diff(before, to) if document is None else docs.diff(before, to, document=document)
-    return Reply(found.to_json())
+    diff = docs.diff(before, to) if document is None else docs.diff(before, to, document=document)
+    return Reply(diff.to_json())
 
 
 @router.get("/{dataset}/publication", response_model=answers.Publication, responses=problem_responses(409))
@@ -71,7 +72,7 @@ def publication(docs: Readable, deps: Deps, ref: Ref = "main") -> Json:
 
 
 def existing(docs: vecver.Dataset) -> None:
-    """Raises NotFoundError unless there is such a dataset."""
+    """Raises NotFoundError unless the dataset exists."""
     docs.resolve(next(iter(docs.branches()), "main"))
 
 
@@ -80,7 +81,7 @@ def _commit(commit: vecver.Commit) -> Json:
 
 
 def _listed(docs: vecver.Dataset, deps: Dependencies) -> Json:
-    """A dataset in a list, which one that is damaged must not keep from being told."""
+    """A dataset's entry in the list; for a damaged one its problem, so that the others are still listed."""
     try:
         return _entry(docs)
     except DAMAGED as error:

@@ -1,4 +1,4 @@
-"""What a version holds: documents, chunks, how many. What takes a filter is asked by POST: filters may be long."""
+"""What a version holds: documents, chunks, counts. Routes that take a filter are POST, because filters may be long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vecver_service.schemas import answers, content, requests
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
-_BATCH = 256  # lines that are sent together
+_BATCH = 256  # lines that are sent at once
 _HEADERS = {"Vecver-Commit": {"schema": answers.COMMIT, "description": "The version that was read.", "required": True}}
 _LINES = {
     "description": "A chunk a line, in UTF-8. As many as were asked for, or the last page.",
@@ -71,9 +71,9 @@ def list_chunks(body: requests.ListChunks, docs: Readable) -> Response:
 
     They come by document id and then as the text is read. A vector is base64 of its little-endian float32 bytes.
     """
-    found = docs.chunks(body.ref, where=body.where, vectors=body.vectors, limit=body.limit, after=body.after)
-    headers = {"Vecver-Commit": found.commit}
-    return StreamingResponse(_lines(found), media_type="application/x-ndjson", headers=headers)
+    chunks = docs.chunks(body.ref, where=body.where, vectors=body.vectors, limit=body.limit, after=body.after)
+    headers = {"Vecver-Commit": chunks.commit}
+    return StreamingResponse(_lines(chunks), media_type="application/x-ndjson", headers=headers)
 
 
 @router.get(f"/chunks/{CHUNK_KEY}", response_model=content.StoredChunk, response_model_exclude_unset=True)
@@ -104,7 +104,7 @@ def fields(docs: Readable, ref: Ref = "main") -> Response:
 
 
 def _start(docs: vecver.Dataset, ref: str, cursor: str | None) -> tuple[str, str | None]:
-    """(the version that is listed, the id after which a page begins). Raises InvalidInputError for another cursor."""
+    """(commit that is listed, id after which the page begins). Raises InvalidInputError (bad cursor)."""
     if not cursor:
         return docs.resolve(ref), None
     commit, _, after = cursor.partition(":")
@@ -113,15 +113,15 @@ def _start(docs: vecver.Dataset, ref: str, cursor: str | None) -> tuple[str, str
     return commit, after
 
 
-def _ids(docs: vecver.Dataset, commit: str, limit: int, **how: Any) -> Response:
-    """A page of ids. One more than is wanted is read: whether there is another page."""
-    ids = docs.documents(commit, limit=limit + 1, **how)
+def _ids(docs: vecver.Dataset, commit: str, limit: int, **selection: Any) -> Response:
+    """A page of ids. One id more is read, which tells whether there is another page."""
+    ids = docs.documents(commit, limit=limit + 1, **selection)
     page = ids[:limit]
     return Reply({"commit": commit, "documents": page, "next": f"{commit}:{page[-1]}" if len(ids) > limit else None})
 
 
 def _lines(chunks: vecver.Chunks) -> Iterator[bytes]:
-    """Each chunk as a line of JSON, some lines at a time."""
+    """Batches of lines, each line a chunk as JSON."""
     lines: list[bytes] = []
     for chunk in chunks:
         lines.append(json_bytes(_chunk_json(chunk)) + b"\n")
@@ -132,7 +132,7 @@ def _lines(chunks: vecver.Chunks) -> Iterator[bytes]:
 
 
 def _chunk_json(chunk: vecver.StoredChunk) -> Json:
-    """A chunk as it travels, its vector as base64."""
+    """A chunk as JSON, its vector as base64."""
     if chunk.vector is None:
         return chunk.to_json()
     return {**replace(chunk, vector=None).to_json(), "vector": vector_text(chunk.vector)}

@@ -1,4 +1,4 @@
-"""Single documents: an upload or rows are added by a job, documents are deleted at once."""
+"""Single documents: a job adds uploaded files and rows; documents are deleted at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vecver.errors import InvalidInputError
 from vecver_service.deps import DatasetWriter, Writable
 from vecver_service.http import multipart, uploads
 from vecver_service.http.replies import problem_responses
-from vecver_service.routes.ingest import FORM, GIT, check_embedder, origin_of, queued, whole
+from vecver_service.routes.ingest import FORM, GIT, check_embedder, origin_of, queued, read_json_body
 from vecver_service.schemas import answers, requests
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["documents"], responses=problem_responses(400, 403, 409))
@@ -41,15 +41,15 @@ async def upsert(request: Request, writer: Writable, options: Annotated[requests
     """
     check_embedder(writer, options.embedder)
     scratch = await run_in_threadpool(writer.deps.jobs.scratch)
-    made: list[str] = []
+    job_ids: list[str] = []
     try:
         source, digest = await _source(request, writer, scratch / "input")
         what = {**options.model_dump(exclude_none=True, exclude=GIT), **source, **origin_of(options)}
         if writer.expected is not None:
             what["expected"] = writer.expected
-        return await run_in_threadpool(queued, writer, scratch, "upsert", what, digest, made)
+        return await run_in_threadpool(queued, writer, scratch, "upsert", what, digest, job_ids)
     finally:
-        if not made:
+        if not job_ids:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -62,8 +62,8 @@ def delete(body: requests.Delete, writer: Writable) -> Response:
     """
 
     def write(entry: Json) -> tuple[int, Json]:
-        how: Json = {"branch": body.branch, "message": body.message, "dry_run": body.dry_run}
-        report = writer.docs.delete(body.ids, where=body.where, expected=writer.expected, **how)
+        options: Json = {"branch": body.branch, "message": body.message, "dry_run": body.dry_run}
+        report = writer.docs.delete(body.ids, where=body.where, expected=writer.expected, **options)
         entry |= {"branch": body.branch, "to": report.commit, "documents": report.documents["removed"]}
         names = {kind: list(ids) for kind, ids in report.names.items()}
         return 200, {**writer.deps.mask(report.to_json()), "names": names, "unknown": list(report.unknown)}
@@ -72,11 +72,11 @@ def delete(body: requests.Delete, writer: Writable) -> Response:
 
 
 async def _source(request: Request, writer: DatasetWriter, into: Path) -> tuple[Json, str]:
-    """(what to add, a digest of it). Raises InvalidInputError."""
+    """(the job's `input`, a digest of it); the input is written under `into`. Raises InvalidInputError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     settings = writer.deps.settings
     if kind == "application/json":
-        data = await whole(request, settings.max_body)
+        data = await read_json_body(request, settings.max_body)
         try:
             body = await run_in_threadpool(requests.Rows.model_validate_json, data)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Ingest: an upload, records, or a folder of the server become a job."""
+"""Ingest: queues a job for uploaded files, records, or a folder of the server."""
 
 from __future__ import annotations
 
@@ -60,25 +60,25 @@ async def ingest(
     """
     check_embedder(writer, options.embedder)
     scratch = await run_in_threadpool(writer.deps.jobs.scratch)
-    made: list[str] = []
+    job_ids: list[str] = []
     try:
         source, digest = await _source(request, writer, options, scratch / "input")
         what = {**options.model_dump(exclude_none=True, exclude=GIT), **source, **origin_of(options)}
         if vecver_place is not None:
             what["place"] = _place(vecver_place, options.prefix)
-        return await run_in_threadpool(queued, writer, scratch, "ingest", what, digest, made)
+        return await run_in_threadpool(queued, writer, scratch, "ingest", what, digest, job_ids)
     finally:
-        if not made:  # else it is the job's, even where its caller could not be told
+        if not job_ids:  # else the folder is the job's, even if the answer could not be sent
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def queued(writer: DatasetWriter, scratch: Path, kind: str, what: Json, digest: str, made: list[str]) -> Response:
-    """The answer to what is queued now; where it was queued before, under its Idempotency-Key, `made` stays empty."""
+def queued(writer: DatasetWriter, scratch: Path, kind: str, what: Json, digest: str, job_ids: list[str]) -> Response:
+    """Queue a job and answer with it. A repeated Idempotency-Key queues nothing, and `job_ids` stays empty then."""
     jobs, caller = writer.deps.jobs, writer.caller
 
     def write(entry: Json) -> tuple[int, Json]:
         job = jobs.add(scratch, writer.docs.name, kind, caller.name, caller.id, what)
-        made.append(job.id)
+        job_ids.append(job.id)
         entry |= {"job": job.id, "branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
         return 202, job.to_json()
 
@@ -88,11 +88,14 @@ def queued(writer: DatasetWriter, scratch: Path, kind: str, what: Json, digest: 
 async def _source(
     request: Request, writer: DatasetWriter, options: requests.IngestOptions, into: Path
 ) -> tuple[Json, str]:
-    """(what to ingest, a digest of it). Raises InvalidInputError, AccessError."""
+    """(the job's `input` or `folder`, a digest of it); the input is written under `into`.
+
+    Raises InvalidInputError (the body), AccessError (the folder).
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return await _documents(await whole(request, writer.deps.settings.max_body), writer, options, into)
-    _labelled(options)
+        return await _documents(await read_json_body(request, writer.deps.settings.max_body), writer, options, into)
+    _check_label(options)
     if kind == "multipart/form-data":
         form, most = request.headers["content-type"], writer.deps.settings.max_files
         return {"input": uploads.FILES}, await multipart.write_files(form, request.stream(), into / uploads.FILES, most)
@@ -106,14 +109,14 @@ async def _source(
     )
 
 
-async def whole(request: Request, most: int) -> bytes:
-    """A body of JSON, which lies in memory many times over while it is read: so it may not be what an upload may."""
+async def read_json_body(request: Request, max_bytes: int) -> bytes:
+    """A body of JSON. Parsing takes many times its size in memory, so its limit is lower than that of an upload."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > most:
+        if len(data) > max_bytes:
             raise InvalidInputError(
-                f"JSON is taken up to {most} bytes",
+                f"JSON is taken up to {max_bytes} bytes",
                 code="too_large",
                 hint="send a line of JSON a record, as application/x-ndjson; or let its operator raise VECVER_MAX_BODY",
             )
@@ -128,7 +131,7 @@ async def _documents(
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
     if body.documents is not None:
-        _labelled(options)
+        _check_label(options)
         return {"input": uploads.RECORDS}, await run_in_threadpool(uploads.records, body.documents, into)
     check_allowed(writer.caller, "admin", writer.docs.name)
     folder = uploads.permitted(body.folder or "", writer.deps.settings.folders)
@@ -136,24 +139,27 @@ async def _documents(
 
 
 def origin_of(options: requests.UpsertOptions) -> Json:
-    """The Git commit that the caller's source lies in, so that `git:` names the version."""
+    """The Git commit of the caller's source as the job takes it, so that the revision `git:...` names the version."""
     if options.git_commit is None:
         return {}
-    told = {"commit": options.git_commit, "branch": options.git_branch, "dirty": options.git_dirty}
-    return {"origin": {"kind": "git", **told}}
+    commit = {"commit": options.git_commit, "branch": options.git_branch, "dirty": options.git_dirty}
+    return {"origin": {"kind": "git", **commit}}
 
 
 def _place(header: str, prefix: str) -> Json:
-    """Where a source lies on the caller's machine, its own place and those above it, as `Dataset.ingest` takes it."""
+    """The header `Vecver-Place`, as the `place` of `Dataset.ingest`: digests of where the caller's source lies.
+
+    `above`: the places around it. `default`: the caller gave no label.
+    """
     default = header.startswith("default ")
-    own, _, above = header.removeprefix("default ").partition(" ")
-    place: Json = dict(zip(("path", "git"), own.split("-") if own != "-" else (), strict=False))
+    digests, _, above = header.removeprefix("default ").partition(" ")
+    place: Json = dict(zip(("path", "git"), digests.split("-") if digests != "-" else (), strict=False))
     place |= {"prefix": prefix} if prefix and place else {}
     return {**place, "default": default, "above": above.split(",")} if default or above else place
 
 
 def check_embedder(writer: DatasetWriter, embedder: str | None) -> None:
-    """An embedder is code and an address: only those that the operator allows may be chosen."""
+    """Raises AccessError unless the operator allows the embedder: an embedder is code and an address."""
     allowed = writer.deps.settings.embedders
     if embedder is not None and embedder not in allowed:
         raise AccessError(
@@ -163,8 +169,8 @@ def check_embedder(writer: DatasetWriter, embedder: str | None) -> None:
         )
 
 
-def _labelled(options: requests.IngestOptions) -> None:
-    """What is not in a body is removed from its source: so the caller must say which source that is."""
+def _check_label(options: requests.IngestOptions) -> None:
+    """Raises InvalidInputError without a label: documents missing from the body are removed from that source."""
     if not options.label:
         raise InvalidInputError(
             "the source has no name",

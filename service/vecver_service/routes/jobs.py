@@ -1,8 +1,9 @@
-"""Jobs: how they stand, as a value or as a stream, and cancelling them; publishing is one."""
+"""Jobs: their state, as a value or as a stream of events, and cancelling them. Publishing is a job."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Annotated, Any
 
 import anyio
@@ -20,11 +21,11 @@ from vecver_service.state.jobs import FINAL, Job, missing
 router = APIRouter(prefix="/v1", tags=["jobs"])
 _MISSING, _CHANGED = problem_responses(404), problem_responses(403, 404, 409)
 Json = dict[str, Any]
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 
 
 def visible(id: Name, deps: Deps, caller: CurrentCaller) -> Job:
-    """A job of a dataset that the caller may read; another is told as not there."""
+    """A job of a dataset that the caller may read. Raises NotFoundError for any other job."""
     job = deps.jobs.get(id)
     if not caller.may("read", job.dataset):
         raise missing(id)
@@ -45,7 +46,10 @@ def publish(body: requests.Publish, writer: Writable) -> Response:
     jobs, caller = writer.deps.jobs, writer.caller
 
     def write(entry: Json) -> tuple[int, Json]:
-        what = {**body.model_dump(), "ref": writer.docs.resolve(body.ref)}  # the version that is meant now
+        what = {
+            **body.model_dump(),
+            "ref": writer.docs.resolve(body.ref),
+        }  # resolved now: the ref may move before the job runs
         job = jobs.add(jobs.scratch(), writer.docs.name, "publish", caller.name, caller.id, what)
         entry |= {"job": job.id, "to": what["ref"]}
         return 202, job.to_json()
@@ -61,8 +65,8 @@ def jobs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Json:
     """Jobs of the datasets that the caller may read, newest first."""
-    found = (job for job in deps.jobs.all() if dataset in (None, job.dataset) and caller.may("read", job.dataset))
-    return {"jobs": [job.to_json() for _, job in zip(range(limit), found, strict=False)]}
+    readable = (job for job in deps.jobs.all() if dataset in (None, job.dataset) and caller.may("read", job.dataset))
+    return {"jobs": [job.to_json() for job in islice(readable, limit)]}
 
 
 @router.get("/jobs/{id}", response_model=answers.Job, responses=_MISSING)
@@ -72,7 +76,7 @@ def job(job: Visible) -> Json:
 
 
 def streamed(job: Visible, deps: Deps, caller: CurrentCaller) -> Job:
-    """A job that the caller may watch. Raises BackendError for more streams than one key may hold open."""
+    """A job that the caller may watch. Raises BackendError (`too_many_streams`) at the limit of the key."""
     if deps.streams[caller.id] >= deps.settings.max_streams:
         raise BackendError(
             f"this key holds {deps.settings.max_streams} streams open",
@@ -89,16 +93,16 @@ async def events(
     job: Annotated[Job, Depends(streamed)], deps: Deps, caller: CurrentCaller
 ) -> AsyncIterator[ServerSentEvent]:
     """How a job stands, whenever that changes, until it has ended: the event is its state, the data the job."""
-    told: Json | None = None
+    sent: Json | None = None
     deps.streams[caller.id] += 1
     try:
-        while told is None or told["state"] not in FINAL:
-            now = (await run_in_threadpool(deps.jobs.get, job.id)).to_json()
-            if now == told:
-                await anyio.sleep(_LOOK_SECONDS)
+        while sent is None or sent["state"] not in FINAL:
+            state = (await run_in_threadpool(deps.jobs.get, job.id)).to_json()
+            if state == sent:
+                await anyio.sleep(_POLL_SECONDS)
                 continue
-            told = now
-            yield ServerSentEvent(event=now["state"], data=now)
+            sent = state
+            yield ServerSentEvent(event=state["state"], data=state)
     finally:
         deps.streams[caller.id] -= 1
 

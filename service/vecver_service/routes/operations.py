@@ -1,4 +1,4 @@
-"""Is it there, is it ready, what does it do, what was written."""
+"""Health, readiness, metrics, the service's identity, and the audit log."""
 
 from __future__ import annotations
 

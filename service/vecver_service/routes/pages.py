@@ -1,4 +1,4 @@
-"""Pages for people: what answers here, and `/docs` to read and try the routes. All files are of this machine."""
+"""Pages for people: a home page, and `/docs` to read and try the routes. All files come from this machine."""
 
 from __future__ import annotations
 

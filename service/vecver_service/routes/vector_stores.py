@@ -1,4 +1,4 @@
-"""OpenAI's vector stores: a store is a version, `DATASET@REVISION`, and its search is pinned to it."""
+"""OpenAI's vector stores: a store is a version, `DATASET@REVISION`, and a search of it is pinned to that version."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def stores(
     order: Literal["asc", "desc"] = "desc",
 ) -> Json:
     """Every version with a name that the caller may read: branches, tags and aliases, by time."""
-    found = [one for docs in all_readable(deps, caller) for one in _stores(docs)]
-    found.sort(key=lambda one: (one["created_at"], one["id"]), reverse=order == "desc")
-    ids = [one["id"] for one in found]
+    stores = [store for docs in all_readable(deps, caller) for store in _stores(docs)]
+    stores.sort(key=lambda store: (store["created_at"], store["id"]), reverse=order == "desc")
+    ids = [store["id"] for store in stores]
     if after is not None and after not in ids:
         raise InvalidInputError(
             f"{after!r} is no store", code="invalid_cursor", hint="take `last_id` of the page before"
         )
     start = ids.index(after) + 1 if after else 0
-    page = found[start : start + limit]
+    page = stores[start : start + limit]
     return {
         "object": "list",
         "data": page,
         "first_id": page[0]["id"] if page else None,
         "last_id": page[-1]["id"] if page else None,
-        "has_more": start + limit < len(found),
+        "has_more": start + limit < len(stores),
     }
 
 
@@ -93,7 +93,7 @@ def _version(deps: Dependencies, caller: Caller, id: str) -> tuple[vecver.Datase
 
 
 def _stores(docs: vecver.Dataset) -> Iterator[Json]:
-    """A dataset's versions with a name. What is damaged is not among them: `vecver check` finds it."""
+    """The stores of a dataset: its branches, tags and aliases. Damaged ones are left out: `vecver check` finds them."""
     with suppress(*DAMAGED):
         for name in (*docs.branches(), *docs.tags(), *docs.aliases()):
             with suppress(*DAMAGED):
@@ -116,20 +116,20 @@ def _store(docs: vecver.Dataset, revision: str) -> Json:
     }
 
 
-def _filter(given: openai.Comparison | openai.Compound) -> Json:
-    if isinstance(given, openai.Compound):
-        return {f"${given.type}": [_filter(one) for one in given.filters]}
-    return {given.key: {f"${given.type}": given.value}}
+def _filter(condition: openai.Comparison | openai.Compound) -> Json:
+    if isinstance(condition, openai.Compound):
+        return {f"${condition.type}": [_filter(part) for part in condition.filters]}
+    return {condition.key: {f"${condition.type}": condition.value}}
 
 
-def _best(answers: list[vecver.Answer], most: int, least: float | None) -> list[vecver.Hit]:
-    """The best hits of all answers, each chunk once, in the order of every answer: score, then key."""
+def _best(answers: list[vecver.Answer], limit: int, min_score: float | None) -> list[vecver.Hit]:
+    """The best hits of all answers, each chunk once, by score and then key, as in every answer."""
     best: dict[str, vecver.Hit] = {}
     for hit in (hit for answer in answers for hit in answer):
         if hit.key not in best or hit.score > best[hit.key].score:
             best[hit.key] = hit
     hits = sorted(best.values(), key=lambda hit: (-hit.score, hit.key))
-    return [hit for hit in hits if least is None or hit.score >= least][:most]
+    return [hit for hit in hits if min_score is None or hit.score >= min_score][:limit]
 
 
 def _result(hit: vecver.Hit) -> Json:
@@ -143,10 +143,10 @@ def _result(hit: vecver.Hit) -> Json:
 
 
 def _fields(hit: vecver.Hit) -> Json:
-    """What filters may name: where the chunk stands, and its document's metadata, which win."""
-    standing = {"page": hit.page, "sheet": hit.sheet, "line": hit.line, "headings": list(hit.headings) or None}
-    own = {name: value for name, value in hit.metadata.items() if value is not None}
-    return {**standing, **own}
+    """The fields that filters may name: the chunk's position, and its document's metadata, which take precedence."""
+    position = {"page": hit.page, "sheet": hit.sheet, "line": hit.line, "headings": list(hit.headings) or None}
+    metadata = {name: value for name, value in hit.metadata.items() if value is not None}
+    return {**position, **metadata}
 
 
 def _attribute(value: Any) -> str | float | bool:

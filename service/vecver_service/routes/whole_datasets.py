@@ -1,8 +1,8 @@
-"""Whole datasets: renamed, and deleted once a plan has shown what goes.
+"""Whole datasets: rename them, show what a deletion would remove, delete them.
 
 Decisions
-- 2026-11-26 DELETE of a dataset asks for its name once more (`confirm`). HTTP clients and browsers shorten
-  `/v1/datasets/d/tags/..` to `/v1/datasets/d` before they send it: with an admin's key that deleted the dataset.
+1. DELETE of a dataset needs its name once more (`confirm`). HTTP clients and browsers shorten
+   `/v1/datasets/d/tags/..` to `/v1/datasets/d` before they send it: with an admin's key that deleted the dataset.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def rename(body: requests.Rename, writer: Administrable) -> Response:
 @router.get("/removal", response_model=answers.DatasetRemoval)
 def removal(writer: Administrable) -> Response:
     """What `DELETE` would delete: versions, refs, documents, and the bytes that gc would free."""
-    return Reply(_told(writer.deps, writer.docs.repository.delete_dataset(writer.docs.name)))
+    return Reply(_plan_json(writer.deps, writer.docs.repository.delete_dataset(writer.docs.name)))
 
 
 @router.delete("", response_model=answers.DatasetRemoval, responses=problem_responses(400, 409))
@@ -55,13 +55,13 @@ def delete(
             _check_confirmed(writer, confirm)
         done = writer.docs.repository.delete_dataset(writer.docs.name, apply=not dry_run)
         entry |= {"versions": done.versions, "applied": done.applied}
-        return 200, _told(writer.deps, done)
+        return 200, _plan_json(writer.deps, done)
 
     return writer.do("delete dataset", dry_run, write)
 
 
 def _check_confirmed(writer: Administrable, confirm: str) -> None:
-    """Raises NotFoundError (no such dataset), InvalidInputError unless it is named once more."""
+    """Raises NotFoundError (no such dataset), InvalidInputError (`confirm` is not its name)."""
     name = writer.docs.name
     existing(writer.docs)
     if confirm != name:
@@ -72,6 +72,6 @@ def _check_confirmed(writer: Administrable, confirm: str) -> None:
         )
 
 
-def _told(deps: Dependencies, plan: vecver.DatasetRemoval) -> Json:
-    """A plan as it travels; the embedded Milvus, a file here, has no address."""
+def _plan_json(deps: Dependencies, plan: vecver.DatasetRemoval) -> Json:
+    """A plan as JSON, with the path of the embedded Milvus masked."""
     return deps.mask(plan.to_json())

@@ -13,21 +13,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from vecver.errors import InvalidInputError
 
 Json = dict[str, Any]
-_DEPTH = 16  # of a filter
-_FILTER = 10_000  # values in a filter
+_MAX_DEPTH = 16  # levels of a filter
+_MAX_VALUES = 10_000  # of a filter
 
 
 def _filter(value: Json | None) -> Json | None:
-    """A filter of reasonable size. Raises ValueError."""
-    left, level = _FILTER, [value]
-    for _ in range(_DEPTH):
-        level = [item for one in level for item in _items(one)]
+    """The filter itself. Raises ValueError if it is too deep or too large."""
+    left, level = _MAX_VALUES, [value]
+    for _ in range(_MAX_DEPTH):
+        level = [item for parent in level for item in _items(parent)]
         left -= len(level)
         if not level:
             return value
         if left < 0:
             break
-    raise ValueError(f"a filter has up to {_DEPTH} levels and {_FILTER} values")
+    raise ValueError(f"a filter has up to {_MAX_DEPTH} levels and {_MAX_VALUES} values")
 
 
 def check_filter(value: Any) -> None:
@@ -40,11 +40,11 @@ def check_filter(value: Any) -> None:
         ) from error
 
 
-def check_limit(name: str, value: int, most: int, setting: str = "") -> None:
-    """Raises InvalidInputError for more than this service takes at once. `setting`: which one says how much."""
-    if value > most:
+def check_limit(name: str, value: int, limit: int, setting: str = "") -> None:
+    """Raises InvalidInputError if `value` is over the limit. `setting`: of VECVER_MAX_..., where it is not `name`."""
+    if value > limit:
         raise InvalidInputError(
-            f"{name} is {value}, and this service takes up to {most}",
+            f"{name} is {value}, and this service takes up to {limit}",
             code="limit",
             hint=f"ask for less, or let its operator raise VECVER_MAX_{(setting or name).upper()}",
         )
@@ -104,16 +104,16 @@ class Search(Request):
 
     @model_validator(mode="after")
     def _one(self) -> Search:
-        given = [name for name in ("query", "queries", "vector", "vectors", "like") if getattr(self, name) is not None]
-        if len(given) != 1:
+        names = ("query", "queries", "vector", "vectors", "like")
+        if sum(getattr(self, name) is not None for name in names) != 1:
             raise ValueError("give one of query, queries, vector, vectors, like")
         return self
 
     def options(self) -> Json:
-        """The options of `Dataset.search`, but for the version and who proposes the hits."""
+        """The options of `Dataset.search` except `at` and `engine`."""
         names = ("k", "exact", "filter", "context", "space", "offset", "per_document", "min_score", "diversity")
-        own = {name: getattr(self, name) for name in names}
-        return {**own, "vectors": self.hit_vectors is not None, "missing": self.missing}
+        options = {name: getattr(self, name) for name in names}
+        return {**options, "vectors": self.hit_vectors is not None, "missing": self.missing}
 
     def queries_of(self) -> tuple[list[Any] | str, bool]:
         """(the texts and vectors, or `like`; whether it is a single query). Raises InvalidInputError (bad base64)."""
@@ -291,8 +291,3 @@ class IngestOptions(UpsertOptions):
         ]
         | None
     ) = None
-
-
-def field_names() -> set[str]:
-    """The names of all fields that a request's body may have, on some route."""
-    return {name for kind in Request.__subclasses__() for name in kind.model_fields}
