@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import statistics
 import time
@@ -239,12 +240,12 @@ def in_turns(ways: dict[str, Ask], queries: Vectors, turns: int) -> tuple[dict[s
     """By name: the median over the queries of each query's least CPU microseconds, and the answers."""
     least = {name: np.full(len(queries), np.inf) for name in ways}
     answers: dict[str, list[Any]] = {name: [None] * len(queries) for name in ways}
-    names = list(ways)
-    for turn in range(turns):
+    order, names = random.Random(0), list(ways)
+    for _ in range(turns):
         for first in range(len(queries)):
-            for place in range(len(names)):
-                name = names[(place + turn + first) % len(names)]  # each engine follows each other one
-                ask, number = ways[name], (first + 7 * place) % len(queries)  # with rows that are not in the cache
+            order.shuffle(names)  # else the engine behind the one that reads most always finds the cache emptied
+            for name in names:
+                ask, number = ways[name], (first + 7 * list(ways).index(name)) % len(queries)
                 began = time.thread_time_ns()
                 answers[name][number] = ask(queries[number])
                 least[name][number] = min(least[name][number], (time.thread_time_ns() - began) / 1e3)

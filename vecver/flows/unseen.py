@@ -1,9 +1,9 @@
-"""Counts what of each document the embedder cannot see, and says so; opens no embedder.
+"""Counts the tokens of each document that the embedder cannot read, and writes notes about them; opens no embedder.
 
 Decisions
-- 2026-11-26 A document is named from 10% unknown tokens on. Of 40,000 passages in 30 languages MiniLM does not know,
-  language by language, 0.0% to 0.2% (European languages, Russian, Greek, Turkish, Arabic), 1% to 3% (Bengali, Korean,
-  Hindi), 12% to 14% (Tamil, Japanese), 34% to 68% (Chinese).
+1. A document gets a note from 10% unknown tokens on. Of 40,000 passages in 30 languages MiniLM does not know, language
+   by language, 0.0% to 0.2% (European languages, Russian, Greek, Turkish, Arabic), 1% to 3% (Bengali, Korean, Hindi),
+   12% to 14% (Tamil, Japanese), 34% to 68% (Chinese).
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ MULTILINGUAL = "sentence-transformers:paraphrase-multilingual-MiniLM-L12-v2"
 
 @dataclass
 class Unseen:
-    """Sums by document of the tokens that were embedded: all, unknown, cut off."""
+    """By document, the sums of its tokens: all, those that the embedder does not know, those that it cut off."""
 
     sums: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     def add(self, documents: Sequence[str], counts: TokenCounts) -> None:
-        """The counts of texts, and of which document each is."""
+        """Add the counts of some texts; `documents`: the document of each."""
         for document, row in zip(documents, _rows(counts), strict=True):
             self.sums[document] = self.sums.get(document, 0) + row
 
     def notes(self, embedder: str) -> dict[str, str]:
-        """Document -> what the embedder cannot see of it."""
-        found = {document: note_of(embedder, *map(int, row)) for document, row in self.sums.items()}
-        return {document: note for document, note in found.items() if note}
+        """Document -> a note on what the embedder cannot read of it; documents that it can read have none."""
+        notes = {document: note_of(embedder, *map(int, row)) for document, row in self.sums.items()}
+        return {document: note for document, note in notes.items() if note}
 
 
 def note_of(embedder: str, tokens: int, unknown: int, cut: int) -> str:
-    """What an embedder cannot see of a text; "" if that is little."""
+    """A note on what an embedder cannot read of a text; "" if that is little."""
     notes = []
     if unknown > MANY * tokens:
         notes.append(
@@ -51,7 +51,7 @@ def note_of(embedder: str, tokens: int, unknown: int, cut: int) -> str:
 
 
 def of_query(counts: TokenCounts, row: int) -> Json | None:
-    """What an answer says of its query; None for one that the embedder saw whole."""
+    """`Answer.query`: the token counts of a query; None if the embedder read all of it."""
     return counts.to_json(row) if counts.unknown[row] or counts.cut[row] else None
 
 

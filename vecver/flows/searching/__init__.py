@@ -1,1 +1,1 @@
-"""From a question to an answer with its receipt."""
+"""Searching: from a question to answers with receipts."""

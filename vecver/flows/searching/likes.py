@@ -1,10 +1,9 @@
-"""More like this: a stored document or chunk as the query. Its own chunks are left out of the answer.
+"""More like this: a stored document or chunk is the query, and its own chunks are left out of the answer.
 
 Decisions
-- 2026-11-26 A document asks with the mean of its chunks' vectors (its title's among them), normalised as the space's
-  metric wants: one vector, so that the answer has a receipt as every vector query has. The road not taken, the best
-  of an answer for each chunk, takes as many searches as the document has chunks, and finds what resembles any one
-  paragraph of it, a licence or a greeting as well.
+1. The query of a document is the mean of its chunks' vectors (its title's too), normalised as the metric needs. One
+   vector has a receipt like every vector query. One search for each chunk would take as many searches as the document
+   has chunks, and would find whatever resembles any paragraph of it, a licence or a greeting too.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Like:
-    """A stored document or chunk of a version that is asked with."""
+    """A stored document or chunk of a version, as a query."""
 
     vector: Vectors  # (dim,) float32, normalised
     keys: npt.NDArray[np.uint8]  # of its own chunks, (n, 16)
@@ -44,9 +43,9 @@ def find_like(snapshot: Snapshot, name: str) -> Like:
 
     Raises NotFoundError (neither is in the version), InvalidInputError (a document without chunks).
     """
-    found = snapshot.document(name)
-    if found is not None:
-        table, row = found
+    document = snapshot.document(name)
+    if document is not None:
+        table, row = document
         keys = np.frombuffer(b"".join(table.column("chunks")[row].as_py()), np.uint8).reshape(-1, 16)
         if not len(keys):
             raise InvalidInputError(

@@ -1,15 +1,15 @@
-"""Search through Milvus: it proposes rows of the pinned state, the repository scores them, nothing is answered short.
+"""Search through Milvus: it proposes rows of the pinned state, and the repository scores them by the one rule.
 
-propose -> drop what does not match -> score by the one rule -> enough, and sure? -> else wider -> else scan here
+propose -> drop rows that do not match -> score -> if too few, or unsure: propose more -> at last: scan here
 
-An answer is *exact* when what Milvus left out is proved to be no better: its index looks at every row (FLAT), and its
-last proposal lies further below the k-th than float32 can err; or it returned every row that matches. From a FLAT
-collection every answer is exact: where it cannot be proved, a scan gives it.
+An answer is *exact* when no row that Milvus left out can be better. That is proved if its index reads every row (FLAT)
+and its last proposal lies further below the k-th than float32 can err, or if it returned every matching row. From a
+FLAT collection every answer is exact: where the proof fails, a scan of the repository answers.
 
 Decisions
-- 2026-11-21 how many rows match is counted here, from the repository, so that "fewer than k" is known from "too few".
-- 2026-11-21 `exact` on an approximate index (HNSW) is answered by a scan of the repository, and the receipt says so:
-  no number of candidates proves that a graph has missed nothing.
+1. The repository counts the matching rows, so an answer with fewer than k hits is known to be complete or not.
+2. With `exact`, an approximate index (HNSW) is answered by a scan of the repository, and the receipt says so: no number
+   of candidates proves that a graph has missed nothing.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from vecver.model import Json, Vectors
 from vecver.progress import phase
 from vecver.repo import UNCOUNTED, Collection, Snapshot, State
 
-_SPARE = 16  # candidates beside the k: for scores that float32 cannot tell apart
-_WIDER = 8  # times as many candidates, where there were too few
+_SPARE = 16  # candidates beyond k, for scores that float32 cannot tell apart
+_WIDER = 8  # times as many candidates in the next round
 
 Ranked = list[tuple[tuple[int, int], float]]  # best first: (segment number, row), score
 
 
 @dataclass(frozen=True)
 class Matching:
-    """The rows of a version that may be answers."""
+    """The rows of a version that match a filter."""
 
     count: int
     expression: str  # selects them in Milvus, and perhaps more; "": all
@@ -59,7 +59,7 @@ class _Proposed:
 
 @dataclass(frozen=True)
 class Pinned:
-    """A version in a Milvus, opened in the repository too."""
+    """A version that is published in a Milvus and opened in the repository."""
 
     connection: index.milvus.Connection
     collection: Collection
@@ -67,9 +67,9 @@ class Pinned:
     snapshot: Snapshot
 
     def search(self, queries: Vectors, k: int, matching: Matching, *, exact: bool) -> list[tuple[Ranked, Json] | None]:
-        """For each of `(m, dim)` queries the best `k` rows and who found them; None where Milvus cannot tell.
+        """For each of `(m, dim)` queries the best `k` rows and the engine; None where Milvus has no sure answer.
 
-        `exact`: the true top k, or None. Raises IntegrityError if Milvus returns what the version does not hold.
+        `exact`: the true top k, or None. Raises IntegrityError (Milvus returned rows that the version does not hold).
         """
         found: list[tuple[Ranked, Json] | None] = [None] * len(queries)
         if exact and self.collection.index != "FLAT":
@@ -118,7 +118,7 @@ class Pinned:
         return [((int(kept.numbers[i]), int(kept.rows[i])), float(scores[i])) for i in best], self._engine(sure)
 
     def _leaves_nothing(self, query: Vectors, proposed: _Proposed, kept: _Proposed, k: int) -> bool:
-        """Is every row that was not proposed certain to score less than the k-th of those that were?"""
+        """True if every row that was not proposed is certain to score less than the k-th that was."""
         if self.collection.index != "FLAT" or len(kept.rows) < k:
             return False
         longest = max(segment.max_norm for segment in self.snapshot.segments)
@@ -126,7 +126,7 @@ class Pinned:
         return bool(proposed.near[-1] < index.bound(kept.near, k, slack))
 
     def _matches(self, proposed: _Proposed, matching: Matching) -> npt.NDArray[np.int64]:
-        """Which of these rows match the filter; each once, should Milvus hold it twice."""
+        """The positions of the rows that match the filter; each row once, even if Milvus holds it twice."""
         _, first = np.unique(proposed.numbers << 32 | proposed.rows, return_index=True)
         which = np.sort(first)
         if matching.selection is None:
@@ -138,7 +138,7 @@ class Pinned:
         return " and ".join(f"({part})" for part in (pin, matching.expression) if part)
 
     def _engine(self, exact: bool) -> Json:
-        """Who proposed the candidates; part of the receipt."""
+        """The engine, as receipts name it."""
         return {
             "name": "milvus",
             "index": self.collection.index,
@@ -150,7 +150,7 @@ class Pinned:
 
 
 def _limits(first: int) -> Iterator[int]:
-    """How many candidates are asked for, one round after the other; none at all if Milvus does not give so many."""
+    """How many candidates each round asks for; no round if the first exceeds what Milvus returns."""
     limit = first
     while limit < index.milvus.LIMIT:
         yield limit

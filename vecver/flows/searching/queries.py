@@ -1,4 +1,4 @@
-"""From what a caller asks to vectors in a version's space: texts are embedded, vectors checked; ranks nothing."""
+"""Queries: embeds texts and checks vectors, so that all are vectors in a version's space. Ranks nothing."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbe
 
 
 def unseen_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> dict[int, Json]:
-    """Row -> token counts of each query that the embedder does not see whole."""
+    """Query number -> token counts, for each text that the embedder does not read whole."""
     texts = {row: query for row, query in enumerate(queries) if isinstance(query, str)}
     if not texts:
         return {}
     counts = _embedder_of(next(iter(texts.values())), recipe, open_embedder).token_counts(list(texts.values()))
-    found = {row: of_query(counts, n) for n, row in enumerate(texts)}
-    return {row: query for row, query in found.items() if query}
+    notes = {row: of_query(counts, number) for number, row in enumerate(texts)}
+    return {row: note for row, note in notes.items() if note}
 
 
 def query_vector(query: Any) -> Vectors:
     """`(dim,)` float32, finite, not normalised yet: a caller's numbers. Raises InvalidInputError."""
     try:
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told below
+        with np.errstate(over="ignore"):  # numbers too large for float32 become infinite, which is refused below
             vector = np.asarray(query).astype(np.float32, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
@@ -61,11 +61,11 @@ def query_vector(query: Any) -> Vectors:
     return vector
 
 
-def check_space(space: Space, asked: str | None) -> None:
-    """Raises SpaceMismatchError where the caller says that the query lies in another space."""
-    if asked is not None and asked not in (space.id, space.embedder, space.embedder.removeprefix("given:")):
+def check_space(space: Space, name: str | None) -> None:
+    """Raises SpaceMismatchError if the caller names another space than the version's."""
+    if name is not None and name not in (space.id, space.embedder, space.embedder.removeprefix("given:")):
         raise SpaceMismatchError(
-            f"the query lies in the space {asked!r}, the version in {space.embedder!r}",
+            f"the query lies in the space {name!r}, the version in {space.embedder!r}",
             code="space_mismatch",
             hint="embed the query with the version's embedder",
             space=space.to_json(),
@@ -87,7 +87,7 @@ def _in_space(vector: Vectors, space: Space) -> Vectors:
 
 
 def _embedder_of(text: str, recipe: Recipe, open_embedder: OpenEmbedder) -> Embedder:
-    """What embeds this text in the recipe's space."""
+    """The embedder of the recipe's space."""
     space = recipe.space
     if is_given(recipe):
         raise SpaceMismatchError(

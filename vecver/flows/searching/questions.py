@@ -1,4 +1,4 @@
-"""A question: what is asked of a version and how, checked once where a caller hands it over; searches nothing."""
+"""Questions: the queries and options of one search, checked once when the caller passes them. Searches nothing."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ class Shape:
 
     @property
     def end(self) -> int:
-        """How many hits of the ranking are needed, from the first on."""
+        """How many hits of the ranking the answer needs, from the first on."""
         return self.offset + self.k
 
     @property
     def rows(self) -> int:
-        """How many rows of the ranking they are chosen from."""
+        """From how many rows of the ranking these hits are chosen."""
         return self.end if self.diversity is None else index.candidates_for(self.end)
 
     @property
     def asked(self) -> int:
-        """How many rows the engine is asked for at first: a hit may stem from its own row and from its title's."""
+        """How many rows the engine is first asked for: two a hit (its own, its title's) where titles rank passages."""
         return 2 * self.rows if self.title_lifts_passage else self.rows
 
     def to_json(self) -> Json:
-        """What a receipt says of it beside `k`; what is not used is absent."""
+        """The options that a receipt records beside `k`; options that are not used are absent."""
         titles = {"titles": "passage"} if self.title_lifts_passage else {}
-        own = {name: getattr(self, name) for name in ("per_document", "min_score", "diversity")}
-        used = {name: value for name, value in own.items() if value is not None}
+        values = {name: getattr(self, name) for name in ("per_document", "min_score", "diversity")}
+        used = {name: value for name, value in values.items() if value is not None}
         return {**titles, **({"offset": self.offset} if self.offset else {}), **used}
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked, made by `Question.of`; see `Dataset.search` for what each option means."""
+    """The queries and options of a search, made by `Question.of`; see `Dataset.search` for the options."""
 
     queries: tuple[Query, ...]  # none where `like` is given
     at: str = "main"
@@ -73,11 +73,11 @@ class Question:
     min_score: float | None = None
     offset: int = 0
     missing: Missing = "error"
-    like: str | None = None  # a document or a chunk's key, whose stored vector is the query
+    like: str | None = None  # a document's id or a chunk's key: its stored vector is the query
 
     @classmethod
     def of(cls, queries: Sequence[Query], **how: Any) -> Question:
-        """A question whose options are in order, whatever version is asked. Raises InvalidInputError."""
+        """A question whose options fit every version. Raises InvalidInputError (an option, no query)."""
         like = how.get("like")
         if not len(queries) and like is None:
             raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
@@ -88,19 +88,19 @@ class Question:
 
     @property
     def count(self) -> int:
-        """How many answers it has."""
+        """The number of answers."""
         return len(self.queries) or 1
 
     def text(self, row: int) -> str | None:
-        """The text of a query; None for a vector, and for what is like a document."""
+        """The text of a query; None for a vector and for `like`."""
         query = self.queries[row] if self.queries else None
         return query if isinstance(query, str) else None
 
     def _plain(self) -> Question:
-        """The same question in Python's own numbers; a diversity of 0 is none."""
-        given = (self.per_document, self.min_score, self.diversity)
-        if type(self.k) is type(self.offset) is int and given == (None, None, None):
-            return self  # as most are: a copy takes 10 us
+        """The same question with plain Python numbers; a diversity of 0 is None."""
+        options = (self.per_document, self.min_score, self.diversity)
+        if type(self.k) is type(self.offset) is int and options == (None, None, None):
+            return self  # most questions; a copy takes 10 us
         return replace(
             self,
             k=int(self.k),
@@ -111,49 +111,49 @@ class Question:
         )
 
     def options(self) -> Json:
-        """The options that say which part of the ranking is the answer and what comes with it, as far as used."""
+        """The options in use that select a part of the ranking or add to the hits."""
         names = ("vectors", "diversity", "per_document", "min_score", "offset", "missing")
-        own = {name: (getattr(self, name), self.__dataclass_fields__[name].default) for name in names}
-        return {name: value for name, (value, default) in own.items() if value != default}
+        values = {name: (getattr(self, name), self.__dataclass_fields__[name].default) for name in names}
+        return {name: value for name, (value, default) in values.items() if value != default}
 
     def shape(self, *, title_lifts_passage: bool) -> Shape:
-        """The part of the ranking that answers."""
+        """The rules that select the answer from the ranking."""
         return Shape(self.k, self.offset, self.per_document, self.min_score, self.diversity, bool(title_lifts_passage))
 
 
 def _check(question: Question) -> None:
-    """Raises InvalidInputError for an option that no version could honour."""
+    """Raises InvalidInputError for an option that no version can honour."""
     if not is_whole(question.k, 1):
         raise _invalid("k", f"k is the number of hits, 1 or more, not {question.k!r}", say("use k=10", cli="use -k 10"))
     if isinstance(question.context, np.integer) or not is_whole(question.context, 0):
-        said = f"context is a number of neighbouring chunks, 0 or more, not {question.context!r}"
-        raise _invalid("context", said, "use context=1")
+        message = f"context is a number of neighbouring chunks, 0 or more, not {question.context!r}"
+        raise _invalid("context", message, "use context=1")
     if not is_whole(question.offset, 0):
-        said = f"offset is how many hits to leave out at the beginning, 0 or more, not {question.offset!r}"
-        raise _invalid("offset", said, "the second page of k=10 has offset=10")
+        message = f"offset is how many hits to leave out at the beginning, 0 or more, not {question.offset!r}"
+        raise _invalid("offset", message, "the second page of k=10 has offset=10")
     if question.per_document is not None and not is_whole(question.per_document, 1):
-        said = f"per_document is the most hits of one document, 1 or more, not {question.per_document!r}"
-        raise _invalid("per_document", said, "use per_document=1, or leave it out for as many as there are")
+        message = f"per_document is the most hits of one document, 1 or more, not {question.per_document!r}"
+        raise _invalid("per_document", message, "use per_document=1, or leave it out for as many as there are")
     if question.min_score is not None and not is_number(question.min_score):
-        said = f"min_score is a finite number, not {question.min_score!r}"
-        raise _invalid("min_score", said, "higher is better: use min_score=0.3 where scores are cosines")
+        message = f"min_score is a finite number, not {question.min_score!r}"
+        raise _invalid("min_score", message, "higher is better: use min_score=0.3 where scores are cosines")
     if question.diversity is not None and not (is_number(question.diversity) and 0 <= question.diversity <= 1):
-        said = f"diversity is a number from 0 (only the score counts) to 1, not {question.diversity!r}"
-        raise _invalid("diversity", said, "use diversity=0.3")
+        message = f"diversity is a number from 0 (only the score counts) to 1, not {question.diversity!r}"
+        raise _invalid("diversity", message, "use diversity=0.3")
     if not isinstance(question.vectors, bool):
         raise _invalid("vectors", f"vectors is True or False, not {question.vectors!r}", "use vectors=True")
     if question.missing not in MISSING:
-        said = f"missing says what to do where nothing is there: 'error' or 'empty', not {question.missing!r}"
-        raise _invalid("missing", said, "use missing='empty' for an answer without hits")
+        message = f"missing says what to do where nothing is there: 'error' or 'empty', not {question.missing!r}"
+        raise _invalid("missing", message, "use missing='empty' for an answer without hits")
 
 
 def is_whole(value: Any, least: int) -> bool:
-    """Is it a whole number that is not below `least`, and no boolean?"""
+    """True for a whole number of at least `least` that is no boolean."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
 def is_number(value: Any) -> bool:
-    """Is it a finite number that a float can hold, and no boolean?"""
+    """True for a finite number that a float can hold and that is no boolean."""
     kinds = int | float | np.integer | np.floating
     try:
         return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,11 +1,11 @@
-"""From the rows that an engine finds to the rows that answer, by the rules of a `Shape`. Knows no engine.
+"""Ranking: turns the rows that an engine finds into the rows of the answer, by the rules of a `Shape`. Knows no engine.
 
 rows by score -> titles lift passages -> min_score -> at most n of a document -> diversity -> offset .. offset + k
 
-Each rule keeps the beginning of its input in order and looks at nothing behind what it needs, so the first k hits are
-a prefix of the first k + 1, and pages join to one list. That holds for what is asked of the engine as well: always
-the rows from the first one on. An index looks further for more rows (`effort.CLASSES`), so approximate pages join
-while they need equally many rows by its classes, and exact ones always.
+Each rule keeps its input's order from the first row on and looks no further than it needs. So the first k hits are a
+prefix of the first k + 1, and pages join to one list. The engine is always asked for rows from the first one on. An
+index looks further when more rows are wanted (`effort.CLASSES`), so approximate pages join while they need rows of one
+class, and exact ones always.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from vecver.model import Json, Vectors
 from vecver.progress import phase
 from vecver.repo import Snapshot
 
-# (m, dim) queries and how many rows each wants: for each its best rows, fewer only if there are no more, and who found
-# them
+# (m, dim) queries and k -> for each query its best k rows (fewer only if there are no more), and the engine
 Ask = Callable[[Vectors, int], list[tuple[Ranked, Json]]]
-AskWithout = Callable[[Sequence[str]], Ask]  # documents -> what asks for rows of others
-_WIDER = 4  # times as many rows, where the rules left too few
+AskWithout = Callable[[Sequence[str]], Ask]  # documents -> the function that asks for rows of all others
+_WIDER = 4  # times as many rows are asked for when the rules left too few
 
 
 def rank(
@@ -41,10 +40,10 @@ def rank(
     ask: Ask,
     without: AskWithout | None = None,
 ) -> list[tuple[list[Row], Json]]:
-    """For each of `(m, dim)` queries the rows that answer, first hit first, and who proposed them.
+    """For each of `(m, dim)` queries the rows of its answer, first hit first, and the engine that proposed them.
 
-    Where these are too few the engine is asked for more rows; or, with `per_document`, for those of other documents
-    than the ones that have all their hits, if `without` can ask so.
+    If the rules leave too few rows, the engine is asked for more; with `per_document`, and if `without` is given, it is
+    asked for rows of the documents that do not have all their hits yet.
     """
     answers: list[tuple[list[Row], Json]] = [([], {})] * len(queries)
     waiting, size = list(range(len(queries))), shape.asked
@@ -53,7 +52,7 @@ def rank(
         for number, (found, engine) in zip(waiting, ask(queries[waiting], size), strict=True):
             query = queries[number]
             rows = _few_of_each(snapshot, shape, _ranked(snapshot, selection, query, shape, found))
-            if len(rows) < shape.rows and _goes_on(shape, found, size):
+            if len(rows) < shape.rows and _may_have_more(shape, found, size):
                 if shape.per_document is None or without is None:
                     short.append(number)
                 else:
@@ -66,11 +65,11 @@ def rank(
 def _of_more_documents(
     snapshot: Snapshot, selection: Selection | None, query: Vectors, shape: Shape, without: AskWithout
 ) -> tuple[list[Row], Json]:
-    """The ranking with few hits of each document, where some documents have many of the best rows.
+    """The ranking with at most `per_document` hits of each document, where some documents have many of the best rows.
 
-    A document that has all its hits is left out of the next question, so that one with 9,000 chunks takes one more
-    question (4 ms) and not all of its rows (440 ms). The rows of every question reach at least as far down as those
-    before, so what stands above the last of them is complete.
+    Documents that have all their hits are left out of the next search: a document with 9,000 chunks then takes one more
+    search (4 ms) instead of ranking all its rows (440 ms). Each search reaches at least as far down the ranking as the
+    one before, so everything above its last row is complete.
     """
     done, full, size, engine = list[Row](), list[str](), shape.asked, dict[str, Any]()
     while True:
@@ -79,7 +78,7 @@ def _of_more_documents(
         rows = _ranked(snapshot, selection, query, shape, found)
         few = _few_of_each(snapshot, shape, rows)
         together = sorted([*done, *few], key=lambda row: (-row.score, _key(snapshot, row.title or row.place)))
-        if len(together) >= shape.rows or not _goes_on(shape, found, size):
+        if len(together) >= shape.rows or not _may_have_more(shape, found, size):
             return together, engine
         counts = Counter(_document(snapshot, row) for row in few)
         new = [document for document, count in counts.items() if count == shape.per_document]
@@ -89,7 +88,7 @@ def _of_more_documents(
 
 
 def _ranked(snapshot: Snapshot, selection: Selection | None, query: Vectors, shape: Shape, found: Ranked) -> list[Row]:
-    """The ranking, as far as these rows reach."""
+    """The ranking as far as these rows reach: titles lift passages, and low scores are dropped."""
     if shape.title_lifts_passage:
         with phase("re-score"):
             enough = shape.rows if shape.per_document is None else None
@@ -101,13 +100,13 @@ def _ranked(snapshot: Snapshot, selection: Selection | None, query: Vectors, sha
     return rows
 
 
-def _goes_on(shape: Shape, found: Ranked, size: int) -> bool:
-    """May there be further rows that are wanted, where `size` were asked for?"""
+def _may_have_more(shape: Shape, found: Ranked, size: int) -> bool:
+    """True if rows below the `size` that were asked for may belong to the answer."""
     return len(found) == size and (shape.min_score is None or found[-1][1] >= shape.min_score)
 
 
 def _is_sure(engine: Json) -> bool:
-    """Were the true best rows found?"""
+    """True if the engine found the true best rows."""
     return engine["name"] == ENGINES[0] or engine.get("exact") is True
 
 
@@ -131,7 +130,7 @@ def _key(snapshot: Snapshot, place: tuple[int, int]) -> bytes:
 
 
 def _page(snapshot: Snapshot, shape: Shape, rows: list[Row]) -> list[Row]:
-    """The rows from `offset` on, after the diverse ones were chosen."""
+    """The rows from `offset` on, after diversity was applied."""
     if shape.diversity is not None and rows:
         with phase("re-score"):
             rows = [rows[i] for i in _diverse(snapshot, shape, shape.diversity, rows)]

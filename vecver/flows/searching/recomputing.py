@@ -1,4 +1,4 @@
-"""What a receipt should say of its hits: an answer computed again, exactly, and compared with what was claimed."""
+"""Recomputing: computes an answer again, exactly, and compares it with the hits that a receipt claims."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Claims = list[list[str]]  # [key, digest of the text, score bits] of each hit, f
 
 
 def signature_of(snapshot: Snapshot, selection: Selection | None, vector: Vectors, shape: Shape) -> Claims:
-    """What a receipt of the true answer to a query holds."""
+    """The hits that a receipt of the true answer to a query holds."""
 
     def without(documents: Sequence[str]) -> Ask:
         return asking_here(snapshot, filtered(snapshot, leaving_out(snapshot, selection, documents)), exact=True)
@@ -45,9 +45,9 @@ def signature_of_claimed(
     shape: Shape,
     claimed: Claims,
 ) -> Claims:
-    """What a receipt of these hits holds, had the index found no other row.
+    """The hits that a receipt holds if the index found only the claimed rows.
 
-    In the order of the receipt where they were chosen to be diverse: that choice was among rows which it does not name.
+    With `diversity` they keep the receipt's order, since they were chosen among rows that the receipt does not name.
     """
     ask = asking_here(snapshot, [_only(part, claimed) for part in parts], exact=True)
     ((rows, engine),) = ask(vector[None, :], len(claimed))
@@ -64,9 +64,10 @@ def signature_of_claimed(
 def _lifted_as_claimed(
     snapshot: Snapshot, selection: Selection | None, vector: Vectors, rows: Ranked, claimed: Claims
 ) -> Ranked:
-    """These rows with the scores of titles where the receipt says so and it may be: the index may have missed a title.
+    """These rows, with a title's score where the receipt claims one and the title can give it.
 
-    Titles of documents that have a passage are left out: they are no hits.
+    The index may have missed a title, so a passage may also have its own score. Titles of documents that have a passage
+    are left out, since they are no hits.
     """
     bits = {hit[0]: hit[2] for hit in claimed}
     ranked: list[tuple[float, bytes, tuple[int, int]]] = []
@@ -77,16 +78,16 @@ def _lifted_as_claimed(
         best = passages[owner.document]
         if best is not None and snapshot.is_title(place, owner):
             continue
-        ways = {index.bits(score): (score, key)}
+        possible = {index.bits(score): (score, key)}
         if best == place:
             titles = title_scores(snapshot, selection, vector, owner)
-            ways = {index.bits(own): (own, title) for own, title in titles} | ways
-        ranked.append((*ways.get(bits[key.hex()], (score, key)), place))
+            possible = {index.bits(value): (value, title) for value, title in titles} | possible
+        ranked.append((*possible.get(bits[key.hex()], (score, key)), place))
     return [(place, score) for score, _, place in sorted(ranked, key=lambda row: (-row[0], row[1]))]
 
 
 def _only(part: Part, claimed: Claims) -> Part:
-    """The part with only the live rows that are claimed as hits."""
+    """The part with only those live rows that the receipt claims as hits."""
     keys = np.frombuffer(bytes.fromhex("".join(hit[0] for hit in claimed)), "<u8").reshape(-1, 2)
     rows = np.ascontiguousarray(part.keys).view("<u8").reshape(-1, 2)
     live = np.packbits(np.isin(rows[:, 0], keys[:, 0]) & np.isin(rows[:, 1], keys[:, 1]), bitorder="little")
@@ -95,11 +96,12 @@ def _only(part: Part, claimed: Claims) -> Part:
 
 
 def share(claimed: Claims, true: Claims) -> float:
-    """The share of the true top k that was found; 1 where there was nothing to find."""
+    """The share of the true top k among the claimed hits; 1 if the true answer has no hits."""
     return len({hit[0] for hit in claimed} & {hit[0] for hit in true}) / len(true) if true else 1.0
 
 
 def differences_of(claimed: Claims, true: Claims) -> list[str]:
+    """A sentence for each hit in which a receipt and the repository differ."""
     if len(claimed) != len(true):
         return [f"the receipt has {len(claimed)} hits, the repository gives {len(true)}"]
     return [

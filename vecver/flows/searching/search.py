@@ -225,7 +225,7 @@ def _asking_milvus(
 def _ranked_here(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool) -> list[Ranked]:
     """The best `k` rows for each of `(m, dim)` vectors among `parts`."""
     answers = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
-    return [[(snapshot.parts[row.part].place(row.row), row.score) for row in rows] for rows in answers]
+    return [[(snapshot.parts[part].place(row), score) for part, row, score in rows] for rows in answers]
 
 
 def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:

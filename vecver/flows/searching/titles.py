@@ -1,17 +1,16 @@
-"""A title chunk is no hit of its own: it ranks its document's best passage. Knows no engine.
+"""Titles: a title chunk is not a hit; it gives its score to the best passage of its document. Knows no engine.
 
-In the ranking of rows (score, then key) every title row stands for the best passage of its document: the row of the
-document with the highest exact score that is no title and that the filter lets through. Each passage appears once, at
-the first place where it or its title stands, with the score of that place. So a passage's score is the higher of its
-own and, for a document's best passage alone, its document's title's. A title whose document has no such passage stays
-a hit. This maps the ranking from its beginning on, so the top k stays a prefix of the top k + 1, and the rows that k
-hits need are 2 k where every document has one title chunk.
+The ranking of rows is by score, then key. In it every title row stands for the best passage of its document: the row
+with the highest exact score that is no title and that the filter selects. Each passage appears once, where it or its
+title comes first, with the score of that place. So a passage has the higher of two scores: its own and, if it is its
+document's best, its title's. The title of a document without such a passage stays a hit. Rows are mapped in order from
+the first on, so the top k stays a prefix of the top k + 1; k hits need 2 k rows where every document has one title.
 
 Decisions
-- 2026-11-26 which row is a title is looked up for the rows that were found, not kept for all rows of a version: the
-  first search of a commit would then read all its documents.
-- 2026-11-26 the passages of all titles among the first k rows are looked up and scored together. A search of 21,000
-  chunks of 3,000 titled documents then takes 1.6 ms; it took 2.0 one by one, and takes 1.25 where titles are hits.
+1. Whether a row is a title is looked up for ranked rows only. Keeping it for all rows of a version would make the first
+   search of every commit read all its documents.
+2. The passages of all titles among the first k rows are looked up and scored together: a search of 21,000 chunks of
+   3,000 titled documents takes 1.6 ms, one by one 2.0, and 1.25 where titles are hits.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ class Row(NamedTuple):
 
     place: tuple[int, int]  # segment number, row in it
     score: float
-    title: tuple[int, int] | None = None  # the row of its document's title, where that has the score
+    title: tuple[int, int] | None = None  # the place of its document's title, if that gave it its score
 
     @property
     def by(self) -> str | None:
-        """What ranked it, as a hit says it; None: itself."""
+        """`Hit.by`: what gave it its score; None: its own vector."""
         return BY_TITLE if self.title else None
 
 
 def lifted(
     snapshot: Snapshot, selection: Selection | None, query: Vectors, rows: Ranked, enough: int | None = None
 ) -> list[Row]:
-    """The passages that these rows rank, best first, each once; the first `enough`, or more, or all for None.
+    """The passages that these rows rank, best first, each once; at least the first `enough`, or all for None.
 
     `query`: `(dim,)`; `rows`: best first.
     """
@@ -73,7 +72,7 @@ def lifted(
 def best_passages(
     snapshot: Snapshot, selection: Selection | None, query: Vectors, owners: Sequence[Owner]
 ) -> dict[str, tuple[int, int] | None]:
-    """By document: of its selected rows that are no titles the one with the highest score; None: there is none."""
+    """By document: the place of its best selected row that is no title; None where it has none."""
     keys = {owner.document: snapshot.chunk_keys(owner)[1] for owner in set(owners)}
     if not keys:
         return {}

@@ -9,7 +9,7 @@ and candidates depend on k and on the nearness of the k-th row; `calibration` me
 
 from __future__ import annotations
 
-from bisect import bisect
+from bisect import bisect, bisect_left
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -109,7 +109,7 @@ class Effort:
 
 def class_of(k: int) -> int:
     """Neighbouring k take one effort, so that the top k is a prefix of the top k + 1 among them."""
-    return next((size for size in CLASSES if k <= size), k)
+    return k if k > CLASSES[-1] else CLASSES[bisect_left(CLASSES, k)]
 
 
 def first_lists(

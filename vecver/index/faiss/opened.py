@@ -27,7 +27,7 @@ class Index:
     def __init__(self, index: Any, effort: Effort, nbytes: int) -> None:
         index.implem = IMPLEMENTATION
         self.faiss, self.effort = index, effort
-        self.nbytes = nbytes  # about what it holds in memory
+        self._file_bytes = nbytes
         self.count: int = index.ntotal
         self.list_count: int = index.nlist
 
@@ -45,6 +45,12 @@ class Index:
     def centroids(self) -> Vectors:
         """`(lists, dim)`."""
         return np.ascontiguousarray(self.faiss.quantizer.reconstruct_n(0, self.list_count))
+
+    @property
+    def nbytes(self) -> int:
+        """About the memory that it holds: its file, and the arrays made of it so far."""
+        arrays = [self.__dict__[name] for name in ("lists", "sizes", "centroids") if name in self.__dict__]
+        return self._file_bytes + sum(array.nbytes for array in arrays)
 
     @cached_property
     def is_l2(self) -> bool:
