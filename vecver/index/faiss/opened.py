@@ -18,6 +18,7 @@ from vecver.model import Json, Metric, Vectors
 # FAISS's number for reading the lists of each query alone. Its other implementations share work between the queries
 # of a batch, so a query's candidates could depend on the other queries.
 IMPLEMENTATION = 11
+_PARAMETERS = 64  # that a view keeps: about 0.5 kB each, and a version may read any number of lists
 _QUICK_ROWS = 16_384  # rows among which an index without stored effort is calibrated when it is opened
 
 
@@ -71,6 +72,8 @@ class View:
     def parameters(self, lists: int) -> Any:
         """FAISS's parameters of a search that reads so many lists under the mask."""
         if lists not in self._parameters:
+            if len(self._parameters) >= _PARAMETERS:
+                self._parameters.clear()
             self._parameters[lists] = library().SearchParametersIVF(nprobe=lists, sel=self._selector)
         return self._parameters[lists]
 
