@@ -14,7 +14,8 @@ Decisions
 1. Step 3 reads nothing: what it finds was read in step 2. An older vecver that writes files again later cannot bring
    back what was changed since; its files go to `before-sqlite/` too, under names of their own.
 2. An older vecver that is at work (it holds a lock) stops the move: its changes would be lost. One that is idle holds
-   no lock. It refuses all requests from step 3 on, because `keys.json` has no keys that it can read.
+   no lock. From step 3 on it refuses all requests, because `keys.json` has no keys that it can read; with --no-auth,
+   which reads no keys, it refuses jobs, because `waiting/` is gone. It does not start again on the folder.
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ def put_in_place(database: Path) -> None:
     Raises OSError, ConflictError (another process holds a lock, or a newer vecver made it), IntegrityError.
     """
     folder = database.parent
-    if not database.exists() or _leftovers(folder):
-        files.make_folder(folder, 0o700)
-        with _alone(folder):
-            if not database.exists():
-                _move(database)
-            _set_aside(folder)
-    schema.check_version(database)
+    if database.exists():
+        schema.check_version(database)  # first: a folder of a newer vecver stays as it is
+        if not _leftovers(folder):
+            return
+    files.make_folder(folder, 0o700)
+    with _alone(folder):
+        if not database.exists():
+            _move(database)
+        _set_aside(folder)
 
 
 def check_not_lost(database: Path, keys: KeyFile) -> None:
