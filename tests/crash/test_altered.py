@@ -14,7 +14,7 @@ from inside import versions_of
 
 import vecver
 from vecver.errors import IntegrityError, InvalidInputError
-from vecver.repo.rows import verifier
+from vecver.repo.rows import stamps, verifier
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.segment_files import FILES
 from vecver.settings import load_settings
@@ -148,8 +148,8 @@ def test_settings_say_when_to_verify(tmp_path: Path) -> None:
 
 
 def test_other_processes_reuse_what_was_verified(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "_STAMPED_BYTES", 0)
-    monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(stamps, "_STAMPED_BYTES", 0)
+    monkeypatch.setattr(stamps, "_FRESH_SECONDS", 0.0)
     hashed = list[str]()
     real = Segment.verify
     monkeypatch.setattr(Segment, "verify", lambda segment: (hashed.append(segment.id), real(segment))[1])
@@ -158,9 +158,9 @@ def test_other_processes_reuse_what_was_verified(kb: Path, monkeypatch: pytest.M
     assert len(hashed) == 1
     assert state(vecver.open(kb, verify="always")) == "always" and len(hashed) == 2
 
-    stamps = kb / "local/verified.json"
+    verified = kb / "local/verified.json"
     for damage in (b"", b"[]", b'{"segments": {"x": 1}}', b'{"segments": []}'):
-        stamps.write_bytes(damage)
+        verified.write_bytes(damage)
         assert state(vecver.open(kb)) == "once"
     assert len(hashed) == 6 and vecver.open(kb).check().clean
 
@@ -173,8 +173,8 @@ def test_other_processes_reuse_what_was_verified(kb: Path, monkeypatch: pytest.M
 
 
 def test_where_no_stamp_can_be_written_every_process_verifies(kb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "_STAMPED_BYTES", 0)
-    monkeypatch.setattr(verifier, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(stamps, "_STAMPED_BYTES", 0)
+    monkeypatch.setattr(stamps, "_FRESH_SECONDS", 0.0)
     shutil.rmtree(kb / "local")
     (kb / "local").write_bytes(b"in the way")
     assert state(vecver.open(kb)) == "once"

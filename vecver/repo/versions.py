@@ -249,7 +249,8 @@ class Versions:
         index_files.put_facts(self.store, segment.id, spec, built_with)
 
     def derived(self, segment: Segment, spec: str) -> tuple[memoryview, Json] | None:
-        return index_files.derived(self.store, segment.id, spec)
+        stamps = None if self._verifier.mode == "always" else self._verifier.stamps
+        return index_files.derived(self.store, segment.id, spec, stamps)
 
     # -- tidying --------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from vecver.repo.objects import load_commit, path_of, save_commit
 from vecver.repo.rows import index_files
 from vecver.repo.rows.layout import Layout, Live, load_layout, save_layout
 from vecver.repo.rows.segment import Segment, SegmentWriter
-from vecver.store import MemoryStore, Store
+from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
 
@@ -284,6 +286,25 @@ def test_derived_files_are_believed_only_unchanged(store: Store) -> None:
     with pytest.raises(IntegrityError) as caught:
         versions.derived(segment, "flat")
     assert caught.value.code == "index_damaged"
+
+
+def test_a_stamped_index_is_hashed_again_only_if_its_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecver.repo.rows.stamps._STAMPED_BYTES", 0)
+    monkeypatch.setattr("vecver.repo.rows.stamps._FRESH_SECONDS", 0.0)
+    store = LocalStore(tmp_path / "kb")
+    docs = small(store)
+    segment: Segment = docs._versions.snapshot(docs.resolve()).segments[0]
+    assert docs._versions.derived(segment, "flat")
+    stamps = json.loads((tmp_path / "kb/local/verified.json").read_bytes())
+    assert [name.rsplit("/", 1)[0] for name in stamps["indexes"]] == [f"{segment.id}/flat"]
+    with monkeypatch.context() as without_hashing:
+        without_hashing.setattr("vecver.repo.rows.index_files.hashlib", None)
+        assert docs._versions.derived(segment, "flat")
+    store.put(f"segments/{segment.id}/flat", b"an indeX")
+    with pytest.raises(IntegrityError):
+        docs._versions.derived(segment, "flat")
 
 
 def test_a_commit_is_found_by_its_digest_only(healthy: dict[str, bytes]) -> None:

@@ -1,34 +1,25 @@
 """Verifying segments: a process hashes their files when it first uses them, and again when they change.
 
-    local/verified.json   of large segments: size, inode and times of each file when it was hashed
-
-That file belongs to this machine and is no part of the repository; without it everything is hashed once more.
+A large segment that another process hashed on this machine is not hashed again (`stamps`).
 
 Decisions
 1. Up to AT_ONCE bytes are hashed before the first answer (some 25 ms), the rest in a thread, so that no question
    waits for gigabytes. Receipts of answers given meanwhile say "pending"; damage that the thread finds is raised by
    every later use. Whoever copies rows or proves an answer waits for the thread.
-2. A file whose size, inode and times (of content and of entry) are those it had when it was hashed counts as
-   verified. Bit rot changes none of them: the mode "always" and `vecver check` hash again. A file written within the
-   last seconds is not recorded for other processes, since one tick of the clock may hide a change.
-3. The mapped bytes are hashed, because these are the bytes that answers are read from.
+2. The mapped bytes are hashed, because these are the bytes that answers are read from.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.model import Verify
-from vecver.repo import objects
 from vecver.repo.rows.segment_files import FILES, path_of
+from vecver.repo.rows.stamps import Stamps, file_states
 from vecver.repo.rows.verdict import FileStates, Verdict
 from vecver.store import Store
 
@@ -37,10 +28,7 @@ if TYPE_CHECKING:
 
 PENDING = "pending"  # as receipts say it
 AT_ONCE = 32 << 20  # bytes that are hashed before an answer; the rest is hashed in a thread
-_STAMPED_BYTES = 4 << 20  # a smaller segment is hashed by every process: that takes some milliseconds
-_FRESH_SECONDS = 2.0
 _LOOK_SECONDS = 0.02  # between two looks at the files of an open segment: 7 segments take 0.05 to 0.4 ms
-_FILE = "verified.json"
 
 
 class Verifier:
@@ -52,10 +40,10 @@ class Verifier:
                 f"{mode!r} does not say when to verify", code="invalid_verify", hint=f"choose {', '.join(modes)}"
             )
         self.mode = mode
+        self.stamps = Stamps(store)
         self._store = store
         self._sound: dict[str, FileStates] = {}
         self._damaged: dict[str, tuple[FileStates, IntegrityError]] = {}
-        self._stamping = threading.Lock()
 
     def use(self, segments: Sequence[Segment]) -> None:
         """Verify segments, or begin to in a thread. Raises IntegrityError if one is known to be damaged."""
@@ -98,9 +86,7 @@ class Verifier:
         """Forget what was verified, here and by other processes."""
         self._sound.clear()
         self._damaged.clear()
-        if stamps := self._stamps_file():
-            with contextlib.suppress(OSError):
-                stamps.unlink()
+        self.stamps.forget()
 
     # -- within ---------------------------------------------------------------------------------
 
@@ -113,7 +99,7 @@ class Verifier:
         if verdict.files is None or not verdict.done.is_set() or now - verdict.looked < _LOOK_SECONDS:
             return False
         verdict.looked = now
-        files = _file_states(verdict.paths)
+        files = file_states(verdict.paths)
         if files is None or files == verdict.files:  # deleted files stay mapped as they were
             return False
         return any(new[1] == old[1] for new, old in zip(files, verdict.files, strict=True))
@@ -121,14 +107,14 @@ class Verifier:
     def _remembered(self, segment: Segment) -> bool:
         """Give a segment a new verdict; True if an earlier verification of the same files makes it final."""
         paths = tuple(str(path) for file in FILES if (path := self._store.path(path_of(segment.id, file))))
-        files = _file_states(paths) if len(paths) == len(FILES) else None
+        files = file_states(paths) if len(paths) == len(FILES) else None
         segment.verdict = verdict = Verdict(paths, files)
         if files is None or self.mode == "always":
             return False
         damaged = self._damaged.get(segment.id)
         if damaged and damaged[0] == files:
             verdict.damage = damaged[1]
-        elif self._sound.get(segment.id) != files and not self._is_stamped(segment, files):
+        elif self._sound.get(segment.id) != files and not self.stamps.has("segments", segment.id, files):
             return False
         verdict.done.set()
         return True
@@ -147,48 +133,11 @@ class Verifier:
             if verdict.files:
                 self._damaged[segment.id] = verdict.files, error
         else:
-            if verdict.files and _file_states(verdict.paths) == verdict.files:
+            if verdict.files and file_states(verdict.paths) == verdict.files:
                 self._sound[segment.id] = verdict.files
-                self._stamp(segment, verdict.files)
+                self.stamps.add("segments", segment.id, verdict.files)
         finally:
             verdict.done.set()
-
-    def _is_stamped(self, segment: Segment, files: FileStates) -> bool:
-        """Has another process verified these files?"""
-        return segment.size >= _STAMPED_BYTES and self._stamps().get(segment.id) == files
-
-    def _stamps(self) -> dict[str, FileStates]:
-        """What this and other processes have verified here; empty if that cannot be read."""
-        if not (stamps := self._stamps_file()):
-            return {}
-        try:
-            value = json.loads(stamps.read_bytes())["segments"]
-            return {id: tuple(tuple(file) for file in files) for id, files in value.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
-
-    def _stamp(self, segment: Segment, files: FileStates) -> None:
-        """Record a large segment for other processes; if that cannot be written, each of them verifies it."""
-        newest = max(max(file[2:]) for file in files)
-        if segment.size < _STAMPED_BYTES or time.time_ns() - newest < _FRESH_SECONDS * 1e9:
-            return
-        if not (stamps := self._stamps_file()):
-            return
-        with self._stamping, contextlib.suppress(OSError):
-            verified = {**self._stamps(), segment.id: files}
-            present = {id: each for id, each in verified.items() if self._store.size(path_of(id, "segment.json"))}
-            part = stamps.with_name(f"{_FILE}.{os.getpid()}")
-            stamps.parent.mkdir(exist_ok=True)
-            try:
-                part.write_text(json.dumps({"format": objects.FORMAT, "segments": present}), "utf-8")
-                os.replace(part, stamps)
-            finally:
-                part.unlink(missing_ok=True)
-
-    def _stamps_file(self) -> Path | None:
-        """Where stamps are kept, if the store is a folder."""
-        root = self._store.path("vecver.json")
-        return root.parent / "local" / _FILE if root else None
 
 
 def _verdict_of(segment: Segment) -> Verdict:
@@ -199,12 +148,3 @@ def _verdict_of(segment: Segment) -> Verdict:
 def _raise_damage(verdict: Verdict) -> None:
     if verdict.damage:
         raise verdict.damage
-
-
-def _file_states(paths: Sequence[str]) -> FileStates | None:
-    """The files as they are now; None where one cannot be seen."""
-    try:
-        stats = [os.stat(path) for path in paths]
-    except OSError:
-        return None
-    return tuple((each.st_size, each.st_ino, each.st_mtime_ns, each.st_ctime_ns) for each in stats)
