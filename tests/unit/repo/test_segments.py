@@ -97,6 +97,8 @@ def test_finding_is_comparing_whole_keys(having: list[int], wanted: list[int]) -
     which, rows = sorted_keys.find(sorted_keys.prefixes(keys)[order], order, keys, asked)
     expected = [(i, row) for i, row in product(range(len(wanted)), range(len(having))) if wanted[i] == having[row]]
     assert list(zip(which.tolist(), rows.tolist(), strict=True)) == expected
+    few = sorted_keys.find_few(order, keys, asked)
+    assert [column.tolist() for column in few] == [which.tolist(), rows.tolist()]
 
 
 def test_a_segment_may_hold_no_chunks(store: Store) -> None:

@@ -49,12 +49,14 @@ from vecver.store.api import writing
 BLOCK_ROWS = 16384  # rows of one record batch, and whose canonical bytes are summed at once
 _NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"
+_BISECTED_ROWS = 4096  # document rows for each document looked up before their prefixes are sorted into memory
 
 
 class Segment:
     """One segment, opened for reading. Its files stay mapped even if they are deleted meanwhile."""
 
     _lookups = 0  # chunks whose documents were looked up by their ids
+    _bisected = 0  # documents that were looked up without sorted prefixes
 
     def __init__(self, store: Store, id: str) -> None:
         self.id = id
@@ -161,6 +163,10 @@ class Segment:
 
     def find_documents(self, wanted: sorted_keys.Keys) -> tuple[sorted_keys.Rows, sorted_keys.Rows]:
         """(i, document row) for every version of the document with id `wanted[i]`."""
+        if "_sorted_documents" not in self.__dict__:
+            self._bisected += len(wanted)
+            if self._bisected * _BISECTED_ROWS < self.document_count:
+                return sorted_keys.find_few(self.orders[2], self.document_ids, wanted)
         return sorted_keys.find(self._sorted_documents, self.orders[2], self.document_ids, wanted)
 
     def roots(self, chunks: sorted_keys.Rows, documents: sorted_keys.Rows) -> Roots:

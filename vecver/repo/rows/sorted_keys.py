@@ -31,8 +31,30 @@ def find(sorted_: npt.NDArray[np.uint64], order: npt.NDArray[np.uint32], keys: K
     `sorted_` is `prefixes(keys)[order]`.
     """
     query = prefixes(wanted)
-    low = np.searchsorted(sorted_, query, side="left")
-    count = np.searchsorted(sorted_, query, side="right") - low
+    low, high = (np.searchsorted(sorted_, query, side=side) for side in ("left", "right"))
+    return _equal_rows(low, high, order, keys, wanted)
+
+
+def find_few(order: npt.NDArray[np.uint32], keys: Keys, wanted: Keys) -> tuple[Rows, Rows]:
+    """As `find`, without the sorted prefixes: it looks only at the keys that a binary search meets."""
+    query = prefixes(wanted)
+    low, high = (_bisected(order, keys, query, after) for after in (np.less, np.less_equal))
+    return _equal_rows(low, high, order, keys, wanted)
+
+
+def _bisected(order: npt.NDArray[np.uint32], keys: Keys, query: npt.NDArray[np.uint64], after: np.ufunc) -> Rows:
+    """How many sorted prefixes stand before each query: those of which `after(prefix, query)` holds."""
+    low, high = np.zeros(len(query), np.int64), np.full(len(query), len(order), np.int64)
+    while (open_ := low < high).any():
+        middle = (low + high) // 2
+        before = open_ & after(prefixes(keys[order[np.minimum(middle, len(order) - 1)]]), query)
+        low, high = np.where(before, middle + 1, low), np.where(open_ & ~before, middle, high)
+    return low
+
+
+def _equal_rows(low: Rows, high: Rows, order: npt.NDArray[np.uint32], keys: Keys, wanted: Keys) -> tuple[Rows, Rows]:
+    """Of the sorted rows `[low, high)`, which have the prefix of each wanted key, those that have the whole key."""
+    count = high - low
     which = np.repeat(np.arange(len(wanted)), count)
     within = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
     rows = order[np.repeat(low, count) + within].astype(np.int64)
