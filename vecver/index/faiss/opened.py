@@ -19,6 +19,7 @@ from vecver.model import Json, Metric, Vectors
 # of a batch, so a query's candidates could depend on the other queries.
 IMPLEMENTATION = 11
 _PARAMETERS = 64  # that a view keeps: about 0.5 kB each, and a version may read any number of lists
+_PIECE_BYTES = 1 << 18
 _QUICK_ROWS = 16_384  # rows among which an index without stored effort is calibrated when it is opened
 
 
@@ -40,7 +41,8 @@ class Index:
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
         """The number of rows in each list, `(lists,)`."""
-        return np.bincount(self.lists, minlength=self.list_count)
+        lists = self.faiss.invlists
+        return np.array([lists.list_size(number) for number in range(self.list_count)], np.int64)
 
     @cached_property
     def centroids(self) -> Vectors:
@@ -119,7 +121,7 @@ def load(content: memoryview, facts: Json, vectors: Vectors | None = None, metri
     if _numbers(facts["faiss"]) > _numbers(version()):
         raise _unreadable(f"was built by FAISS {facts['faiss']}, this is {version()}", "index_version")
     try:
-        index = library().deserialize_index(np.frombuffer(content, np.uint8))
+        index = _read(content)
         effort = Effort.from_json(facts)
     except (RuntimeError, KeyError, TypeError) as error:
         raise _unreadable("cannot be read", "index_damaged") from error
@@ -128,6 +130,28 @@ def load(content: memoryview, facts: Json, vectors: Vectors | None = None, metri
             return Index(index, effort.unlimited(), len(content))
         effort = _quickly_calibrated(index, vectors, metric)
     return Index(index, effort, len(content))
+
+
+def _read(content: memoryview) -> Any:
+    """FAISS's index in these bytes, copied piece by piece.
+
+    `deserialize_index` copies them once more, 22 ms instead of 13 for 1,000,000 rows in a new process. With FAISS's
+    `ZeroCopyIOReader` the centroids would stay in `content`.
+    """
+    faiss, pieces = library(), _Pieces(content)
+    return faiss.read_index(faiss.PyCallbackIOReader(pieces.read, _PIECE_BYTES))
+
+
+class _Pieces:
+    """Reads bytes from the first to the last."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content, self._start = content, 0
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes; fewer at the end."""
+        start, self._start = self._start, self._start + size
+        return bytes(self._content[start : start + size])
 
 
 def is_calibrated(facts: Json) -> bool:
