@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def test_a_door_gives_out_what_it_lists(door: str) -> None:
         assert getattr(package, name) is there
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = package.no_such_name
+
+
+@pytest.mark.parametrize("door", [*DOORS, "vecver.index.milvus"])
+def test_the_pattern_reads_what_python_reads(door: str) -> None:
+    tree = ast.parse(Path(str(import_module(door).__file__)).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    statements = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert len(statements) == len(block.body)
+    imported = {each.asname or each.name: (node.module, each.name) for node in statements for each in node.names}
+    assert imports_of(door) == imported
 
 
 @pytest.mark.parametrize("door", DOORS)
