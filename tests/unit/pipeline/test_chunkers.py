@@ -74,7 +74,7 @@ def sentence(chance: random.Random, n: int) -> str:
 
 
 class TestRecipe:
-    def test_it_says_every_parameter(self) -> None:
+    def test_a_recipe_lists_every_parameter(self) -> None:
         assert chunker_recipe(max_tokens=254, grammars={}) == {
             "name": "structure", "version": 4, "min_tokens": 37, "max_tokens": 160, "context_tokens": 32,
             "structured": {"min_tokens": 18, "max_tokens": 96}, "title": "passage",
@@ -86,7 +86,7 @@ class TestRecipe:
     @pytest.mark.parametrize(
         ("name", "tokens"), [("structure", 255), ("structure", 7), ("structure", -1), ("whole", 100), ("window", None)]
     )
-    def test_what_cannot_be_honoured_raises(self, name: str, tokens: int | None) -> None:
+    def test_unsupported_options_raise(self, name: str, tokens: int | None) -> None:
         with pytest.raises(InvalidInputError) as caught:
             chunker_recipe(name, tokens=tokens, max_tokens=254)
         assert caught.value.code == "invalid_chunker" and caught.value.hint
@@ -191,7 +191,7 @@ class TestBlocks:
             ("* * *", ""),
         ],
     )
-    def test_what_a_reader_does_not_see_is_not_embedded(self, raw: str, text: str) -> None:
+    def test_invisible_markup_is_not_embedded(self, raw: str, text: str) -> None:
         assert normalise(raw, "plain") == text
 
 
@@ -216,7 +216,7 @@ class TestChunks:
             first = end
         assert embedded("\n\n".join(paragraphs)) == [*expected, "\n".join(paragraphs[first:])]
 
-    def test_the_class_comes_before_the_digest(self) -> None:
+    def test_a_cuts_class_outranks_its_digest(self) -> None:
         """A cut before a heading is best; after a colon it is worse than after any other block."""
         small = f"# A\n\n{'a ' * 5}\n\n# B\n\n"  # 6 tokens of a section join the next, so that B stands inside
         text = f"{'x ' * 6}\n\n{'y ' * 3}\n\n{small}{'b ' * 16}"
@@ -324,7 +324,7 @@ class TestProperties:
         check(between.join(parts), media_type, tokens, count)
 
     @given(st.text(st.characters(exclude_categories=["Cs"])))
-    def test_front_matter_is_read_or_left(self, text: str) -> None:
+    def test_front_matter_is_read_or_ignored(self, text: str) -> None:
         for fence in ("---", "+++"):
             end, fields = front_matter(f"{fence}\n{text}\n{fence}\n")
             assert end >= 0 and set(fields) <= {"title", "description", "summary"}
@@ -371,7 +371,7 @@ class TestLocality:
         old, new = embedded(text, 112), embedded(f"# New\n\n{sentence(random.Random(6), 40)}\n\n# Old\n\n{text}", 112)
         assert len(set(new) - set(old)) <= 3 and len(old) > 50
 
-    def test_what_is_not_seen_embeds_nothing(self) -> None:
+    def test_invisible_markup_embeds_nothing(self) -> None:
         other = PAGE.replace("https://example.org", "https://example.com").replace("{ #bleed }", "{ #air }")
         other = other.replace('hl_lines="1"', "").replace("| screw |    3 |", "| screw |       3 |")
         other = other.replace("turn\nand", "turn and").replace("weight: 3", "weight: 4")

@@ -1,4 +1,4 @@
-"""Versions 2 and 4 of the chunker's recipe: what a chunk says of where it stands, and what of that is embedded."""
+"""Versions 2 and 4 of the chunker's recipe: the position and headings of a chunk, and what of them is embedded."""
 
 from __future__ import annotations
 
@@ -155,9 +155,7 @@ class TestPlainText:
         ("text", "title", "media_type"),
         [("a b", "many words " * 9, "text/plain"), (" ", "T", "text/plain"), ("a b", "T", "text/markdown")],
     )
-    def test_a_title_that_is_not_whole_in_front_has_a_vector_of_its_own(
-        self, text: str, title: str, media_type: str
-    ) -> None:
+    def test_a_title_too_long_for_the_front_keeps_its_own_vector(self, text: str, title: str, media_type: str) -> None:
         made = chunk([Parsed(text, title, media_type, "test 1")], recipe_4(30), words)[0]
         titles = [one for one in made if one.end == 0]
         assert " ".join(one.embedded for one in titles) == title.strip() and made[: len(titles)] == titles
@@ -183,7 +181,7 @@ def test_version_4_does_not_change() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 8), st.integers(30, 80))
-def test_rows_stay_whole_and_every_word_is_embedded(rows: int, cells: int, tokens: int) -> None:
+def test_rows_are_not_cut_and_every_word_is_embedded(rows: int, cells: int, tokens: int) -> None:
     lines = ["|" + "|".join(f" r{n}c{c} " for c in range(min(cells, 4))) + "|" for n in range(rows)]
     text = "| h |" + " i |" * (min(cells, 4) - 1) + "\n|" + "---|" * min(cells, 4) + "\n" + "\n".join(lines)
     for recipe in (recipe_2, recipe_4):

@@ -1,4 +1,4 @@
-"""Source code is cut at its definitions, and each chunk names the classes and functions that it stands in."""
+"""Source code is cut at its definitions, and each chunk names the classes and functions around it."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def chunks_of(text: str, media_type: str = "text/x-python") -> list[Chunk]:
 
 
 @pytest.mark.parametrize(("media_type", "text", "expected"), DEFINITIONS)
-def test_blocks_begin_at_definitions_with_what_stands_over_them(
+def test_blocks_begin_at_definitions_with_their_comments_and_decorators(
     media_type: str, text: str, expected: list[tuple[str, str]]
 ) -> None:
     blocks = code.code_blocks(text, media_type, RECIPE["code"]) or []
@@ -172,7 +172,7 @@ def test_blocks_begin_at_definitions_with_what_stands_over_them(
     assert all(part.startswith(begins) for (_, part), (_, begins) in zip(found, expected, strict=True))
 
 
-def test_chunks_name_what_they_stand_in_and_embed_it_once() -> None:
+def test_chunks_name_their_definitions_and_embed_them_once() -> None:
     assert [(".".join(one.headings), one.line, one.embedded.split("\n")[:2]) for one in chunks_of(PYTHON)] == [
         ("", 1, ['"""Pumps and what they do."""', "import os"]),
         ("make", 4, ["# Makes a pump, as the catalogue", "# has it."]),
@@ -185,7 +185,7 @@ def test_chunks_name_what_they_stand_in_and_embed_it_once() -> None:
     ]
 
 
-def test_what_closes_a_definition_stays_with_it() -> None:
+def test_closing_brackets_stay_with_their_definition() -> None:
     blocks = code.code_blocks(CPP, "text/x-c++", RECIPE["code"]) or []
     assert CPP[blocks[-1].start :].endswith("start() { }\n}  // namespace water\n") and blocks[-1].kind == "definition"
 
@@ -218,7 +218,7 @@ def test_broken_code_is_cut_too() -> None:
         ("text/x-python", "a = 1\n" * 200_000),
     ],
 )
-def test_what_no_grammar_reads_is_cut_at_blank_lines(media_type: str, text: str) -> None:
+def test_code_without_a_grammar_is_cut_at_blank_lines(media_type: str, text: str) -> None:
     assert code.code_blocks(text, media_type, RECIPE["code"]) is None
 
 
@@ -248,7 +248,7 @@ def test_chunks_tile_any_text_and_none_is_too_long(parts: list[tuple[str, int, i
 
 
 class TestRecipe:
-    def test_it_says_with_what_code_is_cut(self) -> None:
+    def test_a_recipe_records_the_grammars(self) -> None:
         assert re.fullmatch(r"\d+\.\d+", RECIPE["code"]["tree-sitter"]) and "python" in RECIPE["code"]
         assert "code" not in chunker_recipe(max_tokens=100, grammars={})
 
@@ -268,7 +268,7 @@ class TestRecipe:
         assert isinstance(failure, Failure) and "pip install" in failure.reason
         assert isinstance(read(reading, Item("a.md", b"# a", None, "")), Parsed)
 
-    def test_where_nothing_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_tree_sitter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for cached in (code._installed, code._minor, code._language):
             monkeypatch.setattr(code, cached.__name__, cached.__wrapped__)
         monkeypatch.setattr(code, "_GRAMMARS", {"python": ("no-such-package", "language")})

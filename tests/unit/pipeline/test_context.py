@@ -87,7 +87,7 @@ def test_a_title_hit_opens_the_document(tmp_path: Path, monkeypatch: pytest.Monk
     assert any(hit.headings for hit in docs.search("manual", k=1000)), "as today's chunker says"
 
 
-def test_no_context_unless_asked_for(docs: vecver.Dataset) -> None:
+def test_no_context_by_default(docs: vecver.Dataset) -> None:
     plain, wide = docs.search("cheese", k=3), docs.search("cheese", k=3, context=1)
     assert all(hit.context is None for hit in plain) and "context" not in plain[0].to_json()
     assert all(hit.context is not None for hit in wide) and wide[0].to_json()["context"] == wide[0].context
@@ -100,7 +100,7 @@ def test_a_record_of_one_chunk_is_its_own_context() -> None:
     assert {hit.document: hit.context for hit in docs.search([1, 0], context=9)}["a"] == "alone"
 
 
-def test_context_after_an_edit_takes_each_chunk_from_where_it_lies(tmp_path: Path) -> None:
+def test_context_after_an_edit_reads_each_chunk_from_its_segment(tmp_path: Path) -> None:
     docs = open_on(MemoryStore()).dataset("d")
     for text in (TEXT, TEXT.replace("check the pump of part 3", "check the PUMP of part 3")):
         (tmp_path / "manual.md").write_text(text)

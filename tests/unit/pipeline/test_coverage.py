@@ -1,4 +1,4 @@
-"""Coverage: the words of a reader's plain view against the text that it gave."""
+"""Coverage: the words of a reader's plain text against the Markdown that it made."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from vecver.model import Coverage
 from vecver.pipeline.parsers.coverage import Content, Part, coverage_of
 
 
-def test_a_text_that_holds_every_word_is_whole_whatever_its_order_and_markup() -> None:
+def test_a_text_with_every_word_is_complete_in_any_order_and_markup() -> None:
     view = "Pump A 17 bar\nTotal due: 12.50 EUR"
     text = "| **Total** due | 12.50 EUR |\n\n# Pump\\_A\n\n*17* `bar`"
     assert coverage_of(Content(text, parts=[Part("page 1", view)])) == Coverage(9, 9)
 
 
-def test_a_word_is_missing_as_often_as_the_view_has_it_more_and_the_note_names_the_page() -> None:
+def test_missing_words_are_counted_and_the_note_names_the_page() -> None:
     parts = [Part("page 1", "one two"), Part("page 2", "two three two")]
     coverage = coverage_of(Content("one two two", parts=parts))
     assert coverage == Coverage(5, 3, 0, ("2 of 3 words of page 2 could not be kept: 'two', 'three'.",))
@@ -36,7 +36,7 @@ def test_few_words_of_a_large_part_are_missing_without_a_note() -> None:
     assert coverage == Coverage(1000, 999)
 
 
-def test_a_text_that_is_the_document_has_no_coverage_but_what_its_reader_tells() -> None:
+def test_plain_text_has_no_coverage_except_the_readers_notes() -> None:
     assert coverage_of(Content("as it is")) is None
     assert coverage_of(Content("as it is", notes=["Page 2 holds no text."])) == Coverage(
         0, 0, 0, ("Page 2 holds no text.",)

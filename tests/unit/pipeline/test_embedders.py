@@ -77,13 +77,13 @@ class TestContract:
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-6)
         assert embedder.embed([]).shape == (0, embedder.dim)
 
-    def test_order_and_company_change_no_bit(self, embedder: Embedder) -> None:
+    def test_order_and_batch_do_not_change_bits(self, embedder: Embedder) -> None:
         texts = texts_of(14, longest=40)
         vectors = embedder.embed(texts)
         assert np.array_equal(embedder.embed(texts[::-1])[::-1], vectors)
         assert np.array_equal(np.concatenate([embedder.embed([text]) for text in texts]), vectors)
 
-    def test_a_query_is_itself_and_near_its_chunk(self, embedder: Embedder) -> None:
+    def test_a_query_is_deterministic_and_near_its_chunk(self, embedder: Embedder) -> None:
         (query,) = queries = embedder.embed_queries(["how do I bleed the valve?"])
         assert queries.shape == (1, embedder.dim) and queries.dtype == np.float32 and queries.flags.c_contiguous
         assert np.array_equal(queries, embedder.embed_queries(["how do I bleed the valve?"]))
@@ -127,7 +127,7 @@ def test_a_recipe_without_its_fields_is_refused() -> None:
 
 
 @pytest.mark.parametrize("folder", ["./no/such", "/no/such", "~/no-such-folder", "a/b/c"])
-def test_a_folder_that_is_not_there_is_said_so(folder: str) -> None:
+def test_a_missing_folder_is_an_error(folder: str) -> None:
     with pytest.raises(InvalidInputError) as error:
         open_embedder(f"sentence-transformers:{folder}")
     assert error.value.code == "no_model_folder"
@@ -141,14 +141,14 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 @needs_minilm
-def test_a_folder_without_a_model_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError) as error:
         open_embedder(f"sentence-transformers:{tmp_path}")
     assert error.value.code == "bad_model_folder"
 
 
 @needs_minilm
-def test_a_hub_name_out_of_reach_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_name_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: Any, **__: Any) -> None:
         raise OSError("We couldn't connect\nto the hub")
 
@@ -168,7 +168,7 @@ def test_hashing_counts_words_and_pairs_with_signs() -> None:
     assert found == pytest.approx({30: 3**-0.5, 7: 3**-0.5, 169: -(3**-0.5)})
 
 
-def test_hashing_keeps_its_bits_for_ever() -> None:
+def test_hashing_keeps_its_bits() -> None:
     vectors = open_embedder("hashing").embed(
         ["", "valve", "Open the valve until no water hisses. Open it again!", "圧力 Über"]
     )
@@ -203,7 +203,7 @@ class TestMiniLM:
         assert np.abs(minilm.embed_queries(texts[3:4])[0] - golden["vectors"][3 * 37]).max() < 1e-5
 
     @pytest.mark.parametrize("count", [24, pytest.param(250, marks=pytest.mark.deep)])
-    def test_no_bit_depends_on_company_or_threads(self, minilm: Embedder, count: int) -> None:
+    def test_bits_do_not_depend_on_the_batch_or_threads(self, minilm: Embedder, count: int) -> None:
         import torch
 
         texts = texts_of(count)
@@ -219,7 +219,7 @@ class TestMiniLM:
         finally:
             torch.set_num_threads(before)
 
-    def test_a_full_text_has_no_padding_and_the_same_bits_in_company(self, minilm: Embedder) -> None:
+    def test_a_full_text_has_no_padding_and_the_same_bits_in_any_batch(self, minilm: Embedder) -> None:
         full, nearly, over = ("valve " * count for count in (254, 253, 400))
         assert minilm.count_tokens([full, nearly, over]).tolist() == [254, 253, 400]
         together = minilm.embed([nearly, full, over, nearly])
@@ -294,7 +294,7 @@ class TestOtherModels:
             ({"query": "question: ", "document": "text: "}, False, "one by one"),
         ],
     )
-    def test_they_agree_with_their_own_encode(
+    def test_vectors_agree_with_the_models_encode(
         self, toy: Callable[..., Path], prompts: dict[str, str] | None, include_prompt: bool, path: str
     ) -> None:
         folder, texts = toy(prompts, include_prompt), texts_of(9, longest=20)
@@ -306,7 +306,7 @@ class TestOtherModels:
         assert ours.max_tokens == (36 if prompts else 38), "40, less two specials and the prompt's two tokens"
         assert ours.recipe["prompts"]["query"] == (prompts or {"query": ""})["query"]
 
-    def test_a_model_that_padding_changes_is_found_out(self, toy: Callable[..., Path]) -> None:
+    def test_a_model_whose_vectors_change_with_padding_is_detected(self, toy: Callable[..., Path]) -> None:
         folder, texts = toy(side="left"), texts_of(4, longest=20)  # BERT counts positions from the padding
         ours = open_embedder(f"sentence-transformers:{folder}")
         assert ours.environment["path"] == "one by one"
@@ -320,7 +320,7 @@ class TestOtherModels:
         assert np.abs(ours.embed(texts) - self.peers(folder, texts)[0]).max() < 1e-5
         assert np.array_equal(np.concatenate([ours.embed([text]) for text in texts]), ours.embed(texts))
 
-    def test_where_a_model_lies_does_not_make_its_space(self, toy: Callable[..., Path], tmp_path: Path) -> None:
+    def test_a_models_location_does_not_change_its_space(self, toy: Callable[..., Path], tmp_path: Path) -> None:
         here = open_embedder(f"sentence-transformers:{toy()}")
         shutil.copytree(tmp_path / "toy", tmp_path / "elsewhere")
         there = open_embedder(f"sentence-transformers:{tmp_path / 'elsewhere'}")

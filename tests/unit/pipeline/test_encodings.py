@@ -1,4 +1,4 @@
-"""Old encodings are told from few words, stray NULs do no harm, and junk is called binary."""
+"""Old encodings are recognised from few words, stray NULs are removed, and junk is called binary."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_wide_encodings_without_a_mark(text: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["# Café\n\nFermé à midi.\n", *TEXTS])
-def test_a_nul_does_no_harm(text: str) -> None:
+def test_stray_nuls_are_removed(text: str) -> None:
     data = text.encode()
     for at in (0, len(data)):
         assert decode(data[:at] + b"\0" + data[at:]) == text

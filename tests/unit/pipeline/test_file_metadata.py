@@ -1,4 +1,4 @@
-"""What files say of themselves becomes metadata that filters find: typed, bounded, the same on every machine."""
+"""A file's own metadata becomes fields that filters match: typed, bounded, the same on every machine."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_files_are_found_by_path_folder_and_front_matter(docs: vecver.Dataset, t
     assert not alone.changed  # its path is that below the source, also where it is given by itself
 
 
-def test_another_type_in_another_file_fails_nothing(docs: vecver.Dataset, tmp_path: Path) -> None:
+def test_a_field_may_have_other_types_in_other_files(docs: vecver.Dataset, tmp_path: Path) -> None:
     dates = {"number": "2024", "day": "2024-05-01", "text": "soon", "list": "[2024, soon]", "object": "{from: 2024}"}
     source = folder(tmp_path, {f"{name}.md": f"---\ndate: {date}\n---\nText." for name, date in dates.items()})
     report = docs.ingest(source, embedder="hashing")
@@ -91,7 +91,7 @@ def test_another_type_in_another_file_fails_nothing(docs: vecver.Dataset, tmp_pa
     assert found(docs, {"date": {"$gte": "2024-01-01", "$lt": "2025"}}) == {"day.md"}
 
 
-def test_a_repository_of_before_gets_it_without_embedding_and_settles(tmp_path: Path) -> None:
+def test_an_older_repository_gets_metadata_without_embedding_again(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "v2", tmp_path / "v2")
     docs = open_on(LocalStore(tmp_path / "v2")).dataset("handbook")
     before = docs.resolve()
@@ -117,7 +117,7 @@ def test_equal_folders_have_equal_content(tmp_path: Path) -> None:
     assert len(roots) == 1
 
 
-def test_what_was_left_out_is_reported(docs: vecver.Dataset, tmp_path: Path) -> None:
+def test_omitted_metadata_is_reported(docs: vecver.Dataset, tmp_path: Path) -> None:
     many = "".join(f"field{number}: {number}\n" for number in range(500))
     report = docs.ingest(folder(tmp_path, {"a.md": f"---\n{many}---\nText."}), embedder="hashing")
     assert report.failures == () and "436 fields" in " ".join(report.coverage["a.md"].notes)
@@ -156,14 +156,14 @@ def test_what_was_left_out_is_reported(docs: vecver.Dataset, tmp_path: Path) -> 
         ("\u00dcbung \U0001f600", "\u00dcbung \U0001f600"),
     ],
 )
-def test_values_have_the_type_that_they_are_written_with(written: str, value: Any) -> None:
+def test_values_keep_the_type_they_are_written_with(written: str, value: Any) -> None:
     parsed = markdown(f"before: x\nfield: {written}\nafter: y")
     assert parsed.metadata == {"before": "x", "field": value, "after": "y"}
     assert type(parsed.metadata["field"]) is type(value) and not notes(parsed)
 
 
 @pytest.mark.parametrize("written", ["", "~", "null", "# nothing"])
-def test_nothing_is_no_field(written: str) -> None:
+def test_empty_values_are_no_fields(written: str) -> None:
     assert markdown(f"field: {written}\nother: x").metadata == {"other": "x"}
 
 
@@ -176,7 +176,7 @@ def test_nothing_is_no_field(written: str) -> None:
         ("2024-05-01t1:00:00 +2", "2024-05-01T01:00:00+02:00"),
     ],
 )
-def test_a_time_is_beside_its_day(written: str, time: str) -> None:
+def test_a_time_is_stored_beside_its_day(written: str, time: str) -> None:
     assert markdown(f"date: {written}").metadata == {"date": "2024-05-01", "date_time": time}
 
 
@@ -193,7 +193,7 @@ def test_toml_is_read_too() -> None:
     assert broken.metadata == {} and "TOML" in notes(broken)
 
 
-def test_names_that_mean_something_else_are_marked() -> None:
+def test_names_with_another_meaning_get_an_underscore() -> None:
     parsed = markdown("title: T\npage: 3\nid: x\npath: /elsewhere\nheadings: [a]", "# T\n\nText.")
     assert parsed.metadata == {"page_": 3, "id_": "x", "path_": "/elsewhere", "headings_": ["a"]}
 
@@ -245,7 +245,7 @@ def test_a_reader_of_properties_that_fails_costs_no_document() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab01:-[]{}&*!|>'\"# \n\t,.$?%\0\u2028"), max_size=200))
-def test_any_front_matter_gives_metadata_that_json_can_say(matter: str) -> None:
+def test_any_front_matter_becomes_json_metadata(matter: str) -> None:
     parsed = markdown(matter)
     assert json.loads(canonical_json(parsed.metadata)) == parsed.metadata
 
@@ -256,7 +256,7 @@ VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st
 
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), VALUES))
-def test_any_fields_become_metadata_that_json_can_say(fields: dict[str, Any]) -> None:
+def test_any_fields_become_json_metadata(fields: dict[str, Any]) -> None:
     made, _ = properties.cleaned(fields, "title")
     canonical_json(made).decode()
     assert not any(name.startswith("$") for name in made) and made.keys().isdisjoint(("title", "page", "id"))
@@ -488,7 +488,7 @@ def test_a_mailbox_keeps_its_parts_when_exported_and_compacted(docs: vecver.Data
         ),
     ],
 )
-def test_light_markup_says_who_and_when_at_its_head(name: str, text: str, expected: dict[str, Any]) -> None:
+def test_light_markup_fields_are_read_from_the_head(name: str, text: str, expected: dict[str, Any]) -> None:
     assert parse(text.encode(), name).metadata == expected
 
 

@@ -1,4 +1,4 @@
-"""HTML: what is furniture and what is not, and that every word outside scripts is read."""
+"""HTML: which elements are furniture, and that every word outside scripts is read."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_furniture_is_left_out_and_counted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_content_is_kept_whatever_it_is_called(name: str) -> None:
+def test_content_is_kept_regardless_of_ids_and_classes(name: str) -> None:
     parsed = read(KEPT[name])
     assert "MARK" in parsed.text and "secret" not in parsed.text
     assert parsed.coverage is not None and parsed.coverage.notes == ()
@@ -103,7 +103,7 @@ def test_scripts_and_titles_are_no_text() -> None:
     assert parsed.text == "# Pump\n\nClose the valve before you open the lid of the pump."
 
 
-def test_a_card_in_a_link_keeps_its_heading_and_marks_at_headings_go() -> None:
+def test_a_card_in_a_link_keeps_its_heading_and_anchor_marks_are_removed() -> None:
     assert read("<a href=/x><h3>Card</h3><p>Text</p></a>").text == "### Card\n\nText"
     assert read("<h2>Bleeding <a href='#b'>¶</a></h2><p>Text</p>").text == "## Bleeding\n\nText"
 
@@ -128,7 +128,7 @@ JOINED = {
 
 
 @pytest.mark.parametrize("name", JOINED)
-def test_words_stand_in_the_text_and_in_its_view_as_a_browser_shows_them(name: str) -> None:
+def test_text_and_view_have_the_words_that_a_browser_shows(name: str) -> None:
     body, shown = JOINED[name]
     content = html_content(f"<html><head><title>T</title></head><body>{body}</body></html>")
     assert content.parts[0].text.split() == shown.split()

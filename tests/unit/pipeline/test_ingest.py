@@ -60,7 +60,7 @@ def test_an_edit_embeds_only_what_changed(docs: vecver.Dataset, source: Path, co
     assert report.chunks["removed"] == 1
 
 
-def test_an_edit_taken_back_writes_no_chunk(docs: vecver.Dataset, source: Path, counting: Counting) -> None:
+def test_a_reverted_edit_writes_no_chunk(docs: vecver.Dataset, source: Path, counting: Counting) -> None:
     first = docs.ingest(source)
     write(source / "pump.md", "# Pump\n\nThe pump moves oil now.\n")
     docs.ingest(source)
@@ -216,7 +216,7 @@ def test_records_from_values_tables_and_files_are_the_same_version(tmp_path: Pat
     assert len(roots) == 1
 
 
-def test_given_vectors_are_searched_as_given(docs: vecver.Dataset) -> None:
+def test_brought_vectors_are_searched_unchanged(docs: vecver.Dataset) -> None:
     rows = [{"id": "x", "text": "right", "vector": [1.0, 0.0]}, {"id": "y", "text": "up", "vector": [0.0, 2.0]}]
     docs.ingest(rows, space="mine", metric="ip")
     answer = docs.search([0.5, 0.5], k=2)

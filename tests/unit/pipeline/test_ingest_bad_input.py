@@ -33,7 +33,7 @@ def test_unreadable_documents_are_reported_and_keep_their_version(docs: vecver.D
     assert error.value.code == "documents_failed"
 
 
-def test_a_source_that_cannot_be_seen_whole_loses_nothing(docs: vecver.Dataset, tmp_path: Path) -> None:
+def test_a_partly_unreadable_source_loses_nothing(docs: vecver.Dataset, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n{"id": "c", "text": "three"}\n')
     docs.ingest(file, embedder="hashing")
@@ -184,7 +184,7 @@ def test_a_branch_that_does_not_exist_is_an_error(docs: vecver.Dataset, source: 
     assert error.value.code == "branch_not_found"
 
 
-def test_who_loses_a_race_lands_after_the_winner_and_embeds_nothing_again(
+def test_the_loser_of_a_race_lands_after_the_winner_and_embeds_nothing_again(
     docs: vecver.Dataset, source: Path, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docs.ingest(source)

@@ -1,4 +1,4 @@
-"""Every part of a mail that carries text is read, what is not read is named, and what is sealed fails."""
+"""Every text part of a mail is read, unread parts are named, and encrypted mail fails."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_calendar_alone() -> None:
         ("Subject: s\n\n-----BEGIN PGP MESSAGE-----\n\nhQEM\n-----END PGP MESSAGE-----\n", "encrypted"),
     ],
 )
-def test_sealed_mail_fails_and_says_what_to_do(raw: str, code: str) -> None:
+def test_encrypted_mail_fails_with_advice(raw: str, code: str) -> None:
     with pytest.raises(Unreadable, match="ingest that") as caught:
         read(raw)
     assert caught.value.code == code
@@ -79,7 +79,7 @@ def test_a_flowed_text_is_joined() -> None:
     assert read(raw).text == "Close the valve.\n--\u0020\nAnn\n"
 
 
-def test_a_mailbox_is_parted_at_its_from_lines_only() -> None:
+def test_a_mailbox_is_split_only_at_real_from_lines() -> None:
     line = "From a@example.com Mon Jan  1 00:00:00 2024\n"
     body = "First.\nFrom Monday on PLUM.\n\nFrom here to there FIG.\n>From the start.\n\n"
     parsed = read(f"{line}Subject: One\n\n{body}{line}Subject: Two\n\nSecond.\n".replace("\n", "\r\n"), "m.mbox")
@@ -138,7 +138,7 @@ def test_a_broken_mail_is_read(raw: str) -> None:
     assert "PLUM" in read("Subject: s\nMIME-Version: 1.0\n" + raw).text
 
 
-def test_what_a_broken_mail_lost_is_in_a_note() -> None:
+def test_text_lost_in_a_broken_mail_is_noted() -> None:
     damaged = "Content-Transfer-Encoding: base64\nContent-Type: text/plain\n\nQ2xvc2Ug!!UExVTS4gQ\n"
     coverage = read("Subject: s\nMIME-Version: 1.0\n" + damaged).coverage
     assert coverage and "base64 code is damaged" in coverage.notes[0]
@@ -151,7 +151,7 @@ def test_html_is_compared_with_what_its_parser_sees() -> None:
     assert coverage and (coverage.seen, coverage.kept) == (9, 9)
 
 
-def test_what_is_attached_in_outlook(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attachments_of_outlook_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     def attached(name: str | None, kind: str, data: bytes | None, how: int = 1) -> SimpleNamespace:
         known = SimpleNamespace(int_prop_value=lambda tag: how, str_prop_value=lambda tag: "Old mail")
         return SimpleNamespace(file_name=name, mime_type=kind, file_bytes=data, properties=known)

@@ -1,4 +1,4 @@
-"""Other markup is kept whole: tables of AsciiDoc, literal arguments of LaTeX, titles and roles of reStructuredText."""
+"""Markup is kept completely: tables of AsciiDoc, literal arguments of LaTeX, titles and roles of reStructuredText."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_rst_directives_keep_their_text(source: str, expected: str) -> None:
         ("\\begin{itemize}\n\\item one\n\\item[b] two\n\\end{itemize}", "- one\n- b two"),
     ],
 )  # fmt: skip
-def test_latex_keeps_what_is_said(source: str, expected: str) -> None:
+def test_latex_keeps_all_text(source: str, expected: str) -> None:
     assert parse(source.encode(), "m.tex").text.strip() == expected
 
 
@@ -192,7 +192,7 @@ def test_latex_keeps_what_is_said(source: str, expected: str) -> None:
         ("m.adoc", "include::x.adoc[]\n", "include::x.adoc[]"),
     ],
 )  # fmt: skip
-def test_org_and_asciidoc_keep_what_is_said(name: str, source: str, expected: str) -> None:
+def test_org_and_asciidoc_keep_all_text(name: str, source: str, expected: str) -> None:
     assert parse(source.encode(), name).text.strip() == expected
 
 

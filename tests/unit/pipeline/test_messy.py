@@ -1,4 +1,4 @@
-"""108 real awkward files go through one ingest: each is read or reported, nothing hangs, memory stays bounded."""
+"""108 real awkward files in one ingest: each is read or reported, nothing hangs, memory stays bounded."""
 
 from __future__ import annotations
 

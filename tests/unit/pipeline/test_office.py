@@ -1,4 +1,4 @@
-"""Office files made by writer libraries or by hand: every word is read, or the report says what is not."""
+"""Office files made by libraries or by hand: every word is read, or the report names what is missing."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_word_names_an_inserted_document_that_it_cannot_read() -> None:
     assert "\ue7d0" not in parsed.text
 
 
-def test_a_word_that_a_link_is_glued_to_is_not_missing() -> None:
+def test_a_word_joined_to_a_link_is_not_missing() -> None:
     document = word(p("pre"))
     paragraph = document.paragraphs[0]
     link = parse_xml(f"<w:hyperlink {W} {R}><w:r><w:t>set</w:t></w:r></w:hyperlink>")
@@ -182,7 +182,7 @@ def test_a_word_that_a_link_is_glued_to_is_not_missing() -> None:
     assert is_whole(parsed)
 
 
-def test_word_puts_back_each_header_once_and_comments_whatever_words_they_share() -> None:
+def test_word_restores_each_header_once_and_all_comments() -> None:
     document = word(p("a pump and a valve"))
     document.settings.odd_and_even_pages_header_footer = True
     section = document.sections[0]
@@ -283,7 +283,7 @@ def test_binary_workbooks_are_refused_with_advice() -> None:
     assert caught.value.code == "unsupported"
 
 
-def test_slides_are_marked_and_read_with_notes_and_groups() -> None:
+def test_slides_have_marks_notes_and_groups() -> None:
     deck = pptx.Presentation()
     for number in (1, 2, 3):
         slide = deck.slides.add_slide(deck.slide_layouts[6])

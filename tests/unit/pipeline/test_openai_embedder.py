@@ -42,16 +42,16 @@ class TestEndpoint:
         server.keys.clear()
         return opened
 
-    def test_it_asks_as_openai_is_asked(self, ours: Embedder, server: Server) -> None:
+    def test_requests_follow_openais_api(self, ours: Embedder, server: Server) -> None:
         assert ours.embed(["four", "six six"]).ravel() == pytest.approx([0.6, 0.8, 3 / 58**0.5, 7 / 58**0.5])
         assert server.requests == [{"model": "toy", "input": ["four", "six six"], "encoding_format": "float"}]
         assert server.keys == ["Bearer sk-secret"]
 
-    def test_a_query_is_a_request_of_its_own(self, ours: Embedder, server: Server) -> None:
+    def test_each_query_is_a_separate_request(self, ours: Embedder, server: Server) -> None:
         assert ours.embed_queries(["four", "six six"])[1] == pytest.approx([3 / 58**0.5, 7 / 58**0.5])
         assert [body["input"] for body in server.requests] == [["four"], ["six six"]]
 
-    def test_the_key_is_nowhere(self, ours: Embedder, server: Server) -> None:
+    def test_the_key_is_never_shown_or_stored(self, ours: Embedder, server: Server) -> None:
         assert "sk-secret" not in json.dumps([ours.recipe, ours.environment, ours.name, ours.fingerprint])
         server.script = [(401, {"error": {"message": "wrong key: sk-secret"}}, {})]
         with pytest.raises(BackendError, match=r"401.*wrong key: \*\*\*") as error:
@@ -65,7 +65,7 @@ class TestEndpoint:
         assert [len(body["input"]) for body in server.requests] == [128, 128, 44]
         assert (vectors[:, 1] / vectors[:, 0] * 3).round().astype(int).tolist() == [len(text) for text in texts]
 
-    def test_it_waits_as_asked_and_tries_again(self, ours: Embedder, server: Server, waits: list[float]) -> None:
+    def test_it_waits_for_retry_after_and_retries(self, ours: Embedder, server: Server, waits: list[float]) -> None:
         server.script = [
             (429, "slow down", {"retry-after": "2"}),
             (503, "", {}),
@@ -75,7 +75,9 @@ class TestEndpoint:
         assert ours.embed_queries(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
         assert waits == [2.0, 1.0, openai.LONGEST_WAIT, 4.0]
 
-    def test_a_server_that_stays_down_is_given_up(self, ours: Embedder, server: Server, waits: list[float]) -> None:
+    def test_a_server_that_stays_down_is_an_error_after_all_attempts(
+        self, ours: Embedder, server: Server, waits: list[float]
+    ) -> None:
         server.script = [(500, "boom", {})] * 9
         with pytest.raises(BackendError, match="answered 500: boom") as error:
             ours.embed(["valve"])
@@ -83,7 +85,7 @@ class TestEndpoint:
         assert len(server.requests) == openai.ATTEMPTS == 5
         assert waits == [0.5, 1.0, 2.0, 4.0]
 
-    def test_nobody_there_may_be_tried_again(self, waits: list[float]) -> None:
+    def test_an_unreachable_endpoint_is_retryable(self, waits: list[float]) -> None:
         with pytest.raises(BackendError, match="did not answer: ConnectError") as error:
             open_embedder("openai:toy@http://127.0.0.1:9/v1")
         assert error.value.retryable and len(waits) == 4
@@ -103,7 +105,7 @@ class TestEndpoint:
             {"data": [{"index": 0, "embedding": [1, 2]}, {"index": 1, "embedding": [1, 2]}]},
         ],
     )
-    def test_an_answer_that_makes_no_sense_is_refused(self, ours: Embedder, server: Server, answer: Any) -> None:
+    def test_an_invalid_response_is_refused(self, ours: Embedder, server: Server, answer: Any) -> None:
         server.script = [(200, answer, {})]
         with pytest.raises(BackendError) as error:
             ours.embed(["valve"])

@@ -348,11 +348,11 @@ def test_mbox() -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.msg", "malformed"),
     ],
 )
-def test_what_cannot_be_read_says_why(data: bytes, name: str, code: str) -> None:
+def test_unreadable_documents_have_a_reason(data: bytes, name: str, code: str) -> None:
     assert failure(data, name) == code
 
 
-def test_content_tells_before_the_name() -> None:
+def test_content_decides_the_media_type_before_the_name() -> None:
     assert media_type_of(docx(""), "wrong.xlsx").endswith("wordprocessingml.document")
     assert media_type_of(b"<!DOCTYPE html><p>", "report.xls") == "text/html"
     assert media_type_of(b"<html>", "page.php") == "text/x-php"

@@ -72,7 +72,7 @@ def test_whole_texts_keep_their_lines() -> None:
     assert lines[1].marks == ((6, 11),)
 
 
-def test_the_lines_of_a_paragraph_become_one() -> None:
+def test_the_lines_of_a_paragraph_are_joined() -> None:
     text = "# Title\nOne\ntwo (three)\n(four).\n\n- a\n- b\n\n```\nx = 1\ny = 2\n```\n| c |\nEnd."
     lines = [line.text for line in whole(text, Query.over(None, []), reflow=True)]
     assert lines == [

@@ -127,7 +127,7 @@ def failure(data: bytes) -> str:
 # -- running lines -----------------------------------------------------------------------------
 
 
-def test_what_repeats_on_most_pages_stands_once_and_is_counted_as_furniture() -> None:
+def test_lines_repeated_on_most_pages_are_kept_once_and_counted_as_furniture() -> None:
     pages = [
         together(lines(["The manual of pumps"], y=810), lines(prose(n)), lines([f"Page {n + 1} of 6"], x=280, y=30))
         for n in range(6)
@@ -145,7 +145,7 @@ def test_what_repeats_on_most_pages_stands_once_and_is_counted_as_furniture() ->
      "ISO 9001", "Table {0}: valves", "{0} March 2024"],
 )  # fmt: skip
 @pytest.mark.parametrize("y", [800, 40])
-def test_a_line_with_a_number_of_its_own_stays_on_every_page(edge: str, y: float) -> None:
+def test_a_line_with_a_changing_number_stays_on_every_page(edge: str, y: float) -> None:
     pages = [together(lines([edge.format(n + 1)], y=y), lines(prose(n))) for n in range(7)]
     text = flat(read(pdf(*pages)).text)
     for n in range(7):
@@ -162,7 +162,7 @@ def test_rows_at_the_ends_of_pages_stay() -> None:
             )
 
 
-def test_bare_page_numbers_go_only_where_they_count_the_pages() -> None:
+def test_bare_numbers_are_removed_only_if_they_are_page_numbers() -> None:
     counted = [together(lines(prose(n)), lines([str(n + 5)], x=290, y=30)) for n in range(6)]
     amounts = [together(lines(prose(n)), lines([str(7 * n + 100)], x=290, y=30)) for n in range(6)]
     assert not re.search(r"\d", read(pdf(*counted)).text)
@@ -279,7 +279,7 @@ def test_a_long_comment_stays_beside_its_name() -> None:
     assert all(f"| {name} | {comment} |" in text for name, comment in table)
 
 
-def test_columns_are_read_one_after_the_other_and_sentences_go_on() -> None:
+def test_columns_are_read_in_order_and_sentences_continue_across_them() -> None:
     left = ["The model uses high-", "dimensional vectors and the informa-", "tion of winter rises when the pumps are",
             "running hot and all of the water flows"]  # fmt: skip
     right = ["through the pipes that lead to the upper", "floors. The seals must hold because iron",
@@ -318,7 +318,7 @@ def test_pages_without_text_are_named_and_blank_ones_are_not() -> None:
     assert read(pdf(text, lambda page: None, text)).coverage.notes == ()  # type: ignore[union-attr]
 
 
-def test_a_stamp_on_a_scanned_page_does_not_hide_that_it_is_one() -> None:
+def test_a_stamped_scan_is_still_reported_as_a_scan() -> None:
     stamp = lines(["Received 3 May 2024, page 17"], x=400, y=30, size=6)
     parsed = read(pdf(lines(prose(6)), together(image, stamp), lines(["Chapter 2"])))
     assert parsed.coverage is not None
@@ -345,7 +345,7 @@ def test_a_broken_file_is_malformed_whatever_is_broken() -> None:
             assert error.code == "malformed", (cut, error.reason)
 
 
-def test_a_damaged_page_is_told_from_a_blank_one() -> None:
+def test_damaged_and_blank_pages_are_distinguished() -> None:
     data = bytearray(pdf(lines(prose(7)), pageCompression=1))
     start = data.index(b"stream") + 8
     data[start : start + 40] = b"\0" * 40

@@ -1,4 +1,4 @@
-"""Where a chunk stands is kept with its document's row: read back, rooted, carried along, and shown."""
+"""A chunk's position is stored with its document's row: read back, hashed, carried along, and shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hits(docs: vecver.Dataset, **how: Any) -> dict[str, Hit]:
     return {hit.text: hit for hit in docs.search("valve", k=99, **how)}
 
 
-def test_a_hit_says_where_its_chunk_stands(docs: vecver.Dataset) -> None:
+def test_a_hit_has_the_position_of_its_chunk(docs: vecver.Dataset) -> None:
     docs.ingest([handbook(), PLAIN], embedder="hashing")
     found = hits(docs)
     parts = found["| Plug | 3.10 |"]
@@ -156,7 +156,7 @@ def test_folds_and_optimize_carry_segments_with_and_without_positions(
     )
 
 
-def test_damaged_positions_are_found(docs: vecver.Dataset) -> None:
+def test_damaged_positions_are_detected(docs: vecver.Dataset) -> None:
     """They are under the content root: rows that say otherwise give another one."""
     docs.ingest([handbook()], embedder="hashing")
     (segment,) = versions_of(docs).snapshot(docs.resolve()).segments

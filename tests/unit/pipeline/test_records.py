@@ -70,7 +70,7 @@ def test_ids_may_be_integers_and_underscored() -> None:
     assert originals(read([{"id": np.int64(3), "text": "x"}]))[0].document == "3"
 
 
-def test_metadata_is_what_json_can_say() -> None:
+def test_metadata_holds_only_json_values() -> None:
     values = {
         "s": "x", "b": True, "i": -(2**63), "f": 0.5, "none": None, "tags": ["a", "b"],
         "deep": {"k": [1, None, {"z": "é"}]}, "date": datetime.date(2026, 11, 21),
@@ -175,7 +175,7 @@ def test_prefix_belongs_to_the_id() -> None:
     assert codes(found) == [("records:1", "invalid_id"), ("records:2", "invalid_id"), ("books/a", "ok")]
 
 
-def test_the_same_id_twice_is_an_error_that_names_both_places(file: File) -> None:
+def test_a_repeated_id_is_an_error_that_names_both_lines(file: File) -> None:
     path = file("r.jsonl", lines(A) + "\n" + lines({"id": "b", "text": ""}, A))
     error = refusal(lambda: read(path))
     assert (error.code, error.context) == ("duplicate_document", {"document": "a"})
@@ -208,7 +208,7 @@ def test_broken_lines_fail_with_their_number(file: File) -> None:
     assert reasons[5] == "Line 7 has no field 'text' but ['id']."
 
 
-def test_a_broken_first_line_does_not_condemn_the_file(file: File) -> None:
+def test_a_broken_first_line_does_not_fail_the_file(file: File) -> None:
     assert codes(read(file("r.jsonl", "{broken\n" + lines(A)))) == [("r.jsonl:1", "malformed"), ("a", "ok")]
 
 
@@ -231,7 +231,7 @@ def test_a_file_without_records_is_an_error_that_names_the_line(file: File, cont
     assert isinstance(whole, Original) and whole.document == "r.jsonl" and whole.data == path.read_bytes()
 
 
-def test_records_can_be_forced_upon_any_name(file: File) -> None:
+def test_records_can_be_forced_for_any_name(file: File) -> None:
     assert pairs(read(file("dump.txt", lines(A)), records=True)) == [("a", "one")]
 
 
@@ -260,7 +260,7 @@ def test_inside_a_folder_every_file_is_a_document(file: File) -> None:
     assert [item.document for item in originals(read(path.parent))] == ["r.jsonl"]
 
 
-def test_records_are_read_as_they_are_asked_for() -> None:
+def test_records_are_read_lazily() -> None:
     asked = []
 
     def values() -> Iterator[dict[str, Any]]:

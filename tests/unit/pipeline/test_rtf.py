@@ -1,4 +1,4 @@
-"""RTF: what anydoc leaves out is put back, deleted text goes, and every word is held against a view of our own."""
+"""RTF: what anydoc leaves out is restored, deleted text is removed, and every word is compared with our own view."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_part_of_the_text_is_read(body: bytes, text: str) -> None:
     assert parsed.coverage and parsed.coverage.share == 1 and not parsed.coverage.notes and parsed.coverage.seen > 0
 
 
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_words_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from vecver.pipeline.parsers import office
 
     monkeypatch.setattr(office, "_markdown", lambda data, media_type: "One two.")

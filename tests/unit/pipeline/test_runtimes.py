@@ -1,4 +1,4 @@
-"""Runtimes: the same vectors from torch and from OpenVINO, the same bits in any company, bfloat16 only where it is."""
+"""Runtimes: torch and OpenVINO give the same vectors, the same bits in any batch, and bfloat16 only where supported."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("count", [24, pytest.param(250, marks=pytest.mark.deep)])
-def test_no_bit_depends_on_company_or_threads(any_runtime: Callable[[], Embedder], count: int) -> None:
+def test_bits_do_not_depend_on_the_batch_or_threads(any_runtime: Callable[[], Embedder], count: int) -> None:
     import torch
 
     ours, texts = any_runtime(), texts_of(count)
@@ -93,7 +93,9 @@ def test_no_bit_depends_on_company_or_threads(any_runtime: Callable[[], Embedder
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(15, (4, 13, 40)), pytest.param(90, range(2, 41), marks=pytest.mark.deep)])
-def test_a_query_has_its_bits_in_company(any_runtime: Callable[[], Embedder], most: int, sizes: Sequence[int]) -> None:
+def test_a_query_has_the_same_bits_in_any_batch(
+    any_runtime: Callable[[], Embedder], most: int, sizes: Sequence[int]
+) -> None:
     """Before a shape of batch is trusted and after; from one thread and from sixteen."""
     ours = Together(any_runtime())
     texts = [text for longest in (3, 8, 14, most) for text in texts_of(10, longest)]  # 16 padded tokens and more
@@ -117,7 +119,7 @@ def assert_same_bits(ours: Embedder, found: np.ndarray, alone: np.ndarray) -> No
     assert np.abs(found - alone).max() < 1e-6
 
 
-def test_queries_go_together_once_a_shape_has_shown_equal_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_are_batched_once_a_shape_proved_equal_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, texts = SentenceTransformerEmbedder("minilm", fast=False), texts_of(32, 5)
     runtime = ours._path._runtime  # type: ignore[attr-defined]
     rows, run = list[int](), runtime.run
@@ -184,7 +186,7 @@ class TestOpenVINO:
         assert np.abs(fast.embed(texts) - plain.embed(texts)).max() < 1e-6
         assert np.abs(fast.embed_queries(texts) - plain.embed_queries(texts)).max() < 1e-6
 
-    def test_one_that_is_broken_is_not_used_and_the_commit_says_so(
+    def test_a_broken_openvino_is_not_used_and_the_commit_records_why(
         self, monkeypatch: pytest.MonkeyPatch, plain: Embedder
     ) -> None:
         def broken(*_: Any) -> None:
@@ -196,14 +198,14 @@ class TestOpenVINO:
         assert ours.environment["runtime"].startswith("torch ")
         assert np.array_equal(ours.embed(["valve"]), plain.embed(["valve"]))
 
-    def test_one_that_computes_something_else_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_openvino_is_not_used_if_its_vectors_differ(self, monkeypatch: pytest.MonkeyPatch) -> None:
         run = runtimes.OpenVINORuntime.run
         monkeypatch.setattr(runtimes.OpenVINORuntime, "run", lambda *given: run(*given) + 0.01)
         ours = SentenceTransformerEmbedder("minilm")
         assert "not those of the model's own encode" in ours.environment["openvino"]
         assert ours.environment["runtime"].startswith("torch ")
 
-    def test_it_prints_nothing_and_reports_to_nobody(self, tmp_path: Path) -> None:
+    def test_it_prints_nothing_and_sends_no_telemetry(self, tmp_path: Path) -> None:
         """OpenVINO's telemetry writes its client id below the home folder before it sends anything."""
         program = (
             "from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder as Opened;"
@@ -225,7 +227,7 @@ class TestOpenVINO:
 
 
 @needs_bfloat16
-def test_bfloat16_is_a_space_of_its_own_near_float32(plain: Embedder) -> None:
+def test_bfloat16_is_a_separate_space_near_float32(plain: Embedder) -> None:
     ours, texts = open_embedder("minilm:bf16"), texts_of(40)
     assert ours.name == "minilm:bf16" and ours.recipe == {**plain.recipe, "precision": "bfloat16"}
     assert ours.fingerprint == opening.fingerprint(ours.recipe) != plain.fingerprint
@@ -311,5 +313,5 @@ def test_a_recipe_with_an_unknown_precision_is_refused(plain: Embedder) -> None:
         ("sentence-transformers:./model:v2", ("sentence-transformers:./model:v2", "float32")),
     ],
 )
-def test_what_ends_a_spec_is_a_precision_or_part_of_a_path(spec: str, split: tuple[str, str]) -> None:
+def test_the_end_of_a_spec_is_a_precision_or_part_of_a_path(spec: str, split: tuple[str, str]) -> None:
     assert opening._split(spec) == split

@@ -152,7 +152,7 @@ def test_pipes_and_sockets_fail_and_are_never_opened(write: Write) -> None:
     assert failures(read(root / "pipe", records=True)) == [("pipe", "unsupported")]
 
 
-def test_links_to_files_are_read_and_links_to_nowhere_fail(write: Write) -> None:
+def test_links_to_files_are_read_and_broken_links_fail(write: Write) -> None:
     root = write("a.md")
     (root / "link.md").symlink_to("a.md")
     (root / "nowhere.md").symlink_to("gone.md")
@@ -176,7 +176,7 @@ def test_linked_folders_are_followed_and_a_loop_fails_once(write: Write) -> None
     assert failures(read(root)) == [("real/deep/up", "symlink_loop")]
 
 
-def test_folders_that_all_link_to_each_other_come_to_an_end(write: Write) -> None:
+def test_folders_that_link_to_each_other_are_walked_in_bounded_time(write: Write) -> None:
     names = "abcdef"
     root = write(*(f"{name}/{name}.md" for name in names))
     for name in names:
@@ -328,12 +328,12 @@ def test_vecverignore_has_the_last_word(write: Write) -> None:
     assert ids(read(root)) == ["a.log"]
 
 
-def test_only_markdown_may_be_said_as_in_git(write: Write) -> None:
+def test_only_markdown_can_be_selected_as_in_git(write: Write) -> None:
     root = write("a.md", "a.txt", "x/b.md", "x/b.txt", "x/y/c.md", **{".gitignore": "*\n!*/\n!*.md\n"})
     assert ids(read(root)) == ["a.md", "x/b.md", "x/y/c.md"]
 
 
-def test_what_lies_in_an_excluded_folder_cannot_come_back(write: Write) -> None:
+def test_files_in_an_excluded_folder_cannot_be_included_again(write: Write) -> None:
     root = write("x/a.md", "y/a.md", **{".gitignore": "x/\n!x/a.md\ny/*\n!y/a.md\n"})
     assert ids(read(root)) == ["y/a.md"]
 
@@ -425,7 +425,7 @@ def test_origin_holds_inside_a_hook_of_another_repository(work_tree: Path, monke
 
 
 @needs_git
-def test_there_is_no_origin(work_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_sources_without_an_origin(work_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     assert origin_of(outside) is None
     _git(outside, "init", "-q")
@@ -437,7 +437,7 @@ def test_there_is_no_origin(work_tree: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @needs_git
-def test_files_that_look_like_a_bare_repository_are_not_asked(work_tree: Path, tmp_path: Path) -> None:
+def test_a_folder_that_looks_like_a_bare_repository_is_not_queried(work_tree: Path, tmp_path: Path) -> None:
     """Their config names programs that `git status` would run: a filter, of a file that is other than in the index."""
     bare, ran = tmp_path / "bare", tmp_path / "ran"
     shutil.copytree(work_tree / ".git", bare)

@@ -1,4 +1,4 @@
-"""JSON keeps its repeated keys and its numbers as they are written, tables their columns."""
+"""JSON keeps repeated keys and numbers as written, and tables keep their columns."""
 
 from __future__ import annotations
 

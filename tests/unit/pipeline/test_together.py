@@ -1,4 +1,4 @@
-"""Queries of many threads go through the model together, and nobody can tell from the vectors or the errors."""
+"""Queries of many threads are batched, without any effect on vectors or errors."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def test_eight_callers_take_two_turns() -> None:
     assert np.array_equal(np.concatenate([one.result() for one in given]), HashingEmbedder().embed(texts))
 
 
-def test_as_many_are_inside_as_the_embedder_serves_at_once() -> None:
+def test_the_embedder_limits_how_many_callers_run_it() -> None:
     slow = Slow(at_once=2)
     given = asked(slow, [["a"], ["b"]], [["c"], ["d", "e"]])
     assert sorted(slow.calls) == [["a"], ["b"], ["c", "d", "e"]]
     assert np.array_equal(given[3].result(), HashingEmbedder().embed(["d", "e"]))
 
 
-def test_the_oldest_go_first_and_no_more_than_fit() -> None:
+def test_the_oldest_callers_go_first_up_to_the_limit() -> None:
     slow, many = Slow(), [f"t{n}" for n in range(MOST + 5)]
     given = asked(slow, [["a"]], [["b"], many, ["c"]])
     assert [text for call in slow.calls[:2] for text in call] == ["a", "b"], "32 do not fit behind b"
@@ -90,7 +90,7 @@ def test_the_oldest_go_first_and_no_more_than_fit() -> None:
     assert np.array_equal(given[2].result(), HashingEmbedder().embed(many))
 
 
-def test_an_error_is_its_callers_alone() -> None:
+def test_an_error_reaches_only_its_caller() -> None:
     slow = Slow()
     given = asked(slow, [["a"]], [["b"], ["so bad"], ["c", "d"]])
     assert slow.calls[1:] == [["b", "so bad", "c", "d"], ["b"], ["so bad"], ["c", "d"]]
@@ -100,7 +100,7 @@ def test_an_error_is_its_callers_alone() -> None:
     assert given[1].result().shape == (1, 256)
 
 
-def test_one_that_is_interrupted_leaves_nobody_waiting() -> None:
+def test_an_interrupted_caller_leaves_no_one_waiting() -> None:
     slow = Slow()
     given = asked(slow, [["stop"]], [["b"], ["c"]])
     with pytest.raises(KeyboardInterrupt):
@@ -109,7 +109,7 @@ def test_one_that_is_interrupted_leaves_nobody_waiting() -> None:
     assert slow.calls[1:] == [["b", "c"]], "who was interrupted is not embedded"
 
 
-def test_a_panic_is_its_callers_alone_and_ends_with_it() -> None:
+def test_a_panic_reaches_only_its_caller() -> None:
     slow = Slow()
     given = asked(slow, [["a"]], [["b"], ["panic"], ["c"]])
     with pytest.raises(Panic):
@@ -118,7 +118,7 @@ def test_a_panic_is_its_callers_alone_and_ends_with_it() -> None:
     assert slow.calls[1:] == [["b", "panic", "c"], ["b"], ["panic"], ["c"]]
 
 
-def test_it_says_of_itself_what_the_embedder_says() -> None:
+def test_the_wrapper_has_the_embedders_properties() -> None:
     inner = HashingEmbedder()
     ours = Together(inner)
     for field in ("name", "dim", "metric", "max_tokens", "at_once", "recipe", "fingerprint", "environment"):
@@ -128,7 +128,7 @@ def test_it_says_of_itself_what_the_embedder_says() -> None:
 
 
 @pytest.mark.parametrize("calls", [200, pytest.param(5000, marks=pytest.mark.deep)])
-def test_sixteen_threads_get_what_each_asked_for(calls: int) -> None:
+def test_sixteen_threads_get_their_own_vectors(calls: int) -> None:
     ours, texts = Together(HashingEmbedder()), texts_of(40)
     alone = one_by_one(HashingEmbedder(), texts)
     rng = np.random.default_rng(3)
@@ -165,7 +165,7 @@ def docs(tmp_path: Path, opened: list[Slow]) -> vecver.Dataset:
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_threads_that_ask_at_once_load_an_embedder_once(
+def test_concurrent_threads_load_an_embedder_once(
     docs: vecver.Dataset, tmp_path: Path, opened: list[Slow], exported: bool
 ) -> None:
     docs.snapshot("main", tmp_path / "out")
@@ -191,7 +191,7 @@ def test_the_texts_of_a_call_are_embedded_in_one(docs: vecver.Dataset, opened: l
     assert [one.receipt for one in answers] == [one.receipt for one in alone]
 
 
-def test_the_first_querys_error_is_told_and_nothing_is_embedded(docs: vecver.Dataset, opened: list[Slow]) -> None:
+def test_the_first_querys_error_is_raised_and_nothing_is_embedded(docs: vecver.Dataset, opened: list[Slow]) -> None:
     docs = vecver.open(docs.repository.url).dataset("d")
     mixed: list[tuple[Any, type[VecverError]]] = [
         (["a", " ", [1.0]], InvalidInputError),

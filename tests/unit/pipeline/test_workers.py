@@ -1,4 +1,4 @@
-"""Documents that crash, hang or exhaust their worker cost themselves and nothing else."""
+"""Documents that crash, hang or exhaust their worker fail alone."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_every_format_is_read_in_a_worker() -> None:
 
 
 @linux
-def test_a_batch_that_comes_to_grief_costs_the_guilty_documents_alone() -> None:
+def test_a_failing_batch_costs_only_the_guilty_documents() -> None:
     told = ["fine"] * 3 + ["die", "fine", "hoard", "fine", "spin", "fine", "refuse"] + ["fine"] * 40
     given = [original(f"{n}.md", what) for n, what in enumerate(told)]
     record = Original("long", "s", "d", text="word " * workers.LONG_RECORD)
@@ -154,7 +154,7 @@ def test_workers_serve_the_next_stream_and_then_end(monkeypatch: pytest.MonkeyPa
         os.kill(pid, 0)
 
 
-def test_two_streams_at_once_use_workers_of_their_own() -> None:
+def test_concurrent_streams_use_separate_workers() -> None:
     first, second = (parse_all([original("a.md", "fine")] * 2, workers=1, parse=accident) for _ in range(2))
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(lambda outcomes: pids(list(outcomes)), (first, second)))
@@ -162,7 +162,7 @@ def test_two_streams_at_once_use_workers_of_their_own() -> None:
 
 
 @linux
-def test_every_accident_costs_one_document() -> None:
+def test_each_crash_or_timeout_costs_one_document() -> None:
     told = ["fine", "die", "segfault", "hang", "fine", "hoard", "panic", "refuse", "print", "fine", "hang on", "fine"]
     given = [original(f"{n}.pdf", what) for n, what in enumerate(told)]
     outcomes = list(parse_all(given, passwords=["p", "q"], timeout=1.5, memory=500_000_000, parse=accident))
@@ -328,7 +328,7 @@ _held: list[bytearray] = []
 
 @linux
 @pytest.mark.parametrize("borderline", ["take 300000000", "poisoned"])
-def test_what_a_worker_read_before_changes_nothing(borderline: str) -> None:
+def test_earlier_documents_of_a_worker_change_no_outcome(borderline: str) -> None:
     told = ["keep 250000000", borderline, "take 600000000"]
     given = [original(f"{n}.pdf", what) for n, what in enumerate(told)]
     outcomes = list(parse_all(given, workers=1, memory=500_000_000, parse=moody))
@@ -336,14 +336,14 @@ def test_what_a_worker_read_before_changes_nothing(borderline: str) -> None:
 
 
 @linux
-def test_what_crashes_the_first_time_alone_is_read_in_a_new_worker(tmp_path: Path) -> None:
+def test_a_document_that_crashes_once_is_read_in_a_new_worker(tmp_path: Path) -> None:
     [(_, outcome)] = parse_all([original("a.pdf", f"once {tmp_path / 'log'}")], workers=1, parse=moody)
     first, second = (tmp_path / "log").read_text().split()
     assert isinstance(outcome, Parsed) and outcome.text == f"once {second}" and first != second
 
 
 @linux
-def test_what_always_crashes_is_tried_twice(tmp_path: Path) -> None:
+def test_a_document_that_always_crashes_is_read_twice(tmp_path: Path) -> None:
     given = [original("a.pdf", f"crash {tmp_path / 'log'}"), original("b.pdf", "fine")]
     outcomes = list(parse_all(given, parse=crash_and_log))
     assert codes(iter(outcomes)) == ["crashed", "ok"]
@@ -361,7 +361,7 @@ def crash_and_log(data: bytes, name: str, passwords: Sequence[str] = ()) -> Pars
 
 
 @linux
-def test_a_busy_machine_fails_nobody() -> None:
+def test_a_busy_machine_fails_no_document() -> None:
     """It works for longer by the clock than it may wait, and all the time gets a share of a processor only."""
     hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
     try:

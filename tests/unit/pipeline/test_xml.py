@@ -1,4 +1,4 @@
-"""XML and feeds: every text and every attribute with text is read, tables and records keep their shape."""
+"""XML and feeds: all text and all attributes with text are read, tables and records keep their shape."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ def test_records_keep_their_field_names() -> None:
     )
 
 
-def test_entities_of_the_document_are_put_in_and_others_are_named() -> None:
+def test_the_documents_entities_are_expanded_and_others_are_noted() -> None:
     known = read('<!DOCTYPE a [<!ENTITY p "Pump K">]><a><b>The &p; <i>runs</i> &p;.</b></a>')
     assert known.text == "The Pump K runs Pump K." and not known.coverage.notes  # type: ignore[union-attr]
     bomb = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>x &b;</a>'
     assert "'b'" in parse(bomb.encode(), "x.xml").coverage.notes[0]  # type: ignore[union-attr]
 
 
-def test_what_is_no_xml_keeps_its_text_and_its_attributes() -> None:
+def test_malformed_xml_keeps_its_text_and_attributes() -> None:
     text = parse(b'<a name="One two"><b>three<c><![CDATA[four < five]]></a> 3 < 6', "x.xml").text
     assert all(word in text for word in ("One two", "three", "four < five", "3 < 6"))
 
 
-def test_a_feed_tells_all_that_an_entry_says() -> None:
+def test_a_feed_keeps_all_text_of_its_entries() -> None:
     rss = (
         '<rss xmlns:c="http://purl.org/rss/1.0/modules/content/" xmlns:d="http://purl.org/dc/elements/1.1/"><channel>'
         "<title>News</title><link>http://x.y</link><item><d:creator>Ann</d:creator><category>Pumps</category>"
