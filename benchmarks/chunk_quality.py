@@ -1,12 +1,11 @@
-"""How well chunks of each size find their documents: nDCG@10, a document scored by its best chunk.
+"""Measures how well chunks of each size find their documents: nDCG@10, a document scored by its best chunk.
 
     python benchmarks/chunk_quality.py xquad-de arcd scifact [--data ../shared/data/ir] [--tokens 80 160]
 
-Each collection is chunked by the default chunker at each size, of which a fifth is for the title in front of what is
-embedded ("path"), with a vector of the title's own instead ("plain"), and compared with one vector a document
-("whole"), which sees as much of a document as the model reads. Scores are exact, gains linear (`ir_measures`). Vectors
-are kept in `--cache` by the digest of their text, so a second run embeds nothing. `chunk_stability.py` has the other
-side: what an edit costs.
+The default chunker cuts each collection at each size. A fifth of a chunk is for the title in front of the embedded text
+("path"); "plain" embeds the title separately instead, and "whole" makes one vector a document, of as much as the model
+reads. Scores are exact, gains linear (`ir_measures`). Vectors are kept in `--cache` by the digest of their text, so a
+second run embeds nothing. `chunk_stability.py` measures what an edit costs.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ def main() -> None:
 
 def measure(data: Path, embedder: Embedder, sizes: Sequence[int], cache: Cache) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in (data / "corpus.jsonl").open(encoding="utf-8")]
-    documents = [Parsed(one["text"], one.get("title") or "", "text/plain", "record") for one in records]
-    collection = Collection(data, [one["_id"] for one in records], embedder)
+    documents = [Parsed(item["text"], item.get("title") or "", "text/plain", "record") for item in records]
+    collection = Collection(data, [item["_id"] for item in records], embedder)
     rows = []
     for tokens, kind in [(0, "whole"), *((tokens, kind) for tokens in sizes for kind in ("plain", "path"))]:
         made = chunk(documents, recipe_of(tokens, kind, embedder), embedder.count_tokens)
-        texts = [[one.embedded for one in chunks] for chunks in made]
+        texts = [[item.embedded for item in chunks] for chunks in made]
         score = collection.score(texts, cache)
         rows.append({"kind": kind, "tokens": tokens, "chunks": sum(map(len, texts)), "nDCG@10": score})
         print(f"{data.name:12s} {kind:5s} {tokens:4d}  {rows[-1]['chunks']:6d} chunks  nDCG@10 {score:.4f}", flush=True)
@@ -66,30 +65,30 @@ def measure(data: Path, embedder: Embedder, sizes: Sequence[int], cache: Cache) 
 
 
 def recipe_of(tokens: int, kind: str, embedder: Embedder) -> dict[str, Any]:
-    """ "plain" has chunks whose own text is as long as with the path, and nothing in front of it."""
+    """The chunker's recipe for a kind; "plain" chunks have texts as long as "path" ones, without context in front."""
     if kind == "whole":
         return chunker_recipe("whole", max_tokens=embedder.max_tokens)
     recipe = chunker_recipe(tokens=tokens, max_tokens=embedder.max_tokens)
-    own = recipe["max_tokens"] - recipe["context_tokens"]
-    return recipe if kind == "path" else recipe | {"max_tokens": own, "context_tokens": 0}
+    text_tokens = recipe["max_tokens"] - recipe["context_tokens"]
+    return recipe if kind == "path" else recipe | {"max_tokens": text_tokens, "context_tokens": 0}
 
 
 class Collection:
-    """The judged queries of one collection, embedded, and what is right."""
+    """The judged queries of one collection, their vectors, and the judgements."""
 
     def __init__(self, data: Path, ids: list[str], embedder: Embedder) -> None:
         lines = (data / "qrels.tsv").read_text("utf-8").splitlines()[1:]
         judged = [line.split("\t") for line in lines if line.strip()]
         qrels = [ir_measures.Qrel(query, document, int(float(grade))) for query, document, grade in judged]
         answered = {qrel.query_id for qrel in qrels if qrel.relevance > 0}
-        queries = [one for one in map(json.loads, (data / "queries.jsonl").open(encoding="utf-8"))]
+        queries = [json.loads(line) for line in (data / "queries.jsonl").open(encoding="utf-8")]
         self.ids = ids
-        self.queries = [one["_id"] for one in queries if one["_id"] in answered]
+        self.queries = [record["_id"] for record in queries if record["_id"] in answered]
         self.qrels = [qrel for qrel in qrels if qrel.query_id in answered]
-        self.vectors = embedder.embed_queries([one["text"] for one in queries if one["_id"] in answered])
+        self.vectors = embedder.embed_queries([record["text"] for record in queries if record["_id"] in answered])
 
     def score(self, texts: list[list[str]], cache: Cache) -> float:
-        """nDCG@10 of documents, each as good as its best text."""
+        """nDCG@10 of documents, each scored by its best text."""
         kept = [n for n, row in enumerate(texts) if row]
         starts = np.cumsum([0, *(len(texts[n]) for n in kept)])[:-1]
         scores = self.vectors @ cache.vectors([text for n in kept for text in texts[n]]).T
@@ -98,7 +97,7 @@ class Collection:
             ir_measures.ScoredDoc(query, self.ids[kept[place]], float(row[place]))
             for query, row in zip(self.queries, best, strict=True)
             for place in np.argsort(-row, kind="stable")[:11]
-            if self.ids[kept[place]] != query  # as MTEB: a query that is a document does not find itself
+            if self.ids[kept[place]] != query  # as in MTEB: a query that is also a document is not its own hit
         ]
         return float(ir_measures.calc_aggregate([nDCG @ 10], self.qrels, run)[nDCG @ 10])
 

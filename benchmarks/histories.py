@@ -1,4 +1,4 @@
-"""Real histories: every version of a documentation corpus ingested in order, then asked pinned questions.
+"""Ingests every version of real documentation histories in order, then asks their pinned questions.
 
     python benchmarks/histories.py otel-docs tldr-en [--data ../shared/data/history] [--versions N]
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def run(data: Path, folder: Path, embedder: str, limit: int | None) -> dict[str, Any]:
-    """Ingest all versions and ask all questions."""
+    """Ingest all versions, ask all questions, then check, optimize and gc."""
     manifest = lines(data / "manifest.jsonl")[:limit]
     source = folder / data.name
     git("clone", "-q", str(data / f"{data.name}.bundle"), str(source))
@@ -66,7 +66,7 @@ def run(data: Path, folder: Path, embedder: str, limit: int | None) -> dict[str,
     check = repository.check()
     seconds, left = time.perf_counter() - began, disk_bytes(folder / "kb")
     docs.optimize()
-    for _ in range(2):  # what the first run sees, the second deletes
+    for _ in range(2):  # the first run marks garbage, the second deletes it
         repository.gc(grace=timedelta(0), apply=True)
     return {
         "machine": platform.processor() or platform.machine(),
@@ -107,24 +107,24 @@ def ingest(docs: vecver.Dataset, source: Path, entry: dict[str, Any], embedder: 
 
 
 def ask(docs: vecver.Dataset, queries: list[dict[str, Any]], versions: list[str]) -> dict[str, Any]:
-    """Ask each query where its document is, and in the versions just outside."""
+    """Ask each query at the first and last version with its document, and at the versions just outside."""
     place = {version: i for i, version in enumerate(versions)}
-    asked: dict[str, list[tuple[dict[str, Any], str]]] = defaultdict(list)
+    questions: dict[str, list[tuple[dict[str, Any], str]]] = defaultdict(list)
     for query in queries:
         if query["first"] not in place or query["last"] not in place:
             continue
         first, last = place[query["first"]], place[query["last"]]
         for version in {versions[first], versions[last]}:
-            asked[version].append((query, "inside"))
+            questions[version].append((query, "inside"))
         for outside in {first - 1, last + 1} & set(range(len(versions))):
-            asked[versions[outside]].append((query, "outside"))
+            questions[versions[outside]].append((query, "outside"))
     answers = []
     for version in versions:
-        if not asked[version]:
+        if not questions[version]:
             continue
-        there = set(docs.documents(version))
-        found = docs.search([query["query"] for query, _ in asked[version]], at=version, k=K)
-        for (query, where), answer in zip(asked[version], found, strict=True):
+        present = set(docs.documents(version))
+        replies = docs.search([query["query"] for query, _ in questions[version]], at=version, k=K)
+        for (query, where), answer in zip(questions[version], replies, strict=True):
             documents = [hit.document for hit in answer]
             answers.append(
                 {
@@ -132,7 +132,7 @@ def ask(docs: vecver.Dataset, queries: list[dict[str, Any]], versions: list[str]
                     "kind": query["kind"],
                     "version": version,
                     "where": where,
-                    "exists": query["path"] in there,
+                    "exists": query["path"] in present,
                     "rank": documents.index(query["path"]) + 1 if query["path"] in documents else None,
                     "hits": [[hit.key, hit.score_bits] for hit in answer],
                 }
@@ -154,7 +154,7 @@ def by_kind(answers: list[dict[str, Any]]) -> dict[str, float]:
     kinds: dict[str, list[bool]] = defaultdict(list)
     for answer in answers:
         kinds[answer["kind"]].append(answer["rank"] is not None)
-    return {kind: sum(found) / len(found) for kind, found in sorted(kinds.items())}
+    return {kind: sum(hits) / len(hits) for kind, hits in sorted(kinds.items())}
 
 
 def show(corpus: str, result: dict[str, Any]) -> None:
@@ -181,7 +181,7 @@ def disk_bytes(kb: Path) -> int:
 
 
 def row_bytes(segment: Path) -> int:
-    """What the rows of a segment take in memory: its two Arrow tables and its vectors."""
+    """Bytes of a segment's rows in memory: its two Arrow tables and its vectors."""
     tables = [
         pa.ipc.open_file(pa.memory_map(str(segment / f"{name}.arrow"))).read_all() for name in ("documents", "chunks")
     ]

@@ -1,10 +1,10 @@
-"""What reading a document costs, format by format, here and in older states of the project: CPU time and memory.
+"""Measures the CPU time and memory of reading a document, format by format, here and in older states of the project.
 
     git worktree add --detach /tmp/base 8b1707f    # before documents were read whole (issue 13)
     python benchmarks/parsing.py --tree /tmp/base [--tree ...] [--only docx]
 
-Documents are made here, by the writer libraries of the tests. Each is read in a process of its own for each state:
-milliseconds are CPU time, the best of `--rounds`; memory is what the process's peak grew by while it was read.
+The documents are made here, with the libraries that the tests write with. Each is read in a separate process for each
+state. Milliseconds are CPU time, the best of `--rounds`; memory is the growth of the process's peak while it was read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ print(min(spent) * 1000, (peak() - before) / 1024)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--tree", action="append", default=[], help="another state of the project; the first is compared with"
+        "--tree", action="append", default=[], help="another state of the project; ratios are to the first"
     )
     parser.add_argument("--only", default="", help="formats whose name holds this")
     parser.add_argument("--rounds", type=int, default=5)
@@ -68,10 +68,10 @@ def _row(title: str, make: Callable[[int], bytes], trees: list[Path], folder: Pa
     data = make(count)
     for path, content in (("small", make(2)), ("large", data)):
         (folder / path).write_bytes(content)
-    told = [_measured(tree, folder, name, rounds) for tree in trees]
-    first, last = told[0][0], told[-1][0]
-    cells = [title, f"{len(data) / 1000:,.0f}", *(f"{ms:,.2f}" for ms, _ in told), f"{last / first:.2f}"]
-    return row([*cells, *(f"{mb:,.1f}" for _, mb in told)])
+    figures = [_measured(tree, folder, name, rounds) for tree in trees]
+    first, last = figures[0][0], figures[-1][0]
+    cells = [title, f"{len(data) / 1000:,.0f}", *(f"{ms:,.2f}" for ms, _ in figures), f"{last / first:.2f}"]
+    return row([*cells, *(f"{mb:,.1f}" for _, mb in figures)])
 
 
 def _measured(tree: Path, folder: Path, name: str, rounds: int) -> tuple[float, float]:
@@ -179,9 +179,9 @@ def book(count: int) -> bytes:
         items = "".join(f'<item id="i{n}" href="{n}.xhtml" media-type="application/xhtml+xml"/>' for n in range(4))
         spine = "".join(f'<itemref idref="i{n}"/>' for n in range(4))
         archive.writestr("c.opf", f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>")
-        told = list(sections(count))
+        parts = list(sections(count))
         for n in range(4):
-            body = "".join(f"<h2>{title}</h2><p>{text}</p>" for title, text in told[n::4])
+            body = "".join(f"<h2>{title}</h2><p>{text}</p>" for title, text in parts[n::4])
             archive.writestr(f"{n}.xhtml", f"<html><head><title>{n}</title></head><body>{body}</body></html>")
     return buffer.getvalue()
 
@@ -191,12 +191,12 @@ def pdf(count: int) -> bytes:
     from reportlab.platypus import Paragraph, SimpleDocTemplate
 
     buffer, styles = io.BytesIO(), getSampleStyleSheet()
-    told = [
+    paragraphs = [
         Paragraph(text, styles[style])
-        for one in sections(count // 4 or 1)
-        for text, style in zip(one, ("Heading2", "BodyText"), strict=True)
+        for section in sections(count // 4 or 1)
+        for text, style in zip(section, ("Heading2", "BodyText"), strict=True)
     ]
-    SimpleDocTemplate(buffer, invariant=True).build(told)
+    SimpleDocTemplate(buffer, invariant=True).build(paragraphs)
     return buffer.getvalue()
 
 
@@ -211,16 +211,16 @@ def mail(body: bytes, kind: str) -> bytes:
 
 
 def mailbox(count: int) -> bytes:
-    one = b"From x@x.org Sun Mar  1 10:00:00 2026\n"
+    separator = b"From x@x.org Sun Mar  1 10:00:00 2026\n"
     mails = (mail(words(n).encode(), "plain").replace(b"Report", b"Report %d" % n) for n in range(count))
-    return b"".join(one + own + b"\n" for own in mails)
+    return b"".join(separator + message + b"\n" for message in mails)
 
 
 def notebook(count: int) -> bytes:
     cells = [
         {"cell_type": kind, "source": [text]}
-        for one in sections(count)
-        for kind, text in zip(("markdown", "code"), one, strict=True)
+        for section in sections(count)
+        for kind, text in zip(("markdown", "code"), section, strict=True)
     ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}).encode()
 

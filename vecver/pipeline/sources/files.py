@@ -188,7 +188,7 @@ def _walk(base: str, parts: list[str], prefix: str) -> Iterator[_Entry | Failure
     info = _stat(base)
     around = frozenset([_identity(info)] if info else [])
     stack: list[_Folder | _Entry | Failure]
-    stack = [_Folder(base, prefix, _rules_above(base, len(prefix)), around, 0, _without_stars(parts, {0}))]
+    stack = [_Folder(base, prefix, _rules_above(base, len(prefix)), around, 0, _past_stars(parts, {0}))]
     while stack:
         item = stack.pop()
         if isinstance(item, _Folder):
@@ -220,7 +220,7 @@ def _checked_entry(
     info = _stat(entry.path)
     is_folder = info is not None and stat.S_ISDIR(info.st_mode)
     document = folder.document + entry.name
-    wanted = _without_stars(parts, _after_name(parts, folder.wanted, entry.name))
+    wanted = _past_stars(parts, _after_name(parts, folder.wanted, entry.name))
     if _ignored(rules, document, is_folder) or not (wanted - {len(parts)} if is_folder else len(parts) in wanted):
         return None
     if is_folder and os.path.isfile(os.path.join(entry.path, "vecver.json")):
@@ -257,7 +257,7 @@ def _after_name(parts: list[str], wanted: Iterable[int], name: str) -> set[int]:
     return stay | {at + 1 for at in positions if at not in stay and fnmatchcase(name, parts[at])}
 
 
-def _without_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
+def _past_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
     """`wanted`, and the positions after a `**`, which may match no folder at all."""
     reached = set(wanted)
     for at, part in enumerate(parts):
@@ -269,9 +269,9 @@ def _without_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
 def matches(pattern: str, document: str) -> bool:
     """Whether a glob matches an id, or a file's path below a folder; case-sensitive."""
     parts = pattern.split("/")
-    at = _without_stars(parts, {0})
+    at = _past_stars(parts, {0})
     for name in document.split("/"):
-        at = _without_stars(parts, _after_name(parts, at, name))
+        at = _past_stars(parts, _after_name(parts, at, name))
     return len(parts) in at
 
 
