@@ -342,6 +342,25 @@ def test_a_document_that_crashes_once_is_read_in_a_new_worker(tmp_path: Path) ->
     assert isinstance(outcome, Parsed) and outcome.text == f"once {second}" and first != second
 
 
+@pytest.mark.parametrize("beside", [[], ["hang"]], ids=["alone", "beside another"])
+def test_a_crash_is_reported_though_its_acknowledgement_is_read_late(
+    monkeypatch: pytest.MonkeyPatch, beside: list[str]
+) -> None:
+    from pebble.pool.process import TaskManager
+
+    start = TaskManager.task_start
+
+    def late(self: Any, task: int, worker: int | None) -> None:
+        if worker is not None:
+            time.sleep(0.7)
+        start(self, task, worker)
+
+    monkeypatch.setattr(TaskManager, "task_start", late)
+    texts = [*beside, "die"]
+    outcomes = list(parse_all([original(f"{text}.pdf", text) for text in texts], timeout=3.0, parse=accident))
+    assert outcomes[-1][1] == Failure("die.pdf", "crashed", "The parser crashed on it (exit code 3).")
+
+
 @linux
 def test_a_document_that_always_crashes_is_read_twice(tmp_path: Path) -> None:
     given = [original("a.pdf", f"crash {tmp_path / 'log'}"), original("b.pdf", "fine")]

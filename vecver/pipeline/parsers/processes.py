@@ -69,10 +69,15 @@ def start_server() -> None:
 def _started(workers: int, *, max_tasks: int = 0) -> ProcessPool:
     from pebble import ProcessPool
 
+    from vecver.pipeline.parsers.worker_exits import AcknowledgedExits
+
     start_server()
     atexit.unregister(_spare.stop)
     atexit.register(_spare.stop)  # after multiprocessing's own, so that it runs before that one, which waits for them
-    return ProcessPool(max_workers=workers, max_tasks=max_tasks, initializer=confine, context=_Context())
+    context = _Context()
+    pool = ProcessPool(max_workers=workers, max_tasks=max_tasks, initializer=confine, context=context)
+    pool._pool_manager = AcknowledgedExits(pool._context, context)  # before the first task, which starts its threads
+    return pool
 
 
 class _Spare:
