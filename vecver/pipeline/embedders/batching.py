@@ -79,67 +79,67 @@ class Together:
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
     def _answer(self, texts: list[str]) -> Vectors:
-        mine = _Request(texts)
+        request = _Request(texts)
         with self._changed:
-            self._waiting.append(mine)
+            self._waiting.append(request)
         try:
-            while taken := self._enter(mine):
+            while batch := self._enter(request):
                 try:
-                    self._embed(taken)
+                    self._embed(batch)
                 finally:
-                    self._leave(taken)
+                    self._leave(batch)
         except BaseException:
-            self._withdraw(mine)
+            self._withdraw(request)
             raise
-        return mine.answer.result()
+        return request.answer.result()
 
-    def _enter(self, mine: _Request) -> list[_Request]:
+    def _enter(self, request: _Request) -> list[_Request]:
         """Waits, then returns the requests that this caller must embed; none once its own vectors are ready."""
         with self._changed:
             self._changed.wait_for(
-                lambda: mine.answer.done() or (mine in self._waiting and self._inside < self.at_once)
+                lambda: request.answer.done() or (request in self._waiting and self._inside < self.at_once)
             )
-            if mine.answer.done():
+            if request.answer.done():
                 return []
-            taken = self._oldest_requests()
-            del self._waiting[: len(taken)]
+            batch = self._oldest_requests()
+            del self._waiting[: len(batch)]
             self._inside += 1
-            return taken
+            return batch
 
     def _oldest_requests(self) -> list[_Request]:
-        taken, room = list[_Request](), MOST
-        for asked in self._waiting:
-            room -= len(asked.texts)
-            if taken and room < 0:
+        batch, room = list[_Request](), MOST
+        for request in self._waiting:
+            room -= len(request.texts)
+            if batch and room < 0:
                 break
-            taken.append(asked)
-        return taken
+            batch.append(request)
+        return batch
 
-    def _leave(self, taken: list[_Request]) -> None:
+    def _leave(self, batch: list[_Request]) -> None:
         with self._changed:
             self._inside -= 1
-            self._waiting[:0] = [asked for asked in taken if not asked.answer.done()]
+            self._waiting[:0] = [request for request in batch if not request.answer.done()]
             self._changed.notify_all()
 
-    def _withdraw(self, mine: _Request) -> None:
+    def _withdraw(self, request: _Request) -> None:
         """Remove the request of an interrupted caller."""
         with self._changed:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
+            if request in self._waiting:
+                self._waiting.remove(request)
 
-    def _embed(self, taken: list[_Request]) -> None:
+    def _embed(self, batch: list[_Request]) -> None:
         """Embed these requests; each gets its vectors or its error."""
         try:
-            vectors = self._embedder.embed_queries([text for asked in taken for text in asked.texts])
+            vectors = self._embedder.embed_queries([text for request in batch for text in request.texts])
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as failure:
-            if len(taken) == 1:
-                taken[0].answer.set_exception(failure)
+            if len(batch) == 1:
+                batch[0].answer.set_exception(failure)
                 return
-            for asked in taken:
-                self._embed([asked])
+            for request in batch:
+                self._embed([request])
             return
-        ends = np.cumsum([len(asked.texts) for asked in taken])
-        for asked, rows in zip(taken, np.split(vectors, ends[:-1]), strict=True):
-            asked.answer.set_result(rows)
+        ends = np.cumsum([len(request.texts) for request in batch])
+        for request, rows in zip(batch, np.split(vectors, ends[:-1]), strict=True):
+            request.answer.set_result(rows)

@@ -42,7 +42,7 @@ class ObjectEmbedder:
         Raises InvalidInputError, and as `embed`.
         """
         self._documents, self._queries, self._one = _methods(inner)
-        self._inner, self.given = inner, fingerprint
+        self._inner, self._caller_fingerprint = inner, fingerprint
         self.name = name
         self.metric: Metric = _metric(inner)
         self.max_tokens = _number(inner, "max_tokens", MAX_TOKENS)
@@ -95,7 +95,7 @@ class ObjectEmbedder:
             raise
         except Exception as failure:  # a caller's object may raise anything
             raise BackendError(
-                f"the embedder {self.given!r} failed: {type(failure).__name__}: {failure}",
+                f"the embedder {self._caller_fingerprint!r} failed: {type(failure).__name__}: {failure}",
                 code="embedder_failed",
                 hint="look at its own error above; what was embedded before is kept for the next attempt",
                 retryable=True,
@@ -107,7 +107,8 @@ class ObjectEmbedder:
             raise self._bad_embedder(f"gave {_described(vectors)} for {count} texts, not ({count}, dim)")
         if self.dim and vectors.shape[1] != self.dim:
             raise SpaceMismatchError(
-                f"the embedder {self.given!r} gave vectors of {vectors.shape[1]} dimensions; it said {self.dim}",
+                f"the embedder {self._caller_fingerprint!r} gave vectors of {vectors.shape[1]} dimensions; "
+                f"it said {self.dim}",
                 code="embedder_changed",
                 hint="a model with another dimension is another embedder: give it another fingerprint",
             )
@@ -137,7 +138,7 @@ class ObjectEmbedder:
 
     def _bad_embedder(self, problem: str) -> InvalidInputError:
         return InvalidInputError(
-            f"the embedder {self.given!r} {problem}",
+            f"the embedder {self._caller_fingerprint!r} {problem}",
             code="bad_embedder",
             hint="correct it; what was embedded before is kept for the next attempt",
         )

@@ -67,8 +67,8 @@ def rst(text: str) -> str:
     i = 0
     while i < len(lines):
         line = lines[i]
-        if found := _rst_heading(lines, i):
-            name, style, taken = found
+        if section := _rst_heading(lines, i):
+            name, style, taken = section
             level = levels.setdefault(style, len(levels) + 1) + deeper
             out += [heading(level, _rst_inline(name, defined)), ""]
             i += taken
