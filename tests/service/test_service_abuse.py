@@ -1,4 +1,4 @@
-"""What a service is sent that it did not ask for: each is told what is wrong, and the service goes on.
+"""Hostile and malformed requests: each is answered with what is wrong, and the service keeps running.
 
 Against a real uvicorn on a port of this machine.
 """
@@ -109,7 +109,7 @@ def nested(opening: bytes, closing: bytes) -> list[bytes]:
 DEEP = [*nested(b'{"a":', b"}"), *nested(b"[", b"]")]
 
 
-def test_deep_values_are_refused_wherever_they_lie(served: Served) -> None:
+def test_deeply_nested_values_are_refused_everywhere(served: Served) -> None:
     receipt = json.dumps(served.receipt).encode()
     for deep in DEEP:
         served_at = [
@@ -137,7 +137,7 @@ def test_deep_values_are_refused_wherever_they_lie(served: Served) -> None:
 FILTER = ("invalid_filter", "invalid_request")
 
 
-def test_deep_lines_end_their_job_and_no_more(served: Served) -> None:
+def test_deeply_nested_records_fail_their_job_only(served: Served) -> None:
     for deep in DEEP[::4]:
         line = b'{"id":"x","text":"y","m":' + deep + b"}\n"
         job = served.send("POST", f"{UPLOAD}&embedder=hashing", line, "application/x-ndjson").json()
@@ -236,7 +236,7 @@ def test_vectors_are_numbers_of_the_right_count(served: Served) -> None:
         assert answer.status_code in (400, 422)
 
 
-def test_what_is_asked_at_once_is_limited(served: Served) -> None:
+def test_the_size_of_a_request_is_limited(served: Served) -> None:
     search = f"{TEXTS}/search"
     refused(served.send("POST", search, {"query": "q", "k": 1001}), "limit")
     refused(served.send("POST", search, {"query": "q", "k": 10**30}), "limit", "invalid_request")
@@ -321,8 +321,8 @@ NAMES = [
 ]
 
 
-def test_no_name_leads_astray(served: Served) -> None:
-    """Wherever a name is taken: in the path, whole or taken apart, in the query and in the body."""
+def test_hostile_names_are_refused_everywhere(served: Served) -> None:
+    """In the path, in the query string and in the body."""
     for name in NAMES:
         for written in {quote(name, safe=""), quote(name), quote(quote(name, safe=""), safe="")}:
             for path in (
@@ -351,8 +351,8 @@ def test_no_name_leads_astray(served: Served) -> None:
     assert {path.split("/")[0] for path in inside} <= {"kb", "state", "open"}
 
 
-def test_names_of_documents_come_back_as_they_were_sent(served: Served) -> None:
-    """No normalising: equal names are those of equal code points."""
+def test_document_ids_are_not_normalised(served: Served) -> None:
+    """Ids are equal only if their code points are."""
     sent = [
         "e\u0301.md",
         "é.md",
@@ -378,8 +378,8 @@ def test_names_of_documents_come_back_as_they_were_sent(served: Served) -> None:
         assert job["state"] == "succeeded" and len(job["result"]["failures"]) == 1, job
 
 
-def test_half_characters_are_told_back(served: Served) -> None:
-    """Python reads half of a surrogate pair from JSON, and UTF-8 cannot write it."""
+def test_lone_surrogates_are_escaped(served: Served) -> None:
+    """Python reads a lone surrogate from JSON, and UTF-8 cannot encode it."""
     half = b'"a\\ud800b"'
     for path, body in (
         (f"{TEXTS}/search", b'{"query":%s}'),
@@ -432,7 +432,7 @@ def upload(served: Served, *files: tuple[str, bytes], query: str = "label=files&
     ],
     ids=lambda name: ascii(name)[:24],
 )
-def test_a_file_lies_where_its_upload_lies_or_nowhere(served: Served, name: str) -> None:
+def test_an_uploaded_file_stays_in_its_folder(served: Served, name: str) -> None:
     before, everything = served.left(), {*served.place.rglob("*")}
     boundary, quoted = b"xYzZy", name.encode().replace(b"\\", b"\\\\").replace(b'"', b"%22")
     for header in (b'filename="%s"' % quoted, b"filename*=UTF-8''%s" % quote(name, safe="").encode()):
@@ -446,7 +446,7 @@ def test_a_file_lies_where_its_upload_lies_or_nowhere(served: Served, name: str)
     assert not [path for path in made if path.is_file() and "once" not in path.parts], made
 
 
-def test_forms_that_cannot_be_a_source_leave_nothing(served: Served) -> None:
+def test_refused_forms_leave_no_files(served: Served) -> None:
     before = served.left()
     refused(upload(served, ("a.md", b"one"), ("a.md", b"two")), "invalid_upload")
     refused(upload(served, ("a", b"one"), ("a/b.md", b"two")), "invalid_upload")
@@ -464,7 +464,7 @@ def test_forms_that_cannot_be_a_source_leave_nothing(served: Served) -> None:
     assert served.left() == before
 
 
-def test_files_with_nothing_in_them_are_a_source_too(served: Served) -> None:
+def test_empty_files_can_be_ingested(served: Served) -> None:
     job = ended(served.client, upload(served, ("empty.md", b""), ("full.md", b"# Full\n\nof text")).json()["id"])
     assert job["state"] == "succeeded", job
     assert job["result"]["names"]["added"] == ["empty.md", "full.md"] or job["result"]["failures"], job
@@ -472,7 +472,9 @@ def test_files_with_nothing_in_them_are_a_source_too(served: Served) -> None:
 
 @pytest.mark.parametrize("label", ["..", "../x", "\0", "a\nb", "x" * 300, "x" * 301, "é", "🚲"], ids=ascii)
 @pytest.mark.parametrize("option", ["label", "prefix", "branch", "space", "chunker", "message", "metric"])
-def test_options_of_an_ingest_are_told_by_its_job_at_the_latest(served: Served, option: str, label: str) -> None:
+def test_bad_options_of_an_ingest_are_reported_by_its_job_at_the_latest(
+    served: Served, option: str, label: str
+) -> None:
     query = {"label": "x", "embedder": "hashing", "dry_run": "true", option: label}
     answer = served.client.post(f"{TEXTS}/ingest", params=query, json={"documents": [{"id": "x", "text": "y"}]})
     assert_told(answer)
@@ -481,7 +483,7 @@ def test_options_of_an_ingest_are_told_by_its_job_at_the_latest(served: Served, 
         assert (job["error"] or {}).get("code") != "internal", job
 
 
-def test_only_folders_on_the_list_are_ingested(served: Served) -> None:
+def test_only_allowed_folders_are_ingested(served: Served) -> None:
     allowed = served.place / "open"
     (allowed / "in").mkdir(parents=True, exist_ok=True)
     (allowed / "in/x.md").write_text("# X\n\ntext")
@@ -519,8 +521,8 @@ def chunks(size: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("path", [f"{TEXTS}/search", "/v1/replay", UPLOAD])
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "multipart/form-data; boundary=x"])
-def test_bodies_that_are_too_large_are_refused_and_nothing_is_left(served: Served, path: str, kind: str) -> None:
-    """Told by their length or by what comes; in the middle of a file too."""
+def test_too_large_bodies_are_refused_and_leave_no_files(served: Served, path: str, kind: str) -> None:
+    """By their Content-Length or while they arrive, also in the middle of a file."""
     before, large = served.left(), 3 << 20
     start = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.md"\r\n\r\n' if "multi" in kind else b""
     for content in (start + b" " * large, (part for part in (start, *chunks(large)))):
@@ -531,7 +533,7 @@ def test_bodies_that_are_too_large_are_refused_and_nothing_is_left(served: Serve
     assert served.client.get("/healthz").status_code == 200
 
 
-def test_who_has_no_key_is_told_that_and_not_how_large_a_body_may_be(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_before_the_size_of_the_body(tmp_path: Path) -> None:
     settings = ServiceSettings(state=str(tmp_path / "state"), max_body=1024)
     Keys(settings.keys_file("")).add("alice", ["*:admin"])
     with running(create_app(vecver.open(tmp_path / "kb", create=True), settings)) as url:
@@ -539,7 +541,7 @@ def test_who_has_no_key_is_told_that_and_not_how_large_a_body_may_be(tmp_path: P
             refused(httpx.post(f"{url}/v1/datasets/d/search", content=content, timeout=60), "unauthenticated")
 
 
-def test_where_the_embedded_milvus_lies_is_told_to_nobody(served: Served) -> None:
+def test_the_path_of_the_embedded_milvus_is_masked(served: Served) -> None:
     pytest.importorskip("milvus_lite", reason="no milvus-lite: install vecver[milvus]")
     made = served.send("POST", f"{TEXTS}/publish", {}).json()
     assert ended(served.client, made["id"])["result"]["uri"] == "(repository)/milvus.db"

@@ -1,6 +1,6 @@
-"""Who may do what: every route, with every kind of key, at a dataset of the key's, at another's, and at none.
+"""Access: every route with every kind of key, for a dataset of the key, for another dataset, and for none.
 
-What a key may not see is told as what is not there: the answers are the same, to the byte, but for the name.
+A dataset that a key may not see is answered like one that does not exist: byte for byte, but for the name.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ CELLS = [(route, caller) for route in ROWS for caller in CALLERS]
 
 
 @pytest.mark.parametrize(("route", "caller"), CELLS, ids=[f"{route} {caller}" for route, caller in CELLS])
-def test_a_route_gives_what_the_key_may_have_and_no_word_more(served: Served, route: str, caller: str) -> None:
+def test_each_route_answers_as_the_key_allows(served: Served, route: str, caller: str) -> None:
     row, n = ROWS[route], CELLS.index((route, caller))
     answers = {}
     for dataset in (A, B, NONE):
@@ -320,8 +320,8 @@ def forms(id: str) -> list[str]:
     return [id, id[:12], id[:4], f"{id}~0", f"{id}~1", f"{id[:16]}^", f"git:{id[:12]}", "tag-bravo", *dated]
 
 
-def test_no_revision_asked_at_one_dataset_leads_to_another(served: Served) -> None:
-    """The commit id of another dataset is no more known here than one that is nowhere."""
+def test_a_revision_of_one_dataset_does_not_open_another(served: Served) -> None:
+    """The commit id of another dataset is answered like an unknown one."""
     docs = served.repository.dataset(B)
     for commit in docs.log("main"):
         for revision, none in zip(forms(commit.id), forms("f" * 64), strict=True):
@@ -365,7 +365,7 @@ def test_no_revision_asked_at_one_dataset_leads_to_another(served: Served) -> No
 
 @pytest.mark.parametrize("field", ["dataset", "commit", "revision"])
 @pytest.mark.parametrize("value", ["", None, 1, [A], {A: A}, f"{A}/../{B}", f"{A}\0", "*"], ids=repr)
-def test_no_receipt_opens_another_dataset(served: Served, field: str, value: Any) -> None:
+def test_a_receipt_does_not_open_another_dataset(served: Served, field: str, value: Any) -> None:
     for name in (A, B):
         receipt = {**served.receipts[name], field: value}
         answer = served.ask("read", "POST", "/v1/replay", json={"receipt": receipt})
@@ -392,7 +392,7 @@ def test_a_receipt_that_mixes_datasets_is_refused(served: Served) -> None:
     assert served.ask("admin all", "POST", "/v1/replay", json={"receipt": lacking}).status_code == 422
 
 
-def test_lists_hold_what_the_key_may_read(served: Served) -> None:
+def test_lists_hold_only_what_the_key_may_read(served: Served) -> None:
     served.job(A)
     hidden = served.job(B)
     for path in ("/v1/datasets", "/v1/jobs?limit=1000", f"/v1/jobs?dataset={B}", "/v1/vector_stores?limit=100"):
@@ -407,8 +407,8 @@ def test_lists_hold_what_the_key_may_read(served: Served) -> None:
     assert anonymous(after[B], B) == anonymous(after[NONE], NONE) and after[B].status_code == 422
 
 
-def test_an_error_names_no_dataset_that_the_key_may_not_read(served: Served) -> None:
-    """What is not there yet is told without what is."""
+def test_errors_name_no_unreadable_dataset(served: Served) -> None:
+    """An unknown name is answered without suggestions that the key may not see."""
     ways: list[tuple[str, str, Json]] = [
         ("GET", f"/v1/datasets/{NONE}", {}),
         ("GET", f"/v1/datasets/{NONE}/commits", {}),
@@ -428,8 +428,8 @@ def test_an_error_names_no_dataset_that_the_key_may_not_read(served: Served) -> 
             assert secret not in told(answer)
 
 
-def test_a_rename_needs_the_new_name_too(served: Served) -> None:
-    """Whether there is a dataset of that name or not, the answer is one."""
+def test_a_rename_needs_rights_to_the_new_name(served: Served) -> None:
+    """The answer is the same whether a dataset of that name exists or not."""
     served.make(A + OWN)
     answers = {to: served.ask("admin", "POST", f"/v1/datasets/{A}{OWN}/rename", json={"to": to}) for to in (B, NONE)}
     assert [answer.status_code for answer in answers.values()] == [403, 403]
@@ -437,8 +437,8 @@ def test_a_rename_needs_the_new_name_too(served: Served) -> None:
     assert A + OWN in served.repository.datasets() and NONE not in served.repository.datasets()
 
 
-def test_an_idempotency_key_is_its_callers_alone(served: Served) -> None:
-    """The answer that one key was given is not given to another, though they send the same."""
+def test_idempotency_keys_of_two_callers_are_separate(served: Served) -> None:
+    """The stored answer of one key is not given to another key that sends the same request."""
     path, headers = f"/v1/datasets/{A}/publish", {"idempotency-key": "the-same"}
     first = served.ask("write", "POST", path, json={}, headers=headers).json()["id"]
     assert served.ask("write", "POST", path, json={}, headers=headers).json()["id"] == first
@@ -447,7 +447,7 @@ def test_an_idempotency_key_is_its_callers_alone(served: Served) -> None:
     assert served.ask("nobody", "POST", path, json={}, headers=headers).status_code == 401
 
 
-def test_a_key_is_asked_for_in_the_form_of_http(served: Served) -> None:
+def test_a_missing_key_is_answered_with_www_authenticate(served: Served) -> None:
     for caller in ("nobody", "a wrong key", "a revoked key"):
         answer = served.ask(caller, "GET", "/v1/datasets")
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -459,7 +459,7 @@ def test_a_key_is_asked_for_in_the_form_of_http(served: Served) -> None:
     assert served.ask("nobody", "GET", "/v1/datasets", headers={"authorization": f"bearer {token}"}).status_code == 200
 
 
-def test_no_answer_names_a_place_of_this_machine_or_the_code(
+def test_answers_hold_no_path_of_this_machine_and_no_traceback(
     served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """An error of any kind, raised where a route does its work."""
@@ -488,6 +488,6 @@ def test_no_answer_names_a_place_of_this_machine_or_the_code(
         assert str(served.place) not in told(answer)
 
 
-def test_a_commit_tells_no_place_of_this_machine(served: Served) -> None:
+def test_commits_hold_no_path_of_this_machine(served: Served) -> None:
     for path in (f"/v1/datasets/{A}/commits", f"/v1/datasets/{A}/commits/main", "/v1/jobs?limit=1000"):
         assert_no_place(served.ask("read", "GET", path).text)

@@ -155,8 +155,8 @@ def test_a_misspelt_field_is_compared_with_the_fields_of_every_body() -> None:
     assert set(BODIES) == set(Request.__subclasses__())
 
 
-def test_each_route_says_what_it_may_answer() -> None:
-    """An error is a problem wherever it is documented; what asks for a key says so."""
+def test_each_route_documents_its_problems() -> None:
+    """Every documented error is a problem, and routes that need a key say so."""
     for path, methods in schema.raw_schema["paths"].items():
         for method, one in methods.items():
             errors = {status: told for status, told in one["responses"].items() if int(status) >= 400}

@@ -1,6 +1,6 @@
-"""Callers that are slow, silent, or speak no HTTP; that ask too much, too often, or the same again; and web pages.
+"""Callers that are slow, silent, or send no HTTP; that ask too much, too often, or repeat a request; and web pages.
 
-Each is answered or let go of, and the others are served meanwhile. Against a real uvicorn on a port of this machine.
+Each is answered or disconnected, and others are served meanwhile. Against a real uvicorn on a port of this machine.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ QUERY = b'{"query":"text","k":1}'
     ],
     ids=lambda said: ascii(said)[2:24],
 )
-def test_what_is_no_http_is_told_so_and_let_go(client: Any, said: bytes) -> None:
+def test_bytes_that_are_no_http_get_a_problem_and_the_connection_closes(client: Any, said: bytes) -> None:
     with Line(client) as line:
         try:
             heard = line.say(said).hear()
@@ -183,12 +183,12 @@ def test_what_is_no_http_is_told_so_and_let_go(client: Any, said: bytes) -> None
     ],
     ids=lambda said: ascii(said)[2:40],
 )
-def test_odd_but_right(client: Any, said: bytes) -> None:
+def test_unusual_but_valid_requests_are_answered(client: Any, said: bytes) -> None:
     with Line(client) as line:
         assert line.say(said).hear(1).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_requests_that_come_together_are_answered_in_their_order(client: Any) -> None:
+def test_pipelined_requests_are_answered_in_order(client: Any) -> None:
     with Line(client) as line:
         line.say(request(QUERY) + request(b"{", path="/v1/replay") + request(method="GET", path="/healthz"))
         heard = line.hear(3)
@@ -198,7 +198,7 @@ def test_requests_that_come_together_are_answered_in_their_order(client: Any) ->
     assert heard.count(b"HTTP/1.1 ") <= 2
 
 
-def test_a_web_socket_finds_nothing(client: Any) -> None:
+def test_a_websocket_upgrade_is_refused(client: Any) -> None:
     head = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     head += b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     with Line(client) as line:
@@ -212,7 +212,7 @@ CALLS = [(method, path) for path in PATHS for method in METHODS]
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_methods_and_paths_that_are_not_there(client: Any, method: str, path: str) -> None:
+def test_unknown_methods_and_paths(client: Any, method: str, path: str) -> None:
     answer = client.request(method, path)
     if answer.status_code == 200:
         assert method == "GET"
@@ -248,12 +248,12 @@ def seconds(work: Callable[[], Any]) -> float:
     [b"", b"GET", b"GET /healthz HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n", b"\r\n"],
     ids=ascii,
 )
-def test_who_does_not_say_what_it_wants_is_let_go(client: Any, said: bytes) -> None:
+def test_a_connection_without_a_request_is_closed(client: Any, said: bytes) -> None:
     with Line(client) as line:
         assert line.say(said).hear() == b""
 
 
-def test_headers_a_byte_at_a_time_are_cut_off(client: Any) -> None:
+def test_headers_that_trickle_in_time_out(client: Any) -> None:
     with Line(client) as line:
         for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 1000:
             try:
@@ -266,7 +266,7 @@ def test_headers_a_byte_at_a_time_are_cut_off(client: Any) -> None:
     alive(client)
 
 
-def test_bodies_a_byte_at_a_time_are_cut_off(client: Any) -> None:
+def test_bodies_that_trickle_in_time_out(client: Any) -> None:
     with Line(client) as line:
         line.say(b"POST /v1/replay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n")
         told: list[bytes] = []
@@ -286,8 +286,8 @@ def test_bodies_a_byte_at_a_time_are_cut_off(client: Any) -> None:
     alive(client)
 
 
-def test_line_ends_do_not_keep_a_connection(client: Any) -> None:
-    """uvicorn's own timer is stopped by any byte, and was not started again."""
+def test_line_ends_do_not_keep_a_connection_open(client: Any) -> None:
+    """uvicorn's timer is stopped by any byte and was not started again."""
     with Line(client) as line:
         line.say(request(method="GET", path="/healthz")).hear(1)
         for _ in range(1000):
@@ -300,8 +300,8 @@ def test_line_ends_do_not_keep_a_connection(client: Any) -> None:
             raise AssertionError("it listened to the end")
 
 
-def test_a_body_that_nobody_waits_for_does_not_keep_a_connection(client: Any) -> None:
-    """It was answered before its body had come."""
+def test_an_unread_body_does_not_keep_a_connection_open(client: Any) -> None:
+    """The request was answered before its body had arrived."""
     with Line(client) as line:
         line.say(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n")
         assert line.hear(1).startswith(b"HTTP/1.1 413")
@@ -315,8 +315,8 @@ def test_a_body_that_nobody_waits_for_does_not_keep_a_connection(client: Any) ->
             raise AssertionError("it listened to the end")
 
 
-def test_a_connection_is_kept_for_longer_than_its_caller_keeps_it() -> None:
-    """Where the service ends it first, or at the same time, a request may come to a closed one."""
+def test_an_idle_connection_outlives_its_callers_timeout() -> None:
+    """If the service closes it first, a request may be sent on a closed connection."""
     import asyncio
 
     import uvicorn
@@ -335,7 +335,7 @@ def test_half_closed_connections_end(client: Any) -> None:
     alive(client)
 
 
-def test_two_hundred_silent_connections_are_in_nobodys_way(client: Any) -> None:
+def test_two_hundred_silent_connections_do_not_block_others(client: Any) -> None:
     with ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(Line(client))
@@ -343,8 +343,8 @@ def test_two_hundred_silent_connections_are_in_nobodys_way(client: Any) -> None:
             alive(client)
 
 
-def test_who_does_not_take_its_answers_is_let_go(client: Any) -> None:
-    """Answers that are not read would stay in memory for ever."""
+def test_a_caller_that_reads_no_answer_is_disconnected(client: Any) -> None:
+    """Unread answers would stay in memory for ever."""
     asked = request(method="GET", path="/openapi.json")
     with Line(client) as line:
         try:
@@ -367,7 +367,7 @@ def test_who_does_not_take_its_answers_is_let_go(client: Any) -> None:
 # -- deadlines -----------------------------------------------------------------------------------
 
 
-def test_a_search_that_takes_too_long_is_answered_for(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_search_is_answered_at_the_deadline(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
     search = vecver.Dataset.search
 
@@ -392,7 +392,7 @@ def test_a_search_that_takes_too_long_is_answered_for(client: Any, monkeypatch: 
 # -- how often -----------------------------------------------------------------------------------
 
 
-def test_a_key_that_asks_too_often_waits_and_others_do_not(place: Path) -> None:
+def test_the_rate_limit_is_per_key(place: Path) -> None:
     keys = Keys(place / "rate.json")
     tokens = [keys.add(name, ["d:read"])[1] for name in ("often", "seldom")]
     often, seldom = ({"authorization": f"Bearer {token}"} for token in tokens)
@@ -437,7 +437,7 @@ def keyed(key: str) -> dict[str, str]:
     return {"idempotency-key": key}
 
 
-def test_the_same_write_again_is_answered_again_and_done_once(writing: Any) -> None:
+def test_a_repeated_write_is_answered_again_and_done_once(writing: Any) -> None:
     path = "/v1/datasets/d/branches/once"
     first = writing.put(path, json={"ref": "main"}, headers=keyed("a"))
     again = writing.put(path, json={"ref": "main"}, headers=keyed("a"))
@@ -454,7 +454,7 @@ def test_the_same_write_again_is_answered_again_and_done_once(writing: Any) -> N
         assert (other.status_code, other.json()["code"]) == (422, "key_reused")
 
 
-def test_the_same_write_from_eight_at_once_is_done_once(writing: Any) -> None:
+def test_eight_equal_writes_at_once_are_done_once(writing: Any) -> None:
     def write(n: int) -> Any:
         return writing.post("/v1/datasets/d/publish", json={}, headers=keyed("eight"))
 
@@ -467,7 +467,7 @@ def test_the_same_write_from_eight_at_once_is_done_once(writing: Any) -> None:
     assert len(writing.get("/v1/jobs").json()["jobs"]) == 1
 
 
-def test_after_an_error_the_same_key_may_try_again(writing: Any) -> None:
+def test_an_idempotency_key_may_be_used_again_after_an_error(writing: Any) -> None:
     wrong = {"json": {"ref": "nowhere"}, "headers": keyed("tries")}
     for _ in range(2):
         answer = writing.put("/v1/datasets/d/branches/tried", **wrong)
@@ -477,7 +477,7 @@ def test_after_an_error_the_same_key_may_try_again(writing: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "x" * 10_000, "é" * 200, "a\tb", "../../x", "a/b", "*"], ids=ascii)
-def test_keys_that_cannot_be_used_are_told(writing: Any, key: str) -> None:
+def test_unusable_idempotency_keys_are_refused(writing: Any, key: str) -> None:
     headers = {"idempotency-key": key.encode("latin-1")}
     answer = writing.post("/v1/datasets/d/promote", json={"alias": "odd"}, headers=headers)
     sound = 1 <= len(key) <= 255 and key.isprintable() and bool(key.strip())
@@ -487,7 +487,7 @@ def test_keys_that_cannot_be_used_are_told(writing: Any, key: str) -> None:
 # -- where it was seen ---------------------------------------------------------------------------
 
 
-def test_a_ref_moves_only_from_where_it_was_seen(writing: Any) -> None:
+def test_if_match_guards_a_ref(writing: Any) -> None:
     path = "/v1/datasets/d/aliases/seen"
     main = writing.get("/v1/datasets/d/branches/main")
     tag = main.headers["etag"]
@@ -526,7 +526,7 @@ def test_a_ref_moves_only_from_where_it_was_seen(writing: Any) -> None:
     assert writing.delete(path, headers={"if-match": tag}).status_code == 200
 
 
-def test_an_answer_that_is_known_is_not_sent_again(client: Any) -> None:
+def test_a_known_answer_is_304(client: Any) -> None:
     first = client.post(SEARCH, json={"query": "text"})
     for value in (first.headers["etag"], f"W/{first.headers['etag']}", f'"x", {first.headers["etag"]}', "*"):
         again = client.post(SEARCH, json={"query": "text"}, headers={"if-none-match": value})
@@ -553,8 +553,8 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("host", HERE + ELSEWHERE)
-def test_without_keys_a_service_answers_to_the_names_of_this_machine_only(client: Any, host: str) -> None:
-    """A page whose name was led to this machine says that name."""
+def test_without_keys_only_local_host_names_are_answered(client: Any, host: str) -> None:
+    """A web page whose host name was rebound to this machine sends that name as Host."""
     answer = client.get("/v1/datasets", headers={"host": host})
     assert answer.status_code == (200 if host in HERE else 401)
     answer = client.post(SEARCH, json={"query": "text"}, headers={"origin": f"http://{host}"})
@@ -565,7 +565,7 @@ def test_without_keys_a_service_answers_to_the_names_of_this_machine_only(client
 @pytest.mark.parametrize(
     "origin", ["null", "https://evil.example", "file://", "http://localhost@evil.example", "http://"]
 )
-def test_without_keys_a_service_answers_no_other_page(client: Any, origin: str) -> None:
+def test_without_keys_other_origins_are_refused(client: Any, origin: str) -> None:
     for method, path in (
         ("POST", SEARCH),
         ("GET", "/v1/datasets"),
@@ -578,5 +578,5 @@ def test_without_keys_a_service_answers_no_other_page(client: Any, origin: str) 
 
 
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded"])
-def test_without_keys_a_service_answers_nobody_behind_a_proxy(client: Any, header: str) -> None:
+def test_without_keys_forwarded_requests_are_refused(client: Any, header: str) -> None:
     assert client.get("/v1/datasets", headers={header: "127.0.0.1"}).status_code == 401
