@@ -122,7 +122,7 @@ class Page:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("VECVER_")}
         environment |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "service"))),
             "VECVER_SETTINGS": os.devnull,
             "VECVER_AUTHOR": "Eva",
             "HOME": str(folder),
