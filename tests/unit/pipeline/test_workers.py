@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from paths import SHARED
 
+from vecver.errors import BackendError
 from vecver.model import Failure, Original, Parsed
 from vecver.pipeline import chunker_recipe
 from vecver.pipeline.parsers import pool as workers
@@ -293,10 +295,36 @@ assert __spec__ is None
 def test_a_script_without_main_guard_runs_once(tmp_path: Path) -> None:
     script = tmp_path / "ingest.py"
     script.write_text(SCRIPT)
-    root = Path(workers.__file__).absolute().parents[2]
+    root = Path(workers.__file__).absolute().parents[3]
     run = subprocess.run([sys.executable, script], env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True,
                          text=True, timeout=120, check=False)  # fmt: skip
     assert (run.stdout, run.stderr) == ("the script runs as __main__\n# Valves\n", "")
+
+
+@posix
+def test_documents_are_parsed_where_the_temporary_folder_has_a_long_path(tmp_path: Path) -> None:
+    """Its sockets are named in a folder of /tmp then, which goes when the program ends."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    script = tmp_path / "ingest.py"
+    script.write_text(SCRIPT + "import multiprocessing\nprint(multiprocessing.current_process()._config['tempdir'])\n")
+    root = Path(workers.__file__).absolute().parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(folder)}
+    run = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    start, text, short = run.stdout.splitlines()
+    assert (start, text, run.stderr) == ("the script runs as __main__", "# Valves", "")
+    assert short.startswith("/tmp/pymp-") and not Path(short).exists() and list(folder.iterdir()) == []
+
+
+def test_where_no_folder_is_short_enough_the_error_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_LONGEST_FOLDER", 1)
+    monkeypatch.setattr(processes, "_SHORT_FOLDER", tmp_path / "missing")
+    monkeypatch.setattr("multiprocessing.process.current_process", lambda: SimpleNamespace(_config={}))
+    with pytest.raises(BackendError, match="too long for a socket") as caught:
+        processes._use_short_folder()
+    assert caught.value.hint == "set TMPDIR to a folder with a path of at most 1 bytes"
 
 
 # -- nothing depends on what a worker read before, or on how busy the machine is ----------------

@@ -14,14 +14,18 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from vecver.errors import BackendError
 from vecver.pipeline.parsers import reading
 from vecver.pipeline.parsers.parse import ROOMS
 from vecver.pipeline.parsers.reading import confine
@@ -29,6 +33,8 @@ from vecver.pipeline.parsers.reading import confine
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
+_LONGEST_FOLDER: Final = 71  # bytes; the name of a socket below it must fit in the 104 of macOS (Linux: 108)
+_SHORT_FOLDER: Final = Path("/tmp")
 KEPT: Final = 10.0  # seconds that workers wait for another stream
 _ROOMS: Final = [f"vecver.pipeline.parsers.{room}" for room in ROOMS]
 _IMPORTED: Final = [reading.__name__, *_ROOMS, "markdown_it"]  # by the server, once; most texts are cut as Markdown
@@ -56,14 +62,39 @@ def stop(processes: ProcessPool) -> None:
 
 
 def start_server() -> None:
-    """Start the server that forks workers; it imports their modules in the background."""
+    """Start the server that forks workers; it imports their modules in the background.
+
+    Raises BackendError (TMPDIR is too long for the name of the server's socket, and /tmp cannot be written to).
+    """
     if _BASE.get_start_method() == "forkserver":
         from multiprocessing import forkserver, resource_tracker
 
+        _use_short_folder()
         resource_tracker.ensure_running()  # before signals are blocked: it unblocks them when it has started
         _BASE.set_forkserver_preload(_IMPORTED)  # has no effect on a server that runs already
         with _main_script_hidden(), _interrupts_blocked():
             forkserver.ensure_running()
+
+
+def _use_short_folder() -> None:
+    """Let multiprocessing keep the server's socket in a folder of /tmp where the name of TMPDIR is too long for one."""
+    from multiprocessing.process import current_process
+    from multiprocessing.util import Finalize
+
+    config: dict[str, Any] = current_process()._config  # type: ignore[attr-defined]
+    folder = tempfile.gettempdir()
+    if "tempdir" in config or len(os.fsencode(folder)) <= _LONGEST_FOLDER:
+        return
+    try:
+        short = tempfile.mkdtemp(prefix="pymp-", dir=_SHORT_FOLDER)
+    except OSError as error:
+        raise BackendError(
+            f"documents cannot be parsed: the path of the temporary folder {folder} is too long for a socket",
+            code="long_temporary_folder",
+            hint=f"set TMPDIR to a folder with a path of at most {_LONGEST_FOLDER} bytes",
+        ) from error
+    Finalize(None, shutil.rmtree, args=(short, True), exitpriority=-100)  # as multiprocessing does with its own
+    config["tempdir"] = short
 
 
 def _started(workers: int, *, max_tasks: int = 0) -> ProcessPool:
