@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, 
 
 from vecver import flows, pipeline, repo
 from vecver.errors import InvalidInputError, say
-from vecver.model import Commit, Hit, Json, Replay, Report
 from vecver.near import near
 
 if TYPE_CHECKING:
     import numpy as np
 
-Revision = str | Report | Commit
+    from vecver.model import Commit, Json, Replay, Report
+
+Revision: TypeAlias = "str | Report | Commit"
 Kind = Literal["branch", "tag", "alias"]
 Engine = Literal["faiss", "milvus"]
 Row = str | Mapping[str, Any] | Any  # of `upsert`: a text, a dict; or what a table is iterated into
@@ -117,6 +118,10 @@ def check_engine(engine: str) -> None:
 
 def text_of(revision: Revision) -> str:
     """A revision as its string; what `ingest` and `show` return names its commit."""
+    if isinstance(revision, str):
+        return revision
+    from vecver.model import Commit, Report
+
     if isinstance(revision, Report) and revision.commit:
         return revision.commit
     if isinstance(revision, Commit):
@@ -150,6 +155,8 @@ def like_question_of(like: Any, **how: Any) -> flows.Question:
 
     Raises InvalidInputError (no id and no key).
     """
+    from vecver.model import Hit
+
     name = like.key if isinstance(like, Hit) else like
     if not isinstance(name, str) or not name:
         raise InvalidInputError(

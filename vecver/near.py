@@ -1,18 +1,16 @@
-"""Names that resemble a mistyped one. Knows strings alone; who asks brings the names there are.
+"""Finds the names that resemble a mistyped one.
 
     near("mian", ["main", "prod"])              ["main"]
     near("heating.md", ["docs/heating.md"])     ["docs/heating.md"]
 
 Decisions
-- 2026-11-26 difflib's ratio of 0.6 finds a swapped, lost, doubled or wrong letter in words of four letters and more;
-  in shorter names any two would resemble each other less than that. The road not taken is rapidfuzz: faster, but a
-  package for what runs once before a program ends. 10,000 names take 20 ms, and no more than that are looked at.
+1. difflib's ratio of 0.6 finds a swapped, lost, doubled or wrong letter in words of four letters and more. 10,000 names
+   take 20 ms, and no more are compared. Not rapidfuzz: faster, but a package for what runs once before a program ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from itertools import islice
 
 MOST_LOOKED_AT = 10_000  # names
@@ -49,6 +47,8 @@ def _ratio(asked: str, other: str) -> float:
 def _similarity(one: str, other: str) -> float:
     if one == other:
         return 1.0
+    from difflib import SequenceMatcher  # 1 ms, and most commands mistype nothing
+
     matcher = SequenceMatcher(None, one, other, autojunk=False)
     if matcher.real_quick_ratio() < LEAST_RATIO or matcher.quick_ratio() < LEAST_RATIO:
         return 0.0

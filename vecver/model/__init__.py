@@ -11,7 +11,7 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay
     from vecver.model.datasets import DatasetRemoval
-    from vecver.model.differences import ChunkCounts, ChunkDiff, DocumentDiff
+    from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.publications import Milvus, Publication, PublishedRows
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
     from vecver.model.streams import Chunks, Log
-    from vecver.model.versions import Commit, Diff, Move
+    from vecver.model.versions import ChunkCounts, Commit, Diff, Move
 else:
     __getattr__, __dir__ = lazily(__name__)
 

@@ -22,11 +22,12 @@ from vecver.model.display import (
     html_table,
     listed,
     padded,
+    place_text,
+    span_text,
     width_of,
 )
 from vecver.model.frames import METADATA, data_frame
 from vecver.model.spaces import Json, Vectors
-from vecver.model.stored import place_text, span_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,36 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from vecver.model.display import ROWS, ROWS_HTML, clipped, described, folded, html_table, listed
+from vecver.model.display import ROWS, ROWS_HTML, clipped, described, folded, html_table, listed, span_text
 from vecver.model.documents import NOWHERE, Position
 from vecver.model.frames import data_frame
 from vecver.model.spaces import Json
-from vecver.model.stored import span_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Change = Literal["added", "changed", "removed", "unchanged"]
 ChunkChange = Literal["added", "removed", "kept"]
-
-
-@dataclass(frozen=True)
-class ChunkCounts:
-    """How many chunks a document has before and after, and how many of them only there."""
-
-    before: int  # 0 of a document that was added
-    after: int
-    added: int  # chunks that only the later version has
-    removed: int
-
-    def to_json(self) -> Json:
-        """The fields as JSON values."""
-        return dict(self.__dict__)
-
-    @classmethod
-    def from_json(cls, value: Json) -> ChunkCounts:
-        """The value whose `to_json` this is."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True, repr=False)

@@ -77,6 +77,17 @@ def listed(head: str, lines: Sequence[str], total: int | None = None, *, more: b
     return "\n".join([head, *shown, *rest])
 
 
+def span_text(span: tuple[int, int]) -> str:
+    """A span as people read it."""
+    return f"[{span[0]}:{span[1]}]" if span[1] else "[title]"
+
+
+def place_text(page: int | None, sheet: str | None, line: int | None, headings: Sequence[str]) -> str:
+    """Where a chunk stands in its document, as a reader would say it; "" if nothing is known of it."""
+    parts = (None if page is None else f"p. {page}", sheet, None if line is None else f"line {line}")
+    return " · ".join(part for part in (*parts, " > ".join(headings)) if part)
+
+
 def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table in which every text is escaped and cut."""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)

@@ -6,7 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from vecver.model.display import COLUMNS, ROWS_HTML, clipped, counted, described, folded, html_table, listed, padded
+from vecver.model.display import (
+    COLUMNS,
+    ROWS_HTML,
+    clipped,
+    counted,
+    described,
+    folded,
+    html_table,
+    listed,
+    padded,
+    place_text,
+    span_text,
+)
 from vecver.model.frames import METADATA, data_frame
 from vecver.model.spaces import Json
 
@@ -105,17 +117,6 @@ class StoredChunk:
 
     def _repr_html_(self) -> str:
         return chunks_html(self.document, [self], 1)
-
-
-def span_text(span: tuple[int, int]) -> str:
-    """A span as people read it."""
-    return f"[{span[0]}:{span[1]}]" if span[1] else "[title]"
-
-
-def place_text(page: int | None, sheet: str | None, line: int | None, headings: Sequence[str]) -> str:
-    """Where a chunk stands in its document, as a reader would say it; "" if nothing is known of it."""
-    parts = (None if page is None else f"p. {page}", sheet, None if line is None else f"line {line}")
-    return " · ".join(part for part in (*parts, " > ".join(headings)) if part)
 
 
 def chunks_frame(chunks: Sequence[StoredChunk]) -> pd.DataFrame:

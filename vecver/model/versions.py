@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from vecver.digest import digest_json
-from vecver.model.differences import ChunkCounts
 from vecver.model.display import ROWS, ROWS_HTML, clipped, counted, described, folded, html_table, listed
 from vecver.model.frames import data_frame
 from vecver.model.spaces import Json, Recipe
@@ -136,6 +135,25 @@ class Move:
 
     @classmethod
     def from_json(cls, value: Json) -> Move:
+        """The value whose `to_json` this is."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class ChunkCounts:
+    """How many chunks a document has before and after, and how many of them only there."""
+
+    before: int  # 0 of a document that was added
+    after: int
+    added: int  # chunks that only the later version has
+    removed: int
+
+    def to_json(self) -> Json:
+        """The fields as JSON values."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_json(cls, value: Json) -> ChunkCounts:
         """The value whose `to_json` this is."""
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
