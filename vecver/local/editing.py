@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows
 from vecver.arguments import Row, check_no_ref, sources_of
-from vecver.flows import Options, Progress
 from vecver.local.writing import Writing
-from vecver.model import Json, Metric, Report, Vectors
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress
+    from vecver.model import Json, Metric, Report, Vectors
 
 
 class Editing(Writing):
@@ -53,7 +55,7 @@ class Editing(Writing):
         Raises InvalidInputError (no rows, none of them usable, vectors that do not fit), NotFoundError (branch),
         SpaceMismatchError, ConflictError (`expected`), BackendError. After any failure nothing was changed.
         """
-        options = Options(
+        options = flows.Options(
             message=message,
             branch=branch,
             embedder=self._session.embedders.recipe_of(embedder),
@@ -106,7 +108,7 @@ class Editing(Writing):
         The options are those of `ingest`, `expected` is that of `upsert`. `place={}`: the files were read elsewhere;
         what lies below `source` is named by its path there. Raises as `ingest`.
         """
-        options = Options(
+        options = flows.Options(
             message=message,
             branch=branch,
             embedder=self._session.embedders.recipe_of(embedder),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from copy import copy
 from datetime import timedelta
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows, repo, store
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError, say
@@ -15,8 +15,11 @@ from vecver.local.dataset import Dataset
 from vecver.local.embedders import Embedders
 from vecver.local.milvus import MilvusConnections
 from vecver.local.session import Session
-from vecver.model import Check, DatasetRemoval, Garbage, Json, Milvus, Replay, Verify
-from vecver.progress import Progress
+from vecver.model import Milvus
+
+if TYPE_CHECKING:
+    from vecver.model import Check, DatasetRemoval, Garbage, Json, Replay, Verify
+    from vecver.progress import Progress
 
 
 class Repository:
@@ -117,6 +120,8 @@ class Repository:
                 hint="check the address: it must be the one that was published to",
             )
         publishers = [self._session.milvus.publisher(name, milvus, progress) for name in names]
+        from vecver.model import Check
+
         checks = [flows.check_published(publisher) for publisher in publishers]
         problems = tuple(problem for check in checks for problem in check.problems)
         return Check(sum(check.objects for check in checks), sum(check.bytes for check in checks), problems)
