@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from vecver.repo.refs.refs import KINDS, Kind, check_name, missing, ref_moved
     from vecver.repo.root import create, exists
     from vecver.repo.rows.layout import Layout
-    from vecver.repo.rows.positions import PREFIX as POSITION
-    from vecver.repo.rows.positions import named as named_positions
-    from vecver.repo.rows.positions import owners_of as chunk_owners
+    from vecver.repo.rows.positions import POSITION, chunk_owners, named_positions
     from vecver.repo.rows.roots import Roots
     from vecver.repo.rows.schema import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
     from vecver.repo.rows.segment import Segment, segment_ids

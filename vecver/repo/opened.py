@@ -26,13 +26,13 @@ OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped file
 OPEN_VERSIONS = 256  # may stay open: each maps files, and a process may map some 65,000
 
 
-def load_layout(store: Store, id: str) -> Layout:
+def find_layout(store: Store, id: str) -> Layout:
     """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
     from vecver.repo.maintain import gc
-    from vecver.repo.rows import layout as layouts
+    from vecver.repo.rows.layout import load_layout
 
     try:
-        return layouts.load_layout(store, id)
+        return load_layout(store, id)
     except NotFoundError:
         if store.size(gc.forgotten_path(id)) is None:
             raise
@@ -94,7 +94,7 @@ class OpenVersions:
     def open_newest_layout(self, id: str) -> Snapshot:
         """As `open`, with the rows where the stored layout places them now: the next version is written upon that."""
         snapshot = self.peek(id)
-        if snapshot and snapshot.layout.segments != load_layout(self._store, id).segments:
+        if snapshot and snapshot.layout.segments != find_layout(self._store, id).segments:
             self.close([id])
         return self.open(id)
 
@@ -144,7 +144,7 @@ class OpenVersions:
         from vecver.repo.read.snapshot import Snapshot
         from vecver.repo.rows.segment import Segment
 
-        commit, layout = load_commit(self._store, id), load_layout(self._store, id)
+        commit, layout = load_commit(self._store, id), find_layout(self._store, id)
         while True:
             try:
                 segments = [
@@ -152,7 +152,7 @@ class OpenVersions:
                 ]
                 break
             except NotFoundError:
-                old, layout = layout, load_layout(self._store, id)
+                old, layout = layout, find_layout(self._store, id)
                 if layout.segments == old.segments:
                     raise
         _check_layout(commit, layout, segments)
@@ -168,7 +168,7 @@ def name_of(store: Store, key: str) -> str | None:
 
 def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -> None:
     """Raises IntegrityError unless the layout agrees with the commit and the segments: roots, counts, space, sizes."""
-    from vecver.repo.rows import layout as layouts
+    from vecver.repo.rows.layout import layout_path
 
     counts = {"documents": layout.document_count, "chunks": layout.chunk_count}
     roots = (layout.roots.content_root, layout.roots.vector_root)
@@ -178,4 +178,4 @@ def _check_layout(commit: Commit, layout: Layout, segments: Sequence[Segment]) -
         or {segment.space.id for segment in segments} - {commit.recipe.space.id}
         or sizes != [(segment.chunk_count, segment.document_count) for segment in segments]
     ):
-        raise objects.misplaced(layouts.path_of(commit.id))
+        raise objects.misplaced(layout_path(commit.id))

@@ -132,7 +132,7 @@ class Versions:
 
     def layout(self, id: str) -> Layout:
         """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
-        return opened.load_layout(self.store, id)
+        return opened.find_layout(self.store, id)
 
     def snapshot(self, id: str) -> Snapshot:
         """A commit opened for reading; see `OpenVersions.open`. Raises NotFoundError, IntegrityError."""
@@ -168,14 +168,14 @@ class Versions:
 
         Raises ConflictError if gc is deleting rows that it names.
         """
-        from vecver.repo.rows import layout as layouts
+        from vecver.repo.rows.layout import save_layout
 
         try:
             trash.hold(self.store, {unit_of(live.segment) for live in layout.segments})
         except ConflictError:
             self.opened.close_all()  # so that the next attempt reads where the rows lie now
             raise
-        layouts.save_layout(self.store, commit.id, layout)
+        save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
         spare.keep(self.store)
         return commit.id
@@ -223,11 +223,11 @@ class Versions:
 
     def _hold(self, id: str) -> None:
         """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""
-        from vecver.repo.rows import layout as layouts
+        from vecver.repo.rows.layout import layout_path
 
-        if trash.mentions(self.store, [layouts.path_of(id)]) or self.store.size(layouts.path_of(id)) is None:
+        if trash.mentions(self.store, [layout_path(id)]) or self.store.size(layout_path(id)) is None:
             segments = {unit_of(live.segment) for live in self.layout(id).segments}
-            trash.hold(self.store, {layouts.path_of(id), objects.path_of(id), *segments})
+            trash.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
 
     def time(self) -> str:
         """The present time, as ref moves record it."""

@@ -17,7 +17,14 @@ import vecver
 from vecver.cli.app import main
 from vecver.model import NOWHERE, Hit, Position
 from vecver.repo import Segment
-from vecver.repo.rows.positions import PREFIX, chunk_columns, column_names, owners_of, position_columns, position_of
+from vecver.repo.rows.positions import (
+    POSITION,
+    chunk_columns,
+    chunk_owners,
+    column_names,
+    position_columns,
+    position_of,
+)
 from vecver.store import LocalStore, MemoryStore
 
 HANDBOOK = [
@@ -71,7 +78,7 @@ def test_columns_hold_each_name_once_and_give_every_position_back() -> None:
     table = pa.table({"chunks": [[b"k"] * len(own) for own in documents], **position_columns(documents)})
     assert table.column("position.paths")[0].as_py() == [["A", "C"], ["A", "B"]]
     assert table.column("position.page").null_count == 3 and table.column("position.sheets")[2].as_py() == ["S", "T"]
-    columns = {name.removeprefix(PREFIX): table.column(name) for name in column_names(table.schema)}
+    columns = {name.removeprefix(POSITION): table.column(name) for name in column_names(table.schema)}
     read = [[position_of(columns, row, i) for i in range(len(own))] for row, own in enumerate(documents)]
     assert read == documents
     flat = [position for own in documents for position in own]
@@ -80,7 +87,7 @@ def test_columns_hold_each_name_once_and_give_every_position_back() -> None:
         for field, values in block.items():
             wanted = [getattr(position, field) or None for position in flat[start : start + 8]]
             assert values.to_pylist() == [list(own) if isinstance(own, tuple) else own for own in wanted]
-    assert np.bincount(owners_of(table), minlength=4).tolist() == [1000, 0, 4, 1]
+    assert np.bincount(chunk_owners(table), minlength=4).tolist() == [1000, 0, 4, 1]
     assert position_columns([[NOWHERE], []]) == {}
 
 

@@ -20,8 +20,7 @@ from vecver.digest import key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.model import Commit, Recipe, Space
 from vecver.repo import Draft, NewDocument, Versions, document_id, find_absent, find_known
-from vecver.repo.rows import layout as layouts
-from vecver.repo.rows.layout import Layout, Live, load_layout, mask_of, packed, rows_of, save_layout
+from vecver.repo.rows.layout import Layout, Live, layout_path, load_layout, mask_of, packed, rows_of, save_layout
 from vecver.repo.rows.roots import Roots, lanes_of
 from vecver.store import LocalStore, MemoryStore, Store
 
@@ -65,7 +64,7 @@ def test_layouts_come_back(masks: list[tuple[set[int], set[int]]], row: bytes) -
 def test_a_layout_of_another_commit_is_refused() -> None:
     store = MemoryStore()
     save_layout(store, "a" * 64, Layout.empty())
-    store.put(layouts.path_of("b" * 64), store.get(layouts.path_of("a" * 64)))
+    store.put(layout_path("b" * 64), store.get(layout_path("a" * 64)))
     with pytest.raises(IntegrityError) as caught:
         load_layout(store, "b" * 64)
     assert caught.value.code == "wrong_layout"

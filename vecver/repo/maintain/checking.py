@@ -32,8 +32,7 @@ from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.root import ROOT, identity
 from vecver.repo.rows import index_files
-from vecver.repo.rows import layout as layouts
-from vecver.repo.rows.layout import Live, load_layout
+from vecver.repo.rows.layout import Live, layout_path, load_layout
 from vecver.repo.rows.proof import Proof
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.segment_files import FILES, path_of
@@ -160,7 +159,7 @@ class _Checker:
 
     def prove(self, commit: Commit) -> None:
         """Check a commit's layout and segments, and that its rows give its roots."""
-        name = layouts.path_of(commit.id)
+        name = layout_path(commit.id)
         if self.store.size(name) is None and self._forgotten(commit.id):
             return
         layout = self.read(name, lambda: load_layout(self.store, commit.id))

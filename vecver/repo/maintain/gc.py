@@ -32,8 +32,7 @@ from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.published import ledger
 from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import KINDS, Refs
-from vecver.repo.rows import layout as layouts
-from vecver.repo.rows.layout import load_layout
+from vecver.repo.rows.layout import layout_path, load_layout
 from vecver.repo.rows.segment_files import FILES, path_of, unit_of
 from vecver.store import Store
 
@@ -62,7 +61,7 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
     listed = [name for folder in kinds for name in store.list(f"{folder}/")]  # listed before the refs are read
     commits = _commits(store)
     kept = {*_retained(store, commits, retention, now), *(ledger.commits(store) & commits.keys())}
-    with_rows = {id for id in commits if store.size(layouts.path_of(id)) is not None}
+    with_rows = {id for id in commits if store.size(layout_path(id)) is not None}
     _refuse_lost(store, (kept & commits.keys()) - with_rows)
     units = _units(store, listed, specs, _needed(store, listed, commits, kept & with_rows))
     units |= {name: store.size(name) or 0 for name in _of_deleted(store)}
@@ -114,7 +113,7 @@ def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime
 
 def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str) -> None:
     """Delete condemned units, parents first; a version is recorded as forgotten before its layout goes."""
-    forgotten = {layouts.path_of(commit): commit for commit in garbage.forgotten}
+    forgotten = {layout_path(commit): commit for commit in garbage.forgotten}
     for _, of_kind in groupby(sorted(units, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
         same_kind = list(of_kind)
         step = len(same_kind) if forgotten.keys().isdisjoint(same_kind) else _FORGOTTEN_AT_ONCE
@@ -170,10 +169,10 @@ def _refuse_lost(store: Store, without_layout: Iterable[str]) -> None:
     for id in sorted(without_layout):
         if store.size(forgotten_path(id)) is None:
             raise IntegrityError(
-                f"{layouts.path_of(id)} is lost, and gc would delete the rows of its version",
+                f"{layout_path(id)} is lost, and gc would delete the rows of its version",
                 code="layout_lost",
                 hint="restore the file from a copy of the repository, then collect",
-                name=layouts.path_of(id),
+                name=layout_path(id),
             )
 
 
@@ -267,7 +266,7 @@ def _needed(store: Store, listed: list[str], commits: dict[str, Commit], retaine
         if "to" in commit.operation:  # a rollback went back to that commit; nothing else may lead to it
             needed.add(objects.path_of(commit.operation["to"]))
     for id in retained:
-        needed.add(layouts.path_of(id))
+        needed.add(layout_path(id))
         needed |= {unit_of(live.segment) for live in load_layout(store, id).segments}
     return needed
 

@@ -32,8 +32,7 @@ from vecver.repo.maintain import trash
 from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import Refs
 from vecver.repo.rows import index_files
-from vecver.repo.rows import layout as layouts
-from vecver.repo.rows.layout import Layout, load_layout
+from vecver.repo.rows.layout import Layout, layout_path, load_layout, save_layout
 from vecver.repo.rows.schema import keys_array
 from vecver.repo.rows.segment import segment_manifest, table_of, vectors_of
 from vecver.repo.rows.segment_files import FILES, path_of
@@ -194,9 +193,9 @@ def _layouts(store: Store, versions: list[Commit]) -> Iterator[Problem]:
             lost.append((commit, same))
     for commit, same in lost:
         if layout := sound.get(same):
-            _set_aside(store, layouts.path_of(commit.id))
-            layouts.save_layout(store, commit.id, layout)
-            yield Problem(layouts.path_of(commit.id), "made again from a version with the same rows")
+            _set_aside(store, layout_path(commit.id))
+            save_layout(store, commit.id, layout)
+            yield Problem(layout_path(commit.id), "made again from a version with the same rows")
 
 
 def _manifest(store: Store, segment: str, commit: Commit, chunks: int, documents: int) -> Iterator[Problem]:

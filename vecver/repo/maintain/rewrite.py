@@ -29,8 +29,7 @@ from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_fi
 from vecver.progress import Progress
 from vecver.repo.maintain import trash
 from vecver.repo.objects import load_commit
-from vecver.repo.rows import layout as layouts
-from vecver.repo.rows.layout import Layout, Live, mask_of, parse_layout, rows_of
+from vecver.repo.rows.layout import Layout, Live, encoded_layout, layout_path, mask_of, parse_layout, rows_of
 from vecver.repo.rows.proof import Proof
 from vecver.repo.rows.schema import document_bytes, taken
 from vecver.repo.rows.segment import Segment, SegmentWriter
@@ -170,7 +169,7 @@ class Rewrite:
         """Also switch these commits, made after the rows were copied, if they list only rows that were copied."""
         for id in commits:
             with contextlib.suppress(NotFoundError):
-                body = self._store.get(layouts.path_of(id))
+                body = self._store.get(layout_path(id))
                 if all(self._covers(live) for live in parse_layout(id, body).segments):
                     self._layout_digests[id] = digest(body)
                     self.commits = (*self.commits, id)
@@ -188,7 +187,7 @@ class Rewrite:
             if new.segments == old.segments:
                 continue
             with contextlib.suppress(ConflictError):
-                self._store.swap(layouts.path_of(id), body, layouts.encoded(id, new))
+                self._store.swap(layout_path(id), body, encoded_layout(id, new))
                 switched += 1
         new_ids = {segment.id for segment in self.segments}
         old_units = [unit_of(id) for id in self.sources if id not in new_ids]
@@ -209,7 +208,7 @@ class Rewrite:
         """(commit, stored bytes, layout) as they are now; a commit that gc forgot meanwhile is left out."""
         for id in self.commits:
             with contextlib.suppress(NotFoundError):
-                body = self._store.get(layouts.path_of(id))
+                body = self._store.get(layout_path(id))
                 yield id, body, parse_layout(id, body)
 
     def _unchanged_layouts(self) -> Iterator[tuple[str, bytes, Layout]]:

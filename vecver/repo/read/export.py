@@ -48,7 +48,7 @@ from vecver.repo import objects
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
 from vecver.repo.rows.layout import Layout, Live
-from vecver.repo.rows.positions import FIELDS, PREFIX, chunk_columns, column_type
+from vecver.repo.rows.positions import FIELDS, POSITION, chunk_columns, column_type
 from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
 from vecver.repo.rows.schema import KEY, keys_array, taken
 from vecver.repo.rows.segment import Segment
@@ -141,7 +141,7 @@ def _position_blocks(snapshot: Snapshot, documents: Rows, names: list[str]) -> C
 
 def _position_fields(names: Sequence[str]) -> list[tuple[str, pa.DataType]]:
     """The columns of chunks that show these position columns of documents."""
-    return [(field, column_type(field)) for field in FIELDS if PREFIX + field in names]
+    return [(field, column_type(field)) for field in FIELDS if POSITION + field in names]
 
 
 def _write_documents(snapshot: Snapshot, plan: _Plan, folder: Path) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecver.repo.rows import schema
-from vecver.repo.rows.positions import FIELDS, chunk_columns, owners_of
+from vecver.repo.rows.positions import FIELDS, chunk_columns, chunk_owners
 from vecver.repo.rows.schema import DOCUMENTS, items, keys_array, taken, whole
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows
@@ -108,4 +108,4 @@ def chunk_list(documents: pa.Table) -> ChunkList:
 
     starts, ends = (schema.integers(whole(pc.list_flatten(documents.column(name)))) for name in ("starts", "ends"))
     keys = keys_array(pc.list_flatten(documents.column("chunks")))
-    return ChunkList(owners_of(documents), keys, starts, ends, chunk_columns(documents, FIELDS))
+    return ChunkList(chunk_owners(documents), keys, starts, ends, chunk_columns(documents, FIELDS))

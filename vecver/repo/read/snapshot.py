@@ -26,7 +26,7 @@ from vecver.repo.read.row_documents import RowDocuments
 from vecver.repo.rows import schema
 from vecver.repo.rows.key_lookup import KeyLookup
 from vecver.repo.rows.layout import Layout, packed, rows_of
-from vecver.repo.rows.positions import PREFIX
+from vecver.repo.rows.positions import POSITION
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
 
@@ -146,7 +146,7 @@ class Snapshot:
     @cached_property
     def positions(self) -> dict[str, pa.DataType]:
         """The position columns in which a live document has a value, by name."""
-        return self._columns_in_use(PREFIX)
+        return self._columns_in_use(POSITION)
 
     def _columns_in_use(self, prefix: str) -> dict[str, pa.DataType]:
         types: dict[str, pa.DataType] = {}

@@ -68,15 +68,15 @@ class Layout:
 
 def save_layout(store: Store, commit: str, layout: Layout) -> None:
     """Write a commit's layout, replacing the one it had."""
-    store.put(path_of(commit), encoded(commit, layout))
+    store.put(layout_path(commit), encoded_layout(commit, layout))
 
 
 def load_layout(store: Store, commit: str) -> Layout:
     """The layout of a commit. Raises NotFoundError, IntegrityError if its bytes do not match their digest."""
-    return parse_layout(commit, store.get(path_of(commit)))
+    return parse_layout(commit, store.get(layout_path(commit)))
 
 
-def encoded(commit: str, layout: Layout) -> bytes:
+def encoded_layout(commit: str, layout: Layout) -> bytes:
     """A commit's layout as it is stored."""
     value = {
         "commit": commit,
@@ -87,8 +87,8 @@ def encoded(commit: str, layout: Layout) -> bytes:
 
 
 def parse_layout(commit: str, body: bytes) -> Layout:
-    """The layout that `encoded` wrote for this commit. Raises IntegrityError."""
-    value = objects.parse_sealed(path_of(commit), body)
+    """The layout that `encoded_layout` wrote for this commit. Raises IntegrityError."""
+    value = objects.parse_sealed(layout_path(commit), body)
     if value["commit"] != commit:
         raise IntegrityError(
             f"the layout of {commit[:12]} is that of {value['commit'][:12]}",
@@ -99,7 +99,7 @@ def parse_layout(commit: str, body: bytes) -> Layout:
     return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value))
 
 
-def path_of(commit: str) -> str:
+def layout_path(commit: str) -> str:
     """The store's name of a commit's layout."""
     return f"layouts/{commit}"
 

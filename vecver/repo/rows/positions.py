@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from vecver.model import NOWHERE, Json, Position
 
-PREFIX: Final = "position."
+POSITION: Final = "position."
 FIELDS: Final = ("page", "sheet", "line", "headings", "header", "part")  # of a chunk
 _NUMBERS: Final = ("page", "line")
 # where the strings of a field stand
@@ -63,16 +63,16 @@ def position_columns(documents: Sequence[Sequence[Position]]) -> dict[str, pa.Ar
         if not any(value is not None for of_document in values for value in of_document):
             continue
         if field in _NUMBERS:
-            columns[PREFIX + field] = pa.array([_unless_empty(of_document) for of_document in values], _LISTS)
+            columns[POSITION + field] = pa.array([_unless_empty(of_document) for of_document in values], _LISTS)
             continue
         names = [dict[Hashable, int]() for _ in values]
         numbers = [
             [_number(value, of_document) for value in own_values]
             for own_values, of_document in zip(values, names, strict=True)
         ]
-        columns[PREFIX + field] = pa.array([_unless_empty(of_document) for of_document in numbers], _LISTS)
+        columns[POSITION + field] = pa.array([_unless_empty(of_document) for of_document in numbers], _LISTS)
         lists = [list(of_document) or None for of_document in names]
-        columns[PREFIX + _NAMES[field]] = pa.array(lists, pa.list_(_TYPES[field]))
+        columns[POSITION + _NAMES[field]] = pa.array(lists, pa.list_(_TYPES[field]))
     return dict(sorted(columns.items()))
 
 
@@ -113,12 +113,12 @@ def _value(columns: Mapping[str, pa.ChunkedArray], field: str, row: int, number:
 
 def columns_of(documents: pa.Table) -> dict[str, pa.ChunkedArray]:
     """The position columns that a table of documents has, by name without the prefix."""
-    return {name.removeprefix(PREFIX): documents.column(name) for name in column_names(documents.schema)}
+    return {name.removeprefix(POSITION): documents.column(name) for name in column_names(documents.schema)}
 
 
 def column_names(schema: pa.Schema) -> list[str]:
     """The names of the position columns, sorted."""
-    return sorted(name for name in schema.names if name.startswith(PREFIX))
+    return sorted(name for name in schema.names if name.startswith(POSITION))
 
 
 def positions_json(documents: pa.Table) -> list[Json]:
@@ -140,7 +140,7 @@ class Named(NamedTuple):
     of: Rows  # (chunks,) the number of the chunk's value among them; -1: none
 
 
-def owners_of(documents: pa.Table) -> Rows:
+def chunk_owners(documents: pa.Table) -> Rows:
     """The row of each chunk's document, `(chunks,)`."""
     import pyarrow.compute as pc
 
@@ -148,14 +148,14 @@ def owners_of(documents: pa.Table) -> Rows:
     return np.repeat(np.arange(len(documents)), lengths)
 
 
-def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named | None:
+def named_positions(documents: pa.Table, field: str, owners: Rows | None = None) -> Named | None:
     """A field of the chunks of these documents; None if the table has no such column."""
     import pyarrow.compute as pc
 
-    if PREFIX + field not in documents.column_names:
+    if POSITION + field not in documents.column_names:
         return None
-    owners = owners_of(documents) if owners is None else owners
-    numbers = documents.column(PREFIX + field).combine_chunks()
+    owners = chunk_owners(documents) if owners is None else owners
+    numbers = documents.column(POSITION + field).combine_chunks()
     items = _flat(numbers)
     has_list = np.asarray(numbers.is_valid())[owners]
     of = np.full(len(owners), -1, np.int64)
@@ -163,7 +163,7 @@ def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named 
     if field in _NUMBERS:
         of[has_list] = np.where(valid, np.arange(len(items)), -1)
         return Named(items, of)
-    names = documents.column(PREFIX + _NAMES[field]).combine_chunks()
+    names = documents.column(POSITION + _NAMES[field]).combine_chunks()
     firsts = np.cumsum([0, *np.asarray(pc.fill_null(pc.list_value_length(names), 0))])[:-1]  # of each document
     local = np.asarray(pc.fill_null(items, 0), np.int64)
     of[has_list] = np.where(valid, firsts[owners[has_list]] + local, -1)
@@ -172,8 +172,8 @@ def named(documents: pa.Table, field: str, owners: Rows | None = None) -> Named 
 
 def chunk_columns(documents: pa.Table, fields: Sequence[str]) -> Callable[[slice], dict[str, pa.Array]]:
     """Reads these fields of a block of the chunks of these documents, as plain columns with null for none."""
-    owners = owners_of(documents)
-    columns = {field: named(documents, field, owners) for field in fields}
+    owners = chunk_owners(documents)
+    columns = {field: named_positions(documents, field, owners) for field in fields}
 
     def block(chunks: slice) -> dict[str, pa.Array]:
         return {

@@ -212,13 +212,13 @@ class Draft:
         if not self._parent or not len(ids):
             return
         numbers, rows = self._parent.find_documents(ids)
-        keys: list[bytes] = []
+        keys = [as_keys([])]
         for number in np.unique(numbers[numbers >= 0]):
             in_segment = rows[numbers == number]
             self._changes[number].died_documents |= mask_of(in_segment)
-            lists = self._parent.segments[number].documents.column("chunks").take(pa.array(in_segment)).to_pylist()
-            keys += [key for chunks in lists for key in chunks]
-        numbers, rows = self._parent.find_chunks(as_keys(keys))
+            documents = schema.taken(self._parent.segments[number].documents.select(["chunks"]), in_segment)
+            keys.append(schema.keys_array(schema.items(schema.whole(documents.column("chunks")))))
+        numbers, rows = self._parent.find_chunks(np.concatenate(keys))
         for number in np.unique(numbers[numbers >= 0]):
             self._changes[number].died |= mask_of(rows[numbers == number])
 
