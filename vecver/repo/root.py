@@ -10,8 +10,7 @@ import secrets
 
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, say
-from vecver.repo import objects
-from vecver.repo.maintain import spare
+from vecver.repo import objects, spare
 from vecver.store import Store
 
 ROOT = "vecver.json"

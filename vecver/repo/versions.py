@@ -15,8 +15,8 @@ from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first, say
 from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.near import near
-from vecver.repo import objects, opened
-from vecver.repo.maintain import spare, trash
+from vecver.repo import objects, opened, spare
+from vecver.repo.maintain import trash
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.published.ledger import Publications

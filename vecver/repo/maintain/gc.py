@@ -25,8 +25,8 @@ from urllib.parse import quote
 
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, say
 from vecver.model import Commit, Garbage, Json
-from vecver.repo import objects
-from vecver.repo.maintain import spare, trash
+from vecver.repo import objects, spare
+from vecver.repo.maintain import trash
 from vecver.repo.maintain.retention import Retention, is_age
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.published import ledger
