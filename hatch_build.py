@@ -28,8 +28,17 @@ except ImportError:  # run as a script, without hatchling
 ROOT = Path(__file__).resolve().parent
 FOLDER = ROOT / "vecver/index/kernel"
 SOURCES = (FOLDER / "kernel.c", ROOT / "vecver/repo/rows/kernel/lanes.c")
-# Not -ffast-math, and no fused multiply-add: both change bits.
-FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math", "-fvisibility=default")
+# Not -ffast-math, and no fused multiply-add: both change bits. Without errno, roundings are an instruction, not a call.
+FLAGS = (
+    "-O3",
+    "-std=c11",
+    "-fPIC",
+    "-shared",
+    "-ffp-contract=off",
+    "-fno-fast-math",
+    "-fno-math-errno",
+    "-fvisibility=default",
+)
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg, misc, unused-ignore]

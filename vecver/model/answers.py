@@ -117,10 +117,10 @@ class Hit:
         return _hits_html(f"{self.document} {span_text(self.span)}", [self])
 
     @classmethod
-    def made(cls, **fields: Any) -> Hit:
-        """A hit with all of these fields: the same as `Hit(...)`, at a fifth of the time that a frozen one takes."""
+    def made(cls, fields: dict[str, Any]) -> Hit:
+        """The same as `Hit(**fields)` with every field, which takes 3 us; this takes no more than its dict."""
         hit = object.__new__(cls)
-        hit.__dict__.update(fields)
+        object.__setattr__(hit, "__dict__", fields)
         return hit
 
     @classmethod

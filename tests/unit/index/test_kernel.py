@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,11 +38,19 @@ def builder() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
-    file, reason = builder().build(tmp_path_factory.mktemp("kernel"))
+@pytest.fixture(scope="module", params=[None, (), ("-mavx2", "-mfma")], ids=["chosen by the CPU", "any CPU", "avx2"])
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kernel:
+    """The kernel as it is built, and what its loader chooses on other CPUs."""
+    folder, module = tmp_path_factory.mktemp("kernel"), builder()
+    file, reason = module.build(folder)
     if file is None:
         pytest.skip(f"the kernel was not compiled: {reason}")
+    if request.param is not None:
+        if request.param and "avx2" not in Path("/proc/cpuinfo").read_text():
+            pytest.skip("this CPU has no AVX2")
+        source = re.sub("__attribute__..target_clones.*", "", (room.FILE.parent / "kernel.c").read_text())
+        assert "target_clones" not in source
+        file = built(folder / "other", (*module.FLAGS, *request.param), source)
     opened = load(file)
     assert opened is not None, "what compiles here is loaded and has the rule's bits"
     return opened

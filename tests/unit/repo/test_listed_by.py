@@ -69,6 +69,6 @@ def test_columns_are_made_when_they_are_worth_it_and_counted() -> None:
 
 def test_a_hit_that_is_made_is_a_hit() -> None:
     hit = vecver.Hit(1, 0.5, "3fe0000000000000", "a.md", "0" * 32, (0, 4), "text", "title", {"year": 2024})
-    made = vecver.Hit.made(**vars(hit))
+    made = vecver.Hit.made(dict(vars(hit)))
     assert made == hit and repr(made) == repr(hit) and vars(made) == vars(hit)
     assert list(vars(made)) == [field.name for field in fields(hit)]

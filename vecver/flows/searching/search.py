@@ -260,22 +260,25 @@ def hits_of(
 
 
 def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int) -> Hit:
+    position = chunk.position
     return Hit.made(
-        rank=rank,
-        score=row.score,
-        score_bits=index.bits(row.score),
-        document=chunk.document,
-        key=chunk.key.hex(),
-        span=chunk.span,
-        text=chunk.text,
-        title=chunk.title,
-        metadata=readable(chunk.metadata),
-        context=snapshot.context(chunk.key, chunk.document, context) if context else None,
-        headings=chunk.position.headings,
-        header=chunk.position.header,
-        page=chunk.position.page,
-        sheet=chunk.position.sheet,
-        line=chunk.position.line,
-        by=row.by,
-        vector=None,
+        {
+            "rank": rank,
+            "score": row.score,
+            "score_bits": index.bits(row.score),
+            "document": chunk.document,
+            "key": chunk.key.hex(),
+            "span": chunk.span,
+            "text": chunk.text,
+            "title": chunk.title,
+            "metadata": readable(chunk.metadata) if chunk.metadata else {},
+            "context": snapshot.context(chunk.key, chunk.document, context) if context else None,
+            "headings": position.headings,
+            "header": position.header,
+            "page": position.page,
+            "sheet": position.sheet,
+            "line": position.line,
+            "by": row.by,
+            "vector": None,
+        }
     )

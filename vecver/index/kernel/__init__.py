@@ -7,7 +7,10 @@ Decisions
 1. C through ctypes. Numba took 0.3 s to import, 0.5 s for its first call and 208 MB; an extension module would need a
    wheel for each version of Python.
 2. Nothing is compiled when vecver is imported or used, so that a first search never waits for a compiler.
-3. The kernel needs no AVX2: its time is spent on roundings to integers, which no instruction before AVX-512 vectorises.
+3. The kernel runs on every CPU; on Linux x86-64 the loader picks code for AVX2 or AVX-512 where the CPU has it. Ranking
+   190 candidates takes 34 us, 42 without that, and 60 with numpy.
+4. The choice of lists (`faiss/proposing.py`) stays in numpy. In C it gained nothing that could be measured: reading the
+   lists takes most of the time.
 """
 
 from __future__ import annotations

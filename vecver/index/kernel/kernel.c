@@ -17,6 +17,14 @@
 #define LARGEST_SCALE 1000
 #define OVERFLOW_SLACK 1e30
 
+/* Compiled for wider registers too where the loader of the platform can choose; the bits are the same. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define CHOSEN_BY_CPU __attribute__((target_clones("default", "avx2", "arch=skylake-avx512")))
+#else
+#define CHOSEN_BY_CPU
+#endif
+#define INLINED static inline __attribute__((always_inline))
+
 int32_t vecver_kernel_version(void) { return KERNEL_VERSION; }
 
 /* -- the rule -- */
@@ -33,7 +41,7 @@ static int bit_length(int64_t value) {
     return bits;
 }
 
-static double largest_of(const float *values, int64_t dim) {
+INLINED double largest_of(const float *values, int64_t dim) {
     float largest = 0;
     for (int64_t i = 0; i < dim; i++) {
         float size = fabsf(values[i]);
@@ -43,7 +51,7 @@ static double largest_of(const float *values, int64_t dim) {
 }
 
 /* The sum of `terms`, each smaller than 2^exponent, as the rule rounds it. */
-static double fixed_sum(const double *terms, int64_t dim, int exponent) {
+INLINED double fixed_sum(const double *terms, int64_t dim, int exponent) {
     int shift = BITS - bit_length(dim) - exponent;
     int64_t sum = 0;
     if (abs(shift) <= LARGEST_SCALE) {
@@ -55,7 +63,7 @@ static double fixed_sum(const double *terms, int64_t dim, int exponent) {
     return ldexp((double)sum, -shift);
 }
 
-static double score_of(const double *query, int query_exponent, const float *row, int64_t dim, int is_l2, double *terms) {
+INLINED double score_of(const double *query, int query_exponent, const float *row, int64_t dim, int is_l2, double *terms) {
     if (!is_l2) {
         for (int64_t i = 0; i < dim; i++) terms[i] = (double)row[i] * query[i];
         return fixed_sum(terms, dim, query_exponent + exponent_of(largest_of(row, dim)));
@@ -70,7 +78,7 @@ static double score_of(const double *query, int query_exponent, const float *row
 }
 
 /* `scratch`: 2 * dim doubles. */
-static int widened(const float *query, int64_t dim, double *wide) {
+INLINED int widened(const float *query, int64_t dim, double *wide) {
     for (int64_t i = 0; i < dim; i++) wide[i] = query[i];
     return exponent_of(largest_of(query, dim));
 }
@@ -82,6 +90,7 @@ static int all_exist(const int64_t *rows, int64_t count, int64_t total) {
 }
 
 /* The scores of `rows` of `total` (NULL: of the first `count`), `(count,)`. Returns 0. */
+CHOSEN_BY_CPU
 int64_t vecver_scores(const float *query, int64_t dim, int64_t is_l2, const float *vectors, int64_t total,
                       const int64_t *rows, int64_t count, double *scores) {
     if (rows ? !all_exist(rows, count, total) : count > total) return NO_SUCH_ROW;
@@ -95,6 +104,7 @@ int64_t vecver_scores(const float *query, int64_t dim, int64_t is_l2, const floa
 }
 
 /* Each row divided by its reproducible length; a zero row stays. Returns 0. */
+CHOSEN_BY_CPU
 int64_t vecver_normalised(const float *vectors, int64_t count, int64_t dim, float *normalised) {
     double *terms = malloc((size_t)dim * sizeof(double));
     if (!terms) return NO_MEMORY;
@@ -156,7 +166,7 @@ static int64_t rank(Ranked *entries, int64_t count, int64_t k) {
 
 /* -- the window -- */
 
-static float product(const float *a, const float *b, int64_t dim) {
+INLINED float product(const float *a, const float *b, int64_t dim) {
     float sums[16] = {0};
     int64_t i = 0;
     for (; i + 16 <= dim; i += 16)
@@ -196,6 +206,7 @@ static float kth_largest(const float *values, int64_t count, int64_t k, float *h
 
    Rows whose float32 product lies more than two `slack` below the k-th are not scored: they cannot be among the best.
    Returns how many were written to `best_rows` and `best_scores` (room for k). */
+CHOSEN_BY_CPU
 int64_t vecver_best(const float *query, int64_t dim, const float *vectors, int64_t total, const uint8_t *keys,
                     const int64_t *rows, int64_t count, int64_t k, double slack, int64_t *best_rows,
                     double *best_scores) {
