@@ -1,19 +1,18 @@
-"""Diversity: which of a ranking's rows to show so that they do not all say the same. Knows vectors, not documents.
+"""Diversity: chooses rows of a ranking that do not all say the same. Knows vectors, not documents.
 
-Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): after the best row, each further one is that with the
+Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): after the best row, each further row is the one with the
 highest
 
     (1 - diversity) * score(query, row)  -  diversity * max over the rows chosen so far of score(chosen, row)
 
 Decisions
-- 2026-11-26 The i-th row is chosen among the first 4 i of the ranking, and among the first 40 at least. So a choice
-  depends on its place and not on how many rows are asked for: the first k stay a prefix of the first k + 1, and pages
-  join to one list. (The road not taken: four candidates for each of k hits, as other libraries take them.)
-- 2026-11-26 Similarity is the score of the space's own metric, by the rule of `scoring`; equal values stand in the
-  order of their keys. So the choice has no rounding that differs between machines. What BLAS says in float64 rules out
-  the rows that cannot win; only rows within its error of the best are scored exactly: 1,000 of 4,000 x 384 take 3 s of
-  CPU, where scoring all exactly would take 30.
-- 2026-11-26 Rows with the same vector (one text in many documents) are scored once: 200 of 800 equal rows took 6.3 s.
+1. The i-th row is chosen among the first 4 i of the ranking, at least among the first 40. So a choice depends on its
+   place and not on k: the first k stay a prefix of the first k + 1, and pages join to one list. Other libraries take
+   four candidates for each of k hits, which does not.
+2. Similarity is the score of the space's metric, by the rule of `scoring`, and equal values stand in the order of their
+   keys, so no rounding differs between machines. BLAS in float64 rules out the rows that cannot win, and only rows
+   within its error of the best are scored exactly: 1,000 of 4,000 x 384 take 3 s of CPU; scoring all would take 30.
+3. Rows with the same vector (one text in many documents) are scored once: 200 of 800 equal rows took 6.3 s.
 """
 
 from __future__ import annotations

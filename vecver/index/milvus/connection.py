@@ -1,23 +1,23 @@
-"""Milvus: collections whose rows know when they were born and when they died. No other room names pymilvus.
+"""Milvus connections: reads and writes collections whose rows record when they were born and when they died.
 
-    id        chunk key, 32 hex characters; "-1", "-2" ... behind it where the same key came back after it had died
-    born      the ordinal from which on the row is part of the published state
-    died      the ordinal from which on it is not; 2^63 - 1: it is
+    id        chunk key, 32 hex characters; "-1", "-2" ... is appended where a key returns after its row had died
+    born      the first ordinal whose published state holds the row
+    died      the first ordinal whose state no longer holds it; 2^63 - 1 while it lives
     vector    float32, as the repository has it
     document, title, text, metadata (JSON)
 
-State o is `born <= o and died > o`. Milvus proposes rows; who ranks them is `scoring`. What Milvus can hold is in
-`milvus_limits`, what its errors mean in `milvus_errors`.
+State o is `born <= o and died > o`. Milvus proposes rows; `scoring` ranks them. `limits` says what Milvus can hold,
+`errors` what its errors mean. No other room imports pymilvus.
 
-Decisions (the measurements are in `benchmarks/milvus.py`)
-- 2026-11-21 rows are written by upsert, whole: what a crash repeats changes nothing. A row's id does not hold its
-  ordinal, so that whoever ends a row's life finds it by its key alone, in an index that every Milvus has.
-- 2026-11-21 spaces of unit vectors are searched by IP: COSINE is the same order, but divides by norms that are 1 up
-  to their last bits, and has no answer for a zero vector.
-- 2026-11-21 on a server no `flush` after every commit: it would leave one small segment each. One Strong read after
-  writing is enough for every reader to see it. milvus-lite wants the flush, and FLAT.
-- 2026-11-21 pymilvus repeats calls that a busy or restarting server refuses, with growing pauses, until `timeout`;
-  nothing is repeated here, but for a collection that a restarted server has not loaded.
+Decisions (measured by `benchmarks/milvus.py`)
+1. Rows are upserted whole, so that repeating a write after a crash changes nothing. A row's id does not contain its
+   ordinal: the row to end is found by its key, in the index that every Milvus has.
+2. Spaces of unit vectors are searched by IP. COSINE gives the same order, but divides by norms that are 1 up to their
+   last bits, and has no answer for a zero vector.
+3. A server is not flushed after each commit, which would leave one small segment each; one Strong read after the write
+   makes it visible to every reader. milvus-lite needs the flush, and FLAT.
+4. pymilvus repeats calls that a busy or restarting server refuses, with growing pauses, until `timeout`. This room
+   repeats a call only if a restarted server has not loaded the collection.
 """
 
 from __future__ import annotations

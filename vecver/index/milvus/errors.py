@@ -1,4 +1,4 @@
-"""What pymilvus, gRPC and milvus-lite raise, as house errors: by their codes first, then by whole phrases."""
+"""Milvus errors: translates what pymilvus, gRPC and milvus-lite raise, by code first, then by whole phrases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from vecver.errors import BackendError, IntegrityError, NotFoundError, VecverError, publish_again
 
-NOT_LOADED = "collection_not_loaded"  # our code for it: who meets it loads the collection, and asks again
+NOT_LOADED = "collection_not_loaded"  # our code: the caller loads the collection and repeats its call
 
 _KINDS: tuple[tuple[str, frozenset[object], str], ...] = (  # kind, Milvus' numbers and gRPC's names, phrases
     ("missing", frozenset((100,)), "can't find collection|collection not found"),
@@ -29,7 +29,7 @@ _KINDS: tuple[tuple[str, frozenset[object], str], ...] = (  # kind, Milvus' numb
 
 @contextlib.contextmanager
 def translated(place: str, name: str) -> Iterator[None]:
-    """Within the block, failures of the client become errors of ours; `name`: the collection that is asked.
+    """Translates the client's failures inside the block to vecver's errors; `name`: the collection of the call.
 
     Raises BackendError (no answer, or a failed call), IntegrityError (no such collection), NotFoundError (no such
     database).

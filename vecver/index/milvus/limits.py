@@ -1,4 +1,4 @@
-"""What Milvus takes: names, ids, expressions, and what it cannot hold. Pure; the limits are those of Milvus itself."""
+"""What Milvus accepts: names, ids and expressions, and the sizes that its fields can hold. Does no I/O."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vecver.errors import IntegrityError, InvalidInputError, publish_again
 from vecver.model import Json
 
 FLAT = "FLAT"  # the index that reads every row
-LIVE = 2**63 - 1  # `died` of a row that is
-LIMIT = 16384  # hits of one query, at most
+LIVE = 2**63 - 1  # `died` of a live row
+LIMIT = 16384  # most hits of one query
 TEXT_BYTES = 65535
 _JSON_BYTES, _DIMENSIONS = 65536, 32768
 _KEY_CHARACTERS = 32
@@ -28,7 +28,7 @@ def pinned(ordinal: int) -> str:
 
 
 def collection_name(dataset: str, token: str) -> str:
-    """A name that Milvus takes: what it takes of the dataset's own, and what tells it from all others."""
+    """A name that Milvus accepts: the accepted characters of the dataset's name, and a token that makes it unique."""
     return f"{_identifier(dataset)[:80]}_{token}"
 
 
@@ -38,7 +38,7 @@ def alias_name(dataset: str, revision: str, owner: str) -> str:
 
 
 def row_id(key: bytes, life: int) -> str:
-    """The id of a chunk's row; `life`: how often it was there before."""
+    """The id of a chunk's row; `life`: how many rows with this key have died before."""
     return f"{key.hex()}-{life}" if life else key.hex()
 
 
