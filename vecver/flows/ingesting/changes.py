@@ -1,4 +1,4 @@
-"""What the sources bring, held against what the parent version knows: new, changed, the same, unreadable."""
+"""Compares the documents of the sources with the parent version: which are new, changed, unchanged, unreadable."""
 
 from __future__ import annotations
 
@@ -22,25 +22,36 @@ T = TypeVar("T")
 
 @dataclass
 class Tally:
-    """What happened to the documents that arrived; names in order of arrival."""
+    """What happened to the documents of an ingest; names in the order in which the sources gave them.
+
+    refreshed    how many of the changed files have the same bytes and are read again for their metadata alone
+    unsure       labels of sources that could not be listed completely
+    sound        label -> how many of its documents can be read
+    arrived      keys of all documents that the sources gave, named failures among them
+    hiding       keys of failures that may hide documents, such as a folder that cannot be listed
+    met          label -> how many of the parent's documents of it the sources gave
+    unreadable   document -> what identifies its unreadable bytes, see `memo_of`
+    coverage     document -> how much of it was read, where that is measured
+    adopted      label -> how many documents an upsert changed and left with that source
+    """
 
     added: dict[str, None] = field(default_factory=dict)
     changed: dict[str, None] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     unchanged: int = 0
-    refreshed: int = 0  # of those that changed, files that are the same and are read again for their metadata alone
+    refreshed: int = 0
     failures: list[Failure] = field(default_factory=list)
-    unsure: set[str] = field(default_factory=set)  # labels of sources that could not be seen whole
-    sound: Counter[str] = field(default_factory=Counter)  # label -> its documents that arrived and can be read
-    arrived: set[bytes] = field(default_factory=set)  # keys of all documents that arrived, and can be named
-    hiding: set[bytes] = field(default_factory=set)  # keys of failures behind which other documents may lie
-    met: Counter[str] = field(default_factory=Counter)  # label -> the parent's documents of it that arrived
-    unreadable: dict[str, Json] = field(default_factory=dict)  # what arrived and cannot be read: see `memo_of`
-    coverage: dict[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
-    adopted: Counter[str] = field(default_factory=Counter)  # label -> documents changed that stay with that source
+    unsure: set[str] = field(default_factory=set)
+    sound: Counter[str] = field(default_factory=Counter)
+    arrived: set[bytes] = field(default_factory=set)
+    hiding: set[bytes] = field(default_factory=set)
+    met: Counter[str] = field(default_factory=Counter)
+    unreadable: dict[str, Json] = field(default_factory=dict)
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    adopted: Counter[str] = field(default_factory=Counter)
 
     def fail(self, original: Original, failure: Failure, recipe: Recipe) -> None:
-        """Report a document that was to be added or changed, and could not be."""
+        """Count a document that should have been added or changed, and could not be read."""
         self.failures.append(failure)
         self.sound[original.source] -= 1
         self.unreadable[failure.document] = memo_of(original, recipe)
@@ -49,29 +60,29 @@ class Tally:
         self.coverage.pop(failure.document, None)
 
     def partial(self) -> dict[str, Coverage]:
-        """The documents of which a part was read."""
+        """The documents that were read in part."""
         return {document: coverage for document, coverage in self.coverage.items() if coverage.notes}
 
     def differs(self) -> bool:
-        """Is there anything to commit?"""
+        """True if there is anything to commit."""
         return bool(self.added or self.changed or self.removed)
 
     def without(self, settled: Collection[str]) -> Tally:
-        """What is left where others have done the same to these documents."""
+        """This tally without the documents to which other writers did the same."""
         if not settled:
             return self
-        added, changed = ({name: None for name in one if name not in settled} for one in (self.added, self.changed))
+        added, changed = ({name: None for name in names if name not in settled} for names in (self.added, self.changed))
         done = len(self.added) + len(self.changed) - len(added) - len(changed)
         removed = [name for name in self.removed if name not in settled]
         return replace(self, added=added, changed=changed, removed=removed, unchanged=self.unchanged + done)
 
     @property
     def any_sound(self) -> bool:
-        """Can anything that arrived be read?"""
+        """True if at least one document can be read."""
         return any(count > 0 for count in self.sound.values())
 
     def seen(self) -> int:
-        """Documents that arrived and were settled."""
+        """The number of documents that were handled."""
         return len(self.added) + len(self.changed) + self.unchanged + len(self.failures)
 
     def counts(self) -> dict[str, int]:
@@ -98,20 +109,19 @@ def arrivals(
     refresh: bool = True,
     adds: bool = False,
 ) -> Iterator[Original]:
-    """The documents that are new or changed, in the order of their sources; the rest is counted.
+    """The documents that are new or changed, in the order of the sources; `tally` counts all of them.
 
-    `refresh`: a file is changed, too, that was ingested before metadata were taken from files.
-    `adds`: they speak for no source: a document that there is stays with its source, and there may be none.
+    `refresh`: also those files that were ingested before vecver took metadata from files.
+    `adds`: for an upsert: a document of the parent stays with its source, and the sources may be empty.
 
-    Raises InvalidInputError for a source without documents, an id that arrives twice, or one that
-    another source owns.
+    Raises InvalidInputError (a source without documents, an id given twice, an id that another source owns).
     """
     streams = list(streams)
     labels = {source.label for source, _ in streams}
     for source, stream in streams:
-        found = False
+        is_empty = True
         for group in grouped(stream, _size):
-            found = True
+            is_empty = False
             named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
             _once(named, tally.arrived)
             if len(named) < len(group):
@@ -120,7 +130,7 @@ def arrivals(
                     text_key(item.document) for item in group if isinstance(item, Failure) and item.hides
                 )
             yield from _changed(parent, recipe, group, None if adds else labels, tally, refresh)
-        if not found and not adds:
+        if is_empty and not adds:
             raise InvalidInputError(
                 f"the source {source.label!r} holds no documents",
                 code="empty_source",
@@ -130,21 +140,21 @@ def arrivals(
 
 
 def refreshed_note(count: int) -> list[str]:
-    """What to say of files that are read again though they are the same."""
+    """The note on unchanged files that are read again for their metadata."""
     files = "1 file is read again for its" if count == 1 else f"{count:,} files are read again for their"
     return [f"{files} metadata, which were not kept before: no text is embedded for that."] if count else []
 
 
 def memo_of(original: Original, recipe: Recipe) -> Json:
-    """By what a document that could not be read is known again, for as long as it is the same."""
+    """What identifies an unreadable document for as long as its bytes and the recipe stay the same."""
     return {"source": original.source, "digest": original.digest, "recipe": recipe_of(original, recipe, metadata=False)}
 
 
 def recipe_of(original: Original, recipe: Recipe, *, metadata: bool = True) -> str:
-    """What a document's rows depend on beside its bytes, 32 hex characters.
+    """A digest of what a document's rows depend on beside its bytes, 32 hex characters.
 
-    The parser, the recipe, a vector that a record brings; of a file, unless told otherwise, also its path and how
-    metadata are taken from files. Documents of before had none, and no such part of their recipe.
+    For a record: the recipe and its vector. For a file: the parser, the recipe and, with `metadata`, its path and the
+    revision of the metadata rules. Rows from before vecver took metadata from files lack that part.
     """
     if original.data is None:
         vector = None if original.vector is None else digest(original.vector.tobytes())
@@ -183,7 +193,7 @@ def _changed(
         if isinstance(item, Failure):
             tally.failures.append(item)
             continue
-        own = item.source
+        label = item.source
         if old and labels is None:
             item = replace(item, source=old.source)
         elif old and labels is not None and old.source != item.source and old.source not in labels:
@@ -207,14 +217,14 @@ def _changed(
             tally.unchanged += 1
             continue
         tally.refreshed += old is not None and same and _made_so(old.recipe, item, recipe, False)
-        if item.source != own:
+        if item.source != label:
             tally.adopted[item.source] += 1
         (tally.changed if old else tally.added)[item.document] = None
         yield item
 
 
 def _made_so(made: str, original: Original, recipe: Recipe, refresh: bool) -> bool:
-    """Whether an ingest today would make the same rows of it."""
+    """True if an ingest now would make the same rows of this document."""
     if made == recipe_of(original, recipe):
         return True
     return not refresh and made == recipe_of(original, recipe, metadata=False)

@@ -1,11 +1,11 @@
-"""Ingest: sources become the next version of a dataset. A story in four steps:
+"""Ingestion: turns sources into the next version of a dataset, in four steps.
 
-    prepare   how documents become vectors: as was asked, else as the parent version did
-    fill      read, parse, chunk; keep the rows that are there, embed and write those that are not
-    finish    make the new rows durable, and index them where they are many
-    land      one layout, two roots, one commit, and the branch is moved: the only visible moment; see `repo.landing`
+    prepare   choose parser, chunker and embedder: those that the options name, else those of the parent version
+    fill      read, parse and chunk the documents; keep the rows that exist, embed and write the others
+    finish    make the new rows durable, and build an index if they are many
+    land      write layout, roots and commit, then move the branch: the only visible moment; see `repo.landing`
 
-Stopped anywhere, the branch stays where it was, and what was embedded is found by the next ingest.
+If it is stopped at any point, the branch stays where it was, and the next ingest reuses the vectors that were made.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
 from vecver.flows.ingesting.environment import environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
 from vecver.flows.ingesting.new_documents import embedded_name, new_document, unfit_vector
+from vecver.flows.ingesting.progress_counts import IngestProgress, slices
 from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
-from vecver.flows.ingesting.sources import ALL, Source, lone_file, places_after, recognised
-from vecver.flows.ingesting.telling import Teller, slices
+from vecver.flows.ingesting.sources import Source, lone_file, places_after, recognised, source_record
 from vecver.flows.maintaining.compaction import fold
 from vecver.flows.maintaining.indexing import index_segments
 from vecver.flows.unseen import Unseen
@@ -38,7 +38,7 @@ from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land
 
 EMBED_ROWS = 1024  # chunks looked up and written at once
-EMBED_SLICE = 64  # texts embedded at once: so many are lost when it is stopped, and told of
+EMBED_SLICE = 64  # texts embedded at once; so many at most are embedded again after an interruption
 Readable = tuple[Original, Parsed, list[Chunk]]
 
 
@@ -52,10 +52,12 @@ def ingest(
 ) -> Report:
     """Make `sources` the truth for the documents that came from them, as a new commit on a branch.
 
-    A document that cannot be read is reported and keeps its previous version; `strict` turns it into
-    an error. Where others landed on the branch meanwhile it lands after them. Raises InvalidInputError,
-    NotFoundError, SpaceMismatchError, ConflictError (they changed the same documents or sources, and are
-    named; or more would be removed than may be unasked). After any failure this ingest has moved nothing.
+    A document that cannot be read is reported and keeps its previous version; `strict` makes it an error. If other
+    writers moved the branch meanwhile, the commit is made after theirs.
+
+    Raises InvalidInputError (a source or an option), NotFoundError (branch), SpaceMismatchError, ConflictError (other
+    writers changed the same documents or sources; or removals are too many and not allowed), BackendError. After any
+    failure the branch is where it was.
     """
     parent = head_of(versions, dataset, options.branch)
     sources = recognised(sources, places_at(versions, parent), parent)
@@ -73,13 +75,13 @@ def make_version(
     open_embedder: OpenEmbedder,
     progress: Progress | None = None,
 ) -> Report:
-    """The version after `parent`, from sources whose labels and scopes are settled. Raises as `ingest`."""
+    """Make the version after `parent` from sources that have their labels and scopes. Raises as `ingest`."""
     check_expected(options.expected, options.branch, id_of(parent))
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
-    open_after = open_embedder if options.dry_run else _once_writable(versions, open_embedder)
-    streams, means = prepare(old, [source.read() for source in sources], options, open_after)
+    open_checked = open_embedder if options.dry_run else _once_writable(versions, open_embedder)
+    streams, means = prepare(old, [source.read() for source in sources], options, open_checked)
     draft = versions.draft(parent, means.recipe.space, dry=options.dry_run)
     work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress)
     try:
@@ -99,18 +101,18 @@ def make_version(
 
 
 def _once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
-    """Opens an embedder once it is sure that what it makes can be kept: loading one may take a minute."""
+    """An `open_embedder` that first checks that the repository can be written: loading a model may take a minute."""
 
-    def open_after(spec: str | Json) -> Embedder:
+    def open_checked(spec: str | Json) -> Embedder:
         versions.check_writable()
         return open_embedder(spec)
 
-    return open_after
+    return open_checked
 
 
 @dataclass
 class _Ingest:
-    """One ingest on its way, with what is counted and measured."""
+    """One running ingest, with its counts and times."""
 
     versions: Versions
     dataset: str
@@ -127,14 +129,14 @@ class _Ingest:
     reused: int = 0
     tokens: int = 0
     longer: int = 0
-    planned: set[bytes] = field(default_factory=set)  # a dry run's: what would be embedded by now
-    new_rows: int = 0  # a dry run's: chunk rows that would be written
+    planned: set[bytes] = field(default_factory=set)  # of a dry run: names of the texts that would be embedded
+    new_rows: int = 0  # of a dry run: chunk rows that would be written
     removals: list[removals.Removal] = field(default_factory=list)
 
     # -- fill -----------------------------------------------------------------------------------
 
     def fill(self, streams: Sequence[Stream]) -> None:
-        """Take in what is new, group by group, and what is gone. Raises for what may not be committed."""
+        """Write what is new, group by group, and remove what is missing. Raises if the result may not be committed."""
         changed = arrivals(
             self.parent, self.means.recipe, zip(self.sources, streams, strict=True), self.tally, adds=self.options.adds
         )
@@ -146,29 +148,29 @@ class _Ingest:
             meanwhile=self.means.load,
         )
         since = perf_counter()
-        for group in grouped(self.teller.reading(parsed), _size):
+        for group in grouped(self.counts.reading(parsed), _size):
             since = self._timed("parse", since)
             readable = self._chunked(group)
             since = self._timed("chunk", since)
             (self._plan if self.options.dry_run else self._write)(readable)
-            self.teller.settled()
+            self.counts.settled()
             since = perf_counter()
-        self.teller.settled()
+        self.counts.settled()
         self._timed("parse", since)
         if not (self.options.keep_missing or self.options.adds):
             allowed = self.options.allow_removals
             self.removals = removals.missing(self.parent, self.sources, self.tally, allowed=allowed)
             self.tally.removed = [document for removal in self.removals for document in removal.documents]
             self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
-        self._allowed()
+        self._check_result()
 
     @cached_property
-    def teller(self) -> Teller:
-        """Who tells `progress` how far this is."""
-        return Teller(self.progress, self.sources, self.tally)
+    def counts(self) -> IngestProgress:
+        """The counts that `progress` gets."""
+        return IngestProgress(self.progress, self.sources, self.tally)
 
     def _chunked(self, group: Sequence[tuple[Original, Parsed | Failure]]) -> list[Readable]:
-        """The documents of a group that can be read, with their chunks; the others are reported."""
+        """The readable documents of a group, with their chunks; failures are counted."""
         sound = [(original, parsed) for original, parsed in group if not self._failed(original, parsed)]
         texts: list[Parsed] = [parsed for _, parsed in sound]  # type: ignore[misc]
         if is_given(self.means.recipe):
@@ -195,14 +197,14 @@ class _Ingest:
         self.tally.fail(original, failure, self.means.recipe)
 
     def _write(self, readable: Sequence[Readable]) -> None:
-        """Stage documents, then give each new row its vector: brought, known, or embedded now."""
+        """Stage documents, then give each new row its vector: the record's, a stored one, or a new one."""
         since = perf_counter()
         texts = [chunk.embedded for _, _, chunks in readable for chunk in chunks]
         documents = [original.document for original, _, chunks in readable for _ in chunks]
         brought = [original.vector for original, _, chunks in readable for _ in chunks]
         new = self.draft.stage([new_document(*document, self.means.recipe) for document in readable])
         self.reused += len(texts) - len(new)
-        self.teller.staged(len(new))
+        self.counts.staged(len(new))
         since = self._timed("write", since)
         for start in range(0, len(new), EMBED_ROWS):
             rows = new.slice(start, EMBED_ROWS)
@@ -215,15 +217,15 @@ class _Ingest:
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:
         taken = [vector for i in rows.origin if (vector := vectors[i]) is not None]
-        self.teller.embedded(len(taken))
+        self.counts.embedded(len(taken))
         return index.normalised(np.stack(taken), self.means.recipe.space.metric)
 
     def _embed(self, texts: Sequence[str], documents: Sequence[str], rows: NewChunks) -> Vectors:
-        """`(len(rows), dim)` float32: each distinct text is embedded once, and only if nobody did before."""
+        """`(len(rows), dim)` float32: each distinct text is embedded once, unless its vector is stored already."""
         names = rows.table.column("embedded").to_pylist()
         known = self.draft.vectors_of(names)
         missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
-        self.teller.embedded(len(rows) - len(missing))
+        self.counts.embedded(len(rows) - len(missing))
         wanted, unnamed = [texts[i] for i in missing.values()], list(missing)
         for part in slices(wanted, EMBED_SLICE):
             made = index.normalised(
@@ -232,7 +234,7 @@ class _Ingest:
             new = {unnamed[i]: vector for i, vector in zip(part, made, strict=True)}
             self.draft.keep(new)
             known.update(new)
-            self.teller.embedded(len(part))
+            self.counts.embedded(len(part))
         if missing:
             self._count(wanted, [documents[i] for i in missing.values()])
         self.embedded += len(missing)
@@ -240,13 +242,13 @@ class _Ingest:
         return np.stack([known[name] for name in names])
 
     def _count(self, texts: Sequence[str], documents: Sequence[str]) -> None:
-        """The tokens of texts that are embedded, and those of them that the embedder cannot see."""
+        """Count the tokens of texts that are embedded, and those that the embedder does not know or cuts off."""
         counts = self.means.embedder.token_counts(texts)
         self.tokens += int(counts.tokens.sum())
         self.unseen.add(documents, counts)
 
     def _plan(self, readable: Sequence[Readable]) -> None:
-        """Count what `_write` would embed and write; writes nothing."""
+        """Count what `_write` would embed and write, for a dry run."""
         new = self.draft.stage([new_document(*document, self.means.recipe) for document in readable])
         self.new_rows += len(new)
         if is_given(self.means.recipe):
@@ -261,8 +263,8 @@ class _Ingest:
         self.embedded += len(missing)
         self.reused += sum(len(chunks) for _, _, chunks in readable) - len(missing)
 
-    def _allowed(self) -> None:
-        """A version has one space, and a strict one no failures."""
+    def _check_result(self) -> None:
+        """Raises unless the version may be committed: one space, no failures if `strict`, removals allowed."""
         if self.parent and self.parent.commit.recipe.space.id != self.means.recipe.space.id:
             staying = self.parent.layout.document_count - len(self.tally.changed) - len(self.tally.removed)
             if staying:
@@ -304,25 +306,25 @@ class _Ingest:
         return replace(report, commit=commit.id, changed=True, notes=(*report.notes, *([note] if note else [])))
 
     def _index(self, place: Place) -> None:
-        """Build what indexes the version lacks, before anybody waits for it to land."""
+        """Build the indexes that the version lacks, before it waits for its turn to land."""
         named = {live.segment for live in place.layout.segments}
         segments = [*(self.parent.segments if self.parent else ()), *self.draft.segments]
         index_segments(self.versions, [segment for segment in segments if segment.id in named], self.progress)
 
     def _commit(self, place: Place) -> Commit | None:
-        """The commit of this ingest after the version that it lands on; None if nothing differs there."""
+        """The commit of this ingest after the version that it lands on; None if that version has all of it."""
         if not self.tally.without(place.settled).differs():
             return None
         check_expected(self.options.expected, self.options.branch, id_of(place.parent))
         report = self.report(place)
-        told = report.to_json()
+        facts = report.to_json()
         operation = {
             "kind": self._verb,
             **({"job": self.options.job} if self.options.job else {}),
-            "sources": [self._source(source) for source in self._named_sources()],
+            "sources": [source_record(source, self.options.origin) for source in self._named_sources()],
             "places": places_after(places_at(self.versions, place.parent), self.sources),
-            "failures": told["failures"][:LISTED],
-            **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
+            "failures": facts["failures"][:LISTED],
+            **{name: facts[name] for name in ("documents", "chunks", "tokens", "longer", "seconds")},
             **coverage_facts(report),
         }
         return commit_at(
@@ -336,30 +338,24 @@ class _Ingest:
         )
 
     def _recipe(self, parent: Snapshot | None) -> Recipe:
-        """What the next ingest does where it is not told: as this one was told, else as was done before it."""
+        """The recipe for the next ingest: this one's, unless its options name none and the branch has a newer one."""
         old = self.parent.commit.recipe.fingerprint if self.parent else None
         if parent and parent.commit.recipe.fingerprint != old and not self.options.say_how():
             return parent.commit.recipe
         return self.means.recipe
 
     def _named_sources(self) -> list[Source]:
-        """The sources that the commit records: of an upsert, which may be of many files, one a label."""
+        """The sources that the commit records; of an upsert, which may read many files, one for each label."""
         return list({one.label: one for one in self.sources[::-1]}.values()) if self.options.adds else [*self.sources]
 
-    def _source(self, source: Source) -> Json:
-        """As the commit records it; of one that spoke for a part of its label only, for which."""
-        origin = pipeline.origin_of(source.value) if self.options.origin is None else self.options.origin or None
-        part = {} if source.scope == ALL else {"scope": source.scope}
-        return {"label": source.label, "origin": origin, **part}
-
     def remember(self, report: Report) -> None:
-        """Keep what could not be read beside the version, so that `status` need not take it for new."""
+        """Store which documents could not be read beside the version, so that `status` does not list them as new."""
         if report.commit:
             parents = self.versions.commit(report.commit).parents if report.changed else (report.commit,)
             shortfalls.save(self.versions, next(iter(parents), None), report.commit, self.sources, self.tally)
 
     def report(self, place: Place | None) -> Report:
-        """What was done so far; `place` is where it landed, None for a dry run."""
+        """The report so far; `place`: the rows of the version it lands as, None for a dry run."""
         parent, tally = (place.parent, self.tally.without(place.settled)) if place else (self.parent, self.tally)
         stops = self.options.dry_run and not self.options.allow_removals
         live, gone = (place.layout.chunk_count, place.removed) if place else self.draft.kept()
@@ -382,11 +378,11 @@ class _Ingest:
         return replace(report, notes=(*report.notes, *report.document_notes))
 
     def _adopted(self) -> list[str]:
-        """Which documents of an upsert belong to a source that lies somewhere, and will speak for them again."""
+        """Notes on documents of an upsert that belong to a source in a folder, whose next ingest replaces them."""
         adopted = self.tally.adopted
         places = places_at(self.versions, self.parent) if adopted else {}
-        there = [(label, count) for label, count in adopted.items() if places.get(label)]
-        return [of_source(label, count, "puts its own text back") for label, count in there]
+        located = [(label, count) for label, count in adopted.items() if places.get(label)]
+        return [of_source(label, count, "puts its own text back") for label, count in located]
 
     def _timed(self, phase: str, since: float) -> float:
         now = perf_counter()

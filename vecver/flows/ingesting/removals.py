@@ -1,12 +1,12 @@
-"""Removals: which documents an ingest removes because their sources have them no more, and when it must ask first.
+"""Removals: which documents an ingest removes because their source no longer has them, and when it stops instead.
 
 Decisions
-- 2026-11-26 A document that failed is not missing, nor is what lies below it (a link to a folder that is away). Of a
-  source in which something has no name, nothing is missing; nor, unless removals are allowed, of one of which nothing
-  could be read.
-- 2026-11-26 All of a source, or more than a fifth of it and more than ten: that is more often a wrong path, another
-  folder under an old label or half a download than what was meant. What is counted is what the source speaks for: of
-  a part of a source that part. One document that was renamed is all of a source of one: it asks too.
+1. A document that failed is not missing, nor is anything below it (a link to a folder that is not mounted). A source
+   with a failure that has no name loses nothing; nor does, unless removals are allowed, one that could not be read at
+   all.
+2. Removing all of a source, or more than a fifth of it and more than ten documents, must be allowed: it is more often
+   a wrong path, another folder under an old label or half a download. Where only a part of a source is ingested, that
+   part is counted. Renaming the only document of a source must be allowed too.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _LISTED = 100  # in an error's context
 
 @dataclass(frozen=True)
 class Removal:
-    """What a source no longer has."""
+    """The documents that a source no longer has."""
 
     source: str  # its label
     documents: Sequence[str]  # to be removed
-    total: int  # documents that the version before has of it, or of the part that was ingested
-    kept: int  # that did not arrive either, and stay
-    whole: bool  # it speaks for all documents of its label
+    total: int  # documents that the parent version has of it, or of the part that was ingested
+    kept: int  # documents that the source did not give either, and that stay
+    whole: bool  # True: all documents of the label were checked, not a part of them
 
     @property
     def large(self) -> bool:
-        """Is it so much that it must be allowed?"""
+        """True if it must be allowed explicitly."""
         count = len(self.documents)
         return count > 0 and (count == self.total or (count > _FEW and count * _SHARE > self.total))
 
@@ -50,7 +50,7 @@ class Removal:
 def missing(
     parent: Snapshot | None, sources: Sequence[Source], tally: Tally, *, allowed: bool = False
 ) -> list[Removal]:
-    """What each source no longer has; `allowed`: also where nothing of it could be read. Changes nothing."""
+    """What each source no longer has; with `allowed` also of sources of which nothing could be read. Reads only."""
     speaking: dict[str, list[Source]] = {}
     for source in sources:
         if source.scope:
@@ -62,16 +62,16 @@ def missing(
     failed = {failure.document for failure in tally.failures}
     plan = []
     for label, documents in absent.items():
-        blind = label in tally.unsure or (tally.sound[label] <= 0 and not allowed)
-        gone = [] if blind else [document for document in documents if not _below(document, failed)]
+        is_unsure = label in tally.unsure or (tally.sound[label] <= 0 and not allowed)
+        gone = [] if is_unsure else [document for document in documents if not _below(document, failed)]
         total = len(documents) + tally.met[label]
-        whole = not blind and any(source.scope == ALL for source in speaking[label])
+        whole = not is_unsure and any(source.scope == ALL for source in speaking[label])
         plan.append(Removal(label, gone, total, len(documents) - len(gone), whole))
     return plan
 
 
 def check_allowed(plan: Sequence[Removal]) -> None:
-    """Raises ConflictError where an ingest would remove more than it may unasked."""
+    """Raises ConflictError if a removal must be allowed explicitly."""
     large = [removal for removal in plan if removal.large]
     if large:
         raise ConflictError(
@@ -86,27 +86,34 @@ def check_allowed(plan: Sequence[Removal]) -> None:
                 "if the label is right and they are to go, ?allow_removals=true",
             ),
             removals=[
-                {"source": one.source, "remove": len(one.documents), "of": one.total, "first": one.documents[:_LISTED]}
-                for one in large
+                {
+                    "source": removal.source,
+                    "remove": len(removal.documents),
+                    "of": removal.total,
+                    "first": removal.documents[:_LISTED],
+                }
+                for removal in large
             ],
         )
 
 
 def notes(plan: Sequence[Removal], *, stops: bool) -> tuple[str, ...]:
-    """What a report says of a plan. `stops`: whether large removals would stop it."""
+    """The notes of a report on a plan. `stops`: large removals would stop the ingest."""
     kept = [
-        f"{one.kept} documents of the source {one.source!r} did not arrive and were kept: "
+        f"{removal.kept} documents of the source {removal.source!r} did not arrive and were kept: "
         "something of it could not be read, and they may lie behind that"
-        for one in plan
-        if one.kept
+        for removal in plan
+        if removal.kept
     ]
     large = [
-        f"unless removals are allowed the run would stop: it would remove {one}" for one in plan if stops and one.large
+        f"unless removals are allowed the run would stop: it would remove {removal}"
+        for removal in plan
+        if stops and removal.large
     ]
     return (*kept, *large)
 
 
 def _below(document: str, failed: set[str]) -> bool:
-    """Does it lie below a document that failed: a link to a folder that is away?"""
+    """True if the document lies below one that failed, such as a link to a folder that is not mounted."""
     parts = document.split("/")
     return any("/".join(parts[:count]) in failed for count in range(1, len(parts))) if failed else False

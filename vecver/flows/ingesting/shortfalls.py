@@ -1,8 +1,8 @@
-"""What of a version was not read, kept beside it: documents that could not be read, and those read in part.
+"""Shortfalls: the documents of a version that could not be read, and those read in part, stored beside the version.
 
-It is no part of the commit: an ingest that finds nothing but unreadable documents makes none. Each ingest takes over
-what its parent kept, less the documents that it read again or removed. If it is lost, an unreadable document is listed
-as new, and one that was read in part is not listed, until the next ingest that reads it.
+They are not in the commit, because an ingest whose only news are unreadable documents makes no commit. Each ingest
+takes over its parent's shortfalls, without the documents that it read again or removed. If they are lost, `status`
+lists unreadable documents as new, and documents read in part are not listed, until an ingest reads them again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KIND = "unreadable"
 
 @dataclass(frozen=True)
 class Shortfalls:
-    """What of a version was not read."""
+    """The documents of a version that were not read, or not completely."""
 
     unreadable: Mapping[str, Json] = field(default_factory=dict)  # document -> `arrivals.memo_of` it
     partial: Mapping[str, Json] = field(default_factory=dict)  # live document -> its coverage's `to_json`
@@ -35,7 +35,7 @@ class Shortfalls:
 
 
 def load(versions: Versions, commit: str | None) -> Shortfalls:
-    """Of all documents that could not be read, or were read in part, when a version was made, or since."""
+    """The shortfalls of a version, from the ingest that made it or a later one that changed nothing else."""
     with suppress(VecverError):
         while commit:
             if KIND in repo.measures.kinds(versions.store, commit):
@@ -47,12 +47,12 @@ def load(versions: Versions, commit: str | None) -> Shortfalls:
 
 
 def partial_reads(versions: Versions, commit: str) -> dict[str, Coverage]:
-    """The documents of a version that were read in part, sorted, also those that earlier ingests read."""
-    return {document: Coverage.from_json(one) for document, one in sorted(load(versions, commit).partial.items())}
+    """The documents of a version that were read in part, sorted; those that earlier ingests read among them."""
+    return {document: Coverage.from_json(value) for document, value in sorted(load(versions, commit).partial.items())}
 
 
 def save(versions: Versions, before: str | None, commit: str, sources: Sequence[Source], tally: Tally) -> None:
-    """Keep what this ingest could not read beside its version, with what is still so of other documents."""
+    """Store what this ingest could not read beside its version, with what still holds of the parent's shortfalls."""
     old = load(versions, before)
     new = Shortfalls({**_still_unreadable(old, sources, tally), **tally.unreadable}, _partial(old, tally))
     if new != (old if before == commit else Shortfalls()):
@@ -73,7 +73,7 @@ def _still_unreadable(old: Shortfalls, sources: Sequence[Source], tally: Tally) 
 
 
 def _partial(old: Shortfalls, tally: Tally) -> dict[str, Json]:
-    """A document that could not be read this time stays live as it was read before, so what it lacked is kept."""
-    gone = {*tally.added, *tally.changed, *tally.removed}
-    there = {document: one for document, one in old.partial.items() if document not in gone}
-    return {**there, **{document: one.to_json() for document, one in tally.partial().items()}}
+    """Documents read in part. One that failed this time stays live as it was read before, with its old shortfall."""
+    replaced = {*tally.added, *tally.changed, *tally.removed}
+    kept = {document: value for document, value in old.partial.items() if document not in replaced}
+    return {**kept, **{document: coverage.to_json() for document, coverage in tally.partial().items()}}

@@ -1,22 +1,22 @@
-"""Sources: what each is called, where its documents' ids begin, and which documents it speaks for.
+"""Sources: what each is called, where its documents' ids begin, and for which documents it speaks.
 
-A commit's operation has `places`: label -> where that source lies, as digests (`pipeline.place_of`). By them an
-ingest tells
+Each commit's operation has `places`: label -> where that source lies, as digests (`pipeline.place_of`). From them an
+ingest recognises
 
     a known source              the same folder or file again, also as another checkout of the same Git repository
-    a part of one               a folder or file inside it: the same ids, and nothing outside the part is removed
+    a part of one               a folder or file inside it: it gets the same ids, and nothing outside is removed
     another one of its name     `docs` is taken, so it is called `team-b/docs`
 
 Decisions
-- 2026-11-26 A second source of one name gets a longer label instead of an error: both stay, nothing must be decided
-  in a script that never asks. If it is the old source after all, moved, then its ids are taken, and that error says so.
-- 2026-11-26 A label that was named is obeyed. A label without a place (of commits made before, or whose place was
-  let go of) is taken as before: by its name.
-- 2026-11-26 A file speaks for itself alone, a glob for what it matches. A file's records speak for all of its label.
-- 2026-11-26 So does an upload of one file that its label has, unless removals are allowed: it looks the same as one
-  of a folder in which one file is left, and is far more frequent.
-- 2026-11-26 Places ride in each commit, so that one read tells them, they belong to the branch, and rolling back rolls
-  them back too. The newest 200 are kept, so that a commit's size has a bound.
+1. A second source of the same name gets a longer label instead of an error: both stay, and a script need not decide.
+   If it is the old source at a new place, its ids are taken already, and that error says what to do.
+2. A label that the caller names is used as it is. A label without a place (from older commits, or because the place
+   was dropped) is recognised by its name.
+3. A file speaks for itself alone, a glob for what it matches; the records in a file speak for all of its label.
+4. An upload of one file that its label has already updates that document only, unless removals are allowed. It looks
+   the same as a folder in which one file is left, and is far more frequent.
+5. Places are stored in each commit: one read finds them, they belong to the branch, and a rollback restores them. The
+   newest 200 are kept, so that a commit's size is bounded.
 """
 
 from __future__ import annotations
@@ -49,28 +49,28 @@ class Source:
     label: str
     prefix: str = ""
     records: bool | None = None
-    named: bool = True  # False: `label` is only what it is called by default
-    under: str = ""  # stands between the prefix and the ids of a part of a known source: "deep/"
+    named: bool = True  # False: `label` is the default, not the caller's
+    under: str = ""  # between the prefix and the ids of a part of a known source: "deep/"
     within: str = ""  # a glob below the folder `value`: nothing else of it is read
-    scope: str = ALL  # of which documents it may remove those it lacks: globs, a line each, below the prefix; "": none
-    place: Json | None = None  # kept for its label; None: that is left as it is
+    scope: str = ALL  # documents that are removed if it lacks them: globs below the prefix, one a line; "": none
+    place: Json | None = None  # stored for its label; None: what is stored stays
 
     def read(self) -> Iterator[Original | Failure]:
-        """Its documents as they come; a document that cannot be had is a Failure."""
+        """Its documents, in a stream; one that cannot be fetched is a Failure."""
         part = {"under": self.under, "within": self.within}
         return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records, **part)
 
     @property
     def is_parsed(self) -> bool:
-        """Whether documents are files, and no records."""
+        """True if its documents are files, False if they are records."""
         return pipeline.is_parsed(self.value, records=self.records)
 
     def how_many(self) -> int | None:
-        """Its documents, where they can be counted without reading them."""
+        """The number of its documents; None if they cannot be counted without reading them."""
         return pipeline.how_many(self.value, records=self.records, within=self.within)
 
     def speaks_for(self, document: str) -> bool:
-        """Would this document be missing if it did not arrive?"""
+        """True if this document is removed when the source no longer has it."""
         if self.scope == ALL:
             return True
         below = document.removeprefix(self.prefix)
@@ -79,7 +79,7 @@ class Source:
 
 
 def places_of(commit: Commit | None, load: Callable[[str], Commit]) -> Places:
-    """Where the sources of a version lie, by their labels; of a rollback, where they lay in what it went back to."""
+    """Where the sources of a version lie, by label; after a rollback, those of the version that it went back to."""
     with suppress(VecverError):
         while commit and commit.operation.get("kind") == "rollback":
             commit = load(commit.operation["to"])
@@ -87,7 +87,7 @@ def places_of(commit: Commit | None, load: Callable[[str], Commit]) -> Places:
 
 
 def places_after(before: Places, sources: Iterable[Source]) -> dict[str, Json]:
-    """What the next commit keeps: the places before, and those of its sources, the newest last."""
+    """The places that the next commit stores: those before, and those of its sources, newest last."""
     places = dict(before)
     for source in sources:
         if source.place is not None:
@@ -99,7 +99,7 @@ def places_after(before: Places, sources: Iterable[Source]) -> dict[str, Json]:
 def recognised(sources: Sequence[Source], places: Places, parent: Snapshot | None = None) -> list[Source]:
     """The sources under the labels by which they are known, each with its scope and its place.
 
-    `parent`: the version whose documents tell of a label without a place. May ask `git`.
+    `parent`: its documents identify a source whose label has no place. May run `git`.
     """
     known, result = dict(places), list[Source]()
     for source in sources:
@@ -118,8 +118,15 @@ def recognised(sources: Sequence[Source], places: Places, parent: Snapshot | Non
     return result
 
 
+def source_record(source: Source, origin: Json | None) -> Json:
+    """A source as the commit records it. `origin`: where it comes from; None: look that up; {}: from nowhere."""
+    found = pipeline.origin_of(source.value) if origin is None else origin or None
+    scope = {} if source.scope == ALL else {"scope": source.scope}
+    return {"label": source.label, "origin": found, **scope}
+
+
 def lone_file(source: Source, parent: Snapshot | None) -> Source:
-    """An upload of one file that its label has already is an update of that document, and speaks for it alone."""
+    """Narrow an upload of one file that its label has already to that document."""
     if source.place or source.scope != ALL or not parent or not source.is_parsed or source.how_many() != 1:
         return source
     item = next(source.read())
@@ -127,18 +134,18 @@ def lone_file(source: Source, parent: Snapshot | None) -> Source:
 
 
 def surroundings(source: Source) -> list[str]:
-    """The places of the folders that a source lies in: a known source there would make it a part of that."""
+    """The places of the folders above a source; if one of them is a known source, this one is a part of it."""
     if (path := pipeline.path_of(source.value)) is None or not os.path.lexists(path):
         return []
-    ways = chain(pipeline.places_above(path), list(pipeline.checkouts_above(path))[1:])
-    return list(dict.fromkeys(place for place, _, _ in ways))
+    folders = chain(pipeline.places_above(path), list(pipeline.checkouts_above(path))[1:])
+    return list(dict.fromkeys(place for place, _, _ in folders))
 
 
 def _read_elsewhere(source: Source, place: Json, known: Places) -> Source:
-    """A source that a client read without knowing which are known here, under the label that it has for it.
+    """A source that a remote client read, under the label by which it is known here.
 
-    `place` has, beside its own, those `above` it, and says whether the label is a `default`. Raises ConflictError if
-    the label is another source's, or the source may be a part of one: the client looks, and asks again.
+    `place` also has the places `above` it, and whether the label is a `default`. Raises ConflictError if the label
+    is another source's, or the source may be a part of one: the client then looks up the places and sends it again.
     """
     default = place.get("default", False)
     place = {name: value for name, value in place.items() if name not in ("above", "default")}
@@ -148,7 +155,9 @@ def _read_elsewhere(source: Source, place: Json, known: Places) -> Source:
             return _whole(source, label, {**known[label], **place}, known)
     holders = known.values() if default else [known.get(source.label, {})]
     above = set((source.place or {}).get("above", ()))
-    if (default and source.label in known) or any(above & {one.get("path"), one.get("git")} for one in holders):
+    if (default and source.label in known) or any(
+        above & {holder.get("path"), holder.get("git")} for holder in holders
+    ):
         raise ConflictError(
             f"the source {source.label!r} is known here under another name, or lies elsewhere",
             code="source_elsewhere",
@@ -180,22 +189,22 @@ def _recognised(source: Source, path: str, known: Places, parent: Snapshot | Non
     if part := _part(source, "git", checkouts[1:], known):
         return part
     if source.named and not source.scope:
-        return source  # a file from elsewhere for a source that was named: that lies where it did
+        return source  # a file from elsewhere for a named source, whose place stays
     label = source.label if source.named else _free(source.label, path, known)
     return _whole(source, label, {"path": place, **git, **prefix}, known)
 
 
 def _same(source: Source, kind: str, place: str, known: Places) -> str | None:
-    """The label, or the newest of them, under which this very place is known, with this prefix."""
+    """The label under which this very place is known with this prefix; of several the newest."""
     for label in [source.label] if source.named else [source.label, *list(known)[::-1]]:
-        there = known.get(label, {})
-        if there.get(kind) == place and there.get("prefix", "") == source.prefix:
+        stored = known.get(label, {})
+        if stored.get(kind) == place and stored.get("prefix", "") == source.prefix:
             return label
     return None
 
 
 def _whole(source: Source, label: str, place: Json, known: Places) -> Source:
-    """A source that is no part of another. Its place says so where only globs of it are known."""
+    """A source that is not a part of another one. If only globs of it are known, its place lists them."""
     before = known.get(label, {})
     scope = source.scope or ALL
     if before.get("path") == place["path"] or before.get("git", "") == place.get("git"):
@@ -209,7 +218,7 @@ def _part(source: Source, kind: str, above: Iterable[tuple[str, str, str]], know
     wanted = [source.label] if source.named else list(known)[::-1]
     holders = [(label, known[label]) for label in wanted if kind in known.get(label, {})]
     if not holders or (not source.named and _holds_records(source)):
-        return None  # a file of records is a source of its own, unless somebody says that it is a part
+        return None  # a file of records is a source by itself, unless the caller names the label
     for place, folder, below in above:
         for label, holder in holders:
             prefix = holder.get("prefix", "")
@@ -219,7 +228,7 @@ def _part(source: Source, kind: str, above: Iterable[tuple[str, str, str]], know
 
 
 def _part_by_name(source: Source, path: str, known: Places, parent: Snapshot | None) -> Source | None:
-    """As `_part`, for a label of which no place is known: the folder of its name, if the documents bear it out."""
+    """As `_part`, for a label without a place: the folder of its name, if the parent has such documents."""
     if not parent or not source.named or source.label in known:
         return None
     for folder in PurePath(path).parents:
@@ -239,7 +248,7 @@ def _below(source: Source, label: str, prefix: str, folder: str, below: str) -> 
 
 
 def _holds(holder: Json, source: Source, below: str) -> bool:
-    """Does a source that is known by globs have this part? Of a folder that cannot be said."""
+    """True if a source that is known by globs has this part; of a folder that is unknown, so False."""
     patterns = holder.get("scope", ALL).split("\n")
     return ALL in patterns or (_is_file(source) and any(pipeline.matches(pattern, below) for pattern in patterns))
 
@@ -253,17 +262,17 @@ def _holds_records(source: Source) -> bool:
 
 
 def _owns(parent: Snapshot, label: str, document: str, is_file: bool) -> bool:
-    """Has this label the document, or one in this folder?"""
+    """True if the parent has this document, or one in this folder, under the label."""
     import pyarrow.compute as pc
 
     table = parent.documents(["document", "source"])
     names = table.filter(pc.equal(table.column("source"), label)).column("document")
-    there = pc.equal(names, document) if is_file else pc.starts_with(names, document + "/")
-    return bool(pc.any(there).as_py())
+    matches = pc.equal(names, document) if is_file else pc.starts_with(names, document + "/")
+    return bool(pc.any(matches).as_py())
 
 
 def _free(label: str, path: str, known: Places) -> str:
-    """The label, with as many of the folders above it as make it another one than those that are taken."""
+    """The label, with as many of the folders above it as are needed to make it unique."""
     parts = [pipeline.shown(part) for part in PurePath(path).parts[1:]]
     longer = ["/".join(parts[-n:]) for n in range(2, len(parts) + 1)]
     numbered = (f"{label}-{number}" for number in count(2))

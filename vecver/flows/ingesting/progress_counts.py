@@ -1,10 +1,8 @@
-"""Tells a listener how far an ingest is: documents read, documents that are settled, chunks that have their vectors.
+"""Counts how far an ingest is and reports it to its `progress`; without one nothing is counted.
 
-    documents read   of all files that there are; those that did not change count as read
-    documents        read, and written where they differ
-    chunks           of those that what was read so far needs: the total grows until all is read
-
-Nobody listens: nothing is counted.
+documents read   files parsed, of all files of the sources; unchanged files count as read
+documents        documents whose rows are written, or that did not change
+chunks           chunk rows that have their vector, of those needed so far: the total grows until all is read
 """
 
 from __future__ import annotations
@@ -19,11 +17,11 @@ from vecver.flows.ingesting.sources import Source
 from vecver.progress import Progress
 
 T = TypeVar("T")
-PAUSE = 0.1  # seconds between two tellings of what is read
+PAUSE = 0.1  # seconds between two reports of what is read
 
 
-class Teller:
-    """What one ingest has told of itself so far."""
+class IngestProgress:
+    """What one ingest has reported so far."""
 
     def __init__(self, progress: Progress | None, sources: Sequence[Source], tally: Tally) -> None:
         self._progress = progress
@@ -32,7 +30,7 @@ class Teller:
         self._parsed = self._read = self._settled = self._staged = self._embedded = 0
 
     def reading(self, parsed: Iterable[T]) -> Iterator[T]:
-        """The documents that come out of the parsers, counted on their way."""
+        """Pass on the documents that come out of the parsers, and count them."""
         if self._progress is None:
             yield from parsed
             return
@@ -42,43 +40,43 @@ class Teller:
             self._parsed += 1
             if monotonic() - last >= PAUSE:
                 last = monotonic()
-                self._tell_read()
+                self._report_read()
             yield item
-        self._tell_read()
+        self._report_read()
 
     def staged(self, chunks: int) -> None:
-        """So many chunk rows must get a vector now."""
+        """Count chunk rows that need a vector."""
         if self._progress:
             self._staged += chunks
             self._progress("chunks", 0, self._staged)
 
     def embedded(self, chunks: int) -> None:
-        """So many more have one."""
+        """Count chunk rows that got their vector."""
         if self._progress and chunks:
             self._embedded += chunks
             self._progress("chunks", chunks, self._staged)
 
     def settled(self) -> None:
-        """A group of documents was written."""
+        """Report that a group of documents was written."""
         if self._progress:
             before, self._settled = self._settled, self._tally.seen()
             self._progress("documents", self._settled - before, self._documents)
 
-    def _tell_read(self) -> None:
+    def _report_read(self) -> None:
         assert self._progress
         before, self._read = self._read, self._parsed + self._tally.unchanged
         self._progress("documents read", self._read - before, self._documents)
 
     @cached_property
     def _documents(self) -> int | None:
-        """Documents of all sources; None where one does not tell."""
+        """The number of documents of all sources; None if one of them cannot be counted without reading it."""
         counts = [source.how_many() for source in self._sources]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
 
 
 def slices(texts: Sequence[str], rows: int) -> Iterator[list[int]]:
-    """The positions of texts in runs of `rows`, of similar length: such batches waste little on padding."""
+    """Positions of texts in batches of `rows`, shortest texts first: batches of similar lengths need little padding."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in range(0, len(order), rows):
         yield order[start : start + rows]
