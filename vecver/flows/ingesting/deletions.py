@@ -1,13 +1,13 @@
 """Delete: documents are removed by their ids, or by a filter, whatever source they came from.
 
 Decisions
-- 2026-11-26 The whole of it is done under the branch's turn, which takes milliseconds: so a filter is asked of the very
-  version that the commit follows. Where somebody who took no turn moved the branch, it is done again.
-- 2026-11-26 Unknown ids are said and are no error: a delete says how things should be, and that they are.
-- 2026-11-26 An empty version is a version. It keeps its recipe, so the next upsert embeds as before.
-- 2026-11-26 A filter on where chunks stand (a page, a line) is refused: documents are deleted whole.
-- 2026-11-26 `where={}` matches every document and is what a program builds by mistake: it is an error. To empty a
-  branch, name its documents; to be rid of a dataset, delete that.
+1. A delete holds the branch's turn throughout, which takes milliseconds, so its filter is evaluated on the very version
+   that the commit follows. If a writer without a turn moves the branch meanwhile, the delete is done again.
+2. Unknown ids are reported and are no error: after the delete they are not there, as the caller wants.
+3. A version may be empty. It keeps its recipe, so the next upsert embeds as before.
+4. A filter on the places of chunks (page, line) is refused, because documents are deleted as wholes.
+5. `where={}` matches every document and is usually a program's mistake, so it is an error. To empty a branch, name its
+   documents; to remove a dataset, delete the dataset.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vecver.errors import InvalidInputError, say
 from vecver.flows.ingesting import shortfalls
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.commits import commit_at, untouched
-from vecver.flows.ingesting.environment import environment
+from vecver.flows.ingesting.environment import current_environment
 from vecver.flows.ingesting.head import check_expected, head_of, id_of, of_source, places_at, retried
 from vecver.flows.ingesting.sources import Places
 from vecver.flows.searching.filtering import match
@@ -48,11 +48,11 @@ class Deletion:
 
 
 def deletion(dataset: str, ids: Any, where: Any, **how: Any) -> Deletion:
-    """What a caller asks for. Raises InvalidInputError unless it is ids or a filter that is not empty."""
+    """What the caller wants removed. Raises InvalidInputError unless it is either ids or a filter that is not empty."""
     if (ids is None) == (where is None):
-        given = "nothing says which documents" if ids is None else "ids and a filter were given"
+        problem = "nothing says which documents" if ids is None else "ids and a filter were given"
         raise InvalidInputError(
-            f"{given}: nothing was deleted",
+            f"{problem}: nothing was deleted",
             code="no_documents_named" if ids is None else "conflicting_options",
             hint=say(
                 'give either ids, docs.delete(["a.md"]), or a filter, docs.delete(where={"year": 2020})',
@@ -94,14 +94,14 @@ def delete(versions: Versions, dataset: str, what: Deletion) -> Report:
             versions.resolve(dataset, what.branch)  # says that there is no such dataset
         assert parent is not None
         check_expected(what.expected, what.branch, id_of(parent))
-        return _Delete(versions, dataset, what, parent).done()
+        return _Delete(versions, dataset, what, parent).run()
 
     with turn_at(versions, dataset, what.branch):
         return retried(attempt, what.expected)
 
 
 class _Delete:
-    """One delete on its way."""
+    """One running delete."""
 
     def __init__(self, versions: Versions, dataset: str, what: Deletion, parent: Snapshot) -> None:
         self.versions, self.dataset, self.what, self.parent = versions, dataset, what, parent
@@ -109,10 +109,10 @@ class _Delete:
 
     @cached_property
     def places(self) -> Places:
-        """Where the sources of the version lie that the delete follows."""
+        """Where the sources of the parent version lie."""
         return places_at(self.versions, self.parent)
 
-    def done(self) -> Report:
+    def run(self) -> Report:
         what, parent = self.what, self.parent
         names = list(what.documents) if what.documents is not None else _matching(parent, what.where or {})
         draft = self.versions.draft(parent, parent.commit.recipe.space, dry=what.dry_run)
@@ -138,7 +138,7 @@ class _Delete:
     def _commit(self, place: Place, report: Report) -> Commit:
         if place.parent is None or place.parent.commit.id != self.parent.commit.id:
             raise ref_moved("branch", self.what.branch, place.parent.commit.id if place.parent else None)
-        told = report.to_json()
+        facts = report.to_json()
         where = {} if self.what.where is None else {"where": self.what.where}
         return commit_at(
             self.versions,
@@ -146,13 +146,13 @@ class _Delete:
             place,
             message=self.what.message,
             recipe=self.parent.commit.recipe,
-            environment=environment(),
+            environment=current_environment(),
             operation={
                 "kind": "delete",
                 "sources": [],
                 "places": dict(self.places),
                 **where,
-                **{name: told[name] for name in ("documents", "chunks", "tokens", "longer", "failures", "seconds")},
+                **{name: facts[name] for name in ("documents", "chunks", "tokens", "longer", "failures", "seconds")},
             },
         )
 
@@ -172,17 +172,17 @@ class _Delete:
         if unknown:
             named = ", ".join(map(repr, unknown[:_NAMED]))
             rest = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-            yield f"{self.dataset}@{self.what.branch} has no document {named}{rest}{self._meant(unknown)}"
+            yield f"{self.dataset}@{self.what.branch} has no document {named}{rest}{self._suggestion(unknown)}"
         if not gone:
             why = "no document matches" if self.what.where is not None else "" if unknown else "no ids were given"
             yield f"{why}: nothing to do, no commit was made".removeprefix(": ")
 
-    def _meant(self, unknown: Sequence[str]) -> str:
-        """What may have been meant, where few ids are unknown; looked for in that case alone, for it reads all ids."""
+    def _suggestion(self, unknown: Sequence[str]) -> str:
+        """Ids like the unknown ones; only if few are unknown, because finding them reads all ids."""
         if len(unknown) > _GUESSED:
             return ""
-        there = self.parent.documents(["document"]).column(0).to_pylist()
-        likely = dict.fromkeys(other for name in unknown for other in near(name, there, 1))
+        ids = self.parent.documents(["document"]).column(0).to_pylist()
+        likely = dict.fromkeys(other for name in unknown for other in near(name, ids, 1))
         return f"; did you mean {', '.join(map(repr, likely))}?" if likely else ""
 
 
@@ -191,10 +191,10 @@ def _ids(ids: Any) -> tuple[str, ...]:
     values = [ids] if isinstance(ids, str | int) else ids
     if isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
         raise _no_ids(values)
-    found: list[Any] = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in values]
-    if strange := [one for one in found if not isinstance(one, str)]:
-        raise _no_ids(strange[0])
-    return tuple(dict.fromkeys(found))
+    names: list[Any] = [str(id) if isinstance(id, int) and not isinstance(id, bool) else id for id in values]
+    if invalid := [id for id in names if not isinstance(id, str)]:
+        raise _no_ids(invalid[0])
+    return tuple(dict.fromkeys(names))
 
 
 def _no_ids(value: Any) -> InvalidInputError:
@@ -219,7 +219,7 @@ def _matching(snapshot: Snapshot, where: Json) -> list[str]:
 
 
 def _of_sources(labels: Sequence[str], places: Places) -> list[str]:
-    """How many of the documents, by their sources' `labels`, belong to one that lies somewhere and brings them back."""
+    """Notes on removed documents that the next ingest of their source brings back. `labels`: their sources."""
     counts = Counter(label for label in labels if places.get(label))
     back = {label: "brings it back" if count == 1 else "brings them back" for label, count in counts.items()}
     return [of_source(label, count, back[label]) for label, count in counts.items()]

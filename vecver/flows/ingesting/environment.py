@@ -1,4 +1,4 @@
-"""What a version was made with: the programs and the CPU on which its rows may depend."""
+"""The programs and the CPU of this process, which a commit records because its rows may depend on them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _LIBRARIES = (
 
 
 @lru_cache
-def environment() -> Json:
-    """What the rows may depend on beside the recipe: versions, and the CPU for the last bits of a vector."""
-    found: Json = {"python": platform.python_version(), "machine": platform.machine(), "cpu": _cpu_flags()}
+def current_environment() -> Json:
+    """Versions of Python and libraries, and the CPU, on which the last bits of vectors depend."""
+    facts: Json = {"python": platform.python_version(), "machine": platform.machine(), "cpu": _cpu_flags()}
     for library in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
-            found[library] = metadata.version(library)
-    return found
+            facts[library] = metadata.version(library)
+    return facts
 
 
 def _cpu_flags() -> list[str]:
-    """The CPU's extensions, as numpy names them; empty where it does not tell."""
+    """The CPU's extensions, as numpy names them; empty if numpy does not say."""
     with suppress(ImportError, AttributeError):
         from numpy._core._multiarray_umath import __cpu_features__
 
-        return sorted(name for name, there in __cpu_features__.items() if there)
+        return sorted(name for name, present in __cpu_features__.items() if present)
     return []

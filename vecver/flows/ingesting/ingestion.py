@@ -24,7 +24,7 @@ from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, grouped, refreshed_note
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
-from vecver.flows.ingesting.environment import environment
+from vecver.flows.ingesting.environment import current_environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
 from vecver.flows.ingesting.new_documents import embedded_name, new_document, unfit_vector
 from vecver.flows.ingesting.progress_counts import IngestProgress, slices
@@ -333,7 +333,7 @@ class _Ingest:
             place,
             message=self.options.message,
             recipe=self._recipe(place.parent),
-            environment={**environment(), **self.means.environment},
+            environment={**current_environment(), **self.means.environment},
             operation=operation,
         )
 

@@ -1,4 +1,4 @@
-"""How an ingest turns documents into vectors: as was asked, else as the parent version did, else the default."""
+"""How an ingest turns documents into vectors: as its options say, else as the parent version did, else the default."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ Stream = Iterator[Original | Failure]
 
 @dataclass(frozen=True)
 class Options:
-    """How to ingest. None means: as the parent version did, else the default."""
+    """How to ingest. None: as the parent version did, else the default."""
 
     message: str = ""
     branch: str = "main"
     embedder: str | Json | None = None  # named, or by its recipe
-    space: str | None = None  # vectors come with the records, in the space of this name
-    metric: Metric | None = None  # of a new space of given vectors; cosine
+    space: str | None = None  # the records bring vectors, in the space of this name
+    metric: Metric | None = None  # of a new space of vectors that records bring; default: cosine
     chunker: str | None = None
     chunk_tokens: int | None = None
     passwords: tuple[str, ...] = ()
     dry_run: bool = False
     keep_missing: bool = False
-    allow_removals: bool = False  # however many documents that is
+    allow_removals: bool = False  # of any number of documents
     strict: bool = False
     workers: int = 2
-    job: str = ""  # the caller's own id of this run
-    origin: Json | None = None  # of all sources; None: looked up; {}: they have none
+    job: str = ""  # the caller's id of this run
+    origin: Json | None = None  # of all sources; None: look it up; {}: they have none
     adds: bool = False  # an upsert: documents are added or replaced, and none is removed
     expected: str | None = None  # commit id on which the branch must stand, "absent" for a new dataset; None: any
 
     def say_how(self) -> bool:
-        """Is it told how documents become vectors?"""
-        return any(told is not None for told in (self.embedder, self.space, self.chunker, self.chunk_tokens))
+        """True if one of the options says how documents become vectors."""
+        return any(option is not None for option in (self.embedder, self.space, self.chunker, self.chunk_tokens))
 
 
 class Preparation:
-    """A recipe with its embedder, which is loaded only when something must be counted or embedded."""
+    """A recipe and its embedder, which is loaded when something must be counted or embedded."""
 
     def __init__(
         self, recipe: Recipe | None, open_embedder: Callable[[], Embedder], chunker: Callable[[int], Json]
@@ -82,7 +82,7 @@ class Preparation:
 def prepare(
     old: Recipe | None, streams: list[Stream], options: Options, open_embedder: OpenEmbedder
 ) -> tuple[list[Stream], Preparation]:
-    """The streams (looked into where vectors are given) and what to do with them.
+    """The streams (of which the first record is read if vectors are given) and how to prepare their documents.
 
     Raises InvalidInputError for options that contradict each other or the first record.
     """
@@ -124,7 +124,7 @@ def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder
 
 
 def _check(options: Options, old: Recipe | None, space: str | None) -> None:
-    """Raises InvalidInputError for an option that could not be honoured."""
+    """Raises InvalidInputError for an option that cannot be honoured."""
     if options.space is not None and not options.space.strip():
         raise InvalidInputError(
             "the space has no name", code="invalid_space", hint=say('name it: space="NAME"', cli="write --space NAME")
@@ -142,7 +142,7 @@ def _check(options: Options, old: Recipe | None, space: str | None) -> None:
 
 
 def _dimension(streams: list[Stream]) -> tuple[int, list[Stream]]:
-    """The dimension of the first record's vector, and the streams as they were."""
+    """The dimension of the first record's vector, and the streams with that record still in them."""
     for number, stream in enumerate(streams):
         seen: list[Original | Failure] = []
         for item in stream:

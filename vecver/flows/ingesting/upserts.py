@@ -1,19 +1,19 @@
-"""Upsert: documents are added or replaced one by one, and none is removed.
+"""Upserts: documents are added or replaced, and none is removed.
 
-    read      rows as documents, the last of each id; files as an ingest would name them
-    settle    a document that there is stays with its source; a new one belongs to the source `added`
-    ingest    the same steps, speaking for no source; see `ingest`
+    read      rows become documents, the last of each id; files are named as an ingest would name them
+    label     a document of the parent version stays with its source; a new one belongs to the source `added`
+    ingest    as an ingest that removes nothing; see `ingestion`
 
 Decisions
-- 2026-11-26 New documents get a source of their own, which lies nowhere, so that no ingest of something else takes
-  them for its own and removes them. A folder of that name gets another label. Whoever wants them swept gives a label.
-- 2026-11-26 A document that belongs to a source stays with it: that source's next ingest says again what it holds.
-  The road not taken moves it to `added`; then the folder's next ingest would stop with a conflict.
-- 2026-11-26 An upsert does not depend on what the document was before. So of two at once the later one wins, as if one
-  had waited for the other: what lost is done again, under the branch's turn, with the vectors that are there by now.
-  Who read a version and writes what follows from it gives `expected`, and gets a ConflictError instead.
-- 2026-11-26 A file outside known sources is named by its path as seen from the current folder; from outside that
-  folder by its whole path, since two files of one name must not replace each other.
+1. New documents get the source `added`, which lies nowhere, so that no ingest of a folder removes them. A folder of
+   that name gets another label. With `label`, an ingest of that label may remove them.
+2. A document that belongs to a source stays with it, and the next ingest of that source replaces it. Moving it to
+   `added` instead would make that ingest stop with a conflict.
+3. An upsert does not depend on the document's old content, so of two at once the later one wins: the loser is done
+   again under the branch's turn, with the vectors it has made. A caller whose change depends on what it read passes
+   `expected`, and gets a ConflictError instead.
+4. A file outside known sources is named by its path from the current folder; outside of that folder by its whole path,
+   since two files of the same name must not replace each other.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from vecver.model import Commit, Failure, Json, Original, Recipe, Report
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions, turn_at
 
-ADDED = "added"  # the source of documents that no other source brought
+ADDED = "added"  # the source of documents that came from no other source
 
 
 @dataclass(frozen=True)
 class Rows(Source):
-    """Documents that are in memory already."""
+    """A source whose documents are in memory."""
 
     items: tuple[Original | Failure, ...] = ()
 
@@ -67,7 +67,7 @@ def upsert(
     open_embedder: OpenEmbedder,
     progress: Progress | None = None,
 ) -> Report:
-    """Add or replace the documents of these rows. Nothing given, no commit; the report says so.
+    """Add or replace the documents of these rows. Without rows there is no commit, and the report says so.
 
     Raises InvalidInputError (no rows; none of them can be used), and as `ingest`.
     """
@@ -100,7 +100,7 @@ def add(
     read = _read_once(sources)
 
     def settled(places: Places, parent: Snapshot | None) -> list[Source]:
-        return [_file(one, rows, places, parent) for one, rows in read]
+        return [_file(source, rows, places, parent) for source, rows in read]
 
     report = _landed(versions, dataset, settled, options, open_embedder, progress)
     if not any(report.documents.values()):
@@ -116,9 +116,9 @@ def _landed(
     open_embedder: OpenEmbedder,
     progress: Progress | None,
 ) -> Report:
-    """The version with these documents; where others changed the same ones meanwhile, after theirs."""
+    """Commit these documents; if other writers changed the same ones meanwhile, after their commit."""
 
-    def attempt(before: int) -> Report:  # the second has the branch's turn: only who takes none can be in its way
+    def attempt(before: int) -> Report:  # from the second attempt on under the branch's turn
         with turn_at(versions, dataset, options.branch) if before else nullcontext():
             parent = head_of(versions, dataset, options.branch)
             sources = settled(places_at(versions, parent), parent)
@@ -151,13 +151,13 @@ def _rows(found: pipeline.Additions, places: Places, label: str | None) -> Sourc
 
 
 def _free(places: Places) -> str:
-    """The label of new documents: `added`, unless that lies somewhere."""
+    """The label of new documents: `added`, or `added-2` and so on if a folder has that label."""
     names = (ADDED, *(f"{ADDED}-{number}" for number in range(2, len(places) + 3)))
     return next(name for name in names if not places.get(name))
 
 
 def check_space(recipe: Recipe | None) -> None:
-    """Raises InvalidInputError where vectors are given, and nothing says in which space they lie."""
+    """Raises InvalidInputError for rows with vectors if neither `space` nor the version names their space."""
     if recipe is None or not is_given(recipe):
         embedded = "leave the vectors out, since this branch embeds its texts; or use another dataset, with space=NAME"
         raise InvalidInputError(
@@ -175,7 +175,7 @@ def _path(source: Source) -> str:
 
 
 def _of_records(source: Source) -> pipeline.Additions | None:
-    """The rows of a source that is a file of records; None for documents."""
+    """The rows of a source that is a file of records; None for a file or folder of documents."""
     path = pipeline.path_of(source.value)
     is_folder = path is not None and os.path.isdir(path)
     if is_folder or pipeline.is_document(source.value, source.records) or not (path is None or os.path.exists(path)):
@@ -184,39 +184,39 @@ def _of_records(source: Source) -> pipeline.Additions | None:
 
 
 def additions(sources: Sequence[Source], places: Places) -> tuple[list[Source], int]:
-    """(these sources under the names that they have in a version with these places, rows that were left out)."""
+    """(the sources under their labels in a version with these places, the number of repeated rows)."""
     read = _read_once(sources)
-    return [_file(one, rows, places, None) for one, rows in read], sum(rows.repeated for _, rows in read if rows)
+    return [_file(source, rows, places, None) for source, rows in read], sum(rows.repeated for _, rows in read if rows)
 
 
 def _read_once(sources: Sequence[Source]) -> list[tuple[Source, pipeline.Additions | None]]:
-    """Each source once, with its rows if it is a file of records."""
-    distinct = {(_path(one), one.records): one for one in sources}
-    return [(one, _of_records(one)) for one in distinct.values()]
+    """Each source once, and its rows if it is a file of records."""
+    distinct = {(_path(source), source.records): source for source in sources}
+    return [(source, _of_records(source)) for source in distinct.values()]
 
 
 def _settled(source: Source, places: Places, parent: Snapshot | None = None) -> Source:
-    """The source as a known one, or a part of it, names its documents; else by its path."""
+    """The source as a part of a known one if it lies in one; else with ids made of its path."""
     path = pipeline.path_of(source.value)
     if source.place is None and path is not None and os.path.lexists(path):
         same = recognised([source], places, parent)[0]
         if places.get(same.label):
             return replace(same, scope="", place=None)
     label = source.label if source.named else _free(places)
-    own = replace(source, label=label, scope="", place=None if label in places else {})
+    labelled = replace(source, label=label, scope="", place=None if label in places else {})
     read_here = source.place is None and source.is_parsed
-    return replace(own, under=_folder(path or "")) if read_here else own
+    return replace(labelled, under=_folder(path or "")) if read_here else labelled
 
 
 def _file(source: Source, rows: pipeline.Additions | None, places: Places, parent: Snapshot | None) -> Source:
-    own = _settled(source, places, parent)
-    if rows and own.records == source.records:
-        return Rows((), own.label, scope="", place=own.place, items=rows.items)
-    return own
+    labelled = _settled(source, places, parent)
+    if rows and labelled.records == source.records:
+        return Rows((), labelled.label, scope="", place=labelled.place, items=rows.items)
+    return labelled
 
 
 def _folder(path: str) -> str:
-    """What stands before the ids of a file, folder or glob: the path to it from here, with a slash."""
+    """The prefix of the ids of a file, folder or glob: the path of its folder from here, with a slash."""
     below = os.path.relpath(path)
     where = PurePath(path.lstrip("/") if below.startswith("..") else below)
     folder = (where if os.path.isdir(path) else where.parent).as_posix()
@@ -227,12 +227,12 @@ def _folder(path: str) -> str:
 
 
 def nothing(dataset: str, head: Commit | None, *, dry_run: bool, why: str = "no rows were given") -> Report:
-    """The report where there is nothing to add."""
+    """The report of an upsert without rows."""
     return replace(untouched(dataset, head, dry_run=dry_run), notes=(f"{why}: nothing to do, no commit was made",))
 
 
 def with_repeated(report: Report, repeated: int) -> Report:
-    """A report that says of how many rows the id came again."""
+    """The report with a note on rows that were left out because their id came again."""
     if not repeated:
         return report
     rows = "one row was" if repeated == 1 else f"{repeated} rows were"

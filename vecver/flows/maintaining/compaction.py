@@ -1,4 +1,4 @@
-"""Tidying: fold the tail after a commit, re-lay everything on request, and delete what nobody needs.
+"""Compaction: fold small segments after a commit, optimize a whole dataset on request, and collect garbage.
 
 copy the rows -> prove that they are the same -> build their index -> switch the layouts -> gc, later
 """
@@ -18,9 +18,9 @@ _FOLLOWED = 1000  # versions that may land while their tail is folded
 
 
 def fold(versions: Versions, dataset: str, branch: str, progress: Progress | None = None) -> str | None:
-    """Fold the tail of a branch if it has grown long; says why where that failed, which harms nothing.
+    """Fold the small segments at the end of a branch if there are many; a note if that failed, which harms nothing.
 
-    One process folds, beside those that land; where another does already, there is nothing to do.
+    One process folds at a time, while others commit; if another one does already, this returns at once.
     """
     refs = versions.refs(dataset)
     try:
@@ -31,7 +31,9 @@ def fold(versions: Versions, dataset: str, branch: str, progress: Progress | Non
                 rewrite.write(progress)
                 rewrite.compare()
                 index_segments(versions, rewrite.segments, progress)
-                with turn_at(versions, dataset, branch):  # else the next version is always ahead of the fold
+                with turn_at(
+                    versions, dataset, branch
+                ):  # so that no commit lands between these two
                     rewrite.follow(_since(versions, refs.get("branch", branch), head))
                     versions.switch(rewrite)
     except VecverError as error:
@@ -42,19 +44,19 @@ def fold(versions: Versions, dataset: str, branch: str, progress: Progress | Non
 
 
 def _since(versions: Versions, head: str | None, old: str) -> list[str]:
-    """The versions from `head` back to `old`, along first parents; those alone that landed during one fold."""
-    found: list[str] = []
-    while head and head != old and len(found) < _FOLLOWED:
-        found.append(head)
+    """The versions that landed during a fold, from `head` back to `old` along first parents."""
+    landed: list[str] = []
+    while head and head != old and len(landed) < _FOLLOWED:
+        landed.append(head)
         head = next(iter(versions.commit(head).parents), None)
-    return found
+    return landed
 
 
 def optimize(versions: Versions, dataset: str, progress: Progress | None = None) -> Optimized:
-    """Re-lay all versions of a dataset on the fewest segments, and mend its indexes. No version changes.
+    """Rewrite the rows of all versions of a dataset into the fewest segments, and mend its indexes. No version changes.
 
-    Raises NotFoundError, IntegrityError (a root does not come out: nothing was changed), BackendError. It may
-    be stopped at any moment, and run again.
+    It may be interrupted at any point and run again. Raises NotFoundError, IntegrityError (a version would not have the
+    same roots; nothing was changed), BackendError.
     """
     versions.resolve(dataset, next(iter(versions.refs(dataset).all("branch")), "main"))
     switched = rows = before = after = built = 0
@@ -71,15 +73,15 @@ def optimize(versions: Versions, dataset: str, progress: Progress | None = None)
 
 
 def garbage(versions: Versions, retention: Retention, grace: timedelta, *, apply: bool) -> Garbage:
-    """What gc would delete, and let wait; with `apply` it does."""
-    found = versions.garbage(retention, [index.faiss.SPEC], grace)
+    """What gc would delete now and later; with `apply` it deletes the former."""
+    plan = versions.garbage(retention, [index.faiss.SPEC], grace)
     if apply:
-        versions.collect(found, retention)
-    return found
+        versions.collect(plan, retention)
+    return plan
 
 
 def _index(versions: Versions, rewrite: Rewrite, segment: Segment, progress: Progress | None) -> bool:
-    """Build a new segment's index: by growing that of its first rows, where these were copied whole."""
+    """Build a new segment's index; from that of its first rows, if these are a whole old segment."""
     if not index.faiss.wanted(segment.chunk_count, segment.max_norm):
         return False
     build_index(versions, segment, progress, _grown(versions, rewrite, segment))

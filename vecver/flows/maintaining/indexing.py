@@ -1,4 +1,4 @@
-"""Indexing: build and open the FAISS index of large segments. An index is derived: any version lives without it."""
+"""Indexing: builds and opens the FAISS indexes of large segments. They are derived; without one, rows are scanned."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vecver.repo import Segment, Snapshot, Versions
 def index_segments(
     versions: Versions, segments: Iterable[Segment], progress: Progress | None = None, *, mend: bool = False
 ) -> int:
-    """Build the missing indexes of large segments, and with `mend` those that cannot be read; how many were built.
+    """Build the missing indexes of large segments; returns how many were built.
 
-    With `mend`, indexes of an earlier vecver learn how far each query must look, and keep their bytes.
+    `mend`: also rebuild those that cannot be read, and calibrate those of an earlier vecver, whose bytes stay.
     """
     built = 0
     for segment in segments:

@@ -1,6 +1,6 @@
-"""Repair: make again what is derived, then check, and say of what is left what helps.
+"""Repair: rebuild what can be derived from sound files, then check, and advise on the problems that are left.
 
-refs, layouts, look-ups, the list of what waits -> indexes -> check everything, whatever was believed before
+refs, layouts, look-up orders, the list of what waits for gc -> indexes -> check everything from its bytes
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from vecver.repo import Segment, Versions
 
 
 def repair(versions: Versions, progress: Progress | None = None) -> Check:
-    """What `check` finds once all that can be made again was: `repaired` says what, `problems` what is left."""
+    """Rebuild what can be rebuilt, then check: `repaired` lists what was rebuilt, `problems` what is left."""
     store = versions.store
     repaired = [*repo.repair(store), *_indexes(versions)]
     versions.forget_verified()
-    found = repo.check(store, progress)
-    left = tuple(Problem(one.object, f"{one.problem}; {repo.advice(one.object)}") for one in found.problems)
-    return replace(found, problems=left, repaired=tuple(repaired))
+    check = repo.check(store, progress)
+    problems = [Problem(left.object, f"{left.problem}; {repo.advice(left.object)}") for left in check.problems]
+    return replace(check, problems=tuple(problems), repaired=tuple(repaired))
 
 
 def _indexes(versions: Versions) -> list[Problem]:
-    """Build the indexes that cannot be read, of segments whose rows are sound; set other derived files aside."""
-    done: list[Problem] = []
+    """Rebuild the unreadable indexes of segments whose rows are sound, and drop their other derived files."""
+    repaired: list[Problem] = []
     for id in repo.segment_ids(versions.store):
         try:
             segment = Segment(versions.store, id)
@@ -35,6 +35,6 @@ def _indexes(versions: Versions) -> list[Problem]:
         except VecverError:
             continue
         if index_segments(versions, [segment], mend=True):
-            done.append(Problem(f"segments/{id}", "its index was built again"))
-        done += repo.drop_derived(versions.store, id)
-    return done
+            repaired.append(Problem(f"segments/{id}", "its index was built again"))
+        repaired += repo.drop_derived(versions.store, id)
+    return repaired

@@ -1,23 +1,23 @@
-"""Publish: a version becomes searchable in a Milvus, at the cost of what it changes there.
+"""The publisher makes a version searchable in a Milvus, at the cost of what it changes there.
 
-    sweep     take back what a publisher that is no more has left half done
-    choose    the collection that grows, or a new one: for another space, or when too much of it would be dead
-    intend    write down what is about to happen
-    write     rows that begin are born at the next ordinal, rows that end die at it; then one barrier
-    record    the version is (collection, ordinal) from now on: the only visible moment
+    sweep     undo what an interrupted publisher left half done
+    choose    the newest collection of the space, or a new one if too many of its rows would be dead
+    intend    record in the ledger what is about to be written
+    write     give added rows `born` = the next ordinal, removed rows `died` = the same; then wait until Milvus has them
+    record    record the version as (collection, ordinal): the only visible moment
 
-Stopped anywhere, every version that was published before is searched as before. The repository is changed in
-nothing but its ledger.
+If it is interrupted at any point, every published version is searched as before. Of the repository only the ledger
+changes.
 
 Decisions
-- 2026-11-21 the lanes of what was written are added up on the way, and must give the commit's own vector root, and
-  Milvus must count as many rows as they are, before the version is recorded.
-- 2026-11-21 small versions go to FLAT collections. On 140 versions of a documentation site (6,000 chunks) a graph's
-  mean ann_recall@10 was 0.942, and 0.50 at worst: what Milvus 2.3 has not flushed it searches by an index of its own
-  that heeds no `ef`, and rows that were written again harm the graph until they are compacted. So a graph is flushed
-  and compacted now and then, not at every commit, which would leave small segments.
-- 2026-11-21 a collection grows while half of its rows are live: with fewer, an index that serves all its states
-  was measured to find less (0.87 of the true hits at one tenth), and the dead fill its memory.
+1. Before a version is recorded, the roots of what was written must give the commit's vector root, and Milvus must
+   count as many rows.
+2. Small versions go to FLAT collections. On 140 versions of a documentation site (6,000 chunks) HNSW had a mean
+   ann_recall@10 of 0.942, and 0.50 at worst: Milvus 2.3 searches what is not flushed by an internal index that ignores
+   `ef`, and rewritten rows harm the graph until they are compacted. So a graph is flushed and compacted now and then;
+   doing so at every commit would leave many small segments.
+3. A collection grows while half of its rows are live. With fewer, an index for all its states finds less (0.87 of the
+   true hits at one tenth), and dead rows fill its memory.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from vecver.repo import (
     Versions,
 )
 
-LEAST_LIVE = 0.5  # of a collection's rows, for it to take another version
-FEW_DEAD = 4096  # rows that no collection is begun for
+LEAST_LIVE = 0.5  # share of a collection's rows, for it to take another version
+FEW_DEAD = 4096  # dead rows that a collection may always have
 FLAT_ROWS = 32768  # of a version, up to which Milvus scans it: exact, and as fast as a graph over so few
-SEALED_ROWS = 8192  # after which Milvus is asked to index what was written
+SEALED_ROWS = 8192  # written rows after which Milvus flushes and indexes them
 _FIRST = 1  # ordinal
 
-Lives = Mapping[bytes, tuple[int, int]]  # key -> how often it was there before, since which ordinal it is
+Lives = Mapping[bytes, tuple[int, int]]  # key -> (how often it was removed before, the ordinal at which it was born)
 
 
 @dataclass
@@ -73,9 +73,9 @@ class Publisher:
             return self._publish(self.sweep(), Again(commit, dedicated, self._alias(at) if dedicated else "", flat))
 
     def rebuild(self) -> list[Publication]:
-        """Publish anew, from the repository alone, all that was published here; what Milvus still has is dropped.
+        """Drop what Milvus still has, and publish all published versions again from the repository.
 
-        A version that cannot be published holds no other up: it stays pending, and its error is raised in the end.
+        A version that cannot be published stays pending and does not stop the others; its error is raised at the end.
         """
         with self.book.alone():
             ledger = self.book.read()
@@ -100,7 +100,7 @@ class Publisher:
         return done
 
     def sweep(self) -> Ledger:
-        """Take back what was begun and not recorded, and finish what was to be deleted."""
+        """Undo what was begun and not recorded, and finish deletions that were recorded."""
         ledger = self.book.read()
         if (intent := ledger.intent) is not None:
             if ledger.has(intent.collection):
@@ -138,7 +138,7 @@ class Publisher:
         return self._begin(ledger, snapshot, wanted, flat)
 
     def _begin(self, ledger: Ledger, snapshot: Snapshot, wanted: Again, flat: bool) -> Publication:
-        """A new collection, with this version as its first state."""
+        """Create a collection with this version as its first state."""
         space, places = snapshot.commit.recipe.space, repo.live_places(snapshot)
         name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
         intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
@@ -169,7 +169,7 @@ class Publisher:
         beginning: tuple[Snapshot, Places],
         wanted: Again,
     ) -> Publication:
-        """The next state of a collection: some rows end, some begin."""
+        """Write the next state of a collection: removed rows die, added rows are born."""
         (base, gone), (snapshot, begun) = ending, beginning
         self._ours_alone(old)
         intent = Intent(old.name, old.last + 1, snapshot.commit.id, self.versions.time())
@@ -194,12 +194,12 @@ class Publisher:
     def _write(
         self, name: str, snapshot: Snapshot, places: Places, lives: Lives, born_died: tuple[int, int], total: int
     ) -> Roots:
-        """Write rows; what they are to the roots. `lives`: of those that are no first life, or were born before."""
+        """Write rows; returns their roots. `lives`: of rows whose key was there before, or that were born earlier."""
         (born, died), roots = born_died, Roots.empty()
         for rows in repo.read_rows(snapshot, places):
-            own = [lives.get(key.tobytes(), (0, born)) for key in rows.keys]
-            ids = [index.milvus.row_id(key.tobytes(), life) for key, (life, _) in zip(rows.keys, own, strict=True)]
-            self.connection.upsert(name, rows, ids, [since for _, since in own], died)
+            births = [lives.get(key.tobytes(), (0, born)) for key in rows.keys]
+            ids = [index.milvus.row_id(key.tobytes(), life) for key, (life, _) in zip(rows.keys, births, strict=True)]
+            self.connection.upsert(name, rows, ids, [ordinal for _, ordinal in births], died)
             roots += repo.roots_of(rows)
             if self.progress:
                 self.progress("rows", len(rows), total)
@@ -208,9 +208,9 @@ class Publisher:
     def _record(
         self, ledger: Ledger, made: Collection, roots: Roots, wanted: Again, commit: Commit, *, written: int
     ) -> Publication:
-        """The only visible moment, after it was proved that what was written is the version."""
-        found = self.connection.settled(made.name), self.connection.count(made.name, index.milvus.pinned(made.last))
-        if roots.vector_root != commit.vector_root or found != (made.rows, made.newest.chunks):
+        """Prove that what was written is the version, then record it: the only visible moment."""
+        counts = self.connection.settled(made.name), self.connection.count(made.name, index.milvus.pinned(made.last))
+        if roots.vector_root != commit.vector_root or counts != (made.rows, made.newest.chunks):
             raise damaged(made.name, f"what was written to it does not give version {commit.id[:12]}")
         ledger = self.book.write(replace(ledger.including(made), intent=None))
         return self._announced(ledger, made, made.newest, wanted, commit, written=written)
@@ -218,7 +218,7 @@ class Publisher:
     def _announced(
         self, ledger: Ledger, collection: Collection, state: State, wanted: Again, commit: Commit, *, written: int
     ) -> Publication:
-        """What clients are told; the alias names the collection from now on."""
+        """Point the alias, if there is one, to the collection; returns what clients need."""
         if wanted.alias and ledger.aliases.get(wanted.alias) != collection.name:
             self.connection.point(wanted.alias, collection.name)
             ledger = self.book.write(replace(ledger, aliases={**ledger.aliases, wanted.alias: collection.name}))
@@ -227,15 +227,15 @@ class Publisher:
     # -- rows and names -------------------------------------------------------------------------
 
     def _lives(self, old: Collection, gone: set[bytes], begun: set[bytes]) -> tuple[Lives, Lives]:
-        """Which life of their keys the rows have that end, and those that begin. Milvus knows."""
+        """Ask Milvus how often the keys of ending and beginning rows were there before."""
         ending: dict[bytes, tuple[int, int]] = {}
         beginning: dict[bytes, tuple[int, int]] = {}
         for lives in _rounds(old.last):
-            asked = (gone - ending.keys()) | (begun - beginning.keys())
-            ids = {index.milvus.row_id(key, life): (key, life) for key in asked for life in lives}
-            found = self.connection.lives(old.name, list(ids)) if ids else {}
+            keys = (gone - ending.keys()) | (begun - beginning.keys())
+            ids = {index.milvus.row_id(key, life): (key, life) for key in keys for life in lives}
+            stored = self.connection.lives(old.name, list(ids)) if ids else {}
             for id, (key, life) in ids.items():
-                born, died = found.get(id, (0, 0))
+                born, died = stored.get(id, (0, 0))
                 if died == index.milvus.LIVE:
                     ending[key] = (life, born)
                 elif not died and key in begun:
@@ -245,30 +245,30 @@ class Publisher:
         return ending, beginning
 
     def _has_rows(self, commit: str) -> bool:
-        """Are the rows of this version here? gc keeps what is published, but a ledger may be older than its gc."""
+        """True if the repository has the rows of this version: a restored ledger may name versions that gc removed."""
         try:
             return bool(self.versions.snapshot(commit))
         except NotFoundError:
             return False
 
     def _ours_alone(self, collection: Collection) -> None:
-        """Raises IntegrityError for rows of ordinals that our ledger does not know: a copy of it gave them."""
+        """Raises IntegrityError if the collection has ordinals that this ledger does not know, from a copy of it."""
         last = collection.last
         later = f"born > {last} or (died > {last} and died < {index.milvus.connection.LIVE})"
         if self.connection.settled(collection.name, later):
             raise damaged(collection.name, "it has rows that this repository did not publish; was it copied?")
 
     def _alias(self, at: str) -> str:
-        """The alias of a revision, apart from those of others, and that of `v1.0` from that of `v1_0`."""
+        """The alias of a revision: other than those of other repositories, and `v1.0` other than `v1_0`."""
         token = digest_json([self.versions.id, self.dataset, at])[:8]
         return index.milvus.alias_name(self.dataset, at, token)
 
 
 def prune(connection: index.milvus.Connection, collection: Collection) -> Collection:
-    """Delete the rows that no state of a collection has any more."""
+    """Delete the rows that no state of a collection has."""
     ordinals = [state.ordinal for state in collection.states]
     useless = [f"died <= {ordinals[0]}"]
-    useless += [f"born > {one} and died <= {next}" for one, next in pairwise(ordinals) if next > one + 1]
+    useless += [f"born > {ordinal} and died <= {next}" for ordinal, next in pairwise(ordinals) if next > ordinal + 1]
     if ordinals[-1] < collection.last:
         useless.append(f"born > {ordinals[-1]}")
     for expression in useless:
@@ -285,7 +285,7 @@ def publication(
     alias: str = "",
     written: int = 0,
 ) -> Publication:
-    """What a client needs to search a version; `alias` where one of several is meant."""
+    """What a client needs to search a version. `alias`: that of this revision, where the collection has several."""
     return Publication(
         uri=place,
         database=ledger.database,
@@ -305,7 +305,7 @@ def publication(
 
 
 def damaged(collection: str, what: str) -> IntegrityError:
-    """The error for a collection that is not what was published."""
+    """The error for a collection that does not hold what was published."""
     return IntegrityError(
         f"the collection {collection} was changed by somebody else: {what}",
         code="publication_damaged",
@@ -332,12 +332,12 @@ def _state(snapshot: Snapshot, intent: Intent, roots: Roots) -> State:
 
 
 def _suits(wanted: Again, collection: Collection) -> bool:
-    """Can this collection, which holds the version, serve as the wanted one?"""
+    """True if this collection, which holds the version, has the properties that the caller wants."""
     return (collection.alone or not wanted.alone) and (not wanted.flat or collection.index == index.milvus.FLAT)
 
 
 def _published(ledger: Ledger) -> list[Again]:
-    """Every version that is published or pending, and how, each once, in the order of publishing."""
+    """Every published or pending version and its options, each once, in the order of publishing."""
     versions = [
         Again(state.commit, collection.alone, alias, collection.index == index.milvus.FLAT)
         for collection in ledger.collections
@@ -352,7 +352,7 @@ def _keys(snapshot: Snapshot, places: Places) -> set[bytes]:
 
 
 def _rounds(most: int) -> Iterator[range]:
-    """0, then 1 to 8, then 9 to 72 ...: a key has had no more lives than there are ordinals."""
+    """Growing ranges of numbers of lives, 0, then 1 to 8, then 9 to 72 ...: at most as many as there are ordinals."""
     first, last = 0, 1
     while first <= most:
         yield range(first, last)
