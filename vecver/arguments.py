@@ -1,4 +1,4 @@
-"""What callers pass to the handles: revisions, queries, sources and engines, checked once and put in one form."""
+"""What callers pass to the handles: revisions, queries, sources, engines. Checks each once and puts it in one form."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class AskingOne(TypedDict, total=False):
 
 
 class Asking(AskingOne, total=False):
-    """The options of `Dataset.search` and `more_like`: those, and which version is asked."""
+    """The options of `Dataset.search` and `more_like`: those, the version and the engine."""
 
     at: Revision
     engine: Engine
@@ -61,7 +61,7 @@ def sources_of(
 
     Raises InvalidInputError (one label for several sources).
     """
-    several = isinstance(source, list | tuple) and source and all(isinstance(s, str | PathLike) for s in source)
+    several = isinstance(source, list | tuple) and source and all(isinstance(path, str | PathLike) for path in source)
     values = list(source) if several else [source]
     if label and len(values) > 1 and not shared:
         raise InvalidInputError(
@@ -73,7 +73,7 @@ def sources_of(
 
 
 def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[tuple[Commit, list[str]]]:
-    """The versions of these tags (name -> commit id), each after those that it was made from."""
+    """The versions of these tags (name -> commit id), parents before children."""
     names: dict[str, list[str]] = {}
     for name, id in tags.items():
         names.setdefault(id, []).append(name)
@@ -84,7 +84,7 @@ def tagged_of(tags: dict[str, str], load: Callable[[str], Commit]) -> Iterator[t
 
 
 def check_kind(kind: str) -> None:
-    """Raises InvalidInputError unless there is such a kind of ref."""
+    """Raises InvalidInputError unless this is a kind of ref."""
     if kind not in repo.KINDS:
         raise InvalidInputError(
             f"no kind of ref is called {kind!r}",
@@ -95,7 +95,7 @@ def check_kind(kind: str) -> None:
 
 
 def check_no_ref(ids: Any, refused: Sequence[Any]) -> None:
-    """Raises InvalidInputError for a call of before: `delete(kind, name)` removed a branch, tag or alias."""
+    """Raises InvalidInputError for the old call `delete(kind, name)`, which removed a branch, tag or alias."""
     if refused:
         ref = ids if ids in repo.KINDS else "branch"
         raise InvalidInputError(
@@ -106,7 +106,7 @@ def check_no_ref(ids: Any, refused: Sequence[Any]) -> None:
 
 
 def check_engine(engine: str) -> None:
-    """Raises InvalidInputError unless there is such a search engine."""
+    """Raises InvalidInputError unless this is a search engine."""
     if engine not in get_args(Engine):
         raise InvalidInputError(
             f"no search engine is called {engine!r}",
@@ -117,7 +117,7 @@ def check_engine(engine: str) -> None:
 
 
 def text_of(revision: Revision) -> str:
-    """A revision as its string; what `ingest` and `show` return names its commit."""
+    """A revision as its string; a `Report` or `Commit` stands for its commit id."""
     if isinstance(revision, str):
         return revision
     from vecver.model import Commit, Report
@@ -130,7 +130,7 @@ def text_of(revision: Revision) -> str:
 
 
 def embedder_name(embedder: Any) -> str | None:
-    """An embedder as a service is told it. Raises InvalidInputError for an object, which cannot travel."""
+    """The name of an embedder for a service. Raises InvalidInputError for an object, which cannot be sent."""
     if embedder is not None and not isinstance(embedder, str):
         raise InvalidInputError(
             f"an embedder object ({type(embedder).__name__}) cannot travel to a service",
@@ -141,12 +141,12 @@ def embedder_name(embedder: Any) -> str | None:
 
 
 def absolute(folder: str | PathLike[str]) -> Path:
-    """The path that a person means, without `~`, `.` and `..`."""
+    """The absolute path, without `~`, `.` and `..`."""
     return Path(abspath(Path(folder).expanduser()))
 
 
 def question_of(query: Any, **how: Any) -> flows.Question:
-    """What a search asks. `query`: a text, a vector, or a list of these; `how`: the options of `Asking`."""
+    """The question of a search. `query`: a text, a vector, or a list of these; `how`: the options of `Asking`."""
     return _question(list(query) if is_batch(query) else [query], **how)
 
 
@@ -175,7 +175,7 @@ def _question(queries: list[Any], **how: Any) -> flows.Question:
 
 
 def is_batch(query: Any) -> bool:
-    """Is this several queries, and not one vector?"""
+    """True for several queries, False for one text or vector."""
     import numpy as np
 
     if isinstance(query, str):

@@ -1,4 +1,4 @@
-"""Export: a version in a folder of its own, for people without vecver; and such a folder, opened again.
+"""Exporting: writes one version to a folder that works without vecver, and opens such a folder.
 
 hash the segments -> write the rows in order -> build an index on them -> checksums -> manifest -> rename into place
 read the manifest -> verify every file -> open the rows and the index -> answer as the repository does
@@ -10,13 +10,11 @@ read the manifest -> verify every file -> open the rows and the index -> answer 
     and the files of `repo.read.export`
 
 Decisions
-- 2026-11-21 an opened export names its version by the full commit id, in answers and receipts: what the
-  repository's names meant is not in the folder, and they move. So a receipt of `at=<commit id>` is the
-  same bytes from both.
-- 2026-11-21 opening hashes every file (some 2 s for 1,000,000 rows of 384 numbers): FAISS files are
-  trusted code paths, and a folder that was copied about has no repository to be checked against. What is
-  changed later, while it is open, is not seen.
-- 2026-11-21 an index of another kind than this vecver builds is left alone, and the rows are scanned.
+1. Answers and receipts of an opened export name the version by its full commit id, because refs move and are not in
+   the folder. So a receipt of `at=<commit id>` has the same bytes from the export and from the repository.
+2. Opening hashes every file (2 s for 1,000,000 rows of 384 numbers): FAISS must not load a file that was changed, and
+   a copied folder has no repository to be checked against. Changes made while it is open are not noticed.
+3. An index of another kind than this vecver builds is ignored, and the rows are scanned.
 """
 
 from __future__ import annotations
@@ -46,19 +44,19 @@ _FLAT = "flat"
 
 @dataclass(frozen=True)
 class OneVersion:
-    """An export that was opened. It answers where a repository's versions do, for the one that it holds."""
+    """An opened export. Flows use it like `Versions`, for the one version that it holds."""
 
     folder: Path
-    id: str  # of the repository that it came from
+    id: str  # of the repository that exported it
     files: Mapping[str, Json]
     opened: Snapshot
 
     def name_of(self, key: str) -> str | None:
-        """What the dataset of a receipt is called here: as there."""
+        """The dataset's name, which is that in the receipt: an export knows of no renaming."""
         return key
 
     def resolve(self, dataset: str, revision: str) -> str:
-        """The commit's id, if `dataset` and `revision` (its id, or how that begins) name it. Raises NotFoundError."""
+        """The commit's id, if `dataset` and `revision` (the id, or its beginning) name it. Raises NotFoundError."""
         commit = self.opened.commit
         if dataset == commit.dataset and len(revision) >= 4 and commit.id.startswith(revision):
             return commit.id
@@ -78,35 +76,35 @@ class OneVersion:
         return self.opened
 
     def settle(self, snapshot: Snapshot) -> None:
-        """Its files were verified when the folder was opened."""
+        """Nothing to do: the files were verified when the folder was opened."""
 
 
 # -- writing ------------------------------------------------------------------------------------
 
 
 def export(versions: Versions, dataset: str, folder: Path, *, at: str, progress: Progress | None = None) -> Export:
-    """Write a version to `folder`, which appears whole or not at all. See `Dataset.snapshot`."""
+    """Write a version to `folder`, which becomes visible when it is complete. See `Dataset.snapshot`."""
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     commit = snapshot.commit
     _refuse_within(versions, folder)
     with new_folder(folder) as part:
         repo.write_rows(snapshot, part, progress)
-        told = _write_index(part, snapshot, progress)
-        (part / README).write_text(_readme(commit, told), "utf-8")
-        files = _seal(part, versions.id, snapshot, told)
+        facts = _write_index(part, snapshot, progress)
+        (part / README).write_text(_readme(commit, facts), "utf-8")
+        files = _seal(part, versions.id, snapshot, facts)
     return Export(
         path=str(folder),
         dataset=commit.dataset,
         commit=commit.id,
         documents=commit.counts["documents"],
         chunks=commit.counts["chunks"],
-        index=told["kind"],
+        index=facts["kind"],
         files=files,
     )
 
 
 def _refuse_within(versions: Versions, folder: Path) -> None:
-    """Raises InvalidInputError for a folder inside the repository, which takes all that lies there for its own."""
+    """Raises InvalidInputError for a folder inside the repository, whose gc would treat the files as its own."""
     root = versions.store.path("vecver.json")
     if root and root.parent.resolve() in folder.resolve().parents:
         raise InvalidInputError(
@@ -115,7 +113,7 @@ def _refuse_within(versions: Versions, folder: Path) -> None:
 
 
 def _write_index(part: Path, snapshot: Snapshot, progress: Progress | None) -> Json:
-    """Index the vectors in `part` as a segment of so many rows would be; the kind, and what its reader must know."""
+    """Build the index that a segment of so many rows would have; returns its kind and facts for the manifest."""
     vectors, metric = np.asarray(np.load(part / "vectors.npy", mmap_mode="r")), snapshot.commit.recipe.space.metric
     if index.faiss.wanted(len(vectors), _max_norm(snapshot)):
         return {"kind": index.faiss.SPEC, **index.faiss.build(vectors, metric, part / INDEX, progress=progress)}
@@ -126,8 +124,8 @@ def _max_norm(snapshot: Snapshot) -> float:
     return max((segment.max_norm for segment in snapshot.segments), default=0.0)
 
 
-def _seal(part: Path, repository: str, snapshot: Snapshot, told: Json) -> dict[str, Json]:
-    """Write the checksums and, last of all, the manifest; what it says of every file."""
+def _seal(part: Path, repository: str, snapshot: Snapshot, facts: Json) -> dict[str, Json]:
+    """Write the checksums and then the manifest; returns the digest and length of every file."""
     files = {name: measured(part / name) for name in sorted({*FILES} - {SUMS})}
     (part / SUMS).write_text("".join(f"{file['sha256']}  {name}\n" for name, file in files.items()), "utf-8")
     files[SUMS] = measured(part / SUMS)
@@ -137,14 +135,14 @@ def _seal(part: Path, repository: str, snapshot: Snapshot, told: Json) -> dict[s
         "repository": repository,
         "commit": snapshot.commit.id,
         "max_norm": _max_norm(snapshot),
-        "index": told,
+        "index": facts,
         "files": files,
     }
     (part / MANIFEST).write_bytes(canonical_json({**manifest, "digest": digest_json(manifest)}))
     return files
 
 
-def _readme(commit: Commit, told: Json) -> str:
+def _readme(commit: Commit, facts: Json) -> str:
     space, counts = commit.recipe.space, commit.counts
     return _README.format(
         dataset=commit.dataset,
@@ -155,7 +153,7 @@ def _readme(commit: Commit, told: Json) -> str:
         dim=space.dim,
         metric=space.metric,
         model=json.dumps(commit.recipe.embedder["name"]),
-        candidates=told.get("widths", [10])[0],
+        candidates=facts.get("widths", [10])[0],
         score="-((vectors[rows] - query) ** 2).sum(axis=1)" if space.metric == "l2" else "vectors[rows] @ query[0]",
         normalise="faiss.normalize_L2(query)\n" if space.metric == "cosine" else "",
     )
@@ -206,18 +204,18 @@ def open_export(folder: Path) -> OneVersion:
     return OneVersion(folder, manifest["repository"], files, opened)
 
 
-def check_export(one: OneVersion, progress: Progress | None = None) -> Check:
+def check_export(export: OneVersion, progress: Progress | None = None) -> Check:
     """Hash every file again, and prove the commit's roots from the rows: some 10 us a row."""
-    problems = [Problem(*problem.split(": ", 1)) for problem in repo.prove_rows(one.opened, one.folder, progress)]
+    problems = [Problem(*problem.split(": ", 1)) for problem in repo.prove_rows(export.opened, export.folder, progress)]
     try:
-        verify_folder(one.folder, one.files, beside=MANIFEST)
+        verify_folder(export.folder, export.files, beside=MANIFEST)
     except IntegrityError as error:
         problems.append(Problem(error.context["name"], error.message))
-    return Check(len(one.files) + 1, sum(file["bytes"] for file in one.files.values()), tuple(problems))
+    return Check(len(export.files) + 1, sum(file["bytes"] for file in export.files.values()), tuple(problems))
 
 
 def _manifest(folder: Path) -> Json:
-    """Read and verified; every other file is believed by what it says."""
+    """The manifest, after its own digest was verified; it vouches for all other files."""
     try:
         body = LocalStore(folder).get(MANIFEST)
     except NotFoundError as error:
@@ -241,32 +239,32 @@ def _manifest(folder: Path) -> Json:
             hint="upgrade vecver",
             name=MANIFEST,
         )
-    found = digest_json({name: told for name, told in value.items() if name != "digest"})
-    if value.get("digest") != found or canonical_json(value) != body:
+    digest = digest_json({name: item for name, item in value.items() if name != "digest"})
+    if value.get("digest") != digest or canonical_json(value) != body:
         raise _damaged(folder, MANIFEST, "does not match its digest")
     return value
 
 
-def _open_index(folder: Path, opened: Snapshot, told: Json) -> None:
-    """Give the rows their index, where it is one that this vecver searches through."""
-    if told["kind"] != index.faiss.SPEC:
+def _open_index(folder: Path, opened: Snapshot, facts: Json) -> None:
+    """Open the index of the rows, if it is of the kind that this vecver searches."""
+    if facts["kind"] != index.faiss.SPEC:
         return
     for segment in opened.segments:
         try:
             content, metric = memoryview((folder / INDEX).read_bytes()), segment.space.metric
-            opened_indexes.keep(segment, index.faiss.load(content, told, segment.vectors, metric))
+            opened_indexes.keep(segment, index.faiss.load(content, facts, segment.vectors, metric))
         except IntegrityError as error:
             raise IntegrityError(
-                f"{folder}: FAISS {index.faiss.version()} cannot read {INDEX}, which FAISS {told['faiss']} wrote",
+                f"{folder}: FAISS {index.faiss.version()} cannot read {INDEX}, which FAISS {facts['faiss']} wrote",
                 code=error.code,
-                hint=f"install faiss-cpu {told['faiss']}, or export the version again",
+                hint=f"install faiss-cpu {facts['faiss']}, or export the version again",
                 name=INDEX,
             ) from error
 
 
-def _damaged(folder: Path, name: str, what: str) -> IntegrityError:
+def _damaged(folder: Path, name: str, problem: str) -> IntegrityError:
     return IntegrityError(
-        f"{folder}: {name} {what}",
+        f"{folder}: {name} {problem}",
         code="folder_damaged",
         hint="take another copy of the folder, or export the version again",
         name=name,

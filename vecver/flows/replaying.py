@@ -1,10 +1,9 @@
-"""Replay: recompute an answer from its receipt and the repository alone, and say what differs.
+"""Replay: recomputes an answer from its receipt and the repository alone, and reports what differs.
 
 Decisions
-- 2026-11-21 whoever may change a receipt may also write its digest anew; only a signature stops that.
-  So every field is compared with what the repository says, and the four that no repository can prove
-  (who made it, with which vecver, under which name the version was asked for, how its rows were verified)
-  are notes where they are not what is found here.
+1. Whoever changes a receipt can also recompute its digest; only a signature prevents that. So every field is compared
+   with the repository. Four fields that no repository can prove (the repository that made it, the vecver, the revision
+   that was asked for, how rows were verified) give notes, not differences.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ from vecver.flows.searching.selections import Selection
 from vecver.model import Json, Replay, Vectors, Verify
 from vecver.repo import PENDING, Snapshot, Versions, check_name
 
-_SAME_TEXT = 0.999  # cosine between the text's vector here and the receipt's; machines differ by some 1e-7
+_SAME_TEXT = 0.999  # least cosine between the text's vector here and the receipt's; machines differ by 1e-7
 _HIT = (re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}"))
 _TEXTS = ["vecver", "repository", "dataset", "revision", "commit", "content_root", "vector_root", "space", "digest"]
 _OTHERS = ("format", "engine", "query", "k", "filter", "hits")
 
 
 def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEmbedder) -> Replay:
-    """Prove an answer: exact ones in full, approximate ones hit by hit, with their recall against exact.
+    """Prove an exact answer completely, an approximate one hit by hit with its recall against exact search.
 
-    The search runs on the vector that the receipt holds; where the query was a text and its embedder
-    is at hand, that the text gives this vector is proved as well. Raises InvalidInputError if
-    `receipt` is none, NotFoundError if its commit is not in this repository.
+    The search uses the vector in the receipt. If the query was a text and its embedder is available, it is also proved
+    that the text gives this vector. Raises InvalidInputError (no receipt), NotFoundError (its dataset or commit is not
+    in this repository).
     """
     vector = _checked(receipt)
     dataset = versions.name_of(receipt["dataset"])
@@ -77,7 +76,7 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     return Replay(not differences, tuple(differences), recall, tuple(notes))
 
 
-# -- is it a receipt at all? --------------------------------------------------------------------
+# -- the form of a receipt --------------------------------------------------------------------
 
 
 def _checked(receipt: Any) -> Vectors:
@@ -88,7 +87,7 @@ def _checked(receipt: Any) -> Vectors:
         raise _no_receipt(f"its format is {receipt['format']!r}, this vecver reads {RECEIPT_FORMAT}")
     if not all(isinstance(receipt[name], str) for name in _TEXTS):
         raise _no_receipt("its names and digests have another form")
-    check_name("dataset", receipt["dataset"].partition("~")[0])  # a name that was used again has a number behind it
+    check_name("dataset", receipt["dataset"].partition("~")[0])  # a reused name has a number appended
     if receipt.get("verified", PENDING) not in (PENDING, *get_args(Verify)):
         raise _no_receipt("it says in another form how the rows were verified")
     k, filter, engine, hits = (receipt[name] for name in ("k", "filter", "engine", "hits"))
@@ -104,7 +103,7 @@ def _checked(receipt: Any) -> Vectors:
 
 
 def _are_options(options: Any) -> bool:
-    """Are these options as `receipts` tells them?"""
+    """True if the options have the form that `receipts` writes."""
     forms: dict[str, Callable[[Any], bool]] = {
         "titles": lambda value: value == "passage",
         "missing": lambda value: value == "empty",
@@ -114,11 +113,11 @@ def _are_options(options: Any) -> bool:
         "diversity": lambda value: is_number(value) and 0 < value <= 1,
         "like": _is_like,
     }
-    return isinstance(options, dict) and all(name in forms and forms[name](own) for name, own in options.items())
+    return isinstance(options, dict) and all(name in forms and forms[name](value) for name, value in options.items())
 
 
 def _is_like(value: Any) -> bool:
-    """Does it name one document or one chunk?"""
+    """True if it names one document or one chunk."""
     return (
         isinstance(value, dict)
         and list(value) in (["document"], ["chunk"])
@@ -153,15 +152,15 @@ def _no_receipt(why: str) -> InvalidInputError:
     )
 
 
-# -- does it tell the truth? --------------------------------------------------------------------
+# -- its facts --------------------------------------------------------------------
 
 
 def _identity(receipt: Json, snapshot: Snapshot) -> Iterator[str]:
     try:
-        found = digest_json({name: value for name, value in receipt.items() if name != "digest"})
-    except ValueError as error:  # NaN and infinities, which no JSON has
+        digest = digest_json({name: value for name, value in receipt.items() if name != "digest"})
+    except ValueError as error:  # NaN and infinities, which JSON lacks
         raise _no_receipt("it holds what JSON cannot say") from error
-    if found != receipt["digest"]:
+    if digest != receipt["digest"]:
         yield "the receipt was changed: it does not match its digest"
     commit = snapshot.commit
     here = {
@@ -190,7 +189,7 @@ def _unproved(receipt: Json, dataset: str, versions: Versions | OneVersion, snap
             yield f"{receipt['revision']!r} does not name this version any more"
     except (NotFoundError, InvalidInputError):
         yield f"{receipt['revision']!r} names no version here"
-    if (then := receipt.get("verified", now := snapshot.verified())) != now:  # those of before do not say it
+    if (then := receipt.get("verified", now := snapshot.verified())) != now:  # older receipts lack it
         yield f"the rows were verified {then!r} when it was answered, here {now!r}"
     lifts = receipt.get("options", {}).get("titles") == "passage"
     if lifts != snapshot.commit.recipe.title_lifts_passage:
@@ -207,7 +206,7 @@ def _text(
     differences: list[str],
     notes: list[str],
 ) -> None:
-    """Does the query's text give the receipt's vector? What could not be said is a note."""
+    """Compare the vector of the query's text with the receipt's; a note where that is not possible."""
     text, recipe = receipt["query"]["text"], snapshot.commit.recipe
     if text is None:
         return
@@ -228,27 +227,27 @@ def _text(
         notes.append(f"this machine embeds the query's text with other last bits (cosine {cosine:.7f})")
 
 
-# -- what was asked? ---------------------------------------------------------------------------
+# -- its question ---------------------------------------------------------------------------
 
 
 def _shape(receipt: Json) -> Shape:
-    """Which part of the ranking the receipt says that it holds."""
+    """The part of the ranking that the receipt says it holds."""
     options = receipt.get("options", {})
-    own = {name: options.get(name) for name in ("per_document", "min_score", "diversity")}
+    limits = {name: options.get(name) for name in ("per_document", "min_score", "diversity")}
     lifts = options.get("titles") == "passage"
-    return Shape(receipt["k"], options.get("offset", 0), **own, title_lifts_passage=lifts)
+    return Shape(receipt["k"], options.get("offset", 0), **limits, title_lifts_passage=lifts)
 
 
 def _without_like(
     snapshot: Snapshot, name: Json, vector: Vectors, selection: Selection | None, differences: list[str]
 ) -> Selection | None:
-    """The selection without the chunks that were asked with; whether they give the query's vector is compared."""
-    ((kind, own),) = name.items()
+    """The selection without the chunks that were the query; compares their vector with the receipt's."""
+    ((kind, id),) = name.items()
     try:
-        like = find_like(snapshot, own)
+        like = find_like(snapshot, id)
     except VecverError as error:
-        differences.append(f"the answer is about what is like {own!r}: {error.message}")
+        differences.append(f"the answer is about what is like {id!r}: {error.message}")
         return selection
     if like.name != name or like.vector.tobytes() != vector.tobytes():
-        differences.append(f"the {kind} {own!r} does not give the receipt's query vector")
+        differences.append(f"the {kind} {id!r} does not give the receipt's query vector")
     return like.left_out(snapshot, selection)

@@ -1,4 +1,4 @@
-"""The handle on one dataset. Each call is one call into a flow or the repo, and stands in the room of its subject."""
+"""The handle on one dataset, put together from one module for each subject. Each call makes one call below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single documents in and out: upsert, add, delete."""
+"""The calls of `Dataset` that add, replace and delete single documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Editing(Writing):
-    """The calls that change single documents, and do not speak for a whole source as `ingest` does."""
+    """Editing single documents; unlike `ingest`, these calls remove nothing that is not named."""
 
     def upsert(
         self,
@@ -44,13 +44,13 @@ class Editing(Writing):
         plain texts, whose id is a digest of the text, so that adding one again changes nothing; a `pyarrow.Table` or
         a DataFrame. All are held in memory. The last row of a repeated id wins, and a note says how many did not.
         `vectors`, `(n, dim)` float32: one a row, in their order, in the space `space` (named once, at the first
-        version); else the branch's embedder makes them. `embedder`, `chunker` and so on: as `ingest`. Nothing given:
-        no commit, and a note. A row that cannot be used is in `Report.failures` (`strict` makes it an error).
+        version); else the branch's embedder makes them. `embedder`, `chunker` and so on: as `ingest`. No rows: no
+        commit, and a note. A row that cannot be used is in `Report.failures` (`strict` makes it an error).
 
-        A document that is there stays with its source, whose next ingest says again what the source holds. New ones
-        belong to the source `label`, by default "added", which no other ingest sweeps. What others do on the branch
-        meanwhile is kept; of two upserts of one document at once the later one wins. With `expected`, the commit id
-        on which you saw the branch ("absent": a new dataset), it is written upon that commit or not at all.
+        An existing document stays with its source, whose next ingest replaces it. New documents belong to the source
+        `label`, by default "added", which no ingest of another source removes. Other writers' commits are kept; of two
+        upserts of one document at once the later one wins. With `expected`, the commit id at which you saw the branch
+        ("absent": a new dataset), the commit follows that one or is not made.
 
         Raises InvalidInputError (no rows, none of them usable, vectors that do not fit), NotFoundError (branch),
         SpaceMismatchError, ConflictError (`expected`), BackendError. After any failure nothing was changed.

@@ -1,4 +1,4 @@
-"""Versions and the refs that name them."""
+"""The calls of `Dataset` on versions and the refs that name them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class History(Publishing):
     """The calls that name, list, compare and move versions."""
 
     def log(self, at: Revision = "main") -> Log:
-        """The commits that led to a revision, newest first, along first parents: an iterator that reads as it goes.
+        """The commits that led to a revision, newest first, along first parents; an iterator that reads one at a time.
 
         At a prompt it shows the newest ten; `.to_pandas()` is a table of all.
         """
@@ -47,10 +47,10 @@ class History(Publishing):
     def diff(self, before: Revision, after: Revision, *, document: str | None = None) -> Diff | DocumentDiff:
         """What `after` adds, changes and removes against `before`: documents, or the chunks of one `document`.
 
-        The difference of one document has the texts of its chunks, and costs what that document is long. Raises
-        NotFoundError for an unknown revision, or a document that neither version has.
+        The difference of one document includes the texts of its chunks; its cost depends on that document alone.
+        Raises NotFoundError (an unknown revision, or a document that neither version has).
         """
-        old, new = (self._versions.snapshot(self.resolve(one)) for one in (before, after))
+        old, new = (self._versions.snapshot(self.resolve(revision)) for revision in (before, after))
         return repo.diff(old, new) if document is None else repo.diff_document(old, new, document)
 
     def branches(self) -> dict[str, str]:
@@ -66,39 +66,41 @@ class History(Publishing):
         return self._versions.refs(self.name).all("alias")
 
     def branch(self, name: str, at: Revision = "main", *, expected: str | None = None) -> Move:
-        """A new branch on a version; with `expected`, the commit id where you saw it, it is moved from there.
+        """Create a branch on a version. With `expected`, its current commit id, move the existing branch instead.
 
-        Raises ConflictError if the name is taken, or the branch stands elsewhere (its `context` says where).
+        Raises NotFoundError (revision), InvalidInputError (name), ConflictError (the name is taken, or the branch is at
+        another commit, which `context` names).
         """
         return repo.ref_moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
 
     def tag(self, name: str, at: Revision = "main") -> Move:
-        """A name for a version, fixed for ever. Raises ConflictError if it is taken or was ever a tag."""
+        """Name a version for ever. Raises NotFoundError, InvalidInputError, ConflictError (it is or was a tag)."""
         return repo.ref_moves.create(self._versions, self.name, "tag", name, self.resolve(at))
 
     def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
-        """Remove a branch (only from `expected`, a commit id); no version is lost by it.
+        """Remove a branch; no version is lost. With `expected`, a commit id, only if the branch is there.
 
-        Raises NotFoundError, ConflictError (the last branch; it stands elsewhere).
+        Raises NotFoundError, ConflictError (the last branch; the branch is at another commit).
         """
         return repo.ref_moves.delete(self._versions, self.name, "branch", name, expected=expected)
 
     def delete_tag(self, name: str, *, expected: str | None = None) -> Move:
-        """Remove a tag; its name is never used again, and no version is lost by it. As `delete_branch`."""
+        """Remove a tag, whose name can never be used again; no version is lost. Otherwise as `delete_branch`."""
         return repo.ref_moves.delete(self._versions, self.name, "tag", name, expected=expected)
 
     def delete_alias(self, name: str, *, expected: str | None = None) -> Move:
-        """Remove an alias; no version is lost by it. As `delete_branch`."""
+        """Remove an alias; no version is lost. Otherwise as `delete_branch`."""
         return repo.ref_moves.delete(self._versions, self.name, "alias", name, expected=expected)
 
     def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
-        """Let an alias name a version. One small write; searches at the alias follow at once.
+        """Move an alias to a version, or create it. One small write; searches at the alias follow at once.
 
-        `expected`: the full commit id where you saw it, or "absent" for a new one; if it stands elsewhere by now that
-        is a ConflictError, whose `context` says where. Else it moves from wherever it stands.
+        `expected`: the full commit id at which you saw it, or "absent" for a new alias; if it is elsewhere now, a
+        ConflictError names that commit in its `context`. Without it, the alias moves from wherever it is.
 
-        Where the repository was opened to publish this alias, the version is published first: if that fails, the
-        alias stays where it is. (`rollback` publishes nothing: where it goes back to was published then.)
+        If the repository was opened to publish this alias, the version is published first, and if that fails the
+        alias does not move. (`rollback` publishes nothing, because its target was published when it was promoted.)
+        Raises NotFoundError, InvalidInputError (name), ConflictError, and as `publish`.
         """
         commit = self.resolve(at)
         if alias in self._session.publish:
@@ -106,18 +108,19 @@ class History(Publishing):
         return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
-        """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves.
+        """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.
 
-        `expected`: as `promote`.
+        `to`: a revision instead of the last position. `expected`: as `promote`. Raises NotFoundError, ConflictError,
+        InvalidInputError.
         """
         target = None if to is None else self.resolve(to)
         return repo.ref_moves.rollback(self._versions, self.name, ref, target, expected=expected)
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
-        """Every move of a ref, newest first."""
+        """Every move of a ref, newest first. Raises NotFoundError, InvalidInputError (no such kind)."""
         check_kind(kind)
         refs = self._versions.refs(self.name)
-        found = list(refs.log(kind, name))
-        if not found:
+        moves = list(refs.log(kind, name))
+        if not moves:
             raise repo.missing(kind, name, refs)
-        return found
+        return moves

@@ -1,4 +1,4 @@
-"""A dataset's versions in Milvus."""
+"""The calls of `Dataset` that publish versions to a Milvus and take them out again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Publishing(Handle):
-    """The calls that make versions searchable in a Milvus, and take them out again."""
+    """Publishing versions to a Milvus."""
 
     def publish(
         self,
@@ -25,7 +25,7 @@ class Publishing(Handle):
         flat: bool = False,
         progress: Progress | None = None,
     ) -> Publication:
-        """Make a version searchable in a Milvus, at the cost of what it changes there. Nothing is written if it is.
+        """Make a version searchable in a Milvus, at the cost of what changes there; if it is, nothing is written.
 
         `to`: its address, else the one that the repository was opened with, else where this dataset was published
         before, else milvus-lite in the repository's folder. `dedicated`: in a collection of its own behind an alias
@@ -41,29 +41,29 @@ class Publishing(Handle):
         )
 
     def republish(self, *, to: str | Milvus | None = None, progress: Progress | None = None) -> list[Publication]:
-        """Restore a Milvus that was lost or damaged: publish all that was published there anew, from here alone.
+        """Restore a Milvus that was lost or damaged: publish again all versions that were published there.
 
-        Until a version is there again it is not published. If this is interrupted, call it again.
+        A version counts as unpublished until it is restored. If interrupted, call it again. Raises as `publish`.
         """
         return self._session.milvus.publisher(self.name, to, progress).rebuild()
 
     def unpublish(self, at: Revision, *, to: str | Milvus | None = None) -> list[str]:
-        """Let a version go from a Milvus; the commit ids under which it was there.
+        """Unpublish a version; returns the commit ids under which it was published.
 
-        The rows that only it had are deleted there, and collections that are left empty. Here nothing is lost:
-        `publish` brings it back. Raises NotPublishedError, and as `publish`.
+        Milvus deletes the rows that only this version had, and empty collections. The repository keeps everything:
+        `publish` brings the version back. Raises NotPublishedError, and as `publish`.
         """
         return flows.unpublish(self._session.milvus.publisher(self.name, to), self.show(at))
 
     def unpublish_unnamed(self, *, to: str | Milvus | None = None) -> list[str]:
-        """As `unpublish`, every version on which no branch, tag or alias stands, or stood in the last 30 days."""
+        """As `unpublish`, for every version that no branch, tag or alias names, or named in the last 30 days."""
         return flows.unpublish(self._session.milvus.publisher(self.name, to), None)
 
     def forget_publications(self, *, to: str | Milvus) -> list[str]:
-        """Forget all that is published in a Milvus, which is not asked: it is gone for good. The commit ids."""
+        """Drop the records of a lost Milvus without contacting it; returns the commit ids that were published there."""
         return flows.forget(self._session.milvus.publications(self.name, to)[1])
 
     def publication(self, at: Revision = "main", *, to: str | Milvus | None = None) -> Publication:
-        """What any Milvus client needs to search a version. Milvus is not asked. Raises NotPublishedError."""
+        """What any Milvus client needs to search a version, without contacting Milvus. Raises NotPublishedError."""
         place, book = self._session.milvus.publications(self.name, to)
         return flows.published(book, self.show(at), place)

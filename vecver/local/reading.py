@@ -1,4 +1,4 @@
-"""What a version holds: its documents, its chunks, how many there are."""
+"""The calls of `Dataset` that read what a version holds: documents, chunks, counts, fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Reading(Handle):
-    """The calls that read what a version holds. Each is answered from one version, whatever moves meanwhile."""
+    """Reading a version. Each call reads one version, even if refs move meanwhile."""
 
     def documents(
         self,
@@ -47,12 +47,12 @@ class Reading(Handle):
     def get(
         self, ids: str | Iterable[str], *, at: Revision = "main", missing: Literal["error", "skip"] = "error"
     ) -> Document | list[Document] | None:
-        """The documents of a version with these ids, in the order asked: text, metadata, source and chunks.
+        """The documents of a version with these ids, in their order: text, metadata, source and chunks.
 
-        One id gives one document, several give a list. `missing="skip"` leaves out ids that the version has not (of
-        one id: None). The text is put together from the chunks; see `Document`.
+        One id gives one document, several give a list. `missing="skip"` leaves out ids that the version does not
+        have (for one id: None). The text is put together from the chunks; see `Document`.
 
-        Raises NotFoundError, which names the unknown ids and those like them, and InvalidInputError.
+        Raises NotFoundError (it names the unknown ids, and similar ones), InvalidInputError.
         """
         return one_or_all(ids, flows.get_documents(self._opened(at), ids, missing=missing))
 
@@ -103,9 +103,9 @@ class Reading(Handle):
         return f"{self.name}@{text_of(at)}"
 
 
-def one_or_all(ids: Any, found: list[Document]) -> Document | list[Document] | None:
-    """What `get` answers: of one id its document, of several all of them."""
-    return next(iter(found), None) if isinstance(ids, str) else found
+def one_or_all(ids: Any, documents: list[Document]) -> Document | list[Document] | None:
+    """What `get` returns: for one id its document or None, for several a list."""
+    return next(iter(documents), None) if isinstance(ids, str) else documents
 
 
 def chunks_of(

@@ -42,7 +42,7 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Where it lies."""
+        """The address of its store."""
         return self._versions.store.url
 
     @property
@@ -51,7 +51,7 @@ class Repository:
         return self._versions.id
 
     def signed(self, author: str) -> Repository:
-        """This repository for another author of commits and ref moves. What is open and loaded is shared."""
+        """This repository for another author of commits and ref moves; everything open is shared."""
         other = copy(self)
         other._session = self._session.signed(author)
         return other
@@ -66,26 +66,26 @@ class Repository:
         return self._versions.datasets()
 
     def rename_dataset(self, old: str, new: str) -> Dataset:
-        """Let a dataset be called `new`; the handle on it. Its versions, refs, publications and receipts stay.
+        """Rename a dataset, in one step; returns a handle on it. Its versions, refs, publications and receipts stay.
 
-        Commits and receipts go on to say the name with which the dataset was made, and replay. `old` names nothing any
-        more, or the next dataset of that name; handles on it, and API keys of a service for it, do not follow.
-        Raises NotFoundError, InvalidInputError, ConflictError (`new` is taken). It is done in one step or not at all.
+        Commits and receipts keep the name with which the dataset was created, and replay as before. Handles on `old`,
+        and a service's API keys for it, do not follow; a new dataset may take that name.
+        Raises NotFoundError, InvalidInputError, ConflictError (`new` is taken).
         """
         repo.datasets.rename(self._versions, old, new)
         return Dataset(self._session, new, self)
 
     def delete_dataset(self, name: str, *, apply: bool = False) -> DatasetRemoval:
-        """What would go with a dataset; with `apply` it is deleted, in one step, with all its versions and refs.
+        """What would be deleted with a dataset; with `apply`, delete it with all versions and refs, in one step.
 
-        `gc` frees its rows when its grace age has passed, beginning with the first gc after this. Another dataset
-        may have its name at once, and begins with nothing: no tag of the deleted one is in its way. Receipts of the
-        deleted one replay no more. Raises NotFoundError, ConflictError (a Milvus holds something of it: unpublish).
+        `gc` frees its rows once they have been unused for its grace age. Another dataset may take the name at once and
+        starts empty; tags of the deleted one do not block its tags. Receipts of the deleted dataset no longer replay.
+        Raises NotFoundError, ConflictError (something of it is published in a Milvus: unpublish it first).
         """
         return repo.datasets.delete(self._versions, name, apply=apply)
 
     def dataset_of(self, receipt: Json) -> str | None:
-        """What the dataset of a receipt is called now; None if it was deleted, or the receipt names none."""
+        """The present name of a receipt's dataset; None if that was deleted, or the receipt names none."""
         key = receipt.get("dataset")
         return self._versions.name_of(key) if isinstance(key, str) else None
 
@@ -94,11 +94,14 @@ class Repository:
     ) -> Check:
         """Re-hash and decode everything reachable, and prove every commit's roots from its rows.
 
-        `repair` first makes again what follows from what is sound (indexes, look-ups, refs from their moves, the list
-        of what waits for gc), deletes nothing that is not derived, and says of every problem that is left what helps.
+        `progress` counts "commits", or "rows" of a Milvus. `repair` first rebuilds what can be derived from sound files
+        (indexes, look-up orders, refs from their moves, the list of what waits for gc), deletes derived files only, and
+        adds advice to every problem that is left.
 
-        With `milvus` ("": the embedded one) that is read back instead, and proved to hold, of every version that is
-        published there, exactly the commit's keys and vectors, and the texts and metadata that were published.
+        With `milvus` ("": the embedded one) that Milvus is read back instead: it is proved that of every version that
+        is published there it holds exactly the commit's keys and vectors, and the published texts and metadata.
+
+        Raises InvalidInputError (`repair` with `milvus`), NotPublishedError (nothing is published there), BackendError.
 
         Raises InvalidInputError (`repair` and `milvus` together), NotPublishedError (nothing is published there).
         """
@@ -134,11 +137,11 @@ class Repository:
         grace: timedelta = repo.GRACE,
         apply: bool = False,
     ) -> Garbage:
-        """What no version needs, and with `apply` delete what has been so for at least the age `grace`.
+        """What no version needs; with `apply`, delete what has been unused for at least `grace`.
 
-        Every version that a ref or its log leads to is kept, unless `keep_last` (newest versions of each branch)
-        or `keep_within` (their age) is given: then those, what refs stand on, and where they were moved in the
-        last 30 days. Of the others the record stays, their rows go. Run it again when `grace` has passed.
+        Every version that a ref or its log leads to is kept, unless `keep_last` (the newest versions of each branch)
+        or `keep_within` (their age) is given: then those are kept, and the versions that refs name or named in the
+        last 30 days. Of the others the commit stays and the rows are deleted. Run it again when `grace` has passed.
 
         Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
         """
@@ -149,11 +152,11 @@ class Repository:
         return flows.replay(self._versions, receipt, self._session.embedders.open)
 
     def settle(self) -> None:
-        """Wait until all that is open is verified. Raises IntegrityError: what was answered cannot be trusted."""
+        """Wait until everything open is verified. Raises IntegrityError: earlier answers cannot be trusted."""
         self._versions.settle()
 
     def close(self) -> None:
-        """Let go of every Milvus that was entered, so that another process may open milvus-lite; use enters again."""
+        """Close every Milvus connection, so that another process may open milvus-lite; the next call connects again."""
         self._session.milvus.close()
 
     def __repr__(self) -> str:
@@ -175,11 +178,11 @@ def open(
     """The repository at a directory or `memory://`; `create` makes it if there is none.
 
     `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
-    `open_bytes`: memory in which versions that were asked stay open, beside the files they map.
+    `open_bytes`: memory in which used versions stay open, beside the files they map.
     `verify`: rows are hashed "once", when a file is first used or was changed since, large files beside the answers;
     "always", by every process and before it answers; or "never". A receipt says what was done ("pending": not yet).
     `milvus`: the one that is published to and searched through. `publish`: branches whose every new version, and
-    aliases whose every promotion, is published there at once. `embedders`: objects of your own that versions were
+    aliases whose every promotion, is published there at once. `embedders`: embedder objects that versions were
     embedded with; see `vecver.embedder`.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
     """

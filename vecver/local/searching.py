@@ -1,4 +1,4 @@
-"""Answers out: search, recall, measures, and the export that answers elsewhere."""
+"""The calls of `Dataset` that search a version, measure how well it answers, and export it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Searching(Handle):
-    """The calls that answer from a version, and measure how well it answers."""
+    """Searching, measuring and exporting versions."""
 
     @overload
     def search(self, query: OneQuery, **how: Unpack[Asking]) -> Answer: ...

@@ -55,7 +55,7 @@ class Snapshot:
     @overload
     def search(self, query: Queries, **how: Unpack[AskingOne]) -> list[Answer]: ...
     def search(self, query: Any, **how: Unpack[AskingOne]) -> Answer | list[Answer]:
-        """As `Dataset.search` at this commit: the same hits and score bits; what is approximate, by its own index."""
+        """As `Dataset.search` at this commit: the same score bits; approximate answers come from the export's index."""
         answers = self._answers(question_of(query, at=self.commit.id, **how))
         return answers if is_batch(query) else answers[0]
 

@@ -1,4 +1,4 @@
-"""Documents in: ingest, status, optimize."""
+"""The calls of `Dataset` that ingest sources, say what an ingest would change, and optimize."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Writing(Publishing):
-    """The calls that change what a dataset holds, and what they would change."""
+    """Ingesting sources."""
 
     def ingest(
         self,
@@ -60,12 +60,12 @@ class Writing(Publishing):
         headers of mail, properties of office files, PDF and HTML (`author`, `subject`, `keywords`, `created` ...). A
         date's field holds the day, FIELD_time the moment where one is written. What is left out is in the notes.
 
-        `label` names the source (default: the folder's or file's own name, with the folders above it
-        where another source has that name), `prefix` stands before every id. A file or folder inside
-        a source that is known, and the matches of a glob, are a part of it: nothing else is removed.
+        `label` names the source (default: the name of the folder or file, with the folders above it
+        if another source has that name), `prefix` is put before every id. A file or folder inside
+        a known source, and the matches of a glob, are a part of it: nothing else is removed.
         `embedder` is the name of one, or an object of your own: see `vecver.embedder`.
         `space` names the space of vectors that the records bring, `metric` theirs (cosine).
-        `job`: your own id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
+        `job`: your id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
         of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
         Of a source that was read elsewhere: `place`, where it lies there ({}: nowhere), and `scope`, of which documents
         it says that they are missing (globs below the prefix, a line each; default: of all of its label).
@@ -96,12 +96,13 @@ class Writing(Publishing):
         )
         sources = sources_of(source, label, prefix, records)
         if place is not None or scope is not None:
-            sources = [_read_elsewhere(one, place or {}, flows.ALL if scope is None else scope) for one in sources]
+            scope = flows.ALL if scope is None else scope
+            sources = [_read_elsewhere(source, place or {}, scope) for source in sources]
         report = flows.ingest(self._versions, self.name, sources, options, self._session.embedders.open, progress)
         return self._published(report, branch, progress)
 
     def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
-        """Publish a branch's new version, if there is one, where the repository was opened so; a failure is a note."""
+        """Publish the new version, if the repository was opened to publish this branch; a failure becomes a note."""
         if not report.changed or branch not in self._session.publish:
             return report
         try:
@@ -120,18 +121,18 @@ class Writing(Publishing):
         prefix: str = "",
         records: bool | None = None,
     ) -> dict[str, list[str]]:
-        """What an ingest of `source` would find, without parsing it.
+        """What an ingest of `source` would change, without parsing it.
 
-        Document ids, under `added`, `changed`, `removed` and `failed` (cannot be read now, or could not when the
-        version was made, and is the same since).
+        Document ids, under `added`, `changed`, `removed` and `failed` (unreadable now, or unchanged since it could not
+        be read). Raises NotFoundError, InvalidInputError.
         """
         return flows.status(self._versions, self.name, sources_of(source, label, prefix, records), at=text_of(at))
 
     def optimize(self, *, progress: Progress | None = None) -> Optimized:
-        """Re-lay all versions on the fewest segments and mend their indexes; no commit, root or answer changes.
+        """Rewrite the rows of all versions into the fewest segments and mend indexes; no commit or answer changes.
 
-        The old segments go with `gc`. Raises NotFoundError, IntegrityError (a version would not come out as it
-        was: nothing was changed), BackendError. It may be stopped at any moment, and run again.
+        `gc` deletes the old segments. It may be interrupted at any point and run again. Raises NotFoundError,
+        IntegrityError (a version would not have the same roots; nothing was changed), BackendError.
         """
         return flows.optimize(self._versions, self.name, progress)
 

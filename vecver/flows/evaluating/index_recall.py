@@ -4,20 +4,20 @@ queries -> exact, in batches -> for each k: the index, in one batch -> one by on
 With `apply`, indexes that do not look far enough for the queries learn to do so first.
 
 Decisions
-- 2026-11-26 a sampled query is a chunk's vector moved by once or twice the difference of two others. The third of the
-  way between two chunks (the road taken before) is found too easily: with one effort for all queries it said 0.95 of
-  36,000 passages, where real questions of eight kinds found 0.87; these say 0.91. With effort for each query real
-  questions find 0.991 and these 0.987 (benchmarks/recall.py). `queries` measures the questions that an application has.
-- 2026-11-21 the sample is the chunks with the smallest keys. Keys are digests, so that is a draw by
-  lot, but one that depends on the version's content alone: neither on layout nor on a generator, and
-  versions that differ in 1% of their chunks are asked nearly the same.
-- 2026-11-21 every k is asked by itself, since the index looks further for a larger k; what it finds
-  among 100 says nothing of a search for 10. One exact search serves all: its top k are prefixes.
-- 2026-11-21 a k that is larger than the version, and a sample too, is refused where it was asked for; the
-  defaults shrink to the version. Else 1 and "nothing to miss" would look the same.
-- 2026-11-26 hits are compared, as `search` gives them, not rows: of 2 k rows the k hits of a version whose titles lift
-  passages are made, and a title row that was missed is a hit that was missed only if it lifts one.
-- 2026-11-26 what was measured is an answer, also where it cannot be kept: a repository may be read-only, a disk full.
+1. A sampled query is a chunk's vector moved by once or twice the difference of two others. Points a third of the way
+   between two chunks are too easy: with one effort for all queries they gave 0.95 on 36,000 passages, where real
+   questions of eight kinds gave 0.87; these give 0.91. With an effort for each query real questions give 0.991 and
+   these 0.987 (benchmarks/recall.py). `queries` measures an application's questions.
+2. The sample is the chunks with the smallest keys. Keys are digests, so this is a random draw that depends only on the
+   version's content, not on its layout or a generator; versions that differ in 1% of their chunks have nearly the same
+   queries.
+3. Every k is searched by itself, because the index looks further for a larger k. One exact search serves all k, since
+   its top k are prefixes.
+4. An explicit k or sample larger than the version is an error; the defaults shrink to the version. Otherwise a recall
+   of 1 could mean that there was nothing to miss.
+5. Hits are compared, as `search` returns them, not rows: where titles lift passages, k hits are made of 2 k rows, and
+   a missed title row matters only if it would have lifted a passage.
+6. A measurement that cannot be stored (a read-only repository, a full disk) is still returned.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _BATCH = 256  # queries whose answers are held at once
 LOW = 0.8  # a query that finds less of its true top k is counted
 DRAWN = "each a chunk's vector moved by once or twice the difference of two others; the chunks with the smallest keys"
 _MOVED = (1.0, 2.0)  # in turn
-_WARM = 10  # queries asked before the clock runs, beside the batches that were
+_WARM = 10  # queries before the clock runs
 
 Places = npt.NDArray[np.int64]
 Ask: TypeAlias = "Callable[[Vectors, int], object]"
@@ -116,17 +116,17 @@ def recall(
     return _kept(versions, Recall(dataset, commit, tuple(measured), about, facts, _environment(), time, raised))
 
 
-def _kept(versions: Versions, found: Recall) -> Recall:
-    """Keep a measure beside its commit, or say why that could not be."""
+def _kept(versions: Versions, measure: Recall) -> Recall:
+    """Store a measure beside its commit, or note in it why that failed."""
     try:
-        repo.measures.save(versions.store, found.commit, KIND, found.to_json())
+        repo.measures.save(versions.store, measure.commit, KIND, measure.to_json())
     except BackendError as error:
-        return replace(found, not_kept=error.message)
-    return found
+        return replace(measure, not_kept=error.message)
+    return measure
 
 
 def _raise_effort(versions: Versions, snapshot: Snapshot, queries: Vectors) -> int:
-    """Let every index look as far as these queries need; how many did not. Stored beside the index, for any version."""
+    """Let every index look as far as these queries need, for all versions; returns how many did not before."""
     raised, metric = 0, snapshot.commit.recipe.space.metric
     for place, part in zip(snapshot.parts, filtered(snapshot, None), strict=True):
         if part.index is None or part.live_count <= max(DEFAULT_K):
@@ -140,11 +140,11 @@ def _raise_effort(versions: Versions, snapshot: Snapshot, queries: Vectors) -> i
     return raised
 
 
-# -- what is asked ------------------------------------------------------------------------------
+# -- the queries ------------------------------------------------------------------------------
 
 
 def _live(snapshot: Snapshot) -> int:
-    """How many chunks the version holds. Raises InvalidInputError if it holds none."""
+    """The number of chunks of the version. Raises InvalidInputError if it is empty."""
     if not (live := snapshot.layout.chunk_count):
         raise InvalidInputError(
             f"the version {snapshot.commit.id[:12]} is empty: there is nothing to find in it",
@@ -158,7 +158,7 @@ def _live(snapshot: Snapshot) -> int:
 
 
 def _sizes(asked: Sequence[int] | None, live: int) -> list[int]:
-    """The k to measure, as asked; by default those of DEFAULT_K that the version can fill."""
+    """The k to measure: those given, or those of DEFAULT_K that the version can fill."""
     if asked is None:
         return [k for k in DEFAULT_K if k <= live]
     sizes = list(asked) if isinstance(asked, Sequence | np.ndarray) and not isinstance(asked, str) else []
@@ -216,7 +216,7 @@ def _smallest(snapshot: Snapshot, part: repo.SearchPart, count: int) -> tuple[np
     return words[rows].astype(np.uint64), part.part.vectors[rows]
 
 
-# -- what is found ------------------------------------------------------------------------------
+# -- the answers ------------------------------------------------------------------------------
 
 
 def _answers(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, shape: Shape, *, exact: bool) -> Places:
@@ -230,14 +230,15 @@ def _answers(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, shape:
 
 
 def _shares(true: Places, got: Places) -> npt.NDArray[np.float64]:
-    """The share of its true hits that each query got, `(n,)`. `(n, k)` each; 1 where there are none."""
-    there = true >= 0
-    found = np.array([np.isin(rows, answer) for rows, answer in zip(true, got, strict=True)]) & there
-    return (found.sum(axis=1) + (there.sum(axis=1) == 0)) / np.maximum(there.sum(axis=1), 1)
+    """The share of its true hits that each query got, `(n,)`; 1 where there are none. `true`, `got`: `(n, k)`."""
+    exist = true >= 0
+    hits = np.array([np.isin(rows, answer) for rows, answer in zip(true, got, strict=True)]) & exist
+    counts = exist.sum(axis=1)
+    return np.where(counts == 0, 1.0, hits.sum(axis=1) / np.maximum(counts, 1))
 
 
 def _speed(ask: Ask, vectors: Vectors, k: int, progress: Progress | None) -> dict[str, float]:
-    """How long single queries take, one after the other: percentiles by nearest rank, so each was seen."""
+    """How long single queries take, one after the other: percentiles by nearest rank, so that each was measured."""
     for vector in vectors[:_WARM]:
         ask(vector, k)
     seconds = []
@@ -252,7 +253,7 @@ def _speed(ask: Ask, vectors: Vectors, k: int, progress: Progress | None) -> dic
     return {**dict(zip(shares, ranks.tolist(), strict=True)), "queries_per_second": len(seconds) / sum(seconds)}
 
 
-# -- what it was measured on --------------------------------------------------------------------
+# -- the facts of a measurement --------------------------------------------------------------------
 
 
 def _digest(vectors: Vectors) -> str:

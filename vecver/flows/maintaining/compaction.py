@@ -31,9 +31,7 @@ def fold(versions: Versions, dataset: str, branch: str, progress: Progress | Non
                 rewrite.write(progress)
                 rewrite.compare()
                 index_segments(versions, rewrite.segments, progress)
-                with turn_at(
-                    versions, dataset, branch
-                ):  # so that no commit lands between these two
+                with turn_at(versions, dataset, branch):  # so that no commit lands between these two
                     rewrite.follow(_since(versions, refs.get("branch", branch), head))
                     versions.switch(rewrite)
     except VecverError as error:

@@ -1,9 +1,9 @@
-"""Publications: where a version is, proved to be there, and let go of.
+"""Publications: finds where a version is published, proves that it is there, and unpublishes it.
 
 Decisions
-- 2026-11-21 a collection is proved at all its ordinals in one pass: each row adds its lanes to the root of the ordinal
-  at which it was born and takes them from that at which it died, and the sums from the first ordinal on are the
-  roots of the states. So 100 published versions cost one reading of the rows.
+1. A collection is proved at all its ordinals in one pass: each row is added to the root of the ordinal at which it was
+   born and subtracted at which it died; the running sums are the roots of the states. So 100 published versions cost
+   one reading of the rows.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from vecver.repo import UNCOUNTED, Collection, Intent, Ledger, Publications, Roo
 
 
 def find_published(book: Publications, commit: Commit) -> tuple[Collection, State]:
-    """Where a version is in one Milvus. Raises NotPublishedError."""
-    found = book.read().find(commit)
-    if found is None:
+    """The collection and state in which a version is published in a Milvus. Raises NotPublishedError."""
+    location = book.read().find(commit)
+    if location is None:
         dataset = repo.names.read(book.store).name_of(commit.dataset) or commit.dataset
         where = [
             ledger.uri or "the embedded one"
             for ledger in repo.ledger.ledgers(book.store, commit.dataset)
             if ledger.find(commit)
         ]
-        told = f"it is in: {', '.join(where)}; " if where else ""
+        others = f"it is in: {', '.join(where)}; " if where else ""
         to = f" --to {book.uri}" if book.uri else ""
         raise NotPublishedError(
             f"{dataset} {commit.id[:12]} is not published in {book.uri or 'the embedded Milvus'}",
             code="not_published",
             hint=say(
-                f"{told}docs.publish({commit.id[:12]!r}{f', to={book.uri!r}' if book.uri else ''}) publishes it",
-                cli=f"{told}`vecver publish {dataset}@{commit.id[:12]}{to}` publishes it",
-                http=f"{told}POST /v1/datasets/{dataset}/publish publishes it",
+                f"{others}docs.publish({commit.id[:12]!r}{f', to={book.uri!r}' if book.uri else ''}) publishes it",
+                cli=f"{others}`vecver publish {dataset}@{commit.id[:12]}{to}` publishes it",
+                http=f"{others}POST /v1/datasets/{dataset}/publish publishes it",
             ),
             commit=commit.id,
             dataset=dataset,
         )
-    return found
+    return location
 
 
 def published(book: Publications, commit: Commit, place: str) -> Publication:
-    """What a client needs to search a version; Milvus is not asked. Raises NotPublishedError."""
+    """What a client needs to search a version, from the ledger alone. Raises NotPublishedError."""
     return publication(place, book.read(), commit, *find_published(book, commit))
 
 
 def forget(book: Publications) -> list[str]:
-    """Let go of all that is published in a Milvus without asking it: it is gone for good. The commit ids."""
+    """Drop the records of a Milvus that is lost, without contacting it. Returns the commit ids that were published."""
     with book.alone():
         commits = book.read().commits()
         book.write(Ledger(book.uri, book.database))
@@ -59,9 +59,9 @@ def forget(book: Publications) -> list[str]:
 
 
 def unpublish(publisher: Publisher, commit: Commit | None) -> list[str]:
-    """Let a version go from a Milvus, or (None) each that is not named, and the rows that only they had.
+    """Unpublish a version, or (None) every version that no ref names, and delete the rows that only they had.
 
-    Gives their commit ids in the order of publishing. Raises NotPublishedError.
+    Returns their commit ids in the order of publishing. Raises NotPublishedError, BackendError.
     """
     book = publisher.book
     with book.alone():
@@ -76,13 +76,13 @@ def unpublish(publisher: Publisher, commit: Commit | None) -> list[str]:
             gone += [state.commit for state in collection.states if state not in left]
             ledger = _with_states(ledger, collection, left)
         if gone:
-            book.write(ledger)  # before the rows go: a reader is told that they are not published
+            book.write(ledger)  # before the rows go, so that readers find the version unpublished
             publisher.sweep()
     return gone
 
 
 def _with_states(ledger: Ledger, collection: Collection, left: tuple[State, ...]) -> Ledger:
-    """The ledger with only these states of a collection; what is to be deleted in Milvus is noted, for a sweep."""
+    """The ledger with only these states of a collection; the next sweep deletes the rows in Milvus."""
     if left == collection.states:
         return ledger
     if left:
@@ -91,14 +91,14 @@ def _with_states(ledger: Ledger, collection: Collection, left: tuple[State, ...]
 
 
 def _of(commits: Sequence[Commit]) -> Callable[[Collection, State], bool]:
-    """Is this one of these versions?"""
+    """A test whether a state of a collection is one of these versions."""
     return lambda collection, state: any(
         state.holds(commit) and commit.recipe.space.id == collection.space for commit in commits
     )
 
 
 def _unnamed(versions: Versions, dataset: str) -> Callable[[Collection, State], bool]:
-    """Does no branch, tag or alias stand on this version, nor did of late, so that it could be rolled back to?"""
+    """A test whether no ref names the version of a state, nor did in the last 30 days, so that no rollback needs it."""
     named = _of([versions.commit(id) for id in versions.named_of_late(dataset)])
     return lambda collection, state: not named(collection, state)
 
@@ -107,7 +107,7 @@ def _unnamed(versions: Versions, dataset: str) -> Callable[[Collection, State], 
 
 
 def check_published(publisher: Publisher) -> Check:
-    """Read back every row that a Milvus holds of a dataset, and prove every version there by its roots."""
+    """Read back all rows of a dataset from a Milvus, and prove every version there by its roots."""
     with publisher.book.alone():
         return _checked(publisher, publisher.book.read())
 
@@ -135,20 +135,20 @@ def _checked(publisher: Publisher, ledger: Ledger) -> Check:
 
 @dataclass
 class _Proof:
-    """What the rows of a collection add up to."""
+    """The sums of a collection's rows, by ordinal."""
 
     changes: defaultdict[int, Roots] = field(default_factory=lambda: defaultdict(Roots.empty))  # by ordinal
 
     def add(self, rows: PublishedRows, born: list[int], died: list[int]) -> None:
-        """Count rows in at their birth and out at their death."""
+        """Add rows at the ordinal of their birth, subtract them at that of their death."""
         lives = list(zip(born, died, strict=True))
         for life in set(lives):
-            roots = repo.roots_of(_picked(rows, [i for i, own in enumerate(lives) if own == life]))
+            roots = repo.roots_of(_picked(rows, [i for i, other in enumerate(lives) if other == life]))
             self.changes[life[0]] += roots
             self.changes[life[1]] -= roots
 
     def wrong(self, collection: Collection, commits: Sequence[Commit], intent: Intent | None) -> Iterator[str]:
-        """What is not as it was published, one sentence for each version."""
+        """What differs from what was published, one sentence for each version."""
         found, ordinals = Roots.empty(), sorted(self.changes, reverse=True)
         for state, commit in zip(collection.states, commits, strict=True):
             while ordinals and ordinals[-1] <= state.ordinal:

@@ -1,9 +1,9 @@
-"""Chunks of a version, in the order of documents and of their texts; a page costs what is in it.
+"""Chunks of a version, by document and then in the order of the text; a page costs what is in it.
 
 Decisions
-- 2026-11-26 The place where a page begins is the key of the chunk before it. A key that the version does not hold is
-  refused: where it stood in another version says nothing of this one, and to begin anywhere else would lose chunks
-  or give them twice. So pages of `main` stay pages of one version, or are an error; pin it with `docs.resolve()`.
+1. A page begins after the chunk with a given key. A key that the version does not hold is an error, because beginning
+   anywhere else would skip or repeat chunks. So pages of `main` are pages of one version or an error; to page while
+   others commit, use the commit id that `docs.resolve()` returns.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from vecver.model import Json, StoredChunk
 from vecver.repo import Snapshot, chunk_list, metadata_of_all
 
 BATCH = 1024  # chunks whose texts are in memory at once
-_BLOCK = 256  # documents whose rows are
+_BLOCK = 256  # documents whose rows are in memory at once
 
 
 @dataclass(frozen=True)
 class ChunkPage:
-    """Which chunks are read, from which place on."""
+    """Which chunks are read, and after which one."""
 
     selected: Selected
-    first: int  # the document in their order to begin with
+    first: int  # position of the first document in the order
     after: bytes | None  # the key of the chunk of that document to begin after; None: with its first
     limit: int | None
 
@@ -42,9 +42,9 @@ def chunk_page(snapshot: Snapshot, where: Json | None, limit: Any, after: Any) -
     Raises InvalidInputError: of the filter, the limit, and a key that this version does not hold.
     """
     check_page(limit=limit)
-    found = selected(snapshot, where)
+    documents = selected(snapshot, where)
     if after is None:
-        return ChunkPage(found, 0, None, limit)
+        return ChunkPage(documents, 0, None, limit)
     try:
         number, row = place_of_chunk(snapshot, after)
     except NotFoundError as error:
@@ -60,9 +60,10 @@ def chunk_page(snapshot: Snapshot, where: Json | None, limit: Any, after: Any) -
             commit=snapshot.commit.id,
         ) from error
     document = snapshot.segments[number].owner(row)
-    behind = found.order.after(document)
-    own = behind and found.order.id(behind - 1) == document
-    return ChunkPage(found, behind - 1, bytes.fromhex(after), limit) if own else ChunkPage(found, behind, None, limit)
+    position = documents.order.after(document)
+    if position and documents.order.id(position - 1) == document:
+        return ChunkPage(documents, position - 1, bytes.fromhex(after), limit)
+    return ChunkPage(documents, position, None, limit)
 
 
 def read_chunks(snapshot: Snapshot, page: ChunkPage, *, vectors: bool = False) -> Iterator[list[StoredChunk]]:

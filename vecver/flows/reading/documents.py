@@ -1,7 +1,7 @@
 """Documents of a version: their ids in pages, and whole documents by their ids.
 
-A text is put together from the spans of its chunks. The chunkers leave nothing out between two chunks, so it is the
-text that was chunked; what rows of another make do leave out is marked, never guessed.
+A document's text is put together from its chunks by their spans. Chunkers leave out nothing but blanks between two
+chunks; what other rows lack is marked as missing, never guessed.
 """
 
 from __future__ import annotations
@@ -94,9 +94,8 @@ def _documents(snapshot: Snapshot, order: DocumentOrder) -> Iterator[Document]:
         sources = table.column("source").to_pylist() if "source" in table.column_names else [""] * len(table)
         lengths = np.bincount(chunk_list(table).owners, minlength=len(table)).tolist()
         for row, (source, length) in enumerate(zip(sources, lengths, strict=True)):
-            own = chunks[first : first + length]
+            yield _document(table, row, source, chunks[first : first + length])
             first += length
-            yield _document(table, row, source, own)
 
 
 def _document(table: pa.Table, row: int, source: str, chunks: Sequence[StoredChunk]) -> Document:
@@ -115,9 +114,9 @@ def _document(table: pa.Table, row: int, source: str, chunks: Sequence[StoredChu
 
 
 def joined(pieces: Iterable[tuple[int, int, str]]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The text that pieces `(start, end, text)` are of, and the spans that none of them holds, which are U+FFFD in it.
+    """Join pieces `(start, end, text)` of a text; returns it, and the spans that no piece holds, filled with U+FFFD.
 
-    Pieces may overlap; those at (0, 0) are no pieces of the text. What lies behind the last is not known.
+    Pieces may overlap; those at (0, 0) are not part of the text. What follows the last piece is unknown.
     """
     parts: list[str] = []
     missing: list[tuple[int, int]] = []

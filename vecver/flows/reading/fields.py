@@ -1,7 +1,6 @@
-"""What filters may name in a version: fields of its metadata, where its chunks stand, and what every document has.
+"""Fields: what filters may name in a version. Metadata, the places of chunks, and what every document has.
 
-The values are counted, and what is most frequent is shown as an example; of a list its items are, one by one, as
-filters compare them.
+Values are counted, and the most frequent ones become examples; of lists the items, as filters compare them.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ class _Column(NamedTuple):
 
 def fields_of(snapshot: Snapshot) -> Fields:
     """Every field in which a live document, or a part of one, has a value, and those that every document has."""
-    found: dict[str, list[_Column]] = {}
+    columns: dict[str, list[_Column]] = {}
     for name, column in (*_metadata(snapshot), *_parts(snapshot)):
-        found.setdefault(name, []).append(column)
-    metadata = [_field(name, "metadata", found[name]) for name in sorted(found)]
-    standing = sorted(_positions(snapshot).items())
-    places = [_field(name, "position", [one]) for name, one in standing if name not in found]
-    built_in = [_field(name, "built-in", [one]) for name, one in sorted(_built_in(snapshot).items())]
+        columns.setdefault(name, []).append(column)
+    metadata = [_field(name, "metadata", columns[name]) for name in sorted(columns)]
+    positions = sorted(_positions(snapshot).items())
+    places = [_field(name, "position", [column]) for name, column in positions if name not in columns]
+    built_in = [_field(name, "built-in", [column]) for name, column in sorted(_built_in(snapshot).items())]
     return Fields((*metadata, *places, *built_in))
 
 
