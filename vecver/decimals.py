@@ -1,13 +1,13 @@
-"""Decimals in metadata, which JSON cannot hold exactly; knows nothing of documents.
+"""Decimals in metadata, which JSON numbers cannot hold exactly.
 
 A decimal becomes the JSON value that keeps it whole: the float that prints as it, an integer of 64 bits, or
 else a tagged object, `{"$decimal": "12345678901234567.89"}`.
 
 Decisions
-- 2026-11-26 only decimals that a float would have changed get the new form: a record that was read before keeps
-  its digest, and its metadata keep their types.
-- 2026-11-26 a tagged object, not a typed column: a list can hold it, it travels through JSON lines, Milvus and
-  receipts as it is, and no string has the same canonical bytes. Hits show the digits as a string.
+1. Only decimals that a float would change get the tagged form, so a record that was read before keeps its digest and
+   its metadata keep their types.
+2. A tagged object, not a typed column: a list can hold it, it passes unchanged through JSON lines, Milvus and receipts,
+   and no string has the same canonical bytes. Hits show the digits as a string.
 """
 
 from __future__ import annotations

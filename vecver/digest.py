@@ -1,11 +1,11 @@
-"""Canonical bytes and their digests; knows nothing of what they mean.
+"""Canonical bytes of values, and digests of bytes.
 
 A digest is the sha256 of canonical bytes, written as 64 lower-case hex characters; a *key* is the
 first 16 bytes of a digest. Canonical JSON has sorted keys, no spaces, UTF-8, no NaN.
 
 Decisions
-- 2026-11-21 sha256 over blake3: the CPU extensions make it as fast as we need (1.2 GB/s here), it is
-  in the standard library, and anyone can check a file with `sha256sum`.
+1. sha256, not blake3: with CPU extensions it is fast enough (1.2 GB/s here), it is in the standard library, and anyone
+   can check a file with `sha256sum`.
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ def key(*parts: bytes) -> bytes:
 
 @lru_cache(maxsize=1 << 14)
 def text_key(text: str) -> bytes:
-    """The key of one text; an ingest asks for that of a document's name at every step."""
+    """The key of one text; cached, since an ingest needs that of a document's name at every step."""
     return key(text.encode("utf-8", "surrogatepass"))

@@ -27,21 +27,21 @@ def near(name: object, names: Iterable[str], most: int = 3) -> list[str]:
     """
     if not isinstance(name, str) or not name.strip():
         return []
-    asked = name[:LONGEST]
-    rated = [(_ratio(asked, other[:LONGEST]), other) for other in islice(dict.fromkeys(names), MOST_LOOKED_AT)]
+    start = name[:LONGEST]
+    rated = [(_ratio(start, other[:LONGEST]), other) for other in islice(dict.fromkeys(names), MOST_LOOKED_AT)]
     best = max((ratio for ratio, other in rated if other != name), default=0.0)
-    likely = [one for one in rated if one[0] >= max(LEAST_RATIO, best - CLOSE) and one[1] != name]
-    return [other for _, other in sorted(likely, key=lambda one: (-one[0], one[1]))[:most]]
+    likely = [(-ratio, other) for ratio, other in rated if ratio >= max(LEAST_RATIO, best - CLOSE) and other != name]
+    return [other for _, other in sorted(likely)[:most]]
 
 
-def _ratio(asked: str, other: str) -> float:
+def _ratio(name: str, other: str) -> float:
     """How much two names resemble each other, 0 to 1; of paths the whole or the last parts, whichever is more."""
-    asked, other = asked.casefold(), other.casefold()
-    last, other_last = asked.rstrip("/").rpartition("/")[2], other.rstrip("/").rpartition("/")[2]
-    whole = _similarity(asked, other)
-    if (last, other_last) == (asked, other) or not last:
-        return whole
-    return max(whole, 0.95 * _similarity(last, other_last))
+    name, other = name.casefold(), other.casefold()
+    last, other_last = name.rstrip("/").rpartition("/")[2], other.rstrip("/").rpartition("/")[2]
+    similarity = _similarity(name, other)
+    if (last, other_last) == (name, other) or not last:
+        return similarity
+    return max(similarity, 0.95 * _similarity(last, other_last))
 
 
 def _similarity(one: str, other: str) -> float:

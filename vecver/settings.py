@@ -8,7 +8,7 @@
 
     VECVER_MILVUS    URI of the Milvus             default: where a dataset is published, else one in the repository
     VECVER_MILVUS_DATABASE · _TOKEN · _USER · _PASSWORD · _CA · _CERTIFICATE · _KEY · _SERVER_NAME · _TIMEOUT
-                     the entrance: `vecver.Milvus` says what each is; with a VECVER_MILVUS they are for that one only
+                     credentials and TLS: see `vecver.Milvus`; with VECVER_MILVUS they are for that server only
 
 The same names in lower case without the prefix (`repo = "…"`) may stand in the TOML file that
 VECVER_SETTINGS names (default `~/.config/vecver/settings.toml`); the environment wins.
@@ -33,11 +33,11 @@ REPOSITORY = ".vecver"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a face needs to open a repository. The key is never printed."""
+    """What the command line and the service need to open a repository. The key is never printed."""
 
     repo: str
     author: str
-    named: bool  # the repository was named, not found or defaulted
+    named: bool  # the caller named the repository
     api_key: str = field(default="", repr=False)
     milvus: Milvus = field(default_factory=Milvus)
     publish: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ NAMES = (
 
 
 def explain(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> list[Setting]:
-    """Every setting with its value, and where that comes from. Raises InvalidInputError if the file cannot be read."""
+    """Every setting with its value and the origin of that. Raises InvalidInputError if the file cannot be read."""
     file, settings = settings_in_file(environment), load_settings(environment, here)
     milvus = {f"milvus_{one.name}": str(getattr(settings.milvus, one.name)) for one in fields(Milvus)}
     values = {
@@ -133,7 +133,7 @@ def settings_file(environment: Mapping[str, str]) -> Path:
 
 
 def settings_in_file(environment: Mapping[str, str]) -> dict[str, object]:
-    """What the file of settings says; nothing where there is none. Raises InvalidInputError if it cannot be read."""
+    """The values in the settings file; empty if there is none. Raises InvalidInputError if it cannot be read."""
     path = settings_file(environment)
     if not environment.get("VECVER_SETTINGS") and not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""Which vecver this is, as its installation says; read when it is first asked for."""
+"""The installed version of vecver."""
 
 from __future__ import annotations
 

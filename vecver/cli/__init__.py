@@ -1,4 +1,4 @@
-"""The command line: parse, call the face, render."""
+"""The command line: parses arguments, calls vecver, prints the result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ INDEXING = {"add", "ingest", "optimize", "publish", "recall", "serve", "snapshot
 
 
 def program() -> None:
-    """What `vecver` runs. A process of our own gives torch one thread an operation; batches run side by side instead.
+    """Run the command line: the entry point `vecver`.
 
-    Beside other busy processes a query then takes 53 ms, not 420 (two shared cores at load 7), since no
-    thread waits at a barrier for one that lost its core; and on CPUs without AVX-512 the thread count
-    can no longer touch the last bits of a vector. Threads of numpy's own take 0.03 s to start, and only building
-    an index gains by them.
+    torch gets one thread an operation, and batches run side by side instead: beside other busy processes a query takes
+    53 ms, not 420 (two shared cores at load 7), and on CPUs without AVX-512 the thread count cannot change the last
+    bits of a vector. numpy's threads take 0.03 s to start, so only commands that build an index get them.
     """
     guard_start()
     os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -37,7 +36,7 @@ def program() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`main`, whose modules need not be there before Ctrl-C is heeded."""
+    """`main`, imported when it is first used: Ctrl-C is handled before."""
     if name == "main":
         from vecver.cli.app import main
 

@@ -24,7 +24,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Program(click.Group):
-    """Imports a command when it is asked for, shows them by task, and ends every error in the style of the house."""
+    """Imports a command's module when it runs, lists commands by task, and ends every error with message and hint."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command and exit: by an error's category, with 2 for wrong usage, with 130 when interrupted."""
@@ -95,7 +95,7 @@ def main(context: click.Context, repo: str | None, color: console.Choice) -> Non
 
 
 def _readable(word: str) -> str:
-    """A word of the command line, which is UTF-8 whatever the locale says: the ids of documents are."""
+    """A word of the command line as UTF-8, whatever the locale: document ids are UTF-8."""
     try:
         return word.encode(sys.getfilesystemencoding(), "surrogateescape").decode("utf-8")
     except UnicodeError:
@@ -103,8 +103,8 @@ def _readable(word: str) -> str:
 
 
 def _complete() -> NoReturn:
-    """Answer a shell that completes a line. A prompt is no place for errors: then there is nothing to offer."""
-    from vecver.cli import completion  # also makes our way of bash known to click
+    """Answer a shell that completes a line; after an error there are no candidates."""
+    from vecver.cli import completion  # registers our completion of bash with click
 
     with suppress(Exception):
         completion.answer(main)
@@ -112,9 +112,9 @@ def _complete() -> NoReturn:
 
 
 def _end(error: BaseException, arguments: Sequence[str]) -> NoReturn:
-    """Say what happened, and exit."""
+    """Show an error and exit with its code."""
     guard_end()
-    if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
+    if isinstance(error, BrokenPipeError):  # the reader of the output is gone
         _discard_output()
         sys.exit(0)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -126,7 +126,7 @@ def _end(error: BaseException, arguments: Sequence[str]) -> NoReturn:
 
 
 def _discard_output() -> None:
-    """Let the interpreter's last flush of a closed pipe say nothing."""
+    """Send standard output to /dev/null, so that the interpreter's last flush of a closed pipe prints no error."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

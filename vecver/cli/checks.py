@@ -1,4 +1,4 @@
-"""What `vecver doctor` looks at: one finding after the other, each ok, a warning or a problem, and what to do."""
+"""The checks of `vecver doctor`: each yields a finding (ok, warning or problem) with advice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXTRAS = {  # extra of the package -> (modules that it brings, what it is for)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     status: Status
@@ -47,7 +47,7 @@ class Finding:
 
 
 def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
-    """Look at everything; `quick` loads no model."""
+    """Run all checks, one after the other; `quick` loads no model."""
     yield Finding("version", "ok", f"vecver {_version('vecver')}, Python {platform.python_version()}, {sys.platform}")
     yield _guarded("packages", _packages)
     for extra in EXTRAS:
@@ -64,7 +64,7 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
 
 
 def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
-    """The finding of a check; what it trips over is one too."""
+    """The finding of a check; an error is a finding too."""
     try:
         return check()
     except VecverError as error:
@@ -81,10 +81,10 @@ def _version(package: str) -> str:
 
 
 def _packages() -> Finding:
-    found = {package: _version(package) for package in CORE}
-    if missing := [package for package, version in found.items() if not version]:
+    versions = {package: _version(package) for package in CORE}
+    if missing := [package for package, version in versions.items() if not version]:
         return Finding("packages", "problem", f"not installed: {', '.join(missing)}", "pip install --upgrade vecver")
-    return Finding("packages", "ok", ", ".join(f"{package} {version}" for package, version in found.items()))
+    return Finding("packages", "ok", ", ".join(f"{package} {version}" for package, version in versions.items()))
 
 
 def _extra(extra: str) -> Finding:
@@ -135,10 +135,10 @@ def _existing(path: Path) -> Path:
 
 def _disk(name: str, place: Path) -> Finding:
     free = shutil.disk_usage(place).free
-    told = f"{size(free)} free at {place}"
+    message = f"{size(free)} free at {place}"
     if free < TOO_LITTLE:
-        return Finding(name, "problem", told, "free some space: vecver gc shows what no version needs")
-    return Finding(name, "warning" if free < LITTLE else "ok", told)
+        return Finding(name, "problem", message, "free some space: vecver gc shows what no version needs")
+    return Finding(name, "warning" if free < LITTLE else "ok", message)
 
 
 def _milvus(settings: Settings) -> Finding:
@@ -173,14 +173,14 @@ def _searching(embedder: str) -> Finding:
     try:
         docs = vecver.open("memory://", create=True).dataset("doctor")
         docs.ingest([{"id": "a", "text": "Bleed the radiator."}, {"id": "b", "text": "Keys."}], embedder=embedder)
-        found = docs.search("How do I bleed a radiator?", k=1)[0].document
+        document = docs.search("How do I bleed a radiator?", k=1)[0].document
     except VecverError as error:
         return Finding(name, "problem", error.message, hint_for("cli", error.hint))
-    except Exception as error:  # a broken package says what it likes
+    except Exception as error:  # a broken package may raise anything
         advice = "reinstall it: pip install --force-reinstall 'vecver[embed]'"
         return Finding(name, "problem", f"{type(error).__name__}: {error}".split("\n")[0][:200], advice)
-    if found != "a":
+    if document != "a":
         advice = "reinstall it: pip install --force-reinstall 'vecver[embed]'"
         return Finding(name, "problem", f"{embedder} finds the wrong text", advice)
-    what = "a text is ingested and found" if name == "search" else f"{embedder} embeds and finds a text"
-    return Finding(name, "ok", f"{what} ({duration(perf_counter() - since)})")
+    outcome = "a text is ingested and found" if name == "search" else f"{embedder} embeds and finds a text"
+    return Finding(name, "ok", f"{outcome} ({duration(perf_counter() - since)})")

@@ -1,4 +1,4 @@
-"""The table of commands: which there are, in groups by task, what each does in a line, and where its code is.
+"""The table of commands: their groups, one line of help each, and the module of each.
 
 `vecver --help` and the completion of command names read this table alone; a command's module is imported when the
 command runs. A new command is a line here and one of its module's `COMMANDS`; tests hold the two together.

@@ -1,4 +1,4 @@
-"""What commands begin with: the repository of this call, the version that an argument names, a file of queries."""
+"""Shared by commands: opening the repository, and reading the arguments DATASET@REVISION, queries and filters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vecver.settings import REPOSITORY, Settings
 
 
 def opened(settings: Settings) -> vecver.Repository:
-    """The repository of this call. Raises NotFoundError that says how the one that is meant is found or made."""
+    """The repository of this call. Raises NotFoundError (none there; the hint says how to make or name one)."""
     try:
         return vecver.open(
             settings.repo,
@@ -35,7 +35,7 @@ def opened(settings: Settings) -> vecver.Repository:
 
 
 def _no_repository(settings: Settings) -> NotFoundError:
-    """Why there is none: none was made yet, or another place is meant than the one that was named."""
+    """The error for a missing repository: none was made yet, or another folder was probably meant."""
     if not settings.named:
         return NotFoundError(
             f"there is no repository in {Path.cwd()} or a folder above it",
@@ -57,7 +57,7 @@ def _no_repository(settings: Settings) -> NotFoundError:
 
 
 def _repositories_like(repo: str) -> list[str]:
-    """Repositories beside a place that was named, with nearly its name."""
+    """Repositories in the same folder with a similar name."""
     place = Path(repo)
     try:
         beside = [one.name for one in place.absolute().parent.iterdir() if (one / "vecver.json").is_file()]
@@ -92,14 +92,14 @@ def queries_of(file: str) -> list[Any]:
             code="invalid_queries",
             hint="check the path",
         ) from error
-    found = [_query(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not found:
+    queries = [_query(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not queries:
         raise InvalidInputError(f"{file} holds no query", code="no_query", hint='write {"query": "…"} lines')
-    return found
+    return queries
 
 
 def filter_of(option: str, text: str | None) -> Any:
-    """The filter that an option has as JSON, no digit of its numbers changed; None where it is left out."""
+    """The filter in an option's JSON, with decimals exact; None if the option is absent."""
     try:
         return None if text is None else json.loads(text, parse_float=_number)
     except ValueError as error:
@@ -111,7 +111,7 @@ def filter_of(option: str, text: str | None) -> Any:
 
 
 def check_writable(option: str, file: str) -> None:
-    """Raises InvalidInputError where `write` could not: asked before a model is loaded for what would be lost."""
+    """Raises InvalidInputError if `write` would fail; commands check this before they load a model."""
     path = Path(file)
     if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise InvalidInputError(
@@ -120,7 +120,7 @@ def check_writable(option: str, file: str) -> None:
 
 
 def write(option: str, file: str, text: str) -> None:
-    """Write what an option asked for into its file."""
+    """Write the output of an option into its file. Raises InvalidInputError if it cannot be written."""
     try:
         Path(file).write_text(text, "utf-8")
     except OSError as error:
@@ -130,17 +130,17 @@ def write(option: str, file: str, text: str) -> None:
 
 
 def _number(text: str) -> float | Decimal:
-    """A float, unless it would change the digits."""
+    """A float if it has the same digits, else a Decimal."""
     return float(text) if Decimal(repr(float(text))) == Decimal(text) else Decimal(text)
 
 
 def _query(line: str, number: int) -> Any:
     try:
         value = json.loads(line)
-        asked = value["query"] if "query" in value else value["vector"]
-        if not isinstance(asked, str if "query" in value else list):
+        query = value["query"] if "query" in value else value["vector"]
+        if not isinstance(query, str if "query" in value else list):
             raise TypeError
-        return asked
+        return query
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(
             f"line {number} is no query: {one_line(line, 60)}",

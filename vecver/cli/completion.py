@@ -1,6 +1,6 @@
-"""Completion in bash, zsh and fish: of commands and options by click, of datasets, revisions and documents from here.
+"""Completion in bash, zsh and fish: click completes commands and options, this module datasets, revisions, documents.
 
-Who presses Tab waits: nothing is loaded but what lists names, and whatever goes wrong there completes to nothing.
+It must be fast, so it imports only what lists names. After any error it offers nothing.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class Names(click.types.StringParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         try:
-            found = [name for name in self._names(ctx, incomplete) if name.startswith(incomplete)]
+            names = [name for name in self._names(ctx, incomplete) if name.startswith(incomplete)]
         except Exception:  # no repository, a damaged one, a service that is down: then there is nothing to offer
             return []
-        return [CompletionItem(name) for name in found[:MOST]]
+        return [CompletionItem(name) for name in names[:MOST]]
 
 
 def answer(program: click.Command) -> None:

@@ -38,8 +38,8 @@ def show(error: VecverError, *, as_json: bool) -> None:
     """One error, for a person or for a program, on stderr."""
     hint = hint_for("cli", error.hint)
     if as_json:
-        told = {"code": error.code, "message": error.message, "hint": hint, "context": error.context}
-        click.echo(json.dumps({"error": told}, ensure_ascii=False, default=str), err=True)
+        problem = {"code": error.code, "message": error.message, "hint": hint, "context": error.context}
+        click.echo(json.dumps({"error": problem}, ensure_ascii=False, default=str), err=True)
         return
     screen = console.err()
     label = "stopped" if isinstance(error, Interrupted) else "error"

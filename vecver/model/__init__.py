@@ -1,7 +1,7 @@
-"""Frozen values that travel between the rooms. They do no I/O and know no library but numpy.
+"""Frozen values that pass between the packages. They do no I/O.
 
-The road of one document: `Original` (as its source has it) -> `Parsed` (Markdown) -> `Chunk`s
-(spans of that Markdown) -> rows of a segment -> `Hit`s of an `Answer`.
+A document becomes, in this order: `Original` (bytes or text of its source), `Parsed` (Markdown), `Chunk`s (spans of
+that Markdown), rows of a segment, `Hit`s of an `Answer`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""Hits, answers, and what a replay finds.
+"""Hits, answers, and the outcome of a replay.
 
-An answer may be made before its hits and receipt are read from the version: `Answer.unread`. It reads each when it is
-first used, and is the same value as one that was made whole: equal, pickled, copied and printed alike.
+`Answer.unread` makes an answer whose hits and receipt are read from the version when they are first used. It equals,
+pickles, copies and prints as an answer that was made with them.
 """
 
 from __future__ import annotations
@@ -138,12 +138,12 @@ class Answer(Sequence[Hit]):
     """The hits of one query, best first, and the receipt that proves them."""
 
     dataset: str
-    revision: str  # as asked
+    revision: str  # as the caller wrote it
     commit: str  # full id; "" where `missing` says that there is no version
     hits: tuple[Hit, ...]
     receipt: Json
-    query: Json | None = None  # {"tokens", "unknown", "cut"} of a query that the embedder did not see whole
-    missing: str | None = None  # with missing="empty": what is not there, in a sentence. Without a commit: the version
+    query: Json | None = None  # {"tokens", "unknown", "cut"} of a query of which the embedder ignored tokens
+    missing: str | None = None  # with missing="empty": a sentence that names what is missing
 
     @classmethod
     def unread(
@@ -240,7 +240,7 @@ def _hits_html(caption: str, hits: Sequence[Hit]) -> str:
 
 
 def _vector(value: str | Sequence[float]) -> Vectors:
-    """A vector that travelled: numbers, or base64 of little-endian float32 bytes."""
+    """A vector from JSON: numbers, or base64 of little-endian float32 bytes."""
     import numpy as np
 
     data = np.frombuffer(base64.b64decode(value), "<f4") if isinstance(value, str) else value
@@ -254,7 +254,7 @@ class Replay:
     identical: bool
     differences: tuple[str, ...]  # one sentence each
     recall: float | None  # of an approximate answer against exact; None for an exact one
-    notes: tuple[str, ...] = ()  # what could not be proved here, and why
+    notes: tuple[str, ...] = ()  # what could not be proved, and why
 
     def to_json(self) -> Json:
         """The fields as JSON values."""

@@ -1,4 +1,4 @@
-"""What concerns a dataset as a whole."""
+"""The report of deleting a dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vecver.model.spaces import Json
 
 @dataclass(frozen=True)
 class DatasetRemoval:
-    """What goes with a dataset that is deleted, or would go."""
+    """What deleting a dataset removes, or would remove."""
 
     dataset: str
     versions: int  # that have rows
@@ -19,7 +19,7 @@ class DatasetRemoval:
     documents: int  # of the newest version on main
     chunks: int
     bytes: int  # that gc frees once its grace age has passed; what other datasets use too stays
-    published: tuple[str, ...] = ()  # every Milvus that holds something of it, "" for the embedded one
+    published: tuple[str, ...] = ()  # each Milvus where it is published, "" for the embedded one
     applied: bool = False  # whether it was deleted
 
     def to_json(self) -> Json:

@@ -1,4 +1,4 @@
-"""What lies between two versions of one document, chunk by chunk."""
+"""The difference between two versions of one document, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ChunkDiff:
     position: Position = NOWHERE  # where it stands in the document: headings, page, sheet, line
 
     def to_json(self) -> Json:
-        """The fields; of the position only those that say something."""
+        """The fields; of the position only those that are set."""
         where = {name: value for name, value in self.position.__dict__.items() if value not in (None, (), "")}
         if "headings" in where:
             where["headings"] = list(where["headings"])
@@ -53,7 +53,7 @@ class ChunkDiff:
 
 @dataclass(frozen=True, repr=False)
 class DocumentDiff:
-    """What one document says in two versions. A chunk that was removed stands before the one that followed it."""
+    """A document in two versions. A removed chunk comes before the chunk that followed it."""
 
     before: str  # commit ids
     after: str

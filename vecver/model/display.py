@@ -1,7 +1,6 @@
-"""How values show themselves at a prompt and in a notebook: short lines of at most 80 columns, and escaped tables.
+"""Formats values for `repr` and notebooks: lines of at most 80 columns, and escaped HTML tables.
 
-A text that came out of a document is folded to one line, cut, and shown without characters that a terminal or a
-browser would act upon.
+A text from a document is folded to one line, cut, and shown without control characters.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ def width_of(text: str) -> int:
 
 
 def clipped(text: str, columns: int) -> str:
-    """A text on one line of at most `columns` columns; "…" at its end says that it was cut."""
+    """A text on one line of at most `columns` columns; it ends with "…" if it was cut."""
     return cut(folded(text) + ("…" if len(text) > _LOOKED_AT else ""), columns)
 
 
 def cut(line: str, columns: int) -> str:
-    """At most `columns` columns of a line, as it is; "…" at its end says that it was cut."""
+    """At most `columns` columns of a line; it ends with "…" if it was cut."""
     if width_of(line) <= columns:
         return line
     kept, left = "", max(columns - 1, 0)
@@ -62,14 +61,14 @@ def counted(number: int, name: str) -> str:
 
 
 def described(kind: str, what: str) -> str:
-    """`<Kind what>` in at most 80 columns."""
+    """`<Kind text>` in at most 80 columns."""
     return f"<{kind} {clipped(what, COLUMNS - len(kind) - 3)}>"
 
 
 def listed(head: str, lines: Sequence[str], total: int | None = None, *, more: bool = False) -> str:
-    """A head and at most 10 lines below it, each of at most 80 columns; what is not shown is said.
+    """A head and at most 10 lines below it, each of at most 80 columns, then how many are not shown.
 
-    `total`: how many lines there are; `more`: there are more than these, nobody knows how many.
+    `total`: the number of lines; `more`: there are more than these, and their number is unknown.
     """
     shown = [cut(line, COLUMNS) for line in lines[:ROWS]]
     left = (len(lines) if total is None else total) - len(shown)
@@ -78,12 +77,12 @@ def listed(head: str, lines: Sequence[str], total: int | None = None, *, more: b
 
 
 def span_text(span: tuple[int, int]) -> str:
-    """A span as people read it."""
+    """A span as `[0:120]`, or `[title]`."""
     return f"[{span[0]}:{span[1]}]" if span[1] else "[title]"
 
 
 def place_text(page: int | None, sheet: str | None, line: int | None, headings: Sequence[str]) -> str:
-    """Where a chunk stands in its document, as a reader would say it; "" if nothing is known of it."""
+    """Where a chunk stands in its document, such as `p. 3 · Heating > Pressure`; "" if unknown."""
     parts = (None if page is None else f"p. {page}", sheet, None if line is None else f"line {line}")
     return " · ".join(part for part in (*parts, " > ".join(headings)) if part)
 

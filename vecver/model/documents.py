@@ -1,4 +1,4 @@
-"""A document on its way to rows: `Original` (as its source has it) -> `Parsed` (Markdown) -> `Chunk`s (spans of it)."""
+"""What ingest makes of a document: `Original` (from its source), `Parsed` (Markdown), `Chunk`s (spans of it)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vecver.model.spaces import Json, Vectors
 
 @dataclass(frozen=True)
 class Original:
-    """One document as its source has it, before anything was understood.
+    """One document of a source, not parsed yet.
 
     Exactly one of `data` (bytes of a file, to be parsed) and `text` (a record's text, taken as it is)
     is set. `vector`, float32 `(dim,)`, comes with records that bring their own.
@@ -30,7 +30,7 @@ class Original:
 
 @dataclass(frozen=True)
 class Mark:
-    """From `start` on, a document's text is of this page, sheet or part."""
+    """Where a page, sheet or part of a document begins in its text."""
 
     start: int  # characters
     field: Literal["page", "sheet", "part"]
@@ -39,11 +39,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of the words that a reader's library saw in a document its text holds."""
+    """How many of the words that the reader's library extracted are in the document's text."""
 
-    seen: int  # words in the library's plain view of the document
-    kept: int  # of these, the text holds
-    furniture: int = 0  # of these, were left out on purpose: running headers, navigation
+    seen: int  # words that the library extracted
+    kept: int  # of these, in the text
+    furniture: int = 0  # of these, left out on purpose: running headers, navigation
     notes: tuple[str, ...] = ()  # what is missing, one sentence each, naming the page, part or sheet
 
     @property
@@ -64,7 +64,7 @@ class Coverage:
         return cls(value["words"], value["kept"], value["furniture"], tuple(value["notes"]))
 
     def __add__(self, other: Coverage) -> Coverage:
-        """Of both together; the notes stay with each."""
+        """The sums of both, without notes."""
         return Coverage(self.seen + other.seen, self.kept + other.kept, self.furniture + other.furniture)
 
 
@@ -75,11 +75,11 @@ class Parsed:
     text: str
     title: str  # "" where the document has none
     media_type: str  # "text/markdown", "application/pdf" ...: what the bytes were
-    parser: str  # "liteparse 2.18.0": who read it, with version
+    parser: str  # "liteparse 2.18.0": the library that read it
     coverage: Coverage | None = None  # None: the text is the document as it is
     marks: tuple[Mark, ...] = ()  # where pages and sheets begin, in order
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # what the file says of itself: author, tags ...
-    pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)  # as the chunker cuts it, made beforehand
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # from the file: author, tags ...
+    pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)  # the chunker's pieces, made by the worker
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Failure:
     document: str
     code: str  # stable: "empty", "no_text", "encrypted", "malformed", "binary", "unsupported", "timeout" ...
     reason: str  # one sentence for a person, with the next thing to do where there is one
-    hides: bool = False  # other documents may lie behind it: none of its source is removed as missing
+    hides: bool = False  # its source may have more documents than were read, so none is removed as missing
 
     def to_json(self) -> Json:
         """The fields as JSON values."""
@@ -118,7 +118,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a chunk stands in its document, as far as the document says; the first fields are those of `Chunk`."""
+    """Where a chunk stands in its document, where known; the first fields are those of `Chunk`."""
 
     headings: tuple[str, ...] = ()
     header: str = ""
@@ -128,4 +128,4 @@ class Position:
     part: str = ""  # metadata of the parts of the document (mails of a mailbox) that it holds, as JSON
 
 
-NOWHERE: Final = Position()  # of which nothing is known
+NOWHERE: Final = Position()  # an unknown position

@@ -1,4 +1,4 @@
-"""What turns texts into vectors, as the rooms that use one see it."""
+"""The interface of embedders, which turn texts into vectors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """How much of each text an embedder reads; all `(n,)`."""
+    """The tokens of each text, and which of them an embedder ignores; all `(n,)`."""
 
     tokens: npt.NDArray[np.int64]  # content tokens, not truncated
-    unknown: npt.NDArray[np.int64]  # of these, that are not in its vocabulary; 0 where it does not tell
+    unknown: npt.NDArray[np.int64]  # of these, not in its vocabulary; 0 if it does not report them
     cut: npt.NDArray[np.int64]  # of these, beyond what it reads
 
     @classmethod
@@ -50,14 +50,14 @@ class Embedder(Protocol):
         """Content tokens of each text, without specials, not truncated; `(n,)`."""
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
-        """As `count_tokens`, with the tokens of each text that it does not know or does not read."""
+        """As `count_tokens`, with the tokens of each text that are unknown or beyond what it reads."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`. Texts are documents' chunks."""
 
     @property
     def at_once(self) -> int:
-        """Calls of `embed_queries` that it serves side by side; what comes beyond is better embedded together."""
+        """Calls of `embed_queries` that run side by side; further queries are faster in one batch."""
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        """`(n, dim)` float32, C-contiguous, in the order of `texts`; a query has the bits it has alone."""
+        """`(n, dim)` float32, C-contiguous, in the order of `texts`. A query has the same bits alone and in a batch."""

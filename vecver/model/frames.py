@@ -1,4 +1,4 @@
-"""Rows as a pandas DataFrame or an Arrow table. Both libraries are imported when they are asked for, not before."""
+"""Rows as a pandas DataFrame or an Arrow table. Both libraries are imported on first use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST, _LEAST = 2**63 - 1, -(2**63)
 
 
 def data_frame(rows: Sequence[Row], columns: Sequence[str] = ()) -> pd.DataFrame:
-    """A DataFrame with a row for each of `rows`; `columns` come first, and are there without rows as well.
+    """A DataFrame with a row for each of `rows`; `columns` come first, even without rows.
 
     Integers stay integers where some rows have none (pandas' Int64). Raises InvalidInputError without pandas.
     """
@@ -37,8 +37,8 @@ def data_frame(rows: Sequence[Row], columns: Sequence[str] = ()) -> pd.DataFrame
 
 def _series(pd: Any, values: list[Any]) -> Any:
     there = [value for value in values if value is not None]
-    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in there)
-    if there and whole and len(there) < len(values) and all(_LEAST <= value <= _MOST for value in there):
+    integers = all(isinstance(value, int) and not isinstance(value, bool) for value in there)
+    if there and integers and len(there) < len(values) and all(_LEAST <= value <= _MOST for value in there):
         return pd.Series(values, dtype="Int64")
     simple = {type(value) for value in there} in ({int}, {float}, {bool}, {str})
     return pd.Series(values) if simple else pd.Series(values, dtype=object)
@@ -58,7 +58,7 @@ def arrow_table(rows: Sequence[Row], types: Mapping[str, pa.DataType]) -> pa.Tab
         kinds = [None if value is None else _kind(value) for value in values]
         several = sorted({kind for kind in kinds if kind})
         for kind in several:
-            mine = [value if own == kind else None for value, own in zip(values, kinds, strict=True)]
+            mine = [value if value_kind == kind else None for value, value_kind in zip(values, kinds, strict=True)]
             columns[name if len(several) == 1 else f"{name} ({kind})"] = _column(pa, kind, mine)
     return pa.table(columns)
 

@@ -1,4 +1,4 @@
-"""A version in a Milvus."""
+"""Versions in a Milvus: its address, the rows that it gets, and how to search one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Milvus:
-    """A Milvus, and how to enter it. No secret of it is printed or stored."""
+    """The address of a Milvus and its credentials, which are never printed or stored."""
 
     uri: str = ""  # "http://host:19530", a path that ends in ".db" (milvus-lite), or "": one in the repository's folder
     database: str = ""  # "": the server's default
@@ -31,7 +31,7 @@ class Milvus:
 
 @dataclass(frozen=True)
 class PublishedRows:
-    """Chunks as Milvus is given them."""
+    """Chunks as they are written to Milvus."""
 
     keys: npt.NDArray[np.uint8]  # (n, 16)
     vectors: Vectors  # (n, dim) float32

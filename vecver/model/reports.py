@@ -1,4 +1,4 @@
-"""What the verbs that write, measure and tidy report."""
+"""The reports of ingest, check, snapshot, gc, optimize and recall."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Report:
     longer: int = 0  # documents of the chunker `whole` that are longer than the model reads
     dry_run: bool = False
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # document ids: added, changed, removed
-    notes: tuple[str, ...] = ()  # what could not be done beside the commit, which stands; and `document_notes`
+    notes: tuple[str, ...] = ()  # what could not be done besides the commit, and `document_notes`
     coverage: Mapping[str, Coverage] = field(default_factory=dict)  # document -> how much of it was read, if measured
-    unseen: Mapping[str, str] = field(default_factory=dict)  # document -> what of its text the embedder cannot see
-    unknown: tuple[str, ...] = ()  # ids that were to be deleted, and name no document
+    unseen: Mapping[str, str] = field(default_factory=dict)  # document -> a sentence on text that the embedder ignores
+    unknown: tuple[str, ...] = ()  # ids to delete that name no document
 
     @property
     def partial(self) -> dict[str, Coverage]:
@@ -42,7 +42,7 @@ class Report:
 
     @property
     def document_notes(self) -> tuple[str, ...]:
-        """Those of `notes` that say what of a document was not read; each begins with the document's id."""
+        """The notes on documents that were read in part; each begins with the document's id."""
         notes = {document: " ".join(coverage.notes) for document, coverage in self.partial.items()}
         both = [*notes.items(), *self.unseen.items()]
         return tuple(f"{document}: {note}" for document, note in both)
@@ -111,7 +111,7 @@ class Report:
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         failures = tuple(Failure.from_json(one) for one in value["failures"])
         names = {kind: tuple(ids) for kind, ids in value.get("names", {}).items()}
-        measured = value.get("coverage", {}).get("documents", [])  # services of before do not measure
+        measured = value.get("coverage", {}).get("documents", [])  # older services do not measure
         coverage = {one["document"]: Coverage.from_json(one) for one in measured}
         read = {"failures": failures, "names": names, "notes": tuple(value["notes"]), "coverage": coverage}
         read["unseen"], read["unknown"] = value.get("unseen", {}), tuple(value.get("unknown", ()))
@@ -120,7 +120,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that `check` found."""
+    """A problem that `check` reports."""
 
     object: str  # the store's name of it
     problem: str
@@ -133,7 +133,7 @@ class Check:
     objects: int
     bytes: int
     problems: tuple[Problem, ...]
-    repaired: tuple[Problem, ...] = ()  # what was made again before, and how
+    repaired: tuple[Problem, ...] = ()  # what `repair` fixed first, and how
 
     @property
     def clean(self) -> bool:
@@ -143,14 +143,14 @@ class Check:
     def to_json(self) -> Json:
         """The fields as JSON values; `repaired` only where something was repaired."""
         problems = [{"object": p.object, "problem": p.problem} for p in self.problems]
-        found: Json = {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
+        report: Json = {"clean": self.clean, "objects": self.objects, "bytes": self.bytes, "problems": problems}
         repaired = [{"object": p.object, "repaired": p.problem} for p in self.repaired]
-        return {**found, "repaired": repaired} if repaired else found
+        return {**report, "repaired": repaired} if repaired else report
 
 
 @dataclass(frozen=True)
 class Export:
-    """A snapshot that was exported: a version's rows, vectors and index in a folder of their own."""
+    """A snapshot on disk: a folder with a version's rows, vectors and index."""
 
     path: str
     dataset: str
@@ -172,9 +172,9 @@ class Export:
 
 @dataclass(frozen=True)
 class Garbage:
-    """What gc found that no version needs. A unit is a segment, or another object by its name."""
+    """What no version needs, as `gc` reports it. A unit is a segment, or another object by its name."""
 
-    forgotten: tuple[str, ...]  # commits that the retention lets go; their records stay
+    forgotten: tuple[str, ...]  # commits whose rows are no longer kept; their records stay
     delete: Mapping[str, int]  # unit -> bytes: has waited long enough
     wait: Mapping[str, int]  # unit -> bytes: has not
     kept_versions: int
@@ -220,12 +220,12 @@ class RecallAt:
 
     k: int
     ann_recall: float  # share of the true top k that the index's answers hold, mean over the queries
-    engine: str  # who proposed, as receipts name it; "exact": every live row was scanned, nothing can be missed
-    p50_ms: float  # one warm query alone, asked as `Dataset.search` asks it; nearest rank
+    engine: str  # as receipts name it; "exact": every live row was scanned
+    p50_ms: float  # one warm query through `Dataset.search`; nearest rank
     p95_ms: float
     p99_ms: float
     queries_per_second: float  # one after the other
-    worst: float | None = None  # the share that the query finds for which it is smallest; before 2026-11-26 not kept
+    worst: float | None = None  # the smallest recall of a query; absent in older measures
     below_0_8: float | None = None  # the share of the queries that find less than 0.8 of their true top k
 
     def to_json(self) -> Json:
@@ -239,16 +239,16 @@ class Recall:
 
     dataset: str
     commit: str  # full id
-    at: tuple[RecallAt, ...]  # one a k, as asked
+    at: tuple[RecallAt, ...]  # one a k, in the caller's order
     queries: Json  # {"source": "sample" | "given", "count", "digest": of their float32 bits, "drawn": how a sample was}
     index: Json  # chunks, indexed (those that an index covers), rows (live or not, that are searched), segments
     environment: Json  # vecver, faiss, python, machine, cpus
     time: str  # ISO 8601, UTC, microseconds
-    raised: int | None = None  # indexes that look farther from now on (`apply`); None if that was not asked for
-    not_kept: str | None = None  # why the result does not lie beside the commit, if it does not
+    raised: int | None = None  # indexes that `apply` made to read more lists; None without `apply`
+    not_kept: str | None = None  # why the result was not stored beside the commit, if so
 
     def __getitem__(self, k: int) -> RecallAt:
-        """What was measured at `k`. Raises KeyError if nothing was."""
+        """The measure at `k`. Raises KeyError if there is none."""
         return {one.k: one for one in self.at}[k]
 
     def to_json(self) -> Json:

@@ -1,4 +1,4 @@
-"""Documents and chunks as a version holds them, and what it knows of their fields."""
+"""Documents and chunks read from a version, and the fields that filters may name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLUMNS: Final = ("document", "key", "start", "end", "text", "title", *_PLACE)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class StoredChunk:
-    """A chunk of a version, with what its document says of it."""
+    """A chunk of a version, with its document's title and metadata."""
 
     document: str
     key: str  # 32 hex characters
@@ -66,14 +66,14 @@ class StoredChunk:
         return value if self.vector is None else {**value, "vector": self.vector.tolist()}
 
     def place_json(self) -> Json:
-        """Where it stands in its document, as far as that is known."""
-        found = {name: getattr(self, name) for name in _PLACE}
-        kept = {name: value for name, value in found.items() if value not in (None, (), "")}
+        """Where it stands in its document; unknown fields are left out."""
+        place = {name: getattr(self, name) for name in _PLACE}
+        kept = {name: value for name, value in place.items() if value not in (None, (), "")}
         return {**kept, "headings": list(self.headings)} if self.headings else kept
 
     @classmethod
     def from_json(cls, value: Json) -> StoredChunk:
-        """What `to_json` says; a vector may be float32 bytes as well."""
+        """The value whose `to_json` this is; a vector may also be float32 bytes."""
         start, end = value["span"]
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         fields |= {"span": (start, end), "headings": tuple(value.get("headings", ()))}
@@ -142,10 +142,10 @@ def chunks_html(caption: str, chunks: Sequence[StoredChunk], count: int) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Document:
-    """A document of a version: its text, put together from its chunks, and what is known of it.
+    """A document of a version: its text, joined from its chunks, and its metadata.
 
-    `text[start:end]` is the text of a chunk with the span `(start, end)`. Characters that no chunk holds are U+FFFD in
-    it, and `missing` says which these are. What lay behind the last chunk, if anything, is not known.
+    `text[start:end]` is the text of a chunk with the span `(start, end)`. Characters that no chunk holds are U+FFFD,
+    and `missing` lists their spans. Text after the last chunk, if there was any, is absent.
     """
 
     id: str
@@ -214,7 +214,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Count:
-    """How much of a version there is."""
+    """The number of documents and chunks of a version."""
 
     documents: int
     chunks: int

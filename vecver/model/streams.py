@@ -1,7 +1,6 @@
-"""Long lists that are read as they are wanted: the chunks of a version, and the commits that led to one.
+"""Iterators over long lists, read as they are consumed: the chunks of a version, and the commits that led to one.
 
-Both are iterators: what was taken is not given again. To show them, or to make a table of them, they are read anew from
-the beginning.
+Each value is yielded once. `repr`, `to_pandas` and the like read the list again from the beginning.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 
 class Stream(Iterator[T], Generic[T]):
-    """Reads values as they are wanted. `read` begins anew."""
+    """An iterator over what `read` yields. Each call of `read` begins again."""
 
     def __init__(self, read: Callable[[], Iterator[T]]) -> None:
         self._read = read

@@ -141,7 +141,7 @@ class Move:
 
 @dataclass(frozen=True)
 class ChunkCounts:
-    """How many chunks a document has before and after, and how many of them only there."""
+    """The number of chunks of a document before and after, and how many were added and removed."""
 
     before: int  # 0 of a document that was added
     after: int
@@ -160,7 +160,7 @@ class ChunkCounts:
 
 @dataclass(frozen=True, repr=False)
 class Diff:
-    """What lies between two versions. Document ids are sorted."""
+    """The difference between two versions. Document ids are sorted."""
 
     before: str  # commit ids
     after: str

@@ -1,4 +1,4 @@
-"""Bytes under names, and one conditional write; knows nothing of what the bytes mean."""
+"""Stores bytes under names, with one conditional write."""
 
 from __future__ import annotations
 

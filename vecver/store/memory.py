@@ -1,4 +1,4 @@
-"""A store in this process's memory: for tests and for repositories that need not last."""
+"""A store in this process's memory: for tests and temporary repositories."""
 
 from __future__ import annotations
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 def datasets(settings: Settings, /, as_json: bool) -> None:
     """List the datasets of the repository: how much their newest version holds, and how old it is."""
     repository = common.opened(settings)
-    found = [_entry(repository.dataset(name)) for name in repository.datasets()]
+    entries = [_entry(repository.dataset(name)) for name in repository.datasets()]
     if as_json:
-        echo_json(found)
+        echo_json(entries)
         return
     screen = console.out()
-    if not found:
+    if not entries:
         screen.say("there is no dataset in ", repository.url, "; `vecver ingest DATASET FOLDER` makes one")
-    wide = max((len(one["name"]) for one in found), default=0)
-    for one in found:
+    wide = max((len(one["name"]) for one in entries), default=0)
+    for one in entries:
         name = (one["name"].ljust(wide), console.STRONG)
         if "error" in one:
             screen.say(name, "  cannot be read: ", one["error"])

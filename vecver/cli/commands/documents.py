@@ -50,7 +50,7 @@ def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
 
 
 def _repository_above(made: Path) -> Path | None:
-    """The repository that commands in the folder of a new one used before."""
+    """The repository that commands in this folder used until now, if `init` hides it."""
     above = (folder / REPOSITORY for folder in made.absolute().parents[1:])
     return next((place for place in above if (place / "vecver.json").is_file()), None)
 
@@ -108,18 +108,18 @@ def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     """Show which documents differ between SOURCE... and a version, without parsing them."""
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
-    found, partial = docs.status(list(sources), at=revision, **how), docs.partial_reads(revision)
+    changes, partial = docs.status(list(sources), at=revision, **how), docs.partial_reads(revision)
     if as_json:
-        echo_json({**found, "partial": partly_read(partial)})
+        echo_json({**changes, "partial": partly_read(partial)})
         return
     with console.pages() as screen:
-        show_status(screen, f"{name}@{revision}", found, partial, _ingest_command(name, sources, how))
+        show_status(screen, f"{name}@{revision}", changes, partial, _ingest_command(name, sources, how))
 
 
 def _ingest_command(dataset: str, sources: Sequence[str], how: Mapping[str, Any]) -> str:
     """The command that commits what `status` found."""
-    given = (("--source", how["label"]), ("--prefix", how["prefix"]))
-    options = [word for option, value in given if value for word in (option, value)]
+    values = (("--source", how["label"]), ("--prefix", how["prefix"]))
+    options = [word for option, value in values if value for word in (option, value)]
     records = {True: ["--records"], False: ["--no-records"]}.get(how["records"], [])
     return shlex.join(["vecver", "ingest", dataset, *sources, *options, *records])
 
@@ -127,7 +127,7 @@ def _ingest_command(dataset: str, sources: Sequence[str], how: Mapping[str, Any]
 def watched(
     docs: vecver.Dataset, branch: str, sources: Sequence[str], work: Callable[[Meter], vecver.Report]
 ) -> vecver.Report:
-    """Do `work` that brings documents in, show how far it is, and say what is kept where Ctrl-C stops it."""
+    """Run `work`, an ingest, with progress; after Ctrl-C say what was kept."""
     before, meter = docs.branches().get(branch), None
     try:
         with progress(docs.name, doing=f"looking at {', '.join(sources[:3])}") as meter:
@@ -137,12 +137,12 @@ def watched(
 
 
 def show_report(report: vecver.Report, how: Mapping[str, Any]) -> None:
-    """What documents were brought in, to a person; `how` has the branch and the message."""
+    """Show the report of an ingest; `how` has the branch and the message."""
     screens.show(console.out(), console.err(), Ingested(report, how["branch"], how["message"]))
 
 
 def asks() -> bool:
-    """Is somebody there to answer?"""
+    """True if a person can answer a question: both streams are terminals."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -164,7 +164,7 @@ def _intended(repository: vecver.Repository, dataset: str, *, yes: bool) -> None
 
 
 def _stopped(docs: vecver.Dataset, branch: str, before: str | None, embedded: int) -> Interrupted:
-    """What Ctrl-C left behind, and how to go on."""
+    """Say what an interrupted ingest left, and how to continue."""
     head = docs.branches().get(branch)
     if head != before:
         return Interrupted(

@@ -1,4 +1,4 @@
-"""Commands that measure: recall. What is measured stays beside the commit; `vecver log --measures` shows it."""
+"""The command `recall`. Its result is stored beside the commit, and `vecver log --measures` shows it."""
 
 from __future__ import annotations
 
@@ -70,31 +70,31 @@ def _measure_tags(docs: vecver.Dataset, out: str, as_json: bool, how: Json) -> N
             measured.append((", ".join(tags), docs.recall(commit, progress=advance, **how)))
     common.write("--out", out, chart.recall_chart(docs.name, measured))
     if as_json:
-        told = [{"tags": names.split(", "), **found.to_json()} for names, found in measured]
-        echo_json({"measures": told, "drawing": out})
+        values = [{"tags": names.split(", "), **recall.to_json()} for names, recall in measured]
+        echo_json({"measures": values, "drawing": out})
         return
-    for names, found in measured:
-        _show(names, found)
+    for names, recall in measured:
+        _show(names, recall)
     click.echo(f"drawn: {out}")
 
 
 def _tagged(docs: vecver.Dataset) -> list[tuple[vecver.Commit, list[str]]]:
-    """The tagged versions that hold something; those that do not are told."""
-    found = list(docs.tagged())
-    for commit, tags in found:
+    """The tagged versions that are not empty; names the empty ones on stderr. Raises NotFoundError if none is left."""
+    versions = list(docs.tagged())
+    for commit, tags in versions:
         if not commit.counts["chunks"]:
             click.echo(f"not measured: {', '.join(tags)} is empty", err=True)
-    found = [(commit, tags) for commit, tags in found if commit.counts["chunks"]]
-    if not found:
+    versions = [(commit, tags) for commit, tags in versions if commit.counts["chunks"]]
+    if not versions:
         docs.resolve(next(iter(docs.branches()), "main"))  # an unknown dataset is another error
         raise NotFoundError(
             f"{docs.name} has no tag to measure", code="no_tags", hint=f"`vecver tag {docs.name} NAME REV` makes one"
         )
-    return found
+    return versions
 
 
 def _show(title: str, measured: vecver.Recall) -> None:
-    """A measure on stdout; on stderr how the sample was drawn, and what could not be done."""
+    """Show a measure on stdout; how the sample was drawn and what could not be done on stderr."""
     show_recall(console.out(), title, measured)
     notes = console.err()
     if "drawn" in measured.queries:
@@ -113,7 +113,7 @@ def _sizes(text: str | None) -> list[int] | None:
 
 
 def _drawing(dataset: str, out: str | None) -> str:
-    """Where the drawing goes; said before hours of measuring if that cannot be."""
+    """The file of the drawing, checked before hours of measuring. Raises InvalidInputError if it cannot be written."""
     if "@" in dataset:
         raise InvalidInputError(
             "--all measures every tag", code="conflicting_options", hint=f"write {dataset.partition('@')[0]} --all"

@@ -88,11 +88,11 @@ def unpublish(settings: Settings, /, dataset: str, to: str | None, unnamed: bool
 def publication(settings: Settings, /, dataset: str, to: str | None, as_json: bool) -> None:
     """Show what any Milvus client needs to search a version without vecver."""
     name, revision = common.version_of(dataset)
-    found = common.opened(settings).dataset(name).publication(revision, to=to)
+    record = common.opened(settings).dataset(name).publication(revision, to=to)
     if as_json:
-        echo_json(found.to_json())
+        echo_json(record.to_json())
     else:
-        show_publication(console.out(), found)
+        show_publication(console.out(), record)
 
 
 COMMANDS = (publish, unpublish, publication)

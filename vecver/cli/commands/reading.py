@@ -149,7 +149,7 @@ def _cells(field: vecver.Field) -> tuple[str, str, str, str]:
 
 
 def _version(settings: Settings, dataset: str) -> tuple[vecver.Dataset, str]:
-    """A dataset and the commit id of its version, so that all of a command is answered from one."""
+    """A dataset and the id of its commit, resolved once so that the whole command reads one version."""
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
     return docs, docs.resolve(revision)
@@ -163,7 +163,7 @@ def _check_alone(what: str, options: dict[str, Any]) -> None:
 
 
 def _details(docs: vecver.Dataset, commit: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """What --long shows of documents, some of which are read at once."""
+    """The rows of --long; documents are read in groups."""
     for start in range(0, len(ids), _READ):
         for document in docs.get(ids[start : start + _READ], at=commit):
             counts = {"chunks": len(document.chunks), "characters": len(document.text)}
@@ -179,7 +179,7 @@ def _long(one: dict[str, Any]) -> str:
 
 
 def _print(text: str) -> None:
-    """A document's text: on a terminal nothing of it acts upon that, else its bytes in UTF-8 as they are."""
+    """Print a document's text: without control characters on a terminal, else its exact UTF-8 bytes."""
     if console.out().terminal:
         with console.pages() as screen:
             screen.say(text.removesuffix("\n"))

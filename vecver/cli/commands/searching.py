@@ -1,4 +1,4 @@
-"""Commands that answer, and that take a version along to answer elsewhere: search, replay, snapshot."""
+"""Commands that answer from a version or export it: search, replay, snapshot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 import vecver
 from vecver.cli import common
-from vecver.cli.screens.search import Asked, notes, show, why_nothing
+from vecver.cli.screens.search import AnswerView, notes, show, why_nothing
 from vecver.cli.screens.upkeep import show_export, show_replay
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, progress
@@ -111,7 +111,7 @@ def search(
         console.out().say(f"No hits: {answers[0].missing}.")
     else:
         shown = [
-            Asked(answer, text if isinstance(text, str) else None, None if queries else seconds, record, full=full)
+            AnswerView(answer, text if isinstance(text, str) else None, None if queries else seconds, record, full=full)
             for answer, text in zip(answers, asked, strict=True)
         ]
         _show(shown, how)
@@ -162,7 +162,7 @@ def _named(dataset: str | None) -> str:
 
 
 def _alone(first: str | None, second: str | None) -> str | None:
-    """The QUERY of a search in a snapshot, which stands where else the dataset does."""
+    """The QUERY of a search in a snapshot, whose first argument is not a dataset."""
     if first is not None and second is not None:
         raise InvalidInputError(
             f"a snapshot is one version: it does not take {first!r}",
@@ -173,7 +173,7 @@ def _alone(first: str | None, second: str | None) -> str | None:
 
 
 def _asked(query: str | None, queries: str | None, like: str | None, receipt: str | None) -> list[Any]:
-    """What is asked; [None] for what is like a document."""
+    """The queries of the command; [None] for --like."""
     if sum(way is not None for way in (query, queries, like)) != 1:
         problem = "nothing was asked" if query is queries is like else "one thing is asked at a time"
         raise InvalidInputError(problem, code="no_query", hint="give a QUERY, or --queries FILE, or --like DOC")
@@ -192,7 +192,7 @@ def _answers(docs: Any, asked: list[Any], like: str | None, how: dict[str, Any])
     return docs.search(asked, **how) if like is None else [docs.more_like(like, **how)]
 
 
-def _show(shown: list[Asked], how: dict[str, Any]) -> None:
+def _show(shown: list[AnswerView], how: dict[str, Any]) -> None:
     with console.pages() as screen:
         for one in shown:
             nothing = "" if len(one.answer) else _nothing(one, how)
@@ -201,22 +201,22 @@ def _show(shown: list[Asked], how: dict[str, Any]) -> None:
         _hint(one.answer)
 
 
-def _nothing(asked: Asked, how: dict[str, Any]) -> str:
-    """Why an answer is empty."""
-    if asked.answer.missing:
-        return f"No hits: {asked.answer.missing}."
+def _nothing(shown: AnswerView, how: dict[str, Any]) -> str:
+    """Why an answer has no hits."""
+    if shown.answer.missing:
+        return f"No hits: {shown.answer.missing}."
     narrowing = {"min_score": "--min-score", "offset": "--offset"}
     narrowed = [option for name, option in narrowing.items() if how[name]]
     return why_nothing(
-        asked.commit,
-        f"{asked.answer.dataset}@{asked.answer.revision}",
+        shown.commit,
+        f"{shown.answer.dataset}@{shown.answer.revision}",
         filtered=how["filter"] is not None,
         narrowed=narrowed,
     )
 
 
 def _hint(answer: vecver.Answer) -> None:
-    """Says on stderr what of the query was not searched for."""
+    """Name on stderr the parts of the query that the model cannot read."""
     for note in notes(answer):
         console.err().say(("note: ", console.WARNING), note)
 

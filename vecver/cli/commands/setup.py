@@ -28,18 +28,18 @@ def config(context: click.Context, settings: Settings, /, every: bool, as_json: 
     A setting is read from an option, else from VECVER_NAME in the environment, else from NAME in the settings file.
     """
     option = context.find_root().params.get("repo")
-    found = [*explain(), *_of_service(every)]
+    entries = [*explain(), *_of_service(every)]
     if option:
-        found = [Setting("repo", option, "option") if one.name == "repo" else one for one in found]
+        entries = [Setting("repo", option, "option") if one.name == "repo" else one for one in entries]
     file, unknown = settings_file(os.environ), _unknown()
     if as_json:
-        told = [{"name": one.name, "value": one.value, "from": one.origin, "secret": one.secret} for one in found]
-        echo_json({"file": {"path": str(file), "exists": file.is_file()}, "settings": told, "unknown": unknown})
+        values = [{"name": one.name, "value": one.value, "from": one.origin, "secret": one.secret} for one in entries]
+        echo_json({"file": {"path": str(file), "exists": file.is_file()}, "settings": values, "unknown": unknown})
         return
     screen = console.out()
     screen.say("settings file  ", str(file), "" if file.is_file() else "  (there is none)")
-    width = max(len(one.name) for one in found)
-    for one in found:
+    width = max(len(one.name) for one in entries)
+    for one in entries:
         value = one.value or "(not set)"
         origin = "" if one.origin == "default" else f"  [{_origin(one)}]"
         screen.say((one.name.ljust(width), STRONG), "  ", value, (origin, FAINT))
@@ -54,23 +54,23 @@ def _origin(one: Setting) -> str:
 
 
 def _of_service(every: bool) -> list[Setting]:
-    """The settings of the service that were set, or all; none where it is not installed."""
+    """The settings of the service: those that were set, or `every`; none if the service is not installed."""
     try:
         from vecver_service.settings import load_settings
     except ImportError:
         return []
     values = load_settings().model_dump()
     in_file = settings_in_file(os.environ)
-    found = []
+    settings = []
     for name, value in values.items():
         origin = "environment" if os.environ.get(f"VECVER_{name.upper()}") else "file" if name in in_file else "default"
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        found.append(Setting(name, text, origin))
-    return [one for one in found if every or one.origin != "default"]
+        settings.append(Setting(name, text, origin))
+    return [one for one in settings if every or one.origin != "default"]
 
 
 def _unknown() -> dict[str, str]:
-    """Names in the environment and the file that nothing reads -> the setting that may have been meant."""
+    """Unknown names in the environment and the file -> the setting that was probably meant."""
     known = {*NAMES, *OTHERS, *(one.name for one in _of_service(True))}
     written = {name: name.removeprefix("VECVER_").lower() for name in os.environ if name.startswith("VECVER_")}
     written |= {name: name for name in settings_in_file(os.environ)}

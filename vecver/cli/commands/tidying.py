@@ -19,7 +19,7 @@ _AGE = re.compile(r"(\d+)([smhdw]?)")
 
 
 class Age(click.ParamType[timedelta]):
-    """`90s`, `12h`, `30d`, `8w`; a bare 0 is no time at all."""
+    """An age such as `90s`, `12h`, `30d`, `8w`, or `0`."""
 
     name = "age"
 
@@ -82,7 +82,7 @@ def gc(
 
 
 def _applied(keep_last: int | None, keep_within: timedelta | None, grace: timedelta) -> str:
-    """The command that does what was planned."""
+    """The command that applies the plan."""
     options = [] if keep_last is None else [f"--keep-last {keep_last}"]
     options += [] if keep_within is None else [f"--keep-within {keep_within.total_seconds():.0f}s"]
     options += [] if grace == _GRACE else [f"--grace {grace.total_seconds():.0f}s"]

@@ -81,7 +81,7 @@ def history_of(docs: vecver.Dataset, revision: str | None) -> Iterator[vecver.Co
 
 
 def _joined(entries: list[Entry]) -> Iterator[Entry]:
-    """Entries with the graph that joins them."""
+    """Entries with the lines of their graph."""
     drawn = rows((entry.commit.id, entry.commit.parents) for entry in entries)
     return (replace(entry, row=row) for entry, row in zip(entries, drawn, strict=True))
 
@@ -118,7 +118,7 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
 
 
 def _changes(docs: vecver.Dataset, commit: vecver.Commit) -> dict[str, str]:
-    """document -> what a version did to it; the first version added all that it holds."""
+    """document -> "added", "changed" or "removed" by a version; a first version added all its documents."""
     if not commit.parents:
         return dict.fromkeys(docs.documents(commit), "added")
     found = docs.diff(commit.parents[0], commit)

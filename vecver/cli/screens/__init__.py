@@ -1,1 +1,1 @@
-"""What commands show: one room a subject, each with its plain lines and its drawing. They ask no repository."""
+"""Draw what commands print: plain lines for programs, colours and tables on a terminal. They read no repository."""

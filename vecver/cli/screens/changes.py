@@ -1,8 +1,8 @@
-"""What lies between two versions: the documents with how much of each changed, and one document word by word.
+"""Shows the difference between two versions: changed documents with counts, or one document word by word.
 
 Decisions
-1. A document is compared by its chunks, which are already known: only where chunks differ are their texts compared,
-   sentence by sentence, then word by word. A book with one edited line costs its two chunks.
+1. Texts are compared only where chunks differ, sentence by sentence and then word by word, so a book with one edited
+   line costs two chunks.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def _sum(diff: vecver.Diff) -> list[Part]:
     number = len(diff.added) + len(diff.changed) + len(diff.removed)
     if not number:
         return ["The two versions hold the same documents."]
-    told = f"{wording.count(number, 'document')}: {len(diff.added):,} added, {len(diff.changed):,} changed, "
-    told += f"{len(diff.removed):,} removed"
-    return [(told, STRONG), f" · {wording.count(diff.chunks_added, 'chunk')} added, {diff.chunks_removed:,} removed"]
+    counts = f"{wording.count(number, 'document')}: {len(diff.added):,} added, {len(diff.changed):,} changed, "
+    counts += f"{len(diff.removed):,} removed"
+    return [(counts, STRONG), f" · {wording.count(diff.chunks_added, 'chunk')} added, {diff.chunks_removed:,} removed"]
 
 
 def _quoted(name: str) -> str:
@@ -110,8 +110,8 @@ def _quoted(name: str) -> str:
 
 def show_document(screen: Screen, diff: vecver.DocumentDiff) -> None:
     """The sentences that differ: side by side where there is room, else one below the other."""
-    said = {"added": "is new", "removed": "is gone", "changed": "changed", "unchanged": "is the same in both versions"}
-    screen.say((diff.document, HEAD), f" {said[diff.change]}")
+    verbs = {"added": "is new", "removed": "is gone", "changed": "changed", "unchanged": "is the same in both versions"}
+    screen.say((diff.document, HEAD), f" {verbs[diff.change]}")
     for name, (before, after) in diff.fields.items():
         screen.say(("~ ", CHANGED), f"{name}: ", (_value(before), REMOVED), " → ", (_value(after), ADDED))
     for place, removed, added in _places(diff.chunks):
@@ -133,7 +133,7 @@ def show_document(screen: Screen, diff: vecver.DocumentDiff) -> None:
 
 
 def compared(before: str, after: str) -> Iterator[Pair]:
-    """The sentences in which two texts differ; those that were only rewritten stand together."""
+    """(before, after) of each sentence that differs; a rewritten sentence is paired with what it became."""
     old, new = (_SENTENCE.findall(text) for text in (before, after))
     if max(len(old), len(new)) > _COMPARED:
         yield Pair(before.strip(), after.strip())
@@ -149,16 +149,16 @@ def words(pair: Pair, side: Side) -> list[tuple[str, bool]]:
     old, new = _WORD.findall(pair.before), _WORD.findall(pair.after)
     if not old or not new:
         return [(getattr(pair, side), True)] if getattr(pair, side) else []
-    found: list[tuple[str, bool]] = []
+    pieces: list[tuple[str, bool]] = []
     for change, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         piece = "".join(old[a:b] if side == "before" else new[c:d])
         if piece:
-            found.append((piece, change != "equal"))
-    return found
+            pieces.append((piece, change != "equal"))
+    return pieces
 
 
 def _paired(old: Sequence[str], new: Sequence[str]) -> Iterator[Pair]:
-    """Each sentence with the one that it became, in order; what has no such stands alone."""
+    """Pairs each sentence with the most similar new one, in order; a sentence without one is alone."""
     reached = 0
     for sentence in old:
         alike = next((at for at in range(reached, len(new)) if _share(sentence, new[at]) >= _ALIKE), None)
@@ -226,8 +226,8 @@ def _side_by_side(screen: Screen, pairs: Sequence[Pair]) -> None:
 
 def _parts(pieces: Sequence[tuple[str, bool]], style: str) -> list[Part]:
     """What differs in its colour, and underlined where the rest is the same."""
-    whole = all(differs for _, differs in pieces)
-    return [(piece, (style if whole else f"bold {style}") if differs else "") for piece, differs in pieces]
+    all_differ = all(differs for _, differs in pieces)
+    return [(piece, (style if all_differ else f"bold {style}") if differs else "") for piece, differs in pieces]
 
 
 def _value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A drawing of measures as an SVG: text in, text out; it measures nothing and writes no file."""
+"""Draws measures as SVG text; it measures nothing and writes no file."""
 
 from __future__ import annotations
 
@@ -72,28 +72,28 @@ class _Panel:
     def names(self) -> list[str]:
         """The versions' names under the axis, as many as can be read."""
         step = math.ceil(len(self.measured) / _LABELS)
-        found = []
+        elements = []
         for number, (name, _) in enumerate(self.measured):
             if number % step == 0:
                 x, y = self.x(number) + 4, self.bottom + 18
                 short = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
                 turned = f'text-anchor="end" transform="rotate(-40 {x:.1f} {y})"'
-                found.append(f'<text x="{x:.1f}" y="{y}" {turned}>{escape(short)}</text>')
+                elements.append(f'<text x="{x:.1f}" y="{y}" {turned}>{escape(short)}</text>')
         middle = (_LEFT + self.right) / 2
         title = f'<text x="{middle:.1f}" y="{self.bottom + _BOTTOM - 12}" text-anchor="middle">version (tag)</text>'
-        return [*found, title]
+        return [*elements, title]
 
     def _frame(self) -> list[str]:
-        found = []
+        elements = []
         for tick in self.ticks:
             y, text = self.y(tick), f"{tick:.10g}"
-            found.append(f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            found.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+            elements.append(f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            elements.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
         axes = f"M{_LEFT} {self.top}V{self.bottom}H{self.right}"
         middle = self.top + _PANEL / 2
         turned = f'text-anchor="middle" transform="rotate(-90 20 {middle})"'
         return [
-            *found,
+            *elements,
             f'<path class="axis" fill="none" d="{axes}"/>',
             f'<text x="20" y="{middle}" {turned}>{self.title}</text>',
         ]
@@ -109,27 +109,27 @@ class _Panel:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in places)
         return [
             f'<polyline class="line" stroke="{colour}" points="{path}"/>',
-            *(_point(x, y, rank, engine == "exact", told) for x, y, told, engine in places),
+            *(_point(x, y, rank, engine == "exact", title) for x, y, title, engine in places),
         ]
 
 
 def _legend(measured: Measured) -> list[str]:
     """One entry a k, and what hollow points mean where there are any."""
-    found, x, y = [], _LEFT, 70
+    elements, x, y = [], _LEFT, 70
     for rank, k in enumerate(_sizes(measured)):
-        found.append(f'<path class="line" stroke="{_colour(rank)}" d="M{x} {y}h24"/>')
-        found.append(_point(x + 12, y, rank, False, ""))
-        found.append(f'<text x="{x + 31}" y="{y + 4}">k = {k}</text>')
+        elements.append(f'<path class="line" stroke="{_colour(rank)}" d="M{x} {y}h24"/>')
+        elements.append(_point(x + 12, y, rank, False, ""))
+        elements.append(f'<text x="{x + 31}" y="{y + 4}">k = {k}</text>')
         x += 78 + 8 * len(str(k))
     if any(at.engine == "exact" for _, one in measured for at in one.at):
-        found.append(f'<circle class="point" cx="{x + 12}" cy="{y}" r="4" fill="#fff" stroke="#666"/>')
-        found.append(f'<text x="{x + 24}" y="{y + 4}">hollow: answered by scan, exact</text>')
-    return found
+        elements.append(f'<circle class="point" cx="{x + 12}" cy="{y}" r="4" fill="#fff" stroke="#666"/>')
+        elements.append(f'<text x="{x + 24}" y="{y + 4}">hollow: answered by scan, exact</text>')
+    return elements
 
 
-def _point(x: float, y: float, rank: int, hollow: bool, told: str) -> str:
+def _point(x: float, y: float, rank: int, hollow: bool, tooltip: str) -> str:
     colour = _colour(rank)
-    title = f"<title>{escape(told)}</title>" if told else ""
+    title = f"<title>{escape(tooltip)}</title>" if tooltip else ""
     fill = "#fff" if hollow else colour
     radius = 2.5 + 1.25 * min(rank, 3)
     return (
@@ -146,12 +146,12 @@ def _colour(rank: int) -> str:
 
 
 def _about(measured: Measured) -> str:
-    """What and with what was measured, from the newest measure."""
+    """The caption: queries, date and library versions of the newest measure."""
     newest = measured[-1][1]
     queries, here = newest.queries, newest.environment
-    asked = "sampled" if queries["source"] == "sample" else "given"
+    origin = "sampled" if queries["source"] == "sample" else "given"
     return (
-        f"{queries['count']} {asked} queries a version, one at a time · {newest.time[:10]} · "
+        f"{queries['count']} {origin} queries a version, one at a time · {newest.time[:10]} · "
         f"vecver {here['vecver']}, FAISS {here['faiss']}, {here['cpus']} CPUs"
     )
 

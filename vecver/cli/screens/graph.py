@@ -1,4 +1,4 @@
-"""The lines that join commits to their parents, as `git log --graph` draws them. Knows ids alone."""
+"""Lines that join commits to their parents, as `git log --graph` draws them; it sees only ids."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Row:
 def newest_first(parents: Mapping[str, Sequence[str]], times: Mapping[str, str]) -> list[str]:
     """Commits with every child before its parents, else the newest first; ids break ties."""
     children = dict.fromkeys(parents, 0)
-    for own in parents.values():
-        for parent in own:
+    for parent_ids in parents.values():
+        for parent in parent_ids:
             if parent in children:
                 children[parent] += 1
     ready = [(_later(times[id]), id) for id, count in children.items() if not count]

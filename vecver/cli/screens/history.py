@@ -25,7 +25,7 @@ _NO_ROW = Row("", "", ())
 
 @dataclass(frozen=True)
 class Entry:
-    """A commit in a list, with what stands beside it."""
+    """A commit in a list, with its refs, measures and graph."""
 
     commit: vecver.Commit
     measures: Json = field(default_factory=dict)
@@ -52,31 +52,31 @@ def show_log(screen: Screen, entries: Iterable[Entry], refs: Refs, *, oneline: b
 
 def names(docs: Any) -> dict[str, list[tuple[str, str]]]:
     """The refs of a dataset by the commit that they stand on."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_commit: dict[str, list[tuple[str, str]]] = {}
     for kind, refs in (("branch", docs.branches()), ("alias", docs.aliases()), ("tag", docs.tags())):
         for name, commit in refs.items():
-            found.setdefault(commit, []).append((kind, name))
-    return found
+            by_commit.setdefault(commit, []).append((kind, name))
+    return by_commit
 
 
 def ref_parts(refs: Sequence[tuple[str, str]]) -> list[Part]:
     """` (main, prod, 2026-11)`, each in the colour of its kind; nothing if there are none."""
-    found: list[Part] = []
+    parts: list[Part] = []
     for kind, name in refs:
-        found += [(", " if found else " (", ID), (name, STYLES[kind])]
-    return [*found, (")", ID)] if found else []
+        parts += [(", " if parts else " (", ID), (name, STYLES[kind])]
+    return [*parts, (")", ID)] if parts else []
 
 
 def change_parts(commit: vecver.Commit) -> list[Part]:
     """`+2 ~14 −1`: documents that the commit added, changed and removed; of a rollback, where it went back to."""
     documents = commit.operation.get("documents", {})
-    found: list[Part] = []
+    parts: list[Part] = []
     for name, sign, style in _SIGNS:
         if documents.get(name):
-            found += [" " if found else "", (f"{sign}{documents[name]:,}", style)]
+            parts += [" " if parts else "", (f"{sign}{documents[name]:,}", style)]
     if commit.operation.get("kind") == "rollback":
-        found = [("back to ", FAINT), (wording.short_id(commit.operation["to"]), ID)]
-    return found
+        parts = [("back to ", FAINT), (wording.short_id(commit.operation["to"]), ID)]
+    return parts
 
 
 def _show_lines(screen: Screen, entries: Sequence[Entry], refs: Refs, date: str) -> None:
@@ -142,7 +142,7 @@ def _plain(entry: Entry, refs: Refs, oneline: bool, date: str) -> list[Part]:
 
 
 def _measures(entry: Entry, margin: str) -> Iterator[str]:
-    """What was measured of a commit, a line for each kind."""
+    """One line for each measure of a commit."""
     for kind, measure in entry.measures.items():
         yield f"{margin}{kind}: {measured(measure)}"
 

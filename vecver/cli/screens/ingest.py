@@ -1,7 +1,7 @@
-"""What an ingest did: the version, its counts, what could not be read and why, and what to do next.
+"""Shows what an ingest did: the version, its counts, what could not be read and why, and what to do next.
 
-Standard output has the version and the counts; standard error what wants a person's attention: failures grouped by
-reason, notes. A terminal also gets the next command.
+The version and the counts go to standard output; failures, grouped by reason, and notes go to standard error. A
+terminal also gets the next command.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SAYS_WHAT_TO_DO = ("missing_extra", "unreadable")  # failures whose own words e
 
 @dataclass(frozen=True)
 class Ingested:
-    """A report, and how it was asked for."""
+    """A report, with the branch and message of the command."""
 
     report: vecver.Report
     branch: str
@@ -89,7 +89,7 @@ def _tokens(report: vecver.Report) -> Sequence[Part]:
 
 
 def _text(report: vecver.Report) -> Iterator[Sequence[Part]]:
-    """How much of the words was kept, where some were not."""
+    """The share of words that was kept, where some are missing."""
     if report.partial:
         share = report.total_coverage.to_json()["share"]
         whose = count(len(report.partial), "document")
@@ -97,7 +97,7 @@ def _text(report: vecver.Report) -> Iterator[Sequence[Part]]:
 
 
 def _attention(report: vecver.Report, terminal: bool) -> Iterator[Sequence[Part]]:
-    """What a person should look at: failures by reason, documents that the model does not read whole, notes."""
+    """What needs attention: failures by reason, documents that the model does not read whole, notes."""
     if report.failures:
         yield ("",)
         before = report.documents["unchanged"] + report.documents["changed"]
@@ -106,8 +106,8 @@ def _attention(report: vecver.Report, terminal: bool) -> Iterator[Sequence[Part]
         yield from _failures(report)
     if report.longer:
         yield (f"{count(report.longer, 'document')} longer than the model reads: the ends were not embedded",)
-    own = [note for note in report.notes if note not in set(report.document_notes)]
-    for note in own:
+    general_notes = [note for note in report.notes if note not in set(report.document_notes)]
+    for note in general_notes:
         yield ("note: ", WARNING), note
     for note in report.document_notes[:NOTES_SHOWN]:
         yield ("note: ", WARNING), note
@@ -117,7 +117,7 @@ def _attention(report: vecver.Report, terminal: bool) -> Iterator[Sequence[Part]
 
 
 def _failures(report: vecver.Report) -> Iterator[Sequence[Part]]:
-    """Each reason with its documents and what to do; one document has its own words."""
+    """Each reason with its documents and what to do; a reason of one document has its message."""
     by_code: dict[str, list[vecver.Failure]] = {}
     for failure in report.failures:
         by_code.setdefault(failure.code, []).append(failure)
@@ -126,15 +126,15 @@ def _failures(report: vecver.Report) -> Iterator[Sequence[Part]]:
         shown = ", ".join(failure.document for failure in failures[:FILES_SHOWN])
         rest = f" and {len(failures) - FILES_SHOWN} more (--json lists them)" if len(failures) > FILES_SHOWN else ""
         yield "  ", (title, WARNING), f"  {shown}{rest}"
-        own = f"{failures[0].reason} " if len({failure.reason for failure in failures}) == 1 else ""
-        if own and code in _SAYS_WHAT_TO_DO:
+        reason = f"{failures[0].reason} " if len({failure.reason for failure in failures}) == 1 else ""
+        if reason and code in _SAYS_WHAT_TO_DO:
             advice = ""
-        if own or advice:
-            yield "    ", (own + _sentence(advice), FAINT)
+        if reason or advice:
+            yield "    ", (reason + _sentence(advice), FAINT)
 
 
 def _next(done: Ingested) -> Iterator[Sequence[Part]]:
-    """The command that most people want now."""
+    """The next command, as a suggestion."""
     dataset = shlex.quote(done.report.dataset)
     at = dataset if done.branch == "main" else f"{dataset}@{shlex.quote(done.branch)}"
     yield ("",)

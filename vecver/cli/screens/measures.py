@@ -1,4 +1,4 @@
-"""How well and how fast an index answers, as a table."""
+"""Shows recall and latency of an index as a table."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def show_recall(screen: Screen, title: str, measured: vecver.Recall) -> None:
         _lines(screen, title, measured)
         return
     index, queries = measured.index, measured.queries
-    asked = "sampled" if queries["source"] == "sample" else "given"
+    origin = "sampled" if queries["source"] == "sample" else "given"
     screen.say((title, HEAD), "  ", (wording.short_id(measured.commit), ID))
     under = f"{index['indexed']:,} of {wording.count(index['chunks'], 'chunk')} under an index"
-    screen.say((f"{under} · {queries['count']:,} {asked} queries, each against exact search", FAINT))
+    screen.say((f"{under} · {queries['count']:,} {origin} queries, each against exact search", FAINT))
     screen.say()
     screen.draw(_table(screen, measured))
     if all(at.engine == "exact" for at in measured.at):
@@ -59,9 +59,9 @@ def _table(screen: Screen, measured: vecver.Recall) -> Table:
 
 def _lines(screen: Screen, title: str, measured: vecver.Recall) -> None:
     index, queries = measured.index, measured.queries
-    asked = "sampled" if queries["source"] == "sample" else "given"
+    origin = "sampled" if queries["source"] == "sample" else "given"
     screen.say(f"{title}  commit {measured.commit[:12]}")
-    screen.say(f"  {index['chunks']} chunks, {index['indexed']} under an index; {queries['count']} {asked} queries")
+    screen.say(f"  {index['chunks']} chunks, {index['indexed']} under an index; {queries['count']} {origin} queries")
     screen.say("      k  ann_recall   worst  below 0.8    p50 ms    p95 ms    p99 ms  queries/s  engine")
     for at in measured.at:
         times = "".join(f"{ms:10.2f}" for ms in (at.p50_ms, at.p95_ms, at.p99_ms))

@@ -1,10 +1,10 @@
-"""The passage of a chunk that a person should read first: around the sentence that holds most of the query's words.
+"""Chooses the passage of a chunk to show: around the sentence that holds most of the query's words.
 
-No model is asked: the words are compared. It is for the eye only; which chunk comes first was decided by the search.
+It compares words and uses no model. It changes only what is shown, not the order of hits.
 
 Decisions
 1. Words match when they share their beginning ("bleed", "bleeding", "radiators"), at least four letters of it and all
-   but three: no stemmer knows all the languages that documents are in.
+   but three: a stemmer would have to know the language of every document.
 2. A word counts less the more of the answer's sentences have it, so that "the" and "wie" decide nothing. The short list
    of English words that are never marked is only for answers of one or two sentences.
 3. Chinese, Japanese and Korean have no blanks: pairs of neighbouring characters stand for words.
@@ -67,14 +67,14 @@ class Query:
 
     def marks(self, text: str) -> tuple[tuple[int, int], ...]:
         """The characters of a text that stand for a word of the query; what touches is one mark."""
-        found: list[tuple[int, int]] = []
+        spans: list[tuple[int, int]] = []
         for start, end, word in _words(text):
             if any(_same(word, wanted) for wanted in self.weights):
-                if found and start <= found[-1][1]:
-                    found[-1] = (found[-1][0], end)
+                if spans and start <= spans[-1][1]:
+                    spans[-1] = (spans[-1][0], end)
                 else:
-                    found.append((start, end))
-        return tuple(found)
+                    spans.append((start, end))
+        return tuple(spans)
 
     def worth(self, sentence: str) -> float:
         """What the query's words in a sentence are worth together."""
@@ -128,11 +128,11 @@ def whole(text: str, query: Query, *, reflow: bool = False) -> list[Passage]:
     """
     stripped = text.strip("\n")
     start = text.find(stripped) if stripped else 0
-    found = []
+    lines = []
     for line in _reflowed(stripped) if reflow else stripped.split("\n"):
-        found.append(Passage(line, query.marks(line), start))
+        lines.append(Passage(line, query.marks(line), start))
         start += len(line) + 1
-    return found
+    return lines
 
 
 def _reflowed(text: str) -> list[str]:

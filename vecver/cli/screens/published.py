@@ -1,4 +1,4 @@
-"""Versions in a Milvus: what was published, what is gone, and what a client needs."""
+"""Shows versions in a Milvus: published, taken out, and what a client needs to search one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, STRONG, Screen
 
 
 def show_published(screen: Screen, done: Sequence[vecver.Publication]) -> None:
-    """Versions that were published."""
+    """Show the versions that were published."""
     if not done:
         screen.say("Nothing was published there." if screen.terminal else "nothing was published there")
     for one in done:
         if not screen.terminal:
-            told = f"{one.written} rows written" if one.written else "was there already"
+            result = f"{one.written} rows written" if one.written else "was there already"
             where = f"{one.collection} at ordinal {one.ordinal} in {one.uri}"
-            screen.say(f"{one.dataset} {one.commit[:12]} -> {where}: {told}")
+            screen.say(f"{one.dataset} {one.commit[:12]} -> {where}: {result}")
             continue
         rows = f"{wording.count(one.written, 'row')} written" if one.written else "it was there already"
         screen.say(
@@ -33,7 +33,7 @@ def show_published(screen: Screen, done: Sequence[vecver.Publication]) -> None:
 
 
 def show_unpublished(screen: Screen, dataset: str, gone: Sequence[str]) -> None:
-    """Versions that were taken out."""
+    """Show the versions that were taken out."""
     for commit in gone:
         if screen.terminal:
             id = wording.short_id(commit)
@@ -44,13 +44,13 @@ def show_unpublished(screen: Screen, dataset: str, gone: Sequence[str]) -> None:
         screen.say("Nothing to do: no such version is published there." if screen.terminal else "nothing to do")
 
 
-def show_publication(screen: Screen, found: vecver.Publication) -> None:
-    """What any client needs to search a version."""
-    for field, value in found.to_json().items():
+def show_publication(screen: Screen, publication: vecver.Publication) -> None:
+    """Show what any client needs to search a version."""
+    for field, value in publication.to_json().items():
         if field != "written" and value != "":
-            told = ", ".join(value) if isinstance(value, list) else str(value)
+            text = ", ".join(value) if isinstance(value, list) else str(value)
             strong = screen.terminal and field in ("uri", "collection", "filter", "metric")
-            screen.say((f"{field:<12}", FAINT), (told, STRONG if strong else ""))
+            screen.say((f"{field:<12}", FAINT), (text, STRONG if strong else ""))
     if screen.terminal:
-        how = f" with the filter {found.filter}" if found.filter else ""
-        screen.say((f"Search the collection {found.collection}{how}; no vecver is needed.", FAINT))
+        with_filter = f" with the filter {publication.filter}" if publication.filter else ""
+        screen.say((f"Search the collection {publication.collection}{with_filter}; no vecver is needed.", FAINT))

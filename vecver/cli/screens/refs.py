@@ -1,4 +1,4 @@
-"""Branches, tags and aliases: where they stand, and how they moved."""
+"""Shows branches, tags and aliases: their commits and their moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers: the version, then each hit with the passage to read first; what a query was not answered by, and why."""
+"""Shows answers: the version, then each hit with its best passage; why an answer is empty; ignored query words."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _READABLE = 100  # columns, past which lines are hard to read
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An answer, and what a reader wants to know beside it."""
+class AnswerView:
+    """An answer with what its screen shows beside it."""
 
     answer: vecver.Answer
     query: str | None  # None: a vector, which has no words
@@ -28,36 +28,36 @@ class Asked:
     commit: vecver.Commit
     nothing: str = ""  # why there is no hit
     full: bool = False  # show whole chunks
-    several: bool = False  # other queries were asked with it
+    several: bool = False  # the same command answered other queries
 
 
-def show(screen: Screen, asked: Asked) -> None:
+def show(screen: Screen, shown: AnswerView) -> None:
     """One answer."""
     if not screen.terminal:
-        for line in _lines(asked):
+        for line in _lines(shown):
             screen.say(line)
         return
-    screen.say(*_title(asked))
-    if asked.several:
-        screen.say(f"“{asked.query}”" if asked.query is not None else "a vector")
-    if asked.nothing:
-        screen.say(asked.nothing)
-    query = Query.over(asked.query, (hit.text for hit in asked.answer))
-    rank = len(str(asked.answer[-1].rank)) if len(asked.answer) else 1
-    for hit in asked.answer:
-        screen.draw("", *_hit(hit, query, screen, rank, asked.full))
+    screen.say(*_title(shown))
+    if shown.several:
+        screen.say(f"“{shown.query}”" if shown.query is not None else "a vector")
+    if shown.nothing:
+        screen.say(shown.nothing)
+    query = Query.over(shown.query, (hit.text for hit in shown.answer))
+    rank = len(str(shown.answer[-1].rank)) if len(shown.answer) else 1
+    for hit in shown.answer:
+        screen.draw("", *_hit(hit, query, screen, rank, shown.full))
     screen.draw("")
 
 
 def notes(answer: vecver.Answer) -> Iterator[str]:
-    """What of the query was not searched for, one sentence each."""
+    """One sentence for each part of the query that the model cannot read."""
     query = answer.query or {"tokens": 0, "unknown": 0, "cut": 0}
     tokens = wording.count(query["tokens"], "token")
     if query["cut"]:
         yield f"the model does not read the last {query['cut']:,} of the query's {tokens}: ask shorter"
     if query["unknown"]:
-        told = f"the model does not know {query['unknown']:,} of the query's {tokens}"
-        yield f"{told}: ask in other words, or ingest with a multilingual --embedder"
+        unknown = f"the model does not know {query['unknown']:,} of the query's {tokens}"
+        yield f"{unknown}: ask in other words, or ingest with a multilingual --embedder"
 
 
 def why_nothing(commit: vecver.Commit, version: str, *, filtered: bool, narrowed: Sequence[str] = ()) -> str:
@@ -68,8 +68,8 @@ def why_nothing(commit: vecver.Commit, version: str, *, filtered: bool, narrowed
     if not chunks:
         return f"No hits: the {wording.count(documents, 'document')} of {version} hold no text."
     if filtered:
-        told = f"No hits: the filter matched 0 of {wording.count(documents, 'document')}"
-        return told + (f" (or {' and '.join(narrowed)} left none)." if narrowed else ".")
+        reason = f"No hits: the filter matched 0 of {wording.count(documents, 'document')}"
+        return reason + (f" (or {' and '.join(narrowed)} left none)." if narrowed else ".")
     if narrowed:
         return f"No hits: {' and '.join(narrowed)} left none of {wording.count(chunks, 'chunk')}."
     return "No hits."
@@ -77,10 +77,10 @@ def why_nothing(commit: vecver.Commit, version: str, *, filtered: bool, narrowed
 
 def place(hit: vecver.Hit, line: int | None = None) -> str:
     """`heating.txt:14`, `boiler.pdf p.12`: as editors and readers take it."""
-    found = hit.document if line is None else f"{hit.document}:{line}"
+    location = hit.document if line is None else f"{hit.document}:{line}"
     if hit.page is not None:
-        found += f" p.{hit.page}"
-    return f"{found} {hit.sheet}" if hit.sheet else found
+        location += f" p.{hit.page}"
+    return f"{location} {hit.sheet}" if hit.sheet else location
 
 
 def path(hit: vecver.Hit) -> str:
@@ -89,14 +89,14 @@ def path(hit: vecver.Hit) -> str:
     return " › ".join(wording.folded(part) for part in parts)
 
 
-def _title(asked: Asked) -> list[Part]:
-    answer, now = asked.answer, console.now()
-    name = answer.revision if asked.commit.id != answer.revision else ""
-    found: list[Part] = [(f"{answer.dataset}{'@' if name else ''}{name}", HEAD), "  "]
-    found += [(wording.short_id(answer.commit), ID), (f" ({wording.old(asked.commit.time, now)})", FAINT)]
-    if asked.seconds is not None:
-        found.append((f"   {wording.duration(asked.seconds)}", FAINT))
-    return found
+def _title(shown: AnswerView) -> list[Part]:
+    answer, now = shown.answer, console.now()
+    name = answer.revision if shown.commit.id != answer.revision else ""
+    parts: list[Part] = [(f"{answer.dataset}{'@' if name else ''}{name}", HEAD), "  "]
+    parts += [(wording.short_id(answer.commit), ID), (f" ({wording.old(shown.commit.time, now)})", FAINT)]
+    if shown.seconds is not None:
+        parts.append((f"   {wording.duration(shown.seconds)}", FAINT))
+    return parts
 
 
 def _hit(hit: vecver.Hit, query: Query, screen: Screen, rank: int, full: bool) -> list[RenderableType]:
@@ -114,13 +114,15 @@ def _hit(hit: vecver.Hit, query: Query, screen: Screen, rank: int, full: bool) -
     if where := path(hit):
         header += ["  ", *marked(Passage(where, query.marks(where), 0), FAINT)]
     body = [console.text((wording.folded(hit.header), FAINT))] if hit.header else []
-    own = _own(hit)
-    body += [console.text(*marked(one, FAINT if hit.context and one.start not in own else "")) for one in passages]
+    hit_starts = _own(hit)
+    body += [
+        console.text(*marked(one, FAINT if hit.context and one.start not in hit_starts else "")) for one in passages
+    ]
     return [console.text(*header), *(screen.indented(one, rank + 2, _READABLE) for one in body)]
 
 
 def _own(hit: vecver.Hit) -> range:
-    """Where in its context the text of a hit stands; all of it, if that cannot be said."""
+    """The characters of its context that are the hit's text; all of them if the text is not found in it."""
     context = hit.context or ""
     start = context.find(hit.text.strip())
     return range(len(context) + 1) if start < 0 else range(start, start + len(hit.text.strip()))
@@ -128,20 +130,20 @@ def _own(hit: vecver.Hit) -> range:
 
 def marked(one: Passage, style: str = "") -> list[Part]:
     """A passage with its marks; the rest in this style."""
-    found: list[Part] = []
+    parts: list[Part] = []
     reached = 0
     for start, end in one.marks:
-        found += [(one.text[reached:start], style), (one.text[start:end], MATCH)]
+        parts += [(one.text[reached:start], style), (one.text[start:end], MATCH)]
         reached = end
-    return [*found, (one.text[reached:], style)]
+    return [*parts, (one.text[reached:], style)]
 
 
-def _lines(asked: Asked) -> Iterator[str]:
-    """For programs: two lines a hit, nothing cut off."""
-    answer = asked.answer
+def _lines(shown: AnswerView) -> Iterator[str]:
+    """The lines for programs: two a hit, nothing cut."""
+    answer = shown.answer
     yield f"{answer.dataset}@{answer.revision}  commit {wording.short_id(answer.commit, False)}"
-    if asked.nothing:
-        yield asked.nothing
+    if shown.nothing:
+        yield shown.nothing
     for hit in answer:
         where = f"[{hit.span[0]}:{hit.span[1]}]" if hit.span[1] else "[title]"
         standing = _standing(hit)

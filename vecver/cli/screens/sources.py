@@ -1,4 +1,4 @@
-"""What differs between a source and a version, before anything is written."""
+"""Shows how a source differs from a version; nothing is written."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _PARTIAL = 10
 def show_status(
     screen: Screen,
     version: str,
-    found: Mapping[str, Sequence[str]],
+    documents: Mapping[str, Sequence[str]],
     partial: Mapping[str, Coverage],
     ingest: str,
 ) -> None:
     """Documents that were added, changed or removed since `version`; `ingest` is the command that commits them."""
     differing = 0
     for kind, (sign, style) in SIGNS.items():
-        names = found[kind]
+        names = documents[kind]
         differing += len(names)
         for name in _some(screen, names, _LISTED):
             screen.say((f"{sign} ", style), name)
-    for name in _some(screen, found["failed"], _LISTED):
+    for name in _some(screen, documents["failed"], _LISTED):
         screen.say(("! ", WARNING), name, (" (cannot be read; `vecver ingest` says why)", FAINT))
     if not differing:
         up_to_date = f"{version} is up to date"
@@ -43,7 +43,7 @@ def show_status(
         command = f"vecver show {version} --coverage"
         screen.say((f"… and {len(partial) - _PARTIAL:,} more read in part: ", FAINT), (command, COMMAND))
     if differing:
-        counts = wording.counted({kind: len(found[kind]) for kind in SIGNS}, *SIGNS, join=", ")
+        counts = wording.counted({kind: len(documents[kind]) for kind in SIGNS}, *SIGNS, join=", ")
         screen.say()
         screen.say((counts, STRONG), f" since {version}. Nothing was written.")
         screen.say(("Next: ", FAINT), (ingest, COMMAND))

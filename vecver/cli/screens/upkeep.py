@@ -1,4 +1,4 @@
-"""What tidying, checking, exporting and replaying did: sentences on a terminal, stable lines for programs."""
+"""Shows what optimize, gc, check, snapshot and replay did: sentences on a terminal, stable lines for programs."""
 
 from __future__ import annotations
 
@@ -18,90 +18,92 @@ _LISTED = 10  # units of gc, or problems of a kind, that a terminal shows
 # -- check ----------------------------------------------------------------------------------------------
 
 
-def show_check(screen: Screen, found: vecver.Check, rows: bool) -> None:
-    """The outcome of a check; `rows`: of what is published in Milvus."""
-    for one in found.repaired:
+def show_check(screen: Screen, check: vecver.Check, rows: bool) -> None:
+    """Show the outcome of a check; `rows`: it counted rows in Milvus, not objects."""
+    for one in check.repaired:
         screen.say(("repaired ", GOOD), f"{one.object}: {one.problem}")
-    for problem in found.problems:
+    for problem in check.problems:
         screen.say(("✗ " if screen.terminal else "", BAD), f"{problem.object}: {problem.problem}")
     things = "rows" if rows else "objects"
     if not screen.terminal:
-        state = "clean" if found.clean else f"{len(found.problems)} problems"
-        screen.say(f"{state}: {found.objects} {things}, {found.bytes} bytes")
+        state = "clean" if check.clean else f"{len(check.problems)} problems"
+        screen.say(f"{state}: {check.objects} {things}, {check.bytes} bytes")
         return
-    read = f"{found.objects:,} {things}, {wording.size(found.bytes)}"
-    if found.clean:
+    read = f"{check.objects:,} {things}, {wording.size(check.bytes)}"
+    if check.clean:
         proved = "Milvus holds exactly what was published" if rows else "every digest and every root is right"
         screen.say(("✓ Clean: ", GOOD), f"{proved}. ", (f"Read {read}.", FAINT))
         return
-    screen.say((f"{wording.count(len(found.problems), 'problem')}", BAD), f" in {read}.")
-    if not rows and not found.repaired:
+    screen.say((f"{wording.count(len(check.problems), 'problem')}", BAD), f" in {read}.")
+    if not rows and not check.repaired:
         screen.say(("Next: ", FAINT), ("vecver check --repair", COMMAND), (" makes again what is derived.", FAINT))
 
 
 # -- gc and optimize --------------------------------------------------------------------------------------
 
 
-def show_garbage(screen: Screen, found: vecver.Garbage, applied: bool, grace: timedelta, again: str) -> None:
+def show_garbage(screen: Screen, garbage: vecver.Garbage, applied: bool, grace: timedelta, again: str) -> None:
     """What gc deleted or would delete; `again`: the command that does it."""
     if not screen.terminal:
-        _garbage_lines(screen, found, applied)
+        _garbage_lines(screen, garbage, applied)
         return
-    if not (found.forgotten or found.delete or found.wait):
-        need = "needs" if found.kept_versions == 1 else "need"
-        screen.say(f"Nothing to do: {_versions(found.kept_versions)} {need} all that is stored.")
+    if not (garbage.forgotten or garbage.delete or garbage.wait):
+        need = "needs" if garbage.kept_versions == 1 else "need"
+        screen.say(f"Nothing to do: {_versions(garbage.kept_versions)} {need} all that is stored.")
         return
-    kept = f"{_versions(found.kept_versions)} kept"
-    if found.forgotten:
-        kept += f", {_versions(len(found.forgotten))} {'' if applied else 'would be '}forgotten"
+    kept = f"{_versions(garbage.kept_versions)} kept"
+    if garbage.forgotten:
+        kept += f", {_versions(len(garbage.forgotten))} {'' if applied else 'would be '}forgotten"
     screen.say((f"{kept}.", STRONG))
-    if found.forgotten:
-        ids = ", ".join(wording.short_id(commit) for commit in found.forgotten[:_LISTED])
-        rest = len(found.forgotten) - _LISTED
+    if garbage.forgotten:
+        ids = ", ".join(wording.short_id(commit) for commit in garbage.forgotten[:_LISTED])
+        rest = len(garbage.forgotten) - _LISTED
         screen.say("  forgotten  ", (ids, ID), f" and {rest:,} more" if rest > 0 else "")
-    _units(screen, "deleted" if applied else "to delete", found.delete)
-    _units(screen, "waiting", found.wait)
-    if found.wait:
+    _units(screen, "deleted" if applied else "to delete", garbage.delete)
+    _units(screen, "waiting", garbage.wait)
+    if garbage.wait:
         screen.say((f"What waits goes once it has waited {wording.span(grace)}: run gc again then.", FAINT))
-    if found.forgotten:
-        told = "Rows that only forgotten versions had, in segments that others need, go with "
-        screen.say((told, FAINT), ("vecver optimize DATASET", COMMAND), (".", FAINT))
+    if garbage.forgotten:
+        explanation = "Rows that only forgotten versions had, in segments that others need, go with "
+        screen.say((explanation, FAINT), ("vecver optimize DATASET", COMMAND), (".", FAINT))
     if not applied:
         screen.say("Nothing was changed. ", ("Next: ", FAINT), (again, COMMAND))
 
 
 def show_optimized(screen: Screen, dataset: str, done: vecver.Optimized) -> None:
-    """What optimize did."""
+    """Show what optimize did."""
     if not done.changed:
         same = "every version lies on the fewest segments"
         screen.say(f"Nothing to do: {same}." if screen.terminal else f"nothing to do: {same}")
         return
     before, after = done.segments
     if not screen.terminal:
-        laid = f"{done.versions} versions re-laid: {done.rows} rows, {before} segments -> {after}"
-        screen.say(f"{laid}; {done.indexes} indexes built")
+        summary = f"{done.versions} versions re-laid: {done.rows} rows, {before} segments -> {after}"
+        screen.say(f"{summary}; {done.indexes} indexes built")
         screen.say("next: `vecver gc --apply` deletes the old segments once they have waited")
         return
-    laid = f"{_versions(done.versions)} of {dataset} now lie on {wording.count(after, 'segment')} instead of {before:,}"
-    screen.say((laid, STRONG), f": {wording.count(done.rows, 'row')} copied, {_indexes(done.indexes)} built.")
+    summary = (
+        f"{_versions(done.versions)} of {dataset} now lie on {wording.count(after, 'segment')} instead of {before:,}"
+    )
+    screen.say((summary, STRONG), f": {wording.count(done.rows, 'row')} copied, {_indexes(done.indexes)} built.")
     screen.say("No version changed; the old segments wait.")
     screen.say(("Next: ", FAINT), ("vecver gc --apply", COMMAND), (" deletes them once they have waited.", FAINT))
 
 
-def _garbage_lines(screen: Screen, found: vecver.Garbage, applied: bool) -> None:
-    for commit in found.forgotten:
+def _garbage_lines(screen: Screen, garbage: vecver.Garbage, applied: bool) -> None:
+    for commit in garbage.forgotten:
         screen.say(f"forget  {commit[:12]}")
-    for sign, units in (("delete", found.delete), ("wait  ", found.wait)):
+    for sign, units in (("delete", garbage.delete), ("wait  ", garbage.wait)):
         for unit, size in units.items():
             screen.say(f"{sign}  {unit}  {size} bytes")
     done = "deleted" if applied else "to delete"
     screen.say(
-        f"{found.kept_versions} versions kept, {len(found.forgotten)} forgotten; {sum(found.delete.values())} bytes "
-        f"{done}, {sum(found.wait.values())} wait for the grace age"
+        f"{garbage.kept_versions} versions kept, {len(garbage.forgotten)} forgotten; "
+        f"{sum(garbage.delete.values())} bytes {done}, {sum(garbage.wait.values())} wait for the grace age"
     )
-    if found.forgotten:
+    if garbage.forgotten:
         screen.say("rows that only forgotten versions had, in segments that others need, go with `vecver optimize`")
-    if not applied and (found.delete or found.wait):
+    if not applied and (garbage.delete or garbage.wait):
         screen.say("nothing was changed; --apply does it, and starts the waiting")
 
 
@@ -130,7 +132,7 @@ def _indexes(number: int) -> str:
 
 
 def show_export(screen: Screen, made: vecver.Export) -> None:
-    """A version that was exported."""
+    """Show an exported version."""
     if not screen.terminal:
         screen.say(f"{made.dataset} {made.commit[:12]} -> {made.path}")
         screen.say(f"  {made.documents} documents, {made.chunks} chunks, index {made.index}, {made.bytes} bytes")
@@ -142,7 +144,7 @@ def show_export(screen: Screen, made: vecver.Export) -> None:
 
 
 def show_replay(screen: Screen, outcome: vecver.Replay) -> None:
-    """Whether an answer is the same as its receipt says."""
+    """Show whether an answer equals its receipt."""
     if not screen.terminal:
         screen.say("identical" if outcome.identical else "differs")
         for line in (*outcome.differences, *outcome.notes):

@@ -1,4 +1,4 @@
-"""One version: what it changed, its documents by name, what was not read, how it was made, and its digests."""
+"""Shows one version: what it changed, its documents, what was not read, how it was made, and its digests."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def failure_lines(screen: Screen, failures: Sequence[Mapping[str, str]], most: i
     for one in failures:
         groups.setdefault(one["code"], []).append(one)
     width = max((len(code) for code in groups), default=0)
-    for code, found in groups.items():
-        names = [one["document"] for one in found]
+    for code, reads in groups.items():
+        names = [one["document"] for one in reads]
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-        yield [(f"  {code.replace('_', ' '):<{width}}  ", WARNING), listed, (f"  {found[0]['reason']}", FAINT)]
+        yield [(f"  {code.replace('_', ' '):<{width}}  ", WARNING), listed, (f"  {reads[0]['reason']}", FAINT)]
 
 
 def _title(screen: Screen, commit: vecver.Commit, dataset: str, refs: Sequence[tuple[str, str]]) -> None:
@@ -79,8 +79,8 @@ def _changes(screen: Screen, commit: vecver.Commit) -> None:
     failed = operation.get("documents", {}).get("failed", 0)
     documents += f"{' · ' if documents and failed else ''}{failed:,} not read" if failed else ""
     chunks = wording.counted(operation.get("chunks", {}), "embedded", "reused", "removed")
-    for name, told in (("documents", documents), ("chunks", chunks)):
-        _field(screen, name, (f"{total[name]:,}", STRONG), f"   {told}" if told else "")
+    for name, counts in (("documents", documents), ("chunks", chunks)):
+        _field(screen, name, (f"{total[name]:,}", STRONG), f"   {counts}" if counts else "")
 
 
 def _names(screen: Screen, commit: vecver.Commit, dataset: str, changes: Mapping[str, str]) -> None:
@@ -144,7 +144,7 @@ def _made(screen: Screen, commit: vecver.Commit) -> None:
     if seconds:
         _field(screen, "took", wording.duration(sum(seconds.values())), (_slowest(seconds), FAINT))
     names = {"vecver": "vecver", "python": "Python"}
-    made = ", ".join(f"{said} {environment[name]}" for name, said in names.items() if name in environment)
+    made = ", ".join(f"{label} {environment[name]}" for name, label in names.items() if name in environment)
     _field(screen, "made with", made)
 
 

@@ -1,4 +1,4 @@
-"""Numbers, sizes, times and ids as a person reads them."""
+"""Formats numbers, sizes, times and ids for people."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def old(time: str, now: datetime) -> str:
 
 def moment(time: str) -> datetime:
     """An ISO time; without an offset it is UTC."""
-    found = datetime.fromisoformat(time)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(time)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def day(time: str) -> str:

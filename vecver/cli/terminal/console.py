@@ -207,11 +207,11 @@ def _is_terminal(stream: IO[str]) -> bool:
 def _size(stream: IO[str]) -> tuple[int, int]:
     """Columns and lines: what COLUMNS and LINES say, else the terminal itself."""
     try:
-        found = os.get_terminal_size(stream.fileno())
+        size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        found = os.terminal_size((0, 0))
-    width = _number("COLUMNS") or found.columns or WIDTH
-    return max(width, _NARROWEST), _number("LINES") or found.lines or HEIGHT
+        size = os.terminal_size((0, 0))
+    width = _number("COLUMNS") or size.columns or WIDTH
+    return max(width, _NARROWEST), _number("LINES") or size.lines or HEIGHT
 
 
 def _number(variable: str) -> int:

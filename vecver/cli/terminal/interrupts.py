@@ -1,9 +1,8 @@
-"""Ctrl-C, from the first moment of the process to its last. Imports next to nothing: it is in force while others load.
+"""Handles Ctrl-C from the start of the process to its end. It imports almost nothing, to be in force early.
 
 Decisions
-- 2026-11-26 A second Ctrl-C within two seconds does nothing: people press it twice, and the second one would fall into
-  the saving of what the first one stopped. One after that counts again, since Python loses an interrupt that comes
-  while a library's callback runs.
+1. A second Ctrl-C within two seconds is ignored: people press it twice, and it would interrupt the saving that the
+   first one began. A later one counts again, since Python loses an interrupt that arrives in a library's callback.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ _last = 0.0
 
 
 def guard_start() -> None:
-    """Until `guard` is called Ctrl-C ends the process at once: nothing was begun."""
+    """Let Ctrl-C end the process at once until `guard` is called: no work has begun."""
     if _is_ours():
         signal.signal(signal.SIGINT, _leave)
 
 
 def guard() -> None:
-    """From now on Ctrl-C is a KeyboardInterrupt, once."""
+    """From now on Ctrl-C raises KeyboardInterrupt."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def guard_end() -> None:
-    """The process ends anyway: Ctrl-C does nothing more."""
+    """Ignore Ctrl-C from now on: the process is ending."""
     if signal.getsignal(signal.SIGINT) is _interrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _is_ours() -> bool:
-    """A shell lets what it starts in the background ignore Ctrl-C: that stays."""
+    """False where a shell started the process in the background with Ctrl-C ignored: that stays."""
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, short lines for people."""
+"""Prints JSON, and has the option --json of every command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vecver.cli.terminal.progress import progress as progress  # every command that prints may work for long
+from vecver.cli.terminal.progress import progress as progress  # re-exported: most commands print and show progress
 
 Json = dict[str, Any]
 

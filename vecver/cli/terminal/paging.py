@@ -1,4 +1,4 @@
-"""A pager for what is longer than the terminal, as git uses one; it knows text and lines, not what they say."""
+"""Sends output that is longer than the terminal to a pager, as git does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import IO, TextIO
 class Pages:
     """A stream that holds text back until it is longer than the terminal; then it goes to a pager, as it comes.
 
-    The pager: VECVER_PAGER, else PAGER, else `less -FRX`; empty or "cat" is none. One that cannot be started is none.
+    The pager: VECVER_PAGER, else PAGER, else `less -FRX`; none if that is empty or "cat". If it cannot be started, the
+    text is printed without one.
     """
 
     def __init__(self, stream: TextIO, height: int) -> None:
@@ -85,7 +86,7 @@ def _started(encoding: str) -> subprocess.Popen[str] | None:
 
 
 def _wait(pager: subprocess.Popen[str]) -> None:
-    """Until the pager ends; Ctrl-C is the pager's, which goes on after it."""
+    """Wait until the pager ends; Ctrl-C is for the pager, which continues after it."""
     while True:
         try:
             pager.wait()

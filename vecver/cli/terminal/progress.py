@@ -1,16 +1,16 @@
-"""How far long work is, on stderr: one line that moves on a terminal, a line every few seconds elsewhere.
+"""Shows progress on stderr: one moving line on a terminal, a line every few seconds elsewhere.
 
     with progress("handbook", doing="looking at docs/") as meter:
         docs.ingest(sources, progress=meter)
 
 A terminal is drawn on at once, and the line is gone when the work ends. A pipe or a log gets its first line after half
-a second and then one every five, so that work that is soon done says nothing. With --json only a terminal gets any.
+a second and then one every five, so short work prints nothing. With --json only a terminal gets progress.
 
 Decisions
-- 2026-11-26 rich draws, not tqdm: it leaves the cursor as it was when a process is interrupted, and one line can name
-  what is going on, which changes. It is imported only where a terminal is drawn on.
-- 2026-11-26 The rate is that of the last 20 seconds; the time left is that of what is known to be left. While
-  documents are still read the chunks to come are estimated from those so far, and the estimate is marked with "~".
+1. rich draws, not tqdm: it restores the cursor when a process is interrupted, and its one line can name the current
+   step. It is imported only for a terminal.
+2. The rate is that of the last 20 seconds. While documents are still being read, the number of chunks to come is
+   estimated from those so far and marked with "~".
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ UNITS = {"documents read": "files", "index rows": "chunks", "rows copied": "rows
 
 
 class Meter:
-    """What a piece of work has told of itself. It is the `progress` of every long call; threads may read it."""
+    """The counts and steps that a long call reported as its `progress`; other threads may read them."""
 
     def __init__(self, doing: str, words: Mapping[str, str]) -> None:
         self.doing = doing
@@ -57,7 +57,7 @@ class Meter:
 
     def __call__(self, unit: str, count: int = 0, total: int | None = None, /) -> None:
         """More of a unit was done, of how many."""
-        if unit != "documents":  # told when a group is written: which its chunks have said better
+        if unit != "documents":  # reported when a group is written; its chunks were counted before
             self.unit = unit
         self._counts[unit] = self.done(unit) + count, total
         self._recent.append((monotonic(), unit, count))
