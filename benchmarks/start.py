@@ -3,8 +3,8 @@
     python benchmarks/start.py [--times N] [--documents N] [--out results.json]
 
 Makes a repository of N documents (131, about 400 words each, in a folder of its own), embedded with the bundled model,
-and runs each command N times, one after the other in turn, so that a busy moment touches all of them. Told is the least
-of user plus system time, as the operating system counts it for the process and its children, beside the least time
+and runs each command N times, in turns, so that a busy moment of the machine touches all of them. It prints the least
+user plus system time, as the operating system counts it for the process and its children, and the least time
 that passed. `git log` runs in a Git repository with as many commits as the dataset has versions.
 
     python -c pass     what the interpreter costs: subtract it
@@ -70,8 +70,8 @@ def prepared(folder: Path, documents: int) -> dict[str, list[str]]:
         run(["git", "add", "-A"], docs)
         run(["git", "-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", f"version {version}"], docs)
     receipt = folder / "receipt.json"
-    asked = ["search", "docs", "how is a leaking valve closed?"]
-    run([*vecver, *asked, "--receipt", str(receipt)], folder)
+    text_search = ["search", "docs", "how is a leaking valve closed?"]
+    run([*vecver, *text_search, "--receipt", str(receipt)], folder)
     (folder / "vector.jsonl").write_text(json.dumps({"vector": vector_of(json.loads(receipt.read_text()))}) + "\n")
     return {
         "python -c pass": [sys.executable, "-c", "pass"],
@@ -80,7 +80,7 @@ def prepared(folder: Path, documents: int) -> dict[str, list[str]]:
         "log": [*vecver, "log", "docs"],
         "status": [*vecver, "status", "docs", str(docs)],
         "vector search": [*vecver, "search", "docs", "--queries", "vector.jsonl"],
-        "text search": [*vecver, *asked],
+        "text search": [*vecver, *text_search],
     }
 
 
