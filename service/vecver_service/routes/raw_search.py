@@ -4,7 +4,8 @@ It reads the body, lets the route's own schema parse it, and answers with the ro
 not take goes on to FastAPI unchanged, body included, which then answers or explains the error.
 
 Decisions
-1. FastAPI spends about 200 us of CPU more for the same answer: dependencies, exit stacks, a response validated.
+1. FastAPI's route costs more for the same answer, in dependencies and exit stacks: 1.44 ms of CPU a request against
+   1.10, where the search itself is 0.53; its p50 is 0.85 ms over that search against 0.59 (10,000 x 384, one caller).
 2. The body is parsed by pydantic, not by hand: with its own JSON parser it takes 2 us for a vector in base64 and 11 us
    for 384 numbers. `orjson.loads` takes 0.5 and 6 us before the first check, and a second set of rules could differ.
 3. Bodies that the schema refuses are parsed again by FastAPI, so that each error is explained in one place.
