@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -214,6 +215,22 @@ def test_a_folder_of_a_newer_vecver_stays_as_it_is(newer: Path) -> None:
         with pytest.raises(ConflictError, match="newer vecver") as caught:
             act()
         assert "service.sqlite" in str(caught.value) and contents(newer / "state") == before
+
+
+def test_a_database_whose_checkpoint_was_cut_off_is_read_with_its_log(newer: Path, tmp_path: Path) -> None:
+    """After kill -9 in a checkpoint the first page is new and later ones, that it counts, are only in the log."""
+    service, left = Database(newer / "state"), tmp_path / "left"
+    for _ in range(50):
+        Audit(service).append(Caller("k", "alice", ()), "r", {"action": "tag", "name": "n" * 3000})
+    shutil.copytree(newer / "state", left)
+    log, first = (left / "service.sqlite-wal").read_bytes(), b""
+    for start in range(32, len(log), 24 + 4096):
+        if int.from_bytes(log[start : start + 4], "big") == 1:
+            first = log[start + 24 : start + 24 + 4096]
+    with (left / "service.sqlite").open("r+b") as file:
+        file.write(first)
+    entries = Audit(Database(left)).newest(100)
+    assert len(entries) == 50 + len(EXPECTED["audit"]) + 1 and entries[0]["by"] == "alice"
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\xff" * 5000], ids=len)

@@ -86,9 +86,7 @@ class Database:
     def _connection(self) -> Connection:
         with suppress(IndexError):
             return self._idle.pop()
-        if not sqlite.can_write_beside(self.path) and not self.path.with_name(self.path.name + "-wal").exists():
-            return sqlite.connect_frozen(self.path)  # a read-only disk: `vecver key list` works there
-        return sqlite.connect(self.path)
+        return sqlite.connect_existing(self.path)
 
 
 def _close(connections: deque[Connection]) -> None:

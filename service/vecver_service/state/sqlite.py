@@ -51,22 +51,31 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     return connection
 
 
-def connect_frozen(path: Path) -> sqlite3.Connection:
-    """A connection that reads the file alone, without its log or locks, and writes nothing beside it.
+def connect_existing(path: Path) -> sqlite3.Connection:
+    """A connection to a database that is there, also on a disk that is read-only. Raises as `connect`.
 
-    For a file system that is read-only, and to look at a file before anything may change. Raises as `connect`.
+    It reads the log (-wal) beside the file: after a checkpoint that was cut off, the file alone is half old, half new.
     """
+    log = path.with_name(path.name + "-wal")
+    if os.access(path.parent, os.W_OK):
+        return connect(path)
+    if not log.exists():
+        return _connect_frozen(path)
+    try:
+        return connect(path)  # works while a service has the database open
+    except OSError as error:
+        reason = f"its log {log.name} must be read first, by a user who may write in the folder ({error})"
+        raise OSError(error.errno, reason, str(path)) from error
+
+
+def _connect_frozen(path: Path) -> sqlite3.Connection:
+    """A connection that reads the file alone: no log and no locks, so nobody may be writing."""
     return connect(path, "ro&immutable=1")
 
 
-def can_write_beside(path: Path) -> bool:
-    """Can SQLite make the log and the shared memory that it needs beside a database?"""
-    return os.access(path.parent, os.W_OK)
-
-
 def identity(path: Path) -> tuple[int, int]:
-    """(application id, user version) of a database file, which stays as it is. Raises as `connect`."""
-    with closing(connect_frozen(path)) as connection, translated(path):
+    """(application id, user version) of a database file, none of whose rows change. Raises as `connect`."""
+    with closing(connect_existing(path)) as connection, translated(path):
         return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
 
 
