@@ -146,7 +146,7 @@ def recipe(w: Words) -> str:
 
 
 def readers() -> dict[str, Reader]:
-    from vecver.pipeline.parsers.html import html_content
+    from vecver.pipeline.parsers.web.html import html_content
 
     found: dict[str, Reader] = {"vecver": lambda page: html_content(page).text, "before": _before}
     try:
@@ -218,7 +218,7 @@ def _timed(reader: Reader, page: str, rounds: int) -> tuple[str, float]:
 
 
 def _print_real(asked: dict[str, Reader], paths: Sequence[Path], rounds: int) -> None:
-    from vecver.pipeline.parsers.encodings import decode
+    from vecver.pipeline.parsers.detection.encodings import decode
 
     totals = dict.fromkeys(asked, 0.0)
     for path in paths:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecver.pipeline.parsers.package import Package
+from vecver.pipeline.parsers.office.package import Package
 
 NAMES = st.sampled_from(["a.xml", "b.xml", "deep/\u00e9.xml", "new.xml"])
 PARTS = st.dictionaries(NAMES, st.binary(max_size=200), max_size=4)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
     from vecver.pipeline.parsers.parse import parser_of
-    from vecver.pipeline.parsers.pool import parse_all
-    from vecver.pipeline.parsers.processes import start_server as start_workers
     from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
     from vecver.pipeline.sources.additions import Additions, check_rows, read_additions
     from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
     from vecver.pipeline.sources.origin import origin_of, shown
     from vecver.pipeline.sources.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
+    from vecver.pipeline.workers.pool import parse_all
+    from vecver.pipeline.workers.processes import start_server as start_workers
 else:
     __getattr__, __dir__ = lazily(__name__)
 

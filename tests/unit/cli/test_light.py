@@ -113,7 +113,7 @@ def test_a_recipe_proves_the_model_without_sentence_transformers(toy: Build, mon
     folder = toy()
     first = open_embedder(f"sentence-transformers:{folder}")
     assert fingerprint(first.recipe) == first.fingerprint and "probe" in first.recipe
-    monkeypatch.setattr(LightEmbedder, "_theirs", lambda *_: pytest.fail("sentence-transformers was asked"))
+    monkeypatch.setattr(LightEmbedder, "_reference_probes", lambda *_: pytest.fail("sentence-transformers was asked"))
     again = open_embedder(json.loads(json.dumps(first.recipe)))
     assert isinstance(again, LightEmbedder) and again.recipe == first.recipe
     assert np.array_equal(again.embed(TEXTS), first.embed(TEXTS))

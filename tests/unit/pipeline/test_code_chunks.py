@@ -17,7 +17,7 @@ from vecver.model import Chunk, Failure, Parsed
 from vecver.pipeline.chunkers import code
 from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
 from vecver.pipeline.parsers.parse import parse
-from vecver.pipeline.parsers.reading import Item, Reading, read
+from vecver.pipeline.workers.reading import Item, Reading, read
 
 pytest.importorskip("tree_sitter", reason="vecver[documents] is not installed")
 

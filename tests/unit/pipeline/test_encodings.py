@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from vecver.pipeline.parsers.encodings import decode
+from vecver.pipeline.parsers.detection.encodings import decode
 
 WESTERN = [
     "€ 99", "Turn it by 90° × 2.", "Set it to 50 µm ± 2.", "See § 4.", "The price is €20 – “not more”.", "naïve café",

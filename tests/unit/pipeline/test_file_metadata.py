@@ -28,7 +28,7 @@ import vecver
 from vecver.digest import canonical_json
 from vecver.model import Parsed
 from vecver.pipeline.parsers import properties
-from vecver.pipeline.parsers.package import Package
+from vecver.pipeline.parsers.office.package import Package
 from vecver.pipeline.parsers.parse import parse
 from vecver.store import LocalStore
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vecver.model import Parsed
 from vecver.pipeline.parsers.coverage import coverage_of
-from vecver.pipeline.parsers.html import html_content, html_text
 from vecver.pipeline.parsers.parse import parse
+from vecver.pipeline.parsers.web.html import html_content, html_text
 
 ITEMS = "<li><a href=/a>Homeward</a></li><li><a href=/b>Products</a></li><li><a href=/c>About us</a></li>"
 PROSE = "<p>Close the valve before you open the lid of the pump.</p>"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecver.model import Parsed
-from vecver.pipeline.parsers import mail
+from vecver.pipeline.parsers.mail import messages
 from vecver.pipeline.parsers.parse import Unreadable, parse
 
 
@@ -161,7 +161,7 @@ def test_attachments_of_outlook_messages(monkeypatch: pytest.MonkeyPatch) -> Non
         sender="a@example.com", attachments=files, body="", subject="s", sent_date="", html_body="<p>Close FIG.</p>"
     )
     monkeypatch.setattr("oxmsg.Message.load", lambda file: message)
-    content = mail.msg(b"")
+    content = messages.msg(b"")
     assert "| 1 | PLUM |" in content.text and "Close FIG." in content.text
     assert "Attachments: Old mail, a.csv, a.zip" in content.text
     assert [part.name for part in content.parts] == ["the HTML part"]

@@ -9,8 +9,8 @@ import re
 import pytest
 from handmade import JAPANESE, RUSSIAN, docx, failure, letter, pdf, zipped
 
-from vecver.pipeline.parsers.encodings import decode
-from vecver.pipeline.parsers.media_types import media_type_of
+from vecver.pipeline.parsers.detection.encodings import decode
+from vecver.pipeline.parsers.detection.media_types import media_type_of
 from vecver.pipeline.parsers.parse import Unreadable, is_plain, parse, parser_of
 
 # -- Markdown, text and source code ------------------------------------------------------------

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from vecver.model import Parsed
 from vecver.pipeline.parsers.parse import Unreadable, parse
-from vecver.pipeline.parsers.pdf_layout import Break, whole
-from vecver.pipeline.parsers.pdf_pages import damaged
+from vecver.pipeline.parsers.pdf.layout import Break, whole
+from vecver.pipeline.parsers.pdf.pages import damaged
 
 pytest.importorskip("liteparse", reason="vecver[documents] is not installed")
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecver.model import Parsed
+from vecver.pipeline.parsers.office.rtf import prepared
 from vecver.pipeline.parsers.parse import parse
-from vecver.pipeline.parsers.rtf import prepared
 
 HEAD = (
     b"{\\rtf1\\ansi\\ansicpg1252\\deff0{\\fonttbl{\\f0\\fswiss Arial;}{\\f1\\fcharset204 Times;}{\\f2\\fcharset128 M;}}"
@@ -51,10 +51,10 @@ def test_every_part_of_the_text_is_read(body: bytes, text: str) -> None:
 
 
 def test_missing_words_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecver.pipeline.parsers import office
+    from vecver.pipeline.parsers.office import reader
 
-    monkeypatch.setattr(office, "_markdown", lambda data, media_type: "One two.")
-    monkeypatch.setattr(office, "restored", lambda text, views: text)
+    monkeypatch.setattr(reader, "_markdown", lambda data, media_type: "One two.")
+    monkeypatch.setattr(reader, "restored", lambda text, views: text)
     parsed = read(b"One two three four.\\par")
     assert parsed.coverage and (parsed.coverage.seen, parsed.coverage.kept) == (4, 2)
     assert "'three', 'four'" in parsed.coverage.notes[0]

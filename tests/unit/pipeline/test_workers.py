@@ -19,11 +19,11 @@ from paths import SHARED
 from vecver.errors import BackendError
 from vecver.model import Failure, Original, Parsed
 from vecver.pipeline import chunker_recipe
-from vecver.pipeline.parsers import pool as workers
-from vecver.pipeline.parsers import processes
 from vecver.pipeline.parsers.parse import READERS, Unreadable, parse, parser_of
-from vecver.pipeline.parsers.pool import parse_all
-from vecver.pipeline.parsers.reading import Item, Reading, read
+from vecver.pipeline.workers import pool as workers
+from vecver.pipeline.workers import processes
+from vecver.pipeline.workers.pool import parse_all
+from vecver.pipeline.workers.reading import Item, Reading, read
 
 MESSY = SHARED / "data/messy/dev"
 posix = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
@@ -285,7 +285,7 @@ def test_messy_documents_are_read_alike_in_workers_and_here() -> None:
 SCRIPT = """
 print("the script runs as", __name__, flush=True)
 from vecver.model import Original
-from vecver.pipeline.parsers.pool import parse_all
+from vecver.pipeline.workers.pool import parse_all
 for original, outcome in parse_all([Original("a.html", "s", "d", data=b"<h1>Valves</h1>")]):
     print(outcome.text)
 assert __spec__ is None

@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vecver.pipeline.chunkers.normalise import Kind, fold, normalise
-from vecver.pipeline.parsers.media_types import SOURCE_CODE, TEXT
+from vecver.pipeline.parsers.detection.media_types import SOURCE_CODE, TEXT
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -67,7 +67,7 @@ from vecver.pipeline.chunkers.pieces import (
     pieces_of,
     split,
 )
-from vecver.pipeline.parsers.media_types import TEXT
+from vecver.pipeline.parsers.detection.media_types import TEXT
 
 CountTokens = Callable[[Sequence[str]], npt.NDArray[np.int64]]
 DEFAULT: Final = "structure"

@@ -26,7 +26,7 @@ from vecver.pipeline.chunkers.blocks import Block, blocks, front_matter, is_mark
 from vecver.pipeline.chunkers.code import code_blocks
 from vecver.pipeline.chunkers.normalise import Kind, fold, normalise
 from vecver.pipeline.chunkers.sentences import sentence_ends
-from vecver.pipeline.parsers.media_types import TEXT
+from vecver.pipeline.parsers.detection.media_types import TEXT
 
 LONGEST_PER_TOKEN: Final = 32  # characters per allowed token up to which a text is counted
 RUNGS: Final = 4  # levels of splitting: lines or sentences, words, punctuation, characters

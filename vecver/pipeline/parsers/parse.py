@@ -23,11 +23,13 @@ from importlib import import_module
 from typing import Any, Final
 
 from vecver.model import Coverage, Parsed
-from vecver.pipeline.parsers import markdown, media_types, properties
+from vecver.pipeline.parsers import properties
 from vecver.pipeline.parsers.coverage import Content, coverage_of
-from vecver.pipeline.parsers.encodings import decode
-from vecver.pipeline.parsers.front_matter import front_matter
-from vecver.pipeline.parsers.media_types import Unreadable, media_type_of
+from vecver.pipeline.parsers.detection import media_types
+from vecver.pipeline.parsers.detection.encodings import decode
+from vecver.pipeline.parsers.detection.media_types import Unreadable, media_type_of
+from vecver.pipeline.parsers.markup import markdown
+from vecver.pipeline.parsers.markup.front_matter import front_matter
 
 __all__ = ["Unreadable", "is_plain", "parse", "parser_of"]
 
@@ -114,7 +116,7 @@ def _without_program_titles(title: str) -> str:
 def parser_of(data: bytes, name: str) -> str:
     """The reader for these bytes, with its version; "none" if there is none. Parses nothing."""
     media_type = media_type_of(data, name)
-    if media_type == media_types.PDF and not _lazy("pdf", "begins")(data):
+    if media_type == media_types.PDF and not _lazy("pdf.reader", "begins")(data):
         return _versioned("liteparse")  # every revision refuses it, so a new revision is no reason to try again
     reader = READERS.get(media_type)
     return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
@@ -189,11 +191,11 @@ def _text(
 
 
 def _html(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return _lazy("html", "html_content")(_decoded(data))
+    return _lazy("web.html", "html_content")(_decoded(data))
 
 
 def _xml(data: bytes, media_type: str, passwords: Sequence[str]) -> Content:
-    return _lazy("xml", "xml_content")(_decoded(data))
+    return _lazy("web.xml", "xml_content")(_decoded(data))
 
 
 def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) -> Reader:
@@ -202,16 +204,18 @@ def _mail(read: Callable[[bytes], Content], *parsers: str, titled: bool = True) 
 
 # -- readers by media type -----------------------------------------------------------------------
 
-_HEADER_FIELDS: Final = {name: _lazy("header_fields", f"{name}_fields") for name in ("rst", "adoc", "org")}
+_HEADER_FIELDS: Final = {name: _lazy("markup.header_fields", f"{name}_fields") for name in ("rst", "adoc", "org")}
 _SOURCE: Final = _text("vecver-text 1", titled=False)
-_OFFICE: Final = Reader(_lazy("office", "read"), ("vecver-office 2", "firecrawl-anydoc"))
+_OFFICE: Final = Reader(_lazy("office.reader", "read"), ("vecver-office 2", "firecrawl-anydoc"))
 READERS: Final[dict[str, Reader]] = {
     media_types.MARKDOWN: _text("vecver-text 1", fields=front_matter),
     media_types.TEXT: _SOURCE,
-    media_types.RST: _text("vecver-rst 2", _lazy("rst", "rst"), fields=_HEADER_FIELDS["rst"]),
-    media_types.ASCIIDOC: _text("vecver-asciidoc 2", _lazy("markup", "asciidoc"), fields=_HEADER_FIELDS["adoc"]),
-    media_types.ORG: _text("vecver-org 2", _lazy("markup", "org"), fields=_HEADER_FIELDS["org"]),
-    media_types.LATEX: _text("vecver-latex 2", _lazy("latex", "latex")),
+    media_types.RST: _text("vecver-rst 2", _lazy("markup.rst", "rst"), fields=_HEADER_FIELDS["rst"]),
+    media_types.ASCIIDOC: _text(
+        "vecver-asciidoc 2", _lazy("markup.asciidoc_org", "asciidoc"), fields=_HEADER_FIELDS["adoc"]
+    ),
+    media_types.ORG: _text("vecver-org 2", _lazy("markup.asciidoc_org", "org"), fields=_HEADER_FIELDS["org"]),
+    media_types.LATEX: _text("vecver-latex 2", _lazy("markup.latex", "latex")),
     media_types.CSV: _text("vecver-table 2", _lazy("structured", "delimited"), titled=False),
     media_types.TSV: _text("vecver-table 2", _lazy("structured", "delimited"), titled=False),
     media_types.JSON: _text("vecver-json 2", _lazy("structured", "json_text"), titled=False),
@@ -220,12 +224,12 @@ READERS: Final[dict[str, Reader]] = {
     media_types.CAPTIONS: _text("vecver-captions 1", _lazy("structured", "captions"), titled=False),
     media_types.HTML: Reader(_html, ("vecver-html 2", "lxml", "html-to-markdown")),
     media_types.XML: Reader(_xml, ("vecver-xml 2", "lxml", "html-to-markdown")),
-    media_types.EMAIL: _mail(_lazy("mail", "eml"), "vecver-mail 2", "html-to-markdown"),
-    media_types.MBOX: _mail(_lazy("mail", "mbox"), "vecver-mail 2", "html-to-markdown", titled=False),
-    media_types.MSG: _mail(_lazy("mail", "msg"), "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
-    media_types.PDF: Reader(_lazy("pdf", "read"), ("vecver-pdf 2", "liteparse")),
+    media_types.EMAIL: _mail(_lazy("mail.messages", "eml"), "vecver-mail 2", "html-to-markdown"),
+    media_types.MBOX: _mail(_lazy("mail.messages", "mbox"), "vecver-mail 2", "html-to-markdown", titled=False),
+    media_types.MSG: _mail(_lazy("mail.messages", "msg"), "vecver-mail 2", "python-oxmsg", "html-to-markdown"),
+    media_types.PDF: Reader(_lazy("pdf.reader", "read"), ("vecver-pdf 2", "liteparse")),
     **dict.fromkeys(media_types.OFFICE, _OFFICE),
-    media_types.RTF: Reader(_lazy("office", "read"), ("vecver-rtf 1", "firecrawl-anydoc")),
+    media_types.RTF: Reader(_lazy("office.reader", "read"), ("vecver-rtf 1", "firecrawl-anydoc")),
     **dict.fromkeys(media_types.SOURCE_CODE, _SOURCE),
 }
 _UNSUPPORTED: Final = (

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vecver.pipeline.parsers.markdown import fence, table
+from vecver.pipeline.parsers.markup.markdown import fence, table
 
 _quoted: Final = json.encoder.encode_basestring  # `json.dumps` makes an encoder for each string: 1.5 us instead of 0.1
 

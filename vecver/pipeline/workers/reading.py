@@ -30,7 +30,7 @@ from typing import Final, NamedTuple
 from vecver.errors import InvalidInputError
 from vecver.model import Failure, Json, Parsed
 from vecver.pipeline.chunkers.pieces import with_pieces
-from vecver.pipeline.parsers.media_types import Unreadable
+from vecver.pipeline.parsers.detection.media_types import Unreadable
 
 Outcome = Parsed | Failure
 Parse = Callable[[bytes, str, Sequence[str]], Parsed]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from vecver.pipeline.parsers.package import Package
+from vecver.pipeline.parsers.office.package import Package
 from vecver.pipeline.parsers.properties import Fields, keywords, moment, people
 
 if TYPE_CHECKING:

@@ -17,23 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from vecver.model import Mark
-from vecver.pipeline.parsers import (
-    html,
-    mail,
-    media_types,
-    office_properties,
-    open_formats,
-    rtf,
-    slides,
-    word,
-    workbook,
-)
 from vecver.pipeline.parsers.coverage import Content
-from vecver.pipeline.parsers.encodings import decode
-from vecver.pipeline.parsers.media_types import Unreadable, locked
-from vecver.pipeline.parsers.package import Package
+from vecver.pipeline.parsers.detection import media_types
+from vecver.pipeline.parsers.detection.encodings import decode
+from vecver.pipeline.parsers.detection.media_types import Unreadable, locked
+from vecver.pipeline.parsers.mail import messages
+from vecver.pipeline.parsers.office import open_formats, properties, rtf, slides, word, workbook
+from vecver.pipeline.parsers.office.package import Package
 from vecver.pipeline.parsers.properties import Fields, attempted
 from vecver.pipeline.parsers.restoring import View, restored
+from vecver.pipeline.parsers.web import html
 
 DEEPEST: Final = 3  # levels of inserted documents that are read
 _NAMES: Final = {**media_types.OFFICE, media_types.XLS: "xlsx"}  # as anydoc calls them
@@ -97,11 +90,11 @@ def _content(
 
 def _properties(package: Package) -> Fields:
     if "meta.xml" in package.names:
-        return attempted(office_properties.open_document, package)
+        return attempted(properties.open_document, package)
     if "docProps/core.xml" in package.names or "docProps/app.xml" in package.names:
-        return attempted(office_properties.ooxml, package)
+        return attempted(properties.ooxml, package)
     main = open_formats.main_of(package) if "META-INF/container.xml" in package.names else ""
-    return attempted(lambda inside: office_properties.book(inside, main), package) if main else {}
+    return attempted(lambda inside: properties.book(inside, main), package) if main else {}
 
 
 # -- Word --------------------------------------------------------------------------------------
@@ -128,7 +121,7 @@ def _chunk(name: str, content: bytes, notes: list[str], depth: int) -> str:
             notes += read.notes
             return read.text
         if media_type in (media_types.EMAIL, media_types.TEXT) and content[:2000].lower().find(b"mime-version:") >= 0:
-            read = mail.eml(content)
+            read = messages.eml(content)
             notes += read.notes
             return read.text
         if media_type.startswith("text/") and (text := decode(content)) and text.strip():
@@ -180,7 +173,7 @@ def _old_excel(data: bytes, media_type: str) -> Content:
 
 
 def _old_properties(data: bytes) -> Fields:
-    return office_properties.ole(data) if data.startswith(media_types.OLE) else {}
+    return properties.ole(data) if data.startswith(media_types.OLE) else {}
 
 
 def _by_sheets(text: str, sheets: Sequence[str]) -> tuple[str, list[Mark]]:
@@ -202,7 +195,7 @@ def _rich_text(data: bytes, media_type: str) -> Content:
     opened, views = rtf.prepared(data)
     text = restored(_markdown(opened, media_type), views)
     parts = [view.part() for view in views if view.paragraphs]
-    return Content(text, parts=parts, metadata=attempted(office_properties.rtf, data))
+    return Content(text, parts=parts, metadata=attempted(properties.rtf, data))
 
 
 # -- the others --------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vecver.pipeline.parsers.asciidoc_tables import opens_table, table_rows
-from vecver.pipeline.parsers.markdown import fence, heading, joined, table, unclosed
+from vecver.pipeline.parsers.markup.asciidoc_tables import opens_table, table_rows
+from vecver.pipeline.parsers.markup.markdown import fence, heading, joined, table, unclosed
 
 LONGEST_ATTRIBUTE: Final = 200  # characters of an attribute that is expanded
 

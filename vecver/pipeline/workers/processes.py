@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vecver.errors import BackendError
-from vecver.pipeline.parsers import reading
 from vecver.pipeline.parsers.parse import ROOMS
-from vecver.pipeline.parsers.reading import confine
+from vecver.pipeline.workers import reading
+from vecver.pipeline.workers.reading import confine
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -100,7 +100,7 @@ def _use_short_folder() -> None:
 def _started(workers: int, *, max_tasks: int = 0) -> ProcessPool:
     from pebble import ProcessPool
 
-    from vecver.pipeline.parsers.worker_exits import AcknowledgedExits
+    from vecver.pipeline.workers.worker_exits import AcknowledgedExits
 
     start_server()
     atexit.unregister(_spare.stop)

@@ -17,9 +17,9 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from vecver.pipeline.parsers.package import Package, all_plain, attributes_of, paragraphs
+from vecver.pipeline.parsers.office.package import Package, all_plain, attributes_of, paragraphs
+from vecver.pipeline.parsers.office.word import drawings
 from vecver.pipeline.parsers.restoring import View
-from vecver.pipeline.parsers.word import drawings
 
 WIDEST: Final = 2_000_000  # rows times columns above which `compacted` moves a sheet's cells together
 _HIDDEN: Final = re.compile(rb"""(<(?:\w++:)?(?:row|col)\b[^<>]*?)\s(?:hidden|zeroHeight)=["'](?:1|true)["']""")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vecver.pipeline.parsers.coverage import words
-from vecver.pipeline.parsers.pdf_tables import (
+from vecver.pipeline.parsers.pdf.tables import (
     Cell,
     Item,
     Sheet,

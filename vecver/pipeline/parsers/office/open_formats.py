@@ -7,7 +7,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from vecver.pipeline.parsers.package import Package, all_plain, attributes_of, plain
+from vecver.pipeline.parsers.office.package import Package, all_plain, attributes_of, plain
 from vecver.pipeline.parsers.restoring import View
 
 _UNSEEN: Final = re.compile(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from vecver.pipeline.parsers.front_matter import typed
+from vecver.pipeline.parsers.markup.front_matter import typed
 from vecver.pipeline.parsers.properties import Fields, keywords, people
 
 LINES: Final = 200  # lines read at the head of a text

@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vecver.pipeline.parsers.markdown import fence, heading, joined, table
-from vecver.pipeline.parsers.rst_tables import (
+from vecver.pipeline.parsers.markup.markdown import fence, heading, joined, table
+from vecver.pipeline.parsers.markup.rst_tables import (
     closes_simple_table,
     csv_table,
     grid_table,

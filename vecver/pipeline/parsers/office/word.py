@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from vecver.pipeline.parsers.package import Package, all_plain, paragraphs
+from vecver.pipeline.parsers.office.package import Package, all_plain, paragraphs
 from vecver.pipeline.parsers.restoring import View
 
 if TYPE_CHECKING:

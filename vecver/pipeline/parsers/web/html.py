@@ -22,10 +22,10 @@ from functools import cache
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
-from vecver.pipeline.parsers.furniture import furniture_of
-from vecver.pipeline.parsers.media_types import Unreadable
-from vecver.pipeline.parsers.page_text import page_text
+from vecver.pipeline.parsers.detection.media_types import Unreadable
 from vecver.pipeline.parsers.properties import Fields, attempted, keywords, moment
+from vecver.pipeline.parsers.web.furniture import furniture_of
+from vecver.pipeline.parsers.web.page_text import page_text
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
 

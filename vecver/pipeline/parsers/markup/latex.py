@@ -17,7 +17,7 @@ import re
 import unicodedata
 from typing import Final
 
-from vecver.pipeline.parsers.markdown import fence, heading, table
+from vecver.pipeline.parsers.markup.markdown import fence, heading, table
 
 WIDEST: Final = 50  # columns that a cell may span at most
 

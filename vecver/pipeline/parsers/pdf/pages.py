@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from vecver.pipeline.parsers.pdf_layout import direction
-from vecver.pipeline.parsers.pdf_tables import Item, Sheet
+from vecver.pipeline.parsers.pdf.layout import direction
+from vecver.pipeline.parsers.pdf.tables import Item, Sheet
 from vecver.pipeline.parsers.properties import Fields, keywords, moment, people
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
-from vecver.pipeline.parsers.html import html_content
-from vecver.pipeline.parsers.markdown import heading
+from vecver.pipeline.parsers.markup.markdown import heading
+from vecver.pipeline.parsers.web.html import html_content
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
 

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from vecver.pipeline.parsers.coverage import Content, Part
-from vecver.pipeline.parsers.feeds import feed_content, name_of
-from vecver.pipeline.parsers.html import html_content, replace_by_text
-from vecver.pipeline.parsers.markdown import fence, heading
+from vecver.pipeline.parsers.markup.markdown import fence, heading
+from vecver.pipeline.parsers.web.feeds import feed_content, name_of
+from vecver.pipeline.parsers.web.html import html_content, replace_by_text
 
 Element = Any  # lxml.etree._Element; lxml has no types of its own
 

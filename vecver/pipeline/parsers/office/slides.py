@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from vecver.pipeline.parsers.package import Package, attributes_of, paragraphs
+from vecver.pipeline.parsers.office.package import Package, attributes_of, paragraphs
+from vecver.pipeline.parsers.office.word import drawings
 from vecver.pipeline.parsers.restoring import View
-from vecver.pipeline.parsers.word import drawings
 
 TOKEN: Final = re.compile("\ue7d0slide([0-9]++)\ue7d1\n*+")
 _SHAPE: Final = (

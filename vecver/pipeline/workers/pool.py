@@ -26,8 +26,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vecver.model import Failure, Json, Original
-from vecver.pipeline.parsers import parse, processes
-from vecver.pipeline.parsers.reading import (
+from vecver.pipeline.parsers import parse
+from vecver.pipeline.workers import processes
+from vecver.pipeline.workers.reading import (
     IDLE,
     NO_MEMORY,
     PANICKED,

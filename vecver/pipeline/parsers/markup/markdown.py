@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from vecver.pipeline.parsers.front_matter import MATTER
+from vecver.pipeline.parsers.markup.front_matter import MATTER
 
 NEAR_THE_TOP: Final = 20  # lines within which a deeper heading is the title of a text without a `#` heading
 

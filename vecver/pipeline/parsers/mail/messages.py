@@ -27,13 +27,13 @@ from typing import Any, Final
 from vecver.digest import canonical_json
 from vecver.model import Mark
 from vecver.pipeline.parsers.coverage import Content, Part
-from vecver.pipeline.parsers.encodings import decode
-from vecver.pipeline.parsers.html import html_content
-from vecver.pipeline.parsers.mail_fields import POLICY, Headers, forget_headers, headers_of, mail_fields, outlook_fields
-from vecver.pipeline.parsers.markdown import heading
-from vecver.pipeline.parsers.media_types import Unreadable
+from vecver.pipeline.parsers.detection.encodings import decode
+from vecver.pipeline.parsers.detection.media_types import Unreadable
+from vecver.pipeline.parsers.mail.fields import POLICY, Headers, forget_headers, headers_of, mail_fields, outlook_fields
+from vecver.pipeline.parsers.markup.markdown import heading
 from vecver.pipeline.parsers.properties import attempted, cleaned
 from vecver.pipeline.parsers.structured import delimited
+from vecver.pipeline.parsers.web.html import html_content
 
 ENOUGH_WORDS: Final = 0.8  # share of the HTML part's words that the plain part needs to be the body
 LONGEST_FROM: Final = 200  # bytes of a From line that are checked

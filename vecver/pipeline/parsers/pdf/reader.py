@@ -19,11 +19,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vecver.model import Mark
-from vecver.pipeline.parsers import pdf_layout, pdf_pages
 from vecver.pipeline.parsers.coverage import Content, Part
-from vecver.pipeline.parsers.media_types import Unreadable, locked, malformed
-from vecver.pipeline.parsers.pdf_layout import Piece
-from vecver.pipeline.parsers.pdf_pages import PageView
+from vecver.pipeline.parsers.detection.media_types import Unreadable, locked, malformed
+from vecver.pipeline.parsers.pdf import layout
+from vecver.pipeline.parsers.pdf import pages as pdf_pages
+from vecver.pipeline.parsers.pdf.layout import Piece
+from vecver.pipeline.parsers.pdf.pages import PageView
 from vecver.pipeline.parsers.properties import attempted
 
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ def _content(data: bytes, password: str | None, result: ParseResult) -> Content:
 
 def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, str]]:
     """The pieces of each page, and its plain view by its number."""
-    breaks = {(v.number, n): pdf_layout.breaks_of(s.items) for v in views for n, s in enumerate(v.sheets)}
+    breaks = {(v.number, n): layout.breaks_of(s.items) for v in views for n, s in enumerate(v.sheets)}
     vocabulary: Counter[str] = Counter()
     if any(breaks.values()):
-        vocabulary = pdf_layout.vocabulary_of(i.text for v in views for s in v.sheets for i in s.items)
+        vocabulary = layout.vocabulary_of(i.text for v in views for s in v.sheets for i in s.items)
         vocabulary.subtract(word_break.second.casefold() for broken in breaks.values() for word_break in broken)
     pages, plain = [], {}
     for view in views:
@@ -111,12 +112,12 @@ def _written(views: Sequence[PageView]) -> tuple[list[list[Piece]], dict[int, st
         seen: list[str] = []
         for n, sheet in enumerate(view.sheets):
             broken = breaks[view.number, n]
-            seen += pdf_layout.view_of(sheet, broken, vocabulary)
-            pieces += pdf_layout.pieces_of(sheet, broken, vocabulary)
-        slanted = pdf_layout.aslant(view.slanted.items)
-        pieces += [replace(piece, kind=_TURNED) for piece in pdf_layout.lost(slanted, pieces)]
+            seen += layout.view_of(sheet, broken, vocabulary)
+            pieces += layout.pieces_of(sheet, broken, vocabulary)
+        slanted = layout.aslant(view.slanted.items)
+        pieces += [replace(piece, kind=_TURNED) for piece in layout.lost(slanted, pieces)]
         if view.plain:
-            pieces += pdf_layout.lost(view.plain.split("\n"), pieces)
+            pieces += layout.lost(view.plain.split("\n"), pieces)
         pages.append(pieces)
         plain[view.number] = "\n".join([*seen, *slanted])
     return pages, plain

@@ -24,7 +24,7 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
-from vecver.pipeline.parsers.guessing import guess
+from vecver.pipeline.parsers.detection.guessing import guess
 
 SAMPLE_BYTES: Final = 200_000  # bytes that chardet gets
 NEARLY: Final = 0.05  # share of broken characters among the non-ASCII ones

@@ -1,0 +1,1 @@
+"""Which format and which encoding some bytes have."""

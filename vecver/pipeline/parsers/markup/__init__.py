@@ -1,0 +1,1 @@
+"""Markdown, reStructuredText, AsciiDoc, Org and LaTeX, with their front matter."""

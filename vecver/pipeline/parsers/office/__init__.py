@@ -1,0 +1,1 @@
+"""Office documents, read with anydoc and checked against their own parts; RTF among them."""

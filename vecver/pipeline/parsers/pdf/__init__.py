@@ -1,0 +1,1 @@
+"""PDF: pages read with liteparse and PDFium, laid out as Markdown."""

@@ -1,0 +1,1 @@
+"""Worker processes that parse: a pool that survives crashes, hangs and limits."""
