@@ -167,17 +167,29 @@ def test_searches_do_not_reach_fastapi_and_count_as_its_route(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else this file would compare FastAPI with itself."""
-    name = 'vecver_request_seconds_count{method="POST",route="/v1/datasets/{dataset}/search",status="200"}'
-
-    def counted() -> float:
-        text = service.app.state.deps.metrics.text()[0].decode()
-        return float(next((line for line in text.splitlines() if line.startswith(name)), "0").split()[-1])
-
-    before = counted()
+    before = searches_counted(service, 200)
     with monkeypatch.context() as patch:
         patch.setattr("vecver_service.routes.search.search_response", None)
         assert service.post(json.dumps({"vector": BASE64}).encode())[0] == 200
-    assert counted() == before + 1
+    assert searches_counted(service, 200) == before + 1
+
+
+def test_a_search_whose_body_grows_too_large_counts_as_a_search(service: Service) -> None:
+    before = searches_counted(service, 413)
+    answer = service.client.post(
+        PATH,
+        content=iter([b" " * 3000] * 2),
+        headers={"authorization": f"Bearer {service.keys['reader']}", "content-type": "application/json"},
+    )
+    assert answer.status_code == 413 and "content-length" not in answer.request.headers
+    assert searches_counted(service, 413) == before + 1
+
+
+def searches_counted(service: Service, status: int) -> float:
+    """How many searches the metrics count that were answered with this status."""
+    name = f'vecver_request_seconds_count{{method="POST",route="/v1/datasets/{{dataset}}/search",status="{status}"}}'
+    text = service.app.state.deps.metrics.text()[0].decode()
+    return float(next((line for line in text.splitlines() if line.startswith(name)), "0").split()[-1])
 
 
 _NUMBERS = st.one_of(st.integers(), st.floats(width=32), st.floats(), st.booleans(), st.none())

@@ -52,13 +52,13 @@ class RawSearch:
         if name is None:
             await self._app(scope, receive, send)
             return
+        scope["route"] = _ROUTE  # first, so that a body that is late or too large is counted as a search
         try:
             messages = await _messages(receive)
             body = _parsed(messages)
             if body is None:
                 await self._app(scope, _replayed(messages, receive), send)
                 return
-            scope["route"] = _ROUTE
             check_allowed(scope["vecver.caller"], "read", name)
             docs = self._deps.repository.dataset(name)
             known = (_header(scope, b"if-none-match") or b"").decode("latin-1")
