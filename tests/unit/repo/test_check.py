@@ -19,7 +19,8 @@ from vecver.model import Check
 from vecver.repo.objects import load_commit, path_of, save_commit
 from vecver.repo.rows import index_files
 from vecver.repo.rows.layout import Layout, Live, load_layout, save_layout
-from vecver.repo.rows.segment import Segment, SegmentWriter
+from vecver.repo.rows.segment import Segment
+from vecver.repo.rows.segment_writer import SegmentWriter
 from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
@@ -261,7 +262,7 @@ def test_a_segment_whose_vectors_are_not_finite_is_named(monkeypatch: pytest.Mon
     ingest(docs, BASE)
     snapshot = versions_of(docs).snapshot(docs.resolve())
     old = snapshot.segments[0]
-    monkeypatch.setattr("vecver.repo.rows.segment._max_norm", lambda vectors: 1.0)
+    monkeypatch.setattr("vecver.repo.rows.segment_writer._max_norm", lambda vectors: 1.0)
     writer = SegmentWriter(store, old.space)
     writer.add(old.documents, old.chunks, np.full_like(old.vectors, np.inf))
     segment = writer.seal()

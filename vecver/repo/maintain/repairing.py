@@ -34,8 +34,9 @@ from vecver.repo.refs.refs import Refs
 from vecver.repo.rows import index_files
 from vecver.repo.rows.layout import Layout, layout_path, load_layout, save_layout
 from vecver.repo.rows.schema import keys_array
-from vecver.repo.rows.segment import segment_manifest, table_of, vectors_of
+from vecver.repo.rows.segment import table_of, vectors_of
 from vecver.repo.rows.segment_files import FILES, path_of
+from vecver.repo.rows.segment_writer import segment_manifest
 from vecver.repo.rows.sorted_keys import order_of
 from vecver.store import Store
 

@@ -32,8 +32,9 @@ from vecver.repo.objects import load_commit
 from vecver.repo.rows.layout import Layout, Live, encoded_layout, layout_path, mask_of, parse_layout, rows_of
 from vecver.repo.rows.proof import Proof
 from vecver.repo.rows.schema import document_bytes, taken
-from vecver.repo.rows.segment import Segment, SegmentWriter
+from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.segment_files import TABLES, unit_of
+from vecver.repo.rows.segment_writer import SegmentWriter
 from vecver.repo.rows.sorted_keys import prefixes
 from vecver.repo.write.vector_tables import remember
 from vecver.store import Store

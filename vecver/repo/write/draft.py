@@ -33,7 +33,8 @@ from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
 from vecver.repo.rows.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.rows.roots import Roots
-from vecver.repo.rows.segment import Segment, SegmentWriter
+from vecver.repo.rows.segment import Segment
+from vecver.repo.rows.segment_writer import SegmentWriter
 from vecver.repo.rows.sorted_keys import Keys, as_keys
 from vecver.repo.write.known_vectors import PART_ROWS, KnownVectors
 from vecver.repo.write.new_rows import FlatChunks, NewChunks, NewDocument, document_ids, document_table
