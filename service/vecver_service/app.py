@@ -64,7 +64,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     state = settings.state_folder(repository.url)
     own_state(state, repository)
     mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
-    database, metrics = Database(state), Metrics()
+    database, metrics = Database(state, settings.keys_file(repository.url)), Metrics()
     jobs = Jobs(database, settings.jobs_kept)
     deps = Dependencies(settings, repository, jobs, Audit(database), Once(database), metrics, mask)
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from fastapi.testclient import TestClient
 from serving import ended
 from vecver_service.app import create_app
 from vecver_service.settings import ServiceSettings
+from vecver_service.state import migration, older_files
 from vecver_service.state.audit import Audit
 from vecver_service.state.database import Database
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
+from vecver_service.state.key_file import KeyFile
 from vecver_service.state.keys import Caller, Keys
 
 Json = dict[str, Any]
@@ -175,12 +177,112 @@ def test_an_older_vecver_that_is_at_work_is_not_disturbed(older: Path, lock: str
     older_state.assert_whole(older)
 
 
-def test_what_an_older_vecver_writes_after_the_move_is_kept_beside(newer: Path) -> None:
-    """It had no keys, so that nothing kept it from writing."""
-    (newer / "state/audit.jsonl").write_text('{"action": "late"}\n')
-    (newer / "state/once").mkdir()
-    older_state.assert_whole(newer)
+def work_as_an_older_vecver(state: Path) -> str:
+    """Revoke the reader's key, make one, end a job, queue one, answer, and log; return the new key's token."""
+    path = state / "keys.json"
+    if KeyFile(path).get(EXPECTED["reader"]):
+        KeyFile(path).remove(EXPECTED["reader"])
+    token = Keys(path).add("late", ["*:read"])[1]
+    for id, change in ((id_of("waiting"), {"state": "failed"}), (LATE, {"id": LATE, "state": "queued"})):
+        kept = next(path for path in state.rglob(f"{id_of('waiting')}/job.json"))
+        (state / "jobs" / id / "input").mkdir(parents=True, exist_ok=True)
+        (state / "jobs" / id / "job.json").write_text(json.dumps(json.loads(kept.read_text()) | change))
+    (state / "once").mkdir(exist_ok=True)
+    (state / "once" / ("0" * 64)).write_text(json.dumps({"asked": "x", "status": 201, "body": {}}))
+    with (state / "audit.jsonl").open("a") as file:
+        file.write('{"action": "late"}\n')
+    return token
+
+
+LATE = "20261126T000000000000-0123456789ab"
+
+
+def assert_late_work_is_kept(place: Path, token: str) -> None:
+    """What the older vecver did is in the database, once."""
+    database = Database(place / "state")
+    jobs, keys = Jobs(database, kept=100), Keys(database.path)
+    assert keys.find(token) and keys.needed()
+    assert jobs.get(LATE).state == "queued"
+    assert [entry["action"] for entry in Audit(database).newest(1)] == ["late"]
+    with database.reading() as connection:
+        assert connection.execute("SELECT status FROM answers WHERE id = ?", ("0" * 64,)).fetchone() == (201,)
+        (entries,) = connection.execute("SELECT count(*) FROM audit").fetchone()
+    assert entries == len(EXPECTED["audit"]) + 2
+    older = [name for name in ("audit.jsonl", "once", "waiting") if (place / "state" / name).exists()]
+    assert not older and KeyFile(place / "state/keys.json").moved_to()
+
+
+def test_what_an_older_vecver_does_after_a_move_that_was_killed_is_read(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The move is killed when the database is in place, the operator goes back, works, and upgrades again."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(migration, "_set_aside", stopped)
+        Database(older / "state").prepare()
+    token = work_as_an_older_vecver(older / "state")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(migration, "_set_aside", stopped)
+        Database(older / "state").prepare()
+    assert_late_work_is_kept(older, token)
+    keys = Keys(older / "state/service.sqlite")
+    assert keys.find(EXPECTED["reader_token"]) is None, "it was revoked"
+    assert keys.find(EXPECTED["token"])
+    assert Jobs(Database(older / "state"), kept=100).get(id_of("waiting")).state == "failed"
+
+
+def test_what_an_older_vecver_does_while_its_files_are_read_is_read(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is idle when the move begins, so that it holds no lock."""
+    read, tokens = older_files.read, []
+
+    def read_then_work(*arguments: Any, **options: Any) -> None:
+        read(*arguments, **options)
+        if not tokens:
+            tokens.append(work_as_an_older_vecver_that_holds_no_lock(older / "state"))
+
+    monkeypatch.setattr(older_files, "read", read_then_work)
+    Database(older / "state").prepare()
+    assert_late_work_is_kept(older, tokens[0])
+
+
+def work_as_an_older_vecver_that_holds_no_lock(state: Path) -> str:
+    """The same while the move holds the lock of the keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vecver_service.state.key_file.FileLock", lambda path: nullcontext())
+        return work_as_an_older_vecver(state)
+
+
+def test_what_an_older_vecver_does_after_the_move_is_read_at_the_next_start(newer: Path) -> None:
+    """With --no-auth it goes on; keys revoked since stay revoked, and no job that has ended runs again."""
+    Keys(newer / "state/service.sqlite").revoke(EXPECTED["key"])
+    jobs = Jobs(Database(newer / "state"), kept=100)
+    jobs.cancel(id_of("waiting"))
+    kept = (newer / "state/before-sqlite/keys.json").read_text()
+    (newer / "state/keys.json").write_text(kept)  # an operator copied it back
+    token = work_as_an_older_vecver(newer / "state")
+    assert_late_work_is_kept(newer, token)
+    assert Keys(newer / "state/service.sqlite").find(EXPECTED["token"]) is None
+    assert jobs.get(id_of("waiting")).state == "cancelled"
     assert (newer / "state/before-sqlite/audit.jsonl+").read_text() == '{"action": "late"}\n'
+
+
+def stopped(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_file_of_keys_that_vecver_keys_names_stays_json(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its operator's tool writes it again; a key that is missing then is revoked, also after a restart."""
+    path = older / "state/keys.json"
+    before, named = path.read_bytes(), {"keys": str(path)}
+    with TestClient(app_of(older, **named), headers=OWNER) as client:
+        assert client.get("/v1").status_code == 200
+    assert path.read_bytes() == before and not (older / "state/before-sqlite/keys.json").exists()
+    KeyFile(path).remove(EXPECTED["key"])
+    for _ in range(2):
+        with TestClient(app_of(older, **named), headers=OWNER) as client:
+            assert client.get("/v1").status_code == 401
+    assert "moved_to" not in json.loads(path.read_text())
 
 
 def test_keys_that_an_older_vecver_left_damaged_stop_the_move(older: Path) -> None:

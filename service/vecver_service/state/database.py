@@ -23,10 +23,13 @@ Connection = sqlite3.Connection
 
 
 class Database:
-    """The database of a state folder. Opened, and made where there is none, when it is first used."""
+    """The database of a state folder. Opened, and made where there is none, when it is first used.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / schema.FILE_NAME
+    `named_keys`: the file of keys that VECVER_KEYS names, which is left alone if it lies in this folder.
+    """
+
+    def __init__(self, folder: Path, named_keys: Path | None = None) -> None:
+        self.folder, self.path, self._named_keys = folder, folder / schema.FILE_NAME, named_keys
         self._idle: deque[Connection] = deque()
         self._writing, self._preparing = threading.Lock(), threading.Lock()
         self._ready = False
@@ -45,7 +48,7 @@ class Database:
             return
         with self._preparing:
             if not self._ready:
-                migration.put_in_place(self.path)
+                migration.put_in_place(self.path, self._named_keys)
                 self._ready = True
 
     @contextmanager

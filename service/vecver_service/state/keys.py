@@ -27,7 +27,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from vecver.errors import InvalidInputError, NotFoundError
-from vecver_service.state import files, migration, schema
+from vecver_service.state import files, migration, older_files, schema
 from vecver_service.state.database import Connection, Database
 from vecver_service.state.key_file import Key, KeyFile
 
@@ -122,7 +122,7 @@ class _KeyTable:
     """The keys in the service's database. Reading makes no database, and moves no keys of an older vecver."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self._changed = database, database.folder / migration.KEYS
+        self._database, self._changed = database, database.folder / older_files.KEYS
         self._version: tuple[int, int] | None = None  # of the keys that were read
         self._keys: dict[str, Key] = {}
 
@@ -153,7 +153,7 @@ class _KeyTable:
     def add(self, key: Key) -> None:
         """Store a key; it is on the disk when this returns."""
         with self._changing() as connection:
-            migration.insert_key(connection, key)
+            schema.insert_key(connection, key)
 
     def remove(self, id: str) -> Key | None:
         """Remove and return the key with this id, if there is one; it stays removed after a power cut."""
@@ -183,7 +183,7 @@ class _KeyTable:
         """The file that has the keys until the service makes its database."""
         if self._database.exists():
             return None
-        file = KeyFile(self._database.folder / migration.KEYS)
+        file = KeyFile(self._database.folder / older_files.KEYS)
         migration.check_not_lost(self._database.path, file)
         return file
 

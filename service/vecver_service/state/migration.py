@@ -5,62 +5,80 @@
 
     1. take `service.lock`, and the locks of form 1: another vecver that moves or uses the folder keeps us out
     2. read the files into `service.sqlite.part`, sync it, rename it to `service.sqlite`: from here on it is form 2
-    3. move the files to `before-sqlite/`, where they stay, and let `keys.json` say where the keys are
+    3. read again, in one transaction, what has changed in the files since, until nothing has
+    4. copy `keys.json` to `before-sqlite/` and let it say where the keys are; move the other files there, to stay
 
-A process that is killed before 2 is done has changed nothing; after it the next one does 3 again, which moves what is
-left. Uploads of unfinished jobs stay in place.
+Every start does 3 and 4 where files of form 1 lie beside a database. A process that is killed before 2 is done has
+changed nothing; after it the next one continues. Uploads of unfinished jobs stay in place.
 
 Decisions
-1. Step 3 reads nothing: what it finds was read in step 2. An older vecver that writes files again later cannot bring
-   back what was changed since; its files go to `before-sqlite/` too, under names of their own.
-2. An older vecver that is at work (it holds a lock) stops the move: its changes would be lost. One that is idle holds
-   no lock. From step 3 on it refuses all requests, because `keys.json` has no keys that it can read; with --no-auth,
-   which reads no keys, it refuses jobs, because `waiting/` is gone. It does not start again on the folder.
+1. What an older vecver writes after step 2 is not lost: it ran after a move that was killed, or idled through one.
+   `older_files.py` says which side wins.
+2. An older vecver that is at work (it holds a lock) stops the move. One that is idle holds no lock. From step 4 on it
+   refuses all requests, because `keys.json` has no keys that it can read. With --no-auth or VECVER_KEYS it does not
+   read that file: it refuses jobs, as `waiting/` is gone, but moves refs and writes a new `audit.jsonl`, which the
+   next start reads. So upgrade.md says to stop it first.
+3. A `keys.json` that VECVER_KEYS names is its operator's: it is neither read into the database nor changed.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
 from vecver.errors import ConflictError, IntegrityError
-from vecver_service.state import files, schema
-from vecver_service.state.key_file import Key, KeyFile, lock_of, save_pointer
+from vecver_service.state import files, older_files, schema, sqlite
+from vecver_service.state.key_file import KeyFile, lock_of, save_pointer
+from vecver_service.state.older_files import AUDIT, GIVEN_UP, JOBS, KEYS, ONCE, TAKEN, WAITING
 
-KEYS, AUDIT, ONCE, JOBS, LOCKS = "keys.json", "audit.jsonl", "once", "jobs", "locks"
-KEPT = "before-sqlite"
-_WAITING, _TAKEN, _GIVEN_UP = "waiting", "taken", "given-up"
+LOCKS, KEPT = "locks", "before-sqlite"
+_ROUNDS = 5  # of reading, where an older vecver without keys goes on writing
 _LOCK_SECONDS = 60.0  # another process may be moving a large audit log
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger("vecver.service")
 
 
-def put_in_place(database: Path) -> None:
-    """Make the database if there is none, and put the files of an older vecver aside.
+def put_in_place(database: Path, named_keys: Path | None = None) -> None:
+    """Make the database if there is none, read the files of an older vecver into it, and put them aside.
 
-    Raises OSError, ConflictError (another process holds a lock, or a newer vecver made it), IntegrityError.
+    `named_keys`: what VECVER_KEYS names. Raises OSError, ConflictError (another process holds a lock, or a newer vecver
+    made it), IntegrityError.
     """
     folder = database.parent
+    keys = named_keys is None or named_keys.resolve() != (folder / KEYS).resolve()
     if database.exists():
         schema.check_version(database)  # first: a folder of a newer vecver stays as it is
-        if not _leftovers(folder):
+        if not _leftovers(folder, keys=keys):
             return
     files.make_folder(folder, 0o700)
     with _alone(folder):
-        if not database.exists():
-            _move(database)
-        _set_aside(folder)
+        if not database.exists() or _leftovers(folder, keys=keys):
+            _move(database, keys=keys)
+
+
+def _move(database: Path, *, keys: bool) -> None:
+    folder, seen = database.parent, None
+    new = not database.exists()
+    if new:
+        check_not_lost(database, KeyFile(folder / KEYS))
+    files.make_folder(folder / LOCKS)
+    with _older_locks(folder, all_datasets=new):
+        if new:
+            seen = older_files.versions(folder)
+            _make(database, keys=keys)
+        for _ in range(_ROUNDS):
+            versions = older_files.versions(folder)
+            if versions == seen:
+                break
+            _changing(database, lambda connection: older_files.read(folder, connection, keys=keys))
+            seen = versions
+        _set_aside(database, keys=keys)
 
 
 def check_not_lost(database: Path, keys: KeyFile) -> None:
@@ -72,18 +90,6 @@ def check_not_lost(database: Path, keys: KeyFile) -> None:
             hint="restore it from a backup; to begin without keys, jobs and audit log, name another folder with "
             "VECVER_STATE",
         )
-
-
-def insert_key(connection: sqlite3.Connection, key: Key) -> None:
-    """Insert a key. From the first one on callers need a key."""
-    row = (key.id, key.name, json.dumps(key.scopes), key.digest, key.created)
-    connection.execute("INSERT INTO keys (id, name, scopes, digest, created) VALUES (?, ?, ?, ?, ?)", row)
-    note_key_made(connection)
-
-
-def note_key_made(connection: sqlite3.Connection) -> None:
-    """Let callers need a key from now on."""
-    connection.execute("INSERT OR IGNORE INTO facts VALUES ('key made', 'yes')")
 
 
 # -- 1. locks -----------------------------------------------------------------------------------
@@ -103,12 +109,17 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _older_locks(folder: Path) -> Iterator[None]:
-    """Keep an older vecver from changing keys or running jobs meanwhile. Raises ConflictError if it is at work."""
+def _older_locks(folder: Path, *, all_datasets: bool) -> Iterator[None]:
+    """Keep an older vecver from changing keys or running jobs meanwhile. Raises ConflictError if it is at work.
+
+    Not `all_datasets`: beside a database the others are locked by the jobs of this form.
+    """
     with ExitStack() as held:
         for path in _locks_to_hold(folder):
             held.enter_context(_held(folder, path))
-        for path in _locks_to_look_at(folder):  # they may be many thousands: not all are held at once
+        for path in _locks_to_look_at(
+            folder, all_datasets=all_datasets
+        ):  # they may be many thousands: not all are held at once
             with _held(folder, path):
                 pass
         yield
@@ -129,139 +140,93 @@ def _held(folder: Path, path: Path) -> Iterator[None]:
 
 
 def _locks_to_hold(folder: Path) -> list[Path]:
-    keys = [lock_of(folder / KEYS)] if (folder / KEYS).exists() else []
-    datasets = {quote(job["dataset"], safe="") for job in map(_record, _job_files(folder)) if _is_open(job)}
-    return keys + [folder / LOCKS / name for name in sorted(datasets)]
+    records = map(older_files.record_of, older_files.job_files(folder))
+    datasets = {quote(record["dataset"], safe="") for record in records if older_files.is_open(record)}
+    return [lock_of(folder / KEYS)] + [folder / LOCKS / name for name in sorted(datasets)]
 
 
-def _locks_to_look_at(folder: Path) -> Iterator[Path]:
+def _locks_to_look_at(folder: Path, *, all_datasets: bool) -> Iterator[Path]:
     held = set(_locks_to_hold(folder))
-    yield from (folder / LOCKS / name for name in _names(folder / LOCKS) if folder / LOCKS / name not in held)
-    yield from (folder / ONCE / name for name in _names(folder / ONCE) if name.endswith(".lock"))
+    if all_datasets:
+        paths = (folder / LOCKS / name for name in older_files.names(folder / LOCKS))
+        yield from (path for path in paths if path not in held)
+    yield from (folder / ONCE / name for name in older_files.names(folder / ONCE) if name.endswith(".lock"))
 
 
-# -- 2. reading ---------------------------------------------------------------------------------
+# -- 2. and 3. reading --------------------------------------------------------------------------
 
 
-def _move(database: Path) -> None:
-    folder = database.parent
-    keys = KeyFile(folder / KEYS)
-    check_not_lost(database, keys)
-
-    def fill(connection: sqlite3.Connection) -> None:
-        _read_keys(keys, connection)
-        _read_audit(folder / AUDIT, connection)
-        _read_answers(folder / ONCE, connection)
-        _read_jobs(folder, connection)
-
-    files.make_folder(folder / LOCKS)
-    with _older_locks(folder):
-        schema.create(database, fill)
+def _make(database: Path, *, keys: bool) -> None:
+    """Make the database from the files."""
+    schema.create(database, lambda connection: older_files.read(database.parent, connection, keys=keys))
 
 
-def _read_keys(keys: KeyFile, connection: sqlite3.Connection) -> None:
-    for key in keys.all():
-        insert_key(connection, key)
-    if keys.exist():
-        note_key_made(connection)
+def _changing(database: Path, change: Callable[[sqlite3.Connection], None]) -> None:
+    """Do a change in one transaction, which is on the disk when this returns."""
+    with closing(sqlite.connect(database)) as connection, sqlite.translated(database):
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        change(connection)  # if it raises, closing the connection rolls back
+        sqlite.commit(connection)
 
 
-def _read_audit(path: Path, connection: sqlite3.Connection) -> None:
-    """Every line, also one that broke off."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        lines = (line.rstrip(b"\n").decode("utf-8", "replace") for line in file)
-        connection.executemany("INSERT INTO audit (entry) VALUES (?)", ((line,) for line in lines if line))
+# -- 4. putting aside ---------------------------------------------------------------------------
 
 
-def _read_answers(folder: Path, connection: sqlite3.Connection) -> None:
-    for path in (folder / name for name in _names(folder) if _DIGEST.fullmatch(name)):
-        record = _json(path) or {}
-        body = json.dumps(record["body"]) if "body" in record else None
-        row = (path.name, record.get("asked"), record.get("status"), body, path.stat().st_mtime)
-        connection.execute("INSERT INTO answers (id, request, status, body, time) VALUES (?, ?, ?, ?, ?)", row)
-
-
-def _read_jobs(folder: Path, connection: sqlite3.Connection) -> None:
-    for path in _job_files(folder):
-        id, record = path.parent.name, _record(path)
-        given_up = folder / _GIVEN_UP / id
-        if record.get("state") == "queued" and given_up.exists():
-            moment = datetime.fromtimestamp(given_up.stat().st_mtime, UTC)
-            record |= {"state": "cancelled", "finished": moment.isoformat(timespec="milliseconds")}
-        text = json.dumps(record) if record else path.read_text("utf-8", "replace")
-        taken, cancelled = (folder / _TAKEN / id).exists(), path.with_name("cancel").exists()
-        row = (id, record.get("dataset", ""), record.get("state", "damaged"), taken, cancelled, text)
-        connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
-
-
-def _job_files(folder: Path) -> list[Path]:
-    paths = (folder / JOBS / name / "job.json" for name in sorted(_names(folder / JOBS)))
-    return [path for path in paths if path.exists()]
-
-
-def _record(path: Path) -> dict[str, Any]:
-    """A job's record; empty if it is damaged."""
-    record = _json(path) or {}
-    sound = all(isinstance(record.get(name), str) for name in ("dataset", "state"))
-    return record if sound else {}
-
-
-def _is_open(record: dict[str, Any]) -> bool:
-    return record.get("state") in ("queued", "running")
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON object in a file; None if it holds anything else."""
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-# -- 3. putting aside ---------------------------------------------------------------------------
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """The files of the older form that still lie in the folder; keys.json, too, if it is not there yet."""
-    keys = folder / KEYS
-    moved = keys.exists() and KeyFile(keys).moved_to() is not None
-    paths = [folder / name for name in (AUDIT, ONCE, _WAITING, _TAKEN, _GIVEN_UP)]
-    for id in _names(folder / JOBS):
+def _leftovers(folder: Path, *, keys: bool) -> list[Path]:
+    """The files of the older form that still lie in the folder; keys.json first, also if it is not there yet."""
+    paths = [folder / name for name in (AUDIT, ONCE, WAITING, TAKEN, GIVEN_UP)]
+    for id in older_files.names(folder / JOBS):
         paths += [folder / JOBS / id / "job.json", folder / JOBS / id / "cancel"]
-    return [path for path in paths if path.exists()] + ([] if moved else [keys])
+    old_keys = [folder / KEYS] if keys and KeyFile(folder / KEYS).moved_to() is None else []
+    return old_keys + [path for path in paths if path.exists()]
 
 
-def _set_aside(folder: Path) -> None:
-    leftovers, kept = [path for path in _leftovers(folder) if path.exists()], folder / KEPT
-    targets = [kept / path.relative_to(folder) for path in leftovers]
-    for target in targets:
+def _set_aside(database: Path, *, keys: bool) -> None:
+    folder = database.parent
+    leftovers, kept = _leftovers(folder, keys=keys), folder / KEPT
+    moving = [path for path in leftovers if path.exists()]
+    targets = {path: _free(kept / path.relative_to(folder)) for path in moving}
+    for target in targets.values():
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _sync_folders(kept)  # a power cut must not take a folder away with what was moved into it
-    for path, target in zip(leftovers, targets, strict=True):
-        _keep(path, target)
-    _sync_folders(kept)
-    if folder / KEYS in _leftovers(folder):
-        save_pointer(folder / KEYS, schema.FILE_NAME)  # replaces it: it is never missing, which would open the service
-    if leftovers:
+    if moving:
+        _sync_folders(kept)  # a power cut must not take a folder away with what was moved into it
+    if folder / KEYS in leftovers:
+        _set_keys_aside(folder / KEYS, targets.pop(folder / KEYS, None))
+    for path, target in targets.items():
+        os.rename(path, target)
+    if moving:
+        _sync_folders(kept)
+        _read_late(database, targets)
         _log.warning("the files of an older vecver are kept in %s", kept)
 
 
-def _keep(path: Path, target: Path) -> None:
-    """Move a file or folder, but only copy keys.json."""
-    while target.exists():  # from an earlier move
-        target = target.with_name(target.name + "+")
-    if path.name == KEYS:
+def _set_keys_aside(path: Path, target: Path | None) -> None:
+    """First of all, and in one step: from here on an older vecver finds no keys, which would not open it."""
+    if target:
         files.save(target, path.read_text("utf-8"), mode=0o600)
-    else:
-        os.rename(path, target)
+    save_pointer(path, schema.FILE_NAME)
+
+
+def _read_late(database: Path, targets: dict[Path, Path]) -> None:
+    """Read what an older vecver still wrote to the log and the answers until they were moved."""
+    audit, once = (targets.get(database.with_name(name)) for name in (AUDIT, ONCE))
+
+    def read(connection: sqlite3.Connection) -> None:
+        if audit:
+            older_files.read_audit(audit, connection)
+        if once:
+            older_files.read_answers(once, connection)
+
+    if audit or once:
+        _changing(database, read)
+
+
+def _free(target: Path) -> Path:
+    """The path, or one beside it where an earlier move put something there."""
+    while target.exists():
+        target = target.with_name(target.name + "+")
+    return target
 
 
 def _sync_folders(top: Path) -> None:

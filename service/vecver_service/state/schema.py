@@ -8,6 +8,7 @@ Decisions
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from vecver.errors import ConflictError
 from vecver_service.state import files, sqlite
+from vecver_service.state.key_file import Key
 
 FILE_NAME = "service.sqlite"
 VERSION = 1
@@ -63,6 +65,18 @@ def check_version(path: Path) -> None:
             code="state_newer",
             hint="install that version again, or name another folder with VECVER_STATE; nothing was changed",
         )
+
+
+def insert_key(connection: sqlite3.Connection, key: Key) -> None:
+    """Insert a key. From the first one on callers need a key."""
+    row = (key.id, key.name, json.dumps(key.scopes), key.digest, key.created)
+    connection.execute("INSERT INTO keys (id, name, scopes, digest, created) VALUES (?, ?, ?, ?, ?)", row)
+    note_key_made(connection)
+
+
+def note_key_made(connection: sqlite3.Connection) -> None:
+    """Let callers need a key from now on."""
+    connection.execute("INSERT OR IGNORE INTO facts VALUES ('key made', 'yes')")
 
 
 def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:

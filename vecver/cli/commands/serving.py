@@ -54,7 +54,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     _check_closed(service.host, no_auth=service.no_auth, keys=Keys(service.keys_file(settings.repo)))
     _check_free(service.host, service.port)
     state = service.state_folder(settings.repo)
-    _prepare_state(state, settings)
+    _prepare_state(state, service.keys_file(settings.repo), settings)
     if service.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(state / "metrics")
     for name, value in {"repo": settings.repo, **options}.items():  # workers read the environment
@@ -137,14 +137,14 @@ def _keys(settings: Settings) -> Keys:
     return Keys(load_settings().keys_file(settings.repo))
 
 
-def _prepare_state(state: Path, settings: Settings) -> None:
+def _prepare_state(state: Path, keys: Path, settings: Settings) -> None:
     """Open the repository, and make or move the state folder: what fails is reported once, not by every worker."""
     from vecver_service.state.database import Database
     from vecver_service.state.files import own_state, reaching
 
     own_state(state, common.opened(settings))
     with reaching(state):
-        Database(state).prepare()
+        Database(state, keys).prepare()
 
 
 def _emptied(folder: Path) -> str:
