@@ -125,6 +125,7 @@ def test_only_what_is_copied_reaches_the_builder_and_no_secret_is_asked_for() ->
     }
     assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
     assert all((ROOT / one).exists() for one in copied)
+    assert "hatch_build.py" in copied, "the build hook of pyproject.toml"
     names = [rest.split("=")[0] for name, rest in instructions() if name in ("ARG", "ENV")]
     assert not [name for name in names if re.search("KEY|TOKEN|PASSWORD|SECRET", name)]
 
