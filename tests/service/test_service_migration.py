@@ -234,7 +234,7 @@ def test_what_an_older_vecver_does_while_its_files_are_read_is_read(
     older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is idle when the move begins, so that it holds no lock."""
-    read, tokens = older_files.read, list[Any]()
+    read, tokens = older_files.read, list[str]()
 
     def read_then_work(*arguments: Any, **options: Any) -> None:
         read(*arguments, **options)

@@ -19,9 +19,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vecver.disk import sync_folder
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.store.api import reading, writing
-from vecver.store.local import ABANDONED_SECONDS, sync_folder
+from vecver.store.local import ABANDONED_SECONDS
 
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 

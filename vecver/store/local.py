@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vecver.disk import make_folder, sync_folder
 from vecver.errors import BackendError, VecverError
 from vecver.store.api import absent, locked, reading, swap_lost, unreachable, writing
 
@@ -132,20 +133,12 @@ class LocalStore:
 
     def scratch(self) -> Path:
         with writing(_SCRATCH, self._at(_SCRATCH)):
-            folder = self._made(self._at(_SCRATCH))
+            folder = make_folder(self._at(_SCRATCH))
             _sweep(folder)
             return Path(tempfile.mkdtemp(dir=folder))
 
     def _at(self, name: str) -> Path:
         return self.root / name
-
-    def _made(self, folder: Path) -> Path:
-        """`folder`, created and durable if it was not there."""
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for made in missing:
-            sync_folder(made.parent)
-        return folder
 
     def _publish(self, part: Path, name: str) -> None:
         sync_folder(self._rename_synced(part, name))
@@ -155,11 +148,11 @@ class LocalStore:
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         target = self._at(name)
-        folder = self._made(target.parent)
+        folder = make_folder(target.parent)
         try:
             os.replace(part, target)
         except FileNotFoundError:  # a `delete` took the folder away with its last file meanwhile
-            os.replace(part, self._made(folder) / target.name)
+            os.replace(part, make_folder(folder) / target.name)
         return folder
 
     def _locked(self) -> AbstractContextManager[None]:
@@ -181,7 +174,7 @@ class LocalStore:
 
         with writing(name, self._at(name)):
             path = self._at(name)
-            lock = FileLock(self._made(path.parent) / path.name, timeout=seconds)
+            lock = FileLock(make_folder(path.parent) / path.name, timeout=seconds)
             try:
                 lock.acquire()
             except Timeout as error:
@@ -199,15 +192,6 @@ def _sweep(folder: Path) -> None:
         with contextlib.suppress(OSError):  # another process removes it at this moment
             if max(path.stat().st_mtime for path in (left, *left.iterdir())) < limit:
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def sync_folder(folder: Path) -> None:
-    with contextlib.suppress(PermissionError):  # Windows cannot open a folder; its renames are durable without it
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _unless_missing(error: OSError) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import vecver
+from vecver import disk
+from vecver.disk import sync
 from vecver.errors import BackendError, ConflictError, InvalidInputError
 
 
@@ -45,15 +47,6 @@ def reaching(path: Path) -> Iterator[None]:
         ) from error
 
 
-def sync(path: Path) -> None:
-    """Put a file's bytes, or the names in a folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def sync_tree(folder: Path) -> None:
     """Put all that lies in a folder on the disk, bytes and names."""
     for place, _, names in os.walk(folder):
@@ -63,11 +56,8 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder and those above it, so that a power cut does not take them away."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True, mode=mode)
-    for made in missing:
-        sync(made.parent)
+    """Make a folder and those above it, durably. Raises OSError, also where a folder cannot be synced."""
+    disk.make_folder(folder, mode, sync)
 
 
 def own_state(state: Path, repository: vecver.Repository) -> None:

@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
+from vecver.disk import sync
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, VecverError
 from vecver_service.state import files
 from vecver_service.state.database import Database
@@ -114,7 +115,7 @@ class Jobs:
         """Queue a job whose input is in `folder`, made by `scratch`. It is on the disk when this returns."""
         job = Job(folder.name, dataset, kind, by, key, what, now())
         files.sync_tree(folder)  # else a power cut could leave half of an upload, which would pass for all of it
-        files.sync(self._folder)
+        sync(self._folder)
         with self._database.transaction() as connection:
             row = (job.id, job.dataset, job.state, _text(job))
             connection.execute("INSERT INTO jobs (id, dataset, state, record) VALUES (?, ?, ?, ?)", row)

@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
+from vecver.disk import sync
 from vecver.errors import ConflictError, IntegrityError
 from vecver_service.state import files, older_files, schema, sqlite
 from vecver_service.state.key_file import KeyFile, lock_of, save_pointer
@@ -231,5 +232,5 @@ def _free(target: Path) -> Path:
 
 def _sync_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        files.sync(Path(folder))
-    files.sync(top.parent)
+        sync(Path(folder))
+    sync(top.parent)

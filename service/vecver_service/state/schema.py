@@ -15,8 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from vecver.disk import sync
 from vecver.errors import ConflictError
-from vecver_service.state import files, sqlite
+from vecver_service.state import sqlite
 from vecver_service.state.key_file import Key
 
 FILE_NAME = "service.sqlite"
@@ -86,13 +87,13 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # it will hold digests of keys
         _fill(part, fill)
-        files.sync(part)
+        sync(part)
         os.replace(part, path)
     except BaseException:
         with suppress(OSError):
             _remove(part)
         raise
-    files.sync(path.parent)
+    sync(path.parent)
 
 
 def _fill(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
