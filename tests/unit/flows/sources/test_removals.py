@@ -17,18 +17,6 @@ from vecver.cli import main
 from vecver.errors import ConflictError
 
 
-@pytest.fixture
-def docs(tmp_path: Path) -> vecver.Dataset:
-    return vecver.open(tmp_path / "kb", create=True, author="test").dataset("d")
-
-
-@pytest.fixture
-def handbook(tmp_path: Path, docs: vecver.Dataset) -> Path:
-    folder = write_pages(tmp_path / "handbook", PAGES)
-    docs.ingest(folder, embedder="hashing")
-    return folder
-
-
 @pytest.mark.parametrize(
     ("before", "after", "stops"),
     [(1, 0, True), (4, 0, True), (4, 1, False), (12, 1, True), (40, 30, False), (50, 39, True), (100, 80, False)],

@@ -14,18 +14,6 @@ import vecver
 from vecver.errors import InvalidInputError
 
 
-@pytest.fixture
-def docs(tmp_path: Path) -> vecver.Dataset:
-    return vecver.open(tmp_path / "kb", create=True, author="test").dataset("d")
-
-
-@pytest.fixture
-def handbook(tmp_path: Path, docs: vecver.Dataset) -> Path:
-    folder = write_pages(tmp_path / "handbook", PAGES)
-    docs.ingest(folder, embedder="hashing")
-    return folder
-
-
 def test_a_second_folder_of_one_name_is_another_source(docs: vecver.Dataset, tmp_path: Path) -> None:
     first = write_pages(tmp_path / "a" / "docs", {"one.md": "1", "two.md": "2", "three.md": "3"})
     second = write_pages(tmp_path / "b" / "docs", {"four.md": "4", "five.md": "5"})

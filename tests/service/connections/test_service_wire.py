@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,24 +22,6 @@ from vecver_service.http import connections  # noqa: E402
 from vecver_service.state.keys import Keys  # noqa: E402
 
 import vecver  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a repository of three documents."""
-    place = tmp_path_factory.mktemp("wire")
-    docs = vecver.open(place / "kb", create=True, author="tester").dataset("d")
-    for year in (2024, 2025):
-        docs.ingest([{"id": f"d{i}", "text": f"text {i} of {year}"} for i in range(3)], embedder="hashing")
-    docs.promote("prod")
-    return place
-
-
-@pytest.fixture(scope="module")
-def client(place: Path) -> Iterator[Any]:
-    with service(place, timeout=4.0) as client:
-        yield client
-
 
 # -- HTTP, or not --------------------------------------------------------------------------------
 

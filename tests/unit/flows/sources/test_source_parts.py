@@ -10,18 +10,6 @@ from source_folders import PAGES, forget_places, labels_of, write_pages
 import vecver
 
 
-@pytest.fixture
-def docs(tmp_path: Path) -> vecver.Dataset:
-    return vecver.open(tmp_path / "kb", create=True, author="test").dataset("d")
-
-
-@pytest.fixture
-def handbook(tmp_path: Path, docs: vecver.Dataset) -> Path:
-    folder = write_pages(tmp_path / "handbook", PAGES)
-    docs.ingest(folder, embedder="hashing")
-    return folder
-
-
 @pytest.mark.parametrize("label", [None, "handbook"])
 @pytest.mark.parametrize("name", list(PAGES))
 def test_a_file_of_a_known_source_updates_that_document(
