@@ -75,28 +75,28 @@ def over_http(address: tuple[str, int], key: str, questions: Sequence[Question],
         own.socket.sendall(sent[number])
         return _answer(own.socket)
 
-    found = _asked(ask, len(questions), callers, seconds)
-    found.answers = {number: json.loads(body) for number, (_, _, body) in found.answers.items()}
-    return found
+    outcome = _asked(ask, len(questions), callers, seconds)
+    outcome.answers = {number: json.loads(body) for number, (_, _, body) in outcome.answers.items()}
+    return outcome
 
 
 def in_process(url: str, questions: Sequence[Question], callers: int, seconds: float) -> Asked:
     """Ask a repository that this process opened; each caller is one thread to BLAS too, as in the service."""
     threadpool_limits(1, user_api="blas")
     repository = _repository(url)
-    found = _asked(lambda number: _read(_search(repository, questions[number])), len(questions), callers, seconds)
-    found.answers = {}
-    return found
+    outcome = _asked(lambda number: _read(_search(repository, questions[number])), len(questions), callers, seconds)
+    outcome.answers = {}
+    return outcome
 
 
 def every_answer(url: str, questions: Sequence[Question]) -> dict[int, Any]:
-    """The answer to each question as the service is to tell it; found in this process."""
+    """The answer to each question in the form that the service sends, computed in this process."""
     return {number: _told(_search(_repository(url), question)) for number, question in enumerate(questions)}
 
 
 def _asked(ask: Ask, count: int, callers: int, seconds: float) -> Asked:
     """Every caller asks all requests again and again, in an order of its own, until the time is over."""
-    found, start = Asked([], 0.0, {}), threading.Barrier(callers + 1)
+    outcome, start = Asked([], 0.0, {}), threading.Barrier(callers + 1)
 
     def call(caller: int) -> None:
         took, order = [], random.Random(caller).sample(range(count), count)
@@ -110,29 +110,29 @@ def _asked(ask: Ask, count: int, callers: int, seconds: float) -> Asked:
             took.append((number, began, time.monotonic()))
             if isinstance(answer, tuple):
                 status, commit, body = answer
-                found.commits.append((*took[-1], commit.decode()))
+                outcome.commits.append((*took[-1], commit.decode()))
                 if status != 200:
-                    found.errors.append(f"{status} {body[:300]!r}")
+                    outcome.errors.append(f"{status} {body[:300]!r}")
                     continue
-            found.answers[number] = answer
-        found.took += took
+            outcome.answers[number] = answer
+        outcome.took += took
 
-    threads = [threading.Thread(target=_caught, args=(call, caller, found)) for caller in range(callers)]
+    threads = [threading.Thread(target=_caught, args=(call, caller, outcome)) for caller in range(callers)]
     for thread in threads:
         thread.start()
     start.wait()
     cpu = time.process_time()
     for thread in threads:
         thread.join()
-    found.cpu = time.process_time() - cpu
-    return found
+    outcome.cpu = time.process_time() - cpu
+    return outcome
 
 
-def _caught(call: Callable[[int], None], caller: int, found: Asked) -> None:
+def _caught(call: Callable[[int], None], caller: int, outcome: Asked) -> None:
     try:
         call(caller)
     except Exception as error:  # a caller that gives up must be counted, not lost
-        found.errors.append(repr(error))
+        outcome.errors.append(repr(error))
 
 
 def _search(repository: vecver.Repository, question: Question) -> Any:

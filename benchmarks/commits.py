@@ -1,4 +1,4 @@
-"""What a commit of 1,000 changed chunks in 100,000 rows costs: vectors given, as Arrow table, Parquet file and dicts.
+"""Measures commits of 1,000 changed chunks in 100,000 rows, given with vectors: an Arrow table, a Parquet file, dicts.
 
     python benchmarks/commits.py [--rows 100000] [--changed 1000] [--times 9] [--dim 384] [--peer lance]
 

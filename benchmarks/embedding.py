@@ -100,7 +100,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Contender:
-    """A process that embeds when it is told to. Raises RuntimeError if it does not start."""
+    """A process that embeds on request. Raises RuntimeError if it does not start."""
 
     def __init__(self, name: str, python: str, texts: Path, folder: Path) -> None:
         self._vectors = folder / f"{name.replace(' ', '-')}.npy"

@@ -1,4 +1,4 @@
-"""One contender of `embedding.py`, in a process of its own: loads its model, then embeds on request.
+"""One contender of `embedding.py`, in a separate process: loads its model, then embeds on request.
 
     python benchmarks/embedding_contender.py CONTENDER TEXTS.json VECTORS.npy
 

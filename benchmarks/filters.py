@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import time
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
-from pinned_search import DATA, HERE, Story, questions
+from pinned_search import HERE, Story, has_data, prepared, questions
 from vectors import about
 
 import vecver
@@ -44,14 +42,9 @@ FILTERS: dict[str, Any] = {
 
 def main() -> None:
     args = parse()
-    if not (DATA / "questions_minilm.npz").exists():
-        print(f"skipped: {DATA} is not there")
+    if not has_data():
         return
-    faiss.omp_set_num_threads(1)
-    story = Story(args.rows, args.versions)
-    if args.fresh:
-        shutil.rmtree(args.out / story.name, ignore_errors=True)
-    docs, ids = repository(args.out / story.name, story)
+    _, docs, ids = prepared(args, table)
     queries = questions(-(-args.queries // 8))[: args.queries]
     print(f"vecver of {Path(vecver.__file__).parent.parent}", flush=True)
     measured = []
@@ -72,19 +65,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=HERE / "out/filters")
     parser.add_argument("--fresh", action="store_true", help="forget the repository that was built before")
     return parser.parse_args()
-
-
-def repository(folder: Path, story: Story) -> tuple[vecver.Dataset, list[str]]:
-    """The story's versions, committed and optimized once and kept, and their ids."""
-    if not (folder / "ids.json").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        docs, ids = vecver.open(folder / "kb", create=True).dataset("d"), []
-        for version in range(len(story.states)):
-            docs.ingest(table(story, version), space="given", label="rows", keep_missing=True, allow_removals=True)
-            ids.append(docs.resolve())
-        docs.optimize()
-        (folder / "ids.json").write_text(json.dumps(ids))
-    return vecver.open(folder / "kb").dataset("d"), json.loads((folder / "ids.json").read_text())
 
 
 def table(story: Story, version: int) -> pa.Table:

@@ -33,7 +33,7 @@ from typing import Any
 
 import faiss
 from milvus_exact import exact, history
-from milvus_published import Published, Spent, compacted, on_disk, told
+from milvus_published import Published, Spent, compacted, on_disk, repositories_of
 from tables import Goals, See
 from vectors import HERE, Ask, K, about, in_turns, seconds_of
 
@@ -62,7 +62,11 @@ def main() -> None:
                 )
                 continue
             raw = PARTS[part](args, goals.see)
-            data = None if part == "history" else told(args.small if part in SMALL else args.rows, args.versions).story
+            data = (
+                None
+                if part == "history"
+                else repositories_of(args.small if part in SMALL else args.rows, args.versions).story
+            )
             kept = {**about(data), "arguments": sys.argv[1:], "lines": goals.lines[since:], "raw": raw}
             (args.out / f"{part}.json").write_text(json.dumps(kept, default=_plain), "utf-8")
     goals.print_table()
@@ -86,7 +90,7 @@ def parse() -> argparse.Namespace:
 def on_server(args: argparse.Namespace) -> Published:
     """The story in the server, the same for every part."""
     if "published" not in args:
-        args.published = Published(told(args.rows, args.versions), args.uri, args.folder)
+        args.published = Published(repositories_of(args.rows, args.versions), args.uri, args.folder)
     return args.published
 
 
@@ -112,7 +116,7 @@ def publish(args: argparse.Namespace, see: See) -> Any:
     published = on_server(args)
     (_, whole), *commits = published.log
     ms = {name: statistics.median(value(one) for _, one in commits) * 1e3 for name, value in SHARES.items()}
-    rows = len(published.told.story.first)
+    rows = len(published.repositories.story.first)
     changed = statistics.median(publication.written for publication, _ in commits)
     see(
         f"publish of a 1% commit ({changed:,.0f} rows written of {rows:,}) against publishing the whole",
@@ -158,7 +162,7 @@ def told_ms(shares: dict[str, float], digits: int = 0) -> str:
 def search(args: argparse.Namespace, see: See) -> Any:
     """Every ordinal by the face: recall, and FAISS beside it."""
     published = on_server(args)
-    docs, story = published.docs, published.told.story
+    docs, story = published.docs, published.repositories.story
     raw: list[dict[str, Any]] = []
     queries = story.queries[: args.queries]
     for version, id in enumerate(published.ids[: len(published.log)]):
@@ -192,7 +196,7 @@ def search(args: argparse.Namespace, see: See) -> Any:
 def effort(args: argparse.Namespace, see: See) -> Any:
     """Recall and time by `ef`, at the first, the middle and the last ordinal."""
     published = on_server(args)
-    story = published.told.story
+    story = published.repositories.story
     raw: dict[int, dict[int, Any]] = {}
     last = len(published.log) - 1
     for ef in EFFORTS:
@@ -200,15 +204,15 @@ def effort(args: argparse.Namespace, see: See) -> Any:
         for version in (0, last // 2, last):
             own = in_turns({"": published.plain(published.log[version][0], ef)}, story.queries[: args.queries])[""]
             raw[ef][version + 1] = {"p50_ms": own.ms(), "recall": story.recall(story.state(version), own.answers)}
-        told = ", ".join(f"{one['recall']:.3f} in {one['p50_ms']:.2f} ms" for one in raw[ef].values())
-        see(f"ef {ef}: ordinals {', '.join(map(str, raw[ef]))}", "", told)
+        recalls = ", ".join(f"{one['recall']:.3f} in {one['p50_ms']:.2f} ms" for one in raw[ef].values())
+        see(f"ef {ef}: ordinals {', '.join(map(str, raw[ef]))}", "", recalls)
     return raw
 
 
 def rollback(args: argparse.Namespace, see: See) -> Any:
     """An alias goes back to an older published commit; and the first answer, in a handle that knew only head."""
     published = on_server(args)
-    ids, story, head = published.ids, published.told.story, len(published.log) - 1
+    ids, story, head = published.ids, published.repositories.story, len(published.log) - 1
     docs = vecver.open(published.docs.repository.url, milvus=args.uri).dataset("d")
     docs.promote("prod", ids[head])
     docs.search(story.queries[0], at="prod", engine="milvus")
@@ -241,7 +245,7 @@ def rollback(args: argparse.Namespace, see: See) -> Any:
 def dedicated(args: argparse.Namespace, see: See) -> Any:
     """The call of Milvus with the pin, against a collection that holds only that version."""
     published = on_server(args)
-    story, last = published.told.story, len(published.log) - 1
+    story, last = published.repositories.story, len(published.log) - 1
     raw: dict[int, dict[str, Any]] = {}
     for version in sorted({round(part * last / (_BETWEEN - 1)) for part in range(_BETWEEN)}):
         own, spent = published.publish(published.ids[version], dedicated=True)
@@ -311,8 +315,8 @@ def restart(args: argparse.Namespace, see: See) -> Any:
 
     raw: dict[str, float] = {}
     with MilvusServer() as server:
-        published = Published(told(args.small, args.versions), server.uri, args.folder, flat=True)
-        docs, id, query = published.docs, published.ids[0], published.told.story.queries[0]
+        published = Published(repositories_of(args.small, args.versions), server.uri, args.folder, flat=True)
+        docs, id, query = published.docs, published.ids[0], published.repositories.story.queries[0]
         for at in published.ids[:2]:
             published.publish(at)
         wanted = docs.search(query, at=id, k=K, exact=True).hits

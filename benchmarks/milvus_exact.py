@@ -17,7 +17,7 @@ from typing import Any
 
 import histories
 import numpy as np
-from milvus_published import Published, told
+from milvus_published import Published, repositories_of
 from tables import See
 from vectors import K, seconds_of
 
@@ -29,7 +29,7 @@ Bits = list[tuple[str, str]]  # of one answer: key and score bits, best first
 
 def exact(args: argparse.Namespace, see: See) -> Any:
     """Every version, every query, every engine."""
-    story = told(args.small, args.versions)
+    story = repositories_of(args.small, args.versions)
     queries = list(story.story.queries[: args.queries])
     lite = Published(story, str(args.folder / "lite.db"), args.folder)
     engines = {"milvus-lite": lite}
@@ -59,7 +59,7 @@ def one_engine(published: Published, queries: list[Any]) -> dict[str, Any]:
 
 def brute(published: Published, queries: Any) -> Iterator[list[Bits]]:
     """The true answers of each version, by the one rule, from the vectors that the story gave."""
-    story = published.told.story
+    story = published.repositories.story
     vectors = index.normalised(np.ascontiguousarray(story.vectors), "cosine")
     asked = index.normalised(queries, "cosine")
     scores = np.stack([index.scores(query, vectors, "cosine") for query in asked])

@@ -45,7 +45,7 @@ class Spent:
 class Published:
     """A story's versions in one Milvus."""
 
-    told: Repositories
+    repositories: Repositories
     uri: str  # of a server, or a path that ends in .db
     folder: Path  # for a copy of the repository
     flat: bool = False
@@ -53,15 +53,15 @@ class Published:
     @cached_property
     def docs(self) -> vecver.Dataset:
         """A copy of the repository as the commits left it: publishing writes into it."""
-        self.told.built()
+        self.repositories.built()
         copy = self.folder / uuid.uuid4().hex
-        shutil.copytree(self.told.folder / "built", copy)
+        shutil.copytree(self.repositories.folder / "built", copy)
         return vecver.open(copy, milvus=self.uri).dataset("d")
 
     @cached_property
     def ids(self) -> list[str]:
         """The versions, oldest first."""
-        return self.told.commits()["ids"]
+        return self.repositories.commits()["ids"]
 
     @cached_property
     def connection(self) -> Any:
@@ -229,7 +229,7 @@ def on_disk() -> dict[str, int]:
 
 
 @cache
-def told(rows: int, versions: int) -> Repositories:
+def repositories_of(rows: int, versions: int) -> Repositories:
     """The story of so many rows, in the repositories that `versions.py` uses too."""
     folder = HERE / f"out/versions/passages-{rows}x{versions}-{rows // 100}"
     folder.mkdir(parents=True, exist_ok=True)

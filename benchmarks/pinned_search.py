@@ -45,25 +45,41 @@ BLOCK = 20_000
 
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
+Rows = Callable[["Story", int], pa.Table]  # a story, the number of a version -> what it writes
 Ask = Callable[[Vectors], list[int]]  # a query (dim,) -> the slots that answer, best first
 
 
 def main() -> None:
     args = parse()
-    if not (DATA / "questions_minilm.npz").exists():
-        print(f"skipped: {DATA} is not there")
+    if not has_data():
         return
-    faiss.omp_set_num_threads(1)
-    story = Story(args.rows, args.versions)
-    if args.fresh:
-        shutil.rmtree(args.out / story.name, ignore_errors=True)
-    docs, ids = repository(args.out / story.name, story)
+    story, docs, ids = prepared(args, table)
     measured = []
     for label, version in (("head", args.versions), ("oldest", 0)):
         for k in args.k:
             print(f"{label}, k = {k}", flush=True)
             measured += compared(docs, ids[version], story, version, k, args.queries, args.turns, args.out / story.name)
     (args.out / f"{story.name}-{int(time.time())}.json").write_text(json.dumps({**about(), "measured": measured}))
+
+
+def has_data() -> bool:
+    """Whether the real vectors lie on this machine; says so if they do not."""
+    if not (DATA / "questions_minilm.npz").exists():
+        print(f"skipped: {DATA} is not there")
+        return False
+    return True
+
+
+def prepared(args: argparse.Namespace, rows: Rows) -> tuple[Story, vecver.Dataset, list[str]]:
+    """The story of `--rows` and `--versions`, its dataset below `--out`, and the commit ids; built if it is not there.
+
+    `rows`: gives the rows that a version writes.
+    """
+    faiss.omp_set_num_threads(1)
+    story = Story(args.rows, args.versions)
+    if args.fresh:
+        shutil.rmtree(args.out / story.name, ignore_errors=True)
+    return story, *repository(args.out / story.name, story, rows)
 
 
 def parse() -> argparse.Namespace:
@@ -120,13 +136,13 @@ def questions(each: int) -> Vectors:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def repository(folder: Path, story: Story) -> tuple[vecver.Dataset, list[str]]:
+def repository(folder: Path, story: Story, rows: Rows) -> tuple[vecver.Dataset, list[str]]:
     """The story's versions, committed and optimized once and kept, and their ids."""
     if not (folder / "ids.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         docs, ids = vecver.open(folder / "kb", create=True).dataset("d"), []
         for version in range(len(story.states)):
-            batch = table(story, version)
+            batch = rows(story, version)
             docs.ingest(batch, space="given", label="rows", keep_missing=True, allow_removals=True)
             ids.append(docs.resolve())
         docs.optimize()

@@ -65,16 +65,20 @@ def main() -> None:
     if args.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    told = Repositories(story(args.data, args.rows, args.versions, changed, args.queries), folder)
-    np.save(folder / "queries.npy", told.story.queries)
+    repositories = Repositories(story(args.data, args.rows, args.versions, changed, args.queries), folder)
+    np.save(folder / "queries.npy", repositories.story.queries)
     faiss.omp_set_num_threads(1)
     names = [name for name in PEERS if name in args.peers or "all" in args.peers]
     goals = Goals()
     for part in args.only:
         print(f"-- {part}", flush=True)
         since = len(goals.lines)
-        raw = peers(told, goals.see, names, args.limit) if part == "peers" else PARTS[part](told, goals.see)
-        kept = {**about(told.story), "arguments": sys.argv[1:], "lines": goals.lines[since:], "raw": raw}
+        raw = (
+            peers(repositories, goals.see, names, args.limit)
+            if part == "peers"
+            else PARTS[part](repositories, goals.see)
+        )
+        kept = {**about(repositories.story), "arguments": sys.argv[1:], "lines": goals.lines[since:], "raw": raw}
         (folder / f"{part}.json").write_text(json.dumps(kept, default=asdict), "utf-8")
     goals.print_table()
 
@@ -97,14 +101,14 @@ def parse() -> argparse.Namespace:
 # -- parts: each tells the table what was seen, and returns the raw numbers -------------------------------
 
 
-def commits(told: Repositories, see: See) -> Any:
+def commits(repositories: Repositories, see: See) -> Any:
     """What a commit costs, early and late."""
-    first, *seconds = told.commits()["seconds"]
+    first, *seconds = repositories.commits()["seconds"]
     window = min(10, len(seconds))
     ten = min(max(len(seconds) - window, 0), 5)
     early, late = (1e3 * statistics.median(some) for some in (seconds[ten : ten + window], seconds[-window:]))
     median, p95 = (1e3 * float(np.percentile(seconds, percent)) for percent in (50, 95))
-    changed, rows = len(told.story.changes[0][0]), len(told.story.first)
+    changed, rows = len(repositories.story.changes[0][0]), len(repositories.story.first)
     see(
         f"commit of {changed:,} changed chunks on {rows:,} rows",
         "≤ 50 ms for 1,000 on 1,000,000",
@@ -118,11 +122,11 @@ def commits(told: Repositories, see: See) -> Any:
     return {"first": first, "seconds": seconds}
 
 
-def search(told: Repositories, see: See) -> Any:
+def search(repositories: Repositories, see: See) -> Any:
     """Every version against head, before and after `optimize`."""
-    ids, raw = told.commits()["ids"], {}
-    for state, docs in {"as committed": told.built(), "optimized": told.optimized()}.items():
-        versions = raw[state] = [one_version(told.story, docs, ids, version) for version in range(len(ids))]
+    ids, raw = repositories.commits()["ids"], {}
+    for state, docs in {"as committed": repositories.built(), "optimized": repositories.optimized()}.items():
+        versions = raw[state] = [one_version(repositories.story, docs, ids, version) for version in range(len(ids))]
         ratios, recalls = ([one[name] for one in versions] for name in ("ratio", "recall"))
         oldest, head = versions[0], versions[-1]
         see(
@@ -156,12 +160,12 @@ def one_version(story: Story, docs: vecver.Dataset, ids: list[str], version: int
     }
 
 
-def small(told: Repositories, see: See) -> Any:
+def small(repositories: Repositories, see: See) -> Any:
     """Many one-chunk commits, and no `optimize` after them."""
-    before, story = told.optimized(), told.story
+    before, story = repositories.optimized(), repositories.story
     rng, state = np.random.default_rng(1), story.state(story.head)
-    with emptied(told.folder / "small") as folder:
-        shutil.copytree(told.folder / "optimized", folder / "copy")
+    with emptied(repositories.folder / "small") as folder:
+        shutil.copytree(repositories.folder / "optimized", folder / "copy")
         after, seconds = vecver.open(folder / "copy").dataset("d"), []
         for slot in rng.choice(len(state), SMALL_COMMITS, replace=False):
             state[slot] = rng.integers(len(story.vectors))
@@ -177,10 +181,10 @@ def small(told: Repositories, see: See) -> Any:
     return {"seconds": seconds, "recall": recall, **found}
 
 
-def refs(told: Repositories, see: See) -> Any:
+def refs(repositories: Repositories, see: See) -> Any:
     """Names that move, and differences."""
-    docs, ids, mark = told.optimized(), told.commits()["ids"], uuid.uuid4().hex[:8]
-    rows, alias, branch = len(told.story.first), f"alias-{mark}", f"branch-{mark}"
+    docs, ids, mark = repositories.optimized(), repositories.commits()["ids"], uuid.uuid4().hex[:8]
+    rows, alias, branch = len(repositories.story.first), f"alias-{mark}", f"branch-{mark}"
     docs.promote(alias, ids[0])
     docs.branch(branch, ids[-1])
     actions: dict[str, Callable[[int], object]] = {
@@ -188,10 +192,12 @@ def refs(told: Repositories, see: See) -> Any:
         "alias move": lambda turn: docs.promote(alias, ids[-1 - turn % 2]),
         "rollback of an alias": lambda turn: docs.rollback(alias, ids[turn % 2]),
         "rollback of a branch": lambda turn: docs.rollback(branch, ids[turn % 2]),
-        "one fsync": lambda turn: synced(told.folder / "synced"),
+        "one fsync": lambda turn: synced(repositories.folder / "synced"),
         "diff": lambda turn: docs.diff(*pairs[turn % len(pairs)]),
     }
-    apart = max(1, round(rows / 100 / len(told.story.changes[0][0])))  # versions that 1% of the rows lie between
+    apart = max(
+        1, round(rows / 100 / len(repositories.story.changes[0][0]))
+    )  # versions that 1% of the rows lie between
     pairs = list(zip(ids, ids[apart:], strict=False))
     times = {name: [seconds_of(partial(act, turn)) for turn in range(20)] for name, act in actions.items()}
     ms = {name: statistics.median(seconds) * 1e3 for name, seconds in times.items()}
@@ -214,25 +220,25 @@ def synced(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def disk(told: Repositories, see: See) -> Any:
+def disk(repositories: Repositories, see: See) -> Any:
     """Bytes of all versions against one."""
-    told.optimized(), told.single()
-    sizes = {name: size_of(told.folder / name) for name in ("built", "optimized", "single")}
+    repositories.optimized(), repositories.single()
+    sizes = {name: size_of(repositories.folder / name) for name in ("built", "optimized", "single")}
     mb = {name: f"{size / 1e6:,.0f}" for name, size in sizes.items()}
     see(
-        f"disk, {told.story.head} versions, index included, after optimize, against one",
+        f"disk, {repositories.story.head} versions, index included, after optimize, against one",
         "≤ 2.2 ×",
         f"{sizes['optimized'] / sizes['single']:.2f} × ({mb['optimized']}, {mb['single']} MB; "
         f"before optimize {mb['built']} MB)",
     )
-    return {**sizes, **json.loads((told.folder / "optimized.json").read_text())}
+    return {**sizes, **json.loads((repositories.folder / "optimized.json").read_text())}
 
 
-def memory(told: Repositories, see: See) -> Any:
+def memory(repositories: Repositories, see: See) -> Any:
     """What a process holds that has searched all versions, against one that has searched head."""
-    told.optimized()
-    ids = told.commits()["ids"]
-    every, one = resident(told, ids), resident(told, ids[-1:])
+    repositories.optimized()
+    ids = repositories.commits()["ids"]
+    every, one = resident(repositories, ids), resident(repositories, ids[-1:])
     see(
         f"resident memory, {len(ids) - 1} versions opened and searched, against one",
         "≤ 1.3 ×",
@@ -242,17 +248,17 @@ def memory(told: Repositories, see: See) -> Any:
     return {"all": every, "head": one}
 
 
-def resident(told: Repositories, ids: list[str]) -> dict[str, int]:
+def resident(repositories: Repositories, ids: list[str]) -> dict[str, int]:
     """kB of a process that has asked these versions every query."""
-    status = child(MEMORY, told.folder / "optimized", told.folder / "queries.npy", *ids)
+    status = child(MEMORY, repositories.folder / "optimized", repositories.folder / "queries.npy", *ids)
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     return {name: int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon", "RssFile")}
 
 
-def cold(told: Repositories, see: See) -> Any:
+def cold(repositories: Repositories, see: See) -> Any:
     """From no process to the first answer; the files are in the page cache."""
-    told.optimized()
-    ids, where = told.commits()["ids"], (told.folder / "optimized", told.folder / "queries.npy")
+    repositories.optimized()
+    ids, where = repositories.commits()["ids"], (repositories.folder / "optimized", repositories.folder / "queries.npy")
     runs = {
         "head": partial(child, COLD, *where, ids[-1]),
         "oldest": partial(child, COLD, *where, ids[0]),
@@ -266,7 +272,7 @@ def cold(told: Repositories, see: See) -> Any:
                 times[name].append(seconds)
     head, oldest, bare = (statistics.median(seconds) * 1e3 for seconds in times.values())
     see(
-        f"cold process to first answer on {len(told.story.first):,} rows",
+        f"cold process to first answer on {len(repositories.story.first):,} rows",
         "≤ 150 ms",
         f"{head:.0f} ms, oldest {oldest:.0f} ms; a process that only imports numpy, pyarrow, faiss {bare:.0f} ms",
     )
@@ -281,9 +287,9 @@ def child(code: str, *arguments: object) -> str:
     return subprocess.run(command, env=where, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def exact(told: Repositories, see: See) -> Any:
+def exact(repositories: Repositories, see: See) -> Any:
     """The true top k against FAISS's, on the same rows."""
-    docs, at, story = told.optimized(), told.commits()["ids"][-1], told.story
+    docs, at, story = repositories.optimized(), repositories.commits()["ids"][-1], repositories.story
     rows = story.rows(story.head)
 
     def knn(query: Any) -> Any:
@@ -306,22 +312,22 @@ def exact(told: Repositories, see: See) -> Any:
     return dict(found)
 
 
-def peers(told: Repositories, see: See, names: list[str], limit: int) -> Any:
+def peers(repositories: Repositories, see: See, names: list[str], limit: int) -> Any:
     """Head and the oldest version beside every peer, at equal recall."""
     raw: dict[str, Any] = {name: {} for name in names}
     for name in names:
-        with emptied(told.folder / "peer") as folder:
+        with emptied(repositories.folder / "peer") as folder:
             try:
                 with limited(limit):
-                    one_peer(told, see, name, folder, raw[name])
+                    one_peer(repositories, see, name, folder, raw[name])
             except Exception as reason:  # a peer that is missing, late or broken: its own words stand in the table
                 see(f"beside {name}", "", f"skipped: {reason}")
     return raw
 
 
-def one_peer(told: Repositories, see: See, name: str, folder: Path, raw: dict[str, Any]) -> None:
+def one_peer(repositories: Repositories, see: See, name: str, folder: Path, raw: dict[str, Any]) -> None:
     """Fills `raw`. Raises PackageNotFoundError, TimeoutError."""
-    docs, story, (ids, seconds) = told.optimized(), told.story, told.commits().values()
+    docs, story, (ids, seconds) = repositories.optimized(), repositories.story, repositories.commits().values()
     peer = opened(name)
     raw["load"] = seconds_of(lambda: peer.load(story, folder))
     if peer.commits:
@@ -331,7 +337,7 @@ def one_peer(told: Repositories, see: See, name: str, folder: Path, raw: dict[st
             f"the same {story.head} versions in {name}",
             "ahead on each",
             f"a commit {mine[0] * 1e3:.0f} ms (mean {mine[1] * 1e3:.0f}), theirs {their[0] * 1e3:.0f} "
-            f"({their[1] * 1e3:.0f}); disk {size_of(told.folder / 'optimized') / 1e6:,.0f} MB, "
+            f"({their[1] * 1e3:.0f}); disk {size_of(repositories.folder / 'optimized') / 1e6:,.0f} MB, "
             f"theirs {raw['bytes'] / 1e6:,.0f} MB",
         )
     for label, version in (("head", story.head), ("oldest", 0)):
