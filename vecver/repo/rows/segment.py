@@ -32,6 +32,7 @@ from vecver.errors import IntegrityError, check_first
 from vecver.model import NOWHERE, Json, Position, Space, Vectors
 from vecver.repo import objects
 from vecver.repo.rows import schema, sorted_keys
+from vecver.repo.rows.document_codes import DocumentCodes, document_codes
 from vecver.repo.rows.listed_by import WORTH, ListedBy, listed_by
 from vecver.repo.rows.positions import columns_of, position_of
 from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
@@ -200,6 +201,11 @@ class Segment:
         return listed_by(offsets, names.view(np.uint8).reshape(-1, 16), self.keys, self.find_keys)
 
     @cached_property
+    def document_codes(self) -> DocumentCodes:
+        """A code for each document that its chunks name."""
+        return document_codes(self.chunks, self.documents, self.document_ids)
+
+    @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:
         return sorted_keys.prefixes(self.keys)[self.orders[0]]
 
@@ -226,7 +232,7 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Memory that it holds beside its mapped files."""
-        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents", "_listed_by")
+        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents", "_listed_by", "document_codes")
         arrays = [self.__dict__[name] for name in held if name in self.__dict__]
         return sum(array.nbytes for array in arrays)
 
