@@ -49,7 +49,8 @@ from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
 from vecver.repo.rows.layout import Layout, Live
 from vecver.repo.rows.positions import FIELDS, POSITION, chunk_columns, column_type
-from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
+from vecver.repo.rows.root_rows import chunk_lanes, document_lanes
+from vecver.repo.rows.roots import Roots, lanes_of_matrix
 from vecver.repo.rows.schema import KEY, keys_array, taken
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, order_of
@@ -329,13 +330,12 @@ def _read_blocks(rows: Segment, folder: Path) -> Iterator[tuple[pa.Table, Vector
 
 
 def _document_roots(table: pa.Table) -> Roots:
-    return Roots(lanes_of(schema.document_bytes(table, range(len(table)))), Roots.empty().vector)
+    return Roots(document_lanes(table, np.arange(len(table))), Roots.empty().vector)
 
 
 def _chunk_roots(table: pa.Table, vectors: Vectors) -> Roots:
     keys = schema.keys_array(table.column("key"))
-    content = lanes_of(schema.chunk_bytes(table, range(len(table))))
-    return Roots(content, lanes_of_matrix(schema.vector_bytes(keys, vectors)))
+    return Roots(chunk_lanes(table, np.arange(len(table))), lanes_of_matrix(schema.vector_bytes(keys, vectors)))
 
 
 # -- both ---------------------------------------------------------------------------------------

@@ -20,13 +20,18 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from vecver.json_columns import content_of
 from vecver.model import Json
 from vecver.repo.rows.kernel.loading import LANES, Lanes, hashed, joined, load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BLOCK = 2048  # rows expanded at once: 4 MiB with hashlib
 
@@ -40,10 +45,19 @@ def lanes_of(rows: Iterable[bytes]) -> Lanes:
     return total
 
 
+def lanes_of_rows(rows: pa.Array) -> Lanes:
+    """As `lanes_of`, of an array of byte strings without nulls."""
+    content, ends = content_of(rows)
+    if add := load():
+        return add(content, ends)
+    return lanes_of(bytes(content[start:end]) for start, end in pairwise([0, *ends.tolist()]))
+
+
 def lanes_of_matrix(rows: npt.NDArray[np.uint8]) -> Lanes:
     """As `lanes_of`, of rows of one length, `(n, bytes)`."""
     if add := load():
-        return add(rows.tobytes(), np.arange(1, len(rows) + 1, dtype=np.int64) * rows.shape[1])
+        ends = np.arange(1, len(rows) + 1, dtype=np.int64) * rows.shape[1]
+        return add(np.ascontiguousarray(rows).data.cast("B"), ends)
     return lanes_of(row.tobytes() for row in rows)
 
 

@@ -103,13 +103,13 @@ def row_numbers(rows: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
-    """A copy of these rows of a table, in this order.
+    """These rows of a table, in this order: a part of it where they follow one another, else a copy.
 
     It is made batch by batch: Arrow's `take` first joins all batches of a column, even for one row, which takes 0.1 to
     0.9 s for a table of 200,000 rows (pyarrow 26).
     """
-    if len(rows) == len(table) and (np.diff(rows) == 1).all():
-        return table  # as it is; `take` would import `pyarrow.compute` (0.03 s)
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        return table.slice(int(rows[0]), len(rows))  # `take` would import `pyarrow.compute` (0.03 s)
     batches = table.to_batches()
     if len(batches) < 2 or not len(rows):
         return table.take(row_numbers(rows))

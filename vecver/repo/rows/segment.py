@@ -35,7 +35,8 @@ from vecver.repo.rows import schema, sorted_keys
 from vecver.repo.rows.document_codes import DocumentCodes, document_codes
 from vecver.repo.rows.listed_by import WORTH, ListedBy, listed_by
 from vecver.repo.rows.positions import columns_of, position_of
-from vecver.repo.rows.roots import Roots, lanes_of, lanes_of_matrix
+from vecver.repo.rows.root_rows import chunk_lanes, document_lanes
+from vecver.repo.rows.roots import Roots, lanes_of_matrix
 from vecver.repo.rows.schema import keys_array
 from vecver.repo.rows.segment_files import FILES, path_of
 from vecver.repo.rows.verdict import Verdict
@@ -164,11 +165,10 @@ class Segment:
 
     def roots(self, chunks: sorted_keys.Rows, documents: sorted_keys.Rows) -> Roots:
         """The roots of these chunk rows and document rows."""
-        content = lanes_of(schema.document_bytes(self.documents, documents.tolist()))
+        content = document_lanes(self.documents, documents) + chunk_lanes(self.chunks, chunks)
         vector = Roots.empty().vector
         for start in range(0, len(chunks), BLOCK_ROWS):
             block = chunks[start : start + BLOCK_ROWS]
-            content = content + lanes_of(schema.chunk_bytes(self.chunks, block.tolist()))
             vector = vector + lanes_of_matrix(schema.vector_bytes(self.keys[block], self.vectors[block]))
         return Roots(content, vector)
 

@@ -23,7 +23,7 @@ LANES = 1024
 _TRIED = tuple(bytes(range(size % 251)) * 2 for size in (0, 1, 83, 84, 85, 167, 168, 169, 3, 240, 250))
 
 Lanes = npt.NDArray[np.uint16]
-Add = Callable[[bytes, npt.NDArray[np.int64]], Lanes]  # rows one after the other, where each ends -> their sum
+Add = Callable[[bytes | memoryview, npt.NDArray[np.int64]], Lanes]  # rows in a line, where each ends -> their sum
 
 
 @cache
@@ -62,7 +62,7 @@ def _bound(library: ctypes.CDLL, width: int) -> Add:
     function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p)
     function.restype = None
 
-    def add(content: bytes, ends: npt.NDArray[np.int64]) -> Lanes:
+    def add(content: bytes | memoryview, ends: npt.NDArray[np.int64]) -> Lanes:
         total = np.zeros(LANES, "<u2")
         start = np.frombuffer(content or b"\0", np.uint8).ctypes.data
         function(start, np.ascontiguousarray(ends, np.int64).ctypes.data, len(ends), width, total.ctypes.data)
