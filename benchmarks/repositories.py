@@ -95,7 +95,31 @@ def face(docs: vecver.Dataset, at: str, *, exact: bool = False) -> Ask:
     return lambda query: [int(hit.document) for hit in docs.search(query, k=K, at=at, exact=exact)]
 
 
-def engine(docs: vecver.Dataset, at: str) -> Ask:
+def ways(docs: vecver.Dataset, at: str, k: int = K) -> dict[str, Ask]:
+    """The ways in which a search of a version is measured, by name; only those with ids answer."""
+
+    def search(*parts: str) -> Ask:
+        def ask(query: Any) -> list[int]:
+            answer = docs.search(query, k=k, at=at)
+            ids = [int(hit.document) for hit in answer] if "document" in parts else []
+            if "text" in parts:
+                [hit.text for hit in answer]
+            if "receipt" in parts:
+                answer.receipt["digest"]
+            return ids
+
+        return ask
+
+    return {
+        "search, ids": search("document"),
+        "search": search(),
+        "search, texts": search("document", "text"),
+        "search, receipt": search("document", "text", "receipt"),
+        "engine": engine(docs, at, k),
+    }
+
+
+def engine(docs: vecver.Dataset, at: str, k: int = K) -> Ask:
     """The index room alone: no revision, no texts, no receipt. Answers with nothing but its time."""
     from vecver import index
     from vecver.flows.searching.filtering import filtered
@@ -105,7 +129,7 @@ def engine(docs: vecver.Dataset, at: str) -> Ask:
     parts, metric = filtered(snapshot, None), snapshot.commit.recipe.space.metric
 
     def ask(query: Any) -> list[int]:
-        index.search(parts, query[None], K, metric, exact=False)
+        index.search(parts, query[None], k, metric, exact=False)
         return []
 
     return ask

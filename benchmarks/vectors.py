@@ -1,4 +1,4 @@
-"""The data of `versions.py`: vectors, the story of versions over them, and every version's true neighbours.
+"""The data of benchmarks: vectors, the story of versions over them, and every version's true neighbours.
 
 A story has rows, numbered `slots`; in each version a slot holds one vector, named by its number in one
 table of vectors. So a version is an array of numbers, and its true neighbours are found without vecver.
@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ HERE = Path(__file__).resolve().parent
 CACHE = HERE / "out/vectors"
 PASSAGES = HERE.parents[1] / "shared/data/passages/passages_dev.parquet"
 PASSAGE_COUNT = 150_000  # embedded once, then kept
+ANN = HERE.parents[1] / "shared/data/ann"  # 36,000 passages and questions of eight kinds, under MiniLM
 LIBRARIES = (
-    *("vecver", "numpy", "pyarrow", "faiss-cpu"),
-    *("lancedb", "pymilvus", "milvus-lite", "qdrant-client", "hnswlib", "usearch"),
+    *("vecver", "numpy", "pyarrow", "faiss-cpu", "hnswlib", "usearch", "scalable-vs"),
+    *("lancedb", "chromadb", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py"),
 )
 SEED = 0
 K = 10
@@ -71,15 +72,69 @@ def clustered(count: int, dim: int = 384) -> Vectors:
     return np.load(file, mmap_mode="r")
 
 
+def mixtures(count: int, dim: int = 384) -> Vectors:
+    """`(count, dim)` float32 unit vectors, mapped from the cache: real passages, then mixtures of two.
+
+    Below 384 dimensions they are the first principal components of the 384, as the questions are.
+    """
+    file = CACHE / f"mixtures-{count}x{dim}.npy"
+    if not file.exists():
+        real, rng = _real_passages(), np.random.default_rng(SEED)
+        part = _new(file).with_suffix(".part")
+        made = np.lib.format.open_memmap(part, "w+", np.float32, (count, dim))
+        for start in range(0, count, _BLOCK):
+            made[start : start + _BLOCK] = _mixed(real, start, min(_BLOCK, count - start), rng) @ _components(dim)
+            made[start : start + _BLOCK] /= np.linalg.norm(made[start : start + _BLOCK], axis=1, keepdims=True)
+        made.flush()
+        part.rename(file)
+    return np.load(file, mmap_mode="r")
+
+
+def questions(each: int, dim: int = 384) -> tuple[list[str], Vectors]:
+    """Real questions of eight kinds, `(n, dim)` float32 unit vectors, and the kind of every one."""
+    with np.load(_required(ANN / "questions_minilm.npz")) as kinds:
+        parts = {kind: kinds[kind][:each].astype(np.float32) for kind in kinds.files}
+    vectors = np.concatenate(list(parts.values())) @ _components(dim)
+    names = [kind for kind, part in parts.items() for _ in part]
+    return names, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _mixed(real: Vectors, start: int, count: int, rng: np.random.Generator) -> Vectors:
+    first, second = rng.integers(len(real), size=(2, count))
+    share = rng.uniform(0.2, 0.6, (count, 1)).astype(np.float32)
+    pure = slice(0, max(0, min(count, len(real) - start)))  # every passage itself comes once, before the mixtures
+    first[pure], share[pure] = np.arange(start, start + pure.stop), 0
+    return real[first] + share * real[second]
+
+
+@cache
+def _real_passages() -> Vectors:
+    with np.load(_required(ANN / "passages36k_minilm_f16.npz")) as data:
+        return data["vectors"].astype(np.float32)
+
+
+@cache
+def _components(dim: int) -> Vectors:
+    """`(384, dim)` the directions in which the passages vary most; all of them unturned for 384."""
+    if dim == 384:
+        return np.eye(dim, dtype=np.float32)
+    real = _real_passages()
+    return np.ascontiguousarray(np.linalg.eigh(real.T @ real)[1][:, ::-1][:, :dim])
+
+
+def _required(file: Path) -> Path:
+    if not file.exists():
+        raise SystemExit(f"{file.name} is not on this machine: use --data clustered")
+    return file
+
+
 def _embedded(count: int) -> Vectors:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from vecver.pipeline import open_embedder
 
-    if not PASSAGES.exists():
-        raise SystemExit(f"{PASSAGES.name} is not on this machine: use --data clustered")
-    table = pq.read_table(PASSAGES, columns=["text", "lang"])
+    table = pq.read_table(_required(PASSAGES), columns=["text", "lang"])
     texts = table.filter(pc.equal(table["lang"], "en"))["text"]
     rows = np.sort(np.random.default_rng(SEED).permutation(len(texts))[:count])
     print(f"embedding {len(rows):,} passages, once")
@@ -103,6 +158,7 @@ class Story:
     queries: Vectors  # (q, dim), held out: no version holds them
     first: Numbers  # (rows,) the vector that each slot holds in version 0
     changes: list[tuple[Numbers, Numbers]]  # of each later version: slots, and the vectors that they hold now
+    kinds: list[str]  # of each query
 
     def state(self, version: int) -> Numbers:
         """`(rows,)` the number of the vector that each slot holds."""
@@ -137,17 +193,21 @@ class Story:
             slots = np.arange(start, min(start + _BLOCK, len(state)))
             yield self.batch(slots, state[slots], version)
 
-    def recall(self, state: Numbers, answers: Sequence[Sequence[int]]) -> float:
-        """ann_recall@10 of answers to the first queries: the share of the k that score no worse than the true k-th."""
+    def recall(self, state: Numbers, answers: Sequence[Sequence[int]], k: int = K) -> float:
+        """ann_recall@k of answers to all queries, as a mean."""
+        return float(self.shares(state, answers, k).mean())
+
+    def shares(self, state: Numbers, answers: Sequence[Sequence[int]], k: int = K) -> npt.NDArray[np.float64]:
+        """ann_recall@k of each answer: the share of its k slots that score no worse than the true k-th."""
         alive = np.zeros(len(self.vectors), bool)
         alive[state] = True
-        good = 0
-        for scores, near, slots in zip(self._scores, self._nearest, answers, strict=False):
-            true = near[alive[near]][:K]
-            worst = scores[true[-1]] if len(true) == K else np.partition(scores[state], -K)[-K]
-            given = scores[state[list(dict.fromkeys(slots))[:K]]]
-            good += int((given >= worst - 1e-6).sum())  # equal vectors are equally right
-        return good / (K * len(answers))
+        shares = np.empty(len(answers))
+        for number, (scores, near, slots) in enumerate(zip(self._scores, self._nearest, answers, strict=True)):
+            true = near[alive[near]][:k]
+            least = scores[true[-1]] if len(true) == k else np.partition(scores[state], -k)[-k]
+            returned = scores[state[list(dict.fromkeys(slots))[:k]]]
+            shares[number] = (returned >= least - 1e-6).sum() / k  # equal vectors are equally right
+        return shares
 
     @cached_property
     def _nearest(self) -> Numbers:
@@ -159,10 +219,10 @@ class Story:
     @cached_property
     def _scores(self) -> Vectors:
         """`(q, M)` every query against every vector of every version."""
-        found = np.empty((len(self.queries), len(self.vectors)), np.float32)
+        scores = np.empty((len(self.queries), len(self.vectors)), np.float32)
         for start in range(0, len(self.vectors), _BLOCK):
-            found[:, start : start + _BLOCK] = self.queries @ self.vectors[start : start + _BLOCK].T
-        return found
+            scores[:, start : start + _BLOCK] = self.queries @ self.vectors[start : start + _BLOCK].T
+        return scores
 
     @cached_property
     def digest(self) -> str:
@@ -175,13 +235,18 @@ class Story:
         return hasher.hexdigest()
 
 
-def story(data: str, rows: int, versions: int, changed: int, queries: int) -> Story:
+def story(data: str, rows: int, versions: int, changed: int, queries: int, dim: int = 384) -> Story:
     """The same story every time: each version changes `changed` slots, half of them by topic, half scattered.
 
-    A changed slot gets a vector from a reserve, which replaced vectors join at its end.
+    A changed slot gets a vector from a reserve, which replaced vectors join at its end. The queries are held-out
+    vectors; of `mixtures` they are real questions, as many of each kind.
     """
+    kinds, held_out = ["held out"] * queries, None
     wanted = queries + rows + versions * changed
-    vectors = passages(min(wanted, PASSAGE_COUNT)) if data == "passages" else clustered(wanted)
+    if data == "mixtures":
+        kinds, held_out = questions(-(-queries // 8), dim)
+        queries, wanted = 0, rows + versions * changed
+    vectors = _vectors(data, wanted, dim)
     if len(vectors) < queries + rows + changed:
         raise SystemExit(f"{len(vectors):,} vectors are too few for {rows:,} rows: use --data clustered")
     rng = np.random.default_rng(SEED)
@@ -193,7 +258,15 @@ def story(data: str, rows: int, versions: int, changed: int, queries: int) -> St
         reserve, numbers = np.concatenate([reserve[changed:], state[slots]]), reserve[:changed]
         state[slots] = numbers
         changes.append((slots, numbers))
-    return Story(data, vectors, np.ascontiguousarray(vectors[asked]), first, changes)
+    return Story(
+        data, vectors, np.ascontiguousarray(vectors[asked]) if held_out is None else held_out, first, changes, kinds
+    )
+
+
+def _vectors(data: str, count: int, dim: int) -> Vectors:
+    if data == "passages":
+        return passages(min(count, PASSAGE_COUNT))
+    return {"clustered": clustered, "mixtures": mixtures}[data](count, dim)
 
 
 def _edited(topics: Numbers, count: int, rng: np.random.Generator) -> Numbers:
@@ -218,32 +291,41 @@ def _topics(vectors: Vectors, rng: np.random.Generator) -> Numbers:
 
 @dataclass
 class Timed:
-    """What one asker answered, and in how many seconds each."""
+    """What one asker answered, and the least time that each query took it: wall, and CPU of all threads."""
 
     seconds: list[float]
+    cpu: list[float]
     answers: list[Sequence[int]]
 
     def ms(self, percent: float = 50) -> float:
         return float(np.percentile(self.seconds, percent)) * 1e3
 
+    def cpu_ms(self, percent: float = 50) -> float:
+        return float(np.percentile(self.cpu, percent)) * 1e3
 
-def in_turns(askers: dict[str, Ask], queries: Vectors) -> dict[str, Timed]:
+
+def in_turns(askers: dict[str, Ask], queries: Vectors, turns: int = 1) -> dict[str, Timed]:
     """Every query to every asker, one at a time, warm, so that all of them see the same machine.
 
-    Askers are some queries apart, so that none finds what another has just read into the CPU's cache.
+    Askers are some queries apart, so that none finds what another has just read into the CPU's cache, and their
+    order changes, so that none always follows the one that empties it.
     """
     for ask in askers.values():
         for query in queries:
             ask(query)
-    found = {name: Timed([0.0] * len(queries), [()] * len(queries)) for name in askers}
-    for turn in range(len(queries)):
-        for place, (name, ask) in enumerate(askers.items()):
-            number = (turn + 7 * place) % len(queries)
-            began = time.perf_counter()
+    count, order = len(queries), np.random.default_rng(SEED)
+    timed = {name: Timed([np.inf] * count, [np.inf] * count, [()] * count) for name in askers}
+    for turn in range(turns * count):
+        for place in order.permutation(len(askers)):
+            name, ask = list(askers.items())[place]
+            number = (turn + 7 * int(place)) % count
+            wall, cpu = time.perf_counter(), time.process_time()
             answer = ask(queries[number])
-            found[name].seconds[number] = time.perf_counter() - began
-            found[name].answers[number] = answer
-    return found
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            mine = timed[name]
+            mine.answers[number] = answer
+            mine.seconds[number], mine.cpu[number] = min(mine.seconds[number], wall), min(mine.cpu[number], cpu)
+    return timed
 
 
 def seconds_of(action: Callable[[], object]) -> float:

@@ -1,19 +1,16 @@
-"""The story of many versions: is every version as fast as head, and head as fast as its peers?
+"""The story of many versions: is every version found as well, and as fast, as head, and what do all of them cost?
 
-    python benchmarks/versions.py                                                  # 74,000 real passages
-    python benchmarks/versions.py --data clustered --rows 1000000 --changed 1000 --peers none
-    python benchmarks/versions.py --only commits --data clustered --rows 1000000 --changed 1000 --versions 1000
-    python benchmarks/versions.py --only peers --peers faiss lance
+    python benchmarks/versions.py                                                 # 100,000 mixtures of real vectors
+    python benchmarks/versions.py --rows 1000000 --changed 1000 --dim 128
+    python benchmarks/versions.py --only recall --rows 100 --versions 10
 
 Each version changes 1% of the rows, half of them by topic and half scattered (see `vectors.py`); vectors are
 given, so nothing is embedded. Every ratio is of one run, in turns, one query at a time, k = 10, warm, one
 thread; beside each time stands ann_recall@10 against neighbours found without vecver. The repositories, the
-answers and the numbers stay under --out, for the next part to use: --fresh builds anew.
+answers and the numbers stay under --out, for the next part to use: --fresh builds anew. Peers: `peers.py`.
 
 Decisions
-- 2026-11-21 memory and cold starts are measured in processes of their own, which write byte code as usual.
-- 2026-11-21 a peer's setting is the fastest of its grid whose recall is not below vecver's; where none is,
-  its most exact, and the table says so.
+1. Memory and cold starts are measured in processes of their own, which write byte code as usual.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -34,7 +32,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from peers import PEERS, compared, emptied, every_core, limited, opened
+from peer_indexes import every_core
 from repositories import Repositories, commit, engine, face
 from tables import Goals, See
 from vectors import HERE, K, Story, about, in_turns, seconds_of, size_of, story
@@ -61,23 +59,18 @@ BARE = "import numpy, pyarrow, faiss"
 def main() -> None:
     args = parse()
     changed = args.changed or args.rows // 100
-    folder = args.out / f"{args.data}-{args.rows}x{args.versions}-{changed}"
+    folder = args.out / f"{args.data}-{args.rows}x{args.versions}-{args.dim}"
     if args.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    repositories = Repositories(story(args.data, args.rows, args.versions, changed, args.queries), folder)
+    repositories = Repositories(story(args.data, args.rows, args.versions, changed, args.queries, args.dim), folder)
     np.save(folder / "queries.npy", repositories.story.queries)
     faiss.omp_set_num_threads(1)
-    names = [name for name in PEERS if name in args.peers or "all" in args.peers]
     goals = Goals()
     for part in args.only:
         print(f"-- {part}", flush=True)
         since = len(goals.lines)
-        raw = (
-            peers(repositories, goals.see, names, args.limit)
-            if part == "peers"
-            else PARTS[part](repositories, goals.see)
-        )
+        raw = PARTS[part](repositories, goals.see)
         kept = {**about(repositories.story), "arguments": sys.argv[1:], "lines": goals.lines[since:], "raw": raw}
         (folder / f"{part}.json").write_text(json.dumps(kept, default=asdict), "utf-8")
     goals.print_table()
@@ -85,13 +78,12 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", choices=["passages", "clustered"], default="passages")
-    parser.add_argument("--rows", type=int, default=74_000)
+    parser.add_argument("--data", choices=["mixtures", "passages", "clustered"], default="mixtures")
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--versions", type=int, default=100, help="commits after the first")
     parser.add_argument("--changed", type=int, help="rows a commit (default: 1%%)")
+    parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--peers", nargs="+", choices=["all", "none", *PEERS], default=["all"])
-    parser.add_argument("--limit", type=int, default=1800, help="seconds that a peer may take")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--out", type=Path, default=HERE / "out/versions")
     parser.add_argument("--fresh", action="store_true", help="forget the repositories that are there")
@@ -160,25 +152,41 @@ def one_version(story: Story, docs: vecver.Dataset, ids: list[str], version: int
     }
 
 
+def recall(repositories: Repositories, see: See) -> Any:
+    """ann_recall@10 of every version, by kind of question."""
+    docs, ids, story = repositories.optimized(), repositories.commits()["ids"], repositories.story
+    kinds, raw = np.array(story.kinds), []
+    for version, at in enumerate(ids):
+        ask = face(docs, at)
+        raw.append(story.shares(story.state(version), [ask(query) for query in story.queries]))
+    shares = np.array(raw)  # (versions, queries)
+    for kind in dict.fromkeys(story.kinds):
+        means = shares[:, kinds == kind].mean(axis=1)
+        below = (shares[:, kinds == kind] < 0.8).mean()
+        seen = f"worst version {means.min():.3f}, mean {means.mean():.3f}; below 0.8: {below:.1%} of the questions"
+        see(f"ann_recall@10, {len(ids)} versions, {(kinds == kind).sum()} questions: {kind}", "≥ 0.95; ≤ 1%", seen)
+    return shares.tolist()
+
+
 def small(repositories: Repositories, see: See) -> Any:
     """Many one-chunk commits, and no `optimize` after them."""
     before, story = repositories.optimized(), repositories.story
     rng, state = np.random.default_rng(1), story.state(story.head)
-    with emptied(repositories.folder / "small") as folder:
-        shutil.copytree(repositories.folder / "optimized", folder / "copy")
-        after, seconds = vecver.open(folder / "copy").dataset("d"), []
+    with tempfile.TemporaryDirectory(dir=repositories.folder) as folder:
+        copy = shutil.copytree(repositories.folder / "optimized", Path(folder, "copy"))
+        after, seconds = vecver.open(copy).dataset("d"), []
         for slot in rng.choice(len(state), SMALL_COMMITS, replace=False):
             state[slot] = rng.integers(len(story.vectors))
             seconds.append(commit(after, story.batch(np.array([slot]), state[[slot]], story.head + 1)))
         found = in_turns({"before": face(before, "main"), "after": face(after, "main")}, story.queries)
-    own, recall = found["after"], story.recall(state, found["after"].answers)
+    own, share = found["after"], story.recall(state, found["after"].answers)
     see(
         f"search after {SMALL_COMMITS} one-chunk commits against before",
         "≤ 1.3 ×",
-        f"{own.ms() / found['before'].ms():.2f} × ({own.ms():.2f} ms at recall {recall:.3f}; "
+        f"{own.ms() / found['before'].ms():.2f} × ({own.ms():.2f} ms at recall {share:.3f}; "
         f"a commit {statistics.median(seconds) * 1e3:.0f} ms)",
     )
-    return {"seconds": seconds, "recall": recall, **found}
+    return {"seconds": seconds, "recall": share, **found}
 
 
 def refs(repositories: Repositories, see: See) -> Any:
@@ -312,50 +320,8 @@ def exact(repositories: Repositories, see: See) -> Any:
     return dict(found)
 
 
-def peers(repositories: Repositories, see: See, names: list[str], limit: int) -> Any:
-    """Head and the oldest version beside every peer, at equal recall."""
-    raw: dict[str, Any] = {name: {} for name in names}
-    for name in names:
-        with emptied(repositories.folder / "peer") as folder:
-            try:
-                with limited(limit):
-                    one_peer(repositories, see, name, folder, raw[name])
-            except Exception as reason:  # a peer that is missing, late or broken: its own words stand in the table
-                see(f"beside {name}", "", f"skipped: {reason}")
-    return raw
-
-
-def one_peer(repositories: Repositories, see: See, name: str, folder: Path, raw: dict[str, Any]) -> None:
-    """Fills `raw`. Raises PackageNotFoundError, TimeoutError."""
-    docs, story, (ids, seconds) = repositories.optimized(), repositories.story, repositories.commits().values()
-    peer = opened(name)
-    raw["load"] = seconds_of(lambda: peer.load(story, folder))
-    if peer.commits:
-        raw.update({"commits": peer.commits, "bytes": size_of(folder)})
-        mine, their = ((statistics.median(some), statistics.mean(some)) for some in (seconds[1:], peer.commits))
-        see(
-            f"the same {story.head} versions in {name}",
-            "ahead on each",
-            f"a commit {mine[0] * 1e3:.0f} ms (mean {mine[1] * 1e3:.0f}), theirs {their[0] * 1e3:.0f} "
-            f"({their[1] * 1e3:.0f}); disk {size_of(repositories.folder / 'optimized') / 1e6:,.0f} MB, "
-            f"theirs {raw['bytes'] / 1e6:,.0f} MB",
-        )
-    for label, version in (("head", story.head), ("oldest", 0)):
-        askers = {"ours": face(docs, ids[version]), "engine": engine(docs, ids[version])}
-        one = raw[label] = compared(story, peer, askers, version)
-        ours, alone, theirs = (one[who].ms() for who in ("ours", "engine", "theirs"))
-        recall, reached = one["recalls"]
-        see(
-            f"{label} against {name}, at equal recall",
-            "≤ 0.8 ×" if name == "faiss" else "< 1 ×",
-            f"{ours / theirs:.2f} × ({ours:.2f} ms at {recall:.3f}, the engine alone {alone:.2f}; "
-            f"theirs {theirs:.2f} ms at {reached:.3f}{'' if reached >= recall else ', no setting reaches it'}; "
-            f"{one['setting'] or 'exact'})",
-        )
-
-
 PARTS: dict[str, Callable[..., Any]] = {
-    part.__name__: part for part in (commits, search, small, refs, disk, memory, cold, exact, peers)
+    part.__name__: part for part in (commits, search, recall, small, refs, disk, memory, cold, exact)
 }
 
 
