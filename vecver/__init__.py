@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SpaceMismatchError,
         VecverError,
     )
+    from vecver.flows import kernels
     from vecver.local.dataset import Dataset
     from vecver.local.repository import Repository, create, open
     from vecver.local.snapshot import Snapshot, open_snapshot
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         Fields,
         Garbage,
         Hit,
+        KernelUse,
         Log,
         Milvus,
         Move,
@@ -98,6 +100,7 @@ __all__ = [
     "Hit",
     "IntegrityError",
     "InvalidInputError",
+    "KernelUse",
     "Log",
     "MemoryStore",
     "Milvus",
@@ -124,6 +127,7 @@ __all__ = [
     "connect",
     "create",
     "embedder",
+    "kernels",
     "listening",
     "open",
     "open_snapshot",

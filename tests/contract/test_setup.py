@@ -91,6 +91,16 @@ def test_a_sound_installation_has_no_problem(here: Path) -> None:
     assert "ok       repository  " in run("doctor", "--quick").stdout
 
 
+def test_the_doctor_says_which_kernels_are_used_and_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = (vecver.KernelUse("scores", "AVX2"), vecver.KernelUse("roots", "AVX-512"))
+    monkeypatch.setattr(vecver, "kernels", lambda: compiled)
+    assert findings()["kernels"]["message"] == "scores compiled, AVX2; roots compiled, AVX-512"
+    monkeypatch.setattr(vecver, "kernels", lambda: (compiled[0], vecver.KernelUse("roots", None, "it was not built")))
+    kernels = findings()["kernels"]
+    assert kernels["message"] == "scores compiled, AVX2; roots not compiled: it was not built"
+    assert (kernels["status"], kernels["advice"][:16]) == ("warning", "the same results")
+
+
 def test_what_is_wrong_is_a_problem_with_advice(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings()["repository"]["status"] == "warning"  # none was made yet
     with socket.socket() as closed:

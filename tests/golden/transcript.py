@@ -27,6 +27,7 @@ REQUEST = "transcript"  # the id of every request
 FRAMING = ("content-length",)  # headers that are no promises
 VARYING = (  # what even a fixed world does not hold: (pattern, what stands for it)
     (r'\b[\d.]+ [kMGT]?B free at [^"]+', "9 GB free at …"),  # doctor: disks
+    (r'("name": "kernels",\n *"status": )"\w+"(,\n *"message": )"[^"]*"(,\n *"advice": )"[^"]*"', r"\1…\2…\3…"),
     (r'("cpus": |"faiss": )[^,\n]+', r"\1…"),  # recall: the machine and the library that it measured
     (r'("finished": ")[^"]+(",\n *"attempts": 0)', r"\1(of the file)\2"),  # a job that was cancelled while it waited
     (r"^(vecver_job_seconds_(?:bucket|sum)\{.*\}|\w+_created\{.*\}) .*$", r"\1 …"),  # metrics: how long, since when

@@ -50,6 +50,7 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Finding]:
     """Run all checks, one after the other; `quick` loads no model."""
     yield Finding("version", "ok", f"vecver {_version('vecver')}, Python {platform.python_version()}, {sys.platform}")
     yield _guarded("packages", _packages)
+    yield _kernels()
     for extra in EXTRAS:
         yield _extra(extra)
     yield _guarded("settings", _settings)
@@ -85,6 +86,17 @@ def _packages() -> Finding:
     if missing := [package for package, version in versions.items() if not version]:
         return Finding("packages", "problem", f"not installed: {', '.join(missing)}", "pip install --upgrade vecver")
     return Finding("packages", "ok", ", ".join(f"{package} {version}" for package, version in versions.items()))
+
+
+def _kernels() -> Finding:
+    """Do scores and roots use the compiled kernels, with which instruction set, and why not."""
+    uses = vecver.kernels()
+    message = "; ".join(f"{use.name} compiled, {use.instructions}" for use in uses if use.instructions)
+    problems = [f"{use.name} not compiled: {use.problem}" for use in uses if use.problem]
+    if not problems:
+        return Finding("kernels", "ok", message)
+    advice = "the same results, slower: with a C compiler, pip install --force-reinstall --no-binary vecver vecver"
+    return Finding("kernels", "warning", "; ".join([*filter(None, [message]), *problems]), advice)
 
 
 def _extra(extra: str) -> Finding:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
+    from vecver.flows.compiled import kernels
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
+    from vecver.flows.ingesting.comparing import status
     from vecver.flows.ingesting.deletions import delete, deletion
     from vecver.flows.ingesting.head import check_expected
     from vecver.flows.ingesting.ingestion import ingest
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from vecver.flows.ingesting.shortfalls import KIND as SHORTFALLS
     from vecver.flows.ingesting.shortfalls import partial_reads
     from vecver.flows.ingesting.sources import ALL, Places, Source, places_of, recognised, surroundings
-    from vecver.flows.ingesting.status import status
     from vecver.flows.ingesting.upserts import (
         ADDED,
         Rows,
@@ -80,6 +81,7 @@ __all__ = [
     "get_documents",
     "index_bytes",
     "ingest",
+    "kernels",
     "nothing",
     "one_chunk",
     "open_export",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
     from vecver.index.filter_checks import check_filter
     from vecver.index.filters import BUILT_IN, evaluate, fields_of, json_filter, resolved
+    from vecver.index.kernel import use as kernel_use
     from vecver.index.milvus.expressions import expression
     from vecver.index.ranking import Found, is_exact, search
     from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
@@ -36,6 +37,7 @@ __all__ = [
     "fields_of",
     "is_exact",
     "json_filter",
+    "kernel_use",
     "milvus",
     "normalised",
     "ranked",

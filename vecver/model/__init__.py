@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
     from vecver.model.embedder import Embedder, TokenCounts
+    from vecver.model.kernels import KernelUse
     from vecver.model.publications import Milvus, Publication, PublishedRows
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
@@ -47,6 +48,7 @@ __all__ = [
     "Garbage",
     "Hit",
     "Json",
+    "KernelUse",
     "Log",
     "Mark",
     "Metric",

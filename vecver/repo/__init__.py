@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vecver.repo.refs import names
     from vecver.repo.refs.refs import KINDS, Kind, check_name, missing, ref_moved
     from vecver.repo.root import create, exists
+    from vecver.repo.rows.kernel.loading import use as kernel_use
     from vecver.repo.rows.layout import Layout
     from vecver.repo.rows.positions import POSITION, chunk_owners, named_positions
     from vecver.repo.rows.roots import Roots
@@ -89,6 +90,7 @@ __all__ = [
     "exists",
     "find_absent",
     "find_known",
+    "kernel_use",
     "keys_at",
     "land",
     "ledger",

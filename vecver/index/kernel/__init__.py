@@ -18,10 +18,13 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from vecver.model import KernelUse
 
 VERSION = 1  # of kernel.c
 FILE = Path(__file__).with_name("_kernel.so")
@@ -52,6 +55,12 @@ class Kernel:
                 function = getattr(library, name)
                 function.argtypes, function.restype = arguments, number
         self.version: int = self._short.vecver_kernel_version()
+
+    @property
+    def instructions(self) -> str:
+        """The instruction set that the loader chose."""
+        register_bits = getattr(self._short, "vecver_kernel_register_bits", lambda: 0)()
+        return {512: "AVX-512", 256: "AVX2", 128: "SSE2"}.get(register_bits, "the compiler's default instructions")
 
     def scores(self, query: Floats, vectors: Floats, rows: Rows | None, *, is_l2: bool) -> Doubles:
         """The scores of `vectors[rows]`, or of all `vectors`, `(n,)`. Raises IndexError for a row that is not there."""
@@ -95,13 +104,28 @@ def kernel() -> Kernel | None:
 
 def load(file: Path) -> Kernel | None:
     """The kernel in a file; None if it is missing, cannot be loaded, has another version or computes other bits."""
+    return _kernel_or_problem(file)[0]
+
+
+def use(file: Path = FILE) -> KernelUse:
+    """Whether scores are computed by the kernel in a file, with which instructions, and why not."""
+    from vecver.model import KernelUse
+
+    opened, problem = _kernel_or_problem(file)
+    return KernelUse("scores", opened.instructions if opened else None, problem)
+
+
+def _kernel_or_problem(file: Path) -> tuple[Kernel | None, str]:
+    """The kernel in a file, or None and why it is not used."""
     if not file.exists():
-        return None
+        return None, "it was not built"
     try:
         opened = Kernel(file)
-    except (OSError, AttributeError):
-        return None
-    return opened if opened.version == VERSION and _computes_the_rule(opened) else None
+    except (OSError, AttributeError) as error:
+        return None, f"it cannot be loaded: {error}"
+    if opened.version != VERSION:
+        return None, f"it is of version {opened.version}, this vecver needs {VERSION}"
+    return (opened, "") if _computes_the_rule(opened) else (None, "it computes other score bits than numpy")
 
 
 def fits(array: npt.NDArray[Any], dtype: np.dtype[Any], columns: int | None = None) -> bool:

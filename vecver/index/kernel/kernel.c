@@ -19,6 +19,7 @@
 
 /* Compiled for wider registers too where the loader of the platform can choose; the bits are the same. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define CHOOSES_BY_CPU
 #define CHOSEN_BY_CPU __attribute__((target_clones("default", "avx2", "arch=skylake-avx512")))
 #else
 #define CHOSEN_BY_CPU
@@ -26,6 +27,17 @@
 #define INLINED static inline __attribute__((always_inline))
 
 int32_t vecver_kernel_version(void) { return KERNEL_VERSION; }
+
+/* The bits of the registers for which the loader chose code here; 0 where it had no choice. */
+int32_t vecver_kernel_register_bits(void) {
+#ifdef CHOOSES_BY_CPU
+    __builtin_cpu_init();
+    if (__builtin_cpu_is("skylake-avx512")) return 512; /* by model, as the loader does: other CPUs get AVX2 */
+    return __builtin_cpu_supports("avx2") ? 256 : 128;
+#else
+    return 0;
+#endif
+}
 
 /* -- the rule -- */
 

@@ -17,9 +17,12 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import ctypes
 
+    from vecver.model import KernelUse
+
 LIBRARY = Path(__file__).with_name("_lanes.so")
 VERSION = 1  # of lanes.c
 LANES = 1024
+_INSTRUCTIONS = {8: "AVX-512", 4: "AVX2", 2: "the compiler's default instructions"}  # by rows at once
 _TRIED = tuple(bytes(range(size % 251)) * 2 for size in (0, 1, 83, 84, 85, 167, 168, 169, 3, 240, 250))
 
 Lanes = npt.NDArray[np.uint16]
@@ -29,18 +32,34 @@ Add = Callable[[bytes | memoryview, npt.NDArray[np.int64]], Lanes]  # rows in a 
 @cache
 def load(library: Path = LIBRARY) -> Add | None:
     """The compiled sum of rows' SHAKE128 expansions; None if it is missing, of another version, or wrong."""
+    return _add_or_problem(library)[0]
+
+
+def use(library: Path = LIBRARY) -> KernelUse:
+    """Whether roots are summed by compiled code, with which instructions, and why not."""
+    from vecver.model import KernelUse
+
+    add, width, problem = _add_or_problem(library)
+    return KernelUse("roots", _INSTRUCTIONS[width] if add else None, problem)
+
+
+def _add_or_problem(library: Path) -> tuple[Add | None, int, str]:
+    """The compiled sum and its rows at once, or None and why it is not used."""
     if not library.exists():
-        return None
+        return None, 0, "it was not built"
     import ctypes
 
     try:
         opened = ctypes.CDLL(str(library))
-        if opened.vecver_lanes_version() != VERSION:
-            return None
-        add = _bound(opened, opened.vecver_lanes_width())
-    except (OSError, AttributeError):
-        return None
-    return add if np.array_equal(add(*joined(_TRIED)), hashed(_TRIED)) else None
+        if (version := opened.vecver_lanes_version()) != VERSION:
+            return None, 0, f"it is of version {version}, this vecver needs {VERSION}"
+        width = opened.vecver_lanes_width()
+        add = _bound(opened, width)
+    except (OSError, AttributeError) as error:
+        return None, 0, f"it cannot be loaded: {error}"
+    if not np.array_equal(add(*joined(_TRIED)), hashed(_TRIED)):
+        return None, 0, "it computes other sums than hashlib"
+    return add, width, ""
 
 
 def joined(rows: Sequence[bytes]) -> tuple[bytes, npt.NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Status: compares the sources with a version and lists what an ingest would change, without parsing or embedding."""
+"""Comparing: compares the sources with a version, and lists what an ingest would change; parses and embeds nothing."""
 
 from __future__ import annotations
 
