@@ -77,11 +77,19 @@ def _summary(done: Ingested, terminal: bool) -> Iterator[Sequence[Part]]:
     shown = {**report.documents, "not read": report.documents["failed"]}
     yield "  documents  ", counted(shown, "added", "changed", "removed", "unchanged", "not read") or "none"
     if report.changed or report.dry_run:
-        yield "  chunks     ", counted(report.chunks, "embedded", "reused", "removed") or "none", *_tokens(report)
+        yield "  chunks     ", _chunks(report), *_tokens(report)
     yield from _text(report)
     if report.changed and report.documents["removed"] and report.commit:
         id = short_id(report.commit, terminal)
         yield (f"  no longer in the source: vecver diff {report.dataset} {id}~1 {id}",)
+
+
+def _chunks(report: vecver.Report) -> str:
+    """What happened to chunks. Where records brought their vectors, none was embedded: how many the version has."""
+    chunks, documents = report.chunks, report.documents
+    brought = (documents["added"] or documents["changed"]) and not (chunks["embedded"] or chunks["reused"])
+    live = f"{chunks['live']:,} in the version, with the vectors that were given" if brought and chunks["live"] else ""
+    return " · ".join(filter(None, [live, counted(chunks, "embedded", "reused", "removed")])) or "none"
 
 
 def _tokens(report: vecver.Report) -> Sequence[Part]:
