@@ -21,7 +21,7 @@ from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.published.ledger import Publications
 from vecver.repo.refs import names
-from vecver.repo.refs.refs import Kind, Refs, dataset_names
+from vecver.repo.refs.refs import Kind, NewestMoves, Refs, dataset_names
 from vecver.repo.refs.revisions import resolve
 from vecver.repo.root import identity
 from vecver.repo.rows import index_files
@@ -69,6 +69,7 @@ class Versions:
         self._verifier = Verifier(store, verify)
         self.opened = OpenVersions(store, self._verifier, open_bytes, index_bytes)
         self.id = identity(store)
+        self._newest_moves: NewestMoves = {}
 
     def signed(self, author: str) -> Versions:
         """The same versions for another author; opened versions are shared."""
@@ -105,10 +106,11 @@ class Versions:
 
         Raises NotFoundError (no such dataset, no such revision), IntegrityError (the commit is another dataset's).
         """
-        refs = self.refs(dataset)
+        key = self.key(dataset)
         snapshot = self.opened.peek(revision) if isinstance(revision, str) else None
-        if snapshot and snapshot.commit.dataset == refs.key:
+        if snapshot and snapshot.commit.dataset == key:
             return revision
+        refs = Refs(self.store, key, dataset, self._newest_moves)
         try:
             id = resolve(self.store, refs, revision)
         except NotFoundError:

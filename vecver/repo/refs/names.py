@@ -42,6 +42,8 @@ class Names:
 
     def key(self, name: str) -> str:
         """The key of the dataset with this name, or the key of one that would begin under it."""
+        if not self.entries:
+            return name
         for key, entry in self.entries.items():
             if entry["name"] == name:
                 return key
@@ -59,9 +61,12 @@ class Names:
         return {key for key, entry in self.entries.items() if entry["name"] is None}
 
 
+_UNCHANGED = Names()
+
+
 def read(store: Store) -> Names:
     """The names as they are now. Raises IntegrityError."""
-    return Names() if store.size(NAME) is None else _parse(store.get(NAME))
+    return _UNCHANGED if store.size(NAME) is None else _parse(store.get(NAME))
 
 
 def change(store: Store, key: str, name: str | None, *, author: str, time: str) -> None:

@@ -39,16 +39,22 @@ _FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 _ID = re.compile(r"[0-9a-f]{64}")  # can only be a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
+KEPT_MOVES = 1024  # newest moves that one process keeps
+NewestMoves = dict[tuple[str, Kind, str, bytes], Move]  # by key, kind, name and bytes of a ref
 RESERVED = canonical_json({"format": objects.FORMAT, "commit": None, "move": None})  # a ref that is being made
 
 
 class Refs:
-    """The refs of one dataset, stored under its `key`; `dataset` is its present name; see `repo.refs.names`."""
+    """The refs of one dataset, stored under its `key`; `dataset` is its present name; see `repo.refs.names`.
 
-    def __init__(self, store: Store, key: str, dataset: str | None = None) -> None:
+    `newest`: keeps the newest moves of refs by the refs' bytes, which name them; None: each is read again.
+    """
+
+    def __init__(self, store: Store, key: str, dataset: str | None = None, newest: NewestMoves | None = None) -> None:
         self._store = store
         self.key = key
         self.dataset = dataset or key
+        self._newest_moves = newest
 
     def get(self, kind: Kind, name: str) -> str | None:
         """The commit that a ref names now; None if there is no such ref."""
@@ -159,6 +165,20 @@ class Refs:
 
     def _newest(self, kind: Kind, name: str, body: bytes) -> Move | None:
         """The newest move of a ref; None while it is only reserved. Raises IntegrityError."""
+        moves, place = self._newest_moves, (self.key, kind, name, body)
+        if moves is None:
+            return self._read_newest(kind, name, body)
+        kept = moves.get(place)  # another thread may clear `moves` at any time
+        if kept is not None:
+            return kept
+        if len(moves) >= KEPT_MOVES:
+            moves.clear()
+        move = self._read_newest(kind, name, body)
+        if move is not None:
+            moves[place] = move
+        return move
+
+    def _read_newest(self, kind: Kind, name: str, body: bytes) -> Move | None:
         path = self.path(kind, name)
         ref = parse(path, body)
         if ref["move"] is None:
