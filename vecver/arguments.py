@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Revision: TypeAlias = "str | Report | Commit"
 Kind = Literal["branch", "tag", "alias"]
 Engine = Literal["faiss", "milvus"]
+_ENGINES = get_args(Engine)
 Row = str | Mapping[str, Any] | Any  # of `upsert`: a text, a dict; or what a table is iterated into
 
 
@@ -107,7 +108,7 @@ def check_no_ref(ids: Any, refused: Sequence[Any]) -> None:
 
 def check_engine(engine: str) -> None:
     """Raises InvalidInputError unless this is a search engine."""
-    if engine not in get_args(Engine):
+    if engine not in _ENGINES:
         raise InvalidInputError(
             f"no search engine is called {engine!r}",
             code="unknown_engine",

@@ -5,6 +5,8 @@ An entry lives as long as the opened segment or version that it belongs to.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _INDEXES: WeakKeyDictionary[Segment, index.faiss.Index] = WeakKeyDictionary()
 _VIEWS: WeakKeyDictionary[Snapshot, dict[int, index.faiss.View]] = WeakKeyDictionary()  # by segment number
+_PARTS: WeakKeyDictionary[Snapshot, tuple[int, tuple[Part, ...]]] = WeakKeyDictionary()  # and as of which change
+_changes = count()
+_change = next(_changes)  # which indexes are open: another number after every opening and closing
 
 
 def index_of(segment: Segment) -> index.faiss.Index | None:
@@ -25,12 +30,29 @@ def index_of(segment: Segment) -> index.faiss.Index | None:
 
 def keep(segment: Segment, opened: index.faiss.Index) -> None:
     """Search this segment through an index from now on."""
+    global _change
     _INDEXES[segment] = opened
+    _change = next(_changes)
 
 
 def forget(segment: Segment) -> None:
     """Scan this segment until its index is opened again."""
+    global _change
     _INDEXES.pop(segment, None)
+    _change = next(_changes)
+
+
+def parts_of(snapshot: Snapshot) -> tuple[Part, ...]:
+    """The version's parts with the indexes opened so far; made anew only after one was opened or closed."""
+    change, parts = _PARTS.get(snapshot, (None, ()))
+    if change != _change:
+        change = _change  # read first: an index that is opened meanwhile makes the next call look again
+        parts = tuple(
+            place.part if place.segment < 0 else replace(place.part, index=view_of(snapshot, place.segment, place.part))
+            for place in snapshot.parts
+        )
+        _PARTS[snapshot] = change, parts
+    return parts
 
 
 def view_of(snapshot: Snapshot, number: int, part: Part) -> index.faiss.View | None:

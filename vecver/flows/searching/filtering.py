@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecver import index
-from vecver.flows.opened_indexes import index_of, view_of
+from vecver.flows.opened_indexes import index_of, parts_of
 from vecver.flows.searching import filter_fields, selections
 from vecver.flows.searching.selections import CACHE, Keys, Mask, Selection
 from vecver.model import Json, Part
@@ -96,10 +96,10 @@ def unknown_fields(snapshot: Snapshot, filter: Json | None) -> list[str]:
     return sorted(index.fields_of(filter) - filter_fields.fields_for(snapshot, filter)) if filter else []
 
 
-def filtered(snapshot: Snapshot, selection: Selection | None) -> list[Part]:
+def filtered(snapshot: Snapshot, selection: Selection | None) -> Sequence[Part]:
     """The snapshot's parts with the indexes opened so far, and only the rows of a selection; None: all."""
     if selection is None:
-        return [_with_index(snapshot, place) for place in snapshot.parts]
+        return parts_of(snapshot)
     return [
         _narrowed(snapshot, place, selection, *selection.parts[number]) for number, place in enumerate(snapshot.parts)
     ]
@@ -114,13 +114,6 @@ def milvus_expression(snapshot: Snapshot, filter: Json | None) -> str:
 
 
 # -- parts ---------------------------------------------------------------------------------------
-
-
-def _with_index(snapshot: Snapshot, place: SearchPart) -> Part:
-    """A part with its segment's index; none for gathered rows, or while it was not opened."""
-    if place.segment < 0:
-        return place.part
-    return replace(place.part, index=view_of(snapshot, place.segment, place.part))
 
 
 def _narrowed(

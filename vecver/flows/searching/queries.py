@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -45,6 +45,8 @@ def unseen_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbed
 
 def query_vector(query: Any) -> Vectors:
     """`(dim,)` float32, finite, not normalised yet: a caller's numbers. Raises InvalidInputError."""
+    if _is_vector(query) and np.isfinite(query).all():
+        return query
     try:
         with np.errstate(over="ignore"):  # numbers too large for float32 become infinite, which is refused below
             vector = np.asarray(query).astype(np.float32, casting="same_kind")
@@ -59,6 +61,10 @@ def query_vector(query: Any) -> Vectors:
             hint="look for NaN and infinities; several queries are a list of vectors",
         )
     return vector
+
+
+def _is_vector(query: Any) -> TypeGuard[Vectors]:
+    return type(query) is np.ndarray and query.dtype == np.float32 and query.ndim == 1 and query.size > 0
 
 
 def check_space(space: Space, name: str | None) -> None:

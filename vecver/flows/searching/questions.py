@@ -33,6 +33,11 @@ class Shape:
     title_lifts_passage: bool = False  # a title chunk helps its document's best passage
 
     @property
+    def is_plain(self) -> bool:
+        """True if the answer is a piece of the engine's ranking: no rule changes it."""
+        return not self.title_lifts_passage and self.min_score is self.per_document is self.diversity is None
+
+    @property
     def end(self) -> int:
         """How many hits of the ranking the answer needs, from the first on."""
         return self.offset + self.k
@@ -82,9 +87,18 @@ class Question:
         if not len(queries) and like is None:
             raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
         how["filter"] = index.json_filter(how.get("filter"))
-        question = cls(tuple(queries), **how)
+        question = cls._made(queries, how)
         _check(question)
         return question._plain()
+
+    @classmethod
+    def _made(cls, queries: Sequence[Query], how: dict[str, Any]) -> Question:
+        """The same as `cls(tuple(queries), **how)`, which sets each of 15 fields of a frozen value by a call."""
+        if unknown := how.keys() - _DEFAULTS:
+            raise TypeError(f"a question has no option {', '.join(sorted(unknown))}")
+        question = object.__new__(cls)
+        question.__dict__.update(_DEFAULTS, queries=tuple(queries), **how)
+        return question
 
     @property
     def count(self) -> int:
@@ -98,8 +112,7 @@ class Question:
 
     def _plain(self) -> Question:
         """The same question with plain Python numbers; a diversity of 0 is None."""
-        options = (self.per_document, self.min_score, self.diversity)
-        if type(self.k) is type(self.offset) is int and options == (None, None, None):
+        if type(self.k) is type(self.offset) is int and self.per_document is self.min_score is self.diversity is None:
             return self  # most questions; a copy takes 10 us
         return replace(
             self,
@@ -119,6 +132,9 @@ class Question:
     def shape(self, *, title_lifts_passage: bool) -> Shape:
         """The rules that select the answer from the ranking."""
         return Shape(self.k, self.offset, self.per_document, self.min_score, self.diversity, bool(title_lifts_passage))
+
+
+_DEFAULTS: Final = {name: item.default for name, item in Question.__dataclass_fields__.items() if name != "queries"}
 
 
 def _check(question: Question) -> None:
@@ -149,6 +165,8 @@ def _check(question: Question) -> None:
 
 def is_whole(value: Any, least: int) -> bool:
     """True for a whole number of at least `least` that is no boolean."""
+    if type(value) is int:
+        return value >= least
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 

@@ -45,6 +45,8 @@ def rank(
     If the rules leave too few rows, the engine is asked for more; with `per_document`, and if `without` is given, it is
     asked for rows of the documents that do not have all their hits yet.
     """
+    if shape.is_plain:
+        return [([Row(*row) for row in found[shape.offset :]], engine) for found, engine in ask(queries, shape.end)]
     answers: list[tuple[list[Row], Json]] = [([], {})] * len(queries)
     waiting, size = list(range(len(queries))), shape.asked
     while waiting:

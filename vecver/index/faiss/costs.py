@@ -10,8 +10,10 @@ Decisions
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
+from vecver.index.faiss.effort import CLASSES, class_of
 from vecver.model import Part
 
 if TYPE_CHECKING:
@@ -37,6 +39,16 @@ def proposes(part: Part, k: int) -> bool:
     if part.index is None:
         return False
     view: View = part.index
+    size = class_of(k)
+    cheaper = view.proposes.get(size)
+    if cheaper is None:
+        cheaper = _is_cheaper(part, view, size)
+        if size <= CLASSES[-1]:
+            view.proposes[size] = cheaper
+    return cheaper
+
+
+def _is_cheaper(part: Part, view: View, k: int) -> bool:
     lists = view.probes(k)
     codes = lists / view.index.list_count * view.index.count
     return _PROBE + reading_cost(part, lists, codes, view.width(k)) <= scan_cost(part)
@@ -53,6 +65,7 @@ def scan_cost(part: Part) -> float:
     return _SCAN + part.live_count * part.vectors.shape[1] * _SCAN_VALUE
 
 
+@cache
 def code_parts(dim: int) -> int:
     """Into how many parts a vector is cut for its code: four dimensions a part, or the next number that divides."""
     return next(parts for parts in range(-(-dim // 4), dim + 1) if dim % parts == 0)

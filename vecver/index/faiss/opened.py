@@ -70,6 +70,7 @@ class View:
     live_count: int
     _probes: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # by class of k
     _parameters: dict[int, Any] = field(default_factory=dict, init=False, repr=False)  # by number of lists
+    proposes: dict[int, bool] = field(default_factory=dict, init=False, repr=False)  # by class of k, see `costs`
 
     def parameters(self, lists: int) -> Any:
         """FAISS's parameters of a search that reads so many lists under the mask."""

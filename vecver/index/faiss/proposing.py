@@ -24,7 +24,9 @@ from vecver.index.live import live_rows
 from vecver.index.scoring import Rows
 from vecver.model import Part, Vectors
 
+_LARGEST = float(np.finfo(np.float32).max)
 _LEAST = -3e38  # nearness; only a list without live rows is below it
+_SHOWING = 4  # times k of the first look's candidates, best first by their codes, show how near the k-th is
 
 
 def candidates(part: Part, queries: Vectors, k: int) -> list[Rows | None]:
@@ -52,7 +54,8 @@ def _candidates(part: Part, query: Vectors, k: int) -> Rows | None:
     first = first_lists(near, view.live_sizes, reach.first(nearest), size)
     width = min(max(int(reach.first_widths(nearest)), size), view.live_count)
     rows, code_scores = _read_lists(view, query, first, centroid_scores, width)
-    kth = _kth(_nearness(_row_scores(index, query, part.vectors, rows), norm, index.is_l2), size)
+    showing = rows[: _SHOWING * size]
+    kth = _kth(_nearness(_row_scores(index, query, part.vectors, showing), norm, index.is_l2), size)
     if not kth < np.inf or reach.is_beyond(kth):
         return None
     final_width = min(int(reach.widths(kth)), view.live_count)
@@ -77,8 +80,8 @@ def _candidates(part: Part, query: Vectors, k: int) -> Rows | None:
 
 def _norm(query: Vectors) -> float:
     """The query's length, 1 for a zero vector; infinite where float32 cannot hold its square."""
-    with np.errstate(over="ignore"):
-        return math.sqrt(np.dot(query, query)) or 1.0
+    square = float(np.square(query, dtype=np.float64).sum())
+    return np.inf if square > _LARGEST else math.sqrt(square) or 1.0
 
 
 def _nearness(scores: npt.NDArray[np.float32], norm: float, is_l2: bool) -> npt.NDArray[np.float32]:
