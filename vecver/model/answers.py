@@ -1,7 +1,7 @@
 """Hits, answers, and the outcome of a replay.
 
-`Answer.unread` makes an answer whose hits and receipt are read from the version when they are first used. It equals,
-pickles, copies and prints as an answer that was made with them.
+`Answer.unread` makes an answer whose hits and receipt are read from the version when they are first used, and
+`Hit.unread` a hit whose fields are. They equal, pickle, copy and print as answers and hits that were made with them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Hit:
     def to_json(self) -> Json:
         """All fields; those that are None, and headings and a header that are empty, are left out. A vector is a list
         of numbers, from which `from_json` makes the same float32 bits."""
-        value = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        value = {name: getattr(self.read(), name) for name in self.__dataclass_fields__}
         value["vector"] = None if self.vector is None else self.vector.tolist()
         kept = {name: own for name, own in value.items() if name not in _OPTIONAL or own not in (None, (), "")}
         kept["span"] = list(self.span)
@@ -97,6 +97,7 @@ class Hit:
 
     def to_row(self) -> Json:
         """A row of a table: the span as `start` and `end`, each field of metadata as `metadata.NAME`."""
+        self.read()
         row = {"rank": self.rank, "score": self.score, "document": self.document, "key": self.key}
         row |= {"start": self.span[0], "end": self.span[1], "text": self.text, "title": self.title}
         row |= {name: getattr(self, name) or None for name in ("headings", "header", "page", "sheet", "line", "by")}
@@ -124,6 +125,34 @@ class Hit:
         return hit
 
     @classmethod
+    def unread(cls, fields: dict[str, Any], read_field: Callable[[str], Json]) -> Hit:
+        """A hit with some fields; the others are read when the first of them is used.
+
+        `read_field`: takes the name of a field, or "" for all; returns its value by name, and those of other fields
+        that were read with it. The hit holds what `read_field` holds until all fields are read.
+        """
+        return cls.made({**fields, "_read_field": read_field})
+
+    if not TYPE_CHECKING:  # a type checker that sees a `__getattr__` accepts every misspelt name
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in self.__dataclass_fields__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if read_field := self.__dict__.get("_read_field"):
+                self.__dict__.update(read_field(name))
+            return self.__dict__[name]
+
+    def read(self) -> Hit:
+        """The same hit, with every field read."""
+        if read_field := self.__dict__.get("_read_field"):
+            fields = {**read_field(""), **self.__dict__}
+            object.__setattr__(self, "__dict__", {name: fields[name] for name in self.__dataclass_fields__})
+        return self
+
+    def __getstate__(self) -> Json:
+        return {name: getattr(self.read(), name) for name in self.__dataclass_fields__}
+
+    @classmethod
     def from_json(cls, value: Json) -> Hit:
         """The hit whose `to_json` this is; a vector may also be base64 of its float32 bytes."""
         start, end = value["span"]
@@ -131,6 +160,10 @@ class Hit:
         headings = tuple(value.get("headings", ()))
         vector = None if value.get("vector") is None else _vector(value["vector"])
         return cls(**{**fields, "span": (start, end), "headings": headings, "vector": vector})
+
+
+for _name in _OPTIONAL:
+    delattr(Hit, _name)  # the class holds the default of a field: where a hit lacks it, `__getattr__` must be called
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,7 +8,7 @@ import json
 import pickle
 import weakref
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, asdict, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,63 @@ def test_a_receipt_says_what_was_searched_whatever_happens_before_it_is_read(tmp
     assert now.receipt["filter"] == {"$document": {"$in": ["a", "b"]}}
 
 
+FIRST = {"rank": HIT.rank, "score": HIT.score, "context": None, "by": None, "vector": None}
+
+
+def unread_hit(reads: list[str] | None = None) -> Hit:
+    """The same hit as HIT; a document is read alone, everything else together. What it reads is listed."""
+    reads, rest = (
+        [] if reads is None else reads,
+        {name: value for name, value in vars(HIT).items() if name not in FIRST},
+    )
+
+    def read_field(name: str) -> dict[str, Any]:
+        reads.append(name)
+        return {"document": rest["document"]} if name == "document" else dict(rest)
+
+    return Hit.unread(FIRST, read_field)
+
+
+def test_a_hit_reads_a_field_when_it_is_first_used() -> None:
+    reads = list[str]()
+    hit = unread_hit(reads)
+    assert (hit.rank, hit.score, hit.context, hit.by, hit.vector, reads) == (1, 0.5, None, None, None, [])
+    assert hit.document == hit.document == "a.md" and reads == ["document"]
+    assert (hit.text, hit.span, hit.headings, hit.page, reads) == ("text", (0, 4), (), None, ["document", "text"])
+    assert hit.read() is hit and vars(hit) == vars(HIT) and list(vars(hit)) == list(vars(HIT))
+    assert hit.read() is hit and reads == ["document", "text", ""]
+
+
+@pytest.mark.parametrize(
+    "see",
+    [
+        repr,
+        lambda hit: hit._repr_html_(),
+        lambda hit: json.dumps(hit.to_json()),
+        Hit.to_row,
+        asdict,
+        lambda hit: (hit.text, hit.line, hit.sheet, hit.header),
+        lambda hit: replace(hit, rank=2),
+        lambda hit: pickle.loads(pickle.dumps(hit)),
+        lambda hit: vars(copy.copy(hit)),
+        copy.deepcopy,
+    ],
+)
+def test_an_unread_hit_is_the_same_value_as_a_whole_one(see: Callable[[Hit], Any]) -> None:
+    assert see(unread_hit()) == see(HIT)
+    assert unread_hit() == HIT == unread_hit() and unread_hit() == unread_hit()
+    assert Hit.from_json(unread_hit().to_json()) == HIT
+
+
+def test_an_unread_hit_stays_frozen_and_knows_its_names() -> None:
+    hit = unread_hit()
+    with pytest.raises(FrozenInstanceError):
+        hit.text = ""  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="no_such_name"):
+        hit.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+    assert [field.default for field in fields(Hit) if field.name == "page"] == [None]
+
+
 def test_an_answer_releases_its_version_once_its_hits_are_read(tmp_path: Path) -> None:
     docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
     ingest(docs, {"a": "one"})
@@ -92,6 +149,9 @@ def test_an_answer_releases_its_version_once_its_hits_are_read(tmp_path: Path) -
     gc.collect()
     assert snapshot() is not None, "the hits are still to be read"
     assert answer[0].text == "one"
+    gc.collect()
+    assert snapshot() is not None, "its metadata is still to be read"
+    assert answer[0].read().text == "one"
     gc.collect()
     assert snapshot() is None and vecver.Answer.from_json(answer.to_json()) == answer
 

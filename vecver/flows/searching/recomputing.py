@@ -9,11 +9,12 @@ import numpy as np
 
 from vecver import index
 from vecver.flows.searching.filtering import filtered, leaving_out
+from vecver.flows.searching.hits import read_hits
 from vecver.flows.searching.milvus import Ranked
 from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.ranking import Ask, rank
 from vecver.flows.searching.receipts import signature
-from vecver.flows.searching.search import asking_here, hits_of
+from vecver.flows.searching.search import asking_here
 from vecver.flows.searching.selections import Selection
 from vecver.flows.searching.titles import Row, best_passages, title_scores
 from vecver.model import Json, Part, Vectors
@@ -33,8 +34,7 @@ def signature_of(snapshot: Snapshot, selection: Selection | None, vector: Vector
 
 def _signature(snapshot: Snapshot, answers: list[tuple[list[Row], Json]]) -> Claims:
     ((rows, _),) = answers
-    (hits,) = hits_of(snapshot, [rows])
-    return signature(hits)
+    return signature(read_hits(snapshot, rows))
 
 
 def signature_of_claimed(

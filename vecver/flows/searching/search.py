@@ -10,13 +10,10 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from vecver import index
-from vecver.decimals import readable
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
@@ -28,6 +25,7 @@ from vecver.flows.searching.filtering import (
     milvus_expression,
     unknown_fields,
 )
+from vecver.flows.searching.hits import read_hits
 from vecver.flows.searching.likes import Like, find_like
 from vecver.flows.searching.milvus import Matching, Pinned, Ranked
 from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
@@ -35,10 +33,9 @@ from vecver.flows.searching.questions import Question
 from vecver.flows.searching.ranking import Ask, AskWithout, rank
 from vecver.flows.searching.receipts import ENGINES, Record, receipt_of
 from vecver.flows.searching.selections import Selection
-from vecver.flows.searching.titles import Row
-from vecver.model import Answer, Hit, Json, Part, Recipe, Vectors
+from vecver.model import Answer, Json, Part, Recipe, Vectors
 from vecver.progress import has_listener, phase
-from vecver.repo import ChunkRow, Collection, Publications, Snapshot, State, Versions
+from vecver.repo import Collection, Publications, Snapshot, State, Versions
 
 _ATTEMPTS = 10  # searches of a version that other processes publish anew meanwhile
 _EMPTY_CODES = ("dataset_not_found", "revision_not_found")  # errors that `missing="empty"` turns into empty answers
@@ -136,7 +133,7 @@ def answers(
     ranked = rank(snapshot, selection, vectors, shape, without(()), without)
     options: Json = {**shape.to_json(), **({"like": like.name} if like else {})}
     options |= {"missing": "empty"} if absent else {}
-    read_hits = partial(_read_hits, snapshot, question.offset + 1, question.context, question.vectors)
+    first, context, with_vectors = question.offset + 1, question.context, question.vectors
     record = Record(repository, snapshot.commit, question.at, question.k, question.filter, options, snapshot.verified())
     fields = {
         "dataset": snapshot.commit.dataset if dataset is None else dataset,
@@ -146,7 +143,7 @@ def answers(
     }
     unread = [
         Answer.unread(
-            partial(read_hits, rows),
+            partial(read_hits, snapshot, rows, first, context, with_vectors),
             partial(receipt_of, record, engine, question.text(number), vectors[number]),
             query=unseen.get(number),
             **fields,
@@ -162,7 +159,7 @@ def _read(answers: Sequence[Answer]) -> None:
     """Reads the hits and receipts of answers, so that this counts to their search."""
     with phase("fetch"):
         for answer in answers:
-            _ = answer.receipt
+            _ = answer.receipt, [hit.read() for hit in answer.hits]
 
 
 def _vectors(
@@ -225,7 +222,11 @@ def _asking_milvus(
 def _ranked_here(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, k: int, *, exact: bool) -> list[Ranked]:
     """The best `k` rows for each of `(m, dim)` vectors among `parts`."""
     answers = index.search(parts, vectors, k, snapshot.commit.recipe.space.metric, exact=exact)
-    return [[(snapshot.parts[part].place(row), score) for part, row, score in rows] for rows in answers]
+    places = snapshot.parts
+    if len(places) == 1 and places[0].segments is None:
+        number = places[0].segment
+        return [[((number, row), score) for _, row, score in rows] for rows in answers]
+    return [[(places[part].place(row), score) for part, row, score in rows] for rows in answers]
 
 
 def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
@@ -233,52 +234,3 @@ def engine_of(parts: Sequence[Part], k: int, *, exact: bool) -> Json:
     if index.is_exact(parts, k, exact=exact):
         return {"name": ENGINES[0]}
     return {"name": ENGINES[1], "faiss": index.faiss.version()}
-
-
-# -- hits ----------------------------------------------------------------------------------------
-
-
-def _read_hits(snapshot: Snapshot, first: int, context: int, vectors: bool, rows: Sequence[Row]) -> tuple[Hit, ...]:
-    (hits,) = hits_of(snapshot, [rows], first=first, context=context, vectors=vectors)
-    return hits
-
-
-def hits_of(
-    snapshot: Snapshot, answers: Sequence[Sequence[Row]], *, first: int = 1, context: int = 0, vectors: bool = False
-) -> list[tuple[Hit, ...]]:
-    """The hits of each query, from its ranked rows. `first`: the rank of the first hit."""
-    places = [row.place for rows in answers for row in rows]
-    chunks = iter(snapshot.chunks(places))
-    hits = [
-        tuple(_hit(snapshot, rank, row, next(chunks), context) for rank, row in enumerate(rows, first))
-        for rows in answers
-    ]
-    if not vectors or not places:
-        return hits
-    stored = iter(snapshot.vectors_at(*(np.array(column) for column in zip(*places, strict=True))))
-    return [tuple(replace(hit, vector=next(stored)) for hit in answer) for answer in hits]
-
-
-def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int) -> Hit:
-    position = chunk.position
-    return Hit.made(
-        {
-            "rank": rank,
-            "score": row.score,
-            "score_bits": index.bits(row.score),
-            "document": chunk.document,
-            "key": chunk.key.hex(),
-            "span": chunk.span,
-            "text": chunk.text,
-            "title": chunk.title,
-            "metadata": readable(chunk.metadata) if chunk.metadata else {},
-            "context": snapshot.context(chunk.key, chunk.document, context) if context else None,
-            "headings": position.headings,
-            "header": position.header,
-            "page": position.page,
-            "sheet": position.sheet,
-            "line": position.line,
-            "by": row.by,
-            "vector": None,
-        }
-    )
