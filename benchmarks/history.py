@@ -17,6 +17,8 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -32,6 +34,7 @@ import vecver
 from vecver.store import local
 
 WINDOW = 64
+EARLY = 100  # commits, before the one that later ones are compared with
 DIM = 32
 POINTS = (10, 100, 300, 1000, 3000, 10000, 30000)
 done: Counter[str] = Counter()
@@ -48,6 +51,7 @@ def main() -> None:
     for mode in args.mode:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             docs = commits(Path(folder) / "kb", mode, args.commits)
+            interleaved(Path(folder) / "kb early", docs, mode, args.commits)
             read(docs, args.commits)
             tidy(docs, Path(folder) / "kb")
     if args.peer:
@@ -84,6 +88,8 @@ def commits(place: Path, mode: str, number: int) -> vecver.Dataset:
             since = time.process_time()
             done.clear()
         commit(docs, mode, turn)
+        if turn + 1 == EARLY:
+            shutil.copytree(place, place.with_name("kb early"))
         if turn + 1 in starts.values():
             each = min(WINDOW, turn + 1)
             ms = (time.process_time() - since) / each * 1000
@@ -94,6 +100,19 @@ def commits(place: Path, mode: str, number: int) -> vecver.Dataset:
                 flush=True,
             )
     return docs
+
+
+def interleaved(early: Path, late: vecver.Dataset, mode: str, number: int) -> None:
+    """The ratio of a late commit to an early one, in turns, so that both see the same machine."""
+    if not early.exists():
+        return
+    datasets = {"early": vecver.open(early).dataset("d"), "late": late}
+    times: dict[str, list[float]] = {name: [] for name in datasets}
+    for turn in range(WINDOW):
+        for name, docs in datasets.items():
+            times[name].append(timed(lambda docs=docs: commit(docs, mode, number + turn)))  # noqa: B023
+    ms = {name: statistics.median(each) for name, each in times.items()}
+    print(f"  commit {number:,} ÷ commit {EARLY}, in turns: {ms['late'] / ms['early']:.2f} ({ms} ms)", flush=True)
 
 
 def commit(docs: vecver.Dataset, mode: str, turn: int) -> None:
