@@ -38,9 +38,9 @@ from typing import Any
 import faiss
 from peer_databases import DATABASES
 from peer_indexes import INDEXES
-from repositories import Repositories, ways
+from repositories import Repositories, add_story_options, kept, ways
 from tables import head, row
-from vectors import HERE, Story, Timed, about, in_turns, size_of, story
+from vectors import Story, Timed, about, in_turns, size_of
 
 PEERS: dict[str, Any] = {**INDEXES, **DATABASES}
 COLUMNS = [
@@ -73,13 +73,11 @@ class Run:
 def main() -> None:
     args = parse()
     faiss.omp_set_num_threads(1)
-    changed = args.changed or max(args.rows // 100, 1)
-    tale = story(args.data, args.rows, args.versions, changed, args.queries, args.dim)
-    kept = args.out / f"{args.data}-{args.rows}x{args.versions}-{args.dim}"
-    run = Run(tale, Repositories(tale, kept / "vecver"), kept, args.k[0], args.turns)
+    repositories, folder = kept(args)
+    tale = repositories.story
+    run = Run(tale, repositories, folder, args.k[0], args.turns)
     versions = {"head": tale.head, "oldest": 0}
     chosen = {label: versions[label] for label in args.at}
-    run.folder.mkdir(parents=True, exist_ok=True)
     disk = {"vecver": bytes_of(run)}
     print(f"vecver, all {tale.head + 1} versions: {disk['vecver'] / 1e6:,.0f} MB")
     costs: dict[str, Any] = {}
@@ -91,23 +89,17 @@ def main() -> None:
                 lines = compared(run, {name: peer for name, peer in peers.items() if peer}, label, version)
                 measured += [{"at": label, "k": run.k, **line} for line in lines]
     raw = {**about(tale), "arguments": vars(args), "costs": costs, "disk": disk, "measured": measured}
-    (kept / f"peers-{int(time.time())}.json").write_text(json.dumps(raw, default=str))
+    (folder / f"peers-{int(time.time())}.json").write_text(json.dumps(raw, default=str))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", choices=["mixtures", "passages", "clustered"], default="mixtures")
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--versions", type=int, default=100, help="commits after the first")
-    parser.add_argument("--changed", type=int, help="rows a commit (default: 1%%)")
-    parser.add_argument("--dim", type=int, default=384)
+    add_story_options(parser)
     parser.add_argument("--k", type=int, nargs="+", default=[10])
-    parser.add_argument("--queries", type=int, default=96)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--at", nargs="+", choices=["head", "oldest"], default=["head", "oldest"])
     parser.add_argument("--build", action="store_true", help="build, and measure nothing")
-    parser.add_argument("--out", type=Path, default=HERE / "out/peers")
     return parser.parse_args()
 
 

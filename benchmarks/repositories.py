@@ -5,6 +5,7 @@ What is not vecver's public face, the engine alone, is named in `engine` and now
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from vectors import Ask, K, Story, seconds_of
+from vectors import HERE, Ask, K, Story, cpu_and_wall, seconds_of, story
 
 import vecver
 
@@ -40,7 +41,7 @@ class Repositories:
         return self._kept("single", lambda folder: _ingested(folder, self.story, self.story.head))
 
     def commits(self) -> dict[str, Any]:
-        """`ids` of the versions, oldest first, and `seconds` of every commit."""
+        """`ids` of the versions, oldest first, and the seconds of every commit: `cpu` and `wall`."""
         self.built()
         return json.loads((self.folder / "built.json").read_text())
 
@@ -55,13 +56,14 @@ class Repositories:
 
     def _tell(self, folder: Path) -> None:
         docs, first = _ingested(folder, self.story, 0)
-        ids, seconds = [docs.resolve()], [first]
+        ids, costs = [docs.resolve()], [first]
         for version, (slots, numbers) in enumerate(self.story.changes, 1):
-            seconds.append(commit(docs, self.story.batch(slots, numbers, version)))
+            costs.append(commit(docs, self.story.batch(slots, numbers, version)))
             ids.append(docs.resolve())
             if version % 10 == 0:
                 docs.tag(f"v{version}")
-        (self.folder / "built.json").write_text(json.dumps({"ids": ids, "seconds": seconds}))
+        cpu, wall = zip(*costs, strict=True)
+        (self.folder / "built.json").write_text(json.dumps({"ids": ids, "cpu": cpu, "wall": wall}))
 
     def _optimize(self, folder: Path) -> None:
         self.built()
@@ -70,16 +72,39 @@ class Repositories:
         (self.folder / "optimized.json").write_text(json.dumps({"seconds": seconds}))
 
 
-def _ingested(folder: Path, story: Story, version: int) -> tuple[vecver.Dataset, float]:
+def add_story_options(parser: argparse.ArgumentParser) -> None:
+    """The options by which a script chooses its story; `kept` opens it."""
+    parser.add_argument("--data", choices=["mixtures", "passages", "clustered"], default="mixtures")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--versions", type=int, default=100, help="commits after the first")
+    parser.add_argument("--changed", type=int, help="rows a commit (default: 1%%)")
+    parser.add_argument("--dim", type=int, default=384)
+    parser.add_argument("--queries", type=int, default=96)
+    parser.add_argument("--out", type=Path, default=HERE / "out/stories")
+    parser.add_argument("--fresh", action="store_true", help="forget the repositories that are there")
+
+
+def kept(args: argparse.Namespace) -> tuple[Repositories, Path]:
+    """The repositories of a story, and the folder of all that is kept of it."""
+    changed = args.changed or max(args.rows // 100, 1)
+    folder = args.out / f"{args.data}-{args.rows}x{args.versions}-{args.dim}"
+    if args.fresh:
+        shutil.rmtree(folder / "vecver", ignore_errors=True)
+    (folder / "vecver").mkdir(parents=True, exist_ok=True)
+    tale = story(args.data, args.rows, args.versions, changed, args.queries, args.dim)
+    return Repositories(tale, folder / "vecver"), folder
+
+
+def _ingested(folder: Path, story: Story, version: int) -> tuple[vecver.Dataset, tuple[float, float]]:
     docs = vecver.open(folder, create=True).dataset("d")
     batches = story.batches(version)
-    return docs, seconds_of(lambda: docs.ingest(batches, space="given", label="rows", allow_removals=True))
+    return docs, cpu_and_wall(lambda: docs.ingest(batches, space="given", label="rows", allow_removals=True))
 
 
-def commit(docs: vecver.Dataset, batch: pa.RecordBatch) -> float:
-    """Seconds to write new texts and vectors for some rows."""
+def commit(docs: vecver.Dataset, batch: pa.RecordBatch) -> tuple[float, float]:
+    """Seconds of CPU and wall to write new texts and vectors for some rows."""
     table = pa.Table.from_batches([batch])
-    return seconds_of(lambda: docs.ingest(table, label="rows", keep_missing=True))
+    return cpu_and_wall(lambda: docs.ingest(table, label="rows", keep_missing=True))
 
 
 def tidy(repo: vecver.Repository) -> dict[str, float]:

@@ -194,7 +194,7 @@ class Story:
             yield self.batch(slots, state[slots], version)
 
     def recall(self, state: Numbers, answers: Sequence[Sequence[int]], k: int = K) -> float:
-        """ann_recall@k of answers to all queries, as a mean."""
+        """ann_recall@k of answers to the first queries, as a mean."""
         return float(self.shares(state, answers, k).mean())
 
     def shares(self, state: Numbers, answers: Sequence[Sequence[int]], k: int = K) -> npt.NDArray[np.float64]:
@@ -202,7 +202,7 @@ class Story:
         alive = np.zeros(len(self.vectors), bool)
         alive[state] = True
         shares = np.empty(len(answers))
-        for number, (scores, near, slots) in enumerate(zip(self._scores, self._nearest, answers, strict=True)):
+        for number, (scores, near, slots) in enumerate(zip(self._scores, self._nearest, answers, strict=False)):
             true = near[alive[near]][:k]
             least = scores[true[-1]] if len(true) == k else np.partition(scores[state], -k)[-k]
             returned = scores[state[list(dict.fromkeys(slots))[:k]]]
@@ -326,6 +326,13 @@ def in_turns(askers: dict[str, Ask], queries: Vectors, turns: int = 1) -> dict[s
             mine.answers[number] = answer
             mine.seconds[number], mine.cpu[number] = min(mine.seconds[number], wall), min(mine.cpu[number], cpu)
     return timed
+
+
+def cpu_and_wall(action: Callable[[], object]) -> tuple[float, float]:
+    """Seconds that an action took: CPU of all threads, and wall."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    action()
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def seconds_of(action: Callable[[], object]) -> float:
