@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,9 @@ import numpy.typing as npt
 from vecver.index import faiss
 from vecver.index.live import live_rows
 from vecver.index.scoring import Rows, bound, slack
-from vecver.model import Metric, Part, Vectors
+
+if TYPE_CHECKING:
+    from vecver.model import Metric, Part, Vectors
 
 _BLOCK = 32768  # rows read at once
 _NEAR_BYTES = 64 << 20  # of float32 scores held at once

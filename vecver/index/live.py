@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from vecver.index.scoring import Rows
-from vecver.model import Part
+if TYPE_CHECKING:
+    from vecver.index.scoring import Rows
+    from vecver.model import Part
 
 
 def live_rows(part: Part) -> Rows:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vecver.index import exact as exact_scan
 from vecver.index import faiss
 from vecver.index.scoring import Rows, best_rows, ranked, scores, slack
-from vecver.model import Metric, Part, Vectors
 from vecver.progress import phase
+
+if TYPE_CHECKING:
+    from vecver.model import Metric, Part, Vectors
 
 
 class Found(NamedTuple):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from vecver import flows, index, repo
 from vecver.errors import InvalidInputError, say
-from vecver.model import Milvus
 
 if TYPE_CHECKING:
     from vecver.flows import Progress
+    from vecver.model import Milvus
     from vecver.repo import Publications, Versions
 
 EMBEDDED = "milvus.db"  # in the repository's folder
@@ -58,6 +58,8 @@ class MilvusConnections:
 
     def _chosen(self, dataset: str, to: str | Milvus | None) -> Milvus:
         """The Milvus named; else the session's; else the one where the dataset is published; else the embedded one."""
+        from vecver.model import Milvus
+
         if isinstance(to, Milvus):
             return to
         if to is not None:
@@ -100,6 +102,8 @@ class MilvusConnections:
 
 def with_secrets_of(default: Milvus | None, uri: str) -> Milvus:
     """The Milvus at an address; it gets the secrets of `default` only if those were given for this address or none."""
+    from vecver.model import Milvus
+
     if default is not None and default.uri in ("", uri):
         return replace(default, uri=uri)
     return Milvus(uri)

@@ -15,10 +15,9 @@ from vecver.local.dataset import Dataset
 from vecver.local.embedders import Embedders
 from vecver.local.milvus import MilvusConnections
 from vecver.local.session import Session
-from vecver.model import Milvus
 
 if TYPE_CHECKING:
-    from vecver.model import Check, DatasetRemoval, Garbage, Json, Replay, Verify
+    from vecver.model import Check, DatasetRemoval, Garbage, Json, Milvus, Replay, Verify
     from vecver.progress import Progress
 
 
@@ -191,7 +190,13 @@ def open(
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
     versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes)
-    return Repository(versions, api_key, Milvus(milvus) if isinstance(milvus, str) else milvus, publish, embedders)
+    return Repository(versions, api_key, _milvus(milvus) if isinstance(milvus, str) else milvus, publish, embedders)
+
+
+def _milvus(uri: str) -> Milvus:
+    from vecver.model import Milvus
+
+    return Milvus(uri)
 
 
 def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay
     from vecver.model.datasets import DatasetRemoval
     from vecver.model.differences import ChunkDiff, DocumentDiff
-    from vecver.model.documents import NOWHERE, Chunk, Coverage, Failure, Mark, Original, Parsed, Position
+    from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.kernels import KernelUse
+    from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vecver.model.display import ROWS, ROWS_HTML, clipped, described, folded, html_table, listed, span_text
-from vecver.model.documents import NOWHERE, Position
 from vecver.model.frames import data_frame
+from vecver.model.positions import NOWHERE, Position
 from vecver.model.spaces import Json
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ A text from a document is folded to one line, cut, and shown without control cha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any, Final
 from unicodedata import combining, east_asian_width
 
@@ -89,10 +88,14 @@ def place_text(page: int | None, sheet: str | None, line: int | None, headings: 
 
 def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table in which every text is escaped and cut."""
+    from html import escape
+
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
     return f"<table><caption>{_cell(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cell(value: Any) -> str:
+    from html import escape
+
     return "" if value is None else escape(clipped(str(value), _CELL))

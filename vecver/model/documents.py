@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import floor
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from vecver.model.spaces import Json, Vectors
 
@@ -114,18 +114,3 @@ class Chunk:
     page: int | None = None  # from 1: where it begins
     sheet: str | None = None  # where it begins
     line: int | None = None  # of the document's text, from 1: where it begins; only of plain text and source code
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a chunk stands in its document, where known; the first fields are those of `Chunk`."""
-
-    headings: tuple[str, ...] = ()
-    header: str = ""
-    page: int | None = None
-    sheet: str | None = None
-    line: int | None = None
-    part: str = ""  # metadata of the parts of the document (mails of a mailbox) that it holds, as JSON
-
-
-NOWHERE: Final = Position()  # an unknown position

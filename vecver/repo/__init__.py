@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from vecver.repo.refs import names
     from vecver.repo.refs.refs import KINDS, Kind, check_name, missing, ref_moved
     from vecver.repo.root import create, exists
+    from vecver.repo.rows.cells import METADATA, POSITION, document_id
     from vecver.repo.rows.kernel.loading import use as kernel_use
     from vecver.repo.rows.layout import Layout
-    from vecver.repo.rows.positions import POSITION, chunk_owners, named_positions
+    from vecver.repo.rows.positions import chunk_owners, named_positions
     from vecver.repo.rows.roots import Roots
-    from vecver.repo.rows.schema import METADATA, document_id, metadata_columns, metadata_of, metadata_of_all
+    from vecver.repo.rows.schema import metadata_columns, metadata_of, metadata_of_all
     from vecver.repo.rows.segment import Segment, segment_ids
     from vecver.repo.rows.verifier import PENDING
     from vecver.repo.versions import Clock, Versions

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecver.digest import canonical_json, digest
 from vecver.errors import IntegrityError, check_first
 from vecver.model import Commit, Json
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.store import Store
 
 FORMAT = 1  # of all objects
 

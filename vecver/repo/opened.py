@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from vecver.errors import IntegrityError, NotFoundError, say
-from vecver.model import Commit
 from vecver.repo import objects
 from vecver.repo.objects import load_commit
 from vecver.repo.refs import names
-from vecver.repo.rows.verifier import Verifier
-from vecver.store import Store
 
 if TYPE_CHECKING:
+    from vecver.model import Commit
     from vecver.repo.read.snapshot import Snapshot
     from vecver.repo.rows.layout import Layout
     from vecver.repo.rows.segment import Segment
+    from vecver.repo.rows.verifier import Verifier
+    from vecver.store import Store
 
 OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
 OPEN_VERSIONS = 256  # may stay open: each maps files, and a process may map some 65,000
@@ -28,12 +28,13 @@ OPEN_VERSIONS = 256  # may stay open: each maps files, and a process may map som
 
 def find_layout(store: Store, id: str) -> Layout:
     """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
-    from vecver.repo.maintain import gc
     from vecver.repo.rows.layout import load_layout
 
     try:
         return load_layout(store, id)
     except NotFoundError:
+        from vecver.repo.maintain import gc
+
         if store.size(gc.forgotten_path(id)) is None:
             raise
         time = gc.load_forgotten(store, id)["time"]

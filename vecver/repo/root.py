@@ -6,7 +6,6 @@ vecver.json   format, id and their digest; written first, so that an unfinished 
 from __future__ import annotations
 
 import json
-import secrets
 
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, say
@@ -26,6 +25,8 @@ def create(store: Store) -> None:
             hint="choose an empty or new folder, for example `.vecver` in it",
             url=store.url,
         )
+    import secrets
+
     value = {"format": objects.FORMAT, "id": secrets.token_hex(16)}
     try:
         store.swap(ROOT, None, canonical_json({**value, "digest": digest_json(value)}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from copy import copy
@@ -13,13 +12,10 @@ from typing import TYPE_CHECKING
 
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first, say
-from vecver.model import Commit, Garbage, Json, Move, Space, Verify
 from vecver.near import near
 from vecver.repo import objects, opened, spare
-from vecver.repo.maintain import trash
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
-from vecver.repo.published.ledger import Publications
 from vecver.repo.refs import names
 from vecver.repo.refs.refs import Kind, NewestMoves, Refs, dataset_names
 from vecver.repo.refs.revisions import resolve
@@ -27,16 +23,18 @@ from vecver.repo.root import identity
 from vecver.repo.rows import index_files
 from vecver.repo.rows.segment_files import unit_of
 from vecver.repo.rows.verifier import Verifier
-from vecver.store import Store
 from vecver.store.api import writing
 
 if TYPE_CHECKING:
+    from vecver.model import Commit, Garbage, Json, Move, Space, Verify
     from vecver.repo.maintain.retention import Retention
     from vecver.repo.maintain.rewrite import Rewrite
+    from vecver.repo.published.ledger import Publications
     from vecver.repo.read.snapshot import Snapshot
     from vecver.repo.rows.layout import Layout
     from vecver.repo.rows.segment import Segment
     from vecver.repo.write.draft import Draft
+    from vecver.store import Store
 
 _PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
 _LISTED = 10  # datasets that an error names
@@ -170,6 +168,7 @@ class Versions:
 
         Raises ConflictError if gc is deleting rows that it names.
         """
+        from vecver.repo.maintain import trash
         from vecver.repo.rows.layout import save_layout
 
         try:
@@ -184,6 +183,8 @@ class Versions:
 
     def check_writable(self) -> None:
         """Raises BackendError, naming the place, where nothing can be written; called before costly work."""
+        import shutil
+
         folder = self.store.scratch()
         try:
             with writing(str(folder)):
@@ -225,6 +226,7 @@ class Versions:
 
     def _hold(self, id: str) -> None:
         """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""
+        from vecver.repo.maintain import trash
         from vecver.repo.rows.layout import layout_path
 
         if trash.mentions(self.store, [layout_path(id)]) or self.store.size(layout_path(id)) is None:
@@ -237,6 +239,8 @@ class Versions:
 
     def publications(self, dataset: str, uri: str, database: str) -> Publications:
         """The ledger of a dataset in one Milvus."""
+        from vecver.repo.published.ledger import Publications
+
         return Publications(self.store, self.key(dataset), uri, database)
 
     # -- derived files --------------------------------------------------------------------------

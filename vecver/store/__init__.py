@@ -1,42 +1,16 @@
 """Stores bytes under names, with one conditional write."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from pathlib import Path
-from urllib.parse import unquote
+from vecver.doors import lazily
 
-from vecver.errors import InvalidInputError, say
-from vecver.store.api import Store
-from vecver.store.folder import measured, new_folder, verify_folder
-from vecver.store.local import LocalStore
-from vecver.store.memory import MemoryStore
+if TYPE_CHECKING:
+    from vecver.store.api import Store
+    from vecver.store.folder import measured, new_folder, verify_folder
+    from vecver.store.local import LocalStore
+    from vecver.store.memory import MemoryStore
+    from vecver.store.opening import open_store
+else:
+    __getattr__, __dir__ = lazily(__name__)
 
 __all__ = ["LocalStore", "MemoryStore", "Store", "measured", "new_folder", "open_store", "verify_folder"]
-
-
-def open_store(url: str | Path | Store) -> Store:
-    """The store at a path, a `file://` URL or `memory://`; a Store is returned as it is. Touches nothing yet.
-
-    Raises InvalidInputError (another scheme).
-    """
-    if isinstance(url, Store):
-        return url
-    text = str(url)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return LocalStore(Path(text))
-    if scheme == "file" and rest.removeprefix("localhost").startswith("/"):
-        return LocalStore(Path(unquote(rest.removeprefix("localhost"))))
-    if scheme == "memory":
-        return MemoryStore()
-    raise InvalidInputError(
-        f"no store is known for the scheme {scheme!r} of {text!r}",
-        code="unknown_store",
-        hint=say(
-            "a service is asked by vecver.connect(URL); a repository is a directory, file:///path or memory://",
-            cli="a repository is a directory or file:///path; a service is asked by vecver.connect(URL) in Python",
-        )
-        if scheme in ("http", "https")
-        else "use a directory, file:///path or memory://",
-        url=text,
-    )

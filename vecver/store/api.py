@@ -12,12 +12,9 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from vecver.errors import BackendError, ConflictError, NotFoundError, check_first
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @runtime_checkable
@@ -39,7 +36,7 @@ class Store(Protocol):
     def get(self, name: str) -> bytes:
         """All bytes of `name`."""
 
-    def map(self, name: str) -> pa.Buffer:
+    def map(self, name: str) -> memoryview:
         """The bytes of `name` without reading them all: memory-mapped where the store can."""
 
     def path(self, name: str) -> Path | None:

@@ -14,21 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vecver.disk import make_folder, sync_folder
 from vecver.errors import BackendError, VecverError
 from vecver.store.api import absent, locked, reading, swap_lost, unreachable, writing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from vecver.store.mapping import map_file
 
 LOCK_SECONDS = 30
 _PIECE_BYTES = 1 << 20
@@ -54,7 +49,7 @@ class LocalStore:
                 part.write_bytes(data)
                 self._publish(part, name)
             finally:
-                shutil.rmtree(part.parent, ignore_errors=True)
+                _remove(part.parent)
 
     def put_all(self, files: Mapping[str, Path]) -> None:
         folders = dict[Path, None]()  # each is synced once, not once a file
@@ -72,17 +67,11 @@ class LocalStore:
             with reading(name, self._at(name)):
                 raise
 
-    def map(self, name: str) -> pa.Buffer:
-        import pyarrow as pa
-
+    def map(self, name: str) -> memoryview:
         with reading(name, self._at(name)):
-            size = self.size(name)
-            if size is None:
+            if self.size(name) is None:
                 raise absent(name)
-            if size == 0:
-                return pa.py_buffer(b"")  # an empty file cannot be mapped
-            with pa.memory_map(str(self._at(name))) as source:
-                return source.read_buffer()
+            return map_file(self._at(name))
 
     def path(self, name: str) -> Path | None:
         return self._at(name) if self.size(name) is not None else None
@@ -136,6 +125,8 @@ class LocalStore:
         return self._held(f"{_LOCKS}/{name}", seconds, locked(name, seconds))
 
     def scratch(self) -> Path:
+        import tempfile
+
         with writing(_SCRATCH, self._at(_SCRATCH)):
             folder = make_folder(self._at(_SCRATCH))
             _sweep(folder)
@@ -207,7 +198,13 @@ def _sweep(folder: Path) -> None:
     for left in folder.iterdir():
         with contextlib.suppress(OSError):  # another process removes it at this moment
             if max(path.stat().st_mtime for path in (left, *left.iterdir())) < limit:
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unless_missing(error: OSError) -> None:

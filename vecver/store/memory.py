@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vecver.store.api import absent, locked, reading, swap_lost, writing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class MemoryStore:
@@ -41,10 +36,8 @@ class MemoryStore:
         except KeyError as error:
             raise absent(name) from error
 
-    def map(self, name: str) -> pa.Buffer:
-        import pyarrow as pa
-
-        return pa.py_buffer(self.get(name))
+    def map(self, name: str) -> memoryview:
+        return memoryview(self.get(name))
 
     def path(self, name: str) -> Path | None:
         return None
@@ -81,6 +74,8 @@ class MemoryStore:
             lock.release()
 
     def scratch(self) -> Path:
+        import tempfile
+
         with writing("scratch"):
             return Path(tempfile.mkdtemp(prefix="vecver-"))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vecver
@@ -27,6 +28,29 @@ UNUSED = {
     "pyarrow.compute",
 }
 ARRAYS = {"numpy", "pyarrow", "pyroaring"}
+# What a search by a vector needs of neither the standard library nor vecver; pyarrow alone takes 30 ms of it.
+UNSEARCHED = {
+    *UNUSED,
+    "pyarrow",
+    "secrets",
+    "shutil",
+    "tempfile",
+    "vecver.flows.publishing",
+    "vecver.flows.searching.milvus",
+    "vecver.flows.searching.likes",
+    "vecver.flows.unseen",
+    "vecver.index.faiss.calibration",
+    "vecver.index.field_values",
+    "vecver.index.filters",
+    "vecver.model.documents",
+    "vecver.model.publications",
+    "vecver.model.reports",
+    "vecver.repo.maintain.gc",
+    "vecver.repo.maintain.trash",
+    "vecver.repo.published",
+    "vecver.repo.read.differences",
+    "vecver.repo.rows.schema",
+} - {"faiss"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +84,37 @@ def imported(place: Path, *arguments: str) -> set[str]:
     )
     modules = json.loads((place / "modules.json").read_text())
     return {*modules, *(module.partition(".")[0] for module in modules)} - set(sys.stdlib_module_names)
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose rows have an index, and metadata."""
+    place = tmp_path_factory.mktemp("indexed")
+    vectors = np.random.default_rng(1).standard_normal((9000, 64)).astype(np.float32)
+    records = [
+        {"id": f"{n}", "text": f"row {n}", "vector": vector.tolist(), "year": n, "tags": ["a", f"{n}"]}
+        for n, vector in enumerate(vectors)
+    ]
+    vecver.create(place / ".vecver").dataset("docs").add(records, space="given")
+    return place
+
+
+def test_a_search_by_a_vector_imports_neither_pyarrow_nor_what_other_calls_need(indexed: Path) -> None:
+    program = (
+        "import sys, json, vecver\n"
+        "answer = vecver.open('.vecver').dataset('docs').search([1.0] * 64)\n"
+        "hits = [[hit.text, hit.metadata, hit.span, hit.title] for hit in answer]\n"
+        "print(json.dumps([hits, list(sys.modules)]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(vecver.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=indexed, env=environment, capture_output=True, text=True, check=True
+    )
+    hits, modules = json.loads(done.stdout)
+    assert "faiss" in modules and len(hits) == 10
+    for text, fields, *_ in hits:
+        assert text == f"row {fields['year']}" and fields["tags"] == ["a", str(fields["year"])]
+    assert {*modules} & UNSEARCHED == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["log", "docs"], ["tag", "docs"]])

@@ -17,14 +17,10 @@ import vecver
 from vecver.cli.app import main
 from vecver.model import NOWHERE, Hit, Position
 from vecver.repo import Segment
-from vecver.repo.rows.positions import (
-    POSITION,
-    chunk_columns,
-    chunk_owners,
-    column_names,
-    position_columns,
-    position_of,
-)
+from vecver.repo.rows.arrow_file import open_columns
+from vecver.repo.rows.cells import POSITION, position_at, with_prefix
+from vecver.repo.rows.positions import chunk_columns, chunk_owners, column_names, position_columns
+from vecver.repo.rows.table_cells import table_columns
 from vecver.store import LocalStore, MemoryStore
 
 HANDBOOK = [
@@ -48,6 +44,14 @@ def docs(monkeypatch: pytest.MonkeyPatch) -> vecver.Dataset:
 
 def hits(docs: vecver.Dataset, **how: Any) -> dict[str, Hit]:
     return {hit.text: hit for hit in docs.search("valve", k=99, **how)}
+
+
+def arrow_file(table: pa.Table) -> memoryview:
+    """The bytes of a table in a file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    return memoryview(sink.getvalue())
 
 
 def test_a_hit_has_the_position_of_its_chunk(docs: vecver.Dataset) -> None:
@@ -75,12 +79,12 @@ def test_columns_hold_each_name_once_and_give_every_position_back() -> None:
         [NOWHERE, Position(sheet="S", header="| h |", line=7), NOWHERE, Position(sheet="T")],
         [NOWHERE],
     ]
-    table = pa.table({"chunks": [[b"k"] * len(own) for own in documents], **position_columns(documents)})
+    table = pa.table({"chunks": [[1] * len(own) for own in documents], **position_columns(documents)})
     assert table.column("position.paths")[0].as_py() == [["A", "C"], ["A", "B"]]
     assert table.column("position.page").null_count == 3 and table.column("position.sheets")[2].as_py() == ["S", "T"]
-    columns = {name.removeprefix(POSITION): table.column(name) for name in column_names(table.schema)}
-    read = [[position_of(columns, row, i) for i in range(len(own))] for row, own in enumerate(documents)]
-    assert read == documents
+    for cells in (table_columns(table), open_columns(arrow_file(table))):
+        columns = with_prefix(cells, POSITION)
+        assert documents == [[position_at(columns, row, i) for i in range(len(of))] for row, of in enumerate(documents)]
     flat = [position for own in documents for position in own]
     for start in (0, 990, 1004):
         block = chunk_columns(table, ["page", "sheet", "line", "headings", "header"])(slice(start, start + 8))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 
 from vecver import index
@@ -44,6 +43,8 @@ def build_index(
     versions: Versions, segment: Segment, progress: Progress | None = None, grown: index.faiss.Index | None = None
 ) -> None:
     """Build a segment's index, from one over its first rows where `grown` is given."""
+    import shutil
+
     folder = versions.store.scratch()
     try:
         metric = segment.space.metric

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from vecver import index
+from vecver import index, repo
 from vecver.model import Json
-from vecver.repo import METADATA, POSITION, Snapshot, chunk_owners, metadata_columns, named_positions
+from vecver.repo import METADATA, POSITION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vecver.repo import Snapshot
 
 FIELDS: Final = ("page", "sheet", "line", "headings")  # of a chunk, that filters may name
 _KINDS: Final = {"page": "int", "line": "int", "sheet": "str", "headings": "strs"}  # as metadata would be stored
@@ -127,6 +131,7 @@ def document_values(segment: Any, field: str) -> index.FieldValues:
 
 
 def _built_in_values(segment: Any, field: str) -> index.FieldValues:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     name = "document" if field == "$path" else field[1:]
@@ -150,8 +155,10 @@ def chunk_values(segment: Any, places: Collection[str], field: str) -> index.Sha
 
 def _values_of_places(segment: Any, field: str) -> Iterable[index.Held]:
     """The field's values in the places of chunks, of documents whose metadata has no such field."""
+    import pyarrow as pa
+
     owners = _owners(segment)
-    column = named_positions(segment.documents, field if field in FIELDS else "part", owners)
+    column = repo.named_positions(segment.documents, field if field in FIELDS else "part", owners)
     if column:
         has_metadata = document_values(segment, field).exists(segment.document_count)
         stored = {_KINDS[field]: column.values} if field in FIELDS else _part_columns(segment, field)
@@ -162,7 +169,7 @@ def _values_of_places(segment: Any, field: str) -> Iterable[index.Held]:
 def _parts(segment: Any) -> list[Json]:
     """The metadata of all parts of a segment's documents, in their order."""
     if segment not in _PARTS:
-        column = named_positions(segment.documents, "part", _owners(segment))
+        column = repo.named_positions(segment.documents, "part", _owners(segment))
         _PARTS[segment] = [json.loads(part) for part in column.values.to_pylist()] if column else []
     return _PARTS[segment]
 
@@ -170,7 +177,7 @@ def _parts(segment: Any) -> list[Json]:
 def _part_columns(segment: Any, field: str) -> dict[str, pa.Array]:
     """The values that a field has in these parts, `(parts,)` each, by the type under which metadata would be stored."""
     rows = [{field: part[field]} if field in part else {} for part in _parts(segment)]
-    return {name.split(".", 2)[1]: array for name, array in metadata_columns(rows).items()}
+    return {name.split(".", 2)[1]: array for name, array in repo.metadata_columns(rows).items()}
 
 
 def _part_fields(segment: Any) -> dict[str, npt.NDArray[np.bool_]]:
@@ -190,7 +197,7 @@ def _part_fields(segment: Any) -> dict[str, npt.NDArray[np.bool_]]:
 
 def _owners(segment: Any) -> npt.NDArray[np.int64]:
     if segment not in _OWNERS:
-        _OWNERS[segment] = chunk_owners(segment.documents)
+        _OWNERS[segment] = repo.chunk_owners(segment.documents)
     return _OWNERS[segment]
 
 

@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from vecver import index
+from vecver import index, repo
 from vecver.flows.opened_indexes import index_of, parts_of
 from vecver.flows.searching import filter_fields, selections
 from vecver.flows.searching.selections import CACHE, Keys, Mask, Selection
-from vecver.model import Json, Part
-from vecver.repo import SearchPart, Snapshot, listed_keys
+
+if TYPE_CHECKING:
+    from vecver.model import Json, Part
+    from vecver.repo import SearchPart, Snapshot
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Match:
 
     def names(self, snapshot: Snapshot) -> list[str]:
         """The ids of the documents that match, where they match as wholes."""
+        import pyarrow as pa
+
         names: list[str] = []
         for number, rows in snapshot.document_rows():
             column = snapshot.segments[number].documents.column("document")
@@ -152,5 +156,5 @@ def _matching_chunks(snapshot: Snapshot, filter: Json) -> Keys:
         segment = snapshot.segments[number]
         listed = filter_fields.listed_by(segment, rows)
         matches = index.evaluate(filter, partial(filter_fields.chunk_values, segment, places), len(listed))
-        keys.append(listed_keys(segment.documents)[matches & listed])
+        keys.append(repo.listed_keys(segment.documents)[matches & listed])
     return np.concatenate(keys)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from vecver import index
 from vecver.errors import InvalidInputError, SpaceMismatchError, say
 from vecver.flows.embedding import OpenEmbedder, is_given
-from vecver.flows.unseen import of_query
-from vecver.model import Embedder, Json, Recipe, Space, Vectors
+
+if TYPE_CHECKING:
+    from vecver.model import Embedder, Json, Recipe, Space, Vectors
 
 Query: TypeAlias = "str | Vectors | Sequence[float]"
 
@@ -38,6 +39,8 @@ def unseen_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbed
     texts = {row: query for row, query in enumerate(queries) if isinstance(query, str)}
     if not texts:
         return {}
+    from vecver.flows.unseen import of_query
+
     counts = _embedder_of(next(iter(texts.values())), recipe, open_embedder).token_counts(list(texts.values()))
     notes = {row: of_query(counts, number) for number, row in enumerate(texts)}
     return {row: note for row, note in notes.items() if note}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
 from vecver import index
 from vecver.errors import InvalidInputError, say
-from vecver.flows.searching.queries import Query
-from vecver.model import Json
+
+if TYPE_CHECKING:
+    from vecver.flows.searching.queries import Query
+    from vecver.model import Json
 
 Missing = Literal["error", "empty"]
 MISSING: Final[tuple[str, ...]] = get_args(Missing)
@@ -86,7 +88,7 @@ class Question:
         like = how.get("like")
         if not len(queries) and like is None:
             raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
-        how["filter"] = index.json_filter(how.get("filter"))
+        how["filter"] = index.json_filter(filter) if (filter := how.get("filter")) is not None else None
         question = cls._made(queries, how)
         _check(question)
         return question._plain()

@@ -12,23 +12,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from vecver import index
-from vecver.flows.searching.milvus import Ranked
-from vecver.flows.searching.questions import Shape
 from vecver.flows.searching.receipts import ENGINES
-from vecver.flows.searching.selections import Selection
 from vecver.flows.searching.titles import Row, lifted
-from vecver.model import Json, Vectors
 from vecver.progress import phase
-from vecver.repo import Snapshot
+
+if TYPE_CHECKING:
+    from vecver.flows.searching.milvus import Ranked
+    from vecver.flows.searching.questions import Shape
+    from vecver.flows.searching.selections import Selection
+    from vecver.model import Json, Vectors
+    from vecver.repo import Snapshot
 
 # (m, dim) queries and k -> for each query its best k rows (fewer only if there are no more), and the engine
-Ask = Callable[[Vectors, int], list[tuple[Ranked, Json]]]
-AskWithout = Callable[[Sequence[str]], Ask]  # documents -> the function that asks for rows of all others
+Ask: TypeAlias = "Callable[[Vectors, int], list[tuple[Ranked, Json]]]"
+AskWithout: TypeAlias = "Callable[[Sequence[str]], Ask]"  # documents -> the function that asks for rows of all others
 _WIDER = 4  # times as many rows are asked for when the rules left too few
 
 

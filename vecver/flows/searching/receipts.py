@@ -17,10 +17,13 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from vecver import index
 from vecver.digest import digest_json
-from vecver.model import Commit, Hit, Json, Vectors
+
+if TYPE_CHECKING:
+    from vecver.model import Commit, Hit, Json, Vectors
 
 RECEIPT_FORMAT = 1
 ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from vecver import index
 from vecver.errors import ConflictError, IntegrityError, NotFoundError
-from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.maintaining.indexing import open_indexes
-from vecver.flows.publishing.publications import find_published
 from vecver.flows.searching.filtering import (
     filtered,
     leaving_out,
@@ -26,16 +25,19 @@ from vecver.flows.searching.filtering import (
     unknown_fields,
 )
 from vecver.flows.searching.hits import read_hits
-from vecver.flows.searching.likes import Like, find_like
-from vecver.flows.searching.milvus import Matching, Pinned, Ranked
 from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
-from vecver.flows.searching.questions import Question
 from vecver.flows.searching.ranking import Ask, AskWithout, rank
 from vecver.flows.searching.receipts import ENGINES, Record, receipt_of
-from vecver.flows.searching.selections import Selection
 from vecver.model import Answer, Json, Part, Recipe, Vectors
 from vecver.progress import has_listener, phase
-from vecver.repo import Collection, Publications, Snapshot, State, Versions
+
+if TYPE_CHECKING:
+    from vecver.flows.embedding import OpenEmbedder
+    from vecver.flows.searching.likes import Like
+    from vecver.flows.searching.milvus import Pinned, Ranked
+    from vecver.flows.searching.questions import Question
+    from vecver.flows.searching.selections import Selection
+    from vecver.repo import Collection, Publications, Snapshot, State, Versions
 
 _ATTEMPTS = 10  # searches of a version that other processes publish anew meanwhile
 _EMPTY_CODES = ("dataset_not_found", "revision_not_found")  # errors that `missing="empty"` turns into empty answers
@@ -82,6 +84,9 @@ def _answers_of_published(
 
     Raises NotPublishedError, IntegrityError (the collection was changed), ConflictError (it keeps moving).
     """
+    from vecver.flows.publishing.publications import find_published
+    from vecver.flows.searching.milvus import Pinned
+
     for _ in range(_ATTEMPTS):
         collection, state = find_published(milvus.book, snapshot.commit)
         try:
@@ -122,7 +127,7 @@ def answers(
     """
     recipe = snapshot.commit.recipe
     check_space(recipe.space, question.space)
-    like = None if question.like is None else find_like(snapshot, question.like)
+    like = None if question.like is None else _find_like(snapshot, question.like)
     with phase("embed"):
         vectors, unseen = _vectors(question, like, recipe, open_embedder)
     absent = unknown_fields(snapshot, question.filter) if question.missing == "empty" else []
@@ -153,6 +158,12 @@ def answers(
     if has_listener():
         _read(unread)
     return unread
+
+
+def _find_like(snapshot: Snapshot, name: str) -> Like:
+    from vecver.flows.searching.likes import find_like
+
+    return find_like(snapshot, name)
 
 
 def _read(answers: Sequence[Answer]) -> None:
@@ -207,6 +218,8 @@ def _asking_milvus(
     pinned: Pinned, parts: Sequence[Part], filter: Json | None, selection: Selection | None, *, exact: bool
 ) -> Ask:
     """Asks a Milvus, and scans `parts` for the queries that it cannot answer."""
+    from vecver.flows.searching.milvus import Matching
+
     expression = milvus_expression(pinned.snapshot, filter)
     matching_rows = Matching(sum(part.live_count for part in parts), expression, selection)
 

@@ -15,16 +15,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import numpy.typing as npt
 
-from vecver import index
 from vecver.digest import canonical_json
-from vecver.model import Json
-from vecver.repo import SearchPart, Snapshot
+
+if TYPE_CHECKING:
+    from vecver import index
+    from vecver.model import Json
+    from vecver.repo import SearchPart, Snapshot
 
 CACHED_BYTES: Final = 32 << 20  # of all cached selections
 _ENTRY_BYTES: Final = 2048  # of one beside its masks, about: names, objects, sizes of an index's lists

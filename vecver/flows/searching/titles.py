@@ -17,16 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver import index
-from vecver.flows.searching.milvus import Ranked
-from vecver.flows.searching.selections import Selection
-from vecver.model import Vectors
-from vecver.repo import Owner, Snapshot
+
+if TYPE_CHECKING:
+    from vecver.flows.searching.milvus import Ranked
+    from vecver.flows.searching.selections import Selection
+    from vecver.model import Vectors
+    from vecver.repo import Owner, Snapshot
 
 BY_TITLE = "title"
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from bisect import bisect, bisect_left
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from vecver.model import Json
+if TYPE_CHECKING:
+    from vecver.model import Json
 
 CLASSES = (10, 40, 160, 640)  # an answer of k rows takes the effort of the first of these that is not below k
 _ENOUGH = 4  # times k live rows lie in the lists of the first look

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vecver.index.scoring import Rows
-from vecver.model import Metric, Vectors
+if TYPE_CHECKING:
+    from vecver.index.scoring import Rows
+    from vecver.model import Metric, Vectors
 
 _ONE_THREAD_BELOW = 65536  # rows
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import IntegrityError, index_again
-from vecver.index.faiss.calibration import calibrate
 from vecver.index.faiss.effort import Effort, class_of
 from vecver.index.faiss.library import library, one_thread, version
-from vecver.model import Json, Metric, Vectors
+
+if TYPE_CHECKING:
+    from vecver.model import Json, Metric, Vectors
 
 # FAISS's number for reading the lists of each query alone. Its other implementations share work between the queries
 # of a batch, so a query's candidates could depend on the other queries.
@@ -171,6 +172,8 @@ def lists_of(index: Any) -> npt.NDArray[np.uint16]:
 
 def _quickly_calibrated(index: Any, vectors: Vectors, metric: Metric) -> Effort:
     """The effort, measured within some tenths of a second whatever the index's size."""
+    from vecver.index.faiss.calibration import calibrate
+
     index.implem = IMPLEMENTATION
     with one_thread():
         return calibrate(index, lists_of(index), vectors, metric, rows=_QUICK_ROWS)

@@ -12,6 +12,7 @@ Decisions
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,12 @@ import numpy.typing as npt
 from vecver.index.faiss.costs import reading_cost, scan_cost
 from vecver.index.faiss.effort import class_of, first_lists
 from vecver.index.faiss.library import by_row, library, one_thread
-from vecver.index.faiss.opened import Index, View
 from vecver.index.live import live_rows
-from vecver.index.scoring import Rows
-from vecver.model import Part, Vectors
+
+if TYPE_CHECKING:
+    from vecver.index.faiss.opened import Index, View
+    from vecver.index.scoring import Rows
+    from vecver.model import Part, Vectors
 
 _LARGEST = float(np.finfo(np.float32).max)
 _LEAST = -3e38  # nearness; only a list without live rows is below it

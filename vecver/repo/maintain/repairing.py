@@ -206,7 +206,7 @@ def _manifest(store: Store, segment: str, commit: Commit, chunks: int, documents
     content = {file: _tried(store.map, path_of(segment, file)) for file in FILES}
     if not all(content.values()):
         return
-    files = {f: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": c.size} for f, c in content.items()}
+    files = {f: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for f, c in content.items()}
     vectors = _tried(vectors_of, content["vectors.npy"])
     if vectors is None:
         return
@@ -223,7 +223,7 @@ def _lookup(store: Store, segment: str) -> Iterator[Problem]:
     content = {file: _tried(store.map, path_of(segment, file)) for file in FILES}
     if not manifest:
         return
-    sound = {f for f, c in content.items() if c and digest(memoryview(c)) == manifest["files"][f]["sha256"]}
+    sound = {f for f, c in content.items() if c and digest(c) == manifest["files"][f]["sha256"]}
     if FILES[3] in sound or not {FILES[0], FILES[1]} <= sound:
         return
     documents, chunks = table_of(content[FILES[0]]), table_of(content[FILES[1]])

@@ -47,13 +47,15 @@ from vecver.progress import Progress
 from vecver.repo import objects
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
+from vecver.repo.rows.cells import POSITION, Cells
 from vecver.repo.rows.layout import Layout, Live
-from vecver.repo.rows.positions import FIELDS, POSITION, chunk_columns, column_type
+from vecver.repo.rows.positions import FIELDS, chunk_columns, column_type
 from vecver.repo.rows.root_rows import chunk_lanes, document_lanes
 from vecver.repo.rows.roots import Roots, lanes_of_matrix
 from vecver.repo.rows.schema import KEY, keys_array, taken
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, order_of
+from vecver.repo.rows.table_cells import table_columns
 
 ROW_FILES = ("chunks.parquet", "commit.json", "documents.parquet", "environment.json", "layout.json", "vectors.npy")
 BLOCK_ROWS = 16384  # rows in memory at once, and in a row group
@@ -245,6 +247,14 @@ class ExportedRows(Segment):
     def chunks(self) -> pa.Table:
         """As in a segment, without the texts."""
         return pq.read_table(self._folder / "chunks.parquet", columns=[name for name in _CHUNK if name != "text"])
+
+    @cached_property
+    def _document_cells(self) -> dict[str, Cells]:
+        return {**table_columns(self.documents)}
+
+    @cached_property
+    def _chunk_cells(self) -> dict[str, Cells]:
+        return {**table_columns(self.chunks)}
 
     def text(self, row: int) -> str:
         """The text of a chunk; its row group is decoded once."""

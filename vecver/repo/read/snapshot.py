@@ -14,21 +14,23 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver.model import Commit, Json, Part, Position, Vectors
-from vecver.repo.read.listing import DocumentOrder, sorted_documents
-from vecver.repo.read.row_documents import RowDocuments
-from vecver.repo.rows import schema
+from vecver.repo.rows.cells import METADATA, POSITION, document_id
 from vecver.repo.rows.key_lookup import KeyLookup
 from vecver.repo.rows.layout import Layout, packed, rows_of
-from vecver.repo.rows.positions import POSITION
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vecver.repo.read.listing import DocumentOrder
+    from vecver.repo.read.row_documents import RowDocuments
 
 SMALL_ROWS = 4096  # a segment with no more live rows may be gathered with others
 GATHERED_ROWS = 16384  # at most this many rows are gathered
@@ -116,6 +118,10 @@ class Snapshot:
 
     def documents(self, names: Sequence[str]) -> pa.Table:
         """These columns of all live documents."""
+        import pyarrow as pa
+
+        from vecver.repo.rows import schema
+
         tables = [
             self.segments[number].documents.select(list(names)).take(schema.row_numbers(rows))
             for number, rows in self.document_rows()
@@ -125,6 +131,8 @@ class Snapshot:
     @cached_property
     def order(self) -> DocumentOrder:
         """All live documents, in the order of their ids."""
+        from vecver.repo.read.listing import sorted_documents
+
         places = list(self.document_rows())
         numbers = np.repeat([number for number, _ in places], [len(rows) for _, rows in places]).astype(np.int64)
         return sorted_documents(
@@ -133,7 +141,9 @@ class Snapshot:
 
     def ordered(self, names: Sequence[str]) -> DocumentOrder:
         """Those of these documents that are live, in the order of their ids; each once."""
-        ids = [schema.document_id(name) for name in sorted(set(names))]
+        from vecver.repo.read.listing import DocumentOrder
+
+        ids = [document_id(name) for name in sorted(set(names))]
         numbers, rows = self.find_documents(as_keys(ids))
         live = numbers >= 0
         return DocumentOrder(self.segments, numbers[live], rows[live])
@@ -141,7 +151,7 @@ class Snapshot:
     @cached_property
     def metadata(self) -> dict[str, pa.DataType]:
         """The metadata columns in which a live document has a value, by name."""
-        return self._columns_in_use(schema.METADATA)
+        return self._columns_in_use(METADATA)
 
     @cached_property
     def positions(self) -> dict[str, pa.DataType]:
@@ -160,7 +170,7 @@ class Snapshot:
 
     def document(self, name: str) -> tuple[pa.Table, int] | None:
         """The documents table and the row in it of the live document with this name."""
-        ids = np.frombuffer(schema.document_id(name), np.uint8).reshape(1, -1)
+        ids = np.frombuffer(document_id(name), np.uint8).reshape(1, -1)
         (number,), (row,) = self.find_documents(ids)
         return None if number < 0 else (self.segments[number].documents, int(row))
 
@@ -192,7 +202,7 @@ class Snapshot:
 
     def _owners_by_id(self, places: Sequence[tuple[int, int]]) -> list[Owner]:
         names = [self.segments[number].owner(row) for number, row in places]
-        ids = {name: schema.document_id(name) for name in names}
+        ids = {name: document_id(name) for name in names}
         numbers, rows = self.find_documents(as_keys(list(ids.values())))
         documents = {name: Owner(name, int(n), int(row)) for name, n, row in zip(ids, numbers, rows, strict=True)}
         return [documents[name] for name in names]
@@ -284,6 +294,8 @@ class Snapshot:
     @cached_property
     def row_documents(self) -> RowDocuments:
         """The live document of each live chunk row, as a number."""
+        from vecver.repo.read.row_documents import RowDocuments
+
         chunk_segments = [number for number, live in enumerate(self.layout.segments) if live.chunks]
         return RowDocuments(self.segments, chunk_segments, self.document_rows(), self.find_documents)
 

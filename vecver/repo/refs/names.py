@@ -23,11 +23,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
+from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError, IntegrityError
-from vecver.model import Json
 from vecver.repo import objects
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.model import Json
+    from vecver.store import Store
 
 NAME = "names"
 WAIT_SECONDS = 30.0

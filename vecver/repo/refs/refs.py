@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
 
 from vecver.digest import canonical_json, digest, digest_json
@@ -30,7 +30,9 @@ from vecver.model import Json, Move
 from vecver.near import near
 from vecver.repo import objects
 from vecver.repo.refs import names
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.store import Store
 
 Kind = Literal["branch", "tag", "alias"]
 KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from vecver.errors import InvalidInputError, NotFoundError, say
-from vecver.model import Commit
 from vecver.near import near
 from vecver.repo.objects import commit_ids, load_commit, parents_first, path_of
 from vecver.repo.refs.refs import KINDS, Refs
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.model import Commit
+    from vecver.store import Store
 
 DEFAULT_BRANCH = "main"
 _ANCESTORS = re.compile(r"(.*?)((?:\^|~\d*)*)$", re.DOTALL)

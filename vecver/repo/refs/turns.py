@@ -12,9 +12,12 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.store import Store
 
 SECONDS = 10.0  # to wait for a turn while the object does not change
 ATTEMPTS = 30  # swaps that may be lost to writers without a turn: some 10 s

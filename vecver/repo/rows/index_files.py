@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vecver.errors import IntegrityError, index_again
-from vecver.model import Json
 from vecver.repo import objects
 from vecver.repo.rows.segment_files import path_of
 from vecver.repo.rows.stamps import Stamps, file_states
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.model import Json
+    from vecver.store import Store
 
 
 def has_derived(store: Store, segment: str, spec: str) -> bool:

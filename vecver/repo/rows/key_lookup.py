@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from vecver.digest import KEY_BYTES
 from vecver.repo.rows.layout import packed, rows_of
-from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, find, order_of, prefixes
 
 if TYPE_CHECKING:
     from pyroaring import BitMap
+
+    from vecver.repo.rows.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more rows is looked up together with others
 _ABSENT = -1

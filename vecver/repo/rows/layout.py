@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyroaring import BitMap
@@ -22,7 +22,9 @@ from pyroaring import BitMap
 from vecver.errors import IntegrityError, check_first
 from vecver.repo import objects
 from vecver.repo.rows.roots import Roots
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.store import Store
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vecver.repo.rows.sorted_keys import Keys, Rows
-
-WORTH = 32  # chunk rows for each chunk looked up before
+if TYPE_CHECKING:
+    from vecver.repo.rows.sorted_keys import Keys, Rows
 
 
 @dataclass(frozen=True, eq=False)

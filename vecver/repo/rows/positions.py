@@ -17,25 +17,20 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vecver.model import NOWHERE, Json, Position
+from vecver.repo.rows.cells import NAMES, POSITION
 
-POSITION: Final = "position."
+if TYPE_CHECKING:
+    from vecver.model import Json, Position
+
 FIELDS: Final = ("page", "sheet", "line", "headings", "header", "part")  # of a chunk
 _NUMBERS: Final = ("page", "line")
-# where the strings of a field stand
-_NAMES: Final = {
-    "sheet": "sheets",
-    "header": "headers",
-    "headings": "paths",
-    "part": "parts",
-}
 _PATHS: Final = pa.list_(pa.string())
 _LISTS: Final = pa.list_(pa.int32())
 _TYPES: Final = {
@@ -72,7 +67,7 @@ def position_columns(documents: Sequence[Sequence[Position]]) -> dict[str, pa.Ar
         ]
         columns[POSITION + field] = pa.array([_unless_empty(of_document) for of_document in numbers], _LISTS)
         lists = [list(of_document) or None for of_document in names]
-        columns[POSITION + _NAMES[field]] = pa.array(lists, pa.list_(_TYPES[field]))
+        columns[POSITION + NAMES[field]] = pa.array(lists, pa.list_(_TYPES[field]))
     return dict(sorted(columns.items()))
 
 
@@ -86,29 +81,6 @@ def _number(value: Hashable | None, numbers: dict[Hashable, int]) -> int | None:
 
 
 # -- reading ------------------------------------------------------------------------------------
-
-
-def position_of(columns: Mapping[str, pa.ChunkedArray], row: int, number: int) -> Position:
-    """Where the `number`-th chunk of the document in this row stands. `columns`: by name, without the prefix."""
-    if not columns:
-        return NOWHERE
-    values = {field: _value(columns, field, row, number) for field in FIELDS if field in columns}
-    return Position(
-        headings=tuple(values.get("headings") or ()),
-        header=values.get("header") or "",
-        page=values.get("page"),
-        sheet=values.get("sheet"),
-        line=values.get("line"),
-        part=values.get("part") or "",
-    )
-
-
-def _value(columns: Mapping[str, pa.ChunkedArray], field: str, row: int, number: int) -> Any:
-    numbers = columns[field][row].values
-    value = None if numbers is None else numbers[number].as_py()
-    if value is None or field in _NUMBERS:
-        return value
-    return columns[_NAMES[field]][row].values[value].as_py()
 
 
 def columns_of(documents: pa.Table) -> dict[str, pa.ChunkedArray]:
@@ -163,7 +135,7 @@ def named_positions(documents: pa.Table, field: str, owners: Rows | None = None)
     if field in _NUMBERS:
         of[has_list] = np.where(valid, np.arange(len(items)), -1)
         return Named(items, of)
-    names = documents.column(POSITION + _NAMES[field]).combine_chunks()
+    names = documents.column(POSITION + NAMES[field]).combine_chunks()
     firsts = np.cumsum([0, *np.asarray(pc.fill_null(pc.list_value_length(names), 0))])[:-1]  # of each document
     local = np.asarray(pc.fill_null(items, 0), np.int64)
     of[has_list] = np.where(valid, firsts[owners[has_list]] + local, -1)

@@ -7,10 +7,13 @@ hundred versions cost one pass over the rows ever written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vecver.repo.rows.layout import Layout, Live, rows_of
 from vecver.repo.rows.roots import Roots
-from vecver.repo.rows.segment import Segment
+
+if TYPE_CHECKING:
+    from vecver.repo.rows.segment import Segment
 
 
 class Proof:

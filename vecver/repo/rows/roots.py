@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vecver.json_columns import content_of
-from vecver.model import Json
 from vecver.repo.rows.kernel.loading import LANES, Lanes, hashed, joined, load
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from vecver.model import Json
 
 _BLOCK = 2048  # rows expanded at once: 4 MiB with hashlib
 
@@ -47,6 +47,8 @@ def lanes_of(rows: Iterable[bytes]) -> Lanes:
 
 def lanes_of_rows(rows: pa.Array) -> Lanes:
     """As `lanes_of`, of an array of byte strings without nulls."""
+    from vecver.json_columns import content_of
+
     content, ends = content_of(rows)
     if add := load():
         return add(content, ends)

@@ -20,15 +20,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vecver.digest import KEY_BYTES, canonical_json, key, text_key
-from vecver.model import Json
+from vecver.digest import KEY_BYTES, canonical_json, key
+from vecver.repo.rows.cells import METADATA as METADATA
+from vecver.repo.rows.cells import document_id as document_id
 from vecver.repo.rows.positions import positions_json
+
+if TYPE_CHECKING:
+    from vecver.model import Json
 
 KEY = pa.binary(KEY_BYTES)
 DOCUMENTS = pa.schema(
@@ -47,7 +51,6 @@ DOCUMENTS = pa.schema(
 )
 CHUNKS = pa.schema([("key", KEY), ("document", pa.string()), ("text", pa.string()), ("embedded", KEY)])
 
-METADATA = "metadata."
 _TYPES = {
     "bool": pa.bool_(),
     "int": pa.int64(),
@@ -56,11 +59,6 @@ _TYPES = {
     "strs": pa.list_(pa.string()),
     "json": pa.string(),  # canonical JSON of anything else
 }
-
-
-def document_id(document: str) -> bytes:
-    """The 16 bytes by which a document is looked up."""
-    return text_key(document)
 
 
 def chunk_key(document: str, text: str, number: int) -> bytes:

@@ -22,27 +22,30 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from vecver.errors import IntegrityError, check_first
 from vecver.model import NOWHERE, Json, Position, Space, Vectors
 from vecver.repo import objects
-from vecver.repo.rows import schema, sorted_keys
-from vecver.repo.rows.document_codes import DocumentCodes, document_codes
-from vecver.repo.rows.listed_by import WORTH, ListedBy, listed_by
-from vecver.repo.rows.positions import columns_of, position_of
-from vecver.repo.rows.root_rows import chunk_lanes, document_lanes
-from vecver.repo.rows.roots import Roots, lanes_of_matrix
-from vecver.repo.rows.schema import keys_array
+from vecver.repo.rows import sorted_keys
+from vecver.repo.rows.arrow_file import MALFORMED, open_columns
+from vecver.repo.rows.cells import METADATA, POSITION, Cells, Spans, metadata_at, position_at, with_prefix
 from vecver.repo.rows.segment_files import FILES, path_of
-from vecver.repo.rows.verdict import Verdict
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vecver.repo.rows.document_codes import DocumentCodes
+    from vecver.repo.rows.listed_by import ListedBy
+    from vecver.repo.rows.roots import Roots
+    from vecver.repo.rows.verdict import Verdict
+    from vecver.store import Store
 
 BLOCK_ROWS = 16384  # rows of one record batch, and whose canonical bytes are summed at once
+_LISTED_ROWS = 32  # chunk rows for each chunk looked up before `listed_by` is made
 _BISECTED_ROWS = 4096  # document rows for each document looked up before their prefixes are sorted into memory
 
 
@@ -78,74 +81,78 @@ class Segment:
 
     @cached_property
     def keys(self) -> sorted_keys.Keys:
-        return keys_array(self.chunks.column("key"))
+        """`(chunks, 16)`."""
+        return self._chunk_cells["key"].whole()
 
     @cached_property
     def embedded(self) -> sorted_keys.Keys:
-        return keys_array(self.chunks.column("embedded"))
+        """`(chunks, 16)`."""
+        return self._chunk_cells["embedded"].whole()
 
     @cached_property
     def document_ids(self) -> sorted_keys.Keys:
-        return keys_array(self.documents.column("id"))
+        """`(documents, 16)`."""
+        return self._document_cells["id"].whole()
 
     def text(self, row: int) -> str:
         """The text of a chunk."""
-        return str(self._texts[row].as_py())
+        return str(self._texts[row])
 
     def owner(self, row: int) -> str:
         """The name of a chunk's document."""
-        return str(self._owners[row].as_py())
+        return str(self._owners[row])
 
     def title(self, row: int) -> str:
         """The title of a document."""
-        return str(self._titles[row].as_py())
+        return str(self._titles[row])
 
     def span(self, row: int, key: bytes) -> tuple[int, int]:
         """The characters `[start, end)` of a chunk in the document of this row."""
-        _, _, starts, ends = self._spans
-        first, number = self._number(row, key)
-        return int(starts[first + number]), int(ends[first + number])
+        return self._spans.span(row, self._spans.number(row, key))
 
     def chunk_keys(self, row: int) -> tuple[sorted_keys.Keys, sorted_keys.Keys]:
         """The keys of a document row's chunks in order, `(n, 16)` each: those of its title, those of its text."""
-        offsets, keys, _, ends = self._spans
-        of_document = slice(int(offsets[row]), int(offsets[row + 1]))
-        rows = keys[of_document].view(np.uint8).reshape(-1, 16)
-        return rows[ends[of_document] == 0], rows[ends[of_document] > 0]
+        return self._spans.keys(row)
 
     def position(self, row: int, key: bytes) -> Position:
         """The position of a chunk in the document of this row, as far as it is known."""
-        return position_of(self._positions, row, self._number(row, key)[1]) if self._positions else NOWHERE
+        return position_at(self._positions, row, self._spans.number(row, key)) if self._positions else NOWHERE
 
     def metadata(self, row: int) -> Json:
         """The metadata of the document of this row, exactly as given."""
-        return schema.metadata_of(self._fields, row)
-
-    def _number(self, row: int, key: bytes) -> tuple[int, int]:
-        """(where the chunks of a document row begin among all chunks, which of them has this key)."""
-        offsets, keys, _, _ = self._spans
-        first, last = offsets[row], offsets[row + 1]
-        return int(first), 0 if last - first == 1 else int((keys[first:last] == np.void(key)).argmax())
+        return metadata_at(self._fields, row)
 
     @cached_property
-    def _positions(self) -> dict[str, pa.ChunkedArray]:
-        return columns_of(self.documents)
+    def _document_cells(self) -> dict[str, Cells]:
+        return self._read("documents.arrow", open_columns)
 
     @cached_property
-    def _texts(self) -> pa.ChunkedArray:
-        return self.chunks.column("text")
+    def _chunk_cells(self) -> dict[str, Cells]:
+        return self._read("chunks.arrow", open_columns)
 
     @cached_property
-    def _owners(self) -> pa.ChunkedArray:
-        return self.chunks.column("document")
+    def _spans(self) -> Spans:
+        return Spans(self._document_cells)
 
     @cached_property
-    def _titles(self) -> pa.ChunkedArray:
-        return self.documents.column("title")
+    def _positions(self) -> dict[str, Cells]:
+        return with_prefix(self._document_cells, POSITION)
 
     @cached_property
-    def _fields(self) -> pa.Table:
-        return self.documents.select([name for name in self.documents.column_names if name.startswith(schema.METADATA)])
+    def _fields(self) -> dict[str, Cells]:
+        return with_prefix(self._document_cells, METADATA)
+
+    @cached_property
+    def _texts(self) -> Cells:
+        return self._chunk_cells["text"]
+
+    @cached_property
+    def _owners(self) -> Cells:
+        return self._chunk_cells["document"]
+
+    @cached_property
+    def _titles(self) -> Cells:
+        return self._document_cells["title"]
 
     def find_keys(self, wanted: sorted_keys.Keys) -> tuple[sorted_keys.Rows, sorted_keys.Rows]:
         """(i, chunk row) for every row whose key is `wanted[i]`."""
@@ -165,6 +172,10 @@ class Segment:
 
     def roots(self, chunks: sorted_keys.Rows, documents: sorted_keys.Rows) -> Roots:
         """The roots of these chunk rows and document rows."""
+        from vecver.repo.rows import schema
+        from vecver.repo.rows.root_rows import chunk_lanes, document_lanes
+        from vecver.repo.rows.roots import Roots, lanes_of_matrix
+
         content = document_lanes(self.documents, documents) + chunk_lanes(self.chunks, chunks)
         vector = Roots.empty().vector
         for start in range(0, len(chunks), BLOCK_ROWS):
@@ -178,31 +189,26 @@ class Segment:
         n = self.chunk_count
         return np.split(self._read("lookup.npy", vectors_of), [n, 2 * n])
 
-    @cached_property
-    def _spans(self) -> tuple[Any, Any, Any, Any]:
-        """(where the chunks of each document row begin, `(n + 1,)`, the keys, starts and ends of all chunks)."""
-        chunks, starts, ends = (schema.whole(self.documents.column(name)) for name in ("chunks", "starts", "ends"))
-        keys, starts, ends = (schema.items(lists) for lists in (chunks, starts, ends))
-        offsets = schema.integers(chunks.offsets)
-        names = keys_array(keys).view("V16").reshape(-1)
-        return offsets - offsets[:1], names, schema.integers(starts), schema.integers(ends)
-
     def listing_documents(self, row: int) -> list[int] | None:
         """The document rows that list a chunk row; None while that is not worth knowing, see `listed_by`."""
         if "_listed_by" not in self.__dict__:
             self._lookups += 1
-            if self._lookups * WORTH < self.chunk_count:
+            if self._lookups * _LISTED_ROWS < self.chunk_count:
                 return None
         return self._listed_by(row)
 
     @cached_property
     def _listed_by(self) -> ListedBy:
-        offsets, names, _, _ = self._spans
-        return listed_by(offsets, names.view(np.uint8).reshape(-1, 16), self.keys, self.find_keys)
+        from vecver.repo.rows.listed_by import listed_by
+
+        offsets, listed = listed_chunks(self.documents)
+        return listed_by(offsets, listed, self.keys, self.find_keys)
 
     @cached_property
     def document_codes(self) -> DocumentCodes:
         """A code for each document that its chunks name."""
+        from vecver.repo.rows.document_codes import document_codes
+
         return document_codes(self.chunks, self.documents, self.document_ids)
 
     @cached_property
@@ -220,7 +226,7 @@ class Segment:
     @property
     def size(self) -> int:
         """Bytes of its files."""
-        return sum(buffer.size for buffer in self._mapped.values())
+        return sum(len(buffer) for buffer in self._mapped.values())
 
     def verify(self, files: Sequence[str] = FILES) -> None:
         """Raises IntegrityError unless these mapped files have the content that was written."""
@@ -236,24 +242,24 @@ class Segment:
         arrays = [self.__dict__[name] for name in held if name in self.__dict__]
         return sum(array.nbytes for array in arrays)
 
-    def _map(self, file: str) -> pa.Buffer:
+    def _map(self, file: str) -> memoryview:
         """A file, mapped; its content is not read yet. Raises NotFoundError, IntegrityError (another size)."""
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
-        buffer = self._store.map(name)
-        if buffer.size != expected:
+        buffer = memoryview(self._store.map(name))
+        if len(buffer) != expected:
             raise IntegrityError(
-                f"{name} has {buffer.size} bytes, not {expected}",
+                f"{name} has {len(buffer)} bytes, not {expected}",
                 code="wrong_size",
                 hint=check_first("restore the file from a copy of the repository"),
                 name=name,
             )
         return buffer
 
-    def _read(self, file: str, decode: Callable[[pa.Buffer], Any]) -> Any:
+    def _read(self, file: str, decode: Callable[[memoryview], Any]) -> Any:
         """A mapped file, decoded. Raises IntegrityError."""
         try:
             return decode(self._mapped[file])
-        except (ValueError, OSError, pa.ArrowException) as error:
+        except (OSError, TypeError, NotImplementedError, *MALFORMED) as error:  # pyarrow's too
             raise objects.malformed(path_of(self.id, file)) from error
 
 
@@ -262,14 +268,25 @@ def segment_ids(store: Store) -> Iterator[str]:
     return (name.split("/")[1] for name in store.list("segments/") if name.endswith("/segment.json"))
 
 
-def table_of(buffer: pa.Buffer) -> pa.Table:
+def listed_chunks(documents: pa.Table) -> tuple[npt.NDArray[np.int32], sorted_keys.Keys]:
+    """Where the list of each document row begins, `(documents + 1,)`, and the keys of all listed chunks, `(n, 16)`."""
+    from vecver.repo.rows import schema
+
+    chunks = schema.whole(documents.column("chunks"))
+    offsets = schema.integers(chunks.offsets)
+    return offsets - offsets[:1], schema.keys_array(schema.items(chunks))
+
+
+def table_of(buffer: memoryview) -> pa.Table:
     """The table in the bytes of an .arrow file."""
+    import pyarrow as pa
+
     return pa.ipc.open_file(buffer).read_all()
 
 
-def vectors_of(buffer: pa.Buffer) -> npt.NDArray[Any]:
+def vectors_of(buffer: memoryview) -> npt.NDArray[Any]:
     """The array in the bytes of an .npy file, mapped."""
-    stream = io.BytesIO(memoryview(buffer)[:4096])
+    stream = io.BytesIO(buffer[:4096])
     np.lib.format.read_magic(stream)
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     return np.frombuffer(buffer, dtype, offset=stream.tell()).reshape(shape)

@@ -9,20 +9,22 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from vecver.digest import canonical_json, digest_json
-from vecver.model import Json, Space, Vectors
 from vecver.repo import objects
 from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.schema import CHUNKS, DOCUMENTS, keys_array
 from vecver.repo.rows.segment import BLOCK_ROWS, Segment
 from vecver.repo.rows.segment_files import FILES, path_of
-from vecver.store import Store
 from vecver.store.api import writing
+
+if TYPE_CHECKING:
+    from vecver.model import Json, Space, Vectors
+    from vecver.store import Store
 
 _NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"

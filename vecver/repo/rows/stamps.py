@@ -19,12 +19,14 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from vecver.repo import objects
 from vecver.repo.rows.segment_files import path_of
-from vecver.repo.rows.verdict import FileStates
-from vecver.store import Store
+
+if TYPE_CHECKING:
+    from vecver.repo.rows.verdict import FileStates
+    from vecver.store import Store
 
 Kind = Literal["segments", "indexes"]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from vecver.errors import IntegrityError
+if TYPE_CHECKING:
+    from vecver.errors import IntegrityError
 
 FileStates = tuple[tuple[int, int, int, int], ...]  # size, inode and two times (ns) of each of `segment_files.FILES`
 

@@ -21,10 +21,10 @@ from vecver.model import Verify
 from vecver.repo.rows.segment_files import FILES, path_of
 from vecver.repo.rows.stamps import Stamps, file_states
 from vecver.repo.rows.verdict import FileStates, Verdict
-from vecver.store import Store
 
 if TYPE_CHECKING:
     from vecver.repo.rows.segment import Segment
+    from vecver.store import Store
 
 PENDING = "pending"  # as receipts say it
 AT_ONCE = 32 << 20  # bytes that are hashed before an answer; the rest is hashed in a thread

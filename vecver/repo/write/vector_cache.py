@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +25,13 @@ from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.sorted_keys import Keys, Rows
 from vecver.store import Store
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 class Part:
     """One part, mapped; `find_embedded` and `vectors` are as in a segment."""
 
-    def __init__(self, name: str, content: pa.Buffer, dim: int) -> None:
+    def __init__(self, name: str, content: memoryview, dim: int) -> None:
         self.name = name
-        count = content.size // (KEY_BYTES + 4 * dim)
+        count = len(content) // (KEY_BYTES + 4 * dim)
         self.embedded: Keys = np.frombuffer(content, np.uint8, count * KEY_BYTES).reshape(-1, KEY_BYTES)
         self.vectors: Vectors = np.frombuffer(content, "<f4", offset=count * KEY_BYTES).reshape(-1, dim)
 
