@@ -38,8 +38,7 @@ def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
             imports.update(imports_of(package))
         if name not in imports:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, original = imports[name]
-        value = import_module(f"{module}.{original}") if module == package else getattr(import_module(module), original)
+        value = imported(package, *imports[name])
         setattr(sys.modules[package], name, value)
         return value
 
@@ -47,6 +46,17 @@ def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
         return sorted({*vars(sys.modules[package]), *imports_of(package)})
 
     return load, names
+
+
+def imported(package: str, module: str, name: str) -> Any:
+    """What `from module import name` gives to `package`: a value of the module, else a room of it."""
+    room = f"{module}.{name}"
+    if module == package:  # its own `__getattr__` is the one that asks
+        return import_module(room)
+    try:
+        return getattr(import_module(module), name)
+    except AttributeError:
+        return import_module(room)
 
 
 def imports_of(package: str) -> dict[str, tuple[str, str]]:

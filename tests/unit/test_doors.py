@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from vecver.doors import imported as imported_name
 from vecver.doors import imports_of
 
 DOORS = [
@@ -18,6 +21,7 @@ DOORS = [
     "vecver.model",
     "vecver.pipeline",
     "vecver.repo",
+    "vecver.store",
 ]
 
 
@@ -27,10 +31,16 @@ def test_a_door_gives_out_what_it_lists(door: str) -> None:
     imported = imports_of(door)
     assert sorted(package.__all__) == sorted(imported) and set(imported) <= set(dir(package))
     for name, (module, original) in imported.items():
-        there = import_module(f"{module}.{original}") if module == door else getattr(import_module(module), original)
+        there = imported_name(door, module, original)
         assert getattr(package, name) is there
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = package.no_such_name
+
+
+def test_a_room_of_another_package_is_given_out_though_nothing_imported_it_before() -> None:
+    program = "import vecver.repo; print(vecver.repo.ledger.__name__, vecver.repo.names.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["vecver.repo.published.ledger", "vecver.repo.refs.names"]
 
 
 @pytest.mark.parametrize("door", [*DOORS, "vecver.index.milvus"])
