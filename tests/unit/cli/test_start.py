@@ -95,7 +95,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"id": f"{n}", "text": f"row {n}", "vector": vector.tolist(), "year": n, "tags": ["a", f"{n}"]}
         for n, vector in enumerate(vectors)
     ]
-    vecver.create(place / ".vecver").dataset("docs").add(records, space="given")
+    vecver.create(place / ".vecver").dataset("docs").ingest(records, space="given")
     return place
 
 
