@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vecver.digest import KEY_BYTES
+
 Matrix = npt.NDArray[np.uint8]
 
 _HEX: Final = np.frombuffer(b"".join(b"%02x" % value for value in range(256)), "<u2")
@@ -60,6 +62,19 @@ def row_digests(rows: pa.Array) -> Matrix:
     spans = pairwise([0, *ends.tolist()])
     digests = b"".join([hashlib.sha256(content[start:end]).digest() for start, end in spans])
     return np.frombuffer(digests, np.uint8).reshape(-1, 32)
+
+
+def row_keys(*parts: pa.Array | bytes) -> Matrix:
+    """`digest.key` of each row's parts, `(n, 16)`; bytes are a part of every row."""
+    framed: list[pa.Array | bytes] = []
+    for part in parts:
+        framed += [len(part).to_bytes(8, "little") if isinstance(part, bytes) else _lengths(part), part]
+    return row_digests(joined(*framed))[:, :KEY_BYTES]
+
+
+def _lengths(rows: pa.Array) -> pa.Array:
+    """The length of each row as 8 little-endian bytes."""
+    return rows_of_matrix(np.diff(content_of(rows)[1], prepend=0).astype("<u8").view(np.uint8).reshape(-1, 8))
 
 
 def quoted(strings: pa.Array) -> pa.Array:

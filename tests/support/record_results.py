@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from vecver.errors import InvalidInputError
-from vecver.model import Failure, Original
+from vecver.model import Failure, Original, singly
+from vecver.pipeline.sources import files
+from vecver.pipeline.sources.origin import SourceLike
+
+
+def read(source: SourceLike, **options: Any) -> Iterator[Original | Failure]:
+    """As `files.read`, with records in columns one at a time."""
+    return singly(files.read(source, **options))
+
 
 A = {"id": "a", "text": "one"}
 

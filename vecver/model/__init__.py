@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vecver.model.kernels import KernelUse
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
+    from vecver.model.records import Records, singly
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
@@ -66,6 +67,7 @@ __all__ = [
     "Recall",
     "RecallAt",
     "Recipe",
+    "Records",
     "Replay",
     "Report",
     "Space",
@@ -73,4 +75,5 @@ __all__ = [
     "TokenCounts",
     "Vectors",
     "Verify",
+    "singly",
 ]

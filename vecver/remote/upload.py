@@ -23,7 +23,7 @@ from uuid import uuid4
 from vecver import pipeline
 from vecver.errors import InvalidInputError
 from vecver.flows import ALL, Source
-from vecver.model import Failure, Json, Original, Report
+from vecver.model import Failure, Json, Original, Report, singly
 
 
 @dataclass
@@ -46,7 +46,7 @@ def packed(sources: Sequence[Source], *, adds: bool = False) -> Iterator[Upload]
     with TemporaryFile() as file:
         upload = Upload(file)
         for source in sources:
-            for item in source.read():
+            for item in singly(source.read()):
                 _pack(upload, item, source.prefix, boundary, adds=adds)
         if len({(source.label, source.prefix) for source in sources}) > 1:
             raise InvalidInputError(

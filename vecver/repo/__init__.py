@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
     from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
     from vecver.repo.read.differences import diff, diff_document
-    from vecver.repo.read.documents import KnownDocument, find_absent, find_known
+    from vecver.repo.read.documents import KnownDocument, KnownRows, find_absent, find_known, known_rows
     from vecver.repo.read.export import ROW_FILES, open_rows, prove_rows, write_rows
     from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list, listed_keys
     from vecver.repo.read.row_documents import RowDocuments
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.verifier import PENDING
     from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
-    from vecver.repo.write.new_rows import NewChunks, NewDocument
+    from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, record_rows
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -58,11 +58,13 @@ __all__ = [
     "Intent",
     "Kind",
     "KnownDocument",
+    "KnownRows",
     "Landing",
     "Layout",
     "Ledger",
     "NewChunks",
     "NewDocument",
+    "NewRows",
     "Owner",
     "Place",
     "Places",
@@ -93,6 +95,7 @@ __all__ = [
     "find_known",
     "kernel_use",
     "keys_at",
+    "known_rows",
     "land",
     "ledger",
     "listed_keys",
@@ -108,6 +111,7 @@ __all__ = [
     "parents_first",
     "prove_rows",
     "read_rows",
+    "record_rows",
     "ref_moved",
     "ref_moves",
     "repair",

@@ -13,10 +13,18 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
-from record_results import codes, originals, pairs, refusal
+from record_results import codes, originals, pairs, read, refusal
 
 from vecver.model import Failure, Original
-from vecver.pipeline.sources.files import read
+from vecver.pipeline.sources import records as reading
+
+
+@pytest.fixture(autouse=True, params=["one by one", "columns"])
+def columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read rows: one by one, as a few are, and in columns."""
+    if request.param == "columns":
+        monkeypatch.setattr(reading, "FEW", 1)
+
 
 # -- tables -------------------------------------------------------------------------------------
 

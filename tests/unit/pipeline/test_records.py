@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from paths import SHARED
-from record_results import A, codes, lines, originals, pairs, refusal
+from record_results import A, codes, lines, originals, pairs, read, refusal
 
 from vecver.model import Failure, Original
-from vecver.pipeline.sources.files import read
+from vecver.pipeline.sources import records as reading
 
 IR = SHARED / "data/ir"
 
@@ -33,6 +33,13 @@ def file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 
 File = Callable[[str, str | bytes], Path]
+
+
+@pytest.fixture(autouse=True, params=["one by one", "columns"])
+def columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read rows: one by one, as a few are, and in columns."""
+    if request.param == "columns":
+        monkeypatch.setattr(reading, "FEW", 1)
 
 
 # -- one record ---------------------------------------------------------------------------------
@@ -264,12 +271,12 @@ def test_records_are_read_lazily() -> None:
     asked = []
 
     def values() -> Iterator[dict[str, Any]]:
-        for n in range(1000):
+        for n in range(10_000):
             asked.append(n)
             yield {"id": n, "text": ""}
 
     next(iter(read(values())))
-    assert len(asked) == 100
+    assert len(asked) == 1024  # one block
 
 
 # -- CSV ----------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from record_results import read
 
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Failure, Original
-from vecver.pipeline.sources.files import label_of, read
+from vecver.pipeline.sources.files import label_of
 from vecver.pipeline.sources.origin import check_id, origin_of
 
 Write = Callable[..., Path]

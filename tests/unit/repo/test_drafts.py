@@ -13,6 +13,7 @@ import vecver
 from vecver.digest import key
 from vecver.model import Commit, Recipe, Space
 from vecver.repo import Draft, NewDocument, Versions, document_id, find_absent, find_known
+from vecver.repo.rows.sorted_keys import as_keys
 from vecver.store import Store
 
 
@@ -113,13 +114,18 @@ def test_look_ups_do_not_change_a_draft(docs: vecver.Dataset) -> None:
     parent = versions.snapshot(docs.resolve())
     draft = Draft(versions.store, parent, THE_SPACE, part_rows=1)
     assert [document is not None for document in find_known(parent, ["p1", "new", "p0"])] == [True, False, True]
-    assert find_absent(parent, {document_id("p1")}, ["s"]) == [("p0", "s")]
-    assert find_absent(parent, set(), ["s"]) == [("p0", "s"), ("p1", "s")] and find_absent(parent, set(), ["t"]) == []
+    assert find_absent(parent, as_keys([document_id("p1")]), ["s"]) == [("p0", "s")]
+    assert (
+        find_absent(parent, as_keys([]), ["s"]) == [("p0", "s"), ("p1", "s")]
+        and find_absent(parent, as_keys([]), ["t"]) == []
+    )
     assert list(draft.vectors_of([key(b"a"), key(b"new")])) == [key(b"a")]
     assert draft.kept() == (5, 0) and draft.layout()[0] == parent.layout
     draft.seal()
     assert (
-        parts_on(versions.store) == [] and find_known(None, ["p0"]) == [None] and find_absent(None, set(), ["s"]) == []
+        parts_on(versions.store) == []
+        and find_known(None, ["p0"]) == [None]
+        and find_absent(None, as_keys([]), ["s"]) == []
     )
 
 

@@ -31,7 +31,7 @@ def documents() -> list[NewDocument]:
 
 def tables(rows: list[NewDocument]) -> tuple[pa.Table, pa.Table]:
     chunks = FlatChunks.of(rows)
-    return document_table(rows, chunks.keys), chunks.table(np.arange(len(chunks.keys)))
+    return document_table(rows, chunks.keys), chunks.table()
 
 
 @pytest.mark.parametrize("picked", ["all", "middle", "scattered", "none"])

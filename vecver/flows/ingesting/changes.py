@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from itertools import chain, groupby
+from typing import TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from vecver import pipeline
-from vecver.digest import digest, digest_json, text_key
+from vecver.digest import canonical_json, digest, digest_json, text_key
 from vecver.errors import InvalidInputError, say
+from vecver.flows.embedding import is_given
 from vecver.flows.ingesting.sources import Source
-from vecver.model import Coverage, Failure, Json, Original, Recipe
-from vecver.repo import Snapshot, find_known
+from vecver.json_columns import hex_of, joined, row_digests, rows_of_matrix
+from vecver.key_log import KeyLog
+from vecver.model import Coverage, Failure, Json, Original, Recipe, Records
+from vecver.repo import Snapshot, find_known, known_rows
 
 GROUP_DOCUMENTS = 512
 GROUP_BYTES = 16 << 20
 
 T = TypeVar("T")
+Item = Original | Failure | Records
 
 
 @dataclass
@@ -43,7 +51,7 @@ class Tally:
     failures: list[Failure] = field(default_factory=list)
     unsure: set[str] = field(default_factory=set)
     sound: Counter[str] = field(default_factory=Counter)
-    arrived: set[bytes] = field(default_factory=set)
+    arrived: KeyLog = field(default_factory=KeyLog)
     hiding: set[bytes] = field(default_factory=set)
     met: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, Json] = field(default_factory=dict)
@@ -103,13 +111,15 @@ class Tally:
 def arrivals(
     parent: Snapshot | None,
     recipe: Recipe,
-    streams: Iterable[tuple[Source, Iterator[Original | Failure]]],
+    streams: Iterable[tuple[Source, Iterator[Item]]],
     tally: Tally,
     *,
     refresh: bool = True,
     adds: bool = False,
-) -> Iterator[Original]:
+) -> Iterator[Original | Records]:
     """The documents that are new or changed, in the order of the sources; `tally` counts all of them.
+
+    Records that bring the vectors of the recipe's space stay in columns, if they came so.
 
     `refresh`: also those files that were ingested before vecver took metadata from files.
     `adds`: for an upsert: a document of the parent stays with its source, and the sources may be empty.
@@ -119,17 +129,14 @@ def arrivals(
     streams = list(streams)
     labels = {source.label for source, _ in streams}
     for source, stream in streams:
+        comparison = _Comparison(parent, recipe, None if adds else labels, tally, refresh)
         is_empty = True
-        for group in grouped(stream, _size):
+        for are_records, run in groupby(stream, lambda item: isinstance(item, Records)):
             is_empty = False
-            named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
-            _once(named, tally.arrived)
-            if len(named) < len(group):
-                tally.unsure.add(source.label)
-                tally.hiding.update(
-                    text_key(item.document) for item in group if isinstance(item, Failure) and item.hides
-                )
-            yield from _changed(parent, recipe, group, None if adds else labels, tally, refresh)
+            if are_records:
+                yield from chain.from_iterable(map(comparison.of_records, cast(Iterator[Records], run)))
+            else:
+                yield from comparison.one_by_one(cast(Iterator[Original | Failure], run), source.label)
         if is_empty and not adds:
             raise InvalidInputError(
                 f"the source {source.label!r} holds no documents",
@@ -164,6 +171,16 @@ def recipe_of(original: Original, recipe: Recipe, *, metadata: bool = True) -> s
     return digest_json([parser, recipe.fingerprint, how])[:32]
 
 
+def record_recipes(records: Records, recipe: Recipe) -> npt.NDArray[np.uint8]:
+    """The first half of `recipe_of` each record, as bytes, `(n, 16)`."""
+    before = canonical_json(["record", recipe.fingerprint, None])
+    if records.vectors is None:
+        return np.tile(np.frombuffer(bytes.fromhex(digest(before)), np.uint8)[:16], (len(records), 1))
+    vectors = hex_of(row_digests(rows_of_matrix(records.vectors.view(np.uint8))))
+    before, after = before.removesuffix(b"null]") + b'"', b'"]'
+    return row_digests(joined(before, rows_of_matrix(vectors), after))[:, :16]
+
+
 def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
     """Lists of neighbouring items, bounded in number and in bytes."""
     group: list[T] = []
@@ -176,6 +193,51 @@ def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
             group, total = [], 0
     if group:
         yield group
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Compares what arrives with the parent version. `labels`: of all sources; None for an upsert."""
+
+    parent: Snapshot | None
+    recipe: Recipe
+    labels: set[str] | None
+    tally: Tally
+    refresh: bool
+
+    def one_by_one(self, items: Iterable[Original | Failure], label: str) -> Iterator[Original]:
+        """The documents that are new or changed."""
+        tally = self.tally
+        for group in grouped(items, _size):
+            named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
+            _once(named, tally.arrived)
+            if len(named) < len(group):
+                tally.unsure.add(label)
+                tally.hiding.update(
+                    text_key(item.document) for item in group if isinstance(item, Failure) and item.hides
+                )
+            yield from _changed(self.parent, self.recipe, group, self.labels, tally, self.refresh)
+
+    def of_records(self, records: Records) -> Iterator[Original | Records]:
+        """The records that are new or changed. Where one arrives twice, or is of another source, all go one by one."""
+        tally, known = self.tally, known_rows(self.parent, records.keys, records.source)
+        repeated = (tally.arrived.numbers_of(records.keys) >= 0).any()
+        if repeated or (known.present & ~known.of_source).any():
+            yield from self.one_by_one(records.originals(), records.source)
+            return
+        tally.arrived.add_all(records.keys)
+        tally.met[records.source] += int(known.present.sum())
+        tally.sound[records.source] += len(records)
+        same = known.present & (known.digests == records.digests).all(axis=1)
+        same[same] = (known.recipes[same] == record_recipes(records, self.recipe)[same]).all(axis=1)
+        tally.unchanged += int(same.sum())
+        for names, which in ((tally.changed, known.present & ~same), (tally.added, ~known.present)):
+            names.update(dict.fromkeys(records.take(np.flatnonzero(which)).documents.to_pylist()))
+        changed = records.take(np.flatnonzero(~same))
+        if is_given(self.recipe) and records.dim == self.recipe.space.dim:
+            yield from [changed] if len(changed) else []
+        else:
+            yield from changed.originals()
 
 
 def _changed(
@@ -230,7 +292,7 @@ def _made_so(made: str, original: Original, recipe: Recipe, refresh: bool) -> bo
     return not refresh and made == recipe_of(original, recipe, metadata=False)
 
 
-def _once(documents: Iterable[str], arrived: set[bytes]) -> None:
+def _once(documents: Iterable[str], arrived: KeyLog) -> None:
     for document in documents:
         name = text_key(document)
         if name in arrived:

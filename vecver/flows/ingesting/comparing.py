@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, memo_of
 from vecver.flows.ingesting.sources import Source, places_of, recognised
-from vecver.model import Failure
+from vecver.model import Failure, singly
 from vecver.repo import Versions
 
 
@@ -22,7 +22,7 @@ def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: s
     sources = recognised(sources, places_of(snapshot.commit, versions.commit), snapshot)
     tally, before = Tally(), shortfalls.load(versions, snapshot.commit.id).unreadable
     streams = [(source, source.read()) for source in sources]
-    for original in arrivals(snapshot, recipe, streams, tally, refresh=False):
+    for original in singly(arrivals(snapshot, recipe, streams, tally, refresh=False)):
         if before.get(original.document) == memo_of(original, recipe):
             tally.fail(original, Failure(original.document, "unreadable", "it could not be read before"), recipe)
     return {

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from vecver import repo
 from vecver.errors import ConflictError, InvalidInputError, say
+from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.ingesting.recipe import Options
 from vecver.flows.ingesting.sources import Places, places_of
-from vecver.model import Failure, Report
+from vecver.model import Embedder, Failure, Json, Report
 from vecver.repo import Snapshot, Versions, check_name, missing, ref_moved
 
 _ATTEMPTS = 5
@@ -34,6 +35,16 @@ def check_expected(expected: str | None, branch: str, commit: str | None) -> Non
     """Raises ConflictError if the branch stands on another commit than expected; `commit`: None for no branch."""
     if expected is not None and expected != (commit or repo.ref_moves.ABSENT):
         raise ref_moved("branch", branch, commit)
+
+
+def once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
+    """An `open_embedder` that first checks that the repository can be written: loading a model may take a minute."""
+
+    def open_checked(spec: str | Json) -> Embedder:
+        versions.check_writable()
+        return open_embedder(spec)
+
+    return open_checked
 
 
 def retried(attempt: Callable[[int], Report], expected: str | None) -> Report:

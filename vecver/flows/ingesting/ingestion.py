@@ -22,18 +22,19 @@ from vecver import index, pipeline
 from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.ingesting import removals, shortfalls
-from vecver.flows.ingesting.changes import Tally, arrivals, grouped, refreshed_note
+from vecver.flows.ingesting.changes import Tally, arrivals, refreshed_note
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
 from vecver.flows.ingesting.environment import current_environment
-from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, places_at
-from vecver.flows.ingesting.new_documents import embedded_name, new_document, unfit_vector
+from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, once_writable, places_at
+from vecver.flows.ingesting.new_documents import embedded_name, new_document, new_rows, unfit_vector
+from vecver.flows.ingesting.parsed_groups import Outcome, parsed_groups
 from vecver.flows.ingesting.progress_counts import IngestProgress, slices
 from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
 from vecver.flows.ingesting.sources import Source, lone_file, places_after, recognised, source_record
 from vecver.flows.maintaining.compaction import fold
 from vecver.flows.maintaining.indexing import index_segments
 from vecver.flows.unseen import Unseen
-from vecver.model import Chunk, Commit, Embedder, Failure, Json, Original, Parsed, Recipe, Report, Vectors
+from vecver.model import Chunk, Commit, Failure, Original, Parsed, Recipe, Records, Report, Vectors
 from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land
 
@@ -80,7 +81,7 @@ def make_version(
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
-    open_checked = open_embedder if options.dry_run else _once_writable(versions, open_embedder)
+    open_checked = open_embedder if options.dry_run else once_writable(versions, open_embedder)
     streams, means = prepare(old, [source.read() for source in sources], options, open_checked)
     draft = versions.draft(parent, means.recipe.space, dry=options.dry_run)
     work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress)
@@ -98,16 +99,6 @@ def make_version(
         raise
     finally:
         draft.discard()
-
-
-def _once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedder:
-    """An `open_embedder` that first checks that the repository can be written: loading a model may take a minute."""
-
-    def open_checked(spec: str | Json) -> Embedder:
-        versions.check_writable()
-        return open_embedder(spec)
-
-    return open_checked
 
 
 @dataclass
@@ -140,19 +131,15 @@ class _Ingest:
         changed = arrivals(
             self.parent, self.means.recipe, zip(self.sources, streams, strict=True), self.tally, adds=self.options.adds
         )
-        parsed = pipeline.parse_all(
-            changed,
-            chunker=None if is_given(self.means.recipe) else self.means.recipe.chunker,
-            passwords=self.options.passwords,
-            workers=self.options.workers,
-            meanwhile=self.means.load,
-        )
         since = perf_counter()
-        for group in grouped(self.counts.reading(parsed), _size):
+        for group in parsed_groups(changed, self.means, self.options, self.counts):
             since = self._timed("parse", since)
-            readable = self._chunked(group)
-            since = self._timed("chunk", since)
-            (self._plan if self.options.dry_run else self._write)(readable)
+            if isinstance(group, Records):
+                self._stage_records(group)
+            else:
+                readable = self._chunked(group)
+                self._timed("chunk", since)
+                (self._plan if self.options.dry_run else self._write)(readable)
             self.counts.settled()
             since = perf_counter()
         self.counts.settled()
@@ -169,7 +156,23 @@ class _Ingest:
         """The counts that `progress` gets."""
         return IngestProgress(self.progress, self.sources, self.tally)
 
-    def _chunked(self, group: Sequence[tuple[Original, Parsed | Failure]]) -> list[Readable]:
+    def _stage_records(self, records: Records) -> None:
+        """Stage records in columns, then write the vectors that they bring."""
+        since = perf_counter()
+        new = self.draft.stage(new_rows(records, self.means.recipe))
+        self.reused += len(records) - len(new)
+        if self.options.dry_run:
+            self.new_rows += len(new)
+            return
+        self.counts.staged(len(new))
+        assert records.vectors is not None
+        vectors = index.normalised(records.vectors[new.origin], self.means.recipe.space.metric)
+        self.counts.embedded(len(new))
+        since = self._timed("write", since)
+        self.draft.add(new, vectors)
+        self._timed("write", since)
+
+    def _chunked(self, group: Sequence[Outcome]) -> list[Readable]:
         """The readable documents of a group, with their chunks; failures are counted."""
         sound = [(original, parsed) for original, parsed in group if not self._failed(original, parsed)]
         texts: list[Parsed] = [parsed for _, parsed in sound]  # type: ignore[misc]
@@ -388,8 +391,3 @@ class _Ingest:
         now = perf_counter()
         self.seconds[phase] += now - since
         return now
-
-
-def _size(item: tuple[Original, Parsed | Failure]) -> int:
-    original, parsed = item
-    return (0 if original.vector is None else original.vector.nbytes) + len(getattr(parsed, "text", ""))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from vecver import pipeline
 from vecver.digest import key
 from vecver.flows.embedding import is_given
-from vecver.flows.ingesting.changes import recipe_of
+from vecver.flows.ingesting.changes import recipe_of, record_recipes
 from vecver.model import Chunk, Failure, Original, Parsed, Position, Recipe
-from vecver.repo import NewDocument
+from vecver.repo import NewDocument, record_rows
 
 if TYPE_CHECKING:
-    from vecver.model import Vectors
+    from vecver.model import Records, Vectors
+    from vecver.repo import NewRows
 
 
 def new_document(original: Original, parsed: Parsed, chunks: Sequence[Chunk], recipe: Recipe) -> NewDocument:
@@ -31,6 +32,11 @@ def new_document(original: Original, parsed: Parsed, chunks: Sequence[Chunk], re
         spans=[(chunk.start, chunk.end) for chunk in chunks],
         positions=() if is_given(recipe) and not parsed.marks else _positions(parsed, chunks),  # a record has none
     )
+
+
+def new_rows(records: Records, recipe: Recipe) -> NewRows:
+    """The rows of records that bring their vectors, as `new_document` makes them of each."""
+    return record_rows(records, record_recipes(records, recipe), media_type="text/plain")
 
 
 def embedded_name(text: str, vector: Vectors | None = None) -> bytes:

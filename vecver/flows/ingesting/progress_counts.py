@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.sources import Source
+from vecver.model import Records
 from vecver.progress import Progress
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class IngestProgress:
         self._progress("documents read", 0, self._documents)
         last = monotonic()
         for item in parsed:
-            self._parsed += 1
+            self._parsed += len(item) if isinstance(item, Records) else 1
             if monotonic() - last >= PAUSE:
                 last = monotonic()
                 self._report_read()

@@ -10,9 +10,9 @@ from itertools import chain
 from vecver import index, pipeline
 from vecver.errors import InvalidInputError, SpaceMismatchError, say
 from vecver.flows.embedding import OpenEmbedder, is_given
-from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Space
+from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Records, Space
 
-Stream = Iterator[Original | Failure]
+Stream = Iterator[Original | Failure | Records]
 
 
 @dataclass(frozen=True)
@@ -144,23 +144,31 @@ def _check(options: Options, old: Recipe | None, space: str | None) -> None:
 def _dimension(streams: list[Stream]) -> tuple[int, list[Stream]]:
     """The dimension of the first record's vector, and the streams with that record still in them."""
     for number, stream in enumerate(streams):
-        seen: list[Original | Failure] = []
+        seen: list[Original | Failure | Records] = []
         for item in stream:
             seen.append(item)
-            if isinstance(item, Original):
-                if item.vector is None:
+            if not isinstance(item, Failure):
+                document, dim = _first_vector(item)
+                if not dim:
                     raise InvalidInputError(
-                        f"the record {item.document!r} brings no vector",
+                        f"the record {document!r} brings no vector",
                         code="no_vector",
                         hint=say(
                             "space= names the space of vectors that records bring; leave it out to embed texts",
                             cli="--space names the space of vectors that records bring; leave it out to embed texts",
                         ),
-                        document=item.document,
+                        document=document,
                     )
-                return len(item.vector), [*streams[:number], chain(seen, stream), *streams[number + 1 :]]
+                return dim, [*streams[:number], chain(seen, stream), *streams[number + 1 :]]
         streams[number] = iter(seen)
     return 0, streams
+
+
+def _first_vector(item: Original | Records) -> tuple[str, int]:
+    """(the first document, the dimension of its vector, 0 if it brings none)."""
+    if isinstance(item, Records):
+        return item.documents[0].as_py(), item.dim
+    return item.document, 0 if item.vector is None else len(item.vector)
 
 
 def _no_embedder() -> Embedder:

@@ -14,6 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from vecver.digest import KEY_BYTES
 from vecver.errors import ConflictError, say
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.sources import ALL, Source
@@ -56,7 +60,7 @@ def missing(
         if source.scope:
             speaking.setdefault(source.label, []).append(source)
     absent: dict[str, list[str]] = {label: [] for label in speaking}
-    for document, label in find_absent(parent, tally.arrived | tally.hiding, list(speaking)):
+    for document, label in find_absent(parent, _arrived(tally), list(speaking)):
         if any(source.speaks_for(document) for source in speaking[label]):
             absent[label].append(document)
     failed = {failure.document for failure in tally.failures}
@@ -68,6 +72,12 @@ def missing(
         whole = not is_unsure and any(source.scope == ALL for source in speaking[label])
         plan.append(Removal(label, gone, total, len(documents) - len(gone), whole))
     return plan
+
+
+def _arrived(tally: Tally) -> npt.NDArray[np.uint8]:
+    """The keys of the documents that arrived, or may be hidden behind what could not be read, `(n, 16)`."""
+    hiding = np.frombuffer(b"".join(tally.hiding), np.uint8).reshape(-1, KEY_BYTES)
+    return np.concatenate([tally.arrived.keys(), hiding])
 
 
 def check_allowed(plan: Sequence[Removal]) -> None:

@@ -32,7 +32,7 @@ from posixpath import dirname
 
 from vecver import pipeline
 from vecver.errors import ConflictError, VecverError
-from vecver.model import Commit, Failure, Json, Original
+from vecver.model import Commit, Failure, Json, Original, Records
 from vecver.repo import Snapshot
 
 ALL = "**"  # the scope of a source that speaks for every document of its label
@@ -55,7 +55,7 @@ class Source:
     scope: str = ALL  # documents that are removed if it lacks them: globs below the prefix, one a line; "": none
     place: Json | None = None  # stored for its label; None: what is stored stays
 
-    def read(self) -> Iterator[Original | Failure]:
+    def read(self) -> Iterator[Original | Failure | Records]:
         """Its documents, in a stream; one that cannot be fetched is a Failure."""
         part = {"under": self.under, "within": self.within}
         return pipeline.read(self.value, label=self.label, prefix=self.prefix, records=self.records, **part)
@@ -130,6 +130,7 @@ def lone_file(source: Source, parent: Snapshot | None) -> Source:
     if source.place or source.scope != ALL or not parent or not source.is_parsed or source.how_many() != 1:
         return source
     item = next(source.read())
+    assert not isinstance(item, Records), "only records come in columns"
     return replace(source, scope="") if _owns(parent, source.label, item.document, True) else source
 
 

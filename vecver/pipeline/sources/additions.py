@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from vecver.errors import InvalidInputError
-from vecver.model import Failure, Original
+from vecver.model import Failure, Original, Records
 from vecver.pipeline.sources.fields import added_row
 from vecver.pipeline.sources.records import read_file, read_values
 
@@ -46,6 +46,7 @@ def read_additions(rows: Any, *, label: str, prefix: str = "", vectors: Any = No
     kept: dict[str, Original | Failure] = {}
     count = 0
     for item in items:
+        assert not isinstance(item, Records), "added rows are read one by one"
         count += 1
         kept.pop(item.document, None)  # move it to the position of its last row
         kept[item.document] = item

@@ -22,7 +22,7 @@ from vecver.decimals import json_number, tagged_decimal
 from vecver.digest import digest
 from vecver.model import Vectors
 
-_FIELDS: Final = frozenset({"id", "text", "title", "vector"})
+FIELDS: Final = frozenset({"id", "text", "title", "vector"})
 _ID_LENGTH: Final = 32  # hex characters of a text's digest: 128 bits
 
 
@@ -54,7 +54,7 @@ def added_row(value: Any) -> Any:
 
 def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata fields of a record, without null values. Raises Unusable."""
-    used = _FIELDS if "id" in fields else _FIELDS | {"_id"}
+    used = FIELDS if "id" in fields else FIELDS | {"_id"}
     items = fields.items()
     return {name_of(name): plain(name, value) for name, value in items if value is not None and name not in used}
 

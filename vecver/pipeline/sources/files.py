@@ -30,7 +30,7 @@ from typing import Final
 
 from vecver.digest import digest
 from vecver.errors import InvalidInputError, NotFoundError, say
-from vecver.model import Failure, Original
+from vecver.model import Failure, Original, Records
 from vecver.near import near
 from vecver.pipeline.sources.origin import SourceLike, check_id, label_of, shown, split_glob
 from vecver.pipeline.sources.records import file_rows, is_records, may_hold_records, read_file, read_values
@@ -52,8 +52,8 @@ def read(
     records: bool | None = None,
     within: str = "",
     under: str = "",
-) -> Iterator[Original | Failure]:
-    """The documents of `source`, one at a time, each an `Original` or the `Failure` to read it.
+) -> Iterator[Original | Failure | Records]:
+    """The documents of `source`, each an `Original` or the `Failure` to read it; many records at once as `Records`.
 
     `source` is a folder, a glob, a file, "-" (JSONL from standard input), an Arrow table or reader, or
     an iterable of dicts. `prefix` is put in front of every id. `records` says whether a file holds

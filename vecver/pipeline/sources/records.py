@@ -8,8 +8,7 @@ Decisions
    does not hold records. That is one `InvalidInputError` instead of a million failures.
 2. The first usable record sets whether the source brings vectors, and their dimension. Records that differ fail:
    vectors of two kinds would be two spaces in one commit.
-3. Arrow files are memory-mapped, since a stored batch may be larger than memory. Truncating such a file during an
-   ingest crashes the process; replacing it by a rename is safe.
+3. Up to FEW rows are read one by one: importing `pyarrow.compute` takes 0.03 s.
 """
 
 from __future__ import annotations
@@ -18,26 +17,32 @@ import codecs
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from vecver.digest import canonical_json, digest, text_key
 from vecver.errors import InvalidInputError, say
-from vecver.model import Failure, Original, Vectors
+from vecver.key_log import KeyLog
+from vecver.model import Failure, Original, Records, Vectors
 from vecver.pipeline.sources.fields import Unusable, added_row, metadata_of, vector_of
 from vecver.pipeline.sources.origin import check_id, shown
+from vecver.pipeline.sources.record_blocks import Block, Rows, arrow_batches, blocks_of, blocks_of_rows, parquet_batches
+from vecver.pipeline.sources.record_columns import records_of
 
-Rows = Iterable[tuple[int, Any]]  # number from 1, and the value there: a mapping, if it is valid
+T = TypeVar("T")
+Item = Original | Failure | Records
 
 _ALWAYS: Final = frozenset({".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 _HEAD: Final = 100  # records at the head of a source: if all are malformed, the source is refused
-_BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
+FEW: Final = 64  # rows that are read one by one rather than halved again
 
 
 # -- the door -----------------------------------------------------------------------------------
@@ -60,24 +65,26 @@ def is_records(path: str) -> bool:
     return suffix in _ALWAYS
 
 
-def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
+def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Item]:
     """The records of a JSONL, CSV, TSV, Parquet or Arrow file, by its suffix (JSONL for other suffixes and for "-").
 
-    One batch of rows is in memory at a time. With `added`, rows pass through `fields.added_row` and ids may repeat.
+    One batch of rows is in memory at a time. Where all rows of a block are usable, they come together as `Records`.
+    With `added`, rows pass through `fields.added_row` and ids may repeat.
 
     Raises
         InvalidInputError: `not_records`, `unreadable` (the file), `duplicate_document`.
     """
     suffix = PurePath(path).suffix.lower()
     if suffix == ".parquet":
-        unit, rows = "row", _table_rows(_parquet_batches(path))
+        unit, blocks = "row", blocks_of(parquet_batches(path))
     elif suffix in (".arrow", ".feather", ".ipc"):
-        unit, rows = "row", _table_rows(_arrow_batches(path))
+        unit, blocks = "row", blocks_of(arrow_batches(path))
     elif suffix in _DELIMITERS:
-        unit, rows = "line", _csv_rows(path, _DELIMITERS[suffix])
+        unit, blocks = "line", blocks_of_rows(_csv_rows(path, _DELIMITERS[suffix]))
     else:
-        unit, rows = "line", _json_rows(_lines(path))
-    return _checked_head(_originals(_translated(rows, label), unit, label, prefix, added=added), label)
+        unit, blocks = "line", blocks_of_rows(_json_rows(_lines(path)))
+    translated = partial(_translated, label=label)
+    return _checked_head(_Reading(unit, label, prefix, added, translated).items(translated(blocks)), label)
 
 
 def file_rows(path: str) -> int | None:
@@ -94,7 +101,7 @@ def file_rows(path: str) -> int | None:
     return None
 
 
-def read_values(values: Any, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Original | Failure]:
+def read_values(values: Any, *, label: str, prefix: str = "", added: bool = False) -> Iterator[Item]:
     """The records of a table or reader (anything with Arrow's stream interface), or an iterable of dicts or batches.
 
     `added`: as `read_file`. Raises
@@ -107,38 +114,74 @@ def read_values(values: Any, *, label: str, prefix: str = "", added: bool = Fals
         unit, values = "row", pa.RecordBatchReader.from_stream(values)
     elif isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise _not_records(label, f"it is one {type(values).__name__}")
-    return _checked_head(_originals(_table_rows(values), unit, label, prefix, added=added), label)
+    return _checked_head(_Reading(unit, label, prefix, added).items(blocks_of(values)), label)
 
 
 # -- from rows to originals ---------------------------------------------------------------------
 
 
-def _originals(rows: Rows, unit: str, label: str, prefix: str, *, added: bool) -> Iterator[Original | Failure]:
-    """One result a row. To find repeated ids it holds 16 bytes and a number of each id, nothing else."""
-    seen: dict[bytes, int] = {}
-    width: int | None = None
-    for number, value in rows:
-        document = unknown = f"{label}:{number}"
-        try:
-            value = added_row(value) if added else value
-            document = _document(value, prefix)
-            first = seen.setdefault(text_key(document), number)
-            if first != number and not added:
-                raise InvalidInputError(
-                    f"{label} holds the document {document!r} twice: {unit} {first} and {unit} {number}.",
-                    code="duplicate_document",
-                    hint="Give every record an id of its own.",
-                    document=document,
-                )
-            original = _original(document, value, label)
-            width = _same_width(width, original.vector)
-            yield original
-        except Unusable as problem:
-            reason = f"{unit.capitalize()} {number} {problem.reason}."
-            yield Failure(document, problem.code, reason, hides=document == unknown)  # it may be any document
-        except RecursionError:
-            reason = f"{unit.capitalize()} {number} is nested too deep."
-            yield Failure(document, "malformed", reason, hides=document == unknown)
+@dataclass
+class _Reading:
+    """One pass over a source. To find repeated ids it holds 32 bytes of each id, nothing else."""
+
+    unit: str  # what a row is called in messages
+    label: str
+    prefix: str
+    added: bool
+    translated: Callable[[Rows], Rows] = iter  # adds the translation of a library's errors
+    seen: KeyLog = field(default_factory=KeyLog)
+    width: int | None = None  # the dimension of the vectors, 0 for none; None before the first usable record
+
+    def items(self, blocks: Iterable[Block]) -> Iterator[Item]:
+        """The records of each block as columns; one result a row where a row needs a closer look.
+
+        A block that holds such a row is halved, so that the rows around it stay in columns.
+        """
+        for block in blocks:
+            if self.added or len(block) <= FEW:
+                yield from self._one_by_one(block)
+            elif records := self._columns(block):
+                yield records
+            else:
+                yield from self.items(block.halves())
+
+    def _columns(self, block: Block) -> Records | None:
+        """The records of a block, if all of them are usable and their ids are new."""
+        records = records_of(block.values, self.label, self.prefix)
+        if records is None or self.width not in (None, records.dim) or (self.seen.numbers_of(records.keys) >= 0).any():
+            return None
+        self.seen.add_all(records.keys, np.asarray(block.numbers, np.int64))
+        self.width = records.dim
+        return records
+
+    def _one_by_one(self, block: Block) -> Iterator[Original | Failure]:
+        unit, label = self.unit, self.label
+        for number, value in self.translated(block.rows()):
+            document = unknown = f"{label}:{number}"
+            try:
+                value = added_row(value) if self.added else value
+                document = _document(value, self.prefix)
+                first = self.seen.add(text_key(document), number)
+                if first != number and not self.added:
+                    raise _twice(label, document, f"{unit} {first} and {unit} {number}")
+                original = _original(document, value, label)
+                self.width = _same_width(self.width, original.vector)
+                yield original
+            except Unusable as problem:
+                reason = f"{unit.capitalize()} {number} {problem.reason}."
+                yield Failure(document, problem.code, reason, hides=document == unknown)  # it may be any document
+            except RecursionError:
+                reason = f"{unit.capitalize()} {number} is nested too deep."
+                yield Failure(document, "malformed", reason, hides=document == unknown)
+
+
+def _twice(label: str, document: str, rows: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{label} holds the document {document!r} twice: {rows}.",
+        code="duplicate_document",
+        hint="Give every record an id of its own.",
+        document=document,
+    )
 
 
 def _document(value: Any, prefix: str) -> str:
@@ -185,16 +228,21 @@ def _same_width(width: int | None, vector: Vectors | None) -> int:
     raise Unusable("invalid_vector", f"has {descriptions[0]}, but the first record has {descriptions[1]}")
 
 
-def _checked_head(results: Iterator[Original | Failure], label: str) -> Iterator[Original | Failure]:
-    head = list(islice(results, _HEAD))
-    reasons = [result.reason for result in head if isinstance(result, Failure) and result.code == "malformed"]
-    if head and len(reasons) == len(head):
-        raise _not_records(label, reasons[0][0].lower() + reasons[0][1:])
+def _checked_head(results: Iterator[Item], label: str) -> Iterator[Item]:
+    head: list[Item] = []
+    for result in islice(results, _HEAD):
+        head.append(result)
+        if not (isinstance(result, Failure) and result.code == "malformed"):
+            break
+    else:
+        if head:
+            reason = next(result.reason for result in head if isinstance(result, Failure))
+            raise _not_records(label, reason[0].lower() + reason[1:])
     yield from chain(head, results)
 
 
-def _translated(rows: Rows, label: str) -> Rows:
-    """The rows of a file, with the libraries' errors translated to InvalidInputError."""
+def _translated(rows: Iterable[T], label: str) -> Iterator[T]:
+    """What is read of a file, with the libraries' errors translated to InvalidInputError."""
     import pyarrow as pa
 
     steps = iter(rows)
@@ -286,81 +334,3 @@ def _csv_record(header: list[str], cells: list[str]) -> Any:
     if len(cells) != len(header):
         return Unusable("malformed", f"has {len(cells)} cells, but the header has {len(header)}")
     return {name: cell for name, cell in zip(header, cells, strict=True) if cell or name in ("id", "_id", "text")}
-
-
-# -- rows of tables -----------------------------------------------------------------------------
-
-
-def _parquet_batches(path: str) -> Iterator[Any]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path, pre_buffer=False) as file:  # pre-buffering keeps whole row groups in memory
-        yield from file.iter_batches(batch_size=_BATCH_ROWS)
-
-
-def _arrow_batches(path: str) -> Iterator[Any]:
-    """The batches of an IPC file (which includes Feather 2) or an IPC stream."""
-    import pyarrow as pa
-
-    with open(path, "rb") as file:
-        is_file = file.read(6) == b"ARROW1"
-    with pa.memory_map(path) as mapped:
-        if is_file:
-            reader = pa.ipc.open_file(mapped)
-            yield from map(reader.get_batch, range(reader.num_record_batches))
-        else:
-            yield from pa.ipc.open_stream(mapped)
-
-
-def _table_rows(values: Iterable[Any]) -> Rows:
-    """The rows of batches. A value that is not a batch is already a row."""
-    import pyarrow as pa
-
-    rows = (_batch_rows(value) if isinstance(value, pa.RecordBatch) else (value,) for value in values)
-    return enumerate(chain.from_iterable(rows), 1)
-
-
-def _batch_rows(batch: Any) -> Iterator[dict[str, Any]]:
-    """A batch's rows as dicts; vectors are views of one float32 array for each 8,192 rows."""
-    import pyarrow as pa
-
-    for start in range(0, batch.num_rows, _BATCH_ROWS):
-        part = batch.slice(start, _BATCH_ROWS)
-        columns = dict(zip(part.schema.names, map(_in_microseconds, part.columns), strict=True))
-        views = _row_views(columns["vector"]) if "vector" in columns else None
-        if views is not None:
-            columns["vector"] = pa.nulls(len(part))
-        rows = pa.RecordBatch.from_pydict(columns).to_pylist()
-        for row, view in zip(rows, views or (), strict=False):
-            row["vector"] = view
-        yield from rows
-
-
-def _row_views(column: Any) -> list[Vectors | None] | None:
-    """Each row's vector, a view of the column's values as float32; `None` if the column holds no lists of numbers."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    column = getattr(column, "storage", column)  # of an extension type, such as a fixed-shape tensor
-    kind, types = column.type, pa.types
-    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-        return None
-    if not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
-        return None
-    with np.errstate(over="ignore"):
-        values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-    ends = np.cumsum(lengths).tolist()
-    spans = zip([0, *ends], ends, column.is_valid().to_pylist(), strict=False)
-    return [values[start:end] if present else None for start, end, present in spans]
-
-
-def _in_microseconds(column: Any) -> Any:
-    """`column` with nanoseconds cut to microseconds, the resolution of Python's datetime."""
-    import pyarrow as pa
-
-    kind = column.type
-    if getattr(kind, "unit", None) != "ns":
-        return column
-    zone = pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else None
-    return column.cast(zone or (pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")), safe=False)

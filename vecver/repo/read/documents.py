@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
 from vecver.repo.rows.layout import mask_of, rows_of
 from vecver.repo.rows.schema import taken
 from vecver.repo.rows.segment import Segment
-from vecver.repo.rows.sorted_keys import Rows, as_keys
+from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,11 +55,42 @@ def find_known(snapshot: Snapshot | None, documents: Sequence[str]) -> list[Know
     return known
 
 
-def find_absent(snapshot: Snapshot | None, arrived: Collection[bytes], sources: Sequence[str]) -> list[tuple[str, str]]:
-    """(document, source) of each live document of these sources whose id is not among the `arrived` ones."""
+@dataclass(frozen=True)
+class KnownRows:
+    """The versions that a snapshot has of many documents; the arrays run in parallel, `(n, ...)` each."""
+
+    present: npt.NDArray[np.bool_]  # whether it has the document
+    of_source: npt.NDArray[np.bool_]  # whether the document belongs to the source
+    digests: npt.NDArray[np.uint8]  # (n, 32), zero where it has none
+    recipes: npt.NDArray[np.uint8]  # (n, 16), likewise
+
+
+def known_rows(snapshot: Snapshot | None, ids: Keys, source: str) -> KnownRows:
+    """The version that a snapshot has of each of the documents with these ids, `(n, 16)`."""
+    import pyarrow.compute as pc
+
+    count = len(ids)
+    known = KnownRows(
+        np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, 32), np.uint8), np.zeros((count, 16), np.uint8)
+    )
+    if not snapshot or not count:
+        return known
+    numbers, rows = snapshot.find_documents(ids)
+    for number in np.unique(numbers[numbers >= 0]):
+        (which,) = np.nonzero(numbers == number)
+        table = taken(snapshot.segments[number].documents.select(["source", "digest", "recipe"]), rows[which])
+        sources, digests, recipes = (schema.whole(column) for column in table.columns)
+        known.present[which] = True
+        known.of_source[which] = np.asarray(pc.equal(sources, source))
+        known.digests[which], known.recipes[which] = schema.byte_rows(digests), schema.byte_rows(recipes)
+    return known
+
+
+def find_absent(snapshot: Snapshot | None, arrived: Keys, sources: Sequence[str]) -> list[tuple[str, str]]:
+    """(document, source) of each live document of these sources whose id is not among `arrived`, `(n, 16)`."""
     if not snapshot or not sources:
         return []
-    numbers, rows = snapshot.find_documents(as_keys(list(arrived)))
+    numbers, rows = snapshot.find_documents(arrived)
     absent: list[tuple[str, str]] = []
     for number, live in snapshot.document_rows():
         left = rows_of(mask_of(live) - mask_of(rows[numbers == number]))

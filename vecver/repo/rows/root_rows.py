@@ -64,7 +64,7 @@ def document_rows(picked: pa.Table) -> pa.Array:
         b"document\0[",
         quoted(columns["document"]),
         b',"',
-        rows_of_matrix(hex_of(_fixed(columns["digest"]))),
+        rows_of_matrix(hex_of(schema.byte_rows(columns["digest"]))),
         b'",',
         quoted(columns["media_type"]),
         b",",
@@ -121,10 +121,3 @@ def _positions_json(documents: pa.Table) -> list[pa.Array]:
     if not any(positions):
         return []
     return [pa.array([b"," + canonical_json(value) if value else b"" for value in positions], pa.binary())]
-
-
-def _fixed(column: pa.Array) -> npt.NDArray[np.uint8]:
-    """A column of byte strings of one length, without nulls, `(n, length)`."""
-    width = column.type.byte_width
-    data = np.frombuffer(column.buffers()[1], np.uint8) if len(column) else np.zeros(0, np.uint8)
-    return data[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)

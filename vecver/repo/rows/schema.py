@@ -77,6 +77,19 @@ def keys_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[n
     return data[column.offset * KEY_BYTES : (column.offset + len(column)) * KEY_BYTES].reshape(-1, KEY_BYTES)
 
 
+def byte_rows(column: pa.Array) -> npt.NDArray[np.uint8]:
+    """A column of byte strings of one length, without nulls, `(n, length)`; no copy."""
+    width = column.type.byte_width
+    data = np.frombuffer(column.buffers()[1], np.uint8) if len(column) else np.zeros(0, np.uint8)
+    return data[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
+
+
+def byte_column(rows: npt.NDArray[np.uint8]) -> pa.Array:
+    """Rows of bytes, `(n, length)`, as a column of byte strings of one length."""
+    count, width = rows.shape
+    return pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(np.ascontiguousarray(rows))])
+
+
 def whole(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece; not copied if it is one already, as Arrow itself would."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
@@ -135,6 +148,15 @@ def metadata_columns(values: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]
             column = cells.setdefault(f"{METADATA}{kind}.{name}", [None] * len(values))
             column[row] = canonical_json(value).decode() if kind == "json" else value
     return {name: pa.array(cells[name], _TYPES[name.split(".")[1]]) for name in sorted(cells)}
+
+
+def field_columns(fields: Mapping[str, pa.Array | list[Any]], rows: int) -> dict[str, pa.Array]:
+    """As `metadata_columns`, of whole fields: columns of strings, int64, float64 or booleans, or lists of values."""
+    kinds = {pa.string(): "str", pa.int64(): "int", pa.float64(): "float", pa.bool_(): "bool"}
+    lists = {name: values for name, values in fields.items() if isinstance(values, list)}
+    columns = {f"{METADATA}{kinds[v.type]}.{name}": v for name, v in fields.items() if not isinstance(v, list)}
+    values = [{name: v[row] for name, v in lists.items() if v[row] is not None} for row in range(rows if lists else 0)]
+    return dict(sorted({**columns, **metadata_columns(values)}.items()))
 
 
 def metadata_of(table: pa.Table, row: int) -> Json:

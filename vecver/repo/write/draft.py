@@ -37,7 +37,7 @@ from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.segment_writer import SegmentWriter
 from vecver.repo.rows.sorted_keys import Keys, as_keys
 from vecver.repo.write.known_vectors import PART_ROWS, KnownVectors
-from vecver.repo.write.new_rows import FlatChunks, NewChunks, NewDocument, document_ids, document_table
+from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, document_ids
 from vecver.store import Store
 
 MAX_ROWS = 1 << 20  # chunk rows after which a new segment begins
@@ -81,15 +81,15 @@ class Draft:
 
     # -- changing -------------------------------------------------------------------------------
 
-    def stage(self, documents: Sequence[NewDocument]) -> NewChunks:
+    def stage(self, documents: Sequence[NewDocument] | NewRows) -> NewChunks:
         """Replace these documents by new versions; returns the chunk rows that must be `add`ed."""
-        chunks = FlatChunks.of(documents)
-        self._retire(document_ids([document.document for document in documents]))
-        reused = self._reuse(as_keys(chunks.keys), as_keys(chunks.embedded))
+        rows = documents if isinstance(documents, NewRows) else NewRows.of(documents)
+        self._retire(schema.keys_array(rows.documents.column("id")))
+        reused = self._reuse(*(schema.keys_array(rows.chunks.column(name)) for name in ("key", "embedded")))
         if not self._dry:
-            self._write(document_table(documents, chunks.keys), schema.CHUNKS.empty_table(), self._no_vectors())
+            self._write(rows.documents, schema.CHUNKS.empty_table(), self._no_vectors())
         new = np.flatnonzero(~reused)
-        return NewChunks(chunks.table(new), new)
+        return NewChunks(schema.taken(rows.chunks, new), new)
 
     def add(self, chunks: NewChunks, vectors: Vectors) -> None:
         """Write staged rows with their vectors, `(len(chunks), dim)` float32. Raises InvalidInputError for others."""

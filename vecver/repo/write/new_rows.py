@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vecver.model import Json, Position
+from vecver.json_columns import row_digests, row_keys, rows_of_matrix
+from vecver.model import Json, Position, Records
 from vecver.repo.rows import schema
 from vecver.repo.rows.positions import position_columns
 from vecver.repo.rows.sorted_keys import Keys, as_keys
@@ -30,6 +31,20 @@ class NewDocument:
     embedded: Sequence[bytes]  # 16 bytes: the digest of what is embedded
     spans: Sequence[tuple[int, int]]
     positions: Sequence[Position] = ()  # one a chunk, or empty where no position is known
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Document versions to write, as the tables that a segment stores of them and of all their chunks."""
+
+    documents: pa.Table  # columns DOCUMENTS and those of metadata and positions
+    chunks: pa.Table  # columns CHUNKS, document after document
+
+    @classmethod
+    def of(cls, documents: Sequence[NewDocument]) -> NewRows:
+        """The rows of these documents."""
+        chunks = FlatChunks.of(documents)
+        return cls(document_table(documents, chunks.keys), chunks.table())
 
 
 @dataclass(frozen=True)
@@ -69,13 +84,10 @@ class FlatChunks:
             chunks.embedded.extend(document.embedded)
         return chunks
 
-    def table(self, rows: npt.NDArray[np.int64]) -> pa.Table:
-        """The chunks with these numbers, in the columns CHUNKS."""
+    def table(self) -> pa.Table:
+        """The chunks in the columns CHUNKS."""
         columns: list[Sequence[bytes | str]] = [self.keys, self.documents, self.texts, self.embedded]
-        arrays = [
-            pa.array([values[i] for i in rows], field.type)
-            for values, field in zip(columns, schema.CHUNKS, strict=True)
-        ]
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, schema.CHUNKS, strict=True)]
         return pa.Table.from_arrays(arrays, schema=schema.CHUNKS)
 
 
@@ -106,3 +118,36 @@ def document_table(documents: Sequence[NewDocument], keys: Sequence[bytes]) -> p
     arrays = {name: pa.array(value, schema.DOCUMENTS.field(name).type) for name, value in values.items()}
     metadata = schema.metadata_columns([d.metadata for d in documents])
     return pa.table({**arrays, **metadata, **position_columns([d.positions for d in documents])})
+
+
+def record_rows(records: Records, recipes: Keys, media_type: str) -> NewRows:
+    """The rows of records that bring their vectors: a text is one chunk, named by its vector. `recipes`: `(n, 16)`."""
+    import pyarrow.compute as pc
+
+    count, vectors = len(records), records.vectors
+    assert vectors is not None, "records without vectors are embedded one by one"
+    embedded = schema.byte_column(row_keys(b"vector", rows_of_matrix(vectors.view(np.uint8))))
+    keys = schema.byte_column(_chunk_keys(records.documents, records.texts))
+    each, ends = pa.array(np.arange(count + 1, dtype=np.int32)), pc.utf8_length(records.texts).cast(pa.int32())
+    columns = {
+        "id": schema.byte_column(records.keys),
+        "document": records.documents,
+        "source": pa.repeat(records.source, count),
+        "digest": schema.byte_column(records.digests),
+        "recipe": schema.byte_column(recipes),
+        "media_type": pa.repeat(media_type, count),
+        "title": records.titles,
+        "chunks": pa.ListArray.from_arrays(each, keys),
+        "starts": pa.ListArray.from_arrays(each, pa.array(np.zeros(count, np.int32))),
+        "ends": pa.ListArray.from_arrays(each, ends),
+    }
+    documents = pa.table({**columns, **schema.field_columns(records.metadata, count)})
+    return NewRows(
+        documents, pa.Table.from_arrays([keys, records.documents, records.texts, embedded], schema=schema.CHUNKS)
+    )
+
+
+def _chunk_keys(documents: pa.Array, texts: pa.Array) -> Keys:
+    """`schema.chunk_key` of each document's first chunk."""
+    digests = rows_of_matrix(row_digests(texts.cast(pa.binary())))
+    return row_keys(documents.cast(pa.binary()), digests, bytes(4))
