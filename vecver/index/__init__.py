@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vecver.index.filter_checks import check_filter
     from vecver.index.filters import BUILT_IN, evaluate, fields_of, json_filter, resolved
     from vecver.index.kernel import use as kernel_use
+    from vecver.index.masks import flags_of, selected
     from vecver.index.milvus.expressions import expression
     from vecver.index.ranking import Found, is_exact, search
     from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
@@ -35,6 +36,7 @@ __all__ = [
     "expression",
     "faiss",
     "fields_of",
+    "flags_of",
     "is_exact",
     "json_filter",
     "kernel_use",
@@ -44,5 +46,6 @@ __all__ = [
     "resolved",
     "scores",
     "search",
+    "selected",
     "slack",
 ]

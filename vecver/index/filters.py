@@ -269,7 +269,18 @@ def _compared_decimals(values: list[Decimal], operator: str, value: Any) -> Mask
 def _flags(values: Any) -> Mask:
     import pyarrow.compute as pc
 
-    return np.array(pc.fill_null(values, False), dtype=bool)
+    values = pc.fill_null(values, False) if values.null_count else values
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    return np.concatenate([np.zeros(0, bool), *map(_flags_of_chunk, chunks)])
+
+
+def _flags_of_chunk(values: pa.BooleanArray) -> Mask:
+    """An array without nulls as numpy's, from its bits: `np.asarray` takes ten times as long."""
+    bits, before = values.buffers()[1], values.offset
+    if bits is None:  # an empty array
+        return np.zeros(0, bool)
+    flags = np.unpackbits(np.frombuffer(bits, np.uint8), count=before + len(values), bitorder="little")
+    return flags[before:].view(bool)
 
 
 # -- the form of a filter -----------------------------------------------------------------------

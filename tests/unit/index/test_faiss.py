@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from helpers import open_on
 import vecver
 from vecver.errors import BackendError, IntegrityError
 from vecver.index import bits, faiss, is_exact, normalised, search
+from vecver.index.faiss import costs, proposing
 from vecver.model import Json, Metric, Part, Vectors
 from vecver.store import LocalStore, MemoryStore, Store
 
@@ -216,6 +218,34 @@ def test_when_the_index_proposes(whole: Part) -> None:
     assert not faiss.proposes(of(4, 1000), 10)
     assert not faiss.proposes(replace(of(4, 100_000), index=None), 10)
     assert faiss.proposes(of(768, 1000), 10), "longer vectors take longer to scan"
+
+
+def test_a_sparse_mask_makes_an_index_dearer() -> None:
+    """By hand: 45 lists of 4,500 codes of 5 bytes for 50 candidates; a scan of 5,000 x 40 takes 80,000 ns."""
+    all_rows = part(np.broadcast_to(np.zeros(40, np.float32), (100_000, 40)))
+    assert (
+        round(costs.reading_cost(all_rows, 45, 4500, 50))
+        == 15_750 + 1_575 + round(50 * (1 + math.log(90)) * 15) + 7_500
+    )
+    sparse = replace(all_rows, live_count=5_000)  # 1,000 codes until 50 are live, and 1.5 times as many behind them
+    expected = 15_750 + 1_575 + round(1000 * (1 + math.log(4.5)) * 15) + 7_500
+    assert round(costs.reading_cost(sparse, 45, 4500, 50)) == expected == 62_386
+    assert expected + 60_000 > costs.scan_cost(sparse) == 80_000
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_missing_lists_change_no_candidate(metric: Metric, tmp_path: Path) -> None:
+    """Searches name as many lists as there are, so that they share their parameters; FAISS skips those numbered -1."""
+    rows = clustered(metric)[0]
+    view = viewed(part(rows), build(rows, metric, tmp_path)).index
+    exactly = faiss.View(view.index, None, len(rows))
+    exactly.__dict__["slots"] = None
+    rng = np.random.default_rng(5)
+    for query in rows[:20]:
+        scores = proposing._centroid_scores(view.index, query)
+        lists = np.sort(rng.choice(view.index.list_count, rng.integers(1, view.index.list_count), replace=False))
+        padded, plain = (proposing._read_lists(one, query, lists, scores, 50) for one in (view, exactly))
+        assert padded[0].tolist() == plain[0].tolist() and padded[1].tobytes() == plain[1].tobytes()
 
 
 @pytest.mark.parametrize("cut", [0, 100, 5000])

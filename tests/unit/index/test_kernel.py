@@ -63,7 +63,7 @@ def numpy_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use(patch: pytest.MonkeyPatch, kernel: Kernel | None) -> None:
     """Search with this kernel, or with numpy."""
-    for name in ("vecver.index.scoring.kernel", "vecver.index.kernel.kernel"):
+    for name in ("vecver.index.scoring.kernel", "vecver.index.masks.kernel", "vecver.index.kernel.kernel"):
         patch.setattr(name, lambda: kernel)
 
 

@@ -141,10 +141,10 @@ def _matching_documents(snapshot: Snapshot, filter: Json) -> Mask:
     """The live documents that match, by document number."""
     firsts = snapshot.row_documents.firsts
     documents = np.zeros(firsts[-1], bool)
-    for number, rows in snapshot.document_rows():
-        segment = snapshot.segments[number]
+    for number, live in snapshot.live_documents.items():
+        segment, of_segment = snapshot.segments[number], slice(firsts[number], firsts[number + 1])
         matches = index.evaluate(filter, partial(filter_fields.document_values, segment), segment.document_count)
-        documents[firsts[number] + rows] = matches[rows]
+        documents[of_segment] = matches & index.flags_of(live, segment.document_count)
     return documents
 
 

@@ -21,10 +21,10 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 import numpy.typing as npt
 
+from vecver import index
 from vecver.digest import canonical_json
 
 if TYPE_CHECKING:
-    from vecver import index
     from vecver.model import Json
     from vecver.repo import SearchPart, Snapshot
 
@@ -67,12 +67,13 @@ class Selection:
 
 def of_documents(snapshot: Snapshot, documents: Mask) -> Selection:
     """The chunks of these documents, which are live; `(document rows of all segments,)`, by document number."""
-    selected = snapshot.row_documents.selected
-    bits = {
-        number: _packed(selected(number, documents)) & snapshot.live_bits(number)
+    columns = snapshot.row_documents.columns
+    selected = {
+        number: index.selected(documents, *columns(number), snapshot.live_bits(number))
         for number in _chunk_segments(snapshot)
     }
-    return _selection(snapshot, bits)
+    bits = {number: bits for number, (bits, _) in selected.items()}
+    return _selection(snapshot, bits, {number: count for number, (_, count) in selected.items()})
 
 
 def of_keys(snapshot: Snapshot, keys: Keys) -> Selection:
@@ -111,9 +112,17 @@ def without_documents(snapshot: Snapshot, selection: Selection | None, documents
 # -- masks ---------------------------------------------------------------------------------------
 
 
-def _selection(snapshot: Snapshot, bits: Mapping[int, Bits]) -> Selection:
-    masks = [_bits_of_part(part, bits) for part in snapshot.parts]
-    return Selection(bits, tuple((mask, int(np.bitwise_count(mask).sum())) for mask in masks))
+def _selection(snapshot: Snapshot, bits: Mapping[int, Bits], counts: Mapping[int, int] | None = None) -> Selection:
+    """`counts`: how many rows of each segment are selected, if that is known."""
+    parts = []
+    for part in snapshot.parts:
+        mask = _bits_of_part(part, bits)
+        parts.append((mask, counts[part.segment] if counts and part.segment in counts else _count(mask)))
+    return Selection(bits, tuple(parts))
+
+
+def _count(mask: Bits) -> int:
+    return int(np.bitwise_count(mask).sum())
 
 
 def _bits_of_part(part: SearchPart, bits: Mapping[int, Bits]) -> Bits:

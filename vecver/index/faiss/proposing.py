@@ -117,10 +117,16 @@ def _read_lists(
 
     Calls FAISS's C++ function, since its Python wrapper takes no parameters here.
     """
-    faiss = library()
-    near, scores, rows = centroid_scores[lists], np.empty(width, np.float32), np.full(width, -1, np.int64)
+    faiss, count = library(), view.slots or len(lists)
+    scores, rows = np.empty(width, np.float32), np.full(width, -1, np.int64)
+    near = centroid_scores[lists]
+    if count > len(
+        lists
+    ):  # a missing list's score must not be the least or the largest: FAISS scales its codes by both
+        near = np.concatenate((near, near[:1].repeat(count - len(lists))))
+        lists = np.concatenate((lists, np.full(count - len(lists), -1)))
     pointers = [faiss.swig_ptr(array) for array in (query, lists, near, scores, rows)]
-    parameters = view.parameters(len(lists))
+    parameters = view.parameters(count)
     view.index.faiss.search_preassigned_c(1, pointers[0], width, *pointers[1:], False, parameters)
     filled = rows >= 0
     return (rows, scores) if filled.all() else (rows[filled], scores[filled])

@@ -26,7 +26,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from vecver.model import KernelUse
 
-VERSION = 1  # of kernel.c
+VERSION = 2  # of kernel.c
 FILE = Path(__file__).with_name("_kernel.so")
 _LONG = 1 << 20  # floats; a longer call lets other threads run Python meanwhile
 # Score bits by numpy, for `_computes_the_rule`.
@@ -37,6 +37,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint8]
+Bits = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int32]
 
 
 class Kernel:
@@ -48,6 +50,8 @@ class Kernel:
         types = {
             "vecver_scores": [pointer, number, number, pointer, number, pointer, number, pointer],
             "vecver_normalised": [pointer, number, number, pointer],
+            "vecver_selected": [pointer, number, pointer, number, pointer, number, pointer, pointer],
+            "vecver_list_sizes": [pointer, number, pointer, number, pointer],
             "vecver_best": [pointer, number, pointer, number, *[pointer] * 2, number, number, real, *[pointer] * 2],
         }
         for library in (self._short, self._long):
@@ -91,6 +95,21 @@ class Kernel:
         function = self._for(count * dim).vecver_best
         found = _check(function(_address(query), dim, *arrays, _address(best), _address(scores)))
         return best[:found].tolist(), scores[:found].tolist()
+
+    def selected(
+        self, documents: npt.NDArray[np.bool_], numbers: Numbers, codes: Numbers, live: Bits
+    ) -> tuple[Bits, int]:
+        """What `masks.selected` gives. Raises IndexError for a document or code that is not there."""
+        bits = np.empty_like(live)
+        arrays = (_address(documents), len(documents), _address(numbers), len(numbers), _address(codes), len(codes))
+        return bits, _check(self._for(len(codes)).vecver_selected(*arrays, _address(live), _address(bits)))
+
+    def list_sizes(self, lists: npt.NDArray[np.uint16], live: Bits, count: int) -> Rows:
+        """What `masks.list_sizes` gives. Raises IndexError for a list that is not there."""
+        sizes = np.zeros(count, np.int64)
+        function = self._for(len(lists)).vecver_list_sizes
+        _check(function(_address(lists), len(lists), _address(live), count, _address(sizes)))
+        return sizes
 
     def _for(self, floats: int) -> Any:
         return self._short if floats < _LONG else self._long

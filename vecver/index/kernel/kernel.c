@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 1 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 2 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
 #define NO_SUCH_ROW -2
 #define BITS 62
@@ -253,4 +253,38 @@ int64_t vecver_best(const float *query, int64_t dim, const float *vectors, int64
     }
     free(scratch);
     return ranked;
+}
+
+/* -- masks -- */
+
+/* Sets the bits of the live rows whose document is among `documents`, `(ceil(count / 8),)`; returns how many they are.
+
+   `documents`: a byte each, 0 or 1. Row i has the document `numbers[codes[i]]`; none where that is negative. */
+int64_t vecver_selected(const uint8_t *documents, int64_t document_count, const int32_t *numbers, int64_t code_count,
+                        const int32_t *codes, int64_t count, const uint8_t *live, uint8_t *bits) {
+    const uint8_t none[1] = {0};
+    int64_t selected = 0;
+    for (int64_t byte = 0; byte * 8 < count; byte++) {
+        int in_byte = count - byte * 8 < 8 ? (int)(count - byte * 8) : 8, set = 0;
+        for (int bit = 0; bit < in_byte; bit++) {
+            int32_t code = codes[byte * 8 + bit];
+            if (code < 0 || code >= code_count) return NO_SUCH_ROW;
+            int32_t number = numbers[code];
+            if (number >= document_count) return NO_SUCH_ROW;
+            set |= (number < 0 ? none : documents + number)[0] << bit; /* no branch: half of them would be mispredicted */
+        }
+        bits[byte] = (uint8_t)(set & live[byte]);
+        selected += __builtin_popcount(bits[byte]);
+    }
+    return selected;
+}
+
+/* How many of the live rows lie in each list: `sizes`, `(list_count,)`, zero before. Returns 0. */
+int64_t vecver_list_sizes(const uint16_t *lists, int64_t count, const uint8_t *live, int64_t list_count,
+                          int64_t *sizes) {
+    for (int64_t row = 0; row < count; row++) {
+        if (lists[row] >= list_count) return NO_SUCH_ROW;
+        sizes[lists[row]] += live[row >> 3] >> (row & 7) & 1;
+    }
+    return 0;
 }

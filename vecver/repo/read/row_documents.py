@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from vecver.repo.rows.document_codes import NONE, DocumentCodes, Numbers
 from vecver.repo.rows.segment import Segment
@@ -56,12 +55,9 @@ class RowDocuments:
         """The document number of these chunk rows of a segment; of a dead row -1, or any document."""
         return self._numbers[number][self._codes[number].chunks[rows]]
 
-    def selected(self, number: int, documents: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which chunk rows of a segment belong to these documents, `(chunks,)`; dead rows may be among them.
-
-        `documents`: `(document rows of all segments,)`, by document number.
-        """
-        return np.append(documents, False)[self._numbers[number]][self._codes[number].chunks]
+    def columns(self, number: int) -> tuple[Numbers, Numbers]:
+        """(document number by code, code of each chunk row) of a segment, as `of_rows` reads them."""
+        return self._numbers[number], self._codes[number].chunks
 
     def place(self, number: int) -> tuple[int, int]:
         """(segment number, document row) of a document number."""

@@ -116,6 +116,12 @@ class Snapshot:
             if live.documents:
                 yield number, rows_of(live.documents)
 
+    @cached_property
+    def live_documents(self) -> dict[int, npt.NDArray[np.uint8]]:
+        """By segment number its live document rows, `(ceil(documents / 8),)` little-endian bits, where it has any."""
+        counts = {number: self.segments[number].document_count for number, _ in self.document_rows()}
+        return {number: packed(self.layout.segments[number].documents, count) for number, count in counts.items()}
+
     def documents(self, names: Sequence[str]) -> pa.Table:
         """These columns of all live documents."""
         import pyarrow as pa
@@ -326,6 +332,7 @@ class Snapshot:
         """Memory that this version holds by itself: masks, look-ups, gathered rows; without its segments."""
         total = self._mask_bytes
         total += sum(self.__dict__[name].nbytes for name in _COUNTED if name in self.__dict__)
+        total += sum(bits.nbytes for bits in self.__dict__.get("live_documents", {}).values())
         for part in (place.part for place in self.__dict__.get("parts", ())):
             total += 0 if part.live is None else part.live.nbytes
             total += 0 if part.vectors.base is not None else part.vectors.nbytes + part.keys.nbytes
