@@ -19,7 +19,7 @@ from vecver_service.http.problems import PathMask
 from vecver_service.http.replies import Reply
 from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
-from vecver_service.state.audit import Audit
+from vecver_service.state.audit import Audit, Entry
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
 from vecver_service.state.keys import Caller
@@ -99,7 +99,7 @@ class DatasetWriter:
     expected: str | None  # where the caller saw the ref
 
     def do(
-        self, action: str, body: Any, write: Callable[[Json], tuple[int, Json]], details: Json | None = None
+        self, action: str, body: Any, write: Callable[[Entry], tuple[int, Json]], details: Json | None = None
     ) -> Response:
         """Answer with the (status, body) that `write` returns. `write` may add to its entry of the audit log.
 
@@ -119,7 +119,7 @@ class DatasetWriter:
     def move(self, action: str, body: Any, move_ref: Callable[[], vecver.Move]) -> Response:
         """Answer with the move of a ref: 201 for a new ref, 200 for one that stood elsewhere."""
 
-        def write(entry: Json) -> tuple[int, Json]:
+        def write(entry: Entry) -> tuple[int, Json]:
             move = move_ref()
             entry |= {"kind": move.kind, "name": move.name, "from": move.before, "to": move.after}
             return 200 if move.before else 201, move.to_json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -17,14 +18,14 @@ from helpers import ingest
 from serving import ended, large, served
 
 import vecver
-from vecver.errors import BackendError, ConflictError
+from vecver.errors import ConflictError
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
 import httpx2
 from job_clients import client_of, upload
 from vecver_service.state.database import Database
-from vecver_service.state.jobs import Job, Jobs
+from vecver_service.state.jobs import FINAL, Job, Jobs
 
 
 def test_an_upload_becomes_a_version_signed_by_its_caller(tmp_path: Path) -> None:
@@ -77,7 +78,8 @@ def test_a_running_job_is_cancelled_before_it_commits(tmp_path: Path, monkeypatc
         go.set()
         assert ended(client, id)["state"] == "cancelled"
         assert client.get("/v1/datasets/d").status_code == 404
-        assert client.post(f"/v1/jobs/{id}/cancel").json()["code"] == "job_ended"
+        refused = client.post(f"/v1/jobs/{id}/cancel").json()
+        assert (refused["code"], refused["detail"]) == ("job_ended", f"the job {id} was cancelled")
 
 
 def test_a_service_that_ends_puts_its_job_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,22 +238,39 @@ def test_the_same_key_gives_the_same_job(tmp_path: Path) -> None:
         assert set(os.listdir(tmp_path / "state/jobs")) <= {first["id"]}
 
 
-def test_a_job_that_is_queued_stays_where_its_caller_cannot_be_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Full disk: the audit log takes no more. A worker may have begun: nothing is taken from under it."""
+def test_a_job_that_cannot_be_audited_is_not_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full disk: the audit log takes no more."""
 
     def full(*_: Any) -> None:
-        raise BackendError("no space", code="audit_failed", hint="")
+        raise sqlite3.OperationalError("database or disk is full")
 
     with client_of(tmp_path) as client:
+        body, query = {"documents": [{"id": "a", "text": "one"}]}, {"label": "t", "embedder": "hashing"}
         with monkeypatch.context() as patch:
-            patch.setattr("vecver_service.state.audit.Audit.append", full)
-            body = {"documents": [{"id": "a", "text": "one"}]}
-            query = {"label": "t", "embedder": "hashing"}
+            patch.setattr("vecver_service.state.audit._insert", full)
             assert client.post("/v1/datasets/d/ingest", params=query, json=body).json()["code"] == "audit_failed"
-        (job,) = client.get("/v1/jobs").json()["jobs"]
+        assert client.get("/v1/jobs").json()["jobs"] == [] and os.listdir(tmp_path / "state/jobs") == []
+        job = client.post("/v1/datasets/d/ingest", params=query, json=body).json()
         assert ended(client, job["id"])["state"] == "succeeded"
+
+
+def test_the_audit_log_has_a_job_queued_before_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may end a job before the request that queued it goes on."""
+    add, query = Jobs.add, {"label": "t", "embedder": "hashing"}
+
+    def add_and_wait(jobs: Jobs, *args: Any) -> Job:
+        job = add(jobs, *args)
+        while jobs.get(job.id).state not in FINAL:
+            time.sleep(0.01)
+        return job
+
+    with client_of(tmp_path) as client:
+        monkeypatch.setattr(Jobs, "add", add_and_wait)
+        body = {"documents": [{"id": "a", "text": "one"}]}
+        job = client.post("/v1/datasets/d/ingest", params=query, json=body).json()
+        newest, queued = client.get("/v1/audit").json()["entries"][:2]
+        assert newest["request"] == newest["job"] == queued["job"] == job["id"]
+        assert queued["request"] != job["id"] and queued["outcome"] == newest["outcome"] == "done"
 
 
 def test_a_version_is_published_by_a_job(tmp_path: Path) -> None:

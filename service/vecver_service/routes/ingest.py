@@ -17,6 +17,9 @@ from vecver_service.deps import DatasetWriter, Writable, check_allowed
 from vecver_service.http import multipart, uploads
 from vecver_service.http.replies import problem_responses
 from vecver_service.schemas import answers, requests
+from vecver_service.state.audit import Entry
+from vecver_service.state.database import Connection
+from vecver_service.state.jobs import Job
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["jobs"], responses=problem_responses(400, 403, 409))
 Json = dict[str, Any]
@@ -76,10 +79,14 @@ def queued(writer: DatasetWriter, scratch: Path, kind: str, what: Json, digest: 
     """Queue a job and answer with it. A repeated Idempotency-Key queues nothing, and `job_ids` stays empty then."""
     jobs, caller = writer.deps.jobs, writer.caller
 
-    def write(entry: Json) -> tuple[int, Json]:
-        job = jobs.add(scratch, writer.docs.name, kind, caller.name, caller.id, what)
+    def write(entry: Entry) -> tuple[int, Json]:
+        def record(connection: Connection, job: Job) -> None:
+            place = {"branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
+            entry.update(job=job.id, **place)
+            entry.write_done(connection)
+
+        job = jobs.add(scratch, writer.docs.name, kind, caller.name, caller.id, what, record)
         job_ids.append(job.id)
-        entry |= {"job": job.id, "branch": what["branch"], "label": what.get("label"), "folder": what.get("folder")}
         return 202, job.to_json()
 
     return writer.do(kind, digest, write)

@@ -16,6 +16,8 @@ from vecver.errors import BackendError
 from vecver_service.deps import CurrentCaller, Deps, Name, Writable, check_allowed
 from vecver_service.http.replies import problem_responses
 from vecver_service.schemas import answers, requests
+from vecver_service.state.audit import Entry
+from vecver_service.state.database import Connection
 from vecver_service.state.jobs import FINAL, Job, missing
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -45,13 +47,17 @@ def publish(body: requests.Publish, writer: Writable) -> Response:
     """Make a version searchable in the service's Milvus: a job."""
     jobs, caller = writer.deps.jobs, writer.caller
 
-    def write(entry: Json) -> tuple[int, Json]:
+    def write(entry: Entry) -> tuple[int, Json]:
         what = {
             **body.model_dump(),
             "ref": writer.docs.resolve(body.ref),
         }  # resolved now: the ref may move before the job runs
-        job = jobs.add(jobs.scratch(), writer.docs.name, "publish", caller.name, caller.id, what)
-        entry |= {"job": job.id, "to": what["ref"]}
+
+        def record(connection: Connection, job: Job) -> None:
+            entry.update(job=job.id, to=what["ref"])
+            entry.write_done(connection)
+
+        job = jobs.add(jobs.scratch(), writer.docs.name, "publish", caller.name, caller.id, what, record)
         return 202, job.to_json()
 
     return writer.do("publish", body.model_dump(), write)

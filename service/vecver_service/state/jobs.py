@@ -23,7 +23,7 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ from filelock import FileLock, Timeout
 from vecver.disk import sync
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, VecverError
 from vecver_service.state import files
-from vecver_service.state.database import Database
+from vecver_service.state.database import Connection, Database
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
@@ -111,14 +111,27 @@ class Jobs:
         last = datetime.strptime(newest.partition("-")[0], _MOMENT).replace(tzinfo=UTC)
         return max(moment, last + timedelta(microseconds=1))
 
-    def add(self, folder: Path, dataset: str, kind: str, by: str, key: str, what: Json) -> Job:
-        """Queue a job whose input is in `folder`, made by `scratch`. It is on the disk when this returns."""
+    def add(
+        self,
+        folder: Path,
+        dataset: str,
+        kind: str,
+        by: str,
+        key: str,
+        what: Json,
+        record: Callable[[Connection, Job], None] = lambda connection, job: None,
+    ) -> Job:
+        """Queue a job whose input is in `folder`, made by `scratch`. It is on the disk when this returns.
+
+        `record`: writes what must be seen together with the job, in its transaction.
+        """
         job = Job(folder.name, dataset, kind, by, key, what, now())
         files.sync_tree(folder)  # else a power cut could leave half of an upload, which would pass for all of it
         sync(self._folder)
         with self._database.transaction() as connection:
             row = (job.id, job.dataset, job.state, _text(job))
             connection.execute("INSERT INTO jobs (id, dataset, state, record) VALUES (?, ?, ?, ?)", row)
+            record(connection, job)
         self.arrived.set()
         with suppress(OSError, VecverError):  # the job is queued, even if old ones cannot be deleted
             self._prune()
@@ -277,7 +290,8 @@ def _parsed(id: str, text: str) -> Job:
 
 
 def _ended(job: Job) -> ConflictError:
-    return ConflictError(f"the job {job.id} has {job.state}", code="job_ended", hint="there is nothing to cancel")
+    end = "was cancelled" if job.state == "cancelled" else f"has {job.state}"
+    return ConflictError(f"the job {job.id} {end}", code="job_ended", hint="there is nothing to cancel")
 
 
 def _acquired(lock: FileLock) -> bool:
