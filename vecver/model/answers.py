@@ -48,16 +48,8 @@ class Part:
 
 
 _COLUMNS: Final = ("rank", "score", "document", "key", "start", "end", "text", "title")  # of `Answer.to_pandas`
-_OPTIONAL: Final = (
-    "context",
-    "headings",
-    "header",
-    "page",
-    "sheet",
-    "line",
-    "by",
-    "vector",
-)  # left out of a hit's JSON where empty
+_FIELDS: Final = ("rank", "score", "score_bits", "document", "key", "span", "text", "title", "metadata")
+_OPTIONAL: Final = ("context", "headings", "header", "page", "sheet", "line", "by")  # left out of JSON where empty
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,11 +77,16 @@ class Hit:
     def to_json(self) -> Json:
         """All fields; those that are None, and headings and a header that are empty, are left out. A vector is a list
         of numbers, from which `from_json` makes the same float32 bits."""
-        value = {name: getattr(self.read(), name) for name in self.__dataclass_fields__}
-        value["vector"] = None if self.vector is None else self.vector.tolist()
-        kept = {name: own for name, own in value.items() if name not in _OPTIONAL or own not in (None, (), "")}
-        kept["span"] = list(self.span)
-        return {**kept, "headings": list(self.headings)} if self.headings else kept
+        self.read()
+        value: Json = {name: getattr(self, name) for name in _FIELDS}
+        value["span"] = list(self.span)
+        for name in _OPTIONAL:
+            part = getattr(self, name)
+            if part is not None and part != "" and part != ():
+                value[name] = list(part) if name == "headings" else part
+        if self.vector is not None:
+            value["vector"] = self.vector.tolist()
+        return value
 
     def to_dict(self) -> Json:
         """The same as `to_json`."""
