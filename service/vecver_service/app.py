@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.types import Scope
 from threadpoolctl import threadpool_limits
 
 import vecver
@@ -19,11 +21,12 @@ from vecver import settings as library
 from vecver_service import logs
 from vecver_service.deps import Dependencies
 from vecver_service.http import problems
+from vecver_service.http.callers import Callers
 from vecver_service.http.middleware import RequestMiddleware
 from vecver_service.http.replies import problem_responses
 from vecver_service.metrics import Metrics
 from vecver_service.routes import ROUTERS
-from vecver_service.routes.raw_search import RawSearch
+from vecver_service.routes.raw_search import RawSearch, SearchAtOnce
 from vecver_service.schemas import answers
 from vecver_service.settings import ServiceSettings, load_settings
 from vecver_service.state.audit import Audit
@@ -93,20 +96,28 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
         separate_input_output_schemas=False,
     )
     app.state.deps, app.state.ready = deps, False
-    problems.install(app, mask, [route for router in ROUTERS for route in router.routes])
+    routes = [route for router in ROUTERS for route in router.routes]
+    problems.install(app, mask, routes)
     for router in ROUTERS:
         app.include_router(router)
-    keys = Keys(settings.keys_file(repository.url))
+    callers = Callers(settings, Keys(settings.keys_file(repository.url)), library.load_settings().author)
     app.add_middleware(RawSearch, deps=deps)
     app.add_middleware(
         RequestMiddleware,
         settings=settings,
-        keys=keys,
-        author=library.load_settings().author,
+        callers=callers,
         mask=mask,
         metrics=metrics,
+        route_of=partial(_route_of, routes),
+        at_once=SearchAtOnce(deps),
     )
     return app
+
+
+def _route_of(routes: Sequence[Any], scope: Scope) -> str | None:
+    """The path of the route that a request is for."""
+    matching = (route for route in routes if scope["method"] in route.methods)
+    return next((route.path for route in matching if route.path_regex.match(scope["path"])), None)
 
 
 def serve() -> FastAPI:

@@ -19,6 +19,7 @@ from vecver_service.http.problems import PathMask
 from vecver_service.http.replies import Reply
 from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
+from vecver_service.short_searches import ShortSearches
 from vecver_service.state.audit import Audit, Entry
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
@@ -41,6 +42,7 @@ class Dependencies:
     mask: PathMask
     streams: Counter[str] = field(default_factory=Counter)  # open streams, by key id
     search_lock: threading.Lock = field(default_factory=threading.Lock)  # held by a short search; see searching.py
+    short_searches: ShortSearches = field(default_factory=ShortSearches)
 
 
 async def dependencies_of(request: Request) -> Dependencies:

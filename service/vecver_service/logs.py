@@ -28,7 +28,12 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send the logs of this process to stderr, uvicorn's included."""
+    """Send the logs of this process to stderr, uvicorn's included.
+
+    A record gets no source line, thread or process: no line shows them, and they cost half of a record's time.
+    """
+    logging._srcfile = None  # named in logging's manual, under "Optimization"
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

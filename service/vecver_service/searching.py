@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -24,20 +24,45 @@ from starlette.types import Scope
 import vecver
 from vecver.errors import InvalidInputError
 from vecver_service.deps import Dependencies
-from vecver_service.http.replies import json_bytes, vector_text
+from vecver_service.http.replies import PreparedReply, json_bytes, vector_text
 from vecver_service.schemas import requests
+from vecver_service.short_searches import Stopwatch
 
 Json = dict[str, Any]
 _LOCK_TIMEOUT_S = 0.5  # after which a search computes without the lock
+_LOOP_DEPTH = 100  # hits, with those before them, that a search on the event loop may ask for
 _TRACER = trace.get_tracer("vecver")
 
 
-def search_response(
+def search_at_once(
     deps: Dependencies, docs: vecver.Dataset, scope: Scope, body: requests.Search, if_none_match: str | None
+) -> Response | None:
+    """As `search_response`, if the search will be short and none computes now; else None. Called on the event loop."""
+    if not _fits_loop(body) or not deps.short_searches.allows(docs, body.ref):
+        return None
+    if not deps.search_lock.acquire(blocking=False):
+        return None
+    try:
+        return search_response(deps, docs, scope, body, if_none_match, locked=True)
+    finally:
+        deps.search_lock.release()
+
+
+def search_response(
+    deps: Dependencies,
+    docs: vecver.Dataset,
+    scope: Scope,
+    body: requests.Search,
+    if_none_match: str | None,
+    *,
+    locked: bool = False,
 ) -> Response:
-    """The answer to a search, or 304 where the caller has it already. Raises what the search raises."""
+    """The answer to a search, or 304 where the caller has it already. Raises what the search raises.
+
+    `locked`: the search lock is held already.
+    """
     queries, single = body.queries_of()
-    answers = search(deps, docs, scope, queries, at=body.ref, engine=body.engine, **body.options())
+    answers = search(deps, docs, scope, queries, locked=locked, at=body.ref, engine=body.engine, **body.options())
     values = [_answer_json(answer, receipt=body.receipt, vectors=body.hit_vectors) for answer in answers]
     first = answers[0]
     batch = {"dataset": first.dataset, "revision": first.revision, "commit": first.commit, "answers": values}
@@ -45,7 +70,13 @@ def search_response(
 
 
 def search(
-    deps: Dependencies, docs: vecver.Dataset, scope: Scope, queries: list[Any] | str, **options: Any
+    deps: Dependencies,
+    docs: vecver.Dataset,
+    scope: Scope,
+    queries: list[Any] | str,
+    *,
+    locked: bool = False,
+    **options: Any,
 ) -> list[vecver.Answer]:
     """One answer per query, within the service's limits. Its phases go to the metrics, the trace and the log line.
 
@@ -60,8 +91,12 @@ def search(
         phases[phase] += seconds
 
     with _TRACER.start_as_current_span("vecver.search") as span, vecver.listening(add):
-        with _search_lock(deps, queries, options):
+        short = _may_be_short(queries, options)
+        with nullcontext() if locked or not short else _search_lock(deps):
+            took = Stopwatch()
             answers = _answers(docs, queries, options)
+        if short and len(queries) == 1:
+            deps.short_searches.record(docs, options["at"], answers[0].commit, took)
         facts: dict[str, str | int] = {"dataset": docs.name, "commit": answers[0].commit, "queries": count}
         phases_ms = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
         if span.is_recording():
@@ -89,12 +124,23 @@ def check_limits(deps: Dependencies, queries: int, depth: int, context: int, *, 
         raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
 
 
+def _fits_loop(body: requests.Search) -> bool:
+    """Whether a search takes about as long as others of its revision do: one vector, few hits, no other work."""
+    work = body.exact or body.filter or body.per_document or body.diversity or body.context or body.engine == "milvus"
+    return body.vector is not None and not work and body.k + body.offset <= _LOOP_DEPTH
+
+
+def _may_be_short(queries: list[Any] | str, options: Json) -> bool:
+    """Whether a search asks for nothing that may take long: vectors through an index, and no other work on the hits."""
+    if isinstance(queries[0], str) or options.get("engine") == "milvus":
+        return False
+    return not any(options.get(name) for name in ("exact", "filter", "per_document", "diversity"))
+
+
 @contextmanager
-def _search_lock(deps: Dependencies, queries: list[Any] | str, options: Json) -> Iterator[None]:
-    """Holds the search lock for a short search: no other short search computes meanwhile."""
-    long = isinstance(queries[0], str) or options.get("engine") == "milvus"
-    long = long or any(options.get(name) for name in ("exact", "filter", "per_document", "diversity"))
-    locked = not long and deps.search_lock.acquire(timeout=_LOCK_TIMEOUT_S)
+def _search_lock(deps: Dependencies) -> Iterator[None]:
+    """Holds the search lock: no other short search computes meanwhile."""
+    locked = deps.search_lock.acquire(timeout=_LOCK_TIMEOUT_S)
     try:
         yield
     finally:
@@ -105,12 +151,19 @@ def _search_lock(deps: Dependencies, queries: list[Any] | str, options: Json) ->
 def _cacheable(value: Any, commit: str, if_none_match: str | None) -> Response:
     """A JSON value with its digest as ETag, or 304 if `if_none_match` names that ETag."""
     body = json_bytes(value)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", **({"Vecver-Commit": commit} if commit else {})}
-    known_etags = [name.strip().removeprefix("W/") for name in (if_none_match or "").split(",")]
-    if etag in known_etags or "*" in known_etags:
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    etag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+    headers = [(b"etag", etag), (b"cache-control", b"private, no-cache")]
+    if commit:
+        headers.append((b"vecver-commit", commit.encode()))
+    if if_none_match and _names(if_none_match, etag.decode()):
+        return PreparedReply(304, headers)
+    content = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    return PreparedReply(200, headers + content, body)
+
+
+def _names(if_none_match: str, etag: str) -> bool:
+    known_etags = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
+    return etag in known_etags or "*" in known_etags
 
 
 def _answer_json(answer: vecver.Answer, *, receipt: bool, vectors: str | None) -> Json:

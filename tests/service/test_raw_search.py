@@ -185,9 +185,23 @@ def test_a_search_whose_body_grows_too_large_counts_as_a_search(service: Service
     assert searches_counted(service, 413) == before + 1
 
 
+def test_a_body_that_is_too_large_by_its_length_counts_as_its_route(service: Service) -> None:
+    before = searches_counted(service, 413)
+    assert service.post(b" " * 5000)[0] == 413
+    assert searches_counted(service, 413) == before + 1
+    nowhere = counted(service, "POST", "other", 413)
+    assert service.post(b" " * 5000, "/v1/nowhere")[0] == 413
+    assert counted(service, "POST", "other", 413) == nowhere + 1
+
+
 def searches_counted(service: Service, status: int) -> float:
     """How many searches the metrics count that were answered with this status."""
-    name = f'vecver_request_seconds_count{{method="POST",route="/v1/datasets/{{dataset}}/search",status="{status}"}}'
+    return counted(service, "POST", "/v1/datasets/{dataset}/search", status)
+
+
+def counted(service: Service, method: str, route: str, status: int) -> float:
+    """How many requests the metrics count for a route and status."""
+    name = f'vecver_request_seconds_count{{method="{method}",route="{route}",status="{status}"}}'
     text = service.app.state.deps.metrics.text()[0].decode()
     return float(next((line for line in text.splitlines() if line.startswith(name)), "0").split()[-1])
 

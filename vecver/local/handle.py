@@ -35,3 +35,11 @@ class Handle:
     def show(self, at: Revision = "main") -> Commit:
         """The commit that a revision names. Raises NotFoundError, InvalidInputError."""
         return self._versions.commit(self.resolve(at))
+
+    def opened(self, at: Revision = "main") -> object | None:
+        """The version if this process has it open, as an object that is replaced when it is opened anew; else None.
+
+        Raises NotFoundError, InvalidInputError.
+        """
+        versions, revision = self._versions.opened, text_of(at)
+        return versions.peek(revision) or versions.peek(self.resolve(revision))

@@ -9,10 +9,11 @@ Decisions
 1. Search threads cannot be cancelled. At the deadline the caller is answered, and the slot is freed when the thread
    ends: before, eight slow searches of one key held all eight threads while their callers had been answered, and
    every other key waited.
-2. Without keys, any web page could make a browser on this machine call the service. So a request must name this
-   machine as its Host and come from no other Origin.
-3. Bodies are limited here, not by FastAPI's `max_body_size`. That stands in front of this middleware and answers a
+2. Bodies are limited here, not by FastAPI's `max_body_size`. That stands in front of this middleware and answers a
    body with a large Content-Length in plain text, without a request id, whether the caller has a key or not.
+3. A request whose answer takes no thread, so far a short search, is answered in the task in which it arrived, without
+   a task, a slot and a timer of its own. Its body must be small (`_AT_ONCE_BYTES`, as much as uvicorn reads ahead
+   anyway), since it is read before there is a slot.
 """
 
 from __future__ import annotations
@@ -22,29 +23,40 @@ import logging
 import re
 import secrets
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from ipaddress import ip_address
-from math import ceil
 from time import monotonic, perf_counter
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
-from starlette.datastructures import Headers, QueryParams
-from starlette.exceptions import HTTPException
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vecver.errors import AccessError, BackendError, InvalidInputError, say
+from vecver.errors import BackendError, InvalidInputError
 from vecver_service.http import problems
+from vecver_service.http.bodies import LimitedBody, messages_of, replayed
+from vecver_service.http.callers import Callers
 from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
-from vecver_service.state.keys import ALL, Caller, Keys
 
 _OPEN = ("/healthz", "/readyz")
 _PAGES = ("/", "/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
 _UPLOADS, STREAMS = "/ingest", "/events"  # the ends of their paths
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+_BODY_REFUSED = (408, 413)
+_AT_ONCE_BYTES = 64 << 10  # a longer body is read only with a slot
 _log = logging.getLogger("vecver.service")
+
+
+class AtOnce(Protocol):
+    """Answers some requests without waiting for anything."""
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether it may answer this request, once its body is there."""
+
+    def answer(self, scope: Scope, messages: Sequence[Message]) -> Response | None:
+        """The answer to the request with this body; None: the application answers. Raises what a route raises."""
 
 
 def _is_open(path: str) -> bool:
@@ -53,21 +65,24 @@ def _is_open(path: str) -> bool:
 
 
 class RequestMiddleware:
-    """Authenticates, limits, times, logs and measures every request."""
+    """Authenticates, limits, times, logs and measures every request.
+
+    `route_of`: the path of the route that a request is for, as metrics name it; None without one.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         settings: ServiceSettings,
-        keys: Keys,
-        author: str,
+        callers: Callers,
         mask: problems.PathMask,
         metrics: Metrics,
+        route_of: Callable[[Scope], str | None],
+        at_once: AtOnce,
     ) -> None:
-        self._app, self._settings, self._keys, self._mask, self._metrics = app, settings, keys, mask, metrics
-        self._anonymous = Caller("", author, (f"{ALL}:admin",))
-        self._rates: dict[str, _TokenBucket] = {}
+        self._app, self._settings, self._callers, self._mask, self._metrics = app, settings, callers, mask, metrics
+        self._route_of, self._at_once = route_of, at_once
         self._working: dict[str, asyncio.Semaphore] = {}
         self._late: set[asyncio.Future[None]] = set()  # requests that are still running after their deadline
 
@@ -75,17 +90,18 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = headers.get("x-request-id", "")
+        headers = dict(reversed(scope["headers"]))  # of a repeated name the first
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         scope["vecver.request"] = request_id if _ID.fullmatch(request_id) else secrets.token_hex(8)
         sender = _ResponseSender(scope, send)
         since = perf_counter()
         try:
             if not _is_open(scope["path"]):
-                scope["vecver.caller"] = self._caller(scope, headers)
-                self._check_rate(scope["vecver.caller"])
+                authorization = headers.get(b"authorization", b"").decode("latin-1")
+                scope["vecver.caller"] = caller = self._callers.caller_of(scope, authorization)
+                self._callers.check_rate(caller)
                 _check_unrepeated(scope)
-            await self._run_with_deadline(scope, receive, sender)
+            await self._answer(scope, _length_of(headers), receive, sender)
         except Exception as error:
             if sender.begun:  # the status has been sent, so the error can only be logged
                 _log.error("broken off", exc_info=error, extra={"request": scope["vecver.request"]})
@@ -96,69 +112,57 @@ class RequestMiddleware:
 
     # -- before ---------------------------------------------------------------------------------
 
-    def _caller(self, scope: Scope, headers: Headers) -> Caller:
-        """The caller that a request's key belongs to. Raises AccessError."""
-        token = headers.get("authorization", "")
-        if self._settings.no_auth:
-            return self._anonymous
-        if not self._keys.needed():
-            _check_local(scope, headers)
-            return self._anonymous
-        kind, _, token = token.partition(" ")
-        key = self._keys.find(token.strip()) if kind.lower() == "bearer" else None
-        if key is None:
-            raise _denied("the API key is unknown" if token else "an API key is needed")
-        return Caller(key.id, key.name, key.scopes)
-
-    def _check_rate(self, caller: Caller) -> None:
-        """Raises BackendError (`rate_limited`) if this caller sends requests too fast."""
-        if not self._settings.rate:
+    async def _answer(self, scope: Scope, length: int | None, receive: Receive, sender: _ResponseSender) -> None:
+        """Answer at once where that is possible, else by the application. Raises BackendError at the deadline."""
+        settings, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
+        deadline = _Deadline(settings.upload_timeout if upload else settings.timeout)
+        body = LimitedBody(receive, settings.max_upload if upload else settings.max_body, length)
+        if length is None or length > _AT_ONCE_BYTES or not self._at_once.takes(scope) or self._slots(scope).locked():
+            await self._run_with_deadline(scope, body, body, sender, deadline)
             return
-        bucket = self._rates.setdefault(caller.id, _TokenBucket(self._settings.burst))
-        wait = bucket.take(self._settings.rate, self._settings.burst)
-        if wait:
-            raise BackendError(
-                f"more than {self._settings.rate:g} requests a second",
-                code="rate_limited",
-                hint=f"wait {wait:.1f} s, or ask several queries in one request",
-                retryable=True,
-                retry_after=max(1, ceil(wait)),
-            )
+        messages = await _messages_in_time(body, deadline)
+        response = self._at_once.answer(scope, messages)
+        if response is None:
+            await self._run_with_deadline(scope, replayed(messages, body), body, sender, deadline)
+        else:
+            await response(scope, body, sender.send)
+
+    def _slots(self, scope: Scope) -> asyncio.Semaphore:
+        """The slots of a caller: the requests of one key, late ones included, leave two threads to other keys."""
+        key = scope["vecver.caller"].id
+        slots = self._working.get(key)
+        if slots is None:
+            slots = self._working[key] = asyncio.Semaphore(max(1, self._settings.threads - 2))
+        return slots
 
     def _thread_slot(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
-        """A slot for one of the threads: the requests of one key, late ones included, leave two threads to other keys.
-
-        Uploads and streams wait most of their time and take no slot.
-        """
-        caller = scope.get("vecver.caller")
-        if caller is None or scope["path"].endswith((_UPLOADS, STREAMS)):
+        """A slot for one of the threads. Uploads and streams wait most of their time and take none."""
+        if "vecver.caller" not in scope or scope["path"].endswith((_UPLOADS, STREAMS)):
             return nullcontext()
-        return self._working.setdefault(caller.id, asyncio.Semaphore(max(1, self._settings.threads - 2)))
+        return self._slots(scope)
 
-    async def _run_with_deadline(self, scope: Scope, receive: Receive, sender: _ResponseSender) -> None:
+    async def _run_with_deadline(
+        self, scope: Scope, receive: Receive, body: LimitedBody, sender: _ResponseSender, deadline: _Deadline
+    ) -> None:
         """Run the application. Raises BackendError if it has sent nothing by the deadline."""
-        settings, upload = self._settings, scope["method"] == "POST" and scope["path"].endswith(_UPLOADS)
-        timeout_s = settings.upload_timeout if upload else settings.timeout
-        max_bytes = settings.max_upload if upload else settings.max_body
-        body = _LimitedBody(receive, max_bytes, Headers(scope=scope).get("content-length", ""))
         waiting = True
 
         async def work() -> None:
             nonlocal waiting
             async with self._thread_slot(scope):
                 waiting = False
-                await self._app(scope, body, sender.send_while_open)
+                await self._app(scope, receive, sender.send_while_open)
 
         task = asyncio.ensure_future(work())
         try:
-            await asyncio.wait({task}, timeout=timeout_s)
+            await asyncio.wait({task}, timeout=deadline.left_s)
             if not task.done() and not sender.begun:
                 sender.closed = True
                 if waiting:
                     task.cancel()
                 self._late.add(task)
                 task.add_done_callback(self._forget)
-                raise _busy(timeout_s) if waiting else _late(timeout_s, body.complete)
+                raise _busy(deadline.timeout_s) if waiting else _late(deadline.timeout_s, body.complete)
             await task
         except asyncio.CancelledError:
             task.cancel()
@@ -172,7 +176,7 @@ class RequestMiddleware:
     # -- after ----------------------------------------------------------------------------------
 
     def _record(self, scope: Scope, sender: _ResponseSender, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path", None) or self._unreached_route(scope, sender.status) or "other"
         self._metrics.request(route, scope["method"], sender.status, seconds)
         if route in (*_OPEN, "/metrics") and sender.status < 400:
             return
@@ -192,6 +196,22 @@ class RequestMiddleware:
                 **({"code": scope["vecver.code"]} if "vecver.code" in scope else {}),
             },
         )
+
+    def _unreached_route(self, scope: Scope, status: int) -> str | None:
+        """The route of a request that was refused for its body, before it reached its route."""
+        return self._route_of(scope) if status in _BODY_REFUSED else None
+
+
+class _Deadline:
+    """When a request must be answered: `timeout_s` from now."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s, self._at = timeout_s, monotonic() + timeout_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until then."""
+        return self._at - monotonic()
 
 
 class _ResponseSender:
@@ -215,39 +235,19 @@ class _ResponseSender:
             await self.send(message)
 
 
-class _LimitedBody:
-    """Receives a request's body of at most `max_bytes`. Raises HTTPException (413) for a longer one."""
-
-    def __init__(self, receive: Receive, max_bytes: int, content_length: str) -> None:
-        self._receive, self._left = receive, max_bytes
-        self.complete = False  # whether all of it has arrived
-        if content_length.isdecimal() and int(content_length[:20]) > max_bytes:
-            raise HTTPException(413)
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self.complete = self.complete or not message.get("more_body", False)
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise HTTPException(413)
-        return message
+async def _messages_in_time(body: LimitedBody, deadline: _Deadline) -> list[Message]:
+    """The messages of a whole body. Raises BackendError (`slow_request`) at the deadline."""
+    try:
+        async with asyncio.timeout(deadline.left_s):
+            return await messages_of(body)
+    except TimeoutError:
+        raise _late(deadline.timeout_s, body.complete) from None
 
 
-class _TokenBucket:
-    """A token bucket: `burst` requests at once, then `rate` a second."""
-
-    def __init__(self, burst: int) -> None:
-        self._left, self._at = float(burst), monotonic()
-
-    def take(self, rate: float, burst: int) -> float:
-        """Take a token: 0, or the seconds until there is one."""
-        now = monotonic()
-        self._left = min(float(burst), self._left + (now - self._at) * rate)
-        self._at = now
-        if self._left < 1:
-            return (1 - self._left) / rate
-        self._left -= 1
-        return 0.0
+def _length_of(headers: dict[bytes, bytes]) -> int | None:
+    """The length that a request gives its body; None where it gives none."""
+    text = headers.get(b"content-length", b"").decode("latin-1")
+    return int(text[:20]) if text.isdecimal() else None
 
 
 def _check_unrepeated(scope: Scope) -> None:
@@ -260,49 +260,6 @@ def _check_unrepeated(scope: Scope) -> None:
             raise InvalidInputError(
                 f"the option {name[:100]!r} is given twice", code="repeated_option", hint="give each option once"
             )
-
-
-def _check_local(scope: Scope, headers: Headers) -> None:
-    """Raises AccessError unless the request comes from this machine and its Host and Origin name this machine."""
-    addresses = [(scope.get(end) or ("",))[0] for end in ("client", "server")]
-    urls = [f"//{headers.get('host', '')}", *headers.getlist("origin")]
-    if (
-        not all(_is_loopback(address) for address in addresses)
-        or "x-forwarded-for" in headers
-        or "forwarded" in headers
-    ):
-        raise _denied("this service has no API keys, and serves nobody but this machine without")
-    if not all(_is_this_machine(_host_of(url)) for url in urls):
-        raise _denied("without API keys this service must be asked as localhost, and by no other site's page")
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_this_machine(host: str) -> bool:
-    return host in ("localhost", "testserver") or (host != "" and _is_loopback(host))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address in ("", "testclient", "testserver")  # a unix socket; starlette's test client
-
-
-def _denied(message: str) -> AccessError:
-    return AccessError(
-        message,
-        code="unauthenticated",
-        hint=say(
-            "give a key as api_key; the operator of the service makes one with `vecver key add`",
-            http="send Authorization: Bearer KEY; the operator of the service makes one with `vecver key add`",
-        ),
-    )
 
 
 def _busy(timeout_s: float) -> BackendError:

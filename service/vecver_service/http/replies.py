@@ -7,7 +7,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic_core import PydanticSerializationError, to_json
 
 Responses = dict[int | str, dict[str, Any]]
@@ -38,6 +38,13 @@ class Reply(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return json_bytes(content)
+
+
+class PreparedReply(Response):
+    """An answer whose headers are ready to be sent: names in lower case, `content-length` among them."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+        self.status_code, self.raw_headers, self.body, self.background = status, headers, body, None
 
 
 def json_bytes(value: Any) -> bytes:

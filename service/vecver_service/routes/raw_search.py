@@ -15,20 +15,23 @@ Decisions
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio.to_thread
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import vecver
 from vecver.errors import VecverError
 from vecver_service.deps import Dependencies, check_allowed
+from vecver_service.http.bodies import messages_of, replayed, whole_body
 from vecver_service.http.problems import problem
 from vecver_service.schemas import requests
-from vecver_service.searching import search_response
+from vecver_service.searching import search_at_once, search_response
 
 _PATH = re.compile(r"/v1/datasets/([^/]{1,300})/search")
 
@@ -54,18 +57,47 @@ class RawSearch:
             return
         scope["route"] = _ROUTE  # first, so that a body that is late or too large is counted as a search
         try:
-            messages = await _messages(receive)
+            messages = await messages_of(receive)
             body = _parsed(messages)
             if body is None:
-                await self._app(scope, _replayed(messages, receive), send)
+                await self._app(scope, replayed(messages, receive), send)
                 return
-            check_allowed(scope["vecver.caller"], "read", name)
-            docs = self._deps.repository.dataset(name)
-            known = (_header(scope, b"if-none-match") or b"").decode("latin-1")
-            response = await anyio.to_thread.run_sync(search_response, self._deps, docs, scope, body, known)
+            docs = _readable(self._deps, scope, name)
+            response = await anyio.to_thread.run_sync(
+                search_response, self._deps, docs, scope, body, _known_etags(scope)
+            )
         except (VecverError, HTTPException) as error:
             response = problem(Request(scope), error, self._deps.mask)
         await response(scope, receive, send)
+
+
+class SearchAtOnce:
+    """Answers short searches on the event loop's own thread; see `short_searches.py`."""
+
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether the request is a search that this file answers."""
+        return _dataset_name(scope) is not None
+
+    def answer(self, scope: Scope, messages: Sequence[Message]) -> Response | None:
+        """The answer to a search; None where it may take long, or the schema refuses it. Raises VecverError."""
+        name, body = _dataset_name(scope), _parsed(messages)
+        if name is None or body is None:
+            return None
+        scope["route"] = _ROUTE
+        return search_at_once(self._deps, _readable(self._deps, scope, name), scope, body, _known_etags(scope))
+
+
+def _readable(deps: Dependencies, scope: Scope, name: str) -> vecver.Dataset:
+    """The dataset that is searched. Raises AccessError, InvalidInputError (a bad name)."""
+    check_allowed(scope["vecver.caller"], "read", name)
+    return deps.repository.dataset(name)
+
+
+def _known_etags(scope: Scope) -> str:
+    return (_header(scope, b"if-none-match") or b"").decode("latin-1")
 
 
 def _dataset_name(scope: Scope) -> str | None:
@@ -80,30 +112,12 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
-async def _messages(receive: Receive) -> list[Message]:
-    """The request's messages up to the end of its body, or of its connection."""
-    messages = [await receive()]
-    while messages[-1].get("more_body"):
-        messages.append(await receive())
-    return messages
-
-
-def _parsed(messages: Iterable[Message]) -> requests.Search | None:
+def _parsed(messages: Sequence[Message]) -> requests.Search | None:
     """The body as the schema reads it; None where it does not, or where the caller has disconnected."""
-    if any(message["type"] != "http.request" for message in messages):
+    body = whole_body(messages)
+    if body is None:
         return None
     try:
-        return requests.Search.model_validate_json(b"".join(message.get("body", b"") for message in messages))
+        return requests.Search.model_validate_json(body)
     except ValidationError:
         return None
-
-
-def _replayed(messages: Iterable[Message], receive: Receive) -> Receive:
-    """The messages once more, then those that follow."""
-    iterator = iter(messages)
-
-    async def replay() -> Message:
-        message = next(iterator, None)
-        return await receive() if message is None else message
-
-    return replay
