@@ -2,6 +2,7 @@
 
     python benchmarks/service.py                                          # 10,000 and 100,000 real passages
     python benchmarks/service.py --rows 10000 --clients 8 --kinds batch --rounds 1
+    python benchmarks/service.py --rows 10000 --kinds vector --versions pinned --tree ../before  # HTTP's cost
     python benchmarks/service.py --soak 600
 
 `vecver serve` runs on loopback with a key, the callers in a process of their own (`callers.py`), the same questions in
@@ -9,13 +10,16 @@ a third (one thread, and as many as there are callers): in turns, one at a time,
 ratio is the median over the rounds. Versions: 20 commits, each of which changes 1% of the rows (`vectors.py`);
 `pinned` asks one of them, `mixed` ten at random. Kinds: one text (2,000 passages, embedded by MiniLM), one vector,
 64 vectors in base64. Every answer that was timed, receipt included, is compared with the one given in process.
+`--tree`: the service of another checkout, with the same callers and in the same turns (a line of its own).
 
 `--soak`: eight callers ask everything at once, at an alias and pinned, while the alias moves every second and an
 ingest job runs again and again.
 
 Decisions
-- 2026-11-21 callers write and read sockets themselves: http.client takes as long for an answer's headers as the
-  service for a whole single query.
+1. Callers write and read sockets themselves: http.client takes as long for an answer's headers as the service for a
+   whole single query.
+2. "÷" is rate of HTTP ÷ rate in process, "CPU ÷" CPU a request in process ÷ that of the service: where callers,
+   service and other programs share cores, only the second says what the service takes.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -78,6 +82,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of a round")
     parser.add_argument("--workers", type=int, default=1, help="processes of the service")
+    parser.add_argument("--tree", type=Path, nargs="*", default=[], help="other checkouts to measure beside")
     parser.add_argument("--threads", type=int, help="VECVER_THREADS")
     parser.add_argument("--open-bytes", type=int, help="VECVER_OPEN_BYTES")
     parser.add_argument("--soak", type=float, help="seconds", nargs="?", const=600)
@@ -181,19 +186,19 @@ def _stat(pid: int) -> list[str]:
 
 
 @contextmanager
-def serving(repository: Path, **settings: Any) -> Iterator[Service]:
-    """The service on a free port, ready, with a key of its own; its log lies beside the repository."""
+def serving(repository: Path, tree: Path = HERE.parent, **settings: Any) -> Iterator[Service]:
+    """The service of a checkout on a free port, ready, with a key of its own; its log lies beside the repository."""
     with socket.socket() as free, tempfile.TemporaryDirectory() as state:
         free.bind(("127.0.0.1", 0))
         address = free.getsockname()
         free.close()
         given = {"repo": repository, "state": state, "port": address[1], **settings}
-        where = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        where = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": f"{tree}:{tree / 'service'}"}
         where |= {f"VECVER_{name.upper()}": str(value) for name, value in given.items() if value is not None}
         program = [sys.executable, "-c", "import vecver.cli; vecver.cli.program()"]
-        how: Any = {"env": where, "cwd": HERE.parent}  # -c looks for modules in the current folder first
+        how: Any = {"env": where, "cwd": tree}  # -c looks for modules in the current folder first
         made = subprocess.run([*program, "key", "add", "load", "--scope", "*:admin"], capture_output=True, **how)
-        with (repository.parent / "service.log").open("wb") as log:
+        with (repository.parent / f"service-{tree.name}.log").open("wb") as log:
             process = subprocess.Popen([*program, "serve"], stderr=log, start_new_session=True, **how)
         service = Service(address, made.stdout.decode().strip(), process)
         try:
@@ -211,7 +216,7 @@ def _wait(service: Service) -> None:
             return
         except OSError:
             if service.process.poll() is not None:
-                raise SystemExit("the service ended; its log is service.log") from None
+                raise SystemExit("the service ended; its log is service-TREE.log") from None
             time.sleep(0.1)
     raise SystemExit("the service is not ready after a minute")
 
@@ -227,22 +232,37 @@ def process() -> Executor:
 def load(served: Served, args: argparse.Namespace) -> tuple[list[list[str]], Any]:
     """Every kind of question, from every number of clients."""
     names = ["asked", "clients", "queries/s", "p50 ms", "p99 ms", "÷ one thread here", "÷ as many here", "+ ms"]
-    names += ["CPU ms: service", "one thread here", "callers", "errors, wrong answers"]
+    names += ["CPU ms: service", "one thread here", "callers", "CPU ÷", "errors, wrong answers"]
     lines, raw = [names], []
     print(head(names), flush=True)
     url, cases = str(served.repository), [(kind, versions) for kind in args.kinds for versions in args.versions]
-    with serving(served.repository, **settings_of(args)) as service, process() as far, process() as near:
+    with ExitStack() as stack:
+        trees = {tree.name if tree != HERE.parent else "": tree.absolute() for tree in (*args.tree, HERE.parent)}
+        services = {
+            name: stack.enter_context(serving(served.repository, tree, **settings_of(args)))
+            for name, tree in trees.items()
+        }
+        far, near = stack.enter_context(process()), stack.enter_context(process())
         for kind, versions in cases:
             questions = served.questions(kind, versions)
             right = near.submit(every_answer, url, questions).result()  # opens all that is asked
             for clients in args.clients:
-                askers = _askers(service, url, far, near, questions, clients)
-                one = {"kind": kind, "versions": versions, "clients": clients, **measured(service, askers, args)}
-                one |= {"queries": questions[0].count, "right": right}
-                lines.append(line_of(one))
-                print(row(lines[-1]), flush=True)
-                raw.append({**one, "right": {number: _short(answer) for number, answer in right.items()}})
+                askers = _askers(services, url, far, near, questions, clients)
+                seen = measured(services, askers, args)
+                for name in services:
+                    one = {"kind": f"{kind}, {versions} {name}".strip(), "clients": clients, **_of(seen, name)}
+                    one |= {"queries": questions[0].count, "right": right}
+                    lines.append(line_of(one))
+                    print(row(lines[-1]), flush=True)
+                    raw.append({**one, "right": {number: _short(answer) for number, answer in right.items()}})
     return lines, raw
+
+
+def _of(seen: dict[str, Any], name: str) -> dict[str, Any]:
+    """What was seen of one service, as `http`, and of the searches in process."""
+    found = {asker: some for asker, some in seen["found"].items() if not asker.startswith("http")}
+    http = f"http {name}".strip()
+    return {"found": {"http": seen["found"][http], **found}, "cpu": seen["cpu"][http], "answers": seen["answers"][http]}
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -251,31 +271,34 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _askers(
-    service: Service, url: str, far: Executor, near: Executor, questions: list[Question], clients: int
-) -> dict[str, Callable[[float], Asked]]:
-    """Who asks the same: for so many seconds each."""
-    address, key = service.address, service.key
-    askers = {
-        "http": lambda seconds: far.submit(over_http, address, key, questions, clients, seconds).result(),
-        "one": lambda seconds: near.submit(in_process, url, questions, 1, seconds).result(),
-        "many": lambda seconds: near.submit(in_process, url, questions, clients, seconds).result(),
-    }
-    return {name: ask for name, ask in askers.items() if clients > 1 or name != "many"}
+    services: dict[str, Service], url: str, far: Executor, near: Executor, questions: list[Question], clients: int
+) -> dict[str, tuple[Service | None, Callable[[float], Asked]]]:
+    """Who asks the same, for so many seconds each, and which service."""
+
+    def over(service: Service) -> Callable[[float], Asked]:
+        return lambda s: far.submit(over_http, service.address, service.key, questions, clients, s).result()
+
+    def here(callers: int) -> Callable[[float], Asked]:
+        return lambda seconds: near.submit(in_process, url, questions, callers, seconds).result()
+
+    askers: dict[str, Any] = {f"http {name}".strip(): (service, over(service)) for name, service in services.items()}
+    return {**askers, "one": (None, here(1)), **({"many": (None, here(clients))} if clients > 1 else {})}
 
 
-def measured(service: Service, askers: dict[str, Callable[[float], Asked]], args: argparse.Namespace) -> dict[str, Any]:
-    """What each saw, in turns, warm; the service's seconds of CPU; and the last answer to each request over HTTP."""
-    askers["http"](0.5)
+def measured(services: dict[str, Service], askers: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """What each saw, in turns, warm; the services' seconds of CPU; and the last answer to each request over HTTP."""
     found: dict[str, list[Asked]] = {name: [] for name in askers}
-    answers: dict[int, Any] = {}
-    cpu = 0.0
+    answers: dict[str, dict[int, Any]] = {name: {} for name in askers}
+    cpu = dict.fromkeys(askers, 0.0)
+    for service, ask in askers.values():
+        if service:
+            ask(0.5)
     for _ in range(args.rounds):
-        for name, ask in askers.items():
-            before = service.cpu()
+        for name, (service, ask) in askers.items():
+            before = service.cpu() if service else 0.0
             asked = ask(args.seconds)
-            if name == "http":
-                cpu += service.cpu() - before
-                answers |= asked.answers
+            cpu[name] += service.cpu() - before if service else 0.0
+            answers[name] |= asked.answers
             found[name].append(replace(asked, answers={}, commits=[]))
     return {"found": found, "cpu": cpu, "answers": answers}
 
@@ -292,17 +315,18 @@ def line_of(one: dict[str, Any]) -> list[str]:
     errors = sum(len(a.errors) for some in found.values() for a in some)
     wrong = sum(answer != one["right"][number] for number, answer in one.pop("answers").items())
     return [
-        f"{one['kind']}, {one['versions']}",
+        one["kind"],
         str(one["clients"]),
         f"{statistics.median(rates['http']):,.0f}",
-        f"{p50['http']:.1f}",
+        f"{p50['http']:.2f}",
         f"{p99['http']:.1f}",
         f"{_ratio(rates['http'], rates['one']):.2f}",
         f"{_ratio(rates['http'], rates.get('many', rates['one'])):.2f}",
         f"{p50['http'] - p50['one']:+.2f}",
         f"{one['cpu'] / requests['http'] * 1e3:.2f}",
         f"{cpu['one']:.2f}",
-        f"{cpu['http']:.2f}",
+        f"{cpu['http']:.3f}",
+        f"{cpu['one'] * requests['http'] / one['cpu'] / 1e3:.2f}",
         f"{errors}, {wrong}",
     ]
 
