@@ -69,7 +69,8 @@ class Asked:
 def over_http(address: tuple[str, int], key: str, questions: Sequence[Question], callers: int, seconds: float) -> Asked:
     """Ask a service, each caller over a connection of its own."""
     requests = [_request(address, key, question) for question in questions]
-    outcome, answers = Asked([], 0.0, {}), {}
+    outcome = Asked([], 0.0, {})
+    answers: dict[int, bytes] = {}
     until = time.monotonic() + seconds
     with selectors.DefaultSelector() as ready:
         for number in range(callers):
@@ -86,16 +87,16 @@ def over_http(address: tuple[str, int], key: str, questions: Sequence[Question],
                     continue
                 outcome.took.append((caller.number, caller.began, time.monotonic()))
                 answers[caller.number] = answer
-                if answer[:12] != b"HTTP/1.1 200":
+                if answer[:12] == b"HTTP/1.1 200":
+                    outcome.commits.append((*outcome.took[-1], _header(answer, b"vecver-commit").decode()))
+                else:
                     outcome.errors.append(f"{answer[:300]!r}")
-                outcome.commits.append((*outcome.took[-1], answer))  # read when the time is over
                 if outcome.took[-1][2] < until:
                     caller.ask(requests)
                 else:
                     ready.unregister(caller.connection)
                     caller.connection.close()
         outcome.cpu = time.process_time() - cpu
-    outcome.commits = [(*took, _header(answer, b"vecver-commit").decode()) for *took, answer in outcome.commits]
     outcome.answers = {number: json.loads(answer.partition(_END)[2]) for number, answer in answers.items()}
     return outcome
 
@@ -189,9 +190,9 @@ def _search(repository: vecver.Repository, question: Question) -> Any:
 
 
 def _read(answer: Any) -> Any:
-    """The answer with its hits and receipt read from the version, which a search puts off until they are used."""
+    """The answer with all that the service sends of it read from the version, which a search puts off until then."""
     for one in answer if isinstance(answer, list) else [answer]:
-        len(one.hits), one.receipt
+        one.receipt, [hit.read() for hit in one.hits]
     return answer
 
 
