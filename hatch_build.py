@@ -1,6 +1,7 @@
 """Compiles the kernels while a wheel or an editable install is made.
 
-    vecver/index/kernel/kernel.c        the rule of scores, the window before it and the order after it
+    vecver/index/kernel/kernel.c        the rule of scores, the window before it and the order after it; masks
+    vecver/index/kernel/row_codes.c     a part of it: 8-bit codes of rows, and the scan of them
     vecver/repo/rows/kernel/lanes.c     the sums of roots
 
     python hatch_build.py        compiles them into a source tree that is used in place (PYTHONPATH)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vecver.index.masks import flags_of, selected
     from vecver.index.milvus.expressions import expression
     from vecver.index.ranking import Found, is_exact, search
+    from vecver.index.row_codes import SegmentCodes
     from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -24,6 +25,7 @@ __all__ = [
     "FieldValues",
     "Found",
     "Held",
+    "SegmentCodes",
     "SharedValues",
     "best_of",
     "bits",

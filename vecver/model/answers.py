@@ -45,6 +45,7 @@ class Part:
     keys: npt.NDArray[np.uint8]  # (n, 16): the tie-break
     max_norm: float  # no vector is longer
     index: Any = None  # an opened index under this mask (`index.faiss.View`), or None: scan
+    codes: Any = None  # of the segment's rows (`index.SegmentCodes`), or None: scan floats
 
 
 _COLUMNS: Final = ("rank", "score", "document", "key", "start", "end", "text", "title")  # of `Answer.to_pandas`

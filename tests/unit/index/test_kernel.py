@@ -19,7 +19,8 @@ from test_exact import part
 
 from vecver.index import kernel as room
 from vecver.index import normalised, scores, search
-from vecver.index.kernel import Kernel, load
+from vecver.index.kernel import Codes, Kernel, Query, Rows, load
+from vecver.index.row_codes import query_of
 from vecver.index.scoring import METRICS, ranked
 from vecver.model import Metric, Vectors
 
@@ -158,6 +159,83 @@ def test_arrays_that_lie_otherwise_go_to_numpy(compiled: Kernel, monkeypatch: py
     assert scores(np.repeat(query, 2)[::2], rows, "ip").tobytes() == expected
 
 
+# -- codes of rows --------------------------------------------------------------------------------
+
+
+def possible_by_numpy(query: Query, codes: Codes, live: Rows, k: int) -> list[int]:
+    """The rows that `Kernel.scan` keeps, by the same operations."""
+    integers = codes.codes[live].astype(np.int64) @ query.integers.astype(np.int64)
+    assert (np.abs(codes.codes[live].astype(np.int64)) @ np.abs(query.integers.astype(np.int64))).max() < 2**31
+    with np.errstate(all="ignore"):
+        near = integers * codes.scales[live].astype(np.float64) * query.unit
+        apart = query.norm * codes.errors[live].astype(np.float64) + query.slack
+        if codes.squares is not None:
+            squares = codes.squares[live].astype(np.float64)
+            near, apart = 2 * near - squares, apart + (query.norm * codes.errors[live] + squares * 2.0**-23)
+        lows = np.nextafter((near - apart).astype(np.float32), np.float32(-np.inf))
+        lows = np.sort(np.where(np.isnan(lows), -np.inf, lows))
+        return live[~(near + apart < lows[-k])].tolist()
+
+
+@given(table=tables(), metric=st.sampled_from(METRICS), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_codes_and_the_rows_they_leave(
+    compiled: Kernel, table: tuple[Vectors, Vectors], metric: Metric, data: Any
+) -> None:
+    """Every row lies no farther from its codes than its error, and a scan keeps the rows that numpy keeps."""
+    query, rows = table
+    codes = compiled.encode(rows, is_l2=metric == "l2")
+    coded = codes.scales.astype(np.longdouble)[:, None] * codes.codes
+    errors = np.sqrt(np.square(rows.astype(np.longdouble) - coded).sum(axis=1))
+    assert (errors <= codes.errors).all() and (np.abs(codes.codes.astype(int)) <= 127).all()
+    assert ((codes.scales == 0) | (codes.scales >= np.finfo(np.float32).tiny)).all()
+    lengths = [np.sqrt(np.square(each.astype(np.longdouble)).sum(axis=1)) for each in (rows, coded)]
+    assert max(each.max() for each in lengths) <= codes.longest
+    mask = data.draw(arrays(np.bool_, len(rows)))
+    live = np.flatnonzero(mask)
+    if len(live) < 2:
+        return
+    k, converted = data.draw(st.integers(1, len(live) - 1)), query_of(query, codes.longest, metric)
+    possible = compiled.scan(converted, codes, np.packbits(mask, bitorder="little"), len(live), k)
+    assert possible.tolist() == possible_by_numpy(converted, codes, live, k)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", [63, 64, 65, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("share", [None, 0.02, 0.7])
+def test_a_scan_of_many_rows(compiled: Kernel, metric: Metric, count: int, share: float | None) -> None:
+    """Whole words of the mask and parts of one, bits behind the last row, rows of every length."""
+    rng = np.random.default_rng(count)
+    rows = (rng.standard_normal((count, 33)) * np.exp(rng.uniform(-3, 3, (count, 1)))).astype(np.float32)
+    codes = compiled.encode(rows, is_l2=metric == "l2")
+    query = query_of(rows[7], codes.longest, metric)
+    live = np.arange(count) if share is None else np.union1d(np.flatnonzero(rng.random(count) < share), [0, count - 1])
+    mask = np.isin(np.arange(count + 200), live)
+    mask[count:] = True
+    bits = None if share is None else np.packbits(mask, bitorder="little")
+    for k in (1, min(10, len(live) - 1), len(live) - 1):
+        assert compiled.scan(query, codes, bits, len(live), k).tolist() == possible_by_numpy(query, codes, live, k)
+
+
+@pytest.mark.parametrize("dim", [516, 517, 4096, 16384])
+def test_the_largest_sum_of_codes_has_32_bits(compiled: Kernel, dim: int) -> None:
+    rows = np.full((3, dim), -3e38, np.float32)
+    rows[1] *= -1
+    codes = compiled.encode(rows, is_l2=False)
+    query = query_of(rows[0], codes.longest, "ip")
+    assert int(query.integers.min()) * 127 * dim >= -(2**31) and codes.codes.max() == 127
+    assert compiled.scan(query, codes, None, 3, 1).tolist() == [0, 2]
+    assert compiled.scan(query_of(rows[1], codes.longest, "ip"), codes, None, 3, 1).tolist() == [1]
+
+
+def test_a_mask_that_does_not_fit_is_refused(compiled: Kernel) -> None:
+    codes = compiled.encode(np.ones((20, 4), np.float32), is_l2=False)
+    query, bits = query_of(np.ones(4, np.float32), 2.0, "ip"), np.full(3, 255, np.uint8)
+    for live, live_count, k in [(bits[:2], 16, 1), (bits, 19, 1), (None, 20, 20), (None, 20, 0)]:
+        with pytest.raises(IndexError):
+            compiled.scan(query, codes, live, live_count, k)
+
+
 # -- kernels that are not used --------------------------------------------------------------------
 
 
@@ -179,7 +257,8 @@ def built(folder: Path, flags: tuple[str, ...], source: str | None = None) -> Pa
     folder.mkdir(exist_ok=True)
     (folder / "kernel.c").write_text(source or (room.FILE.parent / "kernel.c").read_text())
     compiler = shutil.which("cc") or "cc"
-    subprocess.run([compiler, *flags, str(folder / "kernel.c"), "-o", str(folder / "k.so"), "-lm"], check=True)
+    command = [compiler, *flags, "-I", str(room.FILE.parent), str(folder / "kernel.c"), "-o", str(folder / "k.so")]
+    subprocess.run([*command, "-lm"], check=True)
     return folder / "k.so"
 
 

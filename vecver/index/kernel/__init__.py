@@ -1,4 +1,4 @@
-"""The compiled kernel of scores, window and order, where there is one; `scoring` and `ranking` use numpy otherwise.
+"""The compiled kernel of scores, window, order, masks and codes, where there is one; other rooms use numpy otherwise.
 
 `hatch_build.py` compiles kernel.c beside this file when a wheel or an editable install is made. A file that is missing,
 that this machine cannot load, that is of another version or that computes other bits than the rule is not used.
@@ -16,9 +16,10 @@ Decisions
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +27,13 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from vecver.model import KernelUse
 
-VERSION = 2  # of kernel.c
+VERSION = 3  # of kernel.c
 FILE = Path(__file__).with_name("_kernel.so")
 _LONG = 1 << 20  # floats; a longer call lets other threads run Python meanwhile
 # Score bits by numpy, for `_computes_the_rule`.
 _PRODUCTS = [-4639067904183107584, 3936596434391924736, 0]
 _DISTANCES = [-4441528271841871463, -4441528271842028749, -4441528271842028749]
+_CODES = [[4, 8, 0, -30, 127], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]  # of its rows
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -39,6 +41,32 @@ Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint8]
 Bits = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """8-bit codes of rows: row i is nearly `scales[i] * codes[i]`, and no farther from it than `errors[i]`."""
+
+    codes: npt.NDArray[np.int8]  # (n, dim)
+    scales: Floats  # (n,), 0 or a normal number
+    errors: Floats  # (n,)
+    squares: Floats | None  # (n,): the squared length of each row; None: not for l2
+    longest: float  # no row, and no row as coded, is longer
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that these hold."""
+        arrays = (self.codes, self.scales, self.errors, self.squares)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class Query(NamedTuple):
+    """A query in integers, and how far from its score a row's code can lead: `norm` times the row's error + `slack`."""
+
+    integers: npt.NDArray[np.int16]  # (dim,), nearly the query when multiplied by `unit`
+    unit: float
+    norm: float
+    slack: float
 
 
 class Kernel:
@@ -53,6 +81,8 @@ class Kernel:
             "vecver_selected": [pointer, number, pointer, number, pointer, number, pointer, pointer],
             "vecver_list_sizes": [pointer, number, pointer, number, pointer],
             "vecver_best": [pointer, number, pointer, number, *[pointer] * 2, number, number, real, *[pointer] * 2],
+            "vecver_encode": [pointer, number, number, *[pointer] * 5],
+            "vecver_scan": [pointer, number, *[pointer] * 5, number, number, *[real] * 3, pointer, number],
         }
         for library in (self._short, self._long):
             for name, arguments in types.items():
@@ -111,6 +141,31 @@ class Kernel:
         _check(function(_address(lists), len(lists), _address(live), count, _address(sizes)))
         return sizes
 
+    def encode(self, vectors: Floats, *, is_l2: bool) -> Codes:
+        """8-bit codes of rows. No copy of the vectors is made."""
+        count, dim = vectors.shape
+        codes, longest = np.empty((count, dim), np.int8), np.zeros(1)
+        scales, errors, squares = (np.empty(size, np.float32) for size in (count, count, count if is_l2 else 0))
+        places = [_address(array) if array.size else None for array in (codes, scales, errors, squares, longest)]
+        _check(self._for(count * dim).vecver_encode(_address(vectors), count, dim, *places))
+        return Codes(codes, scales, errors, squares if is_l2 else None, float(longest[0]))
+
+    def scan(self, query: Query, codes: Codes, live: npt.NDArray[np.uint8] | None, live_count: int, k: int) -> Rows:
+        """The live rows, ascending, that can be among the `k` with the highest scores. `k`: below `live_count`.
+
+        `live`: little-endian bits, row i is bit i; None: all rows. Raises IndexError if more live than `live_count`.
+        """
+        count, dim = codes.codes.shape
+        if len(query.integers) != dim or not (live is None or 8 * len(live) >= count) or not 0 < k < live_count:
+            raise IndexError("the query or the mask does not fit the codes")
+        arrays = (codes.codes, codes.scales, codes.errors, codes.squares, live)
+        places = [None if array is None else _address(array) for array in arrays]
+        rows = np.empty(live_count, np.int64)  # pages that no row is written to take no memory
+        bounds = (query.unit, query.norm, query.slack)
+        scan = self._for(live_count * dim).vecver_scan
+        kept = _check(scan(_address(query.integers), dim, *places, count, k, *bounds, _address(rows), live_count))
+        return rows[:kept].copy()
+
     def _for(self, floats: int) -> Any:
         return self._short if floats < _LONG else self._long
 
@@ -159,7 +214,10 @@ def _computes_the_rule(opened: Kernel) -> bool:
     rows = np.array([[0.1, 0.2, 1e-7, -0.7, 3], [1e-45, 0, 0, 0, 0], [0, 0, 0, 0, 0]], np.float32)
     products = opened.scores(query, rows, None, is_l2=False).view(np.int64).tolist()
     distances = opened.scores(query, rows, None, is_l2=True).view(np.int64).tolist()
-    return (products, distances) == (_PRODUCTS, _DISTANCES)
+    codes = opened.encode(rows, is_l2=True)
+    first = Query(np.array([1, 0, 0, 0, 0], np.int16), 1.0, 0.0, 0.0)
+    row = opened.scan(first, codes, None, len(rows), 1).tolist()
+    return (products, distances, codes.codes.tolist(), row) == (_PRODUCTS, _DISTANCES, _CODES, [1, 2])
 
 
 def _address(array: npt.NDArray[Any]) -> int:

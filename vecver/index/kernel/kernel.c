@@ -1,16 +1,18 @@
-/* The rule of scores, the window before it and the order after it, compiled: the same bits as `vecver/index/scoring.py`.
+/* The rule of scores, the window before it and the order after it, compiled: the same bits as `vecver/index/scoring.py`;
+   and the scan of 8-bit codes, in row_codes.c.
 
    Only additions of integers, and single products and roundings of doubles, decide what comes out, so no compiler and
    no CPU changes a bit. `hatch_build.py` compiles it without -ffast-math and without fused multiply-adds.
    Vectors are C-contiguous native float32, `(n, dim)`; keys are 16 bytes a row. Row numbers are checked before rows are
    read. Functions return NO_MEMORY or NO_SUCH_ROW instead of their result. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 2 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 3 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
 #define NO_SUCH_ROW -2
 #define BITS 62
@@ -53,12 +55,18 @@ static int bit_length(int64_t value) {
     return bits;
 }
 
+INLINED float larger(float largest, float value) {
+    float size = fabsf(value);
+    return size > largest ? size : largest;
+}
+
 INLINED double largest_of(const float *values, int64_t dim) {
-    float largest = 0;
-    for (int64_t i = 0; i < dim; i++) {
-        float size = fabsf(values[i]);
-        largest = size > largest ? size : largest;
-    }
+    float lanes[16] = {0}, largest = 0; /* lanes, since compilers keep the order of comparisons of floats */
+    int64_t i = 0;
+    for (; i + 16 <= dim; i += 16)
+        for (int lane = 0; lane < 16; lane++) lanes[lane] = larger(lanes[lane], values[i + lane]);
+    for (; i < dim; i++) largest = larger(largest, values[i]);
+    for (int lane = 0; lane < 16; lane++) largest = larger(largest, lanes[lane]);
     return largest;
 }
 
@@ -288,3 +296,5 @@ int64_t vecver_list_sizes(const uint16_t *lists, int64_t count, const uint8_t *l
     }
     return 0;
 }
+
+#include "row_codes.c"
