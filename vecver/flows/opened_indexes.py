@@ -1,6 +1,6 @@
 """Opened indexes: each segment's FAISS index, opened once a process, and each version's view of it under its mask.
 
-An entry lives as long as the opened segment or version that it belongs to.
+An entry lives as long as the opened segment or version that it belongs to, as do the codes of a segment's rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vecver import index
 from vecver.model import Part
 
 if TYPE_CHECKING:
-    from vecver.repo import Segment, Snapshot
+    from vecver.repo import SearchPart, Segment, Snapshot
 
 _INDEXES: WeakKeyDictionary[Segment, index.faiss.Index] = WeakKeyDictionary()
 _VIEWS: WeakKeyDictionary[Snapshot, dict[int, index.faiss.View]] = WeakKeyDictionary()  # by segment number
@@ -47,12 +47,17 @@ def parts_of(snapshot: Snapshot) -> tuple[Part, ...]:
     change, parts = _PARTS.get(snapshot, (None, ()))
     if change != _change:
         change = _change  # read first: an index that is opened meanwhile makes the next call look again
-        parts = tuple(
-            place.part if place.segment < 0 else replace(place.part, index=view_of(snapshot, place.segment, place.part))
-            for place in snapshot.parts
-        )
+        parts = tuple(_opened(snapshot, place) for place in snapshot.parts)
         _PARTS[snapshot] = change, parts
     return parts
+
+
+def _opened(snapshot: Snapshot, place: SearchPart) -> Part:
+    """A part with its segment's index and codes; gathered rows have none."""
+    if place.segment < 0:
+        return place.part
+    view = view_of(snapshot, place.segment, place.part)
+    return replace(place.part, index=view, codes=codes_of(snapshot, place.segment))
 
 
 def view_of(snapshot: Snapshot, number: int, part: Part) -> index.faiss.View | None:
@@ -65,6 +70,13 @@ def view_of(snapshot: Snapshot, number: int, part: Part) -> index.faiss.View | N
     if view is None or view.index is not opened:
         views[number] = view = index.faiss.View(opened, part.live, part.live_count)
     return view
+
+
+def codes_of(snapshot: Snapshot, number: int) -> index.SegmentCodes:
+    """Where the codes of a version's segment `number` are kept; the segment's other versions share them."""
+    segment = snapshot.segments[number]
+    codes: index.SegmentCodes = segment.row_codes or segment.keep_row_codes(index.SegmentCodes(snapshot.has_room))
+    return codes
 
 
 def index_bytes(segment: Segment) -> int:

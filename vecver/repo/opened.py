@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 from vecver.errors import IntegrityError, NotFoundError, say
 from vecver.repo import objects
@@ -130,15 +130,31 @@ class OpenVersions:
         indexes = sum(map(self._index_bytes, segments)) if self._index_bytes else 0
         return shared + indexes + sum(snapshot.nbytes for snapshot in self._snapshots.values())
 
+    def has_room(self, nbytes: int) -> bool:
+        """True if the open versions may hold so many bytes more."""
+        with self._lock:
+            return self.nbytes + nbytes <= self.open_bytes
+
     @property
     def segment_count(self) -> int:
         """Segments that are open."""
         return len(self._segments)
 
     def _close_unused(self) -> None:
-        """Close the versions used longest ago while the open ones are too many or hold too much."""
+        """Close the versions used longest ago while the open ones are too many or hold too much.
+
+        Codes of rows go before versions: a search makes them again.
+        """
+        if self.nbytes > self.open_bytes:
+            self._drop_row_codes()
         while self._snapshots and (len(self._snapshots) >= OPEN_VERSIONS or self.nbytes > self.open_bytes):
             self._snapshots.popitem(last=False)
+
+    def _drop_row_codes(self) -> None:
+        for snapshot in self._snapshots.values():
+            for segment in snapshot.segments:
+                if segment.row_codes is not None:
+                    segment.row_codes.drop()
 
     def _load(self, id: str) -> Snapshot:
         """Read and map a version; if its segments were folded away after its layout was read, read that again."""
@@ -159,7 +175,13 @@ class OpenVersions:
         _check_layout(commit, layout, segments)
         self._segments.update((segment.id, segment) for segment in segments)
         present_name = partial(name_of, self._store, commit.dataset)  # not of a handle: a cycle keeps files mapped
-        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), present_name)
+        has_room = partial(_has_room, ref(self))
+        return Snapshot(commit, layout, segments, partial(self._verifier.state, segments), present_name, has_room)
+
+
+def _has_room(versions: ReferenceType[OpenVersions], nbytes: int) -> bool:
+    opened = versions()
+    return opened is not None and opened.has_room(nbytes)
 
 
 def name_of(store: Store, key: str) -> str | None:

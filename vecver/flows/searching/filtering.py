@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver import index, repo
-from vecver.flows.opened_indexes import index_of, parts_of
+from vecver.flows.opened_indexes import codes_of, index_of, parts_of
 from vecver.flows.searching import filter_fields, selections
 from vecver.flows.searching.selections import CACHE, Keys, Mask, Selection
 
@@ -125,7 +125,10 @@ def _narrowed(
 ) -> Part:
     """A part with only its selected rows, and its segment's index under their mask."""
     part = replace(place.part, live=live, live_count=count, index=None)
-    opened = None if place.segment < 0 else index_of(snapshot.segments[place.segment])
+    if place.segment < 0:
+        return part
+    part = replace(part, codes=codes_of(snapshot, place.segment))
+    opened = index_of(snapshot.segments[place.segment])
     if opened is None:
         return part
     view = selection.views.get(place.segment)

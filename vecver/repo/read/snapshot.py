@@ -78,7 +78,8 @@ class Snapshot:
     """A commit, its layout and its opened segments.
 
     `verified`: how the segments were verified, as receipts say it. `present_name`: the name of the dataset now, which
-    may have been renamed since the commit was made; None if it was deleted.
+    may have been renamed since the commit was made; None if it was deleted. `has_room`: true if
+    searches may hold so many bytes more of memory.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class Snapshot:
         segments: Sequence[Segment],
         verified: Callable[[], str] = lambda: "once",
         present_name: Callable[[], str | None] = lambda: None,
+        has_room: Callable[[int], bool] = lambda nbytes: False,
     ) -> None:
         self.commit = commit
         self.layout = layout
         self.segments = tuple(segments)
         self.verified = verified
+        self.has_room = has_room
         self._present_name = present_name
 
     @property

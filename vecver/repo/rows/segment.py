@@ -54,6 +54,7 @@ class Segment:
 
     _lookups = 0  # chunks whose documents were looked up by their ids
     _bisected = 0  # documents that were looked up without sorted prefixes
+    row_codes: Any = None  # of its vectors, made by exact searches (`index.SegmentCodes`)
 
     def __init__(self, store: Store, id: str) -> None:
         self.id = id
@@ -211,6 +212,10 @@ class Segment:
 
         return document_codes(self.chunks, self.documents, self.document_ids)
 
+    def keep_row_codes(self, row_codes: Any) -> Any:
+        """Keeps these unless another thread was faster; returns what is kept."""
+        return self.__dict__.setdefault("row_codes", row_codes)
+
     @cached_property
     def _sorted_keys(self) -> npt.NDArray[np.uint64]:
         return sorted_keys.prefixes(self.keys)[self.orders[0]]
@@ -238,9 +243,8 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Memory that it holds beside its mapped files."""
-        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents", "_listed_by", "document_codes")
-        arrays = [self.__dict__[name] for name in held if name in self.__dict__]
-        return sum(array.nbytes for array in arrays)
+        held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents", "_listed_by", "document_codes", "row_codes")
+        return sum(self.__dict__[name].nbytes for name in held if name in self.__dict__)
 
     def _map(self, file: str) -> memoryview:
         """A file, mapped; its content is not read yet. Raises NotFoundError, IntegrityError (another size)."""
