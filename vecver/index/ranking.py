@@ -54,7 +54,8 @@ def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bo
         yield from exact_scan.candidates(part, queries, k, metric)
         return
     proposed = faiss.candidates(part, queries, k)
-    scanned = exact_scan.candidates(part, queries[[rows is None for rows in proposed]], k, metric)
+    missing = [number for number, rows in enumerate(proposed) if rows is None]
+    scanned = exact_scan.candidates(part, queries[missing], k, metric) if missing else iter(())
     for rows in proposed:
         yield next(scanned) if rows is None else rows
 

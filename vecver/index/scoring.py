@@ -22,6 +22,7 @@ Where the compiled `kernel` can be used it computes the same bits, several times
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -80,9 +81,10 @@ def best_rows(
 
     `keys`: `(n, 16)`, of `vectors`; `slack`: of the query and these vectors.
     """
-    arrays = ((query, _FLOAT), (vectors, _FLOAT), (keys, _BYTE), (rows, _INT))
     compiled = kernel()
-    if compiled is None or not all(fits(array, dtype) for array, dtype in arrays) or len(keys) != len(vectors):
+    if compiled is None or not (fits(query, _FLOAT) and fits(vectors, _FLOAT) and fits(keys, _BYTE)):
+        return None
+    if not fits(rows, _INT) or len(keys) != len(vectors):
         return None
     return compiled.best(query, vectors, keys, rows, k, slack)
 
@@ -121,7 +123,7 @@ def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     3.5) with n a little raised for the last operations; what the rule itself rounds (twice the module's bound, which
     covers l2); and what a CPU that flushes subnormals to zero loses.
     """
-    n, norm = len(query), float(np.sqrt(np.square(query, dtype=np.float64).sum())) * (1 + 1e-12)
+    n, norm = len(query), math.sqrt(np.square(query, dtype=np.float64).sum()) * (1 + 1e-12)
     n_u = (n + 8) * 2.0**-24  # half an ulp of float32 each
     near, rule = norm * max_norm, norm * max_norm
     if metric == "l2":

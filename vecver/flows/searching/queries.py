@@ -22,16 +22,19 @@ def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbe
 
     Raises the first query's error. SpaceMismatchError: the space has no embedder, or another one, or another dimension.
     """
-    vectors = np.empty((len(queries), recipe.space.dim), np.float32)
+    space = recipe.space
+    if len(queries) == 1 and not isinstance(queries[0], str):
+        return index.normalised(_in_space(query_vector(queries[0]), space)[None, :], space.metric)
+    vectors = np.empty((len(queries), space.dim), np.float32)
     texts = dict[int, str]()
     for row, query in enumerate(queries):
         if isinstance(query, str):
             embedder, texts[row] = _embedder_of(query, recipe, open_embedder), query
         else:
-            vectors[row] = _in_space(query_vector(query), recipe.space)
+            vectors[row] = _in_space(query_vector(query), space)
     if texts:
         vectors[list(texts)] = embedder.embed_queries(list(texts.values()))
-    return index.normalised(vectors, recipe.space.metric)
+    return index.normalised(vectors, space.metric)
 
 
 def unseen_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> dict[int, Json]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ONE_THREAD_BELOW = 65536  # rows
 
 
+@cache
 def library() -> Any:
     """FAISS, untyped: its stubs lack much of it."""
     import faiss
@@ -49,12 +51,16 @@ def threads_for(rows: int) -> contextlib.AbstractContextManager[None]:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """FAISS uses only the calling thread inside."""
-    before = library().omp_get_max_threads()
-    library().omp_set_num_threads(1)
+    faiss = library()
+    before = faiss.omp_get_max_threads()
+    if before == 1:
+        yield
+        return
+    faiss.omp_set_num_threads(1)
     try:
         yield
     finally:
-        library().omp_set_num_threads(before)
+        faiss.omp_set_num_threads(before)
 
 
 def products(query: Vectors, vectors: Vectors, rows: Rows) -> npt.NDArray[np.float32]:
