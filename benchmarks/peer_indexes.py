@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 import numpy as np
 from vectors import Ask, K, Story, Vectors, size_of
 
-WIDTHS = [10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512]
-WIDTHS += [768, 1024, 1536, 2048]
+WIDTHS = [10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256]
+WIDTHS += [288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 896, 1024, 1280, 1536, 2048]
 THREADS = os.cpu_count() or 1  # of builds
 
 
