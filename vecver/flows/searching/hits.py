@@ -3,7 +3,8 @@
 Decisions
 1. A hit begins with its rank and score. Its document, then what a receipt holds of it (key, text, score bits), then all
    else, are each read when the first of them is used: of ten hits' 200 us (beside an index that empties the CPU's
-   cache) their documents alone take 40. Hits with context or vectors are read at once: these are read together.
+   cache) their documents alone take 40. Hits with context or vectors are read at once: these are read together; so are
+   those of a caller who listens to phases, as the service does, since it sends all of them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,18 @@ _IN_RECEIPTS = ("key", "text", "score_bits")
 
 
 def read_hits(
-    snapshot: Snapshot, rows: Sequence[Row], first: int = 1, context: int = 0, vectors: bool = False
+    snapshot: Snapshot,
+    rows: Sequence[Row],
+    first: int = 1,
+    context: int = 0,
+    vectors: bool = False,
+    whole: bool = False,
 ) -> tuple[Hit, ...]:
-    """The hits of a ranking's rows; `first`: the rank of the first, `context`: neighbouring chunks on either side."""
-    if context or vectors:
+    """The hits of a ranking's rows; `first`: the rank of the first, `context`: neighbouring chunks on either side.
+
+    `whole`: read every field now.
+    """
+    if context or vectors or whole:
         return _whole(snapshot, rows, first, context, vectors)
     return tuple(
         Hit.unread(
@@ -65,7 +74,8 @@ def _whole(snapshot: Snapshot, rows: Sequence[Row], first: int, context: int, ve
 
 def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int) -> Hit:
     around = snapshot.context(chunk.key, chunk.document, context) if context else None
-    return Hit(rank=rank, score=row.score, **_fields(row, chunk), context=around, by=row.by)
+    fields = {"rank": rank, "score": row.score, **_fields(row, chunk), "context": around, "by": row.by, "vector": None}
+    return Hit.made(fields)
 
 
 def _fields(row: Row, chunk: ChunkRow) -> Json:

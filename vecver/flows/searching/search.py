@@ -138,7 +138,7 @@ def answers(
     ranked = rank(snapshot, selection, vectors, shape, without(()), without)
     options: Json = {**shape.to_json(), **({"like": like.name} if like else {})}
     options |= {"missing": "empty"} if absent else {}
-    first, context, with_vectors = question.offset + 1, question.context, question.vectors
+    first, context, with_vectors, listened = question.offset + 1, question.context, question.vectors, has_listener()
     record = Record(repository, snapshot.commit, question.at, question.k, question.filter, options, snapshot.verified())
     fields = {
         "dataset": snapshot.commit.dataset if dataset is None else dataset,
@@ -148,14 +148,14 @@ def answers(
     }
     unread = [
         Answer.unread(
-            partial(read_hits, snapshot, rows, first, context, with_vectors),
+            partial(read_hits, snapshot, rows, first, context, with_vectors, listened),
             partial(receipt_of, record, engine, question.text(number), vectors[number]),
             query=unseen.get(number),
             **fields,
         )
         for number, (rows, engine) in enumerate(ranked)
     ]
-    if has_listener():
+    if listened:
         _read(unread)
     return unread
 
