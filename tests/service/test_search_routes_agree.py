@@ -5,6 +5,7 @@ Seeded requests, valid ones and all kinds of others, get the same status, header
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -19,13 +20,17 @@ import pytest
 from helpers import ingest, vector_of
 
 import vecver
+from vecver.errors import SpaceMismatchError
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
+import httpx2
 from fastapi.testclient import TestClient
+from starlette.responses import Response
 from vecver_service import searching
 from vecver_service.app import create_app
 from vecver_service.routes import raw_search
+from vecver_service.schemas.requests import Search
 from vecver_service.settings import ServiceSettings
 from vecver_service.short_searches import ShortSearches
 from vecver_service.state.keys import Keys
@@ -106,16 +111,16 @@ def request_of(rng: random.Random, tokens: list[str]) -> Json:
 @contextmanager
 def answered(way: str) -> Iterator[list[bool]]:
     """Every search is answered in this way; on the loop, where it may be. Gives whether searches were."""
-    at_once, answered_at_once = raw_search.search_at_once, []
+    search_on_loop, answered_at_once = raw_search.search_on_loop, []
 
     def counted(*args: Any) -> Any:
-        response = at_once(*args)
-        answered_at_once.append(response is not None)
-        return response
+        outcomes = search_on_loop(*args)
+        answered_at_once.append(outcomes != [None])
+        return outcomes
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShortSearches, "allows", lambda *_: way == "loop")
-        patch.setattr(raw_search, "search_at_once", counted)
+        patch.setattr(raw_search, "search_on_loop", counted)
         if way == "fastapi":
             patch.setattr(raw_search, "_dataset_name", lambda scope: None)
         yield answered_at_once
@@ -189,15 +194,58 @@ def test_an_etag_of_one_way_is_known_to_the_others(client: TestClient, caplog: p
 def test_the_loop_leaves_every_other_search_to_threads(client: TestClient) -> None:
     """What may be long, whatever the searches before it took."""
     deps = client.app.state.deps  # type: ignore[attr-defined]
+    docs = deps.repository.dataset("d")
+    others: list[Json] = [{"query": "a"}, {"queries": ["a"]}, {"vectors": [FORMS[0]]}, {"like": "doc-1"}]
+    long: list[Json] = [{"exact": True}, {"filter": {}}, {"k": 51}, {"offset": 100}, {"context": 1}]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShortSearches, "allows", lambda *_: True)
-        for options in ({"exact": True}, {"filter": {"a": 1}}, {"k": 101}, {"offset": 100}, {"context": 1}):
-            body = raw_search.requests.Search(vector=FORMS[0], **options)
-            assert searching.search_at_once(deps, None, {}, body, None) is None  # type: ignore[arg-type]
-        queries: list[Json] = [{"query": "a"}, {"queries": ["a"]}, {"vectors": [FORMS[0]]}, {"like": "doc-1"}]
-        for query in queries:
-            body = raw_search.requests.Search(**query)
-            assert searching.search_at_once(deps, None, {}, body, None) is None  # type: ignore[arg-type]
-        with deps.search_lock:  # a search computes in a thread
-            body = raw_search.requests.Search(vector=FORMS[0])
-            assert searching.search_at_once(deps, None, {}, body, None) is None  # type: ignore[arg-type]
+        for options in [*others, *({"vector": FORMS[0], **options} for options in long)]:
+            assert not searching.fits_loop(deps, docs, Search(**options)), options
+        assert searching.fits_loop(deps, docs, Search(vector=FORMS[0]))
+
+
+def loop_search(client: TestClient, query: Any, **options: Any) -> searching.LoopSearch:
+    docs = client.app.state.deps.repository.dataset("d")  # type: ignore[attr-defined]
+    return searching.LoopSearch(docs, {}, Search(vector=FORMS[0], **options), query, "")
+
+
+def test_no_search_runs_on_the_loop_beside_another(client: TestClient) -> None:
+    deps = client.app.state.deps  # type: ignore[attr-defined]
+    with deps.search_lock:
+        assert searching.search_on_loop(deps, [loop_search(client, VECTOR)] * 2) == [None, None]
+
+
+def test_searches_that_are_answered_together_get_the_answers_of_each_alone(client: TestClient) -> None:
+    deps = client.app.state.deps  # type: ignore[attr-defined]
+    searches = [loop_search(client, vector_of(str(i)), k=5, receipt=i % 2 == 0) for i in range(8)]
+    alone = [searching.search_on_loop(deps, [search])[0] for search in searches]
+    together = searching.search_on_loop(deps, searches)
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(one, Response) and isinstance(other, Response)
+        assert (one.body, one.raw_headers) == (other.body, other.raw_headers)
+    assert all(search.scope["vecver.log_fields"]["queries"] == 1 for search in searches)
+
+
+def test_a_bad_vector_spoils_no_answer_beside_it(client: TestClient) -> None:
+    deps = client.app.state.deps  # type: ignore[attr-defined]
+    outcomes = searching.search_on_loop(deps, [loop_search(client, query) for query in (VECTOR, VECTOR[:3], VECTOR)])
+    assert isinstance(outcomes[1], SpaceMismatchError) and not deps.search_lock.locked()
+    assert isinstance(outcomes[0], Response) and isinstance(outcomes[2], Response)
+
+
+def test_many_callers_at_once_each_get_their_answer(client: TestClient) -> None:
+    """Requests of several options, answered in the turns of one loop; more than one turn holds."""
+    headers = {"content-type": "application/json", "authorization": f"Bearer {client.tokens[0]}"}  # type: ignore[attr-defined]
+    bodies = [json.dumps({"vector": vector_of(str(i)).tolist(), "k": 1 + i % 3}).encode() for i in range(30)]
+    with answered("thread"):
+        expected = [client.post(PATHS[0], content=body, headers=headers).content for body in bodies]
+
+    async def ask_all() -> list[bytes]:
+        transport = httpx2.ASGITransport(client.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as caller:
+            answers = await asyncio.gather(*(caller.post(PATHS[0], content=body, headers=headers) for body in bodies))
+        return [answer.content for answer in answers]
+
+    with answered("loop") as at_once:
+        assert client.portal is not None and client.portal.call(ask_all) == expected
+    assert all(at_once) and len(at_once) < len(bodies)

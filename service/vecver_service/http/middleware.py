@@ -50,12 +50,12 @@ _log = logging.getLogger("vecver.service")
 
 
 class AtOnce(Protocol):
-    """Answers some requests without waiting for anything."""
+    """Answers some requests without a thread."""
 
     def takes(self, scope: Scope) -> bool:
         """Whether it may answer this request, once its body is there."""
 
-    def answer(self, scope: Scope, messages: Sequence[Message]) -> Response | None:
+    async def answer(self, scope: Scope, messages: Sequence[Message]) -> Response | None:
         """The answer to the request with this body; None: the application answers. Raises what a route raises."""
 
 
@@ -121,7 +121,7 @@ class RequestMiddleware:
             await self._run_with_deadline(scope, body, body, sender, deadline)
             return
         messages = await _messages_in_time(body, deadline)
-        response = self._at_once.answer(scope, messages)
+        response = await self._at_once.answer(scope, messages)
         if response is None:
             await self._run_with_deadline(scope, replayed(messages, body), body, sender, deadline)
         else:
