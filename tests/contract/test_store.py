@@ -319,5 +319,9 @@ def test_scratch_of_killed_writers_is_swept(tmp_path: Path) -> None:
         long_ago = time.time() - 2 * 24 * 3600
         os.utime(folder, (long_ago, long_ago))
     os.utime(dead / "vectors.npy", (long_ago, long_ago))
+    part, new_part = store.root / "tmp/part-1", store.root / "tmp/part-2"
+    for file in (part, new_part):
+        file.write_bytes(b"half")
+    os.utime(part, (long_ago, long_ago))
     store.scratch()
-    assert not dead.exists() and living.exists()
+    assert not dead.exists() and living.exists() and not part.exists() and new_part.exists()

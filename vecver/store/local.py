@@ -44,12 +44,13 @@ class LocalStore:
             if isinstance(data, Path):
                 self._publish(data, name)
                 return
-            part = self.scratch() / "part"
+            part = make_folder(self._at(_SCRATCH)) / f"part-{os.urandom(8).hex()}"
             try:
-                part.write_bytes(data)
+                with open(part, "xb") as file:
+                    file.write(data)
                 self._publish(part, name)
             finally:
-                _remove(part.parent)
+                part.unlink(missing_ok=True)
 
     def put_all(self, files: Mapping[str, Path]) -> None:
         folders = dict[Path, None]()  # each is synced once, not once a file
@@ -193,11 +194,14 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the scratch folders of killed writers: those in which nothing was written for a day."""
+    """Remove the files and scratch folders of killed writers: those in which nothing was written for a day."""
     limit = time.time() - ABANDONED_SECONDS
     for left in folder.iterdir():
         with contextlib.suppress(OSError):  # another process removes it at this moment
-            if max(path.stat().st_mtime for path in (left, *left.iterdir())) < limit:
+            if not left.is_dir():
+                if left.stat().st_mtime < limit:
+                    left.unlink()
+            elif max(path.stat().st_mtime for path in (left, *left.iterdir())) < limit:
                 _remove(left)
 
 
