@@ -229,11 +229,12 @@ class _Comparison:
         tally.met[records.source] += int(known.present.sum())
         tally.sound[records.source] += len(records)
         same = known.present & (known.digests == records.digests).all(axis=1)
-        same[same] = (known.recipes[same] == record_recipes(records, self.recipe)[same]).all(axis=1)
+        recipes = record_recipes(records.take(np.flatnonzero(same)), self.recipe)
+        same[same] = (known.recipes[same] == recipes).all(axis=1)
         tally.unchanged += int(same.sum())
-        for names, which in ((tally.changed, known.present & ~same), (tally.added, ~known.present)):
-            names.update(dict.fromkeys(records.take(np.flatnonzero(which)).documents.to_pylist()))
         changed = records.take(np.flatnonzero(~same))
+        for name, is_old in zip(changed.documents.to_pylist(), known.present[~same].tolist(), strict=True):
+            (tally.changed if is_old else tally.added)[name] = None
         if is_given(self.recipe) and records.dim == self.recipe.space.dim:
             yield from [changed] if len(changed) else []
         else:

@@ -45,6 +45,8 @@ def _lanes(
     column_of: Callable[[pa.Table], pa.Array],
     bytes_of: Callable[[pa.Table, Sequence[int]], Iterator[bytes]],
 ) -> Lanes:
+    if not len(rows):
+        return np.zeros(LANES, "<u2")
     if len(rows) < FEW:
         return lanes_of(bytes_of(table, rows.tolist()))
     total = np.zeros(LANES, "<u2")

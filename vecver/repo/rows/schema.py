@@ -119,10 +119,12 @@ def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
     It is made batch by batch: Arrow's `take` first joins all batches of a column, even for one row, which takes 0.1 to
     0.9 s for a table of 200,000 rows (pyarrow 26).
     """
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+    if not len(rows):
+        return table.slice(0, 0)
+    if rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
         return table.slice(int(rows[0]), len(rows))  # `take` would import `pyarrow.compute` (0.03 s)
     batches = table.to_batches()
-    if len(batches) < 2 or not len(rows):
+    if len(batches) < 2:
         return table.take(row_numbers(rows))
     starts = np.cumsum([0, *(len(batch) for batch in batches)])
     batch_of = np.searchsorted(starts, rows, side="right") - 1
@@ -221,5 +223,8 @@ def chunk_bytes(chunks: pa.Table, rows: Sequence[int]) -> Iterator[bytes]:
 
 def vector_bytes(keys: npt.NDArray[np.uint8], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Canonical bytes of chunk rows, for the vector root: key and little-endian float32 bits, `(n, 23 + 4 * dim)`."""
-    prefix = np.broadcast_to(np.frombuffer(b"vector\0", np.uint8), (len(keys), 7))
-    return np.hstack([prefix, keys, np.ascontiguousarray(vectors, "<f4").view(np.uint8)])
+    before, width = 7 + KEY_BYTES, 4 * vectors.shape[1]
+    rows = np.empty((len(keys), before + width), np.uint8)
+    rows[:, :7], rows[:, 7:before] = np.frombuffer(b"vector\0", np.uint8), keys
+    rows[:, before:] = np.ascontiguousarray(vectors, "<f4").view(np.uint8)
+    return rows
