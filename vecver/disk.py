@@ -25,6 +25,8 @@ def sync_folder(folder: Path) -> None:
 
 def make_folder(folder: Path, mode: int = 0o777, sync: Callable[[Path], None] = sync_folder) -> Path:
     """`folder`, made with those above it if it was not there; `sync` makes each durable. Raises OSError."""
+    if folder.is_dir():
+        return folder
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True, mode=mode)
     for made in missing:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.segment import Segment
 
 SMALL_ROWS = 4096  # a segment with no more rows is looked up together with others
+_LOOKED_UP = 32  # rows of a segment for each row looked up before its mask becomes bits
 _ABSENT = -1
 
 
@@ -51,14 +52,13 @@ class KeyLookup:
         self._keys: Keys = np.concatenate([np.zeros((0, KEY_BYTES), np.uint8), *live_keys])
         self._order = order_of(self._keys)
         self._sorted = prefixes(self._keys)[self._order]
-        self._large = [(i, partial(find_in, segments[i]), _bits(masks[i], counts[i])) for i in large]
+        self._large = [(i, partial(find_in, segments[i]), _LiveRows(masks[i], counts[i])) for i in large]
 
     @property
     def nbytes(self) -> int:
         """Memory that it holds."""
         arrays = (self._numbers, self._rows, self._keys, self._order, self._sorted)
-        masks = (live for _, _, live in self._large if live is not None)
-        return sum(array.nbytes for array in arrays) + sum(live.nbytes for live in masks)
+        return sum(array.nbytes for array in arrays) + sum(live.nbytes for _, _, live in self._large)
 
     def __call__(self, wanted: Keys) -> tuple[Rows, Rows]:
         """(segment number, row) of the live row with each key; -1 where there is none. `(n,)` each."""
@@ -67,13 +67,31 @@ class KeyLookup:
         numbers[which], rows[which] = self._numbers[places], self._rows[places]
         for number, find_keys, live in self._large:
             which, places = find_keys(wanted)
-            if live is not None:
-                is_live = (live[places >> 3] >> (places & 7) & 1).astype(bool)
-                which, places = which[is_live], places[is_live]
+            is_live = live.among(places)
+            which, places = which[is_live], places[is_live]
             numbers[which], rows[which] = number, places
         return numbers, rows
 
 
-def _bits(mask: BitMap, count: int) -> npt.NDArray[np.uint8] | None:
-    """The mask as bits; None if every row is live."""
-    return None if len(mask) == count else packed(mask, count)
+class _LiveRows:
+    """The live rows of a segment. The mask becomes bits once so many rows were looked up that this costs less."""
+
+    def __init__(self, mask: BitMap, count: int) -> None:
+        self._mask, self._count = mask, count
+        self._looked_up = 0
+        self._bits: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds beside the mask."""
+        return 0 if self._bits is None else self._bits.nbytes
+
+    def among(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of these rows are live, `(n,)`."""
+        if len(self._mask) == self._count:
+            return np.ones(len(rows), bool)
+        self._looked_up += len(rows)
+        if self._bits is None and self._looked_up * _LOOKED_UP < self._count:
+            return np.fromiter(map(self._mask.__contains__, rows.tolist()), bool, len(rows))
+        bits = self._bits = packed(self._mask, self._count) if self._bits is None else self._bits
+        return (bits[rows >> 3] >> (rows & 7) & 1).astype(bool)
