@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from json.encoder import encode_basestring
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 from vecver.digest import KEY_BYTES
 
@@ -28,6 +30,7 @@ _PLAIN: Final = np.array(
 
 def joined(*parts: pa.Array | bytes) -> pa.Array:
     """Rows made of these parts, one after the other; bytes stand in every row. A null counts as nothing."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     columns = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in parts]
@@ -37,6 +40,8 @@ def joined(*parts: pa.Array | bytes) -> pa.Array:
 
 def rows_of_matrix(matrix: Matrix) -> pa.Array:
     """The rows of a matrix of bytes, `(n, width)`, each row one byte string. Not copied if it is C-contiguous."""
+    import pyarrow as pa
+
     count, width = matrix.shape
     ends = pa.py_buffer(np.arange(count + 1, dtype=np.int32) * width)
     return pa.Array.from_buffers(pa.binary(), count, [None, ends, pa.py_buffer(np.ascontiguousarray(matrix))])
@@ -66,6 +71,7 @@ def row_digests(rows: pa.Array) -> Matrix:
 
 def row_keys(*parts: pa.Array | bytes) -> Matrix:
     """`digest.key` of each row's parts, `(n, 16)`; bytes are a part of every row."""
+
     framed: list[pa.Array | bytes] = []
     for part in parts:
         framed += [len(part).to_bytes(8, "little") if isinstance(part, bytes) else _lengths(part), part]
@@ -79,6 +85,8 @@ def _lengths(rows: pa.Array) -> pa.Array:
 
 def quoted(strings: pa.Array) -> pa.Array:
     """A column of strings as JSON, with their quotes; null stays null."""
+    import pyarrow as pa
+
     if _PLAIN[np.frombuffer(content_of(strings)[0], np.uint8)].all():
         return _around(b'"', strings.cast(pa.binary()), b'"')
     values = [None if value is None else encode_basestring(value) for value in strings.to_pylist()]
@@ -87,6 +95,8 @@ def quoted(strings: pa.Array) -> pa.Array:
 
 def numbers_json(numbers: pa.Array) -> pa.Array:
     """A column of integers, floats or booleans as JSON; null stays null. Floats are finite."""
+    import pyarrow as pa
+
     if pa.types.is_floating(numbers.type):
         values = [None if value is None else float.__repr__(value) for value in numbers.to_pylist()]
         return pa.array(values, pa.string()).cast(pa.binary())
@@ -95,6 +105,7 @@ def numbers_json(numbers: pa.Array) -> pa.Array:
 
 def lists_json(lists: pa.ListArray, items: pa.Array) -> pa.Array:
     """Lists without nulls as JSON arrays; `items`: the JSON of all their items, one after the other."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     offsets = np.frombuffer(lists.offsets.buffers()[1], np.int32)[lists.offsets.offset :][: len(lists) + 1]
@@ -107,6 +118,7 @@ def objects_json(fields: Mapping[str, Sequence[pa.Array]], rows: int) -> pa.Arra
 
     A field may have several columns, of which each row has a value in one at most.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if not fields:
@@ -118,6 +130,7 @@ def objects_json(fields: Mapping[str, Sequence[pa.Array]], rows: int) -> pa.Arra
 
 def _around(before: bytes, values: pa.Array, after: bytes) -> pa.Array:
     """Values between two byte strings; null stays null."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     scalars = [pa.scalar(part, pa.binary()) for part in (before, after, b"")]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import PurePath
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -33,8 +33,9 @@ from vecver.key_log import KeyLog
 from vecver.model import Failure, Original, Records, Vectors
 from vecver.pipeline.sources.fields import Unusable, added_row, metadata_of, vector_of
 from vecver.pipeline.sources.origin import check_id, shown
-from vecver.pipeline.sources.record_blocks import Block, Rows, arrow_batches, blocks_of, blocks_of_rows, parquet_batches
-from vecver.pipeline.sources.record_columns import records_of
+
+if TYPE_CHECKING:
+    from vecver.pipeline.sources.record_blocks import Block, Rows
 
 T = TypeVar("T")
 Item = Original | Failure | Records
@@ -74,6 +75,8 @@ def read_file(path: str, *, label: str, prefix: str = "", added: bool = False) -
     Raises
         InvalidInputError: `not_records`, `unreadable` (the file), `duplicate_document`.
     """
+    from vecver.pipeline.sources.record_blocks import arrow_batches, blocks_of, blocks_of_rows, parquet_batches
+
     suffix = PurePath(path).suffix.lower()
     if suffix == ".parquet":
         unit, blocks = "row", blocks_of(parquet_batches(path))
@@ -108,6 +111,8 @@ def read_values(values: Any, *, label: str, prefix: str = "", added: bool = Fals
         InvalidInputError: `not_records`, `duplicate_document`.
     """
     import pyarrow as pa
+
+    from vecver.pipeline.sources.record_blocks import blocks_of
 
     unit = "record"
     if hasattr(values, "__arrow_c_stream__"):
@@ -147,6 +152,8 @@ class _Reading:
 
     def _columns(self, block: Block) -> Records | None:
         """The records of a block, if all of them are usable and their ids are new."""
+        from vecver.pipeline.sources.record_columns import records_of
+
         records = records_of(block.values, self.label, self.prefix)
         if records is None or self.width not in (None, records.dim) or (self.seen.numbers_of(records.keys) >= 0).any():
             return None

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.repo.read.snapshot import Snapshot
-from vecver.repo.rows import schema
+from vecver.repo.rows.cells import document_id
 from vecver.repo.rows.layout import mask_of, rows_of
-from vecver.repo.rows.schema import taken
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_SINGLE_ROWS = 512  # are read one by one (5 us each), without importing pyarrow (30 ms)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class KnownDocument:
 
 def known_documents(segment: Segment, rows: Rows) -> Iterator[tuple[str, KnownDocument]]:
     """(name, version) of a segment's document rows, in the order of `rows`."""
+    if len(rows) <= _SINGLE_ROWS:
+        for row in rows.tolist():
+            name, source, digest, recipe = segment.document_version(row)
+            yield name, KnownDocument(source, digest.hex(), recipe.hex())
+        return
+    from vecver.repo.rows.schema import taken
+
     table = segment.documents.select(["document", "source", "digest", "recipe"])
     if 2 * len(rows) >= len(table):  # cheaper than to gather them, which would import `pyarrow.compute` (0.03 s)
         columns = [column.to_pylist() for column in table.columns]
@@ -47,7 +55,7 @@ def find_known(snapshot: Snapshot | None, documents: Sequence[str]) -> list[Know
     known: list[KnownDocument | None] = [None] * len(documents)
     if not snapshot or not documents:
         return known
-    numbers, rows = snapshot.find_documents(as_keys([schema.document_id(name) for name in documents]))
+    numbers, rows = snapshot.find_documents(as_keys([document_id(name) for name in documents]))
     for number in np.unique(numbers[numbers >= 0]):
         (which,) = np.nonzero(numbers == number)
         for i, (_, document) in zip(which, known_documents(snapshot.segments[number], rows[which]), strict=True):
@@ -69,6 +77,8 @@ def known_rows(snapshot: Snapshot | None, ids: Keys, source: str) -> KnownRows:
     """The version that a snapshot has of each of the documents with these ids, `(n, 16)`."""
     import pyarrow.compute as pc
 
+    from vecver.repo.rows import schema
+
     count = len(ids)
     known = KnownRows(
         np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, 32), np.uint8), np.zeros((count, 16), np.uint8)
@@ -78,7 +88,7 @@ def known_rows(snapshot: Snapshot | None, ids: Keys, source: str) -> KnownRows:
     numbers, rows = snapshot.find_documents(ids)
     for number in np.unique(numbers[numbers >= 0]):
         (which,) = np.nonzero(numbers == number)
-        table = taken(snapshot.segments[number].documents.select(["source", "digest", "recipe"]), rows[which])
+        table = schema.taken(snapshot.segments[number].documents.select(["source", "digest", "recipe"]), rows[which])
         sources, digests, recipes = (schema.whole(column) for column in table.columns)
         known.present[which] = True
         known.of_source[which] = np.asarray(pc.equal(sources, source))
@@ -95,6 +105,8 @@ def find_absent(snapshot: Snapshot | None, arrived: Keys, sources: Sequence[str]
     for number, live in snapshot.document_rows():
         left = rows_of(mask_of(live) - mask_of(rows[numbers == number]))
         if len(left):
+            from vecver.repo.rows import schema
+
             table = snapshot.segments[number].documents.select(["document", "source"])
             rest = _of_sources(table.take(schema.row_numbers(left)), sources)
             absent += zip(rest.column("document").to_pylist(), rest.column("source").to_pylist(), strict=True)

@@ -123,6 +123,13 @@ class Segment:
         """The metadata of the document of this row, exactly as given."""
         return metadata_at(self._fields, row)
 
+    def document_version(self, row: int) -> tuple[str, str, bytes, bytes]:
+        """The name, source, digest and recipe of a document."""
+        document, source, digest, recipe = (
+            self._document_cells[name][row] for name in ("document", "source", "digest", "recipe")
+        )
+        return document, source, digest, recipe
+
     @cached_property
     def _document_cells(self) -> dict[str, Cells]:
         return self._read("documents.arrow", open_columns)
