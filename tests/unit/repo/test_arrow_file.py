@@ -42,6 +42,9 @@ def test_every_value_is_the_one_that_pyarrow_reads(rows: int) -> None:
         valid = [column.is_valid(row) for row in range(len(TABLE))]
         assert valid == TABLE.column(name).is_valid().to_pylist()
     assert columns["key"].whole().tobytes() == b"".join(TABLE.column("key").to_pylist())
+    starts, listed = columns["keys"].lists()
+    assert listed.tobytes() == b"".join(key for keys in TABLE.column("keys").to_pylist() for key in keys)
+    assert np.diff(starts).tolist() == [len(keys) for keys in TABLE.column("keys").to_pylist()]
     items, first, last = columns["keys"].items(0)
     assert items.values[first:last].tobytes() == bytes(16) + b"k" * 16
 
@@ -49,7 +52,7 @@ def test_every_value_is_the_one_that_pyarrow_reads(rows: int) -> None:
 def test_a_table_without_rows_has_columns_without_values() -> None:
     for table in (TABLE.slice(0, 0), TABLE.schema.empty_table()):
         columns = open_columns(file_of(table))
-        assert columns["key"].whole().shape == (0, 16)
+        assert columns["key"].whole().shape == columns["keys"].lists()[1].shape == (0, 16)
         for column in columns.values():
             with pytest.raises(IndexError):
                 column[0]

@@ -69,6 +69,16 @@ class Column:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.zeros((0, self._field.width), np.uint8)
 
+    def lists(self) -> tuple[np.ndarray[Any, np.dtype[np.int32]], np.ndarray[Any, np.dtype[Any]]]:
+        """Of lists without nulls: where each begins, `(n + 1,)`, and the values of all their items."""
+        pieces = [self._at(number) for number in range(len(self._batches))]
+        lengths = [np.diff(piece.offsets) for piece in pieces]
+        values = [piece.items.values[piece.offsets[0] : piece.offsets[-1]] for piece in pieces]
+        starts = np.cumsum(np.concatenate([np.zeros(1, _OFFSET), *lengths]), dtype=_OFFSET)
+        if not values:
+            return starts, np.zeros((0, self._field.item.width if self._field.item else 0), np.uint8)
+        return starts, values[0] if len(values) == 1 else np.concatenate(values)
+
     def _piece(self, row: int) -> tuple[Piece, int]:
         number = bisect_right(self._starts, row) - 1
         return self._at(number), row - self._starts[number]
@@ -87,6 +97,7 @@ class Piece:
     """
 
     values: np.ndarray[Any, np.dtype[Any]]
+    offsets: np.ndarray[Any, np.dtype[np.int32]]  # where each string or list begins, `(count + 1,)`
     items: Piece  # of lists
 
     def __init__(self, content: memoryview, field: Field, batch: Batch) -> None:
@@ -100,7 +111,8 @@ class Piece:
         self._valid = buffers[0] if has_nulls else None
         self._data = buffers[-1]
         if field.kind in ("string", "list"):
-            self._offsets = np.frombuffer(buffers[1], _OFFSET) if self.count else np.zeros(1, _OFFSET)
+            offsets = np.frombuffer(buffers[1], _OFFSET) if self.count else np.zeros(1, _OFFSET)
+            self.offsets = offsets[: self.count + 1]
         elif field.kind in ("int", "float"):
             self.values = np.frombuffer(buffers[1], field.dtype)[: self.count]
         elif field.kind == "fixed":
@@ -110,7 +122,7 @@ class Piece:
 
     def bounds(self, place: int) -> tuple[int, int]:
         """Where the string or list at a place begins and ends."""
-        return int(self._offsets[place]), int(self._offsets[place + 1])
+        return int(self.offsets[place]), int(self.offsets[place + 1])
 
     def is_valid(self, place: int) -> bool:
         """False where there is a null."""

@@ -209,7 +209,7 @@ class Segment:
     def _listed_by(self) -> ListedBy:
         from vecver.repo.rows.listed_by import listed_by
 
-        offsets, listed = listed_chunks(self.documents)
+        offsets, listed = self._document_cells["chunks"].lists()
         return listed_by(offsets, listed, self.keys, self.find_keys)
 
     @cached_property
@@ -277,15 +277,6 @@ class Segment:
 def segment_ids(store: Store) -> Iterator[str]:
     """Every sealed segment on the store, whether a layout names it or not; sorted."""
     return (name.split("/")[1] for name in store.list("segments/") if name.endswith("/segment.json"))
-
-
-def listed_chunks(documents: pa.Table) -> tuple[npt.NDArray[np.int32], sorted_keys.Keys]:
-    """Where the list of each document row begins, `(documents + 1,)`, and the keys of all listed chunks, `(n, 16)`."""
-    from vecver.repo.rows import schema
-
-    chunks = schema.whole(documents.column("chunks"))
-    offsets = schema.integers(chunks.offsets)
-    return offsets - offsets[:1], schema.keys_array(schema.items(chunks))
 
 
 def table_of(buffer: memoryview) -> pa.Table:

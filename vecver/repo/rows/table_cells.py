@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vecver.repo.rows.schema import integers, keys_array
+from vecver.repo.rows.schema import integers, items, keys_array, whole
 
 
 def table_columns(table: pa.Table) -> dict[str, TableColumn]:
@@ -33,6 +33,12 @@ class TableColumn:
         """Of a list: its items, and which of them it has, `[first, last)`."""
         values = self._column[row].values
         return TableItems(values), 0, len(values)
+
+    def lists(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
+        """Of lists without nulls: where each begins, `(n + 1,)`, and the values of all their items."""
+        lists = whole(self._column)
+        offsets = integers(lists.offsets)
+        return offsets - offsets[:1], TableItems(items(lists)).values
 
     def whole(self) -> npt.NDArray[np.uint8]:
         """All values of a column of keys, `(n, 16)`."""
