@@ -3,13 +3,14 @@
 An exact search of one query reads a quarter of the bytes: the codes of the live rows instead of their floats. It keeps
 the rows that the codes cannot rule out, and the one rule scores those, so ids and score bits are the same.
 
-The proof. A row v is held as v' = s c, with c of integers and an upper bound e of |v - v'|; a query q as q' = u z, with
-z of integers. By Cauchy-Schwarz (as in the VA-file: Weber, Schek & Blott, VLDB 1998, which scans bounds, then rows):
+The proof. Rows are seen from a centre m: the part q.m of q.v is the same for every row and is left out. With r = v - m,
+a row is held as r' = s c, with c of integers and an upper bound e of |r - r'|; a query q as q' = u z, with z of
+integers. By Cauchy-Schwarz (as in the VA-file: Weber, Schek & Blott, VLDB 1998, which scans bounds, then rows):
 
-    |q.v - q'.v'|  =  |q.(v - v') + (q - q').v'|  <=  |q| e + |q - q'| M            M: no v' and no v is longer
+    |q.r - q'.r'|  =  |q.(r - r') + (q - q').r'|  <=  |q| e + |q - q'| M            M: no r' and no v is longer
 
-q'.v' is u s (z.c); z.c is an exact 32-bit sum, since no z exceeds (2^31 - 1) / (127 dim). For l2, scores are compared
-as 2 q.v - v.v: twice the bound above, and 2^-23 of the v.v that is held in float32. To that is added
+q'.r' is u s (z.c); z.c is an exact 32-bit sum, since no z exceeds (2^31 - 1) / (127 dim). For l2, scores are compared
+as 2 q.r - v.v: twice the bound above, and 2^-23 of the v.v that is held in float32. To that is added
 - what the rule rounds, as in `scoring.slack`: (n^2 2^-60 + 2^-50) |q| M, for l2 with (|q| + M)^2;
 - what the scan rounds in float64: below 2^-49 of the same (each of its few operations 2^-53);
 - what a CPU that flushes subnormals to zero loses: 4 n 2^-126 (|q| + M + 1). Scales and errors are never subnormal.
@@ -23,7 +24,10 @@ Decisions
    1,000,000 x 384 takes 0.9 s of CPU (half of it for the memory's pages) and saves 40 ms a search. Not made where the
    budget of opened versions has no room; dropped before any version is closed.
 3. A scale and an error a row: with the segment's largest error, one long row would keep all others in the window.
-4. A query has 16 bits: their error is a hundredth of the rows', and one multiplication takes both (`pmaddwd`).
+4. The centre is the mean of some rows: any would be right, and this one leaves short rows and small errors where all
+   vectors share a direction, as many models' do. Rows with cosines of 0.96 to each other: 869 of 100,000 are possible,
+   99,994 without a centre.
+5. A query has 16 bits: their error is a hundredth of the rows', and one multiplication takes both (`pmaddwd`).
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ _LEAST_SHARE = 1 / 8  # of live rows
 _SEARCHES = 2  # the search that makes the codes, of those that can use them
 _CODE_LIMIT, _INTEGER_LIMIT, _LARGEST_SUM = 127, 2**15 - 1, 2**31 - 1
 _FEWEST_LEVELS = 1024  # of a query's numbers; with more columns than some 16,000 the sums have no room for them
+_SAMPLED, _LARGEST_CENTRE = 4096, 1e18  # rows; with a number below, float32 subtracts from its largest
 _RAISED = 1 + 1e-9
 _FLOAT = np.dtype(np.float32)
 
@@ -98,7 +103,13 @@ def encoded(vectors: Vectors, metric: Metric) -> Codes | None:
     compiled, dim = kernel(), vectors.shape[1]
     if compiled is None or not fits(vectors, _FLOAT) or _levels(dim) < _FEWEST_LEVELS:
         return None
-    return compiled.encode(vectors, is_l2=metric == "l2")
+    return compiled.encode(vectors, centre_of(vectors), is_l2=metric == "l2")
+
+
+def centre_of(vectors: Vectors) -> Vectors:
+    """The mean of some rows, `(dim,)` float32; 0 where it is so large that a difference may exceed float32."""
+    mean = vectors[:: len(vectors) // _SAMPLED + 1].mean(axis=0, dtype=np.float64)
+    return np.where(np.abs(mean) < _LARGEST_CENTRE, mean, 0).astype(np.float32)
 
 
 def possible_rows(codes: Codes, part: Part, query: Vectors, k: int, metric: Metric) -> Rows:

@@ -20,7 +20,7 @@ from test_exact import part
 from vecver.index import kernel as room
 from vecver.index import normalised, scores, search
 from vecver.index.kernel import Codes, Kernel, Query, Rows, load
-from vecver.index.row_codes import query_of
+from vecver.index.row_codes import centre_of, query_of
 from vecver.index.scoring import METRICS, ranked
 from vecver.model import Metric, Vectors
 
@@ -184,9 +184,10 @@ def test_codes_and_the_rows_they_leave(
 ) -> None:
     """Every row lies no farther from its codes than its error, and a scan keeps the rows that numpy keeps."""
     query, rows = table
-    codes = compiled.encode(rows, is_l2=metric == "l2")
+    centre = data.draw(st.sampled_from([np.zeros_like(query), centre_of(rows)]))
+    codes = compiled.encode(rows, centre, is_l2=metric == "l2")
     coded = codes.scales.astype(np.longdouble)[:, None] * codes.codes
-    errors = np.sqrt(np.square(rows.astype(np.longdouble) - coded).sum(axis=1))
+    errors = np.sqrt(np.square(rows.astype(np.longdouble) - centre - coded).sum(axis=1))
     assert (errors <= codes.errors).all() and (np.abs(codes.codes.astype(int)) <= 127).all()
     assert ((codes.scales == 0) | (codes.scales >= np.finfo(np.float32).tiny)).all()
     lengths = [np.sqrt(np.square(each.astype(np.longdouble)).sum(axis=1)) for each in (rows, coded)]
@@ -207,7 +208,7 @@ def test_a_scan_of_many_rows(compiled: Kernel, metric: Metric, count: int, share
     """Whole words of the mask and parts of one, bits behind the last row, rows of every length."""
     rng = np.random.default_rng(count)
     rows = (rng.standard_normal((count, 33)) * np.exp(rng.uniform(-3, 3, (count, 1)))).astype(np.float32)
-    codes = compiled.encode(rows, is_l2=metric == "l2")
+    codes = compiled.encode(rows, centre_of(rows), is_l2=metric == "l2")
     query = query_of(rows[7], codes.longest, metric)
     live = np.arange(count) if share is None else np.union1d(np.flatnonzero(rng.random(count) < share), [0, count - 1])
     mask = np.isin(np.arange(count + 200), live)
@@ -221,7 +222,7 @@ def test_a_scan_of_many_rows(compiled: Kernel, metric: Metric, count: int, share
 def test_the_largest_sum_of_codes_has_32_bits(compiled: Kernel, dim: int) -> None:
     rows = np.full((3, dim), -3e38, np.float32)
     rows[1] *= -1
-    codes = compiled.encode(rows, is_l2=False)
+    codes = compiled.encode(rows, np.zeros(dim, np.float32), is_l2=False)
     query = query_of(rows[0], codes.longest, "ip")
     assert int(query.integers.min()) * 127 * dim >= -(2**31) and codes.codes.max() == 127
     assert compiled.scan(query, codes, None, 3, 1).tolist() == [0, 2]
@@ -229,7 +230,7 @@ def test_the_largest_sum_of_codes_has_32_bits(compiled: Kernel, dim: int) -> Non
 
 
 def test_a_mask_that_does_not_fit_is_refused(compiled: Kernel) -> None:
-    codes = compiled.encode(np.ones((20, 4), np.float32), is_l2=False)
+    codes = compiled.encode(np.ones((20, 4), np.float32), np.zeros(4, np.float32), is_l2=False)
     query, bits = query_of(np.ones(4, np.float32), 2.0, "ip"), np.full(3, 255, np.uint8)
     for live, live_count, k in [(bits[:2], 16, 1), (bits, 19, 1), (None, 20, 20), (None, 20, 0)]:
         with pytest.raises(IndexError):

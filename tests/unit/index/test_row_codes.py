@@ -86,11 +86,24 @@ def test_one_long_row_leaves_the_bounds_of_the_others(metric: Metric) -> None:
     check(coded(rows), query[None, :], 10, metric)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_that_share_a_direction(metric: Metric) -> None:
+    """Models whose vectors lie in a narrow cone, or have one large number, leave no more possible rows than others."""
+    rng = np.random.default_rng(8)
+    rows = rng.standard_normal((4000, 32)).astype(np.float32)
+    rows[:, 3] += 60
+    rows = normalised(rows, metric)
+    codes = row_codes.encoded(rows, metric)
+    assert codes is not None and len(row_codes.possible_rows(codes, part(rows), rows[5], 10, metric)) < 400
+    check(coded(rows), rows[5:6], 10, metric)
+
+
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-def test_a_query_that_its_integers_misrepresent(metric: Metric) -> None:
+def test_a_query_that_its_integers_misrepresent(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     """0.49 becomes 0 and 0.51 becomes 1: by codes the second row is better by 127, by numbers the first by 23."""
     rows = np.array([[0, 127 / 2**0.5, 127 / 2**0.5, 0], [0, 0, 0, 127], [0, 0, 0, -127]], np.float32)
     query = np.array([32767, 0.49, 0.49, 0.51], np.float32)
+    monkeypatch.setattr(row_codes, "centre_of", lambda rows: np.zeros(4, np.float32))
     codes = row_codes.encoded(rows, metric)
     assert codes is not None and row_codes.query_of(query, 1.0, metric).integers.tolist() == [32767, 0, 0, 1]
     assert row_codes.possible_rows(codes, part(rows), query, 1, metric).tolist()[0] == 0

@@ -27,7 +27,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from vecver.model import KernelUse
 
-VERSION = 3  # of kernel.c
+VERSION = 4  # of kernel.c
 FILE = Path(__file__).with_name("_kernel.so")
 _LONG = 1 << 20  # floats; a longer call lets other threads run Python meanwhile
 # Score bits by numpy, for `_computes_the_rule`.
@@ -45,13 +45,13 @@ Numbers = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """8-bit codes of rows: row i is nearly `scales[i] * codes[i]`, and no farther from it than `errors[i]`."""
+    """8-bit codes of rows: row i lies no farther than `errors[i]` from a centre + `scales[i] * codes[i]`."""
 
     codes: npt.NDArray[np.int8]  # (n, dim)
     scales: Floats  # (n,), 0 or a normal number
     errors: Floats  # (n,)
     squares: Floats | None  # (n,): the squared length of each row; None: not for l2
-    longest: float  # no row, and no row as coded, is longer
+    longest: float  # no row, and no row as coded, from the centre, is longer
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +81,7 @@ class Kernel:
             "vecver_selected": [pointer, number, pointer, number, pointer, number, pointer, pointer],
             "vecver_list_sizes": [pointer, number, pointer, number, pointer],
             "vecver_best": [pointer, number, pointer, number, *[pointer] * 2, number, number, real, *[pointer] * 2],
-            "vecver_encode": [pointer, number, number, *[pointer] * 5],
+            "vecver_encode": [pointer, number, number, *[pointer] * 6],
             "vecver_scan": [pointer, number, *[pointer] * 5, number, number, *[real] * 3, pointer, number],
         }
         for library in (self._short, self._long):
@@ -141,12 +141,13 @@ class Kernel:
         _check(function(_address(lists), len(lists), _address(live), count, _address(sizes)))
         return sizes
 
-    def encode(self, vectors: Floats, *, is_l2: bool) -> Codes:
-        """8-bit codes of rows. No copy of the vectors is made."""
+    def encode(self, vectors: Floats, centre: Floats, *, is_l2: bool) -> Codes:
+        """8-bit codes of rows, as seen from `centre`, `(dim,)`. No copy of the vectors is made."""
         count, dim = vectors.shape
         codes, longest = np.empty((count, dim), np.int8), np.zeros(1)
         scales, errors, squares = (np.empty(size, np.float32) for size in (count, count, count if is_l2 else 0))
-        places = [_address(array) if array.size else None for array in (codes, scales, errors, squares, longest)]
+        arrays = (centre, codes, scales, errors, squares, longest)
+        places = [_address(array) if array.size else None for array in arrays]
         _check(self._for(count * dim).vecver_encode(_address(vectors), count, dim, *places))
         return Codes(codes, scales, errors, squares if is_l2 else None, float(longest[0]))
 
@@ -214,7 +215,7 @@ def _computes_the_rule(opened: Kernel) -> bool:
     rows = np.array([[0.1, 0.2, 1e-7, -0.7, 3], [1e-45, 0, 0, 0, 0], [0, 0, 0, 0, 0]], np.float32)
     products = opened.scores(query, rows, None, is_l2=False).view(np.int64).tolist()
     distances = opened.scores(query, rows, None, is_l2=True).view(np.int64).tolist()
-    codes = opened.encode(rows, is_l2=True)
+    codes = opened.encode(rows, np.zeros(5, np.float32), is_l2=True)
     first = Query(np.array([1, 0, 0, 0, 0], np.int16), 1.0, 0.0, 0.0)
     row = opened.scan(first, codes, None, len(rows), 1).tolist()
     return (products, distances, codes.codes.tolist(), row) == (_PRODUCTS, _DISTANCES, _CODES, [1, 2])

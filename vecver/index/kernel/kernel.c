@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 3 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 4 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
 #define NO_SUCH_ROW -2
 #define BITS 62

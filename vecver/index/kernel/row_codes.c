@@ -5,17 +5,19 @@
 #define LISTED 1024 /* rows whose live ones are listed at once, a multiple of 64 */
 #define AHEAD 16 /* live rows, whose codes are fetched before they are needed: a quarter less time on 1,000,000 x 384 */
 
-/* The sum of squares of `v - scale * code`, or of `v` without codes. */
-INLINED double squares_of(const float *row, const int8_t *code, double scale, int64_t dim) {
+/* The sum of squares of `v - centre - scale * code`, or of `v` without codes. */
+INLINED double squares_of(const float *row, const float *centre, const int8_t *code, double scale, int64_t dim) {
     double sums[8] = {0}, sum = 0;
     int64_t i = 0;
     for (; i + 8 <= dim; i += 8)
         for (int lane = 0; lane < 8; lane++) {
-            double apart = (double)row[i + lane] - (code ? scale * code[i + lane] : 0.0);
+            double apart = row[i + lane];
+            if (code) apart = apart - centre[i + lane] - scale * code[i + lane];
             sums[lane] += apart * apart;
         }
     for (; i < dim; i++) {
-        double apart = (double)row[i] - (code ? scale * code[i] : 0.0);
+        double apart = row[i];
+        if (code) apart = apart - centre[i] - scale * code[i];
         sum += apart * apart;
     }
     for (int lane = 0; lane < 8; lane++) sum += sums[lane];
@@ -28,28 +30,32 @@ static float above(double value) {
     return nearest < FLT_MIN ? FLT_MIN : nearest;
 }
 
-/* Codes each of `count` rows: v is nearly `scale * code`, and no farther from it than `error`.
+/* Codes each of `count` rows: v is nearly `centre + scale * code`, and no farther from it than `error`.
 
-   `squares`: NULL, or where the squared length of each row goes. `longest`: no row, and no row as coded, is longer.
+   `squares`: NULL, or where the squared length of each row goes. `longest`: no row, and no `scale * code`, is longer.
    Returns 0. */
 CHOSEN_BY_CPU
-int64_t vecver_encode(const float *vectors, int64_t count, int64_t dim, int8_t *codes, float *scales, float *errors,
-                      float *squares, double *longest) {
+int64_t vecver_encode(const float *vectors, int64_t count, int64_t dim, const float *centre, int8_t *codes,
+                      float *scales, float *errors, float *squares, double *longest) {
+    float *apart = malloc((size_t)(dim + 1) * sizeof(float));
+    if (!apart) return NO_MEMORY;
+    double from_centre = sqrt(squares_of(centre, NULL, NULL, 0, dim)) * (1 + 1e-9);
     *longest = 0;
     for (int64_t n = 0; n < count; n++) {
         const float *row = vectors + n * dim;
         int8_t *code = codes + n * dim;
-        float scale = (float)(largest_of(row, dim) / CODE_LIMIT);
-        if (!(scale >= FLT_MIN)) scale = 0; /* too small for codes: they are zeros, and the row is its own error */
+        for (int64_t i = 0; i < dim; i++) apart[i] = row[i] - centre[i];
+        float scale = (float)(largest_of(apart, dim) / CODE_LIMIT);
+        if (!(scale >= FLT_MIN)) scale = 0; /* too small for codes: they are zeros, and all else is the error */
         float inverse = scale > 0 ? 1 / scale : 0;
-        for (int64_t i = 0; i < dim; i++) code[i] = (int8_t)(int32_t)rintf(row[i] * inverse);
-        double square = squares_of(row, NULL, 0, dim);
+        for (int64_t i = 0; i < dim; i++) code[i] = (int8_t)(int32_t)rintf(apart[i] * inverse);
+        double square = squares_of(row, NULL, NULL, 0, dim), length = sqrt(square) * (1 + 1e-9) + from_centre;
         scales[n] = scale;
-        errors[n] = above(sqrt(squares_of(row, code, scale, dim)));
+        errors[n] = above(sqrt(squares_of(row, centre, code, scale, dim)) + length * 0x1p-50); /* as subtractions round */
         if (squares) squares[n] = (float)square;
-        double length = sqrt(square) * (1 + 1e-9) + errors[n];
-        *longest = length > *longest ? length : *longest;
+        *longest = length + errors[n] > *longest ? length + errors[n] : *longest;
     }
+    free(apart);
     return 0;
 }
 
@@ -94,8 +100,8 @@ static void add_bound(Lowest *bounds, double low) {
 
 /* The live rows that can be among the `k` > 0 with the highest scores, ascending; returns how many.
 
-   `query`: integers, nearly the query when multiplied by `unit`; `norm`, `slack`: a row's score (for l2, where there
-   are `squares`, its score plus the query's squared length) lies within norm * error + slack of what its code gives.
+   `query`: integers, nearly the query when multiplied by `unit`; `norm`, `slack`: a row's score, less what is the
+   same for every row, lies within norm * error + slack of what its code gives; for l2 there are `squares`.
    `rows`: room for `room`, as many as live. */
 CHOSEN_BY_CPU
 int64_t vecver_scan(const int16_t *query, int64_t dim, const int8_t *codes, const float *scales, const float *errors,
