@@ -20,19 +20,27 @@ if TYPE_CHECKING:
     from vecver.model import Json
     from vecver.store import Store
 
+LOCK_SECONDS = 60.0
+
 
 def has_derived(store: Store, segment: str, spec: str) -> bool:
     """Does a complete file of this kind exist?"""
     return store.size(path_of(segment, spec + ".json")) is not None
 
 
-def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: Json) -> None:
-    """Move a finished file beside its segment; `built_with`: the facts that its reader needs."""
+def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: Json, *, replace: bool = False) -> None:
+    """Move a finished file beside its segment, unless there is one that need not be replaced.
+
+    `built_with`: the facts that its reader needs. Two processes may build the same index at once: the lock keeps the
+    bytes of one from getting the facts of the other.
+    """
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     stored = {**built_with, "segment": segment, "sha256": digest, "bytes": file.stat().st_size}
-    store.put(path_of(segment, spec), file)
-    store.put(path_of(segment, spec + ".json"), objects.sealed(stored))
+    with store.lock("index-files", LOCK_SECONDS):
+        if replace or not has_derived(store, segment, spec):
+            store.put(path_of(segment, spec), file)
+            store.put(path_of(segment, spec + ".json"), objects.sealed(stored))
 
 
 def put_facts(store: Store, segment: str, spec: str, built_with: Json) -> None:
