@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ingest, texts_of
+from helpers import ingest, open_on, texts_of
 from paths import SUPPORT
 from tallies import Begin, Tally
 from verbs import NOW, assert_nothing_left, assert_sound, docs, exported, opened, small_indexes, texts_only
 
 import vecver
 from vecver.errors import ConflictError
+from vecver.store import LocalStore
 
 SHALLOW = 6
 SIZE = 300  # documents, enough for an index where `small_indexes` are
@@ -102,6 +103,12 @@ def optimized(place: Path, number: int) -> None:
         docs(place).optimize()
 
 
+def kept_up_beside(place: Path, number: int) -> None:
+    """An ingest whose upkeep may still run while the next verbs do."""
+    with small_indexes():
+        ingest(open_on(LocalStore(place / "kb"), background=True).dataset("d"), contents_of(number))
+
+
 def embedded(place: Path, number: int) -> None:
     records = texts_only({f"r{i}": f"record {i} of {number}" for i in range(600)})
     docs(place, "embedded").ingest(records, embedder="hashing", chunker="whole")
@@ -110,6 +117,7 @@ def embedded(place: Path, number: int) -> None:
 DEEDS: dict[str, Callable[[Path, int], Any]] = {
     "ingest": lambda place, number: ingest(docs(place), contents_of(number)),
     "ingest that embeds": embedded,
+    "ingest, kept up in a thread": kept_up_beside,
     "ingest that keeps": lambda place, number: ingest(docs(place), {"kept": str(number)}, keep_missing=True),
     "branch or tag": named,
     "promote": lambda place, number: docs(place).promote("prod", "main"),

@@ -172,6 +172,13 @@ def with_index(place: Path) -> None:
         ingest(docs(place), {**ROWS, "more": "x"})
 
 
+def ingested_and_kept_up(place: Path) -> None:
+    """An ingest whose fold runs in the repository's thread."""
+    repository = open_on(LocalStore(place / "kb"), background=True)
+    ingest(repository.dataset("d"), NEW)
+    repository.settle()
+
+
 def exported(place: Path) -> None:
     docs(place).snapshot("main", place / "out")
 
@@ -209,6 +216,7 @@ VERBS: dict[str, Verb] = {
         tall,
     ),
     "ingest that folds": Verb(lambda place: ingest(docs(place), NEW), tall),
+    "ingest that folds in the thread": Verb(ingested_and_kept_up, tall),
     "ingest that builds an index": Verb(with_index, unindexed),
     "upsert": Verb(lambda place: docs(place).upsert(records({"b": "again", "z": "last"})), small),
     "delete documents": Verb(lambda place: docs(place).delete(["a", "e"]), small),

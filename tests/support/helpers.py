@@ -35,7 +35,7 @@ def open_on(store: Store, *, clock: repo.Clock | None = None, author: str = "tes
     """The repository on a store, made if there is none."""
     if not repo.exists(store):
         repo.create(store)
-    return vecver.Repository(repo.Versions(store, author=author, clock=clock), **how)
+    return vecver.Repository(repo.Versions(store, author=author, clock=clock), **{"background": False, **how})
 
 
 def vector_of(text: str, dim: int = DIM) -> Vectors:

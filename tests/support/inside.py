@@ -1,7 +1,8 @@
 """The private members of the product that tests of several rooms need, each read in one place.
 
 versions_of     a handle's `repo.Versions`: layouts, segments and drafts, which the public interface does not show
-session_of      what the handles of a repository share: its embedders and its connections to Milvus
+session_of      what the handles of a repository share: its upkeep, its embedders, its connections to Milvus
+waiting_jobs    the branches whose upkeep is running or waiting
 contents_of     the objects of a store by name; through the public interface of stores
 """
 
@@ -25,6 +26,11 @@ def versions_of(handle: Handle) -> repo.Versions:
 def session_of(handle: Handle) -> Session:
     """The session behind a repository or a dataset."""
     return handle._session
+
+
+def waiting_jobs(handle: Handle) -> list[tuple[str, str]]:
+    """(dataset, branch) of every job that was handed to the thread and has not ended; the running one first."""
+    return [(job.dataset, job.branch) for job in session_of(handle).upkeep._jobs() if not job.ended.is_set()]
 
 
 def contents_of(store: Store) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ def opened(settings: Settings) -> vecver.Repository:
             milvus=settings.milvus,
             publish=settings.publish,
             verify=settings.verify,
+            background=False,
         )
     except NotFoundError as error:
         if error.code != "repository_not_found":

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from vecver.flows.maintaining.compaction import garbage, optimize
     from vecver.flows.maintaining.repairing import repair
+    from vecver.flows.maintaining.upkeep import Upkeep
     from vecver.flows.opened_indexes import index_bytes
     from vecver.flows.publishing.publications import check_published, forget, published, unpublish
     from vecver.flows.publishing.publisher import Publisher
@@ -59,6 +60,7 @@ __all__ = [
     "Question",
     "Rows",
     "Source",
+    "Upkeep",
     "add",
     "additions",
     "answers",

@@ -73,7 +73,7 @@ class Editing(Writing):
         report = flows.upsert(
             self._versions, self.name, rows, vectors, label, options, self._session.embedders.open, progress
         )
-        return self._published(report, branch, progress)
+        return self._committed(report, branch, progress)
 
     def add(
         self,
@@ -127,7 +127,7 @@ class Editing(Writing):
         )
         sources = [replace(source, place=place) for source in sources_of(source, label, prefix, records, shared=True)]
         report = flows.add(self._versions, self.name, sources, options, self._session.embedders.open, progress)
-        return self._published(report, branch, progress)
+        return self._committed(report, branch, progress)
 
     def delete(
         self,
@@ -156,4 +156,4 @@ class Editing(Writing):
         check_no_ref(ids, refused)
         how = {"branch": branch, "message": message, "dry_run": dry_run, "expected": expected}
         report = flows.delete(self._versions, self.name, flows.deletion(self.name, ids, where, **how))
-        return self._published(report, branch, progress)
+        return self._committed(report, branch, progress)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from vecver import flows, repo, store
 from vecver.errors import ConflictError, InvalidInputError, NotPublishedError, say
@@ -31,9 +32,11 @@ class Repository:
         milvus: Milvus | None = None,
         publish: Sequence[str] = (),
         embedders: Sequence[Any] = (),
+        *,
+        background: bool = True,
     ) -> None:
-        connections = MilvusConnections(versions, milvus)
-        self._session = Session(versions, Embedders(api_key, embedders), connections, frozenset(publish))
+        upkeep, connections = flows.Upkeep(versions, background=background), MilvusConnections(versions, milvus)
+        self._session = Session(versions, upkeep, Embedders(api_key, embedders), connections, frozenset(publish))
 
     @property
     def _versions(self) -> repo.Versions:
@@ -95,7 +98,7 @@ class Repository:
 
         `progress` counts "commits", or "rows" of a Milvus. `repair` first rebuilds what can be derived from sound files
         (indexes, look-up orders, refs from their moves, the list of what waits for gc), deletes derived files only, and
-        adds advice to every problem that is left.
+        adds advice to every problem that is left. `Check.notes` names the branches whose upkeep failed or is not done.
 
         With `milvus` ("": the embedded one) that Milvus is read back instead: it is proved that of every version that
         is published there it holds exactly the commit's keys and vectors, and the published texts and metadata.
@@ -110,10 +113,10 @@ class Repository:
                 code="conflicting_options",
                 hint=say("docs.republish() does", cli="`vecver publish DATASET --rebuild` does"),
             )
-        if repair:
-            return flows.repair(self._versions, progress)
         if milvus is None:
-            return repo.check(self._versions.store, progress)
+            self._session.upkeep.wait()
+            found = flows.repair(self._versions, progress) if repair else repo.check(self._versions.store, progress)
+            return replace(found, notes=tuple(self._session.upkeep.notes()))
         names = [name for name in self._versions.datasets() if self._session.milvus.has_published(name, milvus)]
         if not names:
             raise NotPublishedError(
@@ -144,6 +147,7 @@ class Repository:
 
         Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
         """
+        self._session.upkeep.wait()
         return flows.garbage(self._versions, repo.Retention(keep_last, keep_within), grace, apply=apply)
 
     def replay(self, receipt: Json) -> Replay:
@@ -151,12 +155,28 @@ class Repository:
         return flows.replay(self._versions, receipt, self._session.embedders.open)
 
     def settle(self) -> None:
-        """Wait until everything open is verified. Raises IntegrityError: earlier answers cannot be trusted."""
+        """Wait for the work in the background: everything open is verified, and every commit's upkeep is done.
+
+        Raises IntegrityError (earlier answers cannot be trusted), and the error of upkeep that failed: versions are
+        not harmed by that, and the next commit, or `optimize`, tries again.
+        """
         self._versions.settle()
+        self._session.upkeep.settle()
 
     def close(self) -> None:
-        """Close every Milvus connection, so that another process may open milvus-lite; the next call connects again."""
+        """End the upkeep after commits, and close every Milvus connection; `with` does so at its end.
+
+        Upkeep gets five seconds, then stops at its next safe point, and the next commit does what is left. Another
+        process may open milvus-lite afterwards. The handle stays usable: the next call connects again.
+        """
+        self._session.upkeep.close()
         self._session.milvus.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<vecver repository {self.url}>"
@@ -173,6 +193,7 @@ def open(
     milvus: str | Milvus | None = None,
     publish: Sequence[str] = (),
     embedders: Sequence[Any] = (),
+    background: bool = True,
 ) -> Repository:
     """The repository at a directory or `memory://`; `create` makes it if there is none.
 
@@ -183,6 +204,9 @@ def open(
     `milvus`: the one that is published to and searched through. `publish`: branches whose every new version, and
     aliases whose every promotion, is published there at once. `embedders`: embedder objects that versions were
     embedded with; see `vecver.embedder`.
+    `background`: upkeep, which folds the small segments that commits leave and builds search indexes, runs in a thread
+    after a commit has landed, not before the call returns. `repo.settle()` waits for it, `repo.close()` ends it, and
+    what was not done is done after the next commit.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
     """
     place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
@@ -190,7 +214,8 @@ def open(
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
     versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes)
-    return Repository(versions, api_key, _milvus(milvus) if isinstance(milvus, str) else milvus, publish, embedders)
+    address = _milvus(milvus) if isinstance(milvus, str) else milvus
+    return Repository(versions, api_key, address, publish, embedders, background=background)
 
 
 def _milvus(uri: str) -> Milvus:

@@ -159,6 +159,7 @@ class Searching(Handle):
 
         Raises InvalidInputError (k, sample, queries, an empty version), NotFoundError, SpaceMismatchError.
         """
+        self._session.upkeep.wait(self.name)  # so that indexes are measured, not the scan
         return flows.recall(
             self._versions,
             self.name,

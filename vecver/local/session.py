@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vecver.flows import Upkeep
     from vecver.local.embedders import Embedders
     from vecver.local.milvus import MilvusConnections
     from vecver.repo import Versions
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """An opened repository: its versions, its embedders, the Milvus that it publishes to."""
+    """An opened repository: its versions, their upkeep, its embedders, the Milvus that it publishes to."""
 
     versions: Versions
+    upkeep: Upkeep
     embedders: Embedders
     milvus: MilvusConnections
     publish: frozenset[str]  # branches whose new versions, and aliases whose promotions, are published at once

@@ -99,11 +99,18 @@ class Writing(Publishing):
             scope = flows.ALL if scope is None else scope
             sources = [_read_elsewhere(source, place or {}, scope) for source in sources]
         report = flows.ingest(self._versions, self.name, sources, options, self._session.embedders.open, progress)
-        return self._published(report, branch, progress)
+        return self._committed(report, branch, progress)
+
+    def _committed(self, report: Report, branch: str, progress: Progress | None) -> Report:
+        """What follows a commit: upkeep, and publishing where the repository was opened for it; failures are notes."""
+        if not (report.changed and report.commit):
+            return report
+        notes = self._session.upkeep.after_commit(self.name, branch, report.commit, progress)
+        return self._published(replace(report, notes=(*report.notes, *notes)), branch, progress)
 
     def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
         """Publish the new version, if the repository was opened to publish this branch; a failure becomes a note."""
-        if not report.changed or branch not in self._session.publish:
+        if branch not in self._session.publish:
             return report
         try:
             self.publish(report, progress=progress)
@@ -134,6 +141,7 @@ class Writing(Publishing):
         `gc` deletes the old segments. It may be interrupted at any point and run again. Raises NotFoundError,
         IntegrityError (a version would not have the same roots; nothing was changed), BackendError.
         """
+        self._session.upkeep.wait(self.name)
         return flows.optimize(self._versions, self.name, progress)
 
 

@@ -134,6 +134,7 @@ class Check:
     bytes: int
     problems: tuple[Problem, ...]
     repaired: tuple[Problem, ...] = ()  # what `repair` fixed first, and how
+    notes: tuple[str, ...] = ()  # on branches that are not folded and indexed; no problems, and not in `to_json`
 
     @property
     def clean(self) -> bool:

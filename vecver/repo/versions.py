@@ -248,8 +248,15 @@ class Versions:
     def has_derived(self, segment: Segment, spec: str) -> bool:
         return index_files.has_derived(self.store, segment.id, spec)
 
-    def put_derived(self, segment: Segment, spec: str, file: Path, built_with: Json) -> None:
-        index_files.put_derived(self.store, segment.id, spec, file, built_with)
+    def without_derived(self, layout: Layout, spec: str, rows: int) -> list[Segment]:
+        """The segments of a layout with at least so many chunk rows that have no derived file of this kind."""
+        from vecver.repo.rows.segment import Segment
+
+        large = (live.segment for live in layout.segments if live.chunk_count >= rows)
+        return [Segment(self.store, id) for id in large if not index_files.has_derived(self.store, id, spec)]
+
+    def put_derived(self, segment: Segment, spec: str, file: Path, built_with: Json, *, replace: bool = False) -> None:
+        index_files.put_derived(self.store, segment.id, spec, file, built_with, replace=replace)
 
     def put_derived_facts(self, segment: Segment, spec: str, built_with: Json) -> None:
         index_files.put_facts(self.store, segment.id, spec, built_with)
@@ -265,6 +272,12 @@ class Versions:
         from vecver.repo.maintain import fold
 
         return fold.fold(self.store, head, small)
+
+    def is_crowded(self, layout: Layout, small: int) -> bool:
+        """Would `fold` rewrite something of a version with this layout?"""
+        from vecver.repo.maintain import fold
+
+        return bool(fold.crowded(layout, small))
 
     def folding(self, dataset: str) -> AbstractContextManager[None]:
         """A lock: one process at a time folds a dataset. Raises ConflictError (code locked)."""

@@ -242,6 +242,8 @@ def check(context: click.Context, settings: Settings, /, milvus: str | None, rep
     else:
         with console.pages() as screen:
             show_check(screen, found, rows=milvus is not None)
+        for note in found.notes:
+            console.err().say(f"note: {note}")
     context.exit(0 if found.clean else 5)
 
 

@@ -2,9 +2,10 @@
 
     prepare   choose parser, chunker and embedder: those that the options name, else those of the parent version
     fill      read, parse and chunk the documents; keep the rows that exist, embed and write the others
-    finish    make the new rows durable, and build an index if they are many
+    finish    make the new rows durable, and build an index if they are very many
     land      write layout, roots and commit, then move the branch: the only visible moment; see `repo.landing`
 
+Folding and most indexing follow: see `maintaining.upkeep`.
 If it is stopped at any point, the branch stays where it was, and the next ingest reuses the vectors that were made.
 """
 
@@ -31,8 +32,7 @@ from vecver.flows.ingesting.parsed_groups import Outcome, parsed_groups
 from vecver.flows.ingesting.progress_counts import IngestProgress, slices
 from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
 from vecver.flows.ingesting.sources import Source, lone_file, places_after, recognised, source_record
-from vecver.flows.maintaining.compaction import fold
-from vecver.flows.maintaining.indexing import index_segments
+from vecver.flows.maintaining.upkeep import index_large
 from vecver.flows.unseen import Unseen
 from vecver.model import Chunk, Commit, Failure, Original, Parsed, Recipe, Records, Report, Vectors
 from vecver.progress import Progress
@@ -296,7 +296,7 @@ class _Ingest:
         self._timed("write", since)
         if not self.tally.differs():
             return self.report(place)
-        self._index(place)
+        index_large(self.versions, self.draft.segments, self.progress)
         unreadable = {failure.document for failure in self.tally.failures}
         landing = Landing(
             self.versions, self.dataset, self.options.branch, self.draft, place, unreadable, self.tally.arrived
@@ -305,14 +305,7 @@ class _Ingest:
         report = self.report(place)
         if commit is None:
             return report
-        note = fold(self.versions, self.dataset, self.options.branch, self.progress)
-        return replace(report, commit=commit.id, changed=True, notes=(*report.notes, *([note] if note else [])))
-
-    def _index(self, place: Place) -> None:
-        """Build the indexes that the version lacks, before it waits for its turn to land."""
-        named = {live.segment for live in place.layout.segments}
-        segments = [*(self.parent.segments if self.parent else ()), *self.draft.segments]
-        index_segments(self.versions, [segment for segment in segments if segment.id in named], self.progress)
+        return replace(report, commit=commit.id, changed=True)
 
     def _commit(self, place: Place) -> Commit | None:
         """The commit of this ingest after the version that it lands on; None if that version has all of it."""

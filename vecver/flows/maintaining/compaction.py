@@ -1,15 +1,19 @@
-"""Compaction: fold small segments after a commit, optimize a whole dataset on request, and collect garbage.
+"""Compaction: keep a branch's newest version on few, indexed segments; optimize a whole dataset; collect garbage.
 
 copy the rows -> prove that they are the same -> build their index -> switch the layouts -> gc, later
+
+`upkeep` decides when and on which thread a branch is kept up.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 
 from vecver import index
-from vecver.errors import IntegrityError, VecverError
-from vecver.flows.maintaining.indexing import build_index, index_segments, open_index
+from vecver.errors import ConflictError, IntegrityError
+from vecver.flows.maintaining.indexing import build_index, index_segments, open_index, unindexed
 from vecver.model import Garbage, Optimized
 from vecver.progress import Progress
 from vecver.repo import Retention, Rewrite, Segment, Versions, turn_at
@@ -17,37 +21,83 @@ from vecver.repo import Retention, Rewrite, Segment, Versions, turn_at
 _FOLLOWED = 1000  # versions that may land while their tail is folded
 
 
-def fold(versions: Versions, dataset: str, branch: str, progress: Progress | None = None) -> str | None:
-    """Fold the small segments at the end of a branch if there are many; a note if that failed, which harms nothing.
+@dataclass(frozen=True)
+class Tail:
+    """What a version has left to the scan. `is_due`: folding or indexing would change that."""
 
-    One process folds at a time, while others commit; if another one does already, this returns at once.
-    """
-    refs = versions.refs(dataset)
-    try:
-        with versions.folding(dataset):
-            while (head := refs.get("branch", branch)) and (
-                rewrite := versions.fold(head, index.faiss.costs.INDEX_ROWS)
-            ):
-                rewrite.write(progress)
-                rewrite.compare()
-                index_segments(versions, rewrite.segments, progress)
-                with turn_at(versions, dataset, branch):  # so that no commit lands between these two
-                    rewrite.follow(_since(versions, refs.get("branch", branch), head))
-                    versions.switch(rewrite)
-    except VecverError as error:
-        if error.code == "locked":
-            return None
-        return f"the small segments were not folded: {error.message}; the next ingest tries again"
-    return None
+    small_segments: int
+    scanned_rows: int  # in segments without an index
+    is_due: bool
 
 
-def _since(versions: Versions, head: str | None, old: str) -> list[str]:
-    """The versions that landed during a fold, from `head` back to `old` along first parents."""
-    landed: list[str] = []
-    while head and head != old and len(landed) < _FOLLOWED:
-        landed.append(head)
-        head = next(iter(versions.commit(head).parents), None)
-    return landed
+def tail_of(versions: Versions, commit: str) -> Tail:
+    """The tail of a version. Raises NotFoundError, IntegrityError."""
+    layout, limit = versions.layout(commit), index.faiss.costs.INDEX_ROWS
+    small = [live.chunk_count for live in layout.segments if live.chunk_count < limit]
+    missing = [segment.chunk_count for segment in unindexed(versions, layout)]
+    return Tail(len(small), sum(small) + sum(missing), bool(missing) or versions.is_crowded(layout, limit))
+
+
+@dataclass(frozen=True)
+class BranchUpkeep:
+    """Folding and indexing the newest version of one branch. `one_thread`: FAISS uses the calling thread only."""
+
+    versions: Versions
+    dataset: str
+    branch: str
+    progress: Progress | None = None
+    one_thread: bool = False
+
+    def run(self) -> bool:
+        """Fold and index until nothing is due, while others commit; False if another process does it already.
+
+        Raises VecverError; the branch's layouts are as they were, or further on.
+        """
+        refs = self.versions.refs(self.dataset)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.versions.folding(self.dataset))
+            except ConflictError as error:
+                if error.code != "locked":
+                    raise
+                return False
+            while (head := refs.get("branch", self.branch)) and self._step(head):
+                pass
+        return True
+
+    def _step(self, head: str) -> bool:
+        """Do what is due next for a version; False if nothing is."""
+        if rewrite := self.versions.fold(head, index.faiss.costs.INDEX_ROWS):
+            self._fold(rewrite, head)
+            return True
+        missing = unindexed(self.versions, self.versions.layout(head))
+        for segment in missing:
+            segment.verify()
+            self._build(segment)
+        return bool(missing)
+
+    def _fold(self, rewrite: Rewrite, head: str) -> None:
+        rewrite.write(self.progress)
+        rewrite.compare()
+        for segment in rewrite.segments:
+            if index.faiss.wanted(segment.chunk_count, segment.max_norm):
+                self._build(segment)
+        with turn_at(self.versions, self.dataset, self.branch):  # so that no commit lands between these two
+            rewrite.follow(self._since(head))
+            self.versions.switch(rewrite)
+
+    def _build(self, segment: Segment) -> None:
+        with index.faiss.one_thread() if self.one_thread else nullcontext():
+            build_index(self.versions, segment, self.progress)
+
+    def _since(self, old: str) -> list[str]:
+        """The versions that landed during a fold, newest first, back to `old` along first parents."""
+        landed: list[str] = []
+        head = self.versions.refs(self.dataset).get("branch", self.branch)
+        while head and head != old and len(landed) < _FOLLOWED:
+            landed.append(head)
+            head = next(iter(self.versions.commit(head).parents), None)
+        return landed
 
 
 def optimize(versions: Versions, dataset: str, progress: Progress | None = None) -> Optimized:

@@ -8,7 +8,7 @@ from vecver import index
 from vecver.errors import IntegrityError, index_again
 from vecver.flows import opened_indexes
 from vecver.progress import Progress
-from vecver.repo import Segment, Snapshot, Versions
+from vecver.repo import Layout, Segment, Snapshot, Versions
 
 
 def index_segments(
@@ -21,11 +21,17 @@ def index_segments(
     built = 0
     for segment in segments:
         if _wanted(segment) and not _is_there(versions, segment, mend):
-            build_index(versions, segment, progress)
+            build_index(versions, segment, progress, replace=mend)
             built += 1
         elif mend and _wanted(segment):
             _calibrate(versions, segment)
     return built
+
+
+def unindexed(versions: Versions, layout: Layout) -> list[Segment]:
+    """The large segments of a version that have no index."""
+    without = versions.without_derived(layout, index.faiss.SPEC, index.faiss.costs.INDEX_ROWS)
+    return [segment for segment in without if _wanted(segment)]
 
 
 def _calibrate(versions: Versions, segment: Segment) -> None:
@@ -40,16 +46,21 @@ def _calibrate(versions: Versions, segment: Segment) -> None:
 
 
 def build_index(
-    versions: Versions, segment: Segment, progress: Progress | None = None, grown: index.faiss.Index | None = None
+    versions: Versions,
+    segment: Segment,
+    progress: Progress | None = None,
+    grown: index.faiss.Index | None = None,
+    *,
+    replace: bool = False,
 ) -> None:
-    """Build a segment's index, from one over its first rows where `grown` is given."""
+    """Build a segment's index, from one over its first rows where `grown` is given; `replace` one that is there."""
     import shutil
 
     folder = versions.store.scratch()
     try:
         metric = segment.space.metric
         facts = index.faiss.build(segment.vectors, metric, folder / "index", grown=grown, progress=progress)
-        versions.put_derived(segment, index.faiss.SPEC, folder / "index", facts)
+        versions.put_derived(segment, index.faiss.SPEC, folder / "index", facts, replace=replace)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

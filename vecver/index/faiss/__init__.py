@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vecver.index.faiss.building import build, build_flat, grows, is_calibrated, raised, recalibrated
     from vecver.index.faiss.costs import SPEC, proposes, wanted
     from vecver.index.faiss.effort import Effort
-    from vecver.index.faiss.library import products, version
+    from vecver.index.faiss.library import one_thread, products, version
     from vecver.index.faiss.opened import Index, View, load
     from vecver.index.faiss.proposing import candidates
 else:
@@ -41,6 +41,7 @@ __all__ = [
     "grows",
     "is_calibrated",
     "load",
+    "one_thread",
     "products",
     "proposes",
     "raised",
