@@ -95,7 +95,9 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"id": f"{n}", "text": f"row {n}", "vector": vector.tolist(), "year": n, "tags": ["a", f"{n}"]}
         for n, vector in enumerate(vectors)
     ]
-    vecver.create(place / ".vecver").dataset("docs").ingest(records, space="given")
+    repository = vecver.create(place / ".vecver")
+    repository.dataset("docs").ingest(records, space="given")
+    repository.settle()  # which builds the index
     return place
 
 
