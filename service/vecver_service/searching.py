@@ -89,7 +89,7 @@ def _answer_together(deps: Dependencies, searches: Sequence[LoopSearch]) -> list
     took = Stopwatch()
     with vecver.listening(phases.add):
         answers = docs.search([search.query for search in searches], at=body.ref, engine=body.engine, **body.options())
-    deps.short_searches.record(docs, body.ref, answers[0].commit, took)
+    deps.short_searches.record(docs, body.ref, answers[0].commit, short=took.short(len(searches)))
     share = {phase: seconds / len(searches) for phase, seconds in phases.seconds.items()}
     for search, answer in zip(searches, answers, strict=True):
         _note(deps, search.scope, docs.name, body.engine, answer.commit, 1, share)
@@ -163,7 +163,7 @@ def search(
             took = Stopwatch()
             answers = _answers(docs, queries, options)
         if short and count == 1 and answers[0].commit:
-            deps.short_searches.record(docs, options["at"], answers[0].commit, took)
+            deps.short_searches.record(docs, options["at"], answers[0].commit, short=took.short(1))
         engine, commit = options.get("engine", "faiss"), answers[0].commit
         fields = _note(deps, scope, docs.name, engine, commit, count, phases.seconds)
         if span.is_recording():

@@ -28,8 +28,8 @@ from vecver.errors import VecverError
 if TYPE_CHECKING:
     import vecver
 
-CPU_S = 0.005  # of a short search
-CLOCK_S = 0.05
+CPU_S = 0.003  # of a short search; of several that ran as one call, each
+CLOCK_S = 0.1  # of the call
 FIRST = 3  # searches in a row that must have been short, in threads
 FRESH_S = 10.0  # after which the next search begins in a thread
 _REVISIONS = 1024  # that are remembered
@@ -41,10 +41,9 @@ class Stopwatch:
     def __init__(self) -> None:
         self._clock, self._cpu = monotonic(), thread_time()
 
-    @property
-    def short(self) -> bool:
-        """Whether it took no longer so far than a search on the event loop may."""
-        return thread_time() - self._cpu <= CPU_S and monotonic() - self._clock <= CLOCK_S
+    def short(self, searches: int) -> bool:
+        """Whether so many searches took no longer than searches on the event loop may."""
+        return thread_time() - self._cpu <= CPU_S * searches and monotonic() - self._clock <= CLOCK_S
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,10 @@ class ShortSearches:
         version = _opened(docs, revision)
         return version is not None and version is streak.version()
 
-    def record(self, docs: vecver.Dataset, revision: str, commit: str, took: Stopwatch) -> None:
+    def record(self, docs: vecver.Dataset, revision: str, commit: str, *, short: bool) -> None:
         """Count a search that `commit` answered."""
         version, name = _opened(docs, commit), (docs.name, revision)
-        if version is None or not took.short:
+        if version is None or not short:
             self._streaks.pop(name, None)
             return
         streak = self._streaks.get(name)

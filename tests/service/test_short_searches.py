@@ -23,7 +23,7 @@ from vecver_service.short_searches import FIRST, FRESH_S, Stopwatch
 def places(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where each search ran: "loop" or "thread". Each counts as a short one."""
     wait_until_ready(client)
-    monkeypatch.setattr(Stopwatch, "short", True)
+    monkeypatch.setattr(Stopwatch, "short", lambda *_: True)
     places: list[str] = []
     search = vecver.Dataset.search
 
@@ -67,7 +67,7 @@ def test_after_a_long_search_they_run_in_threads(
 ) -> None:
     reach_loop(client, places)
     with monkeypatch.context() as patch:
-        patch.setattr(Stopwatch, "short", False)
+        patch.setattr(Stopwatch, "short", lambda *_: False)
         search(client)
     search(client, FIRST + 1)
     assert places == ["loop"] + ["thread"] * FIRST + ["loop"]
@@ -106,3 +106,10 @@ def test_a_revision_that_is_gone_is_not_found(client: TestClient, places: list[s
     client.app.state.deps.repository.dataset("d").delete_alias("prod")  # type: ignore[attr-defined]
     assert asked(client, vector=QUERY, ref="prod").json()["code"] == "revision_not_found"
     assert asked(client, vector=QUERY, ref="prod", missing="empty").json()["hits"] == []
+
+
+def test_searches_that_ran_as_one_call_are_short_if_each_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 8 * short_searches.CPU_S, 8 * short_searches.CPU_S])
+    monkeypatch.setattr(short_searches, "thread_time", lambda: next(now))
+    took = Stopwatch()
+    assert took.short(8) and not took.short(7)

@@ -38,7 +38,8 @@ from vecver_service.http.problems import problem
 from vecver_service.schemas import requests
 from vecver_service.searching import LoopSearch, fits_loop, search_on_loop, search_response
 
-_TOGETHER = 8  # searches of one turn: some 2 ms on the loop
+_TOGETHER = 8  # searches of one turn: some 3 ms on the loop
+_MOST_WAITING = 256  # some 0.1 s; further ones wait for a slot and a thread, where a deadline ends their waiting
 _PATH = re.compile(r"/v1/datasets/([^/]{1,300})/search")
 
 
@@ -99,7 +100,7 @@ class SearchAtOnce:
             return None
         scope["route"] = _ROUTE
         docs = _readable(self._deps, scope, name)
-        if not fits_loop(self._deps, docs, body):
+        if len(self._waiting) >= _MOST_WAITING or not fits_loop(self._deps, docs, body):
             return None
         loop, (queries, _) = asyncio.get_running_loop(), body.queries_of()
         answer: asyncio.Future[Response | None] = loop.create_future()
