@@ -1,7 +1,7 @@
 """Frozen values that pass between the packages. They do no I/O.
 
 A document becomes, in this order: `Original` (bytes or text of its source), `Parsed` (Markdown), `Chunk`s (spans of
-that Markdown), rows of a segment, `Hit`s of an `Answer`.
+that Markdown), rows of a segment, `Hit`s of an `Answer`. Many records at once are `Records`, in columns.
 """
 
 from typing import TYPE_CHECKING

@@ -33,7 +33,7 @@ from vecver.flows.ingesting.head import check_expected, head_of, id_of, places_a
 from vecver.flows.ingesting.ingestion import make_version
 from vecver.flows.ingesting.recipe import Options
 from vecver.flows.ingesting.sources import Places, Source, recognised
-from vecver.model import Commit, Failure, Json, Original, Recipe, Report
+from vecver.model import Commit, Failure, Json, Original, Recipe, Records, Report
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions, turn_at
 
@@ -44,9 +44,9 @@ ADDED = "added"  # the source of documents that came from no other source
 class Rows(Source):
     """A source whose documents are in memory."""
 
-    items: tuple[Original | Failure, ...] = ()
+    items: tuple[Original | Failure | Records, ...] = ()
 
-    def read(self) -> Iterator[Original | Failure]:
+    def read(self) -> Iterator[Original | Failure | Records]:
         return (item if isinstance(item, Failure) else replace(item, source=self.label) for item in self.items)
 
     @property
@@ -54,7 +54,7 @@ class Rows(Source):
         return False
 
     def how_many(self) -> int | None:
-        return len(self.items)
+        return sum(len(item) if isinstance(item, Records) else 1 for item in self.items)
 
 
 def upsert(

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from vecver.digest import KEY_BYTES, text_key
 from vecver.errors import InvalidInputError
-from vecver.model import Failure, Original, Records
+from vecver.key_log import are_distinct
+from vecver.model import Failure, Original, Records, singly
 from vecver.pipeline.sources.fields import added_row
 from vecver.pipeline.sources.records import read_file, read_values
 
@@ -27,7 +29,7 @@ _PANDAS_INDEX: Final = re.compile(r"__index_level_\d+__")  # what a DataFrame's 
 class Additions:
     """The added documents: each id once, ordered by its last row."""
 
-    items: tuple[Original | Failure, ...]
+    items: tuple[Original | Failure | Records, ...]
     repeated: int  # rows dropped because a later row has the same id
 
 
@@ -43,14 +45,23 @@ def read_additions(rows: Any, *, label: str, prefix: str = "", vectors: Any = No
         items = read_file(os.fspath(rows), label=label, prefix=prefix, added=True)
     else:
         items = read_values(_with_vectors(_values(rows), vectors), label=label, prefix=prefix, added=True)
+    rows_read = tuple(items)
+    if _are_distinct(rows_read):
+        return Additions(rows_read, 0)
     kept: dict[str, Original | Failure] = {}
     count = 0
-    for item in items:
-        assert not isinstance(item, Records), "added rows are read one by one"
+    for item in singly(rows_read):
         count += 1
         kept.pop(item.document, None)  # move it to the position of its last row
         kept[item.document] = item
     return Additions(tuple(kept.values()), count - len(kept))
+
+
+def _are_distinct(items: Sequence[Original | Failure | Records]) -> bool:
+    """True if no id comes twice."""
+    single = b"".join(text_key(item.document) for item in items if not isinstance(item, Records))
+    columns = (item.keys for item in items if isinstance(item, Records))
+    return are_distinct(np.concatenate([np.frombuffer(single, np.uint8).reshape(-1, KEY_BYTES), *columns]))
 
 
 def check_rows(rows: Any) -> None:

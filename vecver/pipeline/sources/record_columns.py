@@ -33,10 +33,15 @@ class _Unsuited(Exception):
     """These records must be read one by one."""
 
 
-def records_of(values: Any, label: str, prefix: str = "") -> Records | None:
-    """A record batch or a list of rows as `Records`; None if they must be read one by one."""
+def records_of(values: Any, label: str, prefix: str = "", *, added: bool = False) -> Records | None:
+    """A record batch or a list of rows as `Records`; None if they must be read one by one.
+
+    `added`: a program adds them, so a field `metadata` may hold fields.
+    """
     try:
         columns = _table_columns(values) if isinstance(values, pa.RecordBatch) else _row_columns(values)
+        if added and "metadata" in columns:
+            return None
         return _records(columns, label, prefix)
     except (_Unsuited, Unusable, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError):
         return None

@@ -143,7 +143,7 @@ class _Reading:
         A block that holds such a row is halved, so that the rows around it stay in columns.
         """
         for block in blocks:
-            if self.added or len(block) <= FEW:
+            if len(block) <= FEW:
                 yield from self._one_by_one(block)
             elif records := self._columns(block):
                 yield records
@@ -154,7 +154,7 @@ class _Reading:
         """The records of a block, if all of them are usable and their ids are new."""
         from vecver.pipeline.sources.record_columns import records_of
 
-        records = records_of(block.values, self.label, self.prefix)
+        records = records_of(block.values, self.label, self.prefix, added=self.added)
         if records is None or self.width not in (None, records.dim) or (self.seen.numbers_of(records.keys) >= 0).any():
             return None
         self.seen.add_all(records.keys, np.asarray(block.numbers, np.int64))
