@@ -38,7 +38,7 @@ class Repositories:
 
     def single(self) -> vecver.Dataset:
         """A repository that knows head's rows and no history."""
-        return self._kept("single", lambda folder: _ingested(folder, self.story, self.story.head))
+        return self._kept("single", lambda folder: _ingested(folder, self.story, self.story.head)[0].repository.close())
 
     def commits(self) -> dict[str, Any]:
         """`ids` of the versions, oldest first, and the seconds of every commit: `cpu` and `wall`."""
@@ -62,8 +62,10 @@ class Repositories:
             ids.append(docs.resolve())
             if version % 10 == 0:
                 docs.tag(f"v{version}")
+        upkeep, _ = cpu_and_wall(docs.repository.settle)  # of the last commits; that of others ran beside them
         cpu, wall = zip(*costs, strict=True)
-        (self.folder / "built.json").write_text(json.dumps({"ids": ids, "cpu": cpu, "wall": wall}))
+        (self.folder / "built.json").write_text(json.dumps({"ids": ids, "cpu": cpu, "wall": wall, "upkeep": upkeep}))
+        docs.repository.close()
 
     def _optimize(self, folder: Path) -> None:
         self.built()
@@ -98,7 +100,9 @@ def kept(args: argparse.Namespace) -> tuple[Repositories, Path]:
 def _ingested(folder: Path, story: Story, version: int) -> tuple[vecver.Dataset, tuple[float, float]]:
     docs = vecver.open(folder, create=True).dataset("d")
     batches = story.batches(version)
-    return docs, cpu_and_wall(lambda: docs.ingest(batches, space="given", label="rows", allow_removals=True))
+    cost = cpu_and_wall(lambda: docs.ingest(batches, space="given", label="rows", allow_removals=True))
+    docs.repository.settle()
+    return docs, cost
 
 
 def commit(docs: vecver.Dataset, batch: pa.RecordBatch) -> tuple[float, float]:

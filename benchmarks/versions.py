@@ -166,6 +166,7 @@ def small(repositories: Repositories, see: See) -> Any:
         for slot in rng.choice(len(state), min(SMALL_COMMITS, len(state)), replace=False):
             state[slot] = rng.integers(len(story.vectors))
             seconds.append(commit(after, story.batch(np.array([slot]), state[[slot]], story.head + 1))[1])
+        after.repository.settle()
         found = in_turns({"before": face(before, "main"), "after": face(after, "main")}, story.queries)
     own, share = found["after"], story.recall(state, found["after"].answers)
     see(
