@@ -35,12 +35,12 @@ def unindexed(versions: Versions, layout: Layout) -> list[Segment]:
 
 
 def _calibrate(versions: Versions, segment: Segment) -> None:
-    """Store the effort of an index that was built before effort was decided for each query."""
+    """Store what an index of an earlier vecver lacks: an effort for each query, what it is expected to find."""
     found = versions.derived(segment, index.faiss.SPEC)
-    if found is None or index.faiss.is_calibrated(found[1]):
+    if found is None or index.faiss.has_expectation(found[1]):
         return
     opened = index.faiss.load(*found)
-    facts = index.faiss.recalibrated(opened, segment.vectors, segment.space.metric)
+    facts = index.faiss.recalibrated(opened, found[1], segment.vectors, segment.space.metric)
     versions.put_derived_facts(segment, index.faiss.SPEC, facts)
     opened_indexes.forget(segment)
 

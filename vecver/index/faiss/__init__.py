@@ -3,6 +3,7 @@
     library     the FAISS package and its threads
     costs       when a segment gets an index, and when a search uses it
     effort      how far a search looks; calibration measures it
+    expectation the recall that it is expected to reach
     building    building, growing and calibrating an index
     opened      an index in memory, and the view that one version has of it
     proposing   the candidates of a query
@@ -20,16 +21,18 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.index.faiss import costs
-    from vecver.index.faiss.building import build, build_flat, grows, is_calibrated, raised, recalibrated
+    from vecver.index.faiss.building import build, build_flat, grows, raised, recalibrated
     from vecver.index.faiss.costs import SPEC, proposes, wanted
     from vecver.index.faiss.effort import Effort
+    from vecver.index.faiss.expectation import EXPECTED, has_expectation
     from vecver.index.faiss.library import one_thread, products, version
-    from vecver.index.faiss.opened import Index, View, load
+    from vecver.index.faiss.opened import Index, View, is_calibrated, load
     from vecver.index.faiss.proposing import candidates
 else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
+    "EXPECTED",
     "SPEC",
     "Effort",
     "Index",
@@ -39,6 +42,7 @@ __all__ = [
     "candidates",
     "costs",
     "grows",
+    "has_expectation",
     "is_calibrated",
     "load",
     "one_thread",

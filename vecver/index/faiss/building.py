@@ -1,4 +1,4 @@
-"""Building an index over a segment's rows: train, add, calibrate, write, read back. Searches nothing."""
+"""Building an index over a segment's rows: train, add, calibrate, measure what to expect, write, read back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from vecver.errors import BackendError
 from vecver.index.faiss import calibration
 from vecver.index.faiss.calibration import MOST_ROWS, calibrate
 from vecver.index.faiss.costs import code_parts
+from vecver.index.faiss.expectation import with_expectation
 from vecver.index.faiss.library import library, metric_number, one_thread, threads_for, version
 from vecver.index.faiss.opened import IMPLEMENTATION, Index, is_calibrated, lists_of
 from vecver.index.live import live_rows
 from vecver.model import Json, Metric, Part, Vectors
 from vecver.progress import Progress
 
-__all__ = ["build", "build_flat", "grows", "is_calibrated", "raised", "recalibrated"]
+__all__ = ["build", "build_flat", "grows", "raised", "recalibrated"]
 
 _ITERATIONS, _POINTS = 10, 128  # of k-means; rows for each centroid
 _ADDED = 65536  # rows added at once
@@ -37,9 +38,10 @@ def build(
         _add(index, vectors, progress)
         index.implem = IMPLEMENTATION
         effort = calibrate(index, lists_of(index), vectors, metric, rows=MOST_ROWS)
+        expectation = with_expectation(Index(index, effort, 0), vectors, metric)
     index.nprobe = min(math.ceil(effort.probes[0]), index.nlist)  # for those who read the file with FAISS alone
     _save(index, file)
-    return {"faiss": version(), "lists": index.nlist, **effort.to_json()}
+    return {"faiss": version(), "lists": index.nlist, **effort.to_json(), **expectation}
 
 
 def build_flat(vectors: Vectors, metric: Metric, file: Path) -> Json:
@@ -55,10 +57,16 @@ def grows(index: Index, rows: int) -> bool:
     return index.count < rows <= 2 * index.count and _list_count(rows) <= 2 * index.list_count
 
 
-def recalibrated(index: Index, vectors: Vectors, metric: Metric) -> Json:
-    """The effort of an existing index as `build` would measure it; it replaces those of its facts."""
+def recalibrated(index: Index, facts: Json, vectors: Vectors, metric: Metric) -> Json:
+    """The facts that `build` measures and an existing index lacks: its effort, what it is expected to find.
+
+    `facts`: those that it has. An effort for each query is kept, since it may have been raised.
+    """
     with threads_for(len(vectors)):
-        return calibrate(index.faiss, index.lists, vectors, metric, rows=MOST_ROWS).to_json()
+        if is_calibrated(facts):
+            return with_expectation(index, vectors, metric)
+        effort = calibrate(index.faiss, index.lists, vectors, metric, rows=MOST_ROWS)
+        return {**effort.to_json(), **with_expectation(Index(index.faiss, effort, 0), vectors, metric)}
 
 
 def raised(index: Index, part: Part, metric: Metric, queries: Vectors) -> Json | None:

@@ -30,6 +30,7 @@ from vecver.index.scoring import Rows, normalised
 from vecver.model import Metric, Vectors
 
 MOST_ROWS = 131_072
+_SEED = 20261126
 _EACH = 48  # vectors of each kind
 _MOVED = (0.0, 0.3, 0.5, 0.7, 1.0)  # part of the difference of two rows that is added
 # How far from the rows' mean; part of such a difference; part of the rows' spread, in a random direction.
@@ -47,11 +48,11 @@ def calibrate(index: Any, lists: npt.NDArray[np.uint16], vectors: Vectors, metri
 
     `index`: FAISS's, over `vectors`, `(n, dim)`; `lists`: the list of each row, `(n,)`.
     """
-    base = np.unique(np.linspace(0, len(vectors) - 1, min(rows, len(vectors))).astype(np.int64))
-    space = _Space(index, lists[base], np.ascontiguousarray(vectors[base]), metric)
-    queries, origin = _question_like(space)
+    base = spread_rows(np.arange(len(vectors)), rows)
+    space = Space(index, lists[base], np.ascontiguousarray(vectors[base]), metric)
+    queries, origin = question_like(space, _SEED)
     most = min(CLASSES[-1], len(base) - 1)
-    near, nearest = _nearest(space, queries, origin, most)
+    near, nearest = nearest_rows(space, queries, origin, most)
     centroid_near = space.centroid_nearness(queries)
     list_near = np.take_along_axis(centroid_near, space.lists[nearest].astype(np.int64), axis=1)
     ranks = _ranks(index, queries, base, nearest)
@@ -74,16 +75,21 @@ def raised(
 
     `queries`: `(m, dim)`, normalised as the metric needs; `live`: row numbers, ascending.
     """
-    base = live[np.unique(np.linspace(0, len(live) - 1, min(MOST_ROWS, len(live))).astype(np.int64))]
-    space = _Space(index, lists[base], np.ascontiguousarray(vectors[base]), metric)
+    base = spread_rows(live, MOST_ROWS)
+    space = Space(index, lists[base], np.ascontiguousarray(vectors[base]), metric)
     most = min(CLASSES[-1], len(base) - 1)
-    near, nearest = _nearest(space, queries, np.full(len(queries), -1), most)
+    near, nearest = nearest_rows(space, queries, np.full(len(queries), -1), most)
     list_near = np.take_along_axis(space.centroid_nearness(queries), space.lists[nearest].astype(np.int64), axis=1)
     ranks = _ranks(index, queries, base, nearest)
     reach = [
         _raised(old, near[:, :k], list_near[:, :k], ranks[:, :k]) for old, k in zip(effort.reach, CLASSES, strict=True)
     ]
     return replace(effort, reach=tuple(reach))
+
+
+def spread_rows(rows: Rows, most: int) -> Rows:
+    """At most `most` of these rows, spread evenly."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))]
 
 
 def _raised(reach: Reach, near: npt.NDArray[np.float32], list_near: npt.NDArray[np.float32], ranks: Rows) -> Reach:
@@ -127,7 +133,7 @@ def _by_nearness(near: npt.NDArray[np.float32], values: npt.NDArray[Any], share:
     return Line(tuple(np.round(middles, 4).tolist()), tuple(np.round(quantiles, 4).tolist()))
 
 
-class _Space:
+class Space:
     """The rows among which neighbours are looked up, their lists, and the centroids of all lists."""
 
     def __init__(self, index: Any, lists: npt.NDArray[np.uint16], rows: Vectors, metric: Metric) -> None:
@@ -154,9 +160,9 @@ class _Space:
         return np.sort(np.argpartition(similarity, count - 1)[:count])
 
 
-def _question_like(space: _Space) -> tuple[Vectors, Rows]:
-    """Vectors as hard as questions, `(m, dim)`, and the row that each was made from, `(m,)`; the seed is fixed."""
-    rng, rows, edge = np.random.default_rng(20261126), space.rows, space.edge()
+def question_like(space: Space, seed: int) -> tuple[Vectors, Rows]:
+    """Vectors as hard as questions, `(m, dim)`, and the row that each was made from, `(m,)`."""
+    rng, rows, edge = np.random.default_rng(seed), space.rows, space.edge()
     middle, dim = rows.mean(axis=0), rows.shape[1]
     spread = float(np.sqrt(np.square(rows - middle).sum(axis=1).mean()))
     origin = [rng.integers(len(rows), size=_EACH)]
@@ -170,7 +176,7 @@ def _question_like(space: _Space) -> tuple[Vectors, Rows]:
     return normalised(np.concatenate(made).astype(np.float32), space.metric), np.concatenate(origin)
 
 
-def _nearest(space: _Space, queries: Vectors, origin: Rows, most: int) -> tuple[npt.NDArray[np.float32], Rows]:
+def nearest_rows(space: Space, queries: Vectors, origin: Rows, most: int) -> tuple[npt.NDArray[np.float32], Rows]:
     """The nearness of the `most` nearest rows of each query but its origin, descending, and their numbers."""
     scores, nearest = library().knn(queries, space.rows, most + 1, metric=metric_number(space.metric))
     others = np.argsort(nearest == origin[:, None], axis=1, kind="stable")[:, :most]
