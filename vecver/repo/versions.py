@@ -265,6 +265,17 @@ class Versions:
         stamps = None if self._verifier.mode == "always" else self._verifier.stamps
         return index_files.derived(self.store, segment.id, spec, stamps)
 
+    def derived_facts(self, segment: str, spec: str) -> Json | None:
+        """The facts of a derived file, unproved; None if it was never built. Raises IntegrityError."""
+        exists = index_files.has_derived(self.store, segment, spec)
+        return index_files.facts(self.store, segment, spec) if exists else None
+
+    def put_measured(self, segment: str, spec: str, measured: Json) -> None:
+        index_files.put_measured(self.store, segment, spec, measured)
+
+    def measured(self, segment: str, spec: str) -> Json | None:
+        return index_files.measured(self.store, segment, spec)
+
     # -- tidying --------------------------------------------------------------------------------
 
     def fold(self, head: str, small: int) -> Rewrite | None:

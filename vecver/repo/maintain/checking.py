@@ -246,6 +246,8 @@ class _Checker:
         name = path_of(segment, spec)
         if self.read(name + ".json", lambda: index_files.facts(self.store, segment, spec)):
             self.read(name, lambda: index_files.derived(self.store, segment, spec))
+            if self.store.size(measured := index_files.measured_path(segment, spec)) is not None:
+                self.read(measured, lambda: index_files.measured(self.store, segment, spec))
 
     def _decoded(self, segment: Segment) -> bool:
         """Shapes agree, vectors are finite, and the stored orders are right; else a problem."""

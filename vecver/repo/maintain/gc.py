@@ -276,7 +276,7 @@ def _needed(store: Store, listed: list[str], commits: dict[str, Commit], retaine
 
 def _units(store: Store, listed: list[str], specs: Collection[str], needed: set[str]) -> dict[str, int]:
     """The units that are garbage, and their bytes."""
-    useful = {*FILES, "segment.json", *specs, *(f"{spec}.json" for spec in specs)}
+    useful = {*FILES, "segment.json", *specs, *(f"{spec}{end}" for spec in specs for end in (".json", ".measured"))}
     sizes: dict[str, int] = {}
     for name in listed:
         folder, _, rest = name.partition("/")

@@ -59,13 +59,19 @@ def repair(store: Store) -> Iterator[Problem]:
 def drop_derived(store: Store, segment: str) -> Iterator[Problem]:
     """Set aside the unreadable files derived from a segment; they can be built again."""
     for spec in list(index_files.specs(store, segment)):
-        try:
-            index_files.derived(store, segment, spec)
-        except VecverError:
-            for name in (path_of(segment, spec) + ".json", path_of(segment, spec)):
-                _set_aside(store, name)
-                store.delete(name)
-            yield Problem(path_of(segment, spec), f"set aside under {ASIDE}/: it is derived, and of no use")
+        file, measured = path_of(segment, spec), index_files.measured_path(segment, spec)
+        if not _readable(index_files.derived, store, segment, spec):
+            yield _dropped(store, file, [file + ".json", file], "it is derived, and of no use")
+        elif not _readable(index_files.measured, store, segment, spec):
+            yield _dropped(store, measured, [measured], "`vecver recall --queries` measures it again")
+
+
+def _dropped(store: Store, name: str, files: list[str], reason: str) -> Problem:
+    """Set files aside and delete them."""
+    for file in files:
+        _set_aside(store, file)
+        store.delete(file)
+    return Problem(name, f"set aside under {ASIDE}/: {reason}")
 
 
 def advice(name: str) -> str:
@@ -75,6 +81,8 @@ def advice(name: str) -> str:
         return f"measure version {rest[:12]} again"
     if folder == "publications":
         return "publish again, or forget what is published there"
+    if folder == "segments" and rest.endswith(".measured"):
+        return "`vecver recall --queries` measures it again"
     if folder == "segments" and rest.rsplit("/", 1)[-1] not in (*FILES, "segment.json"):
         return "`vecver optimize DATASET` builds it again"
     return "it cannot be made again here: restore this file from a copy of the repository"
@@ -243,6 +251,15 @@ def _set_aside(store: Store, name: str) -> None:
     """Copy an object to where nothing else looks for it."""
     if store.size(name) is not None:
         store.put(f"{ASIDE}/{name}", store.get(name))
+
+
+def _readable(read: Callable[..., Any], *arguments: Any) -> bool:
+    """False if a read fails with an error of vecver."""
+    try:
+        read(*arguments)
+    except VecverError:
+        return False
+    return True
 
 
 def _tried(read: Callable[..., Any], *arguments: Any) -> Any:

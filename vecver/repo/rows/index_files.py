@@ -2,6 +2,12 @@
 
 segments/<id>/<spec>         the bytes
              /<spec>.json    sha256, length, segment and what built them, sealed; written last
+             /<spec>.measured  what was measured of these bytes later, sealed, with their sha256
+
+Decisions
+1. A measure is a file of its own: written into `<spec>.json` it could bring back the digest of an index that another
+   process just replaced. Its name does not end with .json, so a vecver that does not know it sees no derived file in
+   it; that vecver's gc deletes it, since it can be measured again.
 """
 
 from __future__ import annotations
@@ -81,6 +87,26 @@ def derived(store: Store, segment: str, spec: str, stamps: Stamps | None = None)
     if stamps and files and is_same:
         stamps.add("indexes", stamp, files)
     return content, stored
+
+
+def put_measured(store: Store, segment: str, spec: str, measured: Json) -> None:
+    """Keep what was measured of a derived file, in place of the last measure. Raises NotFoundError (there is none)."""
+    digest = facts(store, segment, spec)["sha256"]
+    store.put(measured_path(segment, spec), objects.sealed({**measured, "segment": segment, "sha256": digest}))
+
+
+def measured(store: Store, segment: str, spec: str) -> Json | None:
+    """What was measured of a derived file; None if nothing was, or of other bytes. Raises IntegrityError (damaged)."""
+    name = measured_path(segment, spec)
+    if store.size(name) is None:
+        return None
+    stored, now = objects.load_sealed(store, name), facts(store, segment, spec)
+    return stored if (stored.get("segment"), stored.get("sha256")) == (segment, now["sha256"]) else None
+
+
+def measured_path(segment: str, spec: str) -> str:
+    """The store's name of what was measured of a derived file."""
+    return path_of(segment, spec + ".measured")
 
 
 def specs(store: Store, segment: str) -> Iterator[str]:
