@@ -6,6 +6,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
+    from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
     from vecver.flows.ingesting.comparing import status
@@ -76,6 +77,7 @@ __all__ = [
     "delete",
     "deletion",
     "document_ids",
+    "expected_recall",
     "export",
     "fields_of",
     "forget",

@@ -24,7 +24,7 @@ from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress
-    from vecver.model import Answer, Export, Hit, Json, Recall
+    from vecver.model import Answer, ExpectedRecall, Export, Hit, Json, Recall
 
 
 class Searching(Handle):
@@ -151,7 +151,9 @@ class Searching(Handle):
         as `search` asks a vector. `queries`: texts or vectors; else `sample` of them are made of the version's
         own chunks (default 100, or all if it has fewer), the same whatever the layout and about as hard
         as real questions. The result is kept beside the commit, in place of the one before (`measures`);
-        the commit's id does not change. Where it cannot be kept (a read-only repository), `not_kept` says why.
+        the commit's id does not change. What was measured of `queries` at k = 10 also stands beside the indexes, for
+        `expected_recall` of every version that shares them. Where it cannot be kept (a read-only repository),
+        `not_kept` says why.
 
         `apply`: indexes that do not look far enough for the given queries do so from now on, for every
         version; never less far than before. It is stored beside the index, and holds until `optimize` writes those
@@ -171,6 +173,18 @@ class Searching(Handle):
             apply=apply,
             progress=progress,
         )
+
+    def expected_recall(self, at: Revision = "main") -> ExpectedRecall:
+        """What share of its true best 10 hits a search of a version is expected to find, before it is promoted.
+
+        Read from what the indexes of the version recorded, within milliseconds: what each found of question-like
+        vectors when it was built, or, after `recall` with `queries`, of those. The segments' values are weighted with
+        the version's live chunks in each; the share of questions below 0.8 is an upper bound. A version without an
+        index is "exact": every row is scanned. Of an index that an older vecver built, and of a version whose rows gc
+        deleted, the recall is None ("unknown"); `optimize` measures such an index. It holds for vecver's index, not
+        for a Milvus. Raises NotFoundError (revision).
+        """
+        return flows.expected_recall(self._versions, self.resolve(at))
 
     def measures(self, at: Revision = "main") -> dict[str, Json]:
         """What was measured of a version, the newest by kind ("recall": `Recall.to_json()`).

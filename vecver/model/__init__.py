@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
     from vecver.model.embedder import Embedder, TokenCounts
+    from vecver.model.expectations import ExpectedRecall
     from vecver.model.kernels import KernelUse
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
@@ -43,6 +44,7 @@ __all__ = [
     "Document",
     "DocumentDiff",
     "Embedder",
+    "ExpectedRecall",
     "Export",
     "Failure",
     "Field",

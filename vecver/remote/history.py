@@ -8,7 +8,7 @@ from typing import overload
 from vecver import repo
 from vecver.arguments import Kind, Revision, check_kind, tagged_of, text_of
 from vecver.errors import NotFoundError
-from vecver.model import Commit, Coverage, Diff, DocumentDiff, Json, Log, Move
+from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move
 from vecver.remote.handle import RemoteHandle, commit_of, condition, revision_text
 from vecver.remote.http import read
 
@@ -48,6 +48,11 @@ class RemoteHistory(RemoteHandle):
         """The documents of a version that were read in part, sorted by id: how much, and what is missing."""
         body = self._wire.get(self._path("commits", self.resolve(at)))
         return read(body, lambda it: {item["document"]: Coverage.from_json(item) for item in it["partial"]})
+
+    def expected_recall(self, at: Revision = "main") -> ExpectedRecall:
+        """What recall to expect of a version, as `Dataset.expected_recall`; unknown of a service that does not say."""
+        body = self._wire.get(self._path("commits", self.resolve(at)))
+        return read(body, _expected_recall)
 
     @overload
     def diff(self, before: Revision, after: Revision) -> Diff: ...
@@ -122,3 +127,9 @@ class RemoteHistory(RemoteHandle):
         check_kind(kind)
         repo.check_name(kind, name)
         return self._path(_PLURAL[kind], name)
+
+
+def _expected_recall(body: Json) -> ExpectedRecall:
+    if "expected_recall" in body:
+        return ExpectedRecall.from_json(body["expected_recall"])
+    return ExpectedRecall.unknown(10, body["counts"]["chunks"], 0)

@@ -46,11 +46,11 @@ def commits(
 
 @router.get("/{dataset}/commits/{revision}", response_model=answers.OneCommit)
 def commit(docs: Readable, revision: Name) -> Json:
-    """All that is recorded of a version, and which of its documents were read in part."""
+    """All that is recorded of a version, which documents were read in part, and what recall to expect of its index."""
     commit = docs.show(revision)
     coverages = docs.partial_reads(commit.id)
     partial = [{"document": document, **coverage.to_json()} for document, coverage in coverages.items()]
-    return {**_commit(commit), "partial": partial}
+    return {**_commit(commit), "partial": partial, "expected_recall": docs.expected_recall(commit.id).to_json()}
 
 
 @router.get("/{dataset}/diff", response_model=content.Diff | content.DocumentDiff)

@@ -110,10 +110,23 @@ class PartialRead(BaseModel):
     notes: Annotated[list[str], Field(description="What is missing.")]
 
 
+class ExpectedRecall(BaseModel):
+    """What share of its true best `k` hits a search through FAISS is expected to find; nothing is measured for it."""
+
+    k: int
+    recall: Annotated[float | None, Field(description="Null: unknown.")]
+    below_0_8: Annotated[float | None, Field(description="At most this share of questions finds less than 0.8.")]
+    questions: Annotated[int, Field(description="On which the values rest; 0 where every row is scanned.")]
+    basis: Literal["exact", "calibration", "questions", "calibration and questions", "unknown"]
+    chunks: int
+    indexed: Annotated[int, Field(description="Chunks that lie under an index.")]
+
+
 class OneCommit(Commit):
     """A version's record, with its documents that were read in part, also by earlier ingests."""
 
     partial: list[PartialRead]
+    expected_recall: ExpectedRecall
 
 
 class Commits(BaseModel):

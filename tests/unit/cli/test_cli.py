@@ -115,6 +115,7 @@ def test_log_show_diff_and_status_json(june: dict[str, Any], here: Path) -> None
         "removed": ["pump.md"],
         "failed": [],
         "partial": [],
+        "expected_recall": vecver.ExpectedRecall(10, 1.0, 0.0, 0, "exact", june["chunks"]["live"], 0).to_json(),
     }
     plan = told("ingest", "handbook", "handbook", "--dry-run")
     assert plan["dry_run"] and not plan["changed"] and plan["commit"] == june["commit"]

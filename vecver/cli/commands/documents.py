@@ -109,11 +109,12 @@ def status(settings: Settings, /, dataset: str, sources: tuple[str, ...], as_jso
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
     changes, partial = docs.status(list(sources), at=revision, **how), docs.partial_reads(revision)
+    expected = docs.expected_recall(revision)
     if as_json:
-        echo_json({**changes, "partial": partly_read(partial)})
+        echo_json({**changes, "partial": partly_read(partial), "expected_recall": expected.to_json()})
         return
     with console.pages() as screen:
-        show_status(screen, f"{name}@{revision}", changes, partial, _ingest_command(name, sources, how))
+        show_status(screen, f"{name}@{revision}", changes, partial, _ingest_command(name, sources, how), expected)
 
 
 def _ingest_command(dataset: str, sources: Sequence[str], how: Mapping[str, Any]) -> str:

@@ -106,14 +106,21 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
             for document in found:
                 screen.say(document)
         return
-    partial = docs.partial_reads(commit.id)
+    partial, expected = docs.partial_reads(commit.id), docs.expected_recall(commit.id)
     if as_json:
-        echo_json({**_entry(commit), "partial": partly_read(partial)})
+        echo_json({**_entry(commit), "partial": partly_read(partial), "expected_recall": expected.to_json()})
         return
     here = history.names(docs).get(commit.id, ())
     with console.pages() as screen:
         show_version(
-            screen, commit, name, refs=here, changes=_changes(docs, commit), partial=partial, coverage=coverage
+            screen,
+            commit,
+            name,
+            refs=here,
+            changes=_changes(docs, commit),
+            partial=partial,
+            coverage=coverage,
+            expected=expected,
         )
 
 
@@ -212,7 +219,13 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
 @click.pass_obj
 def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool) -> None:
     """Let ALIAS name REVISION (default main); applications that search at it follow at once."""
-    _show_move(common.opened(settings).dataset(dataset).promote(alias, revision), as_json)
+    docs = common.opened(settings).dataset(dataset)
+    move = docs.promote(alias, revision)
+    expected = docs.expected_recall(move.after or revision)
+    if as_json:
+        echo_json({**move.to_json(), "expected_recall": expected.to_json()})
+    else:
+        refs.show_move(console.out(), move, expected)
 
 
 @click.command()

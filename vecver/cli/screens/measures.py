@@ -1,4 +1,4 @@
-"""Shows recall and latency of an index as a table."""
+"""Shows recall and latency of an index as a table, and the recall to expect of a version as a phrase."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import vecver
 from vecver.cli.screens import wording
 from vecver.cli.terminal import console
-from vecver.cli.terminal.console import BAD, FAINT, GOOD, HEAD, ID, WARNING, Part, Screen
+from vecver.cli.terminal.console import BAD, COMMAND, FAINT, GOOD, HEAD, ID, WARNING, Part, Screen
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +33,20 @@ def show_recall(screen: Screen, title: str, measured: vecver.Recall) -> None:
         screen.say("So few chunks are scanned one by one: nothing is missed, and no index is needed.")
 
 
+def expected_parts(expected: vecver.ExpectedRecall, dataset: str) -> list[Part]:
+    """What recall to expect of a version, in its colour; where it is unknown, the command that measures it."""
+    if expected.recall is None:
+        return [("unknown", WARNING), (". Measure it: ", FAINT), (f"vecver optimize {dataset}", COMMAND)]
+    if expected.basis == "exact":
+        return [str(expected)]
+    value, _, details = str(expected).partition(" ")
+    return [(value, _style(expected.recall)), f" {details}"]
+
+
+def _style(recall: float) -> str:
+    return GOOD if recall >= _GOOD else WARNING if recall >= _FAIR else BAD
+
+
 def _table(screen: Screen, measured: vecver.Recall) -> Table:
     from rich.table import Table
 
@@ -43,10 +57,9 @@ def _table(screen: Screen, measured: vecver.Recall) -> Table:
     for name in shown:
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
     for at in measured.at:
-        style = GOOD if at.ann_recall >= _GOOD else WARNING if at.ann_recall >= _FAIR else BAD
         cells: dict[str, Part] = {
             "k": f"{at.k:,}",
-            "recall": (f"{at.ann_recall:.3f}", style),
+            "recall": (f"{at.ann_recall:.3f}", _style(at.ann_recall)),
             "worst": "" if at.worst is None else f"{at.worst:.3f}",
             "below 0.8": "" if at.below_0_8 is None else f"{at.below_0_8:.1%}",
             **{name: f"{getattr(at, f'{name}_ms'):.2f} ms" for name in ("p50", "p95", "p99")},

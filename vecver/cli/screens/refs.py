@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import vecver
 from vecver.cli.screens import wording
 from vecver.cli.screens.history import STYLES
+from vecver.cli.screens.measures import expected_parts
 from vecver.cli.terminal import console
 from vecver.cli.terminal.console import COMMAND, FAINT, ID, Part, Screen
 
@@ -45,8 +46,8 @@ def show_moves(screen: Screen, moves: Sequence[vecver.Move]) -> None:
         screen.say(*_from_to(move, screen), f"  {move.reason:<{width}}", (f"  {when}", FAINT))
 
 
-def show_move(screen: Screen, move: vecver.Move) -> None:
-    """What a command did to a ref, and how to undo it or go on."""
+def show_move(screen: Screen, move: vecver.Move, expected: vecver.ExpectedRecall | None = None) -> None:
+    """What a command did to a ref, and how to undo it or go on; of an alias also the recall to expect."""
     if not screen.terminal:
         screen.say(_plain(move))
         return
@@ -66,6 +67,8 @@ def show_move(screen: Screen, move: vecver.Move) -> None:
         screen.say(name, " stood at ", *_at(move.after, screen), " already.")
     else:
         screen.say(name, ": ", *_from_to(move, screen))
+    if expected is not None:
+        screen.say("Expected recall  ", *expected_parts(expected, move.dataset))
     for line in _next(move):
         screen.say(*line)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import vecver
 from vecver.cli.screens import wording
 from vecver.cli.screens.changes import SIGNS
+from vecver.cli.screens.measures import expected_parts
 from vecver.cli.terminal.console import COMMAND, FAINT, GOOD, STRONG, WARNING, Screen
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ def show_status(
     documents: Mapping[str, Sequence[str]],
     partial: Mapping[str, Coverage],
     ingest: str,
+    expected: vecver.ExpectedRecall,
 ) -> None:
     """Documents that were added, changed or removed since `version`; `ingest` is the command that commits them."""
     differing = 0
@@ -39,6 +42,9 @@ def show_status(
         screen.say(("% ", WARNING), f"{document} (read in part): ", (" ".join(partial[document].notes), FAINT))
     if not screen.terminal:
         return
+    if expected.basis != "exact":
+        dataset = version.partition("@")[0]
+        screen.say((f"Expected recall of {version}  ", FAINT), *expected_parts(expected, dataset))
     if len(partial) > _PARTIAL:
         command = f"vecver show {version} --coverage"
         screen.say((f"… and {len(partial) - _PARTIAL:,} more read in part: ", FAINT), (command, COMMAND))

@@ -9,6 +9,7 @@ import vecver
 from vecver.cli.screens import wording
 from vecver.cli.screens.changes import SIGNS
 from vecver.cli.screens.history import ref_parts
+from vecver.cli.screens.measures import expected_parts
 from vecver.cli.terminal import console
 from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
 
@@ -30,10 +31,12 @@ def show_version(
     changes: Mapping[str, str],
     partial: Mapping[str, Coverage],
     coverage: bool,
+    expected: vecver.ExpectedRecall,
 ) -> None:
     """All that is recorded of a version. `changes`: document -> "added", "changed", "removed"."""
     _title(screen, commit, dataset, refs)
     _changes(screen, commit)
+    _field(screen, "recall", *expected_parts(expected, dataset))
     _names(screen, commit, dataset, changes)
     _failures(screen, commit.operation.get("failures", ()))
     _coverage(screen, partial, f"{dataset}@{wording.short_id(commit.id)}", coverage)

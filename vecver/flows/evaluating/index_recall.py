@@ -1,7 +1,8 @@
 """Recall: the index of a version against exact search on the same version, and how long a query takes.
 
 queries -> exact, in batches -> for each k: the index, in one batch -> one by one, timed -> a measure beside the commit
-With `apply`, indexes that do not look far enough for the queries learn to do so first.
+With `apply`, indexes that do not look far enough for the queries learn to do so first. What was measured of given
+queries is kept beside the indexes too, as what to expect of every version that shares them (`expectations`).
 
 Decisions
 1. A sampled query is a chunk's vector moved by once or twice the difference of two others. Points a third of the way
@@ -37,6 +38,7 @@ from vecver import index, repo
 from vecver.errors import BackendError, InvalidInputError, say
 from vecver.flows import opened_indexes
 from vecver.flows.embedding import OpenEmbedder
+from vecver.flows.evaluating import expectations
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.searching.filtering import filtered
 from vecver.flows.searching.queries import Query, vectors_of
@@ -99,12 +101,14 @@ def recall(
     def ask(vector: Vectors, size: int) -> object:
         return search(versions, dataset, Question.of([vector], at=commit, k=size), open_embedder)
 
-    measured = []
+    measured, answers = [], dict[int, Places]()
     for size in sizes:
         shape = Shape(size, title_lifts_passage=lifts)
         engine = str(engine_of(parts, shape.asked, exact=False)["name"])
         exact = engine == ENGINES[0]
         hits = true[:, :size] if exact else _answers(snapshot, parts, vectors, shape, exact=False)
+        if not exact:
+            answers[size] = hits
         shares = _shares(true[:, :size], hits)
         how = {"worst": float(shares.min()), "below_0_8": float((shares < LOW).mean())}
         speed = _speed(ask, vectors, size, progress)
@@ -113,13 +117,17 @@ def recall(
     if queries is None:
         about |= {"source": "sample", "drawn": DRAWN}
     facts, time = _facts(snapshot, parts), versions.time()
-    return _kept(versions, Recall(dataset, commit, tuple(measured), about, facts, _environment(), time, raised))
+    measure = Recall(dataset, commit, tuple(measured), about, facts, _environment(), time, raised)
+    measured_hits = None if queries is None else answers.get(expectations.K)
+    return _kept(versions, snapshot, measure, true[:, : expectations.K], measured_hits)
 
 
-def _kept(versions: Versions, measure: Recall) -> Recall:
-    """Store a measure beside its commit, or note in it why that failed."""
+def _kept(versions: Versions, snapshot: Snapshot, measure: Recall, true: Places, hits: Places | None) -> Recall:
+    """Store a measure beside its commit, and beside the indexes what they found of given queries, or note why not."""
     try:
         repo.measures.save(versions.store, measure.commit, KIND, measure.to_json())
+        if hits is not None:
+            expectations.keep_measured(versions, snapshot, true, hits)
     except BackendError as error:
         return replace(measure, not_kept=error.message)
     return measure
@@ -225,7 +233,7 @@ def _answers(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, shape:
     for start in range(0, len(vectors), _BATCH):
         answers = rank(snapshot, None, vectors[start : start + _BATCH], shape, ask)
         for number, (rows, _) in enumerate(answers, start):
-            found[number, : len(rows)] = [row.place[0] << 40 | row.place[1] for row in rows]
+            found[number, : len(rows)] = [row.place[0] << expectations.ROW_BITS | row.place[1] for row in rows]
     return found
 
 
