@@ -159,15 +159,14 @@ def _blocks(root: Element) -> Iterator[str]:
 
 
 def _has_text(element: Element) -> bool:
-    if (text := element.text) and text.strip():
+    if (text := element.text) and not text.isspace():
         return True
-    return len(element) > 0 and any(tail and tail.strip() for tail in [child.tail for child in element])
+    return len(element) > 0 and any((tail := child.tail) and not tail.isspace() for child in element)
 
 
 def _label(element: Element) -> str:
     """An element's name with its attributes; "" without attributes."""
-    attributes = _attributes(element)
-    if not attributes:
+    if not (attributes := _attributes(element)):
         return ""
     pairs = "; ".join(f"{name}: {value}" for name, value in attributes.items())
     return f"{name_of(element)} ({pairs})"
@@ -195,7 +194,9 @@ def _paragraph(element: Element, name: str, depth: int) -> str:
 
 
 def _is_record(element: Element) -> bool:
-    names = {name_of(child) for child in element} if len(element) > 1 else ()
+    if len(element) < 2:
+        return False
+    names = {name_of(child) for child in element}
     if len(names) < 2 or names.intersection(_PROSE):
         return False
     if names.intersection(_TITLES) and len(names) < 3:
