@@ -23,7 +23,7 @@ from vecver.repo.rows.positions import positions_json
 from vecver.repo.rows.roots import lanes_of, lanes_of_rows
 
 FEW: Final = 64
-LARGEST: Final = 1 << 30
+LARGEST: Final = 1 << 28  # control characters take six times their bytes in JSON
 BLOCK_ROWS: Final = 16384  # rows whose canonical bytes are in memory at once
 
 Rows = npt.NDArray[np.int64]
