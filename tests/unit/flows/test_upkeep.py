@@ -190,6 +190,20 @@ def test_check_names_a_branch_that_another_process_left(store: Store, monkeypatc
     assert found.clean and found.notes[0].startswith("d@main is not folded and indexed yet: ")
 
 
+def test_an_error_goes_with_its_branch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = beside(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(Rewrite, "write", full)
+        ingest(docs, {"a": "x"})
+        docs.branch("side")
+        list(history(docs, 9, branch="side"))
+        with pytest.raises(BackendError):
+            docs.repository.settle()
+    docs.delete_branch("side")
+    docs.repository.settle()
+    assert docs.repository.check().notes == ()
+
+
 # -- waiting and stopping ---------------------------------------------------------------------------
 
 

@@ -105,19 +105,20 @@ class Upkeep:
     def settle(self) -> None:
         """Wait for every job. Raises the error of a branch whose last upkeep failed."""
         self.wait()
-        for error in list(self._errors.values()):
-            raise copy(error)
+        for (dataset, branch), error in list(self._errors.items()):
+            if self._versions.refs(dataset).get("branch", branch) is not None:  # it may be deleted by now
+                raise copy(error)
 
     def notes(self) -> list[str]:
         """The branches whose upkeep failed or is not done, by this process or others, a line for each."""
-        notes = [f"{dataset}@{branch}: {_note(error)}" for (dataset, branch), error in sorted(self._errors.items())]
+        notes = list[str]()
         with suppress(VecverError):  # what is damaged is a problem of the check
             for dataset in self._versions.datasets():
-                notes += [
-                    f"{dataset}@{branch} is not folded and indexed yet: {_LATER}"
-                    for branch, head in self._versions.refs(dataset).all("branch").items()
-                    if (dataset, branch) not in self._errors and self._is_due(head)
-                ]
+                for branch, head in self._versions.refs(dataset).all("branch").items():
+                    if error := self._errors.get((dataset, branch)):
+                        notes.append(f"{dataset}@{branch}: {_note(error)}")
+                    elif self._is_due(head):
+                        notes.append(f"{dataset}@{branch} is not folded and indexed yet: {_LATER}")
         return notes
 
     def _is_due(self, commit: str) -> bool:
