@@ -23,6 +23,7 @@ from vecver import pipeline
 from vecver.cli.app import main
 from vecver.errors import BackendError, VecverError
 from vecver.repo.maintain import trash
+from vecver.repo.maintain.rewrite import Rewrite
 from vecver.store import LocalStore
 
 NOW = timedelta(0)
@@ -152,6 +153,28 @@ def test_a_disk_that_fills_up_in_a_verb_costs_nothing_but_the_verb(disk: Path, v
     if verb not in ("tag", "rollback"):
         VERBS[verb](docs)
     assert docs.repository.check().clean
+
+
+def test_a_disk_that_fills_up_during_upkeep_fails_no_commit(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = open_on(LocalStore(disk / "kb"), background=True).dataset("d")
+    texts = dict(SMALL)
+    for turn in range(8):
+        texts[f"n{turn}"] = "x"
+        ingest(docs, texts)
+    write, texts = Rewrite.write, {**texts, "last": "x"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Rewrite, "write", lambda rewrite, progress: (fill(disk), write(rewrite, progress)))
+        assert ingest(docs, texts).changed
+        with pytest.raises(BackendError) as caught:
+            docs.repository.settle()
+    assert caught.value.code == "store_full" and str(disk) in caught.value.message
+    assert docs.repository.check().clean and texts_of(docs) == texts
+    (disk / "filler").unlink()
+    texts["after"] = "x"
+    report = ingest(docs, texts)
+    docs.repository.settle()
+    assert "No space" in report.notes[0] and len(versions_of(docs).layout(docs.resolve()).segments) == 1
+    assert docs.repository.check().clean and texts_of(docs) == texts
 
 
 # -- what cannot be written is named ----------------------------------------------------------------
