@@ -44,12 +44,12 @@ def _ratio(name: str, other: str) -> float:
     return max(similarity, 0.95 * _similarity(last, other_last))
 
 
-def _similarity(one: str, other: str) -> float:
-    if one == other:
+def _similarity(name: str, other: str) -> float:
+    if name == other:
         return 1.0
     from difflib import SequenceMatcher  # 1 ms, and most commands mistype nothing
 
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    matcher = SequenceMatcher(None, name, other, autojunk=False)
     if matcher.real_quick_ratio() < LEAST_RATIO or matcher.quick_ratio() < LEAST_RATIO:
         return 0.0
     return matcher.ratio()

@@ -64,7 +64,7 @@ NAMES = (
 def explain(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> list[Setting]:
     """Every setting with its value and the origin of that. Raises InvalidInputError if the file cannot be read."""
     file, settings = settings_in_file(environment), load_settings(environment, here)
-    milvus = {f"milvus_{one.name}": str(getattr(settings.milvus, one.name)) for one in fields(Milvus)}
+    milvus = {f"milvus_{field.name}": str(getattr(settings.milvus, field.name)) for field in fields(Milvus)}
     values = {
         **{"repo": settings.repo, "author": settings.author, "api_key": settings.api_key, "verify": settings.verify},
         **{"publish": ", ".join(settings.publish), "milvus": settings.milvus.uri, **milvus},
@@ -116,10 +116,10 @@ def _verify(value: str) -> Verify:
 
 
 def _milvus(setting: Callable[[str], str], uri: str) -> Milvus:
-    given = {one.name: setting(one.name) for one in fields(Milvus) if one.name not in ("uri", "timeout")}
+    values = {field.name: setting(field.name) for field in fields(Milvus) if field.name not in ("uri", "timeout")}
     seconds = setting("timeout") or str(Milvus().timeout)
     try:
-        return Milvus(uri=uri, timeout=float(seconds), **given)
+        return Milvus(uri=uri, timeout=float(seconds), **values)
     except ValueError as error:
         raise InvalidInputError(
             f"VECVER_MILVUS_TIMEOUT is no number of seconds: {seconds!r}", code="invalid_settings", hint="write 60"

@@ -38,8 +38,8 @@ def run(*arguments: str, code: int = 0) -> Result:
 
 
 def settings(*arguments: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(run(*arguments, "config", "--json").stdout)
-    return told
+    shown: dict[str, Any] = json.loads(run(*arguments, "config", "--json").stdout)
+    return shown
 
 
 def test_config_says_where_each_value_comes_from_and_masks_secrets(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,16 +48,16 @@ def test_config_says_where_each_value_comes_from_and_masks_secrets(here: Path, m
     file.write_text('author = "Ada"\nverify = "always"\nmilvus_token = "t0ken"\nport = 9000\n')
     monkeypatch.setenv("VECVER_VERIFY", "never")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    told = settings("--repo", "kb")
-    found = {one["name"]: (one["value"], one["from"]) for one in told["settings"]}
-    assert found["repo"] == ("kb", "option")
-    assert found["author"] == ("Ada", "file")
-    assert found["verify"] == ("never", "environment")
-    assert found["api_key"] == ("****", "OPENAI_API_KEY")
-    assert found["milvus_token"] == ("****", "file")
-    assert found["milvus"] == ("", "default")
-    assert found["port"] == ("9000", "file")
-    assert told["file"] == {"path": str(file), "exists": True} and told["unknown"] == {}
+    config = settings("--repo", "kb")
+    values = {setting["name"]: (setting["value"], setting["from"]) for setting in config["settings"]}
+    assert values["repo"] == ("kb", "option")
+    assert values["author"] == ("Ada", "file")
+    assert values["verify"] == ("never", "environment")
+    assert values["api_key"] == ("****", "OPENAI_API_KEY")
+    assert values["milvus_token"] == ("****", "file")
+    assert values["milvus"] == ("", "default")
+    assert values["port"] == ("9000", "file")
+    assert config["file"] == {"path": str(file), "exists": True} and config["unknown"] == {}
     shown = run("config")
     assert "t0ken" not in shown.output and "sk-secret" not in shown.output
     assert "Ada  [settings file]" in shown.stdout and "never  [VECVER_VERIFY]" in shown.stdout
@@ -77,17 +77,17 @@ def test_config_names_what_nothing_reads_and_what_was_meant(here: Path, monkeypa
 
 
 def findings(code: int = 0) -> dict[str, dict[str, str]]:
-    told = json.loads(run("doctor", "--quick", "--json", code=code).stdout)
-    assert told["ok"] is (code == 0)
-    return {one["name"]: one for one in told["checks"]}
+    report = json.loads(run("doctor", "--quick", "--json", code=code).stdout)
+    assert report["ok"] is (code == 0)
+    return {finding["name"]: finding for finding in report["checks"]}
 
 
 def test_a_sound_installation_has_no_problem(here: Path) -> None:
     vecver.create(here / ".vecver")
-    found = findings()
-    assert found["repository"]["status"] == found["permissions"]["status"] == found["search"]["status"] == "ok"
-    assert found["version"]["message"].startswith("vecver ") and "numpy" in found["packages"]["message"]
-    assert all(one["advice"] for one in found.values() if one["status"] == "problem")
+    by_name = findings()
+    assert by_name["repository"]["status"] == by_name["permissions"]["status"] == by_name["search"]["status"] == "ok"
+    assert by_name["version"]["message"].startswith("vecver ") and "numpy" in by_name["packages"]["message"]
+    assert all(finding["advice"] for finding in by_name.values() if finding["status"] == "problem")
     assert "ok       repository  " in run("doctor", "--quick").stdout
 
 
@@ -119,11 +119,11 @@ def test_a_full_disk_a_missing_package_and_a_readable_secret(here: Path, monkeyp
     (here / "s.toml").write_text('api_key = "x"\n')
     (here / "s.toml").chmod(0o644)
     monkeypatch.setenv("VECVER_SETTINGS", str(here / "s.toml"))
-    found = {one.name: one for one in checks.examine(load_settings(), quick=True)}
-    assert found["disk"].status == "problem" and "vecver gc" in found["disk"].advice
-    assert found["milvus"].status == "warning" and "pip install 'vecver[milvus]'" in found["milvus"].advice
-    assert found["settings"].status == "warning"
-    assert "chmod 600" in found["settings"].advice
+    by_name = {finding.name: finding for finding in checks.examine(load_settings(), quick=True)}
+    assert by_name["disk"].status == "problem" and "vecver gc" in by_name["disk"].advice
+    assert by_name["milvus"].status == "warning" and "pip install 'vecver[milvus]'" in by_name["milvus"].advice
+    assert by_name["settings"].status == "warning"
+    assert "chmod 600" in by_name["settings"].advice
 
 
 # -- completion ---------------------------------------------------------------------------------

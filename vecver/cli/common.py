@@ -61,7 +61,7 @@ def _repositories_like(repo: str) -> list[str]:
     """Repositories in the same folder with a similar name."""
     place = Path(repo)
     try:
-        beside = [one.name for one in place.absolute().parent.iterdir() if (one / "vecver.json").is_file()]
+        beside = [folder.name for folder in place.absolute().parent.iterdir() if (folder / "vecver.json").is_file()]
     except OSError:
         return []
     return [str(place.parent / name) for name in near(place.name, beside)]

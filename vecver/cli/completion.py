@@ -80,8 +80,8 @@ class Names(click.types.StringParamType):
 def answer(program: click.Command) -> None:
     """Print what may follow, as the shell that asks takes it."""
     shell = os.environ[VARIABLE].partition("_")[0]
-    found = get_completion_class(shell)
-    if found and (lines := found(program, {}, "vecver", VARIABLE).complete()):
+    shell_class = get_completion_class(shell)
+    if shell_class and (lines := shell_class(program, {}, "vecver", VARIABLE).complete()):
         click.echo(lines)
 
 

@@ -119,7 +119,9 @@ def _commands_like(name: str, commands: Iterable[str], context: click.Context | 
 def _of_option(error: click.NoSuchOption, path: str, context: click.Context | None) -> tuple[str, str, list[str]]:
     """(message, hint, near names) for an option that the command does not have."""
     name = error.option_name
-    options = [option for one in (context.command.params if context else ()) for option in one.opts] + ["--help"]
+    options = [option for parameter in (context.command.params if context else ()) for option in parameter.opts] + [
+        "--help"
+    ]
     if name in GLOBAL and context and context.parent:
         rest = context.info_name
         return f"{name} stands before the command", f"write `vecver {name} {_VALUE.get(name, '')}{rest} …`", []

@@ -70,7 +70,7 @@ class MilvusConnections:
         holding = [Milvus(ledger.uri, ledger.database) for ledger in ledgers if ledger.collections or ledger.pending]
         if len(holding) > 1:
             raise InvalidInputError(
-                f"{dataset} is published in {' and '.join(one.uri or 'the embedded Milvus' for one in holding)}",
+                f"{dataset} is published in {' and '.join(milvus.uri or 'the embedded Milvus' for milvus in holding)}",
                 code="several_milvus",
                 hint=say(
                     "say which is meant: to=URI, or milvus= where the repository is opened",

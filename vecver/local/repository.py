@@ -115,8 +115,8 @@ class Repository:
             )
         if milvus is None:
             self._session.upkeep.wait()
-            found = flows.repair(self._versions, progress) if repair else repo.check(self._versions.store, progress)
-            return replace(found, notes=tuple(self._session.upkeep.notes()))
+            outcome = flows.repair(self._versions, progress) if repair else repo.check(self._versions.store, progress)
+            return replace(outcome, notes=tuple(self._session.upkeep.notes()))
         names = [name for name in self._versions.datasets() if self._session.milvus.has_published(name, milvus)]
         if not names:
             raise NotPublishedError(

@@ -191,5 +191,5 @@ class Searching(Handle):
 
         Of one that is damaged only `{"damaged": why}`; measuring again replaces it.
         """
-        found = repo.measures.load_all(self._versions.store, self.resolve(at))
-        return {kind: value for kind, value in found.items() if kind != flows.SHORTFALLS}
+        measures = repo.measures.load_all(self._versions.store, self.resolve(at))
+        return {kind: value for kind, value in measures.items() if kind != flows.SHORTFALLS}

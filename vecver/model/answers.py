@@ -249,9 +249,9 @@ class Answer(Sequence[Hit]):
     @classmethod
     def from_json(cls, value: Json) -> Answer:
         """The value whose `to_json` this is."""
-        hits = tuple(Hit.from_json(one) for one in value["hits"])
-        own = (value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
-        return cls(*own, value.get("query"), value.get("missing"))
+        hits = tuple(Hit.from_json(hit) for hit in value["hits"])
+        required = (value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
+        return cls(*required, value.get("query"), value.get("missing"))
 
 
 def _hit_line(hit: Hit) -> str:

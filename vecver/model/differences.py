@@ -122,7 +122,7 @@ class DocumentDiff:
 
     def __str__(self) -> str:
         signs = {"added": "+", "removed": "-"}
-        lines = [f"{signs[one.change]} {one.text}" for one in self.chunks if one.change != "kept"]
+        lines = [f"{signs[chunk.change]} {chunk.text}" for chunk in self.chunks if chunk.change != "kept"]
         fields = [f"~ {name}: {before!r} -> {after!r}" for name, (before, after) in self.fields.items()]
         counts = f"{len(self.added)} chunks added, {len(self.removed)} removed, {len(self.kept)} kept"
         return "\n".join([f"{self.document}: {self.change}", *fields, *lines, counts])

@@ -36,11 +36,11 @@ def data_frame(rows: Sequence[Row], columns: Sequence[str] = ()) -> pd.DataFrame
 
 
 def _series(pd: Any, values: list[Any]) -> Any:
-    there = [value for value in values if value is not None]
-    integers = all(isinstance(value, int) and not isinstance(value, bool) for value in there)
-    if there and integers and len(there) < len(values) and all(_LEAST <= value <= _MOST for value in there):
+    present = [value for value in values if value is not None]
+    integers = all(isinstance(value, int) and not isinstance(value, bool) for value in present)
+    if present and integers and len(present) < len(values) and all(_LEAST <= value <= _MOST for value in present):
         return pd.Series(values, dtype="Int64")
-    simple = {type(value) for value in there} in ({int}, {float}, {bool}, {str})
+    simple = {type(value) for value in present} in ({int}, {float}, {bool}, {str})
     return pd.Series(values) if simple else pd.Series(values, dtype=object)
 
 

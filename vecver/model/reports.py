@@ -60,7 +60,10 @@ class Report:
 
     def to_json(self) -> Json:
         """The report as JSON values, with seconds to the millisecond; `unknown` only where it names any."""
-        documents = [{"document": document, **one.to_json()} for document, one in self.coverage.items()]
+        documents = [
+            {"document": document, **document_coverage.to_json()}
+            for document, document_coverage in self.coverage.items()
+        ]
         return {
             "dataset": self.dataset,
             "commit": self.commit,
@@ -88,7 +91,9 @@ class Report:
 
     def _rows(self) -> list[Json]:
         changed = [{"document": id, "change": kind, "reason": None} for kind, ids in self.names.items() for id in ids]
-        failed = [{"document": one.document, "change": "failed", "reason": one.reason} for one in self.failures]
+        failed = [
+            {"document": failure.document, "change": "failed", "reason": failure.reason} for failure in self.failures
+        ]
         return [*changed, *failed]
 
     def _head(self) -> str:
@@ -109,10 +114,10 @@ class Report:
     def from_json(cls, value: Json) -> Report:
         """What `to_json` says; `names` too, where they were added to it."""
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        failures = tuple(Failure.from_json(one) for one in value["failures"])
+        failures = tuple(Failure.from_json(item) for item in value["failures"])
         names = {kind: tuple(ids) for kind, ids in value.get("names", {}).items()}
         measured = value.get("coverage", {}).get("documents", [])  # older services do not measure
-        coverage = {one["document"]: Coverage.from_json(one) for one in measured}
+        coverage = {item["document"]: Coverage.from_json(item) for item in measured}
         read = {"failures": failures, "names": names, "notes": tuple(value["notes"]), "coverage": coverage}
         read["unseen"], read["unknown"] = value.get("unseen", {}), tuple(value.get("unknown", ()))
         return cls(**{**fields, **read})
@@ -250,9 +255,9 @@ class Recall:
 
     def __getitem__(self, k: int) -> RecallAt:
         """The measure at `k`. Raises KeyError if there is none."""
-        return {one.k: one for one in self.at}[k]
+        return {at_k.k: at_k for at_k in self.at}[k]
 
     def to_json(self) -> Json:
         """The fields that are set, as JSON values."""
         kept = {name: value for name, value in self.__dict__.items() if value is not None}
-        return {**kept, "at": [one.to_json() for one in self.at]}
+        return {**kept, "at": [at_k.to_json() for at_k in self.at]}

@@ -185,9 +185,9 @@ class Document:
         shared = {"document": value["id"], "title": value["title"]}
         chunks = tuple(
             StoredChunk.from_json(
-                {"text": value["text"][slice(*one["span"])], "metadata": value["metadata"], **one, **shared}
+                {"text": value["text"][slice(*chunk["span"])], "metadata": value["metadata"], **chunk, **shared}
             )
-            for one in value["chunks"]
+            for chunk in value["chunks"]
         )
         missing = tuple((start, end) for start, end in value["missing"])
         return cls(**{**fields, "chunks": chunks, "missing": missing})
@@ -280,7 +280,7 @@ class Fields(Sequence[Field]):
     def __getitem__(self, index: slice) -> tuple[Field, ...]: ...
     def __getitem__(self, index: int | str | slice) -> Field | tuple[Field, ...]:
         """A field by its number or its name. Raises KeyError, IndexError."""
-        return {one.name: one for one in self.fields}[index] if isinstance(index, str) else self.fields[index]
+        return {field.name: field for field in self.fields}[index] if isinstance(index, str) else self.fields[index]
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -290,12 +290,12 @@ class Fields(Sequence[Field]):
 
     def to_json(self) -> Json:
         """The fields as JSON values."""
-        return {"fields": [one.to_json() for one in self.fields]}
+        return {"fields": [each.to_json() for each in self.fields]}
 
     @classmethod
     def from_json(cls, value: Json) -> Fields:
         """The value whose `to_json` this is."""
-        return cls(tuple(Field.from_json(one) for one in value["fields"]))
+        return cls(tuple(Field.from_json(each) for each in value["fields"]))
 
     def to_dict(self) -> Json:
         """The same as `to_json`."""
@@ -303,13 +303,13 @@ class Fields(Sequence[Field]):
 
     def to_pandas(self) -> pd.DataFrame:
         """A row for each field. Raises InvalidInputError without pandas."""
-        return data_frame([one.to_json() for one in self.fields], tuple(Field.__dataclass_fields__))
+        return data_frame([each.to_json() for each in self.fields], tuple(Field.__dataclass_fields__))
 
     def __repr__(self) -> str:
         lines = [
-            f"  {padded(one.name, 20)}  {padded('|'.join(one.types), 8)}  {one.documents:>6}  "
-            + folded(one.examples_text)
-            for one in self.fields
+            f"  {padded(each.name, 20)}  {padded('|'.join(each.types), 8)}  {each.documents:>6}  "
+            + folded(each.examples_text)
+            for each in self.fields
         ]
         return listed(f"<Fields: {len(self.fields)}>", lines)
 

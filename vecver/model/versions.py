@@ -74,8 +74,10 @@ class Commit:
 
     def to_row(self) -> Json:
         """A row of a table of commits. What it added, changed and removed is None where that is not recorded."""
-        told = self.operation.get("documents")
-        changes = {name: told.get(name) if isinstance(told, dict) else None for name in ("added", "changed", "removed")}
+        counts = self.operation.get("documents")
+        changes = {
+            name: counts.get(name) if isinstance(counts, dict) else None for name in ("added", "changed", "removed")
+        }
         row = {"commit": self.id, "time": self.time, "author": self.author, "message": self.message}
         return {**row, "documents": self.counts["documents"], "chunks": self.counts["chunks"], **changes}
 
@@ -105,8 +107,15 @@ def commits_frame(commits: Sequence[Commit]) -> pd.DataFrame:
 def commits_html(caption: str, commits: Sequence[Commit]) -> str:
     """A table of commits."""
     rows = [
-        (one.id[:12], one.time[:19], one.author, one.message, one.counts["documents"], one.counts["chunks"])
-        for one in commits
+        (
+            commit.id[:12],
+            commit.time[:19],
+            commit.author,
+            commit.message,
+            commit.counts["documents"],
+            commit.counts["chunks"],
+        )
+        for commit in commits
     ]
     return html_table(caption, ("commit", "time", "author", "message", "documents", "chunks"), rows)
 
@@ -186,7 +195,7 @@ class Diff:
         """The value whose `to_json` this is."""
         documents, chunks = value["documents"], value["chunks"]
         added, changed, removed = (tuple(documents[kind]) for kind in ("added", "changed", "removed"))
-        of = {document: ChunkCounts.from_json(one) for document, one in value.get("chunks_of", {}).items()}
+        of = {document: ChunkCounts.from_json(counts) for document, counts in value.get("chunks_of", {}).items()}
         return cls(value["from"], value["to"], added, changed, removed, chunks["added"], chunks["removed"], of)
 
     def to_dict(self) -> Json:

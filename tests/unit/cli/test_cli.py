@@ -76,12 +76,12 @@ def test_failures_are_in_json_and_on_stderr(june: dict[str, Any], here: Path) ->
 
 
 def test_search_json(june: dict[str, Any]) -> None:
-    found = told("search", "handbook@v1", "how do I open the valve", "-k", "2", "--context", "1")
-    assert (found["dataset"], found["revision"], found["commit"]) == ("handbook", "v1", june["commit"])
-    hit = found["hits"][0]
+    answer = told("search", "handbook@v1", "how do I open the valve", "-k", "2", "--context", "1")
+    assert (answer["dataset"], answer["revision"], answer["commit"]) == ("handbook", "v1", june["commit"])
+    hit = answer["hits"][0]
     assert set(hit) >= {"rank", "score", "score_bits", "document", "key", "span", "text", "metadata", "context"}
     assert hit["rank"] == 1 and hit["document"] == "valve.md" and "water comes" in hit["context"]
-    assert float.fromhex("0x0") <= hit["score"] and found["receipt"]["commit"] == june["commit"]
+    assert float.fromhex("0x0") <= hit["score"] and answer["receipt"]["commit"] == june["commit"]
 
 
 def test_a_filter_keeps_every_digit_of_its_numbers(here: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_filter_keeps_every_digit_of_its_numbers(here: Path) -> None:
     (here / "r.jsonl").write_text("".join(json.dumps(record) + "\n" for record in wide))
     run("init")
     run("ingest", "own", "r.jsonl", "--embedder", "hashing")
-    found = told("search", "own", "q", "--filter", '{"n": 12345678901234567.91, "x": {"$lt": 0.6}}')
-    assert [hit["metadata"] for hit in found["hits"]] == [{"n": "12345678901234567.91", "x": 0.5}]
-    assert found["receipt"]["filter"] == {"n": {"$decimal": "12345678901234567.91"}, "x": {"$lt": 0.6}}
+    answer = told("search", "own", "q", "--filter", '{"n": 12345678901234567.91, "x": {"$lt": 0.6}}')
+    assert [hit["metadata"] for hit in answer["hits"]] == [{"n": "12345678901234567.91", "x": 0.5}]
+    assert answer["receipt"]["filter"] == {"n": {"$decimal": "12345678901234567.91"}, "x": {"$lt": 0.6}}
     refused = run("search", "own", "q", "--filter", '{"x": {"$nin": ["0.5"]}}', code=2)
     assert "'x' holds floats: '0.5' is a string" in refused.stderr
 
@@ -177,14 +177,14 @@ def test_queries_may_hold_line_separators_but_no_numbers(june: dict[str, Any]) -
 
 
 def test_check(june: dict[str, Any], here: Path) -> None:
-    found = told("check")
-    assert found["clean"] and found["problems"] == [] and found["objects"] > 5 and found["bytes"] > 1000
+    report = told("check")
+    assert report["clean"] and report["problems"] == [] and report["objects"] > 5 and report["bytes"] > 1000
     vectors = next(Path(".vecver").glob("segments/*/vectors.npy"))
     data = bytearray(vectors.read_bytes())
     data[-1] ^= 1
     vectors.write_bytes(data)
-    found = told("check", code=5)
-    assert not found["clean"] and found["problems"][0]["object"].endswith("vectors.npy")
+    report = told("check", code=5)
+    assert not report["clean"] and report["problems"][0]["object"].endswith("vectors.npy")
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
     def call(*arguments: str, stdin: str = "", code: int = 0) -> Result:
-        found = CliRunner().invoke(main, ["--repo", str(tmp_path / "kb"), *arguments], input=stdin)
-        assert found.exit_code == code, found.output
-        return found
+        result = CliRunner().invoke(main, ["--repo", str(tmp_path / "kb"), *arguments], input=stdin)
+        assert result.exit_code == code, result.output
+        return result
 
     call("init")
     return call
@@ -92,7 +92,7 @@ def test_datasets_are_listed_renamed_and_deleted(run: Run) -> None:
     assert lines(run("dataset", "rename", "handbook", "manual")) == [
         "renamed handbook to manual; its receipts replay as before"
     ]
-    assert [one["name"] for one in shown(run("datasets", "--json"))] == ["manual"]
+    assert [entry["name"] for entry in shown(run("datasets", "--json"))] == ["manual"]
     assert shown(run("search", "manual", "valve", "--json"))["dataset"] == "manual"
     plan = lines(run("dataset", "delete", "manual"))
     assert plan[0] == "would delete manual: 1 version; branches main; tags v1"

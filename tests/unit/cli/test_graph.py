@@ -53,6 +53,6 @@ def test_any_history_is_drawn_once_and_in_order(seed: int) -> None:
     order = newest_first(parents, {id: f"{chance.randint(0, 9)}" for id in parents})
     assert sorted(order) == sorted(parents)
     assert all(order.index(id) < order.index(parent) for id in order for parent in parents[id])
-    found = list(rows([(id, parents[id]) for id in order]))
-    assert len(found) == 40 and all(row.node.count("*") == 1 for row in found)
-    assert len(found[-1].node) <= 2 * 40
+    drawn = list(rows([(id, parents[id]) for id in order]))
+    assert len(drawn) == 40 and all(row.node.count("*") == 1 for row in drawn)
+    assert len(drawn[-1].node) <= 2 * 40

@@ -52,23 +52,23 @@ def test_what_does_not_tell_its_number_is_not_counted(folder: Path) -> None:
 
 
 def test_an_ingest_tells_all_that_it_sees_and_writes(repository: vecver.Repository) -> None:
-    told: list[tuple[str, int, int | None]] = []
+    events: list[tuple[str, int, int | None]] = []
 
     def listen(unit: str, count: int, total: int | None = None) -> None:
-        told.append((unit, count, total))
+        events.append((unit, count, total))
 
     docs = repository.dataset("d")
     for _ in range(2):
         docs.ingest(ROWS, embedder="hashing", progress=listen)
-    documents = [(count, total) for unit, count, total in told if unit == "documents"]
+    documents = [(count, total) for unit, count, total in events if unit == "documents"]
     assert documents == [(512, 1300), (512, 1300), (276, 1300), (0, 1300), (1300, 1300)]
-    chunks = [(count, total) for unit, count, total in told if unit == "chunks"]
+    chunks = [(count, total) for unit, count, total in events if unit == "chunks"]
     assert sum(count for count, _ in chunks) == 1300 and chunks[0] == (0, 512) and chunks[-1][1] == 1300
     assert max(count for count, _ in chunks) == 64
-    read = [(count, total) for unit, count, total in told if unit == "documents read"]
+    read = [(count, total) for unit, count, total in events if unit == "documents read"]
     assert sum(count for count, _ in read) == 2 * 1300 and {total for _, total in read} == {1300}
     docs.ingest(iter(ROWS), progress=listen)
-    assert told[-1] == ("documents", 1300, None)
+    assert events[-1] == ("documents", 1300, None)
 
 
 def test_a_step_without_a_count_is_shown_when_it_begins_and_ends(repository: vecver.Repository) -> None:

@@ -58,8 +58,8 @@ def test_ls_shows_details_and_counts(docs: vecver.Dataset) -> None:
 
 def test_cat_prints_texts_as_they_are(docs: vecver.Dataset) -> None:
     assert run("cat", "handbook", "valve.md", "guide/pump.md").stdout == PAGES["valve.md"] + PAGES["guide/pump.md"]
-    found = told("cat", "handbook", "valve.md")
-    assert found == {"commit": docs.resolve(), "documents": [docs.get("valve.md").to_json()]}
+    document = told("cat", "handbook", "valve.md")
+    assert document == {"commit": docs.resolve(), "documents": [docs.get("valve.md").to_json()]}
     unknown = run("cat", "handbook", "valv.md", code=3)
     assert "did you mean 'valve.md'" in unknown.stderr and "vecver ls" in unknown.stderr and not unknown.stdout
 

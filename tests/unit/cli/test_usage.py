@@ -36,20 +36,20 @@ def leaves(command: click.Command, words: list[str]) -> Iterator[tuple[list[str]
     if isinstance(command, click.Group):
         with click.Context(command) as context:
             for name in command.list_commands(context):
-                found = command.get_command(context, name)
-                assert found is not None, name
-                yield from leaves(found, [*words, name])
+                subcommand = command.get_command(context, name)
+                assert subcommand is not None, name
+                yield from leaves(subcommand, [*words, name])
 
 
 def test_the_table_and_the_modules_have_the_same_commands() -> None:
     from importlib import import_module
 
-    found = {
+    commands = {
         (module, command.name)
         for module in set(MODULES.values())
         for command in import_module(f"vecver.cli.commands.{module}").COMMANDS
     }
-    assert found == {(module, name) for name, module in MODULES.items()} and set(EXAMPLES) == set(MODULES)
+    assert commands == {(module, name) for name, module in MODULES.items()} and set(EXAMPLES) == set(MODULES)
 
 
 def test_help_shows_each_command_in_one_line_of_80_columns_under_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +81,9 @@ def parses(words: list[str]) -> None:
     command: click.Command = main
     context = click.Context(main)
     while isinstance(command, click.Group):
-        name, found, words = command.resolve_command(context, words)
-        assert found is not None, name
-        command, context = found, click.Context(found, info_name=name, parent=context)
+        name, subcommand, words = command.resolve_command(context, words)
+        assert subcommand is not None, name
+        command, context = subcommand, click.Context(subcommand, info_name=name, parent=context)
     command.make_context(context.info_name, list(words), parent=context.parent)
 
 
@@ -113,8 +113,8 @@ def test_wrong_usage_is_reported_like_other_errors(arguments: list[str], message
 def test_names_in_an_error_do_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a\x1b]0;title\x07b"
     show(NotFoundError(f"no {name}", code="c", hint=f"see {name}", did_you_mean=[]), as_json=False)
-    told = capsys.readouterr().err
-    assert "\x1b" not in told and "\x07" not in told and "no a�]0;title�b" in told
+    error_output = capsys.readouterr().err
+    assert "\x1b" not in error_output and "\x07" not in error_output and "no a�]0;title�b" in error_output
 
 
 def test_without_a_command_the_help_is_shown() -> None:

@@ -93,8 +93,8 @@ def test_recall_is_a_table() -> None:
 def test_garbage_is_shown_with_sizes() -> None:
     on = screen()
     segment = "segments/" + "8dad1412d1a2" * 5 + "8dad"
-    found = vecver.Garbage(("c" * 64,), {segment: 1_234_567_890}, {"layouts/x": 812}, 5)
-    upkeep.show_garbage(on, found, False, timedelta(days=1), "vecver gc --keep-last 1 --apply")
+    garbage = vecver.Garbage(("c" * 64,), {segment: 1_234_567_890}, {"layouts/x": 812}, 5)
+    upkeep.show_garbage(on, garbage, False, timedelta(days=1), "vecver gc --keep-last 1 --apply")
     assert shown(on) == [
         "5 versions kept, 1 version would be forgotten.",
         "  forgotten  ccccccc",

@@ -30,16 +30,16 @@ def datasets(settings: Settings, /, as_json: bool) -> None:
     screen = console.out()
     if not entries:
         screen.say("there is no dataset in ", repository.url, "; `vecver ingest DATASET FOLDER` makes one")
-    wide = max((len(one["name"]) for one in entries), default=0)
-    for one in entries:
-        name = (one["name"].ljust(wide), console.STRONG)
-        if "error" in one:
-            screen.say(name, "  cannot be read: ", one["error"])
+    wide = max((len(entry["name"]) for entry in entries), default=0)
+    for entry in entries:
+        name = (entry["name"].ljust(wide), console.STRONG)
+        if "error" in entry:
+            screen.say(name, "  cannot be read: ", entry["error"])
             continue
-        counts = f"{wording.count(one['documents'], 'document')}, {wording.count(one['chunks'], 'chunk')}"
-        head = (wording.short_id(one["head"], screen.terminal), console.ID)
-        age = wording.ago(one["time"], console.now()) if screen.terminal else wording.iso(one["time"])
-        screen.say(name, "  ", head, f"  {one['branch']}  {counts}  ", (age, console.FAINT))
+        counts = f"{wording.count(entry['documents'], 'document')}, {wording.count(entry['chunks'], 'chunk')}"
+        head = (wording.short_id(entry["head"], screen.terminal), console.ID)
+        age = wording.ago(entry["time"], console.now()) if screen.terminal else wording.iso(entry["time"])
+        screen.say(name, "  ", head, f"  {entry['branch']}  {counts}  ", (age, console.FAINT))
 
 
 @click.group()

@@ -48,7 +48,7 @@ def publish(
         else:
             done = [docs.publish(revision, to=to, dedicated=dedicated, flat=flat, progress=advance)]
     if as_json:
-        echo_json([one.to_json() for one in done] if rebuild else done[0].to_json())
+        echo_json([publication.to_json() for publication in done] if rebuild else done[0].to_json())
         return
     show_published(console.out(), done)
 

@@ -39,11 +39,13 @@ def ls(
     filter = common.filter_of("--where", where)
     if count:
         _check_alone("--count", how)
-        found = docs.count(commit, where=filter)
+        matching = docs.count(commit, where=filter)
         if as_json:
-            echo_json({"commit": commit, **found.to_json()})
+            echo_json({"commit": commit, **matching.to_json()})
         else:
-            console.out().say(f"{wording.count(found.documents, 'document')}, {wording.count(found.chunks, 'chunk')}")
+            console.out().say(
+                f"{wording.count(matching.documents, 'document')}, {wording.count(matching.chunks, 'chunk')}"
+            )
         return
     ids = docs.documents(commit, where=filter, **how)
     if as_json:
@@ -65,11 +67,11 @@ def cat(settings: Settings, /, dataset: str, documents: tuple[str, ...], as_json
     Into a pipe or a file the text goes as it is, in UTF-8. --json has title, metadata, source and chunks as well.
     """
     docs, commit = _version(settings, dataset)
-    found = docs.get(documents, at=commit)
+    texts = docs.get(documents, at=commit)
     if as_json:
-        echo_json({"commit": commit, "documents": [document.to_json() for document in found]})
+        echo_json({"commit": commit, "documents": [document.to_json() for document in texts]})
         return
-    for document in found:
+    for document in texts:
         _print(document.text)
         for start, end in document.missing:
             console.err().say(
@@ -110,13 +112,13 @@ def chunks(
     _check_alone("a list of chunks", {"context": context})
     if vectors and not as_json:
         raise click.UsageError("--vectors needs --json: a vector is hundreds of numbers")
-    found = docs.chunks(commit, where=common.filter_of("--where", where), vectors=vectors, **how)
+    page = docs.chunks(commit, where=common.filter_of("--where", where), vectors=vectors, **how)
     if as_json:
-        for chunk in found:
+        for chunk in page:
             echo_json(chunk.to_json(), indent=None)
         return
     with console.pages() as screen:
-        for chunk in found:
+        for chunk in page:
             screen.say(f"{chunk.key}  {chunk.document} {_span(chunk)}  {one_line(chunk.text, 120)}")
 
 
@@ -127,15 +129,15 @@ def chunks(
 def fields(settings: Settings, /, dataset: str, as_json: bool) -> None:
     """Show what filters may name in a version: types, how many documents have it, and examples."""
     docs, commit = _version(settings, dataset)
-    found = docs.fields(commit)
+    known_fields = docs.fields(commit)
     if as_json:
-        echo_json({"commit": commit, **found.to_json()})
+        echo_json({"commit": commit, **known_fields.to_json()})
         return
-    if not found:
+    if not known_fields:
         console.err().say("no document of this version has metadata or positions")
-    widths = [max((len(text) for text in column), default=0) for column in zip(*map(_cells, found), strict=True)]
+    widths = [max((len(text) for text in column), default=0) for column in zip(*map(_cells, known_fields), strict=True)]
     with console.pages() as screen:
-        for cells in map(_cells, found):
+        for cells in map(_cells, known_fields):
             screen.say("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
@@ -171,11 +173,13 @@ def _details(docs: vecver.Dataset, commit: str, ids: Sequence[str]) -> Iterator[
             yield {"id": document.id, **counts, **about, "metadata": dict(document.metadata)}
 
 
-def _long(one: dict[str, Any]) -> str:
-    chunks, characters = wording.count(one["chunks"], "chunk"), wording.count(one["characters"], "character")
+def _long(document: dict[str, Any]) -> str:
+    chunks, characters = wording.count(document["chunks"], "chunk"), wording.count(document["characters"], "character")
     numbers = f"{chunks:>12}  {characters:>18}"
-    title = one_line(one["title"], 60)
-    return f"{numbers}  {one['media_type']:<18} {one['source']}  {one['id']}{f'  {title}' if title else ''}"
+    title = one_line(document["title"], 60)
+    return (
+        f"{numbers}  {document['media_type']:<18} {document['source']}  {document['id']}{f'  {title}' if title else ''}"
+    )
 
 
 def _print(text: str) -> None:

@@ -91,16 +91,16 @@ def search(
             raise InvalidInputError(
                 "a snapshot is searched by its own index", code="conflicting_options", hint="leave out --engine"
             )
-        asked = _asked(_alone(dataset, query), queries, like, receipt)
+        questions = _asked(_alone(dataset, query), queries, like, receipt)
         opened, repository = vecver.open_snapshot(folder, api_key=settings.api_key), None
-        answers = _answers(opened, asked, like, how)
+        answers = _answers(opened, questions, like, how)
         record: vecver.Commit | None = opened.commit
     else:
         name, revision = common.version_of(_named(dataset))
-        asked = _asked(query, queries, like, receipt)
+        questions = _asked(query, queries, like, receipt)
         repository = common.opened(settings)
         docs = repository.dataset(name)
-        answers = _answers(docs, asked, like, {**how, "at": revision})
+        answers = _answers(docs, questions, like, {**how, "at": revision})
         record = docs.show(answers[0].commit) if answers[0].commit else None
     seconds = time.perf_counter() - began
     if as_json:
@@ -112,7 +112,7 @@ def search(
     else:
         shown = [
             AnswerView(answer, text if isinstance(text, str) else None, None if queries else seconds, record, full=full)
-            for answer, text in zip(answers, asked, strict=True)
+            for answer, text in zip(answers, questions, strict=True)
         ]
         _show(shown, how)
     if receipt:
@@ -188,17 +188,17 @@ def _asked(query: str | None, queries: str | None, like: str | None, receipt: st
     return common.queries_of(queries)
 
 
-def _answers(docs: Any, asked: list[Any], like: str | None, how: dict[str, Any]) -> list[vecver.Answer]:
-    return docs.search(asked, **how) if like is None else [docs.more_like(like, **how)]
+def _answers(docs: Any, questions: list[Any], like: str | None, how: dict[str, Any]) -> list[vecver.Answer]:
+    return docs.search(questions, **how) if like is None else [docs.more_like(like, **how)]
 
 
 def _show(shown: list[AnswerView], how: dict[str, Any]) -> None:
     with console.pages() as screen:
-        for one in shown:
-            nothing = "" if len(one.answer) else _nothing(one, how)
-            show(screen, replace(one, nothing=nothing, several=len(shown) > 1))
-    for one in shown:
-        _hint(one.answer)
+        for answer in shown:
+            nothing = "" if len(answer.answer) else _nothing(answer, how)
+            show(screen, replace(answer, nothing=nothing, several=len(shown) > 1))
+    for answer in shown:
+        _hint(answer.answer)
 
 
 def _nothing(shown: AnswerView, how: dict[str, Any]) -> str:

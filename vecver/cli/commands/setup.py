@@ -30,27 +30,30 @@ def config(context: click.Context, settings: Settings, /, every: bool, as_json: 
     option = context.find_root().params.get("repo")
     entries = [*explain(), *_of_service(every)]
     if option:
-        entries = [Setting("repo", option, "option") if one.name == "repo" else one for one in entries]
+        entries = [Setting("repo", option, "option") if entry.name == "repo" else entry for entry in entries]
     file, unknown = settings_file(os.environ), _unknown()
     if as_json:
-        values = [{"name": one.name, "value": one.value, "from": one.origin, "secret": one.secret} for one in entries]
+        values = [
+            {"name": entry.name, "value": entry.value, "from": entry.origin, "secret": entry.secret}
+            for entry in entries
+        ]
         echo_json({"file": {"path": str(file), "exists": file.is_file()}, "settings": values, "unknown": unknown})
         return
     screen = console.out()
     screen.say("settings file  ", str(file), "" if file.is_file() else "  (there is none)")
-    width = max(len(one.name) for one in entries)
-    for one in entries:
-        value = one.value or "(not set)"
-        origin = "" if one.origin == "default" else f"  [{_origin(one)}]"
-        screen.say((one.name.ljust(width), STRONG), "  ", value, (origin, FAINT))
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        value = entry.value or "(not set)"
+        origin = "" if entry.origin == "default" else f"  [{_origin(entry)}]"
+        screen.say((entry.name.ljust(width), STRONG), "  ", value, (origin, FAINT))
     for name, meant in unknown.items():
         mean = f"; did you mean {meant}?" if meant else ""
         console.err().say(("note: ", WARNING), f"{name} is no setting{mean}")
 
 
-def _origin(one: Setting) -> str:
-    known = {"environment": f"VECVER_{one.name.upper()}", "option": "--repo", "file": "settings file"}
-    return known.get(one.origin, one.origin)
+def _origin(setting: Setting) -> str:
+    known = {"environment": f"VECVER_{setting.name.upper()}", "option": "--repo", "file": "settings file"}
+    return known.get(setting.origin, setting.origin)
 
 
 def _of_service(every: bool) -> list[Setting]:
@@ -66,20 +69,20 @@ def _of_service(every: bool) -> list[Setting]:
         origin = "environment" if os.environ.get(f"VECVER_{name.upper()}") else "file" if name in in_file else "default"
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         settings.append(Setting(name, text, origin))
-    return [one for one in settings if every or one.origin != "default"]
+    return [setting for setting in settings if every or setting.origin != "default"]
 
 
 def _unknown() -> dict[str, str]:
     """Unknown names in the environment and the file -> the setting that was probably meant."""
-    known = {*NAMES, *OTHERS, *(one.name for one in _of_service(True))}
+    known = {*NAMES, *OTHERS, *(setting.name for setting in _of_service(True))}
     written = {name: name.removeprefix("VECVER_").lower() for name in os.environ if name.startswith("VECVER_")}
     written |= {name: name for name in settings_in_file(os.environ)}
-    told = {}
+    unknown = {}
     for shown, name in written.items():
         if name not in known:
             meant = next(iter(near(name, known, 1)), "")
-            told[shown] = f"VECVER_{meant.upper()}" if meant and shown.startswith("VECVER_") else meant
-    return told
+            unknown[shown] = f"VECVER_{meant.upper()}" if meant and shown.startswith("VECVER_") else meant
+    return unknown
 
 
 @click.command()
@@ -91,11 +94,11 @@ def doctor(context: click.Context, settings: Settings, /, quick: bool, as_json: 
     """Check the installation: versions, model, search, Milvus, disk, permissions. Exits 1 on a problem."""
     from vecver.cli.checks import Finding, examine
 
-    screen, found = console.out(), []
+    screen, findings = console.out(), []
     marks: dict[str, Any] = {"ok": ("ok      ", GOOD), "warning": ("warning ", WARNING), "problem": ("problem ", BAD)}
 
     def tell(finding: Finding) -> None:
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             screen.say(marks[finding.status], " ", (finding.name, STRONG), f"  {finding.message}")
             if finding.advice:
@@ -103,9 +106,9 @@ def doctor(context: click.Context, settings: Settings, /, quick: bool, as_json: 
 
     for finding in examine(settings, quick=quick):
         tell(finding)
-    problems = sum(finding.status == "problem" for finding in found)
+    problems = sum(finding.status == "problem" for finding in findings)
     if as_json:
-        echo_json({"ok": not problems, "checks": [finding.__dict__ for finding in found]})
+        echo_json({"ok": not problems, "checks": [finding.__dict__ for finding in findings]})
     context.exit(1 if problems else 0)
 
 
@@ -127,9 +130,9 @@ def completion(shell: str | None) -> None:
     name = shell or os.path.basename(os.environ.get("SHELL", ""))
     if name not in SHELLS:
         raise click.UsageError(f"name a shell: {', '.join(SHELLS)}")
-    found = get_completion_class(name)
-    assert found
-    click.echo(found(main, {}, "vecver", VARIABLE).source())
+    shell_class = get_completion_class(name)
+    assert shell_class
+    click.echo(shell_class(main, {}, "vecver", VARIABLE).source())
 
 
 COMMANDS = (config, doctor, completion)

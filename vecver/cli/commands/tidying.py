@@ -26,11 +26,11 @@ class Age(click.ParamType[timedelta]):
     def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        found = _AGE.fullmatch(value)
-        if not found or (not found[2] and int(found[1])):
+        match = _AGE.fullmatch(value)
+        if not match or (not match[2] and int(match[1])):
             self.fail(f"{value!r} is no age; write 12h, 30d or 8w", param, ctx)
         try:
-            return timedelta(**{_UNITS[found[2] or "s"]: int(found[1])})
+            return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])})
         except OverflowError:
             self.fail(f"{value!r} is longer than time", param, ctx)
 
@@ -73,12 +73,12 @@ def gc(
     Every version that a ref or its log leads to is kept, unless --keep-last or --keep-within is given: then
     those, what refs stand on, and where they were moved in the last 30 days. Of the others the record stays.
     """
-    found = common.opened(settings).gc(keep_last=keep_last, keep_within=keep_within, grace=grace, apply=apply)
+    garbage = common.opened(settings).gc(keep_last=keep_last, keep_within=keep_within, grace=grace, apply=apply)
     if as_json:
-        echo_json({**found.to_json(), "applied": apply})
+        echo_json({**garbage.to_json(), "applied": apply})
         return
     with console.pages() as screen:
-        show_garbage(screen, found, apply, grace, _applied(keep_last, keep_within, grace))
+        show_garbage(screen, garbage, apply, grace, _applied(keep_last, keep_within, grace))
 
 
 def _applied(keep_last: int | None, keep_within: timedelta | None, grace: timedelta) -> str:

@@ -56,7 +56,7 @@ def log(
     with console.pages() as screen:
         looked_up = measures or (screen.terminal and not oneline)
         pairs = ((commit, docs.measures(commit) if looked_up else {}) for commit in commits)
-        entries: Iterable[Entry] = (Entry(commit, found) for commit, found in pairs)
+        entries: Iterable[Entry] = (Entry(commit, measure) for commit, measure in pairs)
         if graph:
             entries = _joined(list(entries))
         date = date or ("relative" if screen.terminal else "iso")
@@ -65,19 +65,19 @@ def log(
 
 def history_of(docs: vecver.Dataset, revision: str | None) -> Iterator[vecver.Commit]:
     """The commits that led to a revision, or to any ref, along all parents; every child before its parents."""
-    found: dict[str, vecver.Commit] = {}
+    commits: dict[str, vecver.Commit] = {}
     if revision is None:
         waiting = [*docs.branches().values(), *docs.aliases().values(), *docs.tags().values()]
     if revision is not None or not waiting:
         waiting = [docs.resolve(revision or "main")]
     while waiting:
         for commit in docs.log(waiting.pop()):
-            if commit.id in found:
+            if commit.id in commits:
                 break
-            found[commit.id] = commit
+            commits[commit.id] = commit
             waiting += commit.parents[1:]
-    parents = {id: commit.parents for id, commit in found.items()}
-    return (found[id] for id in newest_first(parents, {id: commit.time for id, commit in found.items()}))
+    parents = {id: commit.parents for id, commit in commits.items()}
+    return (commits[id] for id in newest_first(parents, {id: commit.time for id, commit in commits.items()}))
 
 
 def _joined(entries: list[Entry]) -> Iterator[Entry]:
@@ -98,12 +98,12 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
     docs = common.opened(settings).dataset(name)
     commit = docs.show(revision)
     if documents:
-        found = docs.documents(revision)
+        names = docs.documents(revision)
         if as_json:
-            echo_json({"commit": commit.id, "documents": found})
+            echo_json({"commit": commit.id, "documents": names})
             return
         with console.pages() as screen:
-            for document in found:
+            for document in names:
                 screen.say(document)
         return
     partial, expected = docs.partial_reads(commit.id), docs.expected_recall(commit.id)
@@ -128,8 +128,8 @@ def _changes(docs: vecver.Dataset, commit: vecver.Commit) -> dict[str, str]:
     """document -> "added", "changed" or "removed" by a version; a first version added all its documents."""
     if not commit.parents:
         return dict.fromkeys(docs.documents(commit), "added")
-    found = docs.diff(commit.parents[0], commit)
-    return {name: change for change in ("added", "changed", "removed") for name in getattr(found, change)}
+    difference = docs.diff(commit.parents[0], commit)
+    return {name: change for change in ("added", "changed", "removed") for name in getattr(difference, change)}
 
 
 @click.command()
@@ -146,19 +146,19 @@ def diff(
     """Show what revision B adds (+), changes (~) and removes (-) against A; of one DOC, what its text says."""
     docs = common.opened(settings).dataset(dataset)
     if document is not None:
-        one = docs.diff(before, after, document=document)
+        document_diff = docs.diff(before, after, document=document)
         if as_json:
-            echo_json(one.to_json())
+            echo_json(document_diff.to_json())
             return
         with console.pages() as screen:
-            show_document(screen, one)
+            show_document(screen, document_diff)
         return
-    found = docs.diff(before, after)
+    difference = docs.diff(before, after)
     if as_json:
-        echo_json(found.to_json())
+        echo_json(difference.to_json())
         return
     with console.pages() as screen:
-        show_diff(screen, found, f"vecver diff {dataset} {before} {after}", stat=stat)
+        show_diff(screen, difference, f"vecver diff {dataset} {before} {after}", stat=stat)
 
 
 def _ref_command(kind: Any, text: str) -> click.Command:
@@ -249,15 +249,15 @@ def check(context: click.Context, settings: Settings, /, milvus: str | None, rep
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
     repository = common.opened(settings)
     with progress("check") as advance:
-        found = repository.check(advance, milvus=milvus, repair=repair)
+        outcome = repository.check(advance, milvus=milvus, repair=repair)
     if as_json:
-        echo_json(found.to_json())
+        echo_json(outcome.to_json())
     else:
         with console.pages() as screen:
-            show_check(screen, found, rows=milvus is not None)
-        for note in found.notes:
+            show_check(screen, outcome, rows=milvus is not None)
+        for note in outcome.notes:
             console.err().say(f"note: {note}")
-    context.exit(0 if found.clean else 5)
+    context.exit(0 if outcome.clean else 5)
 
 
 def _existing(settings: Settings, dataset: str) -> vecver.Dataset:
@@ -271,13 +271,13 @@ def _entry(commit: vecver.Commit) -> dict[str, Any]:
     return {"commit": commit.id, **commit.to_json()}
 
 
-def _show_refs(docs: vecver.Dataset, kind: str, found: dict[str, str], as_json: bool) -> None:
+def _show_refs(docs: vecver.Dataset, kind: str, commits: dict[str, str], as_json: bool) -> None:
     if as_json:
-        echo_json(found)
+        echo_json(commits)
         return
     verb = "promote" if kind == "alias" else kind
     with console.pages() as screen:
-        refs.show_refs(screen, kind, found, docs.show, f"vecver {verb} {docs.name} NAME")
+        refs.show_refs(screen, kind, commits, docs.show, f"vecver {verb} {docs.name} NAME")
 
 
 def _show_move(move: vecver.Move, as_json: bool) -> None:

@@ -48,7 +48,7 @@ def show_diff(screen: Screen, diff: vecver.Diff, next_command: str, *, stat: boo
     """The documents that differ, at most so many (0: all), then the sum; `next_command` shows one of them."""
     lines = list(_documents(diff))
     shown = lines[:most] if most and screen.terminal else lines
-    longest = max((one.added + one.removed for one in diff.chunks_of.values()), default=0)
+    longest = max((chunk_counts.added + chunk_counts.removed for chunk_counts in diff.chunks_of.values()), default=0)
     width = max((len(name) for _, name in shown), default=0)
     width = min(width, screen.width // 2) if screen.terminal else width
     for change, name in shown:
@@ -141,7 +141,7 @@ def compared(before: str, after: str) -> Iterator[Pair]:
     keys = [[" ".join(sentence.split()) for sentence in side] for side in (old, new)]
     for change, a, b, c, d in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
         if change != "equal":
-            yield from _paired([one for one in keys[0][a:b] if one], [one for one in keys[1][c:d] if one])
+            yield from _paired([key for key in keys[0][a:b] if key], [key for key in keys[1][c:d] if key])
 
 
 def words(pair: Pair, side: Side) -> list[tuple[str, bool]]:
@@ -171,9 +171,9 @@ def _paired(old: Sequence[str], new: Sequence[str]) -> Iterator[Pair]:
     yield from (Pair("", one) for one in new[reached:])
 
 
-def _share(one: str, other: str) -> float:
+def _share(first: str, other: str) -> float:
     """The share of words that two sentences have in common."""
-    a, b = (set(re.findall(r"\w+", text.casefold())) for text in (one, other))
+    a, b = (set(re.findall(r"\w+", text.casefold())) for text in (first, other))
     return len(a & b) / max(len(a | b), 1)
 
 
@@ -186,7 +186,9 @@ def _places(chunks: Iterable[ChunkDiff]) -> Iterator[tuple[str, str, str]]:
         if chunk is not None and chunk.change != "kept":
             run.append(chunk)
         elif run:
-            texts = ["\n".join(one.text for one in run if one.change == change) for change in ("removed", "added")]
+            texts = [
+                "\n".join(piece.text for piece in run if piece.change == change) for change in ("removed", "added")
+            ]
             yield _place(run), texts[0], texts[1]
             run = []
 

@@ -28,8 +28,8 @@ def recall_chart(dataset: str, measured: Measured) -> str:
     """ann_recall and the median latency over versions, one line a k; hollow points were scanned, not proposed."""
     width = _LEFT + _RIGHT + min(max(560, 36 * len(measured)), 1400)
     height = _TOP + 2 * _PANEL + _GAP + _BOTTOM
-    low = min(0.95, math.floor(min(at.ann_recall for _, one in measured for at in one.at) * 20) / 20)
-    most = max(at.p50_ms for _, one in measured for at in one.at)
+    low = min(0.95, math.floor(min(at.ann_recall for _, measure in measured for at in measure.at) * 20) / 20)
+    most = max(at.p50_ms for _, measure in measured for at in measure.at)
     recall = _Panel(measured, _TOP, width, _ticks(low, 1.0), "ann_recall@k")
     latency = _Panel(measured, _TOP + _PANEL + _GAP, width, _ticks(0.0, most), "p50 latency, ms")
     return "\n".join(
@@ -101,8 +101,8 @@ class _Panel:
     def _line(self, k: int, rank: int, value: Value) -> list[str]:
         places = [
             (self.x(number), self.y(value(at)), f"{name}, k = {k}: {value(at):.4g}", at.engine)
-            for number, (name, one) in enumerate(self.measured)
-            for at in one.at
+            for number, (name, recall) in enumerate(self.measured)
+            for at in recall.at
             if at.k == k
         ]
         colour = _colour(rank)
@@ -121,7 +121,7 @@ def _legend(measured: Measured) -> list[str]:
         elements.append(_point(x + 12, y, rank, False, ""))
         elements.append(f'<text x="{x + 31}" y="{y + 4}">k = {k}</text>')
         x += 78 + 8 * len(str(k))
-    if any(at.engine == "exact" for _, one in measured for at in one.at):
+    if any(at.engine == "exact" for _, recall in measured for at in recall.at):
         elements.append(f'<circle class="point" cx="{x + 12}" cy="{y}" r="4" fill="#fff" stroke="#666"/>')
         elements.append(f'<text x="{x + 24}" y="{y + 4}">hollow: answered by scan, exact</text>')
     return elements
@@ -138,7 +138,7 @@ def _point(x: float, y: float, rank: int, hollow: bool, tooltip: str) -> str:
 
 
 def _sizes(measured: Measured) -> list[int]:
-    return sorted({at.k for _, one in measured for at in one.at})
+    return sorted({at.k for _, recall in measured for at in recall.at})
 
 
 def _colour(rank: int) -> str:
@@ -160,6 +160,6 @@ def _ticks(low: float, high: float) -> list[float]:
     """Round numbers from `low` to `high` or a little more, about five of them."""
     rough = max(high - low, 1e-9) / 5
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * one for one in _STEPS if power * one >= rough * (1 - 1e-9))
+    step = next(power * multiple for multiple in _STEPS if power * multiple >= rough * (1 - 1e-9))
     count = math.ceil((high - low) / step - 1e-9)
     return [round(low + step * number, 12) for number in range(count + 1)]

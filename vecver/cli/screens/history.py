@@ -113,7 +113,10 @@ def _show_paragraph(screen: Screen, entry: Entry, refs: Refs, date: str) -> None
     body += [console.text((line, FAINT)) for line in _measures(entry, "")]
     node, below = (console.text(*_branches(part)) for part in (entry.row.node, entry.row.below))
     behind = replace(screen, width=max(screen.width - len(node), 10))
-    lines = [behind.indented(one, margin) for one, margin in [(console.text(*head), 0), *((one, 4) for one in body)]]
+    lines = [
+        behind.indented(paragraph, margin)
+        for paragraph, margin in [(console.text(*head), 0), *((paragraph, 4) for paragraph in body)]
+    ]
     for number, line in enumerate(line for text in [*lines, console.text("")] for line in text.split(allow_blank=True)):
         screen.draw((below if number else node) + line)
     for edge in entry.row.edges:
@@ -153,6 +156,6 @@ def measured(measure: Json) -> str:
         return f"damaged, measure again ({measure['damaged']})"
     if "at" not in measure:
         return ", ".join(f"{name} {value}" for name, value in measure.items() if isinstance(value, int | float | str))
-    at = ", ".join(f"@{one['k']} {one['ann_recall']:.4f} in {one['p50_ms']:.2f} ms" for one in measure["at"])
-    worst = "".join(f", worst {one['worst']:.2f} @{one['k']}" for one in measure["at"] if "worst" in one)
+    at = ", ".join(f"@{at_k['k']} {at_k['ann_recall']:.4f} in {at_k['p50_ms']:.2f} ms" for at_k in measure["at"])
+    worst = "".join(f", worst {at_k['worst']:.2f} @{at_k['k']}" for at_k in measure["at"] if "worst" in at_k)
     return f"{at}{worst} · {measure['queries']['count']} queries · {measure['time'][:19]}"

@@ -129,7 +129,7 @@ def _failures(report: vecver.Report) -> Iterator[Sequence[Part]]:
     by_code: dict[str, list[vecver.Failure]] = {}
     for failure in report.failures:
         by_code.setdefault(failure.code, []).append(failure)
-    for code, failures in sorted(by_code.items(), key=lambda one: -len(one[1])):
+    for code, failures in sorted(by_code.items(), key=lambda item: -len(item[1])):
         title, advice = REASONS.get(code, (code.replace("_", " "), ""))
         shown = ", ".join(failure.document for failure in failures[:FILES_SHOWN])
         rest = f" and {len(failures) - FILES_SHOWN} more (--json lists them)" if len(failures) > FILES_SHOWN else ""

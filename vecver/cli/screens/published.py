@@ -13,19 +13,21 @@ def show_published(screen: Screen, done: Sequence[vecver.Publication]) -> None:
     """Show the versions that were published."""
     if not done:
         screen.say("Nothing was published there." if screen.terminal else "nothing was published there")
-    for one in done:
+    for publication in done:
         if not screen.terminal:
-            result = f"{one.written} rows written" if one.written else "was there already"
-            where = f"{one.collection} at ordinal {one.ordinal} in {one.uri}"
-            screen.say(f"{one.dataset} {one.commit[:12]} -> {where}: {result}")
+            result = f"{publication.written} rows written" if publication.written else "was there already"
+            where = f"{publication.collection} at ordinal {publication.ordinal} in {publication.uri}"
+            screen.say(f"{publication.dataset} {publication.commit[:12]} -> {where}: {result}")
             continue
-        rows = f"{wording.count(one.written, 'row')} written" if one.written else "it was there already"
+        rows = f"{wording.count(publication.written, 'row')} written" if publication.written else "it was there already"
         screen.say(
-            (one.dataset, HEAD), " ", (wording.short_id(one.commit), ID), f" is searchable in {one.uri}: {rows}."
+            (publication.dataset, HEAD),
+            " ",
+            (wording.short_id(publication.commit), ID),
+            f" is searchable in {publication.uri}: {rows}.",
         )
-        screen.say(
-            (f"  collection {one.collection}, ordinal {one.ordinal}, {wording.count(one.chunks, 'chunk')}", FAINT)
-        )
+        chunks = wording.count(publication.chunks, "chunk")
+        screen.say((f"  collection {publication.collection}, ordinal {publication.ordinal}, {chunks}", FAINT))
     if screen.terminal and len(done) == 1:
         at = f"{done[0].dataset}@{wording.short_id(done[0].commit)}"
         screen.say(("Next: ", FAINT), (f'vecver search {at} "…" --engine milvus', COMMAND))

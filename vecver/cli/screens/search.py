@@ -128,14 +128,14 @@ def _own(hit: vecver.Hit) -> range:
     return range(len(context) + 1) if start < 0 else range(start, start + len(hit.text.strip()))
 
 
-def marked(one: Passage, style: str = "") -> list[Part]:
+def marked(passage: Passage, style: str = "") -> list[Part]:
     """A passage with its marks; the rest in this style."""
     parts: list[Part] = []
     reached = 0
-    for start, end in one.marks:
-        parts += [(one.text[reached:start], style), (one.text[start:end], MATCH)]
+    for start, end in passage.marks:
+        parts += [(passage.text[reached:start], style), (passage.text[start:end], MATCH)]
         reached = end
-    return [*parts, (one.text[reached:], style)]
+    return [*parts, (passage.text[reached:], style)]
 
 
 def _lines(shown: AnswerView) -> Iterator[str]:

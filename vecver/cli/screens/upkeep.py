@@ -20,8 +20,8 @@ _LISTED = 10  # units of gc, or problems of a kind, that a terminal shows
 
 def show_check(screen: Screen, check: vecver.Check, rows: bool) -> None:
     """Show the outcome of a check; `rows`: it counted rows in Milvus, not objects."""
-    for one in check.repaired:
-        screen.say(("repaired ", GOOD), f"{one.object}: {one.problem}")
+    for repair in check.repaired:
+        screen.say(("repaired ", GOOD), f"{repair.object}: {repair.problem}")
     for problem in check.problems:
         screen.say(("✗ " if screen.terminal else "", BAD), f"{problem.object}: {problem.problem}")
     things = "rows" if rows else "objects"
@@ -112,7 +112,7 @@ def _units(screen: Screen, title: str, units: Mapping[str, int]) -> None:
     if not units:
         return
     screen.say((f"  {title:<9}  ", FAINT), (wording.size(sum(units.values())), STRONG), f" in {len(units):,}:")
-    largest = sorted(units.items(), key=lambda one: (-one[1], one[0]))
+    largest = sorted(units.items(), key=lambda unit_size: (-unit_size[1], unit_size[0]))
     for unit, size in largest[:_LISTED]:
         screen.say(f"    {wording.size(size):>9}  ", (_DIGEST.sub(r"\1…", unit), FAINT))
     if len(largest) > _LISTED:

@@ -47,15 +47,15 @@ def show_version(
 def failure_lines(screen: Screen, failures: Sequence[Mapping[str, str]], most: int = MOST) -> Iterator[list[Part]]:
     """Documents that were not read, grouped by reason; a program gets them all, a line each."""
     if not screen.terminal:
-        for one in failures:
-            yield [f"  {one['code']}  {one['document']}: {one['reason']}"]
+        for failure in failures:
+            yield [f"  {failure['code']}  {failure['document']}: {failure['reason']}"]
         return
     groups: dict[str, list[Mapping[str, str]]] = {}
-    for one in failures:
-        groups.setdefault(one["code"], []).append(one)
+    for failure in failures:
+        groups.setdefault(failure["code"], []).append(failure)
     width = max((len(code) for code in groups), default=0)
     for code, reads in groups.items():
-        names = [one["document"] for one in reads]
+        names = [failure["document"] for failure in reads]
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
         yield [(f"  {code.replace('_', ' '):<{width}}  ", WARNING), listed, (f"  {reads[0]['reason']}", FAINT)]
 

@@ -100,12 +100,12 @@ def keep_measured(versions: Versions, snapshot: Snapshot, true: Places, hits: Pl
             versions.put_measured(segment.id, index.faiss.SPEC, {**measured, "commit": snapshot.commit.id})
 
 
-def _measured(exist: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> Json:
+def _measured(exist: npt.NDArray[np.int64], hits: npt.NDArray[np.int64]) -> Json:
     """The record of a segment: of each query, `(m,)`, how many true hits lie there, and how many were found."""
-    low = (found < LOW * exist).sum() / len(exist)
+    low = (hits < LOW * exist).sum() / len(exist)
     return {
         "k": K,
-        "recall": round(float(found.sum() / exist.sum()), 4),
+        "recall": round(float(hits.sum() / exist.sum()), 4),
         "below_0_8": round(float(low), 4),
         "queries": len(exist),
     }

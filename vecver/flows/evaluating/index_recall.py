@@ -165,15 +165,15 @@ def _live(snapshot: Snapshot) -> int:
     return live
 
 
-def _sizes(asked: Sequence[int] | None, live: int) -> list[int]:
+def _sizes(wanted: Sequence[int] | None, live: int) -> list[int]:
     """The k to measure: those given, or those of DEFAULT_K that the version can fill."""
-    if asked is None:
+    if wanted is None:
         return [k for k in DEFAULT_K if k <= live]
-    sizes = list(asked) if isinstance(asked, Sequence | np.ndarray) and not isinstance(asked, str) else []
+    sizes = list(wanted) if isinstance(wanted, Sequence | np.ndarray) and not isinstance(wanted, str) else []
     whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in sizes)
     if not sizes or not whole or len(set(sizes)) < len(sizes) or not all(1 <= k <= live for k in sizes):
         raise InvalidInputError(
-            f"k are different numbers from 1 to the version's {live} chunks, not {asked!r}",
+            f"k are different numbers from 1 to the version's {live} chunks, not {wanted!r}",
             code="invalid_k",
             hint=f"use {', '.join(str(k) for k in _sizes(None, live))}",
         )
@@ -229,12 +229,12 @@ def _smallest(snapshot: Snapshot, part: repo.SearchPart, count: int) -> tuple[np
 
 def _answers(snapshot: Snapshot, parts: Sequence[Part], vectors: Vectors, shape: Shape, *, exact: bool) -> Places:
     """The hits of each query, best first, `(n, k)`, as `search` gives them; -1 where there are fewer."""
-    found, ask = np.full((len(vectors), shape.k), -1, np.int64), asking_here(snapshot, parts, exact=exact)
+    places, ask = np.full((len(vectors), shape.k), -1, np.int64), asking_here(snapshot, parts, exact=exact)
     for start in range(0, len(vectors), _BATCH):
         answers = rank(snapshot, None, vectors[start : start + _BATCH], shape, ask)
         for number, (rows, _) in enumerate(answers, start):
-            found[number, : len(rows)] = [row.place[0] << expectations.ROW_BITS | row.place[1] for row in rows]
-    return found
+            places[number, : len(rows)] = [row.place[0] << expectations.ROW_BITS | row.place[1] for row in rows]
+    return places
 
 
 def _shares(true: Places, got: Places) -> npt.NDArray[np.float64]:

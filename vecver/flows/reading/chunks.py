@@ -93,11 +93,11 @@ def stored_chunks(
     chunks = chunk_list(documents)
     names, titles = (documents.column(name).to_pylist() for name in ("document", "title"))
     metadata = [readable(fields) for fields in metadata_of_all(documents)]
-    own = [key.tobytes() for key in chunks.keys]
-    first = 0 if after is None else own.index(after) + 1
-    for start in range(first, len(own), BATCH):
-        block = slice(start, min(start + BATCH, len(own)))
-        kept = [i for i in range(block.start, block.stop) if keys is None or own[i] in keys]
+    row_keys = [key.tobytes() for key in chunks.keys]
+    first = 0 if after is None else row_keys.index(after) + 1
+    for start in range(first, len(row_keys), BATCH):
+        block = slice(start, min(start + BATCH, len(row_keys)))
+        kept = [i for i in range(block.start, block.stop) if keys is None or row_keys[i] in keys]
         if not kept:
             continue
         texts = snapshot.texts(chunks.keys[kept])
@@ -106,7 +106,7 @@ def stored_chunks(
         yield [
             StoredChunk(
                 document=names[chunks.owners[i]],
-                key=own[i].hex(),
+                key=row_keys[i].hex(),
                 span=(int(chunks.starts[i]), int(chunks.ends[i])),
                 text=text,
                 title=titles[chunks.owners[i]],
@@ -152,5 +152,5 @@ def with_part(part: str | None, metadata: Json) -> Json:
 
 
 def _vectors(snapshot: Snapshot, keys: Any) -> Any:
-    found = snapshot.vectors_at(*snapshot.find_chunks(keys))
-    return [np.ascontiguousarray(vector) for vector in found]
+    vectors = snapshot.vectors_at(*snapshot.find_chunks(keys))
+    return [np.ascontiguousarray(vector) for vector in vectors]

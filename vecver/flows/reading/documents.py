@@ -51,11 +51,11 @@ def count_matching(snapshot: Snapshot, where: Json | None = None) -> Count:
     if where is None or where == {}:
         counts = snapshot.commit.counts
         return Count(counts["documents"], counts["chunks"])
-    found = selected(snapshot, where)
-    if found.keys is not None:
-        return Count(len(found.order), len(found.keys))
-    lists = found.order.table(slice(None), ["chunks"]).column(0)
-    return Count(len(found.order), int(pc.sum(pc.list_value_length(lists)).as_py() or 0))
+    selection = selected(snapshot, where)
+    if selection.keys is not None:
+        return Count(len(selection.order), len(selection.keys))
+    lists = selection.order.table(slice(None), ["chunks"]).column(0)
+    return Count(len(selection.order), int(pc.sum(pc.list_value_length(lists)).as_py() or 0))
 
 
 def get_documents(snapshot: Snapshot, ids: Any, *, missing: str = "error") -> list[Document]:
@@ -65,11 +65,11 @@ def get_documents(snapshot: Snapshot, ids: Any, *, missing: str = "error") -> li
     """
     wanted = checked_ids(ids, missing)
     order = snapshot.ordered(wanted)
-    there = {document.id: document for document in _documents(snapshot, order)}
-    unknown = [id for id in dict.fromkeys(wanted) if id not in there]
+    documents = {document.id: document for document in _documents(snapshot, order)}
+    unknown = [id for id in dict.fromkeys(wanted) if id not in documents]
     if unknown and missing == "error":
         raise unknown_documents(snapshot, unknown)
-    return [there[id] for id in wanted if id in there]
+    return [documents[id] for id in wanted if id in documents]
 
 
 def checked_ids(ids: Any, missing: str) -> list[str]:

@@ -64,7 +64,7 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[str, _Column]]:
         return
     table = snapshot.order.table(slice(None), [POSITION + "parts"])
     lists = table.column(0).to_pylist()
-    parts = [(row, json.loads(part)) for row, own in enumerate(lists) for part in own or ()]
+    parts = [(row, json.loads(part)) for row, parts_of_row in enumerate(lists) for part in parts_of_row or ()]
     for name, column in metadata_columns([part for _, part in parts]).items():
         _, kind, field = name.split(".", 2)
         holders = {row for row, part in parts if field in part}
@@ -73,7 +73,7 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[str, _Column]]:
 
 def _positions(snapshot: Snapshot) -> dict[str, _Column]:
     """Field -> values of where chunks stand."""
-    found = {}
+    fields = {}
     for field in FIELDS:
         if POSITION + field in snapshot.positions:
             names = [name for name in snapshot.positions if name.startswith(POSITION)]
@@ -82,21 +82,21 @@ def _positions(snapshot: Snapshot) -> dict[str, _Column]:
             assert column, f"no column {field}"
             documents = int(np.count_nonzero(table.column(POSITION + field).is_valid().to_numpy()))
             values = column.values.take(pa.array(column.of[column.of >= 0], pa.int64()))
-            found[field] = _Column(_KINDS[field], documents, pa.chunked_array([values]))
-    return found
+            fields[field] = _Column(_KINDS[field], documents, pa.chunked_array([values]))
+    return fields
 
 
 def _built_in(snapshot: Snapshot) -> dict[str, _Column]:
     """Field -> values of what every document has; in an exported version not all are there."""
     import pyarrow.compute as pc
 
-    found = {}
+    fields = {}
     for field in index.BUILT_IN:
         table = snapshot.order.table(slice(None), ["document" if field == "$path" else field[1:]])
         if table.num_columns:
             values = table.column(0).filter(pc.not_equal(table.column(0), ""))
-            found[field] = _Column("str", len(values), values)
-    return found
+            fields[field] = _Column("str", len(values), values)
+    return fields
 
 
 def _frequent(column: _Column) -> Iterable[Any]:
