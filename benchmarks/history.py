@@ -89,6 +89,7 @@ def commits(place: Path, mode: str, number: int) -> vecver.Dataset:
             done.clear()
         commit(docs, mode, turn)
         if turn + 1 == EARLY:
+            docs.repository.settle()
             shutil.copytree(place, place.with_name("kb early"))
         if turn + 1 in starts.values():
             each = min(WINDOW, turn + 1)
