@@ -102,10 +102,10 @@ def test_the_same_story_ends_alike(
             for report in story(docs, folder):
                 roots = docs.show().content_root if report.commit else None
                 found[kind].append((told(report), roots, docs.documents() if report.commit else []))
-            operations = [(one.message, one.operation["kind"], one.author) for one in docs.log()]
+            operations = [(entry.message, entry.operation["kind"], entry.author) for entry in docs.log()]
             found[kind].append(operations)
-    for number, (one, other) in enumerate(zip(found["local"], found["remote"], strict=True)):
-        assert one == other, number
+    for number, (entry, other) in enumerate(zip(found["local"], found["remote"], strict=True)):
+        assert entry == other, number
     assert found["local"][-2][2] == ["again"]
 
 
@@ -207,10 +207,10 @@ REFUSED = {
 def test_a_delete_is_done_once_under_its_key(client: Any) -> None:
     upserted(client, "i", ["One.", "Two."], params={"embedder": "hashing"})
     ids = client.get("/v1/datasets/i/documents").json()["documents"]
-    ids = [one if isinstance(one, str) else one["id"] for one in ids]
+    ids = [entry if isinstance(entry, str) else entry["id"] for entry in ids]
     key = {"idempotency-key": "once"}
     answers = [client.post("/v1/datasets/i/delete", json={"ids": [ids[0], "nope"]}, headers=key) for _ in range(2)]
-    assert [one.status_code for one in answers] == [200, 200] and answers[0].json() == answers[1].json()
+    assert [entry.status_code for entry in answers] == [200, 200] and answers[0].json() == answers[1].json()
     assert (answers[0].json()["names"]["removed"], answers[0].json()["unknown"]) == ([ids[0]], ["nope"])
     for body, code in REFUSED.items():
         answer = client.post("/v1/datasets/i/delete", content=body, headers={"content-type": "application/json"})
@@ -227,8 +227,8 @@ def test_a_reading_key_changes_nothing(service: tuple[str, dict[str, str]], clie
         assert reader.post("/v1/datasets/r/upsert", json={"documents": ["a"]}).status_code == 403
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {keys['admin']}"}, timeout=60) as admin:
         entries = admin.get("/v1/audit").json()["entries"]
-    told = json.dumps([one for one in entries if one.get("dataset") == "r"])
-    assert '"upsert"' in told and '"forbidden"' in told
+    log = json.dumps([entry for entry in entries if entry.get("dataset") == "r"])
+    assert '"upsert"' in log and '"forbidden"' in log
 
 
 # -- whole datasets -----------------------------------------------------------------------------------
@@ -271,10 +271,10 @@ def test_datasets_are_renamed_and_deleted_alike(service: tuple[str, dict[str, st
     here = list(whole(vecver.open(tmp_path / "kb", create=True)))
     with vecver.connect(url, keys["admin"]) as remote:
         there = list(whole(remote))
-    for number, (one, other) in enumerate(zip(here, there, strict=True)):
-        if isinstance(one, type):  # a deleted dataset's receipt: a service says no more than that it may not be read
+    for number, (entry, other) in enumerate(zip(here, there, strict=True)):
+        if isinstance(entry, type):  # a deleted dataset's receipt: a service says no more than that it may not be read
             continue
-        assert one == other, number
+        assert entry == other, number
 
 
 def test_a_writing_key_deletes_no_dataset(service: tuple[str, dict[str, str]], client: Any) -> None:
@@ -291,7 +291,7 @@ def test_a_writing_key_deletes_no_dataset(service: tuple[str, dict[str, str]], c
             refused = admin.delete(unsure)  # the last is sent as the first: clients resolve ".."
             assert refused.status_code == 422 and "?confirm=kept" in refused.json()["hint"]
         answers = [admin.delete("/v1/datasets/kept?confirm=kept", headers=key) for _ in range(2)]
-        assert [one.json()["applied"] for one in answers] == [True, True]
+        assert [entry.json()["applied"] for entry in answers] == [True, True]
         assert admin.delete("/v1/datasets/kept?confirm=kept").status_code == 404
-        told = json.dumps(admin.get("/v1/audit").json())
-    assert '"delete dataset"' in told
+        log = json.dumps(admin.get("/v1/audit").json())
+    assert '"delete dataset"' in log

@@ -63,11 +63,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     docs.ingest(handbook, message="July handbook")
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VECVER_", "OPENAI_"))}
-    told = {**kept, "VECVER_REPO": str(folder / "kb"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**kept, "VECVER_REPO": str(folder / "kb"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     vecver_command = [sys.executable, "-c", "from vecver.cli import program; program()"]
     added = subprocess.run(
         [*vecver_command, "key", "add", "app", "--scope", "handbook:read"],
-        env=told,
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
@@ -76,11 +76,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (key,) = set(re.findall(r"vv_[0-9a-f]{8}_[\w-]{43}", added.stdout))
     port = free_port()
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen([*vecver_command, "serve", "--port", str(port)], env=told, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [*vecver_command, "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
+        )
         try:
             url = f"http://127.0.0.1:{port}"
             until_ready(server, url, folder / "log")
-            yield Served(repo, url, key, told)
+            yield Served(repo, url, key, environment)
         finally:
             server.terminate()
             server.wait(60)
@@ -106,8 +108,8 @@ def model() -> Iterator[HTTPServer]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self.server.asked.append((self.path, self.headers["Authorization"], body))  # type: ignore[attr-defined]
-            said = {"role": "assistant", "content": "Turn the valve [1]. Then sing [9]."}
-            answer = json.dumps({"choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}).encode()
+            output = {"role": "assistant", "content": "Turn the valve [1]. Then sing [9]."}
+            answer = json.dumps({"choices": [{"index": 0, "message": output, "finish_reason": "stop"}]}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -128,15 +130,15 @@ def model() -> Iterator[HTTPServer]:
 
 
 def test_an_answer_has_its_sentences_their_places_and_its_commit(served: Served, tmp_path: Path) -> None:
-    said = served.run("rag_app.py", QUESTION, here=tmp_path)
-    assert said.returncode == 0, said.stderr
+    output = served.run("rag_app.py", QUESTION, here=tmp_path)
+    assert output.returncode == 0, output.stderr
     docs = served.repo.dataset("handbook")
     best = docs.search(QUESTION, at="2026-06", k=4)[0]
-    assert "Let the air hiss out until water follows, then close the valve again and wipe it dry. [1]" in said.stdout
-    assert f"[1] {best.document}, characters {best.span[0]}-{best.span[1]}" in said.stdout
+    assert "Let the air hiss out until water follows, then close the valve again and wipe it dry. [1]" in output.stdout
+    assert f"[1] {best.document}, characters {best.span[0]}-{best.span[1]}" in output.stdout
     assert best.document == "heating.md" and "Let the air hiss out" in best.text
-    assert f"handbook@prod is commit {docs.resolve('2026-06')};" in said.stdout
-    assert served.key not in said.stdout + said.stderr
+    assert f"handbook@prod is commit {docs.resolve('2026-06')};" in output.stdout
+    assert served.key not in output.stdout + output.stderr
 
 
 def test_a_receipt_proves_the_answer_after_a_promotion_and_not_another_one(served: Served, tmp_path: Path) -> None:
@@ -164,13 +166,13 @@ def test_a_model_writes_from_the_passages_and_what_it_made_up_is_told(
     served: Served, model: HTTPServer, tmp_path: Path
 ) -> None:
     where = {"OPENAI_BASE_URL": f"http://127.0.0.1:{model.server_port}/v1", "OPENAI_API_KEY": "sk-test"}
-    said = served.run("rag_app.py", QUESTION, here=tmp_path, **where)
-    assert said.returncode == 0, said.stderr
+    output = served.run("rag_app.py", QUESTION, here=tmp_path, **where)
+    assert output.returncode == 0, output.stderr
     ((path, key, body),) = model.asked  # type: ignore[attr-defined]
     assert (path, key) == ("/v1/chat/completions", "Bearer sk-test")
     assert "[1] heating.md\n" in body["messages"][0]["content"] and QUESTION in body["messages"][0]["content"]
-    assert said.stdout.startswith("Turn the valve [1]. Then sing [9].\n\n[1] heating.md, characters ")
-    assert "[9] is no passage that was given" in said.stdout
+    assert output.stdout.startswith("Turn the valve [1]. Then sing [9].\n\n[1] heating.md, characters ")
+    assert "[9] is no passage that was given" in output.stdout
 
 
 def test_what_cannot_be_answered_says_what_to_do(served: Served, tmp_path: Path) -> None:
@@ -185,14 +187,14 @@ def test_what_cannot_be_answered_says_what_to_do(served: Served, tmp_path: Path)
 
 
 def test_a_version_that_lost_a_page_does_not_pass(served: Served, tmp_path: Path) -> None:
-    said = served.run("evaluate_pinned.py", str(QUESTIONS), "handbook@2026-06", "handbook@main", here=tmp_path)
-    assert said.returncode == 1, said.stdout + said.stderr
-    june, july = said.stdout.splitlines()[:2]
+    output = served.run("evaluate_pinned.py", str(QUESTIONS), "handbook@2026-06", "handbook@main", here=tmp_path)
+    assert output.returncode == 1, output.stdout + output.stderr
+    june, july = output.stdout.splitlines()[:2]
     docs = served.repo.dataset("handbook")
     assert docs.resolve("2026-06")[:16] in june and docs.resolve("main")[:16] in july
     assert "R@5 1.0000" in june and "R@5 0.6667" in july  # four of the twelve questions are about keys
-    assert "worse: R@5 fell by 0.3333, more than 0\n" in said.stdout
-    assert "1.000 1.000 -> 0.000 0.000  I lost my key, whom do I tell?" in said.stdout
+    assert "worse: R@5 fell by 0.3333, more than 0\n" in output.stdout
+    assert "1.000 1.000 -> 0.000 0.000  I lost my key, whom do I tell?" in output.stdout
 
 
 def test_within_the_tolerance_or_alone_it_passes(served: Served, tmp_path: Path) -> None:
@@ -228,6 +230,6 @@ def test_the_measures_are_those_of_ir_measures(relevant: set[str]) -> None:
 def test_the_questions_are_about_documents_that_there_are() -> None:
     rows = [json.loads(line) for line in QUESTIONS.read_text("utf-8").splitlines()]
     assert len({row["question"] for row in rows}) == len(rows) >= 10
-    assert {one for row in rows for one in row["documents"]} == {
+    assert {document for row in rows for document in row["documents"]} == {
         path.name for path in (EXAMPLES / "handbook").iterdir()
     }

@@ -62,36 +62,36 @@ def test_it_answers_as_the_repository_does(repository: vecver.Repository, tmp_pa
     """Hits, order, score bits, metadata, texts and receipts, of an old version that shares its segments."""
     docs = repository.dataset(metric)
     docs.snapshot("v1", tmp_path / "out")
-    one = vecver.open_snapshot(tmp_path / "out")
-    assert one.commit == docs.show("v1") and one.repository_id == repository.id
-    at = one.commit.id
+    snapshot = vecver.open_snapshot(tmp_path / "out")
+    assert snapshot.commit == docs.show("v1") and snapshot.repository_id == repository.id
+    at = snapshot.commit.id
     for filter in FILTERS:
         for k, exact, context in ((1, False, 0), (7, True, 0), (1000, True, 2)):
-            asked: Any = {"k": k, "exact": exact, "filter": filter, "context": context, "space": SPACE}
-            answers = one.search(QUERIES, **asked)
-            assert answers == docs.search(QUERIES, at=at, **asked) and len(answers) == 6
-            assert answers[0] == one.search(QUERIES[0], **asked)
+            how: Any = {"k": k, "exact": exact, "filter": filter, "context": context, "space": SPACE}
+            answers = snapshot.search(QUERIES, **how)
+            assert answers == docs.search(QUERIES, at=at, **how) and len(answers) == 6
+            assert answers[0] == snapshot.search(QUERIES[0], **how)
             assert all(len(answer) == k for answer in answers) or filter or k == 1000
-    assert one.search(QUERIES[0], k=1000)[0].score == docs.search(QUERIES[0], at="v1")[0].score
-    assert one.documents() == docs.documents("v1") and one.check().clean
-    assert (one.check().objects, one.check().problems) == (10, ())
+    assert snapshot.search(QUERIES[0], k=1000)[0].score == docs.search(QUERIES[0], at="v1")[0].score
+    assert snapshot.documents() == docs.documents("v1") and snapshot.check().clean
+    assert (snapshot.check().objects, snapshot.check().problems) == (10, ())
 
 
 def test_texts_titles_spans_and_context(repository: vecver.Repository, tmp_path: Path) -> None:
     docs = repository.dataset("notes")
     docs.snapshot("main", tmp_path / "out")
-    one = vecver.open_snapshot(tmp_path / "out")
+    snapshot = vecver.open_snapshot(tmp_path / "out")
     for query in ("turn the pump", "the manual"):
         for filter in (None, {"year": {"$gt": 2021}}):
-            found = one.search(query, k=500, context=1, filter=filter)
-            assert found == docs.search(query, at=one.commit.id, k=500, context=1, filter=filter)
-            assert all(hit.context and hit.text in hit.context for hit in found if hit.span != (0, 0))
-            assert {hit.document for hit in found} == {"note 2", "note 3"} | (
+            answer = snapshot.search(query, k=500, context=1, filter=filter)
+            assert answer == docs.search(query, at=snapshot.commit.id, k=500, context=1, filter=filter)
+            assert all(hit.context and hit.text in hit.context for hit in answer if hit.span != (0, 0))
+            assert {hit.document for hit in answer} == {"note 2", "note 3"} | (
                 set() if filter else {"note 1", "manual.md"}
             )
-    everything = one.search("the manual", k=500)
+    everything = snapshot.search("the manual", k=500)
     titles = [hit for hit in everything if hit.by == "title"]
-    assert len(everything) + len(titles) == one.commit.counts["chunks"] > 10
+    assert len(everything) + len(titles) == snapshot.commit.counts["chunks"] > 10
     assert titles and titles[0].title == "The manual", "a title ranks a passage of its document"
 
 
@@ -108,7 +108,7 @@ def test_where_chunks_stand_goes_along(monkeypatch: pytest.MonkeyPatch, tmp_path
     docs.ingest([{"id": "placed", "text": "\n".join(rows)}], embedder="hashing", label="placed")
     docs.ingest([{"id": "a plain one", "text": line("five")}], label="plain")
     docs.snapshot("main", tmp_path / "out")
-    one = vecver.open_snapshot(tmp_path / "out")
+    snapshot = vecver.open_snapshot(tmp_path / "out")
     file = tmp_path / "out/chunks.parquet"
     shown = pq.read_table(file, columns=["text", "page", "sheet", "line", "headings", "header"]).to_pylist()
     assert [list(row.values()) for row in shown] == [
@@ -118,13 +118,13 @@ def test_where_chunks_stand_goes_along(monkeypatch: pytest.MonkeyPatch, tmp_path
         ["three", None, "S", 9, None, None],
         ["four", None, None, None, None, None],
     ]
-    assert one.check().clean
+    assert snapshot.check().clean
     for filter in (None, {"page": {"$gte": 2}}, {"headings": "A"}, {"$or": [{"sheet": "S"}, {"page": 1}]}):
-        found = one.search("two", k=9, filter=filter)
-        assert found == docs.search("two", at=one.commit.id, k=9, filter=filter) and len(found)
+        answer = snapshot.search("two", k=9, filter=filter)
+        assert answer == docs.search("two", at=snapshot.commit.id, k=9, filter=filter) and len(answer)
     altered, schema = pq.read_table(file).to_pydict(), pq.read_schema(file)
     pq.write_table(pa.table({**altered, "page": [None, 1, 1, None, None]}, schema=schema), file)
-    problems = {problem.problem for problem in one.check().problems}
+    problems = {problem.problem for problem in snapshot.check().problems}
     assert "it says of a document what documents.parquet does not" in problems
 
 
@@ -133,7 +133,7 @@ def test_an_export_refuses_the_queries_that_the_repository_refuses(
 ) -> None:
     docs = repository.dataset("ip")
     docs.snapshot("main", tmp_path / "out")
-    one = vecver.open_snapshot(tmp_path / "out")
+    snapshot = vecver.open_snapshot(tmp_path / "out")
     unfit: list[tuple[Any, dict[str, Any]]] = [
         ("text", {}),
         (QUERIES[0][:3], {}),
@@ -142,10 +142,10 @@ def test_an_export_refuses_the_queries_that_the_repository_refuses(
     ]
     for query, how in unfit:
         with pytest.raises(VecverError) as here:
-            one.search(query, **how)
-        with pytest.raises(VecverError) as there:
+            snapshot.search(query, **how)
+        with pytest.raises(VecverError) as exported:
             docs.search(query, **how)
-        assert (type(here.value), here.value.code) == (type(there.value), there.value.code)
+        assert (type(here.value), here.value.code) == (type(exported.value), exported.value.code)
 
 
 def test_a_large_export_is_searched_through_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,18 +157,18 @@ def test_a_large_export_is_searched_through_its_index(tmp_path: Path, monkeypatc
     docs.ingest(dead, space=SPACE, keep_missing=True)
     made = docs.snapshot("main", tmp_path / "out")
     assert (made.index, made.chunks) == (faiss.SPEC, 10_000)
-    one = vecver.open_snapshot(tmp_path / "out")
-    answers, true = one.search(list(queries)), one.search(list(queries), exact=True)
+    snapshot = vecver.open_snapshot(tmp_path / "out")
+    answers, true = snapshot.search(list(queries)), snapshot.search(list(queries), exact=True)
     assert answers[0].receipt["engine"]["name"] == f"faiss {faiss.SPEC}"
-    assert true == docs.search(list(queries), exact=True, at=one.commit.id)
+    assert true == docs.search(list(queries), exact=True, at=snapshot.commit.id)
     shares = [len({h.key for h in a} & {h.key for h in b}) / 10 for a, b in zip(answers, true, strict=True)]
     assert np.mean(shares) >= 0.95
     bits = {hit.key: hit.score_bits for hit in true[0]}
     assert all(bits[hit.key] == hit.score_bits for hit in answers[0] if hit.key in bits)
     for answer in answers[:3]:
         assert vecver.replay(docs.repository, answer.receipt).identical
-    assert vecver.replay(one, docs.search(queries[0]).receipt).identical
-    assert one.check().clean
+    assert vecver.replay(snapshot, docs.search(queries[0]).receipt).identical
+    assert snapshot.check().clean
 
 
 def test_plain_faiss_searches_the_index_of_a_large_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,17 +197,22 @@ def test_receipts_replay_on_both_sides(repository: vecver.Repository, tmp_path: 
     docs, notes = repository.dataset("l2"), repository.dataset("notes")
     docs.snapshot("v1", tmp_path / "l2")
     notes.snapshot("main", tmp_path / "notes")
-    one, texts = vecver.open_snapshot(tmp_path / "l2"), vecver.open_snapshot(tmp_path / "notes")
-    for receipt in (one.search(QUERIES[0]).receipt, one.search(QUERIES[1], filter={"odd": True}, exact=True).receipt):
-        assert vecver.replay(repository, receipt) == vecver.replay(one, receipt) == Replay(True, (), None)
+    snapshot, texts = vecver.open_snapshot(tmp_path / "l2"), vecver.open_snapshot(tmp_path / "notes")
+    for receipt in (
+        snapshot.search(QUERIES[0]).receipt,
+        snapshot.search(QUERIES[1], filter={"odd": True}, exact=True).receipt,
+    ):
+        assert vecver.replay(repository, receipt) == vecver.replay(snapshot, receipt) == Replay(True, (), None)
     receipt = texts.search("the pump").receipt
     assert vecver.replay(repository, receipt) == vecver.replay(texts, receipt) == Replay(True, (), None)
     named = docs.search(QUERIES[0], at="v1").receipt
-    assert vecver.replay(one, named) == Replay(True, (), None, ("'v1' names no version here",))
+    assert vecver.replay(snapshot, named) == Replay(True, (), None, ("'v1' names no version here",))
     forged = {**named, "k": 11}
     forged["digest"] = digest_json({name: value for name, value in forged.items() if name != "digest"})
-    assert not vecver.replay(one, forged).identical
-    assert code_of(lambda: vecver.replay(one, docs.search(QUERIES[0]).receipt), NotFoundError) == "revision_not_found"
+    assert not vecver.replay(snapshot, forged).identical
+    assert (
+        code_of(lambda: vecver.replay(snapshot, docs.search(QUERIES[0]).receipt), NotFoundError) == "revision_not_found"
+    )
     assert code_of(lambda: vecver.replay(texts, named), NotFoundError) == "revision_not_found"
 
 
@@ -240,7 +245,7 @@ def test_the_rows_by_hand(tmp_path: Path) -> None:
     assert vectors.dtype == np.dtype("<f4") and vectors.tolist() == [[1, 0], [0, 2], [3, 3]]
     (hit, *_), index = vecver.open_snapshot(tmp_path / "out").search([0, 0]), _read(tmp_path / "out/index.faiss")
     assert (hit.document, hit.score) == ("a", -1.0)
-    assert [found.tolist() for found in index.search(np.zeros((1, 2), "f4"), 3)] == [[[1, 4, 18]], [[0, 1, 2]]]
+    assert [answer.tolist() for answer in index.search(np.zeros((1, 2), "f4"), 3)] == [[[1, 4, 18]], [[0, 1, 2]]]
 
 
 def _read(file: Path) -> Any:
@@ -263,11 +268,11 @@ exec(compile(open(sys.argv[1]).read().split("```python\\n")[1].split("```")[0], 
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 def test_its_readme_searches_it_without_vecver(repository: vecver.Repository, tmp_path: Path, metric: str) -> None:
     repository.dataset(metric).snapshot("main", tmp_path / "out")
-    one = vecver.open_snapshot(tmp_path / "out")
+    snapshot = vecver.open_snapshot(tmp_path / "out")
     command = [sys.executable, "-c", BLOCKED, "README.md"]
     done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, check=True)
     lines = [line.split() for line in done.stdout.splitlines()]
-    hits = one.search(np.ones(DIM, np.float32), k=1000, exact=True)
+    hits = snapshot.search(np.ones(DIM, np.float32), k=1000, exact=True)
     assert [float(line[1]) for line in lines] == pytest.approx([hit.score for hit in hits[:5]], abs=1e-4)
     texts = pq.read_table(tmp_path / "out/chunks.parquet").column("text").to_pylist()
     scores = {(hit.text, round(hit.score, 3)) for hit in hits}
@@ -292,19 +297,19 @@ def test_checksums_by_other_tools(repository: vecver.Repository, tmp_path: Path)
 
 def test_equal_content_gives_equal_files_whatever_the_history(tmp_path: Path) -> None:
     """One commit, laid in one segment here and in three there, which also hold what is dead, and other sources."""
-    here, there = (open_on(MemoryStore()).dataset("d") for _ in range(2))
+    here, exported = (open_on(MemoryStore()).dataset("d") for _ in range(2))
     here.ingest(entries(40), space=SPACE, metric="ip")
     other = {"id": "dead", "text": "dead", "vector": vector_of("dead"), "only": "dead"}
     for count in (10, 25, 40):
-        there.ingest([*entries(count)[::-1], other], space=SPACE, metric="ip", label="other")
-    there.ingest(entries(40), space=SPACE, metric="ip", label="other")
-    layout = versions_of(there).snapshot(there.resolve()).layout
+        exported.ingest([*entries(count)[::-1], other], space=SPACE, metric="ip", label="other")
+    exported.ingest(entries(40), space=SPACE, metric="ip", label="other")
+    layout = versions_of(exported).snapshot(exported.resolve()).layout
     assert len(layout.segments) == 3
-    versions_of(there).save(here.show(), layout)
+    versions_of(exported).save(here.show(), layout)
     commit = here.show()
     here.snapshot(commit, tmp_path / "a")
     here.snapshot(commit, tmp_path / "b")
-    there.snapshot(commit, tmp_path / "c")
+    exported.snapshot(commit, tmp_path / "c")
     for name in ROW_FILES:
         assert len({(tmp_path / folder / name).read_bytes() for folder in "abc"}) == 1, name
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in ALL)
@@ -320,8 +325,8 @@ def test_blocks_do_not_show(
     told: list[tuple[str, int]] = []
     docs.snapshot("main", tmp_path / "blocks", progress=lambda unit, count, *_: told.append((unit, count)))
     for name in ("chunks.parquet", "documents.parquet"):
-        one, other = (pq.read_table(tmp_path / folder / name) for folder in ("whole", "blocks"))
-        assert one.equals(other) and one.schema.equals(other.schema)
+        snapshot, other = (pq.read_table(tmp_path / folder / name) for folder in ("whole", "blocks"))
+        assert snapshot.equals(other) and snapshot.schema.equals(other.schema)
     assert (tmp_path / "whole/vectors.npy").read_bytes() == (tmp_path / "blocks/vectors.npy").read_bytes()
     count = docs.show().counts["chunks"]
     assert sum(n for unit, n in told if unit == "chunks") == count
@@ -345,10 +350,10 @@ def test_an_empty_version(tmp_path: Path) -> None:
     docs = given(open_on(MemoryStore()))
     made = docs.snapshot(_saved(docs, Layout.empty()), tmp_path / "out")
     assert (made.documents, made.chunks) == (0, 0)
-    one = vecver.open_snapshot(tmp_path / "out")
-    assert one.search(QUERIES[0]).hits == () and one.documents() == [] and one.check().clean
-    assert one.search(QUERIES[0]) == docs.search(QUERIES[0], at=one.commit)
-    assert vecver.replay(one, one.search(QUERIES[0]).receipt) == Replay(True, (), None)
+    snapshot = vecver.open_snapshot(tmp_path / "out")
+    assert snapshot.search(QUERIES[0]).hits == () and snapshot.documents() == [] and snapshot.check().clean
+    assert snapshot.search(QUERIES[0]) == docs.search(QUERIES[0], at=snapshot.commit)
+    assert vecver.replay(snapshot, snapshot.search(QUERIES[0]).receipt) == Replay(True, (), None)
     assert np.load(tmp_path / "out/vectors.npy").shape == (0, DIM)
     command = [sys.executable, "-c", BLOCKED, "README.md"]
     assert subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, check=True).stdout == ""
@@ -363,12 +368,12 @@ def test_documents_without_chunks(tmp_path: Path) -> None:
         draft.add(rows, vectors_of(rows.table.column("text").to_pylist())) if texts else None
         at = _saved(docs, draft.finish()[0])
         docs.snapshot(at, tmp_path / str(number))
-        one = vecver.open_snapshot(tmp_path / str(number))
-        assert one.documents() == ["a", "m", "z"] and one.check().clean
-        assert one.search(QUERIES[0], filter={"n": 2}, context=5) == docs.search(
+        snapshot = vecver.open_snapshot(tmp_path / str(number))
+        assert snapshot.documents() == ["a", "m", "z"] and snapshot.check().clean
+        assert snapshot.search(QUERIES[0], filter={"n": 2}, context=5) == docs.search(
             QUERIES[0], at=at, filter={"n": 2}, context=5
         )
-        assert [hit.span for hit in sorted(one.search(QUERIES[0]), key=lambda hit: hit.span)] == [
+        assert [hit.span for hit in sorted(snapshot.search(QUERIES[0]), key=lambda hit: hit.span)] == [
             (10 * i, 10 * i + 3) for i in range(len(texts))
         ]
-        assert one.search(QUERIES[0], filter={"n": 1}).hits == ()
+        assert snapshot.search(QUERIES[0], filter={"n": 1}).hits == ()

@@ -194,8 +194,10 @@ def test_the_commands(here: Path) -> None:
     assert made["commit"][:12] in run("snapshot", "handbook", "again")
     run("search", "handbook@v1", "open the valve", "--exact", "--receipt", "theirs.json")
     shutil.rmtree(here / ".vecver")
-    found = json.loads(run("search", "--snapshot", "OUT", "open the valve", "-k", "1", "--json", "--receipt", "r.json"))
-    assert found["commit"] == found["revision"] == made["commit"] and "water" in found["hits"][0]["text"]
+    answer = json.loads(
+        run("search", "--snapshot", "OUT", "open the valve", "-k", "1", "--json", "--receipt", "r.json")
+    )
+    assert answer["commit"] == answer["revision"] == made["commit"] and "water" in answer["hits"][0]["text"]
     assert "valve.md" in run("search", "--snapshot", "OUT", "valve")
     for receipt in ("r.json", "theirs.json"):
         assert json.loads(run("replay", receipt, "--snapshot", "OUT", "--json"))["identical"]

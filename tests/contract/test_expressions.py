@@ -181,10 +181,10 @@ class Engine:
     def selected(self, text: str) -> list[str]:
         """Rows that a search finds, under conditions of the kind that a publication adds."""
         pinned = 'id >= "0" and id < "9"' + (f" and {text}" if text else "")
-        found = self.client.search(
+        hits = self.client.search(
             self.name, [[1.0, 0.0]], filter=pinned, limit=len(POOL), output_fields=["id"], consistency_level="Strong"
         )
-        return sorted(hit["id"] for hit in found[0])
+        return sorted(hit["id"] for hit in hits[0])
 
     def close(self) -> None:
         self.client.drop_collection(self.name)
@@ -212,7 +212,7 @@ def kinds(field: str) -> Collection[str]:
 
 def matching(filter: Any) -> list[str]:
     check_filter(filter, [*FIELDS, *NAMED])
-    return [id for id, own in zip(IDS, evaluate(filter, own_columns, len(POOL)).tolist(), strict=True) if own]
+    return [id for id, is_match in zip(IDS, evaluate(filter, own_columns, len(POOL)).tolist(), strict=True) if is_match]
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
 def test_a_folder_becomes_a_version(handle: Repo, tmp_path: Path) -> None:
     docs = handle.dataset("handbook")
-    told: list[Any] = []
+    events: list[Any] = []
     folder = folder_of(tmp_path, {**PAGES, ".hidden.md": "no", "skip.log": "no", ".gitignore": "*.log\n"})
-    report = docs.ingest(folder, embedder="hashing", message="June", progress=lambda *what: told.append(what))
+    report = docs.ingest(folder, embedder="hashing", message="June", progress=lambda *what: events.append(what))
     assert report.changed and not report.failures
     assert report.documents == {"added": 3, "changed": 0, "removed": 0, "unchanged": 0, "failed": 0}
     assert set(report.names["added"]) == set(PAGES)
@@ -36,7 +36,7 @@ def test_a_folder_becomes_a_version(handle: Repo, tmp_path: Path) -> None:
     commit = docs.show()
     assert (commit.id, commit.message, commit.author) == (report.commit, "June", "alice")
     assert [source["label"] for source in commit.operation["sources"]] == ["handbook"]
-    assert sum(count for unit, count, *_ in told if unit == "documents") == 3
+    assert sum(count for unit, count, *_ in events if unit == "documents") == 3
 
     again = docs.ingest(folder, embedder="hashing")
     assert (again.changed, again.commit, again.documents["unchanged"]) == (False, report.commit, 3)
@@ -140,8 +140,8 @@ def test_many_removals_must_be_allowed(handle: Repo, tmp_path: Path) -> None:
     with pytest.raises(ConflictError) as caught:
         docs.ingest(rest)
     assert caught.value.code == "removals_not_allowed" and "15 of the 30 documents" in caught.value.message
-    (told,) = caught.value.context["removals"]
-    assert (told["source"], told["remove"], told["of"], len(told["first"])) == ("records", 15, 30, 15)
+    (events,) = caught.value.context["removals"]
+    assert (events["source"], events["remove"], events["of"], len(events["first"])) == ("records", 15, 30, 15)
     report = docs.ingest(rest, allow_removals=True)
     assert (report.documents, report.chunks, report.names) == (plan.documents, plan.chunks, plan.names)
     assert len(docs.documents()) == 15
@@ -152,12 +152,12 @@ def test_many_removals_must_be_allowed(handle: Repo, tmp_path: Path) -> None:
 
 def test_the_best_are_found(handle: Repo) -> None:
     docs = filled(handle)
-    found = docs.search(QUERY, at="main~1", k=5, exact=True)
-    assert [(hit.document, hit.score) for hit in found] == best(TEXTS, QUERY, 5)
-    assert [hit.rank for hit in found] == [1, 2, 3, 4, 5]
-    assert found[0].score_bits == np.float64(found[0].score).byteswap().tobytes().hex()
-    assert (found.dataset, found.revision, found.commit) == ("d", "main~1", docs.resolve("main~1"))
-    assert found[0].metadata == {"year": 2024} and found[0].text == TEXTS[found[0].document]
+    answer = docs.search(QUERY, at="main~1", k=5, exact=True)
+    assert [(hit.document, hit.score) for hit in answer] == best(TEXTS, QUERY, 5)
+    assert [hit.rank for hit in answer] == [1, 2, 3, 4, 5]
+    assert answer[0].score_bits == np.float64(answer[0].score).byteswap().tobytes().hex()
+    assert (answer.dataset, answer.revision, answer.commit) == ("d", "main~1", docs.resolve("main~1"))
+    assert answer[0].metadata == {"year": 2024} and answer[0].text == TEXTS[answer[0].document]
     several = docs.search([QUERY, vector_of("b")], at="main~1", k=2)
     assert [[hit.document for hit in one] for one in several] == [
         [document for document, _ in best(TEXTS, query, 2)] for query in (QUERY, vector_of("b"))
@@ -213,7 +213,7 @@ def test_refs_move_and_go_back(handle: Repo) -> None:
     assert docs.promote("prod", expected=first).before == first
     assert docs.aliases() == {"prod": second}
     assert docs.rollback("prod", expected=second).after == first
-    assert [one.reason for one in docs.moves("alias", "prod")] == ["rollback", "promote", "promote"]
+    assert [answer.reason for answer in docs.moves("alias", "prod")] == ["rollback", "promote", "promote"]
     docs.branch("trial", "main~1")
     assert docs.branches() == {"main": second, "trial": first}
     assert docs.branch("trial", second, expected=first).after == second

@@ -77,9 +77,9 @@ def test_errors_are_the_same(both: dict[str, Repo]) -> None:
     both["local"].dataset("d").tag("v1")
     wrong = []
     for number, (ask, kind, code) in enumerate(ERRORS):
-        told = [failure(ask, repository.dataset("d")) for repository in both.values()]
-        if told[0] != told[1] or told[0][:2] != (kind, code):
-            wrong.append((number, code, *told))
+        failures = [failure(ask, repository.dataset("d")) for repository in both.values()]
+        if failures[0] != failures[1] or failures[0][:2] != (kind, code):
+            wrong.append((number, code, *failures))
     assert wrong == []
 
 
@@ -185,7 +185,7 @@ def test_answers_are_equal(both: dict[str, Repo], tmp_path: Path) -> None:
     pages = both["remote"].dataset("pages")
     pages.ingest(folder_of(tmp_path, PAGES), embedder="hashing")
     pages.promote("prod")
-    asked: list[tuple[str, Any, dict[str, Any]]] = [
+    cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("d", QUERY, {}),
         ("d", QUERY.tolist(), {"k": 3, "exact": True, "at": "main~1"}),
         ("d", QUERY / 3, {"filter": {"year": {"$gte": 2024}, "$or": [{"year": 2024}, {"year": 2025}]}}),
@@ -194,7 +194,7 @@ def test_answers_are_equal(both: dict[str, Repo], tmp_path: Path) -> None:
         ("pages", "Ventil \u00f6ffnen \U0001f525", {"at": "prod", "context": 1}),
         ("pages", ["bleed the radiator", "pump"], {"exact": True, "k": 1}),
     ]
-    for name, query, how in asked:
+    for name, query, how in cases:
         here, there = (repository.dataset(name).search(query, **how) for repository in both.values())
         assert here == there
         for answer in here if isinstance(here, list) else [here]:

@@ -65,13 +65,13 @@ def test_ids_and_score_bits_are_those_of_the_repository(
     queries = [*rng.standard_normal((5, 24)).astype(np.float32), vectors[8], vectors[11] * 1000]
     for k in (1, 3, 10, 299, 300, 1000):
         here = docs.search(queries, k=k, exact=True)
-        there = docs.search(queries, k=k, exact=True, engine="milvus")
-        assert [one.hits for one in there] == [one.hits for one in here]
+        published = docs.search(queries, k=k, exact=True, engine="milvus")
+        assert [publication.hits for publication in published] == [publication.hits for publication in here]
         if index == "FLAT":
-            assert {one.receipt["engine"]["name"] for one in there} == {"milvus"}
-            assert all(one.receipt["engine"]["exact"] for one in there)
-    one = docs.search(queries[0], k=5, engine="milvus")
-    assert vecver.replay(docs.repository, one.receipt).identical
+            assert {publication.receipt["engine"]["name"] for publication in published} == {"milvus"}
+            assert all(publication.receipt["engine"]["exact"] for publication in published)
+    publication = docs.search(queries[0], k=5, engine="milvus")
+    assert vecver.replay(docs.repository, publication.receipt).identical
 
 
 def test_a_publish_costs_what_changed(docs: vecver.Dataset, milvus: str) -> None:
@@ -174,13 +174,15 @@ def test_a_collection_that_would_be_mostly_dead_grows_no_more(
 ) -> None:
     monkeypatch.setattr(room, "FEW_DEAD", 0)
     first = ingest(docs, TEXTS)
-    one = docs.publish()
+    publication = docs.publish()
     half = ingest(docs, {f"new-{i}": f"new text {i}" for i in range(30)} | dict(list(TEXTS.items())[:25]))
     two = docs.publish()
-    assert (two.collection, two.ordinal) == (one.collection, 2), "55 of 70 rows are live"
+    assert (two.collection, two.ordinal) == (publication.collection, 2), "55 of 70 rows are live"
     ingest(docs, {f"newer-{i}": f"newer text {i}" for i in range(30)})
     three = docs.publish()
-    assert three.collection != one.collection and (three.ordinal, three.written) == (1, 30), "30 of 100 would be"
+    assert three.collection != publication.collection and (three.ordinal, three.written) == (1, 30), (
+        "30 of 100 would be"
+    )
     for at in (first, half, "main"):
         answers_like_here(docs, at)
     stored(docs, milvus)
@@ -319,12 +321,12 @@ def test_a_plain_client_searches_a_pinned_version(docs: vecver.Dataset, milvus: 
     docs.publish()
     ingest(docs, {**TEXTS, best(TEXTS, QUERIES[0], 1)[0][0]: "moved away"})
     docs.publish()
-    told = docs.publication(first).to_json()
-    assert {"uri", "collection", "filter", "metric", "fields", "commit", "ordinal"} <= told.keys()
-    client = client_of(told["uri"])
-    fields = [field for field in told["fields"] if field != "vector"]
-    how: dict[str, Any] = {"filter": told["filter"], "output_fields": fields, "consistency_level": "Strong"}
-    hits = client.search(told["collection"], [QUERIES[0]], limit=5, **how)[0]
+    address = docs.publication(first).to_json()
+    assert {"uri", "collection", "filter", "metric", "fields", "commit", "ordinal"} <= address.keys()
+    client = client_of(address["uri"])
+    fields = [field for field in address["fields"] if field != "vector"]
+    how: dict[str, Any] = {"filter": address["filter"], "output_fields": fields, "consistency_level": "Strong"}
+    hits = client.search(address["collection"], [QUERIES[0]], limit=5, **how)[0]
     assert [(hit["entity"]["document"], hit["distance"]) for hit in hits] == best(TEXTS, QUERIES[0], 5)
     assert [hit["entity"]["text"] for hit in hits] == [TEXTS[hit["entity"]["document"]] for hit in hits]
     client.close()

@@ -91,21 +91,21 @@ def test_optimize_changes_no_publication(milvus: str, tmp_path: Path) -> None:
 
 
 def test_a_copied_repository_does_not_overwrite_the_publications_of_the_original(milvus: str) -> None:
-    one = opened(MemoryStore(), milvus).dataset("d")
-    first = ingest(one, TEXTS)
-    one.publish()
-    other = opened(store_of(contents_of(versions_of(one).store)), milvus).dataset("d")
-    second = ingest(one, {**TEXTS, "ours": "a text of ours"})
-    one.publish()
+    publication = opened(MemoryStore(), milvus).dataset("d")
+    first = ingest(publication, TEXTS)
+    publication.publish()
+    other = opened(store_of(contents_of(versions_of(publication).store)), milvus).dataset("d")
+    second = ingest(publication, {**TEXTS, "ours": "a text of ours"})
+    publication.publish()
     ingest(other, {**TEXTS, "theirs": "a text of theirs", "doc-1": "changed"})
     for _ in range(2):
         with pytest.raises(IntegrityError) as caught:
             other.publish()
         assert "copied" in caught.value.message
     for at in (first, second):
-        answers_like_here(one, at)
+        answers_like_here(publication, at)
     answers_like_here(other, first)
-    assert other.republish() and one.repository.check().clean
+    assert other.republish() and publication.repository.check().clean
 
 
 def test_an_alias_of_milvus_stands_at_its_last_publication(docs: vecver.Dataset, milvus: str) -> None:
@@ -257,8 +257,8 @@ def test_a_published_flat_does_not_make_the_next_one_flat(
 ) -> None:
     monkeypatch.setattr(room, "FLAT_ROWS", 0)
     ingest(docs, TEXTS)
-    one = docs.publish(flat=True)
+    publication = docs.publish(flat=True)
     ingest(docs, {**TEXTS, "a": "1"})
     two = docs.publish()
     embedded = session_of(docs).milvus.open("d").connection.embedded
-    assert (two.index, two.collection == one.collection) == (("FLAT", True) if embedded else ("HNSW", False))
+    assert (two.index, two.collection == publication.collection) == (("FLAT", True) if embedded else ("HNSW", False))

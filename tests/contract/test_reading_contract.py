@@ -78,8 +78,8 @@ ASKED: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", ASKED)
 def test_both_give_the_same(both: Both, name: str) -> None:
-    here, there = ASKED[name](both.local), ASKED[name](both.remote)
-    assert here == there and type(here) is type(there)
+    here, remote_value = ASKED[name](both.local), ASKED[name](both.remote)
+    assert here == remote_value and type(here) is type(remote_value)
 
 
 def test_documents_are_read_back_unchanged(both: Both) -> None:
@@ -159,10 +159,10 @@ def test_a_snapshot_gives_the_same_but_the_source(both: Both, tmp_path: Path) ->
     opened = vecver.open_snapshot(tmp_path / "export")
     assert list(opened.chunks(vectors=True)) == list(both.local.chunks(vectors=True))
     assert opened.documents(where={"n": 1}) == both.local.documents(where={"n": 1})
-    assert [one for one in both.local.fields() if one.name != "$source"] == list(opened.fields())
+    assert [field for field in both.local.fields() if field.name != "$source"] == list(opened.fields())
     assert opened.count() == both.local.count()
-    for one, other in zip(opened.get(sorted(TEXTS)), both.local.get(sorted(TEXTS)), strict=True):
-        assert {**one.to_json(), "source": "pages"} == other.to_json()
+    for field, other in zip(opened.get(sorted(TEXTS)), both.local.get(sorted(TEXTS)), strict=True):
+        assert {**field.to_json(), "source": "pages"} == other.to_json()
 
 
 def test_a_page_that_was_cut_short_on_the_way_loses_nothing(both: Both) -> None:
@@ -219,8 +219,8 @@ def test_documents_that_are_too_long_for_one_answer(both: Both, tmp_path: Path) 
 
     settings = ServiceSettings(state=str(tmp_path / "state"), no_auth=True, max_text=2 * len(LONG))
     with running(create_app(both.local.repository, settings)) as url, vecver.connect(url) as remote:
-        asked = {"ids": ["guide/long.md"] * 3}
-        refused = httpx.post(f"{url}/v1/datasets/d/documents/get", json=asked).json()
+        body = {"ids": ["guide/long.md"] * 3}
+        refused = httpx.post(f"{url}/v1/datasets/d/documents/get", json=body).json()
         assert refused["code"] == "limit" and "VECVER_MAX_TEXT" in refused["hint"]
         ids = ["plain", *["guide/long.md"] * 5, "ä/ö"]
         assert remote.dataset("d").get(ids) == both.local.get(ids)

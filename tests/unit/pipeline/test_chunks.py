@@ -50,8 +50,8 @@ class TestHeadings:
 
     def test_a_chunk_knows_its_headings_and_embeds_them_once(self) -> None:
         made = chunks_of(self.TEXT, 27, "Guide")
-        assert [one.headings for one in made] == [(), ("Install",), ("Install",), ("Install", "Linux")]
-        assert [one.embedded.split("\n")[:-1] for one in made] == [
+        assert [chunk.headings for chunk in made] == [(), ("Install",), ("Install",), ("Install", "Linux")]
+        assert [chunk.embedded.split("\n")[:-1] for chunk in made] == [
             ["Guide"], ["Install"], ["Install"], ["Install", "Linux"],
         ]  # fmt: skip
 
@@ -68,7 +68,7 @@ class TestHeadings:
     def test_a_long_path_is_shortened_to_its_share(self) -> None:
         text = f"# {'x ' * 50}\n\n## End\n\n{'a ' * 18}\n\n{'b ' * 18}"
         made = chunks_of(text, 30, "word " * 50)
-        assert made[-1].embedded.startswith("x\nEnd\n") and words([one.embedded for one in made]).max() <= 30
+        assert made[-1].embedded.startswith("x\nEnd\n") and words([chunk.embedded for chunk in made]).max() <= 30
 
 
 class TestTables:
@@ -77,14 +77,14 @@ class TestTables:
     def test_each_part_of_a_table_has_its_header_row(self) -> None:
         made = chunks_of(f"| name | of |\n|------|----|\n{self.ROWS}", 45)
         assert len(made) > 5 and made[0].header == ""
-        assert {one.header for one in made[1:]} == {"| name | of |"}
-        assert all(one.embedded.startswith("| name | of |\n") for one in made[1:])
-        assert "".join(one.text for one in made).count("part") == 30
-        assert all(one.text.startswith("|") and one.text.endswith("|\n") for one in made)
+        assert {chunk.header for chunk in made[1:]} == {"| name | of |"}
+        assert all(chunk.embedded.startswith("| name | of |\n") for chunk in made[1:])
+        assert "".join(chunk.text for chunk in made).count("part") == 30
+        assert all(chunk.text.startswith("|") and chunk.text.endswith("|\n") for chunk in made)
 
     def test_the_rule_alone_is_no_chunk_and_a_table_without_one_has_no_header(self) -> None:
         assert chunks_of("|---|---|\n", 30) == []
-        assert {one.header for one in chunks_of(self.ROWS, 45)} == {""}
+        assert {chunk.header for chunk in chunks_of(self.ROWS, 45)} == {""}
 
 
 def test_pages_sheets_and_lines() -> None:
@@ -134,7 +134,9 @@ def test_addresses_are_not_embedded(raw: str, text: str) -> None:
 def test_version_2_does_not_change() -> None:
     """A golden: whoever changes these chunks makes a new version of the recipe."""
     text = f"{TestHeadings.TEXT}\n| a | b |\n|---|---|\n{TestTables.ROWS}\nSo it ends. Or not, e.g. here."
-    made = [[one.start, one.end, one.embedded, one.headings, one.header] for one in chunks_of(text, 42, "T")]
+    made = [
+        [chunk.start, chunk.end, chunk.embedded, chunk.headings, chunk.header] for chunk in chunks_of(text, 42, "T")
+    ]
     assert digest_json(made)[:16] == "674dbc9168e8ea76"
 
 
@@ -163,8 +165,8 @@ class TestPlainText:
     def test_chunks_of_markdown_are_half_as_long(self) -> None:
         text = "".join(f"{x} " * 12 + "\n\n" for x in "abcd")
         plain, markdown = (chunks_of(text, 30, "", kind, recipe_4) for kind in ("text/plain", "text/markdown"))
-        assert max(len(one.text.split()) for one in plain) == 24
-        assert max(len(one.text.split()) for one in markdown) == 12
+        assert max(len(chunk.text.split()) for chunk in plain) == 24
+        assert max(len(chunk.text.split()) for chunk in markdown) == 12
 
 
 def test_version_4_does_not_change() -> None:
@@ -186,7 +188,7 @@ def test_rows_are_not_cut_and_every_word_is_embedded(rows: int, cells: int, toke
     text = "| h |" + " i |" * (min(cells, 4) - 1) + "\n|" + "---|" * min(cells, 4) + "\n" + "\n".join(lines)
     for recipe in (recipe_2, recipe_4):
         made = chunks_of(text, tokens, "A title", make_recipe=recipe)
-        assert all(one.text.endswith(("|\n", "|")) for one in made)
-        embedded = " ".join(one.embedded for one in made)
+        assert all(chunk.text.endswith(("|\n", "|")) for chunk in made)
+        embedded = " ".join(chunk.embedded for chunk in made)
         assert set(re.findall(r"r\d+c\d", text)) <= set(re.findall(r"r\d+c\d", embedded))
-        assert words([one.embedded for one in made]).max() <= tokens
+        assert words([chunk.embedded for chunk in made]).max() <= tokens

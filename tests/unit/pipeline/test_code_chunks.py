@@ -173,7 +173,7 @@ def test_blocks_begin_at_definitions_with_their_comments_and_decorators(
 
 
 def test_chunks_name_their_definitions_and_embed_them_once() -> None:
-    assert [(".".join(one.headings), one.line, one.embedded.split("\n")[:2]) for one in chunks_of(PYTHON)] == [
+    assert [(".".join(chunk.headings), chunk.line, chunk.embedded.split("\n")[:2]) for chunk in chunks_of(PYTHON)] == [
         ("", 1, ['"""Pumps and what they do."""', "import os"]),
         ("make", 4, ["# Makes a pump, as the catalogue", "# has it."]),
         ("make", 10, ["make", "Never two."]),
@@ -195,15 +195,15 @@ def test_a_long_function_keeps_its_names() -> None:
     made = chunks_of(
         f"class Pump:\n    def start(self):\n{body}\n    def stop(self):\n        return self.at + self.by * 2\n"
     )
-    parts = [one for one in made if one.headings == ("Pump", "start")]
-    assert len(parts) > 5 and all(one.embedded.startswith("Pump\nstart\n") for one in parts[1:])
-    assert all(one.text.endswith("\n") for one in made) and words([one.embedded for one in made]).max() <= 45
+    parts = [chunk for chunk in made if chunk.headings == ("Pump", "start")]
+    assert len(parts) > 5 and all(chunk.embedded.startswith("Pump\nstart\n") for chunk in parts[1:])
+    assert all(chunk.text.endswith("\n") for chunk in made) and words([chunk.embedded for chunk in made]).max() <= 45
 
 
 def test_broken_code_is_cut_too() -> None:
     text = f"}}}} = (\n{JAVA}\n((class {{ void\n"
-    assert "".join(one.text for one in chunks_of(text, "text/x-java")) == text
-    assert any("Pump" in one.headings for one in chunks_of(JAVA.replace("int size;", "int = ;"), "text/x-java"))
+    assert "".join(chunk.text for chunk in chunks_of(text, "text/x-java")) == text
+    assert any("Pump" in chunk.headings for chunk in chunks_of(JAVA.replace("int size;", "int = ;"), "text/x-java"))
 
 
 @pytest.mark.parametrize(
@@ -242,9 +242,9 @@ SNIPPETS = [PYTHON, TYPESCRIPT, JAVA, GO, RUST, C, CPP, "é = '中文😀'\n", "
 def test_chunks_tile_any_text_and_none_is_too_long(parts: list[tuple[str, int, int]], name: str) -> None:
     text = "".join(part[start : start + length] or part for part, start, length in parts)
     made = chunks_of(text, f"text/x-{name}")
-    assert "".join(one.text for one in made) == (text if made else "") and (made or not text.strip())
-    assert all(text[one.start : one.end] == one.text for one in made)
-    assert not made or words([one.embedded for one in made]).max() <= 75
+    assert "".join(chunk.text for chunk in made) == (text if made else "") and (made or not text.strip())
+    assert all(text[chunk.start : chunk.end] == chunk.text for chunk in made)
+    assert not made or words([chunk.embedded for chunk in made]).max() <= 75
 
 
 class TestRecipe:

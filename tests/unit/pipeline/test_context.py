@@ -54,9 +54,9 @@ def test_context_is_the_documents_own_slice(docs: vecver.Dataset, count: int) ->
     """For every chunk, the first and the last too: from the start of its first neighbour to the end of its last."""
     order = spans(docs)
     assert len(order) > 8
-    found = [hit for hit in docs.search("part", k=1000, context=count) if hit.document == "manual.md"]
-    assert len([hit for hit in found if hit.span != (0, 0)]) == len(order)
-    for hit in found:
+    hits = [hit for hit in docs.search("part", k=1000, context=count) if hit.document == "manual.md"]
+    assert len([hit for hit in hits if hit.span != (0, 0)]) == len(order)
+    for hit in hits:
         if hit.span == (0, 0):
             continue
         place = order.index(hit.span)

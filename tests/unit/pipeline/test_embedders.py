@@ -164,8 +164,8 @@ def test_an_unreachable_hub_name_is_retryable(monkeypatch: pytest.MonkeyPatch) -
 def test_hashing_counts_words_and_pairs_with_signs() -> None:
     """By `b2sum -l 64` of "open", "valve", "open valve": first byte the slot, the last one's top bit the sign."""
     vector = open_embedder("hashing").embed_queries(["Open, VALVE!"])[0]
-    found = {int(slot): float(vector[slot]) for slot in np.flatnonzero(vector)}
-    assert found == pytest.approx({30: 3**-0.5, 7: 3**-0.5, 169: -(3**-0.5)})
+    slots = {int(slot): float(vector[slot]) for slot in np.flatnonzero(vector)}
+    assert slots == pytest.approx({30: 3**-0.5, 7: 3**-0.5, 169: -(3**-0.5)})
 
 
 def test_hashing_keeps_its_bits() -> None:

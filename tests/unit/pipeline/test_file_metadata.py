@@ -231,16 +231,16 @@ def test_hostile_values_are_bounded_and_noted(matter: str, said: str) -> None:
 
 def test_characters_that_no_filter_can_hold_are_replaced() -> None:
     assert markdown('a: "x\\0y\\x1b[31m\\ud800"\n"b\\0": 1').metadata.get("a", "").count("\x1b") == 0
-    made, said = properties.cleaned({"a": "x\0\x1b\ud800\u202ey\n", "b\0c": 1, "d": b"raw", "e": object()}, "")
-    assert made == {"a": "x\ufffd\ufffd\ufffd\ufffdy\n", "b\ufffdc": 1} and "a bytes" in " ".join(said)
+    made, notes = properties.cleaned({"a": "x\0\x1b\ud800\u202ey\n", "b\0c": 1, "d": b"raw", "e": object()}, "")
+    assert made == {"a": "x\ufffd\ufffd\ufffd\ufffdy\n", "b\ufffdc": 1} and "a bytes" in " ".join(notes)
 
 
 def test_a_reader_of_properties_that_fails_costs_no_document() -> None:
     def fails(source: object) -> properties.Fields:
         raise RecursionError
 
-    made, said = properties.cleaned(properties.attempted(fails, None), "")
-    assert made == {} and "RecursionError" in said[0]
+    made, notes = properties.cleaned(properties.attempted(fails, None), "")
+    assert made == {} and "RecursionError" in notes[0]
 
 
 @settings(max_examples=50, deadline=None)

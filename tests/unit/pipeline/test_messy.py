@@ -55,8 +55,8 @@ def test_every_file_is_read_or_reported(
 
 def test_encrypted_documents_open_with_their_password(entries: dict[str, dict[str, str]], tmp_path: Path) -> None:
     pytest.importorskip("liteparse", reason="vecver[documents] is not installed")
-    found = {name: re.search(r"password=(\S+)", entry["notes"]) for name, entry in entries.items()}
-    locked = {name: match[1] for name, match in found.items() if match}
+    passwords = {name: re.search(r"password=(\S+)", entry["notes"]) for name, entry in entries.items()}
+    locked = {name: match[1] for name, match in passwords.items() if match}
     assert len(locked) >= 3
     folder = tmp_path / "locked"
     folder.mkdir()

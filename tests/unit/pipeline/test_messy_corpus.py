@@ -79,9 +79,9 @@ def outcome(name: str, passwords: tuple[str, ...] = ()) -> str:
 def test_every_messy_file_is_read_or_reported() -> None:
     names = [json.loads(line)["file"] for line in (MESSY / "manifest.jsonl").read_text().splitlines()]
     assert len(names) == 108
-    found = {name: outcome(name, (PASSWORDS[name],) if name in PASSWORDS else ()) for name in names}
-    assert {name: code for name, code in found.items() if name in UNREADABLE} == UNREADABLE
-    readable = {name: text for name, text in found.items() if name not in UNREADABLE}
+    outcomes = {name: outcome(name, (PASSWORDS[name],) if name in PASSWORDS else ()) for name in names}
+    assert {name: code for name, code in outcomes.items() if name in UNREADABLE} == UNREADABLE
+    readable = {name: text for name, text in outcomes.items() if name not in UNREADABLE}
     assert [name for name, text in readable.items() if len(text.split()) < 1 or text in UNREADABLE.values()] == []
     assert 700_000 < sum(map(len, readable.values())) < 1_000_000  # 846,122 with the versions of 2026-11
 

@@ -15,8 +15,8 @@ MANUAL = (
 
 def marked(text: str, question: str, width: int = 60, lines: int = 3) -> tuple[str, list[str]]:
     query = Query.over(question, [text])
-    found = passage(text, query, width, lines)
-    return found.text, [found.text[start:end] for start, end in found.marks]
+    shown = passage(text, query, width, lines)
+    return shown.text, [shown.text[start:end] for start, end in shown.marks]
 
 
 def test_it_begins_at_the_sentence_with_most_of_the_words() -> None:
@@ -30,8 +30,8 @@ def test_it_begins_at_the_sentence_with_most_of_the_words() -> None:
 
 def test_a_vector_has_no_words_and_gets_the_start() -> None:
     query = Query.over(None, [MANUAL])
-    found = passage(MANUAL, query, 60, 1)
-    assert found.text.startswith("Before the season look at each") and found.marks == ()
+    shown = passage(MANUAL, query, 60, 1)
+    assert shown.text.startswith("Before the season look at each") and shown.marks == ()
 
 
 def test_a_long_sentence_is_shown_around_its_densest_words() -> None:
@@ -54,16 +54,16 @@ def test_a_long_sentence_is_shown_around_its_densest_words() -> None:
     ],
 )
 def test_marked_words(text: str, question: str, marks: list[str]) -> None:
-    found = marked(text, question)[1]
-    assert "".join(found).replace(" ", "") == "".join(marks).replace(" ", "")
+    shown = marked(text, question)[1]
+    assert "".join(shown).replace(" ", "") == "".join(marks).replace(" ", "")
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "x" * 5000, "\n\n\n", "# Only a heading", "é́" * 300, "a b " * 5000])
 @pytest.mark.parametrize("width", [1, 7, 80])
 def test_any_text_gives_a_bounded_passage(text: str, width: int) -> None:
-    found = passage(text, Query.over("only x b", [text]), width)
-    assert len(found.text) <= max(3 * width, 10) + 4
-    assert all(0 <= start < end <= len(found.text) for start, end in found.marks)
+    shown = passage(text, Query.over("only x b", [text]), width)
+    assert len(shown.text) <= max(3 * width, 10) + 4
+    assert all(0 <= start < end <= len(shown.text) for start, end in shown.marks)
 
 
 def test_whole_texts_keep_their_lines() -> None:
@@ -92,17 +92,17 @@ CODE = """class Pages:
 
 def test_code_keeps_its_lines() -> None:
     assert is_code(CODE) and not is_code(MANUAL) and not is_code("One line that ends so:")
-    found = excerpt(CODE, Query.over("wait for the pager", [CODE]))
-    assert [line.text for line in found] == [
+    shown = excerpt(CODE, Query.over("wait for the pager", [CODE]))
+    assert [line.text for line in shown] == [
         *("    if self.pager is None:", "        return False", "    self.pager.close()", "self.wait_for(pager)"),
     ]
-    assert CODE[found[0].start :].startswith("        if self") and CODE.count("\n", 0, found[0].start) == 2
-    assert [[line.text[start:end] for start, end in line.marks] for line in found] == [
+    assert CODE[shown[0].start :].startswith("        if self") and CODE.count("\n", 0, shown[0].start) == 2
+    assert [[line.text[start:end] for start, end in line.marks] for line in shown] == [
         *(["pager"], [], ["pager"], ["wait", "pager"]),
     ]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "x", "  a\n\n", "{\n}"])
 def test_any_text_has_an_excerpt(text: str) -> None:
-    found = excerpt(text, Query.over(None, []))
-    assert found and (found[-1].text.strip() or not text.strip())
+    shown = excerpt(text, Query.over(None, []))
+    assert shown and (shown[-1].text.strip() or not text.strip())

@@ -79,18 +79,20 @@ def test_columns_hold_each_name_once_and_give_every_position_back() -> None:
         [NOWHERE, Position(sheet="S", header="| h |", line=7), NOWHERE, Position(sheet="T")],
         [NOWHERE],
     ]
-    table = pa.table({"chunks": [[1] * len(own) for own in documents], **position_columns(documents)})
+    table = pa.table({"chunks": [[1] * len(positions) for positions in documents], **position_columns(documents)})
     assert table.column("position.paths")[0].as_py() == [["A", "C"], ["A", "B"]]
     assert table.column("position.page").null_count == 3 and table.column("position.sheets")[2].as_py() == ["S", "T"]
     for cells in (table_columns(table), open_columns(arrow_file(table))):
         columns = with_prefix(cells, POSITION)
         assert documents == [[position_at(columns, row, i) for i in range(len(of))] for row, of in enumerate(documents)]
-    flat = [position for own in documents for position in own]
+    flat = [position for positions in documents for position in positions]
     for start in (0, 990, 1004):
         block = chunk_columns(table, ["page", "sheet", "line", "headings", "header"])(slice(start, start + 8))
         for field, values in block.items():
             wanted = [getattr(position, field) or None for position in flat[start : start + 8]]
-            assert values.to_pylist() == [list(own) if isinstance(own, tuple) else own for own in wanted]
+            assert values.to_pylist() == [
+                list(positions) if isinstance(positions, tuple) else positions for positions in wanted
+            ]
     assert np.bincount(chunk_owners(table), minlength=4).tolist() == [1000, 0, 4, 1]
     assert position_columns([[NOWHERE], []]) == {}
 
@@ -121,8 +123,8 @@ def test_a_heading_changed_above_a_chunk_gives_it_another_vector(docs: vecver.Da
     """Same key, other embedded text: each version keeps its own vector, also after folding and optimizing."""
 
     def version(heading: str) -> list[dict[str, Any]]:
-        own = line("Bleed the valve.", f"{heading}\nBleed the valve.", headings=[heading])
-        return [{"id": "a", "text": own}, PLAIN]
+        positions = line("Bleed the valve.", f"{heading}\nBleed the valve.", headings=[heading])
+        return [{"id": "a", "text": positions}, PLAIN]
 
     docs.ingest(version("Heating"), embedder="hashing")
     first = docs.resolve()
@@ -154,8 +156,8 @@ def test_folds_and_optimize_carry_segments_with_and_without_positions(
     docs.ingest([{"id": f"old {i}", "text": f"Old text {i}."} for i in range(3)], embedder="hashing", label="old")
     cut_at_lines(monkeypatch)
     for number in range(10):
-        own = line(f"New text {number}.", headings=[f"H{number % 2}"], page=number + 1)
-        docs.ingest([{"id": f"new {number}", "text": own}], label=f"new {number}")
+        positions = line(f"New text {number}.", headings=[f"H{number % 2}"], page=number + 1)
+        docs.ingest([{"id": f"new {number}", "text": positions}], label=f"new {number}")
     before = docs.search("text", k=99, exact=True)
     assert {hit.page for hit in before} == {None, *range(1, 11)}
     docs.optimize()

@@ -46,10 +46,10 @@ def table(count: int = 3, kind: pa.DataType = VECTOR_TYPES[1]) -> pa.Table:
 
 
 def told(results: Iterable[Original | Failure]) -> list[tuple[str, str | None, list[float], Any]]:
-    found = originals(results)
-    assert all(item.vector is not None and item.vector.dtype == np.float32 for item in found)
-    assert all(item.vector is not None and item.vector.flags.c_contiguous for item in found)
-    return [(i.document, i.text, [] if i.vector is None else i.vector.tolist(), i.metadata["year"]) for i in found]
+    items = originals(results)
+    assert all(item.vector is not None and item.vector.dtype == np.float32 for item in items)
+    assert all(item.vector is not None and item.vector.flags.c_contiguous for item in items)
+    return [(i.document, i.text, [] if i.vector is None else i.vector.tolist(), i.metadata["year"]) for i in items]
 
 
 EXPECTED = [(f"d{n}", f"text {n}", [float(n), n + 1.0], 2000 + n) for n in range(3)]
@@ -69,7 +69,7 @@ def test_tables_batches_readers_and_dicts_are_the_same_records() -> None:
         whole.to_pylist(), (row for row in whole.to_pylist()),
     ]  # fmt: skip
     digests = [[item.digest for item in originals(read(form))] for form in forms]
-    assert all(told == digests[0] for told in digests) and len(set(digests[0])) == 3
+    assert all(digest == digests[0] for digest in digests) and len(set(digests[0])) == 3
 
 
 def test_strings_of_every_type() -> None:
@@ -79,9 +79,9 @@ def test_strings_of_every_type() -> None:
             "text": pa.array(["x", "x"]).cast(kind),
             "lang": pa.array(["en", None]).cast(kind),
         }
-        found = originals(read(pa.table(columns)))
-        assert pairs(found) == [("a", "x"), ("b", "x")]
-        assert [item.metadata for item in found] == [{"lang": "en"}, {}]
+        items = originals(read(pa.table(columns)))
+        assert pairs(items) == [("a", "x"), ("b", "x")]
+        assert [item.metadata for item in items] == [{"lang": "en"}, {}]
 
 
 def test_rows_of_a_table_that_cannot_be_used() -> None:
@@ -92,13 +92,13 @@ def test_rows_of_a_table_that_cannot_be_used() -> None:
             "vector": [[1.0, 2.0], [1.0, 2.0], [1.0, float("nan")], None, [1.0], [None, 1.0], [1.0, 2.0], [3.0, 4.0]],
         }
     )
-    found = list(read(bad, label="wiki"))
-    assert codes(found) == [
+    items = list(read(bad, label="wiki"))
+    assert codes(items) == [
         ("ok", "ok"), ("null text", "no_text"), ("nan", "invalid_vector"), ("null vector", "invalid_vector"),
         ("short", "invalid_vector"), ("null inside", "invalid_vector"), ("wiki:7", "invalid_id"), ("end", "ok"),
     ]  # fmt: skip
-    assert isinstance(found[1], Failure) and found[1].reason == "Row 2 has null for its text."
-    assert isinstance(found[-1], Original) and found[-1].vector is not None and found[-1].vector.tolist() == [3.0, 4.0]
+    assert isinstance(items[1], Failure) and items[1].reason == "Row 2 has null for its text."
+    assert isinstance(items[-1], Original) and items[-1].vector is not None and items[-1].vector.tolist() == [3.0, 4.0]
 
 
 def test_null_vectors_are_no_vectors() -> None:
@@ -142,9 +142,9 @@ def test_vectors_are_views_of_the_callers_values() -> None:
 def test_more_rows_than_a_batch_keep_their_order_and_numbers() -> None:
     count = 20_000
     big = table(count)
-    found = told(read(big))
-    assert [row[0] for row in found] == [f"d{n}" for n in range(count)]
-    assert all(row[2] == [n, n + 1.0] for n, row in enumerate(found))
+    items = told(read(big))
+    assert [row[0] for row in items] == [f"d{n}" for n in range(count)]
+    assert all(row[2] == [n, n + 1.0] for n, row in enumerate(items))
     twice = pa.concat_tables([big, big.slice(5, 1)])
     assert "row 6 and row 20001" in refusal(lambda: read(twice)).message
 
@@ -158,8 +158,8 @@ def test_files_of_tables(tmp_path: Path) -> None:
     with pa.ipc.new_stream(tmp_path / "r.ipc", whole.schema) as writer:
         writer.write_table(whole)
     for name in ("r.parquet", "r.feather", "r.arrow", "r.ipc"):
-        found = list(read(tmp_path / name))
-        assert told(found) == EXPECTED and {item.source for item in found if isinstance(item, Original)} == {name}
+        items = list(read(tmp_path / name))
+        assert told(items) == EXPECTED and {item.source for item in items if isinstance(item, Original)} == {name}
 
 
 @pytest.mark.parametrize("name", ["r.parquet", "r.arrow", "r.feather"])

@@ -178,8 +178,8 @@ def test_a_vector_where_the_first_record_has_none_fails() -> None:
 
 
 def test_prefix_belongs_to_the_id() -> None:
-    found = list(read([{"id": "x" * 1020, "text": "t"}, {"id": "/y", "text": "t"}, A], prefix="books/"))
-    assert codes(found) == [("records:1", "invalid_id"), ("records:2", "invalid_id"), ("books/a", "ok")]
+    records = list(read([{"id": "x" * 1020, "text": "t"}, {"id": "/y", "text": "t"}, A], prefix="books/"))
+    assert codes(records) == [("records:1", "invalid_id"), ("records:2", "invalid_id"), ("books/a", "ok")]
 
 
 def test_a_repeated_id_is_an_error_that_names_both_lines(file: File) -> None:
@@ -206,10 +206,10 @@ def test_one_huge_line(file: File) -> None:
 
 def test_broken_lines_fail_with_their_number(file: File) -> None:
     broken = b'{"id": "b", "te\n[1]\n"x"\n\xff\n' + b"[" * 100_000 + b'\n{"id": "c"}\n{"text": "d"}\n'
-    found = list(read(file("r.jsonl", lines(A).encode() + broken + lines({"id": "z", "text": ""}).encode())))
+    records = list(read(file("r.jsonl", lines(A).encode() + broken + lines({"id": "z", "text": ""}).encode())))
     names = ["r.jsonl:2", "r.jsonl:3", "r.jsonl:4", "r.jsonl:5", "r.jsonl:6", "c", "r.jsonl:8"]
-    assert codes(found) == [("a", "ok"), *((name, "malformed") for name in names), ("z", "ok")]
-    reasons = [item.reason for item in found if isinstance(item, Failure)]
+    assert codes(records) == [("a", "ok"), *((name, "malformed") for name in names), ("z", "ok")]
+    reasons = [item.reason for item in records if isinstance(item, Failure)]
     assert [reason.split(" ")[1] for reason in reasons] == ["2", "3", "4", "5", "6", "7", "8"]
     assert reasons[1] == "Line 3 is no object but a list."
     assert reasons[5] == "Line 7 has no field 'text' but ['id']."
@@ -284,9 +284,9 @@ def test_records_are_read_lazily() -> None:
 
 def test_csv_with_quotes_newlines_mark_and_crlf(file: File) -> None:
     path = file("r.csv", '\ufeffid, text ,title,year\r\na,"one, ""two""\r\nthree",T,2024\r\n\r\nb,"",,\r\nc,no end,,')
-    found = originals(read(path))
-    assert pairs(found) == [("a", 'one, "two"\r\nthree'), ("b", ""), ("c", "no end")]
-    assert [(item.title, item.metadata) for item in found] == [("T", {"year": "2024"}), ("", {}), ("", {})]
+    records = originals(read(path))
+    assert pairs(records) == [("a", 'one, "two"\r\nthree'), ("b", ""), ("c", "no end")]
+    assert [(item.title, item.metadata) for item in records] == [("T", {"year": "2024"}), ("", {}), ("", {})]
 
 
 def test_tsv(file: File) -> None:
@@ -295,11 +295,11 @@ def test_tsv(file: File) -> None:
 
 def test_csv_rows_that_do_not_fit_fail_with_their_line(file: File) -> None:
     path = file("r.csv", 'id,text\na,"1\n2"\nb\nc,x,y\nd,"q"z\ne,fine\nf,"never closed\ng,x\n')
-    found = list(read(path))
-    assert codes(found) == [
+    records = list(read(path))
+    assert codes(records) == [
         ("a", "ok"), *((f"r.csv:{n}", "malformed") for n in (4, 5, 6)), ("e", "ok"), ("r.csv:8", "malformed")
     ]  # fmt: skip
-    assert isinstance(found[1], Failure) and found[1].reason == "Line 4 has 1 cells, but the header has 2."
+    assert isinstance(records[1], Failure) and records[1].reason == "Line 4 has 1 cells, but the header has 2."
 
 
 def test_csv_with_a_field_beyond_the_default_limit(file: File) -> None:
@@ -332,5 +332,5 @@ def test_values_that_are_no_records(source: Any) -> None:
 def test_real_collections_read_whole() -> None:
     for path in sorted(IR.glob("*/corpus.jsonl")):
         count = sum(1 for line in path.read_bytes().splitlines() if line.strip())
-        found = originals(read(path, label=path.parent.name))
-        assert len(found) == count and len({item.digest for item in found}) == count
+        records = originals(read(path, label=path.parent.name))
+        assert len(records) == count and len({item.digest for item in records}) == count

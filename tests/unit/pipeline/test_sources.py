@@ -41,9 +41,9 @@ def write(tmp_path: Path) -> Write:
 
 
 def ids(results: Iterator[Original | Failure]) -> list[str]:
-    found = list(results)
-    assert not [item for item in found if isinstance(item, Failure)]
-    return [item.document for item in found]
+    items = list(results)
+    assert not [item for item in items if isinstance(item, Failure)]
+    return [item.document for item in items]
 
 
 def failures(results: Iterator[Original | Failure]) -> list[tuple[str, str]]:
@@ -95,19 +95,19 @@ def test_folders_deeper_than_python_recurses(tmp_path: Path, monkeypatch: pytest
         os.mkdir("d")
         os.chdir("d")
     Path("x").write_text("deep")
-    found = list(read(tmp_path))
+    items = list(read(tmp_path))
     os.unlink("x")
     for _ in range(1100):  # pytest's own clean-up would recurse
         os.chdir("..")
         os.rmdir("d")
-    assert [code for _, code in failures(iter(found))] == ["invalid_id"]  # for it is 2201 characters long
+    assert [code for _, code in failures(iter(items))] == ["invalid_id"]  # for it is 2201 characters long
 
 
 def test_ids_longer_than_1024_characters_fail_one_by_one(write: Write) -> None:
     folder = "/".join(["d" * 200] * 6)
-    found = list(read(write(f"{folder}/x.md", f"{folder}/y.md", "a.md")))
-    assert [item.document for item in found if isinstance(item, Original)] == ["a.md"]
-    bad = [item for item in found if isinstance(item, Failure)]
+    items = list(read(write(f"{folder}/x.md", f"{folder}/y.md", "a.md")))
+    assert [item.document for item in items if isinstance(item, Original)] == ["a.md"]
+    bad = [item for item in items if isinstance(item, Failure)]
     assert [(item.code, len(item.document)) for item in bad] == [("invalid_id", 200)] * 2
     assert "this one has 1210" in bad[0].reason and bad[0].document != bad[1].document
 
@@ -158,9 +158,9 @@ def test_links_to_files_are_read_and_broken_links_fail(write: Write) -> None:
     (root / "link.md").symlink_to("a.md")
     (root / "nowhere.md").symlink_to("gone.md")
     (root / "self.md").symlink_to("self.md")
-    found = list(read(root))
-    assert [item.data for item in found if isinstance(item, Original)] == [b"a.md", b"a.md"]
-    assert failures(iter(found)) == [("nowhere.md", "unreadable"), ("self.md", "unreadable")]
+    items = list(read(root))
+    assert [item.data for item in items if isinstance(item, Original)] == [b"a.md", b"a.md"]
+    assert failures(iter(items)) == [("nowhere.md", "unreadable"), ("self.md", "unreadable")]
     assert failures(read(root / "self.md")) == [("self.md", "unreadable")]
 
 
@@ -168,11 +168,11 @@ def test_linked_folders_are_followed_and_a_loop_fails_once(write: Write) -> None
     root = write("real/a.md", "real/deep/b.md")
     (root / "alias").symlink_to("real")
     (root / "real/deep/up").symlink_to("../..")
-    found = list(read(root))
-    assert [item.document for item in found if isinstance(item, Original)] == [
+    items = list(read(root))
+    assert [item.document for item in items if isinstance(item, Original)] == [
         "alias/a.md", "alias/deep/b.md", "real/a.md", "real/deep/b.md"
     ]  # fmt: skip
-    assert failures(iter(found)) == [("alias/deep/up", "symlink_loop"), ("real/deep/up", "symlink_loop")]
+    assert failures(iter(items)) == [("alias/deep/up", "symlink_loop"), ("real/deep/up", "symlink_loop")]
     (root / "alias").unlink()
     assert failures(read(root)) == [("real/deep/up", "symlink_loop")]
 
@@ -183,9 +183,9 @@ def test_folders_that_link_to_each_other_are_walked_in_bounded_time(write: Write
     for name in names:
         for other in names.replace(name, ""):
             (root / name / f"to-{other}").symlink_to(f"../{other}")
-    found = [item.document for item in read(root) if isinstance(item, Original)]
+    items = [item.document for item in read(root) if isinstance(item, Original)]
     # paths of 1 to 5 folders, each of them once: 6 + 6*5 + 6*5*4 + 6*5*4*3 + 6*5*4*3*2
-    assert len(found) == 1236 and max(id.count("/") for id in found) == 5
+    assert len(items) == 1236 and max(id.count("/") for id in items) == 5
 
 
 def test_a_folder_that_cannot_be_listed_fails_with_a_slash(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,9 +197,9 @@ def test_a_folder_that_cannot_be_listed_fails_with_a_slash(write: Write, monkeyp
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    found = list(read(root, prefix="p/"))
-    assert [item.document for item in found] == ["p/a.md", "p/shut/", "p/z.md"]
-    assert isinstance(found[1], Failure) and found[1].code == "unreadable" and "Permission denied" in found[1].reason
+    items = list(read(root, prefix="p/"))
+    assert [item.document for item in items] == ["p/a.md", "p/shut/", "p/z.md"]
+    assert isinstance(items[1], Failure) and items[1].code == "unreadable" and "Permission denied" in items[1].reason
     with pytest.raises(InvalidInputError) as caught:  # a failure here would say that all its documents are gone
         list(read(root / "shut"))
     assert caught.value.code == "unreadable"
@@ -218,9 +218,9 @@ def test_names_that_cannot_be_ids_fail_printably(write: Write) -> None:
         Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.md")).write_bytes(b"latin")
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    found = list(read(root))
-    assert failures(iter(found)) == [("caf\\udce9.md", "invalid_id"), ("two\\nlines.md", "invalid_id")]
-    assert all(item.document.encode().isascii() for item in found)
+    items = list(read(root))
+    assert failures(iter(items)) == [("caf\\udce9.md", "invalid_id"), ("two\\nlines.md", "invalid_id")]
+    assert all(item.document.encode().isascii() for item in items)
 
 
 @pytest.mark.parametrize("id", ["a", "a/b", "https://a.org/b//c/", " a ", "...", "a..b/.c", "é\u200c🙂", "x" * 1024])
@@ -367,8 +367,8 @@ def test_git_agrees_on_random_rules(write: Write, rounds: int) -> None:
     for _ in range(rounds):
         rules = {place: _random_rules(dice) for place in (".gitignore", "a/.gitignore", "b/b/.gitignore")}
         write(**rules)
-        told = _git(root, "ls-files", "--others", "--exclude-standard").split()
-        expected = sorted(name for name in told if not name.endswith(".gitignore"))
+        paths = _git(root, "ls-files", "--others", "--exclude-standard").split()
+        expected = sorted(name for name in paths if not name.endswith(".gitignore"))
         assert ids(read(root)) == expected, rules
 
 

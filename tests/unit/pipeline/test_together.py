@@ -50,14 +50,14 @@ def asked(slow: Slow, first: list[list[str]], then: list[list[str]]) -> list[Fut
     """Answers to calls of threads: `then` come, one after the other, while `first` are in the model."""
     together = Together(slow)
     with ThreadPoolExecutor(len(first) + len(then)) as threads:
-        given = [threads.submit(together.embed_queries, texts) for texts in first]
+        answers = [threads.submit(together.embed_queries, texts) for texts in first]
         until(lambda: len(slow.calls) == len(first))
         for count, texts in enumerate(then, 1):
-            given.append(threads.submit(together.embed_queries, texts))
+            answers.append(threads.submit(together.embed_queries, texts))
             until(lambda count=count: len(together._waiting) == count)  # type: ignore[misc]
         slow.go.set()
     assert together._waiting == [] and together._inside == 0
-    return given
+    return answers
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -69,52 +69,52 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_eight_callers_take_two_turns() -> None:
     slow, texts = Slow(), texts_of(8)
-    given = asked(slow, [texts[:1]], [[text] for text in texts[1:]])
+    answers = asked(slow, [texts[:1]], [[text] for text in texts[1:]])
     assert slow.calls == [texts[:1], texts[1:]]
-    assert np.array_equal(np.concatenate([one.result() for one in given]), HashingEmbedder().embed(texts))
+    assert np.array_equal(np.concatenate([answer.result() for answer in answers]), HashingEmbedder().embed(texts))
 
 
 def test_the_embedder_limits_how_many_callers_run_it() -> None:
     slow = Slow(at_once=2)
-    given = asked(slow, [["a"], ["b"]], [["c"], ["d", "e"]])
+    answers = asked(slow, [["a"], ["b"]], [["c"], ["d", "e"]])
     assert sorted(slow.calls) == [["a"], ["b"], ["c", "d", "e"]]
-    assert np.array_equal(given[3].result(), HashingEmbedder().embed(["d", "e"]))
+    assert np.array_equal(answers[3].result(), HashingEmbedder().embed(["d", "e"]))
 
 
 def test_the_oldest_callers_go_first_up_to_the_limit() -> None:
     slow, many = Slow(), [f"t{n}" for n in range(MOST + 5)]
-    given = asked(slow, [["a"]], [["b"], many, ["c"]])
+    answers = asked(slow, [["a"]], [["b"], many, ["c"]])
     assert [text for call in slow.calls[:2] for text in call] == ["a", "b"], "32 do not fit behind b"
     assert slow.calls[2] == many[:MOST]
     assert sorted(slow.calls[3:]) in ([["c", *many[MOST:]]], sorted([["c"], many[MOST:]]))
-    assert np.array_equal(given[2].result(), HashingEmbedder().embed(many))
+    assert np.array_equal(answers[2].result(), HashingEmbedder().embed(many))
 
 
 def test_an_error_reaches_only_its_caller() -> None:
     slow = Slow()
-    given = asked(slow, [["a"]], [["b"], ["so bad"], ["c", "d"]])
+    answers = asked(slow, [["a"]], [["b"], ["so bad"], ["c", "d"]])
     assert slow.calls[1:] == [["b", "so bad", "c", "d"], ["b"], ["so bad"], ["c", "d"]]
     with pytest.raises(InvalidInputError, match="1 texts"):
-        given[2].result()
-    assert np.array_equal(given[3].result(), HashingEmbedder().embed(["c", "d"]))
-    assert given[1].result().shape == (1, 256)
+        answers[2].result()
+    assert np.array_equal(answers[3].result(), HashingEmbedder().embed(["c", "d"]))
+    assert answers[1].result().shape == (1, 256)
 
 
 def test_an_interrupted_caller_leaves_no_one_waiting() -> None:
     slow = Slow()
-    given = asked(slow, [["stop"]], [["b"], ["c"]])
+    answers = asked(slow, [["stop"]], [["b"], ["c"]])
     with pytest.raises(KeyboardInterrupt):
-        given[0].result()
-    assert [one.result().shape for one in given[1:]] == [(1, 256)] * 2
+        answers[0].result()
+    assert [answer.result().shape for answer in answers[1:]] == [(1, 256)] * 2
     assert slow.calls[1:] == [["b", "c"]], "who was interrupted is not embedded"
 
 
 def test_a_panic_reaches_only_its_caller() -> None:
     slow = Slow()
-    given = asked(slow, [["a"]], [["b"], ["panic"], ["c"]])
+    answers = asked(slow, [["a"]], [["b"], ["panic"], ["c"]])
     with pytest.raises(Panic):
-        given[2].result()
-    assert [given[i].result().shape for i in (0, 1, 3)] == [(1, 256)] * 3
+        answers[2].result()
+    assert [answers[i].result().shape for i in (0, 1, 3)] == [(1, 256)] * 3
     assert slow.calls[1:] == [["b", "panic", "c"], ["b"], ["panic"], ["c"]]
 
 

@@ -43,29 +43,29 @@ class Panic(BaseException):
 
 def accident(data: bytes, name: str, passwords: Sequence[str] = ()) -> Parsed:
     """A parser that does what the document says."""
-    told = data.decode().rstrip()
-    if told == "die":
+    texts = data.decode().rstrip()
+    if texts == "die":
         os._exit(3)
-    if told == "segfault":
+    if texts == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if told == "hang":
+    if texts == "hang":
         time.sleep(600)
-    if told == "hang on":
+    if texts == "hang on":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
-    if told == "hoard":
+    if texts == "hoard":
         bytearray(2_000_000_000)
-    if told == "spin":
+    if texts == "spin":
         while True:
             pass
-    if told == "panic":
+    if texts == "panic":
         raise Panic("at the disco", lambda: None)
-    if told == "refuse":
+    if texts == "refuse":
         raise Unreadable("malformed", "Not today.")
-    if told == "print":
+    if texts == "print":
         print("noise", flush=True)
         os.write(2, b"more noise")
-    return Parsed(f"{told} {os.getpid()} {','.join(passwords)}", "", "application/pdf", "accident 1")
+    return Parsed(f"{texts} {os.getpid()} {','.join(passwords)}", "", "application/pdf", "accident 1")
 
 
 def original(name: str, data: bytes | str = b"") -> Original:
@@ -90,8 +90,8 @@ def no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_pool")
 def test_short_records_start_no_worker() -> None:
-    given = [Original("r1", "s", "d", text="  as it is ", title="Given"), Original("r2", "s", "d", text=" \n")]
-    assert dict((o.document, outcome) for o, outcome in parse_all(given)) == {
+    documents = [Original("r1", "s", "d", text="  as it is ", title="Given"), Original("r2", "s", "d", text=" \n")]
+    assert dict((o.document, outcome) for o, outcome in parse_all(documents)) == {
         "r1": Parsed("  as it is ", "Given", "text/plain", "record"),
         "r2": Failure("r2", "empty", "The record has no text."),
     }
@@ -100,13 +100,13 @@ def test_short_records_start_no_worker() -> None:
 def test_documents_and_records_come_in_order() -> None:
     record = Original("r1", "s", "d", text="  as it is ", title="Given")
     long = Original("r2", "s", "d", text="word " * workers.LONG_RECORD)
-    given = [original("a.md", "# A\r\n"), record, original("b.png", b"\x89PNG\r\n\x1a\n"), long, original("c.txt")]
-    found = dict((o.document, outcome) for o, outcome in parse_all(given))
-    assert list(found) == ["a.md", "r1", "b.png", "r2", "c.txt"]
-    assert found["a.md"] == Parsed("# A\n", "A", "text/markdown", parser_of(b"# A", "a.md"))
-    assert found["r1"] == Parsed("  as it is ", "Given", "text/plain", "record")
-    assert found["r2"] == Parsed(long.text or "", "", "text/plain", "record")
-    assert [found[name].code for name in ("b.png", "c.txt")] == ["unsupported", "empty"]  # type: ignore[union-attr]
+    documents = [original("a.md", "# A\r\n"), record, original("b.png", b"\x89PNG\r\n\x1a\n"), long, original("c.txt")]
+    outcomes = dict((o.document, outcome) for o, outcome in parse_all(documents))
+    assert list(outcomes) == ["a.md", "r1", "b.png", "r2", "c.txt"]
+    assert outcomes["a.md"] == Parsed("# A\n", "A", "text/markdown", parser_of(b"# A", "a.md"))
+    assert outcomes["r1"] == Parsed("  as it is ", "Given", "text/plain", "record")
+    assert outcomes["r2"] == Parsed(long.text or "", "", "text/plain", "record")
+    assert [outcomes[name].code for name in ("b.png", "c.txt")] == ["unsupported", "empty"]  # type: ignore[union-attr]
 
 
 def test_every_format_is_read_in_a_worker() -> None:
@@ -119,12 +119,12 @@ def test_every_format_is_read_in_a_worker() -> None:
 
 @linux
 def test_a_failing_batch_costs_only_the_guilty_documents() -> None:
-    told = ["fine"] * 3 + ["die", "fine", "hoard", "fine", "spin", "fine", "refuse"] + ["fine"] * 40
-    given = [original(f"{n}.md", what) for n, what in enumerate(told)]
+    texts = ["fine"] * 3 + ["die", "fine", "hoard", "fine", "spin", "fine", "refuse"] + ["fine"] * 40
+    documents = [original(f"{n}.md", what) for n, what in enumerate(texts)]
     record = Original("long", "s", "d", text="word " * workers.LONG_RECORD)
-    outcomes = list(parse_all([*given, record], cpu=1, memory=500_000_000, parse=accident))
+    outcomes = list(parse_all([*documents, record], cpu=1, memory=500_000_000, parse=accident))
     expected = {"die": "crashed", "hoard": "out_of_memory", "spin": "timeout", "refuse": "malformed", "fine": "ok"}
-    assert codes(iter(outcomes)) == [*(expected[what] for what in told), "ok"]
+    assert codes(iter(outcomes)) == [*(expected[what] for what in texts), "ok"]
     spun = next(outcome for _, outcome in outcomes if isinstance(outcome, Failure) and outcome.code == "timeout")
     assert spun == Failure("7.md", "timeout", "Reading it took more than 1 seconds of CPU time.")
 
@@ -132,8 +132,8 @@ def test_a_failing_batch_costs_only_the_guilty_documents() -> None:
 @linux
 def test_a_text_that_exceeds_a_limit_while_it_is_cut_fails() -> None:
     text = "a\n\n" * 1_000_000
-    given = [original("a.md", "# fine"), original("b.txt", text), Original("r", "s", "d", text=text)]
-    outcomes: Any = parse_all(given, chunker=chunker_recipe(max_tokens=100), memory=60_000_000)
+    documents = [original("a.md", "# fine"), original("b.txt", text), Original("r", "s", "d", text=text)]
+    outcomes: Any = parse_all(documents, chunker=chunker_recipe(max_tokens=100), memory=60_000_000)
     assert codes(outcomes) == ["ok", "out_of_memory", "out_of_memory"]
 
 
@@ -165,10 +165,10 @@ def test_concurrent_streams_use_separate_workers() -> None:
 
 @linux
 def test_each_crash_or_timeout_costs_one_document() -> None:
-    told = ["fine", "die", "segfault", "hang", "fine", "hoard", "panic", "refuse", "print", "fine", "hang on", "fine"]
-    given = [original(f"{n}.pdf", what) for n, what in enumerate(told)]
-    outcomes = list(parse_all(given, passwords=["p", "q"], timeout=1.5, memory=500_000_000, parse=accident))
-    assert [o for o, _ in outcomes] == given
+    texts = ["fine", "die", "segfault", "hang", "fine", "hoard", "panic", "refuse", "print", "fine", "hang on", "fine"]
+    documents = [original(f"{n}.pdf", what) for n, what in enumerate(texts)]
+    outcomes = list(parse_all(documents, passwords=["p", "q"], timeout=1.5, memory=500_000_000, parse=accident))
+    assert [o for o, _ in outcomes] == documents
     assert " ".join(codes(iter(outcomes))) == (
         "ok crashed crashed timeout ok out_of_memory crashed malformed ok ok timeout ok"
     )
@@ -181,8 +181,8 @@ def test_each_crash_or_timeout_costs_one_document() -> None:
 
 @posix
 def test_many_crashes_lose_no_good_document() -> None:
-    given = [original(f"{n}.pdf", "die" if n % 5 == 2 else f"fine{n}") for n in range(60)]
-    outcomes = list(parse_all(given, parse=accident))
+    documents = [original(f"{n}.pdf", "die" if n % 5 == 2 else f"fine{n}") for n in range(60)]
+    outcomes = list(parse_all(documents, parse=accident))
     assert codes(iter(outcomes)) == ["crashed" if n % 5 == 2 else "ok" for n in range(60)]
     texts = [outcome.text.split()[0] for _, outcome in outcomes if isinstance(outcome, Parsed)]
     assert texts == [f"fine{n}" for n in range(60) if n % 5 != 2]
@@ -261,14 +261,14 @@ def test_closing_early_stops_the_workers() -> None:
 
 
 def test_a_document_too_large_for_a_worker_is_not_sent() -> None:
-    given = [original("a.pdf", b"x" * 1_001), original("b.md", b"x" * 1_001)]
-    assert codes(parse_all(given, memory=4_000)) == ["too_large", "too_large"]
+    documents = [original("a.pdf", b"x" * 1_001), original("b.md", b"x" * 1_001)]
+    assert codes(parse_all(documents, memory=4_000)) == ["too_large", "too_large"]
 
 
 def test_real_documents_pass_through_workers() -> None:
     page = b"<h1>Valves</h1><p>Open it.</p>"
-    given = [original(f"{n}.html", page) for n in range(20)] + [original("n.pdf", b"nothing")]
-    outcomes = list(parse_all(given))
+    documents = [original(f"{n}.html", page) for n in range(20)] + [original("n.pdf", b"nothing")]
+    outcomes = list(parse_all(documents))
     assert {outcome.text for _, outcome in outcomes[:-1] if isinstance(outcome, Parsed)} == {"# Valves\n\nOpen it."}
     assert codes(iter(outcomes)) == ["ok"] * 20 + ["malformed"]
 
@@ -276,9 +276,9 @@ def test_real_documents_pass_through_workers() -> None:
 @pytest.mark.skipif(not MESSY.is_dir(), reason=f"the messy documents are not at {MESSY}")
 def test_messy_documents_are_read_alike_in_workers_and_here() -> None:
     passwords = ("needless", "openpassword", "asdfzxcv", "tika")
-    given = [original(path.name, path.read_bytes()) for path in sorted(MESSY.iterdir())]
+    documents = [original(path.name, path.read_bytes()) for path in sorted(MESSY.iterdir())]
     how = Reading(parse, passwords, None, 20, 60, 0)
-    for original_, outcome in parse_all(given, passwords=passwords):
+    for original_, outcome in parse_all(documents, passwords=passwords):
         assert outcome == read(how, Item(original_.document, original_.data, None, ""))
 
 
@@ -357,9 +357,9 @@ _held: list[bytearray] = []
 @linux
 @pytest.mark.parametrize("borderline", ["take 300000000", "poisoned"])
 def test_earlier_documents_of_a_worker_change_no_outcome(borderline: str) -> None:
-    told = ["keep 250000000", borderline, "take 600000000"]
-    given = [original(f"{n}.pdf", what) for n, what in enumerate(told)]
-    outcomes = list(parse_all(given, workers=1, memory=500_000_000, parse=moody))
+    texts = ["keep 250000000", borderline, "take 600000000"]
+    documents = [original(f"{n}.pdf", what) for n, what in enumerate(texts)]
+    outcomes = list(parse_all(documents, workers=1, memory=500_000_000, parse=moody))
     assert codes(iter(outcomes)) == ["ok", "ok", "out_of_memory"]
 
 
@@ -391,8 +391,8 @@ def test_a_crash_is_reported_though_its_acknowledgement_is_read_late(
 
 @linux
 def test_a_document_that_always_crashes_is_read_twice(tmp_path: Path) -> None:
-    given = [original("a.pdf", f"crash {tmp_path / 'log'}"), original("b.pdf", "fine")]
-    outcomes = list(parse_all(given, parse=crash_and_log))
+    documents = [original("a.pdf", f"crash {tmp_path / 'log'}"), original("b.pdf", "fine")]
+    outcomes = list(parse_all(documents, parse=crash_and_log))
     assert codes(iter(outcomes)) == ["crashed", "ok"]
     assert outcomes[0][1] == Failure("a.pdf", "crashed", "The parser crashed on it (exit code 7).")
     assert len((tmp_path / "log").read_text().splitlines()) == 2

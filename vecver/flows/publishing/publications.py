@@ -66,11 +66,11 @@ def unpublish(publisher: Publisher, commit: Commit | None) -> list[str]:
     book = publisher.book
     with book.alone():
         ledger = publisher.sweep()
-        if commit and commit.id not in (one.commit for one in ledger.pending):
+        if commit and commit.id not in (intent.commit for intent in ledger.pending):
             find_published(book, commit)
         goes = _of([commit]) if commit else _unnamed(publisher.versions, publisher.dataset)
-        gone = [one.commit for one in ledger.pending if commit and one.commit == commit.id]
-        ledger = replace(ledger, pending=tuple(one for one in ledger.pending if one.commit not in gone))
+        gone = [intent.commit for intent in ledger.pending if commit and intent.commit == commit.id]
+        ledger = replace(ledger, pending=tuple(intent for intent in ledger.pending if intent.commit not in gone))
         for collection in ledger.collections:
             left = tuple(state for state in collection.states if not goes(collection, state))
             gone += [state.commit for state in collection.states if state not in left]
@@ -120,11 +120,11 @@ def _checked(publisher: Publisher, ledger: Ledger) -> Check:
             continue
         proof = _Proof()
         try:
-            for found, _, born, died in publisher.connection.read(collection.name):
-                proof.add(found, born, died)
-                rows, size = rows + len(found), size + found.vectors.nbytes
+            for keys, _, born, died in publisher.connection.read(collection.name):
+                proof.add(keys, born, died)
+                rows, size = rows + len(keys), size + keys.vectors.nbytes
                 if publisher.progress:
-                    publisher.progress("rows", len(found), sum(max(c.rows, 0) for c in ledger.collections))
+                    publisher.progress("rows", len(keys), sum(max(c.rows, 0) for c in ledger.collections))
         except IntegrityError as error:
             problems.append(Problem(collection.name, error.message))
             continue
@@ -149,13 +149,13 @@ class _Proof:
 
     def wrong(self, collection: Collection, commits: Sequence[Commit], intent: Intent | None) -> Iterator[str]:
         """What differs from what was published, one sentence for each version."""
-        found, ordinals = Roots.empty(), sorted(self.changes, reverse=True)
+        roots, ordinals = Roots.empty(), sorted(self.changes, reverse=True)
         for state, commit in zip(collection.states, commits, strict=True):
             while ordinals and ordinals[-1] <= state.ordinal:
-                found += self.changes[ordinals.pop()]
-            if found.vector_root != commit.vector_root:
+                roots += self.changes[ordinals.pop()]
+            if roots.vector_root != commit.vector_root:
                 yield f"at ordinal {state.ordinal} it has other keys or vectors than version {commit.id[:12]}"
-            elif found.content_root != state.rows_root:
+            elif roots.content_root != state.rows_root:
                 yield f"at ordinal {state.ordinal} it has other texts or metadata than version {commit.id[:12]}"
         begun = intent is not None and intent.collection == collection.name
         later = [at for at in self.changes if collection.last < at < index.milvus.LIVE]

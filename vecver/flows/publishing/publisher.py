@@ -81,16 +81,16 @@ class Publisher:
             ledger = self.book.read()
             begun = [ledger.intent.collection] if ledger.intent else []
             names = dict.fromkeys([*ledger.dropped, *begun, *(c.name for c in ledger.collections)])
-            pending = tuple(one for one in _published(ledger) if self._has_rows(one.commit))
+            pending = tuple(publication for publication in _published(ledger) if self._has_rows(publication.commit))
             if not (names or ledger.pending):
                 return []
             self.book.write(Ledger(ledger.uri, ledger.database, dropped=tuple(names), pending=pending))
             done, errors = [], list[VecverError]()
-            for one in pending:
+            for publication in pending:
                 try:
-                    done.append(self._publish(self.sweep(), one))
+                    done.append(self._publish(self.sweep(), publication))
                     ledger = self.book.read()
-                    left = tuple(other for other in ledger.pending if other != one)
+                    left = tuple(other for other in ledger.pending if other != publication)
                     self.book.write(replace(ledger, pending=left))
                 except (InvalidInputError, NotFoundError) as error:
                     errors.append(error)
@@ -122,10 +122,10 @@ class Publisher:
 
     def _publish(self, ledger: Ledger, wanted: Again) -> Publication:
         snapshot = self.versions.snapshot(wanted.commit)
-        if found := ledger.find(snapshot.commit, partial(_suits, wanted)):
-            if not self.connection.has(found[0].name):
-                raise damaged(found[0].name, "somebody else dropped it")
-            return self._announced(ledger, *found, wanted, snapshot.commit, written=0)
+        if published := ledger.find(snapshot.commit, partial(_suits, wanted)):
+            if not self.connection.has(published[0].name):
+                raise damaged(published[0].name, "somebody else dropped it")
+            return self._announced(ledger, *published, wanted, snapshot.commit, written=0)
         flat = wanted.flat or snapshot.layout.chunk_count <= FLAT_ROWS
         kind = self.connection.index_of(flat)
         growing = None if wanted.alone else ledger.growing(snapshot.commit.recipe.space.id, kind)

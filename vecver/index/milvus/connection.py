@@ -160,17 +160,17 @@ class Connection:
 
     def count(self, name: str, expression: str = "", **how: Any) -> int:
         """The rows that match, of those that every reader sees."""
-        found = self._asked(name, self._client.query, filter=expression, output_fields=["count(*)"], **how)
-        return int(found[0]["count(*)"])
+        counted = self._asked(name, self._client.query, filter=expression, output_fields=["count(*)"], **how)
+        return int(counted[0]["count(*)"])
 
     # -- writing --------------------------------------------------------------------------------
 
     def upsert(self, name: str, rows: PublishedRows, ids: Sequence[str], born: Sequence[int], died: int) -> None:
         """Write rows, each in place of the one with its id. Raises InvalidInputError for what Milvus cannot hold."""
-        told = zip(ids, born, rows.vectors, rows.documents, rows.titles, rows.texts, rows.metadata, strict=True)
+        columns = zip(ids, born, rows.vectors, rows.documents, rows.titles, rows.texts, rows.metadata, strict=True)
         batch: list[Json] = []
         size = 0
-        for id, since, vector, document, title, text, metadata in told:
+        for id, since, vector, document, title, text, metadata in columns:
             check_texts(document, title, text)
             row = {"id": id, "born": since, "died": died, "vector": vector, "document": document, "title": title}
             batch.append({**row, "text": text, "metadata": metadata})
@@ -193,12 +193,12 @@ class Connection:
 
     def lives(self, name: str, ids: Sequence[str]) -> Lives:
         """When the rows of these ids were born and died, of those that are there."""
-        found: Lives = {}
+        lives: Lives = {}
         for start in range(0, len(ids), _IDS):
             some = list(ids[start : start + _IDS])
             for row in self._asked(name, self._client.query, ids=some, output_fields=["id", "born", "died"]):
-                found[row["id"]] = (row["born"], row["died"])
-        return found
+                lives[row["id"]] = (row["born"], row["died"])
+        return lives
 
     def undo(self, name: str, ordinal: int) -> None:
         """Take back what a publisher of this ordinal may have written: drop who was born at it, revive who died."""
@@ -224,11 +224,11 @@ class Connection:
         try:
             while True:
                 with translated(self.place, name):
-                    found = iterator.next()
-                if not found:
+                    batch = iterator.next()
+                if not batch:
                     return
-                ids, born, died = ([row[field] for row in found] for field in ("id", "born", "died"))
-                yield _rows_of(found), ids, born, died
+                ids, born, died = ([row[field] for row in batch] for field in ("id", "born", "died"))
+                yield _rows_of(batch), ids, born, died
         finally:
             iterator.close()
 
@@ -239,7 +239,7 @@ class Connection:
 
         `visible`: the share of the collection's rows that match; the fewer, the further an index has to look.
         """
-        found: list[Candidates] = []
+        candidates: list[Candidates] = []
         params = {"ef": _effort(limit, visible)} if kind == "HNSW" else {}
         step = max(1, min(_HITS // limit, _BATCH_BYTES // max(1, queries.nbytes // len(queries))))
         for start in range(0, len(queries), step):
@@ -252,8 +252,8 @@ class Connection:
                 output_fields=["id"],
                 search_params={"metric_type": metric, "params": params},
             )
-            found += [_candidates(hits, metric) for hits in answers]
-        return found
+            candidates += [_candidates(hits, metric) for hits in answers]
+        return candidates
 
     # -- asking ---------------------------------------------------------------------------------
 
@@ -339,17 +339,17 @@ def _candidates(hits: Any, metric: str) -> Candidates:
     return keys, -near if metric == "L2" else near
 
 
-def _rows_of(found: Sequence[Json]) -> PublishedRows:
+def _rows_of(batch: Sequence[Json]) -> PublishedRows:
     return PublishedRows(
-        keys_of([row["id"] for row in found]),
-        np.array([row["vector"] for row in found], np.float32),
-        *([row[field] for row in found] for field in ("document", "title", "text", "metadata")),
+        keys_of([row["id"] for row in batch]),
+        np.array([row["vector"] for row in batch], np.float32),
+        *([row[field] for row in batch] for field in ("document", "title", "text", "metadata")),
     )
 
 
 def _check_version(connection: Connection) -> None:
-    found = re.match(r"v?(\d+)\.(\d+)", connection.version)
-    if found and (int(found[1]), int(found[2])) < OLDEST:
+    match = re.match(r"v?(\d+)\.(\d+)", connection.version)
+    if match and (int(match[1]), int(match[2])) < OLDEST:
         raise BackendError(
             f"the Milvus at {connection.place} is {connection.version}",
             code="milvus_too_old",

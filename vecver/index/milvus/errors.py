@@ -98,10 +98,10 @@ _FAILURES = {  # kind -> code, what, hint, may it help to try again
 def _kind(error: Any, name: str) -> str:
     """What happened, from the error and the one below it (gRPC's, where a client could not enter)."""
     both = [error, *(below for below in (error.__cause__ or error.__context__,) if below not in (None, error))]
-    codes = {code for one in both for code in [_code(one)]}
-    told = " ".join(_sentence(one) for one in both).replace(name or "\0", "").lower()
-    exact = [kind for kind, own, _ in _KINDS if own & (codes - {2})]
-    by_phrase = [kind for kind, _, phrases in _KINDS if re.search(phrases, told)]
+    codes = {code for each in both for code in [_code(each)]}
+    message = " ".join(_sentence(each) for each in both).replace(name or "\0", "").lower()
+    exact = [kind for kind, codes_of_kind, _ in _KINDS if codes_of_kind & (codes - {2})]
+    by_phrase = [kind for kind, _, phrases in _KINDS if re.search(phrases, message)]
     return next(iter([*exact, *by_phrase, *(["unreachable"] if 2 in codes else [])]), "")
 
 
@@ -115,5 +115,5 @@ def _code(error: Any) -> object:
 def _sentence(error: Any) -> str:
     """What a foreign error says, on one line."""
     details = getattr(error, "details", None)
-    said = details() if callable(details) else getattr(error, "message", "")
-    return " ".join(str(said or error).split())[:300]
+    sentence = details() if callable(details) else getattr(error, "message", "")
+    return " ".join(str(sentence or error).split())[:300]

@@ -96,10 +96,12 @@ def _filter(filter: Json, kinds: Kinds, negated: bool = False) -> str:
             texts = [_filter(part, kinds, turned) for part in inner]
             parts.append(_all(texts) if (field == "$and") != turned else _any(texts))
         elif field in BUILT_IN:
-            parts += [_built_in(field, *one, negated) for one in operators_of(condition)]
+            parts += [_built_in(field, *operator_and_value, negated) for operator_and_value in operators_of(condition)]
         elif not _UNSAYABLE.search(field) and (stored := kinds(field)) is not None:
             path, own = f"metadata[{_literal(field)}]", frozenset(stored)
-            parts += [_condition(path, *one, own, negated) for one in operators_of(condition)]
+            parts += [
+                _condition(path, *operator_and_value, own, negated) for operator_and_value in operators_of(condition)
+            ]
         else:
             parts.append("")
     return _any(parts) if negated else _all(parts)
@@ -107,7 +109,9 @@ def _filter(filter: Json, kinds: Kinds, negated: bool = False) -> str:
 
 def _condition(path: str, operator: str, value: Any, kinds: frozenset[str], negated: bool = False) -> str:
     if operator == "$not":
-        texts = [_condition(path, *one, kinds, not negated) for one in operators_of(value)]
+        texts = [
+            _condition(path, *operator_and_value, kinds, not negated) for operator_and_value in operators_of(value)
+        ]
         return _all(texts) if negated else _any(texts)
     if operator == "$all":
         texts = [_condition(path, "$eq", item, kinds, negated) for item in value]
@@ -139,7 +143,7 @@ def _built_in(field: str, operator: str, value: Any, negated: bool) -> str:
     if field not in ("$document", "$path", "$title"):
         return ""
     if operator == "$not":
-        texts = [_built_in(field, *one, not negated) for one in operators_of(value)]
+        texts = [_built_in(field, *operator_and_value, not negated) for operator_and_value in operators_of(value)]
         return _all(texts) if negated else _any(texts)
     if operator == "$all":
         texts = [_built_in(field, "$eq", item, negated) for item in value]
@@ -199,10 +203,10 @@ def _beyond(path: str, sign: str, value: str) -> str:
 
 def _days(instant: str) -> tuple[str, str]:
     """Strings between which an instant is written, whatever its offset: the first of them, and the first behind."""
-    found = instant_of(instant)
-    assert found
+    moment = instant_of(instant)
+    assert moment
     try:
-        day = date(1970, 1, 1) + timedelta(days=found[0] // 86400)
+        day = date(1970, 1, 1) + timedelta(days=moment[0] // 86400)
         first, last = day - timedelta(days=1), day + timedelta(days=2)
     except OverflowError:
         return '""', '"a"'  # the first and the last days of the calendar

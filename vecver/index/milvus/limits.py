@@ -102,5 +102,5 @@ def _limit(what: str, most: str, hint: str) -> InvalidInputError:
 
 
 def _identifier(name: str) -> str:
-    found = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "dataset"
-    return found if found[0].isalpha() else f"d{found}"
+    identifier = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "dataset"
+    return identifier if identifier[0].isalpha() else f"d{identifier}"
