@@ -68,10 +68,17 @@ class Landing:
         """Where the draft lands if the branch stands on `head`. Raises ConflictError."""
         old = self.first.parent
         if head == (old.commit.id if old else None):
-            return self.first
+            return self._relaid(old) if old else self.first
         if head is None:
             raise ref_moved("branch", self.branch, None)
         return self._rebased(old, self.versions.newest_layout(head))
+
+    def _relaid(self, parent: Snapshot) -> Place:
+        """The first place, on the parent's present segments: otherwise the new version would undo a fold."""
+        if self.versions.layout(parent.commit.id).segments == parent.layout.segments:
+            return self.first
+        present = self.versions.newest_layout(parent.commit.id)
+        return Place(present, *self.draft.onto(present).layout())
 
     def _rebased(self, old: Snapshot | None, head: Snapshot) -> Place:
         if old:

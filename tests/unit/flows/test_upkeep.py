@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ingest, open_on, texts_of, vector_of
+from helpers import ingest, open_on, records, texts_of, vector_of
 from inside import versions_of, waiting_jobs
 from version_histories import NO_GRACE, assert_versions_hold, history, segments_of
 
@@ -88,6 +88,22 @@ def test_commits_that_land_during_a_fold_follow_it(store: Store) -> None:
     docs.repository.settle()
     assert len(segments_of(docs)) == 2
     assert_versions_hold(docs, known)
+
+
+def test_a_commit_that_was_begun_before_a_fold_and_lands_after_it_does_not_undo_it(store: Store) -> None:
+    docs = beside(store)
+    with held_folds() as gate:
+        known = dict(history(docs, 9))
+        assert gate.reached.wait(SECONDS)
+
+        def slowly() -> Iterator[Any]:
+            yield from records({"late": "x"})
+            gate.opened.set()
+            docs.repository.settle()
+
+        commit = docs.ingest(slowly(), space="test", metric="ip", keep_missing=True).commit
+    assert len(segments_of(docs)) == 2
+    assert_versions_hold(docs, {**known, str(commit): {**list(known.values())[-1], "late": "x"}})
 
 
 def test_one_job_of_a_branch_waits_whatever_the_number_of_commits(store: Store) -> None:
