@@ -19,6 +19,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
     },
     "Search": {
         "search": ("searching", "Find the passages of a version that answer a query."),
+        "questions": ("evaluating", "Keep question sets, by which versions are measured."),
+        "eval": ("evaluating", "Measure how well a version answers questions."),
         "recall": ("measuring", "Measure how much of the true answer the index finds."),
         "replay": ("searching", "Recompute an answer from its receipt."),
     },
@@ -82,6 +84,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         """vecver search handbook "boiler" --filter '{"page": {"$gte": 3}}'""",
         "vecver search handbook --like guide/pump.md",
     ),
+    "questions": (
+        "vecver questions handbook add support support.jsonl",
+        "vecver questions handbook list",
+        "vecver questions handbook show support",
+    ),
+    "eval": (
+        "vecver eval handbook --questions support",
+        "vecver eval handbook@prod --questions support --measures nDCG@10,R@20 --json",
+        "vecver eval handbook --questions queries.jsonl --qrels qrels.tsv --run handbook.run",
+    ),
     "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
     "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),
     "log": ("vecver log handbook", "vecver log handbook --oneline --graph", "vecver log handbook@prod -n 5"),
@@ -127,5 +139,6 @@ SYNONYMS = {  # what other programs call it -> the command
         "new": "init",
     },
     **{"verify": "check", "fsck": "check", "clean": "gc", "prune": "gc", "compact": "optimize", "vacuum": "optimize"},
+    **{"evaluate": "eval", "judge": "eval", "measure": "eval", "qrels": "questions"},
     **{"server": "serve", "run": "serve", "settings": "config", "completions": "completion"},
 }

@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
     from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.index_recall import recall
+    from vecver.flows.evaluating.question_files import Source as Questions
+    from vecver.flows.evaluating.question_files import find_questions, read_questions
+    from vecver.flows.evaluating.relevance import evaluate
+    from vecver.flows.evaluating.runs import PREFIX as RUNS
+    from vecver.flows.evaluating.runs import Engine as EvalEngine
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
     from vecver.flows.ingesting.comparing import status
     from vecver.flows.ingesting.deletions import delete, deletion
@@ -49,7 +54,9 @@ else:
 __all__ = [
     "ADDED",
     "ALL",
+    "RUNS",
     "SHORTFALLS",
+    "EvalEngine",
     "Missing",
     "OneVersion",
     "OpenMilvus",
@@ -59,6 +66,7 @@ __all__ = [
     "Publisher",
     "Query",
     "Question",
+    "Questions",
     "Rows",
     "Source",
     "Upkeep",
@@ -78,8 +86,10 @@ __all__ = [
     "deletion",
     "document_ids",
     "expected_recall",
+    "evaluate",
     "export",
     "fields_of",
+    "find_questions",
     "forget",
     "garbage",
     "get_documents",
@@ -95,6 +105,7 @@ __all__ = [
     "published",
     "query_vector",
     "read_chunks",
+    "read_questions",
     "read_rows",
     "recall",
     "recognised",

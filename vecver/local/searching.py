@@ -192,4 +192,5 @@ class Searching(Handle):
         Of one that is damaged only `{"damaged": why}`; measuring again replaces it.
         """
         measures = repo.measures.load_all(self._versions.store, self.resolve(at))
-        return {kind: value for kind, value in measures.items() if kind != flows.SHORTFALLS}
+        hidden = (flows.SHORTFALLS, flows.RUNS)
+        return {kind: value for kind, value in measures.items() if not kind.startswith(hidden)}

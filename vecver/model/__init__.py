@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
     from vecver.model.records import Records, singly
+    from vecver.model.evaluations import Evaluated, Evaluation, Mean
+    from vecver.model.question_sets import JudgedQuestion, QuestionSet, RankedDocument
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
@@ -45,6 +47,8 @@ __all__ = [
     "DocumentDiff",
     "Embedder",
     "ExpectedRecall",
+    "Evaluated",
+    "Evaluation",
     "Export",
     "Failure",
     "Field",
@@ -53,8 +57,10 @@ __all__ = [
     "Hit",
     "Json",
     "KernelUse",
+    "JudgedQuestion",
     "Log",
     "Mark",
+    "Mean",
     "Metric",
     "Milvus",
     "Move",
@@ -66,6 +72,8 @@ __all__ = [
     "Problem",
     "Publication",
     "PublishedRows",
+    "QuestionSet",
+    "RankedDocument",
     "Recall",
     "RecallAt",
     "Recipe",

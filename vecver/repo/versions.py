@@ -17,7 +17,7 @@ from vecver.repo import objects, opened, spare
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.refs import names
-from vecver.repo.refs.refs import Kind, NewestMoves, Refs, dataset_names
+from vecver.repo.refs.refs import Kind, NewestMoves, Refs, check_name, dataset_names
 from vecver.repo.refs.revisions import resolve
 from vecver.repo.root import identity
 from vecver.repo.rows import index_files
@@ -26,7 +26,7 @@ from vecver.repo.rows.verifier import Verifier
 from vecver.store.api import writing
 
 if TYPE_CHECKING:
-    from vecver.model import Commit, Garbage, Json, Move, Space, Verify
+    from vecver.model import Commit, Garbage, Json, Move, QuestionSet, Space, Verify
     from vecver.repo.maintain.retention import Retention
     from vecver.repo.maintain.rewrite import Rewrite
     from vecver.repo.published.ledger import Publications
@@ -243,6 +243,44 @@ class Versions:
 
         return Publications(self.store, self.key(dataset), uri, database)
 
+    # -- question sets ----------------------------------------------------------------------------
+
+    def questions(self, dataset: str, name: str) -> QuestionSet:
+        """A stored question set. Raises NotFoundError (dataset, name), IntegrityError."""
+        from vecver.repo import question_sets
+
+        self.check_dataset(dataset)
+        return question_sets.load(self.store, self.key(dataset), dataset, name)
+
+    def question_sets(self, dataset: str) -> dict[str, str]:
+        """name -> digest of a dataset's question sets. Raises NotFoundError."""
+        from vecver.repo import question_sets
+
+        self.check_dataset(dataset)
+        return question_sets.names(self.store, self.key(dataset))
+
+    def save_questions(self, dataset: str, questions: QuestionSet) -> bool:
+        """Store a set under its name, in place of the one before; False if that is the same.
+
+        Raises NotFoundError, InvalidInputError (the name), ConflictError (another writer changed it at this moment).
+        """
+        from vecver.repo import question_sets
+        from vecver.repo.maintain import trash
+
+        check_name("question set", questions.name)
+        self.check_dataset(dataset)
+        trash.hold(self.store, [question_sets.put(self.store, questions)])
+        signed = {"author": self.author, "time": self.time()}
+        return question_sets.name_set(self.store, self.key(dataset), questions, **signed)
+
+    def remove_questions(self, dataset: str, name: str) -> str:
+        """Let a name mean no set; gives the digest that it meant. Raises NotFoundError, ConflictError."""
+        from vecver.repo import question_sets
+
+        self.check_dataset(dataset)
+        signed = {"author": self.author, "time": self.time()}
+        return question_sets.remove(self.store, self.key(dataset), dataset, name, **signed)
+
     # -- derived files --------------------------------------------------------------------------
 
     def has_derived(self, segment: Segment, spec: str) -> bool:
@@ -260,6 +298,10 @@ class Versions:
 
     def put_derived_facts(self, segment: Segment, spec: str, built_with: Json) -> None:
         index_files.put_facts(self.store, segment.id, spec, built_with)
+
+    def derived_facts(self, segment: Segment, spec: str) -> Json:
+        """The facts of a derived file, without its bytes. Raises NotFoundError, IntegrityError."""
+        return index_files.facts(self.store, segment.id, spec)
 
     def derived(self, segment: Segment, spec: str) -> tuple[memoryview, Json] | None:
         stamps = None if self._verifier.mode == "always" else self._verifier.stamps

@@ -35,6 +35,7 @@ FIRST, PAUSE = 0.5, 5.0  # seconds until the first plain line, and between two
 WINDOW = 20.0  # seconds over which a rate is taken
 DOING = {  # command -> what it does
     **{"snapshot": "exporting", "publish": "publishing", "optimize": "tidying up", "recall": "measuring"},
+    **{"eval": "measuring", "compare": "comparing"},
     **{"check": "checking", "replay": "computing it again"},
 }
 WORDS = {  # unit of progress -> what is being done, where it is not what the command does

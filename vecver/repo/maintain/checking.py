@@ -18,13 +18,14 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
 from vecver.progress import Progress
-from vecver.repo import measures, objects
+from vecver.repo import measures, objects, question_sets
 from vecver.repo.maintain import gc, trash
 from vecver.repo.objects import load_commit
 from vecver.repo.published import ledger
@@ -60,6 +61,8 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     moves = list(store.list("moves/"))  # listed before the refs are read, which then name at least these
     heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
     checker.lost_moves(moves)
+    for dataset in refs.dataset_names(store):
+        checker.questions(dataset)
     for commit in objects.parents_first(heads, checker.commit):
         checker.prove(commit)
         checker.measures(commit.id)
@@ -195,6 +198,13 @@ class _Checker:
         """Re-read what was measured of a commit."""
         for kind in measures.kinds(self.store, commit):
             self.read(measures.path_of(commit, kind), partial(measures.load, self.store, commit, kind))
+
+    def questions(self, key: str) -> None:
+        """Re-read the question sets of a dataset, also those that were replaced."""
+        for path in self.store.list(question_sets.folder_of(key)):
+            name = unquote(path.rsplit("/", 1)[1])
+            for digest in self.read(path, partial(question_sets.digests_of, self.store, key, name)) or ():
+                self.read(question_sets.content_path(digest), partial(question_sets.load_content, self.store, digest))
 
     # -- segments -------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from vecver.errors import BackendError, IntegrityError, InvalidInputError, say
 from vecver.model import Commit, Garbage, Json
-from vecver.repo import objects, spare
+from vecver.repo import objects, question_sets, spare
 from vecver.repo.maintain import trash
 from vecver.repo.maintain.retention import Retention, is_age
 from vecver.repo.objects import load_commit, parents_first
@@ -39,8 +39,18 @@ from vecver.store import Store
 _FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
 _WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
 _RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
-_OF_DATASETS = ("refs", "publications")  # deleted with their dataset
-_FOLDERS = (*_OF_DATASETS, "moves", "commits", "layouts", "forgotten", "measures", "segments", "parts")  # parents first
+_OF_DATASETS = ("refs", "publications", "questions")  # deleted with their dataset
+_FOLDERS = (
+    *_OF_DATASETS,
+    "moves",
+    "commits",
+    "layouts",
+    "forgotten",
+    "measures",
+    "question-sets",
+    "segments",
+    "parts",
+)  # parents first
 
 
 def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
@@ -77,7 +87,7 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
 
 
 def _of_deleted(store: Store) -> Iterator[str]:
-    """The refs and publication ledgers of deleted datasets; they are deleted before what they lead to."""
+    """What lies under the keys of deleted datasets; it is deleted before what it leads to."""
     for key in names.read(store).deleted:
         for folder in _OF_DATASETS:
             yield from store.list(f"{folder}/{quote(key, safe='')}/")
@@ -265,6 +275,8 @@ def _needed(store: Store, listed: list[str], commits: dict[str, Commit], retaine
         needed |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
         if "to" in commit.operation:  # a rollback went back to that commit; nothing else may lead to it
             needed.add(objects.path_of(commit.operation["to"]))
+    for dataset in refs.dataset_names(store):
+        needed.update(map(question_sets.content_path, question_sets.digests(store, dataset)))
     for id in retained:
         needed.add(layout_path(id))
         needed |= {unit_of(live.segment) for live in load_layout(store, id).segments}

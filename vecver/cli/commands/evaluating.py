@@ -1,0 +1,141 @@
+"""Commands that measure relevance: questions, eval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import vecver
+from vecver.cli import common
+from vecver.cli.screens import evaluations
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, progress
+from vecver.errors import InvalidInputError
+from vecver.settings import Settings
+
+QUESTIONS = click.option(
+    "--questions", metavar="NAME|FILE", required=True, help="A set that the dataset keeps, or a file or folder of one."
+)
+QRELS = click.option("--qrels", metavar="FILE", help="Judgments of these questions, in BEIR's or TREC's columns.")
+ENGINE = click.option(
+    "--engine", type=click.Choice(["faiss", "milvus"]), default="faiss", show_default=True, help="Who proposes hits."
+)
+EXACT = click.option("--exact", is_flag=True, help="Measure the true best, not what the index finds.")
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("action", type=click.Choice(["add", "list", "show", "remove"]), default="list")
+@click.argument("name", required=False)
+@click.argument("source", metavar="[FILE|FOLDER]", required=False)
+@QRELS
+@as_json
+@click.pass_obj
+def questions(
+    settings: Settings,
+    /,
+    dataset: str,
+    action: str,
+    name: str | None,
+    source: str | None,
+    qrels: str | None,
+    as_json: bool,
+) -> None:
+    """Keep question sets beside DATASET: add NAME FILE, list, show NAME, remove NAME.
+
+    A line of the FILE is {"query": "…"} with what must come back: "documents": ["id"] or {"id": 2} (graded), or
+    "contains": "a sentence of the answer"; what must not: "not_documents", "not_contains"; and "filter", "tags", "id".
+    A FOLDER holds queries.jsonl and qrels/test.tsv, as BEIR's.
+    """
+    docs = common.opened(settings).dataset(dataset)
+    _check_arguments(action, dataset, name, source, qrels)
+    if action == "add":
+        _show_added(docs.add_questions(str(name), str(source), qrels=qrels), dataset, as_json)
+    elif action == "remove":
+        digest = docs.remove_questions(str(name))
+        if as_json:
+            echo_json({"name": name, "digest": digest, "removed": True})
+        else:
+            console.out().say(f"Removed the question set {name}. What was measured with it stays.")
+    elif action == "show":
+        shown = docs.questions(str(name))
+        if as_json:
+            echo_json(shown.to_json())
+            return
+        with console.pages() as screen:
+            evaluations.show_questions(screen, shown)
+    else:
+        sets = [docs.questions(each).summary() for each in docs.question_sets()]
+        if as_json:
+            echo_json({"questions": sets})
+        else:
+            evaluations.show_sets(console.out(), dataset, sets)
+
+
+def _check_arguments(action: str, dataset: str, name: str | None, source: str | None, qrels: str | None) -> None:
+    """Raises InvalidInputError for arguments that the action needs or does not take."""
+    example = f"vecver questions {dataset} {action} {name or 'NAME'}{' FILE' if action == 'add' else ''}"
+    if (action != "list" and name is None) or (action == "add" and source is None):
+        missing = "the NAME of a set" if name is None else "the FILE or FOLDER of its questions"
+        raise InvalidInputError(f"{action} needs {missing}", code="missing_argument", hint=example)
+    if (action == "list" and name is not None) or (action != "add" and (source or qrels)):
+        extra = name if action == "list" else source or qrels
+        raise InvalidInputError(f"{action} does not take {extra!r}", code="conflicting_options", hint=example)
+
+
+def _show_added(added: vecver.QuestionSet, dataset: str, as_json: bool) -> None:
+    if as_json:
+        echo_json(added.summary())
+    else:
+        evaluations.show_added(console.out(), dataset, added)
+
+
+@click.command("eval")
+@click.argument("dataset", metavar="DATASET[@REV]")
+@QUESTIONS
+@QRELS
+@click.option("--measures", metavar="M,M", help="Names of ir_measures. Default: nDCG@10,R@10,RR@10,Success@5.")
+@EXACT
+@ENGINE
+@click.option("--per-question", is_flag=True, help="Show every question, the worst first.")
+@click.option("--run", "run_file", metavar="FILE", help="Write the rankings as a run of TREC, for other programs.")
+@click.option("--run-qrels", metavar="FILE", help="Write the judgments in TREC's columns, for the same programs.")
+@as_json
+@click.pass_obj
+def evaluate(
+    settings: Settings,
+    /,
+    dataset: str,
+    questions: str,
+    per_question: bool,
+    run_file: str | None,
+    run_qrels: str | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Measure how well a version answers questions: nDCG, recall and others, with 95% intervals.
+
+    The rankings are kept beside the commit: the same call later reads them, and other measures cost no search.
+    """
+    name, revision = common.version_of(dataset)
+    for option, file in (("--run", run_file), ("--run-qrels", run_qrels)):
+        if file:
+            common.check_writable(option, file)
+    docs = common.opened(settings).dataset(name)
+    with progress(dataset) as advance:
+        measured = docs.eval(revision, questions=questions, progress=advance, **how)
+    if run_file:
+        common.write("--run", run_file, measured.run_text())
+    if run_qrels:
+        common.write("--run-qrels", run_qrels, measured.qrels_text())
+    if as_json:
+        echo_json(measured.to_json(per_question=per_question))
+        return
+    with console.pages() as screen:
+        evaluations.show_evaluation(screen, f"{name}@{revision}", measured, per_question=per_question)
+    if measured.not_kept:
+        console.err().say(("not kept beside the commit: ", console.WARNING), measured.not_kept)
+
+
+COMMANDS = (questions, evaluate)

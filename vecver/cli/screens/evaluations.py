@@ -1,0 +1,161 @@
+"""Shows question sets, and how well a version answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import vecver
+from vecver.cli.screens import wording
+from vecver.cli.terminal import console
+from vecver.cli.terminal.console import COMMAND, FAINT, HEAD, ID, STRONG, WARNING, Part, Screen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vecver.model import Json
+
+_REASONS = {  # of what a measure leaves out
+    "unknown_documents": "documents that this version does not have; they count as not found",
+    "unjudged_questions": "questions without judgments; they are not measured",
+    "unknown_questions": "judgments of questions that the set does not have; left out",
+}
+
+
+# -- question sets ----------------------------------------------------------------------------------------
+
+
+def show_added(screen: Screen, dataset: str, added: vecver.QuestionSet) -> None:
+    """A set that was stored, and what it is good for."""
+    summary = added.summary()
+    if not screen.terminal:
+        screen.say(_set_line(summary))
+    else:
+        screen.say("Stored ", (added.name, STRONG), f": {_counts(summary)}.")
+        screen.say(("Next: ", FAINT), (f"vecver eval {dataset} --questions {added.name}", COMMAND))
+    _skipped(screen, summary.get("skipped", {}))
+
+
+def show_sets(screen: Screen, dataset: str, sets: Sequence[Json]) -> None:
+    """Every set of a dataset."""
+    if not sets and screen.terminal:
+        command = f"vecver questions {dataset} add NAME FILE"
+        screen.say("There are no question sets yet. ", ("Add one: ", FAINT), (command, COMMAND))
+    width = max((len(each["name"]) for each in sets), default=0)
+    for each in sets:
+        if screen.terminal:
+            screen.say((each["name"].ljust(width), STRONG), "  ", (each["digest"][:7], ID), f"  {_counts(each)}")
+        else:
+            screen.say(_set_line(each))
+
+
+def show_questions(screen: Screen, questions: vecver.QuestionSet) -> None:
+    """The questions of a set and their judgments."""
+    for question in questions.questions:
+        screen.say((f"{question.id}  ", FAINT), wording.folded(question.query or "(a vector)"))
+        documents = ", ".join(name if grade == 1 else f"{name} ({grade})" for name, grade in question.documents.items())
+        for label, text in (
+            ("documents", documents),
+            ("contains", " | ".join(question.contains)),
+            ("not", ", ".join((*question.not_documents, *question.not_contains))),
+            ("tags", ", ".join(question.tags)),
+        ):
+            if text:
+                screen.say((f"    {label:<10}", FAINT), wording.folded(text))
+
+
+def _set_line(summary: Json) -> str:
+    return f"{summary['digest'][:12]}  {summary['name']}  {summary['count']} questions, {summary['judged']} judged"
+
+
+def _counts(summary: Json) -> str:
+    forbidding = summary["forbidding"]
+    parts = [wording.count(summary["count"], "question"), f"{summary['judged']:,} judged"]
+    return ", ".join(parts + ([f"{forbidding:,} that forbid something"] if forbidding else []))
+
+
+def _skipped(screen: Screen, skipped: Mapping[str, int]) -> None:
+    for reason, number in skipped.items():
+        screen.say(("note: ", WARNING), f"{number:,} {_REASONS.get(reason, reason)}")
+
+
+# -- evaluations ------------------------------------------------------------------------------------------
+
+
+def show_evaluation(screen: Screen, title: str, measured: vecver.Evaluation, *, per_question: bool) -> None:
+    """The measures of a version; with `per_question` every question, the worst first."""
+    if not screen.terminal:
+        _lines(screen, title, measured, per_question)
+        return
+    questions = measured.questions
+    screen.say((title, HEAD), "  ", (wording.short_id(measured.commit), ID))
+    name = questions["name"] or "questions"
+    stored = " · measured before" if measured.reused else ""
+    engine = "true best" if measured.engine["name"] == "exact" else f"through {measured.engine['name']}"
+    screen.say((f"{name}: {_counts(questions)} · {engine}{stored}", FAINT))
+    screen.say()
+    screen.draw(_table(measured))
+    if measured.tags:
+        screen.say()
+        screen.draw(_tags(measured))
+    _skipped(screen, measured.skipped)
+    if per_question:
+        screen.say()
+        screen.draw(_questions(measured))
+
+
+def _table(measured: vecver.Evaluation) -> Table:
+    table = _empty_table("", "mean", "95%")
+    for name, mean in measured.measures.items():
+        table.add_row(name, console.text((f"{mean.mean:.3f}", STRONG)), f"{mean.low:.3f} … {mean.high:.3f}")
+    return table
+
+
+def _tags(measured: vecver.Evaluation) -> Table:
+    table = _empty_table("tag", "questions", *measured.measures)
+    for tag, each in measured.tags.items():
+        values = [each["measures"].get(name) for name in measured.measures]
+        table.add_row(tag, f"{each['count']:,}", *("" if value is None else f"{value:.3f}" for value in values))
+    return table
+
+
+def _questions(measured: vecver.Evaluation) -> Table:
+    table = _empty_table(*measured.measures, "question")
+    for each in _worst_first(measured):
+        values = [each.measures.get(name) for name in measured.measures]
+        cells: list[Part] = ["" if value is None else f"{value:.3f}" for value in values]
+        table.add_row(*map(console.text, cells), console.text(wording.folded(each.query or each.id), wrap=False))
+    return table
+
+
+def _worst_first(measured: vecver.Evaluation) -> list[vecver.Evaluated]:
+    """The measured questions, those with the lowest first measure first; in the set's order where they are equal."""
+    first = next(iter(measured.measures), "")
+    return sorted(
+        (each for each in measured.per_question if each.measures), key=lambda each: each.measures.get(first, 2)
+    )
+
+
+def _empty_table(*names: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=FAINT, pad_edge=False)
+    for name in names:
+        is_text = name in ("", "tag", "question")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _lines(screen: Screen, title: str, measured: vecver.Evaluation, per_question: bool) -> None:
+    questions = measured.questions
+    name = questions["name"] or "questions"
+    screen.say(f"{title}  commit {measured.commit[:12]}  {name} {questions['digest'][:12]}  {measured.engine['name']}")
+    for measure, mean in measured.measures.items():
+        screen.say(f"  {measure:<12}  {mean.mean:.4f}  {mean.low:.4f}  {mean.high:.4f}")
+    for tag, each in measured.tags.items():
+        values = "".join(f"  {measure} {value:.4f}" for measure, value in each["measures"].items())
+        screen.say(f"  tag {tag}  {each['count']} questions{values}")
+    _skipped(screen, measured.skipped)
+    for one in _worst_first(measured) if per_question else ():
+        values = "  ".join(f"{value:.4f}" for value in one.measures.values())
+        screen.say(f"  {values}  {one.id}  {wording.folded(one.query or '')}")

@@ -1,0 +1,148 @@
+"""Measures: what the rankings of a question set are worth, by the names and the code of the library `ir_measures`.
+
+Decisions
+1. One measure is ours, because no library has it: `Forbidden@k`, 1 for a question that brings back, among its first k,
+   what it must not, and 0 for one that does not. Lower is better.
+2. Documents that a version does not have still count as not found. Otherwise a version that lost a family of documents
+   would look better than the one before.
+3. `ir_measures` orders a ranking by score, so places are given to it as falling scores, without ties.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecver.errors import InvalidInputError
+from vecver.model import JudgedQuestion, QuestionSet, RankedDocument
+from vecver.near import near
+
+if TYPE_CHECKING:
+    from vecver.flows.evaluating.statistics import Values
+
+DEFAULT = ("nDCG@10", "R@10", "RR@10", "Success@5")
+FORBIDDEN = "Forbidden@10"
+WHOLE = 1000  # places that a measure without a cutoff looks at, as in TREC
+_FORBIDDEN = re.compile(r"Forbidden@([1-9]\d{0,2})")
+_LONGEST = 100  # characters of a measure's name
+_LOWER_IS_BETTER = ("Forbidden",)
+
+Ranking = Sequence[RankedDocument]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure by its canonical name."""
+
+    name: str
+    depth: int  # places that it looks at
+    library: Any = None  # the measure of `ir_measures`; None for `Forbidden@k`
+
+    @property
+    def lower_is_better(self) -> bool:
+        """True where a smaller value is the better one."""
+        return self.name.startswith(_LOWER_IS_BETTER)
+
+
+def measures_of(names: Iterable[str] | None, questions: QuestionSet) -> list[Measure]:
+    """The measures of these names, each once; None: the usual ones, and `Forbidden@10` where something is forbidden.
+
+    Raises InvalidInputError (no such measure, none at all, `ir_measures` is missing).
+    """
+    if names is None:
+        judged = any(question.is_judged for question in questions.questions)
+        forbids = any(question.forbids for question in questions.questions)
+        names = [*(DEFAULT if judged else ()), *((FORBIDDEN,) if forbids else ())]
+    elif isinstance(names, str):
+        names = names.split(",")
+    measures = {measure.name: measure for measure in map(parsed, names)}
+    if not measures:
+        raise _invalid("there is no measure to compute", f"name some, for example {','.join(DEFAULT)}")
+    return list(measures.values())
+
+
+def parsed(name: str) -> Measure:
+    """The measure of a name. Raises InvalidInputError."""
+    text = name.strip() if isinstance(name, str) and len(name) <= _LONGEST else ""
+    if found := _FORBIDDEN.fullmatch(text):
+        return Measure(text, int(found[1]))
+    library = _library()
+    try:
+        measure = library.parse_measure(text)
+        supported = library.DefaultPipeline.supports(measure)
+    except Exception as error:  # it evaluates the text, and may raise anything
+        raise _unknown(text or repr(name)) from error
+    if not supported:
+        raise _unknown(text)
+    cutoff = measure.params.get("cutoff")
+    if cutoff is not None and (not isinstance(cutoff, int) or not 1 <= cutoff <= WHOLE):
+        raise _invalid(f"{text} looks at {cutoff} places", f"measures look at 1 to {WHOLE:,} places")
+    return Measure(str(measure), cutoff or WHOLE, measure)
+
+
+def values_of(
+    measures: Sequence[Measure], questions: Sequence[JudgedQuestion], rankings: Sequence[Ranking]
+) -> dict[str, Values]:
+    """For each measure a value a question, `(n,)` float64 in their order; NaN for a question without such judgments."""
+    values = {measure.name: np.full(len(questions), np.nan) for measure in measures}
+    for measure in measures:
+        if measure.library is None:
+            for row, (question, ranking) in enumerate(zip(questions, rankings, strict=True)):
+                if question.forbids:
+                    values[measure.name][row] = any(each.is_forbidden for each in ranking[: measure.depth])
+    if ours := [measure for measure in measures if measure.library is not None]:
+        rows = {str(row): row for row, question in enumerate(questions) if question.is_judged}
+        qrels = {id: questions[row].judgments() for id, row in rows.items()}
+        run = {id: _scored(questions[row].items(rankings[row])) for id, row in rows.items()}
+        names = {measure.library: measure.name for measure in ours}
+        for name in names.values():
+            values[name][list(rows.values())] = (
+                0.0  # a question that brings back nothing is not in the library's answer
+            )
+        for result in _computed(list(names), qrels, run) if rows else ():
+            values[names[result.measure]][rows[result.query_id]] = result.value
+    return values
+
+
+def _scored(names: Sequence[str]) -> dict[str, float]:
+    return {name: float(len(names) - place) for place, name in enumerate(names)}
+
+
+# -- the library -------------------------------------------------------------------------------------
+
+
+def _library() -> Any:
+    try:
+        import ir_measures
+    except ImportError as missing:
+        raise InvalidInputError(
+            "measuring relevance needs the package ir-measures",
+            code="missing_package",
+            hint="pip install 'vecver[eval]'",
+            package="ir-measures",
+        ) from missing
+    return ir_measures
+
+
+def _computed(measures: list[Any], qrels: Any, run: Any) -> list[Any]:
+    try:
+        return list(_library().iter_calc(measures, qrels, run))
+    except Exception as error:  # a provider that needs another program, for example
+        names = ", ".join(map(str, measures))
+        raise _invalid(f"{names} cannot be computed here: {error}", "choose measures such as nDCG@10, R@10") from error
+
+
+def _unknown(name: str) -> InvalidInputError:
+    known = list(_library().measures.registry)
+    stem, _, cutoff = name.partition("@")
+    meant = [f"{each}@{cutoff}" if cutoff else each for each in near(stem, [*known, "Forbidden"])]
+    return _invalid(f"there is no measure {name!r}", f"use names of ir_measures: {', '.join(DEFAULT)}, P@5, AP", meant)
+
+
+def _invalid(message: str, hint: str, meant: Sequence[str] = ()) -> InvalidInputError:
+    context = {"did_you_mean": list(meant)} if meant else {}
+    return InvalidInputError(message, code="unknown_measure", hint=hint, **context)

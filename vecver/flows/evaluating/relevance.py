@@ -1,0 +1,163 @@
+"""Relevance: how well a version answers the questions of a set.
+
+questions -> their run, stored or searched -> values of the measures a question -> means with intervals, by tag
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecver.errors import InvalidInputError, say
+from vecver.flows.embedding import OpenEmbedder
+from vecver.flows.evaluating.measures import Measure, measures_of, values_of
+from vecver.flows.evaluating.runs import Engine, Run, run_of
+from vecver.flows.evaluating.statistics import Values, interval
+from vecver.model import Evaluated, Evaluation, Json, JudgedQuestion, Mean, QuestionSet
+from vecver.progress import Progress
+from vecver.repo import Snapshot, Versions
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, and the value of each measure for each question: `(n,)`, NaN where it has no such judgment."""
+
+    run: Run
+    questions: QuestionSet
+    values: dict[str, Values]
+
+
+def evaluate(
+    versions: Versions,
+    dataset: str,
+    questions: QuestionSet,
+    open_embedder: OpenEmbedder,
+    *,
+    at: str,
+    measures: Iterable[str] | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a version by a set, and keep its rankings beside the commit. See `Dataset.eval`.
+
+    Raises InvalidInputError (a measure, an empty version, a set without judgments, or none of whose documents exist).
+    """
+    check_judged(questions)
+    wanted = measures_of(measures, questions)
+    snapshot = versions.snapshot(versions.resolve(dataset, at))
+    skipped = skipped_in(snapshot, dataset, questions)
+    measured = measure(
+        versions, dataset, snapshot, questions, wanted, engine or Engine(), open_embedder, progress=progress
+    )
+    return Evaluation(
+        dataset=dataset,
+        commit=snapshot.commit.id,
+        questions=questions.summary(),
+        engine=measured.run.engine,
+        measures={name: mean_of(values) for name, values in measured.values.items() if not np.isnan(values).all()},
+        per_question=tuple(_each(measured)),
+        tags=_by_tag(measured),
+        skipped=skipped,
+        time=measured.run.time,
+        reused=measured.run.reused,
+        not_kept=measured.run.not_kept,
+    )
+
+
+def measure(
+    versions: Versions,
+    dataset: str,
+    snapshot: Snapshot,
+    questions: QuestionSet,
+    measures: Sequence[Measure],
+    engine: Engine,
+    open_embedder: OpenEmbedder,
+    *,
+    progress: Progress | None = None,
+) -> Measured:
+    """The values of measures for each question of a set in one version. Raises InvalidInputError (an empty version)."""
+    if not snapshot.layout.chunk_count:
+        raise _empty(snapshot, dataset)
+    depth = max(each.depth for each in measures)
+    run = run_of(versions, dataset, snapshot, questions, depth, engine, open_embedder, progress)
+    return Measured(run, questions, values_of(measures, questions.questions, run.rankings))
+
+
+def mean_of(values: Values) -> Mean:
+    """The mean of the values that are there, and its interval."""
+    there = values[~np.isnan(values)]
+    return Mean(float(there.mean()), *interval(there))
+
+
+def check_judged(questions: QuestionSet) -> None:
+    """Raises InvalidInputError if no question says what must, or must not, come back."""
+    if not any(question.is_judged or question.forbids for question in questions.questions):
+        raise InvalidInputError(
+            f"no question of {questions.name or 'these'} says what must come back, so nothing can be measured",
+            code="no_judgments",
+            hint='add "documents" or "contains" to the questions, or give their judgments with --qrels; '
+            "a comparison of two versions needs none",
+        )
+
+
+def skipped_in(snapshot: Snapshot, dataset: str, questions: QuestionSet) -> dict[str, int]:
+    """What of a set cannot count in a version, by reason.
+
+    Raises InvalidInputError if all documents that are judged relevant are unknown: the ids are probably others.
+    """
+    named = {name for each in questions.questions for name, grade in each.documents.items() if grade > 0}
+    known = set(snapshot.ordered(sorted(named)).ids(slice(None))) if named else set()
+    if named and not known:
+        example = min(named)
+        raise InvalidInputError(
+            f"{dataset} {snapshot.commit.id[:12]} has none of the {len(named):,} documents that the questions name, "
+            f"such as {example!r}",
+            code="unknown_documents",
+            hint=say(
+                "judge documents by their ids, as docs.documents(at) lists them",
+                cli=f"judge documents by their ids, as `vecver ls {dataset}` lists them",
+                http=f"judge documents by their ids, as GET /v1/datasets/{dataset}/documents lists them",
+            ),
+            document=example,
+        )
+    unjudged = sum(not (each.is_judged or each.forbids) for each in questions.questions)
+    counts = {**questions.skipped, "unknown_documents": len(named - known), "unjudged_questions": unjudged}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _each(measured: Measured) -> Iterable[Evaluated]:
+    for row, (question, ranking) in enumerate(zip(measured.questions.questions, measured.run.rankings, strict=True)):
+        values = {name: float(values[row]) for name, values in measured.values.items() if not np.isnan(values[row])}
+        yield Evaluated(question, values, ranking)
+
+
+def _by_tag(measured: Measured) -> dict[str, Json]:
+    """tag -> how many questions have it, and the means of their measures."""
+    rows: dict[str, list[int]] = {}
+    for row, question in enumerate(measured.questions.questions):
+        if _counts(question):
+            for tag in question.tags:
+                rows.setdefault(tag, []).append(row)
+    return {tag: {"count": len(of), "measures": _means(measured, of)} for tag, of in sorted(rows.items())}
+
+
+def _counts(question: JudgedQuestion) -> bool:
+    return question.is_judged or question.forbids
+
+
+def _means(measured: Measured, rows: list[int]) -> dict[str, float]:
+    picked = {name: values[rows] for name, values in measured.values.items()}
+    return {name: float(np.nanmean(values)) for name, values in picked.items() if not np.isnan(values).all()}
+
+
+def _empty(snapshot: Snapshot, dataset: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"the version {snapshot.commit.id[:12]} is empty: no question can be answered from it",
+        code="empty_version",
+        hint=say(
+            "docs.log() lists the versions and what they hold",
+            cli=f"`vecver log {dataset}` lists the versions and what they hold",
+        ),
+    )

@@ -1,0 +1,217 @@
+"""Runs: the rankings that a version gives to the questions of a set; searched once, then kept beside the commit.
+
+    measures/<commit>/eval-<digest>   {questions: {name, digest}, engine, depth, rankings, time, seconds}
+
+Decisions
+1. What is kept is what was found, not what it is worth: every measure, and every comparison of two versions, is
+   computed from it later.
+2. `<digest>` is that of the question set and of the engine with its indexes. So a measure is never mixed with one of
+   other questions, and a version whose indexes were built or calibrated anew is searched again.
+3. A version all of whose rows are scanned has one run, whether `exact` was asked for or not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+from vecver import index, repo
+from vecver.digest import canonical_json, digest_json
+from vecver.errors import BackendError, IntegrityError, NotFoundError
+from vecver.flows.embedding import OpenEmbedder
+from vecver.flows.publishing.publications import find_published
+from vecver.flows.searching.questions import Question
+from vecver.flows.searching.search import OpenMilvus, search
+from vecver.model import Answer, Hit, Json, JudgedQuestion, QuestionSet, RankedDocument
+from vecver.progress import Progress
+from vecver.repo import Snapshot, Versions
+
+PREFIX = "eval-"  # of the names of stored runs
+_BATCH = 256  # questions that are searched at once
+
+Rankings = tuple[tuple[RankedDocument, ...], ...]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the questions are searched."""
+
+    name: str = "faiss"
+    exact: bool = False
+    open_milvus: Callable[[], OpenMilvus] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The rankings of a set's questions, in their order, each best first and as deep as `depth`."""
+
+    commit: str
+    questions: Json  # {"name", "digest"}
+    engine: Json
+    depth: int
+    rankings: Rankings
+    time: str
+    seconds: float  # that embedding and searching took
+    reused: bool = False
+    not_kept: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name under which it is kept beside the commit."""
+        return kind_of(self.questions["digest"], self.engine)
+
+    def to_json(self) -> Json:
+        """What is stored."""
+        names = ("questions", "engine", "depth", "time", "seconds")
+        rankings = [[_packed(each) for each in ranking] for ranking in self.rankings]
+        return {**{name: getattr(self, name) for name in names}, "rankings": rankings}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Run:
+        """The run that a stored measure holds."""
+        names = ("commit", "questions", "engine", "depth", "time", "seconds")
+        rankings = tuple(tuple(_unpacked(each) for each in ranking) for ranking in value["rankings"])
+        return cls(**{name: value[name] for name in names}, rankings=rankings, reused=True)
+
+
+def run_of(
+    versions: Versions,
+    dataset: str,
+    snapshot: Snapshot,
+    questions: QuestionSet,
+    depth: int,
+    engine: Engine,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None = None,
+) -> Run:
+    """The stored run of these questions if it is deep enough, else a new one, which is stored beside the commit.
+
+    `depth`: documents (of a question with `contains`: hits) that are ranked; fewer where the version has no more.
+    """
+    commit, facts = snapshot.commit.id, engine_facts(versions, snapshot, depth, engine)
+    stored = stored_run(versions, commit, questions.digest, facts)
+    if stored is not None and stored.depth >= depth:
+        return stored
+    start = perf_counter()
+    rankings = _searched(versions, dataset, commit, questions.questions, depth, engine, open_embedder, progress)
+    named = {"name": questions.name, "digest": questions.digest}
+    run = Run(commit, named, facts, depth, rankings, versions.time(), perf_counter() - start)
+    try:
+        repo.measures.save(versions.store, commit, run.kind, run.to_json())
+    except BackendError as error:
+        return replace(run, not_kept=error.message)
+    return run
+
+
+def stored_run(versions: Versions, commit: str, questions: str, engine: Json) -> Run | None:
+    """The run that is stored for these questions (their digest) and this engine; None also for a damaged one."""
+    try:
+        return Run.from_json(repo.measures.load(versions.store, commit, kind_of(questions, engine)))
+    except (NotFoundError, IntegrityError):
+        return None
+
+
+def stored_runs(versions: Versions, commit: str, questions: str) -> Iterator[Run]:
+    """Every run of these questions (their digest) that is stored beside a commit."""
+    for kind in repo.measures.kinds(versions.store, commit):
+        if kind.startswith(PREFIX):
+            try:
+                run = Run.from_json(repo.measures.load(versions.store, commit, kind))
+            except (NotFoundError, IntegrityError):
+                continue
+            if run.questions["digest"] == questions:
+                yield run
+
+
+def kind_of(questions: str, engine: Json) -> str:
+    """The name under which a run is stored beside its commit."""
+    return PREFIX + digest_json({"questions": questions, "engine": engine})[:32]
+
+
+def engine_facts(versions: Versions, snapshot: Snapshot, depth: int, engine: Engine) -> Json:
+    """What decides the rankings beside the version and the questions."""
+    if engine.name == "milvus" and engine.open_milvus and not engine.exact:
+        collection, state = find_published(engine.open_milvus().book, snapshot.commit)
+        return {"name": "milvus", "collection": collection.name, "index": collection.index, "state": state.ordinal}
+    indexes = {} if engine.exact else _indexes(versions, snapshot)
+    return {"name": "faiss", "indexes": digest_json(indexes)} if indexes else {"name": "exact"}
+
+
+def _indexes(versions: Versions, snapshot: Snapshot) -> Json:
+    """segment -> the digest of its index and of how far it looks, for those that have one."""
+    spec = index.faiss.SPEC
+    segments = [segment for segment in snapshot.segments if versions.has_derived(segment, spec)]
+    return {segment.id: digest_json(versions.derived_facts(segment, spec)) for segment in segments}
+
+
+# -- searching -----------------------------------------------------------------------------------------
+
+
+def _searched(
+    versions: Versions,
+    dataset: str,
+    commit: str,
+    questions: Sequence[JudgedQuestion],
+    depth: int,
+    engine: Engine,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None,
+) -> Rankings:
+    groups = defaultdict[tuple[bytes, bool], list[int]](list)
+    for row, question in enumerate(questions):
+        groups[canonical_json(question.filter), question.judges_texts].append(row)
+    rankings: list[tuple[RankedDocument, ...]] = [()] * len(questions)
+    for (_, by_text), rows in groups.items():
+        for start in range(0, len(rows), _BATCH):
+            some = rows[start : start + _BATCH]
+            asked = Question.of(
+                [_query(questions[row]) for row in some],
+                at=commit,
+                k=depth,
+                exact=engine.exact,
+                filter=questions[some[0]].filter,
+                engine=engine.name,
+                per_document=None if by_text else 1,
+            )
+            milvus = engine.open_milvus if engine.name == "milvus" else None
+            answers = search(versions, dataset, asked, open_embedder, open_milvus=milvus)
+            for row, answer in zip(some, answers, strict=True):
+                rankings[row] = _ranking(questions[row], answer)
+            if progress:
+                progress("questions", len(some))
+    return tuple(rankings)
+
+
+def _query(question: JudgedQuestion) -> str | list[float]:
+    return list(question.vector) if question.vector is not None else str(question.query)
+
+
+def _ranking(question: JudgedQuestion, answer: Answer) -> tuple[RankedDocument, ...]:
+    wanted = [(number, _folded(text)) for number, text in enumerate(question.contains)]
+    unwanted, not_documents = [_folded(text) for text in question.not_contains], set(question.not_documents)
+
+    def ranked(hit: Hit) -> RankedDocument:
+        text = _folded(hit.text) if wanted or unwanted else ""
+        contains = tuple(number for number, part in wanted if part in text)
+        is_forbidden = hit.document in not_documents or any(part in text for part in unwanted)
+        return RankedDocument(hit.document, hit.key, hit.score_bits, contains, is_forbidden)
+
+    return tuple(map(ranked, answer.hits))
+
+
+def _folded(text: str) -> str:
+    """A text as texts are compared: white space as single spaces, without regard to case."""
+    return " ".join(text.split()).casefold()
+
+
+def _packed(ranked: RankedDocument) -> list[object]:
+    values: list[object] = [ranked.document, ranked.key, ranked.score_bits]
+    return [*values, list(ranked.contains), ranked.is_forbidden] if ranked.contains or ranked.is_forbidden else values
+
+
+def _unpacked(values: Sequence[Any]) -> RankedDocument:
+    document, key, bits, *rest = values
+    return RankedDocument(document, key, bits, tuple(rest[0]) if rest else (), bool(rest and rest[1]))

@@ -1,0 +1,90 @@
+"""The calls of `Dataset` that keep question sets and measure versions by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from vecver import flows
+from vecver.arguments import Engine, Revision, check_engine, text_of
+from vecver.local.handle import Handle
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress, Questions
+    from vecver.model import Evaluation, QuestionSet
+
+
+class Evaluating(Handle):
+    """Question sets, and the relevance of versions."""
+
+    def add_questions(
+        self, name: str, questions: Questions, *, qrels: str | PathLike[str] | None = None
+    ) -> QuestionSet:
+        """Store questions with their judgments beside the dataset, in place of what the name meant before.
+
+        `questions`: a file of JSON lines, a folder of BEIR's form, or a list of texts, dicts and `JudgedQuestion`s;
+        a dict has "query" (or "vector"), and any of "documents" (relevant ids, or id -> grade), "contains" (texts that
+        a hit must hold), "not_documents", "not_contains", "filter", "tags" and "id". `qrels`: a file of judgments in
+        BEIR's or TREC's columns. What was left out is counted in `skipped`.
+
+        The set is stored under its digest; one that is replaced stays readable for the measures that name it.
+        Raises NotFoundError (dataset, file), InvalidInputError (name, a line, repeated ids, negative grades),
+        ConflictError (another process changed the name at this moment).
+        """
+        read = flows.read_questions(questions, name=name, qrels=qrels)
+        self._versions.save_questions(self.name, read)
+        return read
+
+    def question_sets(self) -> dict[str, str]:
+        """name -> digest of every stored set, sorted by name. Raises NotFoundError (the dataset)."""
+        return self._versions.question_sets(self.name)
+
+    def questions(self, name: str) -> QuestionSet:
+        """A stored set. Raises NotFoundError, IntegrityError."""
+        return self._versions.questions(self.name, name)
+
+    def remove_questions(self, name: str) -> str:
+        """Remove a set; gives its digest. Measures that were made with it stay. Raises NotFoundError, ConflictError."""
+        return self._versions.remove_questions(self.name, name)
+
+    def eval(
+        self,
+        at: Revision = "main",
+        *,
+        questions: Questions,
+        measures: Iterable[str] | str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Measure how well the version `at` answers questions: means, intervals, and every question.
+
+        `questions`: the name of a stored set, or what `add_questions` takes. `measures`: names as `ir_measures` has
+        them, by default nDCG@10, R@10, RR@10 and Success@5; `Forbidden@k` is the share of questions that bring back,
+        among the first k, what they must not. Chunks are folded to documents by their best score.
+
+        The rankings are kept beside the commit, whose id does not change, under the digest of the set and of the engine
+        with its indexes; the same call later reads them (`reused`), and other measures are computed from them.
+
+        Raises NotFoundError (revision, set, file), InvalidInputError (a measure, a set without judgments, or whose
+        documents the version does not have), SpaceMismatchError; through Milvus as `search`.
+        """
+        check_engine(engine)
+        how = flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name))
+        return flows.evaluate(
+            self._versions,
+            self.name,
+            self._question_set(questions, qrels),
+            self._session.embedders.open,
+            at=text_of(at),
+            measures=measures,
+            engine=how,
+            progress=progress,
+        )
+
+    def _question_set(self, questions: Questions, qrels: str | PathLike[str] | None = None) -> QuestionSet:
+        """A stored set by its name; else what a file, a folder or Python values hold."""
+        return flows.find_questions(self._versions, self.name, questions, qrels)
