@@ -48,6 +48,7 @@ class ServiceSettings(BaseSettings):
     max_diverse: int = Field(200, ge=1)  # k + offset where `diversity` is asked for, whose cost is their square
     max_text: int = Field(64 << 20, ge=1)  # characters of several documents that are sent at once
     max_queries: int = Field(256, ge=1)  # of one search
+    max_questions: int = Field(10_000, ge=1)  # of a question set
     max_context: int = Field(20, ge=0)  # chunks around a hit, on each side
     max_streams: int = Field(50, ge=1)  # streams of events that a key may hold open in a process
     rate: float = Field(0, ge=0)  # requests a second and key, in each process; 0: no limit

@@ -31,6 +31,7 @@ EXTRAS = {  # extra of the package -> (modules that it brings, what it is for)
     "models": (("torch", "sentence_transformers"), "embedding with every other model"),
     "documents": (("anydoc", "liteparse", "pypdfium2"), "reading PDF, office files and mails"),
     "milvus": (("pymilvus",), "publishing to Milvus"),
+    "eval": (("ir_measures",), "measuring relevance"),
     "client": (("httpx2",), "vecver.connect and embedding services"),
     "service": (("fastapi", "uvicorn", "pydantic_settings"), "vecver serve"),
 }

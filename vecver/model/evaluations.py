@@ -16,6 +16,8 @@ from vecver.model.spaces import Json
 if TYPE_CHECKING:
     import pandas as pd
 
+_FLOAT32 = 3.4028234663852886e38  # the largest float32
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -161,7 +163,7 @@ def _run_lines(evaluated: Evaluated) -> Iterator[str]:
 def _score(bits: str) -> float:
     """A score as the nearest float32."""
     (score,) = struct.unpack(">d", bytes.fromhex(bits))
-    return float(struct.unpack("f", struct.pack("f", score))[0])
+    return float(struct.unpack("f", struct.pack("f", min(max(score, -_FLOAT32), _FLOAT32)))[0])
 
 
 def _next_below(score: float) -> float:

@@ -4,6 +4,7 @@ from vecver_service.routes import (
     datasets,
     documents,
     editing,
+    evaluating,
     ingest,
     jobs,
     operations,
@@ -18,6 +19,6 @@ ROUTERS = [
     module.router
     for module in (
         *(pages, operations, datasets, documents, search, ingest),
-        *(editing, jobs, refs, whole_datasets, vector_stores),
+        *(editing, evaluating, jobs, refs, whole_datasets, vector_stores),
     )
 ]

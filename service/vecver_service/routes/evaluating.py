@@ -1,0 +1,85 @@
+"""Question sets, and the relevance of versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+import vecver
+from vecver_service.deps import Dependencies, Deps, Name, Readable, Writable
+from vecver_service.http.replies import Reply, problem_responses
+from vecver_service.schemas import evaluating
+from vecver_service.schemas.requests import check_filter, check_limit
+
+router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["relevance"], responses=problem_responses(403, 404))
+Json = dict[str, Any]
+
+
+@router.get("/questions", response_model=evaluating.QuestionSummaries)
+def question_sets(docs: Readable) -> Response:
+    """The question sets of a dataset, by name."""
+    return Reply({"questions": [docs.questions(name).summary() for name in docs.question_sets()]})
+
+
+@router.get("/questions/{name}", response_model=evaluating.QuestionSet)
+def questions(docs: Readable, name: Name) -> Response:
+    """A set and its questions."""
+    return Reply(docs.questions(name).to_json())
+
+
+@router.put("/questions/{name}", response_model=evaluating.QuestionSummary, responses=problem_responses(400, 409))
+def put_questions(body: evaluating.Questions, writer: Writable, name: Name) -> Response:
+    """Store a set under a name, in place of what it meant before; what was measured with that stays."""
+    _check(writer.deps, body.questions)
+
+    def write(entry: Json) -> tuple[int, Json]:
+        added = writer.docs.add_questions(name, body.questions)
+        entry |= {"name": name, "to": added.digest}
+        return 200, added.summary()
+
+    return writer.do("put questions", body.model_dump(), write)
+
+
+@router.delete("/questions/{name}", response_model=evaluating.RemovedQuestions, responses=problem_responses(409))
+def delete_questions(writer: Writable, name: Name) -> Response:
+    """Remove a set; what was measured with it stays."""
+
+    def write(entry: Json) -> tuple[int, Json]:
+        digest = writer.docs.remove_questions(name)
+        entry |= {"name": name, "from": digest}
+        return 200, {"name": name, "digest": digest}
+
+    return writer.do("delete questions", None, write)
+
+
+@router.post("/eval", response_model=evaluating.Evaluation, responses=problem_responses(400, 409))
+def evaluate(body: evaluating.Eval, docs: Readable, deps: Deps) -> Response:
+    """How well a version answers questions. What was searched is kept beside the version, and read the next time.
+
+    A request that ends at the service's deadline goes on working; sent again later, it finds what was kept.
+    """
+    measured = docs.eval(
+        body.ref,
+        questions=_question_set(deps, docs, body.questions),
+        measures=body.measures,
+        exact=body.exact,
+        engine=body.engine,
+    )
+    return Reply(measured.to_json(per_question=body.per_question), headers={"Vecver-Commit": measured.commit})
+
+
+def _question_set(deps: Dependencies, docs: vecver.Dataset, questions: Any) -> Any:
+    """A stored set by its name; a name is never read as a path of this machine."""
+    if isinstance(questions, str):
+        return docs.questions(questions)
+    _check(deps, questions)
+    return questions
+
+
+def _check(deps: Dependencies, questions: list[Any]) -> None:
+    """Raises InvalidInputError for more questions, or larger filters, than the service takes."""
+    check_limit("questions", len(questions), deps.settings.max_questions)
+    for question in questions:
+        check_filter(question.get("filter") if isinstance(question, dict) else None)

@@ -1,0 +1,72 @@
+"""Question sets and measures over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vecver import flows
+from vecver.arguments import Engine, Revision, check_engine
+from vecver.model import Evaluation, Json, QuestionSet
+from vecver.remote.handle import RemoteHandle, revision_text
+from vecver.remote.http import read
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress, Questions
+
+
+class RemoteEvaluating(RemoteHandle):
+    """The calls that keep question sets and measure versions, as `Dataset` has them."""
+
+    def add_questions(
+        self, name: str, questions: Questions, *, qrels: str | PathLike[str] | None = None
+    ) -> QuestionSet:
+        """As `Dataset.add_questions`; files are read here."""
+        asked = flows.read_questions(questions, name=name, qrels=qrels)
+        self._wire.write("PUT", self._path("questions", name), {"questions": _values(asked)})
+        return asked
+
+    def question_sets(self) -> dict[str, str]:
+        """As `Dataset.question_sets`."""
+        body = self._wire.get(self._path("questions"))
+        return read(body, lambda it: {each["name"]: each["digest"] for each in it["questions"]})
+
+    def questions(self, name: str) -> QuestionSet:
+        """As `Dataset.questions`."""
+        return read(self._wire.get(self._path("questions", name)), QuestionSet.from_json)
+
+    def remove_questions(self, name: str) -> str:
+        """As `Dataset.remove_questions`."""
+        return read(self._wire.write("DELETE", self._path("questions", name)), lambda it: str(it["digest"]))
+
+    def eval(
+        self,
+        at: Revision = "main",
+        *,
+        questions: Questions,
+        measures: Iterable[str] | str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """As `Dataset.eval`. A name is that of a set in the service, or else of a file here; progress is not sent."""
+        check_engine(engine)
+        names = measures.split(",") if isinstance(measures, str) else measures
+        body: Json = {"ref": revision_text(at), "exact": exact, "engine": engine, "per_question": True}
+        body |= {} if names is None else {"measures": list(names)}
+        body["questions"] = self._asked(questions, qrels)
+        return read(self._wire.ask(self._path("eval"), body), Evaluation.from_json)
+
+    def _asked(self, questions: Questions, qrels: str | PathLike[str] | None) -> str | list[Json]:
+        """The name of a stored set, or the questions themselves."""
+        is_name = isinstance(questions, str) and qrels is None and "/" not in questions
+        if is_name and (not Path(str(questions)).exists() or questions in self.question_sets()):
+            return str(questions)
+        return _values(flows.read_questions(questions, qrels=qrels))
+
+
+def _values(questions: QuestionSet) -> list[Json]:
+    return [question.to_json() for question in questions.questions]
