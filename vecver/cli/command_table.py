@@ -21,6 +21,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "search": ("searching", "Find the passages of a version that answer a query."),
         "questions": ("evaluating", "Keep question sets, by which versions are measured."),
         "eval": ("evaluating", "Measure how well a version answers questions."),
+        "compare": ("evaluating", "Compare what two versions answer, and say why."),
         "recall": ("measuring", "Measure how much of the true answer the index finds."),
         "replay": ("searching", "Recompute an answer from its receipt."),
     },
@@ -93,6 +94,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         "vecver eval handbook --questions support",
         "vecver eval handbook@prod --questions support --measures nDCG@10,R@20 --json",
         "vecver eval handbook --questions queries.jsonl --qrels qrels.tsv --run handbook.run",
+    ),
+    "compare": (
+        "vecver compare handbook prod main --questions support",
+        "vecver compare handbook v1 v2 --questions queries.txt --json",
     ),
     "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
     "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),

@@ -7,6 +7,7 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
     from vecver.flows.evaluating.expectations import expected_recall
+    from vecver.flows.evaluating.comparing import compare
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
@@ -81,6 +82,7 @@ __all__ = [
     "check_space",
     "checked_ids",
     "chunk_page",
+    "compare",
     "count_matching",
     "delete",
     "deletion",

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from vecver.index.milvus.expressions import expression
     from vecver.index.ranking import Found, is_exact, search
     from vecver.index.row_codes import SegmentCodes
-    from vecver.index.scoring import best_of, bits, bound, check_metric, normalised, ranked, scores, slack
+    from vecver.index.scoring import (
+        best_of,
+        bits,
+        bound,
+        check_metric,
+        normalised,
+        ranked,
+        score_of_bits,
+        scores,
+        slack,
+    )
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -46,6 +56,7 @@ __all__ = [
     "normalised",
     "ranked",
     "resolved",
+    "score_of_bits",
     "scores",
     "search",
     "selected",

@@ -13,7 +13,7 @@ from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Evaluation, QuestionSet
+    from vecver.model import Comparison, Evaluation, QuestionSet
 
 
 class Evaluating(Handle):
@@ -73,7 +73,6 @@ class Evaluating(Handle):
         documents the version does not have), SpaceMismatchError; through Milvus as `search`.
         """
         check_engine(engine)
-        how = flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name))
         return flows.evaluate(
             self._versions,
             self.name,
@@ -81,9 +80,45 @@ class Evaluating(Handle):
             self._session.embedders.open,
             at=text_of(at),
             measures=measures,
-            engine=how,
+            engine=self._engine(engine, exact),
             progress=progress,
         )
+
+    def compare(
+        self,
+        before: Revision,
+        after: Revision = "main",
+        *,
+        questions: Questions,
+        measures: Iterable[str] | str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Comparison:
+        """Ask two versions the same questions: for each what entered, left and moved among the first ten, and why.
+
+        `questions`: as for `eval`, also without judgments. With judgments the measures of both versions stand side by
+        side, with wins, ties and losses, and the p of a paired randomisation test. The rankings are kept as those of
+        `eval` are. See `Change` for the reasons.
+
+        Raises as `eval`; questions without judgments are no error unless `measures` are named.
+        """
+        check_engine(engine)
+        return flows.compare(
+            self._versions,
+            self.name,
+            self._question_set(questions, qrels),
+            self._session.embedders.open,
+            before=text_of(before),
+            after=text_of(after),
+            measures=measures,
+            engine=self._engine(engine, exact),
+            progress=progress,
+        )
+
+    def _engine(self, engine: Engine, exact: bool) -> flows.EvalEngine:
+        return flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name))
 
     def _question_set(self, questions: Questions, qrels: str | PathLike[str] | None = None) -> QuestionSet:
         """A stored set by its name; else what a file, a folder or Python values hold."""

@@ -10,6 +10,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay
+    from vecver.model.comparisons import Change, Compared, Comparison, Delta, Why
     from vecver.model.datasets import DatasetRemoval
     from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
@@ -33,15 +34,19 @@ __all__ = [
     "MISSING",
     "NOWHERE",
     "Answer",
+    "Change",
     "Check",
     "Chunk",
     "ChunkCounts",
     "ChunkDiff",
     "Chunks",
     "Commit",
+    "Compared",
+    "Comparison",
     "Count",
     "Coverage",
     "DatasetRemoval",
+    "Delta",
     "Diff",
     "Document",
     "DocumentDiff",
@@ -86,4 +91,5 @@ __all__ = [
     "Vectors",
     "Verify",
     "singly",
+    "Why",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vecver import flows
 from vecver.arguments import Engine, Revision, check_engine
-from vecver.model import Evaluation, Json, QuestionSet
+from vecver.model import Comparison, Evaluation, Json, QuestionSet
 from vecver.remote.handle import RemoteHandle, revision_text
 from vecver.remote.http import read
 
@@ -54,11 +54,27 @@ class RemoteEvaluating(RemoteHandle):
     ) -> Evaluation:
         """As `Dataset.eval`. A name is that of a set in the service, or else of a file here; progress is not sent."""
         check_engine(engine)
-        names = measures.split(",") if isinstance(measures, str) else measures
         body: Json = {"ref": revision_text(at), "exact": exact, "engine": engine, "per_question": True}
-        body |= {} if names is None else {"measures": list(names)}
-        body["questions"] = self._asked(questions, qrels)
+        body |= _named(measures) | {"questions": self._asked(questions, qrels)}
         return read(self._wire.ask(self._path("eval"), body), Evaluation.from_json)
+
+    def compare(
+        self,
+        before: Revision,
+        after: Revision = "main",
+        *,
+        questions: Questions,
+        measures: Iterable[str] | str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Comparison:
+        """As `Dataset.compare`. A name is that of a set in the service, or else of a file here."""
+        check_engine(engine)
+        body: Json = {"from": revision_text(before), "to": revision_text(after), "exact": exact, "engine": engine}
+        body |= _named(measures) | {"questions": self._asked(questions, qrels)}
+        return read(self._wire.ask(self._path("compare"), body), Comparison.from_json)
 
     def _asked(self, questions: Questions, qrels: str | PathLike[str] | None) -> str | list[Json]:
         """The name of a stored set, or the questions themselves."""
@@ -66,6 +82,11 @@ class RemoteEvaluating(RemoteHandle):
         if is_name and (not Path(str(questions)).exists() or questions in self.question_sets()):
             return str(questions)
         return _values(flows.read_questions(questions, qrels=qrels))
+
+
+def _named(measures: Iterable[str] | str | None) -> Json:
+    names = measures.split(",") if isinstance(measures, str) else measures
+    return {} if names is None else {"measures": list(names)}
 
 
 def _values(questions: QuestionSet) -> list[Json]:

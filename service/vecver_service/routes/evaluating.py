@@ -70,6 +70,20 @@ def evaluate(body: evaluating.Eval, docs: Readable, deps: Deps) -> Response:
     return Reply(measured.to_json(per_question=body.per_question), headers={"Vecver-Commit": measured.commit})
 
 
+@router.post("/compare", response_model=evaluating.Comparison, responses=problem_responses(400, 409))
+def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
+    """What two versions answer to the same questions: for each what entered, left and moved, and why."""
+    compared = docs.compare(
+        body.before,
+        body.after,
+        questions=_question_set(deps, docs, body.questions),
+        measures=body.measures,
+        exact=body.exact,
+        engine=body.engine,
+    )
+    return Reply(compared.to_json())
+
+
 def _question_set(deps: Dependencies, docs: vecver.Dataset, questions: Any) -> Any:
     """A stored set by its name; a name is never read as a path of this machine."""
     if isinstance(questions, str):

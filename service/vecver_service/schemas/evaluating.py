@@ -39,6 +39,17 @@ class Eval(Request):
     per_question: Annotated[bool, Field(description="Send every question with its ranking too.")] = False
 
 
+class Compare(Request):
+    """Two versions, and the questions that both are asked."""
+
+    before: Annotated[Revision, Field(alias="from")]
+    after: Annotated[Revision, Field(alias="to")] = "main"
+    questions: Annotated[list[Question] | str, Field(description="The name of a stored set, or questions.")]
+    measures: Annotated[list[Annotated[str, Field(max_length=100)]] | None, Field(max_length=50)] = None
+    exact: bool = False
+    engine: Literal["faiss", "milvus"] = "faiss"
+
+
 class QuestionSummary(BaseModel):
     """What a set is."""
 
@@ -91,3 +102,32 @@ class Evaluation(BaseModel):
     reused: bool
     not_kept: Annotated[str | None, Field(description="Only where it could not be stored: why.")] = None
     per_question: Annotated[list[Json] | None, Field(description="Only if it was asked for.")] = None
+
+
+class Delta(BaseModel):
+    """A measure in two versions: means, their difference with its interval at 95%, and a paired test."""
+
+    before: Annotated[float, Field(alias="from")]
+    after: Annotated[float, Field(alias="to")]
+    delta: float
+    low: float
+    high: float
+    p: float
+    wins: int
+    ties: int
+    losses: int
+
+
+class Comparison(BaseModel):
+    """What two versions answer to the same questions."""
+
+    dataset: str
+    before: Annotated[str, Field(alias="from")]
+    after: Annotated[str, Field(alias="to")]
+    questions: QuestionSummary
+    depth: int
+    measures: dict[str, Delta]
+    rbo: float
+    whys: dict[str, int]
+    skipped: dict[str, int]
+    per_question: list[Json]

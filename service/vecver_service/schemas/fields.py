@@ -8,7 +8,7 @@ BODIES: tuple[type[requests.Request], ...] = (
     *(requests.Search, requests.Receipt, requests.ListDocuments, requests.GetDocuments, requests.ListChunks),
     *(requests.Count, requests.Put, requests.Promote, requests.Rollback, requests.Publish, requests.Documents),
     *(requests.Rows, requests.Rename, requests.Delete),
-    *(evaluating.Questions, evaluating.Eval),
+    *(evaluating.Questions, evaluating.Eval, evaluating.Compare),
     *(openai.VectorStoreSearch, openai.Ranking, openai.Comparison, openai.Compound),
 )
 FIELD_NAMES = {name for body in BODIES for name in body.model_fields}

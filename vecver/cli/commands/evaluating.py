@@ -1,4 +1,4 @@
-"""Commands that measure relevance: questions, eval."""
+"""Commands that measure relevance: questions, eval, compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 import vecver
 from vecver.cli import common
-from vecver.cli.screens import evaluations
+from vecver.cli.screens import comparisons, evaluations
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.errors import InvalidInputError
@@ -138,4 +138,36 @@ def evaluate(
         console.err().say(("not kept beside the commit: ", console.WARNING), measured.not_kept)
 
 
-COMMANDS = (questions, evaluate)
+@click.command()
+@click.argument("dataset")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B", default="main")
+@QUESTIONS
+@QRELS
+@click.option(
+    "--measures", metavar="M,M", help="Names of ir_measures. Default: the usual ones, if there are judgments."
+)
+@EXACT
+@ENGINE
+@click.option("--per-question", is_flag=True, help="Show every question that changed, not only those most changed.")
+@as_json
+@click.pass_obj
+def compare(
+    settings: Settings, /, dataset: str, before: str, after: str, per_question: bool, as_json: bool, **how: Any
+) -> None:
+    """Ask revisions A and B the same questions: what entered, left and moved for each, and why.
+
+    Why: a document was edited, added or removed; its text was rechunked; the embedder is another; a rival took its
+    place or left one; or only the approximation of an index differs.
+    """
+    docs = common.opened(settings).dataset(dataset)
+    with progress(dataset) as advance:
+        compared = docs.compare(before, after, progress=advance, **how)
+    if as_json:
+        echo_json(compared.to_json())
+        return
+    with console.pages() as screen:
+        comparisons.show_comparison(screen, compared, (before, after), every=per_question)
+
+
+COMMANDS = (questions, evaluate, compare)

@@ -16,6 +16,7 @@ from vecver.flows.evaluating.measures import Measure, measures_of, values_of
 from vecver.flows.evaluating.runs import Engine, Run, run_of
 from vecver.flows.evaluating.statistics import Values, interval
 from vecver.model import Evaluated, Evaluation, Json, JudgedQuestion, Mean, QuestionSet
+from vecver.model.display import counted
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
 
@@ -47,7 +48,7 @@ def evaluate(
     check_judged(questions)
     wanted = measures_of(measures, questions)
     snapshot = versions.snapshot(versions.resolve(dataset, at))
-    skipped = skipped_in(snapshot, dataset, questions)
+    check_documents([snapshot], dataset, questions)
     measured = measure(
         versions, dataset, snapshot, questions, wanted, engine or Engine(), open_embedder, progress=progress
     )
@@ -59,7 +60,7 @@ def evaluate(
         measures={name: mean_of(values) for name, values in measured.values.items() if not np.isnan(values).all()},
         per_question=tuple(_each(measured)),
         tags=_by_tag(measured),
-        skipped=skipped,
+        skipped=skipped_in(snapshot, questions),
         time=measured.run.time,
         reused=measured.run.reused,
         not_kept=measured.run.not_kept,
@@ -75,12 +76,16 @@ def measure(
     engine: Engine,
     open_embedder: OpenEmbedder,
     *,
+    depth: int | None = None,
     progress: Progress | None = None,
 ) -> Measured:
-    """The values of measures for each question of a set in one version. Raises InvalidInputError (an empty version)."""
+    """The values of measures for each question of a set in one version; `depth`: places, by default what they look at.
+
+    Raises InvalidInputError (an empty version).
+    """
     if not snapshot.layout.chunk_count:
         raise _empty(snapshot, dataset)
-    depth = max(each.depth for each in measures)
+    depth = max(each.depth for each in measures) if depth is None else depth
     run = run_of(versions, dataset, snapshot, questions, depth, engine, open_embedder, progress)
     return Measured(run, questions, values_of(measures, questions.questions, run.rankings))
 
@@ -102,29 +107,40 @@ def check_judged(questions: QuestionSet) -> None:
         )
 
 
-def skipped_in(snapshot: Snapshot, dataset: str, questions: QuestionSet) -> dict[str, int]:
-    """What of a set cannot count in a version, by reason.
+def check_documents(snapshots: Sequence[Snapshot], dataset: str, questions: QuestionSet) -> None:
+    """Raises InvalidInputError if no version has any document that is judged relevant: the ids are probably others."""
+    named = _relevant(questions)
+    if not named or any(_known(snapshot, named) for snapshot in snapshots):
+        return
+    example, commits = min(named), " and ".join(snapshot.commit.id[:12] for snapshot in snapshots)
+    raise InvalidInputError(
+        f"{dataset} {commits} has none of the {counted(len(named), 'document')} that the questions name, "
+        f"such as {example!r}",
+        code="unknown_documents",
+        hint=say(
+            "judge documents by their ids, as docs.documents(at) lists them",
+            cli=f"judge documents by their ids, as `vecver ls {dataset}` lists them",
+            http=f"judge documents by their ids, as GET /v1/datasets/{dataset}/documents lists them",
+        ),
+        document=example,
+    )
 
-    Raises InvalidInputError if all documents that are judged relevant are unknown: the ids are probably others.
-    """
-    named = {name for each in questions.questions for name, grade in each.documents.items() if grade > 0}
-    known = set(snapshot.ordered(sorted(named)).ids(slice(None))) if named else set()
-    if named and not known:
-        example = min(named)
-        raise InvalidInputError(
-            f"{dataset} {snapshot.commit.id[:12]} has none of the {len(named):,} documents that the questions name, "
-            f"such as {example!r}",
-            code="unknown_documents",
-            hint=say(
-                "judge documents by their ids, as docs.documents(at) lists them",
-                cli=f"judge documents by their ids, as `vecver ls {dataset}` lists them",
-                http=f"judge documents by their ids, as GET /v1/datasets/{dataset}/documents lists them",
-            ),
-            document=example,
-        )
-    unjudged = sum(not (each.is_judged or each.forbids) for each in questions.questions)
-    counts = {**questions.skipped, "unknown_documents": len(named - known), "unjudged_questions": unjudged}
+
+def skipped_in(snapshot: Snapshot, questions: QuestionSet) -> dict[str, int]:
+    """What of a set cannot count in a version, by reason."""
+    named = _relevant(questions)
+    unjudged = sum(not _counts(each) for each in questions.questions)
+    unknown = len(named - _known(snapshot, named))
+    counts = {**questions.skipped, "unknown_documents": unknown, "unjudged_questions": unjudged}
     return {reason: count for reason, count in counts.items() if count}
+
+
+def _relevant(questions: QuestionSet) -> set[str]:
+    return {name for each in questions.questions for name, grade in each.documents.items() if grade > 0}
+
+
+def _known(snapshot: Snapshot, documents: set[str]) -> set[str]:
+    return set(snapshot.ordered(sorted(documents)).ids(slice(None))) if documents else set()
 
 
 def _each(measured: Measured) -> Iterable[Evaluated]:
