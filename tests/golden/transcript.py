@@ -117,9 +117,10 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
     import transcript_cli
     import transcript_http
 
-    for name, script in (("cli.txt", transcript_cli), ("http.txt", transcript_http)):
+    scripts = (transcript_cli.play, transcript_http.play, transcript_cli.play_later)
+    for name, script in zip(("cli.txt", "http.txt", "cli.txt"), scripts, strict=True):
         play = Play(folder, world)
-        script.play(play)
+        script(play)
         yield from ((name, block) for block in play.blocks)
     yield "openapi.json", json.dumps(transcript_http.schema, ensure_ascii=False, indent=1) + "\n"
 

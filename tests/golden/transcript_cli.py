@@ -56,6 +56,11 @@ def play(play: Play) -> None:
         _golden(play, version, dataset)
 
 
+def play_later(play: Play) -> None:
+    """What was added since; played last, so that the clock of all before, and their ids, stay as they were."""
+    _relevance(play)
+
+
 def _all(play: Play, lines: str, **names: str) -> None:
     """Play a command a line. `NAME` in a line stands for its value among `names`."""
     for line in filter(None, map(str.strip, lines.splitlines())):
@@ -452,3 +457,43 @@ def _golden(play: Play, version: str, dataset: str) -> None:
     if version in ("v2", "v3"):
         shutil.copy(HERE / f"{version}_receipt.json", play.folder)
         play.command(f"--repo {version} replay {version}_receipt.json")
+
+
+def _relevance(play: Play) -> None:
+    """Question sets, and what versions answer to them."""
+    play.write("pages.jsonl", rows(PARTS, vectors=False))
+    changed = {**PARTS, "key": {"text": "A key to bleed radiators."}, "tap": {"text": "A tap for the cellar."}}
+    play.write("later.jsonl", rows(changed, vectors=False))
+    questions = [
+        {"query": "What bleeds radiators?", "documents": ["key"], "tags": ["heating"]},
+        {"id": "cellar", "query": "for the cellar", "documents": {"pump": 2, "tap": 1}, "not_documents": "hose"},
+        {"query": "brass", "contains": "valve of  BRASS"},
+        {"query": "nothing is said of this"},
+    ]
+    play.write("support.jsonl", "".join(json.dumps(question) + "\n" for question in questions))
+    play.write("bad.jsonl", '{"query": "x", "documents": {"key": -1}}\n')
+    _all(
+        play,
+        """
+        --repo judged init
+        --repo judged ingest parts pages.jsonl --embedder hashing --source parts
+        --repo judged tag parts v1
+        --repo judged ingest parts later.jsonl --embedder hashing --source parts
+        --repo judged questions parts
+        --repo judged questions parts add support support.jsonl
+        --repo judged questions parts add bad bad.jsonl
+        --repo judged questions parts add support
+        --repo judged questions parts show support
+        --repo judged questions parts list
+        --repo judged eval parts@v1 --questions support
+        --repo judged eval parts --questions support --measures nDCG@5,RR@10 --per-question
+        --repo judged eval parts --questions support --measures RR@10 --exact
+        --repo judged eval parts --questions nothing
+        --repo judged eval parts --questions support --measures nDGC@5
+        --repo judged compare parts v1 main --questions support
+        --repo judged compare parts v1 nowhere --questions support
+        --repo judged questions parts remove support
+        --repo judged questions parts remove support
+        --repo judged check
+        """,
+    )

@@ -48,6 +48,7 @@ def play(play: Play) -> None:
         _publish,
         _whole,
         _records,
+        _relevance,
     ):
         part(ask)
     schema.update(app.openapi())
@@ -326,3 +327,31 @@ def _records(ask: Asking) -> None:
     ask.get("/metrics", "admin")
     ask.get("/metrics", "reader")
     ask.get("/readyz")
+
+
+def _relevance(ask: Asking) -> None:
+    """Question sets, and what versions answer to them."""
+    place, questions = (
+        "/v1/datasets/judged",
+        [
+            {"query": "one", "vector": VECTOR, "documents": ["a"], "tags": ["first"]},
+            {"query": "two", "vector": vector_of("two"), "contains": "text of b", "not_documents": ["a"]},
+        ],
+    )
+    for label, texts in (("one", "abc"), ("two", "abd")):
+        records = [{"id": id, "text": f"text of {id}", "vector": vector_of(id + label)} for id in texts]
+        ask.job(f"{place}/ingest?label=rows&space=test&allow_removals=true", "admin", json={"documents": records})
+    ask.get(f"{place}/questions", "admin")
+    ask.get("/v1/datasets/nope/questions", "admin")
+    ask.put(f"{place}/questions/support", "admin", json={"questions": questions})
+    ask.put(f"{place}/questions/support", "admin", json={"questions": [{"query": ""}]})
+    ask.put(f"{place}/questions/support", "reader", json={"questions": questions})
+    ask.get(f"{place}/questions/support", "admin")
+    ask.get(f"{place}/questions/nope", "admin")
+    ask.post(f"{place}/eval", "admin", json={"questions": "support", "per_question": True})
+    ask.post(f"{place}/eval", "admin", json={"questions": questions, "ref": "main~1", "measures": ["P@1"]})
+    ask.post(f"{place}/eval", "admin", json={"questions": "nope"})
+    ask.post(f"{place}/compare", "admin", json={"questions": "support", "from": "main~1"})
+    ask.post(f"{place}/compare", "admin", json={"questions": "support", "to": "main"})
+    ask.delete(f"{place}/questions/support", "admin")
+    ask.delete(f"{place}/questions/support", "admin")

@@ -70,7 +70,7 @@ def evaluate(body: evaluating.Eval, docs: Readable, deps: Deps) -> Response:
     return Reply(measured.to_json(per_question=body.per_question), headers={"Vecver-Commit": measured.commit})
 
 
-@router.post("/compare", response_model=evaluating.Comparison, responses=problem_responses(400, 409))
+@router.post("/compare", response_model=evaluating.VersionComparison, responses=problem_responses(400, 409))
 def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
     """What two versions answer to the same questions: for each what entered, left and moved, and why."""
     compared = docs.compare(

@@ -118,7 +118,7 @@ class Delta(BaseModel):
     losses: int
 
 
-class Comparison(BaseModel):
+class VersionComparison(BaseModel):
     """What two versions answer to the same questions."""
 
     dataset: str

@@ -64,8 +64,8 @@ def show_comparison(screen: Screen, compared: vecver.Comparison, names: tuple[st
 
 
 def _changed(compared: vecver.Comparison) -> list[vecver.Compared]:
-    """The questions whose documents or ranks changed, those with the least overlap first."""
-    changed = [each for each in compared.per_question if each.changes]
+    """The questions whose documents, ranks or measures changed, those with the least overlap first."""
+    changed = [each for each in compared.per_question if each.changes or any(a != b for a, b in each.measures.values())]
     return sorted(changed, key=lambda each: each.rbo)
 
 
