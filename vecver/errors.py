@@ -7,6 +7,7 @@
     ├── SpaceMismatchError       the query or batch was embedded in another space                    exit 2, HTTP 422
     ├── IntegrityError           bytes do not match their digest, unknown format                     exit 5, HTTP 500
     ├── NotPublishedError        this commit is not in this Milvus                                   exit 6, HTTP 409
+    ├── GateError                a version is not worth what a gate demands                          exit 9, HTTP 409
     ├── AccessError              the API key is missing, unknown, or may not do this                 exit 8, HTTP 403
     └── BackendError             store, Milvus or embedder did not answer; says if retrying may help exit 7, HTTP 503
 
@@ -140,6 +141,13 @@ class NotPublishedError(VecverError):
     """The commit is not published in the Milvus that was asked."""
 
     exit_code = 6
+    http_status = 409
+
+
+class GateError(VecverError):
+    """A gate of a promotion does not hold; the alias was not moved. `context["gates"]` has every gate and its value."""
+
+    exit_code = 9
     http_status = 409
 
 

@@ -124,7 +124,7 @@ class DatasetWriter:
         def write(entry: Entry) -> tuple[int, Json]:
             move = move_ref()
             entry |= {"kind": move.kind, "name": move.name, "from": move.before, "to": move.after}
-            return 200 if move.before else 201, move.to_json()
+            return 200 if move.before else 201, move.to_dict()
 
         return self.do(action, body, write, {"asked": body})
 

@@ -40,7 +40,7 @@ def test_values_are_the_same(both: dict[str, Repo]) -> None:
     first = remote.eval(questions="support")
     assert not first.reused and local.eval(questions="support").to_json() == {**first.to_json(), "reused": True}
     for how in ({"exact": True}, {"measures": "P@3,RR@10"}, {"at": "main~1", "measures": ["R@5"]}):
-        values = [docs.eval(questions="support", **how).to_json() for docs in (local, remote)]  # type: ignore[arg-type]
+        values = [docs.eval(questions="support", **how).to_json() for docs in (local, remote)]
         assert {**values[0], "reused": True} == values[1]
     assert local.eval(questions=QUESTIONS) == remote.eval(questions=QUESTIONS)
     assert remote.remove_questions("support") == added.digest and local.question_sets() == {}

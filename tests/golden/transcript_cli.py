@@ -492,6 +492,12 @@ def _relevance(play: Play) -> None:
         --repo judged eval parts --questions support --measures nDGC@5
         --repo judged compare parts v1 main --questions support
         --repo judged compare parts v1 nowhere --questions support
+        --repo judged promote parts prod v1 --gate 'nDCG@10 >= prod' --questions support
+        --repo judged promote parts prod v1 --gate 'nDCG@10 >= 0.5' --questions support
+        --repo judged promote parts prod --gate 'nDCG@10 >= prod - 0.01' --gate 'Forbidden@10 <= 0' --questions support
+        --repo judged promote parts prod --gate 'nDCG@10 >= prod - 0.01' --questions support
+        --repo judged promote parts prod --gate 'nDCG@10 >= 0.5'
+        --repo judged alias parts prod
         --repo judged questions parts remove support
         --repo judged questions parts remove support
         --repo judged check

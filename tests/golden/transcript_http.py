@@ -353,5 +353,11 @@ def _relevance(ask: Asking) -> None:
     ask.post(f"{place}/eval", "admin", json={"questions": "nope"})
     ask.post(f"{place}/compare", "admin", json={"questions": "support", "from": "main~1"})
     ask.post(f"{place}/compare", "admin", json={"questions": "support", "to": "main"})
+    gated = {"alias": "prod", "questions": "support", "gates": ["R@10 >= 0.5"]}
+    ask.post(f"{place}/promote", "admin", json=gated)
+    ask.post(f"{place}/promote", "admin", json={**gated, "gates": ["R@10 >= prod - 0.1", "Forbidden@10 <= 0"]})
+    ask.put(f"{place}/aliases/prod", "admin", json={"ref": "main~1", "gates": ["R@10 >= "], "questions": "support"})
+    ask.put(f"{place}/tags/v1", "admin", json={"ref": "main", "gates": ["R@10 >= 0.5"]})
+    ask.get(f"{place}/aliases/prod/moves", "admin")
     ask.delete(f"{place}/questions/support", "admin")
     ask.delete(f"{place}/questions/support", "admin")

@@ -111,7 +111,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "tag": ("vecver tag handbook", "vecver tag handbook 2026-11", "vecver tag handbook 2026-10 main~3"),
     "branch": ("vecver branch handbook", "vecver branch handbook wide-chunks main"),
     "alias": ("vecver alias handbook", "vecver alias handbook prod"),
-    "promote": ("vecver promote handbook prod", "vecver promote handbook prod 2026-11"),
+    "promote": (
+        "vecver promote handbook prod",
+        "vecver promote handbook prod 2026-11",
+        "vecver promote handbook prod main --gate 'R@10 >= prod - 0.01' --questions support",
+    ),
     "rollback": ("vecver rollback handbook@prod", "vecver rollback handbook@main --to 2026-10"),
     "publish": ("vecver publish handbook@prod --to http://localhost:19530",),
     "unpublish": ("vecver unpublish handbook@2026-10",),

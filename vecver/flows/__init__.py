@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
     from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.comparing import compare
+    from vecver.flows.evaluating.gates import Bench, check_gates
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
@@ -57,6 +58,7 @@ __all__ = [
     "ALL",
     "RUNS",
     "SHORTFALLS",
+    "Bench",
     "EvalEngine",
     "Missing",
     "OneVersion",
@@ -77,6 +79,7 @@ __all__ = [
     "check_chunk",
     "check_expected",
     "check_export",
+    "check_gates",
     "check_page",
     "check_published",
     "check_space",

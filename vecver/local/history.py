@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
-from vecver.arguments import Kind, Revision, check_kind, tagged_of, text_of
+from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
+    from vecver.flows import Progress, Questions
     from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, Move
 
 
@@ -92,20 +94,47 @@ class History(Publishing):
         """Remove an alias; no version is lost. Otherwise as `delete_branch`."""
         return repo.ref_moves.delete(self._versions, self.name, "alias", name, expected=expected)
 
-    def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
+    def promote(
+        self,
+        alias: str,
+        at: Revision = "main",
+        *,
+        expected: str | None = None,
+        gates: Sequence[str] = (),
+        questions: Questions | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        progress: Progress | None = None,
+    ) -> Move:
         """Move an alias to a version, or create it. One small write; searches at the alias follow at once.
+
+        `gates`: what the version must be worth first, for example "nDCG@10 >= 0.60", "R@10 >= prod - 0.01" or
+        "ann_recall@10 >= 0.95", measured by `questions` (as for `eval`, as are `exact` and `engine`). If one does not
+        hold, GateError has every value, and the alias stays; else they are kept with the move (`Move.gating`).
 
         `expected`: the full commit id at which you saw it, or "absent" for a new alias; if it is elsewhere now, a
         ConflictError names that commit in its `context`. Without it, the alias moves from wherever it is.
 
         If the repository was opened to publish this alias, the version is published first, and if that fails the
         alias does not move. (`rollback` publishes nothing, because its target was published when it was promoted.)
-        Raises NotFoundError, InvalidInputError (name), ConflictError, and as `publish`.
+        Raises NotFoundError, InvalidInputError (name, gate), ConflictError, GateError, and as `publish` and `eval`.
         """
-        commit = self.resolve(at)
+        commit, gating = self.resolve(at), None
+        if gates:
+            bench = self._bench(questions, engine, exact, progress)
+            checked = flows.check_gates(bench, alias, commit, gates)
+            gating, expected = checked.to_json(), expected or checked.before or repo.ref_moves.ABSENT
         if alias in self._session.publish:
             self.publish(commit)
-        return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected)
+        return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected, gating=gating)
+
+    def _bench(
+        self, questions: Questions | None, engine: Engine, exact: bool, progress: Progress | None
+    ) -> flows.Bench:
+        check_engine(engine)
+        asked = None if questions is None else flows.find_questions(self._versions, self.name, questions)
+        how = flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name))
+        return flows.Bench(self._versions, self.name, asked, how, self._session.embedders.open, progress)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.
@@ -120,7 +149,7 @@ class History(Publishing):
         """Every move of a ref, newest first. Raises NotFoundError, InvalidInputError (no such kind)."""
         check_kind(kind)
         refs = self._versions.refs(self.name)
-        moves = list(refs.log(kind, name))
+        moves = [repo.with_gating(self._versions.store, move) for move in refs.log(kind, name)]
         if not moves:
             raise repo.missing(kind, name, refs)
         return moves

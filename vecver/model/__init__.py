@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.expectations import ExpectedRecall
+    from vecver.model.evaluations import Evaluated, Evaluation, Mean
+    from vecver.model.gates import GateResult, Gating
     from vecver.model.kernels import KernelUse
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
-    from vecver.model.records import Records, singly
-    from vecver.model.evaluations import Evaluated, Evaluation, Mean
     from vecver.model.question_sets import JudgedQuestion, QuestionSet, RankedDocument
+    from vecver.model.records import Records, singly
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
@@ -59,10 +60,12 @@ __all__ = [
     "Field",
     "Fields",
     "Garbage",
+    "GateResult",
+    "Gating",
     "Hit",
     "Json",
-    "KernelUse",
     "JudgedQuestion",
+    "KernelUse",
     "Log",
     "Mark",
     "Mean",
@@ -90,6 +93,6 @@ __all__ = [
     "TokenCounts",
     "Vectors",
     "Verify",
-    "singly",
     "Why",
+    "singly",
 ]

@@ -137,15 +137,20 @@ class Move:
     time: str  # ISO 8601, UTC, microseconds
     reason: str  # "ingest", "promote", "rollback" ...
     previous: str | None  # digest of the move before this one
+    gating: Json | None = None  # what was measured for it, as `Gating.to_json`; stored beside it, not in it
 
     def to_json(self) -> Json:
         """The move as it is stored, with its format number."""
-        return {**self.__dict__, "format": 1}
+        return {**{name: value for name, value in self.__dict__.items() if name != "gating"}, "format": 1}
+
+    def to_dict(self) -> Json:
+        """`to_json`, and what was measured for it, where something was."""
+        return {**self.to_json(), **({"gating": self.gating} if self.gating else {})}
 
     @classmethod
     def from_json(cls, value: Json) -> Move:
-        """The value whose `to_json` this is."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+        """The value whose `to_dict` this is."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name != "gating" or name in value})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vecver import flows
@@ -25,13 +24,12 @@ class RemoteEvaluating(RemoteHandle):
     ) -> QuestionSet:
         """As `Dataset.add_questions`; files are read here."""
         asked = flows.read_questions(questions, name=name, qrels=qrels)
-        self._wire.write("PUT", self._path("questions", name), {"questions": _values(asked)})
+        self._wire.write("PUT", self._path("questions", name), {"questions": asked.content()["questions"]})
         return asked
 
     def question_sets(self) -> dict[str, str]:
         """As `Dataset.question_sets`."""
-        body = self._wire.get(self._path("questions"))
-        return read(body, lambda it: {each["name"]: each["digest"] for each in it["questions"]})
+        return self._question_sets()
 
     def questions(self, name: str) -> QuestionSet:
         """As `Dataset.questions`."""
@@ -55,7 +53,7 @@ class RemoteEvaluating(RemoteHandle):
         """As `Dataset.eval`. A name is that of a set in the service, or else of a file here; progress is not sent."""
         check_engine(engine)
         body: Json = {"ref": revision_text(at), "exact": exact, "engine": engine, "per_question": True}
-        body |= _named(measures) | {"questions": self._asked(questions, qrels)}
+        body |= _named(measures) | {"questions": self._questions_json(questions, qrels)}
         return read(self._wire.ask(self._path("eval"), body), Evaluation.from_json)
 
     def compare(
@@ -73,21 +71,10 @@ class RemoteEvaluating(RemoteHandle):
         """As `Dataset.compare`. A name is that of a set in the service, or else of a file here."""
         check_engine(engine)
         body: Json = {"from": revision_text(before), "to": revision_text(after), "exact": exact, "engine": engine}
-        body |= _named(measures) | {"questions": self._asked(questions, qrels)}
+        body |= _named(measures) | {"questions": self._questions_json(questions, qrels)}
         return read(self._wire.ask(self._path("compare"), body), Comparison.from_json)
-
-    def _asked(self, questions: Questions, qrels: str | PathLike[str] | None) -> str | list[Json]:
-        """The name of a stored set, or the questions themselves."""
-        is_name = isinstance(questions, str) and qrels is None and "/" not in questions
-        if is_name and (not Path(str(questions)).exists() or questions in self.question_sets()):
-            return str(questions)
-        return _values(flows.read_questions(questions, qrels=qrels))
 
 
 def _named(measures: Iterable[str] | str | None) -> Json:
     names = measures.split(",") if isinstance(measures, str) else measures
     return {} if names is None else {"measures": list(names)}
-
-
-def _values(questions: QuestionSet) -> list[Json]:
-    return [question.to_json() for question in questions.questions]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vecver import flows
 from vecver.arguments import Revision, text_of
 from vecver.errors import IntegrityError, InvalidInputError
 from vecver.remote.http import Wire, path_of, read
 
 if TYPE_CHECKING:
+    from vecver.flows import Questions
     from vecver.model import Commit, Json
 
 
@@ -31,6 +35,18 @@ class RemoteHandle:
 
     def _path(self, *parts: str) -> str:
         return path_of("datasets", self.name, *parts)
+
+    def _question_sets(self) -> dict[str, str]:
+        """name -> digest of the question sets in the service."""
+        body = self._wire.get(self._path("questions"))
+        return read(body, lambda it: {each["name"]: each["digest"] for each in it["questions"]})
+
+    def _questions_json(self, questions: Questions, qrels: str | PathLike[str] | None = None) -> str | list[Json]:
+        """What is sent for questions: the name of a set in the service, or the questions themselves."""
+        is_name = isinstance(questions, str) and qrels is None and "/" not in questions
+        if is_name and (not Path(str(questions)).exists() or questions in self._question_sets()):
+            return str(questions)
+        return [question.to_json() for question in flows.read_questions(questions, qrels=qrels).questions]
 
 
 def revision_text(at: Revision) -> str:

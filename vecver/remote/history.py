@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import overload
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, overload
 
 from vecver import repo
-from vecver.arguments import Kind, Revision, check_kind, tagged_of, text_of
+from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
 from vecver.errors import NotFoundError
 from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move
 from vecver.remote.handle import RemoteHandle, commit_of, condition, revision_text
 from vecver.remote.http import read
+
+if TYPE_CHECKING:
+    from vecver.flows import Progress, Questions
 
 PAGE = 50  # commits in a request
 
@@ -106,9 +109,25 @@ class RemoteHistory(RemoteHandle):
         """Remove an alias; no version is lost by it."""
         return self._move("DELETE", self._ref("alias", name), None, expected)
 
-    def promote(self, alias: str, at: Revision = "main", *, expected: str | None = None) -> Move:
-        """Let an alias name a version; `expected` as in `Dataset.promote`."""
-        return self._move("PUT", self._ref("alias", alias), {"ref": revision_text(at)}, expected)
+    def promote(
+        self,
+        alias: str,
+        at: Revision = "main",
+        *,
+        expected: str | None = None,
+        gates: Sequence[str] = (),
+        questions: Questions | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        progress: Progress | None = None,
+    ) -> Move:
+        """Let an alias name a version, as `Dataset.promote` does; questions that are not a name are sent."""
+        check_engine(engine)
+        body: Json = {"ref": revision_text(at)}
+        if gates:
+            body |= {"gates": [gates] if isinstance(gates, str) else list(gates), "exact": exact, "engine": engine}
+            body |= {} if questions is None else {"questions": self._questions_json(questions)}
+        return self._move("PUT", self._ref("alias", alias), body, expected)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""

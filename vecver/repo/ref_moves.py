@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vecver.errors import ConflictError, NotFoundError, say
-from vecver.model import Move
+from vecver.model import Json, Move
 from vecver.repo.landing import turn_at
 from vecver.repo.refs.refs import Kind, missing, ref_moved
 from vecver.repo.versions import Versions
@@ -47,14 +47,22 @@ def delete(versions: Versions, dataset: str, kind: Kind, name: str, *, expected:
     return versions.move(dataset, kind, name, before=commit, after=None, reason=f"delete {kind}")
 
 
-def promote(versions: Versions, dataset: str, name: str, commit: str, *, expected: str | None = None) -> Move:
-    """Point an alias at a commit; make it if it is new.
+def promote(
+    versions: Versions,
+    dataset: str,
+    name: str,
+    commit: str,
+    *,
+    expected: str | None = None,
+    gating: Json | None = None,
+) -> Move:
+    """Point an alias at a commit; make it if it is new. `gating`: what was measured for it, kept with the move.
 
     Raises ConflictError if a branch or tag has its name, or it does not stand at `expected`.
     """
     seen = versions.refs(dataset).get("alias", name) if expected is None else expected
     before = None if seen == ABSENT else seen
-    return versions.move(dataset, "alias", name, before=before, after=commit, reason="promote")
+    return versions.move(dataset, "alias", name, before=before, after=commit, reason="promote", gating=gating)
 
 
 def rollback(

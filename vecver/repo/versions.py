@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first, say
@@ -192,7 +192,17 @@ class Versions:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def move(self, dataset: str, kind: Kind, name: str, *, before: str | None, after: str | None, reason: str) -> Move:
+    def move(
+        self,
+        dataset: str,
+        kind: Kind,
+        name: str,
+        *,
+        before: str | None,
+        after: str | None,
+        reason: str,
+        gating: Json | None = None,
+    ) -> Move:
         """Move a ref from where the caller saw it; creating needs a free name, and tags never move.
 
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
@@ -204,14 +214,14 @@ class Versions:
             )
         if after is not None:
             self._hold(after)
-        signed = {"author": self.author, "time": self.time(), "reason": reason}
+        signed: dict[str, Any] = {"author": self.author, "time": self.time(), "reason": reason}
         if before is None and after is not None:
             if kind == "branch" and not refs.all("branch"):
                 return self._begin(dataset, name, after, **signed)
-            return refs.create(kind, name, after, **signed)
-        return refs.move(kind, name, before=before, after=after, **signed)
+            return refs.create(kind, name, after, **signed, gating=gating)
+        return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
 
-    def _begin(self, dataset: str, branch: str, commit: str, **signed: str) -> Move:
+    def _begin(self, dataset: str, branch: str, commit: str, **signed: Any) -> Move:
         """The first branch of a dataset, made while none can be renamed. Raises ConflictError if its name was taken."""
         with names.changing(self.store):
             refs = self.refs(dataset)

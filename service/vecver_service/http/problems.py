@@ -121,6 +121,7 @@ def to_json(error: VecverError, mask: PathMask) -> Json:
         "code": error.code,
         "hint": hint,
         "context": mask(context),
+        **({"gates": context["gates"]} if error.code == "gate_failed" else {}),
         **({"hint_python": hint_python} if hint_python != hint else {}),
     }
 

@@ -62,7 +62,7 @@ def evaluate(body: evaluating.Eval, docs: Readable, deps: Deps) -> Response:
     """
     measured = docs.eval(
         body.ref,
-        questions=_question_set(deps, docs, body.questions),
+        questions=question_set(deps, docs, body.questions),
         measures=body.measures,
         exact=body.exact,
         engine=body.engine,
@@ -76,7 +76,7 @@ def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
     compared = docs.compare(
         body.before,
         body.after,
-        questions=_question_set(deps, docs, body.questions),
+        questions=question_set(deps, docs, body.questions),
         measures=body.measures,
         exact=body.exact,
         engine=body.engine,
@@ -84,7 +84,7 @@ def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
     return Reply(compared.to_json())
 
 
-def _question_set(deps: Dependencies, docs: vecver.Dataset, questions: Any) -> Any:
+def question_set(deps: Dependencies, docs: vecver.Dataset, questions: Any) -> Any:
     """A stored set by its name; a name is never read as a path of this machine."""
     if isinstance(questions, str):
         return docs.questions(questions)

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 import vecver
-from vecver.errors import ConflictError, NotFoundError
+from vecver.errors import ConflictError, InvalidInputError, NotFoundError
 from vecver_service.deps import Administrable, DatasetWriter, Name, Readable, Writable
 from vecver_service.http.replies import Reply, Responses, problem_responses
 from vecver_service.routes.datasets import existing
+from vecver_service.routes.evaluating import question_set
 from vecver_service.routes.paths import REF_KINDS
 from vecver_service.schemas import answers, requests
 from vecver_service.warmup import warm
@@ -27,7 +28,7 @@ _MOVED: Responses = {200: {"model": answers.Move}, 201: {"model": answers.Move, 
 @router.post("/promote", response_model=None, responses=_MOVED)
 def promote(body: requests.Promote, writer: Writable) -> Response:
     """Let an alias name a version; searches at the alias follow at once, those in flight finish where they began."""
-    return writer.move("promote", body.model_dump(), lambda: _promoted(writer, body.alias, body.ref))
+    return writer.move("promote", body.model_dump(), lambda: _promoted(writer, body.alias, body))
 
 
 @router.post("/rollback", response_model=None, responses=_MOVED)
@@ -63,13 +64,13 @@ def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
 @router.get(f"/{REF_KINDS}/{{name}}/moves", response_model=answers.Moves)
 def moves(docs: Readable, kinds: Kinds, name: Name) -> Json:
     """Every move of a ref, newest first."""
-    return {"moves": [move.to_json() for move in docs.moves(_KIND[kinds], name)]}
+    return {"moves": [move.to_dict() for move in docs.moves(_KIND[kinds], name)]}
 
 
 @router.put(f"/{REF_KINDS}/{{name}}", response_model=None, responses=_MOVED)
 def put(body: requests.Put, writer: Writable, kinds: Kinds, name: Name) -> Response:
     """Let a ref stand on a version: from where If-Match says, where it is given. Tags are made, and never move."""
-    return writer.move(f"put {_KIND[kinds]}", body.model_dump(), lambda: _put(writer, kinds, name, body.ref))
+    return writer.move(f"put {_KIND[kinds]}", body.model_dump(), lambda: _put(writer, kinds, name, body))
 
 
 @router.delete(f"/{REF_KINDS}/{{name}}", response_model=answers.Move, responses=problem_responses(409))
@@ -80,10 +81,14 @@ def delete(writer: Administrable, kinds: Kinds, name: Name) -> Response:
     return writer.move(f"delete {_KIND[kinds]}", None, lambda: remove(name, expected=writer.expected))
 
 
-def _put(writer: DatasetWriter, kinds: str, name: str, at: str) -> vecver.Move:
-    docs, expected = writer.docs, writer.expected
+def _put(writer: DatasetWriter, kinds: str, name: str, body: requests.Put) -> vecver.Move:
+    docs, expected, at = writer.docs, writer.expected, body.ref
     if kinds == "aliases":
-        return _promoted(writer, name, at)
+        return _promoted(writer, name, body)
+    if body.gates:
+        raise InvalidInputError(
+            f"gates are for aliases, not for {kinds}", code="conflicting_options", hint="leave the gates out"
+        )
     if kinds == "branches":
         return docs.branch(name, at, expected=expected)
     if expected not in (None, "absent"):
@@ -96,11 +101,15 @@ def _put(writer: DatasetWriter, kinds: str, name: str, at: str) -> vecver.Move:
     return docs.tag(name, at)
 
 
-def _promoted(writer: DatasetWriter, alias: str, at: str) -> vecver.Move:
+def _promoted(writer: DatasetWriter, alias: str, body: requests.Put | requests.Promote) -> vecver.Move:
     """Open the version, then move the alias: the first search at the alias does not wait for the index to load."""
-    commit = writer.docs.resolve(at)
+    commit = writer.docs.resolve(body.ref)
     warm(writer.docs, commit)
-    return writer.docs.promote(alias, commit, expected=writer.expected)
+    options: Json = {}
+    if body.gates:
+        questions = None if body.questions is None else question_set(writer.deps, writer.docs, body.questions)
+        options = {"gates": body.gates, "questions": questions, "exact": body.exact, "engine": body.engine}
+    return writer.docs.promote(alias, commit, expected=writer.expected, **options)
 
 
 def _all(docs: vecver.Dataset, kinds: str) -> dict[str, str]:

@@ -23,6 +23,9 @@ class Problem(BaseModel):
     hint_python: Annotated[str | None, Field(description="The same for Python's client, where it differs.")] = None
     context: Json
     instance: Annotated[str, Field(description="The id of the request, also in the header X-Request-ID.")]
+    gates: Annotated[
+        list[Json] | None, Field(description="Of `gate_failed`: each gate, its value, and whether it passed.")
+    ] = None
     error: Annotated[Json | None, Field(description="On routes of vector stores: the same, as OpenAI says it.")] = None
 
 
@@ -166,6 +169,7 @@ class Move(BaseModel):
     time: str
     reason: str
     previous: str | None
+    gating: Annotated[Json | None, Field(description="Only of a promotion with gates: what was measured.")] = None
 
 
 class Moves(BaseModel):

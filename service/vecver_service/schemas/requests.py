@@ -183,13 +183,24 @@ class Count(Request):
     where: Filter = None
 
 
-class Put(Request):
-    """Where a ref is to stand."""
+class Gated(Request):
+    """What a version must be worth before an alias moves to it."""
+
+    gates: list[Annotated[str, Field(max_length=300, examples=["nDCG@10 >= prod - 0.01"])]] = Field([], max_length=50)
+    questions: Annotated[
+        list[Json | str] | str | None, Field(description="The name of a stored set, or questions, to measure by.")
+    ] = None
+    exact: bool = False
+    engine: Literal["faiss", "milvus"] = "faiss"
+
+
+class Put(Gated):
+    """Where a ref is to stand; gates are for aliases."""
 
     ref: Revision
 
 
-class Promote(Request):
+class Promote(Gated):
     """Which alias is to name which version."""
 
     alias: Annotated[str, Field(max_length=300)]

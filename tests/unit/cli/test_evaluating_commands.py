@@ -18,7 +18,7 @@ PAGES = {
     "pump.md": "# Pump\n\nThe pump moves water through the house.\n",
     "key.md": "# Key\n\nThe key hangs beside the door.\n",
 }
-QUESTIONS = [
+QUESTIONS: list[dict[str, Any]] = [
     {"query": "how to open the valve", "documents": ["valve.md"], "tags": ["water"]},
     {"query": "what moves water", "contains": "the pump  moves water"},
     {"query": "where is the key", "documents": {"key.md": 2, "lost.md": 1}},

@@ -13,12 +13,14 @@ import vecver
 from vecver.cli import common
 from vecver.cli.screens import history, refs
 from vecver.cli.screens.changes import show_diff, show_document
+from vecver.cli.screens.gates import show_gates
 from vecver.cli.screens.graph import newest_first, rows
 from vecver.cli.screens.history import Entry
 from vecver.cli.screens.upkeep import show_check
 from vecver.cli.screens.version import show_version
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, partly_read, progress
+from vecver.errors import GateError
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")
@@ -205,7 +207,7 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
     else:
         moves = docs.moves("alias", name)
         if as_json:
-            echo_json([move.to_json() for move in moves])
+            echo_json([move.to_dict() for move in moves])
         else:
             with console.pages() as screen:
                 refs.show_moves(screen, moves)
@@ -215,6 +217,9 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
 @click.argument("dataset")
 @click.argument("alias")
 @click.argument("revision", default="main")
+@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What it must be worth first: 'nDCG@10 >= 0.60'.")
+@click.option("--questions", metavar="NAME|FILE", help="By which gates measure: a stored set, or a file of one.")
+@click.option("--exact", is_flag=True, help="Measure the true best, not what the index finds.")
 @as_json
 @click.pass_obj
 def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool) -> None:
@@ -226,6 +231,37 @@ def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_j
         echo_json({**move.to_json(), "expected_recall": expected.to_json()})
     else:
         refs.show_move(console.out(), move, expected)
+def promote(
+    settings: Settings,
+    /,
+    dataset: str,
+    alias: str,
+    revision: str,
+    gates: tuple[str, ...],
+    questions: str | None,
+    exact: bool,
+    as_json: bool,
+) -> None:
+    """Let ALIAS name REVISION (default main); applications that search at it follow at once.
+
+    With --gate only if REVISION is worth it: a measure against a number ('ann_recall@10 >= 0.95'), or against what
+    another version reaches ('R@10 >= prod - 0.01'). If a gate does not hold, ALIAS stays, and the exit code is 9.
+    """
+    if not gates:
+        _show_move(docs.promote(alias, revision), as_json)
+        return
+    try:
+        with progress(dataset) as advance:
+            move = docs.promote(alias, revision, gates=gates, questions=questions, exact=exact, progress=advance)
+    except GateError as error:
+        if as_json:
+            echo_json({"code": error.code, "gates": error.context["gates"], "worse": error.context["worse"]})
+        else:
+            show_gates(console.out(), error.context)
+        raise
+    if not as_json:
+        show_gates(console.out(), move.gating or {})
+    _show_move(move, as_json)
 
 
 @click.command()
@@ -282,7 +318,7 @@ def _show_refs(docs: vecver.Dataset, kind: str, commits: dict[str, str], as_json
 
 def _show_move(move: vecver.Move, as_json: bool) -> None:
     if as_json:
-        echo_json(move.to_json())
+        echo_json(move.to_dict())
     else:
         refs.show_move(console.out(), move)
 

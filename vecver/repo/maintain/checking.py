@@ -145,6 +145,9 @@ class _Checker:
         return moves
 
     def _move(self, id: str) -> Move | None:
+        gating = refs.gating_path(id)
+        if self.store.size(gating) is not None:
+            self.read(gating, partial(objects.load_sealed, self.store, gating))
         return self.read(refs.move_path(id), lambda: refs.load_move(self.store, id))
 
     def lost_moves(self, names: list[str]) -> None:

@@ -40,17 +40,8 @@ _FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
 _WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
 _RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
 _OF_DATASETS = ("refs", "publications", "questions")  # deleted with their dataset
-_FOLDERS = (
-    *_OF_DATASETS,
-    "moves",
-    "commits",
-    "layouts",
-    "forgotten",
-    "measures",
-    "question-sets",
-    "segments",
-    "parts",
-)  # parents first
+_OF_COMMITS = ("commits", "layouts", "forgotten", "measures")
+_FOLDERS = (*_OF_DATASETS, "gatings", "moves", *_OF_COMMITS, "question-sets", "segments", "parts")  # parents first
 
 
 def plan(store: Store, retention: Retention, specs: Collection[str], now: datetime, grace: timedelta) -> Garbage:
@@ -271,6 +262,7 @@ def _logs(store: Store, listed: list[str]) -> set[str]:
 def _needed(store: Store, listed: list[str], commits: dict[str, Commit], retained: Iterable[str]) -> set[str]:
     """The units and names that are not garbage."""
     needed = _logs(store, listed)
+    needed |= {refs.gating_path(name.partition("/")[2]) for name in needed}
     for id, commit in commits.items():
         needed |= {objects.path_of(id), forgotten_path(id), f"measures/{id}"}
         if "to" in commit.operation:  # a rollback went back to that commit; nothing else may lead to it

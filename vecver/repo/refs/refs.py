@@ -2,6 +2,7 @@
 
     refs/<dataset>/<kind>/<name>   canonical JSON: the commit, and the digest of the newest move
     moves/<digest>                 one move, which names the move before it
+    gatings/<digest>               what was measured for that move, if its promotion had gates
 
 Decisions
 1. The log of a ref is a chain of immutable moves whose head lies in the ref itself. So one swap moves the ref *and*
@@ -12,7 +13,9 @@ Decisions
    without a file in its ref's place always belongs to a lost ref, never to a writer that was cut off: `check` and gc
    can tell them apart. Marking a move as landed after the swap would cost one more write for every ref, and older
    repositories would have no marks.
-4. What is read under a name must belong to it: every move says whose it is, and a ref is refused if its newest move is
+4. What was measured for a move lies beside it, not in it: an older vecver, which knows no gates, must still be able to
+   make the next move, whose `previous` it computes from the fields that it knows.
+5. What is read under a name must belong to it: every move says whose it is, and a ref is refused if its newest move is
    another ref's or ends at another commit.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
 
@@ -105,9 +109,21 @@ class Refs:
             move = self._move(kind, name, move.previous) if move.previous else None
 
     def move(
-        self, kind: Kind, name: str, *, before: str | None, after: str | None, author: str, time: str, reason: str
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        before: str | None,
+        after: str | None,
+        author: str,
+        time: str,
+        reason: str,
+        gating: Json | None = None,
     ) -> Move:
-        """Move a ref from the commit that the caller saw. Raises ConflictError if it has moved since."""
+        """Move a ref from the commit that the caller saw. Raises ConflictError if it has moved since.
+
+        `gating`: what was measured for this move; it is stored beside it.
+        """
         check_name(kind, name)
         old = self._body(kind, name)
         last = None if old is None else self._newest(kind, name, old)
@@ -118,15 +134,19 @@ class Refs:
         previous = digest_json(last.to_json()) if last else None
         move = Move(self.key, kind, name, before, after, author, time, reason, previous)
         body = canonical_json(move.to_json())
+        if gating is not None:
+            self._store.put(gating_path(digest(body)), objects.sealed({"gating": gating, "move": digest(body)}))
         self._store.put(move_path(digest(body)), body)
         new = canonical_json({"format": objects.FORMAT, "commit": after, "move": digest(body)})
         try:
             self._store.swap(self.path(kind, name), old, new)
         except ConflictError as error:
             raise ref_moved(kind, name, self.get(kind, name)) from error
-        return move
+        return move if gating is None else replace(move, gating=gating)
 
-    def create(self, kind: Kind, name: str, commit: str, *, author: str, time: str, reason: str) -> Move:
+    def create(
+        self, kind: Kind, name: str, commit: str, *, author: str, time: str, reason: str, gating: Json | None = None
+    ) -> Move:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
         check_name(kind, name)
         if holder := self.find(name):
@@ -139,7 +159,8 @@ class Refs:
                 hint="choose another name",
                 name=name,
             )
-        move = self.move(kind, name, before=None, after=commit, author=author, time=time, reason=reason)
+        signed = {"author": author, "time": time, "reason": reason}
+        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating)
         for other in KINDS:  # since we looked, another writer may have made a ref of another kind
             if other != kind and (other_commit := self.get(other, name)):
                 self.move(kind, name, before=commit, after=None, author=author, time=time, reason=_WITHDRAWN)
@@ -214,6 +235,23 @@ def parse(path: str, body: bytes) -> Json:
 def load_move(store: Store, id: str) -> Move:
     """Read and verify a move. Raises NotFoundError, IntegrityError."""
     return Move.from_json(objects.load(store, move_path(id), id))
+
+
+def with_gating(store: Store, move: Move) -> Move:
+    """The move with what was measured for it, where something was. Raises IntegrityError."""
+    id = digest_json(move.to_json())
+    path = gating_path(id)
+    if store.size(path) is None:
+        return move
+    value = objects.load_sealed(store, path)
+    if value.get("move") != id:
+        raise objects.misplaced(path)
+    return replace(move, gating=value["gating"])
+
+
+def gating_path(move: str) -> str:
+    """The store's name of what was measured for a move (its digest)."""
+    return f"gatings/{move}"
 
 
 def move_path(id: str) -> str:

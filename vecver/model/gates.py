@@ -1,0 +1,65 @@
+"""Gates: what a version must be worth before an alias moves to it, and how it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vecver.model.display import described
+from vecver.model.spaces import Json
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate: `value` of the version against `bound`."""
+
+    gate: str  # as it was written: "nDCG@10 >= prod - 0.01"
+    value: float
+    bound: float
+    passed: bool
+    against: str | None = None  # the full commit id with which it compares; None for a number alone
+    low: float | None = None  # of the value at 95%; of a gate that compares, of the difference
+    high: float | None = None
+
+    def to_json(self) -> Json:
+        """The fields that are set."""
+        return {name: value for name, value in self.__dict__.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, value: Json) -> GateResult:
+        """The value whose `to_json` this is."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
+
+
+@dataclass(frozen=True, repr=False)
+class Gating:
+    """All gates of a promotion. It is kept with the move of the alias that it allowed."""
+
+    commit: str  # full id of the version that was measured
+    before: str | None  # where the alias stood then
+    gates: tuple[GateResult, ...]
+    questions: Json | None  # {"name", "digest", ...}; None where no gate needs any
+    engine: Json  # {"name", "exact"}: how the questions were searched
+    measures: Mapping[str, float] = field(default_factory=dict)  # of the version, by name
+    worse: tuple[Json, ...] = ()  # {"query", "measure", "from", "to"}: what lost most against the alias's version
+
+    @property
+    def passed(self) -> bool:
+        """Does every gate hold?"""
+        return all(gate.passed for gate in self.gates)
+
+    def to_json(self) -> Json:
+        """The fields as JSON values."""
+        value = {**self.__dict__, "gates": [gate.to_json() for gate in self.gates]}
+        return {**value, "measures": dict(self.measures), "worse": list(self.worse)}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Gating:
+        """The value whose `to_json` this is."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        gates = tuple(GateResult.from_json(gate) for gate in value["gates"])
+        return cls(**{**fields, "gates": gates, "worse": tuple(value.get("worse", ()))})
+
+    def __repr__(self) -> str:
+        failed = sum(not gate.passed for gate in self.gates)
+        return described("Gating", f"{self.commit[:12]}: {len(self.gates)} gates, {failed} failed")
