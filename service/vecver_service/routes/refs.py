@@ -61,7 +61,7 @@ def ref(docs: Readable, kinds: Kinds, name: Name) -> Response:
     return Reply({"kind": _KIND[kinds], "name": name, "commit": commit}, headers={"ETag": f'"{commit}"'})
 
 
-@router.get(f"/{REF_KINDS}/{{name}}/moves", response_model=answers.Moves)
+@router.get(f"/{REF_KINDS}/{{name}}/moves", response_model=answers.Moves, response_model_exclude_unset=True)
 def moves(docs: Readable, kinds: Kinds, name: Name) -> Json:
     """Every move of a ref, newest first."""
     return {"moves": [move.to_dict() for move in docs.moves(_KIND[kinds], name)]}

@@ -195,7 +195,7 @@ class Gated(Request):
 
 
 class Put(Gated):
-    """Where a ref is to stand; gates are for aliases."""
+    """Where a ref is to stand."""
 
     ref: Revision
 
