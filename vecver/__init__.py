@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vecver.local.snapshot import Snapshot, open_snapshot
     from vecver.model import (
         Answer,
+        Bisection,
         Change,
         Check,
         Chunks,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
         Report,
         Space,
         StoredChunk,
+        Tested,
     )
     from vecver.pipeline import ObjectEmbedder, embedder
     from vecver.progress import listening
@@ -96,6 +98,7 @@ __all__ = [
     "AccessError",
     "Answer",
     "BackendError",
+    "Bisection",
     "Change",
     "Check",
     "Chunks",
@@ -150,6 +153,7 @@ __all__ = [
     "SpaceMismatchError",
     "Store",
     "StoredChunk",
+    "Tested",
     "VecverError",
     "__version__",
     "connect",

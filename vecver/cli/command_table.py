@@ -22,6 +22,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "questions": ("evaluating", "Keep question sets, by which versions are measured."),
         "eval": ("evaluating", "Measure how well a version answers questions."),
         "compare": ("evaluating", "Compare what two versions answer, and say why."),
+        "bisect": ("evaluating", "Find the version that broke an answer."),
         "recall": ("measuring", "Measure how much of the true answer the index finds."),
         "replay": ("searching", "Recompute an answer from its receipt."),
     },
@@ -98,6 +99,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "compare": (
         "vecver compare handbook prod main --questions support",
         "vecver compare handbook v1 v2 --questions queries.txt --json",
+    ),
+    "bisect": (
+        'vecver bisect handbook --good v1 --query "boiler pressure" --expect heating.md',
+        "vecver bisect handbook --good v1 --gate 'R@10 >= 0.9' --questions support",
     ),
     "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
     "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),

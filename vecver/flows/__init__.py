@@ -7,14 +7,16 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
     from vecver.flows.evaluating.expectations import expected_recall
+    from vecver.flows.evaluating.bisecting import bisect
     from vecver.flows.evaluating.comparing import compare
-    from vecver.flows.evaluating.gates import Bench, check_gates
+    from vecver.flows.evaluating.gates import Bench, Gate, attempt_of, check_gates
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
     from vecver.flows.evaluating.relevance import evaluate
     from vecver.flows.evaluating.runs import PREFIX as RUNS
     from vecver.flows.evaluating.runs import Engine as EvalEngine
+    from vecver.flows.evaluating.runs import rank_of
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
     from vecver.flows.ingesting.comparing import status
     from vecver.flows.ingesting.deletions import delete, deletion
@@ -60,6 +62,7 @@ __all__ = [
     "SHORTFALLS",
     "Bench",
     "EvalEngine",
+    "Gate",
     "Missing",
     "OneVersion",
     "OpenMilvus",
@@ -76,6 +79,8 @@ __all__ = [
     "add",
     "additions",
     "answers",
+    "attempt_of",
+    "bisect",
     "check_chunk",
     "check_expected",
     "check_export",
@@ -109,6 +114,7 @@ __all__ = [
     "places_of",
     "published",
     "query_vector",
+    "rank_of",
     "read_chunks",
     "read_questions",
     "read_rows",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from vecver.local.editing import Editing
-from vecver.local.evaluating import Evaluating
 from vecver.local.history import History
 from vecver.local.reading import Reading
 from vecver.local.searching import Searching
 
 
-class Dataset(Editing, Searching, Evaluating, Reading, History):
+class Dataset(Editing, Searching, Reading, History):
     """A named body of documents with its own history.
 
     A revision is a string; what `ingest` and `show` return names its commit too.

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows
-from vecver.arguments import Engine, Revision, check_engine, text_of
+from vecver.arguments import Engine, Revision, check_engine, question_of, text_of
+from vecver.errors import InvalidInputError, say
 from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Comparison, Evaluation, QuestionSet
+    from vecver.model import Answer, Bisection, Comparison, Evaluation, Json, QuestionSet
 
 
 class Evaluating(Handle):
@@ -115,6 +116,64 @@ class Evaluating(Handle):
             measures=measures,
             engine=self._engine(engine, exact),
             progress=progress,
+        )
+
+    def bisect(
+        self,
+        good: Revision,
+        bad: Revision = "main",
+        *,
+        query: flows.Query | None = None,
+        expect: str | None = None,
+        contains: str | None = None,
+        k: int = 10,
+        filter: Json | None = None,
+        questions: Questions | None = None,
+        gate: str | None = None,
+        exact: bool = False,
+        progress: Progress | None = None,
+    ) -> Bisection:
+        """The version between `good` and `bad` that broke an answer or a measure, and what it changed.
+
+        Either `query` with `expect` (the id of a document) or `contains` (a text that a hit must hold): they must be
+        among the first `k`; or `gate` with `questions`, as `promote` takes them. Halves the history, so 140 versions
+        take up to 8 evaluations; the versions from `bad` back along first parents are tried.
+
+        Raises InvalidInputError (neither or both were asked, `good` is not before `bad`, `bad` passes, `good` fails),
+        NotFoundError, and as `search` and `eval`.
+        """
+        if (query is None) == (gate is None) or (query is not None) != (expect is not None or contains is not None):
+            raise InvalidInputError(
+                "a bisection follows a query, with what it must find, or a gate",
+                code="conflicting_options",
+                hint=say(
+                    "give query= with expect= or contains=; or gate= with questions=",
+                    cli="give --query with --expect or --contains; or --gate with --questions",
+                ),
+            )
+        bench = self._bench(questions, "faiss", exact, progress)
+
+        def find(commit: str) -> tuple[bool, float | None]:
+            answer = self._answer(query, commit, k=k, exact=exact, filter=filter)
+            rank = flows.rank_of(answer, expect, contains)
+            return rank is not None, rank
+
+        attempt = find if gate is None else flows.attempt_of(bench, gate)
+        return flows.bisect(self._versions, self.name, text_of(good), text_of(bad), attempt)
+
+    def _answer(self, query: Any, commit: str, **how: Any) -> Answer:
+        question = question_of(query, at=commit, **how)
+        (answer,) = flows.search(self._versions, self.name, question, self._session.embedders.open)
+        return answer
+
+    def _bench(
+        self, questions: Questions | None, engine: Engine, exact: bool, progress: Progress | None
+    ) -> flows.Bench:
+        """What gates are measured with."""
+        check_engine(engine)
+        asked = None if questions is None else self._question_set(questions)
+        return flows.Bench(
+            self._versions, self.name, asked, self._engine(engine, exact), self._session.embedders.open, progress
         )
 
     def _engine(self, engine: Engine, exact: bool) -> flows.EvalEngine:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
-from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
+from vecver.arguments import Engine, Kind, Revision, check_kind, tagged_of, text_of
+from vecver.local.evaluating import Evaluating
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, Move
 
 
-class History(Publishing):
+class History(Evaluating, Publishing):
     """The calls that name, list, compare and move versions."""
 
     def log(self, at: Revision = "main") -> Log:
@@ -127,14 +127,6 @@ class History(Publishing):
         if alias in self._session.publish:
             self.publish(commit)
         return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected, gating=gating)
-
-    def _bench(
-        self, questions: Questions | None, engine: Engine, exact: bool, progress: Progress | None
-    ) -> flows.Bench:
-        check_engine(engine)
-        asked = None if questions is None else flows.find_questions(self._versions, self.name, questions)
-        how = flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name))
-        return flows.Bench(self._versions, self.name, asked, how, self._session.embedders.open, progress)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.

@@ -10,6 +10,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay
+    from vecver.model.bisections import Bisection, Tested
     from vecver.model.comparisons import Change, Compared, Comparison, Delta, Why
     from vecver.model.datasets import DatasetRemoval
     from vecver.model.differences import ChunkDiff, DocumentDiff
@@ -35,6 +36,7 @@ __all__ = [
     "MISSING",
     "NOWHERE",
     "Answer",
+    "Bisection",
     "Change",
     "Check",
     "Chunk",
@@ -90,6 +92,7 @@ __all__ = [
     "Report",
     "Space",
     "StoredChunk",
+    "Tested",
     "TokenCounts",
     "Vectors",
     "Verify",

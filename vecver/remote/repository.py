@@ -87,7 +87,8 @@ class RemoteDataset(RemoteIngesting, RemoteEditing, RemoteSearching, RemoteEvalu
     """A dataset behind a service, with the methods of `Dataset`; each raises what that raises.
 
     And AccessError (the key may not), BackendError (no answer). What needs the repository's own machine stays with
-    its operator: `optimize`, `recall` and `measures`, `snapshot`, `status`, and of Milvus `republish` and `unpublish`.
+    its operator: `optimize`, `recall` and `measures`, `bisect`, `snapshot`, `status`, and of Milvus `republish` and
+    `unpublish`.
     """
 
     def __init__(self, repository: RemoteRepository, name: str) -> None:

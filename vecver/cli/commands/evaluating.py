@@ -9,6 +9,7 @@ import click
 import vecver
 from vecver.cli import common
 from vecver.cli.screens import comparisons, evaluations
+from vecver.cli.screens.changes import show_diff
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.errors import InvalidInputError
@@ -170,4 +171,48 @@ def compare(
         comparisons.show_comparison(screen, compared, (before, after), every=per_question)
 
 
-COMMANDS = (questions, evaluate, compare)
+def show_bisection(screen: console.Screen, broken: vecver.Bisection, commit: vecver.Commit) -> None:
+    """The version that broke it, how that was found, and its difference."""
+    for each in broken.tested:
+        state = ("passes", console.GOOD) if each.passed else ("fails ", console.BAD)
+        value = "" if each.value is None else f"  {each.value:g}"
+        screen.say((each.commit[:12], console.ID), "  ", state, value)
+    screen.say((commit.id[:12], console.ID), " broke it: ", (commit.message or "(no message)", console.STRONG))
+    screen.say((f"{commit.time[:16].replace('T', ' ')} by {commit.author or 'nobody'}", console.FAINT))
+    if broken.between:
+        screen.say(
+            (f"{broken.between:,} versions before it have no rows any more; it may be one of those", console.WARNING)
+        )
+    command = f"vecver diff {broken.dataset} {broken.good[:12]} {broken.commit[:12]}"
+    show_diff(screen, broken.diff, command, stat=False)
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--good", metavar="REV", required=True, help="A version that passes.")
+@click.option("--bad", metavar="REV", default="main", show_default=True, help="A later version that fails.")
+@click.option("--query", metavar="TEXT", help="A question whose answer went wrong,")
+@click.option("--expect", metavar="DOC", help="with the document that it must find,")
+@click.option("--contains", metavar="TEXT", help="or the text that a hit must hold,")
+@click.option("-k", default=10, show_default=True, help="among the first K hits.")
+@click.option("--gate", metavar="EXPR", help="Or a measure: 'R@10 >= 0.9'.")
+@click.option("--questions", metavar="NAME|FILE", help="The set by which --gate measures.")
+@EXACT
+@as_json
+@click.pass_obj
+def bisect(settings: Settings, /, dataset: str, good: str, bad: str, as_json: bool, **how: Any) -> None:
+    """Find the version that broke an answer or a measure, and show what it changed.
+
+    Halves the history between --good and --bad: 140 versions take up to 8 evaluations.
+    """
+    docs = common.opened(settings).dataset(dataset)
+    with progress(dataset) as advance:
+        broken = docs.bisect(good, bad, progress=advance, **how)
+    if as_json:
+        echo_json(broken.to_json())
+        return
+    with console.pages() as screen:
+        show_bisection(screen, broken, docs.show(broken.commit))
+
+
+COMMANDS = (questions, evaluate, compare, bisect)

@@ -98,12 +98,7 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     compares with a revision that does not exist).
     """
     gates = [Gate.of(text) for text in ([texts] if isinstance(texts, str) else texts)]
-    if bench.questions is None and (needing := [gate for gate in gates if gate.measure]):
-        raise InvalidInputError(
-            f"the gate {needing[0].text!r} needs questions to measure by",
-            code="no_questions",
-            hint=say("add questions=NAME", cli="add --questions NAME", http="add `questions`: the name of a set"),
-        )
+    _check_questions(bench, gates)
     references = {gate.against: _reference(bench, alias, gate) for gate in gates if gate.against}
     before = bench.versions.refs(bench.dataset).get("alias", alias)
     measured = _Measured(bench, gates)
@@ -121,6 +116,28 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     if not gating.passed:
         raise _failed(bench.dataset, alias, gating)
     return gating
+
+
+def attempt_of(bench: Bench, text: str) -> Callable[[str], tuple[bool, float]]:
+    """A function from a commit to whether a gate holds there, and the value. Raises as `check_gates`."""
+    gate = Gate.of(text)
+    _check_questions(bench, [gate])
+    against, measured = _reference(bench, "", gate) if gate.against else None, _Measured(bench, [gate])
+
+    def attempt(commit: str) -> tuple[bool, float]:
+        result = measured.result(gate, commit, against)
+        return result.passed, result.value
+
+    return attempt
+
+
+def _check_questions(bench: Bench, gates: Sequence[Gate]) -> None:
+    if bench.questions is None and (needing := [gate for gate in gates if gate.measure]):
+        raise InvalidInputError(
+            f"the gate {needing[0].text!r} needs questions to measure by",
+            code="no_questions",
+            hint=say("add questions=NAME", cli="add --questions NAME", http="add `questions`: the name of a set"),
+        )
 
 
 def _reference(bench: Bench, alias: str, gate: Gate) -> str:

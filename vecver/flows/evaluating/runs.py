@@ -202,6 +202,15 @@ def _ranking(question: JudgedQuestion, answer: Answer) -> tuple[RankedDocument, 
     return tuple(map(ranked, answer.hits))
 
 
+def rank_of(answer: Answer, document: str | None, text: str | None) -> int | None:
+    """The rank of the first hit of this document, or that holds this text; None if there is none."""
+    part = None if text is None else _folded(text)
+    for hit in answer:
+        if hit.document == document or (part is not None and part in _folded(hit.text)):
+            return hit.rank
+    return None
+
+
 def _folded(text: str) -> str:
     """A text as texts are compared: white space as single spaces, without regard to case."""
     return " ".join(text.split()).casefold()
