@@ -498,7 +498,7 @@ def _relevance(play: Play) -> None:
         --repo judged promote parts prod --gate 'nDCG@10 >= prod - 0.01' --questions support
         --repo judged promote parts prod --gate 'nDCG@10 >= 0.5'
         --repo judged alias parts prod
-        --repo judged bisect parts --good v1 --query 'What bleeds radiators?' --expect hose -k 2
+        --repo judged bisect parts --good v1 --query 'What bleeds radiators?' --expect hose -k 3
         --repo judged bisect parts --good main --bad v1 --query brass --expect key
         --repo judged bisect parts --good v1 --gate 'Forbidden@10 <= 0' --questions support
         --repo judged questions parts remove support
