@@ -501,6 +501,12 @@ def _relevance(play: Play) -> None:
         --repo judged bisect parts --good v1 --query 'What bleeds radiators?' --expect hose -k 3
         --repo judged bisect parts --good main --bad v1 --query brass --expect key
         --repo judged bisect parts --good v1 --gate 'Forbidden@10 <= 0' --questions support
+        --repo judged policy parts prod
+        --repo judged policy parts prod --gate 'nDCG@10 >= 0.99' --questions support
+        --repo judged promote parts prod v1
+        --repo judged promote parts prod v1 --override 'the questions are wrong'
+        --repo judged policy parts prod --remove
+        --repo judged policy parts prod --remove
         --repo judged questions parts remove support
         --repo judged questions parts remove support
         --repo judged check

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "branch": ("versions", "List branches, or begin one."),
         "alias": ("versions", "List aliases, or every move of one."),
         "promote": ("versions", "Let an alias such as prod name a version."),
+        "policy": ("evaluating", "Fasten gates to an alias."),
         "rollback": ("versions", "Take an alias or a branch back to where it was."),
     },
     "Publish": {
@@ -120,6 +121,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         "vecver promote handbook prod",
         "vecver promote handbook prod 2026-11",
         "vecver promote handbook prod main --gate 'R@10 >= prod - 0.01' --questions support",
+    ),
+    "policy": (
+        "vecver policy handbook prod --gate 'R@10 >= prod - 0.01' --questions support",
+        "vecver policy handbook prod",
+        "vecver policy handbook prod --remove",
     ),
     "rollback": ("vecver rollback handbook@prod", "vecver rollback handbook@main --to 2026-10"),
     "publish": ("vecver publish handbook@prod --to http://localhost:19530",),

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.bisecting import bisect
     from vecver.flows.evaluating.comparing import compare
-    from vecver.flows.evaluating.gates import Bench, Gate, attempt_of, check_gates
+    from vecver.flows.evaluating.gates import Bench, Gate, attempt_of, check_gates, read_gates
     from vecver.flows.evaluating.index_recall import recall
+    from vecver.flows.evaluating.promoting import check_promotion, new_policy
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
     from vecver.flows.evaluating.relevance import evaluate
@@ -86,6 +87,7 @@ __all__ = [
     "check_export",
     "check_gates",
     "check_page",
+    "check_promotion",
     "check_published",
     "check_space",
     "checked_ids",
@@ -106,6 +108,7 @@ __all__ = [
     "index_bytes",
     "ingest",
     "kernels",
+    "new_policy",
     "nothing",
     "one_chunk",
     "open_export",
@@ -116,6 +119,7 @@ __all__ = [
     "query_vector",
     "rank_of",
     "read_chunks",
+    "read_gates",
     "read_questions",
     "read_rows",
     "recall",

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
-from vecver.arguments import Engine, Kind, Revision, check_kind, tagged_of, text_of
+from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
+from vecver.errors import NotFoundError, say
 from vecver.local.evaluating import Evaluating
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, Move
+    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, Move, Policy
 
 
 class History(Evaluating, Publishing):
@@ -104,6 +105,7 @@ class History(Evaluating, Publishing):
         questions: Questions | None = None,
         exact: bool = False,
         engine: Engine = "faiss",
+        override: str | None = None,
         progress: Progress | None = None,
     ) -> Move:
         """Move an alias to a version, or create it. One small write; searches at the alias follow at once.
@@ -111,6 +113,8 @@ class History(Evaluating, Publishing):
         `gates`: what the version must be worth first, for example "nDCG@10 >= 0.60", "R@10 >= prod - 0.01" or
         "ann_recall@10 >= 0.95", measured by `questions` (as for `eval`, as are `exact` and `engine`). If one does not
         hold, GateError has every value, and the alias stays; else they are kept with the move (`Move.gating`).
+        The gates of the alias's policy (`set_policy`) are run too. `override`, a reason, moves the alias without
+        looking at any gate; it is kept with the move.
 
         `expected`: the full commit id at which you saw it, or "absent" for a new alias; if it is elsewhere now, a
         ConflictError names that commit in its `context`. Without it, the alias moves from wherever it is.
@@ -119,14 +123,53 @@ class History(Evaluating, Publishing):
         alias does not move. (`rollback` publishes nothing, because its target was published when it was promoted.)
         Raises NotFoundError, InvalidInputError (name, gate), ConflictError, GateError, and as `publish` and `eval`.
         """
-        commit, gating = self.resolve(at), None
-        if gates:
-            bench = self._bench(questions, engine, exact, progress)
-            checked = flows.check_gates(bench, alias, commit, gates)
-            gating, expected = checked.to_json(), expected or checked.before or repo.ref_moves.ABSENT
+        commit = self.resolve(at)
+        bench = self._bench(questions, engine, exact, progress) if gates else None
+        checked = flows.check_promotion(self._versions, self.name, alias, commit, bench, gates, self._bench, override)
+        if checked is not None:
+            expected = expected or checked.before or repo.ref_moves.ABSENT
+        gating = checked.to_json() if checked else None
         if alias in self._session.publish:
             self.publish(commit)
         return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected, gating=gating)
+
+    def policy(self, alias: str) -> Policy | None:
+        """The gates that are fastened to an alias; None if there are none. Raises NotFoundError (the dataset)."""
+        self._versions.check_dataset(self.name)
+        return repo.policies.load(self._versions.store, self._versions.key(self.name), alias)
+
+    def set_policy(
+        self,
+        alias: str,
+        gates: Sequence[str],
+        *,
+        questions: str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+    ) -> Policy:
+        """Fasten gates to an alias, which need not exist yet: from now on every `promote` runs them.
+
+        `questions`: the name of a stored set; what it means when the alias is promoted counts. A gate that compares
+        with the alias itself is passed over at its first promotion. `rollback` is free: it goes where the alias was.
+
+        Raises InvalidInputError (a gate, the alias's name), NotFoundError (dataset, question set), ConflictError.
+        """
+        check_engine(engine)
+        policy = flows.new_policy(self._versions, self.name, gates, questions, exact=exact, engine=engine)
+        repo.policies.save(self._versions.store, self._versions.key(self.name), alias, policy)
+        return policy
+
+    def remove_policy(self, alias: str) -> None:
+        """Promote an alias without gates from now on. Raises NotFoundError (it has no policy), ConflictError."""
+        if self.policy(alias) is None:
+            raise NotFoundError(
+                f"the alias {alias!r} of {self.name} has no policy",
+                code="policy_not_found",
+                hint=say(
+                    "docs.set_policy(alias, gates) makes one", cli=f"`vecver policy {self.name} {alias} --gate …`"
+                ),
+            )
+        repo.policies.save(self._versions.store, self._versions.key(self.name), alias, None)
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.

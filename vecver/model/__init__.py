@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.expectations import ExpectedRecall
     from vecver.model.evaluations import Evaluated, Evaluation, Mean
-    from vecver.model.gates import GateResult, Gating
+    from vecver.model.gates import GateResult, Gating, Policy
     from vecver.model.kernels import KernelUse
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
@@ -78,6 +78,7 @@ __all__ = [
     "Original",
     "Parsed",
     "Part",
+    "Policy",
     "Position",
     "Problem",
     "Publication",

@@ -31,6 +31,28 @@ class GateResult:
         return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
 
+@dataclass(frozen=True)
+class Policy:
+    """The gates of an alias, and by which questions they measure."""
+
+    gates: tuple[str, ...]  # as they are written
+    questions: str | None  # the name of a stored set; what it means when the alias is promoted counts
+    exact: bool = False
+    engine: str = "faiss"
+    author: str = ""  # who fastened it
+    time: str = ""  # ISO 8601, UTC, microseconds
+
+    def to_json(self) -> Json:
+        """The fields as JSON values."""
+        return {**self.__dict__, "gates": list(self.gates)}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Policy:
+        """The value whose `to_json` this is."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        return cls(**{**fields, "gates": tuple(value["gates"])})
+
+
 @dataclass(frozen=True, repr=False)
 class Gating:
     """All gates of a promotion. It is kept with the move of the alias that it allowed."""
@@ -42,6 +64,8 @@ class Gating:
     engine: Json  # {"name", "exact"}: how the questions were searched
     measures: Mapping[str, float] = field(default_factory=dict)  # of the version, by name
     worse: tuple[Json, ...] = ()  # {"query", "measure", "from", "to"}: what lost most against the alias's version
+    override: str | None = None  # why the alias was moved without looking at its gates
+    overridden: tuple[str, ...] = ()  # those gates
 
     @property
     def passed(self) -> bool:
@@ -51,14 +75,22 @@ class Gating:
     def to_json(self) -> Json:
         """The fields as JSON values."""
         value = {**self.__dict__, "gates": [gate.to_json() for gate in self.gates]}
-        return {**value, "measures": dict(self.measures), "worse": list(self.worse)}
+        value |= {"measures": dict(self.measures), "worse": list(self.worse), "overridden": list(self.overridden)}
+        return {name: each for name, each in value.items() if self.override or not name.startswith("overrid")}
 
     @classmethod
     def from_json(cls, value: Json) -> Gating:
         """The value whose `to_json` this is."""
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         gates = tuple(GateResult.from_json(gate) for gate in value["gates"])
-        return cls(**{**fields, "gates": gates, "worse": tuple(value.get("worse", ()))})
+        return cls(
+            **{
+                **fields,
+                "gates": gates,
+                "worse": tuple(value.get("worse", ())),
+                "overridden": tuple(value.get("overridden", ())),
+            }
+        )
 
     def __repr__(self) -> str:
         failed = sum(not gate.passed for gate in self.gates)

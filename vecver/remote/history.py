@@ -9,6 +9,7 @@ from vecver import repo
 from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
 from vecver.errors import NotFoundError
 from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move
+from vecver.model import Commit, Coverage, Diff, DocumentDiff, Json, Log, Move, Policy
 from vecver.remote.handle import RemoteHandle, commit_of, condition, revision_text
 from vecver.remote.http import read
 
@@ -119,6 +120,7 @@ class RemoteHistory(RemoteHandle):
         questions: Questions | None = None,
         exact: bool = False,
         engine: Engine = "faiss",
+        override: str | None = None,
         progress: Progress | None = None,
     ) -> Move:
         """Let an alias name a version, as `Dataset.promote` does; questions that are not a name are sent."""
@@ -127,7 +129,33 @@ class RemoteHistory(RemoteHandle):
         if gates:
             body |= {"gates": [gates] if isinstance(gates, str) else list(gates), "exact": exact, "engine": engine}
             body |= {} if questions is None else {"questions": self._questions_json(questions)}
+        body |= {} if override is None else {"override": override}
         return self._move("PUT", self._ref("alias", alias), body, expected)
+
+    def policy(self, alias: str) -> Policy | None:
+        """As `Dataset.policy`."""
+        return read(self._wire.get(self._path("policies", alias)), _policy_of)
+
+    def set_policy(
+        self,
+        alias: str,
+        gates: Sequence[str],
+        *,
+        questions: str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+    ) -> Policy:
+        """As `Dataset.set_policy`; the key must be an admin's."""
+        check_engine(engine)
+        texts = [gates] if isinstance(gates, str) else list(gates)
+        body: Json = {"gates": texts, "questions": questions, "exact": exact, "engine": engine}
+        policy = read(self._wire.write("PUT", self._path("policies", alias), body), _policy_of)
+        assert policy is not None, "the service answers with what it keeps"
+        return policy
+
+    def remove_policy(self, alias: str) -> None:
+        """As `Dataset.remove_policy`; the key must be an admin's."""
+        self._wire.write("DELETE", self._path("policies", alias))
 
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""
@@ -152,3 +180,5 @@ def _expected_recall(body: Json) -> ExpectedRecall:
     if "expected_recall" in body:
         return ExpectedRecall.from_json(body["expected_recall"])
     return ExpectedRecall.unknown(10, body["counts"]["chunks"], 0)
+def _policy_of(body: Json) -> Policy | None:
+    return Policy.from_json(body["policy"]) if body["policy"] else None

@@ -32,6 +32,7 @@ from vecver.errors import (
     AccessError,
     BackendError,
     ConflictError,
+    GateError,
     IntegrityError,
     InvalidInputError,
     NotFoundError,
@@ -55,7 +56,7 @@ _CATEGORIES: dict[str, type[VecverError]] = {  # by the name that problems carry
     kind.__name__: kind
     for kind in (
         *(NotFoundError, ConflictError, InvalidInputError, SpaceMismatchError),
-        *(IntegrityError, NotPublishedError, BackendError, AccessError),
+        *(IntegrityError, NotPublishedError, BackendError, AccessError, GateError),
     )
 }
 

@@ -1,30 +1,28 @@
 """Question sets: kept beside a dataset under a name. Knows neither how they are read nor what they measure.
 
-    questions/<dataset>/<name>   sealed: the digests that the name has meant, oldest first; null where it was removed
+    questions/<dataset>/<name>   the digests that the name has meant; see `repo.entries`
     question-sets/<digest>       the questions, written once
 
 Decisions
 1. A set that is replaced or removed keeps its questions for as long as the dataset exists: stored measures and the logs
    of promotions name their digests, and must stay explainable.
-2. The digests of a name lie in one object that moves by compare-and-swap, as a ref does, so two writers cannot lose
-   each other's change. There is no chain of moves as refs have: nothing is searched at a question set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import quote, unquote
 
 from vecver.digest import canonical_json
-from vecver.errors import ConflictError, NotFoundError, say
-from vecver.model import Json, QuestionSet
+from vecver.errors import NotFoundError, say
+from vecver.model import QuestionSet
 from vecver.near import near
-from vecver.repo import objects
-from vecver.repo.refs.refs import check_name
+from vecver.repo import entries, objects
+from vecver.repo.entries import Entries
 from vecver.store import Store
 
 FOLDER = "questions"
 CONTENT = "question-sets"
+_WHAT = "question set"
 
 
 def put(store: Store, questions: QuestionSet) -> str:
@@ -40,25 +38,24 @@ def name_set(store: Store, key: str, questions: QuestionSet, *, author: str, tim
 
     Raises InvalidInputError (the name), ConflictError (another process changed the name at this moment).
     """
-    body, entries = _entries(store, key, questions.name)
-    if entries and entries[-1]["digest"] == questions.digest:
+    named = _read(store, key, questions.name)
+    if named.newest and named.newest["digest"] == questions.digest:
         return False
-    _append(store, key, questions.name, body, entries, questions.digest, author=author, time=time)
+    named.append({"digest": questions.digest, "author": author, "time": time})
     return True
 
 
-def remove(store: Store, key: str, dataset: str, name: str, *, author: str, time: str) -> str:
+def remove(store: Store, key: str, dataset: str, name: str) -> str:
     """Let a name mean nothing; gives the digest that it meant. Raises NotFoundError, ConflictError."""
-    body, entries = _entries(store, key, name)
-    digest = _newest(store, key, dataset, name, entries)
-    _append(store, key, name, body, entries, None, author=author, time=time)
+    named = _read(store, key, name)
+    digest = _digest(named, dataset)
+    named.append(None)
     return digest
 
 
 def load(store: Store, key: str, dataset: str, name: str) -> QuestionSet:
     """The questions that a name means. Raises NotFoundError, IntegrityError."""
-    _, entries = _entries(store, key, name)
-    return load_content(store, _newest(store, key, dataset, name, entries), name)
+    return load_content(store, _digest(_read(store, key, name), dataset), name)
 
 
 def load_content(store: Store, digest: str, name: str = "") -> QuestionSet:
@@ -68,19 +65,19 @@ def load_content(store: Store, digest: str, name: str = "") -> QuestionSet:
 
 def names(store: Store, key: str) -> dict[str, str]:
     """name -> digest of every set that a dataset has, sorted by name. Raises IntegrityError."""
-    newest = ((name, _entries(store, key, name)[1][-1]["digest"]) for name in _names(store, key))
-    return {name: digest for name, digest in newest if digest}
+    newest = ((name, _read(store, key, name).newest) for name in entries.names(store, FOLDER, key))
+    return {name: entry["digest"] for name, entry in newest if entry}
 
 
 def digests(store: Store, key: str) -> Iterator[str]:
     """The digests that the names of a dataset mean or have meant. Raises IntegrityError."""
-    for name in _names(store, key):
+    for name in entries.names(store, FOLDER, key):
         yield from digests_of(store, key, name)
 
 
 def digests_of(store: Store, key: str, name: str) -> list[str]:
     """The digests that a name means or has meant, oldest first. Raises IntegrityError."""
-    return [entry["digest"] for entry in _entries(store, key, name)[1] if entry["digest"]]
+    return [entry["digest"] for entry in _read(store, key, name).values if entry]
 
 
 def content_path(digest: str) -> str:
@@ -88,59 +85,18 @@ def content_path(digest: str) -> str:
     return f"{CONTENT}/{digest}"
 
 
-def folder_of(key: str) -> str:
-    """The store's folder of a dataset's names, with a `/`."""
-    return f"{FOLDER}/{quote(key, safe='')}/"
+def _read(store: Store, key: str, name: str) -> Entries:
+    named = entries.read(store, _WHAT, FOLDER, key, name)
+    if not all(isinstance(entry.get("digest"), str) for entry in named.values if entry):
+        raise objects.malformed(named.path)
+    return named
 
 
-def path_of(key: str, name: str) -> str:
-    """The store's name of the digests of a name."""
-    return folder_of(key) + quote(name, safe="")
-
-
-def _names(store: Store, key: str) -> list[str]:
-    prefix = folder_of(key)
-    return sorted(unquote(path.removeprefix(prefix)) for path in store.list(prefix))
-
-
-def _entries(store: Store, key: str, name: str) -> tuple[bytes | None, list[Json]]:
-    """The object of a name as it is stored, and its entries. Raises IntegrityError."""
-    check_name("question set", name)
-    path = path_of(key, name)
-    if store.size(path) is None:
-        return None, []
-    body = store.get(path)
-    value = objects.parse_sealed(path, body)
-    try:
-        entries = list(value["sets"])
-        if (value["dataset"], value["name"]) != (key, name):
-            raise objects.misplaced(path)
-        if not entries or not all(isinstance(entry["digest"], str | None) for entry in entries):
-            raise ValueError("no digest")
-    except (KeyError, TypeError, ValueError) as error:
-        raise objects.malformed(path) from error
-    return body, entries
-
-
-def _append(
-    store: Store, key: str, name: str, body: bytes | None, entries: list[Json], digest: str | None, **signed: str
-) -> None:
-    value = {"dataset": key, "name": name, "sets": [*entries, {"digest": digest, **signed}]}
-    try:
-        store.swap(path_of(key, name), body, objects.sealed(value))
-    except ConflictError as error:
-        raise ConflictError(
-            f"the question set {name!r} was changed by somebody else at this moment",
-            code="questions_moved",
-            hint="look at what it holds now, and try again; nothing was changed",
-            name=name,
-        ) from error
-
-
-def _newest(store: Store, key: str, dataset: str, name: str, entries: list[Json]) -> str:
+def _digest(named: Entries, dataset: str) -> str:
     """The digest that a name means. Raises NotFoundError."""
-    if entries and entries[-1]["digest"]:
-        return str(entries[-1]["digest"])
+    if named.newest:
+        return str(named.newest["digest"])
+    name = named.name
     raise NotFoundError(
         f"{dataset} has no question set {name!r}",
         code="questions_not_found",
@@ -151,5 +107,5 @@ def _newest(store: Store, key: str, dataset: str, name: str, entries: list[Json]
         ),
         name=name,
         dataset=dataset,
-        did_you_mean=near(name, names(store, key)),
+        did_you_mean=near(name, names(named.store, named.key)),
     )

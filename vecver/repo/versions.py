@@ -288,8 +288,7 @@ class Versions:
         from vecver.repo import question_sets
 
         self.check_dataset(dataset)
-        signed = {"author": self.author, "time": self.time()}
-        return question_sets.remove(self.store, self.key(dataset), dataset, name, **signed)
+        return question_sets.remove(self.store, self.key(dataset), dataset, name)
 
     # -- derived files --------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ _TITLES = {
     "NotPublishedError": "Not published",
     "BackendError": "Unavailable",
     "AccessError": "Not allowed",
+    "GateError": "Gate failed",
     "VecverError": "Error",
 }
 _STATUSES = {  # by code, where the status differs from that of the error's class

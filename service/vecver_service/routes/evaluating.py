@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 import vecver
-from vecver_service.deps import Dependencies, Deps, Name, Readable, Writable
+from vecver_service.deps import Administrable, Dependencies, Deps, Name, Readable, Writable
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.schemas import evaluating
-from vecver_service.schemas.requests import check_filter, check_limit
+from vecver_service.schemas.requests import Policy, check_filter, check_limit
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["relevance"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -82,6 +82,38 @@ def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
         engine=body.engine,
     )
     return Reply(compared.to_json())
+
+
+@router.get("/policies/{alias}", response_model=evaluating.AliasPolicy)
+def policy(docs: Readable, alias: Name) -> Response:
+    """The gates that are fastened to an alias; null where there are none."""
+    kept = docs.policy(alias)
+    return Reply({"alias": alias, "policy": kept.to_json() if kept else None})
+
+
+@router.put("/policies/{alias}", response_model=evaluating.AliasPolicy, responses=problem_responses(400, 409))
+def put_policy(body: Policy, writer: Administrable, alias: Name) -> Response:
+    """Fasten gates to an alias: from now on every promotion of it runs them."""
+
+    def write(entry: Json) -> tuple[int, Json]:
+        how: Json = {"questions": body.questions, "exact": body.exact, "engine": body.engine}
+        kept = writer.docs.set_policy(alias, body.gates, **how)
+        entry |= {"name": alias, "gates": list(kept.gates)}
+        return 200, {"alias": alias, "policy": kept.to_json()}
+
+    return writer.do("put policy", body.model_dump(), write)
+
+
+@router.delete("/policies/{alias}", response_model=evaluating.AliasPolicy, responses=problem_responses(409))
+def delete_policy(writer: Administrable, alias: Name) -> Response:
+    """Promote an alias without gates from now on."""
+
+    def write(entry: Json) -> tuple[int, Json]:
+        writer.docs.remove_policy(alias)
+        entry |= {"name": alias}
+        return 200, {"alias": alias, "policy": None}
+
+    return writer.do("delete policy", None, write)
 
 
 def question_set(deps: Dependencies, docs: vecver.Dataset, questions: Any) -> Any:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 import vecver
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError
-from vecver_service.deps import Administrable, DatasetWriter, Name, Readable, Writable
+from vecver_service.deps import Administrable, DatasetWriter, Name, Readable, Writable, check_allowed
 from vecver_service.http.replies import Reply, Responses, problem_responses
 from vecver_service.routes.datasets import existing
 from vecver_service.routes.evaluating import question_set
@@ -85,7 +85,7 @@ def _put(writer: DatasetWriter, kinds: str, name: str, body: requests.Put) -> ve
     docs, expected, at = writer.docs, writer.expected, body.ref
     if kinds == "aliases":
         return _promoted(writer, name, body)
-    if body.gates:
+    if body.gates or body.override:
         raise InvalidInputError(
             f"gates are for aliases, not for {kinds}", code="conflicting_options", hint="leave the gates out"
         )
@@ -105,10 +105,12 @@ def _promoted(writer: DatasetWriter, alias: str, body: requests.Put | requests.P
     """Open the version, then move the alias: the first search at the alias does not wait for the index to load."""
     commit = writer.docs.resolve(body.ref)
     warm(writer.docs, commit)
-    options: Json = {}
+    options: Json = {"override": body.override}
+    if body.override is not None:
+        check_allowed(writer.caller, "admin", writer.docs.name)
     if body.gates:
         questions = None if body.questions is None else question_set(writer.deps, writer.docs, body.questions)
-        options = {"gates": body.gates, "questions": questions, "exact": body.exact, "engine": body.engine}
+        options |= {"gates": body.gates, "questions": questions, "exact": body.exact, "engine": body.engine}
     return writer.docs.promote(alias, commit, expected=writer.expected, **options)
 
 

@@ -80,6 +80,24 @@ class RemovedQuestions(BaseModel):
     digest: str
 
 
+class KeptPolicy(BaseModel):
+    """Gates, and the stored set by which they measure."""
+
+    gates: list[str]
+    questions: str | None
+    exact: bool
+    engine: str
+    author: str
+    time: str
+
+
+class AliasPolicy(BaseModel):
+    """The gates that are fastened to an alias."""
+
+    alias: str
+    policy: KeptPolicy | None
+
+
 class Mean(BaseModel):
     """A mean over questions, and its interval at 95%."""
 

@@ -6,7 +6,15 @@ from vecver_service.schemas import evaluating, openai, requests
 
 BODIES: tuple[type[requests.Request], ...] = (
     *(requests.Search, requests.Receipt, requests.ListDocuments, requests.GetDocuments, requests.ListChunks),
-    *(requests.Count, requests.Put, requests.Promote, requests.Rollback, requests.Publish, requests.Documents),
+    *(
+        requests.Count,
+        requests.Put,
+        requests.Promote,
+        requests.Rollback,
+        requests.Policy,
+        requests.Publish,
+        requests.Documents,
+    ),
     *(requests.Rows, requests.Rename, requests.Delete),
     *(evaluating.Questions, evaluating.Eval, evaluating.Compare),
     *(openai.VectorStoreSearch, openai.Ranking, openai.Comparison, openai.Compound),

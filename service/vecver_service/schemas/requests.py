@@ -192,6 +192,19 @@ class Gated(Request):
     ] = None
     exact: bool = False
     engine: Literal["faiss", "milvus"] = "faiss"
+    override: Annotated[
+        str | None,
+        Field(min_length=1, max_length=1000, description="Why the alias moves whatever its gates say: needs `admin`."),
+    ] = None
+
+
+class Policy(Request):
+    """The gates of an alias, and the stored set by which they measure."""
+
+    gates: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=50)
+    questions: Annotated[str, Field(max_length=300)] | None = None
+    exact: bool = False
+    engine: Literal["faiss", "milvus"] = "faiss"
 
 
 class Put(Gated):

@@ -95,7 +95,7 @@ def test_a_writer_that_was_overtaken_is_told(docs: vecver.Dataset, monkeypatch: 
     monkeypatch.setattr(type(store), "swap", overtaken)
     with pytest.raises(ConflictError) as raised:
         docs.add_questions("support", ONE)
-    assert raised.value.code == "questions_moved"
+    assert raised.value.code == "entries_moved"
     assert docs.questions("support").questions[0].query == "two"
 
 

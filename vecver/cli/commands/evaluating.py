@@ -10,6 +10,7 @@ import vecver
 from vecver.cli import common
 from vecver.cli.screens import comparisons, evaluations
 from vecver.cli.screens.changes import show_diff
+from vecver.cli.screens.gates import show_policy
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.errors import InvalidInputError
@@ -215,4 +216,30 @@ def bisect(settings: Settings, /, dataset: str, good: str, bad: str, as_json: bo
         show_bisection(screen, broken, docs.show(broken.commit))
 
 
-COMMANDS = (questions, evaluate, compare, bisect)
+@click.command()
+@click.argument("dataset")
+@click.argument("alias")
+@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What a version must be worth: 'R@10 >= prod'.")
+@click.option("--questions", metavar="NAME", help="The stored set by which gates measure.")
+@EXACT
+@ENGINE
+@click.option("--remove", is_flag=True, help="Promote ALIAS without gates from now on.")
+@as_json
+@click.pass_obj
+def policy(
+    settings: Settings, /, dataset: str, alias: str, gates: tuple[str, ...], remove: bool, as_json: bool, **how: Any
+) -> None:
+    """Fasten gates to ALIAS, so that every `promote` runs them; without --gate show those it has."""
+    docs = common.opened(settings).dataset(dataset)
+    if remove and gates:
+        raise InvalidInputError("--remove takes no --gate", code="conflicting_options", hint="leave one of them out")
+    if remove:
+        docs.remove_policy(alias)
+    kept = docs.set_policy(alias, gates, **how) if gates else docs.policy(alias)
+    if as_json:
+        echo_json({"alias": alias, "policy": kept.to_json() if kept else None})
+    else:
+        show_policy(console.out(), dataset, alias, kept)
+
+
+COMMANDS = (questions, evaluate, compare, bisect, policy)

@@ -220,6 +220,7 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
 @click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What it must be worth first: 'nDCG@10 >= 0.60'.")
 @click.option("--questions", metavar="NAME|FILE", help="By which gates measure: a stored set, or a file of one.")
 @click.option("--exact", is_flag=True, help="Measure the true best, not what the index finds.")
+@click.option("--override", metavar="WHY", help="Move it without looking at any gate; WHY is kept with the move.")
 @as_json
 @click.pass_obj
 def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool) -> None:
@@ -240,19 +241,23 @@ def promote(
     gates: tuple[str, ...],
     questions: str | None,
     exact: bool,
+    override: str | None,
     as_json: bool,
 ) -> None:
     """Let ALIAS name REVISION (default main); applications that search at it follow at once.
 
-    With --gate only if REVISION is worth it: a measure against a number ('ann_recall@10 >= 0.95'), or against what
-    another version reaches ('R@10 >= prod - 0.01'). If a gate does not hold, ALIAS stays, and the exit code is 9.
+    Its policy (`vecver policy`) and --gate say what REVISION must be worth first: a measure against a number
+    ('ann_recall@10 >= 0.95'), or against what another version reaches ('R@10 >= prod - 0.01'). If a gate does not hold,
+    ALIAS stays, and the exit code is 9.
     """
     if not gates:
         _show_move(docs.promote(alias, revision), as_json)
         return
+    docs = common.opened(settings).dataset(dataset)
     try:
         with progress(dataset) as advance:
-            move = docs.promote(alias, revision, gates=gates, questions=questions, exact=exact, progress=advance)
+            how: dict[str, Any] = {"gates": gates, "questions": questions, "exact": exact, "override": override}
+            move = docs.promote(alias, revision, progress=advance, **how)
     except GateError as error:
         if as_json:
             echo_json({"code": error.code, "gates": error.context["gates"], "worse": error.context["worse"]})

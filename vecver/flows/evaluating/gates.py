@@ -40,7 +40,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 _GATE = re.compile(r"(.+?)\s*(>=|<=|>|<)\s*(.+)")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_BOUND = re.compile(rf"(?:(?P<number>{_NUMBER})|(?P<name>\S+)(?:\s*(?P<sign>[+-])\s*(?P<margin>{_NUMBER}))?)")
+_BOUND = re.compile(rf"(?:(?P<number>{_NUMBER})|(?P<name>[\w@][^\s<>=]*)(?:\s*(?P<sign>[+-])\s*(?P<margin>{_NUMBER}))?)")
 _RECALL = re.compile(r"ann_recall@([1-9]\d{0,3})")
 _WORSE = 10  # questions that are named
 _EXAMPLE = "nDCG@10 >= 0.60, R@10 >= prod - 0.01, ann_recall@10 >= 0.95"
@@ -97,8 +97,8 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     Raises GateError (a gate fails), InvalidInputError (no gate, or one that needs questions), NotFoundError (a gate
     compares with a revision that does not exist).
     """
-    gates = [Gate.of(text) for text in ([texts] if isinstance(texts, str) else texts)]
-    _check_questions(bench, gates)
+    gates = [Gate.of(text) for text in read_gates(texts)]
+    check_questions(bench.questions, gates)
     references = {gate.against: _reference(bench, alias, gate) for gate in gates if gate.against}
     before = bench.versions.refs(bench.dataset).get("alias", alias)
     measured = _Measured(bench, gates)
@@ -118,10 +118,18 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     return gating
 
 
+def read_gates(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """The gates as they are kept. Raises InvalidInputError (one that cannot be read, none)."""
+    gates = [Gate.of(text).text for text in ([texts] if isinstance(texts, str) else texts)]
+    if not gates:
+        raise InvalidInputError("there is no gate", code="invalid_gate", hint=f"write some: {_EXAMPLE}")
+    return tuple(dict.fromkeys(gates))
+
+
 def attempt_of(bench: Bench, text: str) -> Callable[[str], tuple[bool, float]]:
     """A function from a commit to whether a gate holds there, and the value. Raises as `check_gates`."""
     gate = Gate.of(text)
-    _check_questions(bench, [gate])
+    check_questions(bench.questions, [gate])
     against, measured = _reference(bench, "", gate) if gate.against else None, _Measured(bench, [gate])
 
     def attempt(commit: str) -> tuple[bool, float]:
@@ -131,8 +139,9 @@ def attempt_of(bench: Bench, text: str) -> Callable[[str], tuple[bool, float]]:
     return attempt
 
 
-def _check_questions(bench: Bench, gates: Sequence[Gate]) -> None:
-    if bench.questions is None and (needing := [gate for gate in gates if gate.measure]):
+def check_questions(questions: QuestionSet | None, gates: Sequence[Gate]) -> None:
+    """Raises InvalidInputError if there are no questions, and a gate needs some."""
+    if questions is None and (needing := [gate for gate in gates if gate.measure]):
         raise InvalidInputError(
             f"the gate {needing[0].text!r} needs questions to measure by",
             code="no_questions",

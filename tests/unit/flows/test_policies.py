@@ -1,0 +1,190 @@
+"""Policies: gates that are fastened to an alias run at every promotion, whoever makes it and however."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from helpers import ingest, open_on, vector_of
+from inside import versions_of
+
+import vecver
+from vecver.cli import main
+from vecver.errors import AccessError, ConflictError, GateError, NotFoundError, VecverError
+from vecver.store import LocalStore, MemoryStore, Store
+
+pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
+
+TEXTS = {f"doc-{n:02}": f"the text number {n}" for n in range(20)}
+QUESTIONS = [{"query": text, "vector": vector_of(text).tolist(), "documents": [id]} for id, text in TEXTS.items()]
+GATES = ["R@10 >= prod - 0.01", "R@10 >= 0.5"]
+
+
+def filled(store: Store) -> vecver.Dataset:
+    """Version `good` holds every text, `bad` a tenth of them."""
+    docs = open_on(store).dataset("d")
+    ingest(docs, TEXTS)
+    docs.tag("good")
+    ingest(docs, {id: TEXTS[id] for id in ("doc-00", "doc-01")})
+    docs.tag("bad")
+    docs.add_questions("support", QUESTIONS)
+    return docs
+
+
+@pytest.fixture
+def docs() -> vecver.Dataset:
+    return filled(MemoryStore())
+
+
+def test_a_policy_runs_at_every_promotion(docs: vecver.Dataset) -> None:
+    policy = docs.set_policy("prod", GATES, questions="support")
+    assert docs.policy("prod") == policy and policy.gates == tuple(GATES) and docs.policy("staging") is None
+    first = docs.promote("prod", "good")  # there is no prod yet with which a gate could compare
+    assert first.gating and [gate["gate"] for gate in first.gating["gates"]] == [GATES[1]]
+    with pytest.raises(GateError) as raised:
+        docs.promote("prod", "bad")
+    assert [gate["passed"] for gate in raised.value.context["gates"]] == [False, False]
+    again = docs.promote("prod", "good", gates=["P@1 >= 0.9"], questions="support")
+    assert again.gating and [gate["gate"] for gate in again.gating["gates"]] == ["P@1 >= 0.9", *GATES]
+    assert docs.promote("staging", "bad").gating is None
+    docs.remove_policy("prod")
+    assert docs.promote("prod", "bad").gating is None
+
+
+def test_an_override_is_kept_with_the_move_and_looks_at_no_gate(docs: vecver.Dataset) -> None:
+    docs.set_policy("prod", GATES, questions="support")
+    docs.remove_questions("support")
+    with pytest.raises(NotFoundError) as raised:
+        docs.promote("prod", "bad")
+    assert raised.value.code == "questions_not_found" and docs.aliases() == {}
+    docs.promote("prod", "bad", override=" the questions are gone ")
+    (move,) = docs.moves("alias", "prod")
+    assert move.gating and move.gating["override"] == "the questions are gone"
+    assert move.gating["overridden"] == GATES and move.gating["gates"] == []
+    for reason in ("", "  "):
+        with pytest.raises(VecverError) as refused:
+            docs.promote("prod", "good", override=reason)
+        assert refused.value.code == "invalid_override"
+
+
+def test_the_way_back_is_free_and_says_what_was_measured(docs: vecver.Dataset) -> None:
+    docs.promote("prod", "bad")
+    docs.set_policy("prod", GATES, questions="support")
+    docs.promote("prod", "good")
+    docs.rollback("prod")
+    assert docs.aliases() == {"prod": docs.resolve("bad")}
+    assert [bool(move.gating) for move in docs.moves("alias", "prod")] == [False, True, False]
+
+
+def test_policies_live_with_their_dataset(docs: vecver.Dataset) -> None:
+    from datetime import timedelta
+
+    docs.set_policy("prod", GATES, questions="support")
+    manual = docs.repository.rename_dataset("d", "manual")
+    policy = manual.policy("prod")
+    assert policy and policy.questions == "support"
+    assert docs.repository.check().clean
+    store = versions_of(docs).store
+    (path,) = store.list("policies/")
+    sound = store.get(path)
+    store.put(path, b"nonsense")
+    assert [problem.object for problem in docs.repository.check().problems] == [path]
+    with pytest.raises(VecverError):
+        manual.promote("prod", "good")
+    store.put(path, sound)
+    docs.repository.delete_dataset("manual", apply=True)
+    for _ in range(3):
+        docs.repository.gc(apply=True, grace=timedelta(0))
+    assert not list(store.list("policies/"))
+
+
+def test_a_writer_that_was_overtaken_is_told(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = versions_of(docs).store
+    swap = type(store).swap
+
+    def overtaken(self: Store, name: str, expected: bytes | None, new: bytes) -> None:
+        monkeypatch.undo()
+        docs.set_policy("prod", ["R@10 >= 0.1"], questions="support")
+        swap(self, name, expected, new)
+
+    monkeypatch.setattr(type(store), "swap", overtaken)
+    with pytest.raises(ConflictError) as raised:
+        docs.set_policy("prod", GATES, questions="support")
+    assert raised.value.code == "entries_moved"
+    policy = docs.policy("prod")
+    assert policy and policy.gates == ("R@10 >= 0.1",)
+
+
+@pytest.mark.parametrize(
+    ("alias", "gates", "questions", "code"),
+    [
+        ("prod", [], "support", "invalid_gate"),
+        ("prod", ["R@10 >="], "support", "invalid_gate"),
+        ("prod", ["nope >= 1"], "support", "unknown_measure"),
+        ("prod", GATES, None, "no_questions"),
+        ("prod", GATES, "nothing", "questions_not_found"),
+        ("a b", GATES, "support", "invalid_name"),
+    ],
+)
+def test_bad_policies_are_refused(docs: vecver.Dataset, alias: str, gates: Any, questions: Any, code: str) -> None:
+    with pytest.raises(VecverError) as raised:
+        docs.set_policy(alias, gates, questions=questions)
+    assert raised.value.code == code
+    with pytest.raises(NotFoundError):
+        docs.remove_policy("prod")
+
+
+def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VECVER_REPO", raising=False)
+    filled(LocalStore(tmp_path / ".vecver"))
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        result = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+        assert result.exit_code == code, result.output
+        return result
+
+    assert json.loads(run("policy", "d", "prod", "--json").stdout) == {"alias": "prod", "policy": None}
+    kept = json.loads(run("policy", "d", "prod", "--gate", GATES[1], "--questions", "support", "--json").stdout)
+    assert kept["policy"]["gates"] == [GATES[1]] and kept["policy"]["questions"] == "support"
+    assert GATES[1] in run("policy", "d", "prod").output
+    run("promote", "d", "prod", "bad", code=9)
+    shown = run("promote", "d", "prod", "bad", "--override", "hotfix", "--json").stdout
+    assert json.loads(shown)["gating"]["override"] == "hotfix"
+    run("policy", "d", "prod", "--remove")
+    run("policy", "d", "prod", "--remove", code=3)
+    run("promote", "d", "prod", "good")
+
+
+def test_over_http_only_an_admin_overrides(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+    pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
+    from handles import served
+    from vecver_service.state.keys import Keys
+
+    filled(LocalStore(tmp_path / "kb"))
+    with served(tmp_path) as (url, key):
+        _, writer_key = Keys(tmp_path / "state" / "service.sqlite").add("bob", ["d:write"])
+        with vecver.connect(url, key) as repository, vecver.connect(url, writer_key) as others:
+            admin, writer = repository.dataset("d"), others.dataset("d")
+            kept = admin.set_policy("prod", GATES, questions="support")
+            assert admin.policy("prod") == writer.policy("prod") == kept
+            assert writer.promote("prod", "good").gating
+            with pytest.raises(GateError) as raised:
+                writer.promote("prod", "bad")
+            assert [gate["passed"] for gate in raised.value.context["gates"]] == [False, False]
+            for refused in (
+                lambda: writer.promote("prod", "bad", override="now"),
+                lambda: writer.set_policy("prod", ["R@10 >= 0"], questions="support"),
+                lambda: writer.remove_policy("prod"),
+            ):
+                with pytest.raises(AccessError):
+                    refused()
+            assert admin.aliases() == {"prod": admin.resolve("good")}
+            move = admin.promote("prod", "bad", override="the questions are wrong")
+            assert move.gating and admin.moves("alias", "prod")[0] == move
+            admin.remove_policy("prod")
+            assert admin.policy("prod") is None
