@@ -40,7 +40,8 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 _GATE = re.compile(r"(.+?)\s*(>=|<=|>|<)\s*(.+)")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_BOUND = re.compile(rf"(?:(?P<number>{_NUMBER})|(?P<name>[\w@][^\s<>=]*)(?:\s*(?P<sign>[+-])\s*(?P<margin>{_NUMBER}))?)")
+_NAME = r"[\w@][^\s<>=]*"  # of a revision
+_BOUND = re.compile(rf"(?P<number>{_NUMBER})|(?P<name>{_NAME})(?:\s*(?P<sign>[+-])\s*(?P<margin>{_NUMBER}))?")
 _RECALL = re.compile(r"ann_recall@([1-9]\d{0,3})")
 _WORSE = 10  # questions that are named
 _EXAMPLE = "nDCG@10 >= 0.60, R@10 >= prod - 0.01, ann_recall@10 >= 0.95"
