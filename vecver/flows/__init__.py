@@ -6,9 +6,9 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
-    from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.bisecting import bisect
     from vecver.flows.evaluating.comparing import compare
+    from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.gates import Bench, Gate, attempt_of, check_gates, read_gates
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.promoting import check_promotion, new_policy
@@ -97,8 +97,8 @@ __all__ = [
     "delete",
     "deletion",
     "document_ids",
-    "expected_recall",
     "evaluate",
+    "expected_recall",
     "export",
     "fields_of",
     "find_questions",

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
     from vecver.model.embedder import Embedder, TokenCounts
-    from vecver.model.expectations import ExpectedRecall
     from vecver.model.evaluations import Evaluated, Evaluation, Mean
+    from vecver.model.expectations import ExpectedRecall
     from vecver.model.gates import GateResult, Gating, Policy
     from vecver.model.kernels import KernelUse
     from vecver.model.positions import NOWHERE, Position
@@ -54,9 +54,9 @@ __all__ = [
     "Document",
     "DocumentDiff",
     "Embedder",
-    "ExpectedRecall",
     "Evaluated",
     "Evaluation",
+    "ExpectedRecall",
     "Export",
     "Failure",
     "Field",

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, overload
 from vecver import repo
 from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
 from vecver.errors import NotFoundError
-from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move
-from vecver.model import Commit, Coverage, Diff, DocumentDiff, Json, Log, Move, Policy
+from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move, Policy
 from vecver.remote.handle import RemoteHandle, commit_of, condition, revision_text
 from vecver.remote.http import read
 
@@ -180,5 +179,7 @@ def _expected_recall(body: Json) -> ExpectedRecall:
     if "expected_recall" in body:
         return ExpectedRecall.from_json(body["expected_recall"])
     return ExpectedRecall.unknown(10, body["counts"]["chunks"], 0)
+
+
 def _policy_of(body: Json) -> Policy | None:
     return Policy.from_json(body["policy"]) if body["policy"] else None

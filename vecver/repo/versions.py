@@ -308,10 +308,6 @@ class Versions:
     def put_derived_facts(self, segment: Segment, spec: str, built_with: Json) -> None:
         index_files.put_facts(self.store, segment.id, spec, built_with)
 
-    def derived_facts(self, segment: Segment, spec: str) -> Json:
-        """The facts of a derived file, without its bytes. Raises NotFoundError, IntegrityError."""
-        return index_files.facts(self.store, segment.id, spec)
-
     def derived(self, segment: Segment, spec: str) -> tuple[memoryview, Json] | None:
         stamps = None if self._verifier.mode == "always" else self._verifier.stamps
         return index_files.derived(self.store, segment.id, spec, stamps)

@@ -223,40 +223,16 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
 @click.option("--override", metavar="WHY", help="Move it without looking at any gate; WHY is kept with the move.")
 @as_json
 @click.pass_obj
-def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool) -> None:
-    """Let ALIAS name REVISION (default main); applications that search at it follow at once."""
-    docs = common.opened(settings).dataset(dataset)
-    move = docs.promote(alias, revision)
-    expected = docs.expected_recall(move.after or revision)
-    if as_json:
-        echo_json({**move.to_json(), "expected_recall": expected.to_json()})
-    else:
-        refs.show_move(console.out(), move, expected)
-def promote(
-    settings: Settings,
-    /,
-    dataset: str,
-    alias: str,
-    revision: str,
-    gates: tuple[str, ...],
-    questions: str | None,
-    exact: bool,
-    override: str | None,
-    as_json: bool,
-) -> None:
+def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_json: bool, **how: Any) -> None:
     """Let ALIAS name REVISION (default main); applications that search at it follow at once.
 
     Its policy (`vecver policy`) and --gate say what REVISION must be worth first: a measure against a number
     ('ann_recall@10 >= 0.95'), or against what another version reaches ('R@10 >= prod - 0.01'). If a gate does not hold,
     ALIAS stays, and the exit code is 9.
     """
-    if not gates:
-        _show_move(docs.promote(alias, revision), as_json)
-        return
     docs = common.opened(settings).dataset(dataset)
     try:
         with progress(dataset) as advance:
-            how: dict[str, Any] = {"gates": gates, "questions": questions, "exact": exact, "override": override}
             move = docs.promote(alias, revision, progress=advance, **how)
     except GateError as error:
         if as_json:
@@ -264,9 +240,12 @@ def promote(
         else:
             show_gates(console.out(), error.context)
         raise
-    if not as_json:
+    expected = docs.expected_recall(move.after or revision)
+    if as_json:
+        echo_json({**move.to_dict(), "expected_recall": expected.to_json()})
+    else:
         show_gates(console.out(), move.gating or {})
-    _show_move(move, as_json)
+        refs.show_move(console.out(), move, expected)
 
 
 @click.command()
@@ -323,7 +302,7 @@ def _show_refs(docs: vecver.Dataset, kind: str, commits: dict[str, str], as_json
 
 def _show_move(move: vecver.Move, as_json: bool) -> None:
     if as_json:
-        echo_json(move.to_dict())
+        echo_json(move.to_json())
     else:
         refs.show_move(console.out(), move)
 

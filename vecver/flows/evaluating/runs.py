@@ -143,8 +143,8 @@ def engine_facts(versions: Versions, snapshot: Snapshot, depth: int, engine: Eng
 def _indexes(versions: Versions, snapshot: Snapshot) -> Json:
     """segment -> the digest of its index and of how far it looks, for those that have one."""
     spec = index.faiss.SPEC
-    segments = [segment for segment in snapshot.segments if versions.has_derived(segment, spec)]
-    return {segment.id: digest_json(versions.derived_facts(segment, spec)) for segment in segments}
+    facts = {segment.id: versions.derived_facts(segment.id, spec) for segment in snapshot.segments}
+    return {segment: digest_json(each) for segment, each in facts.items() if each is not None}
 
 
 # -- searching -----------------------------------------------------------------------------------------
