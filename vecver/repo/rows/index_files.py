@@ -50,9 +50,10 @@ def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: J
 
 
 def put_facts(store: Store, segment: str, spec: str, built_with: Json) -> None:
-    """Replace some facts of a derived file; its bytes stay."""
-    stored = facts(store, segment, spec)
-    store.put(path_of(segment, spec + ".json"), objects.sealed({**stored, **built_with}))
+    """Replace some facts of a derived file; its bytes stay. The lock keeps the facts those of the bytes."""
+    with store.lock("index-files", LOCK_SECONDS):
+        stored = facts(store, segment, spec)
+        store.put(path_of(segment, spec + ".json"), objects.sealed({**stored, **built_with}))
 
 
 def facts(store: Store, segment: str, spec: str) -> Json:
