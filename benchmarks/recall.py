@@ -101,6 +101,7 @@ def hnsw(part: Part, k: int, queries: Vectors, true: Rows, goal: float) -> tuple
     """FAISS HNSW32 of the live rows, at the smallest effort that reaches the goal."""
     rows = live_rows(part)
     index = library.IndexHNSWFlat(part.vectors.shape[1], 32, library.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 200
     index.add(np.ascontiguousarray(part.vectors[rows]))
 
     def way(ef: int) -> Ask:
