@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -227,3 +229,38 @@ def test_part_of_records_has_all_their_columns() -> None:
     assert records_read and described(singly([records_read.take(np.array([7, 2]))])) == [
         described(singly([records_read]))[row] for row in (7, 2)
     ]
+
+
+def reused_rows(kind: str) -> Iterator[dict[str, Any]]:
+    """Rows of a generator that changes and gives the same object again."""
+    row: dict[str, Any] = {}
+    numbers, tags, place = [0.0] * 4, ["a", ["b"]], {"page": 0}
+    array = np.zeros(4, np.float32)
+    for i in range(COUNT):
+        numbers[:], tags[1], place["page"], array[:] = VECTORS[i].tolist(), [f"tag {i}"], i, VECTORS[i]
+        fresh = {"id": f"d{i}", "text": f"text {i}", "vector": VECTORS[i]}
+        row.update(fresh)
+        yield {
+            "row": row,
+            "list": {**fresh, "vector": numbers},
+            "array": {**fresh, "vector": array},
+            "nested": {**fresh, "tags": tags, "place": place},
+        }[kind]
+
+
+@pytest.mark.parametrize("kind", ["row", "list", "array", "nested"])
+@pytest.mark.parametrize("added", [False, True])
+def test_a_generator_may_give_the_same_object_again(kind: str, added: bool) -> None:
+    rows = [copy.deepcopy(row) for row in reused_rows(kind)]
+    expected = described(singly(records.read_values(rows, label="s", added=added)))
+    assert described(singly(records.read_values(reused_rows(kind), label="s", added=added))) == expected
+    assert len({row[0] for row in expected}) == COUNT
+
+
+def test_a_row_nested_too_deep_fails_alone() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    rows = [{"id": f"d{i}", "text": "one", "deep": deep if i == 3 else [1]} for i in range(COUNT)]
+    *others, failure = sorted(records.read_values(iter(rows), label="s"), key=lambda item: isinstance(item, Failure))
+    assert isinstance(failure, Failure) and failure.document == "d3" and len(others) == COUNT - 1

@@ -3,11 +3,13 @@
 Decisions
 1. Arrow files are memory-mapped, since a stored batch may be larger than memory. Truncating such a file during an
    ingest crashes the process; replacing it by a rename is safe.
+2. Rows are copied unless they come in a list, with the lists, arrays and mappings in them. A generator may change the
+   same dict for each row, or the same list for each vector: without copies, all rows of a block would be its last row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any, Final
@@ -21,6 +23,7 @@ from vecver.pipeline.sources.record_columns import in_microseconds, vector_value
 Rows = Iterable[tuple[int, Any]]  # number from 1, and the value there: a mapping, if it is valid
 
 BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _VALUES: Final = 1024  # rows of a list of values: Python's numbers take eight times the memory of vectors
 
 
@@ -51,6 +54,8 @@ class Block:
 def blocks_of(values: Iterable[Any]) -> Iterator[Block]:
     """The rows of batches, numbered from 1. A value that is not a batch is already a row."""
     number = 1
+    if not isinstance(values, list | tuple):
+        values = map(_copied_row, values)
     for are_batches, run in groupby(values, lambda value: isinstance(value, pa.RecordBatch)):
         for block in _blocks_of_batches(run, number) if are_batches else blocks_of_rows(zip(count(number), run)):
             yield block
@@ -73,6 +78,22 @@ def blocks_of_rows(rows: Rows) -> Iterator[Block]:
         raise
     if values:
         yield Block(numbers, values)
+
+
+def _copied_row(row: Any) -> Any:
+    try:
+        return _copied(row)
+    except RecursionError:  # it is nested too deep, and fails later
+        return row
+
+
+def _copied(value: Any) -> Any:
+    """A value with its mappings, lists and arrays copied; all others are taken to stay as they are."""
+    if isinstance(value, Mapping):
+        return {name: field if type(field) in _SCALARS else _copied(field) for name, field in value.items()}
+    if isinstance(value, list):
+        return value[:] if _SCALARS.issuperset(map(type, value)) else [_copied(item) for item in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def _blocks_of_batches(batches: Iterable[pa.RecordBatch], number: int) -> Iterator[Block]:
