@@ -45,9 +45,9 @@ class LoopSearch:
     if_none_match: str
 
     @property
-    def alike(self) -> tuple[Any, ...]:
-        """The same for searches that one call of `Dataset.search` can answer."""
-        return self.docs.name, self.body.ref, *self.body.options().values()
+    def alike(self) -> tuple[str, ...]:
+        """The same for searches that one call of `Dataset.search` can answer; a receipt tells -0.0 from 0.0."""
+        return self.docs.name, self.body.ref, repr(self.body.options())
 
 
 def fits_loop(deps: Dependencies, docs: vecver.Dataset, body: requests.Search) -> bool:

@@ -226,6 +226,11 @@ def test_searches_that_are_answered_together_get_the_answers_of_each_alone(clien
     assert all(search.scope["vecver.log_fields"]["queries"] == 1 for search in searches)
 
 
+def test_searches_whose_receipts_differ_are_not_answered_by_one_call(client: TestClient) -> None:
+    plus, minus = (loop_search(client, VECTOR, min_score=least) for least in (0.0, -0.0))
+    assert plus.alike == loop_search(client, VECTOR, min_score=0.0).alike != minus.alike
+
+
 def test_a_bad_vector_spoils_no_answer_beside_it(client: TestClient) -> None:
     deps = client.app.state.deps  # type: ignore[attr-defined]
     outcomes = searching.search_on_loop(deps, [loop_search(client, query) for query in (VECTOR, VECTOR[:3], VECTOR)])

@@ -138,14 +138,19 @@ class Hit:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             if read_field := self.__dict__.get("_read_field"):
                 self.__dict__.update(read_field(name))
+                if len(self.__dict__) > len(self.__dataclass_fields__):  # every field, and what reads them
+                    self._hold_alone(self.__dict__)
             return self.__dict__[name]
 
     def read(self) -> Hit:
         """The same hit, with every field read."""
         if read_field := self.__dict__.get("_read_field"):
-            fields = {**read_field(""), **self.__dict__}
-            object.__setattr__(self, "__dict__", {name: fields[name] for name in self.__dataclass_fields__})
+            self._hold_alone({**read_field(""), **self.__dict__})
         return self
+
+    def _hold_alone(self, fields: dict[str, Any]) -> None:
+        """Hold every field, and no longer what reads them."""
+        object.__setattr__(self, "__dict__", {name: fields[name] for name in self.__dataclass_fields__})
 
     def __getstate__(self) -> Json:
         return {name: getattr(self.read(), name) for name in self.__dataclass_fields__}

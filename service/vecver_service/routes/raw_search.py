@@ -21,7 +21,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import anyio.to_thread
 from pydantic import ValidationError
@@ -114,7 +113,7 @@ class SearchAtOnce:
         turn, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
         if self._waiting:
             loop.call_soon(self._answer_waiting, loop)
-        alike: dict[tuple[Any, ...], list[tuple[LoopSearch, asyncio.Future[Response | None]]]] = {}
+        alike: dict[tuple[str, ...], list[tuple[LoopSearch, asyncio.Future[Response | None]]]] = {}
         for search, answer in turn:
             alike.setdefault(search.alike, []).append((search, answer))
         for group in alike.values():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ingest, open_on, vector_of
+from helpers import SPACE, ingest, open_on, records, vector_of
 from inside import versions_of
 
 import vecver
@@ -107,7 +107,7 @@ def test_a_hit_reads_a_field_when_it_is_first_used() -> None:
     assert hit.document == hit.document == "a.md" and reads == ["document"]
     assert (hit.text, hit.span, hit.headings, hit.page, reads) == ("text", (0, 4), (), None, ["document", "text"])
     assert hit.read() is hit and vars(hit) == vars(HIT) and list(vars(hit)) == list(vars(HIT))
-    assert hit.read() is hit and reads == ["document", "text", ""]
+    assert hit.read() is hit and reads == ["document", "text"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,29 @@ def test_an_answer_releases_its_version_once_its_hits_are_read(tmp_path: Path) -
     assert answer[0].read().text == "one"
     gc.collect()
     assert snapshot() is None and vecver.Answer.from_json(answer.to_json()) == answer
+
+
+def test_a_hit_releases_its_version_with_its_last_field(tmp_path: Path) -> None:
+    docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
+    ingest(docs, {"a": "one"})
+    snapshot = weakref.ref(versions_of(docs).snapshot(docs.resolve()))
+    (hit,) = docs.search(vector_of("one")).hits
+    versions_of(docs).forget_verified()
+    assert (hit.text, hit.metadata) == ("one", {})
+    gc.collect()
+    assert snapshot() is None and hit == hit.read() and hit.key == Hit.from_json(hit.to_json()).key
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_a_receipt_names_the_vector_that_was_searched_with(tmp_path: Path, metric: Any) -> None:
+    repository = open_on(LocalStore(tmp_path / "kb"))
+    docs = repository.dataset("d")
+    docs.ingest(records({"a": "one", "b": "two"}), space=SPACE, metric=metric)
+    buffer = vector_of("one").copy()
+    now, later = docs.search(buffer), docs.search(buffer)
+    assert now.receipt
+    buffer[:] = vector_of("two")
+    assert later.receipt == now.receipt and repository.replay(later.receipt).identical
 
 
 def test_timings_include_what_is_read_later(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbe
     """
     space = recipe.space
     if len(queries) == 1 and not isinstance(queries[0], str):
-        return index.normalised(_in_space(query_vector(queries[0]), space)[None, :], space.metric)
+        vector = _in_space(query_vector(queries[0]), space)[None, :].copy()  # receipts are written from it later
+        return index.normalised(vector, space.metric)
     vectors = np.empty((len(queries), space.dim), np.float32)
     texts = dict[int, str]()
     for row, query in enumerate(queries):
