@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.gates import Bench, Gate, attempt_of, check_gates, read_gates
     from vecver.flows.evaluating.index_recall import recall
-    from vecver.flows.evaluating.promoting import check_promotion, new_policy
+    from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
     from vecver.flows.evaluating.relevance import evaluate
@@ -90,6 +90,7 @@ __all__ = [
     "check_promotion",
     "check_published",
     "check_space",
+    "check_way_back",
     "checked_ids",
     "chunk_page",
     "compare",

@@ -125,9 +125,9 @@ class History(Evaluating, Publishing):
         """
         commit = self.resolve(at)
         bench = self._bench(questions, engine, exact, progress) if gates else None
-        checked = flows.check_promotion(self._versions, self.name, alias, commit, bench, gates, self._bench, override)
-        if checked is not None:
-            expected = expected or checked.before or repo.ref_moves.ABSENT
+        checked, expected = flows.check_promotion(
+            self._versions, self.name, alias, commit, bench, gates, self._bench, override, expected
+        )
         gating = checked.to_json() if checked else None
         if alias in self._session.publish:
             self.publish(commit)
@@ -174,10 +174,12 @@ class History(Evaluating, Publishing):
     def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
         """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.
 
-        `to`: a revision instead of the last position. `expected`: as `promote`. Raises NotFoundError, ConflictError,
-        InvalidInputError.
+        `to`: a revision instead of the last position; for an alias with a policy one where it stood. `expected`: as
+        `promote`. Raises NotFoundError, ConflictError, InvalidInputError.
         """
         target = None if to is None else self.resolve(to)
+        if target is not None:
+            flows.check_way_back(self._versions, self.name, ref, target)
         return repo.ref_moves.rollback(self._versions, self.name, ref, target, expected=expected)
 
     def moves(self, kind: Kind, name: str) -> list[Move]:

@@ -12,8 +12,10 @@ from helpers import ingest, open_on, vector_of
 from inside import versions_of
 
 import vecver
+from vecver import repo
 from vecver.cli import main
 from vecver.errors import AccessError, ConflictError, GateError, NotFoundError, VecverError
+from vecver.flows.evaluating import gates, promoting
 from vecver.store import LocalStore, MemoryStore, Store
 
 pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
@@ -188,3 +190,94 @@ def test_over_http_only_an_admin_overrides(tmp_path: Path) -> None:
             assert move.gating and admin.moves("alias", "prod")[0] == move
             admin.remove_policy("prod")
             assert admin.policy("prod") is None
+
+
+def test_of_two_first_promotions_at_once_one_loses(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both pass over the gate that compares with prod itself, since there is none yet."""
+    docs.set_policy("prod", GATES[:1], questions="support")
+    move = repo.ref_moves.promote
+
+    def after_another(*arguments: Any, **how: Any) -> Any:
+        monkeypatch.undo()
+        docs.promote("prod", "good")
+        return move(*arguments, **how)
+
+    monkeypatch.setattr(repo.ref_moves, "promote", after_another)
+    with pytest.raises(ConflictError):
+        docs.promote("prod", "bad")
+    assert docs.aliases() == {"prod": docs.resolve("good")}
+
+
+@pytest.mark.parametrize("change", ["moves", "policy"])
+def test_what_changes_while_gates_are_measured_stops_the_promotion(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The caller's gate was measured against the alias where it stood before, the policy's against where it is now."""
+    docs.promote("prod", "bad")
+    docs.set_policy("prod", ["R@10 >= 0.01"], questions="support")
+    check = promoting.check_gates
+
+    def and_then(*arguments: Any, **how: Any) -> Any:
+        gating = check(*arguments, **how)
+        monkeypatch.undo()
+        if change == "moves":
+            docs.promote("prod", "good")
+        else:
+            docs.set_policy("prod", ["R@10 >= 0.9"], questions="support")
+        return gating
+
+    monkeypatch.setattr(promoting, "check_gates", and_then)
+    with pytest.raises(ConflictError) as raised:
+        docs.promote("prod", "bad", gates=["R@10 >= prod"], questions="support")
+    moved = change == "moves"
+    assert raised.value.code == ("ref_moved" if moved else "policy_moved")
+    assert docs.aliases() == {"prod": docs.resolve("good" if moved else "bad")}
+
+
+def test_an_alias_that_moves_while_it_is_resolved_is_not_moved_again(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs.promote("prod", "bad")
+    reference = gates._reference
+
+    def and_then(*arguments: Any) -> str:
+        commit = reference(*arguments)
+        monkeypatch.undo()
+        docs.promote("prod", "good")
+        return commit
+
+    monkeypatch.setattr(gates, "_reference", and_then)
+    with pytest.raises(ConflictError):
+        docs.promote("prod", "bad", gates=["R@10 >= prod"], questions="support")
+    assert docs.aliases() == {"prod": docs.resolve("good")}
+
+
+def test_an_alias_that_stands_elsewhere_is_a_conflict_before_anything_is_measured(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs.promote("prod", "good")
+    docs.set_policy("prod", GATES, questions="support")
+    monkeypatch.setattr(promoting, "check_gates", None)  # whoever measures now fails
+    for expected in (docs.resolve("bad"), "absent"):
+        with pytest.raises(ConflictError):
+            docs.promote("prod", "bad", expected=expected)
+
+
+def test_a_rollback_is_no_promotion_without_gates(docs: vecver.Dataset) -> None:
+    docs.set_policy("prod", GATES, questions="support")
+    docs.promote("prod", "good")
+    with pytest.raises(ConflictError) as raised:
+        docs.rollback("prod", "bad")
+    assert raised.value.code == "policy_applies" and "promote" in str(raised.value.hint)
+    docs.promote("prod", "bad", override="a hotfix")
+    docs.rollback("prod", "good")
+    docs.rollback("prod", "bad")  # it stood there
+    assert docs.aliases() == {"prod": docs.resolve("bad")}
+
+
+def test_a_gate_fails_though_the_alias_stands_where_nothing_can_be_measured(docs: vecver.Dataset) -> None:
+    ingest(docs, {"other": "none of the documents that the questions name"})
+    docs.promote("prod", "main")
+    with pytest.raises(GateError) as raised:
+        docs.promote("prod", "bad", gates=["R@10 >= 0.5"], questions="support")
+    assert raised.value.code == "gate_failed" and raised.value.context["worse"] == []

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from vecver.errors import GateError, InvalidInputError, NotFoundError, say
+from vecver.errors import GateError, InvalidInputError, NotFoundError, VecverError, say
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.comparing import delta_of
 from vecver.flows.evaluating.index_recall import recall
@@ -100,8 +100,8 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     """
     gates = [Gate.of(text) for text in read_gates(texts)]
     check_questions(bench.questions, gates)
+    before = bench.versions.refs(bench.dataset).get("alias", alias)  # first: a gate may compare with where it stands
     references = {gate.against: _reference(bench, alias, gate) for gate in gates if gate.against}
-    before = bench.versions.refs(bench.dataset).get("alias", alias)
     measured = _Measured(bench, gates)
     results = tuple(measured.result(gate, commit, references.get(gate.against or "")) for gate in gates)
     failed = [gate for gate, result in zip(gates, results, strict=True) if not result.passed]
@@ -190,7 +190,11 @@ class _Measured:
         measures = {gate.measure.name: gate.measure for gate in failed if gate.measure}
         if before in (None, commit) or not measures:
             return ()
-        old, new = self._run(str(before)), self._run(commit)
+        try:
+            old = self._run(str(before))
+        except VecverError:  # it has none of these documents, no rows, or needs a model that is not here
+            return ()
+        new = self._run(commit)
         losses: list[tuple[float, Json]] = []
         for name, each in measures.items():
             sign = -1 if each.lower_is_better else 1

@@ -3,7 +3,10 @@
 Decisions
 1. A gate of a policy that compares with the alias itself is passed over while the alias does not exist: a policy is
    fastened before the first promotion. A gate that the caller writes is an error then: the caller can leave it out.
-2. An override looks at no gate: they may be what is broken. It needs a reason, which is kept with the move.
+2. The gates hold of where the alias stood, and of the policy that it had, when they were measured: if either changed
+   meanwhile, the alias is not moved. So of two first promotions, which pass such a gate over, one loses.
+3. The way back is free, but only to where the alias stood: else a rollback would be a promotion without gates.
+4. An override looks at no gate: they may be what is broken. It needs a reason, which is kept with the move.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from vecver import repo
-from vecver.errors import InvalidInputError, say
+from vecver.errors import ConflictError, InvalidInputError, say
 from vecver.flows.evaluating.gates import Bench, Gate, check_gates, check_questions, read_gates
 from vecver.model import Gating, Policy
 from vecver.progress import Progress
@@ -31,29 +34,78 @@ def check_promotion(
     gates: Sequence[str],
     make_bench: MakeBench,
     override: str | None,
-) -> Gating | None:
-    """What was measured, if every gate holds; None if there is no gate. `bench`: what the caller's gates measure with.
+    expected: str | None,
+) -> tuple[Gating | None, str | None]:
+    """What was measured, if every gate holds (None if there is no gate), and where the alias must stand when it moves.
 
-    Raises GateError (a gate fails), InvalidInputError (an override without a reason), and as `check_gates`.
+    `bench`: what the caller's gates measure with. `expected`: where the caller saw the alias.
+    Raises GateError (a gate fails), InvalidInputError (an override without a reason), ConflictError (the alias or its
+    policy changed), and as `check_gates`.
     """
-    policy = repo.policies.load(versions.store, versions.key(dataset), alias)
     before = versions.refs(dataset).get("alias", alias)
+    stands = before or repo.ref_moves.ABSENT
+    policy = repo.policies.load(versions.store, versions.key(dataset), alias)
+    if policy is None and bench is None and override is None:
+        return None, expected
+    if expected not in (None, stands):
+        raise repo.ref_moved("alias", alias, before)
     if override is not None:
-        if not isinstance(override, str) or not override.strip():
-            raise InvalidInputError(
-                "an override needs a reason", code="invalid_override", hint='say why, for example override="hotfix 12"'
-            )
-        looked_past = (*(policy.gates if policy else ()), *(read_gates(gates) if gates else ()))
-        return Gating(commit, before, (), None, {}, override=override.strip(), overridden=looked_past)
-    checked = check_gates(bench, alias, commit, gates) if bench is not None else None
+        return _overridden(policy, gates, commit, before, override), stands
+    gatings = [check_gates(bench, alias, commit, gates)] if bench is not None else []
     texts = [text for text in policy.gates if before or Gate.of(text).against != alias] if policy else []
-    if policy is None or not texts:
-        return checked
-    fastened = check_gates(make_bench(policy.questions, policy.engine, policy.exact, None), alias, commit, texts)
-    if checked is None:
-        return fastened
-    measures = {**checked.measures, **fastened.measures}
-    return replace(fastened, gates=(*checked.gates, *fastened.gates), measures=measures)
+    if policy is not None and texts:
+        fastened = make_bench(policy.questions, policy.engine, policy.exact, None)
+        gatings.append(check_gates(fastened, alias, commit, texts))
+    if moved := [gating for gating in gatings if gating.before != before]:
+        raise repo.ref_moved("alias", alias, moved[0].before)
+    _check_policy(versions, dataset, alias, policy)
+    return _joined(gatings), stands
+
+
+def check_way_back(versions: Versions, dataset: str, ref: str, target: str) -> None:
+    """Raises ConflictError if an alias with a policy would go to a version where it never stood."""
+    refs = versions.refs(dataset)
+    if refs.get("alias", ref) is None or repo.policies.load(versions.store, versions.key(dataset), ref) is None:
+        return
+    if target not in {move.after for move in refs.log("alias", ref)}:
+        raise ConflictError(
+            f"{ref} never stood at {target[:12]}, and its policy says what a new version must be worth",
+            code="policy_applies",
+            hint=say(
+                f"promote it: docs.promote({ref!r}, {target[:12]!r}) runs the gates; docs.moves() lists where it was",
+                cli=f"promote it, which runs the gates: `vecver promote {dataset} {ref} {target[:12]}`",
+                http=f"promote it, which runs the gates: POST /v1/datasets/{dataset}/promote",
+            ),
+            name=ref,
+        )
+
+
+def _overridden(policy: Policy | None, gates: Sequence[str], commit: str, before: str | None, reason: str) -> Gating:
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidInputError(
+            "an override needs a reason", code="invalid_override", hint='say why, for example override="hotfix 12"'
+        )
+    gates = (*(policy.gates if policy else ()), *(read_gates(gates) if gates else ()))
+    return Gating(commit, before, (), None, {}, override=reason.strip(), overridden=gates)
+
+
+def _check_policy(versions: Versions, dataset: str, alias: str, policy: Policy | None) -> None:
+    """Raises ConflictError if the alias has other gates than those that were measured."""
+    if repo.policies.load(versions.store, versions.key(dataset), alias) != policy:
+        raise ConflictError(
+            f"the policy of {alias!r} was changed while its gates were measured",
+            code="policy_moved",
+            hint="promote again: what was measured is kept; the alias was not moved",
+            name=alias,
+        )
+
+
+def _joined(gatings: Sequence[Gating]) -> Gating | None:
+    """The caller's gates and those of the policy as one; the questions are those of the policy."""
+    if not gatings:
+        return None
+    measures = {name: value for gating in gatings for name, value in gating.measures.items()}
+    return replace(gatings[-1], gates=tuple(gate for each in gatings for gate in each.gates), measures=measures)
 
 
 def new_policy(
