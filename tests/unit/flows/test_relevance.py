@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,14 @@ def test_scores_that_are_equal_keep_their_order_in_a_run() -> None:
     assert len(scores) == 9 and scores == sorted(scores, reverse=True)
     assert len(set(np.array(scores[:6], np.float32).tolist())) == 6
     assert text.startswith("a%20b Q0 d0 1 ")
+
+
+@pytest.mark.parametrize("name", ["ERR@10", "Judged@10", "infAP"])
+def test_names_with_spaces_and_empty_rankings_have_every_measure(name: str) -> None:
+    """ERR writes files for another program, Judged@10 divides by the number of places."""
+    if name == "ERR@10" and shutil.which("perl") is None:
+        pytest.skip("no perl")
+    hits = [RankedDocument(document, f"{n:032x}", "") for n, document in enumerate(("a b", "c\n1 0 d 1", "e"))]
+    asked = [JudgedQuestion("1", "x", None, {"a b": 1}), JudgedQuestion("2", "y", None, {"e": 1})]
+    values = values_of(measures_of([name], vecver.QuestionSet("", tuple(asked))), asked, [hits, []])
+    assert values[name][0] > 0.05 and values[name][1] == 0

@@ -5,13 +5,14 @@ Decisions
    what it must not, and 0 for one that does not. Lower is better.
 2. Documents that a version does not have still count as not found. Otherwise a version that lost a family of documents
    would look better than the one before.
-3. `ir_measures` orders a ranking by score, so places are given to it as falling scores, without ties.
+3. `ir_measures` orders a ranking by score, so places are given to it as falling scores, without ties. Items are
+   numbered for it: some of its measures write files in which a name with a space would be two columns.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,20 +97,24 @@ def values_of(
                     values[measure.name][row] = any(each.is_forbidden for each in ranking[: measure.depth])
     if ours := [measure for measure in measures if measure.library is not None]:
         rows = {str(row): row for row, question in enumerate(questions) if question.is_judged}
-        qrels = {id: questions[row].judgments() for id, row in rows.items()}
-        run = {id: _scored(questions[row].items(rankings[row])) for id, row in rows.items()}
+        qrels, run = dict[str, dict[str, int]](), dict[str, dict[str, float]]()
+        for id, row in rows.items():
+            qrels[id], scored = _numbered(questions[row].judgments(), questions[row].items(rankings[row]))
+            if scored:
+                run[id] = scored
         names = {measure.library: measure.name for measure in ours}
         for name in names.values():
-            values[name][list(rows.values())] = (
-                0.0  # a question that brings back nothing is not in the library's answer
-            )
+            values[name][list(rows.values())] = 0.0  # a question that brings back nothing is not in the run
         for result in _computed(list(names), qrels, run) if rows else ():
             values[names[result.measure]][rows[result.query_id]] = result.value
     return values
 
 
-def _scored(names: Sequence[str]) -> dict[str, float]:
-    return {name: float(len(names) - place) for place, name in enumerate(names)}
+def _numbered(grades: Mapping[str, int], ranking: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """(judgments, scores) of a question, by numbers in place of the items' names."""
+    numbers = {name: str(number) for number, name in enumerate({**grades, **dict.fromkeys(ranking)})}
+    scores = {numbers[name]: float(len(ranking) - place) for place, name in enumerate(ranking)}
+    return {numbers[name]: grade for name, grade in grades.items()}, scores
 
 
 # -- the library -------------------------------------------------------------------------------------
