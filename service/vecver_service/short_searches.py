@@ -6,7 +6,8 @@
 A thread of its own costs a search more than its HTTP does: it must be woken, and takes the interpreter from the loop.
 But what runs on the loop holds up every other request. So a revision is searched there only after some short
 searches in threads, and no longer once a search took long, its version was closed or opened anew, or the last search
-is so long ago that the version's files may have left the memory.
+is so long ago that the version's files may have left the memory; and not while a thread opens another version, which
+every search waits for.
 
 Decisions
 1. The version is compared as an object, not by its id: one that was closed and opened again has no index open yet.
@@ -66,7 +67,7 @@ class ShortSearches:
         streak = self._streaks.get((docs.name, revision))
         if streak is None or streak.count < FIRST or monotonic() - streak.ended > FRESH_S:
             return False
-        version = _opened(docs, revision)
+        version = _opened(docs, revision, at_once=True)
         return version is not None and version is streak.version()
 
     def record(self, docs: vecver.Dataset, revision: str, commit: str, *, short: bool) -> None:
@@ -82,8 +83,8 @@ class ShortSearches:
             self._streaks.popitem(last=False)
 
 
-def _opened(docs: vecver.Dataset, revision: str) -> object | None:
+def _opened(docs: vecver.Dataset, revision: str, *, at_once: bool = False) -> object | None:
     """The opened version; None also where the revision is gone, which the search will say."""
     with suppress(VecverError):
-        return docs.opened(revision)
+        return docs.opened(revision, at_once=at_once)
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from helpers import ingest
 from small_service import QUERY, TEXTS, asked, wait_until_ready
 
 import vecver
+from vecver.repo.rows.verifier import Verifier
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
@@ -99,6 +102,35 @@ def test_a_version_that_was_closed_is_searched_in_threads_first(client: TestClie
     assert repository.dataset("d").opened() is None
     search(client, FIRST + 1)
     assert places == ["thread"] * FIRST + ["loop"]
+
+
+def test_while_another_version_is_opened_the_loop_waits_for_no_search(
+    client: TestClient, places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions are opened one at a time, behind a lock that each search takes; hashing a version may take seconds."""
+    docs = client.app.state.deps.repository.dataset("d")  # type: ignore[attr-defined]
+    reach_loop(client, places)
+    opening, verified, use = threading.Event(), threading.Event(), Verifier.use
+
+    def slow_use(verifier: Verifier, segments: Any) -> None:
+        if threading.current_thread().name == "opens":
+            opening.set()
+            assert verified.wait(30)
+        use(verifier, segments)
+
+    monkeypatch.setattr(Verifier, "use", slow_use)
+    opener = threading.Thread(target=lambda: docs.search(QUERY, at="v1"), name="opens")
+    opener.start()
+    assert opening.wait(30)
+    searcher = threading.Thread(target=search, args=(client,))
+    searcher.start()
+    deadline = time.monotonic() + 30
+    while len(places) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    verified.set()
+    opener.join()
+    searcher.join()
+    assert places == ["thread", "thread"], "of the version that is opened, and the one that waits for it"
 
 
 def test_a_revision_that_is_gone_is_not_found(client: TestClient, places: list[str]) -> None:

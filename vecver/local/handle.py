@@ -36,10 +36,13 @@ class Handle:
         """The commit that a revision names. Raises NotFoundError, InvalidInputError."""
         return self._versions.commit(self.resolve(at))
 
-    def opened(self, at: Revision = "main") -> object | None:
+    def opened(self, at: Revision = "main", *, at_once: bool = False) -> object | None:
         """The version if this process has it open, as an object that is replaced when it is opened anew; else None.
 
+        `at_once`: None also while a thread opens another version, which a search would wait for.
         Raises NotFoundError, InvalidInputError.
         """
         versions, revision = self._versions.opened, text_of(at)
+        if at_once and versions.is_opening:
+            return None
         return versions.peek(revision) or versions.peek(self.resolve(revision))

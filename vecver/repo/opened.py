@@ -99,6 +99,11 @@ class OpenVersions:
             self.close([id])
         return self.open(id)
 
+    @property
+    def is_opening(self) -> bool:
+        """True while a thread opens a version, which may hash gigabytes: every other `open` waits for it."""
+        return self._lock.locked()
+
     def wait_verified(self, snapshot: Snapshot | None = None) -> None:
         """Wait until a version, or every open one, is verified to the last byte. Raises IntegrityError."""
         for each in [snapshot] if snapshot else list(self._snapshots.values()):
