@@ -21,7 +21,8 @@ Rules
    Calls of progress are its safe points. The longest step between two, training an index, takes under a second for
    50,000 rows and seconds for a million. After the main thread has ended, the thread stops as after `close`.
 6. FAISS uses this thread only, so that searches have the other cores. Copying, hashing and FAISS release the GIL.
-7. Without `background` all this is done before `after_commit` returns, with progress. The command line does so: its
+7. A process forks between two steps of the thread (`forking`). The child has no thread and none of its jobs.
+8. Without `background` all this is done before `after_commit` returns, with progress. The command line does so: its
    process would wait for the thread anyway, and shows what it waits for.
 """
 
@@ -35,9 +36,11 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from traceback import format_exc
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from vecver import index
 from vecver.errors import BackendError, VecverError
+from vecver.flows.maintaining.forking import Steps
 
 if TYPE_CHECKING:
     from vecver.flows.maintaining.compaction import Tail
@@ -71,12 +74,17 @@ class Upkeep:
 
     def __init__(self, versions: Versions, *, background: bool = True) -> None:
         self._versions, self._background = versions, background
+        self._steps = _UpkeepSteps(self)
+        self.begin()
+        self._errors: dict[tuple[str, str], VecverError] = {}
+
+    def begin(self) -> None:
+        """Have neither jobs nor a thread: at first, and in a forked process."""
         self._lock = threading.Lock()  # guards the three below
         self._waiting: dict[tuple[str, str], _Job] = {}
         self._running: _Job | None = None
         self._thread: threading.Thread | None = None
         self._stop_at = _NEVER  # monotonic seconds
-        self._errors: dict[tuple[str, str], VecverError] = {}
 
     def after_commit(self, dataset: str, branch: str, commit: str, progress: Progress | None = None) -> list[str]:
         """Do what a commit that has landed makes due, or hand it to the thread. Returns notes on what failed."""
@@ -152,12 +160,13 @@ class Upkeep:
             return job
 
     def _is_at_work(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()  # a forked process has no such thread
+        return self._thread is not None and self._thread.is_alive()
 
     def _work(self) -> None:
         while job := self._next():
             try:
-                self._run(job)
+                with self._steps.working():
+                    self._run(job)
             finally:
                 job.ended.set()
 
@@ -194,11 +203,25 @@ class Upkeep:
             self._safe_point()
 
     def _safe_point(self, unit: str = "", count: int = 0, total: int | None = None, /) -> None:
-        """Raise _Stopped if it is time; also what the thread passes as `progress`."""
+        """Let a fork go first, and raise _Stopped if it is time; also what the thread passes as `progress`."""
+        self._steps.pause()
         if self._stop_at == _NEVER and not threading.main_thread().is_alive():
             self._stop_at = monotonic() + CLOSE_SECONDS
         if monotonic() > self._stop_at:
             raise _Stopped
+
+
+class _UpkeepSteps(Steps):
+    """The steps of an upkeep, which begins anew in a forked process."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        super().__init__()
+        self._upkeep = ref(upkeep)
+
+    def forked(self) -> None:
+        super().forked()
+        if upkeep := self._upkeep():
+            upkeep.begin()
 
 
 def index_large(versions: Versions, segments: Iterable[Segment], progress: Progress | None) -> None:
