@@ -223,11 +223,12 @@ def test_when_the_index_proposes(whole: Part) -> None:
 def test_a_sparse_mask_makes_an_index_dearer() -> None:
     """By hand: 45 lists of 4,500 codes of 5 bytes for 50 candidates; a scan of 5,000 x 40 takes 80,000 ns."""
     all_rows = part(np.broadcast_to(np.zeros(40, np.float32), (100_000, 40)))
-    assert (
-        round(costs.reading_cost(all_rows, 45, 4500, 50))
-        == 15_750 + 1_575 + round(50 * (1 + math.log(90)) * 15) + 7_500
-    )
-    sparse = replace(all_rows, live_count=5_000)  # 1,000 codes until 50 are live, and 1.5 times as many behind them
+    assert all_rows.live is None, "so FAISS looks no row up"
+    assert round(costs.reading_cost(all_rows, 45, 4500, 50)) == 15_750 + 1_575 + 7_500
+    masked = replace(all_rows, live=np.full(12_500, 255, np.uint8))
+    expected = 15_750 + 1_575 + round(50 * (1 + math.log(90)) * 15) + 7_500
+    assert round(costs.reading_cost(masked, 45, 4500, 50)) == expected
+    sparse = replace(masked, live_count=5_000)  # 1,000 codes until 50 are live, and 1.5 times as many behind them
     expected = 15_750 + 1_575 + round(1000 * (1 + math.log(4.5)) * 15) + 7_500
     assert round(costs.reading_cost(sparse, 45, 4500, 50)) == expected == 62_386
     assert expected + 60_000 > costs.scan_cost(sparse) == 80_000

@@ -8,7 +8,7 @@ Decisions
 1. A segment with fewer than INDEX_ROWS rows is scanned: 8,192 x 384 take a millisecond.
 2. The sparser the mask, the dearer a list: FAISS looks up in the mask each code that is nearer than the farthest
    candidate so far, and with few live rows that stays far. 64,000 codes for 379 candidates take 250 us where 90% of
-   the rows live, 380 where 45% do, 650 where 5% do; scanning those 5,000 rows takes 540.
+   the rows live, 380 where 45% do, 650 where 5% do; scanning those 5,000 rows takes 540. No mask, no look-up.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _is_cheaper(part: Part, view: View, k: int) -> bool:
 def reading_cost(part: Part, lists: int, codes: float, width: int) -> float:
     """Nanoseconds to read so many lists with so many codes, and to score so many candidates."""
     code_bytes, live = code_parts(part.vectors.shape[1]) / 2, max(part.live_count, 1) / max(len(part.vectors), 1)
-    looked_up = min(width / live * (1 + math.log(max(codes * live / width, 1))), codes)
+    no_mask = part.live is None  # FAISS looks nothing up then
+    looked_up = 0.0 if no_mask else min(width / live * (1 + math.log(max(codes * live / width, 1))), codes)
     return lists * _LIST + codes * code_bytes * _CODE_BYTE + looked_up * _LOOKED_UP + width * _CANDIDATE
 
 
