@@ -152,9 +152,11 @@ class History(Evaluating, Publishing):
         `questions`: the name of a stored set; what it means when the alias is promoted counts. A gate that compares
         with the alias itself is passed over at its first promotion. `rollback` is free: it goes where the alias was.
 
-        Raises InvalidInputError (a gate, the alias's name), NotFoundError (dataset, question set), ConflictError.
+        Raises InvalidInputError (a gate, the alias's name), NotFoundError (dataset, question set), ConflictError (a
+        branch or tag has that name; another process changed the policy at this moment).
         """
         check_engine(engine)
+        repo.check_free(self._versions.refs(self.name), "alias", alias)
         policy = flows.new_policy(self._versions, self.name, gates, questions, exact=exact, engine=engine)
         repo.policies.save(self._versions.store, self._versions.key(self.name), alias, policy)
         return policy

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vecver.repo.read.row_documents import RowDocuments
     from vecver.repo.read.snapshot import ChunkRow, Owner, SearchPart, Snapshot
     from vecver.repo.refs import names
-    from vecver.repo.refs.refs import KINDS, Kind, check_name, missing, ref_moved, with_gating
+    from vecver.repo.refs.refs import KINDS, Kind, check_free, check_name, missing, ref_moved, with_gating
     from vecver.repo.root import create, exists
     from vecver.repo.rows.cells import METADATA, POSITION, document_id
     from vecver.repo.rows.kernel.loading import use as kernel_use
@@ -81,6 +81,7 @@ __all__ = [
     "advice",
     "changes",
     "check",
+    "check_free",
     "check_name",
     "chunk_list",
     "chunk_owners",

@@ -281,3 +281,11 @@ def test_a_gate_fails_though_the_alias_stands_where_nothing_can_be_measured(docs
     with pytest.raises(GateError) as raised:
         docs.promote("prod", "bad", gates=["R@10 >= 0.5"], questions="support")
     assert raised.value.code == "gate_failed" and raised.value.context["worse"] == []
+
+
+@pytest.mark.parametrize("name", ["good", "main"])
+def test_a_policy_is_for_an_alias(docs: vecver.Dataset, name: str) -> None:
+    """On a tag or a branch it would look as if it kept something from moving."""
+    with pytest.raises(ConflictError) as raised:
+        docs.set_policy(name, ["R@10 >= 0.5"], questions="support")
+    assert raised.value.code == "name_taken" and docs.policy(name) is None

@@ -105,6 +105,8 @@ def test_a_vector_stands_in_for_a_text() -> None:
         ({"query": "x", "documnets": ["a"]}, "'documnets'"),
         ({"query": "x", "documents": {"a": 1.5}}, "grade 1.5"),
         ({"query": "x", "documents": {"a": True}}, "grade True"),
+        ({"query": "x", "documents": {"a": 1001}}, "grade 1001"),
+        ({"query": "x", "documents": {"a": 3_000_000_000}}, "grade 3000000000"),
         ({"query": "x", "documents": [None]}, "None"),
         ({"query": "x", "contains": [3]}, "contains"),
         ({"query": "x", "id": "a b"}, "'a b'"),
@@ -137,3 +139,20 @@ def test_other_bad_input_is_refused(tmp_path: Path) -> None:
     refused(["one"], "invalid_questions", qrels=qrels)
     qrels.write_text("1 a\n", "utf-8")
     refused(["one"], "invalid_questions", qrels=qrels)
+
+
+def test_questions_made_in_python_are_checked_too() -> None:
+    asked = vecver.JudgedQuestion("1", "x", None, {"a": -1})
+    refused([asked], "negative_grade")
+    refused(vecver.QuestionSet("", (asked,)), "negative_grade")
+    refused(vecver.QuestionSet("", (vecver.JudgedQuestion("1", "x", None, {"a": 3_000_000_000}),)), "invalid_questions")
+    twice = vecver.JudgedQuestion("1", "x")
+    refused(vecver.QuestionSet("", (twice, twice)), "duplicate_question")
+
+
+@pytest.mark.parametrize("first", ["1\ta\t1.0", "1\t0\tsome document\t1", "1 0 a 1"])
+def test_the_first_judgment_of_a_file_without_a_heading_counts(tmp_path: Path, first: str) -> None:
+    qrels = tmp_path / "q.tsv"
+    qrels.write_text(f"{first}\n", "utf-8")
+    (question,) = read_questions(["one"], qrels=qrels).questions
+    assert list(question.documents.values()) == [1]

@@ -201,6 +201,12 @@ def test_scores_that_are_equal_keep_their_order_in_a_run() -> None:
     assert text.startswith("a%20b Q0 d0 1 ")
 
 
+def test_measures_that_are_no_names_are_refused(docs: vecver.Dataset) -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        docs.eval(questions=QUESTIONS, measures=3)  # type: ignore[arg-type]
+    assert raised.value.code == "unknown_measure"
+
+
 @pytest.mark.parametrize("name", ["ERR@10", "Judged@10", "infAP"])
 def test_names_with_spaces_and_empty_rankings_have_every_measure(name: str) -> None:
     """ERR writes files for another program, Judged@10 divides by the number of places."""

@@ -60,6 +60,8 @@ def measures_of(names: Iterable[str] | None, questions: QuestionSet) -> list[Mea
         names = [*(DEFAULT if judged else ()), *((FORBIDDEN,) if forbids else ())]
     elif isinstance(names, str):
         names = names.split(",")
+    elif not isinstance(names, Iterable):
+        raise _invalid(f"measures are a list of names, not {names!r}", f"name some, for example {','.join(DEFAULT)}")
     measures = {measure.name: measure for measure in map(parsed, names)}
     if not measures:
         raise _invalid("there is no measure to compute", f"name some, for example {','.join(DEFAULT)}")

@@ -34,6 +34,7 @@ Source: TypeAlias = "str | PathLike[str] | QuestionSet | Sequence[Any]"
 _FIELDS = ("query", "documents", "contains", "not_documents", "not_contains", "filter", "tags", "vector", "id")
 _OTHER_NAMES = {"text": "query", "_id": "id", "document": "documents"}  # BEIR's; and one document
 _QRELS = ("qrels/test.tsv", "qrels.tsv", "qrels/test.qrels", "qrels.txt")
+_LARGEST_GRADE = 1000  # trec_eval keeps a counter for each grade up to the largest one
 _EXAMPLE = '{"query": "How do I bleed a radiator?", "documents": ["heating.md"]}'
 
 
@@ -44,7 +45,8 @@ def read_questions(source: Source, *, name: str = "", qrels: str | PathLike[str]
     repeated ids, negative grades, judgments that belong to none of the questions).
     """
     if isinstance(source, QuestionSet):
-        questions, skipped = source, dict(source.skipped)
+        listed = ((f"question {number} of the set", each) for number, each in enumerate(source.questions, 1))
+        questions, skipped = replace(source, questions=tuple(_unique(listed, "the set"))), dict(source.skipped)
     else:
         path = Path(source).expanduser() if isinstance(source, str | PathLike) else None
         if path is not None and path.is_dir():
@@ -169,7 +171,7 @@ def _with_judgments(questions: Sequence[JudgedQuestion], path: Path) -> tuple[tu
 def _judgments(path: Path) -> Iterator[tuple[str, str, str, str]]:
     """(place, question, document, grade) of a file in BEIR's columns (tabs, a heading) or TREC's (any white space)."""
     lines = [line for line in _text(path).split("\n") if line.strip()]
-    tabs = bool(lines) and lines[0].count("\t") == 2
+    tabs = bool(lines) and lines[0].count("\t") in (2, 3)
     for number, line in enumerate(lines, 1):
         place = f"line {number} of {path}"
         row = [cell.strip() for cell in line.split("\t")] if tabs else line.split()
@@ -179,13 +181,17 @@ def _judgments(path: Path) -> Iterator[tuple[str, str, str, str]]:
                 "is no judgment",
                 "write `question TAB document TAB grade`, or TREC's `question 0 document grade`",
             )
-        if number == 1 and not _is_whole(row[-1]):
+        if number == 1 and not _is_number(row[-1]):
             continue  # a heading
         yield place, row[0], row[-2], row[-1]
 
 
-def _is_whole(text: str) -> bool:
-    return text.lstrip("+-").isdecimal()
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 # -- values --------------------------------------------------------------------------------------------
@@ -205,6 +211,8 @@ def _unique(values: Iterable[tuple[str, Any]], origin: str) -> Iterator[JudgedQu
     places: dict[str, str] = {}
     for number, (place, value) in enumerate(values, 1):
         question = value if isinstance(value, JudgedQuestion) else _question(value, place, number)
+        for grade in question.documents.values():
+            _grade(grade, place)
         if question.id in places:
             raise InvalidInputError(
                 f"{place} has the id {question.id!r}, which {places[question.id]} has already",
@@ -298,6 +306,8 @@ def _grade(value: Any, place: str) -> int:
                 http="grade what is not relevant 0; what must not come back belongs into `not_documents`",
             ),
         )
+    if grade > _LARGEST_GRADE:
+        raise _invalid(place, f"has the grade {grade}", f"grades are whole numbers from 0 to {_LARGEST_GRADE:,}")
     return grade
 
 

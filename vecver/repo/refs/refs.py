@@ -312,6 +312,13 @@ def _not_its_own(path: str, why: str) -> IntegrityError:
     )
 
 
+def check_free(refs: Refs, kind: Kind, name: str) -> None:
+    """Raises ConflictError if a ref of another kind has the name, InvalidInputError if it can be no name."""
+    check_name(kind, name)
+    if (holder := refs.find(name)) and holder[0] != kind:
+        raise _taken(name, holder, refs.dataset)
+
+
 def _taken(name: str, holder: tuple[Kind, str], dataset: str) -> ConflictError:
     return ConflictError(
         f"{name!r} is already {_article(holder[0])} of {dataset}",
