@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
 from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
-from vecver.errors import NotFoundError, say
+from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.local.evaluating import Evaluating
 from vecver.local.publishing import Publishing
 
@@ -124,6 +124,16 @@ class History(Evaluating, Publishing):
         Raises NotFoundError, InvalidInputError (name, gate), ConflictError, GateError, and as `publish` and `eval`.
         """
         commit = self.resolve(at)
+        if questions is not None and not gates:
+            raise InvalidInputError(
+                "questions measure gates, and there is none",
+                code="conflicting_options",
+                hint=say(
+                    "add gates=[...], or leave the questions out: a policy has its questions",
+                    cli="add --gate EXPR, or leave --questions out: a policy has its questions",
+                    http="add `gates`, or leave `questions` out: a policy has its questions",
+                ),
+            )
         bench = self._bench(questions, engine, exact, progress) if gates else None
         checked, expected = flows.check_promotion(
             self._versions, self.name, alias, commit, bench, gates, self._bench, override, expected
@@ -137,6 +147,11 @@ class History(Evaluating, Publishing):
         """The gates that are fastened to an alias; None if there are none. Raises NotFoundError (the dataset)."""
         self._versions.check_dataset(self.name)
         return repo.policies.load(self._versions.store, self._versions.key(self.name), alias)
+
+    def policies(self) -> dict[str, Policy]:
+        """alias -> the gates that are fastened to it, sorted by name. Raises NotFoundError (the dataset)."""
+        self._versions.check_dataset(self.name)
+        return repo.policies.all_of(self._versions.store, self._versions.key(self.name))
 
     def set_policy(
         self,

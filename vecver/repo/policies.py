@@ -25,3 +25,9 @@ def save(store: Store, key: str, alias: str, policy: Policy | None) -> None:
     Raises InvalidInputError (the alias's name), ConflictError (another process changed it at this moment).
     """
     entries.read(store, _WHAT, FOLDER, key, alias).append(policy.to_json() if policy else None)
+
+
+def all_of(store: Store, key: str) -> dict[str, Policy]:
+    """alias -> its policy, of every alias that has one, sorted by name. Raises IntegrityError."""
+    policies = ((alias, load(store, key, alias)) for alias in entries.names(store, FOLDER, key))
+    return {alias: policy for alias, policy in policies if policy}

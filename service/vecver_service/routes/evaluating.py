@@ -8,7 +8,16 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 import vecver
-from vecver_service.deps import Administrable, Dependencies, Deps, Name, Readable, Writable
+from vecver_service.deps import (
+    Administrable,
+    DatasetWriter,
+    Dependencies,
+    Deps,
+    Name,
+    Readable,
+    Writable,
+    check_allowed,
+)
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.schemas import evaluating
 from vecver_service.schemas.requests import Policy, check_filter, check_limit
@@ -31,10 +40,14 @@ def questions(docs: Readable, name: Name) -> Response:
 
 @router.put("/questions/{name}", response_model=evaluating.QuestionSummary, responses=problem_responses(400, 409))
 def put_questions(body: evaluating.Questions, writer: Writable, name: Name) -> Response:
-    """Store a set under a name, in place of what it meant before; what was measured with that stays."""
+    """Store a set under a name, in place of what it meant before; what was measured with that stays.
+
+    A set by which a policy measures takes a key with `admin`, as the policy does.
+    """
     _check(writer.deps, body.questions)
 
     def write(entry: Json) -> tuple[int, Json]:
+        _check_policies(writer, name)
         added = writer.docs.add_questions(name, body.questions)
         entry |= {"name": name, "to": added.digest}
         return 200, added.summary()
@@ -44,9 +57,10 @@ def put_questions(body: evaluating.Questions, writer: Writable, name: Name) -> R
 
 @router.delete("/questions/{name}", response_model=evaluating.RemovedQuestions, responses=problem_responses(409))
 def delete_questions(writer: Writable, name: Name) -> Response:
-    """Remove a set; what was measured with it stays."""
+    """Remove a set; what was measured with it stays. One by which a policy measures takes a key with `admin`."""
 
     def write(entry: Json) -> tuple[int, Json]:
+        _check_policies(writer, name)
         digest = writer.docs.remove_questions(name)
         entry |= {"name": name, "from": digest}
         return 200, {"name": name, "digest": digest}
@@ -122,6 +136,13 @@ def question_set(deps: Dependencies, docs: vecver.Dataset, questions: Any) -> An
         return docs.questions(questions)
     _check(deps, questions)
     return questions
+
+
+def _check_policies(writer: DatasetWriter, name: str) -> None:
+    """Raises AccessError if a policy measures by this set and the caller is no admin: a weaker set opens the gates."""
+    docs = writer.docs
+    if any(each.questions == name for each in docs.policies().values()):
+        check_allowed(writer.caller, "admin", docs.name)
 
 
 def _check(deps: Dependencies, questions: list[Any]) -> None:

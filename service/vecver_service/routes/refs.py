@@ -108,7 +108,7 @@ def _promoted(writer: DatasetWriter, alias: str, body: requests.Put | requests.P
     options: Json = {"override": body.override}
     if body.override is not None:
         check_allowed(writer.caller, "admin", writer.docs.name)
-    if body.gates:
+    if body.gates or body.questions is not None:
         questions = None if body.questions is None else question_set(writer.deps, writer.docs, body.questions)
         options |= {"gates": body.gates, "questions": questions, "exact": body.exact, "engine": body.engine}
     return writer.docs.promote(alias, commit, expected=writer.expected, **options)

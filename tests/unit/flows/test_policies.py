@@ -178,7 +178,11 @@ def test_over_http_only_an_admin_overrides(tmp_path: Path) -> None:
             with pytest.raises(GateError) as raised:
                 writer.promote("prod", "bad")
             assert [gate["passed"] for gate in raised.value.context["gates"]] == [False, False]
+            weaker = [{**each, "documents": ["doc-00"]} for each in QUESTIONS]
+            writer.add_questions("own", weaker)
             for refused in (
+                lambda: writer.add_questions("support", weaker),
+                lambda: writer.remove_questions("support"),
                 lambda: writer.promote("prod", "bad", override="now"),
                 lambda: writer.set_policy("prod", ["R@10 >= 0"], questions="support"),
                 lambda: writer.remove_policy("prod"),
@@ -289,3 +293,11 @@ def test_a_policy_is_for_an_alias(docs: vecver.Dataset, name: str) -> None:
     with pytest.raises(ConflictError) as raised:
         docs.set_policy(name, ["R@10 >= 0.5"], questions="support")
     assert raised.value.code == "name_taken" and docs.policy(name) is None
+
+
+def test_questions_that_would_measure_nothing_are_refused(docs: vecver.Dataset) -> None:
+    docs.set_policy("prod", GATES, questions="support")
+    assert list(docs.policies()) == ["prod"]
+    with pytest.raises(VecverError) as raised:
+        docs.promote("prod", "good", questions="support")
+    assert raised.value.code == "conflicting_options" and docs.aliases() == {}

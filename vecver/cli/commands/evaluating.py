@@ -233,6 +233,8 @@ def policy(
     docs = common.opened(settings).dataset(dataset)
     if remove and gates:
         raise InvalidInputError("--remove takes no --gate", code="conflicting_options", hint="leave one of them out")
+    if how["questions"] and not gates:
+        raise InvalidInputError("--questions needs --gate", code="conflicting_options", hint="add --gate EXPR")
     if remove:
         docs.remove_policy(alias)
     kept = docs.set_policy(alias, gates, **how) if gates else docs.policy(alias)

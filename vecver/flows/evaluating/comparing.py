@@ -204,6 +204,8 @@ class _Reasons:
             own = self._own(row, name, after.key) or self._own(row, name, before.key)
             if own is not None:
                 return own
+            if not (self._a.is_exact and self._b.is_exact):
+                return "approximation"  # both have both chunks, so one side's index missed the better one
         return self._deeper("rival", (why for other, why in outer.items() if self._is_above(row, other, name)))
 
     def _own(self, row: int, name: str, key: str) -> Why | None:
