@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+import vecver
 from vecver.cli import main
+from vecver.cli.screens.comparisons import show_comparison
+from vecver.cli.screens.evaluations import show_evaluation
+from vecver.cli.terminal import console
 
 ir_measures = pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
 
@@ -94,7 +99,7 @@ def test_what_is_said_to_a_person() -> None:
     assert "support  4 questions, 3 judged" in run("questions", "handbook", "add", "support", "support.jsonl").output
     lines = run("eval", "handbook", "--questions", "support", "--per-question").output
     assert "nDCG@10" in lines and "tag water  1 questions" in lines and "where is the key" in lines
-    assert "1 documents that this version does not have; they count as not found" in lines
+    assert "1 document that this version does not have, counted as not found" in lines
 
 
 @pytest.mark.parametrize(
@@ -116,3 +121,21 @@ def test_what_is_said_to_a_person() -> None:
 def test_mistakes(arguments: tuple[str, ...], code: int, error: str) -> None:
     result = run(*arguments, "--json", code=code)
     assert json.loads(result.stderr.splitlines()[-1])["error"]["code"] == error
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40])
+def test_tables_show_whole_numbers_on_any_terminal(width: int) -> None:
+    docs = vecver.open(".vecver").dataset("handbook")
+    names = ["nDCG@10", "R@10", "RR@10", "Success@5", "P@5", "AP@20", "P@3"]
+    stream = StringIO()
+    screen = console.Screen(stream, True, width, 50, False, False, True)
+    show_evaluation(screen, "handbook@main", docs.eval(questions="support.jsonl", measures=names), per_question=True)
+    (head,) = (line for line in stream.getvalue().splitlines() if line.rstrip().endswith("question"))
+    assert "…" not in head and head.startswith("nDCG@10 ") and ("P@3" in head) == (width >= 80)
+    assert " 1.000" in stream.getvalue().split("question")[-1]
+    compared = docs.compare("main", "main", questions="support.jsonl")
+    stream.truncate(0)
+    show_comparison(screen, compared, ("main", "main"), every=True)
+    (row,) = (line for line in stream.getvalue().splitlines() if "nDCG@10" in line)
+    numbers = row.split("nDCG@10")[1].split()
+    assert numbers[2] == "+0.000" and ("…" in numbers) == (width >= 80)

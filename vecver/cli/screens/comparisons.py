@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN = 5  # of the questions that changed most
+_WIDE, _NARROW = 76, 56  # columns of the terminal that all columns take, and those without the interval
 _SURE = 0.05  # p below which a difference is drawn in colour
 _WORDS = {
     "edited": "edited",
@@ -54,7 +55,7 @@ def show_comparison(screen: Screen, compared: vecver.Comparison, names: tuple[st
     screen.say((f"{count}, {len(changed):,} with other answers · overlap {compared.rbo:.3f}{_whys(compared)}", FAINT))
     if compared.measures:
         screen.say()
-        screen.draw(_table(compared))
+        screen.draw(_table(compared, screen.width))
     for each in changed if every else changed[:_SHOWN]:
         screen.say()
         _question(screen, each)
@@ -74,11 +75,14 @@ def _whys(compared: vecver.Comparison) -> str:
     return f" · {', '.join(parts)}" if parts else ""
 
 
-def _table(compared: vecver.Comparison) -> Table:
+def _table(compared: vecver.Comparison, width: int) -> Table:
+    """A line a measure; on a narrow terminal without the interval and p, then without the counts."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=FAINT, pad_edge=False)
-    for name in ("", "from", "to", "change", "95%", "p", "better", "same", "worse"):
+    shown = [0, 1, 2, 3, *((4, 5) if width >= _WIDE else ()), *((6, 7, 8) if width >= _NARROW else ())]
+    names = ("", "from", "to", "change", "95%", "p", "better", "same", "worse")
+    for name in (names[column] for column in shown):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for name, delta in compared.measures.items():
         style = (GOOD if delta.wins > delta.losses else BAD) if delta.p < _SURE and delta.delta else FAINT
@@ -90,7 +94,7 @@ def _table(compared: vecver.Comparison) -> Table:
         ]
         cells += [f"{delta.low:+.3f} … {delta.high:+.3f}", f"{delta.p:.3f}"]
         cells += [f"{delta.wins:,}", f"{delta.ties:,}", f"{delta.losses:,}"]
-        table.add_row(*map(console.text, cells))
+        table.add_row(*(console.text(cells[column]) for column in shown))
     return table
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from vecver.model import Json
 
 _REASONS = {  # of what a measure leaves out
-    "unknown_documents": "documents that this version does not have; they count as not found",
-    "unjudged_questions": "questions without judgments; they are not measured",
-    "unknown_questions": "judgments of questions that the set does not have; left out",
+    "unknown_documents": ("document", "that this version does not have, counted as not found"),
+    "unjudged_questions": ("question", "without judgments, not measured"),
+    "unknown_questions": ("judgment", "of questions that the set does not have, left out"),
 }
+_NUMBER = 5  # columns of a value
+_QUESTION = 20  # columns that a question has at least, where more measures are asked for than fit
 
 
 # -- question sets ----------------------------------------------------------------------------------------
@@ -76,7 +78,8 @@ def _counts(summary: Json) -> str:
 
 def _skipped(screen: Screen, skipped: Mapping[str, int]) -> None:
     for reason, number in skipped.items():
-        screen.say(("note: ", WARNING), f"{number:,} {_REASONS.get(reason, reason)}")
+        noun, rest = _REASONS.get(reason, (reason, ""))
+        screen.say(("note: ", WARNING), f"{wording.count(number, noun)} {rest}".rstrip())
 
 
 # -- evaluations ------------------------------------------------------------------------------------------
@@ -97,11 +100,11 @@ def show_evaluation(screen: Screen, title: str, measured: vecver.Evaluation, *, 
     screen.draw(_table(measured))
     if measured.tags:
         screen.say()
-        screen.draw(_tags(measured))
+        screen.draw(_tags(measured, screen.width))
     _skipped(screen, measured.skipped)
     if per_question:
         screen.say()
-        screen.draw(_questions(measured))
+        screen.draw(_questions(measured, screen.width))
 
 
 def _table(measured: vecver.Evaluation) -> Table:
@@ -111,18 +114,35 @@ def _table(measured: vecver.Evaluation) -> Table:
     return table
 
 
-def _tags(measured: vecver.Evaluation) -> Table:
-    table = _empty_table("tag", "questions", *measured.measures)
+def _fitting(measured: vecver.Evaluation, room: int) -> list[str]:
+    """As many measures as have room in a line, at least one."""
+    names = list(measured.measures)
+    while len(names) > 1 and _columns(names) > room:
+        names.pop()
+    return names
+
+
+def _columns(names: Sequence[str]) -> int:
+    return sum(max(len(name), _NUMBER) + 2 for name in names)
+
+
+def _tags(measured: vecver.Evaluation, width: int) -> Table:
+    longest = min(max(map(len, measured.tags)), width // 3)
+    names = _fitting(measured, width - longest - len("questions") - 4)
+    table = _empty_table("tag", "questions", *names)
+    table.columns[0].max_width = longest
     for tag, each in measured.tags.items():
-        values = [each["measures"].get(name) for name in measured.measures]
+        values = [each["measures"].get(name) for name in names]
         table.add_row(tag, f"{each['count']:,}", *("" if value is None else f"{value:.3f}" for value in values))
     return table
 
 
-def _questions(measured: vecver.Evaluation) -> Table:
-    table = _empty_table(*measured.measures, "question")
+def _questions(measured: vecver.Evaluation, width: int) -> Table:
+    names = _fitting(measured, width - _QUESTION)
+    table = _empty_table(*names, "question")
+    table.columns[-1].max_width = max(width - _columns(names), 1)
     for each in _worst_first(measured):
-        values = [each.measures.get(name) for name in measured.measures]
+        values = [each.measures.get(name) for name in names]
         cells: list[Part] = ["" if value is None else f"{value:.3f}" for value in values]
         table.add_row(*map(console.text, cells), console.text(wording.folded(each.query or each.id), wrap=False))
     return table
