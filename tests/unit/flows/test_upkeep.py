@@ -258,6 +258,22 @@ def test_close_stops_it_at_a_safe_point_and_the_next_commit_does_the_rest(
     assert_versions_hold(docs, known)
 
 
+def test_the_first_of_two_closes_leaves_the_other_its_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept_up = upkeep.Upkeep(versions_of(beside(store)))
+    limits: list[float] = []
+
+    def wait() -> None:
+        limits.append(kept_up._stop_at)
+        if len(limits) == 1:
+            kept_up._stop_at += 1  # as a second `close` in another thread sets it
+
+    monkeypatch.setattr(kept_up, "wait", wait)
+    kept_up.close()
+    assert kept_up._stop_at == limits[0] + 1
+    kept_up.close()
+    assert limits[1] < float("inf") == kept_up._stop_at
+
+
 def test_of_two_repositories_one_folds_and_the_other_waits_for_it(store: Store) -> None:
     docs, other = beside(store), beside(store)
     known = dict(history(docs, 8))

@@ -136,9 +136,10 @@ class Upkeep:
 
     def close(self) -> None:
         """Let the thread work for `CLOSE_SECONDS`, then stop it at its next safe point. Later commits begin anew."""
-        self._stop_at = monotonic() + CLOSE_SECONDS
+        stop_at = self._stop_at = monotonic() + CLOSE_SECONDS
         self.wait()
-        self._stop_at = _NEVER
+        if self._stop_at == stop_at:  # else another `close` waits still
+            self._stop_at = _NEVER
 
     # -- jobs -----------------------------------------------------------------------------------
 
