@@ -90,10 +90,16 @@ def _copied_row(row: Any) -> Any:
 def _copied(value: Any) -> Any:
     """A value with its mappings, lists and arrays copied; all others are taken to stay as they are."""
     if isinstance(value, Mapping):
-        return {name: field if type(field) in _SCALARS else _copied(field) for name, field in value.items()}
+        return {name: field if type(field) in _SCALARS else _copied_field(name, field) for name, field in value.items()}
     if isinstance(value, list):
         return value[:] if _SCALARS.issuperset(map(type, value)) else [_copied(item) for item in value]
     return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _copied_field(name: Any, field: Any) -> Any:
+    if name == "vector" and isinstance(field, list):
+        return field[:]  # of numbers; to look at the type of each takes as long as to read them
+    return _copied(field)
 
 
 def _blocks_of_batches(batches: Iterable[pa.RecordBatch], number: int) -> Iterator[Block]:
