@@ -158,7 +158,7 @@ class Evaluating(Handle):
             rank = flows.rank_of(answer, expect, contains)
             return rank is not None, rank
 
-        attempt = find if gate is None else flows.attempt_of(bench, gate)
+        attempt = find if gate is None else flows.attempt_of(bench, gate, text_of(good))
         return flows.bisect(self._versions, self.name, text_of(good), text_of(bad), attempt)
 
     def _answer(self, query: Any, commit: str, **how: Any) -> Answer:

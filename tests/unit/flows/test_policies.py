@@ -285,6 +285,18 @@ def test_a_gate_fails_though_the_alias_stands_where_nothing_can_be_measured(docs
     with pytest.raises(GateError) as raised:
         docs.promote("prod", "bad", gates=["R@10 >= 0.5"], questions="support")
     assert raised.value.code == "gate_failed" and raised.value.context["worse"] == []
+    assert docs.promote("prod", "bad", gates=["R@10 >= prod"], questions="support").gating
+
+
+def test_a_version_that_lost_every_judged_document_fails_its_gates(docs: vecver.Dataset) -> None:
+    docs.promote("prod", "good")
+    ingest(docs, {"other": "none of the documents that the questions name"})
+    for gate in GATES:
+        with pytest.raises(GateError) as raised:
+            docs.promote("prod", "main", gates=[gate], questions="support")
+        assert raised.value.context["gates"][0]["value"] == 0 and len(raised.value.context["worse"]) == 10
+    broken = docs.bisect("good", "main", gate="R@10 >= 0.05", questions="support")
+    assert broken.commit == docs.resolve()
 
 
 @pytest.mark.parametrize("name", ["good", "main"])

@@ -102,7 +102,7 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     check_questions(bench.questions, gates)
     before = bench.versions.refs(bench.dataset).get("alias", alias)  # first: a gate may compare with where it stands
     references = {gate.against: _reference(bench, alias, gate) for gate in gates if gate.against}
-    measured = _Measured(bench, gates)
+    measured = _Measured(bench, gates, [commit, *references.values(), *([before] if before else [])])
     results = tuple(measured.result(gate, commit, references.get(gate.against or "")) for gate in gates)
     failed = [gate for gate, result in zip(gates, results, strict=True) if not result.passed]
     gating = Gating(
@@ -127,11 +127,15 @@ def read_gates(texts: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(gates))
 
 
-def attempt_of(bench: Bench, text: str) -> Callable[[str], tuple[bool, float]]:
-    """A function from a commit to whether a gate holds there, and the value. Raises as `check_gates`."""
+def attempt_of(bench: Bench, text: str, good: str) -> Callable[[str], tuple[bool, float]]:
+    """A function from a commit to whether a gate holds there, and the value. Raises as `check_gates`.
+
+    `good`: a revision that has documents of the questions; later ones may have lost all of them.
+    """
     gate = Gate.of(text)
     check_questions(bench.questions, [gate])
-    against, measured = _reference(bench, "", gate) if gate.against else None, _Measured(bench, [gate])
+    against = _reference(bench, "", gate) if gate.against else None
+    measured = _Measured(bench, [gate], [bench.versions.resolve(bench.dataset, good)])
 
     def attempt(commit: str) -> tuple[bool, float]:
         result = measured.result(gate, commit, against)
@@ -166,10 +170,14 @@ def _reference(bench: Bench, alias: str, gate: Gate) -> str:
 
 
 class _Measured:
-    """The measures of the versions that gates name, each measured once."""
+    """The measures of the versions that gates name, each measured once.
 
-    def __init__(self, bench: Bench, gates: Sequence[Gate]) -> None:
-        self._bench = bench
+    `others`: commits with which a version is compared. One that lost all judged documents which one of them has is
+    worth 0; if none has any, the questions are wrong.
+    """
+
+    def __init__(self, bench: Bench, gates: Sequence[Gate], others: Sequence[str]) -> None:
+        self._bench, self._others = bench, list(dict.fromkeys(others))
         self._measures = list({gate.measure.name: gate.measure for gate in gates if gate.measure}.values())
         self._runs: dict[str, Measured] = {}
         self._recalls: dict[tuple[str, int], float] = {}
@@ -234,7 +242,8 @@ class _Measured:
             assert questions is not None, "gates on relevance were checked to have questions"
             check_judged(questions)
             snapshot = bench.versions.snapshot(commit)
-            check_documents([snapshot], bench.dataset, questions)
+            others = (bench.versions.snapshot(each) for each in self._others if each != commit)
+            check_documents([snapshot, *others], bench.dataset, questions)
             self._runs[commit] = measure(
                 bench.versions,
                 bench.dataset,
