@@ -17,6 +17,8 @@ import pytest
 from helpers import ingest
 from tallies import Begin
 from verbs import (
+    GATE,
+    JUDGED,
     KINDS,
     MANY,
     NOW,
@@ -50,7 +52,8 @@ UNMISSED = {
     "segments: index.json",
     "publications",
     "names",
-}  # nothing says that there was one
+    *("questions", "policies", "gatings"),
+}
 
 
 # -- a repository with every kind of object ---------------------------------------------------------
@@ -81,7 +84,9 @@ def small_of(place: Path, name: str) -> None:
     here.tag("old")
     ingest(here, {"a": "one", "b": "changed"})
     here.promote("prod", "old")
-    here.promote("prod", "main")
+    here.add_questions("judged", JUDGED)
+    here.promote("prod", "main", gates=[GATE], questions="judged")
+    here.set_policy("prod", [GATE], questions="judged")
 
 
 def publish(place: Path) -> None:

@@ -27,12 +27,14 @@ OLD = {"a": "one", "b": "two", "c": "three", "e": "five"}
 MIDDLE = {**OLD, "b": "changed"}
 NEW = {"a": "one", "b": "changed again", "d": "four", "e": "five"}
 MANY = 515  # records, more than are embedded at once
+GATE = "R@10 >= 0"
+JUDGED = [{"vector": vector_of(text).tolist(), "documents": ["a"]} for text in ("one", "two")]
 ROWS = {f"row {i}": f"text {i}" for i in range(320)}
 
 
 KINDS = (  # of objects; a verb that writes another fails until test_damage damages it
     *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "vectors", "forgotten", "retired"),
-    *("publications", "names"),
+    *("publications", "names", "questions", "question-sets", "policies", "gatings"),
     *(f"segments: {file}" for file in ("segment.json", *FILES, "index", "index.json")),
 )
 
@@ -127,6 +129,16 @@ def tidied(place: Path) -> None:
     """The same, re-laid: what was replaced waits to be deleted."""
     tall(place)
     docs(place).optimize()
+
+
+def judged(place: Path) -> None:
+    """The small repository with a question set."""
+    small(place)
+    docs(place).add_questions("judged", JUDGED)
+
+
+def gated(place: Path) -> None:
+    docs(place).promote("prod", "old", gates=[GATE], questions="judged")
 
 
 def unindexed(place: Path) -> None:
@@ -227,6 +239,12 @@ VERBS: dict[str, Verb] = {
     "rollback of an alias": Verb(lambda place: docs(place).rollback("prod"), small, again=False),
     "promote": Verb(lambda place: docs(place).promote("prod", "old"), small),
     "promote a new alias": Verb(lambda place: docs(place).promote("fresh", "old"), small),
+    "promote with a gate": Verb(gated, judged),
+    "add questions": Verb(lambda place: docs(place).add_questions("more", JUDGED[:1]), judged),
+    "replace questions": Verb(lambda place: docs(place).add_questions("judged", JUDGED[:1]), judged),
+    "remove questions": Verb(lambda place: docs(place).remove_questions("judged"), judged, again=False),
+    "set a policy": Verb(lambda place: docs(place).set_policy("prod", [GATE], questions="judged"), judged),
+    "eval": Verb(lambda place: docs(place).eval(questions="judged"), judged),
     "branch": Verb(lambda place: docs(place).branch("fresh", "old"), small, again=False),
     "tag": Verb(lambda place: docs(place).tag("fresh", "old"), small, again=False),
     "delete a branch": Verb(lambda place: docs(place).delete_branch("side"), small, again=False),

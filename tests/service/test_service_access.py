@@ -114,6 +114,15 @@ ROWS: dict[str, Row] = {
     "POST /v1/datasets/{dataset}/publish": Row("write", 202, body={}),
     "POST /v1/datasets/{dataset}/promote": Row("write", 201, body={"alias": "new{n}"}),
     "POST /v1/datasets/{dataset}/rollback": Row("write", 200, body={"ref": "prod", "to": "main~1"}),
+    "GET /v1/datasets/{dataset}/questions": Row("read", 200),
+    "GET /v1/datasets/{dataset}/questions/{name}": Row("read", 200, name="judged"),
+    "PUT /v1/datasets/{dataset}/questions/{name}": Row("write", 200, body={"questions": ["x"]}, name="made{n}"),
+    "DELETE /v1/datasets/{dataset}/questions/{name}": Row("write", 200, name="judged", own=True),
+    "POST /v1/datasets/{dataset}/eval": Row("read", 200, body={"questions": "judged"}),
+    "POST /v1/datasets/{dataset}/compare": Row("read", 200, body={"questions": "judged", "from": "main~1"}),
+    "GET /v1/datasets/{dataset}/policies/{alias}": Row("read", 200),
+    "PUT /v1/datasets/{dataset}/policies/{alias}": Row("admin", 200, body={"gates": ["ann_recall@10 >= 0"]}),
+    "DELETE /v1/datasets/{dataset}/policies/{alias}": Row("admin", 200, own=True),
     "GET /v1/datasets/{dataset}/{kinds}": Row("read", 200),
     "GET /v1/datasets/{dataset}/{kinds}/{name}": Row("read", 200),
     "GET /v1/datasets/{dataset}/{kinds}/{name}/moves": Row("read", 200),
@@ -163,6 +172,8 @@ def fill(repository: vecver.Repository, name: str) -> None:
         docs.ingest(records(texts, year=year), space=SPACE, metric="ip", message=f"word-{name}")
     docs.tag(f"tag-{name}")
     docs.promote("prod")
+    docs.set_policy("kept", ["ann_recall@10 >= 0"])
+    docs.add_questions("judged", [{"vector": vector_of("q").tolist(), "documents": [f"doc-{name}-1"]}])
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +242,7 @@ def request(served: Served, route: str, row: Row, dataset: str, n: int) -> tuple
     """(method, path, how) of a cell; what it needs is made."""
     method, path = route.split(" ")
     name = row.name.format(n=n)
-    if method == "DELETE" and "{name}" in path and dataset != NONE:
+    if method == "DELETE" and "{kinds}" in path and dataset != NONE:
         served.repository.dataset(dataset).branch(name)
     if row.own and dataset != NONE:
         served.make(dataset + OWN)
@@ -244,6 +255,7 @@ def request(served: Served, route: str, row: Row, dataset: str, n: int) -> tuple
         revision="main",
         kinds="branches",
         name=name,
+        alias="kept",
         key="0" * 32,
     )
     body = row.body

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: 
 from serving import running  # noqa: E402
 from vecver_service.app import create_app  # noqa: E402
 from vecver_service.schemas.fields import BODIES  # noqa: E402
-from vecver_service.schemas.requests import Request  # noqa: E402
+from vecver_service.schemas.requests import Gated, Request  # noqa: E402
 from vecver_service.settings import ServiceSettings  # noqa: E402
 from vecver_service.state.jobs import FINAL  # noqa: E402
 from vecver_service.state.keys import Keys  # noqa: E402
@@ -152,7 +152,11 @@ def accepted(served: Served, case: Any, name: str) -> None:
 
 
 def test_a_misspelt_field_is_compared_with_the_fields_of_every_body() -> None:
-    assert set(BODIES) == set(Request.__subclasses__())
+    assert set(BODIES) == subclasses(Request) - {Gated}  # what two of them share
+
+
+def subclasses(body: type[Request]) -> set[type[Request]]:
+    return {each for one in body.__subclasses__() for each in (one, *subclasses(one))}
 
 
 def test_each_route_documents_its_problems() -> None:

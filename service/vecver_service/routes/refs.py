@@ -28,7 +28,7 @@ _MOVED: Responses = {200: {"model": answers.Move}, 201: {"model": answers.Move, 
 @router.post("/promote", response_model=None, responses=_MOVED)
 def promote(body: requests.Promote, writer: Writable) -> Response:
     """Let an alias name a version; searches at the alias follow at once, those in flight finish where they began."""
-    return writer.move("promote", body.model_dump(), lambda: _promoted(writer, body.alias, body))
+    return writer.move("promote", body.asked(), lambda: _promoted(writer, body.alias, body))
 
 
 @router.post("/rollback", response_model=None, responses=_MOVED)
@@ -70,7 +70,7 @@ def moves(docs: Readable, kinds: Kinds, name: Name) -> Json:
 @router.put(f"/{REF_KINDS}/{{name}}", response_model=None, responses=_MOVED)
 def put(body: requests.Put, writer: Writable, kinds: Kinds, name: Name) -> Response:
     """Let a ref stand on a version: from where If-Match says, where it is given. Tags are made, and never move."""
-    return writer.move(f"put {_KIND[kinds]}", body.model_dump(), lambda: _put(writer, kinds, name, body))
+    return writer.move(f"put {_KIND[kinds]}", body.asked(), lambda: _put(writer, kinds, name, body))
 
 
 @router.delete(f"/{REF_KINDS}/{{name}}", response_model=answers.Move, responses=problem_responses(409))

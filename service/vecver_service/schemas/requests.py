@@ -197,6 +197,14 @@ class Gated(Request):
         Field(min_length=1, max_length=1000, description="Why the alias moves whatever its gates say: needs `admin`."),
     ] = None
 
+    def asked(self) -> Json:
+        """What is asked, for the audit and for an Idempotency-Key: of gates only what is used.
+
+        So a request without gates is the one that an older service knows.
+        """
+        unused = {name: field.get_default(call_default_factory=True) for name, field in Gated.model_fields.items()}
+        return {name: value for name, value in self.model_dump().items() if unused.get(name, ...) != value}
+
 
 class Policy(Request):
     """The gates of an alias, and the stored set by which they measure."""

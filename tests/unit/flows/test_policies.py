@@ -139,6 +139,12 @@ def test_bad_policies_are_refused(docs: vecver.Dataset, alias: str, gates: Any, 
         docs.remove_policy("prod")
 
 
+def test_an_unknown_dataset_gets_no_policy(docs: vecver.Dataset) -> None:
+    with pytest.raises(NotFoundError) as raised:
+        docs.repository.dataset("nothing").set_policy("prod", ["ann_recall@10 >= 0.9"])
+    assert raised.value.code == "dataset_not_found"
+
+
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VECVER_REPO", raising=False)

@@ -14,7 +14,7 @@ from inside import versions_of
 from test_exact import part
 
 from vecver.index import faiss, normalised, search
-from vecver.index.faiss import proposing
+from vecver.index.faiss import calibration, proposing
 from vecver.index.faiss.effort import Effort, Line, Reach, class_of, first_lists
 from vecver.model import Json, Metric, Part, Vectors
 from vecver.store import Store
@@ -224,3 +224,13 @@ def write_facts(store: Store, segment: str, facts: Json, content: bytes) -> None
         file = Path(folder, "index")
         file.write_bytes(content)
         index_files.put_derived(store, segment, faiss.SPEC, file, facts)
+
+
+def test_candidates_measured_in_a_sample_are_enough_among_all_rows(built: Built) -> None:
+    """Codes rank a row lower among more rows, so a sample must not be taken for the whole."""
+    vectors, content, facts = built
+    opened = faiss.load(memoryview(content), facts)
+    calibrate = calibration.calibrate
+    whole, sample = (calibrate(opened.faiss, opened.lists, vectors, "cosine", rows=rows) for rows in (ROWS, ROWS // 8))
+    for of_sample, of_all in zip(sample.widths[:2], whole.widths[:2], strict=True):
+        assert of_sample >= 0.7 * min(of_all, ROWS)

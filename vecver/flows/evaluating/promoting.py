@@ -112,6 +112,7 @@ def new_policy(
     versions: Versions, dataset: str, gates: Sequence[str], questions: str | None, *, exact: bool, engine: str
 ) -> Policy:
     """A policy whose gates can be read and whose questions are stored. Raises InvalidInputError, NotFoundError."""
+    versions.check_dataset(dataset)
     texts = read_gates(gates)
     if questions is None:
         check_questions(None, [Gate.of(text) for text in texts])

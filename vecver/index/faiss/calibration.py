@@ -13,7 +13,10 @@ Decisions
    0.2-0.28, edge rows 0.33-0.41, moved ones 0.31-0.41.
 2. Vectors moved in a random direction or to the mean count for candidates, not for margins. They shrink all nearness:
    their margin of 0.21 for far questions lost 15% of the answers of Chinese questions among English rows.
-3. Neighbours are looked up among at most 131,072 rows, since the measure depends on nearness, not on the row count.
+3. Neighbours are looked up among at most 131,072 rows, since margins depend on nearness, not on the row count. A row's
+   rank by codes does grow with the rows: ranks are scaled with the root of how many times more rows there are. Without
+   it 1,000,000 mixtures of 128 dimensions gave 0.978 for eight kinds of questions and 0.938 for the worst, with twice
+   the candidates 0.988 and 0.960, with four times 0.994 and 0.978; looking among all rows took as long as the index.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def calibrate(index: Any, lists: npt.NDArray[np.uint16], vectors: Vectors, metri
     near, nearest = nearest_rows(space, queries, origin, most)
     centroid_near = space.centroid_nearness(queries)
     list_near = np.take_along_axis(centroid_near, space.lists[nearest].astype(np.int64), axis=1)
-    ranks = _ranks(index, queries, base, nearest)
+    ranks = _ranks(index, queries, base, nearest, len(vectors))
     measured = [_class(near[:, :k], list_near[:, :k], ranks[:, :k], centroid_near) for k in CLASSES]
     probes = np.maximum.accumulate([lists for lists, _, _ in measured])
     widths = np.maximum.accumulate([width for _, width, _ in measured])
@@ -80,7 +83,7 @@ def raised(
     most = min(CLASSES[-1], len(base) - 1)
     near, nearest = nearest_rows(space, queries, np.full(len(queries), -1), most)
     list_near = np.take_along_axis(space.centroid_nearness(queries), space.lists[nearest].astype(np.int64), axis=1)
-    ranks = _ranks(index, queries, base, nearest)
+    ranks = _ranks(index, queries, base, nearest, len(live))
     reach = [
         _raised(old, near[:, :k], list_near[:, :k], ranks[:, :k]) for old, k in zip(effort.reach, CLASSES, strict=True)
     ]
@@ -185,13 +188,15 @@ def nearest_rows(space: Space, queries: Vectors, origin: Rows, most: int) -> tup
     return near.astype(np.float32), np.take_along_axis(nearest, others, axis=1)
 
 
-def _ranks(index: Any, queries: Vectors, base: Rows, nearest: Rows) -> Rows:
-    """The rank that the index's codes give each of the nearest rows, `(m, k)`; the row count if they rank it too low.
+def _ranks(index: Any, queries: Vectors, base: Rows, nearest: Rows, among: int) -> Rows:
+    """The rank that the index's codes give each of the nearest rows, `(m, k)`, estimated from that in a sample.
 
-    In that case all rows become candidates, and the cost rule prefers the scan: one vector a thousand times longer
-    than the others spoils the codes of all.
+    `base`: the sample; `among`: how many rows it was drawn from. The row count where the codes rank a row too low: all
+    rows become candidates then, and the cost rule prefers the scan (one vector a thousand times longer than the others
+    spoils the codes of all).
     """
     faiss, most, count = library(), min(_DEEPEST + 16 * nearest.shape[1], len(base)), index.ntotal
+    more = np.sqrt(among / len(base))
     selected = np.zeros(count, bool)
     selected[base] = True
     selector = None if len(base) == count else faiss.IDSelectorBitmap(np.packbits(selected, bitorder="little"))
@@ -199,7 +204,7 @@ def _ranks(index: Any, queries: Vectors, base: Rows, nearest: Rows) -> Rows:
     ranks, rank_of = np.empty(nearest.shape, np.int64), np.full(count, count)
     for query, rows in enumerate(ranked):
         rows = rows[rows >= 0]
-        rank_of[rows] = np.arange(len(rows))
+        rank_of[rows] = np.minimum(more * np.arange(len(rows)), count)
         ranks[query] = rank_of[base[nearest[query]]]
         rank_of[rows] = count
     return ranks
