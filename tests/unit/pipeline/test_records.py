@@ -276,7 +276,7 @@ def test_records_are_read_lazily() -> None:
             yield {"id": n, "text": ""}
 
     next(iter(read(values())))
-    assert len(asked) == 1024  # one block
+    assert len(asked) == 512  # one block
 
 
 # -- CSV ----------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ Rows = Iterable[tuple[int, Any]]  # number from 1, and the value there: a mappin
 
 BATCH_ROWS: Final = 8192  # 12 MB of vectors at 384 dimensions
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-_VALUES: Final = 1024  # rows of a list of values: Python's numbers take eight times the memory of vectors
+_VALUES: Final = 512  # rows of a list of values: a slow source is embedded in groups of as many, as it comes
 
 
 @dataclass
