@@ -191,3 +191,27 @@ def test_gc_keeps_a_version_published_while_it_plans(store: Store, monkeypatch: 
     docs.repository.gc(keep_last=1, grace=NO_GRACE, apply=True)
     monkeypatch.undo()
     assert_versions_hold(docs, dict(list(known.items())[-1:]))
+
+
+def test_gc_keeps_what_an_older_plan_of_another_gc_retires(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other gc listed the segments of a rewrite before they were named, and retires them after that."""
+    from vecver.repo.maintain import gc
+
+    docs = open_on(store).dataset("d")
+    known = dict(history(docs, 3))
+    (rewrite,) = versions_of(docs).optimize("d")
+    rewrite.write()
+    time, needed = versions_of(docs).time(), gc._needed
+
+    def then_a_switch(*arguments: Any) -> set[str]:
+        names = needed(*arguments)
+        versions_of(docs).switch(rewrite)
+        trash.retire(store, [f"segments/{segment.id}" for segment in rewrite.segments], time)
+        return names
+
+    monkeypatch.setattr(gc, "_needed", then_a_switch)
+    docs.repository.gc(grace=NO_GRACE, apply=True)
+    monkeypatch.undo()
+    assert_versions_hold(docs, known)
+    docs.repository.gc(grace=NO_GRACE, apply=True)
+    assert_versions_hold(docs, known)

@@ -58,6 +58,7 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
             code="invalid_grace",
             hint=say("give grace=timedelta(days=1), or timedelta(0)", cli="give --grace 1d, or 0"),
         )
+    waiting = trash.read(store)  # before the refs: what another gc retires meanwhile may be named by now
     kinds = [folder for folder in _FOLDERS if folder not in _OF_DATASETS]
     listed = [name for folder in kinds for name in store.list(f"{folder}/")]  # listed before the refs are read
     commits = _commits(store)
@@ -66,7 +67,6 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
     _refuse_lost(store, (kept & commits.keys()) - with_rows)
     units = _units(store, listed, specs, _needed(store, listed, commits, kept & with_rows))
     units |= {name: store.size(name) or 0 for name in _of_deleted(store)}
-    waiting = trash.read(store)
     since = {unit: waiting.waiting.get(unit) for unit in units}
     ripe = {u for u, time in since.items() if u in waiting.condemned or (time and _is_ripe(time, now, grace))}
     return Garbage(
