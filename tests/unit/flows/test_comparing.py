@@ -150,6 +150,31 @@ def test_what_only_the_index_missed_is_approximation(docs: vecver.Dataset, monke
     assert set(whys(each.moved).values()) == {"approximation"}
 
 
+def test_a_document_whose_better_chunk_the_index_missed_moved_for_approximation(
+    repository: vecver.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs, draw = repository.dataset("d"), np.random.default_rng(8)
+    pages = [{"id": f"p{n}", "text": " ".join(f"word{w}" for w in draw.integers(0, 400, 300))} for n in range(8)]
+    for tag, more in (("a", []), ("b", [{"id": "other", "text": "nothing of it"}])):
+        docs.ingest([*pages, *more], embedder="hashing", chunk_tokens=64, label="rows")
+        docs.tag(tag)
+    asked = "word3 word77 word200"
+    first, *rest = docs.search(asked, at="a", k=100)
+    missed = next(hit for hit in rest if hit.document == first.document)
+    from vecver.flows.evaluating import runs
+
+    def missing(versions: Any, dataset: str, commit: str, *how: Any) -> Any:
+        """An index that misses the best chunk of all in version a, and finds the next one of its document."""
+        (ranking,) = search(versions, dataset, commit, *how)
+        lower = vecver.RankedDocument(missed.document, missed.key, missed.score_bits)
+        return ((*ranking[1:], lower) if commit == docs.resolve("a") else ranking,)
+
+    search = runs._searched
+    monkeypatch.setattr(runs, "_searched", missing)
+    monkeypatch.setattr(runs, "engine_facts", lambda *_: {"name": "faiss", "indexes": "test"})
+    assert whys(compared(docs, questions=[asked]).moved)[first.document] == "approximation"
+
+
 def test_measures_stand_side_by_side(docs: vecver.Dataset) -> None:
     ingest(docs, *rows(doc00=0.1), tag="b")
     asked = [
