@@ -38,10 +38,10 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": lambda value, bound: value > bound + _SAME,
     "<": lambda value, bound: value < bound - _SAME,
 }
-_GATE = re.compile(r"(.+?)\s*(>=|<=|>|<)\s*(.+)")
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_GATE = re.compile(r"(.*?[^\s<>=])\s*(>=|<=|>|<)\s*(.+)")
+_MARGIN = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[\w@][^\s<>=]*"  # of a revision
-_BOUND = re.compile(rf"(?P<number>{_NUMBER})|(?P<name>{_NAME})(?:\s*(?P<sign>[+-])\s*(?P<margin>{_NUMBER}))?")
+_BOUND = re.compile(rf"(?P<number>[+-]?{_MARGIN})|(?P<name>{_NAME})(?:\s*(?P<sign>[+-])\s*(?P<margin>{_MARGIN}))?")
 _RECALL = re.compile(r"ann_recall@([1-9]\d{0,3})")
 _WORSE = 10  # questions that are named
 _EXAMPLE = "nDCG@10 >= 0.60, R@10 >= prod - 0.01, ann_recall@10 >= 0.95"
