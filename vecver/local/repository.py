@@ -145,6 +145,9 @@ class Repository:
         or `keep_within` (their age) is given: then those are kept, and the versions that refs name or named in the
         last 30 days. Of the others the commit stays and the rows are deleted. Run it again when `grace` has passed.
 
+        `grace` is what protects a commit that is being made by another process: it must be longer than a commit takes.
+        With `timedelta(0)` nothing else may write or collect meanwhile.
+
         Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
         """
         self._session.upkeep.wait()

@@ -53,7 +53,13 @@ def optimize(settings: Settings, /, dataset: str, as_json: bool) -> None:
 @click.command()
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Keep the newest N versions of each branch.")
 @click.option("--keep-within", type=Age(), metavar="AGE", help="Keep versions that are no older: 12h, 30d, 8w.")
-@click.option("--grace", type=Age(), default=_GRACE, metavar="AGE", help="Delete what waited so long: 1d.")
+@click.option(
+    "--grace",
+    type=Age(),
+    default=_GRACE,
+    metavar="AGE",
+    help="Delete what waited so long: 1d. Longer than a commit takes; 0 only while nothing else writes.",
+)
 @click.option("--apply", is_flag=True, help="Do it. Without, only the plan is shown.")
 @as_json
 @click.pass_obj

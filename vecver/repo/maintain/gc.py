@@ -11,7 +11,8 @@ Decisions
 1. Everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc (or a fold)
    first saw that nothing names it. So what a running ingest has written, or took over from a version that was
    rewritten meanwhile, still exists when it commits. Only the callers' clocks count: one that is days ahead shortens
-   the age by as much.
+   the age by as much. A grace age that is shorter than a commit takes is not safe beside other writers and other
+   gcs: a unit may be condemned between a writer's claim and the move of its branch.
 2. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
    layout of a version whose rows stayed deleted.
 """
