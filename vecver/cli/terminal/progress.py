@@ -187,7 +187,7 @@ def _told(title: str, meter: Meter) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(1.0)
+        thread.join(5.0)  # a thread that still writes when the interpreter ends aborts it
 
 
 def _clock(seconds: float) -> str:
