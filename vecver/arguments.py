@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Required, TypeAlias, TypedDict, get_args
 
 from vecver import flows, pipeline, repo
 from vecver.errors import InvalidInputError, say
@@ -53,6 +53,17 @@ class Asking(AskingOne, total=False):
 
     at: Revision
     engine: Engine
+
+
+class Measuring(TypedDict, total=False):
+    """The options of `Dataset.eval` and `compare`; see `eval`."""
+
+    questions: Required[flows.Questions]
+    measures: Iterable[str] | str | None
+    exact: bool
+    engine: Engine
+    qrels: str | PathLike[str] | None
+    progress: flows.Progress | None
 
 
 def sources_of(

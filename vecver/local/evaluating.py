@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from vecver import flows
-from vecver.arguments import Engine, Revision, check_engine, question_of, text_of
+from vecver.arguments import Engine, Measuring, Revision, check_engine, question_of, text_of
 from vecver.errors import InvalidInputError, say
 from vecver.local.handle import Handle
 
@@ -50,22 +50,13 @@ class Evaluating(Handle):
         """Remove a set; gives its digest. Measures that were made with it stay. Raises NotFoundError, ConflictError."""
         return self._versions.remove_questions(self.name, name)
 
-    def eval(
-        self,
-        at: Revision = "main",
-        *,
-        questions: Questions,
-        measures: Iterable[str] | str | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        qrels: str | PathLike[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Evaluation:
+    def eval(self, at: Revision = "main", **how: Unpack[Measuring]) -> Evaluation:
         """Measure how well the version `at` answers questions: means, intervals, and every question.
 
-        `questions`: the name of a stored set, or what `add_questions` takes. `measures`: names as `ir_measures` has
-        them, by default nDCG@10, R@10, RR@10 and Success@5; `Forbidden@k` is the share of questions that bring back,
-        among the first k, what they must not. Chunks are folded to documents by their best score.
+        `questions`: the name of a stored set, or what `add_questions` takes, with its `qrels`. `measures`: names as
+        `ir_measures` has them, by default nDCG@10, R@10, RR@10 and Success@5; `Forbidden@k` is the share of questions
+        that bring back, among the first k, what they must not. Chunks are folded to documents by their best score.
+        `exact` and `engine` as for `search`. `progress` counts "questions".
 
         The rankings are kept beside the commit, whose id does not change, under the digest of the set and of the engine
         with its indexes; the same call later reads them (`reused`), and other measures are computed from them.
@@ -73,30 +64,9 @@ class Evaluating(Handle):
         Raises NotFoundError (revision, set, file), InvalidInputError (a measure, a set without judgments, or whose
         documents the version does not have), SpaceMismatchError; through Milvus as `search`.
         """
-        check_engine(engine)
-        return flows.evaluate(
-            self._versions,
-            self.name,
-            self._question_set(questions, qrels),
-            self._session.embedders.open,
-            at=text_of(at),
-            measures=measures,
-            engine=self._engine(engine, exact),
-            progress=progress,
-        )
+        return flows.evaluate(**self._measuring(**how), at=text_of(at))
 
-    def compare(
-        self,
-        before: Revision,
-        after: Revision = "main",
-        *,
-        questions: Questions,
-        measures: Iterable[str] | str | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        qrels: str | PathLike[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Comparison:
+    def compare(self, before: Revision, after: Revision = "main", **how: Unpack[Measuring]) -> Comparison:
         """Ask two versions the same questions: for each what entered, left and moved among the first ten, and why.
 
         `questions`: as for `eval`, also without judgments. With judgments the measures of both versions stand side by
@@ -105,18 +75,28 @@ class Evaluating(Handle):
 
         Raises as `eval`; questions without judgments are no error unless `measures` are named.
         """
+        return flows.compare(**self._measuring(**how), before=text_of(before), after=text_of(after))
+
+    def _measuring(
+        self,
+        questions: Questions,
+        measures: Iterable[str] | str | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """What `flows.evaluate` and `flows.compare` take of these options."""
         check_engine(engine)
-        return flows.compare(
-            self._versions,
-            self.name,
-            self._question_set(questions, qrels),
-            self._session.embedders.open,
-            before=text_of(before),
-            after=text_of(after),
-            measures=measures,
-            engine=self._engine(engine, exact),
-            progress=progress,
-        )
+        return {
+            "versions": self._versions,
+            "dataset": self.name,
+            "questions": self._question_set(questions, qrels),
+            "open_embedder": self._session.embedders.open,
+            "measures": measures,
+            "engine": self._engine(engine, exact),
+            "progress": progress,
+        }
 
     def bisect(
         self,

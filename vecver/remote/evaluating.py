@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows
-from vecver.arguments import Engine, Revision, check_engine
+from vecver.arguments import Engine, Measuring, Revision, check_engine
 from vecver.model import Comparison, Evaluation, Json, QuestionSet
 from vecver.remote.handle import RemoteHandle, revision_text
 from vecver.remote.http import read
@@ -39,40 +39,29 @@ class RemoteEvaluating(RemoteHandle):
         """As `Dataset.remove_questions`."""
         return read(self._wire.write("DELETE", self._path("questions", name)), lambda it: str(it["digest"]))
 
-    def eval(
-        self,
-        at: Revision = "main",
-        *,
-        questions: Questions,
-        measures: Iterable[str] | str | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        qrels: str | PathLike[str] | None = None,
-        progress: Progress | None = None,
-    ) -> Evaluation:
+    def eval(self, at: Revision = "main", **how: Unpack[Measuring]) -> Evaluation:
         """As `Dataset.eval`. A name is that of a set in the service, or else of a file here; progress is not sent."""
-        check_engine(engine)
-        body: Json = {"ref": revision_text(at), "exact": exact, "engine": engine, "per_question": True}
-        body |= _named(measures) | {"questions": self._questions_json(questions, qrels)}
+        body = {"ref": revision_text(at), "per_question": True, **self._measuring(**how)}
         return read(self._wire.ask(self._path("eval"), body), Evaluation.from_json)
 
-    def compare(
+    def compare(self, before: Revision, after: Revision = "main", **how: Unpack[Measuring]) -> Comparison:
+        """As `Dataset.compare`. A name is that of a set in the service, or else of a file here."""
+        body = {"from": revision_text(before), "to": revision_text(after), **self._measuring(**how)}
+        return read(self._wire.ask(self._path("compare"), body), Comparison.from_json)
+
+    def _measuring(
         self,
-        before: Revision,
-        after: Revision = "main",
-        *,
         questions: Questions,
         measures: Iterable[str] | str | None = None,
         exact: bool = False,
         engine: Engine = "faiss",
         qrels: str | PathLike[str] | None = None,
         progress: Progress | None = None,
-    ) -> Comparison:
-        """As `Dataset.compare`. A name is that of a set in the service, or else of a file here."""
+    ) -> Json:
+        """These options as the service takes them."""
         check_engine(engine)
-        body: Json = {"from": revision_text(before), "to": revision_text(after), "exact": exact, "engine": engine}
-        body |= _named(measures) | {"questions": self._questions_json(questions, qrels)}
-        return read(self._wire.ask(self._path("compare"), body), Comparison.from_json)
+        body: Json = {"questions": self._questions_json(questions, qrels), "exact": exact, "engine": engine}
+        return body | _named(measures)
 
 
 def _named(measures: Iterable[str] | str | None) -> Json:
