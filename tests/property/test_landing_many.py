@@ -18,6 +18,7 @@ from landing import add, overtaken
 import vecver
 from vecver.errors import ConflictError
 from vecver.repo.refs import turns
+from vecver.repo.refs.refs import Refs
 from vecver.store import LocalStore, MemoryStore, Store
 
 
@@ -46,6 +47,23 @@ def assert_all_landed(store: Store, writers: int) -> None:
     assert docs.repository.check().problems == ()
     assert one_document(store, writers) is None
     assert len(versions_of(docs).layout(docs.resolve()).segments) <= 16, "the tail is not folded"
+
+
+def test_a_branch_that_another_writer_makes_between_two_looks_is_there(
+    docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Refs.get
+
+    def made_just_after(self: Refs, kind: Any, name: str) -> str | None:
+        found = get(self, kind, name)
+        if found is None and kind == "branch":
+            monkeypatch.undo()
+            add(docs, {"first": "text"}, "first")
+        return found
+
+    monkeypatch.setattr(Refs, "get", made_just_after)
+    add(docs, {"second": "text"}, "second")
+    assert set(texts_of(docs)) == {"first", "second"}
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])

@@ -21,8 +21,10 @@ def head_of(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     check_name("branch", branch)
     refs = versions.refs(dataset)
     commit = refs.get("branch", branch)
-    if commit is None and refs.all("branch"):
-        raise missing("branch", branch, refs)
+    if commit is None and (branches := refs.all("branch")):
+        commit = branches.get(branch)  # another writer may have made it between the two looks
+        if commit is None:
+            raise missing("branch", branch, refs)
     return versions.newest_layout(commit) if commit else None
 
 
