@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +79,25 @@ def milvus_container_uri() -> Iterator[str]:
     compose = yaml.safe_load((Path(__file__).parent.parent / "docker/compose.yaml").read_text("utf-8"))
     with milvus.MilvusContainer(compose["services"]["milvus"]["image"]) as container:
         yield container.get_connection_url()
+
+
+# -- the end of the session -----------------------------------------------------------------------
+
+_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End at once where milvus-lite's gRPC servers still serve: their threads can abort an interpreter that ends.
+
+    They wait in C++ code that may not be unwound, and Python ends them where they wake up ("terminate called without
+    an active exception").
+    """
+    if any(thread.name.endswith("(_serve)") for thread in threading.enumerate()) and _STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[_STATUS])
