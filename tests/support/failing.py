@@ -1,8 +1,11 @@
-"""A store that dies at any operation, and what must hold of the bytes that it leaves."""
+"""Stores that fail: one dies at any operation, one is read-only; and what must hold of the bytes that they leave."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from vecver.repo.objects import commit_ids, load_commit
@@ -10,13 +13,26 @@ from vecver.repo.refs.refs import load_move
 from vecver.repo.rows.layout import load_layout
 from vecver.repo.rows.segment import segment_ids
 from vecver.repo.rows.segment_files import FILES
-from vecver.store import Store
+from vecver.store import MemoryStore, Store
+from vecver.store.api import writing
 
 OPERATIONS = ("put", "put_all", "get", "map", "path", "size", "list", "delete", "swap", "scratch")
 
 
 class PowerFailure(BaseException):
     """Derived from BaseException, so that no `except Exception` catches it."""
+
+
+class ReadOnly(MemoryStore):
+    """A store that answers as a file system which is mounted read-only once `closed` is set."""
+
+    closed = False
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        if self.closed:
+            with writing(name):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        super().put(name, data)
 
 
 class Failing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -148,16 +148,20 @@ def test_a_connection_without_a_request_is_closed(client: Any, said: bytes) -> N
         assert line.say(said).hear() == b""
 
 
+def trickle(line: Line, pieces: Iterable[bytes]) -> None:
+    """Say these slowly, one after the other, until the service closes the connection."""
+    for piece in pieces:
+        try:
+            line.say(piece)
+        except OSError:
+            return
+        time.sleep(0.02)
+    raise AssertionError("it listened to the end")
+
+
 def test_headers_that_trickle_in_time_out(client: Any) -> None:
     with Line(client) as line:
-        for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 1000:
-            try:
-                line.say(bytes([byte]))
-            except OSError:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("it listened to the end")
+        trickle(line, (bytes([byte]) for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 1000))
     alive(client)
 
 
@@ -167,14 +171,7 @@ def test_bodies_that_trickle_in_time_out(client: Any) -> None:
         told: list[bytes] = []
         listener = threading.Thread(target=lambda: told.append(line.hear()))
         listener.start()
-        for _ in range(1000):
-            try:
-                line.say(b" ")
-            except OSError:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("it listened to the end")
+        trickle(line, [b" "] * 1000)
         listener.join(30)
     found = problem(told[0])
     assert (found["status"], found["code"], found["context"]["retryable"]) == (408, "slow_request", True)
@@ -185,14 +182,7 @@ def test_line_ends_do_not_keep_a_connection_open(client: Any) -> None:
     """uvicorn's timer is stopped by any byte and was not started again."""
     with Line(client) as line:
         line.say(request(method="GET", path="/healthz")).hear(1)
-        for _ in range(1000):
-            try:
-                line.say(b"\r\n")
-            except OSError:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("it listened to the end")
+        trickle(line, [b"\r\n"] * 1000)
 
 
 def test_an_unread_body_does_not_keep_a_connection_open(client: Any) -> None:
@@ -200,14 +190,7 @@ def test_an_unread_body_does_not_keep_a_connection_open(client: Any) -> None:
     with Line(client) as line:
         line.say(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n")
         assert line.hear(1).startswith(b"HTTP/1.1 413")
-        for _ in range(1000):
-            try:
-                line.say(b" ")
-            except OSError:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("it listened to the end")
+        trickle(line, [b" "] * 1000)
 
 
 def test_an_idle_connection_outlives_its_callers_timeout() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from failing import Failing, PowerFailure, assert_nothing_is_half_there, power_failure
+from failing import Failing, PowerFailure, ReadOnly, assert_nothing_is_half_there, power_failure
 from helpers import ingest, open_on
 from inside import versions_of
 
@@ -23,8 +20,7 @@ from vecver.index import faiss
 from vecver.model import Json, Vectors
 from vecver.repo import Segment, objects
 from vecver.repo.rows import index_files
-from vecver.store import MemoryStore, Store
-from vecver.store.api import writing
+from vecver.store import Store
 
 ROWS, DIM = 6000, 32
 
@@ -222,18 +218,6 @@ def test_gc_keeps_a_measure_with_its_index_and_deletes_it_with_its_segment(store
     for _ in range(2):
         repository.gc(grace=timedelta(0), apply=True)
     assert store.size(name) is None
-
-
-class ReadOnly(MemoryStore):
-    """A store that answers as a file system which is mounted read-only."""
-
-    closed = False
-
-    def put(self, name: str, data: bytes | Path) -> None:
-        if self.closed:
-            with writing(name):
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        super().put(name, data)
 
 
 def test_a_read_only_repository_is_measured_and_expects_what_it_did() -> None:

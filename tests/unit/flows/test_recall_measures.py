@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from pathlib import Path
 
 import pytest
-from failing import Failing, PowerFailure, assert_nothing_is_half_there, power_failure
+from failing import Failing, PowerFailure, ReadOnly, assert_nothing_is_half_there, power_failure
 from helpers import Ticking, ingest, open_on, vector_of
 from inside import versions_of
 
@@ -16,7 +13,6 @@ import vecver
 from vecver import repo
 from vecver.errors import IntegrityError
 from vecver.store import MemoryStore
-from vecver.store.api import writing
 
 TEXTS = {f"doc-{i:03}": f"the text number {i}" for i in range(150)}
 
@@ -26,18 +22,6 @@ def docs(repository: vecver.Repository) -> vecver.Dataset:
     docs = repository.dataset("d")
     ingest(docs, TEXTS)
     return docs
-
-
-class ReadOnly(MemoryStore):
-    """A store that answers as a file system which is mounted read-only."""
-
-    closed = False
-
-    def put(self, name: str, data: bytes | Path) -> None:
-        if self.closed:
-            with writing(name):
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        super().put(name, data)
 
 
 def test_a_read_only_version_is_measured_and_the_report_says_not_kept() -> None:
