@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.bisecting import bisect
     from vecver.flows.evaluating.comparing import compare
     from vecver.flows.evaluating.expectations import expected_recall
-    from vecver.flows.evaluating.gates import Bench, Gate, attempt_of, check_gates, read_gates
+    from vecver.flows.evaluating.gates import Bench, attempt_of
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy
     from vecver.flows.evaluating.question_files import Source as Questions
@@ -63,7 +63,6 @@ __all__ = [
     "SHORTFALLS",
     "Bench",
     "EvalEngine",
-    "Gate",
     "Missing",
     "OneVersion",
     "OpenMilvus",
@@ -85,7 +84,6 @@ __all__ = [
     "check_chunk",
     "check_expected",
     "check_export",
-    "check_gates",
     "check_page",
     "check_promotion",
     "check_published",
@@ -120,7 +118,6 @@ __all__ = [
     "query_vector",
     "rank_of",
     "read_chunks",
-    "read_gates",
     "read_questions",
     "read_rows",
     "recall",

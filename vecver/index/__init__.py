@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         check_metric,
         normalised,
         ranked,
-        score_of_bits,
         scores,
         slack,
     )
@@ -56,7 +55,6 @@ __all__ = [
     "normalised",
     "ranked",
     "resolved",
-    "score_of_bits",
     "scores",
     "search",
     "selected",

@@ -115,12 +115,6 @@ def bits(score: float) -> str:
     return struct.pack(">d", score).hex()
 
 
-def score_of_bits(bits: str) -> float:
-    """The score that `bits` made these of."""
-    (score,) = struct.unpack(">d", bytes.fromhex(bits))
-    return float(score)
-
-
 def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     """How far a float32 product, summed in any order, can lie from the score of a row no longer than `max_norm`.
 

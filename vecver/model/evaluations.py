@@ -152,17 +152,16 @@ class Evaluation:
 
 def _run_lines(evaluated: Evaluated) -> Iterator[str]:
     question, ranking = evaluated.question, evaluated.ranking
-    bits = {each.document: each.score_bits for each in reversed(ranking)}
+    scores = {each.document: each.score for each in reversed(ranking)}
     last = math.inf
     for rank, item in enumerate(question.items(ranking), 1):
-        score = float(-rank) if question.judges_texts else _score(bits[item])
+        score = float(-rank) if question.judges_texts else _float32(scores[item])
         last = score if score < last else _next_below(last)
         yield f"{_encoded(evaluated.id)} Q0 {_encoded(item)} {rank} {last!r} vecver\n"
 
 
-def _score(bits: str) -> float:
-    """A score as the nearest float32."""
-    (score,) = struct.unpack(">d", bytes.fromhex(bits))
+def _float32(score: float) -> float:
+    """The nearest float32."""
     return float(struct.unpack("f", struct.pack("f", min(max(score, -_FLOAT32), _FLOAT32)))[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,12 @@ class RankedDocument:
     score_bits: str  # as `Hit.score_bits`
     contains: tuple[int, ...] = ()  # which texts of the question's `contains` the chunk holds
     is_forbidden: bool = False
+
+    @property
+    def score(self) -> float:
+        """The score: higher is better."""
+        (score,) = struct.unpack(">d", bytes.fromhex(self.score_bits))
+        return float(score)
 
     def to_json(self) -> Json:
         """The fields that are set."""
@@ -63,6 +70,16 @@ class JudgedQuestion:
     def forbids(self) -> bool:
         """Does it say what must not come back?"""
         return bool(self.not_documents or self.not_contains)
+
+    @property
+    def is_measured(self) -> bool:
+        """Does it say what must, or must not, come back? Every measure skips the others."""
+        return self.is_judged or self.forbids
+
+    @property
+    def asked(self) -> str | list[float]:
+        """What is searched for: the vector, or else the text."""
+        return list(self.vector) if self.vector is not None else str(self.query)
 
     @property
     def judges_texts(self) -> bool:

@@ -29,11 +29,11 @@ def bisect(versions: Versions, dataset: str, good: str, bad: str, attempt: Try) 
     """
     every = _way(versions, dataset, good, bad)
     way = [id for id in every if _has_rows(versions, id)]
-    if way[:1] != every[:1] or way[-1:] != every[-1:]:
-        versions.layout(every[0]), versions.layout(every[-1])  # raises, saying what became of its rows
+    for end in (every[0], every[-1]):
+        versions.layout(end)  # raises, saying what became of its rows
     low, high, tested = 0, len(way) - 1, list[Tested]()
     while high - low > 1:
-        none_failed = not any(not each.passed for each in tested)
+        none_failed = all(each.passed for each in tested)
         middle = (low + high + none_failed) // 2
         passed = _try(tested, way[middle], attempt)
         low, high = (middle, high) if passed else (low, middle)

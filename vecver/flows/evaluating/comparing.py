@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecver import index
 from vecver.errors import InvalidInputError
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.measures import Measure, measures_of
@@ -53,7 +52,7 @@ def compare(
     Raises InvalidInputError (a measure, an empty version).
     """
     engine = engine or Engine()
-    judged = any(each.is_judged or each.forbids for each in questions.questions)
+    judged = any(each.is_measured for each in questions.questions)
     if measures is not None and not judged:
         raise InvalidInputError(
             "measures need judgments, and no question has any",
@@ -229,7 +228,7 @@ class _Reasons:
             return "rival"
         if last is None:
             return "approximation"
-        mine, theirs = (-index.score_of_bits(each.score_bits) for each in (ranked, last))
+        mine, theirs = (-each.score for each in (ranked, last))
         return "approximation" if (mine, ranked.key) < (theirs, last.key) else "rival"
 
     def _is_above(self, row: int, other: str, name: str) -> bool:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.comparing import delta_of
 from vecver.flows.evaluating.index_recall import recall
 from vecver.flows.evaluating.measures import Measure, parsed
-from vecver.flows.evaluating.relevance import Measured, check_documents, check_judged, mean_of, measure
+from vecver.flows.evaluating.relevance import Measured, check_documents, check_judged, mean_of, means_of, measure
 from vecver.flows.evaluating.runs import Engine
 from vecver.model import GateResult, Gating, Json, QuestionSet
 from vecver.progress import Progress
@@ -189,8 +188,7 @@ class _Measured:
         return GateResult(gate.text, value, bound, passed, against, *self._interval(gate, commit, against))
 
     def means(self, commit: str) -> dict[str, float]:
-        values = {} if not self._measures else self._run(commit).values
-        means = {name: mean_of(each).mean for name, each in values.items() if not np.isnan(each).all()}
+        means = means_of(self._run(commit).values) if self._measures else {}
         return means | {f"ann_recall@{k}": value for (of, k), value in self._recalls.items() if of == commit}
 
     def worse(self, before: str | None, commit: str, failed: Sequence[Gate]) -> tuple[Json, ...]:
@@ -217,15 +215,15 @@ class _Measured:
     def _value(self, gate: Gate, commit: str) -> float:
         if gate.measure is None:
             return self._recall(commit, gate.k)
-        values = self._run(commit).values[gate.measure.name]
-        if np.isnan(values).all():
+        mean = means_of(self._run(commit).values).get(gate.measure.name)
+        if mean is None:
             raise InvalidInputError(
                 f"no question can be measured by {gate.measure.name}",
                 code="no_judgments",
                 hint="the questions need judgments of that kind",
                 gate=gate.text,
             )
-        return mean_of(values).mean
+        return mean
 
     def _interval(self, gate: Gate, commit: str, against: str | None) -> tuple[float | None, float | None]:
         if gate.measure is None:
@@ -259,14 +257,10 @@ class _Measured:
     def _recall(self, commit: str, k: int) -> float:
         if (commit, k) not in self._recalls:
             bench = self._bench
-            queries: Any = None if bench.questions is None else [_query(each) for each in bench.questions.questions]
+            queries = None if bench.questions is None else [each.asked for each in bench.questions.questions]
             measured = recall(bench.versions, bench.dataset, bench.open_embedder, at=commit, k=[k], queries=queries)
             self._recalls[commit, k] = measured[k].ann_recall
         return self._recalls[commit, k]
-
-
-def _query(question: Any) -> Any:
-    return question.query if question.vector is None else list(question.vector)
 
 
 def _failed(dataset: str, alias: str, gating: Gating) -> GateError:

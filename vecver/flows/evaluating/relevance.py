@@ -5,7 +5,7 @@ questions -> their run, stored or searched -> values of the measures a question 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.measures import Measure, measures_of, values_of
 from vecver.flows.evaluating.runs import Engine, Run, run_of
 from vecver.flows.evaluating.statistics import Values, interval
-from vecver.model import Evaluated, Evaluation, Json, JudgedQuestion, Mean, QuestionSet
+from vecver.model import Evaluated, Evaluation, Json, Mean, QuestionSet
 from vecver.model.display import counted
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
@@ -92,13 +92,22 @@ def measure(
 
 def mean_of(values: Values) -> Mean:
     """The mean of the values that are there, and its interval."""
-    there = values[~np.isnan(values)]
+    there = _there(values)
     return Mean(float(there.mean()), *interval(there))
+
+
+def means_of(values: Mapping[str, Values]) -> dict[str, float]:
+    """The mean of each measure that has a value for some question."""
+    return {name: float(_there(each).mean()) for name, each in values.items() if len(_there(each))}
+
+
+def _there(values: Values) -> Values:
+    return values[~np.isnan(values)]
 
 
 def check_judged(questions: QuestionSet) -> None:
     """Raises InvalidInputError if no question says what must, or must not, come back."""
-    if not any(question.is_judged or question.forbids for question in questions.questions):
+    if not any(question.is_measured for question in questions.questions):
         raise InvalidInputError(
             f"no question of {questions.name or 'these'} says what must come back, so nothing can be measured",
             code="no_judgments",
@@ -129,7 +138,7 @@ def check_documents(snapshots: Sequence[Snapshot], dataset: str, questions: Ques
 def skipped_in(snapshot: Snapshot, questions: QuestionSet) -> dict[str, int]:
     """What of a set cannot count in a version, by reason."""
     named = _relevant(questions)
-    unjudged = sum(not _counts(each) for each in questions.questions)
+    unjudged = sum(not each.is_measured for each in questions.questions)
     unknown = len(named - _known(snapshot, named))
     counts = {**questions.skipped, "unknown_documents": unknown, "unjudged_questions": unjudged}
     return {reason: count for reason, count in counts.items() if count}
@@ -153,19 +162,14 @@ def _by_tag(measured: Measured) -> dict[str, Json]:
     """tag -> how many questions have it, and the means of their measures."""
     rows: dict[str, list[int]] = {}
     for row, question in enumerate(measured.questions.questions):
-        if _counts(question):
+        if question.is_measured:
             for tag in question.tags:
                 rows.setdefault(tag, []).append(row)
     return {tag: {"count": len(of), "measures": _means(measured, of)} for tag, of in sorted(rows.items())}
 
 
-def _counts(question: JudgedQuestion) -> bool:
-    return question.is_judged or question.forbids
-
-
 def _means(measured: Measured, rows: list[int]) -> dict[str, float]:
-    picked = {name: values[rows] for name, values in measured.values.items()}
-    return {name: float(np.nanmean(values)) for name, values in picked.items() if not np.isnan(values).all()}
+    return means_of({name: values[rows] for name, values in measured.values.items()})
 
 
 def _empty(snapshot: Snapshot, dataset: str) -> InvalidInputError:

@@ -13,7 +13,7 @@ Decisions
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -114,18 +114,6 @@ def stored_run(versions: Versions, commit: str, questions: str, engine: Json) ->
         return None
 
 
-def stored_runs(versions: Versions, commit: str, questions: str) -> Iterator[Run]:
-    """Every run of these questions (their digest) that is stored beside a commit."""
-    for kind in repo.measures.kinds(versions.store, commit):
-        if kind.startswith(PREFIX):
-            try:
-                run = Run.from_json(repo.measures.load(versions.store, commit, kind))
-            except (NotFoundError, IntegrityError):
-                continue
-            if run.questions["digest"] == questions:
-                yield run
-
-
 def kind_of(questions: str, engine: Json) -> str:
     """The name under which a run is stored beside its commit."""
     return PREFIX + digest_json({"questions": questions, "engine": engine})[:32]
@@ -168,7 +156,7 @@ def _searched(
         for start in range(0, len(rows), _BATCH):
             some = rows[start : start + _BATCH]
             asked = Question.of(
-                [_query(questions[row]) for row in some],
+                [questions[row].asked for row in some],
                 at=commit,
                 k=depth,
                 exact=engine.exact,
@@ -183,10 +171,6 @@ def _searched(
             if progress:
                 progress("questions", len(some))
     return tuple(rankings)
-
-
-def _query(question: JudgedQuestion) -> str | list[float]:
-    return list(question.vector) if question.vector is not None else str(question.query)
 
 
 def _ranking(question: JudgedQuestion, answer: Answer) -> tuple[RankedDocument, ...]:
