@@ -145,8 +145,9 @@ class Repository:
         or `keep_within` (their age) is given: then those are kept, and the versions that refs name or named in the
         last 30 days. Of the others the commit stays and the rows are deleted. Run it again when `grace` has passed.
 
-        `grace` is what protects a commit that is being made by another process: it must be longer than a commit takes.
-        With `timedelta(0)` nothing else may write or collect meanwhile.
+        `grace` keeps what an ingest of another process has written, or relies on, until its commit lands: let it be
+        longer than an ingest takes. One that finds its rows deleted ends with a ConflictError (code "collected") that
+        asks to repeat it; no version ever names rows that are gone.
 
         Raises InvalidInputError, IntegrityError (something is damaged: nothing is deleted), BackendError.
         """

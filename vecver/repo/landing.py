@@ -28,6 +28,7 @@ from time import sleep
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Commit
+from vecver.repo.maintain.naming import naming
 from vecver.repo.read.differences import lacking
 from vecver.repo.read.documents import KnownDocument, known_documents
 from vecver.repo.read.snapshot import Snapshot
@@ -110,9 +111,10 @@ def land(landing: Landing, commit_of: Callable[[Place], Commit | None], reason: 
             if commit is None:
                 return place, None
             before = place.parent.commit.id if place.parent else None
-            versions.save(commit, place.layout)
             try:
-                versions.move(dataset, "branch", branch, before=before, after=commit.id, reason=reason)
+                with naming(versions.store):
+                    versions.save(commit, place.layout)
+                    versions.move(dataset, "branch", branch, before=before, after=commit.id, reason=reason)
                 return place, commit
             except ConflictError as error:
                 if not _was_moved(error, refs, branch):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from vecver.errors import ConflictError, NotFoundError, say
 from vecver.model import Json, Move
 from vecver.repo.landing import turn_at
+from vecver.repo.maintain.naming import naming
 from vecver.repo.refs.refs import Kind, missing, ref_moved
 from vecver.repo.versions import Versions
 
@@ -79,7 +80,7 @@ def rollback(
         _check_expected(kind, name, current, expected)
         target = to or _alias_before(versions, dataset, name)
         return versions.move(dataset, kind, name, before=current, after=target, reason=ROLLBACK)
-    with turn_at(versions, dataset, name):
+    with turn_at(versions, dataset, name), naming(versions.store):
         kind, current = _movable(versions, dataset, name)
         _check_expected(kind, name, current, expected)
         target = to or _branch_before(versions, dataset, name, current)

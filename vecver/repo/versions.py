@@ -14,6 +14,7 @@ from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first, say
 from vecver.near import near
 from vecver.repo import objects, opened, spare
+from vecver.repo.maintain.naming import naming
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.refs import names
@@ -212,14 +213,16 @@ class Versions:
             raise ConflictError(
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
-        if after is not None:
-            self._hold(after)
         signed: dict[str, Any] = {"author": self.author, "time": self.time(), "reason": reason}
-        if before is None and after is not None:
+        if after is None:
+            return refs.move(kind, name, before=before, after=None, **signed, gating=gating)
+        with naming(self.store):
+            self._hold(after)
+            if before is not None:
+                return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
             if kind == "branch" and not refs.all("branch"):
                 return self._begin(dataset, name, after, **signed)
             return refs.create(kind, name, after, **signed, gating=gating)
-        return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
 
     def _begin(self, dataset: str, branch: str, commit: str, **signed: Any) -> Move:
         """The first branch of a dataset, made while none can be renamed. Raises ConflictError if its name was taken."""
@@ -279,9 +282,10 @@ class Versions:
 
         check_name("question set", questions.name)
         self.check_dataset(dataset)
-        trash.hold(self.store, [question_sets.put(self.store, questions)])
         signed = {"author": self.author, "time": self.time()}
-        return question_sets.name_set(self.store, self.key(dataset), questions, **signed)
+        with naming(self.store):
+            trash.hold(self.store, [question_sets.put(self.store, questions)])
+            return question_sets.name_set(self.store, self.key(dataset), questions, **signed)
 
     def remove_questions(self, dataset: str, name: str) -> str:
         """Let a name mean no set; gives the digest that it meant. Raises NotFoundError, ConflictError."""

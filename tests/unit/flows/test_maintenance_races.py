@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from version_histories import NO_GRACE, add_versions, assert_versions_hold, coll
 from vecver.errors import ConflictError
 from vecver.model import Json
 from vecver.repo.maintain import trash
+from vecver.repo.maintain.retention import Retention
 from vecver.store import Store
 
 
@@ -215,3 +217,54 @@ def test_gc_keeps_what_an_older_plan_of_another_gc_retires(store: Store, monkeyp
     assert_versions_hold(docs, known)
     docs.repository.gc(grace=NO_GRACE, apply=True)
     assert_versions_hold(docs, known)
+
+
+def test_gc_waits_for_a_writer_between_its_claim_and_the_move_of_its_branch(store: Store) -> None:
+    """Two gcs without grace at that moment once deleted the rows that the branch named a moment later."""
+    docs = open_on(store).dataset("d")
+    known = dict(history(docs, 3))
+    before = segments_of(docs)
+    collecting: list[Thread] = []
+
+    def collect_twice() -> None:
+        for _ in range(2):
+            open_on(store).gc(grace=NO_GRACE, apply=True)
+
+    class Meanwhile:
+        """The same store; gc begins before a branch is moved, and is given time to finish if it does not wait."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
+            if name.startswith("refs/") and not collecting:
+                collecting.append(Thread(target=collect_twice))
+                collecting[0].start()
+                collecting[0].join(1)
+            store.swap(name, expected, new)
+
+    late = open_on(Meanwhile()).dataset("d")
+    texts = {**list(known.values())[-1], "late": "x"}
+    commit = ingest(late, texts).commit
+    collecting[0].join()
+    assert set(segments_of(docs)) - set(before), "the version has rows of its own"
+    assert_versions_hold(docs, {**known, str(commit): texts})
+    assert docs.repository.check().clean
+
+
+def test_gc_spares_what_was_named_again_after_its_plan(store: Store) -> None:
+    """A writer claimed the rows and named them; another gc had let them wait in between, as if nothing named them."""
+    docs = open_on(store, clock=Ticking()).dataset("d")
+    known, newest = dict(history(docs, 4)), Retention(last=1)
+    versions, old = versions_of(docs), docs.resolve("main~2")
+    versions.collect(versions.garbage(newest, [], NO_GRACE), newest)
+    plan, waiting = versions.garbage(newest, [], NO_GRACE), trash.read(store).waiting
+    assert old in plan.forgotten and f"layouts/{old}" in plan.delete
+    docs.tag("kept", old)
+    assert f"layouts/{old}" not in trash.read(store).waiting
+    for unit, since in waiting.items():
+        trash.retire(store, [unit], since)
+    versions.collect(plan, newest)
+    assert not trash.read(store).condemned
+    assert_versions_hold(docs, {id: known[id] for id in (old, docs.resolve())})
+    assert docs.repository.check().clean

@@ -58,7 +58,7 @@ def optimize(settings: Settings, /, dataset: str, as_json: bool) -> None:
     type=Age(),
     default=_GRACE,
     metavar="AGE",
-    help="Delete what waited so long: 1d. Longer than a commit takes; 0 only while nothing else writes.",
+    help="Delete what waited so long: 1d. An ingest that takes longer may have to be repeated.",
 )
 @click.option("--apply", is_flag=True, help="Do it. Without, only the plan is shown.")
 @as_json

@@ -11,9 +11,11 @@ Decisions
 1. Everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc (or a fold)
    first saw that nothing names it. So what a running ingest has written, or took over from a version that was
    rewritten meanwhile, still exists when it commits. Only the callers' clocks count: one that is days ahead shortens
-   the age by as much. A grace age that is shorter than a commit takes is not safe beside other writers and other
-   gcs: a unit may be condemned between a writer's claim and the move of its branch.
-2. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
+   the age by as much. With a grace age that is shorter than an ingest takes, a running ingest may have to write again
+   what gc deleted; it never names what was deleted.
+2. What is to be deleted is looked at once more while no writer is about to name something (`naming`): the plan may be
+   as old as its reader, and a version may have landed since on what waited.
+3. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
    layout of a version whose rows stayed deleted.
 """
 
@@ -28,6 +30,7 @@ from vecver.errors import BackendError, IntegrityError, InvalidInputError, say
 from vecver.model import Commit, Garbage, Json
 from vecver.repo import objects, question_sets, spare
 from vecver.repo.maintain import trash
+from vecver.repo.maintain.naming import nobody_naming
 from vecver.repo.maintain.retention import Retention, is_age
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.published import ledger
@@ -60,12 +63,8 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
             hint=say("give grace=timedelta(days=1), or timedelta(0)", cli="give --grace 1d, or 0"),
         )
     waiting = trash.read(store)  # before the refs: what another gc retires meanwhile may be named by now
-    kinds = [folder for folder in _FOLDERS if folder not in _OF_DATASETS]
-    listed = [name for folder in kinds for name in store.list(f"{folder}/")]  # listed before the refs are read
-    commits = _commits(store)
-    kept = {*_retained(store, commits, retention, now), *(ledger.commits(store) & commits.keys())}
-    with_rows = {id for id in commits if store.size(layout_path(id)) is not None}
-    _refuse_lost(store, (kept & commits.keys()) - with_rows)
+    listed = _listed(store)
+    commits, kept, with_rows = _versions(store, retention, now)
     units = _units(store, listed, specs, _needed(store, listed, commits, kept & with_rows))
     units |= {name: store.size(name) or 0 for name in _of_deleted(store)}
     since = {unit: waiting.waiting.get(unit) for unit in units}
@@ -76,6 +75,21 @@ def plan(store: Store, retention: Retention, specs: Collection[str], now: dateti
         wait={unit: size for unit, size in units.items() if unit not in ripe},
         kept_versions=len(kept & with_rows),
     )
+
+
+def _listed(store: Store) -> list[str]:
+    """The names of all objects that may be garbage; to be listed before the refs are read."""
+    kinds = [folder for folder in _FOLDERS if folder not in _OF_DATASETS]
+    return [name for folder in kinds for name in store.list(f"{folder}/")]
+
+
+def _versions(store: Store, retention: Retention, now: datetime) -> tuple[dict[str, Commit], set[str], set[str]]:
+    """(every commit that is named, those that are kept, those that have rows). Raises IntegrityError."""
+    commits = _commits(store)
+    kept = {*_retained(store, commits, retention, now), *(ledger.commits(store) & commits.keys())}
+    with_rows = {id for id in commits if store.size(layout_path(id)) is not None}
+    _refuse_lost(store, (kept & commits.keys()) - with_rows)
+    return commits, kept, with_rows
 
 
 def _of_deleted(store: Store) -> Iterator[str]:
@@ -108,9 +122,19 @@ def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime
     _delete(store, condemned, garbage, retention, time)  # needs no write first, and makes room for those below
     trash.claim(store, old.waiting.keys() - planned)  # these are needed again
     trash.retire(store, planned - old.waiting.keys() - old.condemned, time)
-    new = trash.condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting})
+    new = _condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting}, retention, now)
     _delete(store, new, garbage, retention, time)
     trash.bury(store, {*condemned, *new, *old.condemned})
+
+
+def _condemn(store: Store, units: dict[str, str], retention: Retention, now: datetime) -> set[str]:
+    """Condemn those units that still nothing needs and that have waited since the given time. Gives these."""
+    if not units:
+        return set()
+    with nobody_naming(store):
+        commits, kept, with_rows = _versions(store, retention, now)
+        needed = _needed(store, _listed(store), commits, kept & with_rows)
+        return trash.condemn(store, {unit: since for unit, since in units.items() if unit not in needed})
 
 
 def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str) -> None:

@@ -28,6 +28,7 @@ from vecver.digest import digest, key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first
 from vecver.progress import Progress
 from vecver.repo.maintain import trash
+from vecver.repo.maintain.naming import naming
 from vecver.repo.objects import load_commit
 from vecver.repo.rows.layout import Layout, Live, encoded_layout, layout_path, mask_of, parse_layout, rows_of
 from vecver.repo.rows.proof import Proof
@@ -179,23 +180,30 @@ class Rewrite:
         """Give each commit its new layout and let the old segments go; how many commits were switched.
 
         A commit whose layout another process changed since its rows were copied keeps that layout. Raises
-        ConflictError if gc deleted the new segments meanwhile; then nothing was changed.
+        ConflictError if gc deleted the new segments meanwhile; each commit then has its old layout or its new one.
         """
         trash.hold(self._store, [unit_of(segment.id) for segment in self.segments])
         switched = 0
         for id, body, old in self._unchanged_layouts():
             new = self._rewritten(old)
-            if new.segments == old.segments:
-                continue
-            with contextlib.suppress(ConflictError):
-                self._store.swap(layout_path(id), body, encoded_layout(id, new))
-                switched += 1
+            if new.segments != old.segments:
+                switched += self._switch_one(id, body, new)
         new_ids = {segment.id for segment in self.segments}
         old_units = [unit_of(id) for id in self.sources if id not in new_ids]
         (trash.retire if self._exhaustive else trash.renew)(self._store, old_units, time)
         return switched
 
     # -- within ---------------------------------------------------------------------------------
+
+    def _switch_one(self, id: str, body: bytes, new: Layout) -> bool:
+        """Give a commit its new layout; False if another process changed it. Raises ConflictError (gc)."""
+        with naming(self._store):
+            trash.hold(self._store, [unit_of(live.segment) for live in new.segments])
+            try:
+                self._store.swap(layout_path(id), body, encoded_layout(id, new))
+            except ConflictError:
+                return False
+        return True
 
     def _covers(self, live: Live) -> bool:
         """Were all of these rows copied, or do they lie in no source?"""
