@@ -84,7 +84,12 @@ class JudgedQuestion:
     @property
     def judges_texts(self) -> bool:
         """Are hits judged by their texts? Then each hit counts, not the best of each document."""
-        return bool(self.contains or self.not_contains)
+        return bool(self.contains or (self.not_contains and not self.documents))
+
+    @property
+    def forbids_texts_beside_documents(self) -> bool:
+        """Are documents judged, and texts forbidden that may stand in any hit? Then both rankings are needed."""
+        return bool(self.documents and self.not_contains and not self.contains)
 
     def judgments(self) -> dict[str, int]:
         """item -> grade of what must come back. A text of `contains` is the item `contains:N`."""

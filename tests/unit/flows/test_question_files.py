@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,8 @@ def test_other_bad_input_is_refused(tmp_path: Path) -> None:
     assert isinstance(refused(tmp_path / "no.jsonl", "questions_file_not_found"), NotFoundError)
     (tmp_path / "bad.jsonl").write_bytes(b"\xff\xfe{")
     refused(tmp_path / "bad.jsonl", "invalid_questions")
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(b'{"query": "x"}'))
+    assert "compressed" in refused(tmp_path / "packed.jsonl.gz", "invalid_questions").message
     qrels = tmp_path / "q.tsv"
     qrels.write_text("7\ta\t1\n", "utf-8")
     refused(["one"], "unknown_questions", qrels=qrels)
@@ -137,8 +140,46 @@ def test_other_bad_input_is_refused(tmp_path: Path) -> None:
     refused(["one"], "negative_grade", qrels=qrels)
     qrels.write_text("1\ta\t1\n1\ta\t2\n", "utf-8")
     refused(["one"], "invalid_questions", qrels=qrels)
+    own = {"query": "one", "documents": ["a"]}
+    qrels.write_text("1\ta\t2\n", "utf-8")
+    assert "has another grade" in refused([own], "invalid_questions", qrels=qrels).message
     qrels.write_text("1 a\n", "utf-8")
     refused(["one"], "invalid_questions", qrels=qrels)
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ('{"query": "x", "documents": {"a": 1, "a": 2}}', "names 'a' twice"),
+        ('{"query": "x", "query": "y"}', "names 'query' twice"),
+        ('{"query": "x", "documents": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"query": 3}', "no text, but 3"),
+        ('{"vector": [NaN, 1]}', "finite"),
+    ],
+)
+def test_what_would_be_lost_or_cannot_be_read_is_refused(tmp_path: Path, line: str, part: str) -> None:
+    (tmp_path / "q.jsonl").write_text('{"query": "good"}\n' + line, "utf-8")
+    error = refused(tmp_path / "q.jsonl", "invalid_questions")
+    assert "line 2 of" in error.message and part in error.message
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_of_json_is_read_like_lines(tmp_path: Path, indent: int | None) -> None:
+    (tmp_path / "q.json").write_text(json.dumps(LINES, indent=indent), "utf-8")
+    assert read_questions(tmp_path / "q.json").digest == read_questions(LINES).digest
+    (tmp_path / "q.json").write_text(json.dumps([*LINES, {"query": ""}]), "utf-8")
+    assert "question 4 of" in refused(tmp_path / "q.json", "invalid_questions").message
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path, ending: str) -> None:
+    asked = [{"query": "\u05d0\u05d9\u05da \u0643\u064a\u0641"}, {"query": "\u5982\u4f55\u2028\u6253\u5f00"}]
+    text = ending.join(json.dumps(each, ensure_ascii=False) for each in asked) + ending
+    (tmp_path / "q.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_questions(tmp_path / "q.jsonl").digest == read_questions(asked).digest
+    (tmp_path / "qrels.tsv").write_bytes(b"\xef\xbb\xbf" + ending.join(["1\ta\t1", "2\tb\t2", ""]).encode())
+    one, two = read_questions(tmp_path / "q.jsonl", qrels=tmp_path / "qrels.tsv").questions
+    assert (one.documents, two.documents) == ({"a": 1}, {"b": 2})
 
 
 def test_questions_made_in_python_are_checked_too() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from inside import versions_of
 
 import vecver
+from vecver import repo
 from vecver.errors import InvalidInputError, NotFoundError, VecverError
 from vecver.flows.evaluating.measures import measures_of, values_of
 from vecver.model import JudgedQuestion, RankedDocument
@@ -76,7 +77,50 @@ def test_what_must_not_come_back_is_counted(docs: vecver.Dataset) -> None:
     first = docs.search(vector_of("nowhere"), k=1)[0]
     banned = [question("nowhere", not_documents=[first.document]), question("nowhere", not_contains="never written")]
     measured = docs.eval(questions=banned)
+    misspelt = docs.eval(questions=[*banned, question("x", not_documents=["dok 1"])])
+    assert (measured.skipped, misspelt.skipped) == ({}, {"unknown_not_documents": 1})
     assert list(measured.measures) == ["Forbidden@10"] and measured["Forbidden@10"] == 0.5
+
+
+WORDS = "red green blue cyan pink gold"
+
+
+@pytest.fixture
+def paged(repository: vecver.Repository) -> vecver.Dataset:
+    """Document a answers with two chunks before b does with one; only a's second chunk holds "old grey"."""
+    docs = repository.dataset("pages")
+    texts = {
+        "a": f"{WORDS}.\n\n{WORDS} old grey.\n\n",
+        "b": f"{WORDS} and some four others",
+        "c": "nothing of all that",
+    }
+    records = [{"id": id, "text": text} for id, text in texts.items()]
+    docs.ingest(records, embedder="hashing", chunk_tokens=10, label="pages")
+    return docs
+
+
+def test_texts_are_forbidden_in_hits_while_documents_are_folded(paged: vecver.Dataset) -> None:
+    hits = paged.search(WORDS, k=3)
+    assert [(hit.document, "old grey" in hit.text) for hit in hits] == [("a", False), ("a", True), ("b", False)]
+    asked = [{"query": WORDS, "documents": ["b"], "not_contains": " OLD  grey"}]
+    measured = paged.eval(questions=asked, measures=["R@2", "RR@10", "Forbidden@1", "Forbidden@2"])
+    assert measured["R@2"] == 1.0 and measured["RR@10"] == 0.5  # of documents: a, b
+    assert measured["Forbidden@1"] == 0.0 and measured["Forbidden@2"] == 1.0  # of hits: the second one of a
+    ranking = measured.per_question[0].ranking
+    assert [(each.document, each.is_forbidden) for each in ranking] == [("a", True), ("b", False), ("c", False)]
+    again = paged.eval(questions=asked, measures=["R@2", "RR@10", "Forbidden@1", "Forbidden@2"])
+    assert again.reused and again.measures == measured.measures
+
+
+def test_a_run_of_hits_from_an_older_vecver_is_searched_again(paged: vecver.Dataset) -> None:
+    asked = [{"query": WORDS, "documents": ["b"], "not_contains": "old grey"}]
+    first, store = paged.eval(questions=asked), versions_of(paged).store
+    (kind,) = repo.measures.kinds(store, paged.resolve())
+    run = repo.measures.load(store, paged.resolve(), kind)
+    assert run.pop("forbidden") == {"0": 2}
+    repo.measures.save(store, paged.resolve(), kind, run)
+    again = paged.eval(questions=asked)
+    assert not again.reused and again.measures == first.measures
 
 
 def test_every_question_and_tag_is_told(docs: vecver.Dataset) -> None:
@@ -112,6 +156,14 @@ def test_measures_of_a_changed_set_are_never_mixed(docs: vecver.Dataset) -> None
     assert not second.reused and second.questions["digest"] != first.questions["digest"]
     docs.add_questions("support", QUESTIONS[:2])
     assert docs.eval(questions="support").reused
+
+
+def test_a_stored_set_takes_other_judgments(docs: vecver.Dataset, tmp_path: Path) -> None:
+    docs.add_questions("support", [question("the text number 3"), question("the text number 5")])
+    (tmp_path / "qrels.tsv").write_text("1\tdoc 03\t1\n", "utf-8")
+    measured = docs.eval(questions="support", qrels=tmp_path / "qrels.tsv")
+    assert measured["RR@10"] == 1.0 and measured.questions["name"] == ""
+    assert measured.questions["digest"] != docs.questions("support").digest
 
 
 def test_a_filter_of_a_question_is_obeyed(repository: vecver.Repository) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _REASONS = {  # of what a measure leaves out
     "unknown_documents": ("document", "that this version does not have, counted as not found"),
+    "unknown_not_documents": ("forbidden document", "that this version does not have"),
     "unjudged_questions": ("question", "without judgments, not measured"),
     "unknown_questions": ("judgment", "of questions that the set does not have, left out"),
 }

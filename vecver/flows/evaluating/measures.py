@@ -88,15 +88,23 @@ def parsed(name: str) -> Measure:
 
 
 def values_of(
-    measures: Sequence[Measure], questions: Sequence[JudgedQuestion], rankings: Sequence[Ranking]
+    measures: Sequence[Measure],
+    questions: Sequence[JudgedQuestion],
+    rankings: Sequence[Ranking],
+    forbidden: Mapping[int, int | None] | None = None,
 ) -> dict[str, Values]:
-    """For each measure a value a question, `(n,)` float64 in their order; NaN for a question without such judgments."""
+    """For each measure a value a question, `(n,)` float64 in their order; NaN for a question without such judgments.
+
+    `forbidden`: row -> place (from 1) of the first forbidden hit, None if there is none; of rows whose rankings are of
+    documents, while texts are forbidden. For other rows the ranking says it.
+    """
     values = {measure.name: np.full(len(questions), np.nan) for measure in measures}
     for measure in measures:
         if measure.library is None:
             for row, (question, ranking) in enumerate(zip(questions, rankings, strict=True)):
                 if question.forbids:
-                    values[measure.name][row] = any(each.is_forbidden for each in ranking[: measure.depth])
+                    place = forbidden[row] if forbidden and row in forbidden else first_forbidden(ranking)
+                    values[measure.name][row] = place is not None and place <= measure.depth
     if ours := [measure for measure in measures if measure.library is not None]:
         rows = {str(row): row for row, question in enumerate(questions) if question.is_judged}
         qrels, run = dict[str, dict[str, int]](), dict[str, dict[str, float]]()
@@ -110,6 +118,11 @@ def values_of(
         for result in _computed(list(names), qrels, run) if rows else ():
             values[names[result.measure]][rows[result.query_id]] = result.value
     return values
+
+
+def first_forbidden(ranking: Ranking) -> int | None:
+    """The place, from 1, of the first item that must not come back; None if there is none."""
+    return next((place for place, each in enumerate(ranking, 1) if each.is_forbidden), None)
 
 
 def _numbered(grades: Mapping[str, int], ranking: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:

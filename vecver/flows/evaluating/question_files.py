@@ -1,7 +1,7 @@
 """Question files: reads the questions and judgments that a user has into a `QuestionSet`. Stores nothing.
 
     a file of JSON lines   {"query", "documents": ["a.md"] or {"a.md": 2}, "contains", "not_documents", "not_contains",
-                           "filter", "tags", "id"}, all but the query (or "vector") optional
+                           "filter", "tags", "id"}, all but the query (or "vector") optional; or one JSON list of these
     a folder as BEIR's     queries.jsonl with qrels/test.tsv or qrels.tsv
     queries and qrels      a file of JSON lines, or of `id TAB text`, with judgments in BEIR's or TREC's columns
     Python values          texts, dicts as above, `JudgedQuestion`s, a `QuestionSet`
@@ -11,10 +11,13 @@ Decisions
    ("documnets") is refused, since its judgments would be lost without a word.
 2. Judgments of a question that the file does not have are counted as skipped (TREC's and BEIR's files hold those of
    other splits); if no judgment belongs to a question, the two files do not belong together, which is an error.
+3. A name that stands twice in one JSON object is refused: Python would keep the second value, so a judgment would be
+   lost without a word. For the same reason a question and a file of judgments may not grade a document differently.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +37,7 @@ Source: TypeAlias = "str | PathLike[str] | QuestionSet | Sequence[Any]"
 _FIELDS = ("query", "documents", "contains", "not_documents", "not_contains", "filter", "tags", "vector", "id")
 _OTHER_NAMES = {"text": "query", "_id": "id", "document": "documents"}  # BEIR's; and one document
 _QRELS = ("qrels/test.tsv", "qrels.tsv", "qrels/test.qrels", "qrels.txt")
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, zip, bzip2, xz, zstd
 _LARGEST_GRADE = 1000  # trec_eval keeps a counter for each grade up to the largest one
 _EXAMPLE = '{"query": "How do I bleed a radiator?", "documents": ["heating.md"]}'
 
@@ -70,12 +74,11 @@ def find_questions(
 
     Raises NotFoundError (neither a set nor a file is called so), and as `read_questions`.
     """
-    if not isinstance(source, str) or qrels is not None:
+    if isinstance(source, str) and source in versions.question_sets(dataset):
+        stored = versions.questions(dataset, source)  # with other judgments it is another set, which has no name
+        return stored if qrels is None else read_questions(replace(stored, name=""), qrels=qrels)
+    if not isinstance(source, str) or qrels is not None or Path(source).expanduser().exists() or "/" in source:
         return read_questions(source, qrels=qrels)
-    if source in versions.question_sets(dataset):
-        return versions.questions(dataset, source)
-    if Path(source).expanduser().exists() or "/" in source:
-        return read_questions(source)
     try:
         return versions.questions(dataset, source)  # raises
     except NotFoundError as error:
@@ -92,8 +95,12 @@ def _shown(source: Any) -> str:
 
 def _values_of_file(path: Path) -> Iterator[tuple[str, Any]]:
     """(where it stands, what it says) of every line that is not empty."""
-    is_json = path.suffix.lower() not in (".tsv", ".txt")
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    is_json, text = path.suffix.lower() not in (".tsv", ".txt"), _text(path)
+    if is_json and text.lstrip().startswith("["):
+        values = _parsed(text, str(path))
+        yield from ((f"question {number} of {path}", value) for number, value in enumerate(values, 1))
+        return
+    for number, line in enumerate(text.split("\n"), 1):
         place, content = f"line {number} of {path}", line.rstrip("\r")
         if not content.strip():
             continue
@@ -110,25 +117,45 @@ def _values_of_file(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise NotFoundError(
             f"there is no file {path}", code="questions_file_not_found", hint="check the path", path=str(path)
         ) from error
     except (OSError, UnicodeDecodeError) as error:
+        is_packed = isinstance(error, UnicodeDecodeError) and error.object.startswith(_PACKED)
         raise InvalidInputError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            f"{path} is compressed"
+            if is_packed
+            else f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
             code="invalid_questions",
-            hint="check the path and its rights; questions are UTF-8 text",
+            hint="unpack it, and name the file that was in it"
+            if is_packed
+            else "check the path and its rights; questions are UTF-8 text",
             path=str(path),
         ) from error
+    return io.StringIO(text, newline=None).read()
 
 
 def _parsed(line: str, place: str) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line, object_pairs_hook=lambda pairs: _without_repeats(pairs, place))
+    except RecursionError as error:
+        raise _invalid(place, "is nested too deeply", f"write one JSON object a line: {_EXAMPLE}") from error
+    except InvalidInputError:
+        raise
     except ValueError as error:
         raise _invalid(place, f"is not JSON: {error}", f"write one JSON object a line: {_EXAMPLE}") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]], place: str) -> Json:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise _invalid(place, f"names {repeated!r} twice in one object", "keep one of them: only one value can count")
+    return value
 
 
 def _qrels_in(folder: Path) -> Path | None:
@@ -149,6 +176,7 @@ def _qrels_in(folder: Path) -> Path | None:
 def _with_judgments(questions: Sequence[JudgedQuestion], path: Path) -> tuple[tuple[JudgedQuestion, ...], int]:
     """The questions with the judgments of a file, and how many judgments belong to none of them."""
     grades: dict[str, dict[str, int]] = {question.id: {} for question in questions}
+    own = {question.id: question.documents for question in questions}
     unknown = known = 0
     for place, question, document, text in _judgments(path):
         grade = _grade(text, place)
@@ -156,8 +184,12 @@ def _with_judgments(questions: Sequence[JudgedQuestion], path: Path) -> tuple[tu
             unknown += 1
             continue
         known += 1
-        if grades[question].setdefault(document, grade) != grade:
-            raise _invalid(place, f"judges {document!r} for the question {question!r} a second time, otherwise")
+        if own[question].get(document, grade) != grade or grades[question].setdefault(document, grade) != grade:
+            raise _invalid(
+                place,
+                f"gives {document!r} the grade {grade} for the question {question!r}, which has another grade for it",
+                "keep one of the two grades",
+            )
     if not known:
         raise InvalidInputError(
             f"no judgment of {path} belongs to a question" if unknown else f"{path} holds no judgment",
@@ -260,7 +292,9 @@ def _query(fields: Json, place: str) -> str | None:
     query = fields.get("query")
     if query is None and "vector" in fields:
         return None
-    if not isinstance(query, str) or not query.strip():
+    if query is not None and not isinstance(query, str):
+        raise _invalid(place, f"has a query that is no text, but {query!r:.60}", f"write {_EXAMPLE}")
+    if not query or not query.strip():
         raise _invalid(place, "has no query", f"write {_EXAMPLE}")
     return query
 

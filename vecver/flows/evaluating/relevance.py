@@ -87,7 +87,7 @@ def measure(
         raise _empty(snapshot, dataset)
     depth = max(each.depth for each in measures) if depth is None else depth
     run = run_of(versions, dataset, snapshot, questions, depth, engine, open_embedder, progress)
-    return Measured(run, questions, values_of(measures, questions.questions, run.rankings))
+    return Measured(run, questions, values_of(measures, questions.questions, run.rankings, run.forbidden))
 
 
 def mean_of(values: Values) -> Mean:
@@ -122,9 +122,9 @@ def check_documents(snapshots: Sequence[Snapshot], dataset: str, questions: Ques
     if not named or any(_known(snapshot, named) for snapshot in snapshots):
         return
     example, commits = min(named), " and ".join(snapshot.commit.id[:12] for snapshot in snapshots)
+    more = f", nor any other of the {counted(len(named), 'document')} that the questions name" if len(named) > 1 else ""
     raise InvalidInputError(
-        f"{dataset} {commits} has none of the {counted(len(named), 'document')} that the questions name, "
-        f"such as {example!r}",
+        f"{dataset} {commits} does not have {example!r}{more or ', the only document that the questions name'}",
         code="unknown_documents",
         hint=say(
             "judge documents by their ids, as docs.documents(at) lists them",
@@ -138,9 +138,13 @@ def check_documents(snapshots: Sequence[Snapshot], dataset: str, questions: Ques
 def skipped_in(snapshot: Snapshot, questions: QuestionSet) -> dict[str, int]:
     """What of a set cannot count in a version, by reason."""
     named = _relevant(questions)
-    unjudged = sum(not each.is_measured for each in questions.questions)
-    unknown = len(named - _known(snapshot, named))
-    counts = {**questions.skipped, "unknown_documents": unknown, "unjudged_questions": unjudged}
+    forbidden = {name for each in questions.questions for name in each.not_documents}
+    counts = {
+        **questions.skipped,
+        "unknown_documents": len(named - _known(snapshot, named)),
+        "unknown_not_documents": len(forbidden - _known(snapshot, forbidden)),
+        "unjudged_questions": sum(not each.is_measured for each in questions.questions),
+    }
     return {reason: count for reason, count in counts.items() if count}
 
 

@@ -8,13 +8,16 @@ Decisions
 2. `<digest>` is that of the question set and of the engine with its indexes. So a measure is never mixed with one of
    other questions, and a version whose indexes were built or calibrated anew is searched again.
 3. A version all of whose rows are scanned has one run, whether `exact` was asked for or not.
+4. A question that judges documents and forbids texts needs two rankings: of documents, and of the hits among which a
+   forbidden text may stand. Of the second one the place of the first forbidden hit is kept. A stored run without it,
+   from an older vecver that ranked hits for such a question, is searched again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +25,7 @@ from vecver import index, repo
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import BackendError, IntegrityError, NotFoundError
 from vecver.flows.embedding import OpenEmbedder
+from vecver.flows.evaluating.measures import first_forbidden
 from vecver.flows.publishing.publications import find_published
 from vecver.flows.searching.questions import Question
 from vecver.flows.searching.search import OpenMilvus, search
@@ -57,6 +61,7 @@ class Run:
     seconds: float  # that embedding and searching took
     reused: bool = False
     not_kept: str | None = None
+    forbidden: Mapping[int, int | None] = field(default_factory=dict)  # row -> place of its first forbidden hit
 
     @property
     def kind(self) -> str:
@@ -67,14 +72,18 @@ class Run:
         """What is stored."""
         names = ("questions", "engine", "depth", "time", "seconds")
         rankings = [[_packed(each) for each in ranking] for ranking in self.rankings]
-        return {**{name: getattr(self, name) for name in names}, "rankings": rankings}
+        places = {str(row): place for row, place in self.forbidden.items()}
+        value = {**{name: getattr(self, name) for name in names}, "rankings": rankings}
+        return value | ({"forbidden": places} if places else {})
 
     @classmethod
     def from_json(cls, value: Json) -> Run:
         """The run that a stored measure holds."""
         names = ("commit", "questions", "engine", "depth", "time", "seconds")
         rankings = tuple(tuple(_unpacked(each) for each in ranking) for ranking in value["rankings"])
-        return cls(**{name: value[name] for name in names}, rankings=rankings, reused=True)
+        forbidden = {int(row): place for row, place in value.get("forbidden", {}).items()}
+        fields = {name: value[name] for name in names}
+        return cls(**fields, rankings=rankings, reused=True, forbidden=forbidden)
 
 
 def run_of(
@@ -93,12 +102,17 @@ def run_of(
     """
     commit, facts = snapshot.commit.id, engine_facts(versions, snapshot, depth, engine)
     stored = stored_run(versions, commit, questions.digest, facts)
-    if stored is not None and stored.depth >= depth:
+    both = [row for row, each in enumerate(questions.questions) if each.forbids_texts_beside_documents]
+    if stored is not None and stored.depth >= depth and stored.forbidden.keys() >= set(both):
         return stored
-    start = perf_counter()
-    rankings = _searched(versions, dataset, commit, questions.questions, depth, engine, open_embedder, progress)
+    start, how = perf_counter(), (depth, engine, open_embedder)
+    rankings = _searched(versions, dataset, commit, questions.questions, *how, progress)
+    of_hits = [replace(questions.questions[row], documents={}) for row in both]
+    hits = dict(zip(both, _searched(versions, dataset, commit, of_hits, *how) if both else (), strict=True))
+    rankings = tuple(_marked(each, hits.get(row, ())) for row, each in enumerate(rankings))
+    forbidden = {row: first_forbidden(each) for row, each in hits.items()}
     named = {"name": questions.name, "digest": questions.digest}
-    run = Run(commit, named, facts, depth, rankings, versions.time(), perf_counter() - start)
+    run = Run(commit, named, facts, depth, rankings, versions.time(), perf_counter() - start, forbidden=forbidden)
     try:
         repo.measures.save(versions.store, commit, run.kind, run.to_json())
     except BackendError as error:
@@ -146,7 +160,7 @@ def _searched(
     depth: int,
     engine: Engine,
     open_embedder: OpenEmbedder,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> Rankings:
     groups = defaultdict[tuple[bytes, bool], list[int]](list)
     for row, question in enumerate(questions):
@@ -184,6 +198,14 @@ def _ranking(question: JudgedQuestion, answer: Answer) -> tuple[RankedDocument, 
         return RankedDocument(hit.document, hit.key, hit.score_bits, contains, is_forbidden)
 
     return tuple(map(ranked, answer.hits))
+
+
+def _marked(documents: Sequence[RankedDocument], hits: Sequence[RankedDocument]) -> tuple[RankedDocument, ...]:
+    """A ranking of documents in which those are forbidden of which any hit is."""
+    forbidden = {each.document for each in hits if each.is_forbidden}
+    if not forbidden:
+        return tuple(documents)
+    return tuple(replace(each, is_forbidden=each.is_forbidden or each.document in forbidden) for each in documents)
 
 
 def rank_of(answer: Answer, document: str | None, text: str | None) -> int | None:
