@@ -18,6 +18,7 @@ DOORS = [
     "vecver.flows",
     "vecver.index",
     "vecver.index.faiss",
+    "vecver.index.keywords",
     "vecver.model",
     "vecver.pipeline",
     "vecver.repo",

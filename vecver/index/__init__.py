@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.index import faiss, milvus
+    from vecver.index import faiss, keywords, milvus
     from vecver.index.diversity import candidates_for, diverse
     from vecver.index.field_values import FieldTypes, FieldValues, Held, SharedValues
     from vecver.index.filter_checks import check_filter
@@ -51,6 +51,7 @@ __all__ = [
     "is_exact",
     "json_filter",
     "kernel_use",
+    "keywords",
     "milvus",
     "normalised",
     "ranked",

@@ -48,6 +48,7 @@ class Recipe:
     chunker: Json  # {"name": ..., parameters}
     embedder: Json  # {"name": ..., "version": ..., parameters}; what `pipeline.open_embedder` takes
     space: Space
+    keywords: Json | None = None  # the tokenizer of keyword search; None: that of English words
 
     @property
     def title_lifts_passage(self) -> bool:
@@ -56,14 +57,15 @@ class Recipe:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of what rows depend on; where the embedder was found on this machine is not part of it."""
+        """Of what rows depend on; where the embedder was found on this machine is not part of it, nor the tokenizer."""
         return digest_json({"chunker": self.chunker, "space": self.space.to_json()})[:32]
 
     def to_json(self) -> Json:
         """The fields as JSON values."""
-        return {"chunker": self.chunker, "embedder": self.embedder, "space": self.space.to_json()}
+        keywords = {} if self.keywords is None else {"keywords": self.keywords}
+        return {"chunker": self.chunker, "embedder": self.embedder, "space": self.space.to_json(), **keywords}
 
     @classmethod
     def from_json(cls, value: Json) -> Recipe:
         """The value whose `to_json` this is."""
-        return cls(value["chunker"], value["embedder"], Space.from_json(value["space"]))
+        return cls(value["chunker"], value["embedder"], Space.from_json(value["space"]), value.get("keywords"))

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
     from vecver.pipeline.sources.origin import origin_of, shown
     from vecver.pipeline.sources.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
+    from vecver.pipeline.tokenizers.words import (
+        DEFAULT_LANGUAGE,
+        Tokenizer,
+        can_tokenise,
+        languages,
+        made_with,
+        tokenised,
+    )
+    from vecver.pipeline.tokenizers.words import recipe as tokenizer_recipe
     from vecver.pipeline.workers.pool import parse_all
     from vecver.pipeline.workers.processes import start_server as start_workers
 else:
@@ -26,12 +35,15 @@ else:
 __all__ = [
     "DEFAULT_CHUNKER",
     "DEFAULT_EMBEDDER",
+    "DEFAULT_LANGUAGE",
     "METADATA_REVISION",
     "Additions",
     "ObjectEmbedder",
     "SourceLike",
     "Together",
+    "Tokenizer",
     "adapted",
+    "can_tokenise",
     "check_rows",
     "checkouts_above",
     "chunk",
@@ -42,6 +54,8 @@ __all__ = [
     "is_document",
     "is_parsed",
     "label_of",
+    "languages",
+    "made_with",
     "matches",
     "open_embedder",
     "origin_of",
@@ -56,4 +70,6 @@ __all__ = [
     "read_additions",
     "shown",
     "start_workers",
+    "tokenised",
+    "tokenizer_recipe",
 ]

@@ -264,6 +264,11 @@ class ExportedRows(Segment):
             self._decoded[group] = file.read_row_group(group, columns=["text"]).column(0)
         return str(self._decoded[group][int(row - self._groups[group])].as_py())
 
+    def texts(self) -> Iterator[str]:
+        """The texts of all chunks, in the order of their rows; a row group is decoded at a time."""
+        for block in pq.ParquetFile(self._folder / "chunks.parquet").iter_batches(columns=["text"]):
+            yield from block.column(0).to_pylist()
+
     @cached_property
     def _metadata(self) -> Any:
         return pq.read_metadata(self._folder / "chunks.parquet")

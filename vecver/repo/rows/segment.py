@@ -99,6 +99,11 @@ class Segment:
         """The text of a chunk."""
         return str(self._texts[row])
 
+    def texts(self) -> Iterator[str]:
+        """The texts of all chunks, in the order of their rows."""
+        for block in self.chunks.column("text").chunks:
+            yield from block.to_pylist()
+
     def owner(self, row: int) -> str:
         """The name of a chunk's document."""
         return str(self._owners[row])

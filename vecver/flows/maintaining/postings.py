@@ -1,0 +1,106 @@
+"""Postings of large segments, for keyword search: builds and opens them. They are derived.
+
+A segment below LARGE rows has none: its texts are tokenised when a keyword question first meets it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from vecver import index, pipeline
+from vecver.errors import ConflictError, IntegrityError, say
+from vecver.flows import opened_postings
+from vecver.flows.opened_postings import spec_of, tokenizer_recipe_of
+
+if TYPE_CHECKING:
+    from vecver.model import Json
+    from vecver.progress import Progress
+    from vecver.repo import Layout, Segment, Snapshot, Versions
+
+LARGE: Final = index.faiss.costs.INDEX_ROWS  # chunk rows
+
+
+def without_postings(versions: Versions, layout: Layout, tokenizer: Json) -> list[Segment]:
+    """The large segments of a version that have no postings."""
+    return versions.without_derived(layout, spec_of(tokenizer), LARGE)
+
+
+def build_postings(versions: Versions, segment: Segment, tokenizer: Json, *, replace: bool = False) -> None:
+    """Build a segment's postings; `replace` those that are there."""
+    spec, folder = spec_of(tokenizer), versions.store.scratch()
+    try:
+        (folder / "postings").write_bytes(opened_postings.make(segment, tokenizer).to_bytes())
+        facts = {"tokenizer": tokenizer, "made_with": pipeline.made_with(), "rows": segment.chunk_count}
+        versions.put_derived(segment, spec, folder / "postings", facts, replace=replace)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mend_postings(
+    versions: Versions, segments: Iterable[Segment], tokenizer: Json, progress: Progress | None = None
+) -> int:
+    """Build what postings of large segments are missing or cannot be used; returns how many were built."""
+    built = 0
+    for segment in segments:
+        if segment.chunk_count >= LARGE and not _usable(versions, segment, tokenizer):
+            build_postings(versions, segment, tokenizer, replace=True)
+            built += 1
+    return built
+
+
+def open_postings(versions: Versions, snapshot: Snapshot, wait: Callable[[], None] = lambda: None) -> None:
+    """Open what postings the snapshot's large segments have; each is verified once a process.
+
+    `wait`: until this process's upkeep, which builds them after a commit, is done; called if some are missing. Raises
+    ConflictError (code keywords_not_built: a large segment has none), IntegrityError (they cannot be trusted or read).
+    """
+    tokenizer = tokenizer_recipe_of(snapshot.commit.recipe)
+    missing = _open(versions, snapshot, tokenizer)
+    if missing:
+        wait()
+        missing = _open(versions, snapshot, tokenizer)
+    if missing:
+        raise ConflictError(
+            f"{snapshot.dataset} {snapshot.commit.id[:12]} cannot be searched by keywords yet: {missing} of its "
+            f"{len(snapshot.segments)} segments have no list of their words",
+            code="keywords_not_built",
+            hint=say(
+                "docs.optimize() builds them; every commit does so for the newest version of its branch",
+                cli="`vecver optimize DATASET` builds them; every commit does so for the newest version of its branch",
+                http="ask the operator of the service to run `vecver optimize`; every commit does so for the newest "
+                "version of its branch",
+            ),
+            commit=snapshot.commit.id,
+            dataset=snapshot.dataset,
+        )
+
+
+def _open(versions: Versions, snapshot: Snapshot, tokenizer: Json) -> int:
+    """Opens what is not open; how many large segments have no postings."""
+    spec, missing = spec_of(tokenizer), 0
+    for segment, live in zip(snapshot.segments, snapshot.layout.segments, strict=True):
+        if live.chunks and segment.chunk_count >= LARGE and opened_postings.postings_of(segment, spec) is None:
+            postings = _load(versions, segment, tokenizer)
+            if postings is None:
+                missing += 1
+            else:
+                opened_postings.keep(segment, spec, postings)
+    return missing
+
+
+def _load(versions: Versions, segment: Segment, tokenizer: Json) -> index.keywords.Postings | None:
+    """A segment's postings; None if it has none of this tokenizer. Raises IntegrityError."""
+    found = versions.derived(segment, spec_of(tokenizer))
+    if found is None or found[1].get("made_with") != pipeline.made_with():
+        return None
+    postings = index.keywords.load(found[0])
+    return postings if postings.row_count == segment.chunk_count else None
+
+
+def _usable(versions: Versions, segment: Segment, tokenizer: Json) -> bool:
+    try:
+        return _load(versions, segment, tokenizer) is not None
+    except IntegrityError:
+        return False

@@ -1,0 +1,60 @@
+"""Keyword search in one version: BM25 with the statistics of that version, and scores with the same bits everywhere.
+
+    open_postings(versions, snapshot, wait)    once before a search in a repository (`maintaining.postings`)
+    keyword_rows(snapshot, selection, texts, n)     the best rows for each text
+    keyword_scores(snapshot, text, places)          the scores of given rows
+    matched_words(snapshot, text, place)            the words of a text that a row has
+
+An exported snapshot needs no `open_postings`: its texts are tokenised at the first question.
+
+What a row is scored by is its own text. A title is a row of its own, as for vectors; what becomes of it is up to the
+caller (`titles`). A row that has none of a text's terms has the score 0.0 and is no answer, so there may be fewer than
+`n` rows, or none: for a text of stop words or punctuation, in an empty version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vecver import index
+from vecver.flows.opened_postings import tokenizer_of, tokenizer_recipe_of, version_of
+
+if TYPE_CHECKING:
+    from vecver.flows.searching.milvus import Ranked
+    from vecver.flows.searching.selections import Selection
+    from vecver.repo import Snapshot
+
+
+def keyword_rows(snapshot: Snapshot, selection: Selection | None, texts: Sequence[str], n: int) -> list[Ranked]:
+    """For each text the best `n` rows that have a term of it, as ((segment number, row), score), best first.
+
+    Scores descending, then chunk key ascending, so the first n are a prefix of the first n + 1. `selection`: which rows
+    may be answers; None: all live ones. It changes no score: the statistics are those of the whole version.
+    """
+    version, numbers = version_of(snapshot)
+    tokenizer = tokenizer_of(tokenizer_recipe_of(snapshot.commit.recipe))
+    selected = None if selection is None else [selection.bits[number] for number in numbers]
+    found = list["Ranked"]()
+    for text in texts:
+        rows = version.best(index.keywords.Terms.of(tokenizer.terms(text)), n, selected)
+        found.append([((numbers[part], row), score) for part, row, score in rows])
+    return found
+
+
+def keyword_scores(snapshot: Snapshot, text: str, places: Sequence[tuple[int, int]]) -> list[float]:
+    """The score of each of these live rows, (segment number, row) each; 0.0 where a row has no term of the text."""
+    version, numbers = version_of(snapshot)
+    parts = {number: part for part, number in enumerate(numbers)}
+    terms = tokenizer_of(tokenizer_recipe_of(snapshot.commit.recipe)).terms(text)
+    return version.scores(index.keywords.Terms.of(terms), [(parts[number], row) for number, row in places])
+
+
+def matched_words(snapshot: Snapshot, text: str, place: tuple[int, int]) -> list[str]:
+    """The words of a text of which a live row has a term, each once, in the text's order."""
+    version, numbers = version_of(snapshot)
+    words = tokenizer_of(tokenizer_recipe_of(snapshot.commit.recipe)).matches(text)
+    terms = index.keywords.Terms.of(list(words))
+    has = dict(zip(terms.hashes.tolist(), version.has_terms(terms, (numbers.index(place[0]), place[1])), strict=True))
+    matched = [words[term] for term in words if has[int(index.keywords.term_numbers([term])[0])]]
+    return list(dict.fromkeys(word for some in matched for word in some))

@@ -1,0 +1,1 @@
+"""Tokenizers: from texts to the terms that keyword search counts."""
