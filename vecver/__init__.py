@@ -72,6 +72,8 @@ if TYPE_CHECKING:
         KernelUse,
         Log,
         Mean,
+        MeasuredVersion,
+        MeasureHistory,
         Milvus,
         Move,
         Optimized,
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
         Report,
         Space,
         StoredChunk,
+        StoredMeasure,
         Tested,
     )
     from vecver.pipeline import ObjectEmbedder, embedder
@@ -132,6 +135,8 @@ __all__ = [
     "KernelUse",
     "Log",
     "Mean",
+    "MeasureHistory",
+    "MeasuredVersion",
     "MemoryStore",
     "Milvus",
     "Move",
@@ -155,6 +160,7 @@ __all__ = [
     "SpaceMismatchError",
     "Store",
     "StoredChunk",
+    "StoredMeasure",
     "Tested",
     "VecverError",
     "__version__",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.comparing import compare
     from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.gates import Bench, attempt_of
+    from vecver.flows.evaluating.histories import measure_history, wanted_of
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy
     from vecver.flows.evaluating.question_files import Source as Questions
@@ -107,6 +108,7 @@ __all__ = [
     "index_bytes",
     "ingest",
     "kernels",
+    "measure_history",
     "new_policy",
     "nothing",
     "one_chunk",
@@ -129,5 +131,6 @@ __all__ = [
     "surroundings",
     "unpublish",
     "upsert",
+    "wanted_of",
     "with_repeated",
 ]

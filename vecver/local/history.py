@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from os import PathLike
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
@@ -13,7 +15,7 @@ from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, Move, Policy
+    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, MeasureHistory, Move, Policy
 
 
 class History(Evaluating, Publishing):
@@ -34,6 +36,33 @@ class History(Evaluating, Publishing):
             commit = self._versions.commit(id)
             yield commit
             id = commit.parents[0] if commit.parents else None
+
+    def measure_history(
+        self,
+        at: Revision = "main",
+        *,
+        measures: Iterable[str] | str | None = None,
+        questions: Questions | None = None,
+        qrels: str | PathLike[str] | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        limit: int | None = None,
+    ) -> MeasureHistory:
+        """What is stored of the measures of the versions that led to `at`, newest first; nothing is measured anew.
+
+        `measures`: names as for `eval`, and `ann_recall@k`, which `recall` measures (`ann_recall`: at every k that was
+        measured); by default those of `eval` and ann_recall@10. `questions`: the set that relevance was measured by, a
+        name or what `add_questions` takes, with its `qrels`; needless where the dataset keeps one set. `exact` and
+        `engine` say through what it was measured. `limit`: at most so many versions. A version that was not measured
+        has no value.
+
+        Raises NotFoundError (revision, set, file), InvalidInputError (a measure; it is not clear by which questions).
+        """
+        check_engine(engine)
+        flows.check_page(limit=limit)
+        wanted = flows.wanted_of(self._versions, self.name, measures, questions, qrels)
+        commits = islice(self._commits(at), limit)
+        return flows.measure_history(self._versions, self.name, commits, wanted, self._engine(engine, exact))
 
     def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
         """Every version that has a tag, with its tags; a version comes after those that it was made from."""

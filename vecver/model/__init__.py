@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vecver.model.expectations import ExpectedRecall
     from vecver.model.gates import GateResult, Gating, Policy
     from vecver.model.kernels import KernelUse
+    from vecver.model.measure_histories import MeasuredVersion, MeasureHistory, StoredMeasure
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
     from vecver.model.question_sets import JudgedQuestion, QuestionSet, RankedDocument
@@ -71,6 +72,8 @@ __all__ = [
     "Log",
     "Mark",
     "Mean",
+    "MeasureHistory",
+    "MeasuredVersion",
     "Metric",
     "Milvus",
     "Move",
@@ -93,6 +96,7 @@ __all__ = [
     "Report",
     "Space",
     "StoredChunk",
+    "StoredMeasure",
     "Tested",
     "TokenCounts",
     "Vectors",

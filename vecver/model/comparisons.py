@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from vecver.model.display import counted, described, html_table, listed
 from vecver.model.spaces import Json
+
+if TYPE_CHECKING:
+    from vecver.model.measure_histories import MeasureHistory
 
 Why = Literal["edited", "added", "removed", "rechunked", "embedder", "approximation", "rival"]
 WHYS: Final[tuple[Why, ...]] = get_args(Why)
@@ -167,6 +170,17 @@ class Comparison:
     def to_dict(self) -> Json:
         """The same as `to_json`."""
         return self.to_json()
+
+    def to_html(self, history: MeasureHistory | None = None, *, names: Sequence[str] | None = None) -> str:
+        """A page that opens anywhere, without a network: measures, questions, and why their answers differ.
+
+        `history`: what `docs.measure_history(…)` gives for the same questions; it adds the measures over versions, and
+        recall against latency. `names`: what the two versions are called, for example ("prod", "main").
+        Raises InvalidInputError without jinja2.
+        """
+        from vecver import reports
+
+        return reports.comparison_page(self.to_json(), history.to_json() if history else None, names)
 
     def __repr__(self) -> str:
         head = f"{self.dataset} {self.before[:12]} to {self.after[:12]}: {counted(len(self.per_question), 'question')}"

@@ -16,6 +16,8 @@ from vecver.model.spaces import Json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vecver.model.measure_histories import MeasureHistory
+
 _FLOAT32 = 3.4028234663852886e38  # the largest float32
 
 
@@ -114,6 +116,17 @@ class Evaluation:
     def to_dict(self) -> Json:
         """The same as `to_json`."""
         return self.to_json()
+
+    def to_html(self, history: MeasureHistory | None = None, *, name: str | None = None) -> str:
+        """A page that opens anywhere, without a network: means, every question, and what it brings back.
+
+        `history`: what `docs.measure_history(…)` gives for the same questions; it adds the measures over versions, and
+        recall against latency. `name`: what the version is called, for example "prod".
+        Raises InvalidInputError without jinja2.
+        """
+        from vecver import reports
+
+        return reports.evaluation_page(self.to_json(), history.to_json() if history else None, name)
 
     def run_text(self) -> str:
         """The rankings as a run of TREC: `question Q0 item rank score vecver`, a line an item.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ QRELS = click.option("--qrels", metavar="FILE", help="Judgments of these questio
 ENGINE = click.option(
     "--engine", type=click.Choice(["faiss", "milvus"]), default="faiss", show_default=True, help="Who proposes hits."
 )
+REPORT = click.option("--report", "report_file", metavar="FILE.html", help="Write a page with plots, to show or send.")
 EXACT = click.option("--exact", is_flag=True, help="Measure the true best, not what the index finds.")
 
 
@@ -103,16 +105,17 @@ def _show_added(added: vecver.QuestionSet, dataset: str, as_json: bool) -> None:
 @click.option("--per-question", is_flag=True, help="Show every question, the worst first.")
 @click.option("--run", "run_file", metavar="FILE", help="Write the rankings as a run of TREC, for other programs.")
 @click.option("--run-qrels", metavar="FILE", help="Write the judgments in TREC's columns, for the same programs.")
+@REPORT
 @as_json
 @click.pass_obj
 def evaluate(
     settings: Settings,
     /,
     dataset: str,
-    questions: str,
     per_question: bool,
     run_file: str | None,
     run_qrels: str | None,
+    report_file: str | None,
     as_json: bool,
     **how: Any,
 ) -> None:
@@ -121,16 +124,20 @@ def evaluate(
     The rankings are kept beside the commit: the same call later reads them, and other measures cost no search.
     """
     name, revision = common.version_of(dataset)
-    for option, file in (("--run", run_file), ("--run-qrels", run_qrels)):
+    for option, file in (("--run", run_file), ("--run-qrels", run_qrels), ("--report", report_file)):
         if file:
             common.check_writable(option, file)
     docs = common.opened(settings).dataset(name)
     with progress(dataset) as advance:
-        measured = docs.eval(revision, questions=questions, progress=advance, **how)
+        measured = docs.eval(revision, progress=advance, **how)
     if run_file:
         common.write("--run", run_file, measured.run_text())
     if run_qrels:
         common.write("--run-qrels", run_qrels, measured.qrels_text())
+    if report_file:
+        history = _history(docs, revision, measured.measures, how)
+        common.write("--report", report_file, measured.to_html(history, name=revision))
+        console.err().say(f"report: {report_file}")
     if as_json:
         echo_json(measured.to_json(per_question=per_question))
         return
@@ -152,24 +159,47 @@ def evaluate(
 @EXACT
 @ENGINE
 @click.option("--per-question", is_flag=True, help="Show every question that changed, not only those most changed.")
+@REPORT
 @as_json
 @click.pass_obj
 def compare(
-    settings: Settings, /, dataset: str, before: str, after: str, per_question: bool, as_json: bool, **how: Any
+    settings: Settings,
+    /,
+    dataset: str,
+    before: str,
+    after: str,
+    per_question: bool,
+    report_file: str | None,
+    as_json: bool,
+    **how: Any,
 ) -> None:
     """Ask revisions A and B the same questions: what entered, left and moved for each, and why.
 
     Why: a document was edited, added or removed; its text was rechunked; the embedder is another; a rival took its
     place or left one; or only the approximation of an index differs.
     """
+    if report_file:
+        common.check_writable("--report", report_file)
     docs = common.opened(settings).dataset(dataset)
     with progress(dataset) as advance:
         compared = docs.compare(before, after, progress=advance, **how)
+    if report_file:
+        history = _history(docs, after, compared.measures, how)
+        common.write("--report", report_file, compared.to_html(history, names=(before, after)))
+        console.err().say(f"report: {report_file}")
     if as_json:
         echo_json(compared.to_json())
         return
     with console.pages() as screen:
         comparisons.show_comparison(screen, compared, (before, after), every=per_question)
+
+
+def _history(
+    docs: vecver.Dataset, revision: str, measures: Iterable[str], how: dict[str, Any]
+) -> vecver.MeasureHistory:
+    """What is stored of a version and those before it, by the questions and through the engine of a measurement."""
+    same = {name: how[name] for name in ("questions", "qrels", "exact", "engine")}
+    return docs.measure_history(revision, measures=[*measures, "ann_recall"], **same)
 
 
 def show_bisection(screen: console.Screen, broken: vecver.Bisection, commit: vecver.Commit) -> None:

@@ -57,7 +57,14 @@ from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, order_of
 from vecver.repo.rows.table_cells import table_columns
 
-ROW_FILES = ("chunks.parquet", "commit.json", "documents.parquet", "environment.json", "layout.json", "vectors.npy")
+ROW_FILES: tuple[str, ...] = (
+    "chunks.parquet",
+    "commit.json",
+    "documents.parquet",
+    "environment.json",
+    "layout.json",
+    "vectors.npy",
+)
 BLOCK_ROWS = 16384  # rows in memory at once, and in a row group
 ORDER = "document name, then reading order"
 _DOCUMENT = {"id": KEY, "document": pa.string(), "digest": pa.binary(32), "media_type": pa.string()}

@@ -1,0 +1,275 @@
+"""Histories: what is stored of the measures of many versions. Searches nothing and measures nothing anew.
+
+commits -> for each its stored runs by these questions, and its recall -> the mean of each measure
+
+    measures/<commit>/eval-<digest>-means   {questions, engine, depth, time, measures: {name: {mean, low, high}}}
+
+Decisions
+1. Beside a run its means are kept, by name, when a history first needs them. A run of 1,000 questions takes 0.3 s to
+   read and to take means of, its means 0.2 ms; a page of 140 versions needs the second.
+2. The name begins as a run's does, which every vecver hides from `measures`; one that does not know it leaves it alone.
+3. Of several runs of a version by the same questions the newest counts, of the engine that `search` would use with the
+   same options. The exact scan stands in for FAISS where no run through an index is stored: a version whose rows are
+   all scanned has no other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from os import PathLike
+
+import numpy as np
+
+from vecver import repo
+from vecver.errors import InvalidInputError, VecverError, say
+from vecver.flows.evaluating.index_recall import KIND as RECALL
+from vecver.flows.evaluating.measures import Measure, measures_of, parsed, values_of
+from vecver.flows.evaluating.question_files import Source, find_questions
+from vecver.flows.evaluating.relevance import mean_of
+from vecver.flows.evaluating.runs import PREFIX, Engine, Run
+from vecver.model import Commit, Json, Mean, MeasuredVersion, MeasureHistory, QuestionSet, StoredMeasure
+from vecver.repo import Versions
+
+ANN_RECALL = "ann_recall"
+_MEANS = "-means"  # at the end of the name of a run: its means
+_DEFAULT_RECALL = f"{ANN_RECALL}@10"
+_RECALL_AT = re.compile(rf"{ANN_RECALL}@[1-9]\d*")
+NamesOf = dict[str, list[tuple[str, str]]]  # commit id -> (kind, name) of each ref there
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which measures a history shows, and by which questions relevance was measured."""
+
+    questions: QuestionSet | None
+    relevance: tuple[Measure, ...]
+    recall: tuple[str, ...]  # ann_recall@k
+    every_recall: bool = False  # at each k that was measured
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of the columns: relevance first."""
+        return (*(each.name for each in self.relevance), *self.recall)
+
+
+def wanted_of(
+    versions: Versions,
+    dataset: str,
+    names: Iterable[str] | str | None,
+    questions: Source | None,
+    qrels: str | PathLike[str] | None = None,
+) -> Wanted:
+    """The measures of these names, and the questions: those that are named, or the only set of the dataset.
+
+    names None: the measures that `eval` takes by default, as far as there are questions, and ann_recall@10.
+    `ann_recall` without a k: each k that was measured.
+    Raises InvalidInputError (no such measure; it is not clear by which questions), NotFoundError (the questions).
+    """
+    listed = None if names is None else _listed(names)
+    by_relevance = [name for name in listed or () if not str(name).startswith(ANN_RECALL)]
+    asked = None if questions is None else find_questions(versions, dataset, questions, qrels)
+    if asked is None and (listed is None or by_relevance):
+        asked = _only_set(versions, dataset, ", ".join(map(str, by_relevance)))
+    if listed is None:
+        measured = asked is not None and any(each.is_measured for each in asked.questions)
+        return Wanted(asked, tuple(measures_of(None, asked) if asked and measured else ()), (_DEFAULT_RECALL,))
+    for name in (recall := [name for name in listed if name not in by_relevance]):
+        _check_recall(name)
+    relevance = {each.name: each for each in map(parsed, by_relevance)}
+    at_k = dict.fromkeys(name for name in recall if name != ANN_RECALL)
+    return Wanted(asked, tuple(relevance.values()), tuple(at_k), ANN_RECALL in recall)
+
+
+def _only_set(versions: Versions, dataset: str, measures: str) -> QuestionSet | None:
+    """The only question set of a dataset; None if it has none and no measure was named that needs one."""
+    sets = list(versions.question_sets(dataset))
+    if len(sets) == 1:
+        return versions.questions(dataset, sets[0])
+    if not sets and not measures:
+        return None
+    stored = f"the dataset keeps {', '.join(sets)}" if sets else "the dataset keeps none"
+    raise InvalidInputError(
+        f"{measures or 'relevance'} was measured by questions, and it is not clear by which",
+        code="no_questions",
+        hint=say(
+            f"add questions=NAME: {stored}", cli=f"add --questions NAME: {stored}", http=f"add `questions`: {stored}"
+        ),
+        question_sets=sets,
+    )
+
+
+def measure_history(
+    versions: Versions, dataset: str, commits: Iterable[Commit], wanted: Wanted, engine: Engine
+) -> MeasureHistory:
+    """What is stored of these commits, in their order. A damaged measure counts as not measured: `check` names it."""
+    names_of: NamesOf = {}
+    for kind in repo.KINDS:
+        for ref, id in versions.refs(dataset).all(kind).items():
+            names_of.setdefault(id, []).append((kind, ref))
+    listed = tuple(_version(versions, commit, names_of, wanted, engine) for commit in commits)
+    names = list(wanted.names)
+    if wanted.every_recall:
+        known = {name for each in listed for name in each.measures if name.startswith(ANN_RECALL)}
+        names += sorted(known - set(names), key=lambda name: int(name.partition("@")[2]))
+    summary = wanted.questions.summary() if wanted.questions and wanted.relevance else None
+    return MeasureHistory(dataset, summary, tuple(names), listed)
+
+
+def _version(versions: Versions, commit: Commit, refs: NamesOf, wanted: Wanted, engine: Engine) -> MeasuredVersion:
+    kinds = list(repo.measures.kinds(versions.store, commit.id))
+    measures = _relevance(versions, commit.id, kinds, wanted, engine)
+    if RECALL in kinds:
+        measures |= _recall(versions, commit.id, wanted)
+    return MeasuredVersion(
+        commit.id,
+        commit.time,
+        commit.message,
+        tuple(refs.get(commit.id, ())),
+        commit.counts["documents"],
+        commit.counts["chunks"],
+        measures,
+    )
+
+
+# -- the recall of indexes ---------------------------------------------------------------------------------
+
+
+def _recall(versions: Versions, commit: str, wanted: Wanted) -> dict[str, StoredMeasure]:
+    with suppress(VecverError):
+        kept = repo.measures.load(versions.store, commit, RECALL)
+        measured = {
+            f"{ANN_RECALL}@{at['k']}": StoredMeasure(
+                at["ann_recall"], None, None, at["engine"], kept["time"], at["p50_ms"], kept["queries"]["count"]
+            )
+            for at in kept["at"]
+        }
+        return {name: each for name, each in measured.items() if wanted.every_recall or name in wanted.recall}
+    return {}
+
+
+# -- relevance ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Means:
+    """The means of a stored run, as far as they were computed."""
+
+    questions: Json  # {"name", "digest"}
+    engine: Json
+    depth: int
+    time: str
+    measures: Mapping[str, Mean] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        """What is stored."""
+        fields = {name: getattr(self, name) for name in ("questions", "engine", "depth", "time")}
+        return {**fields, "measures": {name: mean.to_json() for name, mean in self.measures.items()}}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Means:
+        """The value whose `to_json` this is."""
+        measures = {name: Mean.from_json(mean) for name, mean in value["measures"].items()}
+        return cls(value["questions"], value["engine"], value["depth"], value["time"], measures)
+
+
+def _relevance(
+    versions: Versions, commit: str, kinds: Sequence[str], wanted: Wanted, engine: Engine
+) -> dict[str, StoredMeasure]:
+    """name -> value of each measure of which a run is stored."""
+    found: dict[str, StoredMeasure] = {}
+    for kind, means in _runs(versions, commit, kinds, wanted, engine):
+        missing = [each for each in wanted.relevance if each.name not in found and each.depth <= means.depth]
+        if any(each.name not in means.measures for each in missing):
+            means = _completed(versions, commit, kind, means, missing, wanted)
+        for name in (each.name for each in missing if each.name in means.measures):
+            mean = means.measures[name]
+            found[name] = StoredMeasure(mean.mean, mean.low, mean.high, means.engine["name"], means.time)
+    return {each.name: found[each.name] for each in wanted.relevance if each.name in found}
+
+
+def _runs(
+    versions: Versions, commit: str, kinds: Sequence[str], wanted: Wanted, engine: Engine
+) -> list[tuple[str, Means]]:
+    """(kind, means) of the stored runs by these questions and through this engine, the one that counts most first."""
+    if wanted.questions is None or not wanted.relevance:
+        return []
+    runs = (kind for kind in kinds if kind.startswith(PREFIX) and not kind.endswith(_MEANS))
+    read = [(kind, means) for kind in runs if (means := _means(versions, commit, kind, kinds))]
+    ours = [each for each in read if each[1].questions["digest"] == wanted.questions.digest]
+    ours = [each for each in ours if _order(each[1].engine["name"], engine)]
+    return sorted(ours, key=lambda each: (_order(each[1].engine["name"], engine), each[1].time), reverse=True)
+
+
+def _order(name: str, engine: Engine) -> int:
+    """How well a run's engine is the one that was asked for; 0: not at all."""
+    if engine.exact:
+        return int(name == "exact")
+    if engine.name == "milvus":
+        return int(name == "milvus")
+    return {"faiss": 2, "exact": 1}.get(name, 0)
+
+
+def _means(versions: Versions, commit: str, kind: str, kinds: Sequence[str]) -> Means | None:
+    """The means that are kept beside a run; of a run without them, none of its measures. None if it is damaged."""
+    with suppress(VecverError):
+        if f"{kind}{_MEANS}" in kinds:
+            return Means.from_json(repo.measures.load(versions.store, commit, f"{kind}{_MEANS}"))
+    with suppress(VecverError):
+        run = Run.from_json(repo.measures.load(versions.store, commit, kind))
+        means = Means(run.questions, run.engine, run.depth, run.time)
+        _keep(versions, commit, kind, means)
+        return means
+    return None
+
+
+def _completed(
+    versions: Versions, commit: str, kind: str, means: Means, missing: Sequence[Measure], wanted: Wanted
+) -> Means:
+    """Means with those of these measures too, computed from the run and kept. A damaged run adds none."""
+    assert wanted.questions is not None, "relevance is wanted of questions"
+    try:
+        run = Run.from_json(repo.measures.load(versions.store, commit, kind))
+    except VecverError:
+        return means
+    values = values_of(missing, wanted.questions.questions, run.rankings)
+    computed = {name: mean_of(each) for name, each in values.items() if not np.isnan(each).all()}
+    means = replace(means, measures={**means.measures, **computed})
+    _keep(versions, commit, kind, means)
+    return means
+
+
+def _keep(versions: Versions, commit: str, kind: str, means: Means) -> None:
+    """Keep means beside their run; where nothing can be written they are computed again the next time."""
+    with suppress(VecverError):
+        repo.measures.save(versions.store, commit, f"{kind}{_MEANS}", means.to_json())
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+
+def _listed(names: Iterable[str] | str) -> list[str]:
+    if not isinstance(names, Iterable):
+        raise InvalidInputError(
+            f"measures are a list of names, not {names!r}",
+            code="unknown_measure",
+            hint=f"for example {_DEFAULT_RECALL}",
+        )
+    listed = [
+        each.strip() if isinstance(each, str) else each
+        for each in (names.split(",") if isinstance(names, str) else names)
+    ]
+    if not listed:
+        raise InvalidInputError(
+            "there is no measure to show", code="unknown_measure", hint=f"name some: nDCG@10, {_DEFAULT_RECALL}"
+        )
+    return listed
+
+
+def _check_recall(name: str) -> None:
+    if name != ANN_RECALL and not _RECALL_AT.fullmatch(name):
+        raise InvalidInputError(
+            f"there is no measure {name!r}", code="unknown_measure", hint=f"write {_DEFAULT_RECALL}", measure=name
+        )
