@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]"
 
 Docs = vecver.Dataset | vecver.RemoteDataset
 Json = dict[str, Any]
+CANONICAL: Json = {"sort_keys": True, "separators": (",", ":")}
 
 
 @contextmanager
@@ -151,6 +153,30 @@ BAD: list[Callable[[Docs], Any]] = [
     lambda docs: docs.upsert(["one"], label="\n"),
     lambda docs: docs.add("nowhere.md"),
 ]
+
+
+def test_metadata_may_be_named_as_fields_are(service: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    """Where it stands under `metadata`; a title there is the row's title unless one stands beside it, as before."""
+    url, keys = service
+    metadata = {"id": 7, "text": "of the metadata", "vector": [1], "title": "U", "_id": "x", "year": 2024}
+    rows: list[Any] = [
+        {"id": "a", "text": "one", "title": "T", "metadata": metadata},
+        {"id": "b", "text": "two", "title": "", "metadata": {"title": 5}},
+        {"id": "c", "text": "three", "metadata": {"title": "T"}},
+    ]
+    digest = sha256(json.dumps({"id": "a", "metadata": metadata, "text": "one", "title": "T"}, **CANONICAL).encode())
+    with vecver.connect(url, keys["admin"]) as remote:
+        for repository in (vecver.open(tmp_path / "kb", create=True), remote):
+            docs: Docs = repository.dataset("named")
+            docs.upsert(rows, embedder="hashing", strict=True)
+            a, b, c = docs.get(["a", "b", "c"])
+            assert (a.title, a.metadata, a.digest) == ("T", metadata, digest.hexdigest())
+            assert (b.title, b.metadata, c.title, c.metadata) == ("", {"title": 5}, "T", {})
+            for where in ({"id": 7}, {"vector": 1}, {"title": "U"}, {"$title": "T", "text": {"$contains": "meta"}}):
+                assert docs.documents(where=where) == ["a"], where
+            assert not docs.upsert(rows).changed
+            twice = {"id": "d", "text": "x", "year": 1, "metadata": {"year": 2}}
+            assert [failure.code for failure in docs.upsert([twice, "sound"]).failures] == ["invalid_metadata"]
 
 
 def test_errors_are_the_same(service: tuple[str, dict[str, str]], tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ class Editing(Writing):
     ) -> Report:
         """Add documents, or replace those that are there, as a new commit on `branch`; nothing is removed.
 
-        `rows`: dicts with `id`, `text`, perhaps `title`, and metadata (beside these, or as one dict under `metadata`);
+        `rows`: dicts with `id`, `text`, perhaps `title`, and metadata (beside these, or as one dict under `metadata`,
+        which may hold fields named `id`, `text`, `vector`, and beside a title `title`);
         plain texts, whose id is a digest of the text, so that adding one again changes nothing; a `pyarrow.Table` or
         a DataFrame. All are held in memory. The last row of a repeated id wins, and a note says how many did not.
         `vectors`, `(n, dim)` float32: one a row, in their order, in the space `space` (named once, at the first

@@ -35,10 +35,17 @@ class Unusable(Exception):
         self.reason = reason
 
 
+class AddedRow(dict[str, Any]):
+    """The fields of a row with its metadata merged into them, but for metadata that is named as a field is."""
+
+    apart: Mapping[str, Any]  # such as the metadata `title` of a row that has a title
+
+
 def added_row(value: Any) -> Any:
     """A row that a program adds, as a record: a text's id is its digest, and `metadata` is merged into the fields.
 
     So the same text added again is the same document. A value that is no row is returned unchanged; it fails later.
+    Metadata may be called `id`, `text` or `vector`, and `title` where a title stands beside it: these stay metadata.
     """
     if isinstance(value, str):
         return {"id": digest(value.encode("utf-8", "surrogatepass"))[:_ID_LENGTH], "text": value}
@@ -46,17 +53,23 @@ def added_row(value: Any) -> Any:
         return value
     inner = {name: value_of_field for name, value_of_field in value["metadata"].items() if value_of_field is not None}
     other_fields = {name: value_of_field for name, value_of_field in value.items() if name != "metadata"}
-    if both := {"id", "text", "vector", *other_fields} & inner.keys():
+    named_as_fields = (FIELDS & {"id", "text", "vector", *other_fields}) & inner.keys()
+    if both := (other_fields.keys() & inner.keys()) - named_as_fields:
         reason = f"has {min(both, key=str)!r} in its metadata, where a field beside the metadata has that name"
         raise Unusable("invalid_metadata", reason)
-    return {**other_fields, **inner}
+    row = AddedRow(other_fields)
+    row.apart = {name: inner.pop(name) for name in sorted(named_as_fields)}
+    row.update(inner)
+    return row
 
 
 def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata fields of a record, without null values. Raises Unusable."""
     used = FIELDS if "id" in fields else FIELDS | {"_id"}
     items = fields.items()
-    return {name_of(name): plain(name, value) for name, value in items if value is not None and name not in used}
+    metadata = {name_of(name): plain(name, value) for name, value in items if value is not None and name not in used}
+    apart = fields.apart if isinstance(fields, AddedRow) else {}
+    return {**metadata, **{name: plain(name, value) for name, value in apart.items()}}
 
 
 def name_of(name: Any) -> str:
