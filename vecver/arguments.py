@@ -16,7 +16,7 @@ from vecver.near import near
 if TYPE_CHECKING:
     import numpy as np
 
-    from vecver.model import Commit, Json, Replay, Report
+    from vecver.model import Commit, Json, Replay, Report, Reranker
 
 Revision: TypeAlias = "str | Report | Commit"
 Kind = Literal["branch", "tag", "alias"]
@@ -26,9 +26,9 @@ Row = str | Mapping[str, Any] | Any  # of `upsert`: a text, a dict; or what a ta
 
 
 # What `search` takes: one query, or several. (In quotes: numpy takes 0.1 s to import.)
-OneQuery: TypeAlias = "str | np.ndarray[tuple[int], np.dtype[Any]] | Sequence[float]"
+OneQuery: TypeAlias = "str | np.ndarray[tuple[int], np.dtype[Any]] | Sequence[float] | flows.TextAndVector"
 _Matrix: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[Any]]"
-_Arrays: TypeAlias = "Sequence[np.ndarray[Any, np.dtype[Any]]] | Sequence[Sequence[float]]"
+_Arrays: TypeAlias = "Sequence[np.ndarray[Any, np.dtype[Any]]] | Sequence[Sequence[float]] | list[flows.TextAndVector]"
 Queries: TypeAlias = "list[str] | tuple[str, ...] | _Matrix | _Arrays"
 
 
@@ -46,6 +46,11 @@ class AskingOne(TypedDict, total=False):
     min_score: float | None
     offset: int
     missing: flows.Missing
+    mode: flows.Mode
+    weight: float | None
+    fusion: flows.Fusion | None
+    reranker: str | Reranker | None
+    rerank_top: int | None
 
 
 class Asking(AskingOne, total=False):
@@ -158,7 +163,7 @@ def absolute(folder: str | PathLike[str]) -> Path:
 
 
 def question_of(query: Any, **how: Any) -> flows.Question:
-    """The question of a search. `query`: a text, a vector, or a list of these; `how`: the options of `Asking`."""
+    """The question of a search. `query`: a text, a vector, both, or a list of these; `how`: the options of `Asking`."""
     return _question(list(query) if is_batch(query) else [query], **how)
 
 

@@ -4,6 +4,9 @@
     VECVER_AUTHOR    who signs commits and moves  default: the login name
     VECVER_API_KEY   for an embedder that needs one (also OPENAI_API_KEY)
     VECVER_VERIFY    when stored rows are hashed: "once" (where a file is new here or was changed), "always", "never"
+    VECVER_RERANKERS models that searches may be reranked by, by name: {"bge": "tei:http://localhost:8080/rerank"}, or a
+                     table each: {"bge": {"model": …, "api_key" or "api_key_variable": …, "timeout": 5,
+                     "on_failure": "keep"}}; in the file [rerankers.bge]. See `vecver.Reranker`
     VECVER_PUBLISH   branches whose new versions, and aliases whose promotions, are published at once: "main, prod"
 
     VECVER_MILVUS    URI of the Milvus             default: where a dataset is published, else one in the repository
@@ -17,15 +20,16 @@ VECVER_SETTINGS names (default `~/.config/vecver/settings.toml`); the environmen
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from vecver.errors import InvalidInputError
-from vecver.model import Milvus, Verify
+from vecver.model import Milvus, Reranker, Verify
 from vecver.near import near
 
 REPOSITORY = ".vecver"
@@ -42,6 +46,7 @@ class Settings:
     milvus: Milvus = field(default_factory=Milvus)
     publish: tuple[str, ...] = ()
     verify: Verify = "once"
+    rerankers: Mapping[str, Reranker] = field(default_factory=dict)  # by name
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Setting:
 
 SECRETS = ("api_key", "milvus_token", "milvus_password", "milvus_key")
 NAMES = (
-    *("repo", "author", "api_key", "verify", "publish", "milvus"),
+    *("repo", "author", "api_key", "verify", "publish", "rerankers", "milvus"),
     *(f"milvus_{one.name}" for one in fields(Milvus) if one.name != "uri"),
 )
 
@@ -67,9 +72,11 @@ def explain(environment: Mapping[str, str] = os.environ, here: Path | None = Non
     milvus = {f"milvus_{field.name}": str(getattr(settings.milvus, field.name)) for field in fields(Milvus)}
     values = {
         **{"repo": settings.repo, "author": settings.author, "api_key": settings.api_key, "verify": settings.verify},
-        **{"publish": ", ".join(settings.publish), "milvus": settings.milvus.uri, **milvus},
+        **{"publish": ", ".join(settings.publish), "rerankers": ", ".join(settings.rerankers)},
+        **{"milvus": settings.milvus.uri, **milvus},
     }
-    return [_explained(name, values[name], environment, file) for name in NAMES]
+    names = NAMES if settings.rerankers else [name for name in NAMES if name != "rerankers"]  # as programs know it
+    return [_explained(name, values[name], environment, file) for name in names]
 
 
 def _explained(name: str, value: str, environment: Mapping[str, str], file: Mapping[str, object]) -> Setting:
@@ -100,7 +107,32 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
         milvus=_milvus(lambda name: setting(f"milvus_{name}", ""), setting("milvus", "")),
         publish=tuple(name.strip() for name in setting("publish", "").split(",") if name.strip()),
         verify=_verify(setting("verify", "once")),
+        rerankers=_rerankers(environment.get("VECVER_RERANKERS") or file.get("rerankers") or {}, environment),
     )
+
+
+def _rerankers(value: object, environment: Mapping[str, str]) -> dict[str, Reranker]:
+    """Rerankers by name. Raises InvalidInputError, which quotes no key."""
+    try:
+        tables: Any = json.loads(value) if isinstance(value, str) else value
+        return {str(name): _reranker(table, environment) for name, table in tables.items()}
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        problem = f"{type(error).__name__} at {error}" if isinstance(error, KeyError) else type(error).__name__
+        raise InvalidInputError(
+            f"VECVER_RERANKERS cannot be used: {problem}",
+            code="invalid_settings",
+            hint='write {"NAME": {"model": "tei:http://localhost:8080/rerank", "timeout": 5}}',
+        ) from None
+
+
+def _reranker(table: object, environment: Mapping[str, str]) -> Reranker:
+    """Raises TypeError, KeyError (a field that is missing, or the environment lacks the variable of its key)."""
+    fields = {"model": table} if isinstance(table, str) else dict(table)  # type: ignore[call-overload]
+    if variable := fields.pop("api_key_variable", None):
+        fields["api_key"] = environment[variable]
+    if not isinstance(fields["model"], str):
+        raise TypeError
+    return Reranker(**fields)
 
 
 def _verify(value: str) -> Verify:

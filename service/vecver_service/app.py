@@ -68,8 +68,10 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     own_state(state, repository)
     mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
     database, metrics = Database(state, settings.keys_file(repository.url)), Metrics()
-    jobs = Jobs(database, settings.jobs_kept)
-    deps = Dependencies(settings, repository, jobs, Audit(database), Once(database), metrics, mask)
+    jobs, own = Jobs(database, settings.jobs_kept), library.load_settings()
+    deps = Dependencies(
+        settings, repository, jobs, Audit(database), Once(database), metrics, mask, rerankers=own.rerankers
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,7 +102,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     problems.install(app, mask, routes)
     for router in ROUTERS:
         app.include_router(router)
-    callers = Callers(settings, Keys(settings.keys_file(repository.url)), library.load_settings().author)
+    callers = Callers(settings, Keys(settings.keys_file(repository.url)), own.author)
     app.add_middleware(RawSearch, deps=deps)
     app.add_middleware(
         RequestMiddleware,

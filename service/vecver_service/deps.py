@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -40,6 +40,7 @@ class Dependencies:
     idempotency: Once
     metrics: Metrics
     mask: PathMask
+    rerankers: Mapping[str, vecver.Reranker] = field(default_factory=dict)  # that callers may name
     streams: Counter[str] = field(default_factory=Counter)  # open streams, by key id
     search_lock: threading.Lock = field(default_factory=threading.Lock)  # held by a short search; see searching.py
     short_searches: ShortSearches = field(default_factory=ShortSearches)

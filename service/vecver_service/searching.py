@@ -23,6 +23,7 @@ from starlette.types import Scope
 
 import vecver
 from vecver.errors import InvalidInputError
+from vecver.near import near
 from vecver_service.deps import Dependencies
 from vecver_service.http.replies import PreparedReply, json_bytes, vector_text
 from vecver_service.schemas import requests
@@ -59,9 +60,16 @@ def fits_loop(deps: Dependencies, docs: vecver.Dataset, body: requests.Search) -
         or body.diversity
         or body.context
         or body.engine == "milvus"
+        or body.reranker
     )
     depth = body.k + body.offset
-    if body.vector is None or body.engine == "milvus" or work or depth > min(_LOOP_DEPTH, deps.settings.max_k):
+    if (
+        body.vector is None
+        or body.query is not None
+        or body.engine == "milvus"
+        or work
+        or depth > min(_LOOP_DEPTH, deps.settings.max_k)
+    ):
         return False
     return deps.short_searches.allows(docs, body.ref)
 
@@ -154,7 +162,9 @@ def search(
     `queries`: texts and vectors, or the id of a document or key of a chunk that hits are to be like.
     """
     count = 1 if isinstance(queries, str) else len(queries)
-    depth = options["k"] + options.get("offset", 0)
+    depth = max(options["k"] + options.get("offset", 0), options.get("rerank_top", 0))
+    if "reranker" in options:
+        options["reranker"] = reranker_of(deps, options["reranker"])
     check_limits(deps, count, depth, options.get("context", 0), diverse=bool(options.get("diversity")))
     phases = Phases()
     with _TRACER.start_as_current_span("vecver.search") as span, vecver.listening(phases.add):
@@ -171,6 +181,20 @@ def search(
             span.set_attributes({f"vecver.{name}": value for name, value in facts.items()})
             span.set_attributes({f"vecver.{phase}_ms": ms for phase, ms in fields["phases_ms"].items()})
     return answers
+
+
+def reranker_of(deps: Dependencies, name: str) -> vecver.Reranker:
+    """One of the rerankers that the service's operator set up. Raises InvalidInputError: no caller may name a URL."""
+    if name not in deps.rerankers:
+        raise InvalidInputError(
+            f"this service has no reranker {name!r}",
+            code="unknown_reranker",
+            hint=f"name one of: {', '.join(deps.rerankers)}"
+            if deps.rerankers
+            else "leave it out; the operator of the service can set one up with VECVER_RERANKERS",
+            did_you_mean=near(name, list(deps.rerankers)),
+        )
+    return deps.rerankers[name]
 
 
 def _answers(docs: vecver.Dataset, queries: list[Any] | str, options: Json) -> list[vecver.Answer]:
@@ -191,7 +215,7 @@ def check_limits(deps: Dependencies, queries: int, depth: int, context: int, *, 
 
 def _may_be_short(queries: list[Any] | str, options: Json) -> bool:
     """Whether a search asks for nothing that may take long: vectors through an index, and no other work on the hits."""
-    if isinstance(queries[0], str) or options.get("engine") == "milvus":
+    if isinstance(queries[0], str | dict) or options.get("engine") == "milvus":
         return False
     return not any(options.get(name) for name in ("exact", "filter", "per_document", "diversity"))
 

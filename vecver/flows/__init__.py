@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from vecver.flows.reading.fields import fields_of
     from vecver.flows.reading.selecting import check_chunk, check_page
     from vecver.flows.replaying import replay
+    from vecver.flows.searching.modes import Fusion, Mode, TextAndVector
     from vecver.flows.searching.queries import Query, query_vector
     from vecver.flows.searching.questions import Missing, Question
     from vecver.flows.searching.search import OpenMilvus, answers, search
@@ -64,7 +65,9 @@ __all__ = [
     "SHORTFALLS",
     "Bench",
     "EvalEngine",
+    "Fusion",
     "Missing",
+    "Mode",
     "OneVersion",
     "OpenMilvus",
     "Options",
@@ -76,6 +79,7 @@ __all__ = [
     "Questions",
     "Rows",
     "Source",
+    "TextAndVector",
     "Upkeep",
     "add",
     "additions",

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -26,7 +28,14 @@ from vecver.flows.searching.likes import find_like
 from vecver.flows.searching.queries import vectors_of
 from vecver.flows.searching.questions import Shape, is_number, is_whole
 from vecver.flows.searching.receipts import ENGINES, RECEIPT_FORMAT, version
-from vecver.flows.searching.recomputing import differences_of, share, signature_of, signature_of_claimed
+from vecver.flows.searching.recomputing import (
+    Claims,
+    differences_of,
+    share,
+    signature_of,
+    signature_of_claimed,
+)
+from vecver.flows.searching.reranking import before_reranking, wrong_order
 from vecver.flows.searching.selections import Selection
 from vecver.model import Json, Replay, Vectors, Verify
 from vecver.repo import PENDING, Snapshot, Versions, check_name
@@ -68,12 +77,25 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     parts, shape = filtered(snapshot, selection), _shape(receipt)
     true = signature_of(snapshot, selection, vector, shape)
     claimed, recall = receipt["hits"], None
+    if "rerank" in options:
+        claimed, true = before_reranking(receipt), _read_or_shown(receipt, true)
+        differences += filter(None, [wrong_order(receipt)])
+        notes.append(
+            f"the reranker {options['rerank']['model']} was not run again: of its scores it was proved that "
+            "they give this order"
+        )
     if receipt["engine"]["name"] != "exact" and receipt["engine"].get("exact") is not True:
         recall = share(claimed, true)
         if claimed and len(claimed) == len(true):
             true = signature_of_claimed(snapshot, selection, parts, vector, shape, claimed)
     differences += differences_of(claimed, true)
     return Replay(not differences, tuple(differences), recall, tuple(notes))
+
+
+def _read_or_shown(receipt: Json, ranking: Claims) -> Claims:
+    """The part of the ranking before reranking that a receipt names: what the reranker read, and the answer's page."""
+    top, offset = receipt["options"]["rerank"]["top"], receipt["options"].get("offset", 0)
+    return [*ranking[:top], *ranking[max(top, offset) :]]
 
 
 # -- the form of a receipt --------------------------------------------------------------------
@@ -99,6 +121,11 @@ def _checked(receipt: Any) -> Vectors:
         raise _no_receipt("its engine has another form")
     if not isinstance(hits, list) or not all(_is_hit(hit) for hit in hits):
         raise _no_receipt("its hits have another form")
+    read = receipt.get("reranked")
+    if ("rerank" in receipt.get("options", {})) != (read is not None):
+        raise _no_receipt("it lacks what its reranker read, or has that without a reranker")
+    if read is not None and not (isinstance(read, list) and all(map(_is_read, read))):
+        raise _no_receipt("what its reranker read has another form")
     return _query(receipt["query"])
 
 
@@ -112,8 +139,33 @@ def _are_options(options: Any) -> bool:
         "min_score": is_number,
         "diversity": lambda value: is_number(value) and 0 < value <= 1,
         "like": _is_like,
+        "rerank": _is_rerank,
+        "vector": lambda value: value == "given",
     }
     return isinstance(options, dict) and all(name in forms and forms[name](value) for name, value in options.items())
+
+
+def _is_rerank(value: Any) -> bool:
+    """True if it names a reranker and how many hits that read."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"top", "model", "fingerprint"}
+        and is_whole(value["top"], 1)
+        and isinstance(value["model"], str)
+        and isinstance(value["fingerprint"], str)
+    )
+
+
+def _is_read(entry: Any) -> bool:
+    """True for a hit and the reranker's score of it, which is finite."""
+    return (
+        isinstance(entry, list)
+        and len(entry) == len(_HIT) + 1
+        and _is_hit(entry[:-1])
+        and isinstance(entry[-1], str)
+        and _HIT[-1].fullmatch(entry[-1]) is not None
+        and math.isfinite(index.from_bits(entry[-1]))
+    )
 
 
 def _is_like(value: Any) -> bool:
@@ -210,6 +262,9 @@ def _text(
     text, recipe = receipt["query"]["text"], snapshot.commit.recipe
     if text is None:
         return
+    if receipt.get("options", {}).get("vector") == "given":
+        notes.append("the query's vector was given beside its text, so the text was not embedded")
+        return
     if is_given(recipe):
         differences.append("the receipt has a query text, but the version's vectors were given, not embedded")
         return
@@ -235,7 +290,9 @@ def _shape(receipt: Json) -> Shape:
     options = receipt.get("options", {})
     limits = {name: options.get(name) for name in ("per_document", "min_score", "diversity")}
     lifts = options.get("titles") == "passage"
-    return Shape(receipt["k"], options.get("offset", 0), **limits, title_lifts_passage=lifts)
+    shape = Shape(receipt["k"], options.get("offset", 0), **limits, title_lifts_passage=lifts)
+    top = options["rerank"]["top"] if "rerank" in options else 0
+    return replace(shape, k=max(top, shape.end), offset=0) if top else shape
 
 
 def _without_like(

@@ -115,6 +115,11 @@ def bits(score: float) -> str:
     return struct.pack(">d", score).hex()
 
 
+def from_bits(text: str) -> float:
+    """The score whose `bits` these are."""
+    return float(struct.unpack(">d", bytes.fromhex(text))[0])
+
+
 def slack(query: Vectors, max_norm: float, metric: Metric) -> float:
     """How far a float32 product, summed in any order, can lie from the score of a row no longer than `max_norm`.
 

@@ -24,7 +24,7 @@ from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress
-    from vecver.model import Answer, ExpectedRecall, Export, Hit, Json, Recall
+    from vecver.model import Answer, ExpectedRecall, Export, Hit, Json, Recall, Reranker
 
 
 class Searching(Handle):
@@ -53,10 +53,16 @@ class Searching(Handle):
         min_score: float | None = None,
         offset: int = 0,
         missing: flows.Missing = "error",
+        mode: flows.Mode = "dense",
+        weight: float | None = None,
+        fusion: flows.Fusion | None = None,
+        reranker: str | Reranker | None = None,
+        rerank_top: int | None = None,
     ) -> Answer | list[Answer]:
         """The best `k` chunks of the version `at`, best first, fewer only if it holds fewer.
 
-        `query`: a text, a vector `(dim,)`, or a list of these (then a list of answers). `exact`: the
+        `query`: a text, a vector `(dim,)`, both (`{"text": ..., "vector": ...}`, where a version's vectors were given),
+        or a list of these (then a list of answers). `exact`: the
         true top k, for certain; otherwise large segments answer through their index. `filter`:
         conditions on metadata, `{"year": {"$gte": 2024}, "groups": {"$in": [7, 8]}}`: a list matches by any of
         its items, times with an offset from UTC compare as instants, decimals exactly, and a value of another
@@ -83,13 +89,24 @@ class Searching(Handle):
           those through a FLAT collection always. An index looks further where it has to give more rows (up to 10, 40,
           160 and 640; two a hit where titles rank passages), and may find one then that belonged on a page before.
 
+        `mode`: by what chunks are ranked. "dense": their vectors; "keyword": their words (BM25 with the statistics of
+        this version); "hybrid": both, and `hit.dense` and `hit.keyword` say what it owes to either. `fusion`: "convex"
+        (the default) adds the two scores, each from 0 for the 100th best to 1 for the best, with the `weight` of the
+        vectors, 0 to 1, by default what the version's recipe says; "rrf" adds 1 / (60 + rank) of each side's first 100.
+
+        `reranker`: a model that reads the first `rerank_top` hits (50) of the ranking beside the query's text and puts
+        them first in its own order: a CrossEncoder of sentence-transformers by folder or name, an endpoint such as
+        `tei:http://localhost:8080/rerank`, or a `vecver.Reranker` with its key, timeout and what to do if it fails.
+        `hit.reranked` has its score; `hit.score` stays that of the search.
+
         `vectors`: each hit brings its stored vector, float32. `missing="empty"`: where there is no such dataset or
         revision, the answer has no hits instead of an error, and a field that no document has is one without values;
         `answer.missing` says which.
 
         Raises NotFoundError (dataset or revision), InvalidInputError (k, filter, vector, engine and other options),
         SpaceMismatchError (the query lies in another space than the version); and through Milvus
-        NotPublishedError (`publish` it), BackendError, IntegrityError (somebody else changed what was published).
+        NotPublishedError (`publish` it), BackendError, IntegrityError (somebody else changed what was published);
+        BackendError of a reranker too.
         """
         question = question_of(
             query,
@@ -106,6 +123,11 @@ class Searching(Handle):
             min_score=min_score,
             offset=offset,
             missing=missing,
+            mode=mode,
+            weight=weight,
+            fusion=fusion,
+            reranker=reranker,
+            rerank_top=rerank_top,
         )
         answers = self._answers(question)
         return answers if is_batch(query) else answers[0]

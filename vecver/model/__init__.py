@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.model.answers import Answer, Hit, Part, Replay
+    from vecver.model.answers import Answer, Hit, Part, Replay, Side
     from vecver.model.bisections import Bisection, Tested
     from vecver.model.comparisons import Change, Compared, Comparison, Delta, Why
     from vecver.model.datasets import DatasetRemoval
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vecver.model.question_sets import JudgedQuestion, QuestionSet, RankedDocument
     from vecver.model.records import Records, singly
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
+    from vecver.model.rerankers import OpenedReranker, Reranked, Reranker
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
     from vecver.model.streams import Chunks, Log
@@ -77,6 +78,7 @@ __all__ = [
     "Metric",
     "Milvus",
     "Move",
+    "OpenedReranker",
     "Optimized",
     "Original",
     "Parsed",
@@ -94,6 +96,9 @@ __all__ = [
     "Records",
     "Replay",
     "Report",
+    "Reranked",
+    "Reranker",
+    "Side",
     "Space",
     "StoredChunk",
     "StoredMeasure",

@@ -27,6 +27,7 @@ from vecver.model.display import (
     width_of,
 )
 from vecver.model.frames import METADATA, data_frame
+from vecver.model.rerankers import Reranked
 from vecver.model.spaces import Json, Vectors
 
 if TYPE_CHECKING:
@@ -51,6 +52,24 @@ class Part:
 _COLUMNS: Final = ("rank", "score", "document", "key", "start", "end", "text", "title")  # of `Answer.to_pandas`
 _FIELDS: Final = ("rank", "score", "score_bits", "document", "key", "span", "text", "title", "metadata")
 _OPTIONAL: Final = ("context", "headings", "header", "page", "sheet", "line", "by")  # left out of JSON where empty
+_ORIGINS: Final = ("dense", "keyword", "reranked")  # the same; a hit that lacks them has the default of its class
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side of a hybrid search says of a hit."""
+
+    score: float  # of its vector, or of its words: higher is better
+    rank: int | None  # among the side's best 100, from 1; None: below them
+
+    def to_json(self) -> Json:
+        """The fields as JSON values."""
+        return {"score": self.score, "rank": self.rank}
+
+    @classmethod
+    def from_json(cls, value: Json | None) -> Side | None:
+        """The value whose `to_json` this is; None for None."""
+        return None if value is None else cls(value["score"], value["rank"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +93,9 @@ class Hit:
     line: int | None = None  # of the document's text, from 1; only of plain text and source code
     by: str | None = None  # "title": the score is that of its document's title, which ranked this passage
     vector: Vectors | None = field(default=None, compare=False, repr=False)  # (dim,) float32, if asked for
+    dense: Side | None = None  # in hybrid search: what its vector says of it
+    keyword: Side | None = None  # the same of its words
+    reranked: Reranked | None = None  # where a reranker ordered it; `score` stays that of the search
 
     def to_json(self) -> Json:
         """All fields; those that are None, and headings and a header that are empty, are left out. A vector is a list
@@ -85,6 +107,7 @@ class Hit:
             part = getattr(self, name)
             if part is not None and part != "" and part != ():
                 value[name] = list(part) if name == "headings" else part
+        value |= {name: part.to_json() for name in _ORIGINS if (part := getattr(self, name)) is not None}
         if self.vector is not None:
             value["vector"] = self.vector.tolist()
         return value
@@ -102,6 +125,9 @@ class Hit:
         row["headings"] = list(self.headings) or None
         row |= {METADATA + name: value for name, value in self.metadata.items()}
         row |= {} if self.context is None else {"context": self.context}
+        for name in _ORIGINS:
+            if (part := getattr(self, name)) is not None:
+                row |= {f"{name}_{field}": value for field, value in part.to_json().items()}
         return row if self.vector is None else {**row, "vector": self.vector}
 
     def to_pandas(self) -> pd.DataFrame:
@@ -138,7 +164,7 @@ class Hit:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             if read_field := self.__dict__.get("_read_field"):
                 self.__dict__.update(read_field(name))
-                if len(self.__dict__) > len(self.__dataclass_fields__):  # every field, and what reads them
+                if self.__dict__.keys() >= _READ:
                     self._hold_alone(self.__dict__)
             return self.__dict__[name]
 
@@ -150,7 +176,9 @@ class Hit:
 
     def _hold_alone(self, fields: dict[str, Any]) -> None:
         """Hold every field, and no longer what reads them."""
-        object.__setattr__(self, "__dict__", {name: fields[name] for name in self.__dataclass_fields__})
+        object.__setattr__(
+            self, "__dict__", {name: fields[name] for name in self.__dataclass_fields__ if name in fields}
+        )
 
     def __getstate__(self) -> Json:
         return {name: getattr(self.read(), name) for name in self.__dataclass_fields__}
@@ -162,9 +190,15 @@ class Hit:
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         headings = tuple(value.get("headings", ()))
         vector = None if value.get("vector") is None else _vector(value["vector"])
-        return cls(**{**fields, "span": (start, end), "headings": headings, "vector": vector})
+        origins = {
+            "dense": Side.from_json(value.get("dense")),
+            "keyword": Side.from_json(value.get("keyword")),
+            "reranked": Reranked.from_json(value.get("reranked")),
+        }
+        return cls(**{**fields, **origins, "span": (start, end), "headings": headings, "vector": vector})
 
 
+_READ: Final = Hit.__dataclass_fields__.keys() - set(_ORIGINS)  # what a hit has of its own once it is read
 for _name in _OPTIONAL:
     delattr(Hit, _name)  # the class holds the default of a field: where a hit lacks it, `__getattr__` must be called
 
@@ -180,6 +214,7 @@ class Answer(Sequence[Hit]):
     receipt: Json
     query: Json | None = None  # {"tokens", "unknown", "cut"} of a query of which the embedder ignored tokens
     missing: str | None = None  # with missing="empty": a sentence that names what is missing
+    notes: tuple[str, ...] = ()  # sentences on what was not done as it was asked
 
     @classmethod
     def unread(
@@ -190,7 +225,7 @@ class Answer(Sequence[Hit]):
         Until its hits are read it holds what `read_hits` holds. `fields`: the other fields; two threads may both read.
         """
         answer = object.__new__(cls)
-        defaults = {"query": None, "missing": None}
+        defaults = {"query": None, "missing": None, "notes": ()}
         answer.__dict__.update(defaults, **fields, _read_hits=read_hits, _read_receipt=read_receipt)
         return answer
 
@@ -222,7 +257,7 @@ class Answer(Sequence[Hit]):
         return iter(self.hits)
 
     def to_json(self) -> Json:
-        """The fields of this answer as JSON values; `query` and `missing` only where they are set."""
+        """The fields of this answer as JSON values; `query`, `missing` and `notes` only where they are set."""
         return {
             "dataset": self.dataset,
             "revision": self.revision,
@@ -231,6 +266,7 @@ class Answer(Sequence[Hit]):
             "receipt": self.receipt,
             **({} if self.query is None else {"query": self.query}),
             **({} if self.missing is None else {"missing": self.missing}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def to_dict(self) -> Json:
@@ -256,7 +292,7 @@ class Answer(Sequence[Hit]):
         """The value whose `to_json` this is."""
         hits = tuple(Hit.from_json(hit) for hit in value["hits"])
         required = (value["dataset"], value["revision"], value["commit"], hits, value["receipt"])
-        return cls(*required, value.get("query"), value.get("missing"))
+        return cls(*required, value.get("query"), value.get("missing"), tuple(value.get("notes", ())))
 
 
 def _hit_line(hit: Hit) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vecver.pipeline.embedders.open import open_embedder
     from vecver.pipeline.parsers.parse import parser_of
     from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
+    from vecver.pipeline.rerankers.open import open_reranker
     from vecver.pipeline.sources.additions import Additions, check_rows, read_additions
     from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
     from vecver.pipeline.sources.origin import origin_of, shown
@@ -58,6 +59,7 @@ __all__ = [
     "made_with",
     "matches",
     "open_embedder",
+    "open_reranker",
     "origin_of",
     "parse_all",
     "parser_of",

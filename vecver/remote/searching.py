@@ -9,7 +9,7 @@ from vecver import flows
 from vecver.arguments import Asking, OneQuery, Queries, Revision, is_batch, like_question_of, question_of
 from vecver.errors import InvalidInputError
 from vecver.flows import Progress
-from vecver.model import Answer, Hit, Json, Publication
+from vecver.model import Answer, Hit, Json, Publication, Reranker
 from vecver.remote.handle import RemoteHandle, revision_text
 from vecver.remote.http import read
 
@@ -36,7 +36,8 @@ class RemoteSearching(RemoteHandle):
     def _post_search(self, question: flows.Question, query: Json) -> Json:
         """The service's answer. Options at their default are not sent, so that an older service also answers."""
         names = ("k", "exact", "filter", "context", "space", "engine")
-        body = {**query, "ref": revision_text(question.at), **{name: getattr(question, name) for name in names}}
+        body = query if question.reranker is None else {**query, "reranker": _reranker_name(question.reranker)}
+        body = {**body, "ref": revision_text(question.at), **{name: getattr(question, name) for name in names}}
         body |= {name: value for name, value in question.options().items() if name != "vectors"}
         return self._wire.ask(self._path("search"), body | ({"hit_vectors": "base64"} if question.vectors else {}))
 
@@ -65,16 +66,34 @@ def _query_json(query: Any) -> Json:
     """The query's part of the body. Vectors are sent as their float32 bytes, so that no bit is lost."""
     if isinstance(query, str):
         return {"query": query}
+    if isinstance(query, dict):
+        return {"query": query["text"], "vector": _vector_text(query["vector"])}
     if not is_batch(query):
         return {"vector": _vector_text(query)}
-    texts = sum(isinstance(item, str) for item in query)
-    if texts == len(query) and texts:
+    if all(isinstance(item, dict) for item in query):
+        vectors = [_vector_text(item["vector"]) for item in query]
+        return {"queries": [item["text"] for item in query], "vectors": vectors}
+    texts = sum(isinstance(item, str | dict) for item in query)
+    if texts == len(query) and not any(isinstance(item, dict) for item in query):
         return {"queries": list(query)}
     if texts:
         raise InvalidInputError(
-            "texts and vectors cannot be asked in one call", code="invalid_query", hint="ask them one after the other"
+            "queries of several kinds cannot be asked in one call",
+            code="invalid_query",
+            hint="ask them one after the other",
         )
     return {"vectors": [_vector_text(item) for item in query]}
+
+
+def _reranker_name(reranker: Reranker) -> str:
+    """The name of one of the service's rerankers. Raises InvalidInputError for one with options of its own."""
+    if reranker != Reranker(reranker.model):
+        raise InvalidInputError(
+            "a reranker with a key and options cannot travel to a service",
+            code="reranker_not_named",
+            hint="name one that the service's operator has set up with VECVER_RERANKERS: reranker='bge'",
+        )
+    return reranker.model
 
 
 def _vector_text(query: Any) -> str:

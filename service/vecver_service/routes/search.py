@@ -49,7 +49,11 @@ def replay(body: requests.Receipt, deps: Deps, caller: CurrentCaller) -> Respons
     options = body.receipt.get("options")
     options = options if isinstance(options, dict) else {}
     depth = sum(size for size in (k, options.get("offset")) if isinstance(size, int))
-    count = len(hits) if isinstance(hits, list) else 0
+    read = body.receipt.get("reranked")
+    count = max(len(each) if isinstance(each, list) else 0 for each in (hits, read))
+    rerank = options.get("rerank")
+    top = rerank.get("top") if isinstance(rerank, dict) else 0
+    depth = max(depth, top if isinstance(top, int) else 0)
     check_limits(deps, 1, max(count, depth), 0, diverse="diversity" in options)
     requests.check_filter(body.receipt.get("filter"))
     return Reply(deps.repository.replay(body.receipt).to_json())

@@ -14,6 +14,13 @@ from pydantic import BaseModel, Field
 Json = dict[str, Any]
 
 
+class Reranked(BaseModel):
+    """What a reranker said of a hit."""
+
+    score: float
+    before: Annotated[int, Field(description="The hit's rank without it, from 1.")]
+
+
 class Hit(BaseModel):
     """A chunk that answers."""
 
@@ -35,6 +42,9 @@ class Hit(BaseModel):
     by: Annotated[
         Literal["title"] | None, Field(description="The score is that of the document's title, which ranked this.")
     ] = None
+    reranked: Annotated[
+        Reranked | None, Field(description="Where a reranker ordered it; `score` stays that of the search.")
+    ] = None
     vector: Annotated[list[float] | str | None, Field(description="Where `hit_vectors` asks for it.")] = None
 
 
@@ -49,6 +59,9 @@ class Answer(BaseModel):
     missing: Annotated[
         str | None, Field(description="Where `missing` is empty: what is not there. No version: `commit` is empty.")
     ] = None
+    notes: Annotated[list[str] | None, Field(description="What was not done as it was asked; absent if nothing.")] = (
+        None
+    )
     query: Annotated[Json | None, Field(description="Token counts of a query that the model did not see whole.")] = None
 
 

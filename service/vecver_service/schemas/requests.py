@@ -93,6 +93,13 @@ class Search(Request):
     diversity: Annotated[
         float | None, Field(ge=0, le=1, description="From 0, only the score counts, to 1 (maximal marginal relevance).")
     ] = None
+    reranker: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=300, description="The name of a reranker of this service, that orders the hits."
+        ),
+    ] = None
+    rerank_top: Annotated[int | None, Field(ge=1, description="How many hits it reads; null is 50.")] = None
     hit_vectors: Annotated[
         Literal["base64", "list"] | None,
         Field(description="Add each hit's stored vector: as numbers, or base64 of its little-endian float32 bytes."),
@@ -105,25 +112,43 @@ class Search(Request):
     @model_validator(mode="after")
     def _one(self) -> Search:
         names = ("query", "queries", "vector", "vectors", "like")
-        if sum(getattr(self, name) is not None for name in names) != 1:
+        given = [name for name in names if getattr(self, name) is not None]
+        is_pair = self.reads_text and given in (["query", "vector"], ["queries", "vectors"])
+        if len(given) != 1 and not is_pair:
             raise ValueError("give one of query, queries, vector, vectors, like")
+        if given == ["queries", "vectors"] and len(self.queries or ()) != len(self.vectors or ()):
+            raise ValueError("give a vector for each of queries")
         return self
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a vector may come with its text."""
+        return self.reranker is not None
 
     def options(self) -> Json:
         """The options of `Dataset.search` except `at` and `engine`."""
         names = ("k", "exact", "filter", "context", "space", "offset", "per_document", "min_score", "diversity")
         options = {name: getattr(self, name) for name in names}
+        options |= {name: value for name in _RANKING if (value := getattr(self, name)) is not None}
         return {**options, "vectors": self.hit_vectors is not None, "missing": self.missing}
 
     def queries_of(self) -> tuple[list[Any] | str, bool]:
         """(the texts and vectors, or `like`; whether it is a single query). Raises InvalidInputError (bad base64)."""
         if self.like is not None:
             return self.like, True
+        if self.query is not None and self.vector is not None:
+            return [{"text": self.query, "vector": _vector(self.vector)}], True
+        if self.queries is not None and self.vectors is not None:
+            pairs = zip(self.queries, self.vectors, strict=True)
+            return [{"text": text, "vector": _vector(value)} for text, value in pairs], False
         if self.queries is not None:
             return list(self.queries), False
         if self.vectors is not None:
             return [_vector(value) for value in self.vectors], False
         return [self.query if self.vector is None else _vector(self.vector)], True
+
+
+_RANKING = ("reranker", "rerank_top")  # options that are passed on where they are given
 
 
 def _vector(value: list[float] | str) -> npt.NDArray[np.float32] | list[float]:

@@ -54,6 +54,14 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
     show_default=True,
     help="What to say where the dataset, revision or field is not there: an error, or no hits.",
 )
+@click.option(
+    "--rerank",
+    "reranker",
+    metavar="MODEL",
+    help="Let a model order the hits: a reranker of the settings, "
+    "a CrossEncoder by folder or name, or tei:URL, cohere:MODEL, jina:MODEL, vllm:MODEL@URL.",
+)
+@click.option("--rerank-top", type=int, metavar="N", help="How many hits it reads.  [default: 50]")
 @click.option("--space", metavar="NAME", help="The space that query vectors lie in; it is checked.")
 @click.option(
     "--queries", metavar="FILE", help='Many queries: a line {"query": "…"} or {"vector": […]} each; - is stdin.'
@@ -81,6 +89,7 @@ def search(
     With --snapshot DIR give the QUERY alone: the folder holds one version.
     """
     how["filter"] = common.filter_of("--filter", filter_text)
+    how["reranker"] = settings.rerankers.get(how["reranker"], how["reranker"])
     if receipt:
         common.check_writable("--receipt", receipt)
     if how["vectors"] and not as_json:
@@ -216,7 +225,7 @@ def _nothing(shown: AnswerView, how: dict[str, Any]) -> str:
 
 
 def _hint(answer: vecver.Answer) -> None:
-    """Name on stderr the parts of the query that the model cannot read."""
+    """Name on stderr the parts of the query that the model cannot read, and what was not done."""
     for note in notes(answer):
         console.err().say(("note: ", console.WARNING), note)
 

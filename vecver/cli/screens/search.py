@@ -50,7 +50,8 @@ def show(screen: Screen, shown: AnswerView) -> None:
 
 
 def notes(answer: vecver.Answer) -> Iterator[str]:
-    """One sentence for each part of the query that the model cannot read."""
+    """One sentence for each part of the query that the model cannot read, and for what was not done as asked."""
+    yield from answer.notes
     query = answer.query or {"tokens": 0, "unknown": 0, "cut": 0}
     tokens = wording.count(query["tokens"], "token")
     if query["cut"]:

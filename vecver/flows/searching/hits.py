@@ -43,6 +43,8 @@ def read_hits(
         number, place = row.place
         document = snapshot.segments[number].owner(place)
         fields = {"rank": rank, "score": row.score, "document": document, "context": None, "by": row.by, "vector": None}
+        if row.said:
+            fields |= row.said
         hits.append(Hit.unread(fields, partial(_read_field, snapshot, row)))
     return tuple(hits)
 
@@ -73,7 +75,7 @@ def _whole(snapshot: Snapshot, rows: Sequence[Row], first: int, context: int, ve
 def _hit(snapshot: Snapshot, rank: int, row: Row, chunk: ChunkRow, context: int) -> Hit:
     around = snapshot.context(chunk.key, chunk.document, context) if context else None
     fields = {"rank": rank, "score": row.score, **_fields(row, chunk), "context": around, "by": row.by, "vector": None}
-    return Hit.made(fields)
+    return Hit.made({**fields, **row.said} if row.said else fields)
 
 
 def _fields(row: Row, chunk: ChunkRow) -> Json:

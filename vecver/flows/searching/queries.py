@@ -12,9 +12,10 @@ from vecver.errors import InvalidInputError, SpaceMismatchError, say
 from vecver.flows.embedding import OpenEmbedder, is_given
 
 if TYPE_CHECKING:
+    from vecver.flows.searching.modes import TextAndVector
     from vecver.model import Embedder, Json, Recipe, Space, Vectors
 
-Query: TypeAlias = "str | Vectors | Sequence[float]"
+Query: TypeAlias = "str | Vectors | Sequence[float] | TextAndVector"
 
 
 def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbedder) -> Vectors:
@@ -23,6 +24,8 @@ def vectors_of(queries: Sequence[Query], recipe: Recipe, open_embedder: OpenEmbe
     Raises the first query's error. SpaceMismatchError: the space has no embedder, or another one, or another dimension.
     """
     space = recipe.space
+    if dict in map(type, queries):
+        queries = [query["vector"] if isinstance(query, dict) else query for query in queries]
     if len(queries) == 1 and not isinstance(queries[0], str):
         vector = _in_space(query_vector(queries[0]), space)[None, :].copy()  # receipts are written from it later
         return index.normalised(vector, space.metric)

@@ -11,10 +11,11 @@ import numpy as np
 
 from vecver import index
 from vecver.errors import InvalidInputError, say
+from vecver.flows.searching.modes import RERANK_TOP, Fusion, Mode, check_mode, reranker_of
 
 if TYPE_CHECKING:
     from vecver.flows.searching.queries import Query
-    from vecver.model import Json
+    from vecver.model import Json, Reranker
 
 Missing = Literal["error", "empty"]
 MISSING: Final[tuple[str, ...]] = get_args(Missing)
@@ -81,6 +82,11 @@ class Question:
     offset: int = 0
     missing: Missing = "error"
     like: str | None = None  # a document's id or a chunk's key: its stored vector is the query
+    mode: Mode = "dense"
+    weight: float | None = None  # of the vectors in hybrid search, 0 to 1; None: what the version's recipe says
+    fusion: Fusion | None = None  # None: convex
+    reranker: Reranker | None = None
+    rerank_top: int | None = None  # None: RERANK_TOP
 
     @classmethod
     def of(cls, queries: Sequence[Query], **how: Any) -> Question:
@@ -89,13 +95,17 @@ class Question:
         if not len(queries) and like is None:
             raise InvalidInputError("there is no query", code="empty_query", hint="ask something")
         how["filter"] = index.json_filter(filter) if (filter := how.get("filter")) is not None else None
+        if how.get("reranker") is not None:
+            how["reranker"] = reranker_of(how["reranker"])
         question = cls._made(queries, how)
         _check(question)
+        if not question.is_simple:
+            check_mode(question)
         return question._plain()
 
     @classmethod
     def _made(cls, queries: Sequence[Query], how: dict[str, Any]) -> Question:
-        """The same as `cls(tuple(queries), **how)`, which sets each of 15 fields of a frozen value by a call."""
+        """The same as `cls(tuple(queries), **how)`, which sets each of 20 fields of a frozen value by a call."""
         if unknown := how.keys() - _DEFAULTS:
             raise TypeError(f"a question has no option {', '.join(sorted(unknown))}")
         question = object.__new__(cls)
@@ -107,14 +117,28 @@ class Question:
         """The number of answers."""
         return len(self.queries) or 1
 
+    @property
+    def is_simple(self) -> bool:
+        """True for a search by vectors alone, of queries that are each a text or a vector."""
+        unused = self.reranker is None and self.weight is None and self.fusion is None and self.rerank_top is None
+        return unused and self.mode == "dense" and dict not in map(type, self.queries)
+
+    @property
+    def reranked(self) -> int:
+        """How many hits of the ranking a reranker reads; 0: there is none."""
+        return (self.rerank_top or RERANK_TOP) if self.reranker else 0
+
     def text(self, row: int) -> str | None:
         """The text of a query; None for a vector and for `like`."""
         query = self.queries[row] if self.queries else None
+        if isinstance(query, dict):
+            return str(query["text"])
         return query if isinstance(query, str) else None
 
     def _plain(self) -> Question:
         """The same question with plain Python numbers; a diversity of 0 is None."""
-        if type(self.k) is type(self.offset) is int and self.per_document is self.min_score is self.diversity is None:
+        plain = type(self.k) is type(self.offset) is int and self.weight is None
+        if plain and self.per_document is self.min_score is self.diversity is None:
             return self  # most questions; a copy takes 10 us
         return replace(
             self,
@@ -123,11 +147,13 @@ class Question:
             per_document=None if self.per_document is None else int(self.per_document),
             min_score=None if self.min_score is None else float(self.min_score),
             diversity=float(self.diversity) if self.diversity else None,
+            weight=None if self.weight is None else float(self.weight),
         )
 
     def options(self) -> Json:
-        """The options in use that select a part of the ranking or add to the hits."""
-        names = ("vectors", "diversity", "per_document", "min_score", "offset", "missing")
+        """The options in use that choose the ranking, select a part of it, or add to the hits."""
+        of_hits = ("vectors", "diversity", "per_document", "min_score", "offset", "missing")
+        names = (*of_hits, "mode", "weight", "fusion", "rerank_top")
         values = {name: (getattr(self, name), self.__dataclass_fields__[name].default) for name in names}
         return {name: value for name, (value, default) in values.items() if value != default}
 

@@ -7,6 +7,11 @@
 (`Shape`), `like` (the document or chunk whose vector was the query; the answer leaves its chunks out) and `missing`
 ("empty": the filter names fields that no document has). Options that are not used are absent, and so is `options`
 without any, so these receipts keep the bytes that they had before there were options.
+
+`vector` says "given" where the caller gave the vector beside the text. Of an answer that a reranker ordered,
+`options.rerank` says {top, model, fingerprint}, and `reranked` holds what it read, in the order before:
+[[key, digest of the text, score bits, bits of the reranker's score], ...]. A vecver that does not know an option
+refuses the receipt.
 """
 
 from __future__ import annotations
@@ -42,12 +47,16 @@ class Record:
     verified: str  # how the version's files were verified when it was searched
 
 
-def receipt_of(record: Record, engine: Json, text: str | None, vector: Vectors, hits: Sequence[Hit]) -> Json:
+def receipt_of(
+    record: Record, engine: Json, text: str | None, vector: Vectors, more: Json | None, hits: Sequence[Hit]
+) -> Json:
     """The receipt of an answer to one query, `vector` `(dim,)` float32 as it was searched with.
 
-    It shares no part with other receipts, so that a caller may change it.
+    `more`: options of this query alone, and what its reranker read. It shares no part with other receipts, so that a
+    caller may change it.
     """
-    commit, options = record.commit, record.options
+    more = more or {}
+    commit, options = record.commit, record.options | more.get("options", {})
     receipt = {
         "format": RECEIPT_FORMAT,
         "vecver": version(),
@@ -63,6 +72,7 @@ def receipt_of(record: Record, engine: Json, text: str | None, vector: Vectors, 
         "k": record.k,
         "filter": deepcopy(record.filter),
         **({"options": deepcopy(options)} if options else {}),
+        **({"reranked": deepcopy(more["reranked"])} if "reranked" in more else {}),
         "hits": signature(hits),
         "verified": record.verified,
     }

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vecver import index
-from vecver.errors import ConflictError, IntegrityError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.searching.filtering import (
     filtered,
@@ -28,6 +28,7 @@ from vecver.flows.searching.hits import read_hits
 from vecver.flows.searching.queries import check_space, unseen_of, vectors_of
 from vecver.flows.searching.ranking import Ask, AskWithout, rank
 from vecver.flows.searching.receipts import ENGINES, Record, receipt_of
+from vecver.flows.searching.reranking import Reordered, reordered, widened
 from vecver.model import Answer, Json, Part, Recipe, Vectors
 from vecver.progress import has_listener, phase
 
@@ -124,7 +125,10 @@ def answers(
     """One answer a query from an opened version: through a Milvus, or through the indexes that were opened.
 
     `repository`: its id; `dataset`: the dataset's name now, by default the name when the version was committed.
+    Raises InvalidInputError (a mode), and as `search`.
     """
+    if question.mode != "dense":
+        raise InvalidInputError("there is no keyword search yet", code="invalid_mode", hint="leave out mode")
     recipe = snapshot.commit.recipe
     check_space(recipe.space, question.space)
     like = None if question.like is None else _find_like(snapshot, question.like)
@@ -135,7 +139,11 @@ def answers(
     selection = selection if like is None else like.left_out(snapshot, selection)
     without = _asking(snapshot, question, selection, like, pinned)
     shape = question.shape(title_lifts_passage=recipe.title_lifts_passage)
-    ranked = rank(snapshot, selection, vectors, shape, without(()), without)
+    ranked = rank(snapshot, selection, vectors, widened(shape, question), without(()), without)
+    if question.reranker:
+        final = reordered(snapshot, question, shape, ranked)
+    else:
+        final = [Reordered(*found) for found in ranked]
     options: Json = {**shape.to_json(), **({"like": like.name} if like else {})}
     options |= {"missing": "empty"} if absent else {}
     first, context, with_vectors, listened = question.offset + 1, question.context, question.vectors, has_listener()
@@ -148,16 +156,27 @@ def answers(
     }
     unread = [
         Answer.unread(
-            partial(read_hits, snapshot, rows, first, context, with_vectors, listened),
-            partial(receipt_of, record, engine, question.text(number), vectors[number]),
+            partial(read_hits, snapshot, each.rows, first, context, with_vectors, listened),
+            partial(
+                receipt_of, record, each.engine, question.text(number), vectors[number], _more(question, number, each)
+            ),
             query=unseen.get(number),
+            notes=each.notes,
             **fields,
         )
-        for number, (rows, engine) in enumerate(ranked)
+        for number, each in enumerate(final)
     ]
     if listened:
         _read(unread)
     return unread
+
+
+def _more(question: Question, number: int, answer: Reordered) -> Json | None:
+    """What the receipt of a query says beside the options of all queries."""
+    if not question.queries or not isinstance(question.queries[number], dict):
+        return answer.in_receipt
+    more: Json = answer.in_receipt or {}
+    return {**more, "options": {**more.get("options", {}), "vector": "given"}}
 
 
 def _find_like(snapshot: Snapshot, name: str) -> Like:

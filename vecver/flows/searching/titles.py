@@ -27,7 +27,7 @@ from vecver import index
 if TYPE_CHECKING:
     from vecver.flows.searching.milvus import Ranked
     from vecver.flows.searching.selections import Selection
-    from vecver.model import Vectors
+    from vecver.model import Json, Vectors
     from vecver.repo import Owner, Snapshot
 
 BY_TITLE = "title"
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     place: tuple[int, int]  # segment number, row in it
     score: float
     title: tuple[int, int] | None = None  # the place of its document's title, if that gave it its score
+    said: Json | None = None  # fields of its hit that say what gave it its place: `dense`, `keyword`, `reranked`
 
     @property
     def by(self) -> str | None:

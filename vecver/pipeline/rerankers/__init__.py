@@ -1,0 +1,1 @@
+"""Rerankers: models that score a text beside a query."""
