@@ -2,6 +2,7 @@
 
     vecver/index/kernel/kernel.c        the rule of scores, the window before it and the order after it; masks
     vecver/index/kernel/row_codes.c     a part of it: 8-bit codes of rows, and the scan of them
+    vecver/index/keywords/kernel/keywords.c   keyword scores
     vecver/repo/rows/kernel/lanes.c     the sums of roots
 
     python hatch_build.py        compiles them into a source tree that is used in place (PYTHONPATH)
@@ -28,7 +29,11 @@ except ImportError:  # run as a script, without hatchling
 
 ROOT = Path(__file__).resolve().parent
 FOLDER = ROOT / "vecver/index/kernel"
-SOURCES = (FOLDER / "kernel.c", ROOT / "vecver/repo/rows/kernel/lanes.c")
+SOURCES = (
+    FOLDER / "kernel.c",
+    ROOT / "vecver/index/keywords/kernel/keywords.c",
+    ROOT / "vecver/repo/rows/kernel/lanes.c",
+)
 # Not -ffast-math, and no fused multiply-add: both change bits. Without errno, roundings are an instruction, not a call.
 FLAGS = (
     "-O3",

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from vecver.flows.maintaining.compaction import garbage, optimize
     from vecver.flows.maintaining.repairing import repair
     from vecver.flows.maintaining.upkeep import Upkeep
-    from vecver.flows.opened_indexes import index_bytes
+    from vecver.flows.opened_postings import index_bytes
     from vecver.flows.publishing.publications import check_published, forget, published, unpublish
     from vecver.flows.publishing.publisher import Publisher
     from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks

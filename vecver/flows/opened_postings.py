@@ -11,11 +11,16 @@ from weakref import WeakKeyDictionary
 
 from vecver import index, pipeline
 from vecver.digest import canonical_json
+from vecver.flows import opened_indexes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vecver.model import Json, Recipe
+    from vecver.progress import Progress
     from vecver.repo import Segment, Snapshot
 
+_COUNTED = 1024  # texts between two calls of progress, which are safe points of the upkeep
 _POSTINGS: WeakKeyDictionary[Segment, dict[str, index.keywords.Postings]] = WeakKeyDictionary()  # by spec
 _VERSIONS: WeakKeyDictionary[Snapshot, index.keywords.KeywordVersion] = WeakKeyDictionary()
 
@@ -57,9 +62,17 @@ def keep(segment: Segment, spec: str, postings: index.keywords.Postings) -> None
     _POSTINGS.setdefault(segment, {})[spec] = postings
 
 
-def make(segment: Segment, tokenizer: Json) -> index.keywords.Postings:
+def make(segment: Segment, tokenizer: Json, progress: Progress | None = None) -> index.keywords.Postings:
     """Postings of all rows of a segment, from their texts; not kept."""
-    return index.keywords.build(*pipeline.tokenised(tokenizer_of(tokenizer), segment.texts()))
+    texts = segment.texts() if progress is None else _counted(segment, progress)
+    return index.keywords.build(*pipeline.tokenised(tokenizer_of(tokenizer), texts))
+
+
+def _counted(segment: Segment, progress: Progress) -> Iterator[str]:
+    for number, text in enumerate(segment.texts()):
+        if number % _COUNTED == 0:
+            progress("rows tokenised", min(_COUNTED, segment.chunk_count - number), segment.chunk_count)
+        yield text
 
 
 def version_of(snapshot: Snapshot) -> tuple[index.keywords.KeywordVersion, list[int]]:
@@ -87,6 +100,7 @@ def _part(snapshot: Snapshot, number: int, tokenizer: Json) -> index.keywords.Ke
     return index.keywords.KeywordPart(postings, bits, count, segment.keys)
 
 
-def postings_bytes(segment: Segment) -> int:
-    """Memory that the segment's postings hold beside mapped files."""
-    return sum(postings.nbytes for postings in list(_POSTINGS.get(segment, {}).values()))
+def index_bytes(segment: Segment) -> int:
+    """Memory that the segment's index and postings hold beside mapped files."""
+    postings = sum(each.nbytes for each in list(_POSTINGS.get(segment, {}).values()))
+    return postings + opened_indexes.index_bytes(segment)

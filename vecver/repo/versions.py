@@ -351,13 +351,17 @@ class Versions:
 
         return fold.optimize(self.store, gc.named(self.refs(dataset)))
 
+    def layouts(self, dataset: str) -> Iterator[tuple[Commit, Layout]]:
+        """Every version of a dataset that has rows, parents first, and where they lie."""
+        from vecver.repo.maintain import fold, gc
+
+        return fold.layouts_of(self.store, gc.named(self.refs(dataset)))
+
     def segments(self, dataset: str) -> Iterator[Segment]:
         """The segments of every version of a dataset that has rows, opened one after the other."""
-        from vecver.repo.maintain import fold, gc
         from vecver.repo.rows.segment import Segment
 
-        layouts = fold.layouts_of(self.store, gc.named(self.refs(dataset)))
-        ids = dict.fromkeys(live.segment for _, layout in layouts for live in layout.segments)
+        ids = dict.fromkeys(live.segment for _, layout in self.layouts(dataset) for live in layout.segments)
         return (Segment(self.store, id) for id in ids)
 
     def named_of_late(self, dataset: str) -> set[str]:

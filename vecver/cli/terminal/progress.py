@@ -42,7 +42,13 @@ WORDS = {  # unit of progress -> what is being done, where it is not what the co
     **{"documents read": "reading", "index rows": "indexing", "rows copied": "copying", "versions proved": "proving"},
 }
 EMBEDDING = {**WORDS, "chunks": "embedding"}  # of commands that bring documents in
-UNITS = {"documents read": "files", "index rows": "chunks", "rows copied": "rows", "versions proved": "versions"}
+UNITS = {
+    "documents read": "files",
+    "index rows": "chunks",
+    "rows copied": "rows",
+    "rows tokenised": "chunks",
+    "versions proved": "versions",
+}
 
 
 class Meter:

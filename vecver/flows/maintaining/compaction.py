@@ -13,8 +13,11 @@ from datetime import timedelta
 
 from vecver import index
 from vecver.errors import ConflictError, IntegrityError
+from vecver.flows import opened_postings
 from vecver.flows.maintaining.indexing import build_index, index_segments, open_index, unindexed
-from vecver.model import Garbage, Optimized
+from vecver.flows.maintaining.postings import build_postings, mend_postings, wants_postings, without_postings
+from vecver.flows.opened_postings import tokenizer_recipe_of
+from vecver.model import Garbage, Json, Optimized
 from vecver.progress import Progress
 from vecver.repo import Retention, Rewrite, Segment, Versions, turn_at
 
@@ -35,7 +38,8 @@ def tail_of(versions: Versions, commit: str) -> Tail:
     layout, limit = versions.layout(commit), index.faiss.costs.INDEX_ROWS
     small = [live.chunk_count for live in layout.segments if live.chunk_count < limit]
     missing = [segment.chunk_count for segment in unindexed(versions, layout)]
-    return Tail(len(small), sum(small) + sum(missing), bool(missing) or versions.is_crowded(layout, limit))
+    is_due = bool(missing) or versions.is_crowded(layout, limit)
+    return Tail(len(small), sum(small) + sum(missing), is_due or bool(without_postings(versions, commit, layout)))
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,16 @@ class BranchUpkeep:
         if rewrite := self.versions.fold(head, index.faiss.costs.INDEX_ROWS):
             self._fold(rewrite, head)
             return True
-        missing = unindexed(self.versions, self.versions.layout(head))
+        layout = self.versions.layout(head)
+        missing = unindexed(self.versions, layout)
         for segment in missing:
             segment.verify()
             self._build(segment)
-        return bool(missing)
+        without = without_postings(self.versions, head, layout)
+        for segment in without:
+            segment.verify()
+            build_postings(self.versions, segment, self._tokenizer(head), self.progress)
+        return bool(missing or without)
 
     def _fold(self, rewrite: Rewrite, head: str) -> None:
         rewrite.write(self.progress)
@@ -82,6 +91,8 @@ class BranchUpkeep:
         for segment in rewrite.segments:
             if index.faiss.wanted(segment.chunk_count, segment.max_norm):
                 self._build(segment)
+            if wants_postings(segment):
+                build_postings(self.versions, segment, self._tokenizer(head), self.progress)
         with turn_at(self.versions, self.dataset, self.branch):  # so that no commit lands between these two
             rewrite.follow(self._since(head))
             self.versions.switch(rewrite)
@@ -89,6 +100,9 @@ class BranchUpkeep:
     def _build(self, segment: Segment) -> None:
         with index.faiss.one_thread() if self.one_thread else nullcontext():
             build_index(self.versions, segment, self.progress)
+
+    def _tokenizer(self, head: str) -> Json:
+        return tokenizer_recipe_of(self.versions.commit(head).recipe)
 
     def _since(self, old: str) -> list[str]:
         """The versions that landed during a fold, newest first, back to `old` along first parents."""
@@ -113,19 +127,28 @@ def optimize(versions: Versions, dataset: str, progress: Progress | None = None)
         rewrite.prove(progress)
         for segment in rewrite.segments:
             built += _index(versions, rewrite, segment, progress)
+            for tokenizer in _tokenizers(versions, rewrite) if wants_postings(segment) else ():
+                build_postings(versions, segment, tokenizer, progress)
         switched += versions.switch(rewrite)
         before, after = before + len(rewrite.sources), after + len(rewrite.segments)
         rows += sum(segment.chunk_count for segment in rewrite.segments)
     built += index_segments(versions, versions.segments(dataset), progress, mend=True)
+    mend_postings(versions, dataset, progress)
     return Optimized(switched, rows, (before, after), built)
 
 
 def garbage(versions: Versions, retention: Retention, grace: timedelta, *, apply: bool) -> Garbage:
     """What gc would delete now and later; with `apply` it deletes the former."""
-    plan = versions.garbage(retention, [index.faiss.SPEC], grace)
+    plan = versions.garbage(retention, [index.faiss.SPEC, *opened_postings.specs()], grace)
     if apply:
         versions.collect(plan, retention)
     return plan
+
+
+def _tokenizers(versions: Versions, rewrite: Rewrite) -> list[Json]:
+    """Those of the versions of a rewrite, each once."""
+    recipes = [tokenizer_recipe_of(versions.commit(id).recipe) for id in rewrite.commits]
+    return list({opened_postings.spec_of(recipe): recipe for recipe in recipes}.values())
 
 
 def _index(versions: Versions, rewrite: Rewrite, segment: Segment, progress: Progress | None) -> bool:

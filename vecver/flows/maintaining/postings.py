@@ -6,48 +6,60 @@ A segment below LARGE rows has none: its texts are tokenised when a keyword ques
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from vecver import index, pipeline
 from vecver.errors import ConflictError, IntegrityError, say
 from vecver.flows import opened_postings
 from vecver.flows.opened_postings import spec_of, tokenizer_recipe_of
+from vecver.repo import Segment
 
 if TYPE_CHECKING:
     from vecver.model import Json
     from vecver.progress import Progress
-    from vecver.repo import Layout, Segment, Snapshot, Versions
+    from vecver.repo import Layout, Snapshot, Versions
 
 LARGE: Final = index.faiss.costs.INDEX_ROWS  # chunk rows
 
 
-def without_postings(versions: Versions, layout: Layout, tokenizer: Json) -> list[Segment]:
-    """The large segments of a version that have no postings."""
-    return versions.without_derived(layout, spec_of(tokenizer), LARGE)
+def wants_postings(segment: Segment) -> bool:
+    """True for a large segment, where PyStemmer is installed."""
+    return segment.chunk_count >= LARGE and pipeline.can_tokenise()
 
 
-def build_postings(versions: Versions, segment: Segment, tokenizer: Json, *, replace: bool = False) -> None:
+def without_postings(versions: Versions, commit: str, layout: Layout) -> list[Segment]:
+    """The large segments of a version that have no postings; none where PyStemmer is not installed."""
+    if not pipeline.can_tokenise() or not any(live.chunk_count >= LARGE for live in layout.segments):
+        return []
+    return versions.without_derived(layout, spec_of(tokenizer_recipe_of(versions.commit(commit).recipe)), LARGE)
+
+
+def build_postings(
+    versions: Versions, segment: Segment, tokenizer: Json, progress: Progress | None = None, *, replace: bool = False
+) -> None:
     """Build a segment's postings; `replace` those that are there."""
     spec, folder = spec_of(tokenizer), versions.store.scratch()
     try:
-        (folder / "postings").write_bytes(opened_postings.make(segment, tokenizer).to_bytes())
+        (folder / "postings").write_bytes(opened_postings.make(segment, tokenizer, progress).to_bytes())
         facts = {"tokenizer": tokenizer, "made_with": pipeline.made_with(), "rows": segment.chunk_count}
         versions.put_derived(segment, spec, folder / "postings", facts, replace=replace)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def mend_postings(
-    versions: Versions, segments: Iterable[Segment], tokenizer: Json, progress: Progress | None = None
-) -> int:
-    """Build what postings of large segments are missing or cannot be used; returns how many were built."""
-    built = 0
-    for segment in segments:
-        if segment.chunk_count >= LARGE and not _usable(versions, segment, tokenizer):
-            build_postings(versions, segment, tokenizer, replace=True)
-            built += 1
-    return built
+def mend_postings(versions: Versions, dataset: str, progress: Progress | None = None) -> None:
+    """Build what postings of large segments are missing or cannot be used, for every version of a dataset."""
+    tokenizers: dict[tuple[str, str], Json] = {}
+    for commit, layout in versions.layouts(dataset):
+        tokenizer = tokenizer_recipe_of(commit.recipe)
+        large = [live.segment for live in layout.segments if live.chunk_count >= LARGE]
+        tokenizers |= {(segment, spec_of(tokenizer)): tokenizer for segment in large}
+    for (id, _), tokenizer in tokenizers.items() if pipeline.can_tokenise() else ():
+        segment = Segment(versions.store, id)
+        if not _usable(versions, segment, tokenizer):
+            segment.verify()
+            build_postings(versions, segment, tokenizer, progress, replace=True)
 
 
 def open_postings(versions: Versions, snapshot: Snapshot, wait: Callable[[], None] = lambda: None) -> None:

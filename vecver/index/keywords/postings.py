@@ -53,6 +53,11 @@ class Postings:
     nbytes: int  # of memory that it holds; 0 where it is mapped
 
     @property
+    def arrays(self) -> tuple[Hashes, Any, Any, Any, npt.NDArray[np.uint8]]:
+        """Its arrays, in the order of the file."""
+        return self.hashes, self.starts, self.counts, self.lengths, self.lists
+
+    @property
     def row_count(self) -> int:
         return len(self.lengths)
 
@@ -72,9 +77,8 @@ class Postings:
         """The postings as a file."""
         width = self.lengths.itemsize
         facts = (self.row_count, len(self.hashes), width, len(self.lists), self.total_length)
-        arrays = (self.hashes, self.starts, self.counts, self.lengths, self.lists)
         header = _HEADER.pack(MAGIC, VERSION, *facts)
-        return b"".join([_padded(header), *(_padded(array.tobytes()) for array in arrays)])
+        return b"".join([_padded(header), *(_padded(array.tobytes()) for array in self.arrays)])
 
 
 def load(content: memoryview) -> Postings:

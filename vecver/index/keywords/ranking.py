@@ -12,10 +12,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from vecver.index.keywords.kernel import FIELDS, address_of, kernel, part_row
 from vecver.index.keywords.postings import Postings, Rows
 from vecver.index.keywords.scoring import UNIT, damping, idf, parts
-from vecver.index.keywords.terms import Terms
+from vecver.index.keywords.terms import Hashes, Terms
 from vecver.index.scoring import ranked
+
+_KNOWN = 1 << 16  # terms whose counts a version remembers
 
 Bits = npt.NDArray[np.uint8]  # little-endian, row i is bit i
 
@@ -27,7 +30,7 @@ class KeywordPart:
     postings: Postings
     live: Bits | None  # (ceil(rows / 8),); None: all
     live_count: int
-    keys: npt.NDArray[np.uint8]  # (rows, 16): the tie-break
+    keys: npt.NDArray[np.uint8]  # (rows, 16), C-contiguous: the tie-break
 
     @cached_property
     def total_length(self) -> int:
@@ -44,29 +47,32 @@ class KeywordVersion:
         self.parts = tuple(parts)
         self.row_count = sum(part.live_count for part in self.parts)
         self.total_length = sum(part.total_length for part in self.parts)
+        self._counts: dict[int, int] = {}  # by term: the live rows that have it
 
     def best(self, terms: Terms, n: int, selected: Sequence[Bits | None] | None = None) -> list[tuple[int, int, float]]:
         """The best `n` live rows that have a term, as (part, row, score), best first; fewer if fewer have one.
 
         `selected`: by part, which rows may be answers (a subset of the live ones); None: all live ones.
         """
-        found = list[tuple[int, int, float]]()
-        weights = self._weights(terms)
-        for number, part in enumerate(self.parts):
-            chosen = part.live if selected is None else selected[number]
-            sums = self._sums(part, terms, weights)
-            if chosen is not None:
-                sums[~_flags(chosen, len(sums))] = 0
-            rows = _most(sums, n)
-            found += [(number, int(row), float(sums[row] * UNIT)) for row in rows]
-        keys = np.array([self.parts[part].keys[row] for part, row, _ in found], np.uint8).reshape(-1, 16)
-        return [found[i] for i in ranked(np.array([score for _, _, score in found]), keys, n)]
+        compiled, weights = kernel(), self._weights(terms)
+        if n < 1 or not weights.any():
+            return []
+        masks = [part.live for part in self.parts] if selected is None else selected
+        n = min(n, self.row_count)
+        if compiled is None:
+            return self._best(terms, weights, n, masks)
+        places = np.array([address_of(mask) for mask in masks], np.int64)
+        found = compiled.best(self._table, places, terms.hashes, weights, terms.counts, self._by_length, n)
+        return [(part, row, score * UNIT) for part, row, score in zip(*found, strict=True)]
 
     def scores(self, terms: Terms, places: Sequence[tuple[int, int]]) -> list[float]:
         """The scores of live rows, (part, row) each; 0.0 where a row has none of the terms."""
-        weights = self._weights(terms)
-        sums = {number: self._sums(self.parts[number], terms, weights) for number in {part for part, _ in places}}
-        return [float(sums[part][row] * UNIT) for part, row in places]
+        weights, found = self._weights(terms), dict[tuple[int, int], float]()
+        for number in {part for part, _ in places}:
+            rows = np.unique(np.array([row for part, row in places if part == number], np.int64))
+            sums = self._sums_of(number, terms, weights, rows)
+            found |= {(number, row): total * UNIT for row, total in zip(rows.tolist(), sums.tolist(), strict=True)}
+        return [found[place] for place in places]
 
     def has_terms(self, terms: Terms, place: tuple[int, int]) -> list[bool]:
         """Which of the terms a row has, (part, row)."""
@@ -76,30 +82,75 @@ class KeywordVersion:
     # -- statistics -----------------------------------------------------------------------------
 
     @cached_property
-    def _damping(self) -> npt.NDArray[np.float64]:
+    def _by_length(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """By length of a row: `damping`, and what a term that it has once is weighed by."""
         longest = max((int(part.postings.lengths.max(initial=0)) for part in self.parts), default=0)
-        return damping(longest, self.row_count, self.total_length)
+        by_length = damping(longest, self.row_count, self.total_length)
+        return by_length, 1 / (1 + by_length)
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.int64]:
+        """The parts as the kernel takes them."""
+        rows = [part_row(*part.postings.arrays, part.live, part.keys) for part in self.parts]
+        return np.stack(rows) if rows else np.zeros((0, FIELDS), np.int64)
 
     def _weights(self, terms: Terms) -> npt.NDArray[np.float64]:
         """The idf of each term; 0 where no live row has it."""
-        counts = np.zeros(len(terms), np.int64)
-        for part in self.parts:
-            for number, rows, _ in _lists(part, terms):
-                counts[number] += len(rows)
-        return np.where(counts, idf(self.row_count, counts), 0.0)
+        known, names = self._counts, terms.hashes.tolist()
+        missing = [number for number, name in enumerate(names) if name not in known]
+        if missing:
+            if len(known) > _KNOWN:
+                known = self._counts = {}
+            new = self._count(terms.hashes[missing])
+            known.update(zip([names[number] for number in missing], new.tolist(), strict=True))
+        counts = [known.get(name, 0) for name in names]
+        return idf(self.row_count, counts)
 
-    def _sums(self, part: KeywordPart, terms: Terms, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def _count(self, hashes: Hashes) -> npt.NDArray[np.int64]:
+        """In how many live rows each term is."""
+        compiled = kernel()
+        if compiled is not None:
+            return compiled.count(self._table, hashes)
+        counts = np.zeros(len(hashes), np.int64)
+        for part in self.parts:
+            for number, rows, _ in _lists(part, hashes):
+                counts[number] += len(rows)
+        return counts
+
+    # -- sums by numpy --------------------------------------------------------------------------
+
+    def _best(
+        self, terms: Terms, weights: npt.NDArray[np.float64], n: int, masks: Sequence[Bits | None]
+    ) -> list[tuple[int, int, float]]:
+        found = list[tuple[int, int, float]]()
+        for number, (part, mask) in enumerate(zip(self.parts, masks, strict=True)):
+            sums = self._sums(part, terms, weights)
+            if mask is not None:
+                sums[~_flags(mask, len(sums))] = 0
+            found += [(number, int(row), float(sums[row] * UNIT)) for row in _most(sums, n)]
+        keys = np.array([self.parts[part].keys[row] for part, row, _ in found], np.uint8).reshape(-1, 16)
+        return [found[i] for i in ranked(np.array([score for _, _, score in found]), keys, n)]
+
+    def _sums_of(self, number: int, terms: Terms, weights: npt.NDArray[np.float64], rows: Rows) -> Rows:
+        """The scores of ascending rows of a part, in units of 2^-36."""
+        compiled = kernel()
+        if compiled is None:
+            return self._sums(self.parts[number], terms, weights)[rows]
+        part = self._table[number]
+        return compiled.scores(part, terms.hashes, weights, terms.counts, self._by_length, rows)
+
+    def _sums(self, part: KeywordPart, terms: Terms, weights: npt.NDArray[np.float64]) -> Rows:
         """The score of each row, in units of 2^-36; 0 for dead ones."""
         sums = np.zeros(part.postings.row_count, np.int64)
-        for number, rows, times in _lists(part, terms):
-            damped = self._damping[part.postings.lengths[rows]]
+        for number, rows, times in _lists(part, terms.hashes):
+            damped = self._by_length[0][part.postings.lengths[rows]]
             sums[rows] += int(terms.counts[number]) * parts(float(weights[number]), times, damped)
         return sums
 
 
-def _lists(part: KeywordPart, terms: Terms) -> Iterator[tuple[int, Rows, Rows]]:
+def _lists(part: KeywordPart, hashes: Hashes) -> Iterator[tuple[int, Rows, Rows]]:
     """For each term that the segment has: its number, the live rows with it, and how often each has it."""
-    for number, place in enumerate(part.postings.find(terms.hashes).tolist()):
+    for number, place in enumerate(part.postings.find(hashes).tolist()):
         if place >= 0:
             rows, times = part.postings.rows(place)
             if part.live is not None:
@@ -111,8 +162,6 @@ def _lists(part: KeywordPart, terms: Terms) -> Iterator[tuple[int, Rows, Rows]]:
 def _most(sums: npt.NDArray[np.int64], n: int) -> Rows:
     """The rows with the `n` highest sums above 0, and all that are equal to the last of them."""
     rows = np.flatnonzero(sums)
-    if n < 1:
-        return rows[:0]
     if len(rows) > n:
         least = np.partition(sums[rows], len(rows) - n)[len(rows) - n]
         rows = rows[sums[rows] >= least]

@@ -15,6 +15,7 @@ Order: score descending, then chunk key; rows without any of the terms have no s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -31,10 +32,10 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def idf(rows: int, counts: Integers) -> Floats:
-    """The weight of terms that so many of the version's `rows` have each, `(t,)`; above 0."""
+def idf(rows: int, counts: Sequence[int]) -> Floats:
+    """The weight of terms that so many of the version's `rows` have each, `(t,)`: above 0, and 0 where none has it."""
     most = _ln(2 * rows + 2)
-    return np.array([most - _ln(2 * count + 1) for count in counts.tolist()])
+    return np.array([most - _ln(2 * count + 1) if count else 0.0 for count in counts])
 
 
 def damping(longest: int, rows: int, total_length: int) -> Floats:

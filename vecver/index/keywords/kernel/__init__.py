@@ -1,0 +1,150 @@
+"""The compiled keyword scores, where there are any; `ranking` uses numpy otherwise, for the same bits.
+
+`hatch_build.py` compiles keywords.c beside this file when a wheel or an editable install is made. A file that is
+missing, that this machine cannot load, that is of another version or that computes other scores is not used.
+
+Decisions
+1. A library of its own, not a part of `index/kernel`: the two share no function, and a change of one makes only its own
+   compiled file old.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+VERSION: Final = 1  # of keywords.c
+FILE: Final = Path(__file__).with_name("_keywords.so")
+FIELDS: Final = 10  # of a part
+# what numpy gives for the rows of `_tried`
+_COUNTS: Final = [2, 1]
+_ROWS: Final = [1, 0]
+_SCORES: Final = [97507365639, 48103633715]
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Hashes = npt.NDArray[np.uint64]
+
+
+class Kernel:
+    """The compiled functions. Parts are `(parts, FIELDS)` int64 rows of addresses and counts, as `Part` in keywords.c.
+
+    Every array is C-contiguous and of its type, and lives as long as the call: the caller sees to it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        library: Any = ctypes.CDLL(str(file))
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._count, self._best = library.vecver_keywords_count, library.vecver_keywords_best
+        self._scores = library.vecver_keywords_scores
+        self._count.argtypes = [pointer, number, pointer, number, pointer]
+        self._best.argtypes = [pointer, number, *[pointer] * 2, number, *[pointer] * 4, number, *[pointer] * 3]
+        self._scores.argtypes = [*[pointer] * 2, number, *[pointer] * 5, number, pointer]
+        for function in (self._count, self._best, self._scores):
+            function.restype = number
+        self.version: int = library.vecver_keywords_version()
+
+    def count(self, parts: Integers, hashes: Hashes) -> Integers:
+        """In how many live rows each term is, `(t,)`."""
+        counts = np.empty(len(hashes), np.int64)
+        self._count(_address(parts), len(parts), _address(hashes), len(hashes), _address(counts))
+        return counts
+
+    def best(
+        self,
+        parts: Integers,
+        selected: Integers,
+        hashes: Hashes,
+        weights: Floats,
+        in_query: Integers,
+        by_length: tuple[Floats, Floats],
+        n: int,
+    ) -> tuple[list[int], list[int], list[int]]:
+        """The parts, rows and scores (in units of 2^-36) of the best `n` > 0 rows. `selected`: where each mask lies."""
+        found = np.empty((3, n), np.int64)
+        damping, single = by_length
+        terms = (_address(hashes), len(hashes), _address(weights), _address(in_query))
+        places = [_address(row) for row in found]
+        arguments = (_address(parts), len(parts), _address(selected), *terms, _address(damping), _address(single))
+        count = _check(self._best(*arguments, n, *places))
+        of_part, rows, scores = found[:, :count].tolist()
+        return of_part, rows, scores
+
+    def scores(
+        self,
+        part: Integers,
+        hashes: Hashes,
+        weights: Floats,
+        in_query: Integers,
+        by_length: tuple[Floats, Floats],
+        rows: Integers,
+    ) -> Integers:
+        """The scores of ascending rows of one part, in units of 2^-36."""
+        scores = np.zeros(len(rows), np.int64)
+        terms = (_address(hashes), len(hashes), _address(weights), _address(in_query))
+        lengths = (_address(by_length[0]), _address(by_length[1]))
+        _check(self._scores(_address(part), *terms, *lengths, _address(rows), len(rows), _address(scores)))
+        return scores
+
+
+@cache
+def kernel() -> Kernel | None:
+    """The kernel beside this file; None where there is none that computes the same scores as numpy."""
+    return load(FILE)
+
+
+def load(file: Path) -> Kernel | None:
+    """The kernel in a file; None if it is missing, cannot be loaded, has another version or computes other scores."""
+    try:
+        opened = Kernel(file)
+    except (OSError, AttributeError):
+        return None
+    return opened if opened.version == VERSION and _computes_the_scores(opened) else None
+
+
+def part_row(
+    hashes: Hashes,
+    starts: npt.NDArray[np.uint64],
+    counts: npt.NDArray[np.uint32],
+    lengths: npt.NDArray[Any],
+    lists: npt.NDArray[np.uint8],
+    live: npt.NDArray[np.uint8] | None,
+    keys: npt.NDArray[np.uint8],
+) -> Integers:
+    """A part as the kernel takes it, `(FIELDS,)`; the arrays must live as long as it is used."""
+    facts = [_address(hashes), len(hashes), _address(starts), _address(counts), _address(lengths), lengths.itemsize]
+    masks = 0 if live is None else _address(live)
+    return np.array([*facts, len(lengths), _address(lists), masks, _address(keys)], np.int64)
+
+
+def address_of(array: npt.NDArray[Any] | None) -> int:
+    """Where an array lies; 0 for None."""
+    return 0 if array is None else _address(array)
+
+
+def _computes_the_scores(opened: Kernel) -> bool:
+    """True if a few scores are those of numpy: fused or reordered operations would change them."""
+    hashes, keys = np.array([3, 7], np.uint64), np.zeros((3, 16), np.uint8)
+    lists = np.array([0, 1, 1, 4], np.uint8)  # of the first: row 0 once, row 1 three times; of the second: row 2 once
+    arrays = (hashes, np.array([0, 3, 4], np.uint64), np.array([2, 1], np.uint32), np.array([1, 2, 0], np.uint16))
+    part = part_row(*arrays, lists, None, keys)[None, :]
+    damping = np.array([0.375, 1.5, 0.7])
+    weights, in_query = np.array([1.0, 0.0]), np.array([1, 1])
+    by_length = damping, 1 / (1 + damping)
+    found = opened.best(part, np.zeros(1, np.int64), hashes, 1.75 * weights, 1 * in_query, by_length, 3)
+    return (opened.count(part, hashes).tolist(), *found[1:]) == (_COUNTS, _ROWS, _SCORES)
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        raise MemoryError("keyword search got no memory")
+    return result
