@@ -34,6 +34,7 @@ class Writing(Publishing):
         metric: Metric | None = None,
         chunker: str | None = None,
         chunk_tokens: int | None = None,
+        language: str | None = None,
         passwords: Sequence[str] = (),
         keep_missing: bool = False,
         allow_removals: bool = False,
@@ -65,6 +66,8 @@ class Writing(Publishing):
         a known source, and the matches of a glob, are a part of it: nothing else is removed.
         `embedder` is the name of one, or an object of your own: see `vecver.embedder`.
         `space` names the space of vectors that the records bring, `metric` theirs (cosine).
+        `language` is what keyword search takes the texts for (default: as the version before, else English): its
+        stems and stop words; "none" takes words as they are. Nothing is embedded anew for it.
         `job`: your id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
         of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
         Of a source that was read elsewhere: `place`, where it lies there ({}: nowhere), and `scope`, of which documents
@@ -85,6 +88,7 @@ class Writing(Publishing):
             metric=metric,
             chunker=chunker,
             chunk_tokens=chunk_tokens,
+            language=language,
             passwords=tuple(passwords),
             dry_run=dry_run,
             keep_missing=keep_missing,

@@ -335,6 +335,7 @@ class UpsertOptions(BaseModel):
 class IngestOptions(UpsertOptions):
     """How an ingest is done: the query string."""
 
+    language: Annotated[str, Field(max_length=40, description="Of the texts, for keyword search.")] | None = None
     keep_missing: bool = False
     allow_removals: Annotated[bool, Field(description="Remove all or many documents of the source.")] = False
     scope: (

@@ -86,3 +86,31 @@ def test_the_first_n_are_a_prefix_of_the_first_n_and_one(docs: vecver.Dataset) -
     assert len(whole) == 20
     for n in range(20):
         assert best(opened(docs), "red", n) == whole[:n]
+
+
+# -- languages ------------------------------------------------------------------------------------
+
+
+def test_the_language_is_part_of_the_recipe_and_changes_no_vector(docs: vecver.Dataset) -> None:
+    texts = rows({"a": "Die Häuser", "b": "Der Baum"})
+    first = docs.ingest(texts, space="s", label="x")
+    assert "keywords" not in docs.show("main").recipe.to_json(), "English is what is meant where nothing is said"
+    assert best(opened(docs), "Haus") == []
+    second = docs.ingest(texts, space="s", label="x", language="german")
+    assert second.changed and second.chunks["embedded"] == 0
+    one, two = docs.show("main~1"), docs.show("main")
+    assert two.recipe.to_json()["keywords"] == {"name": "words", "version": 1, "language": "german"}
+    assert (one.recipe.fingerprint, one.content_root) == (two.recipe.fingerprint, two.content_root)
+    assert [name for name, _ in best(opened(docs), "Haus")] == ["a"]
+    assert not docs.ingest(texts, space="s", label="x", language="German").changed
+    third = docs.ingest([*texts, *rows({"c": "Haus"})], space="s", label="x")
+    assert {name for name, _ in best(opened(docs), "Häusern")} == {"a", "c"}, "the next version keeps the language"
+    assert best(opened(docs, first.commit or ""), "Haus") == [] and third.changed
+    assert docs.ingest(texts[:1], space="s", label="x", language="english", allow_removals=True).changed
+    assert "keywords" not in docs.show("main").recipe.to_json()
+
+
+def test_an_unknown_language_stops_an_ingest_before_it_begins(docs: vecver.Dataset) -> None:
+    with pytest.raises(vecver.InvalidInputError) as caught:
+        docs.ingest(rows({"a": "x"}), space="s", language="klingon")
+    assert caught.value.code == "unknown_language"

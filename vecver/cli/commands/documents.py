@@ -69,6 +69,9 @@ def _repository_above(made: Path) -> Path | None:
 @click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), help="Of a new --space. Default: cosine.")
 @click.option("--chunker", metavar="C", help="structure (default) or whole.")
 @click.option("--chunk-tokens", type=int, metavar="N", help="At most N tokens a chunk.")
+@click.option(
+    "--language", metavar="L", help="Of the texts, for keyword search: english (default), german ... or none."
+)
 @LABEL
 @PREFIX
 @RECORDS

@@ -34,7 +34,7 @@ from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
 from vecver.flows.ingesting.sources import Source, lone_file, places_after, recognised, source_record
 from vecver.flows.maintaining.upkeep import index_large
 from vecver.flows.unseen import Unseen
-from vecver.model import Chunk, Commit, Failure, Original, Parsed, Recipe, Records, Report, Vectors
+from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Recipe, Records, Report, Vectors
 from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land
 
@@ -78,6 +78,8 @@ def make_version(
 ) -> Report:
     """Make the version after `parent` from sources that have their labels and scopes. Raises as `ingest`."""
     check_expected(options.expected, options.branch, id_of(parent))
+    if options.language is not None:
+        pipeline.tokenizer_recipe(options.language)
     old = parent.commit.recipe if parent else None
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
@@ -294,7 +296,7 @@ class _Ingest:
         self.draft.close()
         place = Place(self.parent, *self.draft.layout())
         self._timed("write", since)
-        if not self.tally.differs():
+        if not self.tally.differs() and not self._changes_language(self.parent):
             return self.report(place)
         index_large(self.versions, self.draft.segments, self.progress)
         unreadable = {failure.document for failure in self.tally.failures}
@@ -309,7 +311,7 @@ class _Ingest:
 
     def _commit(self, place: Place) -> Commit | None:
         """The commit of this ingest after the version that it lands on; None if that version has all of it."""
-        if not self.tally.without(place.settled).differs():
+        if not self.tally.without(place.settled).differs() and not self._changes_language(place.parent):
             return None
         check_expected(self.options.expected, self.options.branch, id_of(place.parent))
         report = self.report(place)
@@ -336,9 +338,20 @@ class _Ingest:
     def _recipe(self, parent: Snapshot | None) -> Recipe:
         """The recipe for the next ingest: this one's, unless its options name none and the branch has a newer one."""
         old = self.parent.commit.recipe.fingerprint if self.parent else None
-        if parent and parent.commit.recipe.fingerprint != old and not self.options.say_how():
-            return parent.commit.recipe
-        return self.means.recipe
+        newer = parent and parent.commit.recipe.fingerprint != old and not self.options.say_how()
+        recipe = parent.commit.recipe if parent and newer else self.means.recipe
+        return replace(recipe, keywords=self._keywords(parent))
+
+    def _keywords(self, parent: Snapshot | None) -> Json | None:
+        """The tokenizer of the language that the options name, else that of the branch's newest version."""
+        if self.options.language is None:
+            return parent.commit.recipe.keywords if parent else None
+        named = pipeline.tokenizer_recipe(self.options.language)
+        return None if named == pipeline.tokenizer_recipe() else named
+
+    def _changes_language(self, parent: Snapshot | None) -> bool:
+        """A version that is tokenised otherwise is another version, though its rows are the same."""
+        return parent is not None and self._keywords(parent) != parent.commit.recipe.keywords
 
     def _named_sources(self) -> list[Source]:
         """The sources that the commit records; of an upsert, which may read many files, one for each label."""

@@ -26,6 +26,7 @@ class Options:
     metric: Metric | None = None  # of a new space of vectors that records bring; default: cosine
     chunker: str | None = None
     chunk_tokens: int | None = None
+    language: str | None = None  # of keyword search; None: as the parent version, else English
     passwords: tuple[str, ...] = ()
     dry_run: bool = False
     keep_missing: bool = False
