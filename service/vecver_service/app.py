@@ -12,13 +12,14 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from starlette.types import Scope
 from threadpoolctl import threadpool_limits
 
 import vecver
 from vecver import settings as library
-from vecver_service import logs
+from vecver_service import logs, ui
 from vecver_service.deps import Dependencies
 from vecver_service.http import problems
 from vecver_service.http.callers import Callers
@@ -35,6 +36,7 @@ from vecver_service.state.files import own_state
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
 from vecver_service.state.keys import Keys
+from vecver_service.state.session_secret import session_secret
 from vecver_service.warmup import freeze_modules, warm_all
 from vecver_service.worker import Worker
 
@@ -62,8 +64,11 @@ def _with_lasting_names(schema: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(schema).replace("vecver_service__schemas__", "service__schemas__"))
 
 
-def create_app(repository: vecver.Repository, settings: ServiceSettings) -> FastAPI:
-    """The service on a repository. Its state folder is made if there is none."""
+def create_app(repository: vecver.Repository, settings: ServiceSettings, *, token: str | None = None) -> FastAPI:
+    """The service on a repository. Its state folder is made if there is none.
+
+    `token`: lets one visitor in to its pages, once, with all rights; nobody else may see them then (`vecver ui`).
+    """
     state = settings.state_folder(repository.url)
     own_state(state, repository)
     mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
@@ -99,21 +104,32 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings) -> Fast
     )
     app.state.deps, app.state.ready = deps, False
     routes = [route for router in ROUTERS for route in router.routes]
-    problems.install(app, mask, routes)
-    for router in ROUTERS:
+    answer_to = partial(_answer_to_error, mask)
+    problems.install(app, answer_to, routes)
+    for router in (*ROUTERS, *ui.ROUTERS):
         app.include_router(router)
-    callers = Callers(settings, Keys(settings.keys_file(repository.url)), own.author)
+    keys = Keys(settings.keys_file(repository.url))
+    callers = Callers(settings, keys, own.author, closed=token is not None)
+    name = f"vecver-{repository.id[:8]}"
+    app.state.visitors = visitors = ui.Visitors(callers, partial(session_secret, database), name, token)
     app.add_middleware(RawSearch, deps=deps)
     app.add_middleware(
         RequestMiddleware,
         settings=settings,
         callers=callers,
-        mask=mask,
+        answer_to=answer_to,
         metrics=metrics,
         route_of=partial(_route_of, routes),
         at_once=SearchAtOnce(deps),
+        pages=visitors,
     )
     return app
+
+
+def _answer_to_error(mask: problems.PathMask, request: Request, error: Exception) -> Response:
+    """A page for people, a problem for programs."""
+    answer = ui.problem_page if ui.is_page(request.url.path) else problems.problem
+    return answer(request, error, mask)
 
 
 def _route_of(routes: Sequence[Any], scope: Scope) -> str | None:

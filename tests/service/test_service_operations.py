@@ -256,7 +256,7 @@ def test_an_unusable_state_folder_is_reported_once(
 
 
 def test_the_html_pages_load_nothing_from_other_hosts(client: TestClient) -> None:
-    home, vecver_version = client.get("/"), version("vecver")
+    home, vecver_version = client.get("/sign-in"), version("vecver")
     assert home.status_code == 200 and vecver_version in home.text and "handbook" in home.text
     assert "default-src 'none'" in home.headers["content-security-policy"]
     docs = client.get("/docs").text

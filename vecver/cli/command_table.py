@@ -57,6 +57,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "completion": ("setup", "Print the completion script of a shell."),
     },
     "Service": {
+        "ui": ("pages", "Open the repository's web page in the browser."),
         "serve": ("serving", "Serve the repository over HTTP."),
         "key": ("serving", "Make, list and revoke the service's API keys."),
     },
@@ -141,6 +142,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "config": ("vecver config", "vecver config --all --json"),
     "doctor": ("vecver doctor", "vecver doctor --quick --json"),
     "completion": ("vecver completion bash", "vecver completion fish"),
+    "ui": ("vecver ui", "vecver ui --port 8123 --no-browser"),
     "serve": ("vecver serve", "vecver serve --host 0.0.0.0 --port 8080"),
     "key": ("vecver key add ci --scope handbook:read", "vecver key list"),
 }
@@ -160,5 +162,12 @@ SYNONYMS = {  # what other programs call it -> the command
     },
     **{"verify": "check", "fsck": "check", "clean": "gc", "prune": "gc", "compact": "optimize", "vacuum": "optimize"},
     **{"evaluate": "eval", "judge": "eval", "measure": "eval", "qrels": "questions"},
-    **{"server": "serve", "run": "serve", "settings": "config", "completions": "completion"},
+    **{
+        "web": "ui",
+        "browse": "ui",
+        "server": "serve",
+        "run": "serve",
+        "settings": "config",
+        "completions": "completion",
+    },
 }

@@ -20,22 +20,23 @@ from starlette.types import Scope
 
 from vecver.errors import AccessError, BackendError, say
 from vecver_service.settings import ServiceSettings
+from vecver_service.state.key_file import Key
 from vecver_service.state.keys import ALL, Caller, Keys
 
 
 class Callers:
-    """The callers of a service. `author`: the name of those who need no key."""
+    """The callers of a service. `author`: the name of those who need no key; `closed`: there are none."""
 
-    def __init__(self, settings: ServiceSettings, keys: Keys, author: str) -> None:
-        self._settings, self._keys = settings, keys
+    def __init__(self, settings: ServiceSettings, keys: Keys, author: str, *, closed: bool = False) -> None:
+        self._settings, self._keys, self._closed = settings, keys, closed
         self._anonymous = Caller("", author, (f"{ALL}:admin",))
         self._rates: dict[str, _TokenBucket] = {}
 
     def caller_of(self, scope: Scope, authorization: str) -> Caller:
         """The caller that a request's key belongs to. Raises AccessError."""
-        if self._settings.no_auth:
+        if self._settings.no_auth and not self._closed:
             return self._anonymous
-        if not self._keys.needed():
+        if not self.need_key():
             _check_local(scope)
             return self._anonymous
         kind, _, token = authorization.partition(" ")
@@ -43,6 +44,22 @@ class Callers:
         if key is None:
             raise _denied("the API key is unknown" if token else "an API key is needed")
         return Caller(key.id, key.name, key.scopes)
+
+    def owner(self) -> Caller:
+        """Who runs the service: may do everything."""
+        return self._anonymous
+
+    def need_key(self) -> bool:
+        """Must a caller have a key?"""
+        return self._closed or (not self._settings.no_auth and self._keys.needed())
+
+    def by_id(self, id: str) -> Caller | None:
+        """The caller of the key with this id; None once it is revoked."""
+        return _caller(self._keys.get(id))
+
+    def by_token(self, token: str) -> Caller | None:
+        """The caller that this key belongs to; None for an unknown one."""
+        return _caller(self._keys.find(token))
 
     def check_rate(self, caller: Caller) -> None:
         """Raises BackendError (`rate_limited`) if this caller sends requests too fast."""
@@ -75,6 +92,10 @@ class _TokenBucket:
             return (1 - self._left) / rate
         self._left -= 1
         return 0.0
+
+
+def _caller(key: Key | None) -> Caller | None:
+    return None if key is None else Caller(key.id, key.name, key.scopes)
 
 
 def _check_local(scope: Scope) -> None:

@@ -39,9 +39,10 @@ from vecver_service.http.bodies import LimitedBody, messages_of, replayed
 from vecver_service.http.callers import Callers
 from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
+from vecver_service.state.keys import Caller
 
 _OPEN = ("/healthz", "/readyz")
-_PAGES = ("/", "/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
+_PAGES = ("/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
 _UPLOADS, STREAMS = "/ingest", "/events"  # the ends of their paths
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _BODY_REFUSED = (408, 413)
@@ -57,6 +58,16 @@ class AtOnce(Protocol):
 
     async def answer(self, scope: Scope, messages: Sequence[Message]) -> Response | None:
         """The answer to the request with this body; None: the application answers. Raises what a route raises."""
+
+
+class Pages(Protocol):
+    """The pages for people, whose visitors come with a cookie."""
+
+    def is_page(self, path: str) -> bool:
+        """Is this path a page?"""
+
+    def enter(self, scope: Scope) -> Caller | None:
+        """Who looks at it; None for a page that everybody may see. Raises AccessError."""
 
 
 def _is_open(path: str) -> bool:
@@ -76,13 +87,14 @@ class RequestMiddleware:
         *,
         settings: ServiceSettings,
         callers: Callers,
-        mask: problems.PathMask,
+        answer_to: problems.ErrorAnswer,
         metrics: Metrics,
         route_of: Callable[[Scope], str | None],
         at_once: AtOnce,
+        pages: Pages,
     ) -> None:
-        self._app, self._settings, self._callers, self._mask, self._metrics = app, settings, callers, mask, metrics
-        self._route_of, self._at_once = route_of, at_once
+        self._app, self._settings, self._callers, self._metrics = app, settings, callers, metrics
+        self._answer_to, self._route_of, self._at_once, self._pages = answer_to, route_of, at_once, pages
         self._working: dict[str, asyncio.Semaphore] = {}
         self._late: set[asyncio.Future[None]] = set()  # requests that are still running after their deadline
 
@@ -96,9 +108,9 @@ class RequestMiddleware:
         sender = _ResponseSender(scope, send)
         since = perf_counter()
         try:
-            if not _is_open(scope["path"]):
-                authorization = headers.get(b"authorization", b"").decode("latin-1")
-                scope["vecver.caller"] = caller = self._callers.caller_of(scope, authorization)
+            caller = self._caller(scope, headers)
+            if caller is not None:
+                scope["vecver.caller"] = caller
                 self._callers.check_rate(caller)
                 _check_unrepeated(scope)
             await self._answer(scope, _length_of(headers), receive, sender)
@@ -106,11 +118,19 @@ class RequestMiddleware:
             if sender.begun:  # the status has been sent, so the error can only be logged
                 _log.error("broken off", exc_info=error, extra={"request": scope["vecver.request"]})
                 return
-            await problems.problem(Request(scope), error, self._mask)(scope, receive, sender.send)
+            await self._answer_to(Request(scope), error)(scope, receive, sender.send)
         finally:
             self._record(scope, sender, perf_counter() - since)
 
     # -- before ---------------------------------------------------------------------------------
+
+    def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
+        """Who makes a request; None where everybody may. Raises AccessError."""
+        if self._pages.is_page(scope["path"]):
+            return self._pages.enter(scope)
+        if _is_open(scope["path"]):
+            return None
+        return self._callers.caller_of(scope, headers.get(b"authorization", b"").decode("latin-1"))
 
     async def _answer(self, scope: Scope, length: int | None, receive: Receive, sender: _ResponseSender) -> None:
         """Answer at once where that is possible, else by the application. Raises BackendError at the deadline."""

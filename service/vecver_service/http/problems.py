@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from vecver_service.schemas.fields import FIELD_NAMES
 from vecver_service.state.keys import Caller
 
 Json = dict[str, Any]
+ErrorAnswer = Callable[[Request, Exception], Response]
 _PATH_START = r"(?<![\w.)\]])"  # so that the document docs/tmp/a.md is not taken for a file in /tmp
 _LOG = logging.getLogger("vecver.service")
 _TITLES = {
@@ -56,15 +57,15 @@ _HINTS = {  # by code, where the library's hint names datasets that the caller m
 }
 
 
-def install(app: FastAPI, mask: PathMask, routes: Sequence[Any]) -> None:
-    """Answer every error that a route raises with a problem. The middleware does so for unexpected errors."""
+def install(app: FastAPI, answer_to: ErrorAnswer, routes: Sequence[Any]) -> None:
+    """Answer every error that a route raises. The middleware does so for unexpected errors."""
 
     def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:  # Starlette allows the first route's only
             path = request.scope["path"]
             allowed = {method for route in routes if route.path_regex.match(path) for method in route.methods}
             error.headers = {"Allow": ", ".join(sorted(allowed))} if allowed else error.headers
-        return problem(request, error, mask)
+        return answer_to(request, error)
 
     for kind in (VecverError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
@@ -96,16 +97,22 @@ class PathMask:
 
 def problem(request: Request, error: Exception, mask: PathMask) -> Response:
     """The answer to an error. An unexpected error is logged in full; the answer says only that something failed."""
+    body, headers = described(request, error, mask)
+    if request.url.path.startswith("/v1/vector_stores"):
+        kind = "invalid_request_error" if body["status"] < 500 else "server_error"
+        body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
+    return Reply(body, body["status"], headers, media_type="application/problem+json")
+
+
+def described(request: Request, error: Exception, mask: PathMask) -> tuple[Json, dict[str, str]]:
+    """(an error as a problem, headers of its answer); logs one that was not expected."""
     status, known_error, headers = _known(error)
     if status >= 500 and not isinstance(error, VecverError | HTTPException):
         _LOG.error("unforeseen", exc_info=error, extra={"request": request.scope.get("vecver.request", "")})
     known_error = visible(known_error, request.scope.get("vecver.caller"))
-    body = {**to_json(known_error, mask), "status": status, "instance": request.scope.get("vecver.request", "")}
-    if request.url.path.startswith("/v1/vector_stores"):
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        body["error"] = {"message": body["detail"], "type": kind, "code": body["code"], "param": None}
     request.scope["vecver.code"] = known_error.code
-    return Reply(body, status, headers, media_type="application/problem+json")
+    body = {**to_json(known_error, mask), "status": status, "instance": request.scope.get("vecver.request", "")}
+    return body, headers
 
 
 def to_json(error: VecverError, mask: PathMask) -> Json:

@@ -1,9 +1,8 @@
-"""Pages for people: a home page, and `/docs` to read and try the routes. All files come from this machine."""
+"""`/docs`: the routes, to read and to try. All files come from this machine."""
 
 from __future__ import annotations
 
-from html import escape
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -18,15 +17,6 @@ _SCRIPTS = {
     "swagger-ui.css": "swagger-ui.css",
     "icon.png": "favicon-32x32.png",
 }
-_HOME = (resources.files("vecver_service") / "pages" / "home.html").read_text("utf-8")
-
-
-@router.get("/", response_class=HTMLResponse)
-async def home(request: Request) -> HTMLResponse:
-    """What this service is and where to go from here. It names no dataset, since it asks for no key."""
-    url = escape(str(request.base_url).rstrip("/"))  # what the caller's Host header says
-    page = _HOME.replace("{version}", metadata.version("vecver")).replace("{url}", url)
-    return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
 
 @router.get("/docs", response_class=HTMLResponse)

@@ -85,6 +85,11 @@ class Keys:
         same = hmac.compare_digest(digest, key.digest if key else "0" * 64)
         return key if same else None
 
+    def get(self, id: str) -> Key | None:
+        """The key with this id; None if it never was or is revoked."""
+        with self._store() as store:
+            return store.get(id)
+
     def add(self, name: str, scopes: list[str]) -> tuple[Key, str]:
         """A new key, and its token, which is stored nowhere. Raises InvalidInputError."""
         _check(name, scopes)

@@ -42,7 +42,7 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     Without API keys (`vecver key add`) it serves this machine only. `vecver.settings` and `vecver_service.settings`
     list the VECVER_* variables.
     """
-    _installed()
+    check_installed()
     import uvicorn
     from vecver_service.http.connections import TimeoutProtocol
     from vecver_service.settings import load_settings
@@ -52,9 +52,9 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     options = {name: value for name, value in options.items() if value is not None}
     service = load_settings(**options)
     _check_closed(service.host, no_auth=service.no_auth, keys=Keys(service.keys_file(settings.repo)))
-    _check_free(service.host, service.port)
+    check_free(service.host, service.port)
     state = service.state_folder(settings.repo)
-    _prepare_state(state, service.keys_file(settings.repo), settings)
+    prepare_state(state, service.keys_file(settings.repo), settings)
     if service.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(state / "metrics")
     for name, value in {"repo": settings.repo, **options}.items():  # workers read the environment
@@ -130,14 +130,14 @@ def revoke(settings: Settings, /, id: str, as_json: bool) -> None:
 
 
 def _keys(settings: Settings) -> Keys:
-    _installed()
+    check_installed()
     from vecver_service.settings import load_settings
     from vecver_service.state.keys import Keys
 
     return Keys(load_settings().keys_file(settings.repo))
 
 
-def _prepare_state(state: Path, keys: Path, settings: Settings) -> None:
+def prepare_state(state: Path, keys: Path, settings: Settings) -> None:
     """Open the repository, and make or move the state folder: what fails is reported once, not by every worker."""
     from vecver_service.state.database import Database
     from vecver_service.state.files import own_state, reaching
@@ -171,7 +171,7 @@ def _check_closed(host: str, *, no_auth: bool, keys: Keys) -> None:
         )
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
     """Raises ConflictError or InvalidInputError if this process cannot listen there. uvicorn would only log it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -196,7 +196,8 @@ def _check_free(host: str, port: int) -> None:
         ) from error
 
 
-def _installed() -> None:
+def check_installed() -> None:
+    """Raises InvalidInputError where a package of the service is missing."""
     try:
         import fastapi  # noqa: F401
         import pydantic_settings  # noqa: F401

@@ -1,0 +1,106 @@
+"""The difference between two versions: documents, and inside a document the text side by side."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+import vecver
+from vecver_service.deps import Readable
+from vecver_service.ui.rendering import render
+
+router = APIRouter(include_in_schema=False)
+PAGE = 200  # documents
+_WORDS = 2000  # of a chunk, above which it is not compared word by word
+Text = Annotated[str, Query(max_length=1000)]
+Words = tuple[tuple[bool, str], ...]  # (did it change?, text)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A chunk before and after; None where one version lacks it."""
+
+    before: Words | None
+    after: Words | None
+    change: str  # kept, changed, removed, added
+
+
+@router.get("/datasets/{dataset}/diff")
+def diff(
+    request: Request,
+    docs: Readable,
+    to: Text = "main",
+    from_: Annotated[str, Query(alias="from", max_length=1000)] = "",
+    document: Text = "",
+    page: Annotated[int, Query(ge=1)] = 1,
+) -> Response:
+    """What `to` adds, changes and removes against `from` (its parent, where none is named)."""
+    after = docs.show(to)
+    before = docs.show(from_ or (after.parents[0] if after.parents else after.id))
+    shared: dict[str, Any] = {"docs": docs, "from_": from_ or before.id, "to": to, "before": before, "after": after}
+    if document:
+        changed = docs.diff(before.id, after.id, document=document)
+        return render(request, "document_diff.html", **shared, diff=changed, pairs=list(_pairs(changed)))
+    changes = docs.diff(before.id, after.id)
+    listed = [
+        *(("changed", id) for id in changes.changed),
+        *(("added", id) for id in changes.added),
+        *(("removed", id) for id in changes.removed),
+    ]
+    return render(
+        request,
+        "diff.html",
+        **shared,
+        diff=changes,
+        listed=listed[(page - 1) * PAGE : page * PAGE],
+        page=page,
+        pages=-(-len(listed) // PAGE),
+    )
+
+
+def _pairs(diff: vecver.DocumentDiff) -> Iterator[Pair]:
+    """Removed chunks beside the added ones that took their place, in reading order: between two that were kept."""
+    removed: list[str] = []
+    added: list[str] = []
+    for chunk in diff.chunks:
+        if chunk.change == "removed":
+            removed.append(chunk.text)
+        elif chunk.change == "added":
+            added.append(chunk.text)
+        else:
+            yield from _zipped(removed, added)
+            removed, added = [], []
+            text = ((False, chunk.text),)
+            yield Pair(text, text, "kept")
+    yield from _zipped(removed, added)
+
+
+def _zipped(removed: Sequence[str], added: Sequence[str]) -> Iterator[Pair]:
+    for number in range(max(len(removed), len(added))):
+        old = removed[number] if number < len(removed) else None
+        new = added[number] if number < len(added) else None
+        if old is None:
+            yield Pair(None, ((True, new or ""),), "added")
+        elif new is None:
+            yield Pair(((True, old),), None, "removed")
+        else:
+            yield Pair(*_words(old, new), "changed")
+
+
+def _words(old: str, new: str) -> tuple[Words, Words]:
+    """Two texts in runs of words that both have, and that only one has."""
+    before, after = re.findall(r"\s+|\w+|[^\w\s]", old), re.findall(r"\s+|\w+|[^\w\s]", new)
+    if max(len(before), len(after)) > _WORDS:
+        return ((True, old),), ((True, new),)
+    left: list[tuple[bool, str]] = []
+    right: list[tuple[bool, str]] = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        left.append((kind != "equal", "".join(before[a:b])))
+        right.append((kind != "equal", "".join(after[c:d])))
+    return tuple(run for run in left if run[1]), tuple(run for run in right if run[1])

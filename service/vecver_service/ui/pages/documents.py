@@ -1,0 +1,103 @@
+"""The documents of a version, and one document with its chunks marked, its metadata and its own history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+import vecver
+from vecver_service.deps import Readable
+from vecver_service.ui.rendering import render
+
+router = APIRouter(include_in_schema=False)
+PAGE = 100  # documents
+LOOKED_AT = 100  # versions that are searched for changes of a document
+SHOWN = 400_000  # characters of a document that a page shows
+Text = Annotated[str, Query(max_length=1000)]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of a document's text."""
+
+    text: str
+    chunk: vecver.StoredChunk | None  # None: between chunks
+    number: int = 0
+
+
+@router.get("/datasets/{dataset}/documents")
+def documents(request: Request, docs: Readable, at: Text = "main", q: Text = "", after: Text = "") -> Response:
+    """The ids of the documents of a version that begin with `q`."""
+    commit = docs.resolve(at)
+    ids = docs.documents(commit, prefix=q, limit=PAGE + 1, after=after or None)
+    following = ids[PAGE - 1] if len(ids) > PAGE else None
+    return render(
+        request,
+        "documents.html",
+        docs=docs,
+        at=at,
+        commit=commit,
+        q=q,
+        count=docs.show(commit).counts["documents"],
+        documents=docs.get(ids[:PAGE], at=commit) if len(ids) <= PAGE else ids[:PAGE],
+        ids=ids[:PAGE],
+        after=following,
+    )
+
+
+@router.get("/datasets/{dataset}/document")
+def document(request: Request, docs: Readable, id: Text, at: Text = "main", chunk: Text = "") -> Response:
+    """A document of a version; `chunk`: the key of the chunk that the reader came for."""
+    commit = docs.resolve(at)
+    document = docs.get(id, at=commit)
+    return render(
+        request,
+        "document.html",
+        docs=docs,
+        at=at,
+        commit=commit,
+        document=document,
+        pieces=list(_pieces(document)),
+        cut=len(document.text) > SHOWN,
+        chunk=chunk,
+        changes=_changes(docs, commit, id),
+    )
+
+
+def _pieces(document: vecver.Document) -> Iterator[Piece]:
+    """The text in order, cut where chunks begin and end. Where two overlap, the later one begins the next piece."""
+    at, text = 0, document.text[:SHOWN]
+    chunks = [chunk for chunk in document.chunks if chunk.span != (0, 0)]
+    for number, chunk in enumerate(chunks, 1):
+        start, end = chunk.span
+        if start > at:
+            yield Piece(text[at:start], None)
+        following = chunks[number].span[0] if number < len(chunks) else end
+        stop = min(end, max(following, start))
+        yield Piece(text[max(at, start) : stop], chunk, number)
+        at = max(at, stop)
+    if at < len(text):
+        yield Piece(text[at:], None)
+
+
+def _changes(docs: vecver.Dataset, commit: str, id: str) -> list[vecver.Commit]:
+    """The versions, newest first, in which the document is not as it was in the one before; of the last hundred."""
+    changes: list[vecver.Commit] = []
+    newer: vecver.Commit | None = None
+    held: str | None = None
+    for each in islice(docs.log(commit), LOOKED_AT):
+        there = docs.get(id, at=each.id, missing="skip")
+        digest = there.digest if there else None
+        if newer is not None and digest != held:
+            changes.append(newer)
+        newer, held = each, digest
+        if digest is None:
+            break
+    if newer is not None and not newer.parents and held is not None:
+        changes.append(newer)
+    return changes

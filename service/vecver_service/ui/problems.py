@@ -1,0 +1,20 @@
+"""An error as a page: what happened, to what, and what to do next. Somebody who is not signed in is asked to."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+
+from vecver_service.http import problems
+from vecver_service.http.problems import PathMask
+from vecver_service.ui.addresses import SIGN_IN, address
+from vecver_service.ui.rendering import HEADERS, render
+
+
+def problem_page(request: Request, error: Exception, mask: PathMask) -> Response:
+    """The page for an error. An unexpected error is logged in full; the page says only that something failed."""
+    problem, _ = problems.described(request, error, mask)
+    if problem["status"] == 401 and request.method == "GET":
+        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(address(SIGN_IN[1:], next=None if back == "/" else back), 303, headers=HEADERS)
+    return render(request, "problem.html", problem["status"], problem=problem)

@@ -1,0 +1,83 @@
+"""Templates to responses: what every page shows, how numbers, times and ids are written, and the security headers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from vecver_service.ui.addresses import address
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_STEPS = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page. `values`: what its template needs beside what every page shows."""
+    page = _environment().get_template(template)
+    return HTMLResponse(page.render(**_shared(request), **values), status, headers=HEADERS)
+
+
+def _shared(request: Request) -> dict[str, Any]:
+    """What every page shows."""
+    scope = request.scope
+    session = scope.get("vecver.session")
+    return {
+        "request": request,
+        "caller": scope.get("vecver.caller"),
+        "form_token": request.app.state.visitors.form_token(session) if session else "",
+        "version": metadata.version("vecver"),
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vecver_service.ui"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"short": short, "ago": ago, "counted": counted, "number": "{:,}".format, "score": score}
+    environment.globals |= {"address": address}
+    return environment
+
+
+def short(id: str) -> str:
+    """The first characters of a commit id, as the page shows them."""
+    return id[:7]
+
+
+def score(value: float) -> str:
+    """A score or measure, with three decimals."""
+    return f"{value:.3f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 chunk", "2,347 chunks"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def ago(time: str, now: datetime | None = None) -> str:
+    """How long ago a time (ISO 8601) was, in its largest unit."""
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds()
+    for size, unit in _STEPS:
+        if seconds >= size:
+            return f"{counted(int(seconds // size), unit)} ago"
+    return "just now" if seconds >= 0 else time[:16].replace("T", " ")
