@@ -59,6 +59,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
     "Service": {
         "ui": ("pages", "Open the repository's web page in the browser."),
         "serve": ("serving", "Serve the repository over HTTP."),
+        "mcp": ("mcp", "Serve the repository to assistants (MCP)."),
         "key": ("serving", "Make, list and revoke the service's API keys."),
     },
 }
@@ -144,6 +145,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "completion": ("vecver completion bash", "vecver completion fish"),
     "ui": ("vecver ui", "vecver ui --port 8123 --no-browser"),
     "serve": ("vecver serve", "vecver serve --host 0.0.0.0 --port 8080"),
+    "mcp": ("vecver mcp --dataset handbook --at prod", "vecver mcp --http 8765"),
     "key": ("vecver key add ci --scope handbook:read", "vecver key list"),
 }
 

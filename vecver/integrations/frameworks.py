@@ -17,6 +17,7 @@ import vecver
 BOUNDS: Final = {
     "langchain": ("langchain-core", "1.4", "2"),
     "llamaindex": ("llama-index-core", "0.14", "0.15"),
+    "mcp": ("mcp", "2.3", "3"),
 }
 
 

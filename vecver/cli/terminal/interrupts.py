@@ -30,6 +30,12 @@ def guard() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
+def guard_server() -> None:
+    """From now on Ctrl-C ends the process at once and says nothing: it waits for requests, and writes nothing."""
+    if signal.getsignal(signal.SIGINT) is _interrupt:
+        signal.signal(signal.SIGINT, _stop)
+
+
 def guard_end() -> None:
     """Ignore Ctrl-C from now on: the process is ending."""
     if signal.getsignal(signal.SIGINT) is _interrupt:
@@ -43,6 +49,10 @@ def _is_ours() -> bool:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     os.write(2, b"stopped: nothing was begun\n")
+    os._exit(INTERRUPTED)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
