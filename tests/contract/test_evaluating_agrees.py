@@ -102,3 +102,29 @@ def test_a_reader_measures_and_changes_no_set(tmp_path: Path) -> None:
         with vecver.connect(url, admin) as repository, pytest.raises(VecverError) as raised:
             repository.dataset("d").add_questions("many", [*QUESTIONS, question("one more")])
         assert raised.value.code == "limit"
+
+
+def test_measure_histories_are_the_same(both: dict[str, Repo]) -> None:
+    filled(both["local"])
+    local, remote = both["local"].dataset("d"), both["remote"].dataset("d")
+    local.add_questions("support", QUESTIONS)
+    local.eval("main~1", questions="support")
+    local.recall("main", k=[1, 10])
+    for how in (
+        {},
+        {"measures": "R@10,P@1,ann_recall", "limit": 1},
+        {"measures": ["ann_recall@10"], "at": "main~1"},
+        {"measures": ["R@5"], "questions": QUESTIONS, "exact": True},
+    ):
+        here, there = (docs.measure_history(**how) for docs in (local, remote))  # type: ignore[arg-type]
+        assert here == there and here.versions and here.to_json() == there.to_json()
+    for wrong, code in (
+        ({"measures": ["ann_recall@x"]}, "unknown_measure"),
+        ({"questions": "nope"}, "questions_not_found"),
+        ({"at": "nowhere"}, "revision_not_found"),
+        ({"limit": 0}, "invalid_limit"),
+    ):
+        for docs in (local, remote):
+            with pytest.raises(VecverError) as raised:
+                docs.measure_history(**wrong)  # type: ignore[arg-type]
+            assert raised.value.code == code

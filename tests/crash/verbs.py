@@ -137,6 +137,12 @@ def judged(place: Path) -> None:
     docs(place).add_questions("judged", JUDGED)
 
 
+def evaluated(place: Path) -> None:
+    """The small repository with a question set, and a run by it beside its newest version."""
+    judged(place)
+    docs(place).eval(questions="judged")
+
+
 def gated(place: Path) -> None:
     docs(place).promote("prod", "old", gates=[GATE], questions="judged")
 
@@ -245,6 +251,7 @@ VERBS: dict[str, Verb] = {
     "remove questions": Verb(lambda place: docs(place).remove_questions("judged"), judged, again=False),
     "set a policy": Verb(lambda place: docs(place).set_policy("prod", [GATE], questions="judged"), judged),
     "eval": Verb(lambda place: docs(place).eval(questions="judged"), judged),
+    "measure history": Verb(lambda place: docs(place).measure_history(), evaluated),
     "branch": Verb(lambda place: docs(place).branch("fresh", "old"), small, again=False),
     "tag": Verb(lambda place: docs(place).tag("fresh", "old"), small, again=False),
     "delete a branch": Verb(lambda place: docs(place).delete_branch("side"), small, again=False),

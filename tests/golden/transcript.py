@@ -117,8 +117,8 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
     import transcript_cli
     import transcript_http
 
-    scripts = (transcript_cli.play, transcript_http.play, transcript_cli.play_later)
-    for name, script in zip(("cli.txt", "http.txt", "cli.txt"), scripts, strict=True):
+    scripts = (transcript_cli.play, transcript_http.play, transcript_cli.play_later, transcript_http.play_later)
+    for name, script in zip(("cli.txt", "http.txt", "cli.txt", "http.txt"), scripts, strict=True):
         play = Play(folder, world)
         script(play)
         yield from ((name, block) for block in play.blocks)

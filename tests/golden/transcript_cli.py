@@ -510,5 +510,8 @@ def _relevance(play: Play) -> None:
         --repo judged questions parts remove support
         --repo judged questions parts remove support
         --repo judged check
+        --repo judged log parts --measures nDCG@10,ann_recall@10 --questions support.jsonl
+        --repo judged log --measures parts -n 1
+        --repo judged log parts --measures nDCG@10 --plot x.png
         """,
     )

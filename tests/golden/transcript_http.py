@@ -52,8 +52,17 @@ def play(play: Play) -> None:
     ):
         part(ask)
     schema.update(app.openapi())
+    _played.append(ask)
 
 
+def play_later(play: Play) -> None:
+    """What was added since, on the same repository; played last, as `transcript_cli.play_later` is."""
+    (before,) = _played
+    play.keys |= before.keys
+    _measure_histories(before.again(play))
+
+
+_played: list[Asking] = []
 schema: Json = {}  # of OpenAPI, once it was played
 
 
@@ -65,9 +74,13 @@ class Asking:
     """
 
     def __init__(self, play: Play, client: Any, beside: Any) -> None:
-        self.folder, self._client, self._beside, self._keys = play.folder, client, beside, play.keys
+        self.folder, self._client, self._beside, self.keys = play.folder, client, beside, play.keys
         for method in ("get", "post", "put", "delete"):
             setattr(self, method, partial(play.request, client, method.upper()))
+
+    def again(self, play: Play) -> Asking:
+        """The same service, whose answers another play keeps."""
+        return Asking(play, self._client, self._beside)
 
     get: Any
     post: Any
@@ -77,7 +90,7 @@ class Asking:
     def job(self, path: str, by: str = "admin", **how: Any) -> None:
         """Queue a job by a request, let it be done, and ask how it ended."""
         id = self.post(path, by, **how).json()["id"]
-        headers = {"authorization": f"Bearer {self._keys['admin']}"}
+        headers = {"authorization": f"Bearer {self.keys['admin']}"}
         with self._client:
             while self._beside.get(f"/v1/jobs/{id}", headers=headers).json()["finished"] is None:
                 time.sleep(0.01)
@@ -369,3 +382,13 @@ def _relevance(ask: Asking) -> None:
     ask.get(f"{place}/aliases/prod/moves", "admin")
     ask.delete(f"{place}/questions/support", "admin")
     ask.delete(f"{place}/questions/support", "admin")
+
+
+def _measure_histories(ask: Asking) -> None:
+    """What is stored of the measures of versions."""
+    path, asked = "/v1/datasets/judged/measures", [{"query": "one", "vector": VECTOR, "documents": ["a"]}]
+    ask.post("/v1/datasets/judged/eval", "admin", json={"questions": asked, "measures": ["R@10"]})
+    ask.post(path, "admin", json={"questions": asked, "measures": ["R@10", "ann_recall@10"]})
+    ask.post(path, "admin", json={"measures": ["P@1"], "limit": 1})
+    ask.post(path, "admin", json={"measures": ["R@ten"]})
+    ask.post(path, "admin", json={"ref": "nowhere"})

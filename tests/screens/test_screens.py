@@ -14,7 +14,7 @@ import pytest
 from stage import build, played, steady
 
 import vecver
-from vecver.cli.commands.versions import history_of
+from vecver.cli.commands.histories import history_of
 
 HERE = Path(__file__).parent
 FORMS = {"80 columns": 80, "120 columns": 120, "piped": None}

@@ -119,6 +119,7 @@ ROWS: dict[str, Row] = {
     "PUT /v1/datasets/{dataset}/questions/{name}": Row("write", 200, body={"questions": ["x"]}, name="made{n}"),
     "DELETE /v1/datasets/{dataset}/questions/{name}": Row("write", 200, name="judged", own=True),
     "POST /v1/datasets/{dataset}/eval": Row("read", 200, body={"questions": "judged"}),
+    "POST /v1/datasets/{dataset}/measures": Row("read", 200, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/compare": Row("read", 200, body={"questions": "judged", "from": "main~1"}),
     "GET /v1/datasets/{dataset}/policies/{alias}": Row("read", 200),
     "PUT /v1/datasets/{dataset}/policies/{alias}": Row("admin", 200, body={"gates": ["ann_recall@10 >= 0"]}),

@@ -27,7 +27,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "replay": ("searching", "Recompute an answer from its receipt."),
     },
     "Versions": {
-        "log": ("versions", "List the versions that led to a revision."),
+        "log": ("histories", "List the versions that led to a revision."),
         "show": ("versions", "Show all that is recorded of a version."),
         "diff": ("versions", "Show what one version changes against another."),
         "tag": ("versions", "List tags, or name a version for ever."),
@@ -97,11 +97,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "eval": (
         "vecver eval handbook --questions support",
         "vecver eval handbook@prod --questions support --measures nDCG@10,R@20 --json",
+        "vecver eval handbook --questions support --report handbook.html",
         "vecver eval handbook --questions queries.jsonl --qrels qrels.tsv --run handbook.run",
     ),
     "compare": (
         "vecver compare handbook prod main --questions support",
         "vecver compare handbook v1 v2 --questions queries.txt --json",
+        "vecver compare handbook prod main --questions support --report report.html",
     ),
     "bisect": (
         'vecver bisect handbook --good v1 --query "boiler pressure" --expect heating.md',
@@ -109,7 +111,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     ),
     "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
     "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),
-    "log": ("vecver log handbook", "vecver log handbook --oneline --graph", "vecver log handbook@prod -n 5"),
+    "log": (
+        "vecver log handbook",
+        "vecver log handbook --oneline --graph",
+        "vecver log handbook@prod -n 5",
+        "vecver log handbook --measures nDCG@10,ann_recall@10 --questions support --plot measures.svg",
+    ),
     "show": ("vecver show handbook", "vecver show handbook@prod --documents"),
     "diff": (
         "vecver diff handbook main~1 main",

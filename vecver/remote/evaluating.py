@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows
 from vecver.arguments import Engine, Measuring, Revision, check_engine
-from vecver.model import Comparison, Evaluation, Json, QuestionSet
+from vecver.model import Comparison, Evaluation, Json, MeasureHistory, QuestionSet
 from vecver.remote.handle import RemoteHandle, revision_text
 from vecver.remote.http import read
 
@@ -48,6 +48,24 @@ class RemoteEvaluating(RemoteHandle):
         """As `Dataset.compare`. A name is that of a set in the service, or else of a file here."""
         body = {"from": revision_text(before), "to": revision_text(after), **self._measuring(**how)}
         return read(self._wire.ask(self._path("compare"), body), Comparison.from_json)
+
+    def measure_history(
+        self,
+        at: Revision = "main",
+        *,
+        measures: Iterable[str] | str | None = None,
+        questions: Questions | None = None,
+        qrels: str | PathLike[str] | None = None,
+        exact: bool = False,
+        engine: Engine = "faiss",
+        limit: int | None = None,
+    ) -> MeasureHistory:
+        """As `Dataset.measure_history`. A name is that of a set in the service, or else of a file here."""
+        check_engine(engine)
+        flows.check_page(limit=limit)
+        body: Json = {"ref": revision_text(at), "exact": exact, "engine": engine, "limit": limit, **_named(measures)}
+        body |= {} if questions is None else {"questions": self._questions_json(questions, qrels)}
+        return read(self._wire.ask(self._path("measures"), body), MeasureHistory.from_json)
 
     def _measuring(
         self,

@@ -98,6 +98,20 @@ def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
     return Reply(compared.to_json())
 
 
+@router.post("/measures", response_model=evaluating.MeasureHistory, responses=problem_responses(400))
+def measure_history(body: evaluating.MeasureHistoryOf, docs: Readable, deps: Deps) -> Response:
+    """What is stored of the measures of the versions that led to one, newest first; nothing is measured anew."""
+    history = docs.measure_history(
+        body.ref,
+        measures=body.measures,
+        questions=None if body.questions is None else question_set(deps, docs, body.questions),
+        exact=body.exact,
+        engine=body.engine,
+        limit=body.limit,
+    )
+    return Reply(history.to_json())
+
+
 @router.get("/policies/{alias}", response_model=evaluating.AliasPolicy)
 def policy(docs: Readable, alias: Name) -> Response:
     """The gates that are fastened to an alias; null where there are none."""

@@ -50,6 +50,23 @@ class Compare(Request):
     engine: Literal["faiss", "milvus"] = "faiss"
 
 
+class MeasureHistoryOf(Request):
+    """Of which versions the stored measures are read."""
+
+    ref: Revision = "main"
+    measures: Annotated[
+        list[Annotated[str, Field(max_length=100)]] | None,
+        Field(max_length=50, description="As for eval, and ann_recall@k; ann_recall: at every k that was measured."),
+    ] = None
+    questions: Annotated[
+        list[Question] | str | None,
+        Field(description="The name of a stored set, or questions; needless where the dataset keeps one set."),
+    ] = None
+    exact: bool = False
+    engine: Literal["faiss", "milvus"] = "faiss"
+    limit: Annotated[int | None, Field(ge=1, description="At most so many versions.")] = None
+
+
 class QuestionSummary(BaseModel):
     """What a set is."""
 
@@ -149,3 +166,43 @@ class VersionComparison(BaseModel):
     whys: dict[str, int]
     skipped: dict[str, int]
     per_question: list[Json]
+
+
+class StoredMeasure(BaseModel):
+    """A measure of a version, as it was stored."""
+
+    mean: float
+    low: Annotated[float | None, Field(description="Its interval at 95%; absent for ann_recall.")] = None
+    high: float | None = None
+    engine: str
+    time: str
+    p50_ms: Annotated[float | None, Field(description="Of ann_recall: the median time of a query.")] = None
+    queries: Annotated[int | None, Field(description="Of ann_recall: how many it was measured by.")] = None
+
+
+class RefName(BaseModel):
+    """A ref that stands at a version."""
+
+    kind: Literal["branch", "tag", "alias"]
+    name: str
+
+
+class MeasuredVersion(BaseModel):
+    """A version, and what was measured of it."""
+
+    commit: str
+    time: str
+    message: str
+    refs: list[RefName]
+    documents: int
+    chunks: int
+    measures: Annotated[dict[str, StoredMeasure], Field(description="Without those that were not measured.")]
+
+
+class MeasureHistory(BaseModel):
+    """The stored measures of the versions that led to a revision, newest first."""
+
+    dataset: str
+    questions: QuestionSummary | None
+    measures: list[str]
+    versions: list[MeasuredVersion]

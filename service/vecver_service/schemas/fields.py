@@ -16,7 +16,7 @@ BODIES: tuple[type[requests.Request], ...] = (
         requests.Documents,
     ),
     *(requests.Rows, requests.Rename, requests.Delete),
-    *(evaluating.Questions, evaluating.Eval, evaluating.Compare),
+    *(evaluating.Questions, evaluating.Eval, evaluating.Compare, evaluating.MeasureHistoryOf),
     *(openai.VectorStoreSearch, openai.Ranking, openai.Comparison, openai.Compound),
 )
 FIELD_NAMES = {name for body in BODIES for name in body.model_fields}

@@ -6,6 +6,7 @@ import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
@@ -139,3 +140,68 @@ def test_tables_show_whole_numbers_on_any_terminal(width: int) -> None:
     (row,) = (line for line in stream.getvalue().splitlines() if "nDCG@10" in line)
     numbers = row.split("nDCG@10")[1].split()
     assert numbers[2] == "+0.000" and ("…" in numbers) == (width >= 80)
+
+
+def test_the_log_has_columns_of_measures() -> None:
+    run("questions", "handbook", "add", "support", "support.jsonl")
+    measured = value_of("eval", "handbook", "--questions", "support")
+    run("recall", "handbook", "-k", "1")
+    for words in (
+        ("handbook", "--measures", "R@10,ann_recall@1,ann_recall@7"),
+        ("--measures", "R@10,ann_recall@1,ann_recall@7", "handbook"),
+        ("--measures=R@10,ann_recall@1,ann_recall@7", "-n", "3", "handbook"),
+        ("--questions", "support", "--measures", "R@10,ann_recall@1,ann_recall@7", "handbook@main"),
+    ):
+        (commit,) = value_of("log", *words)
+        assert commit["measures"]["R@10"].items() >= measured["measures"]["R@10"].items()
+        assert set(commit["measures"]) == {"R@10", "ann_recall@1"}  # the third was not measured
+        mean = measured["measures"]["R@10"]["mean"]
+        assert f"R@10 {mean:.4f}  ann_recall@1 1.0000  ann_recall@7 -" in run("log", *words).stdout
+        assert f"R@10 {mean:.4f}" in run("log", "--graph", *words).stdout
+
+
+def test_measures_without_names_is_what_it_was() -> None:
+    run("recall", "handbook", "-k", "1")
+    for words in (("handbook", "--measures"), ("--measures", "handbook"), ("--measures", "handbook", "-n", "2")):
+        (commit,) = value_of("log", *words)
+        assert set(commit["measures"]) == {"recall"} and commit["measures"]["recall"]["at"][0]["k"] == 1
+        assert "\trecall: @1 1.0000 in " in run("log", *words).stdout
+    assert "measures" not in value_of("log", "handbook")[0]
+    run("log", "--measures", code=2)
+    assert "no measure 'hand'" in run("log", "handbook", "--measures", "hand", code=2).output
+
+
+def test_the_log_draws_measures(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="no jinja2: install vecver[eval]")
+    run("questions", "handbook", "add", "support", "support.jsonl")
+    run("eval", "handbook", "--questions", "support")
+    run("tag", "handbook", "v<1", code=2)
+    run("promote", "handbook", "prod")
+    drawn = run("log", "handbook", "--plot", "drawing.svg")
+    assert "drawn: drawing.svg" in drawn.stderr and "handbook" not in drawn.stdout
+    root = ElementTree.parse(tmp_path / "drawing.svg").getroot()
+    texts = {each.text for each in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"nDCG@10", "R@10", "RR@10", "Success@5", "prod, main"} <= texts
+    assert isinstance(value_of("log", "handbook", "--measures", "R@10", "--plot", "page.html"), list)
+    assert "R@10" in (tmp_path / "page.html").read_text("utf-8")
+    for words, message in (
+        (("--plot", "drawing.png"), "cannot be the drawing"),
+        (("--plot", "no/folder.svg"), "cannot be written"),
+        (("--plot", "x.svg", "--graph"), "--graph lists all"),
+        (("--questions", "support"), "by what named measures were made"),
+    ):
+        assert message in run("log", "handbook", *words, code=2).output
+
+
+def test_reports_are_written_beside_what_is_shown(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="no jinja2: install vecver[eval]")
+    (tmp_path / "pages/valve.md").write_text("# Valve\n\nNothing here.\n", "utf-8")
+    run("ingest", "handbook", "pages")
+    compared = value_of("compare", "handbook", "main~1", "main", "--questions", "support.jsonl", "--report", "c.html")
+    measured = value_of("eval", "handbook", "--questions", "support.jsonl", "--report", "e.html", "--per-question")
+    for file, name, value in (("c.html", "comparison", compared), ("e.html", "evaluation", measured)):
+        page = (tmp_path / file).read_text("utf-8")
+        block = page.partition('id="data">')[2].partition("</script>")[0]
+        assert json.loads(block)[name] == value
+    refused = run("compare", "handbook", "main~1", "--questions", "support.jsonl", "--report", "no/x.html", code=2)
+    assert "no/x.html cannot be written" in refused.output

@@ -1,10 +1,7 @@
-"""Commands on versions and refs: log, show, diff, branch, tag, alias, promote, rollback, check."""
+"""Commands on versions and refs: show, diff, branch, tag, alias, promote, rollback, check."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import click
@@ -14,8 +11,6 @@ from vecver.cli import common
 from vecver.cli.screens import history, refs
 from vecver.cli.screens.changes import show_diff, show_document
 from vecver.cli.screens.gates import show_gates
-from vecver.cli.screens.graph import newest_first, rows
-from vecver.cli.screens.history import Entry
 from vecver.cli.screens.upkeep import show_check
 from vecver.cli.screens.version import show_version
 from vecver.cli.terminal import console
@@ -24,68 +19,6 @@ from vecver.errors import GateError
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")
-
-
-@click.command()
-@VERSION
-@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N commits.")
-@click.option("--oneline", is_flag=True, help="A line each.")
-@click.option("--graph", is_flag=True, help="Draw how the versions descend from each other; without @REV of all refs.")
-@click.option("--measures", is_flag=True, help="Show what was measured of each version (`vecver recall`).")
-@click.option("--date", type=click.Choice(["relative", "iso"]), help="Default: relative on a terminal, else iso.")
-@as_json
-@click.pass_obj
-def log(
-    settings: Settings,
-    /,
-    dataset: str,
-    limit: int | None,
-    oneline: bool,
-    graph: bool,
-    measures: bool,
-    date: str | None,
-    as_json: bool,
-) -> None:
-    """List the commits that led to a version, newest first."""
-    name, revision = common.version_of(dataset)
-    docs = common.opened(settings).dataset(name)
-    at_all = graph and "@" not in dataset
-    commits = history_of(docs, None if at_all else revision) if graph else docs.log(revision)
-    commits = islice(commits, limit)
-    if as_json:
-        echo_json([{**_entry(c), **({"measures": docs.measures(c)} if measures else {})} for c in commits])
-        return
-    with console.pages() as screen:
-        looked_up = measures or (screen.terminal and not oneline)
-        pairs = ((commit, docs.measures(commit) if looked_up else {}) for commit in commits)
-        entries: Iterable[Entry] = (Entry(commit, measure) for commit, measure in pairs)
-        if graph:
-            entries = _joined(list(entries))
-        date = date or ("relative" if screen.terminal else "iso")
-        history.show_log(screen, entries, history.names(docs), oneline=oneline, date=date)
-
-
-def history_of(docs: vecver.Dataset, revision: str | None) -> Iterator[vecver.Commit]:
-    """The commits that led to a revision, or to any ref, along all parents; every child before its parents."""
-    commits: dict[str, vecver.Commit] = {}
-    if revision is None:
-        waiting = [*docs.branches().values(), *docs.aliases().values(), *docs.tags().values()]
-    if revision is not None or not waiting:
-        waiting = [docs.resolve(revision or "main")]
-    while waiting:
-        for commit in docs.log(waiting.pop()):
-            if commit.id in commits:
-                break
-            commits[commit.id] = commit
-            waiting += commit.parents[1:]
-    parents = {id: commit.parents for id, commit in commits.items()}
-    return (commits[id] for id in newest_first(parents, {id: commit.time for id, commit in commits.items()}))
-
-
-def _joined(entries: list[Entry]) -> Iterator[Entry]:
-    """Entries with the lines of their graph."""
-    drawn = rows((entry.commit.id, entry.commit.parents) for entry in entries)
-    return (replace(entry, row=row) for entry, row in zip(entries, drawn, strict=True))
 
 
 @click.command()
@@ -307,4 +240,4 @@ def _show_move(move: vecver.Move, as_json: bool) -> None:
         refs.show_move(console.out(), move)
 
 
-COMMANDS = (log, show, diff, branch, tag, alias, promote, rollback, check)
+COMMANDS = (show, diff, branch, tag, alias, promote, rollback, check)

@@ -20,6 +20,7 @@ STYLES = {"branch": BRANCH, "tag": TAG, "alias": ALIAS}
 _SIGNS = (("added", "+", ADDED), ("changed", "~", CHANGED), ("removed", "−", REMOVED))
 _AT_ONCE = 200  # commits whose columns are aligned together, so that a long history begins at once
 _NARROW = 60  # columns, below which a line has no room for counts and times
+_VALUE = 10  # columns that a value takes
 _NO_ROW = Row("", "", ())
 
 
@@ -30,21 +31,24 @@ class Entry:
     commit: vecver.Commit
     measures: Json = field(default_factory=dict)
     row: Row = _NO_ROW
+    values: tuple[str, ...] = ()  # of the columns that were asked for; "" where nothing was measured
 
 
-def show_log(screen: Screen, entries: Iterable[Entry], refs: Refs, *, oneline: bool, date: str) -> None:
-    """The commits in their order; `date`: "relative" or "iso"."""
+def show_log(
+    screen: Screen, entries: Iterable[Entry], refs: Refs, *, oneline: bool, date: str, columns: Sequence[str] = ()
+) -> None:
+    """The commits in their order; `date`: "relative" or "iso"; `columns`: the names of `Entry.values`, a line each."""
     if not screen.terminal:
         for entry in entries:
-            screen.say(*_plain(entry, refs, oneline, date))
+            screen.say(*_plain(entry, refs, oneline, date, columns))
             for line in _measures(entry, "\t"):
                 screen.say(line)
             for edge in entry.row.edges:
                 screen.say(edge)
-    elif oneline:
+    elif oneline or columns:
         left = iter(entries)
         while some := list(islice(left, _AT_ONCE)):
-            _show_lines(screen, some, refs, date)
+            _show_lines(screen, some, refs, date, columns)
     else:
         for entry in entries:
             _show_paragraph(screen, entry, refs, date)
@@ -79,22 +83,27 @@ def change_parts(commit: vecver.Commit) -> list[Part]:
     return parts
 
 
-def _show_lines(screen: Screen, entries: Sequence[Entry], refs: Refs, date: str) -> None:
-    """A line each, cut to the width; counts and times in columns where there is room."""
+def _show_lines(screen: Screen, entries: Sequence[Entry], refs: Refs, date: str, columns: Sequence[str]) -> None:
+    """A line each, cut to the width; values in columns, and counts and times where there is room."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    wide = screen.width >= _NARROW
+    wide = screen.width >= _NARROW + _VALUE * len(columns)
+    for _ in columns:
+        table.add_column(no_wrap=True, justify="right")
     for _ in range(2 if wide else 0):
         table.add_column(no_wrap=True)
     now = console.now()
+    if columns:
+        table.add_row("", *(console.text((name, FAINT)) for name in columns))
     for entry in entries:
         commit = entry.commit
         left: list[Part] = [*_branches(entry.row.node), (wording.short_id(commit.id), ID)]
         left += [*ref_parts(refs.get(commit.id, ())), " ", wording.folded(commit.message) or ("no message", FAINT)]
         right = [console.text(*change_parts(commit)), console.text((wording.when(commit.time, date, now), FAINT))]
-        table.add_row(console.text(*left, wrap=False), *(right if wide else ()))
+        values = [console.text(value or ("·", FAINT)) for value in entry.values]
+        table.add_row(console.text(*left, wrap=False), *values, *(right if wide else ()))
         for edge in entry.row.edges:
             table.add_row(console.text(*_branches(edge)))
     screen.draw(table)
@@ -128,20 +137,21 @@ def _branches(drawn: str) -> list[Part]:
     return [(mark, STRONG if mark == "*" else FAINT) for mark in drawn]
 
 
-def _plain(entry: Entry, refs: Refs, oneline: bool, date: str) -> list[Part]:
+def _plain(entry: Entry, refs: Refs, oneline: bool, date: str, columns: Sequence[str]) -> list[Part]:
     """One line for programs; `oneline`: as `git log --oneline`."""
     commit = entry.commit
     marks = "".join(part if isinstance(part, str) else part[0] for part in ref_parts(refs.get(commit.id, ())))
     message = wording.folded(commit.message) or "-"
     id = f"{entry.row.node}{wording.short_id(commit.id, False)}"
+    values = "".join(f"{name} {value or '-'}  " for name, value in zip(columns, entry.values, strict=True))
     if oneline:
-        return [f"{id}{marks} {message}"]
+        return [f"{id}{marks} {values}{message}"]
     documents = commit.operation.get("documents", {})
     changes = " ".join(f"{'-' if sign == '−' else sign}{documents.get(name, 0)}" for name, sign, _ in _SIGNS)
     holds = f"{commit.counts['documents']} documents, {commit.counts['chunks']} chunks"
     time = wording.when(commit.time, date, console.now())
     author = wording.folded(commit.author) or "-"
-    return [f"{id}  {time}  {author}  {changes}  {holds}  {message}{marks}"]
+    return [f"{id}  {time}  {author}  {changes}  {holds}  {values}{message}{marks}"]
 
 
 def _measures(entry: Entry, margin: str) -> Iterator[str]:

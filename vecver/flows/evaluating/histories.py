@@ -69,16 +69,16 @@ def wanted_of(
     Raises InvalidInputError (no such measure; it is not clear by which questions), NotFoundError (the questions).
     """
     listed = None if names is None else _listed(names)
-    by_relevance = [name for name in listed or () if not str(name).startswith(ANN_RECALL)]
+    recall = [name for name in listed or () if str(name).startswith(ANN_RECALL)]
+    for name in recall:
+        _check_recall(name)
+    relevance = {each.name: each for each in map(parsed, (name for name in listed or () if name not in recall))}
     asked = None if questions is None else find_questions(versions, dataset, questions, qrels)
-    if asked is None and (listed is None or by_relevance):
-        asked = _only_set(versions, dataset, ", ".join(map(str, by_relevance)))
+    if asked is None and (listed is None or relevance):
+        asked = _only_set(versions, dataset, ", ".join(relevance))
     if listed is None:
         measured = asked is not None and any(each.is_measured for each in asked.questions)
         return Wanted(asked, tuple(measures_of(None, asked) if asked and measured else ()), (_DEFAULT_RECALL,))
-    for name in (recall := [name for name in listed if name not in by_relevance]):
-        _check_recall(name)
-    relevance = {each.name: each for each in map(parsed, by_relevance)}
     at_k = dict.fromkeys(name for name in recall if name != ANN_RECALL)
     return Wanted(asked, tuple(relevance.values()), tuple(at_k), ANN_RECALL in recall)
 
