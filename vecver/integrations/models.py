@@ -9,7 +9,10 @@ Decisions
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 import vecver
 
@@ -31,6 +34,22 @@ def space_of(model: Any, fingerprint: str | None = None) -> str | None:
             hint='name the model and its settings: fingerprint="bge-small-v1.5 mean"',
         )
     return name
+
+
+def query_of(text: str | None, vector: Sequence[float] | None, how: Mapping[str, Any]) -> Any:
+    """What `Dataset.search` is asked with the options `how`: a vector if there is one, else the text; both where both
+    are read (hybrid search, a reranker).
+
+    Raises InvalidInputError (no text, and something reads one).
+    """
+    mode = how.get("mode", "dense")
+    reads_text = mode != "dense" or how.get("reranker") is not None
+    if text is None and (vector is None or reads_text):
+        raise vecver.InvalidInputError("the query has no text", code="empty_query", hint="give it its text")
+    if vector is None or mode == "keyword":
+        return text
+    array = np.asarray(vector, np.float32)
+    return {"text": text, "vector": array} if reads_text else array
 
 
 def _model_name(model: Any) -> list[str]:

@@ -44,6 +44,15 @@ class Pinned:
             return []
         return self.dataset.get(self.dataset.documents(commit, where=where), at=commit)
 
+    def fields(self) -> set[str]:
+        """The fields that filters may name at the revision."""
+        commit = self._resolved()
+        return set() if commit is None else {field.name for field in self.dataset.fields(commit)}
+
+    def head(self) -> vecver.Commit | None:
+        """The newest version of the branch; None for a dataset without versions. Raises NotFoundError (branch)."""
+        return Pinned(self.dataset, self.branch, self.branch).read()
+
     def upsert(self, rows: list[dict[str, Any]], **how: Any) -> None:
         """Add or replace documents on the branch, as one commit. Raises as `Dataset.upsert` with `strict`."""
         self._check_writable()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -11,10 +11,8 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
 import vecver
+from vecver.integrations.citations import CITATION, citation_of
 from vecver.integrations.langchain.store import VecverVectorStore, document_of
-
-CITATION: Final = "vecver"  # the metadata that says where a passage stands
-_PLACE: Final = ("headings", "page", "sheet", "line")
 
 
 class VecverRetriever(BaseRetriever):
@@ -44,16 +42,6 @@ class VecverRetriever(BaseRetriever):
 
 def _cited(hit: vecver.Hit, answer: vecver.Answer) -> Document:
     """A hit as a document that says where it stands."""
-    citation = {
-        "document": hit.document,
-        "span": list(hit.span),
-        "key": hit.key,
-        "dataset": answer.dataset,
-        "commit": answer.commit,
-        "score": hit.score,
-    }
-    place = {name: getattr(hit, name) for name in ("title", *_PLACE)}
-    known = {name: list(value) if isinstance(value, tuple) else value for name, value in place.items() if value}
     document = document_of(hit)
-    document.metadata[CITATION] = {**citation, **known}
+    document.metadata[CITATION] = citation_of(hit, answer)
     return document

@@ -30,7 +30,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 import vecver
 from vecver.integrations.metadata import packed, unpacked
-from vecver.integrations.models import space_of
+from vecver.integrations.models import query_of, space_of
 from vecver.integrations.pinned import Dataset, Pinned
 
 
@@ -173,13 +173,21 @@ class VecverVectorStore(VectorStore):
 
         Raises as `Dataset.search`, and NotFoundError (a pinned version that is not there).
         """
-        if self._embedding is None:
+        if self._embedding is None or how.get("mode") == "keyword":
             return self._pinned.search(query, **how)
-        return self._pinned.search(_vector(self._embedding.embed_query(query)), space=self._space, **how)
+        asked = query_of(query, self._embedding.embed_query(query), how)
+        return self._pinned.search(asked, space=self._space, **how)
+
+    def _similarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **how: Any
+    ) -> list[tuple[Document, float]]:
+        mode = how.get("mode", "dense")
+        relevance = self._select_relevance_score_fn() if mode == "dense" else _RELEVANCE[mode]
+        return [(document, relevance(score)) for document, score in self.similarity_search_with_score(query, k, **how)]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        head = self._pinned.read()
-        return _RELEVANCE[head.recipe.space.metric if head else "cosine"]
+        version = self._pinned.read()
+        return _RELEVANCE[version.recipe.space.metric if version else "cosine"]
 
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
@@ -193,17 +201,25 @@ def document_of(hit: vecver.Hit) -> Document:
     return Document(id=hit.document, page_content=text, metadata=unpacked(hit.metadata))
 
 
-# metric -> what makes its score a number from 0 to 1
+# metric, or mode of search -> what makes its score a number from 0 to 1
 _RELEVANCE: dict[str, Callable[[float], float]] = {
     "cosine": lambda score: min(max(score, 0.0), 1.0),
     "ip": lambda score: (1 + math.tanh(score / 2)) / 2,
     "l2": lambda score: 1 / (1 + max(-score, 0.0)),  # the score is minus the squared distance
+    "keyword": lambda score: score / (1 + score),
+    "hybrid": lambda score: min(max(score, 0.0), 1.0),
 }
 
 
 def _diverse(answer: vecver.Answer, k: int, lambda_mult: float) -> list[Document]:
     if not answer:
         return []
+    if "vector" not in answer.receipt["query"]:
+        raise vecver.InvalidInputError(
+            "maximal marginal relevance needs the query's vector, and a search by keywords has none",
+            code="invalid_mode",
+            hint='use mode="dense" or "hybrid"',
+        )
     query = np.frombuffer(base64.b64decode(answer.receipt["query"]["vector"]), "<f4")
     vectors = [hit.vector for hit in answer]
     return [document_of(answer[row]) for row in maximal_marginal_relevance(query, vectors, lambda_mult, k)]
