@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vecver.arguments import replay
     from vecver.errors import (
         AccessError,
+        ApprovalError,
         BackendError,
         ConflictError,
         GateError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from vecver.local.snapshot import Snapshot, open_snapshot
     from vecver.model import (
         Answer,
+        Approval,
         Bisection,
         Change,
         Check,
@@ -104,6 +106,8 @@ else:
 __all__ = [
     "AccessError",
     "Answer",
+    "Approval",
+    "ApprovalError",
     "BackendError",
     "Bisection",
     "Change",

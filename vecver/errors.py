@@ -8,6 +8,7 @@
     ├── IntegrityError           bytes do not match their digest, unknown format                     exit 5, HTTP 500
     ├── NotPublishedError        this commit is not in this Milvus                                   exit 6, HTTP 409
     ├── GateError                a version is not worth what a gate demands                          exit 9, HTTP 409
+    ├── ApprovalError            an alias moves once somebody else approves it                       exit 10, HTTP 202
     ├── AccessError              the API key is missing, unknown, or may not do this                 exit 8, HTTP 403
     └── BackendError             store, Milvus or embedder did not answer; says if retrying may help exit 7, HTTP 503
 
@@ -149,6 +150,13 @@ class GateError(VecverError):
 
     exit_code = 9
     http_status = 409
+
+
+class ApprovalError(VecverError):
+    """The gates hold, and the alias moves once a second person approves it. `context["approval"]` is what waits."""
+
+    exit_code = 10
+    http_status = 202
 
 
 class AccessError(VecverError):

@@ -1,4 +1,4 @@
-"""Builds the service: one repository, the middleware, the routes, and the thread that runs jobs."""
+"""Builds the service: one repository, the middleware, the routes, and the threads that run jobs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from vecver_service.state.jobs import Jobs
 from vecver_service.state.keys import Keys
 from vecver_service.state.session_secret import session_secret
 from vecver_service.warmup import freeze_modules, warm_all
-from vecver_service.worker import Worker
+from vecver_service.worker import KINDS, Worker, stop
 
 _log = logging.getLogger("vecver.service")
 
@@ -74,18 +74,20 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings, *, toke
     mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
     database, metrics = Database(state, settings.keys_file(repository.url)), Metrics()
     jobs, own = Jobs(database, settings.jobs_kept), library.load_settings()
+    keys = Keys(settings.keys_file(repository.url))
     deps = Dependencies(
-        settings, repository, jobs, Audit(database), Once(database), metrics, mask, rerankers=own.rerankers
+        settings, repository, jobs, Audit(database), Once(database), metrics, mask, keys, rerankers=own.rerankers
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
-        worker = Worker(deps)
+        workers = [Worker(deps, kinds) for kinds in KINDS]
         threading.Thread(target=_ready, args=(app, deps), name="warm", daemon=True).start()
-        worker.start()
+        for worker in workers:
+            worker.start()
         yield
-        await anyio.to_thread.run_sync(worker.stop, settings.shutdown_timeout)
+        await anyio.to_thread.run_sync(stop, workers, settings.shutdown_timeout)
         database.close()
 
     app = _App(
@@ -108,7 +110,6 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings, *, toke
     problems.install(app, answer_to, routes)
     for router in (*ROUTERS, *ui.ROUTERS):
         app.include_router(router)
-    keys = Keys(settings.keys_file(repository.url))
     callers = Callers(settings, keys, own.author, closed=token is not None)
     name = f"vecver-{repository.id[:8]}"
     app.state.visitors = visitors = ui.Visitors(callers, partial(session_secret, database), name, token)

@@ -14,8 +14,8 @@ from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 
 import vecver
-from vecver.errors import AccessError, InvalidInputError
-from vecver_service.http.problems import PathMask
+from vecver.errors import AccessError, ApprovalError, InvalidInputError
+from vecver_service.http.problems import PathMask, waiting
 from vecver_service.http.replies import Reply
 from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
@@ -23,7 +23,7 @@ from vecver_service.short_searches import ShortSearches
 from vecver_service.state.audit import Audit, Entry
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
-from vecver_service.state.keys import Caller
+from vecver_service.state.keys import Caller, Keys
 
 Json = dict[str, Any]
 Name = Annotated[str, Path(max_length=300)]
@@ -40,6 +40,7 @@ class Dependencies:
     idempotency: Once
     metrics: Metrics
     mask: PathMask
+    keys: Keys
     rerankers: Mapping[str, vecver.Reranker] = field(default_factory=dict)  # that callers may name
     streams: Counter[str] = field(default_factory=Counter)  # open streams, by key id
     search_lock: threading.Lock = field(default_factory=threading.Lock)  # held by a short search; see searching.py
@@ -120,10 +121,18 @@ class DatasetWriter:
         return Reply(answer, status)
 
     def move(self, action: str, body: Any, move_ref: Callable[[], vecver.Move]) -> Response:
-        """Answer with the move of a ref: 201 for a new ref, 200 for one that stood elsewhere."""
+        """Answer with the move of a ref: 201 for a new ref, 200 for one that stood elsewhere.
+
+        202 where it waits for an approval: then with what waits.
+        """
 
         def write(entry: Entry) -> tuple[int, Json]:
-            move = move_ref()
+            try:
+                move = move_ref()
+            except ApprovalError as error:
+                request = error.context["approval"]
+                entry |= {"kind": "alias", "name": request["alias"], "waits": request["id"], "for": request["commit"]}
+                return 202, waiting(error, self.deps.mask)
             entry |= {"kind": move.kind, "name": move.name, "from": move.before, "to": move.after}
             return 200 if move.before else 201, move.to_dict()
 
@@ -146,12 +155,13 @@ def _writer(scope: str) -> Callable[..., DatasetWriter]:
             with deps.audit.entry(caller, request.scope["vecver.request"], request.method, dataset) as entry:
                 entry["path"] = request.url.path
                 raise
-        docs = deps.repository.signed(caller.name).dataset(dataset)
+        docs = deps.repository.signed(caller.name, caller.id).dataset(dataset)
         return DatasetWriter(docs, deps, caller, request, idempotency_key, expected_of(if_match, if_none_match))
 
     return writer
 
 
+Asking = Annotated[DatasetWriter, Depends(_writer("read"))]  # for work that may be long, and writes no version
 Writable = Annotated[DatasetWriter, Depends(_writer("write"))]
 Administrable = Annotated[DatasetWriter, Depends(_writer("admin"))]
 

@@ -1,30 +1,33 @@
-"""Runs jobs: one thread of each process takes the oldest job that may run, runs it, and records how it stands.
+"""Runs jobs: a thread of each process takes the oldest job that may run, runs it, and records how it stands.
 
     take      `Jobs.next` locks the job's dataset, so that no other process runs a job of it
     start     a job that is still "running" was interrupted: look for its commit, count the attempt
-    run       ingest, upsert or publish; progress is recorded twice a second, and a cancelled job stops there
+    run       what its kind does; progress is recorded twice a second, and a cancelled job stops there
     finish    an entry in the audit log, then the final record
+
+Jobs that write no version have a thread of their own, so that a promotion does not wait for an ingest.
 
 An exception of the database leaves the job as it was recorded last; the loop takes it again.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 import vecver
-from vecver.errors import BackendError, VecverError
+from vecver.errors import AccessError, ApprovalError, BackendError, NotFoundError, VecverError
 from vecver_service.deps import Dependencies
 from vecver_service.http import problems, uploads
-from vecver_service.state.jobs import Job, Jobs, now
+from vecver_service.state.jobs import MEASURES, Job, Jobs, now
 from vecver_service.state.keys import Caller
-from vecver_service.warmup import freeze_modules
+from vecver_service.warmup import freeze_modules, warm
 
 Json = dict[str, Any]
 ATTEMPTS = 3
@@ -33,9 +36,11 @@ _POLL_SECONDS = 2.0  # between two looks for jobs that other processes queued
 _MASKED = ("notes", "failures", "uri")  # parts of results in which a path of this machine may stand
 _RETRIED = ("ref_moved", "collected", "store_busy", "store_locked")  # codes of errors that other writers caused
 _WRITES = ("ingest", "upsert")  # kinds of jobs that make a commit
-_STOPPABLE = ("documents", "chunks", "rows")  # units of progress that come before anything is visible
+KINDS = ((*_WRITES, "publish"), MEASURES)  # for each thread
+_STOPPABLE = ("documents", "chunks", "rows", "questions", "queries")  # units of progress before anything is visible
 _REPORTED = ("documents", "chunks", "tokens", "longer", "failures", "seconds")  # of a report, in a commit's operation
 _COMMIT_MADE = "its commit was made before the process ended"
+_MOVE_MADE = "its alias was moved before the process ended"
 _log = logging.getLogger("vecver.service")
 
 
@@ -44,9 +49,10 @@ class Stopped(Exception):
 
 
 class Worker:
-    """The thread of a process that runs jobs."""
+    """A thread of a process that runs jobs of some kinds."""
 
-    def __init__(self, deps: Dependencies) -> None:
+    def __init__(self, deps: Dependencies, kinds: Collection[str]) -> None:
+        self._kinds, self._keys, self._arrived = kinds, deps.keys, deps.jobs.arrivals()
         self._repository, self._jobs, self._audit = deps.repository, deps.jobs, deps.audit
         self._mask, self._metrics, self._folders = deps.mask, deps.metrics, deps.settings.folders
         self._ending = threading.Event()
@@ -56,10 +62,14 @@ class Worker:
         """Start the thread. It begins with what waits, and what an earlier process left running."""
         self._thread.start()
 
-    def stop(self, seconds: float) -> None:
-        """Requeue the job that runs, and end. If that takes longer than `seconds`, the next process takes the job."""
+    def end(self) -> None:
+        """Requeue the job that runs, and end soon."""
         self._ending.set()
-        self._jobs.arrived.set()
+        self._arrived.set()
+
+    def stop(self, seconds: float) -> None:
+        """End, and wait for that. If it takes longer than `seconds`, the next process takes the job."""
+        self.end()
         self._thread.join(seconds)
 
     @property
@@ -80,15 +90,15 @@ class Worker:
 
     def _loop(self) -> None:
         while not self._ending.is_set():
-            self._jobs.arrived.clear()
+            self._arrived.clear()
             try:
-                with self._jobs.next() as job:
+                with self._jobs.next(self._kinds) as job:
                     if job:
                         self._do(job)
                         continue
             except Exception:  # a full disk, for example: this thread must live, and the job is taken again
                 _log.exception("a job could not be taken")
-            self._jobs.arrived.wait(_POLL_SECONDS)
+            self._arrived.wait(_POLL_SECONDS)
 
     def _do(self, job: Job) -> None:
         has_base = job.started is not None or self._jobs.cancelled(job)
@@ -106,7 +116,8 @@ class Worker:
         """Run a job to its end, or requeue it. `result`: of the commit that it made before it was interrupted."""
         progress, since = _Progress(self, job), monotonic()
         try:
-            result, notes = (result, (_COMMIT_MADE,)) if result is not None else self._result(job, progress)
+            made = (_MOVE_MADE if job.kind == "promote" else _COMMIT_MADE,)
+            result, notes = (result, made) if result is not None else self._result(job, progress)
             result |= {name: self._mask(result[name]) for name in _MASKED if name in result}
             job = replace(progress.job, state="succeeded", result=result, notes=(*job.notes, *notes))
         except Stopped:
@@ -125,15 +136,30 @@ class Worker:
         freeze_modules()  # the first job imports torch
 
     def _interrupted_result(self, job: Job) -> Json | None:
-        """The result of an interrupted job that had made its commit."""
-        interrupted = job.state == "running" and job.kind in _WRITES
-        return _committed_result(self._repository.dataset(job.dataset), job) if interrupted else None
+        """The result of an interrupted job that had made its commit, or moved its alias."""
+        docs = self._repository.dataset(job.dataset)
+        if job.state != "running":
+            return None
+        if job.kind == "promote":
+            return _moved_result(docs, job)
+        return _committed_result(docs, job) if job.kind in _WRITES else None
 
     def _result(self, job: Job, progress: _Progress) -> tuple[Json, tuple[str, ...]]:
         """Do what a job asks for; its result, and notes."""
         if "folder" in job.what:
             uploads.permitted(job.what["folder"], self._folders)  # it may be a link by now, or not allowed any more
-        return _KINDS[job.kind](self._repository.signed(job.by), job, self._jobs, progress)
+        if job.kind == "promote":
+            self._check_key(job)
+        return _KINDS[job.kind](self._repository.signed(job.by, job.key), job, self._jobs, progress)
+
+    def _check_key(self, job: Job) -> None:
+        """Raises AccessError if the key that asked was revoked: measuring may take long, and then an alias moves."""
+        if job.key and not self._keys.may(job.key, "write", job.dataset):
+            raise AccessError(
+                "the key that asked for this promotion was revoked meanwhile",
+                code="forbidden",
+                hint=f"use a key with the scope {job.dataset}:write",
+            )
 
     def _start(self, job: Job, base: str | None, *, committed: bool) -> Job:
         """Record that a job runs; or finish it, because it was cancelled or interrupted too often."""
@@ -177,6 +203,15 @@ class Worker:
         return job
 
 
+def stop(workers: Sequence[Worker], seconds: float) -> None:
+    """End the threads. If that takes longer than `seconds`, the next process takes their jobs."""
+    until = monotonic() + seconds
+    for worker in workers:
+        worker.end()
+    for worker in workers:
+        worker.stop(max(0.0, until - monotonic()))
+
+
 class _Progress:
     """Called with what was done. Records it in the job, and raises Stopped where the job may stop and should."""
 
@@ -199,6 +234,11 @@ def _audit_entry(job: Job) -> Json:
     entry = {"action": job.kind, "dataset": job.dataset, "job": job.id, "outcome": outcome}
     if job.kind in _WRITES:
         entry |= {"branch": job.what["branch"], "from": job.base, "to": (job.result or {}).get("commit", job.base)}
+    if job.kind == "promote":
+        result = job.result or {}
+        entry |= {"kind": "alias", "name": job.what["alias"]}
+        entry |= {"waits": result["approval"]["id"], "for": job.what["ref"]} if "approval" in result else {}
+        entry |= {"from": result["before"], "to": result["after"]} if "after" in result else {}
     return entry
 
 
@@ -241,7 +281,43 @@ def _publish(repository: vecver.Repository, job: Job, jobs: Jobs, progress: _Pro
     return publication.to_json(), ()
 
 
-_KINDS = {"ingest": _ingest, "upsert": _upsert, "publish": _publish}
+def _promote(repository: vecver.Repository, job: Job, jobs: Jobs, progress: _Progress) -> tuple[Json, tuple[str, ...]]:
+    docs, options = repository.dataset(job.dataset), _with_questions(jobs, job)
+    warm(docs, options["ref"])
+    try:
+        move = docs.promote(options.pop("alias"), options.pop("ref"), progress=progress, job=job.id, **options)
+    except ApprovalError as error:
+        return problems.waiting(error, problems.PathMask([])), ()
+    return move.to_dict(), ()
+
+
+def _bisect(repository: vecver.Repository, job: Job, jobs: Jobs, progress: _Progress) -> tuple[Json, tuple[str, ...]]:
+    options = _with_questions(jobs, job)
+    broken = repository.dataset(job.dataset).bisect(
+        options.pop("good"), options.pop("bad"), progress=progress, **options
+    )
+    return broken.to_json(), ()
+
+
+_KINDS = {"ingest": _ingest, "upsert": _upsert, "publish": _publish, "promote": _promote, "bisect": _bisect}
+
+
+def _with_questions(jobs: Jobs, job: Job) -> Json:
+    """The options of a job that measures, with the questions that were sent with it."""
+    if "input" not in job.what:
+        return dict(job.what)
+    options = dict(job.what)
+    text = (jobs.input(job) / options.pop("input")).read_text("utf-8")
+    return {**options, "questions": json.loads(text)}
+
+
+def _moved_result(docs: vecver.Dataset, job: Job) -> Json | None:
+    """The move that a job has made, or that followed the approval of what it asked for; None if there is none."""
+    with suppress(NotFoundError):  # there is no such alias
+        for move in docs.moves("alias", job.what["alias"]):
+            if move.gating and move.gating.get("job") == job.id:
+                return move.to_dict()
+    return None
 
 
 def _written(docs: vecver.Dataset, job: Job, write: Callable[[], vecver.Report]) -> tuple[Json, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from verbs import KINDS, READERS, VERBS, Verb, assert_goes_on, copied, kind_of, 
 SHALLOW = (  # one verb of each kind, in the ordinary suite
     *("init", "ingest, the first", "ingest", "ingest that embeds much", "ingest that folds", "rollback of a branch"),
     "ingest that folds in the thread",
-    *("promote", "tag", "optimize", "gc with a retention", "recall", "snapshot"),
+    *("promote", "approve", "tag", "optimize", "gc with a retention", "recall", "snapshot"),
     *("upsert", "delete documents", "rename a dataset", "delete a dataset"),
 )
 

@@ -39,7 +39,7 @@ from verbs import (
 )
 
 import vecver
-from vecver.errors import VecverError
+from vecver.errors import ApprovalError, VecverError
 from vecver.repo.maintain import gc
 from vecver.repo.published.ledger import Collection, Ledger, Publications, State
 
@@ -52,7 +52,7 @@ UNMISSED = {
     "segments: index.json",
     "publications",
     "names",
-    *("questions", "policies", "gatings"),
+    *("questions", "policies", "approvals", "gatings"),
 }
 
 
@@ -86,7 +86,9 @@ def small_of(place: Path, name: str) -> None:
     here.promote("prod", "old")
     here.add_questions("judged", JUDGED)
     here.promote("prod", "main", gates=[GATE], questions="judged")
-    here.set_policy("prod", [GATE], questions="judged")
+    here.set_policy("prod", [GATE], questions="judged", approval=True)
+    with pytest.raises(ApprovalError):
+        here.promote("prod", "old")
 
 
 def publish(place: Path) -> None:

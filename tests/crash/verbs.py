@@ -17,6 +17,7 @@ from helpers import SPACE, best, ingest, open_on, records, texts_of, vector_of
 
 import vecver
 from vecver import repo
+from vecver.errors import ApprovalError
 from vecver.index import faiss
 from vecver.repo.rows.segment_files import FILES
 from vecver.store import LocalStore
@@ -34,7 +35,7 @@ ROWS = {f"row {i}": f"text {i}" for i in range(320)}
 
 KINDS = (  # of objects; a verb that writes another fails until test_damage damages it
     *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "vectors", "forgotten", "retired"),
-    *("publications", "names", "questions", "question-sets", "policies", "gatings"),
+    *("publications", "names", "questions", "question-sets", "policies", "approvals", "gatings"),
     *(f"segments: {file}" for file in ("segment.json", *FILES, "index", "index.json")),
 )
 
@@ -147,6 +148,34 @@ def gated(place: Path) -> None:
     docs(place).promote("prod", "old", gates=[GATE], questions="judged")
 
 
+def guarded(place: Path) -> None:
+    """The same, with an alias that moves once somebody else approves it."""
+    judged(place)
+    docs(place).set_policy("prod", [GATE], questions="judged", approval=True)
+
+
+def asked(place: Path) -> None:
+    """Ask for a promotion, which waits then."""
+    with pytest.raises(ApprovalError):
+        docs(place).promote("prod", "old")
+
+
+def waiting(place: Path) -> None:
+    guarded(place)
+    asked(place)
+
+
+def by_another(place: Path) -> vecver.Dataset:
+    return opened(place).signed("another").dataset("d")
+
+
+def assert_decided_as_moved(place: Path) -> None:
+    """The alias has moved if and only if its promotion is known as approved."""
+    here = docs(place)
+    has_moved = here.resolve("prod") == here.resolve("old")
+    assert (here.approvals()["prod"].state == "approved") == has_moved
+
+
 def unindexed(place: Path) -> None:
     ingest(docs(place), ROWS)
 
@@ -250,6 +279,9 @@ VERBS: dict[str, Verb] = {
     "replace questions": Verb(lambda place: docs(place).add_questions("judged", JUDGED[:1]), judged),
     "remove questions": Verb(lambda place: docs(place).remove_questions("judged"), judged, again=False),
     "set a policy": Verb(lambda place: docs(place).set_policy("prod", [GATE], questions="judged"), judged),
+    "ask for an approval": Verb(asked, guarded),
+    "approve": Verb(lambda place: by_another(place).approve("prod"), waiting, whole=assert_decided_as_moved),
+    "reject": Verb(lambda place: by_another(place).reject("prod", "why"), waiting, again=False, cuts=2),
     "eval": Verb(lambda place: docs(place).eval(questions="judged"), judged),
     "measure history": Verb(lambda place: docs(place).measure_history(), evaluated),
     "branch": Verb(lambda place: docs(place).branch("fresh", "old"), small, again=False),

@@ -513,5 +513,13 @@ def _relevance(play: Play) -> None:
         --repo judged log parts --measures nDCG@10,ann_recall@10 --questions support.jsonl
         --repo judged log --measures parts -n 1
         --repo judged log parts --measures nDCG@10 --plot x.png
+        --repo judged policy parts prod --approval
+        --repo judged promote parts prod v1
+        --repo judged approve parts
+        --repo judged approve parts prod
+        --repo judged approve parts prod --reject 'not yet'
+        --repo judged approve parts prod
+        --repo judged approve parts --reject 'not yet'
+        --repo judged policy parts prod --remove
         """,
     )

@@ -60,6 +60,8 @@ def play_later(play: Play) -> None:
     (before,) = _played
     play.keys |= before.keys
     _measure_histories(before.again(play))
+    play.keys["second"] = play.command("--repo served key add second --scope judged:write")["key"]
+    _approvals(before.again(play))
 
 
 _played: list[Asking] = []
@@ -392,3 +394,26 @@ def _measure_histories(ask: Asking) -> None:
     ask.post(path, "admin", json={"measures": ["P@1"], "limit": 1})
     ask.post(path, "admin", json={"measures": ["R@ten"]})
     ask.post(path, "admin", json={"ref": "nowhere"})
+
+
+def _approvals(ask: Asking) -> None:
+    """A promotion that a second key must approve, and a bisection."""
+    place, prod = "/v1/datasets/judged", {"alias": "prod"}
+    ask.put(f"{place}/policies/prod/approval", "admin", json={"approval": True})
+    ask.put(f"{place}/policies/prod/approval", "reader", json={"approval": True})
+    ask.get(f"{place}/policies", "admin")
+    ask.get("/v1/datasets/nope/policies", "admin")
+    ask.post(f"{place}/promote", "admin", json={**prod, "ref": "main"})
+    ask.get(f"{place}/approvals", "second")
+    ask.get(f"{place}/approvals", "reader")
+    ask.post(f"{place}/approve", "admin", json=prod)
+    ask.post(f"{place}/approve", "second", json={**prod, "ref": "main~1"})
+    ask.post(f"{place}/approve", "second", json={**prod, "ref": "main"})
+    ask.get(f"{place}/aliases/prod/moves", "second")
+    ask.post(f"{place}/promote", "second", json={**prod, "ref": "main~1"})
+    ask.post(f"{place}/reject", "admin", json={**prod, "reason": "not yet"})
+    ask.post(f"{place}/reject", "admin", json={**prod, "reason": "not yet"})
+    ask.post(f"{place}/approve", "admin", json=prod)
+    ask.delete(f"{place}/policies/prod", "admin")
+    ask.post(f"{place}/bisect", "admin", json={"good": "main~1", "vector": VECTOR, "expect": "c", "k": 3})
+    ask.post(f"{place}/bisect", "admin", json={"good": "main~1"})

@@ -121,6 +121,14 @@ ROWS: dict[str, Row] = {
     "POST /v1/datasets/{dataset}/eval": Row("read", 200, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/measures": Row("read", 200, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/compare": Row("read", 200, body={"questions": "judged", "from": "main~1"}),
+    "POST /v1/datasets/{dataset}/bisect": Row(  # no version has what is expected
+        "read", 422, body={"good": "main~1", "vector": QUERY, "expect": "nothing"}
+    ),
+    "GET /v1/datasets/{dataset}/approvals": Row("read", 200),
+    "POST /v1/datasets/{dataset}/approve": Row("write", 404, body={"alias": "prod"}),  # nothing waits
+    "POST /v1/datasets/{dataset}/reject": Row("write", 404, body={"alias": "prod", "reason": "no"}),
+    "GET /v1/datasets/{dataset}/policies": Row("read", 200),
+    "PUT /v1/datasets/{dataset}/policies/{alias}/approval": Row("admin", 200, body={"approval": True}),
     "GET /v1/datasets/{dataset}/policies/{alias}": Row("read", 200),
     "PUT /v1/datasets/{dataset}/policies/{alias}": Row("admin", 200, body={"gates": ["ann_recall@10 >= 0"]}),
     "DELETE /v1/datasets/{dataset}/policies/{alias}": Row("admin", 200, own=True),

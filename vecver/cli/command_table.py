@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "branch": ("versions", "List branches, or begin one."),
         "alias": ("versions", "List aliases, or every move of one."),
         "promote": ("versions", "Let an alias such as prod name a version."),
+        "approve": ("versions", "Approve or reject a promotion that waits."),
         "policy": ("evaluating", "Fasten gates to an alias."),
         "rollback": ("versions", "Take an alias or a branch back to where it was."),
     },
@@ -131,8 +132,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         "vecver promote handbook prod 2026-11",
         "vecver promote handbook prod main --gate 'R@10 >= prod - 0.01' --questions support",
     ),
+    "approve": (
+        "vecver approve handbook",
+        "vecver approve handbook prod",
+        "vecver approve handbook prod --reject 'the prices are old'",
+    ),
     "policy": (
         "vecver policy handbook prod --gate 'R@10 >= prod - 0.01' --questions support",
+        "vecver policy handbook prod --gate 'R@10 >= prod - 0.01' --questions support --approval",
         "vecver policy handbook prod",
         "vecver policy handbook prod --remove",
     ),
@@ -169,6 +176,7 @@ SYNONYMS = {  # what other programs call it -> the command
         "create": "init",
         "new": "init",
     },
+    **{"accept": "approve", "review": "approve", "reject": "approve"},
     **{"verify": "check", "fsck": "check", "clean": "gc", "prune": "gc", "compact": "optimize", "vacuum": "optimize"},
     **{"evaluate": "eval", "judge": "eval", "measure": "eval", "qrels": "questions"},
     **{

@@ -6,10 +6,11 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.flows.compiled import kernels
+    from vecver.flows.evaluating.approving import approve, ask_approval, needs_approval, reject
     from vecver.flows.evaluating.bisecting import bisect
     from vecver.flows.evaluating.comparing import compare
     from vecver.flows.evaluating.expectations import expected_recall
-    from vecver.flows.evaluating.gates import Bench, attempt_of
+    from vecver.flows.evaluating.gates import Bench, attempt_of, read_gates
     from vecver.flows.evaluating.histories import measure_history, wanted_of
     from vecver.flows.evaluating.index_recall import recall
     from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy
@@ -84,6 +85,8 @@ __all__ = [
     "add",
     "additions",
     "answers",
+    "approve",
+    "ask_approval",
     "attempt_of",
     "bisect",
     "check_chunk",
@@ -113,6 +116,7 @@ __all__ = [
     "ingest",
     "kernels",
     "measure_history",
+    "needs_approval",
     "new_policy",
     "nothing",
     "one_chunk",
@@ -124,10 +128,12 @@ __all__ = [
     "query_vector",
     "rank_of",
     "read_chunks",
+    "read_gates",
     "read_questions",
     "read_rows",
     "recall",
     "recognised",
+    "reject",
     "repair",
     "replay",
     "search",

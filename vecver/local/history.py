@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from os import PathLike
 from typing import TYPE_CHECKING, overload
 
 from vecver import flows, repo
 from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
-from vecver.errors import InvalidInputError, NotFoundError, say
-from vecver.local.evaluating import Evaluating
-from vecver.local.publishing import Publishing
+from vecver.local.promoting import Promoting
 
 if TYPE_CHECKING:
-    from vecver.flows import Progress, Questions
-    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, MeasureHistory, Move, Policy
+    from vecver.flows import Questions
+    from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, MeasureHistory, Move
 
 
-class History(Evaluating, Publishing):
-    """The calls that name, list, compare and move versions."""
+class History(Promoting):
+    """The calls that name, list and compare versions."""
 
     def log(self, at: Revision = "main") -> Log:
         """The commits that led to a revision, newest first, along first parents; an iterator that reads one at a time.
@@ -123,110 +121,6 @@ class History(Evaluating, Publishing):
     def delete_alias(self, name: str, *, expected: str | None = None) -> Move:
         """Remove an alias; no version is lost. Otherwise as `delete_branch`."""
         return repo.ref_moves.delete(self._versions, self.name, "alias", name, expected=expected)
-
-    def promote(
-        self,
-        alias: str,
-        at: Revision = "main",
-        *,
-        expected: str | None = None,
-        gates: Sequence[str] = (),
-        questions: Questions | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        override: str | None = None,
-        progress: Progress | None = None,
-    ) -> Move:
-        """Move an alias to a version, or create it. One small write; searches at the alias follow at once.
-
-        `gates`: what the version must be worth first, for example "nDCG@10 >= 0.60", "R@10 >= prod - 0.01" or
-        "ann_recall@10 >= 0.95", measured by `questions` (as for `eval`, as are `exact` and `engine`). If one does not
-        hold, GateError has every value, and the alias stays; else they are kept with the move (`Move.gating`).
-        The gates of the alias's policy (`set_policy`) are run too. `override`, a reason, moves the alias without
-        looking at any gate; it is kept with the move.
-
-        `expected`: the full commit id at which you saw it, or "absent" for a new alias; if it is elsewhere now, a
-        ConflictError names that commit in its `context`. Without it, the alias moves from wherever it is.
-
-        If the repository was opened to publish this alias, the version is published first, and if that fails the
-        alias does not move. (`rollback` publishes nothing, because its target was published when it was promoted.)
-        Raises NotFoundError, InvalidInputError (name, gate), ConflictError, GateError, and as `publish` and `eval`.
-        """
-        commit = self.resolve(at)
-        if questions is not None and not gates:
-            raise InvalidInputError(
-                "questions measure gates, and there is none",
-                code="conflicting_options",
-                hint=say(
-                    "add gates=[...], or leave the questions out: a policy has its questions",
-                    cli="add --gate EXPR, or leave --questions out: a policy has its questions",
-                    http="add `gates`, or leave `questions` out: a policy has its questions",
-                ),
-            )
-        bench = self._bench(questions, engine, exact, progress) if gates else None
-        checked, expected = flows.check_promotion(
-            self._versions, self.name, alias, commit, bench, gates, self._bench, override, expected
-        )
-        gating = checked.to_json() if checked else None
-        if alias in self._session.publish:
-            self.publish(commit)
-        return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected, gating=gating)
-
-    def policy(self, alias: str) -> Policy | None:
-        """The gates that are fastened to an alias; None if there are none. Raises NotFoundError (the dataset)."""
-        self._versions.check_dataset(self.name)
-        return repo.policies.load(self._versions.store, self._versions.key(self.name), alias)
-
-    def policies(self) -> dict[str, Policy]:
-        """alias -> the gates that are fastened to it, sorted by name. Raises NotFoundError (the dataset)."""
-        self._versions.check_dataset(self.name)
-        return repo.policies.all_of(self._versions.store, self._versions.key(self.name))
-
-    def set_policy(
-        self,
-        alias: str,
-        gates: Sequence[str],
-        *,
-        questions: str | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-    ) -> Policy:
-        """Fasten gates to an alias, which need not exist yet: from now on every `promote` runs them.
-
-        `questions`: the name of a stored set; what it means when the alias is promoted counts. A gate that compares
-        with the alias itself is passed over at its first promotion. `rollback` is free: it goes where the alias was.
-
-        Raises InvalidInputError (a gate, the alias's name), NotFoundError (dataset, question set), ConflictError (a
-        branch or tag has that name; another process changed the policy at this moment).
-        """
-        check_engine(engine)
-        repo.check_free(self._versions.refs(self.name), "alias", alias)
-        policy = flows.new_policy(self._versions, self.name, gates, questions, exact=exact, engine=engine)
-        repo.policies.save(self._versions.store, self._versions.key(self.name), alias, policy)
-        return policy
-
-    def remove_policy(self, alias: str) -> None:
-        """Promote an alias without gates from now on. Raises NotFoundError (it has no policy), ConflictError."""
-        if self.policy(alias) is None:
-            raise NotFoundError(
-                f"the alias {alias!r} of {self.name} has no policy",
-                code="policy_not_found",
-                hint=say(
-                    "docs.set_policy(alias, gates) makes one", cli=f"`vecver policy {self.name} {alias} --gate …`"
-                ),
-            )
-        repo.policies.save(self._versions.store, self._versions.key(self.name), alias, None)
-
-    def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
-        """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.
-
-        `to`: a revision instead of the last position; for an alias with a policy one where it stood. `expected`: as
-        `promote`. Raises NotFoundError, ConflictError, InvalidInputError.
-        """
-        target = None if to is None else self.resolve(to)
-        if target is not None:
-            flows.check_way_back(self._versions, self.name, ref, target)
-        return repo.ref_moves.rollback(self._versions, self.name, ref, target, expected=expected)
 
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first. Raises NotFoundError, InvalidInputError (no such kind)."""

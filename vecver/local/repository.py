@@ -52,10 +52,13 @@ class Repository:
         """Its identity, 32 hex characters, as receipts name it."""
         return self._versions.id
 
-    def signed(self, author: str) -> Repository:
-        """This repository for another author of commits and ref moves; everything open is shared."""
+    def signed(self, author: str, key: str = "") -> Repository:
+        """This repository for another author of commits and ref moves; everything open is shared.
+
+        `key`: the id of the author's API key, for a service: no key approves what it asked for (`Dataset.approve`).
+        """
         other = copy(self)
-        other._session = self._session.signed(author)
+        other._session = self._session.signed(author, key)
         return other
 
     def dataset(self, name: str) -> Dataset:

@@ -22,6 +22,6 @@ class Session:
     milvus: MilvusConnections
     publish: frozenset[str]  # branches whose new versions, and aliases whose promotions, are published at once
 
-    def signed(self, author: str) -> Session:
+    def signed(self, author: str, key: str = "") -> Session:
         """This session for another author of commits and ref moves; everything open is shared."""
-        return replace(self, versions=self.versions.signed(author))
+        return replace(self, versions=self.versions.signed(author, key))

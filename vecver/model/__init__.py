@@ -10,6 +10,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.model.answers import Answer, Hit, Part, Replay, Side
+    from vecver.model.approvals import Approval
     from vecver.model.bisections import Bisection, Tested
     from vecver.model.comparisons import Change, Compared, Comparison, Delta, Why
     from vecver.model.datasets import DatasetRemoval
@@ -38,6 +39,7 @@ __all__ = [
     "MISSING",
     "NOWHERE",
     "Answer",
+    "Approval",
     "Bisection",
     "Change",
     "Check",

@@ -21,6 +21,11 @@ class Tested:
         """The fields as JSON values."""
         return dict(self.__dict__)
 
+    @classmethod
+    def from_json(cls, value: Json) -> Tested:
+        """The value whose `to_json` this is."""
+        return cls(value["commit"], value["passed"], value["value"])
+
 
 @dataclass(frozen=True, repr=False)
 class Bisection:
@@ -43,6 +48,12 @@ class Bisection:
         tested = [each.to_json() for each in self.tested]
         value = {"dataset": self.dataset, "commit": self.commit, "good": self.good, "evaluations": self.evaluations}
         return {**value, "between": self.between, "tested": tested, "diff": self.diff.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Bisection:
+        """The value whose `to_json` this is."""
+        tested, diff = tuple(map(Tested.from_json, value["tested"])), Diff.from_json(value["diff"])
+        return cls(value["dataset"], value["commit"], value["good"], tested, value["between"], diff)
 
     def to_dict(self) -> Json:
         """The same as `to_json`."""

@@ -41,10 +41,12 @@ class Policy:
     engine: str = "faiss"
     author: str = ""  # who fastened it
     time: str = ""  # ISO 8601, UTC, microseconds
+    approval: bool = False  # must a second person approve a promotion?
 
     def to_json(self) -> Json:
-        """The fields as JSON values."""
-        return {**self.__dict__, "gates": list(self.gates)}
+        """The fields as JSON values; `approval` only if it is needed, as before there was one."""
+        value = {**self.__dict__, "gates": list(self.gates)}
+        return {name: each for name, each in value.items() if each or name != "approval"}
 
     @classmethod
     def from_json(cls, value: Json) -> Policy:
@@ -66,6 +68,8 @@ class Gating:
     worse: tuple[Json, ...] = ()  # {"query", "measure", "from", "to"}: what lost most against the alias's version
     override: str | None = None  # why the alias was moved without looking at its gates
     overridden: tuple[str, ...] = ()  # those gates
+    approval: Json | None = None  # {"request", "asked_by", "asked_key", "asked", "approved_by", "approved_key"}
+    job: str | None = None  # id of the service's job that measured it
 
     @property
     def passed(self) -> bool:
@@ -76,7 +80,8 @@ class Gating:
         """The fields as JSON values."""
         value = {**self.__dict__, "gates": [gate.to_json() for gate in self.gates]}
         value |= {"measures": dict(self.measures), "worse": list(self.worse), "overridden": list(self.overridden)}
-        return {name: each for name, each in value.items() if self.override or not name.startswith("overrid")}
+        value = {name: each for name, each in value.items() if self.override or not name.startswith("overrid")}
+        return {name: each for name, each in value.items() if each is not None or name not in ("approval", "job")}
 
     @classmethod
     def from_json(cls, value: Json) -> Gating:

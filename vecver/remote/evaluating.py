@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows
 from vecver.arguments import Engine, Measuring, Revision, check_engine
-from vecver.model import Comparison, Evaluation, Json, MeasureHistory, QuestionSet
-from vecver.remote.handle import RemoteHandle, revision_text
-from vecver.remote.http import read
+from vecver.model import Bisection, Comparison, Evaluation, Json, MeasureHistory, QuestionSet
+from vecver.remote.handle import RemoteHandle, query_json, revision_text
+from vecver.remote.http import AS_JOB, read
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
@@ -66,6 +66,29 @@ class RemoteEvaluating(RemoteHandle):
         body: Json = {"ref": revision_text(at), "exact": exact, "engine": engine, "limit": limit, **_named(measures)}
         body |= {} if questions is None else {"questions": self._questions_json(questions, qrels)}
         return read(self._wire.ask(self._path("measures"), body), MeasureHistory.from_json)
+
+    def bisect(
+        self,
+        good: Revision,
+        bad: Revision = "main",
+        *,
+        query: flows.Query | None = None,
+        expect: str | None = None,
+        contains: str | None = None,
+        k: int = 10,
+        filter: Json | None = None,
+        questions: Questions | None = None,
+        gate: str | None = None,
+        exact: bool = False,
+        progress: Progress | None = None,
+    ) -> Bisection:
+        """As `Dataset.bisect`, by a job of the service, which this call waits for; an interrupt cancels it."""
+        body: Json = {"good": revision_text(good), "bad": revision_text(bad), "expect": expect, "contains": contains}
+        body |= {"k": k, "filter": filter, "gate": gate, "exact": exact}
+        body |= {"query": query} if query is None or isinstance(query, str) else query_json(query)
+        body |= {"questions": None if questions is None else self._questions_json(questions)}
+        answer = self._wire.write("POST", self._path("bisect"), body, AS_JOB)
+        return read(self._wire.outcome(answer, progress), Bisection.from_json)
 
     def _measuring(
         self,

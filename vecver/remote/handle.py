@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows
 from vecver.arguments import Revision, text_of
@@ -59,6 +60,20 @@ def revision_text(at: Revision) -> str:
             hint="name a branch, tag, alias or commit id; `main` is the default branch",
         )
     return text
+
+
+def vector_text(query: Any) -> str:
+    """Base64 of a query vector's little-endian float32 bytes."""
+    return base64.b64encode(flows.query_vector(query).astype("<f4").tobytes()).decode()
+
+
+def query_json(query: Any) -> Json:
+    """One query's part of a body. Vectors are sent as their float32 bytes, so that no bit is lost."""
+    if isinstance(query, str):
+        return {"query": query}
+    if isinstance(query, dict):
+        return {"query": query["text"], "vector": vector_text(query["vector"])}
+    return {"vector": vector_text(query)}
 
 
 def commit_of(value: Json) -> Commit:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from collections.abc import Iterator
+from typing import overload
 
-from vecver import repo
-from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
+from vecver.arguments import Kind, Revision, tagged_of, text_of
 from vecver.errors import NotFoundError
-from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move, Policy
-from vecver.remote.handle import RemoteHandle, commit_of, condition, revision_text
+from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move
+from vecver.remote.handle import commit_of, revision_text
 from vecver.remote.http import read
-
-if TYPE_CHECKING:
-    from vecver.flows import Progress, Questions
+from vecver.remote.promoting import RemotePromoting
 
 PAGE = 50  # commits in a request
 
-_PLURAL = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 
-
-class RemoteHistory(RemoteHandle):
-    """The calls that name, list, compare and move versions, as `Dataset` has them."""
+class RemoteHistory(RemotePromoting):
+    """The calls that name, list and compare versions, as `Dataset` has them."""
 
     def log(self, at: Revision = "main") -> Log:
         """The commits that led to a revision, newest first; as `Dataset.log`. Pages are fetched as they are read."""
@@ -109,77 +104,13 @@ class RemoteHistory(RemoteHandle):
         """Remove an alias; no version is lost by it."""
         return self._move("DELETE", self._ref("alias", name), None, expected)
 
-    def promote(
-        self,
-        alias: str,
-        at: Revision = "main",
-        *,
-        expected: str | None = None,
-        gates: Sequence[str] = (),
-        questions: Questions | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        override: str | None = None,
-        progress: Progress | None = None,
-    ) -> Move:
-        """Let an alias name a version, as `Dataset.promote` does; questions that are not a name are sent."""
-        check_engine(engine)
-        body: Json = {"ref": revision_text(at)}
-        if gates:
-            body |= {"gates": [gates] if isinstance(gates, str) else list(gates), "exact": exact, "engine": engine}
-            body |= {} if questions is None else {"questions": self._questions_json(questions)}
-        body |= {} if override is None else {"override": override}
-        return self._move("PUT", self._ref("alias", alias), body, expected)
-
-    def policy(self, alias: str) -> Policy | None:
-        """As `Dataset.policy`."""
-        return read(self._wire.get(self._path("policies", alias)), _policy_of)
-
-    def set_policy(
-        self,
-        alias: str,
-        gates: Sequence[str],
-        *,
-        questions: str | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-    ) -> Policy:
-        """As `Dataset.set_policy`; the key must be an admin's."""
-        check_engine(engine)
-        texts = [gates] if isinstance(gates, str) else list(gates)
-        body: Json = {"gates": texts, "questions": questions, "exact": exact, "engine": engine}
-        policy = read(self._wire.write("PUT", self._path("policies", alias), body), _policy_of)
-        assert policy is not None, "the service answers with what it keeps"
-        return policy
-
-    def remove_policy(self, alias: str) -> None:
-        """As `Dataset.remove_policy`; the key must be an admin's."""
-        self._wire.write("DELETE", self._path("policies", alias))
-
-    def rollback(self, ref: str, to: Revision | None = None, *, expected: str | None = None) -> Move:
-        """Take an alias back to where it was, or give a branch a commit with its old content. No vector moves."""
-        body = {"ref": ref, "to": None if to is None else revision_text(to)}
-        return self._move("POST", self._path("rollback"), body, expected)
-
-    def _move(self, method: str, path: str, body: Json | None, expected: str | None = None) -> Move:
-        return read(self._wire.write(method, path, body, condition(expected)), Move.from_json)
-
     def moves(self, kind: Kind, name: str) -> list[Move]:
         """Every move of a ref, newest first."""
         body = self._wire.get(f"{self._ref(kind, name)}/moves")
         return read(body, lambda it: [Move.from_json(value) for value in it["moves"]])
-
-    def _ref(self, kind: str, name: str) -> str:
-        check_kind(kind)
-        repo.check_name(kind, name)
-        return self._path(_PLURAL[kind], name)
 
 
 def _expected_recall(body: Json) -> ExpectedRecall:
     if "expected_recall" in body:
         return ExpectedRecall.from_json(body["expected_recall"])
     return ExpectedRecall.unknown(10, body["counts"]["chunks"], 0)
-
-
-def _policy_of(body: Json) -> Policy | None:
-    return Policy.from_json(body["policy"]) if body["policy"] else None

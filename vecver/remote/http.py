@@ -30,6 +30,7 @@ from uuid import uuid4
 
 from vecver.errors import (
     AccessError,
+    ApprovalError,
     BackendError,
     ConflictError,
     GateError,
@@ -50,13 +51,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BACK_OFF = 0.25  # seconds before the second attempt; doubles
 RETRYABLE = {429, 502, 503}
+AS_JOB = {"prefer": "respond-async"}  # the header that lets a service answer with a job; an older one ignores it
 POLL = (0.05, 1.0)  # seconds between two polls of a job: at first, and at most
 
 _CATEGORIES: dict[str, type[VecverError]] = {  # by the name that problems carry: all of vecver/errors.py
     kind.__name__: kind
     for kind in (
         *(NotFoundError, ConflictError, InvalidInputError, SpaceMismatchError),
-        *(IntegrityError, NotPublishedError, BackendError, AccessError, GateError),
+        *(IntegrityError, NotPublishedError, BackendError, AccessError, GateError, ApprovalError),
     )
 }
 
@@ -113,6 +115,16 @@ class Wire:
     def upload(self, path: str, file: IO[bytes], headers: Mapping[str, str], **params: Any) -> Json:
         """As `write`, with the bytes of a file from its beginning. Parameters that are None are left out."""
         return self._call("POST", path, params=params, content=file, headers={**headers, **_idempotency_key()})
+
+    def outcome(self, answer: Json, progress: Progress | None = None) -> Json:
+        """What a call that was sent with `AS_JOB` came to: its answer, or the result of the job that it is.
+
+        Raises the error of a promotion that waits for an approval, and as `result_of`.
+        """
+        result = self.result_of(answer, progress) if "attempts" in answer else answer
+        if result.get("code") == "approval_needed":
+            raise read(result, error_of)
+        return result
 
     def result_of(self, job: Json, progress: Progress | None = None) -> Json:
         """The result of a job, once it has ended. An interrupt cancels the job. Raises the job's error."""
@@ -257,6 +269,7 @@ def error_of(problem: Json) -> VecverError:
     error = kind(message, code=problem["code"], hint=str(problem.get("hint_python") or problem.get("hint") or ""))
     context = problem.get("context")
     error.context |= context if isinstance(context, dict) else {}
+    error.context |= {"approval": problem["approval"]} if "approval" in problem else {}
     if problem.get("instance"):
         error.add_note(f"request {problem['instance']}")
     return error

@@ -12,7 +12,6 @@ from __future__ import annotations
 from vecver import repo
 from vecver.model import DatasetRemoval, Json, Replay
 from vecver.remote.editing import RemoteEditing
-from vecver.remote.evaluating import RemoteEvaluating
 from vecver.remote.history import RemoteHistory
 from vecver.remote.http import Wire, path_of, read
 from vecver.remote.ingesting import RemoteIngesting
@@ -83,11 +82,11 @@ class RemoteRepository:
         return f"<vecver repository {self.url}>"
 
 
-class RemoteDataset(RemoteIngesting, RemoteEditing, RemoteSearching, RemoteEvaluating, RemoteReading, RemoteHistory):
+class RemoteDataset(RemoteIngesting, RemoteEditing, RemoteSearching, RemoteReading, RemoteHistory):
     """A dataset behind a service, with the methods of `Dataset`; each raises what that raises.
 
     And AccessError (the key may not), BackendError (no answer). What needs the repository's own machine stays with
-    its operator: `optimize`, `recall` and `measures`, `bisect`, `snapshot`, `status`, and of Milvus `republish` and
+    its operator: `optimize`, `recall` and `measures`, `snapshot`, `status`, and of Milvus `republish` and
     `unpublish`.
     """
 

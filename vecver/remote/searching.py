@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Unpack, overload
 
 from vecver import flows
@@ -10,7 +9,7 @@ from vecver.arguments import Asking, OneQuery, Queries, Revision, is_batch, like
 from vecver.errors import InvalidInputError
 from vecver.flows import Progress
 from vecver.model import Answer, Hit, Json, Publication, Reranker
-from vecver.remote.handle import RemoteHandle, revision_text
+from vecver.remote.handle import RemoteHandle, query_json, revision_text, vector_text
 from vecver.remote.http import read
 
 
@@ -64,14 +63,10 @@ class RemoteSearching(RemoteHandle):
 
 def _query_json(query: Any) -> Json:
     """The query's part of the body. Vectors are sent as their float32 bytes, so that no bit is lost."""
-    if isinstance(query, str):
-        return {"query": query}
-    if isinstance(query, dict):
-        return {"query": query["text"], "vector": _vector_text(query["vector"])}
-    if not is_batch(query):
-        return {"vector": _vector_text(query)}
+    if isinstance(query, str | dict) or not is_batch(query):
+        return query_json(query)
     if all(isinstance(item, dict) for item in query):
-        vectors = [_vector_text(item["vector"]) for item in query]
+        vectors = [vector_text(item["vector"]) for item in query]
         return {"queries": [item["text"] for item in query], "vectors": vectors}
     texts = sum(isinstance(item, str | dict) for item in query)
     if texts == len(query) and not any(isinstance(item, dict) for item in query):
@@ -82,7 +77,7 @@ def _query_json(query: Any) -> Json:
             code="invalid_query",
             hint="ask them one after the other",
         )
-    return {"vectors": [_vector_text(item) for item in query]}
+    return {"vectors": [vector_text(item) for item in query]}
 
 
 def _reranker_name(reranker: Reranker) -> str:
@@ -94,11 +89,6 @@ def _reranker_name(reranker: Reranker) -> str:
             hint="name one that the service's operator has set up with VECVER_RERANKERS: reranker='bge'",
         )
     return reranker.model
-
-
-def _vector_text(query: Any) -> str:
-    """Base64 of a query vector's little-endian float32 bytes."""
-    return base64.b64encode(flows.query_vector(query).astype("<f4").tobytes()).decode()
 
 
 def _check_no_address(to: Any) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.repo import datasets, measures, policies, question_sets, ref_moves
+    from vecver.repo import approvals, datasets, measures, policies, question_sets, ref_moves
     from vecver.repo.landing import Landing, Place, land, turn_at
     from vecver.repo.maintain.checking import check
     from vecver.repo.maintain.repairing import advice, drop_derived, repair
@@ -79,6 +79,7 @@ __all__ = [
     "State",
     "Versions",
     "advice",
+    "approvals",
     "changes",
     "check",
     "check_free",

@@ -2,8 +2,8 @@
 
     <folder>/<dataset>/<name>   {dataset, name, entries}: oldest first, the last one holds; null where it was removed
 
-Question sets and policies are kept so. Two writers cannot lose each other's change, and what held before stays readable
-for what was decided by it. There is no chain of moves as refs have: nothing is searched here.
+Question sets, policies and approvals are kept so. Two writers cannot lose each other's change, and what held before
+stays readable for what was decided by it. There is no chain of moves as refs have: nothing is searched here.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Entries:
         """What the name means; None if it means nothing."""
         return self.values[-1] if self.values else None
 
-    def append(self, value: Json | None) -> Entries:
-        """The entries with a new one, stored. Raises ConflictError."""
-        values = (*self.values, value)
+    def append(self, value: Json | None, *, kept: int | None = None) -> Entries:
+        """The entries with a new one, stored. `kept`: only so many of the newest. Raises ConflictError."""
+        values = (*self.values, value)[-kept if kept else None :]
         body = objects.sealed({"dataset": self.key, "name": self.name, "entries": list(values)})
         try:
             self.store.swap(self.path, self.body, body)

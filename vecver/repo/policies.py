@@ -5,6 +5,8 @@ policies/<dataset>/<alias>   the policies that the alias has and had; see `repo.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vecver.model import Policy
 from vecver.repo import entries
 from vecver.store import Store
@@ -19,12 +21,16 @@ def load(store: Store, key: str, alias: str) -> Policy | None:
     return Policy.from_json(value) if value else None
 
 
-def save(store: Store, key: str, alias: str, policy: Policy | None) -> None:
-    """Fasten a policy to an alias, in place of the one before; None: it has none from now on.
+def change(store: Store, key: str, alias: str, make: Callable[[Policy | None], Policy | None]) -> Policy | None:
+    """Fasten to an alias what `make` makes of its policy; None: it has none from now on.
 
-    Raises InvalidInputError (the alias's name), ConflictError (another process changed it at this moment).
+    Raises InvalidInputError (the alias's name), ConflictError (another process changed it at this moment), and what
+    `make` raises.
     """
-    entries.read(store, _WHAT, FOLDER, key, alias).append(policy.to_json() if policy else None)
+    kept = entries.read(store, _WHAT, FOLDER, key, alias)
+    policy = make(Policy.from_json(kept.newest) if kept.newest else None)
+    kept.append(policy.to_json() if policy else None)
+    return policy
 
 
 def all_of(store: Store, key: str) -> dict[str, Policy]:

@@ -50,13 +50,15 @@ class Clock:
 
 
 class Versions:
-    """The versions of all datasets on one store. `author` signs commits and ref moves. The rest: see `OpenVersions`."""
+    """The versions of all datasets on one store. `author` signs commits and ref moves; `author_key`: the id
+    of the author's API key, where a service knows one. The rest: see `OpenVersions`."""
 
     def __init__(
         self,
         store: Store,
         *,
         author: str = "",
+        author_key: str = "",
         clock: Clock | None = None,
         open_bytes: int = OPEN_BYTES,
         verify: Verify = "once",
@@ -64,16 +66,17 @@ class Versions:
     ) -> None:
         self.store = store
         self.author = author
+        self.author_key = author_key
         self._clock = clock or Clock()
         self._verifier = Verifier(store, verify)
         self.opened = OpenVersions(store, self._verifier, open_bytes, index_bytes)
         self.id = identity(store)
         self._newest_moves: NewestMoves = {}
 
-    def signed(self, author: str) -> Versions:
+    def signed(self, author: str, key: str = "") -> Versions:
         """The same versions for another author; opened versions are shared."""
         other = copy(self)
-        other.author = author
+        other.author, other.author_key = author, key
         return other
 
     # -- reading --------------------------------------------------------------------------------

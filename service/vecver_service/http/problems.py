@@ -18,7 +18,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError, VecverError, hint_for, say
+from vecver.errors import (
+    AccessError,
+    ApprovalError,
+    BackendError,
+    InvalidInputError,
+    NotFoundError,
+    VecverError,
+    hint_for,
+    say,
+)
 from vecver.near import near
 from vecver_service.http.replies import Reply
 from vecver_service.schemas.fields import FIELD_NAMES
@@ -38,6 +47,7 @@ _TITLES = {
     "BackendError": "Unavailable",
     "AccessError": "Not allowed",
     "GateError": "Gate failed",
+    "ApprovalError": "Needs approval",
     "VecverError": "Error",
 }
 _STATUSES = {  # by code, where the status differs from that of the error's class
@@ -132,6 +142,14 @@ def to_json(error: VecverError, mask: PathMask) -> Json:
         **({"gates": context["gates"]} if error.code == "gate_failed" else {}),
         **({"hint_python": hint_python} if hint_python != hint else {}),
     }
+
+
+def waiting(error: ApprovalError, mask: PathMask) -> Json:
+    """What a promotion is answered with that waits for an approval: what to do, and what waits."""
+    body = to_json(error, mask)
+    names = ("code", "category", "detail", "hint", "hint_python")
+    answer: Json = {name: body[name] for name in names if name in body}
+    return {**answer, "approval": body["context"]["approval"]}
 
 
 def visible(error: VecverError, caller: Caller | None) -> VecverError:

@@ -9,6 +9,7 @@ from vecver_service.routes import (
     jobs,
     operations,
     pages,
+    promoting,
     refs,
     search,
     vector_stores,
@@ -19,6 +20,6 @@ ROUTERS = [
     module.router
     for module in (
         *(pages, operations, datasets, documents, search, ingest),
-        *(editing, evaluating, jobs, refs, whole_datasets, vector_stores),
+        *(editing, evaluating, jobs, promoting, refs, whole_datasets, vector_stores),
     )
 ]

@@ -20,7 +20,7 @@ from vecver_service.deps import (
 )
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.schemas import evaluating
-from vecver_service.schemas.requests import Policy, check_filter, check_limit
+from vecver_service.schemas.requests import NeedsApproval, Policy, check_filter, check_limit
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["relevance"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -112,6 +112,12 @@ def measure_history(body: evaluating.MeasureHistoryOf, docs: Readable, deps: Dep
     return Reply(history.to_json())
 
 
+@router.get("/policies", response_model=evaluating.Policies)
+def policies(docs: Readable) -> Response:
+    """The gates that are fastened to aliases, by alias."""
+    return Reply({"policies": {alias: kept.to_json() for alias, kept in docs.policies().items()}})
+
+
 @router.get("/policies/{alias}", response_model=evaluating.AliasPolicy)
 def policy(docs: Readable, alias: Name) -> Response:
     """The gates that are fastened to an alias; null where there are none."""
@@ -125,11 +131,24 @@ def put_policy(body: Policy, writer: Administrable, alias: Name) -> Response:
 
     def write(entry: Json) -> tuple[int, Json]:
         how: Json = {"questions": body.questions, "exact": body.exact, "engine": body.engine}
+        how |= {"approval": body.approval}
         kept = writer.docs.set_policy(alias, body.gates, **how)
-        entry |= {"name": alias, "gates": list(kept.gates)}
+        entry |= {"name": alias, "gates": list(kept.gates), **({"approval": True} if kept.approval else {})}
         return 200, {"alias": alias, "policy": kept.to_json()}
 
-    return writer.do("put policy", body.model_dump(), write)
+    return writer.do("put policy", body.asked(), write)
+
+
+@router.put("/policies/{alias}/approval", response_model=evaluating.AliasPolicy, responses=problem_responses(400, 409))
+def put_approval(body: NeedsApproval, writer: Administrable, alias: Name) -> Response:
+    """Say if another key must approve each promotion of an alias; its gates stay as they are."""
+
+    def write(entry: Json) -> tuple[int, Json]:
+        kept = writer.docs.set_policy(alias, approval=body.approval)
+        entry |= {"name": alias, "approval": kept.approval}
+        return 200, {"alias": alias, "policy": kept.to_json()}
+
+    return writer.do("put approval", body.model_dump(), write)
 
 
 @router.delete("/policies/{alias}", response_model=evaluating.AliasPolicy, responses=problem_responses(409))

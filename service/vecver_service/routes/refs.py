@@ -9,13 +9,12 @@ from fastapi.responses import Response
 
 import vecver
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError
-from vecver_service.deps import Administrable, DatasetWriter, Name, Readable, Writable, check_allowed
+from vecver_service.deps import Administrable, DatasetWriter, Name, Readable, Writable
 from vecver_service.http.replies import Reply, Responses, problem_responses
 from vecver_service.routes.datasets import existing
-from vecver_service.routes.evaluating import question_set
 from vecver_service.routes.paths import REF_KINDS
+from vecver_service.routes.promoting import LATER, Prefer, promotion
 from vecver_service.schemas import answers, requests
-from vecver_service.warmup import warm
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["refs"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -23,12 +22,6 @@ Kinds = Annotated[Literal["branches", "tags", "aliases"], Path()]
 _KIND: dict[str, Literal["branch", "tag", "alias"]] = {"branches": "branch", "tags": "tag", "aliases": "alias"}
 _WRITTEN = problem_responses(400, 409)
 _MOVED: Responses = {200: {"model": answers.Move}, 201: {"model": answers.Move, "description": "New."}, **_WRITTEN}
-
-
-@router.post("/promote", response_model=None, responses=_MOVED)
-def promote(body: requests.Promote, writer: Writable) -> Response:
-    """Let an alias name a version; searches at the alias follow at once, those in flight finish where they began."""
-    return writer.move("promote", body.asked(), lambda: _promoted(writer, body.alias, body))
 
 
 @router.post("/rollback", response_model=None, responses=_MOVED)
@@ -67,9 +60,11 @@ def moves(docs: Readable, kinds: Kinds, name: Name) -> Json:
     return {"moves": [move.to_dict() for move in docs.moves(_KIND[kinds], name)]}
 
 
-@router.put(f"/{REF_KINDS}/{{name}}", response_model=None, responses=_MOVED)
-def put(body: requests.Put, writer: Writable, kinds: Kinds, name: Name) -> Response:
+@router.put(f"/{REF_KINDS}/{{name}}", response_model=None, responses={**_MOVED, **LATER})
+def put(body: requests.Put, writer: Writable, kinds: Kinds, name: Name, prefer: Prefer = None) -> Response:
     """Let a ref stand on a version: from where If-Match says, where it is given. Tags are made, and never move."""
+    if kinds == "aliases":
+        return promotion(writer, "put alias", name, body, prefer)
     return writer.move(f"put {_KIND[kinds]}", body.asked(), lambda: _put(writer, kinds, name, body))
 
 
@@ -83,8 +78,6 @@ def delete(writer: Administrable, kinds: Kinds, name: Name) -> Response:
 
 def _put(writer: DatasetWriter, kinds: str, name: str, body: requests.Put) -> vecver.Move:
     docs, expected, at = writer.docs, writer.expected, body.ref
-    if kinds == "aliases":
-        return _promoted(writer, name, body)
     if body.gates or body.override:
         raise InvalidInputError(
             f"gates are for aliases, not for {kinds}", code="conflicting_options", hint="leave the gates out"
@@ -99,19 +92,6 @@ def _put(writer: DatasetWriter, kinds: str, name: str, body: requests.Put) -> ve
             found=docs.tags().get(name),  # in the problem's `context`
         )
     return docs.tag(name, at)
-
-
-def _promoted(writer: DatasetWriter, alias: str, body: requests.Put | requests.Promote) -> vecver.Move:
-    """Open the version, then move the alias: the first search at the alias does not wait for the index to load."""
-    commit = writer.docs.resolve(body.ref)
-    warm(writer.docs, commit)
-    options: Json = {"override": body.override}
-    if body.override is not None:
-        check_allowed(writer.caller, "admin", writer.docs.name)
-    if body.gates or body.questions is not None:
-        questions = None if body.questions is None else question_set(writer.deps, writer.docs, body.questions)
-        options |= {"gates": body.gates, "questions": questions, "exact": body.exact, "engine": body.engine}
-    return writer.docs.promote(alias, commit, expected=writer.expected, **options)
 
 
 def _all(docs: vecver.Dataset, kinds: str) -> dict[str, str]:

@@ -183,7 +183,7 @@ class Job(BaseModel):
 
     id: str
     dataset: str
-    kind: Literal["ingest", "upsert", "publish"]
+    kind: Literal["ingest", "upsert", "publish", "promote", "bisect"]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     by: str
     created: str

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from vecver_service.schemas.requests import Request, Revision
+from vecver_service.schemas.requests import Filter, Request, Revision, Vector
 
 Json = dict[str, Any]
 Question = Annotated[
@@ -67,6 +67,24 @@ class MeasureHistoryOf(Request):
     limit: Annotated[int | None, Field(ge=1, description="At most so many versions.")] = None
 
 
+class Bisect(Request):
+    """What broke: a query with what it must find, or a gate with its questions; and between which versions."""
+
+    good: Revision
+    bad: Revision = "main"
+    query: Annotated[str, Field(max_length=100_000)] | None = None
+    vector: Annotated[Vector | None, Field(description="The query as a vector of the version's space.")] = None
+    expect: Annotated[str | None, Field(max_length=4096, description="The id of a document that must be found,")] = None
+    contains: Annotated[str | None, Field(max_length=100_000, description="or a text that a hit must hold,")] = None
+    k: Annotated[int, Field(ge=1, description="among the first `k`.")] = 10
+    filter: Filter = None
+    gate: Annotated[str, Field(max_length=300, examples=["R@10 >= 0.9"])] | None = None
+    questions: Annotated[list[Question] | str | None, Field(description="The name of a stored set, or questions.")] = (
+        None
+    )
+    exact: bool = False
+
+
 class QuestionSummary(BaseModel):
     """What a set is."""
 
@@ -106,6 +124,72 @@ class KeptPolicy(BaseModel):
     engine: str
     author: str
     time: str
+    approval: Annotated[bool | None, Field(description="Only if somebody else must approve each promotion.")] = None
+
+
+class Policies(BaseModel):
+    """The policies of a dataset, by alias."""
+
+    policies: dict[str, KeptPolicy]
+
+
+class Approval(BaseModel):
+    """A promotion that held its gates, and that somebody else must approve, or did."""
+
+    id: str
+    alias: str
+    commit: str
+    before: str | None
+    author: str
+    key: str
+    time: str
+    gating: Json | None
+    gates: list[str]
+    questions: Json | None
+    exact: bool
+    engine: str
+    state: Literal["waiting", "approved", "rejected"]
+    decided_by: str
+    decided_key: str
+    decided: str
+    reason: str
+
+
+class Approvals(BaseModel):
+    """The newest request for each alias, sorted by alias."""
+
+    approvals: list[Approval]
+
+
+class Waiting(BaseModel):
+    """What a promotion is answered with that waits for an approval, and what to do."""
+
+    code: str
+    category: str
+    detail: str
+    hint: str
+    hint_python: Annotated[str | None, Field(description="The same for Python's client, where it differs.")] = None
+    approval: Approval
+
+
+class Tested(BaseModel):
+    """A version that was tried."""
+
+    commit: str
+    passed: bool
+    value: float | None
+
+
+class Bisection(BaseModel):
+    """The first version that fails, and the last one before it that passes."""
+
+    dataset: str
+    commit: str
+    good: str
+    evaluations: int
+    between: int
+    tested: list[Tested]
+    diff: Json
 
 
 class AliasPolicy(BaseModel):

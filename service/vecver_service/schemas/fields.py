@@ -12,11 +12,14 @@ BODIES: tuple[type[requests.Request], ...] = (
         requests.Promote,
         requests.Rollback,
         requests.Policy,
+        requests.NeedsApproval,
+        requests.Approve,
+        requests.Reject,
         requests.Publish,
         requests.Documents,
     ),
     *(requests.Rows, requests.Rename, requests.Delete),
-    *(evaluating.Questions, evaluating.Eval, evaluating.Compare, evaluating.MeasureHistoryOf),
+    *(evaluating.Questions, evaluating.Eval, evaluating.Compare, evaluating.MeasureHistoryOf, evaluating.Bisect),
     *(openai.VectorStoreSearch, openai.Ranking, openai.Comparison, openai.Compound),
 )
 FIELD_NAMES = {name for body in BODIES for name in body.model_fields}

@@ -137,21 +137,22 @@ class Search(Request):
         if self.like is not None:
             return self.like, True
         if self.query is not None and self.vector is not None:
-            return [{"text": self.query, "vector": _vector(self.vector)}], True
+            return [{"text": self.query, "vector": decoded_vector(self.vector)}], True
         if self.queries is not None and self.vectors is not None:
             pairs = zip(self.queries, self.vectors, strict=True)
-            return [{"text": text, "vector": _vector(value)} for text, value in pairs], False
+            return [{"text": text, "vector": decoded_vector(value)} for text, value in pairs], False
         if self.queries is not None:
             return list(self.queries), False
         if self.vectors is not None:
-            return [_vector(value) for value in self.vectors], False
-        return [self.query if self.vector is None else _vector(self.vector)], True
+            return [decoded_vector(value) for value in self.vectors], False
+        return [self.query if self.vector is None else decoded_vector(self.vector)], True
 
 
 _RANKING = ("reranker", "rerank_top")  # options that are passed on where they are given
 
 
-def _vector(value: list[float] | str) -> npt.NDArray[np.float32] | list[float]:
+def decoded_vector(value: list[float] | str) -> npt.NDArray[np.float32] | list[float]:
+    """A vector as it was sent, as numbers. Raises InvalidInputError (bad base64)."""
     if not isinstance(value, str):
         return value
     try:
@@ -238,6 +239,35 @@ class Policy(Request):
     questions: Annotated[str, Field(max_length=300)] | None = None
     exact: bool = False
     engine: Literal["faiss", "milvus"] = "faiss"
+    approval: Annotated[
+        bool | None, Field(description="Must somebody else approve each promotion? Null: as it was.")
+    ] = None
+
+    def asked(self) -> Json:
+        """What is asked, for an Idempotency-Key: as an older service knows it where nothing is said of approvals."""
+        return self.model_dump(exclude={"approval"} if self.approval is None else None)
+
+
+class NeedsApproval(Request):
+    """Must somebody else approve each promotion of an alias?"""
+
+    approval: bool
+
+
+class Approve(Request):
+    """Which waiting promotion is approved."""
+
+    alias: Annotated[str, Field(max_length=300)]
+    ref: Annotated[
+        Revision | None, Field(description="The version that was looked at: if another waits by now, nothing moves.")
+    ] = None
+
+
+class Reject(Request):
+    """Which waiting promotion is rejected, and why."""
+
+    alias: Annotated[str, Field(max_length=300)]
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Put(Gated):

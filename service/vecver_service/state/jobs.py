@@ -4,6 +4,7 @@ The table `jobs` has a row for each. Beside the database lie
 
     jobs/<id>/input/    what was uploaded for a job, until it has ended
     locks/<dataset>     held while a job of that dataset runs; the kernel releases it when the process ends
+    locks/<dataset>=measures   the same for jobs that write no version: they do not wait for an ingest
 
 Decisions
 1. "running" counts only while the lock of its dataset is held. Where it is not, the process has ended, and the next
@@ -23,7 +24,7 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ from vecver_service.state.database import Connection, Database
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
+MEASURES = ("promote", "bisect")  # kinds that write no version
 _OPEN = "state IN ('queued', 'running')"  # as in the index of the table
 _ENDED = f"state IN {FINAL}"
 _GIT_BORDER = "an upload is no part of the work tree that this folder may lie in\n"  # its ignore files, its Git commit
@@ -54,7 +56,7 @@ class Job:
 
     id: str
     dataset: str
-    kind: str  # "ingest", "upsert", "publish"
+    kind: str  # "ingest", "upsert", "publish", "promote", "bisect"
     by: str  # the caller's name: signs what is written
     key: str  # id of the caller's key
     what: Json  # the options of the call
@@ -75,6 +77,7 @@ class Job:
         return {**{name: value[name] for name in _PUBLIC}, "notes": list(self.notes)}
 
 
+_LOCK_END = {kind: "=measures" for kind in MEASURES}  # of the names of locks; "=" is in no quoted name
 _PUBLIC = (
     *("id", "dataset", "kind", "state", "by", "created", "started", "finished", "attempts"),
     *("progress", "result", "error"),
@@ -90,7 +93,12 @@ class Jobs:
         database.prepare()
         for folder in (self._folder, self._locks):
             files.make_folder(folder)
-        self.arrived = threading.Event()  # something was queued in this process
+        self._arrived: list[threading.Event] = []
+
+    def arrivals(self) -> threading.Event:
+        """A new event for one thread, which is set whenever something is queued in this process."""
+        self._arrived.append(threading.Event())
+        return self._arrived[-1]
 
     # -- for callers ----------------------------------------------------------------------------
 
@@ -132,7 +140,8 @@ class Jobs:
             row = (job.id, job.dataset, job.state, _text(job))
             connection.execute("INSERT INTO jobs (id, dataset, state, record) VALUES (?, ?, ?, ?)", row)
             record(connection, job)
-        self.arrived.set()
+        for arrived in self._arrived:
+            arrived.set()
         with suppress(OSError, VecverError):  # the job is queued, even if old ones cannot be deleted
             self._prune()
         return job
@@ -174,13 +183,13 @@ class Jobs:
     # -- for workers ----------------------------------------------------------------------------
 
     @contextmanager
-    def next(self) -> Iterator[Job | None]:
-        """The oldest job that may run now, with its dataset locked; None if there is none."""
+    def next(self, kinds: Collection[str] | None = None) -> Iterator[Job | None]:
+        """The oldest job that may run now, of these kinds if they are given, with its dataset locked; None for none."""
         busy: set[str] = set()  # datasets: if one is released meanwhile, a later job of it must not overtake
         for id, dataset in self._open_jobs():
-            if dataset in busy or self._sound(id) is None:
+            if dataset in busy or (sound := self._sound(id)) is None or sound.kind not in (kinds or (sound.kind,)):
                 continue
-            lock = FileLock(self._locks / quote(dataset, safe=""), timeout=0)
+            lock = FileLock(self._locks / (quote(dataset, safe="") + _LOCK_END.get(sound.kind, "")), timeout=0)
             if not _acquired(lock):
                 busy.add(dataset)
                 continue

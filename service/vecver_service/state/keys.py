@@ -90,6 +90,11 @@ class Keys:
         with self._store() as store:
             return store.get(id)
 
+    def may(self, id: str, scope: str, dataset: str) -> bool:
+        """May the key with this id do this, now? No, if it was revoked. Reads the keys: it is not for each request."""
+        keys = {key.id: key for key in self.all()}
+        return id in keys and Caller(id, keys[id].name, keys[id].scopes).may(scope, dataset)
+
     def add(self, name: str, scopes: list[str]) -> tuple[Key, str]:
         """A new key, and its token, which is stored nowhere. Raises InvalidInputError."""
         _check(name, scopes)

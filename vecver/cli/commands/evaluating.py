@@ -253,21 +253,43 @@ def bisect(settings: Settings, /, dataset: str, good: str, bad: str, as_json: bo
 @click.option("--questions", metavar="NAME", help="The stored set by which gates measure.")
 @EXACT
 @ENGINE
-@click.option("--remove", is_flag=True, help="Promote ALIAS without gates from now on.")
+@click.option(
+    "--approval/--no-approval",
+    default=None,
+    help="Must somebody else approve each promotion (`vecver approve`)? Without it, as before.",
+)
+@click.option("--remove", is_flag=True, help="Promote ALIAS without gates and approvals from now on.")
 @as_json
 @click.pass_obj
 def policy(
-    settings: Settings, /, dataset: str, alias: str, gates: tuple[str, ...], remove: bool, as_json: bool, **how: Any
+    settings: Settings,
+    /,
+    dataset: str,
+    alias: str,
+    gates: tuple[str, ...],
+    approval: bool | None,
+    remove: bool,
+    as_json: bool,
+    **how: Any,
 ) -> None:
-    """Fasten gates to ALIAS, so that every `promote` runs them; without --gate show those it has."""
+    """Fasten gates to ALIAS, so that every `promote` runs them; without --gate and --approval show those it has.
+
+    --gate leaves the approval as it is, and --approval the gates.
+    """
     docs = common.opened(settings).dataset(dataset)
-    if remove and gates:
-        raise InvalidInputError("--remove takes no --gate", code="conflicting_options", hint="leave one of them out")
+    if remove and (gates or approval is not None):
+        raise InvalidInputError(
+            "--remove takes no --gate and no --approval",
+            code="conflicting_options",
+            hint="leave one of them out",
+        )
     if how["questions"] and not gates:
         raise InvalidInputError("--questions needs --gate", code="conflicting_options", hint="add --gate EXPR")
     if remove:
         docs.remove_policy(alias)
-    kept = docs.set_policy(alias, gates, **how) if gates else docs.policy(alias)
+    kept = docs.policy(alias)
+    if gates or approval is not None:
+        kept = docs.set_policy(alias, gates or None, approval=approval, **how)
     if as_json:
         echo_json({"alias": alias, "policy": kept.to_json() if kept else None})
     else:

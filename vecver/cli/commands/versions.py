@@ -1,4 +1,4 @@
-"""Commands on versions and refs: show, diff, branch, tag, alias, promote, rollback, check."""
+"""Commands on versions and refs: show, diff, branch, tag, alias, promote, approve, rollback, check."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import vecver
 from vecver.cli import common
 from vecver.cli.screens import history, refs
 from vecver.cli.screens.changes import show_diff, show_document
-from vecver.cli.screens.gates import show_gates
+from vecver.cli.screens.gates import show_approvals, show_gates
 from vecver.cli.screens.upkeep import show_check
 from vecver.cli.screens.version import show_version
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, partly_read, progress
-from vecver.errors import GateError
+from vecver.errors import ApprovalError, GateError, InvalidInputError
 from vecver.settings import Settings
 
 VERSION = click.argument("dataset", metavar="DATASET[@REV]")
@@ -161,7 +161,8 @@ def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_j
 
     Its policy (`vecver policy`) and --gate say what REVISION must be worth first: a measure against a number
     ('ann_recall@10 >= 0.95'), or against what another version reaches ('R@10 >= prod - 0.01'). If a gate does not hold,
-    ALIAS stays, and the exit code is 9.
+    ALIAS stays, and the exit code is 9. If its policy asks for an approval, ALIAS stays until somebody else runs
+    `vecver approve`, and the exit code is 10.
     """
     docs = common.opened(settings).dataset(dataset)
     try:
@@ -173,7 +174,63 @@ def promote(settings: Settings, /, dataset: str, alias: str, revision: str, as_j
         else:
             show_gates(console.out(), error.context)
         raise
-    expected = docs.expected_recall(move.after or revision)
+    except ApprovalError as error:
+        if as_json:
+            echo_json({"code": error.code, "approval": error.context["approval"]})
+        else:
+            show_gates(console.out(), error.context["approval"]["gating"] or {})
+        raise
+    _show_promoted(docs, move, as_json)
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("alias", required=False)
+@click.argument("revision", required=False)
+@click.option("--reject", metavar="WHY", help="Let it move nothing; WHY is kept with it.")
+@as_json
+@click.pass_obj
+def approve(
+    settings: Settings,
+    /,
+    dataset: str,
+    alias: str | None,
+    revision: str | None,
+    reject: str | None,
+    as_json: bool,
+) -> None:
+    """Let ALIAS move as somebody else asked with `vecver promote`; without ALIAS list what waits.
+
+    With REVISION only if that version waits. Whoever asked cannot approve. In a folder the author's name says who you
+    are (VECVER_AUTHOR): it is for people who do not cheat; a service tells them apart by their keys.
+    """
+    docs = common.opened(settings).dataset(dataset)
+    if reject is not None and (alias is None or revision is not None):
+        raise InvalidInputError(
+            "--reject takes an ALIAS, and no REVISION",
+            code="conflicting_options",
+            hint=f"vecver approve {dataset} {alias or 'ALIAS'} --reject WHY",
+        )
+    if alias is None:
+        requests = docs.approvals()
+        if as_json:
+            echo_json({"approvals": [request.to_dict() for request in requests.values()]})
+        else:
+            show_approvals(console.out(), dataset, list(requests.values()))
+    elif reject is not None:
+        rejected = docs.reject(alias, reject)
+        if as_json:
+            echo_json(rejected.to_dict())
+        else:
+            show_approvals(console.out(), dataset, [rejected])
+    else:
+        with progress(dataset) as advance:
+            move = docs.approve(alias, revision, progress=advance)
+        _show_promoted(docs, move, as_json)
+
+
+def _show_promoted(docs: vecver.Dataset, move: vecver.Move, as_json: bool) -> None:
+    expected = docs.expected_recall(move.after or "main")
     if as_json:
         echo_json({**move.to_dict(), "expected_recall": expected.to_json()})
     else:
@@ -240,4 +297,4 @@ def _show_move(move: vecver.Move, as_json: bool) -> None:
         refs.show_move(console.out(), move)
 
 
-COMMANDS = (show, diff, branch, tag, alias, promote, rollback, check)
+COMMANDS = (show, diff, branch, tag, alias, promote, approve, rollback, check)

@@ -1,7 +1,8 @@
-"""Shows the gates of a promotion: what each demands, what the version is worth, and which questions lost."""
+"""Shows the gates of a promotion, what the version is worth, which questions lost, and who approves it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vecver.cli.screens import wording
@@ -19,6 +20,9 @@ def show_gates(screen: Screen, gating: Json) -> None:
         screen.say(("override: ", console.WARNING), wording.folded(gating["override"]))
     for text in gating.get("overridden", ()):
         screen.say(("  not looked at: ", FAINT), text)
+    if approval := gating.get("approval"):
+        who = f"asked by {approval['asked_by'] or 'somebody'}, approved by {approval['approved_by'] or 'somebody'}"
+        screen.say((who, FAINT))
     width = max((len(gate["gate"]) for gate in gating.get("gates", ())), default=0)
     for gate in gating.get("gates", ()):
         mark: Part = ("✓", GOOD) if gate["passed"] else ("✗", BAD)
@@ -43,10 +47,30 @@ def show_policy(screen: Screen, dataset: str, alias: str, policy: vecver.Policy 
         return
     for gate in policy.gates:
         screen.say(gate)
+    if policy.approval:
+        screen.say("somebody else must approve: ", (f"vecver approve {dataset} {alias}", console.COMMAND))
     by = f" by {policy.author}" if policy.author else ""
-    measured = f"by the questions {policy.questions}" if policy.questions else "by a sample"
+    source = f"by the questions {policy.questions}" if policy.questions else "by a sample"
     exact = ", exact" if policy.exact else ""
-    screen.say((f"measured {measured} ({policy.engine}{exact}); set {policy.time[:16].replace('T', ' ')}{by}", FAINT))
+    measured = f"measured {source} ({policy.engine}{exact}); " if policy.gates else ""
+    screen.say((f"{measured}set {policy.time[:16].replace('T', ' ')}{by}", FAINT))
+
+
+def show_approvals(screen: Screen, dataset: str, requests: Sequence[vecver.Approval]) -> None:
+    """Promotions that wait for an approval, or were decided: the newest of each alias."""
+    if not requests and screen.terminal:
+        command = f"vecver policy {dataset} ALIAS --approval"
+        screen.say("Nothing waits to be approved. ", ("Let an alias wait: ", FAINT), (command, console.COMMAND))
+    for request in requests:
+        asked = f"asked {request.time[:16].replace('T', ' ')} by {request.author or 'somebody'}"
+        screen.say(request.alias, " to ", (request.commit[:12], console.ID), f"  {request.state}  ", (asked, FAINT))
+        if request.state == "waiting":
+            show_gates(screen, request.gating or {})
+            if screen.terminal:
+                screen.say(("Approve it: ", FAINT), (f"vecver approve {dataset} {request.alias}", console.COMMAND))
+        else:
+            why = f": {wording.folded(request.reason)}" if request.reason else ""
+            screen.say((f"  {request.state} by {request.decided_by or 'somebody'}{why}", FAINT))
 
 
 def _interval(gate: Json) -> str:

@@ -11,8 +11,8 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vecver import repo
@@ -25,6 +25,28 @@ from vecver.repo import Versions
 MakeBench = Callable[[Any, Any, bool, Progress | None], Bench]  # questions, engine, exact, progress
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A promotion all of whose gates hold."""
+
+    gating: Gating | None  # None: there is no gate
+    stands: str | None  # where the alias must stand when it moves, as `expected` of `promote` says it
+    policy: Policy | None = None
+    sets: Mapping[str, str] = field(default_factory=dict)  # stored set by which something was measured -> digest
+
+    @property
+    def needs_approval(self) -> bool:
+        """Must a second person approve it?"""
+        overridden = self.gating is not None and self.gating.override is not None
+        return self.policy is not None and self.policy.approval and not overridden
+
+    def of_job(self, job: str, commit: str) -> Checked:
+        """The same, as a service's job measured it; by that id the job knows its move again."""
+        before = None if self.stands == repo.ref_moves.ABSENT else self.stands
+        gating = self.gating or Gating(commit, before, (), None, {})
+        return replace(self, gating=replace(gating, job=job))
+
+
 def check_promotion(
     versions: Versions,
     dataset: str,
@@ -35,8 +57,8 @@ def check_promotion(
     make_bench: MakeBench,
     override: str | None,
     expected: str | None,
-) -> tuple[Gating | None, str | None]:
-    """What was measured, if every gate holds (None if there is no gate), and where the alias must stand when it moves.
+) -> Checked:
+    """What was measured, if every gate holds, and where the alias must stand when it moves.
 
     `bench`: what the caller's gates measure with. `expected`: where the caller saw the alias.
     Raises GateError (a gate fails), InvalidInputError (an override without a reason), ConflictError (the alias or its
@@ -46,20 +68,24 @@ def check_promotion(
     stands = before or repo.ref_moves.ABSENT
     policy = repo.policies.load(versions.store, versions.key(dataset), alias)
     if policy is None and bench is None and override is None:
-        return None, expected
+        return Checked(None, expected)
     if expected not in (None, stands):
         raise repo.ref_moved("alias", alias, before)
     if override is not None:
-        return _overridden(policy, gates, commit, before, override), stands
-    gatings = [check_gates(bench, alias, commit, gates)] if bench is not None else []
+        return Checked(_overridden(policy, gates, commit, before, override), stands, policy)
+    benches = [(bench, gates)] if bench is not None else []
     texts = [text for text in policy.gates if before or Gate.of(text).against != alias] if policy else []
     if policy is not None and texts:
-        fastened = make_bench(policy.questions, policy.engine, policy.exact, None)
-        gatings.append(check_gates(fastened, alias, commit, texts))
+        progress = bench.progress if bench else None
+        benches.append((make_bench(policy.questions, policy.engine, policy.exact, progress), texts))
+    gatings = [check_gates(each, alias, commit, some) for each, some in benches]
     if moved := [gating for gating in gatings if gating.before != before]:
         raise repo.ref_moved("alias", alias, moved[0].before)
     _check_policy(versions, dataset, alias, policy)
-    return _joined(gatings), stands
+    sets = {each.questions.name: each.questions.digest for each, _ in benches if each.questions}
+    stored = versions.question_sets(dataset) if sets else {}
+    sets = {name: digest for name, digest in sets.items() if stored.get(name) == digest}
+    return Checked(_joined(gatings), stands, policy, sets)
 
 
 def check_way_back(versions: Versions, dataset: str, ref: str, target: str) -> None:
@@ -109,11 +135,34 @@ def _joined(gatings: Sequence[Gating]) -> Gating | None:
 
 
 def new_policy(
-    versions: Versions, dataset: str, gates: Sequence[str], questions: str | None, *, exact: bool, engine: str
+    kept: Policy | None,
+    *,
+    versions: Versions,
+    dataset: str,
+    gates: Sequence[str] | None,
+    questions: str | None,
+    exact: bool,
+    engine: str,
+    approval: bool | None,
 ) -> Policy:
-    """A policy whose gates can be read and whose questions are stored. Raises InvalidInputError, NotFoundError."""
+    """A policy whose gates can be read and whose questions are stored, in place of the one that an alias has.
+
+    `gates`: None for those that it has, with their questions; `approval`: None for as it is. There need be no gate
+    where an approval is needed. Raises InvalidInputError, NotFoundError.
+    """
     versions.check_dataset(dataset)
-    texts = read_gates(gates)
+    approval = bool(kept and kept.approval) if approval is None else approval
+    if gates is None and kept is not None:
+        if not approval:
+            read_gates(kept.gates)  # raises where nothing would be left of the policy
+        return replace(kept, approval=approval, author=versions.author, time=versions.time())
+    texts = () if approval and not gates else read_gates(gates or ())
+    _check_stored(versions, dataset, texts, questions)
+    return Policy(texts, questions, exact, engine, versions.author, versions.time(), approval)
+
+
+def _check_stored(versions: Versions, dataset: str, texts: Sequence[str], questions: str | None) -> None:
+    """Raises InvalidInputError, NotFoundError unless a policy's gates can measure by a stored set."""
     if questions is None:
         check_questions(None, [Gate.of(text) for text in texts])
     elif not isinstance(questions, str):
@@ -124,4 +173,3 @@ def new_policy(
         )
     else:
         versions.questions(dataset, questions)  # raises
-    return Policy(texts, questions, exact, engine, versions.author, versions.time())

@@ -25,7 +25,7 @@ import numpy as np
 from vecver.errors import NotFoundError, VecverError
 from vecver.model import Check, Commit, Move, Problem
 from vecver.progress import Progress
-from vecver.repo import entries, measures, objects, policies, question_sets
+from vecver.repo import approvals, entries, measures, objects, policies, question_sets
 from vecver.repo.maintain import gc, trash
 from vecver.repo.objects import load_commit
 from vecver.repo.published import ledger
@@ -203,7 +203,9 @@ class _Checker:
             self.read(measures.path_of(commit, kind), partial(measures.load, self.store, commit, kind))
 
     def questions(self, key: str) -> None:
-        """Re-read the policies of a dataset, and its question sets, also those that were replaced."""
+        """Re-read the policies and approvals of a dataset, and its question sets, also those that were replaced."""
+        for path in self.store.list(entries.folder_of(approvals.FOLDER, key)):
+            self.read(path, partial(approvals.load, self.store, Refs(self.store, key), unquote(path.rsplit("/", 1)[1])))
         for path in self.store.list(entries.folder_of(policies.FOLDER, key)):
             self.read(path, partial(policies.load, self.store, key, unquote(path.rsplit("/", 1)[1])))
         for path in self.store.list(entries.folder_of(question_sets.FOLDER, key)):

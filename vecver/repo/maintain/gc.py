@@ -43,7 +43,7 @@ from vecver.store import Store
 _FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
 _WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
 _RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
-_OF_DATASETS = ("refs", "publications", "questions", "policies")  # deleted with their dataset
+_OF_DATASETS = ("refs", "publications", "questions", "policies", "approvals")  # deleted with their dataset
 _OF_COMMITS = ("commits", "layouts", "forgotten", "measures")
 _FOLDERS = (*_OF_DATASETS, "gatings", "moves", *_OF_COMMITS, "question-sets", "segments", "parts")  # parents first
 
