@@ -30,7 +30,10 @@ _STEPS = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page. `values`: what its template needs beside what every page shows."""
     page = _environment().get_template(template)
-    return HTMLResponse(page.render(**_shared(request), **values), status, headers=HEADERS)
+    response = HTMLResponse(page.render(**_shared(request), **values), status, headers=HEADERS)
+    if request.scope.get("vecver.session_begins") and "vecver.caller" in request.scope:  # no key is needed here
+        request.app.state.visitors.keep(response, request.scope["vecver.session"], secure=request.url.scheme == "https")
+    return response
 
 
 def _shared(request: Request) -> dict[str, Any]:

@@ -61,12 +61,13 @@ class Visitors:
         return is_page(path)
 
     def enter(self, scope: Scope) -> Caller | None:
-        """Who makes this request; None for a page that everybody may see. Sets `vecver.session` in the scope.
+        """Who makes this request; None for a page that everybody may see. Sets `vecver.session` in the scope, and
+        `vecver.session_begins` where the browser does not have it yet.
 
         Raises AccessError: nobody is signed in, or another site's page sent the form.
         """
         session = self._session(scope)
-        scope["vecver.session"] = session or self.new("")
+        scope["vecver.session"], scope["vecver.session_begins"] = session or self.new(""), session is None
         if is_open(scope["path"]):
             return None
         _check_site(scope)

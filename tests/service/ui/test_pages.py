@@ -148,6 +148,15 @@ def test_pages_without_keys_serve_this_machine_only(tmp_path: Path) -> None:
         assert foreign.status_code in (303, 401)
 
 
+def test_forms_work_where_no_key_is_needed(tmp_path: Path) -> None:
+    with visited(tmp_path, keys=False) as service:
+        receipt = json.dumps(service.repository.dataset("handbook").search(QUESTION_VECTOR, at="prod").receipt)
+        html = service.page("/datasets/handbook/work?source=x")
+        token = html.partition("form_token=")[2].partition('"')[0]
+        answer = service.client.post("/datasets/handbook/replay", data={"receipt": receipt, "form_token": token})
+        assert "Identical" in answer.text
+
+
 # -- what pages hold ----------------------------------------------------------------------------------
 
 QUESTION_VECTOR = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]

@@ -32,3 +32,29 @@ function move(step) {
   const next = rows[Math.min(rows.length - 1, Math.max(0, at + step))];
   (next.querySelector("a") || next).focus();
 }
+
+// A part of the page that changes by itself: it is read again each second, until it no longer says that it changes.
+async function follow() {
+  const unreachable = document.querySelector("#unreachable");
+  while (document.querySelector("[data-live]")) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const part = page.querySelector("#live");
+      if (!part) { location.reload(); return; }
+      document.querySelector("#live").replaceWith(document.adoptNode(part));
+      document.title = page.title;
+      unreachable.hidden = true;
+    } catch { unreachable.hidden = false; }
+  }
+}
+follow();
+
+// Files that are dropped on a form with a file field.
+for (const form of document.querySelectorAll("[data-drop]")) {
+  const field = form.querySelector("input[type=file]");
+  form.addEventListener("dragover", (event) => { event.preventDefault(); form.classList.add("over"); });
+  form.addEventListener("dragleave", () => form.classList.remove("over"));
+  form.addEventListener("drop", (event) => { event.preventDefault(); field.files = event.dataTransfer.files; form.requestSubmit(); });
+}
