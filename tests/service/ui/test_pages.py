@@ -35,6 +35,8 @@ def addresses(dataset: str, document: str) -> list[str]:
         f"{root}/diff?to=main",
         f"{root}/diff?{urlencode({'to': 'main', 'document': document})}",
         f"{root}/search",
+        f"{root}/measures",
+        f"{root}/work",
     ]
 
 

@@ -20,7 +20,7 @@ FILES = [("files", ("a.md", "# Radiator\n\nTurn the key.")), ("files", ("b.md", 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visited]:
     with visited(tmp_path_factory.mktemp("work")) as service:
-        service.repository.dataset("notes").ingest([{"id": "z", "text": "old"}], embedder="hashing", source="first")
+        service.repository.dataset("notes").ingest([{"id": "z", "text": "old"}], embedder="hashing", label="first")
         yield service
 
 
