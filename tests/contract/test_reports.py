@@ -167,6 +167,30 @@ def test_an_evaluation_in_the_browser(running: Any, docs: vecver.Dataset, tmp_pa
     check_quiet(seen, file)
 
 
+def test_a_history_in_the_browser(running: Any, docs: vecver.Dataset, tmp_path: Path) -> None:
+    """The same drawings as a page and as a file of SVG; the refs are marked, and a point says its value."""
+    docs.eval("prod", questions="support", exact=True)
+    docs.eval("main", questions="support", exact=True)
+    history = docs.measure_history("main", measures="R@10,ann_recall@10", questions="support", exact=True)
+    values = [at.mean for _, at in reversed(history.series("R@10"))]
+    assert len(values) == 2 and values[0] == 3 / 4
+    for name, text in (("page.html", history.to_html()), ("drawing.svg", history.to_svg())):
+        file = tmp_path / name
+        file.write_text(text, "utf-8")
+        page, seen = opened(running, file, width=500)
+        if name == "page.html":
+            assert data_of(page) == {"history": history.to_json()}
+            points = page.locator("#versions figure").first.locator("a")
+            said = [points.nth(number).get_attribute("aria-label") for number in range(points.count())]
+            assert [f"R@10 {value:.3f}" in each for value, each in zip(values, said, strict=True)] == [True, True]
+            points.first.press("Enter")  # to the version's row, which unfolds
+            assert page.locator(points.first.get_attribute("href")).is_visible()
+        names = page.locator("text.name").all_text_contents()
+        assert "prod, v1" in names and "main" in names
+        check_quiet(seen, file)
+        page.close()
+
+
 def test_no_text_is_markup(compared: vecver.Comparison, history: vecver.MeasureHistory) -> None:
     """Without a browser: what a question says is nowhere in the page as it was written."""
     for page in (compared.to_html(history), compared.to_html(names=(XSS, XSS)), history.to_html(), history.to_svg()):

@@ -24,7 +24,7 @@ def comparison_page(comparison: Json, history: Json | None = None, names: Sequen
     names = tuple(names) if names else (before[:7], after[:7])
     measures = comparison["measures"]
     levels = {name: {"value": each["from"], "name": names[0]} for name, each in measures.items()}
-    special = {before: "from", after: "to"}
+    special = {before: ("from", names[0]), after: ("to", names[1])}
     changed, same = _sorted(comparison)
     versions = {each["commit"]: each for each in (history or {}).get("versions", ())}
     return rendered(

@@ -33,7 +33,7 @@ def evaluation_page(evaluation: Json, history: Json | None = None, name: str | N
         rows={each["number"]: _ranking(each) for each in questions},
         bars=[plot for measure in evaluation["measures"] if (plot := _bars(measure, judged))],
         version=next((each for each in (history or {}).get("versions", ()) if each["commit"] == commit), None),
-        parts=parts_of(history, {commit: "to"}) if history else None,
+        parts=parts_of(history, {commit: ("to", name or commit[:7])}) if history else None,
     )
 
 

@@ -10,11 +10,12 @@ from vecver.reports.pages import drawn, rendered
 from vecver.reports.plots import Dot, Frame, Mark, Plot, Tick, polyline, spread, ticks
 
 Json = dict[str, Any]
-Special = Mapping[str, str]  # commit -> "from" or "to"
+Special = Mapping[str, tuple[str, str]]  # commit -> ("from" or "to", what the version is called)
 Levels = Mapping[str, Json]  # measure -> {"value", "name"} of the version that it is compared with
 ANN_RECALL = "ann_recall"
 _WIDTH, _HEIGHT = 360, 208
 _RANK = {"alias": 0, "branch": 1, "tag": 2}  # whose name is written where not all have room
+_TITLE = 76  # units above the drawings of a file
 _GAP = 20  # units between the drawings of a file
 
 
@@ -28,14 +29,15 @@ def history_svg(history: Json) -> str:
     plots = over_versions(history)
     columns = min(len(plots), 2) or 1
     cells = [(number % columns, number // columns, plot) for number, plot in enumerate(plots)]
-    placed = [(column * (_WIDTH + _GAP) + _GAP, row * (_HEIGHT + _GAP) + 64, plot) for column, row, plot in cells]
-    width = columns * (_WIDTH + _GAP) + _GAP
-    height = 64 + ((len(plots) + columns - 1) // columns) * (_HEIGHT + _GAP)
+    wide, high = _WIDTH + _GAP, _HEIGHT + 2 * _GAP
+    placed = [(column * wide + _GAP, row * high + _TITLE, plot) for column, row, plot in cells]
+    width = columns * wide + _GAP
+    height = _TITLE + ((len(plots) + columns - 1) // columns) * high
     return drawn("history.svg", history=history, placed=placed, width=max(width, 400), height=max(height, 110))
 
 
 def parts_of(history: Json, special: Special | None = None, levels: Levels | None = None) -> Json:
-    """What the templates show of a history. `special`: commit -> "from" or "to"; `levels`: what it is compared with."""
+    """What the templates show of a history. `special`: what it is about; `levels`: what that is compared with."""
     names, versions = history["measures"], history["versions"]
     return {
         "plots": over_versions(history, special, levels),
@@ -83,7 +85,8 @@ def _over_versions(name: str, versions: Sequence[Json], special: Special, level:
 
 def _dot(frame: Frame, number: int, version: Json, name: str, special: Special) -> Dot:
     at = version["measures"][name]
-    kind = special.get(version["commit"]) or ("alias" if any(ref["kind"] == "alias" for ref in version["refs"]) else "")
+    is_alias = any(ref["kind"] == "alias" for ref in version["refs"])
+    kind, _ = special.get(version["commit"], ("alias" if is_alias else "", ""))
     interval = f" (95% {at['low']:.3f} to {at['high']:.3f})" if "low" in at else ""
     text = f"{named(version)} · {name} {at['mean']:.3f}{interval}"
     is_hollow = name.startswith(ANN_RECALL) and at["engine"] == "exact"
@@ -142,20 +145,22 @@ def _against_latency(name: str, versions: Sequence[Json], special: Special) -> P
     y_values = ticks(min(0.99, *(at["mean"] for _, at in points)), 1.0, least=0.0, most=1.0)
     frame = Frame(_WIDTH, _HEIGHT, y_values, 0.0, x_values[-1], bottom=42)
     said = f"{name} of {len(points):,} versions over the median time of a query, up to {slowest:.3g} ms"
-    dots = tuple(_latency_dot(frame, each, at, name, special) for each, at in points)
+    dots, labelled = [], 0
+    for each, at in points:
+        dot = _latency_dot(frame, each, at, name, special)
+        dots.append(replace(dot, label_y=dot.y + 16 + 12 * labelled if dot.label else 0.0))
+        labelled += bool(dot.label)
     x_ticks = tuple(Tick(frame.x(value), f"{value:.6g}") for value in x_values)
-    return replace(frame.plot(name, said), dots=dots, x_ticks=x_ticks, x_title="median time of a query, ms")
+    return replace(frame.plot(name, said), dots=tuple(dots), x_ticks=x_ticks, x_title="median time of a query, ms")
 
 
 def _latency_dot(frame: Frame, version: Json, at: Json, name: str, special: Special) -> Dot:
-    kind = special.get(version["commit"], "")
     aliases = [ref["name"] for ref in version["refs"] if ref["kind"] == "alias"]
-    label = _short(aliases[0]) if aliases else kind
+    kind, label = special.get(version["commit"], ("alias", aliases[0]) if aliases else ("", ""))
     text = f"{named(version)} · {name} {at['mean']:.3f} in {at['p50_ms']:.2f} ms · {at['engine']}"
-    x, y = frame.x(at["p50_ms"]), frame.y(at["mean"])
-    anchor = "end" if x > frame.width * 0.7 else "start"
-    href = f"#v-{version['commit'][:12]}"
-    return Dot(x, y, text, href, kind or ("alias" if aliases else ""), at["engine"] == "exact", label, anchor)
+    x, href = frame.x(at["p50_ms"]), f"#v-{version['commit'][:12]}"
+    anchor = "end" if x > frame.width - 50 else "start" if x < frame.left + 30 else "middle"
+    return Dot(x, frame.y(at["mean"]), text, href, kind, at["engine"] == "exact", _short(label), anchor)
 
 
 def _short(text: str, length: int = 22) -> str:

@@ -38,8 +38,9 @@ class Dot:
     href: str = ""
     kind: str = ""
     is_hollow: bool = False
-    label: str = ""  # written beside it
-    anchor: str = "start"  # where the label is: "start" to the right of it, "end" to the left
+    label: str = ""  # written below it, at `label_y`
+    anchor: str = "middle"  # of the label
+    label_y: float = 0.0
 
 
 @dataclass(frozen=True)
