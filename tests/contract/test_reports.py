@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from browser import Seen, browser, opened
 from handles import filled
-from helpers import Ticking, open_on, vector_of
+from helpers import SPACE, Ticking, open_on, records, vector_of
 
 import vecver
 from vecver.store import MemoryStore
@@ -196,6 +197,26 @@ def test_no_text_is_markup(compared: vecver.Comparison, history: vecver.MeasureH
     for page in (compared.to_html(history), compared.to_html(names=(XSS, XSS)), history.to_html(), history.to_svg()):
         assert "<script>alert(1)" not in page and "<img" not in page
         assert page.count("<script") == page.count("</script>")
+
+
+def test_any_text_can_be_written_and_nothing_may_be_missing(compared: vecver.Comparison) -> None:
+    """A message with control characters and half a surrogate pair; a dataset of which nothing was measured."""
+    docs = open_on(MemoryStore(), clock=Ticking()).dataset("d")
+    docs.ingest(records({"a": "text"}), space=SPACE, message="bell\x07 tab\t \x00 & <b>")
+    history = docs.measure_history()
+    assert "Nothing was measured yet." in history.to_svg() and "No version of this history" in history.to_html()
+    docs.add_questions("support", [{"query": "text", "vector": vector_of("text").tolist(), "documents": ["a"]}])
+    unmeasured = docs.measure_history(measures="R@10").to_html()
+    assert "vecver eval d@REVISION --questions support --measures R@10" in unmeasured
+    docs.recall(k=[1])
+    drawn, page = (history := docs.measure_history(measures="ann_recall")).to_svg(), history.to_html()
+    titles = [each.text for each in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}title")]
+    assert any("bell\N{REPLACEMENT CHARACTER} tab" in (title or "") for title in titles) and page.encode("utf-8")
+    value = compared.to_json()
+    value["per_question"][0]["query"] = "half \ud800 a pair"
+    assert "half \N{REPLACEMENT CHARACTER} a pair" in vecver.Comparison.from_json(value).to_html()
+    empty = {**value, "per_question": [], "measures": {}, "skipped": {}}
+    assert "Every question brings back the same" in vecver.Comparison.from_json(empty).to_html()
 
 
 def test_the_same_values_give_the_same_page(compared: vecver.Comparison, history: vecver.MeasureHistory) -> None:

@@ -39,10 +39,11 @@ def history_svg(history: Json) -> str:
 def parts_of(history: Json, special: Special | None = None, levels: Levels | None = None) -> Json:
     """What the templates show of a history. `special`: what it is about; `levels`: what that is compared with."""
     names, versions = history["measures"], history["versions"]
+    known = {name for each in versions for name in each["measures"]}
     return {
         "plots": over_versions(history, special, levels),
         "latencies": against_latency(history, special),
-        "missing": [name for name in names if not any(name in each["measures"] for each in versions)],
+        "missing": [name for name in names if name not in known and not name.startswith(ANN_RECALL)],
         "measured": sum(bool(each["measures"]) for each in versions),
     }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -27,6 +28,7 @@ _WORDS = {  # of the reasons
     "approximation": "index only",
     "rival": "others came or went",
 }
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -36,12 +38,12 @@ def rendered(template: str, data: Json, **values: Any) -> str:
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     block = json.dumps(data, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
     page = {"style": style, "script": script, "policy": f"{policy}; base-uri 'none'; form-action 'none'", "data": block}
-    return str(_templates().get_template(template).render(page=page, words=_WORDS, **values))
+    return _writable(_templates().get_template(template).render(page=page, words=_WORDS, **values))
 
 
 def drawn(template: str, **values: Any) -> str:
     """A drawing as a file of its own. Raises InvalidInputError without jinja2."""
-    return str(_templates().get_template(template).render(style=_source("drawing.css"), **values))
+    return _writable(_templates().get_template(template).render(style=_source("drawing.css"), **values))
 
 
 def is_better(measure: str, delta: float) -> str:
@@ -76,6 +78,11 @@ def _source(name: str) -> str:
     from importlib.resources import files
 
     return (files("vecver.reports") / "templates" / name).read_text("utf-8")
+
+
+def _writable(text: str) -> str:
+    """A text without what UTF-8 and XML cannot hold: half a surrogate pair, control characters."""
+    return _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _hash(text: str) -> str:
