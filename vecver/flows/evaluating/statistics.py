@@ -7,8 +7,8 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,16 @@ def overlap(one: Sequence[str], other: Sequence[str], p: float = 0.9) -> float:
     return min(1.0, max(0.0, (1 - p) / p * total + last * p**depth))
 
 
-def _resampled(count: int) -> Any:
+def _resampled(count: int) -> Iterable[npt.NDArray[np.int32]]:
+    return (_drawn(count),) if count * _DRAWS <= _AT_ONCE else _draws(count)
+
+
+@lru_cache(maxsize=1)  # the measures of one set have the same draws
+def _drawn(count: int) -> npt.NDArray[np.int32]:
+    return np.concatenate(list(_draws(count)))
+
+
+def _draws(count: int) -> Iterator[npt.NDArray[np.int32]]:
     draw, share = np.random.default_rng(_SEED), max(1, _AT_ONCE // count)
     for start in range(0, _DRAWS, share):
         yield draw.integers(0, count, (min(share, _DRAWS - start), count), np.int32)
