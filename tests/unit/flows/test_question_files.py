@@ -155,6 +155,8 @@ def test_other_bad_input_is_refused(tmp_path: Path) -> None:
         ('{"query": "x", "documents": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
         ('{"query": 3}', "no text, but 3"),
         ('{"vector": [NaN, 1]}', "finite"),
+        ('{"query": "a \\ud800 b"}', "half of a character"),
+        ('{"query": "a", "documents": ["\\udc00"]}', "half of a character"),
     ],
 )
 def test_what_would_be_lost_or_cannot_be_read_is_refused(tmp_path: Path, line: str, part: str) -> None:

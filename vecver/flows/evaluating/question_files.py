@@ -245,6 +245,7 @@ def _unique(values: Iterable[tuple[str, Any]], origin: str) -> Iterator[JudgedQu
         question = value if isinstance(value, JudgedQuestion) else _question(value, place, number)
         for grade in question.documents.values():
             _grade(grade, place)
+        _check_characters(question, place)
         if question.id in places:
             raise InvalidInputError(
                 f"{place} has the id {question.id!r}, which {places[question.id]} has already",
@@ -254,6 +255,17 @@ def _unique(values: Iterable[tuple[str, Any]], origin: str) -> Iterator[JudgedQu
             )
         places[question.id] = place
         yield question
+
+
+def _check_characters(question: JudgedQuestion, place: str) -> None:
+    """Raises InvalidInputError for half a character, such as JSON's "\\ud800" alone: no screen or file can hold it."""
+    lists = (question.documents, question.contains, question.not_documents, question.not_contains, question.tags)
+    try:
+        "".join([question.id, question.query or "", *(text for each in lists for text in each)]).encode()
+    except UnicodeEncodeError as error:
+        raise _invalid(
+            place, f"holds {error.object[error.start]!a}, which is half of a character", "write it as UTF-8"
+        ) from error
 
 
 def _question(value: Any, place: str, number: int) -> JudgedQuestion:
