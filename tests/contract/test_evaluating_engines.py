@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers import open_on, records, vector_of
@@ -19,7 +21,7 @@ ROWS, DIM = 8_300, 32  # enough rows for an index
 ASKED = [{"query": text, "vector": vector_of(text).tolist(), "documents": [id]} for id, text in TEXTS.items()]
 
 
-def indexed() -> tuple[vecver.Dataset, list[dict[str, object]]]:
+def indexed() -> tuple[vecver.Dataset, list[dict[str, Any]]]:
     """A version under an index, and questions whose documents are the true best of vectors far from every row."""
     draw = np.random.default_rng(5)
     vectors = draw.standard_normal((ROWS, DIM)).astype(np.float32)

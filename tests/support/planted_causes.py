@@ -130,10 +130,10 @@ def approximation(count: int, seed: int = 4, rows: int = 10_000, dim: int = 128)
     """
     draw = np.random.default_rng(seed)
     vectors = draw.standard_normal((rows, dim)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1)
     questions = draw.standard_normal((8 * count, dim)).astype(np.float32)
     kept = draw.random(rows) < 0.5
-    kept[np.argsort(-(questions @ vectors.T), axis=1)[:, :11]] = True
+    kept[np.argsort(-(questions @ vectors.T) / lengths, axis=1)[:, :11]] = True
     records = [{"id": f"d{n:05}", "text": f"{n}", "vector": vector} for n, vector in enumerate(vectors)]
     docs = open_on(MemoryStore()).dataset("indexed")
     for tag, some in (("a", records), ("b", [each for each, keep in zip(records, kept, strict=True) if keep])):
@@ -157,8 +157,8 @@ def _unit(vector: Any) -> Vectors:
 
 def _near(query: Vectors, closeness: float, draw: np.random.Generator) -> Vectors:
     """A unit vector whose product with the unit vector `query` is `closeness`."""
-    other = draw.standard_normal(len(query))
-    other = _unit(other - (other @ query) * query)
+    noise = draw.standard_normal(len(query))
+    other = _unit(noise - (noise @ query) * query)
     return _unit(closeness * query + np.sqrt(1 - closeness**2) * other)
 
 
