@@ -65,7 +65,7 @@ def keep(segment: Segment, spec: str, postings: index.keywords.Postings) -> None
 def make(segment: Segment, tokenizer: Json, progress: Progress | None = None) -> index.keywords.Postings:
     """Postings of all rows of a segment, from their texts; not kept."""
     texts = segment.texts() if progress is None else _counted(segment, progress)
-    return index.keywords.build(*pipeline.tokenised(tokenizer_of(tokenizer), texts))
+    return index.keywords.build(pipeline.tokenised(tokenizer_of(tokenizer), texts))
 
 
 def _counted(segment: Segment, progress: Progress) -> Iterator[str]:

@@ -22,10 +22,14 @@ from vecver.index.keywords.postings import _decoded, _encoded
 Rows = list[list[str]]
 
 
-def postings(rows: Rows) -> Postings:
+def postings(rows: Rows, block: int = 1000) -> Postings:
+    return build(numbered(rows[start : start + block]) for start in range(0, len(rows), block))
+
+
+def numbered(rows: Rows) -> tuple[list[str], list[int], list[int]]:
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(term, len(numbers)) for row in rows for term in row]
-    return build(list(numbers), ids, [len(row) for row in rows])
+    return list(numbers), ids, [len(row) for row in rows]
 
 
 def keys(count: int, seed: int = 0) -> np.ndarray:
@@ -84,6 +88,12 @@ def test_postings_say_which_rows_have_a_term_and_how_often(rows: Rows) -> None:
 def test_numbers_survive_leb128(values: list[int]) -> None:
     content, offsets = _encoded(np.array(values, np.uint64))
     assert _decoded(content).tolist() == values and offsets[-1] == len(content)
+
+
+@given(st.lists(st.lists(st.sampled_from(["aa", "bb", "cc", "x"]), max_size=5), max_size=300), st.integers(1, 90))
+@settings(deadline=None)
+def test_blocks_of_rows_give_the_bytes_of_all_at_once(rows: Rows, block: int) -> None:
+    assert postings(rows, block).to_bytes() == postings(rows).to_bytes()
 
 
 def test_the_bytes_of_a_file() -> None:

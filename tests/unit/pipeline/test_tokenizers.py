@@ -137,7 +137,7 @@ def test_a_run_has_the_words_of_its_text() -> None:
 
 def test_many_texts_have_the_terms_of_each() -> None:
     texts = ["Red and green", "", "green getUser", "東京 red"]
-    terms, numbers, sizes = pipeline.tokenised(ENGLISH, texts)
+    ((terms, numbers, sizes),) = pipeline.tokenised(ENGLISH, texts)
     flat = iter(terms[number] for number in numbers)
     assert [[next(flat) for _ in range(size)] for size in sizes] == [ENGLISH.terms(text) for text in texts]
 
