@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vecver
+from vecver import pipeline
+from vecver.flows.maintaining import postings
 from vecver.flows.searching.keywords import keyword_rows, keyword_scores, matched_words
 from vecver.repo import Snapshot
 
@@ -114,3 +118,99 @@ def test_an_unknown_language_stops_an_ingest_before_it_begins(docs: vecver.Datas
     with pytest.raises(vecver.InvalidInputError) as caught:
         docs.ingest(rows({"a": "x"}), space="s", language="klingon")
     assert caught.value.code == "unknown_language"
+
+
+# -- postings of large segments -------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> vecver.Dataset:
+    """A version of 40 rows, where segments have postings in files from 30 rows on."""
+    monkeypatch.setattr(postings, "LARGE", 30)
+    docs = vecver.open(tmp_path / "kb", create=True, background=False).dataset("d")
+    docs.ingest(rows({f"d{i}": f"red term{i}" for i in range(40)}), space="s", label="x")
+    return docs
+
+
+def files(docs: vecver.Dataset) -> list[Path]:
+    return sorted(Path(docs.repository.url).glob("segments/*/words-1-*"))
+
+
+def drop(docs: vecver.Dataset) -> None:
+    for file in files(docs):
+        file.unlink()
+
+
+def test_a_commit_builds_the_postings_of_large_segments(many: vecver.Dataset) -> None:
+    assert [file.name for file in files(many)] == ["words-1-english", "words-1-english.json"]
+    assert many.repository.check().clean
+    garbage = many.repository.gc(apply=True, grace=timedelta(0))
+    assert not garbage.delete and len(files(many)) == 2
+
+
+def test_a_dataset_from_before_keyword_search_says_that_optimize_builds_them(many: vecver.Dataset) -> None:
+    drop(many)
+    waited: list[bool] = []
+    versions, snapshot = many._session.versions, opened(many)
+    with pytest.raises(vecver.ConflictError) as caught:
+        postings.open_postings(versions, snapshot, lambda: waited.append(True))
+    assert (caught.value.code, waited) == ("keywords_not_built", [True])
+    assert "optimize" in caught.value.hint and "1 of its 1 segments" in caught.value.message
+    many.optimize()
+    postings.open_postings(versions, snapshot)
+    assert best(snapshot, "term7") == best(opened(many), "term7") != []
+
+
+def test_what_upkeep_builds_meanwhile_is_waited_for(many: vecver.Dataset) -> None:
+    drop(many)
+    versions, snapshot = many._session.versions, opened(many)
+    tokenizer = pipeline.tokenizer_recipe()
+    postings.open_postings(
+        versions, snapshot, lambda: postings.build_postings(versions, snapshot.segments[0], tokenizer)
+    )
+    assert [name for name, _ in best(snapshot, "term7")] == ["d7"]
+
+
+def test_the_next_commit_builds_what_is_missing(many: vecver.Dataset) -> None:
+    drop(many)
+    many.upsert(rows({"new": "blue"}), label="x")
+    postings.open_postings(many._session.versions, opened(many))
+    assert [name for name, _ in best(opened(many), "blue")] == ["new"]
+
+
+def test_postings_of_another_stemmer_are_built_again(many: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions, snapshot = many._session.versions, opened(many)
+    monkeypatch.setattr("vecver.pipeline.made_with", lambda: {"stemmer": "9.9"})
+    with pytest.raises(vecver.ConflictError):
+        postings.open_postings(versions, snapshot)
+    many.optimize()
+    postings.open_postings(versions, snapshot)
+
+
+def test_damaged_postings_are_refused_and_mended(many: vecver.Dataset) -> None:
+    file = files(many)[0]
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    many.repository.close()
+    docs = vecver.open(many.repository.url).dataset("d")
+    assert not docs.repository.check().clean
+    with pytest.raises(vecver.IntegrityError) as caught:
+        postings.open_postings(docs._session.versions, opened(docs))
+    assert caught.value.code == "index_damaged"
+    docs.optimize()
+    postings.open_postings(docs._session.versions, opened(docs))
+    assert docs.repository.check().clean
+
+
+def test_without_pystemmer_commits_land_and_questions_say_what_is_missing(
+    many: vecver.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(many)
+    monkeypatch.setattr("vecver.pipeline.can_tokenise", lambda: False)
+    assert many.upsert(rows({"new": "blue"}), label="x").changed and files(many) == []
+    monkeypatch.setitem(sys.modules, "Stemmer", None)
+    with pytest.raises(vecver.InvalidInputError) as caught:
+        pipeline.Tokenizer(pipeline.tokenizer_recipe()).terms("blue")
+    assert caught.value.code == "missing_package"
