@@ -86,7 +86,7 @@ def fresh(snapshot: Snapshot, texts: dict[str, str]) -> tuple[KeywordVersion, li
     names = sorted(texts)
     tokenizer = pipeline.Tokenizer(pipeline.tokenizer_recipe())
     made = build(pipeline.tokenised(tokenizer, [texts[name] for name in names]))
-    owners = {}
+    owners: dict[str, Any] = {}
     for segment, live in zip(snapshot.segments, snapshot.layout.segments, strict=True):
         owners |= {segment.owner(row): segment.keys[row] for row in live.chunks}
     keys = np.stack([owners[name] for name in names])
