@@ -17,7 +17,9 @@ import vecver
 BOUNDS: Final = {
     "langchain": ("langchain-core", "1.4", "2"),
     "llamaindex": ("llama-index-core", "0.14", "0.15"),
+    "haystack": ("haystack-ai", "3.4", "4"),
     "mcp": ("mcp", "2.3", "3"),
+    "mlflow": ("mlflow-skinny", "3.17", "4"),
 }
 
 

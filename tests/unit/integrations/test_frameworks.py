@@ -29,7 +29,7 @@ def test_versions_within_the_bounds_are_accepted(extra: str, monkeypatch: pytest
     for version in (oldest, f"{oldest}.0", f"{oldest}.99.post1"):
         monkeypatch.setattr(metadata, "version", lambda package, version=version: version)
         check_framework(extra)
-    below = {"1.4": "1.3.99", "0.14": "0.13.6", "2.3": "2.2.9"}[oldest]
+    below = {"1.4": "1.3.99", "0.14": "0.13.6", "2.3": "2.2.9", "3.4": "3.3.9", "3.17": "3.16.9"}[oldest]
     for version in (below, too_new, f"{too_new}.0rc1", f"{too_new}.1", "10000"):
         monkeypatch.setattr(metadata, "version", lambda package, version=version: version)
         with pytest.raises(vecver.InvalidInputError) as refused:
