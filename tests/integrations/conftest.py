@@ -34,6 +34,17 @@ def docs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[vecver.Data
         yield request.getfixturevalue("service").dataset(f"notes-{uuid4().hex}")
 
 
+@pytest.fixture
+def modes() -> None:
+    """Skips where a search knows no modes yet; to be removed with them on the main branch."""
+    docs = vecver.open("memory://", create=True).dataset("d")
+    docs.upsert(["a text"], embedder="hashing")
+    try:
+        docs.search("text", mode="keyword")  # type: ignore[call-overload, unused-ignore]
+    except (vecver.InvalidInputError, TypeError) as error:
+        pytest.skip(f"no keyword search here: {error}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
     """Coroutines here are run by pytest-asyncio; those of the frameworks' own tests carry no mark."""

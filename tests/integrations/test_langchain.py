@@ -136,6 +136,26 @@ def test_mmr_where_vecver_embeds(docs: Docs) -> None:
     assert set(ids(store.max_marginal_relevance_search("pump", k=2, lambda_mult=1.0))) == {"0", "1"}
 
 
+@pytest.mark.usefixtures("modes")
+def test_modes(docs: Docs) -> None:
+    """A model that knows four words finds no gate; keywords do, and hybrid search weighs both."""
+    texts = ["The red pump", "A valve of a pump", "Gate number 7"]
+    store = VecverVectorStore.from_texts(texts, Words(), ids=["a", "b", "c"], dataset=docs)
+    assert ids(store.similarity_search("gate pump", k=1)) == ["a"]
+    assert ids(store.similarity_search("gate", k=3, mode="keyword")) == ["c"]
+    for weight, first in ((0.1, "c"), (0.9, "a")):
+        assert ids(store.similarity_search("gate pump", k=1, mode="hybrid", weight=weight)) == [first]
+    for mode in ("keyword", "hybrid"):
+        scores = [score for _, score in store.similarity_search_with_relevance_scores("gate pump", k=3, mode=mode)]
+        assert scores == sorted(scores, reverse=True) and all(0 <= score <= 1 for score in scores) and scores[0] > 0
+    assert ids(store.max_marginal_relevance_search("gate pump", k=1, mode="hybrid", weight=0.1)) != []
+    with pytest.raises(vecver.InvalidInputError) as refused:
+        store.max_marginal_relevance_search("gate", mode="keyword")
+    assert refused.value.code == "invalid_mode"
+    how: dict[str, Any] = {"dataset": docs, "embedding": Words(), "k": 1}
+    assert ids(VecverRetriever(**how, search_kwargs={"mode": "keyword"}).invoke("gate pump")) == ["c"]
+
+
 def test_metadata_and_text_come_back_exactly(docs: Docs) -> None:
     store = VecverVectorStore(docs, Words())
     text = "  The pump\n\n ü é é 🙂  "

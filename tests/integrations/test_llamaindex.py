@@ -158,6 +158,21 @@ def test_modes(store: VecverVectorStore) -> None:
     assert refused.value.code == "invalid_mode" and "mmr" in refused.value.hint
 
 
+@pytest.mark.usefixtures("modes")
+def test_modes_with_keywords(store: VecverVectorStore, docs: Docs) -> None:
+    store.add([TextNode(text="the gate", id_="gate", embedding=[0.0, 0.0, 1.0])])
+    for mode in (VectorStoreQueryMode.SPARSE, VectorStoreQueryMode.TEXT_SEARCH):
+        assert store.query(query(mode=mode, query_str="gate")).ids == ["gate"]
+        assert store.query(query(mode=mode, query_str="gate", filters=all_of(of("theme", "a")))).ids == []
+        with pytest.raises(vecver.InvalidInputError):
+            store.query(query(mode=mode))
+    for alpha, first in ((0.0, "gate"), (1.0, "n0")):
+        answer = store.query(query(mode=VectorStoreQueryMode.HYBRID, query_str="gate", alpha=alpha, hybrid_top_k=1))
+        assert answer.ids == [first]
+    (found,) = VecverRetriever(docs, similarity_top_k=1, mode="keyword").retrieve("gate")
+    assert found.node.node_id == "gate"
+
+
 def test_deleting(store: VecverVectorStore, docs: Docs) -> None:
     first = docs.resolve("main")
     store.delete_nodes(["n0", "n9"])

@@ -214,7 +214,7 @@ _RELEVANCE: dict[str, Callable[[float], float]] = {
 def _diverse(answer: vecver.Answer, k: int, lambda_mult: float) -> list[Document]:
     if not answer:
         return []
-    if "vector" not in answer.receipt["query"]:
+    if not answer.receipt["query"].get("vector"):
         raise vecver.InvalidInputError(
             "maximal marginal relevance needs the query's vector, and a search by keywords has none",
             code="invalid_mode",
