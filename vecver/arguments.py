@@ -60,6 +60,14 @@ class Asking(AskingOne, total=False):
     engine: Engine
 
 
+class Mixing(TypedDict, total=False):
+    """By what chunks are ranked; see `Dataset.search`."""
+
+    mode: flows.Mode
+    weight: float | None
+    fusion: flows.Fusion | None
+
+
 class Measuring(TypedDict, total=False):
     """The options of `Dataset.eval` and `compare`; see `eval`."""
 
@@ -67,6 +75,9 @@ class Measuring(TypedDict, total=False):
     measures: Iterable[str] | str | None
     exact: bool
     engine: Engine
+    mode: flows.Mode
+    weight: float | None
+    fusion: flows.Fusion | None
     qrels: str | PathLike[str] | None
     progress: flows.Progress | None
 

@@ -61,6 +61,7 @@ def fits_loop(deps: Dependencies, docs: vecver.Dataset, body: requests.Search) -
         or body.context
         or body.engine == "milvus"
         or body.reranker
+        or body.mode != "dense"
     )
     depth = body.k + body.offset
     if (

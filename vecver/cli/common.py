@@ -10,11 +10,27 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import click
+
 import vecver
 from vecver.cli.terminal.output import one_line
 from vecver.errors import InvalidInputError, NotFoundError
 from vecver.near import near
 from vecver.settings import REPOSITORY, Settings
+
+MODE = click.option(
+    "--mode",
+    type=click.Choice(["dense", "keyword", "hybrid"]),
+    default="dense",
+    show_default=True,
+    help="Rank by vectors, by words (BM25), or by both.",
+)
+WEIGHT = click.option(
+    "--weight", type=float, metavar="W", help="Of the vectors in hybrid mode, 0 to 1.  [default: the recipe's]"
+)
+FUSION = click.option(
+    "--fusion", type=click.Choice(["convex", "rrf"]), help="How hybrid mode adds: scores, or ranks.  [default: convex]"
+)
 
 
 def opened(settings: Settings) -> vecver.Repository:

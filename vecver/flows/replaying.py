@@ -23,17 +23,24 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, NotFoundError, VecverError, say
 from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.exporting import OneVersion
+from vecver.flows.maintaining.postings import open_postings
 from vecver.flows.searching.filtering import filtered, matching
+from vecver.flows.searching.fusion import Bounds
+from vecver.flows.searching.hybrid import tokenizer_facts
 from vecver.flows.searching.likes import find_like
+from vecver.flows.searching.modes import FUSIONS, is_fraction
 from vecver.flows.searching.queries import vectors_of
 from vecver.flows.searching.questions import Shape, is_number, is_whole
 from vecver.flows.searching.receipts import ENGINES, RECEIPT_FORMAT, version
 from vecver.flows.searching.recomputing import (
     Claims,
+    bounds_in_receipt,
     differences_of,
     share,
+    signature_by_words,
     signature_of,
     signature_of_claimed,
+    signature_of_claimed_hybrid,
 )
 from vecver.flows.searching.reranking import before_reranking, wrong_order
 from vecver.flows.searching.selections import Selection
@@ -64,18 +71,26 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
         )
     snapshot = versions.snapshot(versions.resolve(dataset, receipt["commit"]))
     versions.settle(snapshot)
-    if len(vector) != snapshot.commit.recipe.space.dim:
+    options = receipt.get("options", {})
+    mode = options.get("mode", "dense")
+    if mode != "dense" and isinstance(versions, Versions):
+        open_postings(versions, snapshot)
+    if len(vector) != (0 if mode == "keyword" else snapshot.commit.recipe.space.dim):
         raise _no_receipt(f"its vector has {len(vector)} dimensions, the version {snapshot.commit.recipe.space.dim}")
     differences = list(_identity(receipt, snapshot))
     notes = list(_unproved(receipt, dataset, versions, snapshot))
-    _text(receipt, snapshot, vector, open_embedder, differences, notes)
-    options = receipt.get("options", {})
+    if mode != "keyword":
+        _text(receipt, snapshot, vector, open_embedder, differences, notes)
     allow_unknown = options.get("missing") == "empty"
     selection = matching(snapshot, receipt["filter"], refuse=False, allow_unknown=allow_unknown)
     if "like" in options:
         selection = _without_like(snapshot, options["like"], vector, selection, differences)
     parts, shape = filtered(snapshot, selection), _shape(receipt)
-    true = signature_of(snapshot, selection, vector, shape)
+    if mode == "dense":
+        true = signature_of(snapshot, selection, vector, shape)
+    else:
+        true, bounds = signature_by_words(snapshot, selection, vector, shape, receipt)
+        differences += _keyword_differences(receipt, snapshot, bounds)
     claimed, recall = receipt["hits"], None
     if "rerank" in options:
         claimed, true = before_reranking(receipt), _read_or_shown(receipt, true)
@@ -84,12 +99,42 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
             f"the reranker {options['rerank']['model']} was not run again: of its scores it was proved that "
             "they give this order"
         )
-    if receipt["engine"]["name"] != "exact" and receipt["engine"].get("exact") is not True:
+    if mode != "keyword" and not _is_exact(receipt):
         recall = share(claimed, true)
-        if claimed and len(claimed) == len(true):
+        if options.get("fusion") == "rrf":
+            notes.append(
+                "ranks by an index cannot be computed again from the hits: the order of the hits was not proved"
+            )
+            true = [hit for hit in claimed if _is_hit_of(snapshot, selection, hit)]
+        elif claimed and len(claimed) == len(true) and mode == "hybrid":
+            true = signature_of_claimed_hybrid(snapshot, selection, vector, shape, claimed, receipt)
+        elif claimed and len(claimed) == len(true):
             true = signature_of_claimed(snapshot, selection, parts, vector, shape, claimed)
     differences += differences_of(claimed, true)
     return Replay(not differences, tuple(differences), recall, tuple(notes))
+
+
+def _is_exact(receipt: Json) -> bool:
+    """True if the receipt claims the true top k."""
+    return receipt["engine"]["name"] == "exact" or receipt["engine"].get("exact") is True
+
+
+def _keyword_differences(receipt: Json, snapshot: Snapshot, bounds: Bounds | None) -> Iterator[str]:
+    """What a receipt says of words and of the bounds of a convex sum, where this version says something else."""
+    if receipt["options"]["keywords"] != (here := tokenizer_facts(snapshot)):
+        yield f"words are made by {here} here, the receipt says {receipt['options']['keywords']}"
+    is_convex = receipt["options"].get("fusion") == "convex"
+    if is_convex and _is_exact(receipt) and bounds_in_receipt(receipt) != bounds:
+        yield "the scores between which the convex sum runs are others"
+
+
+def _is_hit_of(snapshot: Snapshot, selection: Selection | None, hit: list[str]) -> bool:
+    """True if a claimed hit is a selected chunk of the version with the text that its digest says."""
+    numbers, rows = snapshot.find_chunks(np.frombuffer(bytes.fromhex(hit[0]), np.uint8).reshape(-1, 16))
+    if numbers[0] < 0 or (selection is not None and not selection.holds(numbers, rows)[0]):
+        return False
+    text = snapshot.segments[int(numbers[0])].text(int(rows[0]))
+    return hashlib.sha256(text.encode()).hexdigest() == hit[1]
 
 
 def _read_or_shown(receipt: Json, ranking: Claims) -> Claims:
@@ -119,6 +164,8 @@ def _checked(receipt: Any) -> Vectors:
         raise _no_receipt("its options have another form, or this vecver does not know them: upgrade it")
     if not isinstance(engine, dict) or not isinstance(engine.get("name"), str):
         raise _no_receipt("its engine has another form")
+    if receipt.get("options", {}).get("fusion") == "convex" and not _are_bounds(engine.get("bounds")):
+        raise _no_receipt("its engine does not say between which scores its sum runs")
     if not isinstance(hits, list) or not all(_is_hit(hit) for hit in hits):
         raise _no_receipt("its hits have another form")
     read = receipt.get("reranked")
@@ -126,7 +173,10 @@ def _checked(receipt: Any) -> Vectors:
         raise _no_receipt("it lacks what its reranker read, or has that without a reranker")
     if read is not None and not (isinstance(read, list) and all(map(_is_read, read))):
         raise _no_receipt("what its reranker read has another form")
-    return _query(receipt["query"])
+    vector = _query(receipt["query"])
+    if receipt.get("options", {}).get("mode") and receipt["query"]["text"] is None:
+        raise _no_receipt("it searched by words, and its query has no text")
+    return vector
 
 
 def _are_options(options: Any) -> bool:
@@ -140,9 +190,27 @@ def _are_options(options: Any) -> bool:
         "diversity": lambda value: is_number(value) and 0 < value <= 1,
         "like": _is_like,
         "rerank": _is_rerank,
+        "mode": lambda value: value in ("keyword", "hybrid"),
+        "fusion": lambda value: value in FUSIONS,
+        "weight": is_fraction,
+        "keywords": lambda value: isinstance(value, dict),
         "vector": lambda value: value == "given",
     }
-    return isinstance(options, dict) and all(name in forms and forms[name](value) for name, value in options.items())
+    if not isinstance(options, dict) or not all(name in forms and forms[name](it) for name, it in options.items()):
+        return False
+    mode, fusion = options.get("mode"), options.get("fusion")
+    fits = ("keywords" in options) == (mode is not None) and (fusion is not None) == (mode == "hybrid")
+    return fits and ("weight" in options) == (fusion == "convex")
+
+
+def _are_bounds(value: Any) -> bool:
+    """True for the bits of three finite scores."""
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(bits, str) and _HIT[-1].fullmatch(bits) for bits in value)
+        and all(math.isfinite(index.from_bits(bits)) for bits in value)
+    )
 
 
 def _is_rerank(value: Any) -> bool:
@@ -290,7 +358,8 @@ def _shape(receipt: Json) -> Shape:
     options = receipt.get("options", {})
     limits = {name: options.get(name) for name in ("per_document", "min_score", "diversity")}
     lifts = options.get("titles") == "passage"
-    shape = Shape(receipt["k"], options.get("offset", 0), **limits, title_lifts_passage=lifts)
+    relative = options.get("mode") == "keyword"
+    shape = Shape(receipt["k"], options.get("offset", 0), **limits, title_lifts_passage=lifts, relative=relative)
     top = options["rerank"]["top"] if "rerank" in options else 0
     return replace(shape, k=max(top, shape.end), offset=0) if top else shape
 

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack
 
 from vecver import flows
-from vecver.arguments import Engine, Measuring, Revision, check_engine, question_of, text_of
+from vecver.arguments import Engine, Measuring, Mixing, Revision, check_engine, question_of, text_of
 from vecver.errors import InvalidInputError, say
 from vecver.local.handle import Handle
 
@@ -85,16 +85,19 @@ class Evaluating(Handle):
         engine: Engine = "faiss",
         qrels: str | PathLike[str] | None = None,
         progress: Progress | None = None,
+        **how: Unpack[Mixing],
     ) -> dict[str, Any]:
         """What `flows.evaluate` and `flows.compare` take of these options."""
         check_engine(engine)
+        if how.get("mode", "dense") != "dense":
+            self._session.upkeep.wait(self.name)  # until the lists of words are built
         return {
             "versions": self._versions,
             "dataset": self.name,
             "questions": self._question_set(questions, qrels),
             "open_embedder": self._session.embedders.open,
             "measures": measures,
-            "engine": self._engine(engine, exact),
+            "engine": self._engine(engine, exact, **how),
             "progress": progress,
         }
 
@@ -156,8 +159,9 @@ class Evaluating(Handle):
             self._versions, self.name, asked, self._engine(engine, exact), self._session.embedders.open, progress
         )
 
-    def _engine(self, engine: Engine, exact: bool) -> flows.EvalEngine:
-        return flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name))
+    def _engine(self, engine: Engine, exact: bool, **how: Unpack[Mixing]) -> flows.EvalEngine:
+        flows.Question.of(["a question"], engine=engine, **how)  # checks them
+        return flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name), **how)
 
     def _question_set(self, questions: Questions, qrels: str | PathLike[str] | None = None) -> QuestionSet:
         """A stored set by its name; else what a file, a folder or Python values hold."""

@@ -143,7 +143,8 @@ class Searching(Handle):
     def _answers(self, question: flows.Question) -> list[Answer]:
         open_milvus = partial(self._session.milvus.open, self.name) if question.engine == "milvus" else None
         embedders = self._session.embedders.open
-        return flows.search(self._versions, self.name, question, embedders, open_milvus=open_milvus)
+        wait = partial(self._session.upkeep.wait, self.name)
+        return flows.search(self._versions, self.name, question, embedders, open_milvus=open_milvus, wait=wait)
 
     def snapshot(self, at: Revision, folder: str | PathLike[str], *, progress: Progress | None = None) -> Export:
         """Export a version to a new folder: its rows, an index on them, checksums, and how to read them.

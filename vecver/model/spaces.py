@@ -49,6 +49,7 @@ class Recipe:
     embedder: Json  # {"name": ..., "version": ..., parameters}; what `pipeline.open_embedder` takes
     space: Space
     keywords: Json | None = None  # the tokenizer of keyword search; None: that of English words
+    hybrid: Json | None = None  # {"weight": of the vectors in hybrid search}, where one was chosen by measuring
 
     @property
     def title_lifts_passage(self) -> bool:
@@ -63,9 +64,12 @@ class Recipe:
     def to_json(self) -> Json:
         """The fields as JSON values."""
         keywords = {} if self.keywords is None else {"keywords": self.keywords}
-        return {"chunker": self.chunker, "embedder": self.embedder, "space": self.space.to_json(), **keywords}
+        hybrid = {} if self.hybrid is None else {"hybrid": self.hybrid}
+        space = self.space.to_json()
+        return {"chunker": self.chunker, "embedder": self.embedder, "space": space, **keywords, **hybrid}
 
     @classmethod
     def from_json(cls, value: Json) -> Recipe:
         """The value whose `to_json` this is."""
-        return cls(value["chunker"], value["embedder"], Space.from_json(value["space"]), value.get("keywords"))
+        space = Space.from_json(value["space"])
+        return cls(value["chunker"], value["embedder"], space, value.get("keywords"), value.get("hybrid"))

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows
-from vecver.arguments import Engine, Measuring, Revision, check_engine
+from vecver.arguments import Engine, Measuring, Mixing, Revision, check_engine
 from vecver.model import Bisection, Comparison, Evaluation, Json, MeasureHistory, QuestionSet
 from vecver.remote.handle import RemoteHandle, query_json, revision_text
 from vecver.remote.http import AS_JOB, read
@@ -98,10 +98,12 @@ class RemoteEvaluating(RemoteHandle):
         engine: Engine = "faiss",
         qrels: str | PathLike[str] | None = None,
         progress: Progress | None = None,
+        **how: Unpack[Mixing],
     ) -> Json:
-        """These options as the service takes them."""
+        """These options as the service takes them; those that are left out are not sent, for older services."""
         check_engine(engine)
         body: Json = {"questions": self._questions_json(questions, qrels), "exact": exact, "engine": engine}
+        body |= {name: value for name, value in how.items() if value not in (None, "dense")}
         return body | _named(measures)
 
 

@@ -20,7 +20,7 @@ from vecver_service.deps import (
 )
 from vecver_service.http.replies import Reply, problem_responses
 from vecver_service.schemas import evaluating
-from vecver_service.schemas.requests import NeedsApproval, Policy, check_filter, check_limit
+from vecver_service.schemas.requests import NeedsApproval, Policy, check_filter, check_limit, mixing
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["relevance"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -80,6 +80,7 @@ def evaluate(body: evaluating.Eval, docs: Readable, deps: Deps) -> Response:
         measures=body.measures,
         exact=body.exact,
         engine=body.engine,
+        **mixing(body),
     )
     return Reply(measured.to_json(per_question=body.per_question), headers={"Vecver-Commit": measured.commit})
 
@@ -94,6 +95,7 @@ def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
         measures=body.measures,
         exact=body.exact,
         engine=body.engine,
+        **mixing(body),
     )
     return Reply(compared.to_json())
 

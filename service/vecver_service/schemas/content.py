@@ -14,6 +14,13 @@ from pydantic import BaseModel, Field
 Json = dict[str, Any]
 
 
+class Side(BaseModel):
+    """What one side of a hybrid search says of a hit."""
+
+    score: float
+    rank: Annotated[int | None, Field(description="Among the side's first; null below them.")]
+
+
 class Reranked(BaseModel):
     """What a reranker said of a hit."""
 
@@ -45,6 +52,8 @@ class Hit(BaseModel):
     reranked: Annotated[
         Reranked | None, Field(description="Where a reranker ordered it; `score` stays that of the search.")
     ] = None
+    dense: Annotated[Side | None, Field(description="In hybrid search: what its vector says of it.")] = None
+    keyword: Annotated[Side | None, Field(description="In hybrid search: what its words say of it.")] = None
     vector: Annotated[list[float] | str | None, Field(description="Where `hit_vectors` asks for it.")] = None
 
 

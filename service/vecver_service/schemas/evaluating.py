@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from vecver_service.schemas.requests import Filter, Request, Revision, Vector
+from vecver_service.schemas.requests import Filter, Fusion, Mode, Request, Revision, Vector, Weight
 
 Json = dict[str, Any]
 Question = Annotated[
@@ -36,6 +36,9 @@ class Eval(Request):
     ] = None
     exact: bool = False
     engine: Literal["faiss", "milvus"] = "faiss"
+    mode: Mode = "dense"
+    weight: Weight = None
+    fusion: Fusion = None
     per_question: Annotated[bool, Field(description="Send every question with its ranking too.")] = False
 
 
@@ -47,6 +50,9 @@ class Compare(Request):
     questions: Annotated[list[Question] | str, Field(description="The name of a stored set, or questions.")]
     measures: Annotated[list[Annotated[str, Field(max_length=100)]] | None, Field(max_length=50)] = None
     exact: bool = False
+    mode: Mode = "dense"
+    weight: Weight = None
+    fusion: Fusion = None
     engine: Literal["faiss", "milvus"] = "faiss"
 
 

@@ -65,6 +65,18 @@ Vector = Annotated[
     Field(description="Numbers, or base64 of its little-endian float32 bytes.", examples=[[0.1, 0.2]]),
 ]
 Filter = Annotated[Json | None, AfterValidator(_filter), Field(examples=[{"year": {"$gte": 2024}, "lang": "en"}])]
+Mode = Annotated[
+    Literal["dense", "keyword", "hybrid"],
+    Field(description="By what chunks are ranked: their vectors, their words (BM25 of this version), or both."),
+]
+Weight = Annotated[
+    float | None,
+    Field(ge=0, le=1, description="Of the vectors in hybrid search; null is what the version's recipe says."),
+]
+Fusion = Annotated[
+    Literal["convex", "rrf"] | None,
+    Field(description="How hybrid search adds: scores, each as a part of the best (the default), or reciprocal ranks."),
+]
 Revision = Annotated[str, Field(max_length=300, examples=["prod", "main~2", "3f9a2c1"])]
 
 
@@ -93,6 +105,9 @@ class Search(Request):
     diversity: Annotated[
         float | None, Field(ge=0, le=1, description="From 0, only the score counts, to 1 (maximal marginal relevance).")
     ] = None
+    mode: Mode = "dense"
+    weight: Weight = None
+    fusion: Fusion = None
     reranker: Annotated[
         str | None,
         Field(
@@ -123,13 +138,13 @@ class Search(Request):
     @property
     def reads_text(self) -> bool:
         """Whether a vector may come with its text."""
-        return self.reranker is not None
+        return self.reranker is not None or self.mode == "hybrid"
 
     def options(self) -> Json:
         """The options of `Dataset.search` except `at` and `engine`."""
         names = ("k", "exact", "filter", "context", "space", "offset", "per_document", "min_score", "diversity")
         options = {name: getattr(self, name) for name in names}
-        options |= {name: value for name in _RANKING if (value := getattr(self, name)) is not None}
+        options |= {name: value for name in _RANKING if (value := getattr(self, name)) is not None} | mixing(self)
         return {**options, "vectors": self.hit_vectors is not None, "missing": self.missing}
 
     def queries_of(self) -> tuple[list[Any] | str, bool]:
@@ -149,6 +164,12 @@ class Search(Request):
 
 
 _RANKING = ("reranker", "rerank_top")  # options that are passed on where they are given
+
+
+def mixing(body: Any) -> Json:
+    """The mode of a body with its weight and fusion, as far as they are given."""
+    values = {name: getattr(body, name) for name in ("mode", "weight", "fusion")}
+    return {name: value for name, value in values.items() if value not in (None, "dense")}
 
 
 def decoded_vector(value: list[float] | str) -> npt.NDArray[np.float32] | list[float]:

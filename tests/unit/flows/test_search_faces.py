@@ -34,6 +34,11 @@ ASKED: list[dict[str, Any]] = [
     {"k": 3, "offset": 1, "per_document": 2, "min_score": 0.0, "diversity": 0.3, "filter": {"$path": "guides/"}},
     {"filter": {"nothing": 1}, "missing": "empty"},
     {"at": "later", "missing": "empty"},
+    {"mode": "keyword"},
+    {"mode": "keyword", "diversity": 0.5, "k": 3, "offset": 1},
+    {"mode": "hybrid"},
+    {"mode": "hybrid", "weight": 0.25, "per_document": 1, "filter": {"$path": "guides/"}, "vectors": True},
+    {"mode": "hybrid", "fusion": "rrf", "min_score": 0.02},
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"offset": -1}, "invalid_offset"),
@@ -43,6 +48,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"diversity": 2}, "invalid_diversity"),
     ({"missing": "never"}, "invalid_missing"),
     ({"filter": {"nothing": 1}}, "unknown_field"),
+    ({"mode": "words"}, "invalid_mode"),
+    ({"mode": "hybrid", "fusion": "sum"}, "invalid_fusion"),
+    ({"mode": "hybrid", "weight": 1.5}, "invalid_weight"),
+    ({"mode": "hybrid", "weight": "half"}, "invalid_weight"),
+    ({"weight": 0.5}, "conflicting_options"),
+    ({"mode": "keyword", "fusion": "rrf"}, "conflicting_options"),
+    ({"mode": "hybrid", "fusion": "rrf", "weight": 0.5}, "conflicting_options"),
 ]
 
 

@@ -102,6 +102,9 @@ def _show_added(added: vecver.QuestionSet, dataset: str, as_json: bool) -> None:
 @click.option("--measures", metavar="M,M", help="Names of ir_measures. Default: nDCG@10,R@10,RR@10,Success@5.")
 @EXACT
 @ENGINE
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @click.option("--per-question", is_flag=True, help="Show every question, the worst first.")
 @click.option("--run", "run_file", metavar="FILE", help="Write the rankings as a run of TREC, for other programs.")
 @click.option("--run-qrels", metavar="FILE", help="Write the judgments in TREC's columns, for the same programs.")
@@ -158,6 +161,9 @@ def evaluate(
 )
 @EXACT
 @ENGINE
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @click.option("--per-question", is_flag=True, help="Show every question that changed, not only those most changed.")
 @REPORT
 @as_json

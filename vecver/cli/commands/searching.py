@@ -41,6 +41,9 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
     show_default=True,
     help="Who proposes hits.",
 )
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @click.option("--like", metavar="DOC", help="What is like this document, or the chunk with this key? Instead of QUERY.")
 @click.option("--offset", default=0, metavar="N", help="Leave out the first N hits: the next page.")
 @click.option("--per-document", type=int, metavar="N", help="At most N hits of one document.")

@@ -84,6 +84,19 @@ def place(hit: vecver.Hit, line: int | None = None) -> str:
     return f"{location} {hit.sheet}" if hit.sheet else location
 
 
+def origins(hit: vecver.Hit) -> str:
+    """What put a hit there: `vector 0.516 #1 · words 1.146 #14 · reranker 0.930 (was 7)`; "" in plain search."""
+    sides = (("vector", hit.dense), ("words", hit.keyword))
+    parts = [f"{name} {side.score:.3f}{_rank(side.rank)}" for name, side in sides if side is not None]
+    if hit.reranked is not None:
+        parts.append(f"reranker {hit.reranked.score:.3f} (was {hit.reranked.before})")
+    return " · ".join(parts)
+
+
+def _rank(rank: int | None) -> str:
+    return "" if rank is None else f" #{rank}"
+
+
 def path(hit: vecver.Hit) -> str:
     """The document's title and the headings over the chunk: `Heating › Bleeding radiators`."""
     parts = [*([hit.title] if hit.title and hit.title not in hit.headings[:1] else []), *hit.headings]
@@ -112,6 +125,8 @@ def _hit(hit: vecver.Hit, query: Query, screen: Screen, rank: int, full: bool) -
         skipped = hit.text.count("\n", 0, passages[0].start)
     line = None if hit.line is None else hit.line + skipped
     header: list[Part] = [f"{hit.rank:>{rank}}  ", (f"{hit.score:.3f}", FAINT), "  ", (place(hit, line), HEAD)]
+    if why := origins(hit):
+        header += [(f"  {why}", FAINT)]
     if where := path(hit):
         header += ["  ", *marked(Passage(where, query.marks(where), 0), FAINT)]
     body = [console.text((wording.folded(hit.header), FAINT))] if hit.header else []
@@ -149,6 +164,8 @@ def _lines(shown: AnswerView) -> Iterator[str]:
         where = f"[{hit.span[0]}:{hit.span[1]}]" if hit.span[1] else "[title]"
         standing = _standing(hit)
         yield f"{hit.rank:3d}  {hit.score:.4f}  {hit.document} {where}{'  ' if standing else ''}{standing}"
+        if why := origins(hit):
+            yield f"     {why}"
         if hit.header:
             yield f"     {wording.folded(hit.header)}"
         yield f"     {wording.folded(hit.context or hit.text)}"

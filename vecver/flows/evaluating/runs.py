@@ -27,6 +27,9 @@ from vecver.errors import BackendError, IntegrityError, NotFoundError
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.measures import first_forbidden
 from vecver.flows.publishing.publications import find_published
+from vecver.flows.searching import hybrid
+from vecver.flows.searching.modes import Fusion, Mode
+from vecver.flows.searching.queries import Query
 from vecver.flows.searching.questions import Question
 from vecver.flows.searching.search import OpenMilvus, search
 from vecver.model import Answer, Hit, Json, JudgedQuestion, QuestionSet, RankedDocument
@@ -46,6 +49,17 @@ class Engine:
     name: str = "faiss"
     exact: bool = False
     open_milvus: Callable[[], OpenMilvus] | None = None
+    mode: Mode = "dense"
+    weight: float | None = None  # as `Question`
+    fusion: Fusion | None = None
+
+    def asked(self, question: JudgedQuestion) -> Query:
+        """What is searched for: what this mode reads of a question."""
+        if self.mode == "dense" or question.query is None:
+            return question.asked
+        if self.mode == "hybrid" and question.vector is not None:
+            return {"text": question.query, "vector": list(question.vector)}
+        return question.query
 
 
 @dataclass(frozen=True)
@@ -134,7 +148,21 @@ def kind_of(questions: str, engine: Json) -> str:
 
 
 def engine_facts(versions: Versions, snapshot: Snapshot, depth: int, engine: Engine) -> Json:
-    """What decides the rankings beside the version and the questions."""
+    """What decides the rankings beside the version and the questions.
+
+    Of a search by vectors they are what they were before there were modes, so stored runs keep their names.
+    """
+    if engine.mode == "dense":
+        return _dense_facts(versions, snapshot, engine)
+    words: Json = {"mode": engine.mode, "keywords": hybrid.tokenizer_facts(snapshot)}
+    if engine.mode == "keyword":
+        return {"name": "bm25", **words}
+    facts = {**_dense_facts(versions, snapshot, engine), **words, "fusion": engine.fusion or "convex"}
+    weight = {} if engine.fusion == "rrf" else {"weight": hybrid.weight_of(snapshot, engine.weight)}
+    return {**facts, **weight}
+
+
+def _dense_facts(versions: Versions, snapshot: Snapshot, engine: Engine) -> Json:
     if engine.name == "milvus" and engine.open_milvus and not engine.exact:
         collection, state = find_published(engine.open_milvus().book, snapshot.commit)
         return {"name": "milvus", "collection": collection.name, "index": collection.index, "state": state.ordinal}
@@ -170,13 +198,16 @@ def _searched(
         for start in range(0, len(rows), _BATCH):
             some = rows[start : start + _BATCH]
             asked = Question.of(
-                [questions[row].asked for row in some],
+                [engine.asked(questions[row]) for row in some],
                 at=commit,
                 k=depth,
                 exact=engine.exact,
                 filter=questions[some[0]].filter,
                 engine=engine.name,
                 per_document=None if by_text else 1,
+                mode=engine.mode,
+                weight=engine.weight,
+                fusion=engine.fusion,
             )
             milvus = engine.open_milvus if engine.name == "milvus" else None
             answers = search(versions, dataset, asked, open_embedder, open_milvus=milvus)

@@ -34,6 +34,7 @@ class Shape:
     min_score: float | None = None
     diversity: float | None = None  # above 0, up to 1; None: the ranking as it is
     title_lifts_passage: bool = False  # a title chunk helps its document's best passage
+    relative: bool = False  # `diversity` counts each score as a part of the best one
 
     @property
     def is_plain(self) -> bool:
@@ -159,7 +160,8 @@ class Question:
 
     def shape(self, *, title_lifts_passage: bool) -> Shape:
         """The rules that select the answer from the ranking."""
-        return Shape(self.k, self.offset, self.per_document, self.min_score, self.diversity, bool(title_lifts_passage))
+        how = (self.per_document, self.min_score, self.diversity, bool(title_lifts_passage), self.mode == "keyword")
+        return Shape(self.k, self.offset, *how)
 
 
 _DEFAULTS: Final = {name: item.default for name, item in Question.__dataclass_fields__.items() if name != "queries"}

@@ -15,21 +15,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from vecver import index
 from vecver.flows.searching.receipts import ENGINES
-from vecver.flows.searching.titles import Row, lifted
+from vecver.flows.searching.titles import Row, Score, lifted
 from vecver.progress import phase
 
 if TYPE_CHECKING:
     from vecver.flows.searching.milvus import Ranked
     from vecver.flows.searching.questions import Shape
     from vecver.flows.searching.selections import Selection
-    from vecver.model import Json, Vectors
+    from vecver.model import Json
     from vecver.repo import Snapshot
 
-# (m, dim) queries and k -> for each query its best k rows (fewer only if there are no more), and the engine
-Ask: TypeAlias = "Callable[[Vectors, int], list[tuple[Ranked, Json]]]"
+# queries and k -> for each query its best k rows (fewer only if there are no more), and the engine
+Ask: TypeAlias = "Callable[[Any, int], list[tuple[Ranked, Json]]]"
 AskWithout: TypeAlias = "Callable[[Sequence[str]], Ask]"  # documents -> the function that asks for rows of all others
 _WIDER = 4  # times as many rows are asked for when the rules left too few
 
@@ -37,15 +38,17 @@ _WIDER = 4  # times as many rows are asked for when the rules left too few
 def rank(
     snapshot: Snapshot,
     selection: Selection | None,
-    queries: Vectors,
+    queries: npt.NDArray[Any],
     shape: Shape,
     ask: Ask,
     without: AskWithout | None = None,
+    score: Score | None = None,
 ) -> list[tuple[list[Row], Json]]:
     """For each of `(m, dim)` queries the rows of its answer, first hit first, and the engine that proposed them.
 
     If the rules leave too few rows, the engine is asked for more; with `per_document`, and if `without` is given, it is
-    asked for rows of the documents that do not have all their hits yet.
+    asked for rows of the documents that do not have all their hits yet. `score`: that of a title's passages, by default
+    of their vectors; it and `ask` get queries in any form that is one row a query.
     """
     if shape.is_plain:
         return [([Row(*row) for row in found[shape.offset :]], engine) for found, engine in ask(queries, shape.end)]
@@ -55,19 +58,24 @@ def rank(
         short = []
         for number, (found, engine) in zip(waiting, ask(queries[waiting], size), strict=True):
             query = queries[number]
-            rows = _few_of_each(snapshot, shape, _ranked(snapshot, selection, query, shape, found))
+            rows = _few_of_each(snapshot, shape, _ranked(snapshot, selection, query, shape, found, score))
             if len(rows) < shape.rows and _may_have_more(shape, found, size):
                 if shape.per_document is None or without is None:
                     short.append(number)
                 else:
-                    rows, engine = _of_more_documents(snapshot, selection, query, shape, without)
+                    rows, engine = _of_more_documents(snapshot, selection, query, shape, without, score)
             answers[number] = _page(snapshot, shape, rows[: shape.rows]), engine
         waiting, size = short, _WIDER * size
     return answers
 
 
 def _of_more_documents(
-    snapshot: Snapshot, selection: Selection | None, query: Vectors, shape: Shape, without: AskWithout
+    snapshot: Snapshot,
+    selection: Selection | None,
+    query: npt.NDArray[Any],
+    shape: Shape,
+    without: AskWithout,
+    score: Score | None,
 ) -> tuple[list[Row], Json]:
     """The ranking with at most `per_document` hits of each document, where some documents have many of the best rows.
 
@@ -79,7 +87,7 @@ def _of_more_documents(
     while True:
         ((found, by),) = without(full)(query[None, :], size)
         engine = engine if engine and not _is_sure(engine) else by
-        rows = _ranked(snapshot, selection, query, shape, found)
+        rows = _ranked(snapshot, selection, query, shape, found, score)
         few = _few_of_each(snapshot, shape, rows)
         together = sorted([*done, *few], key=lambda row: (-row.score, _key(snapshot, row.title or row.place)))
         if len(together) >= shape.rows or not _may_have_more(shape, found, size):
@@ -91,12 +99,19 @@ def _of_more_documents(
         size = size if new else _WIDER * size
 
 
-def _ranked(snapshot: Snapshot, selection: Selection | None, query: Vectors, shape: Shape, found: Ranked) -> list[Row]:
+def _ranked(
+    snapshot: Snapshot,
+    selection: Selection | None,
+    query: npt.NDArray[Any],
+    shape: Shape,
+    found: Ranked,
+    score: Score | None,
+) -> list[Row]:
     """The ranking as far as these rows reach: titles lift passages, and low scores are dropped."""
     if shape.title_lifts_passage:
         with phase("re-score"):
             enough = shape.rows if shape.per_document is None else None
-            rows = lifted(snapshot, selection, query, found, enough)
+            rows = lifted(snapshot, selection, query, found, enough, score)
     else:
         rows = [Row(*row) for row in found]
     if shape.min_score is not None:
@@ -144,6 +159,7 @@ def _page(snapshot: Snapshot, shape: Shape, rows: list[Row]) -> list[Row]:
 def _diverse(snapshot: Snapshot, shape: Shape, diversity: float, rows: list[Row]) -> list[int]:
     numbers, places = (np.array(column) for column in zip(*(row.place for row in rows), strict=True))
     scores = np.array([row.score for row in rows])
+    scores = scores / scores[0] if shape.relative else scores  # of words, which have no scale that vectors share
     keys = np.stack([snapshot.segments[n].keys[row] for n, row in (row.place for row in rows)])
     vectors, metric = snapshot.vectors_at(numbers, places), snapshot.commit.recipe.space.metric
     return [int(i) for i in index.diverse(scores, vectors, keys, metric, diversity, shape.end)]

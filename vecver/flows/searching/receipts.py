@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vecver.model import Commit, Hit, Json, Vectors
 
 RECEIPT_FORMAT = 1
-ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus")  # as receipts name them
+ENGINES = ("exact", f"faiss {index.faiss.SPEC}", "milvus", "bm25")  # as receipts name them
 
 
 @dataclass(frozen=True)

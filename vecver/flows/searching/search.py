@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vecver import index
-from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import ConflictError, IntegrityError, NotFoundError
 from vecver.flows.maintaining.indexing import open_indexes
+from vecver.flows.maintaining.postings import open_postings
 from vecver.flows.searching.filtering import (
     filtered,
     leaving_out,
@@ -36,8 +39,9 @@ if TYPE_CHECKING:
     from vecver.flows.embedding import OpenEmbedder
     from vecver.flows.searching.likes import Like
     from vecver.flows.searching.milvus import Pinned, Ranked
-    from vecver.flows.searching.questions import Question
+    from vecver.flows.searching.questions import Question, Shape
     from vecver.flows.searching.selections import Selection
+    from vecver.flows.searching.titles import Row
     from vecver.repo import Collection, Publications, Snapshot, State, Versions
 
 _ATTEMPTS = 10  # searches of a version that other processes publish anew meanwhile
@@ -59,21 +63,27 @@ def search(
     open_embedder: OpenEmbedder,
     *,
     open_milvus: Callable[[], OpenMilvus] | None = None,
+    wait: Callable[[], None] = lambda: None,
 ) -> list[Answer]:
-    """One answer a query, in their order; through a Milvus if there is one to open. See `Dataset.search`."""
+    """One answer a query, in their order; through a Milvus if there is one to open. See `Dataset.search`.
+
+    `wait`: until this process's upkeep is done, where that may build the lists of words that a mode needs.
+    """
     try:
         snapshot = versions.snapshot(versions.resolve(dataset, question.at))
     except NotFoundError as error:
         if question.missing == "error" or error.code not in _EMPTY_CODES:
             raise
         return [Answer(dataset, question.at, "", (), {}, missing=error.message)] * question.count
+    if question.mode != "dense":
+        open_postings(versions, snapshot, wait)
     if open_milvus is not None:
         return _answers_of_published(
             open_milvus(),
             snapshot,
             lambda pinned: answers(snapshot, versions.id, question, open_embedder, dataset=dataset, pinned=pinned),
         )
-    if not question.exact:
+    if question.mode != "keyword" and not question.exact:
         open_indexes(versions, snapshot)
     return answers(snapshot, versions.id, question, open_embedder, dataset=dataset)
 
@@ -125,26 +135,29 @@ def answers(
     """One answer a query from an opened version: through a Milvus, or through the indexes that were opened.
 
     `repository`: its id; `dataset`: the dataset's name now, by default the name when the version was committed.
-    Raises InvalidInputError (a mode), and as `search`.
     """
-    if question.mode != "dense":
-        raise InvalidInputError("there is no keyword search yet", code="invalid_mode", hint="leave out mode")
     recipe = snapshot.commit.recipe
     check_space(recipe.space, question.space)
     like = None if question.like is None else _find_like(snapshot, question.like)
-    with phase("embed"):
-        vectors, unseen = _vectors(question, like, recipe, open_embedder)
+    vectors, unseen = np.zeros((question.count, 0), np.float32), dict[int, Json]()
+    if question.mode != "keyword":
+        with phase("embed"):
+            vectors, unseen = _vectors(question, like, recipe, open_embedder)
     absent = unknown_fields(snapshot, question.filter) if question.missing == "empty" else []
     selection = matching(snapshot, question.filter, allow_unknown=bool(absent))
     selection = selection if like is None else like.left_out(snapshot, selection)
     without = _asking(snapshot, question, selection, like, pinned)
     shape = question.shape(title_lifts_passage=recipe.title_lifts_passage)
-    ranked = rank(snapshot, selection, vectors, widened(shape, question), without(()), without)
+    wide, chosen, notes = widened(shape, question), dict[str, Any](), None
+    if question.mode == "dense":
+        ranked = rank(snapshot, selection, vectors, wide, without(()), without)
+    else:
+        ranked, notes, chosen = _by_words(snapshot, question, selection, vectors, wide, without)
     if question.reranker:
         final = reordered(snapshot, question, shape, ranked)
     else:
         final = [Reordered(*found) for found in ranked]
-    options: Json = {**shape.to_json(), **({"like": like.name} if like else {})}
+    options: Json = {**shape.to_json(), **chosen, **({"like": like.name} if like else {})}
     options |= {"missing": "empty"} if absent else {}
     first, context, with_vectors, listened = question.offset + 1, question.context, question.vectors, has_listener()
     record = Record(repository, snapshot.commit, question.at, question.k, question.filter, options, snapshot.verified())
@@ -161,7 +174,7 @@ def answers(
                 receipt_of, record, each.engine, question.text(number), vectors[number], _more(question, number, each)
             ),
             query=unseen.get(number),
-            notes=each.notes,
+            notes=each.notes if notes is None else (*notes[number], *each.notes),
             **fields,
         )
         for number, each in enumerate(final)
@@ -169,6 +182,29 @@ def answers(
     if listened:
         _read(unread)
     return unread
+
+
+def _by_words(
+    snapshot: Snapshot,
+    question: Question,
+    selection: Selection | None,
+    vectors: Vectors,
+    shape: Shape,
+    without: AskWithout,
+) -> tuple[list[tuple[list[Row], Json]], list[tuple[str, ...]], Json]:
+    """The rows of each query in keyword and hybrid mode with their engine, notes of each, and the receipts' options."""
+    from vecver.flows.searching import hybrid
+
+    texts = [question.text(number) or "" for number in range(question.count)]
+    chosen: Json = {"mode": question.mode, "keywords": hybrid.tokenizer_facts(snapshot)}
+    weight = None
+    if question.mode == "hybrid":
+        chosen["fusion"] = question.fusion or "convex"
+        if chosen["fusion"] == "convex":
+            chosen["weight"] = weight = hybrid.weight_of(snapshot, question.weight)
+    ranker = hybrid.ranker_of(snapshot, selection, question.mode, texts, vectors, weight, without)
+    notes = [hybrid.notes_of(snapshot, question.mode, text) for text in texts]
+    return hybrid.ranked(snapshot, selection, ranker, shape, question.count), notes, chosen
 
 
 def _more(question: Question, number: int, answer: Reordered) -> Json | None:

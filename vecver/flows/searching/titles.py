@@ -15,9 +15,9 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 BY_TITLE = "title"
 
 Keys = npt.NDArray[np.uint8]  # (n, 16)
+# (the query as `rank` got it, segment numbers, rows) -> the scores of these rows
+Score: TypeAlias = "Callable[[Any, npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float64]]"
 
 
 class Row(NamedTuple):
@@ -50,11 +52,16 @@ class Row(NamedTuple):
 
 
 def lifted(
-    snapshot: Snapshot, selection: Selection | None, query: Vectors, rows: Ranked, enough: int | None = None
+    snapshot: Snapshot,
+    selection: Selection | None,
+    query: Vectors,
+    rows: Ranked,
+    enough: int | None = None,
+    score: Score | None = None,
 ) -> list[Row]:
     """The passages that these rows rank, best first, each once; at least the first `enough`, or all for None.
 
-    `query`: `(dim,)`; `rows`: best first.
+    `query`: `(dim,)`; `rows`: best first; `score`: of passages, by default that of their vectors.
     """
     seen: dict[tuple[int, int], Row] = {}
     for some in (rows,) if enough is None else (rows[:enough], rows[enough:]):
@@ -63,17 +70,25 @@ def lifted(
         owners = snapshot.owners([place for place, _ in some])
         titles = [snapshot.is_title(place, owner) for (place, _), owner in zip(some, owners, strict=True)]
         best = best_passages(
-            snapshot, selection, query, [owner for owner, is_title in zip(owners, titles, strict=True) if is_title]
+            snapshot,
+            selection,
+            query,
+            [owner for owner, is_title in zip(owners, titles, strict=True) if is_title],
+            score,
         )
-        for (place, score), owner, is_title in zip(some, owners, titles, strict=True):
+        for (place, value), owner, is_title in zip(some, owners, titles, strict=True):
             passage = best[owner.document] if is_title else None
-            row = Row(place, score) if passage is None else Row(passage, score, place)
+            row = Row(place, value) if passage is None else Row(passage, value, place)
             seen.setdefault(row.place, row)
     return list(seen.values())
 
 
 def best_passages(
-    snapshot: Snapshot, selection: Selection | None, query: Vectors, owners: Sequence[Owner]
+    snapshot: Snapshot,
+    selection: Selection | None,
+    query: Vectors,
+    owners: Sequence[Owner],
+    score: Score | None = None,
 ) -> dict[str, tuple[int, int] | None]:
     """By document: the place of its best selected row that is no title; None where it has none."""
     keys = {owner.document: snapshot.chunk_keys(owner)[1] for owner in set(owners)}
@@ -86,17 +101,23 @@ def best_passages(
         chosen = np.flatnonzero(selection.holds(numbers, rows))
         together, numbers, rows = together[chosen], numbers[chosen], rows[chosen]
         edges = np.searchsorted(chosen, edges)
-    vectors, metric = snapshot.vectors_at(numbers, rows), snapshot.commit.recipe.space.metric
+    metric = snapshot.commit.recipe.space.metric
+    vectors = snapshot.vectors_at(numbers, rows) if score is None else None
+    scores = None if score is None else score(query, numbers, rows)
     found: dict[str, tuple[int, int] | None] = {}
     for document, (first, last) in zip(keys, pairwise(edges.tolist()), strict=True):
         mine = slice(first, last)
-        best = first + (index.best_of(query, vectors[mine], together[mine], metric) if last > first + 1 else 0)
+        best = first
+        if last > first + 1 and vectors is not None:
+            best += index.best_of(query, vectors[mine], together[mine], metric)
+        elif last > first + 1 and scores is not None:
+            best += int(index.ranked(scores[mine], together[mine], 1)[0])
         found[document] = (int(numbers[best]), int(rows[best])) if last > first else None
     return found
 
 
 def title_scores(
-    snapshot: Snapshot, selection: Selection | None, query: Vectors, owner: Owner
+    snapshot: Snapshot, selection: Selection | None, query: Vectors, owner: Owner, score: Score | None = None
 ) -> list[tuple[float, bytes]]:
     """(score, key) of a document's selected title rows."""
     keys = snapshot.chunk_keys(owner)[0]
@@ -104,6 +125,8 @@ def title_scores(
     if selection is not None:
         chosen = selection.holds(numbers, rows)
         keys, numbers, rows = keys[chosen], numbers[chosen], rows[chosen]
-    vectors = snapshot.vectors_at(numbers, rows)
-    scores = index.scores(query, vectors, snapshot.commit.recipe.space.metric)
+    if score is not None:
+        scores = score(query, numbers, rows)
+    else:
+        scores = index.scores(query, snapshot.vectors_at(numbers, rows), snapshot.commit.recipe.space.metric)
     return [(score, key.tobytes()) for score, key in zip(scores.tolist(), keys, strict=True)]
