@@ -14,6 +14,7 @@ httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]"
 pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
 
 from serving import running  # noqa: E402
+from vecver_service import worker  # noqa: E402
 from vecver_service.app import create_app  # noqa: E402
 from vecver_service.settings import ServiceSettings  # noqa: E402
 from vecver_service.state.keys import Keys  # noqa: E402
@@ -206,6 +207,58 @@ def test_the_handle_waits_and_gives_the_same_outcome(served: Served) -> None:
     with pytest.raises(ConflictError) as moved:
         alice.promote("prod", "good", gates=[GATE], questions="support", expected=alice.resolve("bad"))
     assert moved.value.code == "ref_moved"
+
+
+@pytest.mark.parametrize("approval", [False, True])
+def test_a_job_that_is_interrupted_after_its_move_moves_no_alias_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, approval: bool
+) -> None:
+    """What records its end fails once, as if the process had ended there; meanwhile another moves the alias on."""
+    root, alice = served.docs("root"), served.docs("alice")
+    root.set_policy("prod", [GATE], questions="support", approval=approval)
+    finish, times = worker.Worker._finish, [0]
+
+    def once(self: Any, job: Any, seconds: float) -> Any:
+        times[0] += 1
+        if times[0] > 1:
+            return finish(self, job, seconds)
+        if approval:
+            served.docs("bob").approve("prod")
+        root.promote("prod", "bad", override="meanwhile")
+        raise OSError("as if the disk were full")
+
+    monkeypatch.setattr(worker.Worker, "_finish", once)
+    move = alice.promote("prod", "good", gates=[GATE], questions="support")
+    assert times == [2] and move.after == root.resolve("good")
+    assert root.aliases()["prod"] == root.resolve("bad")
+    assert [each.after == move.after for each in root.moves("alias", "prod")] == [False, True, False]
+
+
+def test_a_job_of_a_key_that_was_revoked_moves_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = worker.Worker._start
+
+    def after_revoking(self: Any, *arguments: Any, **how: Any) -> Any:
+        served.keys.revoke(served.ids["alice"])
+        monkeypatch.undo()
+        return start(self, *arguments, **how)
+
+    monkeypatch.setattr(worker.Worker, "_start", after_revoking)
+    body = {"alias": "prod", "ref": "good", "gates": [GATE], "questions": "support"}
+    job = served.ask("alice", "POST", "promote", json=body, headers=AS_JOB).json()
+    with pytest.raises(AccessError):
+        served.docs("root")._wire.result_of(job)
+    assert len(served.docs("root").moves("alias", "prod")) == 1
+
+
+def test_a_rollback_says_what_was_measured(served: Served) -> None:
+    root = served.docs("root")
+    assert root.rollback("prod", "good").measured is None
+    root.promote("prod", "good", gates=[GATE], questions="support")
+    root.promote("prod", "bad", gates=["R@10 <= 1", "P@1 >= 0"], questions="support")
+    move = root.rollback("prod")
+    assert move.measured and move.measured["measures"] == {"R@10": {"from": pytest.approx(0.1), "to": 1.0}}
+    assert move.measured["from"]["commit"] == root.resolve("bad") and move.measured["to"]["author"] == "root"
+    assert served.ask("root", "POST", "rollback", json={"ref": "prod", "to": "bad"}).json()["measured"]["from"]
 
 
 def test_a_job_asks_for_an_approval(served: Served) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.gates import Bench, attempt_of, read_gates
     from vecver.flows.evaluating.histories import measure_history, wanted_of
     from vecver.flows.evaluating.index_recall import recall
-    from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy
+    from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy, with_measured
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
     from vecver.flows.evaluating.relevance import evaluate
@@ -142,5 +142,6 @@ __all__ = [
     "unpublish",
     "upsert",
     "wanted_of",
+    "with_measured",
     "with_repeated",
 ]

@@ -177,9 +177,13 @@ class Promoting(Evaluating, Publishing):
         """Move an alias back to where it was, or give a branch a new commit with old content; no vector is copied.
 
         `to`: a revision instead of the last position; for an alias with a policy one where it stood. `expected`: as
-        `promote`. Raises NotFoundError, ConflictError, InvalidInputError.
+        `promote`. `Move.measured` has what the gates of earlier promotions measured of the version that the alias
+        leaves (`from`) and of the one that it goes to (`to`), and of both the same `measures` side by side.
+
+        Raises NotFoundError, ConflictError, InvalidInputError.
         """
         target = None if to is None else self.resolve(to)
         if target is not None:
             flows.check_way_back(self._versions, self.name, ref, target)
-        return repo.ref_moves.rollback(self._versions, self.name, ref, target, expected=expected)
+        move = repo.ref_moves.rollback(self._versions, self.name, ref, target, expected=expected)
+        return flows.with_measured(self._versions, self.name, move)

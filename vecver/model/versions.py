@@ -124,6 +124,9 @@ def _size(commit: Commit) -> str:
     return f"{counted(commit.counts['documents'], 'document')}, {counted(commit.counts['chunks'], 'chunk')}"
 
 
+_BESIDE = ("gating", "measured")  # fields of a move that are not in its stored form
+
+
 @dataclass(frozen=True)
 class Move:
     """One move of a ref: an entry of its log."""
@@ -138,19 +141,22 @@ class Move:
     reason: str  # "ingest", "promote", "rollback" ...
     previous: str | None  # digest of the move before this one
     gating: Json | None = None  # what was measured for it, as `Gating.to_json`; stored beside it, not in it
+    measured: Json | None = field(default=None, compare=False)  # of a rollback: see `Dataset.rollback`
 
     def to_json(self) -> Json:
         """The move as it is stored, with its format number."""
-        return {**{name: value for name, value in self.__dict__.items() if name != "gating"}, "format": 1}
+        return {**{name: value for name, value in self.__dict__.items() if name not in _BESIDE}, "format": 1}
 
     def to_dict(self) -> Json:
         """`to_json`, and what was measured for it, where something was."""
-        return {**self.to_json(), **({"gating": self.gating} if self.gating else {})}
+        beside = {name: getattr(self, name) for name in _BESIDE}
+        return {**self.to_json(), **{name: value for name, value in beside.items() if value}}
 
     @classmethod
     def from_json(cls, value: Json) -> Move:
         """The value whose `to_dict` this is."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name != "gating" or name in value})
+        names = [name for name in cls.__dataclass_fields__ if name not in _BESIDE or name in value]
+        return cls(**{name: value[name] for name in names})
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,9 @@ class Move(BaseModel):
     reason: str
     previous: str | None
     gating: Annotated[Json | None, Field(description="Only of a promotion with gates: what was measured.")] = None
+    measured: Annotated[
+        Json | None, Field(description="Only of a rollback: what gates measured of the versions `from` and `to`.")
+    ] = None
 
 
 class Moves(BaseModel):

@@ -138,6 +138,8 @@ def test_gc_keeps_what_was_measured_for_moves_and_check_reads_it(docs: vecver.Da
         ("R@10 >= 0.5 0.6", "invalid_gate"),
         ("nope@10 >= 0.5", "unknown_measure"),
         ("R@10 >= staging - 0.01", "gate_reference_not_found"),
+        ("R@10 >= staging-0.01", "invalid_gate"),
+        ("R@10 >= nan", "gate_reference_not_found"),
         ("R@10 >= prod", "gate_reference_not_found"),
         ("Forbidden@10 <= 0", "no_judgments"),
     ],

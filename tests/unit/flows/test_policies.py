@@ -81,6 +81,20 @@ def test_the_way_back_is_free_and_says_what_was_measured(docs: vecver.Dataset) -
     assert [bool(move.gating) for move in docs.moves("alias", "prod")] == [False, True, False]
 
 
+def test_a_rollback_names_what_was_measured_then_and_now(docs: vecver.Dataset) -> None:
+    docs.promote("prod", "good", gates=["R@10 >= 0.5"], questions="support")
+    assert docs.promote("prod", "bad").measured is None
+    move = docs.rollback("prod")
+    assert move.measured and move.measured["from"] is None and move.measured["measures"] == {}
+    assert move.measured["to"]["measures"] == {"R@10": 1.0} and move.measured["to"]["questions"]["name"] == "support"
+    docs.promote("prod", "bad", gates=["R@10 >= 0.05", "P@1 >= 0"], questions="support")
+    back = docs.rollback("prod")
+    assert back.measured and back.measured["measures"] == {"R@10": {"from": pytest.approx(0.1), "to": 1.0}}
+    assert back.measured["from"]["commit"] == docs.resolve("bad") == back.before
+    assert "measured" not in back.to_json() and vecver.Move.from_json(back.to_dict()).measured == back.measured
+    assert docs.rollback("main", "good").measured is None
+
+
 def test_policies_live_with_their_dataset(docs: vecver.Dataset) -> None:
     from datetime import timedelta
 
@@ -127,6 +141,7 @@ def test_a_writer_that_was_overtaken_is_told(docs: vecver.Dataset, monkeypatch: 
         ("prod", ["R@10 >="], "support", "invalid_gate"),
         ("prod", ["nope >= 1"], "support", "unknown_measure"),
         ("prod", GATES, None, "no_questions"),
+        ("prod", ["R@10 >= prod-0.01"], "support", "invalid_gate"),
         ("prod", GATES, "nothing", "questions_not_found"),
         ("a b", GATES, "support", "invalid_name"),
     ],
@@ -164,7 +179,12 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert json.loads(shown)["gating"]["override"] == "hotfix"
     run("policy", "d", "prod", "--remove")
     run("policy", "d", "prod", "--remove", code=3)
-    run("promote", "d", "prod", "good")
+    run("promote", "d", "prod", "good", "--gate", "R@10 >= 0.5", "--questions", "support")
+    assert "R@10  1.0000 → not measured" in run("rollback", "d@prod").output
+    run("rollback", "d@prod", "--to", "good")
+    run("promote", "d", "prod", "bad", "--gate", "R@10 >= 0.05", "--questions", "support")
+    assert "R@10  0.1000 → 1.0000" in run("rollback", "d@prod").output
+    assert json.loads(run("rollback", "d@prod", "--to", "bad", "--json").stdout)["measured"]["from"]
 
 
 def test_over_http_only_an_admin_overrides(tmp_path: Path) -> None:

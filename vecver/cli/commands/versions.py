@@ -10,7 +10,7 @@ import vecver
 from vecver.cli import common
 from vecver.cli.screens import history, refs
 from vecver.cli.screens.changes import show_diff, show_document
-from vecver.cli.screens.gates import show_approvals, show_gates
+from vecver.cli.screens.gates import show_approvals, show_gates, show_measured
 from vecver.cli.screens.upkeep import show_check
 from vecver.cli.screens.version import show_version
 from vecver.cli.terminal import console
@@ -292,9 +292,10 @@ def _show_refs(docs: vecver.Dataset, kind: str, commits: dict[str, str], as_json
 
 def _show_move(move: vecver.Move, as_json: bool) -> None:
     if as_json:
-        echo_json(move.to_json())
+        echo_json(move.to_dict())
     else:
         refs.show_move(console.out(), move)
+        show_measured(console.out(), move.measured)
 
 
 COMMANDS = (show, diff, branch, tag, alias, promote, approve, rollback, check)

@@ -38,6 +38,18 @@ def show_gates(screen: Screen, gating: Json) -> None:
         screen.say(("  worse: ", FAINT), wording.folded(loss["query"] or loss["id"]), (change, FAINT))
 
 
+def show_measured(screen: Screen, measured: Json | None) -> None:
+    """Of a rollback: what the gates measured of the version that an alias leaves, and of the one that it goes to."""
+    if measured is None:
+        return
+    names = {name for end in ("from", "to") if measured[end] for name in measured[end]["measures"]}
+    width = max(map(len, names), default=0)
+    for name in sorted(names):
+        old, new = ((measured[end] or {"measures": {}})["measures"].get(name) for end in ("from", "to"))
+        values = " → ".join("not measured" if value is None else f"{value:.4f}" for value in (old, new))
+        screen.say(f"{name:<{width}}  {values}", ("  when it was promoted", FAINT))
+
+
 def show_policy(screen: Screen, dataset: str, alias: str, policy: vecver.Policy | None) -> None:
     """The gates that are fastened to an alias."""
     if policy is None:

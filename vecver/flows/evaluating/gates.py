@@ -41,6 +41,7 @@ _GATE = re.compile(r"(.*?[^\s<>=])\s*(>=|<=|>|<)\s*(.+)")
 _MARGIN = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[\w@][^\s<>=]*"  # of a revision
 _BOUND = re.compile(rf"(?P<number>[+-]?{_MARGIN})|(?P<name>{_NAME})(?:\s*(?P<sign>[+-])\s*(?P<margin>{_MARGIN}))?")
+_JOINED = re.compile(rf"(?P<name>.+?)(?P<sign>[+-])(?P<margin>{_MARGIN})")
 _RECALL = re.compile(r"ann_recall@([1-9]\d{0,3})")
 _WORSE = 10  # questions that are named
 _EXAMPLE = "nDCG@10 >= 0.60, R@10 >= prod - 0.01, ann_recall@10 >= 0.95"
@@ -99,6 +100,7 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     """
     gates = [Gate.of(text) for text in read_gates(texts)]
     check_questions(bench.questions, gates)
+    check_engine_of(bench.engine.name, gates)
     before = bench.versions.refs(bench.dataset).get("alias", alias)  # first: a gate may compare with where it stands
     references = {gate.against: _reference(bench, alias, gate) for gate in gates if gate.against}
     measured = _Measured(bench, gates, [commit, *references.values(), *([before] if before else [])])
@@ -133,6 +135,7 @@ def attempt_of(bench: Bench, text: str, good: str) -> Callable[[str], tuple[bool
     """
     gate = Gate.of(text)
     check_questions(bench.questions, [gate])
+    check_engine_of(bench.engine.name, [gate])
     against = _reference(bench, "", gate) if gate.against else None
     measured = _Measured(bench, [gate], [bench.versions.resolve(bench.dataset, good)])
 
@@ -141,6 +144,38 @@ def attempt_of(bench: Bench, text: str, good: str) -> Callable[[str], tuple[bool
         return result.passed, result.value
 
     return attempt
+
+
+def check_engine_of(engine: str, gates: Sequence[Gate]) -> None:
+    """Raises InvalidInputError if a gate is about the FAISS index, and the questions are asked of a Milvus."""
+    if engine == "milvus" and (about := [gate for gate in gates if gate.measure is None]):
+        raise InvalidInputError(
+            f"the gate {about[0].text!r} is about the index of the repository, and the engine is milvus",
+            code="gate_engine",
+            hint="leave that gate out, or the engine; R@k and nDCG@k are measured through Milvus",
+            gate=about[0].text,
+        )
+
+
+def check_names(versions: Versions, dataset: str, gates: Sequence[Gate]) -> None:
+    """Raises InvalidInputError for `prod-0.01` where no revision has that name: `prod - 0.01` was meant."""
+    for gate in gates:
+        meant = _JOINED.fullmatch(gate.against) if gate.against else None
+        if meant and not _exists(versions, dataset, str(gate.against)):
+            raise InvalidInputError(
+                f"{dataset} has no revision {gate.against!r}, with which the gate {gate.text!r} compares",
+                code="invalid_gate",
+                hint=f"write spaces, if that is what you mean: {meant['name']} {meant['sign']} {meant['margin']}",
+                gate=gate.text,
+            )
+
+
+def _exists(versions: Versions, dataset: str, revision: str) -> bool:
+    try:
+        versions.resolve(dataset, revision)
+    except VecverError:
+        return False
+    return True
 
 
 def check_questions(questions: QuestionSet | None, gates: Sequence[Gate]) -> None:
@@ -157,6 +192,7 @@ def _reference(bench: Bench, alias: str, gate: Gate) -> str:
     try:
         return bench.versions.resolve(bench.dataset, str(gate.against))
     except NotFoundError as error:
+        check_names(bench.versions, bench.dataset, [gate])
         raise NotFoundError(
             f"the gate {gate.text!r} compares with {gate.against!r}, which {bench.dataset} does not have",
             code="gate_reference_not_found",

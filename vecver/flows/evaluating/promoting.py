@@ -17,8 +17,16 @@ from typing import Any
 
 from vecver import repo
 from vecver.errors import ConflictError, InvalidInputError, say
-from vecver.flows.evaluating.gates import Bench, Gate, check_gates, check_questions, read_gates
-from vecver.model import Gating, Policy
+from vecver.flows.evaluating.gates import (
+    Bench,
+    Gate,
+    check_engine_of,
+    check_gates,
+    check_names,
+    check_questions,
+    read_gates,
+)
+from vecver.model import Gating, Json, Move, Policy
 from vecver.progress import Progress
 from vecver.repo import Versions
 
@@ -106,6 +114,27 @@ def check_way_back(versions: Versions, dataset: str, ref: str, target: str) -> N
         )
 
 
+def with_measured(versions: Versions, dataset: str, move: Move) -> Move:
+    """The rollback of an alias with what the gates measured when it moved to the version that it leaves, and to where
+    it goes: {"from", "to": {"commit", "author", "time", "gates", "questions", "measures"} or null, "measures"}.
+
+    `measures`: name -> {"from", "to"}, of those that both moves measured. As it is where neither had gates.
+    """
+    measured: dict[str, Json] = {}
+    for each in versions.refs(dataset).log("alias", move.name) if move.kind == "alias" else ():
+        if each.after not in (move.before, move.after) or each.after in measured:
+            continue
+        if (gating := repo.with_gating(versions.store, each).gating) and gating["measures"]:
+            parts = {name: gating[name] for name in ("gates", "questions", "measures")}
+            measured[str(each.after)] = {"commit": each.after, "author": each.author, "time": each.time, **parts}
+    if not measured:
+        return move
+    left, reached = measured.get(str(move.before)), measured.get(str(move.after))
+    both = [name for name in left["measures"] if name in reached["measures"]] if left and reached else []
+    pairs = {name: {"from": left["measures"][name], "to": reached["measures"][name]} for name in both}  # type: ignore[index]
+    return replace(move, measured={"from": left, "to": reached, "measures": pairs})
+
+
 def _overridden(policy: Policy | None, gates: Sequence[str], commit: str, before: str | None, reason: str) -> Gating:
     if not isinstance(reason, str) or not reason.strip():
         raise InvalidInputError(
@@ -157,6 +186,9 @@ def new_policy(
             read_gates(kept.gates)  # raises where nothing would be left of the policy
         return replace(kept, approval=approval, author=versions.author, time=versions.time())
     texts = () if approval and not gates else read_gates(gates or ())
+    wanted = [Gate.of(text) for text in texts]
+    check_engine_of(engine, wanted)
+    check_names(versions, dataset, wanted)
     _check_stored(versions, dataset, texts, questions)
     return Policy(texts, questions, exact, engine, versions.author, versions.time(), approval)
 
