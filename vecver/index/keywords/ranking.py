@@ -18,7 +18,7 @@ from vecver.index.keywords.scoring import UNIT, damping, idf, parts
 from vecver.index.keywords.terms import Hashes, Terms
 from vecver.index.scoring import ranked
 
-_KNOWN = 1 << 16  # terms whose counts a version remembers
+_KNOWN = 1 << 12  # terms whose counts a version remembers: at most 0.5 MB
 
 Bits = npt.NDArray[np.uint8]  # little-endian, row i is bit i
 
