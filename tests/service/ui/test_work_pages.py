@@ -30,14 +30,19 @@ def address_of_upload(service: Visited, source: str) -> str:
     return next(str(values["action"]) for tag, values in page.elements if tag == "form" and "data-drop" in values)
 
 
+def wait(service: Visited, place: str) -> str:
+    """The page of a job once it has ended."""
+    until = time.monotonic() + 120
+    while "data-live" in (html := service.page(place)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return html
+
+
 def test_files_become_a_job_and_a_version(service: Visited) -> None:
     service.sign_in("all")
     sent = service.client.post(address_of_upload(service, "dropped"), files=FILES, follow_redirects=False)
     assert sent.status_code == 303, sent.text
-    place = sent.headers["location"]
-    until = time.monotonic() + 120
-    while "data-live" in (html := service.page(place)) and time.monotonic() < until:
-        time.sleep(0.1)
+    html = wait(service, sent.headers["location"])
     assert "succeeded" in Page(html).text
     docs = service.repository.dataset("notes")
     assert docs.documents() == ["a.md", "b.md", "z"], "what was not sent stays"
@@ -86,7 +91,7 @@ def test_a_job_of_another_dataset_or_of_none_is_not_shown(service: Visited) -> N
 
 def test_the_audit_log_is_shown_and_exported(service: Visited) -> None:
     service.sign_in("all")
-    service.client.post(address_of_upload(service, "third"), files=FILES)
+    wait(service, str(service.client.post(address_of_upload(service, "third"), files=FILES).url))
     lines = service.client.get("/work/audit.jsonl").text.splitlines()
     entries = [json.loads(line) for line in lines]
     assert (
