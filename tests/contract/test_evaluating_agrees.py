@@ -109,6 +109,7 @@ def test_measure_histories_are_the_same(both: dict[str, Repo]) -> None:
     local, remote = both["local"].dataset("d"), both["remote"].dataset("d")
     local.add_questions("support", QUESTIONS)
     local.eval("main~1", questions="support")
+    assert isinstance(local, vecver.Dataset)
     local.recall("main", k=[1, 10])
     for how in (
         {},
@@ -116,7 +117,7 @@ def test_measure_histories_are_the_same(both: dict[str, Repo]) -> None:
         {"measures": ["ann_recall@10"], "at": "main~1"},
         {"measures": ["R@5"], "questions": QUESTIONS, "exact": True},
     ):
-        here, there = (docs.measure_history(**how) for docs in (local, remote))  # type: ignore[arg-type]
+        here, there = (docs.measure_history(**how) for docs in (local, remote))
         assert here == there and here.versions and here.to_json() == there.to_json()
     for wrong, code in (
         ({"measures": ["ann_recall@x"]}, "unknown_measure"),
@@ -126,5 +127,5 @@ def test_measure_histories_are_the_same(both: dict[str, Repo]) -> None:
     ):
         for docs in (local, remote):
             with pytest.raises(VecverError) as raised:
-                docs.measure_history(**wrong)  # type: ignore[arg-type]
+                docs.measure_history(**wrong)
             assert raised.value.code == code

@@ -59,7 +59,9 @@ def test_an_alias_that_moved_meanwhile_is_not_moved(service: Visited) -> None:
 def test_a_reader_is_offered_nothing_and_refused(service: Visited) -> None:
     service.sign_in("reader")
     page = Page(service.page(PAGE))
-    assert not [values for tag, values in page.elements if tag == "form" and values.get("action", "") != "/sign-out"]
+    assert not [
+        values for tag, values in page.elements if tag == "form" and values.get("action", "/sign-out") != "/sign-out"
+    ]
     before = service.repository.dataset("handbook").resolve("prod")
     for action in ("promote", "rollback", "approve", "reject"):
         assert send(service, action, alias="prod", to="main", commit=before, reason="x").status_code == 403
