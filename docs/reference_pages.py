@@ -55,7 +55,8 @@ def _cli() -> str:
         "",
         "## Exit codes",
         "",
-        "0 is success; 2 is also what a wrong command line gives. [Errors](errors.md) has the others.",
+        "0 is success; 2 is also what a wrong command line gives; 11 that `vecver drift` found that something moved.",
+        "[Errors](errors.md) has the others.",
     ]
     return "\n".join(lines)
 
@@ -114,6 +115,7 @@ def _errors() -> str:
     for name, error in vars(errors).items():
         if isinstance(error, type) and issubclass(error, errors.VecverError) and error is not errors.VecverError:
             lines.append(_row(f"`{name}`", str(error.exit_code), str(error.http_status), inspect.getdoc(error) or ""))
+    lines += ["", "Exit code 11 is no error: `vecver drift` answers with it that something moved. 130 is Ctrl-C."]
     return "\n".join(lines)
 
 

@@ -117,8 +117,15 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
     import transcript_cli
     import transcript_http
 
-    scripts = (transcript_cli.play, transcript_http.play, transcript_cli.play_later, transcript_http.play_later)
-    for name, script in zip(("cli.txt", "http.txt", "cli.txt", "http.txt"), scripts, strict=True):
+    scripts = (
+        ("cli.txt", transcript_cli.play),
+        ("http.txt", transcript_http.play),
+        ("cli.txt", transcript_cli.play_later),
+        ("http.txt", transcript_http.play_later),
+        ("cli.txt", transcript_cli.play_drift),
+        ("http.txt", transcript_http.play_drift),
+    )
+    for name, script in scripts:
         play = Play(folder, world)
         script(play)
         yield from ((name, block) for block in play.blocks)

@@ -61,6 +61,23 @@ def play_later(play: Play) -> None:
     _relevance(play)
 
 
+def play_drift(play: Play) -> None:
+    """What moved between versions; played after all that was added before."""
+    later = {f"part-{n}": {"text": f"Das Ventil {n} ist aus Messing und wird von Hand geöffnet."} for n in range(12)}
+    play.write("german.jsonl", rows({**PARTS, **later}, vectors=False))
+    _all(
+        play,
+        """
+        --repo judged drift parts
+        --repo judged drift parts v1 main
+        --repo judged drift parts v1 nowhere
+        --repo judged drift parts v1 main --webhook ftp://example.org
+        --repo judged ingest parts german.jsonl --embedder hashing --source parts
+        --repo judged drift parts v1 main
+        """,
+    )
+
+
 def _all(play: Play, lines: str, **names: str) -> None:
     """Play a command a line. `NAME` in a line stands for its value among `names`."""
     for line in filter(None, map(str.strip, lines.splitlines())):

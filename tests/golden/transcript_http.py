@@ -64,6 +64,13 @@ def play_later(play: Play) -> None:
     _approvals(before.again(play))
 
 
+def play_drift(play: Play) -> None:
+    """What moved between versions; played after all that was added before."""
+    (before,) = _played
+    play.keys |= before.keys
+    _drift(before.again(play))
+
+
 _played: list[Asking] = []
 schema: Json = {}  # of OpenAPI, once it was played
 
@@ -417,3 +424,13 @@ def _approvals(ask: Asking) -> None:
     ask.delete(f"{place}/policies/prod", "admin")
     ask.post(f"{place}/bisect", "admin", json={"good": "main~1", "vector": VECTOR, "expect": "c", "k": 3})
     ask.post(f"{place}/bisect", "admin", json={"good": "main~1"})
+
+
+def _drift(ask: Asking) -> None:
+    """What moved between versions."""
+    place = "/v1/datasets/judged"
+    ask.get(f"{place}/drift?from=main~1", "admin")
+    ask.get(f"{place}/drift?from=nowhere", "admin")
+    ask.get(f"{place}/drift?from=main~1", "reader")
+    ask.get(f"{place}/sketch", "admin")
+    ask.get(f"{place}/sketch?ref=nowhere", "admin")

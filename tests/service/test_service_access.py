@@ -95,6 +95,8 @@ ROWS: dict[str, Row] = {
     "POST /v1/datasets/{dataset}/count": Row("read", 200, body={}),
     "GET /v1/datasets/{dataset}/fields": Row("read", 200),
     "GET /v1/datasets/{dataset}/diff": Row("read", 200, query="from=main~1&to=main"),
+    "GET /v1/datasets/{dataset}/drift": Row("read", 200, query="from=main~1&to=main"),
+    "GET /v1/datasets/{dataset}/sketch": Row("read", 200),
     "GET /v1/datasets/{dataset}/publication": Row("read", 409),  # not published
     "POST /v1/datasets/{dataset}/search": Row("read", 200, body={"vector": QUERY}),
     "POST /v1/replay": Row("read", 200, body="receipt"),
@@ -362,6 +364,8 @@ def test_a_revision_of_one_dataset_does_not_open_another(served: Served) -> None
                     ("GET", f"/v1/datasets/{A}/documents", {"params": {"cursor": f"{asked}:"}}),
                     ("GET", f"/v1/datasets/{A}/diff", {"params": {"from": asked, "to": "main"}}),
                     ("GET", f"/v1/datasets/{A}/diff", {"params": {"from": "main", "to": asked}}),
+                    ("GET", f"/v1/datasets/{A}/drift", {"params": {"from": asked, "to": "main"}}),
+                    ("GET", f"/v1/datasets/{A}/sketch", {"params": {"ref": asked}}),
                     ("GET", f"/v1/datasets/{A}/publication", {"params": {"ref": asked}}),
                     ("GET", f"/v1/datasets/{A}/branches/{asked}", {}),
                     ("GET", f"/v1/datasets/{A}/tags/{asked}/moves", {}),

@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "eval": ("evaluating", "Measure how well a version answers questions."),
         "compare": ("evaluating", "Compare what two versions answer, and say why."),
         "bisect": ("evaluating", "Find the version that broke an answer."),
+        "drift": ("drifting", "Say what moved between two versions beyond chance."),
         "recall": ("measuring", "Measure how much of the true answer the index finds."),
         "replay": ("searching", "Recompute an answer from its receipt."),
     },
@@ -109,6 +110,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     "bisect": (
         'vecver bisect handbook --good v1 --query "boiler pressure" --expect heating.md',
         "vecver bisect handbook --good v1 --gate 'R@10 >= 0.9' --questions support",
+    ),
+    "drift": (
+        "vecver drift handbook",
+        "vecver drift handbook 2026-10 2026-11 --json",
+        "vecver drift handbook prod main --webhook https://hooks.example.org/drift",
     ),
     "recall": ("vecver recall handbook", "vecver recall handbook@prod --json"),
     "replay": ('vecver search handbook "boiler" --receipt answer.json', "vecver replay answer.json"),

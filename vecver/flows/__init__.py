@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.approving import approve, ask_approval, needs_approval, reject
     from vecver.flows.evaluating.bisecting import bisect
     from vecver.flows.evaluating.comparing import compare
+    from vecver.flows.evaluating.drifting import drift
+    from vecver.flows.evaluating.drifting import summary as sketch_summary
     from vecver.flows.evaluating.expectations import expected_recall
     from vecver.flows.evaluating.gates import Bench, attempt_of, read_gates
     from vecver.flows.evaluating.histories import measure_history, wanted_of
@@ -104,6 +106,7 @@ __all__ = [
     "delete",
     "deletion",
     "document_ids",
+    "drift",
     "evaluate",
     "expected_recall",
     "export",
@@ -137,6 +140,7 @@ __all__ = [
     "repair",
     "replay",
     "search",
+    "sketch_summary",
     "status",
     "surroundings",
     "unpublish",

@@ -14,7 +14,7 @@ from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Answer, Bisection, Comparison, Evaluation, Json, QuestionSet
+    from vecver.model import Answer, Bisection, Comparison, Drift, Evaluation, Json, QuestionSet, SketchSummary
 
 
 class Evaluating(Handle):
@@ -100,6 +100,25 @@ class Evaluating(Handle):
             "engine": self._engine(engine, exact, **how),
             "progress": progress,
         }
+
+    def drift(self, before: Revision = "prod", after: Revision = "main") -> Drift:
+        """What moved from one version to another beyond chance, with example chunks: its `moved` statistics.
+
+        Compared are the number of documents and chunks, their lengths, languages, how texts end, repeated texts, the
+        norms of vectors and where they lie, and the space. Each has a threshold that grows with the documents that
+        differ. Reads the sketches that the ingests made, and of the rows only those that differ, for the examples.
+
+        Raises NotFoundError (a revision; code version_forgotten where gc let its rows go), IntegrityError.
+        """
+        return flows.drift(self._versions, self.name, text_of(before), text_of(after))
+
+    def sketch(self, at: Revision = "main") -> SketchSummary | None:
+        """What a version's chunks are like: lengths, languages, repeated texts. Reads no row.
+
+        None where no sketch was made, because an older vecver wrote the version, or where gc let its rows go.
+        Raises NotFoundError (the revision).
+        """
+        return flows.sketch_summary(self._versions, self.resolve(at))
 
     def bisect(
         self,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vecver.model.datasets import DatasetRemoval
     from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
+    from vecver.model.drifts import Drift, Example, Share, SketchSummary, Statistic
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.evaluations import Evaluated, Evaluation, Mean
     from vecver.model.expectations import ExpectedRecall
@@ -57,9 +58,11 @@ __all__ = [
     "Diff",
     "Document",
     "DocumentDiff",
+    "Drift",
     "Embedder",
     "Evaluated",
     "Evaluation",
+    "Example",
     "ExpectedRecall",
     "Export",
     "Failure",
@@ -100,8 +103,11 @@ __all__ = [
     "Report",
     "Reranked",
     "Reranker",
+    "Share",
     "Side",
+    "SketchSummary",
     "Space",
+    "Statistic",
     "StoredChunk",
     "StoredMeasure",
     "Tested",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows
 from vecver.arguments import Engine, Measuring, Mixing, Revision, check_engine
-from vecver.model import Bisection, Comparison, Evaluation, Json, MeasureHistory, QuestionSet
+from vecver.model import Bisection, Comparison, Drift, Evaluation, Json, MeasureHistory, QuestionSet, SketchSummary
 from vecver.remote.handle import RemoteHandle, query_json, revision_text
 from vecver.remote.http import AS_JOB, read
 
@@ -89,6 +89,16 @@ class RemoteEvaluating(RemoteHandle):
         body |= {"questions": None if questions is None else self._questions_json(questions)}
         answer = self._wire.write("POST", self._path("bisect"), body, AS_JOB)
         return read(self._wire.outcome(answer, progress), Bisection.from_json)
+
+    def drift(self, before: Revision = "prod", after: Revision = "main") -> Drift:
+        """As `Dataset.drift`."""
+        body = self._wire.get(self._path("drift"), **{"from": revision_text(before), "to": revision_text(after)})
+        return read(body, Drift.from_json)
+
+    def sketch(self, at: Revision = "main") -> SketchSummary | None:
+        """As `Dataset.sketch`."""
+        body = self._wire.get(self._path("sketch"), ref=revision_text(at))
+        return read(body, lambda it: SketchSummary.from_json(it["sketch"]) if it["sketch"] else None)
 
     def _measuring(
         self,

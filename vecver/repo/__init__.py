@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vecver.repo.published import ledger
     from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
     from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
-    from vecver.repo.read.differences import diff, diff_document
+    from vecver.repo.read.differences import diff, diff_document, lacking
     from vecver.repo.read.documents import KnownDocument, KnownRows, find_absent, find_known, known_rows
     from vecver.repo.read.export import ROW_FILES, open_rows, prove_rows, write_rows
     from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list, listed_keys
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from vecver.repo.root import create, exists
     from vecver.repo.rows.cells import METADATA, POSITION, document_id
     from vecver.repo.rows.kernel.loading import use as kernel_use
-    from vecver.repo.rows.layout import Layout
+    from vecver.repo.rows.layout import Layout, rows_of
     from vecver.repo.rows.positions import chunk_owners, named_positions
     from vecver.repo.rows.roots import Roots
     from vecver.repo.rows.schema import metadata_columns, metadata_of, metadata_of_all
     from vecver.repo.rows.segment import Segment, segment_ids
+    from vecver.repo.rows.sketched import chunk_blocks, document_sizes
     from vecver.repo.rows.verifier import PENDING
     from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
@@ -84,6 +85,7 @@ __all__ = [
     "check",
     "check_free",
     "check_name",
+    "chunk_blocks",
     "chunk_list",
     "chunk_owners",
     "create",
@@ -91,6 +93,7 @@ __all__ = [
     "diff",
     "diff_document",
     "document_id",
+    "document_sizes",
     "drop_derived",
     "exists",
     "find_absent",
@@ -98,6 +101,7 @@ __all__ = [
     "kernel_use",
     "keys_at",
     "known_rows",
+    "lacking",
     "land",
     "ledger",
     "listed_keys",
@@ -120,6 +124,7 @@ __all__ = [
     "ref_moves",
     "repair",
     "roots_of",
+    "rows_of",
     "segment_ids",
     "turn_at",
     "with_gating",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecver.digest import digest_json
-from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first, say
+from vecver.errors import ConflictError, IntegrityError, NotFoundError, VecverError, check_first, say
 from vecver.near import near
 from vecver.repo import objects, opened, spare
 from vecver.repo.maintain.naming import naming
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.layout import Layout
     from vecver.repo.rows.segment import Segment
     from vecver.repo.write.draft import Draft
+    from vecver.sketching import Sketch
     from vecver.store import Store
 
 _PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
@@ -149,6 +150,19 @@ class Versions:
     def settle(self, snapshot: Snapshot | None = None) -> None:
         """Wait until a version, or every open one, is verified to the last byte. Raises IntegrityError."""
         self.opened.wait_verified(snapshot)
+
+    def sketch(self, snapshot: Snapshot) -> Sketch:
+        """The sketch of a version; one that has none is counted now, and keeps it if the store can be written."""
+        from vecver.repo.rows.layout import keep_sketch
+        from vecver.repo.rows.sketched import sketch_of_live
+
+        if snapshot.layout.sketch:
+            return snapshot.layout.sketch
+        sketch = sketch_of_live(zip(snapshot.segments, snapshot.layout.segments, strict=True))
+        with suppress(VecverError, OSError):
+            keep_sketch(self.store, snapshot.commit.id, sketch)
+            self.opened.close([snapshot.commit.id])
+        return sketch
 
     # -- writing --------------------------------------------------------------------------------
 

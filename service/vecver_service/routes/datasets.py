@@ -13,7 +13,7 @@ from vecver.errors import IntegrityError, NotFoundError
 from vecver_service.deps import CurrentCaller, Dependencies, Deps, Name, Readable, all_readable
 from vecver_service.http import problems
 from vecver_service.http.replies import Reply, problem_responses
-from vecver_service.schemas import answers, content
+from vecver_service.schemas import answers, content, evaluating
 
 router = APIRouter(prefix="/v1/datasets", tags=["versions"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -63,6 +63,23 @@ def diff(
     """What `to` adds, changes and removes against `from`: documents, or the chunks of one."""
     diff = docs.diff(before, to) if document is None else docs.diff(before, to, document=document)
     return Reply(diff.to_json())
+
+
+@router.get("/{dataset}/drift", response_model=evaluating.Drift)
+def drift(
+    docs: Readable,
+    before: Annotated[str, Query(alias="from", max_length=300)] = "prod",
+    to: Ref = "main",
+) -> Response:
+    """What moved from one version to another beyond chance, with example chunks."""
+    return Reply(docs.drift(before, to).to_json())
+
+
+@router.get("/{dataset}/sketch", response_model=evaluating.VersionSketch)
+def sketch(docs: Readable, ref: Ref = "main") -> Response:
+    """What a version's chunks are like: lengths, languages, repeated texts; null where that was not counted."""
+    summary = docs.sketch(ref)
+    return Reply({"commit": docs.resolve(ref), "sketch": summary.to_json() if summary else None})
 
 
 @router.get("/{dataset}/publication", response_model=answers.Publication, responses=problem_responses(409))

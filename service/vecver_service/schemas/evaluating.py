@@ -296,3 +296,73 @@ class MeasureHistory(BaseModel):
     questions: QuestionSummary | None
     measures: list[str]
     versions: list[MeasuredVersion]
+
+
+class DriftExample(BaseModel):
+    """A chunk that shows how a statistic moved."""
+
+    document: str
+    key: str
+    text: str
+
+
+class DriftShare(BaseModel):
+    """A class of rows, and which share of all it is in both versions."""
+
+    name: str
+    before: Annotated[float, Field(alias="from")]
+    after: Annotated[float, Field(alias="to")]
+
+
+class DriftStatistic(BaseModel):
+    """A statistic of two versions; it moved if its distance is above its threshold."""
+
+    name: str
+    moved: bool
+    distance: float
+    threshold: float
+    text: str
+    shares: list[DriftShare]
+    examples: Annotated[list[DriftExample], Field(description="Chunks of the later version, where it moved.")]
+    gone: Annotated[list[DriftExample], Field(description="Chunks of the earlier version, where it moved.")]
+
+
+class DriftCount(BaseModel):
+    """A count in two versions."""
+
+    before: Annotated[int, Field(alias="from")]
+    after: Annotated[int, Field(alias="to")]
+
+
+class Drift(BaseModel):
+    """What moved between two versions beyond chance."""
+
+    dataset: str
+    before: Annotated[str, Field(alias="from")]
+    after: Annotated[str, Field(alias="to")]
+    drifted: bool
+    moved: list[str]
+    text: str
+    documents: DriftCount
+    chunks: DriftCount
+    changed: Annotated[int, Field(description="Documents that were added, changed or removed.")]
+    statistics: Annotated[list[DriftStatistic], Field(description="The farthest above their thresholds first.")]
+
+
+class Sketch(BaseModel):
+    """What a version's chunks are like."""
+
+    documents: int
+    chunks: int
+    characters: Annotated[int, Field(description="Of the median chunk.")]
+    longest: Annotated[int, Field(description="Characters that 95% of the chunks do not exceed.")]
+    languages: Annotated[dict[str, float], Field(description="Share of the chunks by language, guessed.")]
+    repeats: Annotated[float, Field(description="Share of the chunks whose text another one has already.")]
+    norm: str
+
+
+class VersionSketch(BaseModel):
+    """The sketch of a version."""
+
+    commit: str
+    sketch: Annotated[Sketch | None, Field(description="null where an older vecver made the version.")]

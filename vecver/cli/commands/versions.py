@@ -42,8 +42,11 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
                 screen.say(document)
         return
     partial, expected = docs.partial_reads(commit.id), docs.expected_recall(commit.id)
+    sketch = docs.sketch(commit.id)
     if as_json:
-        echo_json({**_entry(commit), "partial": partly_read(partial), "expected_recall": expected.to_json()})
+        sketched = {"sketch": sketch.to_json()} if sketch else {}
+        values = {"partial": partly_read(partial), **sketched, "expected_recall": expected.to_json()}
+        echo_json({**_entry(commit), **values})
         return
     here = history.names(docs).get(commit.id, ())
     with console.pages() as screen:
@@ -56,6 +59,7 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
             partial=partial,
             coverage=coverage,
             expected=expected,
+            sketch=sketch,
         )
 
 

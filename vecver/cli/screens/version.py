@@ -32,11 +32,14 @@ def show_version(
     partial: Mapping[str, Coverage],
     coverage: bool,
     expected: vecver.ExpectedRecall,
+    sketch: vecver.SketchSummary | None,
 ) -> None:
     """All that is recorded of a version. `changes`: document -> "added", "changed", "removed"."""
     _title(screen, commit, dataset, refs)
     _changes(screen, commit)
     _field(screen, "recall", *expected_parts(expected, dataset))
+    if sketch and sketch.chunks:
+        _field(screen, "sketch", str(sketch))
     _names(screen, commit, dataset, changes)
     _failures(screen, commit.operation.get("failures", ()))
     _coverage(screen, partial, f"{dataset}@{wording.short_id(commit.id)}", coverage)

@@ -22,6 +22,7 @@ import numpy as np
 from vecver import index, pipeline
 from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.embedding import OpenEmbedder, is_given
+from vecver.flows.evaluating.drifting import note as drift_note
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import Tally, arrivals, refreshed_note
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
@@ -307,7 +308,8 @@ class _Ingest:
         report = self.report(place)
         if commit is None:
             return report
-        return replace(report, commit=commit.id, changed=True)
+        notes = (*report.notes, *drift_note(place, commit.recipe.space, report))
+        return replace(report, commit=commit.id, changed=True, notes=notes)
 
     def _commit(self, place: Place) -> Commit | None:
         """The commit of this ingest after the version that it lands on; None if that version has all of it."""

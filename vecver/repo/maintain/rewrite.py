@@ -289,7 +289,7 @@ class Rewrite:
             if before := lives.get(target.id):
                 chunks, documents = chunks | before.chunks, documents | before.documents
             lives[target.id] = Live(target.id, chunks, documents, target.chunk_count, target.document_count)
-        return Layout(tuple(lives.values()), layout.roots)
+        return Layout(tuple(lives.values()), layout.roots, layout.sketch)
 
 
 def _repeated(values: Prefixes) -> Prefixes:

@@ -1,19 +1,21 @@
 """Layouts: where a commit's live rows lie. Derived from the commit's history, replaceable, provable.
 
-    layouts/<commit>   canonical JSON under its digest: the roots' lanes, and for each segment the live masks of its
-                       chunk rows and document rows (serialised roaring bitmaps; `null` if every row is live)
+    layouts/<commit>   canonical JSON under its digest: the roots' lanes, the sketch of the rows, and for each segment
+                       the live masks of its chunk rows and document rows (serialised roaring bitmaps; `null` if every
+                       row is live)
 
 Decisions
 1. Masks lie in the layout, not in objects of their own, so a commit writes one object. After 100 scattered 1% commits
    on 1,000,000 rows a layout has some 170 kB, 0.01% of the vectors that it describes.
 2. The lanes of both roots (4 KiB) lie here too, so that the next commit adds its change to them and reads nothing else.
+3. So does the sketch (`vecver.sketching`), for the same reason. A layout that an older vecver wrote has none.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from pyroaring import BitMap
 from vecver.errors import IntegrityError, check_first
 from vecver.repo import objects
 from vecver.repo.rows.roots import Roots
+from vecver.sketching import Sketch
 
 if TYPE_CHECKING:
     from vecver.store import Store
@@ -54,10 +57,11 @@ class Layout:
 
     segments: tuple[Live, ...]
     roots: Roots
+    sketch: Sketch | None = None  # of the live rows; None where it was not counted yet
 
     @classmethod
     def empty(cls) -> Layout:
-        return cls((), Roots.empty())
+        return cls((), Roots.empty(), Sketch.empty())
 
     @property
     def chunk_count(self) -> int:
@@ -83,6 +87,7 @@ def encoded_layout(commit: str, layout: Layout) -> bytes:
     value = {
         "commit": commit,
         **layout.roots.to_json(),
+        **({"sketch": layout.sketch.to_json()} if layout.sketch else {}),
         "segments": [_live_json(live) for live in layout.segments],
     }
     return objects.sealed(value)
@@ -98,7 +103,15 @@ def parse_layout(commit: str, body: bytes) -> Layout:
             hint=check_first("restore the file from a copy of the repository"),
             commit=commit,
         )
-    return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value))
+    sketch = Sketch.from_json(value.get("sketch"))
+    return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value), sketch)
+
+
+def keep_sketch(store: Store, commit: str, sketch: Sketch) -> None:
+    """Write a sketch into a commit's layout, which has none. Raises ConflictError if that changes at this moment."""
+    body = store.get(layout_path(commit))
+    layout = replace(parse_layout(commit, body), sketch=sketch)
+    store.swap(layout_path(commit), body, encoded_layout(commit, layout))
 
 
 def layout_path(commit: str) -> str:
