@@ -39,7 +39,7 @@ def kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sound = [{"id": id, "text": text, "vector": vector_of(text)} for id, text in TEXTS.items()]
     moved = {"doc-10": "doc-30", "doc-30": "doc-50", "doc-50": "doc-10"}  # 3 of 60 are 5%
     versions: dict[str, list[dict[str, Any]]] = {
-        "shuffled": [{**row, "vector": vector_of(TEXTS[moved.get(row["id"], row["id"])])} for row in sound],
+        "shuffled": [{**row, "vector": vector_of(TEXTS[moved.get(str(row["id"]), str(row["id"]))])} for row in sound],
         "dropped": [row for row in sound if not str(row["id"]).startswith("doc-1")],
         "prompted": [{**row, "vector": vector_of(f"query: {row['text']}")} for row in sound],
     }

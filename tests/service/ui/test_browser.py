@@ -57,8 +57,13 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: tuple[str, 
     context = chromium.new_context(base_url=url, color_scheme=request.param)
     page = context.new_page()
     faults: list[str] = []
+
+    def dismissed(dialog: Any) -> None:
+        faults.append(dialog.message)
+        dialog.dismiss()
+
     page.on("request", lambda sent: None if sent.url.startswith(url) else faults.append(sent.url))
-    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", dismissed)
     page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto("/datasets/handbook")

@@ -127,7 +127,7 @@ def approve(
 def reject(versions: Versions, dataset: str, alias: str, reason: str) -> Approval:
     """Let what waits for an alias move nothing. Whoever may promote may reject, the asker too.
 
-    Raises as `Dataset.reject`.
+    Raises InvalidInputError (there is no reason), and as `Dataset.reject`.
     """
     if not isinstance(reason, str) or not reason.strip():
         raise InvalidInputError(

@@ -29,16 +29,16 @@ _thread = threading.local()  # .held: the stores in whose naming this thread is
 @contextmanager
 def naming(store: Store) -> Iterator[None]:
     """What is claimed within it cannot be condemned before it ends. May be nested. Raises ConflictError (locked)."""
-    held: set[int] = _thread.__dict__.setdefault("held", set())
-    if id(store) in held:
+    held: set[str] = _thread.__dict__.setdefault("held", set())
+    if store.url in held:
         yield
         return
     with store.lock(_lock_name((os.getpid() ^ threading.get_ident() >> 12) % _LOCKS), SECONDS):
-        held.add(id(store))
+        held.add(store.url)
         try:
             yield
         finally:
-            held.discard(id(store))
+            held.discard(store.url)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def sign_out(request: Request) -> Response:
 
 @router.get("/static/{name}")
 def file(name: str) -> Response:
-    """A file that pages share."""
+    """A file that pages share. Raises NotFoundError."""
     if name not in {path.name for path in _FILES.iterdir()}:
         raise NotFoundError("there is no such file", code="route_not_found", hint="open / for the first page")
     return FileResponse(_FILES / name, headers={"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"})
