@@ -108,7 +108,7 @@ def receipt(
 
 @router.post("/datasets/{dataset}/replay", dependencies=FROM_HERE)
 def replay(request: Request, docs: Readable, deps: Deps, receipt: Annotated[str, Form()]) -> Response:
-    """Recompute a receipt, and say whether the answer is the same; nothing changes. Raises InvalidInputError (it is none)."""
+    """Recompute a receipt, and say whether the answer is the same. Raises InvalidInputError (it is no receipt)."""
     try:
         value = json.loads(receipt)
     except ValueError as error:
