@@ -63,6 +63,20 @@ def test_a_pinned_store_gives_what_the_face_gives(docs: Docs) -> None:
     assert asked(VecverDocumentStore(docs, ref="prod"))[0].content == TEXTS["heating"]
 
 
+def test_keywords_are_found_in_the_pinned_version(docs: Docs) -> None:
+    filled(docs)
+    for ref, expected in (("prod", []), ("main", ["heating"])):
+        found = VecverKeywordRetriever(VecverDocumentStore(docs, ref=ref)).run(query="twice")["documents"]
+        assert [each.id for each in found] == expected
+        assert [each.score for each in found] == [hit.score for hit in docs.search("twice", at=ref, mode="keyword")]
+
+
+def test_keywords_find_documents_without_an_embedding(docs: Docs) -> None:
+    store = VecverDocumentStore(docs, embedding_dim=2)
+    store.write_documents([Document(id="a", content="pump", embedding=[1.0, 0.0]), Document(id="b", content="valve")])
+    assert [each.id for each in VecverKeywordRetriever(store).run(query="valve")["documents"]] == ["b"]
+
+
 def saved_and_loaded(docs: Docs) -> str:
     """Save a pipeline and load it, and return the text that it was saved as."""
     store = VecverDocumentStore(docs, ref="prod", api_key=Secret.from_env_var("KB_KEY", strict=False))

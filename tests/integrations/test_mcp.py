@@ -77,6 +77,14 @@ def test_filters_and_neighbours(server: Any) -> None:
     assert found["hits"][0]["context"] == "Bleed the radiator valve twice."
 
 
+def test_words_are_found_where_they_stand(server: Any, docs: Docs) -> None:
+    found = call(server, "search", query="office", mode="keyword")
+    hit = docs.search("office", at="prod", mode="keyword")[0]
+    assert [(each["document"], each["score"]) for each in found["hits"]] == [("keys", hit.score)]
+    assert len(call(server, "search", query="office", mode="hybrid")["hits"]) == 2
+    assert failure(server, "search", query="office", mode="sparse")["code"] == "invalid_arguments"
+
+
 def test_a_chunk_is_read_again(server: Any, docs: Docs) -> None:
     hit = call(server, "search", query="keys", k=1)["hits"][0]
     again = call(server, "get_chunk", key=hit["key"])

@@ -7,7 +7,7 @@ annotations before it calls them, and runs them in threads beside its loop.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,10 @@ At = Annotated[
 ]
 Query = Annotated[str, Field(description="what is looked for, in natural language", max_length=20_000)]
 Count = Annotated[int, Field(description="number of passages", ge=1, le=50)]
+Mode = Annotated[
+    Literal["dense", "keyword", "hybrid"],
+    Field(description="dense: by meaning; keyword: by words, for names and codes; hybrid: by both"),
+]
 Filter = Annotated[
     dict[str, Any] | None,
     Field(description='conditions on metadata: {"year": {"$gte": 2024}, "lang": "en"}; {"$document": "a.md"}'),
@@ -51,6 +55,7 @@ class Tools:
         at: At = None,
         filter: Filter = None,
         context: Neighbours = 0,
+        mode: Mode = "dense",
     ) -> answers.SearchAnswer:
         """Find the passages of one version that answer a query, best first.
 
@@ -58,7 +63,7 @@ class Tools:
         same passages for ever.
         """
         docs, at = self._docs(dataset), self._at if at is None else at
-        answer = docs.search(query, at=at, k=k, filter=filter, context=context)
+        answer = docs.search(query, at=at, k=k, filter=filter, context=context, mode=mode)
         hits = [answers.RankedPassage(rank=hit.rank, score=hit.score, **answers.passage(hit)) for hit in answer]
         return answers.SearchAnswer(dataset=docs.name, at=at, commit=answer.commit, hits=hits)
 
