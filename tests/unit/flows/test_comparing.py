@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import DIM, SPACE, vector_of
+from inside import versions_of
 
 import vecver
 from vecver.errors import VecverError
@@ -205,3 +206,13 @@ def test_bad_input_is_refused(docs: vecver.Dataset) -> None:
         with pytest.raises(VecverError) as raised:
             docs.compare(before, "b", **how)
         assert raised.value.code == code
+
+
+def test_one_question_without_a_judgment_leaves_nothing_stored(docs: vecver.Dataset) -> None:
+    """A page compares what a person asks; the rankings of every such question would pile up beside the versions."""
+    ingest(docs, *rows(new=0.945), tag="b")
+    store = versions_of(docs).store
+    assert compared(docs).changes and not list(store.list("measures/"))
+    asked = {"query": "the question", "vector": QUERY.tolist()}
+    docs.compare("a", "b", questions=[asked, {**asked, "query": "another"}])
+    assert len(list(store.list("measures/"))) == 2, "a list of questions is kept for both versions"

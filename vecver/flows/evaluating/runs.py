@@ -112,6 +112,7 @@ def run_of(
 ) -> Run:
     """The stored run of these questions if it is deep enough, else a new one, which is stored beside the commit.
 
+    That of a single question without a judgment, as a person asks it, is not stored: to search costs no more.
     `depth`: documents (of a question with `contains`: hits) that are ranked; fewer where the version has no more.
     """
     commit, facts = snapshot.commit.id, engine_facts(versions, snapshot, depth, engine)
@@ -127,11 +128,17 @@ def run_of(
     forbidden = {row: first_forbidden(each) for row, each in hits.items()}
     named = {"name": questions.name, "digest": questions.digest}
     run = Run(commit, named, facts, depth, rankings, versions.time(), perf_counter() - start, forbidden=forbidden)
+    if _is_passing(questions):
+        return run
     try:
         repo.measures.save(versions.store, commit, run.kind, run.to_json())
     except BackendError as error:
         return replace(run, not_kept=error.message)
     return run
+
+
+def _is_passing(questions: QuestionSet) -> bool:
+    return not questions.name and len(questions.questions) == 1 and not questions.questions[0].is_measured
 
 
 def stored_run(versions: Versions, commit: str, questions: str, engine: Json) -> Run | None:

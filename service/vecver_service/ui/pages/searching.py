@@ -70,22 +70,24 @@ def search(
     asked = Asked(q, at, against, k, exact, filter)
     shared: Json = {"docs": docs, "asked": asked, "refs": [*aliases, *docs.branches(), *docs.tags()]}
     if not q.strip():
-        return render(request, "search.html", **shared, answers=[], milliseconds=0, links=[], words="", differ=0)
+        return render(request, "search.html", **shared, answers=[], milliseconds=0, links=[], compared=None, reasons={})
     start = perf_counter()
     sides = [docs.search(q, at=revision, **asked.options(deps)) for revision in (at, against) if revision]
     milliseconds = 1000 * (perf_counter() - start)
-    links = _links(*sides) if len(sides) == 2 else []
     words = _pattern(q)
     answers = [[(hit, _marked(hit.text, words)) for hit in answer] for answer in sides]
-    differ = len(sides) == 2 and len({hit.key for hit in sides[0]} ^ {hit.key for hit in sides[1]})
+    compared = _compared(docs, asked) if len(sides) == 2 else None
     return render(
         request,
         "search.html",
         **shared,
         answers=list(zip(sides, answers, strict=True)),
         milliseconds=milliseconds,
-        links=links,
-        differ=differ,
+        links=_links(*sides) if compared else [],
+        compared=compared,
+        reasons={change.document: (change.why, change.before, change.after) for change in compared.changes}
+        if compared
+        else {},
     )
 
 
@@ -152,7 +154,21 @@ def _marked(text: str, words: re.Pattern[str] | None) -> list[tuple[bool, str]]:
     return [(number % 2 == 1, run) for number, run in enumerate(words.split(text)) if run]
 
 
+def _compared(docs: vecver.Dataset, asked: Asked) -> vecver.Compared:
+    """What entered, left and moved among the first documents of the two answers, and why."""
+    question: Json = {"query": asked.q, **({"filter": _filter(asked.filter)} if asked.filter.strip() else {})}
+    comparison = docs.compare(asked.at, asked.against, questions=[question], exact=asked.exact)
+    return comparison.per_question[0]
+
+
 def _links(before: Sequence[vecver.Hit], after: Sequence[vecver.Hit]) -> list[tuple[int, int]]:
-    """The places, from 0, of passages that both answers have."""
-    places = {hit.key: place for place, hit in enumerate(after)}
-    return [(place, places[hit.key]) for place, hit in enumerate(before) if hit.key in places]
+    """The places, from 0, of documents that both answers have, by the best passage of each."""
+    places = _first_places(after)
+    return [(place, places[document]) for document, place in _first_places(before).items() if document in places]
+
+
+def _first_places(hits: Sequence[vecver.Hit]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for place, hit in enumerate(hits):
+        places.setdefault(hit.document, place)
+    return places
