@@ -99,6 +99,7 @@ if TYPE_CHECKING:
         StoredChunk,
         StoredMeasure,
         Tested,
+        Tuning,
     )
     from vecver.pipeline import ObjectEmbedder, embedder
     from vecver.progress import listening
@@ -182,6 +183,7 @@ __all__ = [
     "StoredChunk",
     "StoredMeasure",
     "Tested",
+    "Tuning",
     "VecverError",
     "__version__",
     "connect",

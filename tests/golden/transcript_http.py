@@ -69,6 +69,7 @@ def play_drift(play: Play) -> None:
     (before,) = _played
     play.keys |= before.keys
     _drift(before.again(play))
+    _modes(before.again(play))
 
 
 _played: list[Asking] = []
@@ -434,3 +435,15 @@ def _drift(ask: Asking) -> None:
     ask.get(f"{place}/drift?from=main~1", "reader")
     ask.get(f"{place}/sketch", "admin")
     ask.get(f"{place}/sketch?ref=nowhere", "admin")
+
+
+def _modes(ask: Asking) -> None:
+    """Searches by words and by both, and the weight that answers best."""
+    place = "/v1/datasets/judged"
+    ask.post(f"{place}/search", "admin", json={"query": "the text of b", "mode": "keyword", "k": 2})
+    ask.post(f"{place}/search", "admin", json={"query": "b", "vector": VECTOR, "mode": "hybrid", "k": 2})
+    ask.post(f"{place}/search", "admin", json={"vector": VECTOR, "mode": "hybrid"})
+    ask.post(f"{place}/search", "admin", json={"query": "b", "reranker": "http://127.0.0.1/rerank"})
+    asked = [{"query": f"text {id}", "vector": vector_of(id), "documents": [id]} for id in "abdabd"]
+    ask.post(f"{place}/tune", "admin", json={"questions": asked})
+    ask.post(f"{place}/tune", "admin", json={"questions": asked[:2]})

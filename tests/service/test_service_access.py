@@ -120,6 +120,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/datasets/{dataset}/questions/{name}": Row("read", 200, name="judged"),
     "PUT /v1/datasets/{dataset}/questions/{name}": Row("write", 200, body={"questions": ["x"]}, name="made{n}"),
     "DELETE /v1/datasets/{dataset}/questions/{name}": Row("write", 200, name="judged", own=True),
+    "POST /v1/datasets/{dataset}/tune": Row("write", 422, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/eval": Row("read", 200, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/measures": Row("read", 200, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/compare": Row("read", 200, body={"questions": "judged", "from": "main~1"}),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.runs import PREFIX as RUNS
     from vecver.flows.evaluating.runs import Engine as EvalEngine
     from vecver.flows.evaluating.runs import rank_of
+    from vecver.flows.evaluating.tuning import tune_weight
     from vecver.flows.exporting import OneVersion, check_export, export, open_export
     from vecver.flows.ingesting.comparing import status
     from vecver.flows.ingesting.deletions import delete, deletion
@@ -143,6 +144,7 @@ __all__ = [
     "sketch_summary",
     "status",
     "surroundings",
+    "tune_weight",
     "unpublish",
     "upsert",
     "wanted_of",

@@ -14,7 +14,7 @@ from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Answer, Bisection, Comparison, Drift, Evaluation, Json, QuestionSet, SketchSummary
+    from vecver.model import Answer, Bisection, Comparison, Drift, Evaluation, Json, QuestionSet, SketchSummary, Tuning
 
 
 class Evaluating(Handle):
@@ -65,6 +65,42 @@ class Evaluating(Handle):
         documents the version does not have), SpaceMismatchError; through Milvus as `search`.
         """
         return flows.evaluate(**self._measuring(**how), at=text_of(at))
+
+    def tune_weight(
+        self,
+        at: Revision = "main",
+        *,
+        questions: Questions,
+        measure: str = "nDCG@10",
+        exact: bool = False,
+        apply: bool = False,
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Tuning:
+        """Find the weight of the vectors in hybrid search with which a version answers questions best.
+
+        Searches with the weights 0, 0.05 ... 1. The curve and the best weight are those of all questions;
+        `cross_validated` is what the choice is worth: each question is counted with the weight that the other questions
+        chose (five folds, the same everywhere), beside vectors alone and words alone.
+
+        `apply`: `at` must name a branch. A new commit on it says the weight in its recipe, from which every hybrid
+        search of that version takes it, and the versions after it. Its rows are the same, and nothing is embedded.
+
+        Raises as `eval`; InvalidInputError (fewer than five judged questions, `apply` where `at` is no branch).
+        """
+        self._session.upkeep.wait(self.name)
+        revision = text_of(at)
+        return flows.tune_weight(
+            self._versions,
+            self.name,
+            self._question_set(questions, qrels),
+            self._session.embedders.open,
+            at=revision,
+            name=measure,
+            exact=exact,
+            branch=revision if apply else None,
+            progress=progress,
+        )
 
     def compare(self, before: Revision, after: Revision = "main", **how: Unpack[Measuring]) -> Comparison:
         """Ask two versions the same questions: for each what entered, left and moved among the first ten, and why.

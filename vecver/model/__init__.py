@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
     from vecver.model.streams import Chunks, Log
+    from vecver.model.tunings import Tuning
     from vecver.model.versions import ChunkCounts, Commit, Diff, Move
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -112,6 +113,7 @@ __all__ = [
     "StoredMeasure",
     "Tested",
     "TokenCounts",
+    "Tuning",
     "Vectors",
     "Verify",
     "Why",

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows
 from vecver.arguments import Engine, Measuring, Mixing, Revision, check_engine
-from vecver.model import Bisection, Comparison, Drift, Evaluation, Json, MeasureHistory, QuestionSet, SketchSummary
+from vecver.model import (
+    Bisection,
+    Comparison,
+    Drift,
+    Evaluation,
+    Json,
+    MeasureHistory,
+    QuestionSet,
+    SketchSummary,
+    Tuning,
+)
 from vecver.remote.handle import RemoteHandle, query_json, revision_text
 from vecver.remote.http import AS_JOB, read
 
@@ -43,6 +53,22 @@ class RemoteEvaluating(RemoteHandle):
         """As `Dataset.eval`. A name is that of a set in the service, or else of a file here; progress is not sent."""
         body = {"ref": revision_text(at), "per_question": True, **self._measuring(**how)}
         return read(self._wire.ask(self._path("eval"), body), Evaluation.from_json)
+
+    def tune_weight(
+        self,
+        at: Revision = "main",
+        *,
+        questions: Questions,
+        measure: str = "nDCG@10",
+        exact: bool = False,
+        apply: bool = False,
+        qrels: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Tuning:
+        """As `Dataset.tune_weight`. A name is that of a set in the service, or else of a file here."""
+        body: Json = {"ref": revision_text(at), "questions": self._questions_json(questions, qrels)}
+        body |= {"measure": measure, "exact": exact, "apply": apply}
+        return read(self._wire.write("POST", self._path("tune"), body), Tuning.from_json)
 
     def compare(self, before: Revision, after: Revision = "main", **how: Unpack[Measuring]) -> Comparison:
         """As `Dataset.compare`. A name is that of a set in the service, or else of a file here."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.repo import approvals, datasets, measures, policies, question_sets, ref_moves
+    from vecver.repo import approvals, datasets, measures, policies, question_sets, recipes, ref_moves
     from vecver.repo.landing import Landing, Place, land, turn_at
     from vecver.repo.maintain.checking import check
     from vecver.repo.maintain.repairing import advice, drop_derived, repair
@@ -119,6 +119,7 @@ __all__ = [
     "prove_rows",
     "question_sets",
     "read_rows",
+    "recipes",
     "record_rows",
     "ref_moved",
     "ref_moves",

@@ -120,6 +120,20 @@ def policies(docs: Readable) -> Response:
     return Reply({"policies": {alias: kept.to_json() for alias, kept in docs.policies().items()}})
 
 
+@router.post("/tune", response_model=evaluating.Tuned, responses=problem_responses(400, 409))
+def tune(body: evaluating.Tune, writer: Writable) -> Response:
+    """Which weight of the vectors in hybrid search answers questions best; with `apply`, commit it on a branch."""
+    questions = question_set(writer.deps, writer.docs, body.questions)
+
+    def write(entry: Json) -> tuple[int, Json]:
+        how: Json = {"measure": body.measure, "exact": body.exact, "apply": body.apply}
+        tuning = writer.docs.tune_weight(body.ref, questions=questions, **how)
+        entry |= {"weight": tuning.weight, "to": tuning.applied}
+        return 200, tuning.to_json()
+
+    return writer.do("tune", body.model_dump(), write)
+
+
 @router.get("/policies/{alias}", response_model=evaluating.AliasPolicy)
 def policy(docs: Readable, alias: Name) -> Response:
     """The gates that are fastened to an alias; null where there are none."""

@@ -91,6 +91,32 @@ class Bisect(Request):
     exact: bool = False
 
 
+class Tune(Request):
+    """By which questions the weight of hybrid search is chosen."""
+
+    ref: Revision = "main"
+    questions: Annotated[list[Question] | str, Field(description="The name of a stored set, or questions.")]
+    measure: Annotated[str, Field(max_length=100)] = "nDCG@10"
+    exact: bool = False
+    apply: Annotated[bool, Field(description="Commit the weight on the branch `ref`.")] = False
+
+
+class Tuned(BaseModel):
+    """The weight of the vectors that answered best, and what that is worth."""
+
+    dataset: str
+    commit: str
+    questions: Json
+    measure: str
+    curve: Annotated[list[tuple[float, float]], Field(description="(weight, mean over all questions).")]
+    weight: float
+    folds: int
+    cross_validated: Annotated[float, Field(description="The mean with weights chosen by other folds.")]
+    dense: float
+    keyword: float
+    applied: Annotated[str | None, Field(description="The commit whose recipe says this weight.")]
+
+
 class QuestionSummary(BaseModel):
     """What a set is."""
 

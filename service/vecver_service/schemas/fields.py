@@ -19,7 +19,14 @@ BODIES: tuple[type[requests.Request], ...] = (
         requests.Documents,
     ),
     *(requests.Rows, requests.Rename, requests.Delete),
-    *(evaluating.Questions, evaluating.Eval, evaluating.Compare, evaluating.MeasureHistoryOf, evaluating.Bisect),
+    *(
+        evaluating.Questions,
+        evaluating.Eval,
+        evaluating.Compare,
+        evaluating.Tune,
+        evaluating.MeasureHistoryOf,
+        evaluating.Bisect,
+    ),
     *(openai.VectorStoreSearch, openai.Ranking, openai.Comparison, openai.Compound),
 )
 FIELD_NAMES = {name for body in BODIES for name in body.model_fields}

@@ -143,8 +143,8 @@ def test_what_only_the_index_missed_is_approximation(docs: vecver.Dataset, monke
             ranking = (*ranking[:2], *ranking[3:], extra)
         return (ranking,)
 
-    search = runs._searched
-    monkeypatch.setattr(runs, "_searched", missing)
+    search = runs.rankings_of
+    monkeypatch.setattr(runs, "rankings_of", missing)
     monkeypatch.setattr(runs, "engine_facts", lambda *_: {"name": "faiss", "indexes": "test"})
     each = compared(docs)
     assert whys(each.entered) == {"doc02": "approximation"} and whys(each.left) == {"doc10": "approximation"}
@@ -170,8 +170,8 @@ def test_a_document_whose_better_chunk_the_index_missed_moved_for_approximation(
         lower = vecver.RankedDocument(missed.document, missed.key, missed.score_bits)
         return ((*ranking[1:], lower) if commit == docs.resolve("a") else ranking,)
 
-    search = runs._searched
-    monkeypatch.setattr(runs, "_searched", missing)
+    search = runs.rankings_of
+    monkeypatch.setattr(runs, "rankings_of", missing)
     monkeypatch.setattr(runs, "engine_facts", lambda *_: {"name": "faiss", "indexes": "test"})
     assert whys(compared(docs, questions=[asked]).moved)[first.document] == "approximation"
 

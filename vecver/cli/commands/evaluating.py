@@ -105,6 +105,8 @@ def _show_added(added: vecver.QuestionSet, dataset: str, as_json: bool) -> None:
 @common.MODE
 @common.WEIGHT
 @common.FUSION
+@click.option("--tune", type=click.Choice(["weight"]), help="Find the weight of hybrid search that answers best.")
+@click.option("--apply", is_flag=True, help="Commit that weight on the branch, in its recipe.")
 @click.option("--per-question", is_flag=True, help="Show every question, the worst first.")
 @click.option("--run", "run_file", metavar="FILE", help="Write the rankings as a run of TREC, for other programs.")
 @click.option("--run-qrels", metavar="FILE", help="Write the judgments in TREC's columns, for the same programs.")
@@ -119,6 +121,8 @@ def evaluate(
     run_file: str | None,
     run_qrels: str | None,
     report_file: str | None,
+    tune: str | None,
+    apply: bool,
     as_json: bool,
     **how: Any,
 ) -> None:
@@ -131,6 +135,11 @@ def evaluate(
         if file:
             common.check_writable(option, file)
     docs = common.opened(settings).dataset(name)
+    if tune:
+        _tune(docs, revision, how, apply, as_json)
+        return
+    if apply:
+        raise InvalidInputError("--apply is for --tune", code="conflicting_options", hint="add --tune weight")
     with progress(dataset) as advance:
         measured = docs.eval(revision, progress=advance, **how)
     if run_file:
@@ -148,6 +157,28 @@ def evaluate(
         evaluations.show_evaluation(screen, f"{name}@{revision}", measured, per_question=per_question)
     if measured.not_kept:
         console.err().say(("not kept beside the commit: ", console.WARNING), measured.not_kept)
+
+
+def _tune(docs: vecver.Dataset, revision: str, how: dict[str, Any], apply: bool, as_json: bool) -> None:
+    """`eval --tune weight`."""
+    unused = {"mode": "dense", "weight": None, "fusion": None, "engine": "faiss"}
+    if given := [f"--{name}" for name, default in unused.items() if how[name] != default]:
+        raise InvalidInputError(
+            f"--tune takes no {', '.join(given)}",
+            code="conflicting_options",
+            hint="leave them out: it tries all weights",
+        )
+    measures = (how["measures"] or "nDCG@10").split(",")
+    if len(measures) > 1:
+        raise InvalidInputError("a weight is chosen by one measure", code="conflicting_options", hint="name one")
+    asked = {"questions": how["questions"], "qrels": how["qrels"], "exact": how["exact"]}
+    with progress(docs.name) as advance:
+        tuning = docs.tune_weight(revision, **asked, measure=measures[0], apply=apply, progress=advance)
+    if as_json:
+        echo_json(tuning.to_json())
+        return
+    with console.pages() as screen:
+        evaluations.show_tuning(screen, f"{docs.name}@{revision}", tuning)
 
 
 @click.command()

@@ -121,9 +121,9 @@ def run_of(
     if stored is not None and stored.depth >= depth and stored.forbidden.keys() >= set(both):
         return stored
     start, how = perf_counter(), (depth, engine, open_embedder)
-    rankings = _searched(versions, dataset, commit, questions.questions, *how, progress)
+    rankings = rankings_of(versions, dataset, commit, questions.questions, *how, progress)
     of_hits = [replace(questions.questions[row], documents={}) for row in both]
-    hits = dict(zip(both, _searched(versions, dataset, commit, of_hits, *how) if both else (), strict=True))
+    hits = dict(zip(both, rankings_of(versions, dataset, commit, of_hits, *how) if both else (), strict=True))
     rankings = tuple(_marked(each, hits.get(row, ())) for row, each in enumerate(rankings))
     forbidden = {row: first_forbidden(each) for row, each in hits.items()}
     named = {"name": questions.name, "digest": questions.digest}
@@ -187,7 +187,7 @@ def _indexes(versions: Versions, snapshot: Snapshot) -> Json:
 # -- searching -----------------------------------------------------------------------------------------
 
 
-def _searched(
+def rankings_of(
     versions: Versions,
     dataset: str,
     commit: str,

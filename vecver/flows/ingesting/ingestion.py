@@ -342,7 +342,11 @@ class _Ingest:
         old = self.parent.commit.recipe.fingerprint if self.parent else None
         newer = parent and parent.commit.recipe.fingerprint != old and not self.options.say_how()
         recipe = parent.commit.recipe if parent and newer else self.means.recipe
-        return replace(recipe, keywords=self._keywords(parent))
+        weighed = (
+            parent and parent.commit.recipe.space == recipe.space
+        )  # a weight is worth something in its space alone
+        hybrid = parent.commit.recipe.hybrid if parent and weighed else None
+        return replace(recipe, keywords=self._keywords(parent), hybrid=hybrid)
 
     def _keywords(self, parent: Snapshot | None) -> Json | None:
         """The tokenizer of the language that the options name, else that of the branch's newest version."""
