@@ -51,7 +51,8 @@ class SketchSummary:
     def __str__(self) -> str:
         known = [f"{name} {share:.0%}" for name, share in self.languages.items() if name != "unclear"]
         length = f"{self.characters:,} characters a chunk, 95% at most {self.longest:,}"
-        return " · ".join([*known[:2], length, f"{self.repeats:.1%} repeat a text"])
+        repeats = f"{self.repeats:.1%} repeat a text"
+        return " · ".join([*known[:2], length, *([repeats] if self.repeats >= 0.0005 else [])])
 
 
 @dataclass(frozen=True)
