@@ -7,7 +7,7 @@ version is, and from there to its bottom. `x` counts columns from 0.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import vecver
@@ -23,23 +23,32 @@ class GraphRow:
     columns: int
 
 
-def newest_first(heads: Sequence[str], load: Callable[[str], vecver.Commit]) -> Iterator[vecver.Commit]:
-    """The versions that lead to these, newest first; each is loaded when it is its turn."""
-    waiting: list[tuple[tuple[int, ...], str]] = []
-    commits: dict[str, vecver.Commit] = {}
+class NewestFirst:
+    """The versions that lead to `heads`, newest first; each is loaded shortly before its turn."""
 
-    def wait(id: str) -> None:
-        if id not in commits:
-            commits[id] = load(id)
-            heapq.heappush(waiting, (tuple(-ord(character) for character in commits[id].time), id))
+    def __init__(self, heads: Iterable[str], load: Callable[[str], vecver.Commit]) -> None:
+        self._load = load
+        self._waiting: list[tuple[tuple[int, ...], str]] = []
+        self._commits: dict[str, vecver.Commit] = {}
+        for head in heads:
+            self._wait(head)
 
-    for head in heads:
-        wait(head)
-    while waiting:
-        _, id = heapq.heappop(waiting)
-        yield commits[id]
-        for parent in commits[id].parents:
-            wait(parent)
+    @property
+    def heads(self) -> list[str]:
+        """From where the rest goes on."""
+        return sorted(id for _, id in self._waiting)
+
+    def __iter__(self) -> Iterator[vecver.Commit]:
+        while self._waiting:
+            _, id = heapq.heappop(self._waiting)
+            for parent in self._commits[id].parents:
+                self._wait(parent)
+            yield self._commits[id]
+
+    def _wait(self, id: str) -> None:
+        if id not in self._commits:
+            self._commits[id] = self._load(id)
+            heapq.heappush(self._waiting, (tuple(-ord(character) for character in self._commits[id].time), id))
 
 
 def rows(parents: Mapping[str, Sequence[str]]) -> Iterator[GraphRow]:

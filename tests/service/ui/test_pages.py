@@ -238,7 +238,7 @@ def test_the_diff_of_a_document_marks_the_words_that_changed(service: Visited) -
         ("/datasets/handbook/versions/v9", 404, "v9"),
         ("/datasets/handbook/document?id=missing.md", 404, "missing.md"),
         ("/datasets/handbook/documents?at=v9", 404, "v9"),
-        ("/datasets/handbook?after=" + "0" * 64, 404, "no version"),
+        ("/datasets/handbook?after=" + "0" * 64, 404, "000000000000"),
         ("/datasets/handbook/diff?from=v9", 404, "v9"),
         ("/datasets/handbook/search?q=x&at=main&filter=nonsense", 422, "no JSON"),
         ("/datasets/handbook/search?q=x&at=main&filter=%5B1%5D", 422, "no JSON object"),
@@ -270,3 +270,20 @@ def test_a_damaged_dataset_leaves_the_others_on_the_first_page(tmp_path: Path) -
 def test_no_page_is_in_the_schema_of_the_routes(service: Visited) -> None:
     paths = service.client.get("/openapi.json").json()["paths"]
     assert not [path for path in paths if path.startswith(("/datasets", "/sign", "/static", "/work"))]
+
+
+def test_the_pages_of_a_history_join_to_the_log(service: Visited, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vecver_service.ui.pages import history
+
+    monkeypatch.setattr(history, "PAGE", 2)
+    service.sign_in("reader")
+    docs = service.repository.dataset("handbook")
+    shown: list[str] = []
+    address = "/datasets/handbook?ref=main"
+    while address:
+        page = Page(service.page(address))
+        rows = [values for tag, values in page.elements if tag == "a" and values.get("class") == "id"]
+        versions = [str(values["href"]).rsplit("/", 1)[1] for values in rows]
+        shown += versions[1:]  # the first names what prod serves
+        address = next((link for link in page.links() if "after=" in link), "")
+    assert shown == [commit.id for commit in docs.log()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
@@ -11,8 +13,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 import vecver
-from vecver.errors import NotFoundError
-from vecver_service.deps import Deps, Readable
+from vecver.errors import InvalidInputError
+from vecver_service.deps import Readable
 from vecver_service.routes.datasets import existing
 from vecver_service.ui import graph
 from vecver_service.ui.rendering import render
@@ -21,6 +23,7 @@ router = APIRouter(include_in_schema=False)
 Json = dict[str, Any]
 PAGE = 100  # versions
 Ref = Annotated[str, Query(max_length=300)]
+After = Annotated[str, Query(max_length=6500)]  # up to a hundred commit ids
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,17 @@ class Row:
 
 
 @router.get("/datasets/{dataset}")
-def history(request: Request, docs: Readable, deps: Deps, ref: Ref = "", after: Ref = "", q: Ref = "") -> Response:
-    """The versions of a branch, or of all; `q`: only those whose message or author holds it; `after`: the next page."""
+def history(request: Request, docs: Readable, ref: Ref = "", after: After = "", q: Ref = "") -> Response:
+    """The versions of a branch, or of all; `q`: those whose message or author holds it; `after`: where to go on."""
     existing(docs)
     branches, aliases, tags = docs.branches(), docs.aliases(), docs.tags()
     heads = [docs.resolve(ref)] if ref else list(dict.fromkeys(branches.values()))
-    commits = graph.newest_first(heads, docs.show)
-    if after:
-        _pass(commits, after)
+    commits = graph.NewestFirst(after.split(",") if after else heads, docs.show)
     wanted = (commit for commit in commits if q.casefold() in f"{commit.message}\n{commit.author}".casefold())
-    page = list(islice(wanted, PAGE + 1))
+    page = list(islice(wanted, PAGE))
+    measured = _measured(docs, page)
     names = _names(branches, tags, aliases)
-    lines = graph.rows({commit.id: commit.parents for commit in page[:PAGE]})
+    lines = graph.rows({commit.id: commit.parents for commit in page})
     return render(
         request,
         "history.html",
@@ -65,17 +67,21 @@ def history(request: Request, docs: Readable, deps: Deps, ref: Ref = "", after: 
         branches=branches,
         aliases={name: docs.show(commit) for name, commit in aliases.items()},
         head=docs.show(ref or branches.get("main") or heads[0]),
-        rows=[Row(commit, tuple(names[commit.id]), line) for commit, line in zip(page, lines, strict=False)],
-        after=page[PAGE - 1].id if len(page) > PAGE else None,
+        rows=[Row(commit, tuple(names[commit.id]), line) for commit, line in zip(page, lines, strict=True)],
+        measured=measured,
+        columns=list(dict.fromkeys(name for values in measured.values() for name in values)),
+        after=",".join(commits.heads) if len(page) == PAGE else "",
     )
 
 
-def _pass(commits: Any, after: str) -> None:
-    """Take the commits of earlier pages. Raises NotFoundError: `after` is not among them."""
-    if not any(commit.id == after for commit in commits):
-        raise NotFoundError(
-            f"the history has no version {after[:12]}", code="revision_not_found", hint="begin at its first page"
-        )
+def _measured(docs: vecver.Dataset, page: Sequence[vecver.Commit]) -> dict[str, Mapping[str, Any]]:
+    """commit -> what is stored of its measures, for the versions along the first parents of the page's first one."""
+    if not page:
+        return {}
+    with suppress(InvalidInputError):  # several question sets: the page of measures asks which
+        return {each.commit: each.measures for each in docs.measure_history(page[0].id, limit=PAGE) if each.measures}
+    recall = docs.measure_history(page[0].id, measures="ann_recall@10", limit=PAGE)
+    return {each.commit: each.measures for each in recall if each.measures}
 
 
 def _names(branches: Json, tags: Json, aliases: Json) -> dict[str, list[tuple[str, str]]]:
