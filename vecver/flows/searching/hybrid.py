@@ -110,6 +110,7 @@ class _Known:
     bounds: Bounds
     dense_ranks: dict[Place, int]
     keyword_ranks: dict[Place, int]
+    first: tuple[Ranked, Ranked, Json] = field(default_factory=lambda: ([], [], {}))  # the best DEPTH, and the engine
     dense: dict[Place, float] = field(default_factory=dict)
     keyword: dict[Place, float] = field(default_factory=dict)
 
@@ -174,14 +175,17 @@ class Both:
             return
         dense = self.dense_without(())(self.vectors[numbers], DEPTH)
         words = keyword_rows(self.snapshot, self.selection, [self.texts[number] for number in numbers], DEPTH)
-        for number, (by_vector, _), by_words in zip(numbers, dense, words, strict=True):
+        for number, (by_vector, engine), by_words in zip(numbers, dense, words, strict=True):
             bounds = bounds_of([score for _, score in by_vector], [score for _, score in by_words])
             known = self.known[number] = _Known(bounds, _ranks(by_vector), _ranks(by_words))
+            known.first = by_vector, by_words, engine
             known.dense.update(by_vector)
             known.keyword.update(by_words)
 
     def _lists(self, number: int, k: int, selection: Selection | None, ask: Ask) -> tuple[Ranked, Ranked, Json]:
         """The best `k` rows by vector and by words, and the engine."""
+        if k == DEPTH and selection is self.selection:  # of all that the filter selects: `_learn` has them
+            return self.known[number].first
         ((by_vector, engine),) = ask(self.vectors[[number]], k)
         (by_words,) = keyword_rows(self.snapshot, selection, [self.texts[number]], k)
         known = self.known[number]
