@@ -11,8 +11,7 @@ Decisions
    order.
 2. Each operation is one rounding of IEEE 754, in this order, so the bits are the same on every machine. Every operation
    is monotone, so a row that is no better on either side is not better in the sum (`Convex.of` of what lies below).
-3. Words start at 0 and not at their 100th best: over 13 collections that is 0.001 nDCG@10 better in the mean
-   (`benchmarks/hybrid.py`), and a word that all rows have then decides little.
+3. Words start at 0 and not at their 100th best, so that a word that nearly all rows have decides little.
 """
 
 from __future__ import annotations
