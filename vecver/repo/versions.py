@@ -231,11 +231,10 @@ class Versions:
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
         signed: dict[str, Any] = {"author": self.author, "time": self.time(), "reason": reason}
-        if after is None:
-            return refs.move(kind, name, before=before, after=None, **signed, gating=gating)
-        with naming(self.store):
-            self._hold(after)
-            if before is not None:
+        with naming(self.store):  # a deletion too: its move is written before the ref names it
+            if after is not None:
+                self._hold(after)
+            if after is None or before is not None:
                 return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
             if kind == "branch" and not refs.all("branch"):
                 return self._begin(dataset, name, after, **signed)

@@ -15,7 +15,9 @@ Decisions
    what gc deleted; it never names what was deleted.
 2. What is to be deleted is looked at once more while no writer is about to name something (`naming`): the plan may be
    as old as its reader, and a version may have landed since on what waited.
-3. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
+3. One gc deletes at a time, until what it deleted is buried. Of two, the slower deleted segments that an ingest had
+   written again in between, and named.
+4. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
    layout of a version whose rows stayed deleted.
 """
 
@@ -40,6 +42,7 @@ from vecver.repo.rows.layout import layout_path, load_layout
 from vecver.repo.rows.segment_files import FILES, path_of, unit_of
 from vecver.store import Store
 
+_SECONDS = 60.0  # to wait while another gc deletes
 _FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
 _WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
 _RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
@@ -102,12 +105,14 @@ def _of_deleted(store: Store) -> Iterator[str]:
 def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
     """Carry out a plan: retire what is new in it, delete what has waited unless a writer claimed it meanwhile.
 
-    On a full disk it frees the room that it needs to write, see `_rooms`. Raises BackendError.
+    On a full disk it frees the room that it needs to write, see `_rooms`. Raises BackendError, ConflictError (locked:
+    another gc deletes for longer than a minute).
     """
     rooms = _rooms(store, garbage)
     while True:
         try:
-            _collect(store, garbage, retention, now)
+            with store.lock("collecting", _SECONDS):
+                _collect(store, garbage, retention, now)
             break
         except BackendError as error:
             if error.code != "store_full" or not next(rooms, False):
@@ -124,7 +129,7 @@ def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime
     trash.retire(store, planned - old.waiting.keys() - old.condemned, time)
     new = _condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting}, retention, now)
     _delete(store, new, garbage, retention, time)
-    trash.bury(store, {*condemned, *new, *old.condemned})
+    trash.bury(store, {*condemned, *new, *(old.condemned - planned)})  # the last were deleted before a crash
 
 
 def _condemn(store: Store, units: dict[str, str], retention: Retention, now: datetime) -> set[str]:

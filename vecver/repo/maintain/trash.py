@@ -18,6 +18,7 @@ from vecver.digest import digest
 from vecver.errors import BackendError, ConflictError, IntegrityError, say
 from vecver.repo import objects
 from vecver.repo.refs.turns import pauses, turn
+from vecver.repo.rows.segment_files import FILES
 from vecver.store import Store
 
 NAME = "retired"
@@ -80,10 +81,13 @@ def mentions(store: Store, units: Iterable[str]) -> bool:
 
 
 def hold(store: Store, units: Iterable[str]) -> None:
-    """Claim units and check that all exist. Raises ConflictError if gc has deleted some of them."""
+    """Claim units and check that all exist. Raises ConflictError if gc has deleted some of them.
+
+    Every file of a segment is looked for: gc may have been deleting the old ones while they were written again.
+    """
     units = list(units)
     claim(store, units)
-    if lost := [unit for unit in units if store.size(_proof_of(unit)) is None]:
+    if lost := [unit for unit in units if any(store.size(name) is None for name in _parts_of(unit))]:
         raise collected(lost)
 
 
@@ -119,10 +123,10 @@ def bury(store: Store, units: Iterable[str]) -> None:
     _change(store, lambda old: Retired(old.waiting, old.condemned - deleted))
 
 
-def _proof_of(unit: str) -> str:
-    """The object that is written last and deleted first of a unit."""
+def _parts_of(unit: str) -> list[str]:
+    """The objects that a unit must have."""
     is_segment = unit.startswith("segments/") and unit.count("/") == 1
-    return f"{unit}/segment.json" if is_segment else unit
+    return [f"{unit}/{file}" for file in ("segment.json", *FILES)] if is_segment else [unit]
 
 
 def _body(store: Store) -> bytes | None:
