@@ -187,6 +187,19 @@ def test_postings_of_another_stemmer_are_built_again(many: vecver.Dataset, monke
     postings.open_postings(versions, snapshot)
 
 
+def test_postings_without_their_bytes_are_refused_and_mended(many: vecver.Dataset) -> None:
+    """A gc of an older vecver deletes both files, the bytes first, and may be killed between them."""
+    files(many)[0].unlink()
+    many.repository.close()
+    docs = vecver.open(many.repository.url).dataset("d")
+    with pytest.raises(vecver.IntegrityError) as caught:
+        docs.search("term7", mode="keyword")
+    assert caught.value.code == "index_damaged" and "is missing" in caught.value.message
+    docs.optimize()
+    assert [hit.document for hit in docs.search("term7", mode="keyword")] == ["d7"]
+    assert docs.repository.check().clean
+
+
 def test_damaged_postings_are_refused_and_mended(many: vecver.Dataset) -> None:
     file = files(many)[0]
     content = bytearray(file.read_bytes())
