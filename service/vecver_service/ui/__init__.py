@@ -2,6 +2,7 @@
 
     addresses   which paths are pages
     visitors    who looks at a page: a session cookie for an API key; forms that only our own pages can send
+    commands    what a page shows to be copied into a terminal
     rendering   templates to responses, with their security headers
     problems    an error as a page
     pages/      a file for each screen; each calls vecver as the routes of /v1 do

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+NEXT = 2000  # characters of an address to go on to after signing in
 _PAGES = ("/datasets/", "/work/", "/static/")
 _ONE_PAGE = ("/", SIGN_IN, SIGN_OUT, "/work")
 

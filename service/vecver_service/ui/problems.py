@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from vecver_service.http import problems
 from vecver_service.http.problems import PathMask
-from vecver_service.ui.addresses import SIGN_IN, address
+from vecver_service.ui.addresses import NEXT, SIGN_IN, address
 from vecver_service.ui.rendering import HEADERS, render
 
 
@@ -16,5 +16,6 @@ def problem_page(request: Request, error: Exception, mask: PathMask) -> Response
     problem, _ = problems.described(request, error, mask)
     if problem["status"] == 401 and request.method == "GET":
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(address(SIGN_IN[1:], next=None if back == "/" else back), 303, headers=HEADERS)
+        next = None if back == "/" or len(back) > NEXT else back
+        return RedirectResponse(address(SIGN_IN[1:], next=next), 303, headers=HEADERS)
     return render(request, "problem.html", problem["status"], problem=problem)

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vecver_service.ui.addresses import address
+from vecver_service.ui.commands import command
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -58,13 +59,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"short": short, "ago": ago, "counted": counted, "number": "{:,}".format, "score": score}
-    environment.globals |= {"address": address}
+    environment.filters["revision"] = revision
+    environment.globals |= {"address": address, "command": command}
     return environment
 
 
 def short(id: str) -> str:
     """The first characters of a commit id, as the page shows them."""
     return id[:7]
+
+
+def revision(name: str) -> str:
+    """A revision as a command takes it: a full commit id is cut to 40 characters, a name is not."""
+    return name[:40] if len(name) == 64 else name
 
 
 def score(value: float) -> str:

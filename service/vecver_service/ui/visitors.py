@@ -8,7 +8,10 @@ Decisions
 2. Where the service has no keys, a visitor must come from this machine, as for the routes. The session then only
    carries the form token.
 3. The cookie's name has the repository's id in it: cookies do not tell ports apart, and two services may run here.
-4. `vecver ui` lets nobody in but the one who has its one-time token, so that other users of the machine stay out.
+4. `vecver ui` lets nobody in but the one who has its one-time token, so that other users of the machine stay out. That
+   session ends with the process: a `vecver serve` of the same repository would let it in as one without a key.
+5. Cookies are taken apart by Starlette: `http.cookies` stops at the first cookie that is not to its liking, and other
+   programs at this machine set such cookies for all ports.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -36,7 +39,6 @@ from vecver_service.state.keys import Caller
 from vecver_service.ui.addresses import is_open, is_page
 
 SECONDS = 12 * 3600  # that a session lasts
-_OWNER = "owner"  # in place of a key's id: the one who started `vecver ui`
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Visitors:
         self._callers, self._secret, self.cookie = callers, cache(secret), name
         self._token, self._lock = token, threading.Lock()
         self.owned = token is not None  # only the one with the token may look
+        self._owner = f"owner-{secrets.token_hex(8)}"  # in place of a key's id: the one who started this process
 
     def is_page(self, path: str) -> bool:
         """Is this path a page?"""
@@ -68,11 +71,11 @@ class Visitors:
         """
         session = self._session(scope)
         scope["vecver.session"], scope["vecver.session_begins"] = session or self.new(""), session is None
+        _check_site(scope)  # also of signing in: nobody is to work under the key of somebody else without knowing it
         if is_open(scope["path"]):
             return None
-        _check_site(scope)
         if session is not None and session.key:
-            caller = self._callers.owner() if session.key == _OWNER else self._callers.by_id(session.key)
+            caller = self._callers.owner() if session.key == self._owner else self._callers.by_id(session.key)
             if caller is not None:
                 return caller
             raise AccessError(
@@ -90,10 +93,10 @@ class Visitors:
     def sign_in_once(self, token: str) -> Session | None:
         """The session of the one who started `vecver ui`; the token is good for one use."""
         with self._lock:
-            if self._token is None or not hmac.compare_digest(self._token.encode(), token.encode()):
+            if self._token is None or not _same(self._token, token):
                 return None
             self._token = None
-        return self.new(_OWNER)
+        return self.new(self._owner)
 
     def new(self, key: str) -> Session:
         """A new session."""
@@ -111,25 +114,19 @@ class Visitors:
 
     def check_form(self, session: Session, token: str) -> None:
         """Raises AccessError unless the form came from a page of this session."""
-        if not hmac.compare_digest(self.form_token(session), token):
+        if not _same(self.form_token(session), token):
             raise AccessError(
                 "this form is older than the session", code="stale_form", hint="go back, load the page again, repeat"
             )
 
     def _session(self, scope: Scope) -> Session | None:
         """The session of a request's cookie; None where there is none, where it ended, or was not signed here."""
-        cookies = SimpleCookie()
-        for header in Headers(scope=scope).getlist("cookie"):
-            try:
-                cookies.load(header)
-            except CookieError:
-                return None
-        morsel = cookies.get(self.cookie)
-        return None if morsel is None else self._read(morsel.value)
+        cookies = cookie_parser("; ".join(Headers(scope=scope).getlist("cookie")))
+        return self._read(cookies[self.cookie]) if self.cookie in cookies else None
 
     def _read(self, text: str) -> Session | None:
         body, _, digest = text.partition(".")
-        if not hmac.compare_digest(self._digest(b"session", body.encode("utf-8", "replace")), digest):
+        if not _same(self._digest(b"session", body.encode("utf-8", "replace")), digest):
             return None
         value: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body))
         session = Session(**value)
@@ -141,6 +138,11 @@ class Visitors:
 
     def _digest(self, purpose: bytes, content: bytes) -> str:
         return hmac.new(self._secret(), purpose + b"\0" + content, hashlib.sha256).hexdigest()
+
+
+def _same(secret: str, text: str) -> bool:
+    """Compared in a time that does not tell where they differ."""
+    return hmac.compare_digest(secret.encode(), text.encode("utf-8", "replace"))
 
 
 def _check_site(scope: Scope) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Form, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, ValidationError
 
 import vecver
 from vecver_service.deps import CurrentCaller, DatasetWriter, Readable, Writable
@@ -20,6 +22,7 @@ from vecver_service.ui.rendering import HEADERS, render
 
 router = APIRouter(include_in_schema=False)
 MOVES = 50
+Body = TypeVar("Body", bound=BaseModel)
 Text = Annotated[str, Query(max_length=300)]
 Field = Annotated[str, Form(max_length=1000)]
 
@@ -70,7 +73,7 @@ def promote(
     """Let an alias name a version. Where gates are to be measured this is a job."""
     listed = [gate.strip() for gate in gates.splitlines() if gate.strip()]
     asked: dict[str, Any] = {"alias": alias, "ref": to, "gates": listed, "questions": questions, "override": override}
-    body = requests.Promote(**{name: value for name, value in asked.items() if value})
+    body = _body(requests.Promote, {name: value for name, value in asked.items() if value})
     answer = promoting.promotion(_seen(writer, expected), "promote", alias, body, "respond-async")
     return _on(writer, answer)
 
@@ -86,13 +89,13 @@ def rollback(writer: Writable, alias: Field, expected: Field = "") -> Response:
 @router.post("/datasets/{dataset}/refs/approve", dependencies=FROM_HERE)
 def approve(writer: Writable, alias: Field, commit: Field) -> Response:
     """Let an alias move as another key asked."""
-    return _on(writer, promoting.approve(requests.Approve(alias=alias, ref=commit), writer))
+    return _on(writer, promoting.approve(_body(requests.Approve, {"alias": alias, "ref": commit}), writer))
 
 
 @router.post("/datasets/{dataset}/refs/reject", dependencies=FROM_HERE)
 def reject(writer: Writable, alias: Field, reason: Field) -> Response:
     """Let what waits for an alias move nothing."""
-    return _on(writer, promoting.reject(requests.Reject(alias=alias, reason=reason), writer))
+    return _on(writer, promoting.reject(_body(requests.Reject, {"alias": alias, "reason": reason}), writer))
 
 
 def _aliases(docs: vecver.Dataset) -> list[Alias]:
@@ -112,6 +115,14 @@ def _aliases(docs: vecver.Dataset) -> list[Alias]:
 def _seen(writer: DatasetWriter, expected: str) -> DatasetWriter:
     """The same writer, for an alias that stands where the visitor saw it."""
     return replace(writer, expected=expected or None)
+
+
+def _body(form: type[Body], fields: dict[str, Any]) -> Body:
+    """The body of the route that a form stands for. Raises RequestValidationError."""
+    try:
+        return form(**fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
 
 
 def _on(writer: DatasetWriter, answer: Response) -> Response:

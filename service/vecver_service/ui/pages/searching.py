@@ -113,7 +113,7 @@ def replay(request: Request, docs: Readable, deps: Deps, receipt: Annotated[str,
     """Recompute a receipt, and say whether the answer is the same. Raises InvalidInputError (it is no receipt)."""
     try:
         value = json.loads(receipt)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             "this is no receipt: it is not JSON", code="invalid_receipt", hint="paste the whole file"
         ) from error
@@ -130,7 +130,7 @@ def _filter(text: str) -> Json | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"the filter is no JSON: {error}", code="invalid_filter", hint='write it as {"year": {"$gte": 2024}}'
         ) from error

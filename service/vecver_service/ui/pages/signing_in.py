@@ -10,14 +10,14 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from vecver.errors import NotFoundError
-from vecver_service.ui.addresses import SIGN_IN, SIGN_OUT, inside
+from vecver_service.ui.addresses import NEXT, SIGN_IN, SIGN_OUT, inside
 from vecver_service.ui.forms import FROM_HERE
 from vecver_service.ui.rendering import HEADERS, render
 from vecver_service.ui.visitors import Session, Visitors
 
 router = APIRouter(include_in_schema=False)
 _FILES = Path(str(resources.files("vecver_service.ui") / "static"))
-Text = Annotated[str, Query(max_length=2000)]
+Text = Annotated[str, Query(max_length=NEXT)]
 
 
 @router.get(SIGN_IN)
@@ -34,7 +34,7 @@ def sign_in(request: Request, next: Text = "/", token: Annotated[str, Query(max_
 
 @router.post(SIGN_IN)
 def signed_in(
-    request: Request, key: Annotated[str, Form(max_length=200)] = "", next: Annotated[str, Form()] = "/"
+    request: Request, key: Annotated[str, Form(max_length=200)] = "", next: Annotated[str, Form(max_length=NEXT)] = "/"
 ) -> Response:
     """Let the holder of a key in."""
     session = request.app.state.visitors.sign_in(key.strip())
@@ -56,7 +56,7 @@ def file(name: str) -> Response:
     """A file that pages share. Raises NotFoundError."""
     if name not in {path.name for path in _FILES.iterdir()}:
         raise NotFoundError("there is no such file", code="route_not_found", hint="open / for the first page")
-    return FileResponse(_FILES / name, headers={"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"})
+    return FileResponse(_FILES / name, headers={**HEADERS, "Cache-Control": "max-age=3600"})
 
 
 def _asked(request: Request, next: str, refused: str | None, status: int) -> Response:
