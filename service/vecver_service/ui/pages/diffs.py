@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -16,7 +17,7 @@ from vecver_service.deps import Readable
 from vecver_service.ui.rendering import render
 
 router = APIRouter(include_in_schema=False)
-PAGE = 200  # documents
+PAGE = 200  # documents, or chunks of one that changed
 _WORDS = 2000  # of a chunk, above which it is not compared word by word
 Text = Annotated[str, Query(max_length=1000)]
 Words = tuple[tuple[bool, str], ...]  # (did it change?, text)
@@ -46,7 +47,11 @@ def diff(
     shared: dict[str, Any] = {"docs": docs, "from_": from_ or before.id, "to": to, "before": before, "after": after}
     if document:
         changed = docs.diff(before.id, after.id, document=document)
-        return render(request, "document_diff.html", **shared, diff=changed, pairs=list(_pairs(changed)))
+        sides = list(_sides(changed))
+        pairs = [_pair(*side) for side in sides[(page - 1) * PAGE : page * PAGE]]
+        return render(
+            request, "document_diff.html", **shared, diff=changed, pairs=pairs, page=page, pages=-(-len(sides) // PAGE)
+        )
     changes = docs.diff(before.id, after.id)
     listed = [
         *(("changed", id) for id in changes.changed),
@@ -64,8 +69,11 @@ def diff(
     )
 
 
-def _pairs(diff: vecver.DocumentDiff) -> Iterator[Pair]:
-    """Removed chunks beside the added ones that took their place, in reading order: between two that were kept."""
+def _sides(diff: vecver.DocumentDiff) -> Iterator[tuple[str | None, str | None, bool]]:
+    """(text before, text after, was it kept?), in reading order.
+
+    Removed chunks stand beside the added ones that took their place between two that were kept.
+    """
     removed: list[str] = []
     added: list[str] = []
     for chunk in diff.chunks:
@@ -76,31 +84,37 @@ def _pairs(diff: vecver.DocumentDiff) -> Iterator[Pair]:
         else:
             yield from _zipped(removed, added)
             removed, added = [], []
-            text = ((False, chunk.text),)
-            yield Pair(text, text, "kept")
+            yield chunk.text, chunk.text, True
     yield from _zipped(removed, added)
 
 
-def _zipped(removed: Sequence[str], added: Sequence[str]) -> Iterator[Pair]:
-    for number in range(max(len(removed), len(added))):
-        old = removed[number] if number < len(removed) else None
-        new = added[number] if number < len(added) else None
-        if old is None:
-            yield Pair(None, ((True, new or ""),), "added")
-        elif new is None:
-            yield Pair(((True, old),), None, "removed")
-        else:
-            yield Pair(*_words(old, new), "changed")
+def _zipped(removed: Sequence[str], added: Sequence[str]) -> Iterator[tuple[str | None, str | None, bool]]:
+    return ((old, new, False) for old, new in zip_longest(removed, added))
+
+
+def _pair(old: str | None, new: str | None, kept: bool) -> Pair:
+    if kept:
+        text = ((False, old or ""),)
+        return Pair(text, text, "kept")
+    if old is None:
+        return Pair(None, ((True, new or ""),), "added")
+    if new is None:
+        return Pair(((True, old),), None, "removed")
+    return Pair(*_words(old, new), "changed")
 
 
 def _words(old: str, new: str) -> tuple[Words, Words]:
-    """Two texts in runs of words that both have, and that only one has."""
+    """Two texts in runs of words that both have, and that only one has.
+
+    difflib takes a word of a long text that is more than 1% of it for no landmark: else 2,000 words that repeat each
+    other take two minutes.
+    """
     before, after = re.findall(r"\s+|\w+|[^\w\s]", old), re.findall(r"\s+|\w+|[^\w\s]", new)
     if max(len(before), len(after)) > _WORDS:
         return ((True, old),), ((True, new),)
     left: list[tuple[bool, str]] = []
     right: list[tuple[bool, str]] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, before, after).get_opcodes():
         left.append((kind != "equal", "".join(before[a:b])))
         right.append((kind != "equal", "".join(after[c:d])))
     return tuple(run for run in left if run[1]), tuple(run for run in right if run[1])

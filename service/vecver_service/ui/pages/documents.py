@@ -44,7 +44,6 @@ def documents(request: Request, docs: Readable, at: Text = "main", q: Text = "",
         commit=commit,
         q=q,
         count=docs.show(commit).counts["documents"],
-        documents=docs.get(ids[:PAGE], at=commit) if len(ids) <= PAGE else ids[:PAGE],
         ids=ids[:PAGE],
         after=following,
     )
@@ -75,6 +74,8 @@ def _pieces(document: vecver.Document) -> Iterator[Piece]:
     chunks = [chunk for chunk in document.chunks if chunk.span != (0, 0)]
     for number, chunk in enumerate(chunks, 1):
         start, end = chunk.span
+        if start >= len(text):
+            break
         if start > at:
             yield Piece(text[at:start], None)
         following = chunks[number].span[0] if number < len(chunks) else end
