@@ -3,6 +3,7 @@
     vecver/index/kernel/kernel.c        the rule of scores, the window before it and the order after it; masks
     vecver/index/kernel/row_codes.c     a part of it: 8-bit codes of rows, and the scan of them
     vecver/index/keywords/kernel/keywords.c   keyword scores
+    vecver/pipeline/tokenizers/kernel/words.c   the words of texts
     vecver/repo/rows/kernel/lanes.c     the sums of roots
 
     python hatch_build.py        compiles them into a source tree that is used in place (PYTHONPATH)
@@ -32,6 +33,7 @@ FOLDER = ROOT / "vecver/index/kernel"
 SOURCES = (
     FOLDER / "kernel.c",
     ROOT / "vecver/index/keywords/kernel/keywords.c",
+    ROOT / "vecver/pipeline/tokenizers/kernel/words.c",
     ROOT / "vecver/repo/rows/kernel/lanes.c",
 )
 # Not -ffast-math, and no fused multiply-add: both change bits. Without errno, roundings are an instruction, not a call.

@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
     from vecver.pipeline.sources.origin import origin_of, shown
     from vecver.pipeline.sources.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
-    from vecver.pipeline.tokenizers.words import (
-        DEFAULT_LANGUAGE,
-        Tokenizer,
-        can_tokenise,
-        languages,
-        made_with,
-        tokenised,
-    )
+    from vecver.pipeline.tokenizers.many_texts import tokenised
+    from vecver.pipeline.tokenizers.words import DEFAULT_LANGUAGE, Tokenizer, can_tokenise, languages, made_with
     from vecver.pipeline.tokenizers.words import recipe as tokenizer_recipe
     from vecver.pipeline.workers.pool import parse_all
     from vecver.pipeline.workers.processes import start_server as start_workers

@@ -17,6 +17,7 @@ import vecver
 from vecver import index
 from vecver.index.keywords import KeywordPart, KeywordVersion, Postings, Terms, build, load, ranking, scoring
 from vecver.index.keywords import kernel as room
+from vecver.index.keywords import postings as lists
 from vecver.index.keywords.postings import _decoded, _encoded
 
 Rows = list[list[str]]
@@ -94,6 +95,28 @@ def test_numbers_survive_leb128(values: list[int]) -> None:
 @settings(deadline=None)
 def test_blocks_of_rows_give_the_bytes_of_all_at_once(rows: Rows, block: int) -> None:
     assert postings(rows, block).to_bytes() == postings(rows).to_bytes()
+
+
+@pytest.mark.skipif(room.kernel() is None, reason="the kernel was not compiled")
+@given(st.lists(st.lists(st.sampled_from(["aa", "bb", "cc", "x"]), max_size=9), max_size=60), st.integers(1, 300))
+@settings(deadline=None, max_examples=40)
+def test_the_kernel_writes_the_lists_that_numpy_writes(rows: Rows, block: int) -> None:
+    rows = [*rows, *[["aa"]] * 200, ["cc"] * 200]
+    compiled = postings(rows, block).to_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "kernel", lambda: None)
+        assert postings(rows, block).to_bytes() == compiled
+
+
+@pytest.mark.skipif(room.kernel() is None, reason="the kernel was not compiled")
+def test_the_kernel_writes_long_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gaps of one to three bytes, within a block and from one to the next."""
+    rows: Rows = [[] for _ in range(200_000)]
+    for row in (0, 1, 63, 64, 65, 200, 8_300, 8_400, 60_001, 199_999):
+        rows[row] = ["aa", "aa", "bb"] if row % 2 else ["bb"]
+    made = postings(rows, 70_000).to_bytes()
+    monkeypatch.setattr(lists, "kernel", lambda: None)
+    assert postings(rows, 70_000).to_bytes() == made
 
 
 def test_the_bytes_of_a_file() -> None:

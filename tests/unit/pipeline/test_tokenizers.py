@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from hashlib import sha256
 from itertools import product
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import vecver
-from vecver import pipeline
+from vecver import index, pipeline
+from vecver.pipeline.tokenizers import kernel, many_texts
 from vecver.pipeline.tokenizers import words as rooms
 
 pytest.importorskip("Stemmer", reason="keyword search needs PyStemmer")
@@ -157,3 +163,100 @@ def test_the_words_behind_terms() -> None:
         "get": ["getUser"],
         "user": ["getUser", "user"],
     }
+
+
+# -- many texts -----------------------------------------------------------------------------------
+
+compiled = pytest.mark.skipif(kernel.kernel() is None, reason="the kernel was not compiled")
+
+
+def units(texts: list[str], finder: kernel.Kernel | None) -> tuple[list[str], list[int], list[int]]:
+    """The distinct units of texts, their numbers and counts, by a kernel or by Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many_texts, "kernel", lambda: finder)
+        words, numbers, counts = many_texts._units(texts)
+    return words, numbers.tolist(), counts.tolist()
+
+
+def postings_bytes(texts: list[str], finder: kernel.Kernel | None) -> bytes:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many_texts, "kernel", lambda: finder)
+        return index.keywords.build(pipeline.tokenised(ENGLISH, texts)).to_bytes()
+
+
+@compiled
+def test_the_kernel_finds_the_words_of_every_short_ascii_text() -> None:
+    signs = [("a\x00B7_.':,;\"- \t\x1c~", 4), ("aB7_.', ;", 5)]
+    texts = [
+        "".join(text) for some, longest in signs for size in range(longest + 1) for text in product(some, repeat=size)
+    ]
+    assert units(texts, kernel.kernel()) == units(texts, None)
+
+
+@compiled
+def test_the_kernel_knows_every_ascii_sign_and_all_white_space() -> None:
+    texts = [f"a{chr(sign)}b{chr(sign)}1{chr(sign)}2" for sign in range(128)]
+    texts += [f"a.b{chr(sign)}c" for sign in range(0x10FFFF) if chr(sign).isspace() or sign % 97 == 0]
+    assert units(texts, kernel.kernel()) == units(texts, None)
+
+
+@compiled
+@given(st.lists(st.text(st.characters(exclude_categories=())) | st.text("aA1_.' é\u2028\u0085語\ud800’"), max_size=8))
+@settings(deadline=None)
+def test_the_kernel_finds_the_words_of_any_texts(texts: list[str]) -> None:
+    assert units(texts, kernel.kernel()) == units(texts, None)
+    assert postings_bytes(texts, kernel.kernel()) == postings_bytes(texts, None)
+
+
+@compiled
+def test_the_kernel_finds_the_words_of_hostile_texts() -> None:
+    texts = ["x" * 1_000_000, "", "a\x00b", "lone\ud800one", "\u2028", "é" * 100_000, "a." * 300_000, "A" * 1_000_000]
+    texts += [" ".join(f"w{number}" for number in range(50_000)), "x" * 999_999, "x" * 1_000_000]
+    assert units(texts, kernel.kernel()) == units(texts, None)
+    assert units([], kernel.kernel()) == units([], None) == ([], [], [])
+
+
+@pytest.mark.parametrize("finder", [pytest.param(kernel.kernel(), marks=compiled), None], ids=["compiled", "python"])
+def test_postings_have_the_bytes_that_they_had_before_words_were_compiled(finder: kernel.Kernel | None) -> None:
+    rng = random.Random(3)
+    words = [
+        "the",
+        "Running",
+        "getUserName",
+        "os.path",
+        "3.14",
+        "don't",
+        "l’été",
+        "東京都庁",
+        "_x_",
+        "HTTPServer2",
+        "B",
+        "ﬁne",
+    ]
+    texts = [rng.choice([" ", ", ", "-", "\u2028"]).join(rng.choices(words, k=rng.randrange(12))) for _ in range(3000)]
+    assert sha256(postings_bytes(texts, finder)).hexdigest()[:16] == "acb7a782d584db0a"
+
+
+@pytest.mark.parametrize("language", ["english", "french", "none"])
+def test_identifiers_have_the_terms_that_a_look_at_each_sign_gives(language: str) -> None:
+    """Every run of up to six signs: words with a short way have the terms of the long one."""
+    tokenizer = pipeline.Tokenizer(pipeline.tokenizer_recipe(language))
+    runs = ["".join(signs) for size in range(1, 7) for signs in product("aB7_.'", repeat=size)]
+    runs += ["".join(signs) for signs in product("aB7", repeat=8)] + ["aB" * 64, "aB" * 65]
+    for run, terms in zip(runs, tokenizer.unit_terms(runs), strict=True):
+        assert list(terms) == [term for _, some in tokenizer._words(run) for term in some], run
+
+
+def test_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["red green", "blue", "red " * 30, "", "green"]
+    whole = index.keywords.build(pipeline.tokenised(ENGLISH, texts)).to_bytes()
+    monkeypatch.setattr(many_texts, "_BLOCK", 2)
+    monkeypatch.setattr(many_texts, "_CHARACTERS", 40)
+    blocks = list(pipeline.tokenised(ENGLISH, texts))
+    assert [sizes.tolist() for _, _, sizes in blocks] == [[2, 1], [30], [0, 1]]
+    assert index.keywords.build(blocks).to_bytes() == whole
+
+
+def test_a_file_that_is_no_kernel_of_words_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "k.so").write_bytes(b"no library")
+    assert kernel.load(tmp_path / "k.so") is None and kernel.load(tmp_path / "absent.so") is None

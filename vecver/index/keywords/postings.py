@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import IntegrityError, index_again
+from vecver.index.keywords.kernel import kernel
 from vecver.index.keywords.terms import Hashes, term_numbers
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _HEADER: Final = struct.Struct("<8sIIQQQQ")
 _SHORT: Final = 1 << 16
 
 Rows = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,8 @@ def build(blocks: Iterable[tuple[Sequence[str], npt.ArrayLike, npt.ArrayLike]]) 
     numbers each row has, `(rows,)`.
     """
     made = [
-        _block(terms, np.asarray(numbers, np.int64), np.asarray(sizes, np.int64)) for terms, numbers, sizes in blocks
+        _block(terms, np.ascontiguousarray(numbers, np.int32), np.ascontiguousarray(sizes, np.int64))
+        for terms, numbers, sizes in blocks
     ]
     if len(made) == 1:
         return made[0].postings
@@ -120,8 +123,16 @@ class _Block(NamedTuple):
     lasts: Rows
 
 
-def _block(terms: Sequence[str], ids: Rows, sizes: Rows) -> _Block:
+def _block(terms: Sequence[str], ids: Numbers, sizes: Rows) -> _Block:
     hashes, rank = np.unique(term_numbers(terms), return_inverse=True)
+    counted, compiled = np.array([len(term) > 1 for term in terms], bool), kernel()
+    if compiled is not None:
+        made = compiled.lists(ids, sizes, rank.astype(np.int32), counted)
+        return _Block(_postings(hashes, made.starts, made.counts, made.lengths, made.lists), made.firsts, made.lasts)
+    return _block_by_numpy(hashes, rank, counted, ids, sizes)
+
+
+def _block_by_numpy(hashes: Hashes, rank: Rows, counted: npt.NDArray[np.bool_], ids: Numbers, sizes: Rows) -> _Block:
     rows = max(len(sizes), 1)
     pairs = rank[ids] * rows + np.repeat(np.arange(len(sizes)), sizes)  # a number for each term of each row
     pairs.sort()
@@ -131,7 +142,7 @@ def _block(terms: Sequence[str], ids: Rows, sizes: Rows) -> _Block:
     counts = np.bincount(of_term, minlength=len(hashes))
     lists, starts = _lists(row, times, counts)
     ends = np.cumsum(counts)
-    made = _postings(hashes, starts, counts, _lengths(terms, ids, sizes), lists)
+    made = _postings(hashes, starts, counts, _lengths(counted, ids, sizes), lists)
     return _Block(made, row[ends - counts], row[ends - 1])
 
 
@@ -140,36 +151,45 @@ def _joined(blocks: Sequence[_Block]) -> Postings:
     hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *(block.postings.hashes for block in blocks)]))
     sizes, counts, lasts = (np.zeros(len(hashes), np.int64) for _ in range(3))
     lasts -= 1
-    pieces, row = list[tuple[Rows, npt.NDArray[np.uint8], Rows]](), 0
+    pieces, row = list[tuple[_Block, Rows, Rows, Rows]](), 0
     for block in blocks:
         terms = np.searchsorted(hashes, block.postings.hashes)
-        content, lengths = _moved(block, row - 1 - lasts[terms])
-        pieces.append((terms, content, lengths))
+        gaps = row - 1 - lasts[terms]
+        lengths = _lengths_moved(block, gaps)
+        pieces.append((block, terms, gaps, lengths))
         sizes[terms] += lengths
         counts[terms] += block.postings.counts
         lasts[terms] = row + block.lasts
         row += block.postings.row_count
     starts = np.concatenate([[0], np.cumsum(sizes)])
     lists, filled = np.empty(starts[-1], np.uint8), starts[:-1].copy()
-    for terms, content, lengths in pieces:
-        lists[_ranges(filled[terms], lengths)] = content
+    for block, terms, gaps, lengths in pieces:
+        _move(block, gaps, filled[terms], lists)
         filled[terms] += lengths
     rows = [block.postings.lengths.astype(np.int64) for block in blocks]
     return _postings(hashes, starts, counts, np.concatenate([np.zeros(0, np.int64), *rows]), lists)
 
 
-def _moved(block: _Block, gaps: Rows) -> tuple[npt.NDArray[np.uint8], Rows]:
-    """A block's lists with so many more rows before each, and the bytes of each list."""
-    lists, starts = block.postings.lists, block.postings.starts.astype(np.int64)
+def _lengths_moved(block: _Block, gaps: Rows) -> Rows:
+    """The bytes of a block's lists with so many more rows before each."""
+    first, rows = (2 * block.firsts).astype(np.uint64), (2 * (block.firsts + gaps)).astype(np.uint64)
+    starts = block.postings.starts.astype(np.int64)
+    return starts[1:] - starts[:-1] - _sizes(first) + _sizes(rows)
+
+
+def _move(block: _Block, gaps: Rows, places: Rows, moved: npt.NDArray[np.uint8]) -> None:
+    """Copy a block's lists to these places, with so many more rows before each."""
+    lists, compiled = block.postings.lists, kernel()
+    if compiled is not None:
+        compiled.move(lists, block.postings.starts, block.firsts, gaps, places, moved)
+        return
+    starts = block.postings.starts.astype(np.int64)
     several = lists[starts[:-1]] & 1
-    old = _sizes((2 * block.firsts + several).astype(np.uint64))
-    first, places = _encoded((2 * (block.firsts + gaps) + several).astype(np.uint64))
-    new, rest = np.diff(places), np.diff(starts) - old
-    ends = np.cumsum(new + rest)
-    content = np.empty(ends[-1] if len(ends) else 0, np.uint8)
-    content[_ranges(ends - new - rest, new)] = first
-    content[_ranges(ends - rest, rest)] = lists[_ranges(starts[:-1] + old, rest)]
-    return content, new + rest
+    old = _sizes((2 * block.firsts).astype(np.uint64))
+    first, new_places = _encoded((2 * (block.firsts + gaps) + several).astype(np.uint64))
+    new, rest = np.diff(new_places), np.diff(starts) - old
+    moved[_ranges(places, new)] = first
+    moved[_ranges(places + new, rest)] = lists[_ranges(starts[:-1] + old, rest)]
 
 
 def _ranges(starts: Rows, lengths: Rows) -> Rows:
@@ -177,15 +197,16 @@ def _ranges(starts: Rows, lengths: Rows) -> Rows:
     return np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
 
 
-def _postings(hashes: Hashes, starts: Rows, counts: Rows, lengths: Rows, lists: npt.NDArray[np.uint8]) -> Postings:
+def _postings(
+    hashes: Hashes, starts: Rows | Hashes, counts: Rows, lengths: Rows, lists: npt.NDArray[np.uint8]
+) -> Postings:
     small = lengths.astype("<u2" if lengths.max(initial=0) < _SHORT else "<u4")
     arrays = (hashes, starts.astype("<u8"), counts.astype("<u4"), small, lists)
     return Postings(*arrays, total_length=int(lengths.sum()), nbytes=sum(array.nbytes for array in arrays))
 
 
-def _lengths(terms: Sequence[str], ids: Rows, sizes: Rows) -> Rows:
-    """How many terms of two characters or more each row has."""
-    counted = np.array([len(term) > 1 for term in terms], bool)
+def _lengths(counted: npt.NDArray[np.bool_], ids: Numbers, sizes: Rows) -> Rows:
+    """How many terms of two characters or more each row has. `counted`: has an id so many?"""
     sums = np.concatenate([[0], np.cumsum(counted[ids])])
     edges = np.concatenate([[0], np.cumsum(sizes)])
     return np.diff(sums[edges])

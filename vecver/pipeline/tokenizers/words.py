@@ -27,11 +27,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
-from itertools import chain, islice, pairwise
+from itertools import pairwise
 from threading import local
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +46,6 @@ VERSION: Final = 1
 _NAME: Final = "words"
 _CACHED: Final = 1 << 16  # runs that a thread remembers, some 10 MB
 _CACHED_LENGTH: Final = 40  # characters; longer runs seldom repeat
-_BLOCK: Final = 32768  # texts
 _SPLIT_LENGTH: Final = 128  # characters; longer words are no identifiers
 _LANGUAGES: Final = (
     *("arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek"),
@@ -62,6 +60,10 @@ _ASCII_WORD: Final = re.compile(
 _UNSPACED: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}ー々〆]"
 _JOINTS: Final = re.compile(r"_+|(?<=[^\W\d])[.:](?=[^\W\d])")
 _HUMPS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Words of ASCII that need not be looked at sign by sign: without parts; and with those that `_PIECE` finds.
+_PLAIN: Final = re.compile(r"[A-Z]?+[a-z0-9]*+|[A-Z]++")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_]++|[A-Za-z_]++(?:(?<=[A-Za-z])[.:](?=[A-Za-z])[A-Za-z_]++)++")
+_PIECE: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]*[a-z0-9]+|[A-Z]+")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -114,7 +116,7 @@ class Tokenizer:
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text, in their order; of an identifier the whole first, then its parts."""
-        return [term for run in runs(text) for term in self.run_terms(run)]
+        return [term for terms in self.unit_terms(runs(text)) for term in terms]
 
     def matches(self, text: str) -> dict[str, list[str]]:
         """The terms of a text -> the words of it that they come from, each once, in their order."""
@@ -127,23 +129,37 @@ class Tokenizer:
 
     def run_terms(self, run: str) -> tuple[str, ...]:
         """The terms of a run without white space; `runs` gives them."""
-        seen: dict[str, tuple[str, ...]] = self._thread().seen
-        terms = seen.get(run)
-        if terms is None:
-            terms = tuple(term for _, some in self._words(run) for term in some)
-            if len(run) <= _CACHED_LENGTH:
-                if len(seen) >= _CACHED:
-                    seen.clear()
-                seen[run] = terms
-        return terms
+        return self.unit_terms([run])[0]
+
+    def unit_terms(self, units: Iterable[str]) -> list[tuple[str, ...]]:
+        """The terms of each unit, or of each run; `units` and `runs` give them."""
+        thread = self._thread()
+        seen: dict[str, tuple[str, ...]] = thread.seen
+        folded: _Folded = thread.folded
+        found = list[tuple[str, ...]]()
+        for unit in units:
+            terms = seen.get(unit)
+            if terms is None:
+                if _PLAIN.fullmatch(unit):
+                    terms = folded[unit.lower()]
+                elif len(unit) <= _SPLIT_LENGTH and _IDENTIFIER.fullmatch(unit):
+                    terms = _of_identifier(unit, folded)
+                else:
+                    terms = tuple([term for _, some in self._words(unit) for term in some])
+                if len(unit) <= _CACHED_LENGTH:
+                    if len(seen) >= _CACHED:
+                        seen.clear()
+                    seen[unit] = terms
+            found.append(terms)
+        return found
 
     # -- words ----------------------------------------------------------------------------------
 
-    def _words(self, run: str) -> list[tuple[str, list[str]]]:
+    def _words(self, run: str) -> list[tuple[str, Sequence[str]]]:
         """The words of a run, each with its terms."""
         if run.isascii():
             return [(word, self._of_word(word)) for word in _ASCII_WORD.findall(run)]
-        found = list[tuple[str, list[str]]]()
+        found = list[tuple[str, Sequence[str]]]()
         for number, piece in enumerate(_unspaced().split(run)):
             if number % 2:
                 found += [(pair, [pair.casefold()]) for pair in _pairs(piece)]
@@ -151,7 +167,7 @@ class Tokenizer:
                 found += [(word, self._of_word(word)) for word in words(piece)]
         return found
 
-    def _of_word(self, word: str) -> list[str]:
+    def _of_word(self, word: str) -> Sequence[str]:
         """The terms of a word."""
         word = word.strip("_")
         if not word:
@@ -164,24 +180,45 @@ class Tokenizer:
         parts = _parts(word) if len(word) <= _SPLIT_LENGTH else []
         return [term for part in (word, *parts) for term in self._term(part.casefold())]
 
-    def _term(self, word: str) -> list[str]:
-        if word in self._stop:
-            return []
-        stem: Callable[[str], str] | None = self._thread().stem
-        return [stem(word) if stem else word]
+    def _term(self, word: str) -> tuple[str, ...]:
+        folded: _Folded = self._thread().folded
+        return folded[word]
 
     def _thread(self) -> Any:
         if not hasattr(self._own, "seen"):
             self._own.seen = {}
-            self._own.stem = None if self._language == "none" else _stemmer(self._language)
+            self._own.folded = _Folded(None if self._language == "none" else _stemmer(self._language), self._stop)
         return self._own
+
+
+class _Folded(dict[str, tuple[str, ...]]):
+    """The term of each folded word that was met; none of a stop word."""
+
+    def __init__(self, stem: Callable[[str], str] | None, stop: frozenset[str]) -> None:
+        self._stem, self._stop = stem, stop
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        terms = () if word in self._stop else (self._stem(word) if self._stem else word,)
+        if len(word) <= _CACHED_LENGTH:
+            if len(self) >= _CACHED:
+                self.clear()
+            self[word] = terms
+        return terms
+
+
+def normal(text: str) -> str:
+    """A text as NFKC, with U+FFFD for lone surrogates."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", _SURROGATES.sub("\ufffd", text))
 
 
 def runs(text: str) -> list[str]:
     """What a text has between white space, after NFKC."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", _SURROGATES.sub("\ufffd", text))
-    return text.split()
+    return normal(text).split()
+
+
+def units(run: str) -> list[str]:
+    """The words of a run of ASCII; another run as it is. `run_terms` gives the terms of either."""
+    return _ASCII_WORD.findall(run) if run.isascii() else [run]
 
 
 def words(text: str) -> list[str]:
@@ -189,6 +226,19 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return [word for word in _ASCII_WORD.findall(text) if word.strip("_")]
     return [word for word in _word().findall(text) if any(character.isalnum() for character in word)]
+
+
+def _of_identifier(word: str, folded: _Folded) -> tuple[str, ...]:
+    """The terms of a word that `_IDENTIFIER` matches, as `Tokenizer._of_word` has them."""
+    word = word.strip("_")
+    if not word:
+        return ()
+    pieces = _PIECE.findall(word)
+    terms = list(folded[word.lower()])
+    for piece in pieces if len(pieces) > 1 else ():
+        if len(piece) > 1:
+            terms += folded[piece.lower()]
+    return tuple(terms)
 
 
 def _parts(word: str) -> list[str]:
@@ -203,7 +253,7 @@ def _pairs(run: str) -> Iterable[str]:
 
 
 def _stemmer(language: str) -> Callable[[str], str]:
-    stem: Callable[[str], str] = _library().Stemmer(language, 0).stemWord  # runs are cached, so stems need not be
+    stem: Callable[[str], str] = _library().Stemmer(language, 0).stemWord  # words are cached, so stems need not be
     return stem
 
 
@@ -243,36 +293,3 @@ def _unspaced() -> Any:
     import regex
 
     return regex.compile(rf"({_UNSPACED}[{_UNSPACED}\p{{M}}]*)", regex.V1)
-
-
-Tokenised = tuple[list[str], Sequence[int], Sequence[int]]
-
-
-def tokenised(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[Tokenised]:
-    """The terms of many texts, `_BLOCK` texts at a time: the distinct terms of these; each text's terms as numbers of
-    these, all texts joined; and how many each text has.
-    """
-    waiting = iter(texts)
-    while block := list(islice(waiting, _BLOCK)):
-        numbers: dict[str, int] = {}
-        ids, sizes = array("i"), array("i")
-        seen = _Runs(tokenizer, numbers)
-        for text in block:
-            before = len(ids)
-            ids.extend(chain.from_iterable(map(seen.__getitem__, runs(text))))
-            sizes.append(len(ids) - before)
-        yield list(numbers), ids, sizes
-
-
-class _Runs(dict[str, tuple[int, ...]]):
-    """The numbers of the terms of each run that was met."""
-
-    def __init__(self, tokenizer: Tokenizer, numbers: dict[str, int]) -> None:
-        self._tokenizer, self._numbers = tokenizer, numbers
-
-    def __missing__(self, run: str) -> tuple[int, ...]:
-        numbers = self._numbers
-        terms = tuple(numbers.setdefault(term, len(numbers)) for term in self._tokenizer.run_terms(run))
-        if len(run) <= _CACHED_LENGTH:
-            self[run] = terms
-        return terms

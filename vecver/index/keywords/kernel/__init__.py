@@ -1,4 +1,4 @@
-"""The compiled keyword scores, where there are any; `ranking` uses numpy otherwise, for the same bits.
+"""The compiled keyword scores and lists, where there are any; `ranking` and `postings` use numpy otherwise: same bits.
 
 `hatch_build.py` compiles keywords.c beside this file when a wheel or an editable install is made. A file that is
 missing, that this machine cannot load, that is of another version or that computes other scores is not used.
@@ -13,20 +13,22 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-VERSION: Final = 1  # of keywords.c
+VERSION: Final = 2  # of keywords.c
 FILE: Final = Path(__file__).with_name("_keywords.so")
 FIELDS: Final = 10  # of a part
 # what numpy gives for the rows of `_tried`
 _COUNTS: Final = [2, 1]
 _ROWS: Final = [1, 0]
 _SCORES: Final = [97507365639, 48103633715]
+_LISTS: Final = [0, 1, 1, 4]
 
 Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -45,7 +47,10 @@ class Kernel:
         self._count.argtypes = [pointer, number, pointer, number, pointer]
         self._best.argtypes = [pointer, number, *[pointer] * 2, number, *[pointer] * 4, number, *[pointer] * 3]
         self._scores.argtypes = [*[pointer] * 2, number, *[pointer] * 5, number, pointer]
-        for function in (self._count, self._best, self._scores):
+        self._lists, self._move = library.vecver_keywords_lists, library.vecver_keywords_move
+        self._lists.argtypes = [*[pointer] * 2, number, *[pointer] * 2, number, *[pointer] * 7]
+        self._move.argtypes = [*[pointer] * 2, number, *[pointer] * 4]
+        for function in (self._count, self._best, self._scores, self._lists, self._move):
             function.restype = number
         self.version: int = library.vecver_keywords_version()
 
@@ -91,6 +96,46 @@ class Kernel:
         _check(self._scores(_address(part), *terms, *lengths, _address(rows), len(rows), _address(scores)))
         return scores
 
+    def lists(self, ids: Numbers, sizes: Integers, ranks: Numbers, counted: npt.NDArray[np.bool_]) -> Lists:
+        """The lists of terms from the terms of each row: `ids`, all rows joined; `sizes`: how many each row has.
+
+        `ranks`: the place of each id's term among the terms in order; `counted`: has it a share in a row's length?
+        """
+        terms = int(ranks.max(initial=-1)) + 1
+        counts, firsts, lasts, sized = (np.zeros(terms, np.int64) for _ in range(4))
+        starts, lengths = np.zeros(terms + 1, np.uint64), np.empty(len(sizes), np.int64)
+        rows = (_address(ids), _address(sizes), len(sizes), _address(ranks), _address(counted), terms)
+        facts = [_address(array) for array in (counts, firsts, lasts, sized, lengths)]
+        _check(self._lists(*rows, *facts, None, None))
+        starts[1:] = np.cumsum(sized)
+        lists = np.empty(int(starts[-1]), np.uint8)
+        _check(self._lists(*rows, *[None] * 5, _address(starts), _address(lists)))
+        return Lists(counts, firsts, lasts, starts, lengths, lists)
+
+    def move(
+        self,
+        lists: npt.NDArray[np.uint8],
+        starts: Hashes,
+        firsts: Integers,
+        gaps: Integers,
+        places: Integers,
+        moved: npt.NDArray[np.uint8],
+    ) -> None:
+        """Copy lists to these places of `moved`, with so many more rows before the first row of each."""
+        arrays = [_address(array) for array in (firsts, gaps, places, moved)]
+        self._move(_address(lists), _address(starts), len(firsts), *arrays)
+
+
+class Lists(NamedTuple):
+    """Lists of terms in order, and what is known of each term and row."""
+
+    counts: Integers  # (terms,): rows that have it
+    firsts: Integers  # (terms,): the first of these
+    lasts: Integers
+    starts: Hashes  # (terms + 1,): where each list begins
+    lengths: Integers  # (rows,)
+    lists: npt.NDArray[np.uint8]
+
 
 @cache
 def kernel() -> Kernel | None:
@@ -104,7 +149,7 @@ def load(file: Path) -> Kernel | None:
         opened = Kernel(file)
     except (OSError, AttributeError):
         return None
-    return opened if opened.version == VERSION and _computes_the_scores(opened) else None
+    return opened if opened.version == VERSION and _computes_the_scores(opened) and _writes_the_lists(opened) else None
 
 
 def part_row(
@@ -138,6 +183,13 @@ def _computes_the_scores(opened: Kernel) -> bool:
     by_length = damping, 1 / (1 + damping)
     found = opened.best(part, np.zeros(1, np.int64), hashes, 1.75 * weights, 1 * in_query, by_length, 3)
     return (opened.count(part, hashes).tolist(), *found[1:]) == (_COUNTS, _ROWS, _SCORES)
+
+
+def _writes_the_lists(opened: Kernel) -> bool:
+    """True if a few lists are those of numpy: row 0 has a term once and row 1 three times; row 2 has another once."""
+    ids, sizes = np.array([1, 1, 1, 1, 0], np.int32), np.array([1, 3, 1])
+    made = opened.lists(ids, sizes, np.array([1, 0], np.int32), np.array([True, True]))
+    return (made.lists.tolist(), made.starts.tolist()) == (_LISTS, [0, 3, 4])
 
 
 def _address(array: npt.NDArray[Any]) -> int:

@@ -1,4 +1,5 @@
-/* Keyword scores, compiled: the same bits as `vecver/index/keywords/scoring.py`, and the same order as `ranking.py`.
+/* Keyword scores, compiled: the same bits as `vecver/index/keywords/scoring.py`, and the same order as `ranking.py`;
+   and lists of postings, with the same bytes as those of `postings.py`.
 
    Integers are added, and each part of a sum is a few single operations of doubles, so no compiler and no CPU changes a
    bit. `hatch_build.py` compiles it without -ffast-math and without fused multiply-adds.
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 1 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 2 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
 #define BLOCK 4096
 #define SCALE 0x1p36
@@ -255,4 +256,80 @@ int64_t vecver_keywords_scores(const Part *part, const uint64_t *hashes, int64_t
     }
     free(lists);
     return next;
+}
+
+/* -- building lists -- */
+
+/* A term while rows are read: the last row that has it, and the one before, -1 where there is none. */
+typedef struct {
+    int64_t row, before, times;
+    uint64_t place;
+} Entry;
+
+/* A number as LEB128; its bytes. Written nowhere if `at` is NULL. */
+static inline uint64_t write_number(uint64_t value, uint8_t *at) {
+    uint64_t size = 0;
+    for (; value > 127; value >>= 7, size++)
+        if (at) at[size] = (uint8_t)(value | 128);
+    if (at) at[size] = (uint8_t)value;
+    return size + 1;
+}
+
+static inline void write_entry(Entry *entry, uint8_t *lists) {
+    int several = entry->times > 1;
+    uint64_t gap = (uint64_t)(entry->row - entry->before - 1);
+    entry->place += write_number(2 * gap + (uint64_t)several, lists ? lists + entry->place : NULL);
+    if (several) entry->place += write_number((uint64_t)entry->times - 2, lists ? lists + entry->place : NULL);
+}
+
+/* The lists of terms from the terms of each row. Without `lists`: in how many rows each term is, its first and its last
+   row, the bytes of its list, and each row's length. With `lists`: writes them, each at its `starts`.
+
+   `ids`: the terms of all rows; `ranks`: the place of each among the terms in order; `counted`: whether it has a share
+   in a row's length. */
+int64_t vecver_keywords_lists(const int32_t *ids, const int64_t *sizes, int64_t rows, const int32_t *ranks,
+                              const uint8_t *counted, int64_t terms, int64_t *counts, int64_t *firsts, int64_t *lasts,
+                              int64_t *bytes, int64_t *lengths, const uint64_t *starts, uint8_t *lists) {
+    Entry *entries = malloc((size_t)(terms ? terms : 1) * sizeof *entries);
+    if (!entries) return NO_MEMORY;
+    for (int64_t term = 0; term < terms; term++) entries[term] = (Entry){-1, -1, 0, lists ? starts[term] : 0};
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t length = 0;
+        for (const int32_t *end = ids + sizes[row]; ids < end; ids++) {
+            Entry *entry = entries + ranks[*ids];
+            length += counted[*ids];
+            if (entry->row == row) {
+                entry->times++;
+                continue;
+            }
+            if (entry->times) write_entry(entry, lists);
+            if (!lists) {
+                int64_t term = entry - entries;
+                if (!entry->times) firsts[term] = row;
+                counts[term]++;
+            }
+            entry->before = entry->row, entry->row = row, entry->times = 1;
+        }
+        if (!lists) lengths[row] = length;
+    }
+    for (int64_t term = 0; term < terms; term++) {
+        if (entries[term].times) write_entry(entries + term, lists);
+        if (!lists) bytes[term] = (int64_t)entries[term].place, lasts[term] = entries[term].row;
+    }
+    free(entries);
+    return 0;
+}
+
+/* Copies lists to `places` of other lists, where `gaps` more rows lie before each. `firsts`: the first row of each. */
+int64_t vecver_keywords_move(const uint8_t *lists, const uint64_t *starts, int64_t terms, const int64_t *firsts,
+                             const int64_t *gaps, const int64_t *places, uint8_t *moved) {
+    for (int64_t term = 0; term < terms; term++) {
+        const uint8_t *at = lists + starts[term], *end = lists + starts[term + 1];
+        uint64_t several = *at & 1;
+        while (*at++ > 127) continue;
+        uint8_t *to = moved + places[term];
+        to += write_number(2 * (uint64_t)(firsts[term] + gaps[term]) + several, to);
+        memcpy(to, at, (size_t)(end - at));
+    }
+    return 0;
 }

@@ -1,0 +1,95 @@
+"""The compiled search for words, where there is one; `many_texts` uses Python otherwise, for the same numbers.
+
+`hatch_build.py` compiles words.c beside this file when a wheel or an editable install is made. A file that is missing,
+that this machine cannot load, that is of another version or that finds other words is not used.
+
+Calls let other threads run: they hold no lock of the interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from secrets import randbits
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+VERSION: Final = 1  # of words.c
+FILE: Final = Path(__file__).with_name("_words.so")
+_SEED: Final = randbits(64)  # of the table's hashes, so that no text can be written to make it slow; changes no number
+_TRIED: Final = ["a.b 1,2 a,b it's", "\x1cna\u00efve\u2028os.path", "", "1.a a"]
+_WORDS: Final = ["a.b", "1,2", "a", "b", "it's", "na\u00efve", "os.path", "1"]
+_UNITS: Final = [0, 1, 2, 3, 4, 5, 6, 7, 2, 2]
+
+Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int32]
+
+
+class Kernel:
+    """The compiled functions."""
+
+    def __init__(self, file: Path) -> None:
+        library: Any = ctypes.CDLL(str(file))
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._units, self._terms = library.vecver_words_units, library.vecver_words_terms
+        self._units.argtypes = [ctypes.c_char_p, pointer, number, ctypes.c_uint64, *[pointer] * 5]
+        self._terms.argtypes = [*[pointer] * 2, number, *[pointer] * 4]
+        for function in (self._units, self._terms):
+            function.restype = number
+        self.version: int = library.vecver_words_version()
+
+    def units(self, content: bytes, ends: Integers) -> tuple[list[str], Numbers, Integers]:
+        """The distinct units of texts, the number of each unit of each text, and how many each text has, `(texts,)`.
+
+        `content`: the texts as NFKC and UTF-8, one after the other; `ends`: where each ends.
+        """
+        room = (len(content) + len(ends) + 1) // 2 + 1
+        places = np.empty((2, room), np.int64)
+        units, counts = np.empty(room, np.int32), np.empty(len(ends), np.int64)
+        words = np.empty(len(content) + room, np.uint8)
+        outputs = [_address(array) for array in (*places, units, counts, words)]
+        written = self._units(content, _address(ends), len(ends), _SEED, *outputs)
+        if written < 0:
+            raise MemoryError("the words of texts got no memory")
+        names = str(words[:written].data, "utf-8").split("\n")[:-1]
+        return names, units[: int(counts.sum())].copy(), counts
+
+    def terms(self, units: Numbers, counts: Integers, starts: Integers, numbers: Numbers) -> tuple[Numbers, Integers]:
+        """The terms of each text's units, all joined, and how many each text has, `(texts,)`.
+
+        `starts`: where the terms of each unit lie in `numbers`, `(distinct + 1,)`.
+        """
+        sizes = np.empty(len(counts), np.int64)
+        facts = (_address(units), _address(counts), len(counts), _address(starts), _address(numbers))
+        terms = np.empty(self._terms(*facts, None, _address(sizes)), np.int32)
+        self._terms(*facts, _address(terms), _address(sizes))
+        return terms, sizes
+
+
+@cache
+def kernel() -> Kernel | None:
+    """The kernel beside this file; None where there is none that finds the words that Python finds."""
+    return load(FILE)
+
+
+def load(file: Path) -> Kernel | None:
+    """The kernel in a file; None if it is missing, cannot be loaded, has another version or finds other words."""
+    try:
+        opened = Kernel(file)
+    except (OSError, AttributeError):
+        return None
+    return opened if opened.version == VERSION and _finds_the_words(opened) else None
+
+
+def _finds_the_words(opened: Kernel) -> bool:
+    """True if the words of a few texts are those of Python."""
+    encoded = [text.encode() for text in _TRIED]
+    words, units, _ = opened.units(b"".join(encoded), np.cumsum([len(text) for text in encoded], dtype=np.int64))
+    return (words, units.tolist()) == (_WORDS, _UNITS)
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
