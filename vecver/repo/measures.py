@@ -24,6 +24,12 @@ def save(store: Store, commit: str, kind: str, value: Json) -> None:
     store.put(path_of(commit, kind), objects.sealed({**value, "commit": commit, "kind": kind}))
 
 
+def forget(store: Store, commit: str, kind: str) -> None:
+    """Let a commit have no measure of this kind."""
+    if store.size(path_of(commit, kind)) is not None:
+        store.delete(path_of(commit, kind))
+
+
 def load(store: Store, commit: str, kind: str) -> Json:
     """A measure. Raises NotFoundError, IntegrityError (damaged, or stored under the name of another)."""
     name = path_of(commit, kind)

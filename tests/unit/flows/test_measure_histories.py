@@ -49,6 +49,23 @@ def means_of(history: vecver.MeasureHistory, name: str) -> list[float | None]:
     return [version.measures[name].mean if name in version.measures else None for version in history]
 
 
+def test_a_run_that_looks_deeper_takes_the_place_of_the_one_before(docs: vecver.Dataset) -> None:
+    """The means of the first run, once kept, hid what the second one measured."""
+    docs.eval(questions="support", measures=["R@1"])
+    assert means_of(docs.measure_history(measures="R@1"), "R@1")[0] is not None
+    deep = docs.eval(questions="support", measures=["R@9"]).measures["R@9"].mean
+    assert means_of(docs.measure_history(measures="R@9"), "R@9") == [deep, None]
+
+
+def test_a_search_by_words_and_vectors_is_not_shown_as_one_by_vectors(docs: vecver.Dataset) -> None:
+    words = [{**each, "query": "more"} for each in QUESTIONS]
+    docs.add_questions("words", words)
+    dense = docs.eval(questions="words", measures=["R@1"]).measures["R@1"].mean
+    hybrid = docs.eval(questions="words", measures=["R@1"], mode="hybrid").measures["R@1"].mean
+    assert hybrid != dense
+    assert means_of(docs.measure_history(measures="R@1", questions="words"), "R@1") == [dense, None]
+
+
 def test_the_stored_values_of_each_version_newest_first(docs: vecver.Dataset) -> None:
     docs.promote("prod", "main~1")
     docs.tag("v1", "main~1")

@@ -29,12 +29,11 @@ from vecver.flows.evaluating.index_recall import KIND as RECALL
 from vecver.flows.evaluating.measures import Measure, measures_of, parsed, values_of
 from vecver.flows.evaluating.question_files import Source, find_questions
 from vecver.flows.evaluating.relevance import mean_of
-from vecver.flows.evaluating.runs import PREFIX, Engine, Run
+from vecver.flows.evaluating.runs import MEANS, PREFIX, Engine, Run
 from vecver.model import Commit, Json, Mean, MeasuredVersion, MeasureHistory, QuestionSet, StoredMeasure
 from vecver.repo import Versions
 
 ANN_RECALL = "ann_recall"
-_MEANS = "-means"  # at the end of the name of a run: its means
 _DEFAULT_RECALL = f"{ANN_RECALL}@10"
 _RECALL_AT = re.compile(rf"{ANN_RECALL}@[1-9]\d*")
 NamesOf = dict[str, list[tuple[str, str]]]  # commit id -> (kind, name) of each ref there
@@ -196,15 +195,18 @@ def _runs(
     """(kind, means) of the stored runs by these questions and through this engine, the one that counts most first."""
     if wanted.questions is None or not wanted.relevance:
         return []
-    runs = (kind for kind in kinds if kind.startswith(PREFIX) and not kind.endswith(_MEANS))
+    runs = (kind for kind in kinds if kind.startswith(PREFIX) and not kind.endswith(MEANS))
     read = [(kind, means) for kind in runs if (means := _means(versions, commit, kind, kinds))]
     ours = [each for each in read if each[1].questions["digest"] == wanted.questions.digest]
-    ours = [each for each in ours if _order(each[1].engine["name"], engine)]
-    return sorted(ours, key=lambda each: (_order(each[1].engine["name"], engine), each[1].time), reverse=True)
+    ours = [each for each in ours if _order(each[1].engine, engine)]
+    return sorted(ours, key=lambda each: (_order(each[1].engine, engine), each[1].time), reverse=True)
 
 
-def _order(name: str, engine: Engine) -> int:
-    """How well a run's engine is the one that was asked for; 0: not at all."""
+def _order(facts: Json, engine: Engine) -> int:
+    """How well a run's engine is the one that was asked for; 0: not at all, as of another mode."""
+    name = facts["name"]
+    if facts.get("mode", "dense") != engine.mode:
+        return 0
     if engine.exact:
         return int(name == "exact")
     if engine.name == "milvus":
@@ -215,8 +217,8 @@ def _order(name: str, engine: Engine) -> int:
 def _means(versions: Versions, commit: str, kind: str, kinds: Sequence[str]) -> Means | None:
     """The means that are kept beside a run; of a run without them, none of its measures. None if it is damaged."""
     with suppress(VecverError):
-        if f"{kind}{_MEANS}" in kinds:
-            return Means.from_json(repo.measures.load(versions.store, commit, f"{kind}{_MEANS}"))
+        if f"{kind}{MEANS}" in kinds:
+            return Means.from_json(repo.measures.load(versions.store, commit, f"{kind}{MEANS}"))
     with suppress(VecverError):
         run = Run.from_json(repo.measures.load(versions.store, commit, kind))
         means = Means(run.questions, run.engine, run.depth, run.time)
@@ -244,7 +246,7 @@ def _completed(
 def _keep(versions: Versions, commit: str, kind: str, means: Means) -> None:
     """Keep means beside their run; where nothing can be written they are computed again the next time."""
     with suppress(VecverError):
-        repo.measures.save(versions.store, commit, f"{kind}{_MEANS}", means.to_json())
+        repo.measures.save(versions.store, commit, f"{kind}{MEANS}", means.to_json())
 
 
 # -- names -------------------------------------------------------------------------------------------------

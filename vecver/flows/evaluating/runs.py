@@ -37,6 +37,7 @@ from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
 
 PREFIX = "eval-"  # of the names of stored runs
+MEANS = "-means"  # at the end of the name of a run: its means, see `histories`
 _BATCH = 256  # questions that are searched at once
 
 Rankings = tuple[tuple[RankedDocument, ...], ...]
@@ -132,6 +133,7 @@ def run_of(
         return run
     try:
         repo.measures.save(versions.store, commit, run.kind, run.to_json())
+        repo.measures.forget(versions.store, commit, run.kind + MEANS)  # those of a run that was less deep
     except BackendError as error:
         return replace(run, not_kept=error.message)
     return run
