@@ -78,7 +78,7 @@ def _counted(segment: Segment, progress: Progress) -> Iterator[str]:
 def version_of(snapshot: Snapshot) -> tuple[index.keywords.KeywordVersion, list[int]]:
     """A version as keyword search sees it, and the segment number of each part.
 
-    Segments whose postings were not opened are tokenised here, 8,000 passages in 0.8 s.
+    Segments whose postings were not opened are tokenised here, 8,000 passages in 0.2 s of CPU.
     """
     numbers = [number for number, live in enumerate(snapshot.layout.segments) if live.chunks]
     version = _VERSIONS.get(snapshot)
