@@ -42,7 +42,7 @@ SIGMAS = 4.0
 DOCUMENTS = 3
 SHOWN = 3  # classes
 LEAST: Final[Mapping[StatisticName, float]] = {
-    "language": 0.03,
+    "language": 0.035,
     "chunk_length": 0.05,
     "same_length": 0.006,
     "ending": 0.02,
