@@ -152,3 +152,18 @@ def test_gc_waits_for_a_deletion_of_a_branch(store: Store) -> None:
     collecting.join()
     assert docs.repository.check().clean
     assert [move.after for move in docs.moves("branch", "side")] == [None, docs.resolve()]
+
+
+def test_gc_plans_while_another_deletes_the_move_of_a_killed_writer(store: Store) -> None:
+    """It had listed the move, and then found nothing to read."""
+    docs = leave_a_segment(store)
+    (stray,) = (unit for unit in trash.read(store).waiting if unit.startswith("moves/"))
+
+    def late(get: Any, name: str) -> Any:
+        if name == stray:
+            collect_once(store)
+        return get(name)
+
+    collect_once(Hooked(store, get=late))
+    assert store.size(stray) is None
+    assert docs.repository.check().clean

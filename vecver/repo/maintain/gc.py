@@ -24,12 +24,13 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
 from urllib.parse import quote
 
-from vecver.errors import BackendError, IntegrityError, InvalidInputError, say
-from vecver.model import Commit, Garbage, Json
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, NotFoundError, say
+from vecver.model import Commit, Garbage, Json, Move
 from vecver.repo import objects, question_sets, spare
 from vecver.repo.maintain import trash
 from vecver.repo.maintain.naming import nobody_naming
@@ -269,11 +270,11 @@ def _logs(store: Store, listed: list[str]) -> set[str]:
         for kind in KINDS:
             for name in dataset_refs.names(kind):
                 logged.update(dataset_refs.move_names(kind, name))
-    strays = [
-        refs.load_move(store, name.partition("/")[2])
-        for name in listed
-        if name.startswith("moves/") and name not in logged
-    ]
+    strays = list[Move]()
+    for name in listed:
+        if name.startswith("moves/") and name not in logged:
+            with suppress(NotFoundError):  # another gc has deleted it since
+                strays.append(refs.load_move(store, name.partition("/")[2]))
     if lost := refs.lost(store, strays):
         move = min(lost, key=lambda move: move.time)
         raise IntegrityError(
