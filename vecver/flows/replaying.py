@@ -24,9 +24,9 @@ from vecver.errors import InvalidInputError, NotFoundError, VecverError, say
 from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.exporting import OneVersion
 from vecver.flows.maintaining.postings import open_postings
+from vecver.flows.searching import hybrid
 from vecver.flows.searching.filtering import filtered, matching
 from vecver.flows.searching.fusion import Bounds
-from vecver.flows.searching.hybrid import tokenizer_facts
 from vecver.flows.searching.likes import find_like
 from vecver.flows.searching.modes import FUSIONS, is_fraction
 from vecver.flows.searching.queries import vectors_of
@@ -102,10 +102,8 @@ def replay(versions: Versions | OneVersion, receipt: Json, open_embedder: OpenEm
     if mode != "keyword" and not _is_exact(receipt):
         recall = share(claimed, true)
         if options.get("fusion") == "rrf":
-            notes.append(
-                "ranks by an index cannot be computed again from the hits: the order of the hits was not proved"
-            )
-            true = [hit for hit in claimed if _is_hit_of(snapshot, selection, hit)]
+            notes.append("ranks by an index cannot be computed again from the hits: their scores were not proved")
+            true = _in_order([hit for hit in claimed if _is_hit_of(snapshot, selection, hit)], shape)
         elif claimed and len(claimed) == len(true) and mode == "hybrid":
             true = signature_of_claimed_hybrid(snapshot, selection, vector, shape, claimed, receipt)
         elif claimed and len(claimed) == len(true):
@@ -121,7 +119,7 @@ def _is_exact(receipt: Json) -> bool:
 
 def _keyword_differences(receipt: Json, snapshot: Snapshot, bounds: Bounds | None) -> Iterator[str]:
     """What a receipt says of words and of the bounds of a convex sum, where this version says something else."""
-    if receipt["options"]["keywords"] != (here := tokenizer_facts(snapshot)):
+    if receipt["options"]["keywords"] != (here := hybrid.tokenizer_facts(snapshot)):
         yield f"words are made by {here} here, the receipt says {receipt['options']['keywords']}"
     is_convex = receipt["options"].get("fusion") == "convex"
     if is_convex and _is_exact(receipt) and bounds_in_receipt(receipt) != bounds:
@@ -131,10 +129,22 @@ def _keyword_differences(receipt: Json, snapshot: Snapshot, bounds: Bounds | Non
 def _is_hit_of(snapshot: Snapshot, selection: Selection | None, hit: list[str]) -> bool:
     """True if a claimed hit is a selected chunk of the version with the text that its digest says."""
     numbers, rows = snapshot.find_chunks(np.frombuffer(bytes.fromhex(hit[0]), np.uint8).reshape(-1, 16))
-    if numbers[0] < 0 or (selection is not None and not selection.holds(numbers, rows)[0]):
+    if (
+        not math.isfinite(index.from_bits(hit[2]))
+        or numbers[0] < 0
+        or (selection is not None and not selection.holds(numbers, rows)[0])
+    ):
         return False
     text = snapshot.segments[int(numbers[0])].text(int(rows[0]))
     return hashlib.sha256(text.encode()).hexdigest() == hit[1]
+
+
+def _in_order(hits: Claims, shape: Shape) -> Claims:
+    """The most hits that an answer of this shape has, each once, by the scores that they claim."""
+    once = list({hit[0]: hit for hit in hits}.values())
+    if shape.diversity is None:
+        once.sort(key=lambda hit: -index.from_bits(hit[2]))
+    return once[: shape.k]
 
 
 def _read_or_shown(receipt: Json, ranking: Claims) -> Claims:
@@ -295,8 +305,11 @@ def _identity(receipt: Json, snapshot: Snapshot) -> Iterator[str]:
             yield f"the {name} of commit {commit.id[:12]} is another one"
     if hashlib.sha256(base64.b64decode(receipt["query"]["vector"])).hexdigest() != receipt["query"].get("digest"):
         yield "the query vector does not match its digest"
-    if receipt["engine"]["name"] not in ENGINES:
-        yield f"no search engine is called {receipt['engine']['name']!r}"
+    engine, mode = receipt["engine"]["name"], receipt.get("options", {}).get("mode", "dense")
+    if engine not in ENGINES:
+        yield f"no search engine is called {engine!r}"
+    elif (engine == hybrid.BM25["name"]) != (mode == "keyword"):
+        yield f"the engine {engine} does not rank in mode {mode}"
 
 
 def _unproved(receipt: Json, dataset: str, versions: Versions | OneVersion, snapshot: Snapshot) -> Iterator[str]:

@@ -262,6 +262,15 @@ def test_no_part_of_a_hybrid_receipt_can_be_changed(docs: vecver.Dataset, path: 
         assert error.code == "invalid_receipt"
 
 
+@pytest.mark.parametrize(
+    ("mode", "engine"), [("keyword", "exact"), ("keyword", "milvus"), ("dense", "bm25"), ("hybrid", "bm25")]
+)
+def test_a_receipt_names_an_engine_of_its_mode(docs: vecver.Dataset, mode: Any, engine: str) -> None:
+    receipt = docs.search(QUESTIONS[1], mode=mode).receipt
+    (difference,) = vecver.replay(docs.repository, changed(receipt, "engine.name", engine)).differences
+    assert engine in difference and mode in difference
+
+
 def test_a_dense_receipt_is_as_it_was(docs: vecver.Dataset) -> None:
     receipt = docs.search(QUESTIONS[1]).receipt
     assert docs.search(QUESTIONS[1], mode="dense").receipt == receipt and "options" not in receipt
@@ -297,3 +306,12 @@ def test_through_an_index_the_scores_are_true_and_proved(approximate: vecver.Rep
             bounds = changed(answer.receipt, "engine.bounds", ["0" * 16, *answer.receipt["engine"]["bounds"][1:]])
             assert not vecver.replay(approximate, bounds).identical
     assert np.mean(recalls) > 0.9
+
+
+def test_an_approximate_receipt_of_ranks_has_k_hits_in_order(approximate: vecver.Repository) -> None:
+    docs, query = approximate.dataset("d"), {"text": QUESTIONS[0], "vector": clustered("cosine")[1][0]}
+    receipt = docs.search(query, mode="hybrid", fusion="rrf").receipt  # type: ignore[call-overload]
+    first, second, *others = receipt["hits"]
+    nan = [*first[:2], "7ff8000000000000"]
+    for hits in ([second, first, *others], [first, first, second, *others], [first, first, *others], [nan, second]):
+        assert not vecver.replay(approximate, changed(receipt, "hits", hits)).identical

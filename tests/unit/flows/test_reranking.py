@@ -107,6 +107,20 @@ def test_the_receipt_proves_the_search_and_the_order(
         replayed(repository, receipt, options={})
 
 
+def test_a_receipt_holds_no_more_hits_than_its_page(docs: vecver.Dataset, server: rerank_server.Server) -> None:
+    receipt = docs.search(QUESTION, k=3, offset=1, reranker=by(server), rerank_top=6).receipt
+    hits = receipt["hits"]
+    for more in ([*hits, hits[0]], [*hits, ["0" * 32, "0" * 64, "3fe0000000000000"]]):
+        assert not replayed(docs.repository, receipt, hits=more).identical
+
+
+def test_a_receipt_says_how_many_hits_the_reranker_read(docs: vecver.Dataset, server: rerank_server.Server) -> None:
+    receipt = docs.search(QUESTION, k=8, reranker=by(server), rerank_top=4).receipt
+    for top in (3, 5, 6):
+        rerank = {**receipt["options"]["rerank"], "top": top}
+        assert not replayed(docs.repository, receipt, options={**receipt["options"], "rerank": rerank}).identical
+
+
 def test_the_rules_before_it_apply_first(docs: vecver.Dataset, server: rerank_server.Server) -> None:
     least = docs.search(QUESTION, k=4)[3].score
     answer = docs.search(QUESTION, k=20, reranker=by(server), min_score=least, per_document=1)

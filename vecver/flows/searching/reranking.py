@@ -107,13 +107,18 @@ def before_reranking(receipt: Json) -> list[list[str]]:
 
 
 def wrong_order(receipt: Json) -> str | None:
-    """What is wrong if the reranker's scores in a receipt do not give the order of its hits."""
-    read, offset = receipt["reranked"], receipt["options"].get("offset", 0)
+    """What is wrong if a receipt's hits are not what its reranker read, in the order of its scores, and the rest."""
+    read, hits, top = receipt["reranked"], receipt["hits"], receipt["options"]["rerank"]["top"]
+    start = receipt["options"].get("offset", 0)
+    end = start + receipt["k"]
     ordered = [read[place][:-1] for place in order_of([index.from_bits(entry[-1]) for entry in read])]
-    page = ordered[offset : offset + receipt["k"]]
-    if page == receipt["hits"][: len(page)]:
-        return None
-    return "the reranker's scores in the receipt do not give the order of its hits"
+    page = ordered[start:end]
+    has_others = len(hits) > len(page)  # that the reranker did not read
+    if len(read) > top or (len(read) < top and has_others):
+        return f"the receipt says that the reranker read {top} hits, and holds {len(read)}"
+    if page != hits[: len(page)] or (has_others and end <= len(read)):
+        return "the reranker's scores in the receipt do not give the order of its hits"
+    return None
 
 
 def order_of(scores: Sequence[float]) -> list[int]:
