@@ -1,4 +1,4 @@
-"""Rows: what each row of a version counts as. Whole columns at once: some 2 us a chunk of 384 numbers and 200 letters.
+"""Rows: what each row of a version counts as. Whole columns at once: some 3 us a chunk of 384 numbers.
 
     chunks      length · ending · language · text (for duplicates) · norm and cell of the vector
     documents   length · number of chunks
