@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -252,6 +252,13 @@ class Versions:
                     dataset=dataset,
                 )
             return refs.create("branch", branch, commit, **signed)
+
+    @contextmanager
+    def holding(self, id: str) -> Iterator[None]:
+        """gc deletes nothing of a version that is named within. Raises NotFoundError, ConflictError."""
+        with naming(self.store):
+            self._hold(id)
+            yield
 
     def _hold(self, id: str) -> None:
         """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""

@@ -142,7 +142,7 @@ class Publisher:
         space, places = snapshot.commit.recipe.space, repo.live_places(snapshot)
         name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
         intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
-        ledger = self.book.write(replace(ledger, intent=intent))
+        ledger = self._intend(ledger, intent)
         metric, kind = self.connection.create(name, space.dim, space.metric, flat=flat)
         roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
         if kind != index.milvus.FLAT:
@@ -173,7 +173,7 @@ class Publisher:
         (base, gone), (snapshot, begun) = ending, beginning
         self._ours_alone(old)
         intent = Intent(old.name, old.last + 1, snapshot.commit.id, self.versions.time())
-        ledger = self.book.write(replace(ledger, intent=intent))
+        ledger = self._intend(ledger, intent)
         lives_ending, lives_beginning = self._lives(old, _keys(base, gone), _keys(snapshot, begun))
         total, ordinal = len(gone) + len(begun), intent.ordinal
         roots = Roots.from_json(old.roots)
@@ -190,6 +190,11 @@ class Publisher:
         if grown.index != index.milvus.FLAT and grown.rows // SEALED_ROWS > old.rows // SEALED_ROWS:
             self.connection.seal(grown.name)
         return published
+
+    def _intend(self, ledger: Ledger, intent: Intent) -> Ledger:
+        """Record what is begun; from now on gc keeps the version. Raises ConflictError (gc is deleting it)."""
+        with self.versions.holding(intent.commit):
+            return self.book.write(replace(ledger, intent=intent))
 
     def _write(
         self, name: str, snapshot: Snapshot, places: Places, lives: Lives, born_died: tuple[int, int], total: int

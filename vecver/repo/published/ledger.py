@@ -254,5 +254,7 @@ def parse(name: str, body: bytes) -> Ledger:
 
 
 def commits(store: Store) -> set[str]:
-    """Every version that is published somewhere; gc keeps their rows."""
-    return {commit for ledger in ledgers(store) for commit in ledger.commits()}
+    """Every version that is published somewhere, or is about to be; gc keeps their rows."""
+    known = ledgers(store)
+    begun = {ledger.intent.commit for ledger in known if ledger.intent}
+    return begun | {commit for ledger in known for commit in ledger.commits()}
