@@ -5,7 +5,6 @@ A segment below LARGE rows has none: its texts are tokenised when a keyword ques
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +38,8 @@ def build_postings(
     versions: Versions, segment: Segment, tokenizer: Json, progress: Progress | None = None, *, replace: bool = False
 ) -> None:
     """Build a segment's postings; `replace` those that are there."""
+    import shutil
+
     spec, folder = spec_of(tokenizer), versions.store.scratch()
     try:
         (folder / "postings").write_bytes(opened_postings.make(segment, tokenizer, progress).to_bytes())
