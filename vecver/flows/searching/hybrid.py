@@ -230,8 +230,11 @@ class Both:
         """These rows, best first."""
         numbers, rows = np.array(places, np.int64).reshape(-1, 2).T
         scores = self.scores(np.array([number]), numbers, rows)
-        keys = [self.snapshot.segments[segment].keys[row] for segment, row in places]
-        order = index.ranked(scores, np.array(keys, np.uint8).reshape(-1, 16), len(places))
+        keys = np.empty((len(places), 16), np.uint8)
+        for segment in np.unique(numbers).tolist():
+            mine = numbers == segment
+            keys[mine] = self.snapshot.segments[segment].keys[rows[mine]]
+        order = index.ranked(scores, keys, len(places))
         return [(places[i], float(scores[i])) for i in order.tolist()]
 
     def _complete(self, number: int, places: Sequence[Place]) -> None:
