@@ -18,4 +18,19 @@ def problem_page(request: Request, error: Exception, mask: PathMask) -> Response
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         next = None if back == "/" or len(back) > NEXT else back
         return RedirectResponse(address(SIGN_IN[1:], next=next), 303, headers=HEADERS)
-    return render(request, "problem.html", problem["status"], problem=problem)
+    dataset = str(request.path_params.get("dataset", ""))
+    if "/v1/" in problem["hint"]:  # a route: of no use to whoever reads a page
+        problem["hint"] = "begin at one of the links below"
+    return render(
+        request,
+        "problem.html",
+        problem["status"],
+        problem=problem,
+        says=_sentence(problem["detail"], dataset),
+        dataset="" if problem["code"] == "dataset_not_found" else dataset,
+    )
+
+
+def _sentence(detail: str, dataset: str) -> str:
+    """A message with a capital letter, unless it begins with the name of the dataset."""
+    return detail if dataset and detail.startswith(dataset) else detail[:1].upper() + detail[1:]

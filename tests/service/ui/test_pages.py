@@ -257,6 +257,15 @@ def test_a_bad_address_is_answered_with_a_page_that_says_what_to_do(
     assert says in page.text and "What to do" in page.text and "Traceback" not in page.text
 
 
+def test_an_error_names_the_dataset_as_it_is_spelt_and_leads_to_its_history(service: Visited) -> None:
+    service.sign_in("all")
+    text = service.client.get("/datasets/handbook/versions/v9").text
+    assert "handbook has no revision" in Page(text).text and "GET /v1" not in text
+    assert '<a href="/datasets/handbook">History of handbook</a>' in text
+    unknown = service.client.get("/datasets/nowhere").text
+    assert "There is no dataset" in Page(unknown).text and "History of" not in unknown and "GET /v1" not in unknown
+
+
 def test_a_damaged_dataset_leaves_the_others_on_the_first_page(tmp_path: Path) -> None:
     with visited(tmp_path) as service:
         service.sign_in("all")

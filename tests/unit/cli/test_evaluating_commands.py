@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import vecver
 from vecver.cli import main
 from vecver.cli.screens.comparisons import show_comparison
+from vecver.cli.screens.drift import show_drift
 from vecver.cli.screens.evaluations import show_evaluation
 from vecver.cli.terminal import console
 
@@ -205,3 +206,37 @@ def test_reports_are_written_beside_what_is_shown(tmp_path: Path) -> None:
         assert json.loads(block)[name] == value
     refused = run("compare", "handbook", "main~1", "--questions", "support.jsonl", "--report", "no/x.html", code=2)
     assert "no/x.html cannot be written" in refused.output
+
+
+def test_a_person_is_told_by_which_search_was_measured_and_why_answers_differ(handbook: Path) -> None:
+    docs = vecver.open(".vecver").dataset("handbook")
+    stream = StringIO()
+    screen = console.Screen(stream, True, 100, 50, False, False, True)
+    measured = [docs.eval(questions="support.jsonl", mode=mode) for mode in ("dense", "hybrid")]
+    for each in measured:
+        show_evaluation(screen, "handbook@main", each, per_question=False)
+    dense, hybrid = (line for line in stream.getvalue().splitlines() if line.startswith("questions: "))
+    assert "hybrid" not in dense and "3 judged · hybrid · " in hybrid
+    (handbook / "pages" / "key.md").unlink()
+    run("ingest", "handbook", "pages")
+    stream = StringIO()
+    screen = console.Screen(stream, True, 100, 50, False, False, True)
+    show_comparison(screen, docs.compare("main~1", "main", questions="support.jsonl"), ("main~1", "main"), every=True)
+    assert "document removed 4" in stream.getvalue()  # each of the four questions had brought all three pages
+    drift = run("drift", "handbook", "main~1", "main").output
+    assert "0 statistics moved" in drift
+    show_drift(screen, docs.drift("main~1", "main"), ("main~1", "main"), every=False)
+    assert "documents 3 → 2 · chunks 6 → 4 · 1 document differs" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("--mode", "keyword", "--weight", "0.3"), "use --mode hybrid"),
+        (("--mode", "hybrid", "--fusion", "rrf", "--weight", "0.3"), "leave out --weight, or use --fusion convex"),
+        (("--rerank-top", "5"), "name one with --rerank"),
+    ],
+)
+def test_advice_about_modes_names_options(arguments: tuple[str, ...], advice: str) -> None:
+    result = run("search", "handbook", "valve", *arguments, code=2)
+    assert advice in result.output

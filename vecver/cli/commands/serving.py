@@ -200,6 +200,7 @@ def check_installed() -> None:
     """Raises InvalidInputError where a package of the service is missing."""
     try:
         import fastapi  # noqa: F401
+        import jinja2  # noqa: F401
         import pydantic_settings  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:

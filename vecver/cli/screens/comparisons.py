@@ -71,7 +71,7 @@ def _changed(compared: vecver.Comparison) -> list[vecver.Compared]:
 
 
 def _whys(compared: vecver.Comparison) -> str:
-    parts = [f"{number:,} {_WORDS[why]}" for why, number in compared.whys.items()]
+    parts = [f"{_WORDS[why]} {number:,}" for why, number in compared.whys.items()]
     return f" · {', '.join(parts)}" if parts else ""
 
 

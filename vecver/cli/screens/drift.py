@@ -25,7 +25,8 @@ def show_drift(screen: Screen, drift: vecver.Drift, names: tuple[str, str], *, e
     counts = [
         f"{name} {old:,} → {new:,}" for name, (old, new) in (("documents", drift.documents), ("chunks", drift.chunks))
     ]
-    screen.say((f"{' · '.join(counts)} · {wording.count(drift.changed, 'document')} differ", FAINT))
+    differ = wording.count(drift.changed, "document differs", "documents differ")
+    screen.say((f"{' · '.join(counts)} · {differ}", FAINT))
     for each in drift.moved:
         screen.say()
         screen.say((_title(each), WARNING), "  ", (_numbers(each), FAINT))

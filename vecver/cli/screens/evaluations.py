@@ -96,7 +96,9 @@ def show_evaluation(screen: Screen, title: str, measured: vecver.Evaluation, *, 
     name = questions["name"] or "questions"
     stored = " · measured before" if measured.reused else ""
     engine = "true best" if measured.engine["name"] == "exact" else f"through {measured.engine['name']}"
-    screen.say((f"{name}: {_counts(questions)} · {engine}{stored}", FAINT))
+    mode = measured.engine.get("mode", "dense")  # of a search by vectors it is not recorded
+    by = "" if mode == "dense" else f" · {mode}"
+    screen.say((f"{name}: {_counts(questions)}{by} · {engine}{stored}", FAINT))
     screen.say()
     screen.draw(_table(measured))
     if measured.tags:

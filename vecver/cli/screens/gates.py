@@ -47,7 +47,7 @@ def show_measured(screen: Screen, measured: Json | None) -> None:
     for name in sorted(names):
         old, new = ((measured[end] or {"measures": {}})["measures"].get(name) for end in ("from", "to"))
         values = " → ".join("not measured" if value is None else f"{value:.4f}" for value in (old, new))
-        screen.say(f"{name:<{width}}  {values}", ("  when it was promoted", FAINT))
+        screen.say(f"{name:<{width}}  {values}", ("  (by the gates of its promotion)", FAINT))
 
 
 def show_policy(screen: Screen, dataset: str, alias: str, policy: vecver.Policy | None) -> None:

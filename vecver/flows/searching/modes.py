@@ -84,7 +84,8 @@ def check_mode(question: Asked) -> None:
     _check_fusion(question)
     _check_reranker(question)
     if question.mode == "keyword" and question.engine == "milvus":
-        raise _conflict("keywords are searched in the repository, not in a Milvus", "leave out engine, or use hybrid")
+        hint = say("leave out engine, or use hybrid", cli="leave out --engine, or use --mode hybrid")
+        raise _conflict("keywords are searched in the repository, not in a Milvus", hint)
     if question.like is not None and (question.mode != "dense" or question.reranker):
         raise _conflict(
             "what is like a document is found by its vector: there is no text to search for",
@@ -97,25 +98,29 @@ def check_mode(question: Asked) -> None:
 def _check_fusion(question: Asked) -> None:
     if question.mode != "hybrid" and (question.weight is not None or question.fusion is not None):
         given = "weight" if question.weight is not None else "fusion"
-        raise _conflict(f"{given} is for hybrid search, and this one is {question.mode}", "use mode='hybrid'")
+        hint = say("use mode='hybrid'", cli="use --mode hybrid", http='send "mode": "hybrid"')
+        raise _conflict(f"{given} is for hybrid search, and this one is {question.mode}", hint)
     if question.fusion is not None and question.fusion not in FUSIONS:
         raise _invalid("fusion", f"no fusion is called {question.fusion!r}", "use convex or rrf", question.fusion)
     if question.weight is None:
         return
     if not is_fraction(question.weight):
         message = f"weight is that of the vectors, from 0 (words alone) to 1, not {question.weight!r}"
-        raise _invalid("weight", message, "use weight=0.6")
+        raise _invalid("weight", message, say("use weight=0.6", cli="use --weight 0.6", http='send "weight": 0.6'))
     if question.fusion == "rrf":
-        raise _conflict("rrf counts ranks, and weighs nothing", "leave out weight, or use fusion='convex'")
+        hint = say("leave out weight, or use fusion='convex'", cli="leave out --weight, or use --fusion convex")
+        raise _conflict("rrf counts ranks, and weighs nothing", hint)
 
 
 def _check_reranker(question: Asked) -> None:
     top = question.rerank_top
     if top is not None and question.reranker is None:
-        raise _conflict("rerank_top says how many hits a reranker reads, and there is none", "give a reranker")
+        hint = say("give a reranker", cli="name one with --rerank")
+        raise _conflict("rerank_top says how many hits a reranker reads, and there is none", hint)
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= _MOST_RERANKED):
         message = f"rerank_top is how many hits the reranker reads, 1 to {_MOST_RERANKED:,}, not {top!r}"
-        raise _invalid("rerank_top", message, f"use rerank_top={RERANK_TOP}")
+        hint = say(f"use rerank_top={RERANK_TOP}", cli=f"use --rerank-top {RERANK_TOP}")
+        raise _invalid("rerank_top", message, hint)
     if question.reranker is not None and question.diversity:
         raise _conflict("diversity and a reranker each give an order of their own", "use one of them")
 

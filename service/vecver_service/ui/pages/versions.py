@@ -15,7 +15,8 @@ from vecver_service.ui.rendering import render
 
 router = APIRouter(include_in_schema=False)
 Json = dict[str, Any]
-_PLAIN = ("kind", "documents", "chunks", "failures", "names", "seconds")  # shown in words, or not at all
+_PLAIN = ("kind", "documents", "chunks", "failures", "names", "places", "seconds")  # shown in words, or not at all
+_LABELS = {"longer": "longer than the model reads", "tokens": "tokens embedded"}
 
 
 @router.get("/datasets/{dataset}/versions/{revision}")
@@ -31,6 +32,7 @@ def version(request: Request, docs: Readable, deps: Deps, revision: Name) -> Res
         commit=commit,
         refs=_refs(docs, commit.id),
         operation={name: value for name, value in operation.items() if name not in _PLAIN and value not in (None, {})},
+        labels=_LABELS,
         failures=operation.get("failures", ()),
         counts=operation.get("documents") if isinstance(operation.get("documents"), dict) else {},
         partial=docs.partial_reads(commit.id),
