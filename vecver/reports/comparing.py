@@ -60,10 +60,9 @@ def _verdict(comparison: Json, names: Sequence[str]) -> Json:
     if better or worse:
         state = "better" if better else "worse"
         return {"state": state, "text": f"{new} is {state} than {old} by {_and(better or worse)}."}
-    return {
-        "state": "same",
-        "text": f"No measure tells {new} from {old}: chance alone makes such differences (p ≥ {_SURE}).",
-    }
+    same = not any(each["delta"] for each in comparison["measures"].values())
+    reason = "all are equal" if same else f"chance alone makes such differences (p ≥ {_SURE})"
+    return {"state": "same", "text": f"No measure tells {new} from {old}: {reason}."}
 
 
 def _state(name: str, delta: Json) -> str:

@@ -71,3 +71,19 @@ def test_what_is_no_receipt_is_refused(service: Visited, receipt: str) -> None:
     token = Page(service.page(ROOT)).field("form_token")
     answer = service.client.post("/datasets/notes/replay", data={"form_token": token, "receipt": receipt})
     assert answer.status_code == 422 and "What to do" in answer.text
+
+
+def test_words_and_both_rank_on_the_page_as_in_the_face(service: Visited) -> None:
+    pytest.importorskip("Stemmer", reason="no PyStemmer")
+    docs = service.repository.dataset("notes")
+    for mode in ("keyword", "hybrid"):
+        answer = docs.search("key hook", at="main", k=3, mode=mode)
+        page = Page(service.page(f"{ROOT}?{urlencode({'q': 'key hook', 'at': 'main', 'k': 3, 'mode': mode})}"))
+        links = [link for link in page.links() if "/document?" in link]
+        assert [f"chunk={hit.key}" in link for hit, link in zip(answer, links, strict=True)] == [True] * len(answer)
+        (address,) = [link for link in page.links() if "/receipt?" in link]
+        assert service.client.get(address).json()["hits"] == answer.receipt["hits"]
+        assert f"--mode {mode}" in page.text
+    nothing = Page(service.page(f"{ROOT}?{urlencode({'q': 'the of and', 'at': 'main', 'mode': 'keyword'})}"))
+    assert "reads no word of the query" in nothing.text
+    assert service.client.get(f"{ROOT}?q=x&mode=other").status_code == 422

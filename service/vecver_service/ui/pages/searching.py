@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
@@ -23,6 +23,7 @@ from vecver_service.ui.rendering import HEADERS, render
 
 router = APIRouter(include_in_schema=False)
 Json = dict[str, Any]
+Mode = Literal["dense", "keyword", "hybrid"]
 Text = Annotated[str, Query(max_length=1000)]
 Question = Annotated[str, Query(max_length=10_000)]
 Number = Annotated[int, Query(ge=1, le=1000)]
@@ -39,13 +40,14 @@ class Asked:
     k: int
     exact: bool
     filter: str
+    mode: Mode = "dense"
 
     def options(self, deps: Deps) -> Json:
         """As `Dataset.search` takes them. Raises InvalidInputError."""
         filter = _filter(self.filter)
         check_limits(deps, 1, self.k, 1, diverse=False)
         requests.check_filter(filter)
-        return {"k": self.k, "exact": self.exact, "filter": filter, "context": 1}
+        return {"k": self.k, "exact": self.exact, "filter": filter, "context": 1, "mode": self.mode}
 
     def query(self, **other: Any) -> Json:
         """As the query of an address."""
@@ -63,11 +65,12 @@ def search(
     k: Number = 5,
     exact: bool = False,
     filter: Annotated[str, Query(max_length=10_000)] = "",
+    mode: Mode = "dense",
 ) -> Response:
     """The answer of a version, or of two."""
     aliases = docs.aliases()
     at = at or ("prod" if "prod" in aliases else next(iter(aliases), "main"))
-    asked = Asked(q, at, against, k, exact, filter)
+    asked = Asked(q, at, against, k, exact, filter, mode)
     shared: Json = {"docs": docs, "asked": asked, "refs": [*aliases, *docs.branches(), *docs.tags()]}
     if not q.strip():
         return render(request, "search.html", **shared, answers=[], milliseconds=0, links=[], compared=None, reasons={})
@@ -100,9 +103,10 @@ def receipt(
     k: Number = 5,
     exact: bool = False,
     filter: Annotated[str, Query(max_length=10_000)] = "",
+    mode: Mode = "dense",
 ) -> Response:
     """The receipt of an answer, to keep."""
-    answer = docs.search(q, at=at, **{**Asked(q, at, "", k, exact, filter).options(deps), "context": 0})
+    answer = docs.search(q, at=at, **{**Asked(q, at, "", k, exact, filter, mode).options(deps), "context": 0})
     name = f"receipt-{answer.receipt['digest'][:12]}.json"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(json_bytes(answer.receipt), media_type="application/json", headers=headers)
@@ -157,7 +161,7 @@ def _marked(text: str, words: re.Pattern[str] | None) -> list[tuple[bool, str]]:
 def _compared(docs: vecver.Dataset, asked: Asked) -> vecver.Compared:
     """What entered, left and moved among the first documents of the two answers, and why."""
     question: Json = {"query": asked.q, **({"filter": _filter(asked.filter)} if asked.filter.strip() else {})}
-    comparison = docs.compare(asked.at, asked.against, questions=[question], exact=asked.exact)
+    comparison = docs.compare(asked.at, asked.against, questions=[question], exact=asked.exact, mode=asked.mode)
     return comparison.per_question[0]
 
 
