@@ -40,7 +40,7 @@ def test_prod_moves_to_the_newest_version_and_back(service: Visited) -> None:
     before, newest = docs.resolve("prod"), docs.resolve("main")
     service.sign_in("writer")
     assert f"prod serves {before[:7]}" in Page(service.page(PAGE)).text
-    moved = send(service, "promote", alias="prod", to="main", expected=before)
+    moved = send(service, "promote", alias="prod", to="main", seen=f"prod {before}")
     assert moved.status_code == 200 and docs.resolve("prod") == newest
     assert f"prod serves {newest[:7]}" in Page(moved.text).text and "writer" in moved.text
     back = send(service, "rollback", alias="prod", expected=newest)
@@ -52,8 +52,21 @@ def test_an_alias_that_moved_meanwhile_is_not_moved(service: Visited) -> None:
     service.sign_in("writer")
     seen = docs.resolve("prod")
     docs.promote("prod", "main~2")
-    refused = send(service, "promote", alias="prod", to="main", expected=seen)
+    refused = send(service, "promote", alias="prod", to="main", seen=f"prod {seen}")
     assert refused.status_code == 409 and docs.resolve("prod") == docs.resolve("main~2")
+
+
+def test_an_alias_that_somebody_else_made_meanwhile_is_not_moved(service: Visited) -> None:
+    docs = service.repository.dataset("handbook")
+    service.sign_in("writer")
+    page = Page(service.page(PAGE))
+    seen = [str(values["value"]) for _, values in page.elements if values.get("name") == "seen"]
+    assert seen == [f"prod {docs.resolve('prod')}"]
+    docs.promote("beta", "main~2")
+    refused = send(service, "promote", alias="beta", to="main", seen=seen[0])
+    assert refused.status_code == 409 and docs.resolve("beta") == docs.resolve("main~2")
+    made = send(service, "promote", alias="gamma", to="main", seen=seen[0])
+    assert made.status_code == 200 and docs.resolve("gamma") == docs.resolve("main")
 
 
 def test_a_reader_is_offered_nothing_and_refused(service: Visited) -> None:
@@ -87,7 +100,7 @@ def test_a_second_person_approves_what_the_first_asked_for(service: Visited) -> 
     before, newest = docs.resolve("prod"), docs.resolve("main")
     docs.set_policy("prod", ["ann_recall@1 >= 0.1"], approval=True)
     service.sign_in("writer")
-    send(service, "promote", alias="prod", to="main", expected=before)
+    send(service, "promote", alias="prod", to="main", seen=f"prod {before}")
     assert docs.resolve("prod") == before and "asks to move prod" in Page(service.page(PAGE)).text
     own = send(service, "approve", alias="prod", commit=newest)
     assert own.status_code >= 400 and docs.resolve("prod") == before

@@ -65,16 +65,21 @@ def promote(
     writer: Writable,
     alias: Field,
     to: Field,
-    expected: Field = "",
+    seen: Annotated[list[str] | None, Form(max_length=1000)] = None,
     gates: Field = "",
     questions: Field = "",
     override: Field = "",
 ) -> Response:
-    """Let an alias name a version. Where gates are to be measured this is a job."""
+    """Let an alias name a version. Where gates are to be measured this is a job.
+
+    `seen`: where each alias stood on the visitor's page, as "NAME COMMIT"; one that moved since is not moved.
+    """
     listed = [gate.strip() for gate in gates.splitlines() if gate.strip()]
     asked: dict[str, Any] = {"alias": alias, "ref": to, "gates": listed, "questions": questions, "override": override}
     body = _body(requests.Promote, {name: value for name, value in asked.items() if value})
-    answer = promoting.promotion(_seen(writer, expected), "promote", alias, body, "respond-async")
+    stood = dict(pair.split(" ", 1) for pair in seen or () if " " in pair)
+    writer = replace(writer, expected=stood.get(alias, "absent") if seen else None)
+    answer = promoting.promotion(writer, "promote", alias, body, "respond-async")
     return _on(writer, answer)
 
 
@@ -110,11 +115,6 @@ def _aliases(docs: vecver.Dataset) -> list[Alias]:
         )
         for name in sorted({*standing, *policies, *approvals})
     ]
-
-
-def _seen(writer: DatasetWriter, expected: str) -> DatasetWriter:
-    """The same writer, for an alias that stands where the visitor saw it."""
-    return replace(writer, expected=expected or None)
 
 
 def _body(form: type[Body], fields: dict[str, Any]) -> Body:
