@@ -105,7 +105,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings, *, toke
         separate_input_output_schemas=False,
     )
     app.state.deps, app.state.ready = deps, False
-    routes = [route for router in ROUTERS for route in router.routes]
+    routes = [route for router in (*ROUTERS, *ui.ROUTERS) for route in router.routes]
     answer_to = partial(_answer_to_error, mask)
     problems.install(app, answer_to, routes)
     for router in (*ROUTERS, *ui.ROUTERS):

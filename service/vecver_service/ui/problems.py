@@ -13,7 +13,7 @@ from vecver_service.ui.rendering import HEADERS, render
 
 def problem_page(request: Request, error: Exception, mask: PathMask) -> Response:
     """The page for an error. An unexpected error is logged in full; the page says only that something failed."""
-    problem, _ = problems.described(request, error, mask)
+    problem, headers = problems.described(request, error, mask)
     if problem["status"] == 401 and request.method == "GET":
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         next = None if back == "/" or len(back) > NEXT else back
@@ -21,7 +21,7 @@ def problem_page(request: Request, error: Exception, mask: PathMask) -> Response
     dataset = str(request.path_params.get("dataset", ""))
     if "/v1/" in problem["hint"]:  # a route: of no use to whoever reads a page
         problem["hint"] = "begin at one of the links below"
-    return render(
+    page = render(
         request,
         "problem.html",
         problem["status"],
@@ -29,6 +29,8 @@ def problem_page(request: Request, error: Exception, mask: PathMask) -> Response
         says=_sentence(problem["detail"], dataset),
         dataset="" if problem["code"] == "dataset_not_found" else dataset,
     )
+    page.headers.update(headers)  # which methods are allowed, when to come back
+    return page
 
 
 def _sentence(detail: str, dataset: str) -> str:
