@@ -163,11 +163,11 @@ def test_a_folder_is_allowed_when_its_job_runs_too(tmp_path: Path, monkeypatch: 
         assert job["state"] == "succeeded" and job["result"]["names"]["added"] == ["a.md"]
         real = Jobs.next
 
-        def replaced(jobs: Jobs) -> Any:
+        def replaced(jobs: Jobs, *kinds: Any) -> Any:
             if (allowed / "docs").is_dir() and not (allowed / "docs").is_symlink():
                 (allowed / "docs").rename(tmp_path / "old")
                 (allowed / "docs").symlink_to(secret)
-            return real(jobs)
+            return real(jobs, *kinds)
 
         monkeypatch.setattr(Jobs, "next", replaced)
         job = ended(client, client.post("/v1/datasets/d/ingest", json=body, params=query).json()["id"])
