@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from vecver.model.display import counted, described, html_table, listed
 from vecver.model.spaces import Json
+from vecver.reports.reasons import REASONS
 
 if TYPE_CHECKING:
     from vecver.model.measure_histories import MeasureHistory
@@ -31,6 +32,11 @@ class Change:
     before: int | None  # rank, from 1; None: not among the first
     after: int | None
     why: Why
+
+    @property
+    def reason(self) -> str:
+        """`why` in words, as reports and the terminal show it."""
+        return REASONS[self.why]
 
     @property
     def rank(self) -> int:
@@ -135,6 +141,11 @@ class Comparison:
     def whys(self) -> dict[str, int]:
         """How many changes have each reason, the most frequent first."""
         return dict(Counter(change.why for each in self.per_question for change in each.changes).most_common())
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """`whys` in words."""
+        return {REASONS[why]: count for why, count in self.whys.items()}
 
     def to_json(self, *, per_question: bool = True) -> Json:
         """All fields as JSON values."""

@@ -17,17 +17,9 @@ from functools import cache
 from typing import Any
 
 from vecver.errors import InvalidInputError
+from vecver.reports.reasons import REASONS
 
 Json = dict[str, Any]
-_WORDS = {  # of the reasons
-    "edited": "edited",
-    "added": "new document",
-    "removed": "document removed",
-    "rechunked": "cut otherwise",
-    "embedder": "other embedder",
-    "approximation": "index only",
-    "rival": "others came or went",
-}
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
@@ -38,7 +30,7 @@ def rendered(template: str, data: Json, **values: Any) -> str:
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     block = json.dumps(data, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
     page = {"style": style, "script": script, "policy": f"{policy}; base-uri 'none'; form-action 'none'", "data": block}
-    return _writable(_templates().get_template(template).render(page=page, words=_WORDS, **values))
+    return _writable(_templates().get_template(template).render(page=page, words=REASONS, **values))
 
 
 def drawn(template: str, **values: Any) -> str:

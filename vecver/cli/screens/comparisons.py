@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 _SHOWN = 5  # of the questions that changed most
 _WIDE, _NARROW = 76, 56  # columns of the terminal that all columns take, and those without the interval
 _SURE = 0.05  # p below which a difference is drawn in colour
-_WORDS = {
-    "edited": "edited",
-    "added": "new document",
-    "removed": "document removed",
-    "rechunked": "cut otherwise",
-    "embedder": "other embedder",
-    "approximation": "index only",
-    "rival": "others came or went",
-}
 _SIGNS = {"entered": ("+", ADDED), "left": ("-", REMOVED), "moved": ("~", CHANGED)}
 
 
@@ -71,7 +62,7 @@ def _changed(compared: vecver.Comparison) -> list[vecver.Compared]:
 
 
 def _whys(compared: vecver.Comparison) -> str:
-    parts = [f"{_WORDS[why]} {number:,}" for why, number in compared.whys.items()]
+    parts = [f"{reason} {number:,}" for reason, number in compared.reasons.items()]
     return f" · {', '.join(parts)}" if parts else ""
 
 
@@ -106,7 +97,7 @@ def _question(screen: Screen, each: vecver.Compared) -> None:
         sign, style = _SIGNS[kind]
         rank = f"{change.before} → {change.after}" if kind == "moved" else f"{change.rank}"
         line = console.text(
-            (f"  {sign} ", style), f"{rank:>7}  ", change.document, (f"  {_WORDS[change.why]}", FAINT), wrap=False
+            (f"  {sign} ", style), f"{rank:>7}  ", change.document, (f"  {change.reason}", FAINT), wrap=False
         )
         screen.draw(line)
 
