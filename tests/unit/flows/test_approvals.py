@@ -257,40 +257,34 @@ def test_after_gc_took_the_version(repository: vecver.Repository) -> None:
 # -- races and ends ------------------------------------------------------------------------------------
 
 
-def test_of_two_approvals_at_once_one_moves_the_alias(
-    repository: vecver.Repository, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("decide", "named", "moves"),
+    [
+        (lambda docs: docs.approve("prod"), "carol", 2),
+        (lambda docs: docs.reject("prod", "not today"), "not today", 1),
+    ],
+    ids=["approval", "rejection"],
+)
+def test_of_two_decisions_at_once_the_first_counts(
+    repository: vecver.Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    decide: Callable[[vecver.Dataset], Any],
+    named: str,
+    moves: int,
 ) -> None:
     ask(repository)
     check = approvals.deciding
 
     def after_carol(*arguments: Any) -> Any:
         monkeypatch.undo()
-        as_("carol", repository).approve("prod")
+        decide(as_("carol", repository))
         return check(*arguments)
 
     monkeypatch.setattr(approvals, "deciding", after_carol)
     with pytest.raises(ConflictError) as raised:
         as_("bob", repository).approve("prod")
-    assert raised.value.code == "approval_decided" and "carol" in raised.value.message
-    assert len(as_("bob", repository).moves("alias", "prod")) == 2
-
-
-def test_of_an_approval_and_a_rejection_at_once_the_first_counts(
-    repository: vecver.Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ask(repository)
-    check = approvals.deciding
-
-    def after_carol(*arguments: Any) -> Any:
-        monkeypatch.undo()
-        as_("carol", repository).reject("prod", "not today")
-        return check(*arguments)
-
-    monkeypatch.setattr(approvals, "deciding", after_carol)
-    with pytest.raises(ConflictError) as raised:
-        as_("bob", repository).approve("prod")
-    assert raised.value.code == "approval_decided" and "not today" in raised.value.message
-    assert len(as_("bob", repository).moves("alias", "prod")) == 1
+    assert raised.value.code == "approval_decided" and named in raised.value.message
+    assert len(as_("bob", repository).moves("alias", "prod")) == moves
 
 
 def test_a_request_that_replaces_another_during_its_approval_is_not_approved(
