@@ -40,10 +40,18 @@ class Seen:
 
 def opened(running: Any, file: Path, *, width: int = 1240, scheme: str = "light") -> tuple[Any, Seen]:
     """A file in a new page, and what it does from then on."""
-    page, seen = running.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme), Seen()
+    page = running.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.set_default_timeout(10_000)
+    seen = watched(page)
+    page.goto(file.as_uri())
+    return page, seen
+
+
+def watched(page: Any) -> Seen:
+    """What a page does from now on; dialogs are dismissed. A violation of its policy is a message of its console."""
+    seen = Seen()
     page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("console", lambda message: seen.messages.append(message.text))
+    page.on("console", lambda message: seen.messages.append(f"{message.text} ({message.location.get('url')})"))
     page.on("pageerror", lambda error: seen.messages.append(str(error)))
 
     def dismiss(dialog: Any) -> None:
@@ -51,5 +59,4 @@ def opened(running: Any, file: Path, *, width: int = 1240, scheme: str = "light"
         dialog.dismiss()
 
     page.on("dialog", dismiss)
-    page.goto(file.as_uri())
-    return page, seen
+    return seen
