@@ -36,8 +36,16 @@ def all_work(request: Request, deps: Deps, caller: CurrentCaller) -> Response:
 
 
 @router.get("/datasets/{dataset}/work")
-def work(request: Request, docs: Readable, deps: Deps, caller: CurrentCaller, source: Text = "") -> Response:
-    """The jobs of a dataset; who may write ingests files here."""
+def work(
+    request: Request,
+    docs: Readable,
+    deps: Deps,
+    caller: CurrentCaller,
+    source: Text = "",
+    message: Text = "",
+    branch: Text = "main",
+) -> Response:
+    """The jobs of a dataset; who may write ingests files here, into `source`."""
     jobs = (job for job in deps.jobs.all() if job.dataset == docs.name)
     return render(
         request,
@@ -46,6 +54,8 @@ def work(request: Request, docs: Readable, deps: Deps, caller: CurrentCaller, so
         jobs=list(islice(jobs, SHOWN)),
         may_write=caller.may("write", docs.name),
         source=source.strip(),
+        message=message,
+        branch=branch,
         branches=list(docs.branches()) or ["main"],
     )
 

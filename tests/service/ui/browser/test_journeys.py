@@ -185,10 +185,10 @@ def test_a_promotion_runs_its_gates_as_a_job_and_is_rolled_back(ops: Visitor) ->
     page = ops.go("refs", alias="prod", to="main")
     page.get_by_role("button", name="Promote").click()
     ops.watch_job("succeeded")
-    ops.look("job")
     assert ops.live.cli("alias", name)["prod"] == newest
     moves = ops.live.cli("alias", name, "prod")
     gate = moves[0]["gating"]["gates"][0]
+    assert f"prod serves {newest[:7]} and served {before[:7]} before" in ops.text() and gate["gate"] in ops.text()
     page = ops.go("refs")
     shown = ops.table("section:has(h2:has-text('prod')) table")[0]
     assert (shown["Who"], shown["To"], shown["From"]) == ("ops", newest[:7], before[:7])
@@ -214,14 +214,19 @@ def test_a_second_person_approves_what_the_first_asked_for(live: Live) -> None:
 
 def test_a_file_that_is_dropped_becomes_a_version_while_its_job_is_watched(ops: Visitor) -> None:
     name, before = ops.live.docs.name, ops.live.cli("show", ops.live.docs.name)
-    page = ops.go("work", source="notes")
+    page = ops.go("work")
+    page.get_by_label("Source that the files belong to").fill("notes")
+    page.get_by_label("Message of the version").fill("Say what a gate is")
+    page.get_by_role("button", name="Choose files").click()
     page.locator("form[data-drop]").evaluate(DROP, ["note on gates.md", "# Gates\n\nA gate is a bar to reach.\n"])
     ops.watch_job("succeeded")
     job = ops.page.url.rsplit("/", 1)[1]
     after = ops.live.cli("show", name)
     assert after["parents"] == [before["commit"]] and after["author"] == "ops"
+    assert after["message"] == "Say what a gate is"
     assert after["counts"]["documents"] == before["counts"]["documents"] + 1
     assert after["commit"][:7] in ops.text() and "+1" in ops.text()
+    ops.look("job")
     page.get_by_role("link", name=after["commit"][:7]).click()
     assert ops.page.url.endswith(f"/versions/{after['commit']}")
     ops.go("work")
