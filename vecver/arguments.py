@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from os.path import abspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Required, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, get_args
 
 from vecver import flows, pipeline, repo
 from vecver.errors import InvalidInputError, say
@@ -68,18 +68,85 @@ class Mixing(TypedDict, total=False):
     fusion: flows.Fusion | None
 
 
-class Measuring(TypedDict, total=False):
-    """The options of `Dataset.eval` and `compare`; see `eval`."""
+class Through(Mixing, total=False):
+    """How questions are asked that measure a version; see `Dataset.search`."""
 
-    questions: Required[flows.Questions]
-    measures: Iterable[str] | str | None
     exact: bool
     engine: Engine
-    mode: flows.Mode
-    weight: float | None
-    fusion: flows.Fusion | None
+
+
+class Reranking(TypedDict, total=False):
+    """What orders the hits at last; see `Dataset.search`."""
+
+    reranker: str | Reranker | None
+    rerank_top: int | None
+
+
+class ByQuestions(TypedDict):
+    """What a measurement cannot do without."""
+
+    questions: flows.Questions
+
+
+class Measuring(ByQuestions, Through, Reranking, total=False):
+    """The options of `Dataset.eval` and `compare`; see `eval`."""
+
+    measures: Iterable[str] | str | None
     qrels: str | PathLike[str] | None
     progress: flows.Progress | None
+
+
+class HistoryOptions(Through, Reranking, total=False):
+    """The options of `Dataset.measure_history`."""
+
+    measures: Iterable[str] | str | None
+    questions: flows.Questions | None
+    qrels: str | PathLike[str] | None
+    limit: int | None
+
+
+class PromoteOptions(Through, total=False):
+    """The options of `Dataset.promote`."""
+
+    expected: str | None
+    gates: Sequence[str]
+    questions: flows.Questions | None
+    override: str | None
+    progress: flows.Progress | None
+
+
+class BisectOptions(Mixing, total=False):
+    """The options of `Dataset.bisect`."""
+
+    query: flows.Query | None
+    expect: str | None
+    contains: str | None
+    k: int
+    filter: Json | None
+    questions: flows.Questions | None
+    gate: str | None
+    exact: bool
+    progress: flows.Progress | None
+
+
+def check_options(call: str, options: Any, given: Mapping[str, Any]) -> None:
+    """Raises TypeError, as a call with named arguments does: a name that is none of a TypedDict's, or one missing."""
+    if unknown := sorted(given.keys() - (options.__required_keys__ | options.__optional_keys__)):
+        raise TypeError(f"{call}() got an unexpected keyword argument {unknown[0]!r}")
+    if missing := sorted(options.__required_keys__ - given.keys()):
+        raise TypeError(f"{call}() missing a required keyword argument: {missing[0]!r}")
+
+
+def engine_of(given: Mapping[str, Any], open_milvus: Callable[[], flows.OpenMilvus] | None = None) -> flows.EvalEngine:
+    """How these options ask questions that measure a version; other options are passed over.
+
+    Raises InvalidInputError for one of `Through` or `Reranking` that is wrong or does not fit the others.
+    """
+    names = Through.__optional_keys__ | Reranking.__optional_keys__
+    check_engine(given.get("engine", "faiss"))
+    asked = flows.Question.of(["a question"], **{name: value for name, value in given.items() if name in names})
+    how = {name: getattr(asked, name) for name in ("exact", "mode", "weight", "fusion", "reranker", "rerank_top")}
+    return flows.EvalEngine(asked.engine, open_milvus=open_milvus, **how)
 
 
 def sources_of(
@@ -211,6 +278,14 @@ def is_batch(query: Any) -> bool:
     if isinstance(query, np.ndarray):
         return query.ndim == 2
     return isinstance(query, list | tuple) and bool(query) and not isinstance(query[0], int | float | np.number)
+
+
+def check_promotion(how: PromoteOptions) -> None:
+    """Raises TypeError, InvalidInputError for options of `promote` that are wrong, or that no gate would use."""
+    check_options("promote", PromoteOptions, how)
+    engine = engine_of(how)
+    mode = None if engine.mode == "dense" else engine.mode
+    flows.check_with_gates(how.get("gates") or None, mode=mode, weight=engine.weight, fusion=engine.fusion)
 
 
 class CanReplay(Protocol):

@@ -184,6 +184,13 @@ def search(
     return answers
 
 
+def reranking(deps: Dependencies, body: Any) -> Json:
+    """The reranker of a body as far as it names one, within the service's limits. Raises InvalidInputError."""
+    values = {"rerank_top": body.rerank_top} if body.rerank_top is not None else {}
+    check_limits(deps, 1, body.rerank_top or 0, 0, diverse=False)
+    return values if body.reranker is None else {**values, "reranker": reranker_of(deps, body.reranker)}
+
+
 def reranker_of(deps: Dependencies, name: str) -> vecver.Reranker:
     """One of the rerankers that the service's operator set up. Raises InvalidInputError: no caller may name a URL."""
     if name not in deps.rerankers:

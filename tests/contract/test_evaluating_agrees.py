@@ -129,3 +129,47 @@ def test_measure_histories_are_the_same(both: dict[str, Repo]) -> None:
             with pytest.raises(VecverError) as raised:
                 docs.measure_history(**wrong)
             assert raised.value.code == code
+
+
+def test_modes_are_the_same(both: dict[str, Repo]) -> None:
+    filled(both["local"])
+    local, remote = both["local"].dataset("d"), both["remote"].dataset("d")
+    assert isinstance(local, vecver.Dataset)
+    local.add_questions("support", QUESTIONS)
+    modes: list[dict[str, Any]] = [{"mode": "keyword"}, {"mode": "hybrid", "weight": 0.3}]
+    for how in (*modes, {"mode": "hybrid", "fusion": "rrf"}):
+        local.eval("main~1", questions="support", **how)
+        here, there = (docs.measure_history(measures="R@5", questions="support", **how) for docs in (local, remote))
+        assert here == there and here.versions[1].measures["R@5"].engine in ("bm25", "exact")
+        kept = remote.set_policy("prod", ["R@5 >= 0"], questions="support", **how)
+        assert kept == local.policy("prod") == remote.policies()["prod"] and kept.mode == how["mode"]
+        move = remote.promote("prod", gates=["P@1 >= 0"], questions="support", **how)
+        assert move.gating is not None and move.gating["engine"]["mode"] == how["mode"]
+        assert [gate["mode"] for gate in move.gating["gates"]] == [how["mode"]] * 2
+        found: dict[str, Any] = {"query": "the text number 5", "expect": "doc-5", "k": 1}
+        if how["mode"] == "hybrid":
+            found["query"] = {"text": "the text number 5", "vector": vector_of("the text number 5")}
+        for docs in (local, remote):
+            with pytest.raises(VecverError) as raised:
+                docs.bisect("main~1", **found, **how)
+            assert raised.value.code == "bad_version"
+        local.recall("main", k=[1], queries=[found["query"]], **how)
+    assert remote.measures() == local.measures() and remote.measures("main~1") == {}
+    assert list(remote.measures()) == ["recall-hybrid-convex-0.3", "recall-hybrid-rrf", "recall-keyword"]
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"mode": "words"}, "invalid_mode"),
+        ({"mode": "hybrid", "weight": 2}, "invalid_weight"),
+        ({"mode": "keyword", "engine": "milvus"}, "conflicting_options"),
+    ]
+    for how, code in wrong:
+        for docs in (local, remote):
+            with pytest.raises(VecverError) as raised:
+                docs.eval(questions="support", **how)
+            assert raised.value.code == code
+    for docs in (local, remote):
+        with pytest.raises(VecverError) as raised:
+            docs.promote("prod", mode="keyword")
+        assert raised.value.code == "conflicting_options"
+        with pytest.raises(VecverError) as raised:
+            docs.set_policy("prod", approval=True, mode="keyword")
+        assert raised.value.code == "conflicting_options"

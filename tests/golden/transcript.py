@@ -124,6 +124,8 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
         ("http.txt", transcript_http.play_later),
         ("cli.txt", transcript_cli.play_drift),
         ("http.txt", transcript_http.play_drift),
+        ("cli.txt", transcript_cli.play_modes),
+        ("http.txt", transcript_http.play_modes),
     )
     for name, script in scripts:
         play = Play(folder, world)

@@ -78,6 +78,32 @@ def play_drift(play: Play) -> None:
     )
 
 
+def play_modes(play: Play) -> None:
+    """Measures and gates by words, and by both; played after all that was added before."""
+    play.write("asked.jsonl", '{"query": "What bleeds radiators?"}\n{"query": "brass"}\n')
+    _all(
+        play,
+        """
+        --repo judged questions parts add support support.jsonl
+        --repo judged policy parts words --gate 'R@10 >= 0.1' --questions support --mode hybrid --weight 0.3
+        --repo judged policy parts words --gate 'R@10 >= 0.2' --questions support
+        --repo judged policy parts words --mode keyword
+        --repo judged policy parts words --gate 'ann_recall@10 >= 0.9' --questions support --mode keyword
+        --repo judged promote parts words v1 --gate 'P@1 >= 1' --questions support --mode keyword
+        --repo judged promote parts words v1
+        --repo judged bisect parts --good v1 --query brass --expect valve --mode keyword
+        --repo judged eval parts@v1 --questions support --mode keyword
+        --repo judged log parts@v1 --measures R@10 --questions support --mode keyword
+        --repo judged log parts@v1 --mode keyword
+        --repo judged recall parts@v1 -k 1 --mode keyword
+        --repo judged eval parts --questions support --rerank tei:nowhere
+        --repo judged compare parts v1 main --questions support --rerank-top 5
+        """,
+    )
+    how = "--queries asked.jsonl --mode hybrid --weight 0.3"
+    play.command(f"--repo judged recall parts@v1 -k 1 {how}", ticking=True)
+
+
 def _all(play: Play, lines: str, **names: str) -> None:
     """Play a command a line. `NAME` in a line stands for its value among `names`."""
     for line in filter(None, map(str.strip, lines.splitlines())):

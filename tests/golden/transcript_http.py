@@ -72,6 +72,13 @@ def play_drift(play: Play) -> None:
     _modes(before.again(play))
 
 
+def play_modes(play: Play) -> None:
+    """Measures and gates by words, and by both; played after all that was added before."""
+    (before,) = _played
+    play.keys |= before.keys
+    _measured_modes(before.again(play))
+
+
 _played: list[Asking] = []
 schema: Json = {}  # of OpenAPI, once it was played
 
@@ -447,3 +454,23 @@ def _modes(ask: Asking) -> None:
     asked = [{"query": f"text {id}", "vector": vector_of(id), "documents": [id]} for id in "abdabd"]
     ask.post(f"{place}/tune", "admin", json={"questions": asked})
     ask.post(f"{place}/tune", "admin", json={"questions": asked[:2]})
+
+
+def _measured_modes(ask: Asking) -> None:
+    """Policies, promotions and measures in the modes of search."""
+    place = "/v1/datasets/judged"
+    asked = [{"query": f"text {id}", "vector": vector_of(id), "documents": [id]} for id in "abd"]
+    gates = {"gates": ["P@1 >= 0"], "questions": asked}
+    ask.put(f"{place}/questions/words", "admin", json={"questions": asked})
+    policy = {"gates": ["P@1 >= 0"], "questions": "words"}
+    ask.put(f"{place}/policies/words", "admin", json={**policy, "mode": "hybrid", "weight": 0.25})
+    ask.put(f"{place}/policies/words", "admin", json={**policy, "exact": True})
+    ask.put(f"{place}/policies/words", "admin", json={**policy, "mode": "dense", "weight": 0.25})
+    ask.post(f"{place}/promote", "admin", json={"alias": "words", "ref": "main", **gates, "mode": "keyword"})
+    ask.post(f"{place}/promote", "admin", json={"alias": "words", "ref": "main", "mode": "keyword"})
+    ask.post(f"{place}/eval", "admin", json={"questions": asked, "mode": "keyword", "reranker": "none"})
+    ask.post(
+        f"{place}/measures", "admin", json={"questions": asked, "measures": ["P@1"], "mode": "keyword", "limit": 1}
+    )
+    ask.get(f"{place}/measures?ref=main", "admin")
+    ask.get(f"{place}/measures?ref=nowhere", "admin")

@@ -288,3 +288,48 @@ def test_a_bisection_over_http_is_the_local_one(served: Served, tmp_path: Path) 
         with pytest.raises(VecverError) as here:
             local.bisect(**{"good": "good", "bad": "bad", **wrong})
         assert remote.value.code == here.value.code
+
+
+# -- modes -------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_knows_no_modes_keeps_those_of_a_policy(served: Served) -> None:
+    how: Json = {"gates": [GATE], "questions": "support"}
+    first = served.ask("root", "PUT", "policies/prod", json={**how, "mode": "hybrid", "weight": 0.25})
+    assert first.status_code == 200 and first.json()["policy"]["weight"] == 0.25
+    older = served.ask("root", "PUT", "policies/prod", json={**how, "exact": True, "engine": "faiss"})
+    assert older.json()["policy"] | {"time": ""} == {
+        "gates": [GATE], "questions": "support", "exact": True, "engine": "faiss", "author": "root", "time": "",
+        "mode": "hybrid", "weight": 0.25,
+    }  # fmt: skip
+    needs = served.ask("root", "PUT", "policies/prod/approval", json={"approval": True})
+    assert needs.json()["policy"]["mode"] == "hybrid"
+    dense = served.ask("root", "PUT", "policies/prod", json={**how, "mode": "dense", "approval": False})
+    assert not {"mode", "weight", "fusion"} & dense.json()["policy"].keys()
+    entry = served.docs("root").policy("prod")
+    assert entry is not None and entry.mode == "dense"
+
+
+def test_a_job_measures_in_its_mode(served: Served) -> None:
+    how: Json = {"alias": "prod", "ref": "good", "gates": ["P@1 >= 0.9"], "questions": "support", "mode": "keyword"}
+    job = served.ask("alice", "POST", "promote", json=how, headers=AS_JOB)
+    assert job.status_code == 202
+    done = job.json()
+    while done["state"] in ("queued", "running"):
+        done = httpx.get(
+            f"{served.url}/v1/jobs/{done['id']}?wait=5",
+            headers={"authorization": f"Bearer {served.tokens['alice']}"},
+        ).json()
+    assert done["state"] == "succeeded" and done["result"]["gating"]["engine"]["mode"] == "keyword"
+    for wrong, status in ({"weight": 0.5}, 422), ({"mode": "words"}, 422), ({"mode": "hybrid", "weight": 1.5}, 422):
+        answer = served.ask("alice", "POST", "promote", json={**how, "mode": "dense", **wrong})
+        assert answer.status_code == status and answer.json()["hint"], wrong
+    without = served.ask("alice", "POST", "promote", json={"alias": "prod", "ref": "good", "mode": "hybrid"})
+    assert without.status_code == 422 and "gates" in without.json()["hint"]
+
+
+def test_what_was_measured_is_read_by_whoever_reads(served: Served) -> None:
+    answer = served.ask("eve", "GET", "measures?ref=good")
+    assert answer.json() == {"commit": served.docs("eve").resolve("good"), "measures": {}}
+    assert answer.headers["vecver-commit"] == answer.json()["commit"]
+    assert served.ask("eve", "GET", "measures?ref=nowhere").status_code == 404

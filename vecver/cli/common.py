@@ -32,6 +32,15 @@ FUSION = click.option(
     "--fusion", type=click.Choice(["convex", "rrf"]), help="How hybrid mode adds: scores, or ranks.  [default: convex]"
 )
 
+RERANK = click.option(
+    "--rerank",
+    "reranker",
+    metavar="MODEL",
+    help="Let a model order the hits: a reranker of the settings, "
+    "a CrossEncoder by folder or name, or tei:URL, cohere:MODEL, jina:MODEL, vllm:MODEL@URL.",
+)
+RERANK_TOP = click.option("--rerank-top", type=int, metavar="N", help="How many hits it reads.  [default: 50]")
+
 
 def opened(settings: Settings) -> vecver.Repository:
     """The repository of this call. Raises NotFoundError (none there; the hint says how to make or name one)."""

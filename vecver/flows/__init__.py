@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from vecver.flows.evaluating.gates import Bench, attempt_of, read_gates
     from vecver.flows.evaluating.histories import measure_history, wanted_of
     from vecver.flows.evaluating.index_recall import recall
-    from vecver.flows.evaluating.promoting import check_promotion, check_way_back, new_policy, with_measured
+    from vecver.flows.evaluating.promoting import (
+        check_promotion,
+        check_way_back,
+        check_with_gates,
+        new_policy,
+        with_measured,
+    )
     from vecver.flows.evaluating.question_files import Source as Questions
     from vecver.flows.evaluating.question_files import find_questions, read_questions
     from vecver.flows.evaluating.relevance import evaluate
@@ -100,6 +106,7 @@ __all__ = [
     "check_published",
     "check_space",
     "check_way_back",
+    "check_with_gates",
     "checked_ids",
     "chunk_page",
     "compare",

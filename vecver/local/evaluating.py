@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack
 
 from vecver import flows
-from vecver.arguments import Engine, Measuring, Mixing, Revision, check_engine, question_of, text_of
+from vecver.arguments import (
+    BisectOptions,
+    Measuring,
+    Revision,
+    check_options,
+    engine_of,
+    question_of,
+    text_of,
+)
 from vecver.errors import InvalidInputError, say
 from vecver.local.handle import Handle
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions
-    from vecver.model import Answer, Bisection, Comparison, Drift, Evaluation, Json, QuestionSet, SketchSummary, Tuning
+    from vecver.model import Answer, Bisection, Comparison, Drift, Evaluation, QuestionSet, SketchSummary, Tuning
 
 
 class Evaluating(Handle):
@@ -56,15 +64,18 @@ class Evaluating(Handle):
         `questions`: the name of a stored set, or what `add_questions` takes, with its `qrels`. `measures`: names as
         `ir_measures` has them, by default nDCG@10, R@10, RR@10 and Success@5; `Forbidden@k` is the share of questions
         that bring back, among the first k, what they must not. Chunks are folded to documents by their best score.
-        `exact` and `engine` as for `search`. `progress` counts "questions".
+        `exact`, `engine`, `mode`, `weight`, `fusion`, `reranker` and `rerank_top` as for `search`. `progress` counts
+        "questions".
 
         The rankings are kept beside the commit, whose id does not change, under the digest of the set and of the engine
-        with its indexes; the same call later reads them (`reused`), and other measures are computed from them.
+        with its indexes, its mode and its reranker; the same call later reads them (`reused`), and other measures are
+        computed from them. Where a reranker fails and is to keep the order before, they are not kept (`not_kept`).
 
         Raises NotFoundError (revision, set, file), InvalidInputError (a measure, a set without judgments, or whose
-        documents the version does not have), SpaceMismatchError; through Milvus as `search`.
+        documents the version does not have), SpaceMismatchError, ConflictError (the lists of words are not built),
+        BackendError (the reranker failed); through Milvus as `search`.
         """
-        return flows.evaluate(**self._measuring(**how), at=text_of(at))
+        return flows.evaluate(**self._measuring("eval", how), at=text_of(at))
 
     def tune_weight(
         self,
@@ -111,30 +122,21 @@ class Evaluating(Handle):
 
         Raises as `eval`; questions without judgments are no error unless `measures` are named.
         """
-        return flows.compare(**self._measuring(**how), before=text_of(before), after=text_of(after))
+        return flows.compare(**self._measuring("compare", how), before=text_of(before), after=text_of(after))
 
-    def _measuring(
-        self,
-        questions: Questions,
-        measures: Iterable[str] | str | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        qrels: str | PathLike[str] | None = None,
-        progress: Progress | None = None,
-        **how: Unpack[Mixing],
-    ) -> dict[str, Any]:
+    def _measuring(self, call: str, how: Measuring) -> dict[str, Any]:
         """What `flows.evaluate` and `flows.compare` take of these options."""
-        check_engine(engine)
-        if how.get("mode", "dense") != "dense":
-            self._session.upkeep.wait(self.name)  # until the lists of words are built
+        check_options(call, Measuring, how)
+        engine = self._engine(how)
+        self._wait_for_words(engine.mode)
         return {
             "versions": self._versions,
             "dataset": self.name,
-            "questions": self._question_set(questions, qrels),
+            "questions": self._question_set(how["questions"], how.get("qrels")),
             "open_embedder": self._session.embedders.open,
-            "measures": measures,
-            "engine": self._engine(engine, exact, **how),
-            "progress": progress,
+            "measures": how.get("measures"),
+            "engine": engine,
+            "progress": how.get("progress"),
         }
 
     def drift(self, before: Revision = "prod", after: Revision = "main") -> Drift:
@@ -156,30 +158,19 @@ class Evaluating(Handle):
         """
         return flows.sketch_summary(self._versions, self.resolve(at))
 
-    def bisect(
-        self,
-        good: Revision,
-        bad: Revision = "main",
-        *,
-        query: flows.Query | None = None,
-        expect: str | None = None,
-        contains: str | None = None,
-        k: int = 10,
-        filter: Json | None = None,
-        questions: Questions | None = None,
-        gate: str | None = None,
-        exact: bool = False,
-        progress: Progress | None = None,
-    ) -> Bisection:
+    def bisect(self, good: Revision, bad: Revision = "main", **how: Unpack[BisectOptions]) -> Bisection:
         """The version between `good` and `bad` that broke an answer or a measure, and what it changed.
 
         Either `query` with `expect` (the id of a document) or `contains` (a text that a hit must hold): they must be
-        among the first `k`; or `gate` with `questions`, as `promote` takes them. Halves the history, so 140 versions
-        take up to 8 evaluations; the versions from `bad` back along first parents are tried.
+        among the first `k` (10); or `gate` with `questions`, as `promote` takes them. `exact`, `filter`, `mode`,
+        `weight` and `fusion` as for `search`. Halves the history, so 140 versions take up to 8 evaluations; the
+        versions from `bad` back along first parents are tried.
 
         Raises InvalidInputError (neither or both were asked, `good` is not before `bad`, `bad` passes, `good` fails),
         NotFoundError, and as `search` and `eval`.
         """
+        check_options("bisect", BisectOptions, how)
+        query, gate, expect, contains = how.get("query"), how.get("gate"), how.get("expect"), how.get("contains")
         if (query is None) == (gate is None) or (query is not None) != (expect is not None or contains is not None):
             raise InvalidInputError(
                 "a bisection follows a query, with what it must find, or a gate",
@@ -189,11 +180,11 @@ class Evaluating(Handle):
                     cli="give --query with --expect or --contains; or --gate with --questions",
                 ),
             )
-        bench = self._bench(questions, "faiss", exact, progress)
+        bench = self._bench(how.get("questions"), how.get("progress"), **how)
+        asked = {**bench.engine.how, "k": how.get("k", 10), "filter": how.get("filter")}
 
         def find(commit: str) -> tuple[bool, float | None]:
-            answer = self._answer(query, commit, k=k, exact=exact, filter=filter)
-            rank = flows.rank_of(answer, expect, contains)
+            rank = flows.rank_of(self._answer(query, commit, **asked), expect, contains)
             return rank is not None, rank
 
         attempt = find if gate is None else flows.attempt_of(bench, gate, text_of(good))
@@ -204,19 +195,20 @@ class Evaluating(Handle):
         (answer,) = flows.search(self._versions, self.name, question, self._session.embedders.open)
         return answer
 
-    def _bench(
-        self, questions: Questions | None, engine: Engine, exact: bool, progress: Progress | None
-    ) -> flows.Bench:
-        """What gates are measured with."""
-        check_engine(engine)
-        asked = None if questions is None else self._question_set(questions)
-        return flows.Bench(
-            self._versions, self.name, asked, self._engine(engine, exact), self._session.embedders.open, progress
-        )
+    def _bench(self, asked: Questions | None, progress: Progress | None, /, **how: Any) -> flows.Bench:
+        """What gates are measured with. `how`: options, of which those of `Through` count."""
+        engine = self._engine(how)
+        questions = None if asked is None else self._question_set(asked)
+        self._wait_for_words(engine.mode)
+        return flows.Bench(self._versions, self.name, questions, engine, self._session.embedders.open, progress)
 
-    def _engine(self, engine: Engine, exact: bool, **how: Unpack[Mixing]) -> flows.EvalEngine:
-        flows.Question.of(["a question"], engine=engine, **how)  # checks them
-        return flows.EvalEngine(engine, exact, partial(self._session.milvus.open, self.name), **how)
+    def _wait_for_words(self, mode: str) -> None:
+        """Until the lists of words are built that this mode reads."""
+        if mode != "dense":
+            self._session.upkeep.wait(self.name)
+
+    def _engine(self, how: Mapping[str, Any]) -> flows.EvalEngine:
+        return engine_of(how, partial(self._session.milvus.open, self.name))
 
     def _question_set(self, questions: Questions, qrels: str | PathLike[str] | None = None) -> QuestionSet:
         """A stored set by its name; else what a file, a folder or Python values hold."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from os import PathLike
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Unpack, overload
 
 from vecver import flows, repo
-from vecver.arguments import Engine, Kind, Revision, check_engine, check_kind, tagged_of, text_of
+from vecver.arguments import HistoryOptions, Kind, Revision, check_kind, check_options, tagged_of, text_of
 from vecver.local.promoting import Promoting
 
 if TYPE_CHECKING:
-    from vecver.flows import Questions
     from vecver.model import Commit, Coverage, Diff, DocumentDiff, Log, MeasureHistory, Move
 
 
@@ -38,29 +36,26 @@ class History(Promoting):
     def measure_history(
         self,
         at: Revision = "main",
-        *,
-        measures: Iterable[str] | str | None = None,
-        questions: Questions | None = None,
-        qrels: str | PathLike[str] | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        limit: int | None = None,
+        **how: Unpack[HistoryOptions],
     ) -> MeasureHistory:
         """What is stored of the measures of the versions that led to `at`, newest first; nothing is measured anew.
 
         `measures`: names as for `eval`, and `ann_recall@k`, which `recall` measures (`ann_recall`: at every k that was
         measured); by default those of `eval` and ann_recall@10. `questions`: the set that relevance was measured by, a
-        name or what `add_questions` takes, with its `qrels`; needless where the dataset keeps one set. `exact` and
-        `engine` say through what it was measured. `limit`: at most so many versions. A version that was not measured
-        has no value.
+        name or what `add_questions` takes, with its `qrels`; needless where the dataset keeps one set. `exact`,
+        `engine`, `mode`, `weight` and `fusion` say how it was measured, `reranker` and `rerank_top` what ordered the
+        hits; values of another mode or reranker, or of another weight than `search` would take, do not count.
+        `limit`: at most so many versions. A version that was not measured has no value.
 
         Raises NotFoundError (revision, set, file), InvalidInputError (a measure; it is not clear by which questions).
         """
-        check_engine(engine)
-        flows.check_page(limit=limit)
-        wanted = flows.wanted_of(self._versions, self.name, measures, questions, qrels)
-        commits = islice(self._commits(at), limit)
-        return flows.measure_history(self._versions, self.name, commits, wanted, self._engine(engine, exact))
+        check_options("measure_history", HistoryOptions, how)
+        engine = self._engine(how)
+        flows.check_page(limit=how.get("limit"))
+        asked = (how.get("measures"), how.get("questions"), how.get("qrels"))
+        wanted = flows.wanted_of(self._versions, self.name, *asked)
+        commits = islice(self._commits(at), how.get("limit"))
+        return flows.measure_history(self._versions, self.name, commits, wanted, engine)
 
     def tagged(self) -> Iterator[tuple[Commit, list[str]]]:
         """Every version that has a tag, with its tags; a version comes after those that it was made from."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows, repo
-from vecver.arguments import Engine, Revision, check_engine
+from vecver.arguments import Engine, PromoteOptions, Revision, check_engine, check_promotion
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.local.evaluating import Evaluating
 from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
-    from vecver.flows import Progress, Questions
+    from vecver.flows import Progress
     from vecver.model import Approval, Move, Policy
 
 
@@ -25,23 +25,18 @@ class Promoting(Evaluating, Publishing):
         alias: str,
         at: Revision = "main",
         *,
-        expected: str | None = None,
-        gates: Sequence[str] = (),
-        questions: Questions | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        override: str | None = None,
         job: str = "",
-        progress: Progress | None = None,
+        **how: Unpack[PromoteOptions],
     ) -> Move:
         """Move an alias to a version, or create it. One small write; searches at the alias follow at once.
 
         `gates`: what the version must be worth first, for example "nDCG@10 >= 0.60", "R@10 >= prod - 0.01" or
-        "ann_recall@10 >= 0.95", measured by `questions` (as for `eval`, as are `exact` and `engine`). If one does not
-        hold, GateError has every value, and the alias stays; else they are kept with the move (`Move.gating`).
-        The gates of the alias's policy (`set_policy`) are run too. If that asks for an approval, the alias stays until
-        somebody else calls `approve`: ApprovalError has what waits. `override`, a reason, moves the alias without
-        looking at any gate or waiting for an approval; it is kept with the move.
+        "ann_recall@10 >= 0.95", measured by `questions` (as for `eval`, as are `exact`, `engine`, `mode`, `weight` and
+        `fusion`). If one does not hold, GateError has every value, and the alias stays; else they are kept with the
+        move (`Move.gating`). The gates of the alias's policy (`set_policy`) are run too, in the policy's own mode. If
+        that asks for an approval, the alias stays until somebody else calls `approve`: ApprovalError has what waits.
+        `override`, a reason, moves the alias without looking at any gate or waiting for an approval; it is kept with
+        the move.
 
         `expected`: the full commit id at which you saw it, or "absent" for a new alias; if it is elsewhere now, a
         ConflictError names that commit in its `context`. Without it, the alias moves from wherever it is. `job`: the id
@@ -52,7 +47,9 @@ class Promoting(Evaluating, Publishing):
         Raises NotFoundError, InvalidInputError (name, gate), ConflictError, GateError, ApprovalError, and as `publish`
         and `eval`.
         """
-        commit = self.resolve(at)
+        check_promotion(how)
+        commit, gates = self.resolve(at), how.get("gates") or ()
+        questions, expected, override = how.get("questions"), how.get("expected"), how.get("override")
         if questions is not None and not gates:
             raise InvalidInputError(
                 "questions measure gates, and there is none",
@@ -63,7 +60,7 @@ class Promoting(Evaluating, Publishing):
                     http="add `gates`, or leave `questions` out: a policy has its questions",
                 ),
             )
-        bench = self._bench(questions, engine, exact, progress) if gates else None
+        bench = self._bench(questions, how.get("progress"), **how) if gates else None
         gates = flows.read_gates(gates) if gates else ()
         checked = flows.check_promotion(
             self._versions, self.name, alias, commit, bench, gates, self._bench, override, expected
@@ -134,13 +131,18 @@ class Promoting(Evaluating, Publishing):
         exact: bool = False,
         engine: Engine = "faiss",
         approval: bool | None = None,
+        mode: flows.Mode | None = None,
+        weight: float | None = None,
+        fusion: flows.Fusion | None = None,
     ) -> Policy:
         """Fasten gates to an alias, which need not exist yet: from now on every `promote` runs them.
 
         `questions`: the name of a stored set; what it means when the alias is promoted counts. A gate that compares
         with the alias itself is passed over at its first promotion. `rollback` is free: it goes where the alias was.
         `approval`: must somebody else `approve` each promotion? If so, there need be no gate. None leaves that as it
-        is; and without `gates` those that the alias has stay, with their questions.
+        is; and without `gates` those that the alias has stay, with their questions. `mode`, `weight` and `fusion`: how
+        the gates' questions are asked, as for `search`. None leaves the mode as it is, with its weight and fusion; a
+        new policy is dense.
 
         Raises InvalidInputError (a gate, the alias's name), NotFoundError (dataset, question set), ConflictError (a
         branch or tag has that name; another process changed the policy at this moment).
@@ -156,6 +158,9 @@ class Promoting(Evaluating, Publishing):
             exact=exact,
             engine=engine,
             approval=approval,
+            mode=mode,
+            weight=weight,
+            fusion=fusion,
         )
         policy = repo.policies.change(self._versions.store, self._versions.key(self.name), alias, make)
         assert policy is not None, "one was made"

@@ -11,10 +11,13 @@ from vecver import flows, repo
 from vecver.arguments import (
     Asking,
     Engine,
+    Mixing,
     OneQuery,
     Queries,
     Revision,
     absolute,
+    check_options,
+    engine_of,
     is_batch,
     like_question_of,
     question_of,
@@ -166,6 +169,7 @@ class Searching(Handle):
         sample: int | None = None,
         apply: bool = False,
         progress: Progress | None = None,
+        **how: Unpack[Mixing],
     ) -> Recall:
         """Measure the index of a version against exact search on the same version, and how fast it answers.
 
@@ -182,8 +186,14 @@ class Searching(Handle):
         version; never less far than before. It is stored beside the index, and holds until `optimize` writes those
         rows anew; a process that has the index open goes on as it was.
 
+        `mode`, `weight`, `fusion` as for `search`: in keyword and hybrid mode the hits are compared with those of an
+        exact search in that mode, by `queries` with texts; keyword search is exact, so its recall is 1. The result is
+        kept beside that of other modes.
+
         Raises InvalidInputError (k, sample, queries, an empty version), NotFoundError, SpaceMismatchError.
         """
+        check_options("recall", Mixing, how)
+        engine = engine_of(how)
         self._session.upkeep.wait(self.name)  # so that indexes are measured, not the scan
         return flows.recall(
             self._versions,
@@ -194,6 +204,7 @@ class Searching(Handle):
             queries=queries,
             sample=sample,
             apply=apply,
+            engine=engine,
             progress=progress,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vecver.model.display import described
+from vecver.model.gates import HOW, without_dense
 from vecver.model.spaces import Json
 
 _INTERNAL = ("sets", "policy", "last_move")  # what decides if the measures still hold; only stored
@@ -36,10 +37,18 @@ class Approval:
     decided_key: str = ""
     decided: str = ""  # when
     reason: str = ""  # why it was rejected
+    mode: str = "dense"  # how the caller's gates measure, as are `weight` and `fusion`
+    weight: float | None = None
+    fusion: str | None = None
+
+    @property
+    def how(self) -> Json:
+        """How the questions of the caller's gates are asked, as options of `promote`."""
+        return {name: getattr(self, name) for name in HOW}
 
     def to_json(self) -> Json:
-        """What is stored."""
-        return {**self.__dict__, "gates": list(self.gates), "sets": dict(self.sets)}
+        """What is stored; the mode only if it is not dense."""
+        return without_dense({**self.__dict__, "gates": list(self.gates), "sets": dict(self.sets)})
 
     def to_dict(self) -> Json:
         """The fields as JSON values, without those that only decide if the measures still hold."""

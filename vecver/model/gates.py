@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from vecver.model.display import described
 from vecver.model.spaces import Json
 
+HOW = ("engine", "exact", "mode", "weight", "fusion")  # how the questions of gates are asked
+
+
+def without_dense(value: Json) -> Json:
+    """These fields as they were before there were modes, if the mode is dense: without it, its weight and fusion."""
+    unused = {"mode": "dense", "weight": None, "fusion": None}
+    return {name: each for name, each in value.items() if name not in unused or each != unused[name]}
+
 
 @dataclass(frozen=True)
 class GateResult:
@@ -20,6 +28,7 @@ class GateResult:
     against: str | None = None  # the full commit id with which it compares; None for a number alone
     low: float | None = None  # of the value at 95%; of a gate that compares, of the difference
     high: float | None = None
+    mode: str | None = None  # by what chunks were ranked: "keyword" or "hybrid"; None: by their vectors
 
     def to_json(self) -> Json:
         """The fields that are set."""
@@ -42,10 +51,18 @@ class Policy:
     author: str = ""  # who fastened it
     time: str = ""  # ISO 8601, UTC, microseconds
     approval: bool = False  # must a second person approve a promotion?
+    mode: str = "dense"  # by what chunks are ranked
+    weight: float | None = None  # of the vectors in hybrid mode; None: what the recipe of each version says
+    fusion: str | None = None  # None: convex
+
+    @property
+    def how(self) -> Json:
+        """How its questions are asked, as options of `promote`."""
+        return {name: getattr(self, name) for name in HOW}
 
     def to_json(self) -> Json:
-        """The fields as JSON values; `approval` only if it is needed, as before there was one."""
-        value = {**self.__dict__, "gates": list(self.gates)}
+        """The fields as JSON values; what came later only where it is used: `approval`, a mode that is not dense."""
+        value = without_dense({**self.__dict__, "gates": list(self.gates)})
         return {name: each for name, each in value.items() if each or name != "approval"}
 
     @classmethod
@@ -63,7 +80,7 @@ class Gating:
     before: str | None  # where the alias stood then
     gates: tuple[GateResult, ...]
     questions: Json | None  # {"name", "digest", ...}; None where no gate needs any
-    engine: Json  # {"name", "exact"}: how the questions were searched
+    engine: Json  # {"name", "exact"}: how the questions were searched; "mode", "weight", "fusion" as `Policy` has them
     measures: Mapping[str, float] = field(default_factory=dict)  # of the version, by name
     worse: tuple[Json, ...] = ()  # {"query", "measure", "from", "to"}: what lost most against the alias's version
     override: str | None = None  # why the alias was moved without looking at its gates

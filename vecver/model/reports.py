@@ -241,7 +241,10 @@ class RecallAt:
 
 @dataclass(frozen=True)
 class Recall:
-    """How well and how fast a version's index answers. Kept beside the commit as its measure `recall`."""
+    """How well and how fast a version's index answers. Kept beside the commit as its measure `recall`.
+
+    That of another mode is kept beside it, as `recall-keyword` or `recall-hybrid-convex-0.6`.
+    """
 
     dataset: str
     commit: str  # full id
@@ -252,6 +255,9 @@ class Recall:
     time: str  # ISO 8601, UTC, microseconds
     raised: int | None = None  # indexes that `apply` made to read more lists; None without `apply`
     not_kept: str | None = None  # why the result was not stored beside the commit, if so
+    mode: str | None = None  # "keyword", "hybrid": by what chunks were ranked; None: by their vectors
+    weight: float | None = None  # of the vectors in hybrid mode
+    fusion: str | None = None  # "convex", "rrf" in hybrid mode
 
     def __getitem__(self, k: int) -> RecallAt:
         """The measure at `k`. Raises KeyError if there is none."""

@@ -14,7 +14,7 @@ from vecver.remote.http import Wire, path_of, read
 
 if TYPE_CHECKING:
     from vecver.flows import Questions
-    from vecver.model import Commit, Json
+    from vecver.model import Commit, Json, Reranker
 
 
 class RemoteHandle:
@@ -74,6 +74,17 @@ def query_json(query: Any) -> Json:
     if isinstance(query, dict):
         return {"query": query["text"], "vector": vector_text(query["vector"])}
     return {"vector": vector_text(query)}
+
+
+def reranker_name(reranker: Reranker) -> str:
+    """The name of one of the service's rerankers. Raises InvalidInputError for one with options of its own."""
+    if reranker != type(reranker)(reranker.model):
+        raise InvalidInputError(
+            "a reranker with a key and options cannot travel to a service",
+            code="reranker_not_named",
+            hint="name one that the service's operator has set up with VECVER_RERANKERS: reranker='bge'",
+        )
+    return reranker.model
 
 
 def commit_of(value: Json) -> Commit:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from vecver import repo
-from vecver.arguments import Engine, Revision, check_engine, check_kind
+from vecver import flows, repo
+from vecver.arguments import Engine, PromoteOptions, Revision, check_engine, check_kind, check_promotion
 from vecver.model import Approval, Json, Move, Policy
-from vecver.remote.evaluating import RemoteEvaluating
+from vecver.remote.evaluating import RemoteEvaluating, through_json
 from vecver.remote.handle import condition, revision_text
 from vecver.remote.http import AS_JOB, read
 
 if TYPE_CHECKING:
-    from vecver.flows import Progress, Questions
+    from vecver.flows import Progress
 
 _PLURAL = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 
@@ -25,28 +25,23 @@ class RemotePromoting(RemoteEvaluating):
         self,
         alias: str,
         at: Revision = "main",
-        *,
-        expected: str | None = None,
-        gates: Sequence[str] = (),
-        questions: Questions | None = None,
-        exact: bool = False,
-        engine: Engine = "faiss",
-        override: str | None = None,
-        progress: Progress | None = None,
+        **how: Unpack[PromoteOptions],
     ) -> Move:
         """Let an alias name a version, as `Dataset.promote` does; questions that are not a name are sent.
 
         Gates are measured by a job of the service, which this call waits for; an interrupt cancels it.
         """
-        check_engine(engine)
-        body: Json = {"ref": revision_text(at)}
-        if gates:
-            body |= {"gates": [gates] if isinstance(gates, str) else list(gates), "exact": exact, "engine": engine}
+        check_promotion(how)
+        asked, body = through_json(how), Json(ref=revision_text(at))
+        if gates := how.get("gates"):
+            body |= {"gates": [gates] if isinstance(gates, str) else list(gates), **asked}
+            questions = how.get("questions")
             body |= {} if questions is None else {"questions": self._questions_json(questions)}
+        override = how.get("override")
         body |= {} if override is None else {"override": override}
-        headers = {**condition(expected), **AS_JOB}
+        headers = {**condition(how.get("expected")), **AS_JOB}
         answer = self._wire.write("PUT", self._ref("alias", alias), body, headers)
-        return read(self._wire.outcome(answer, progress), Move.from_json)
+        return read(self._wire.outcome(answer, how.get("progress")), Move.from_json)
 
     def approvals(self) -> dict[str, Approval]:
         """As `Dataset.approvals`."""
@@ -83,15 +78,21 @@ class RemotePromoting(RemoteEvaluating):
         exact: bool = False,
         engine: Engine = "faiss",
         approval: bool | None = None,
+        mode: flows.Mode | None = None,
+        weight: float | None = None,
+        fusion: flows.Fusion | None = None,
     ) -> Policy:
         """As `Dataset.set_policy`; the key must be an admin's."""
         check_engine(engine)
+        mixing = {"mode": mode, "weight": weight, "fusion": fusion}
+        flows.check_with_gates(gates, exact=exact, engine=None if engine == "faiss" else engine, **mixing)
         path, body = self._path("policies", alias, "approval"), Json(approval=approval)
         if gates is not None or approval is None:
             texts = [gates] if isinstance(gates, str) else list(gates or ())
             path, body = self._path("policies", alias), {"gates": texts, "questions": questions, **body}
-            body |= {"exact": exact, "engine": engine}
-            body = {name: value for name, value in body.items() if value is not None or name != "approval"}
+            body |= {"exact": exact, "engine": engine, **mixing}
+            later = ("approval", *mixing)  # a service that does not know them takes a body without
+            body = {name: value for name, value in body.items() if value is not None or name not in later}
         policy = read(self._wire.write("PUT", path, body), _policy_of)
         assert policy is not None, "the service answers with what it keeps"
         return policy

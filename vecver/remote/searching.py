@@ -8,8 +8,8 @@ from vecver import flows
 from vecver.arguments import Asking, OneQuery, Queries, Revision, is_batch, like_question_of, question_of
 from vecver.errors import InvalidInputError
 from vecver.flows import Progress
-from vecver.model import Answer, Hit, Json, Publication, Reranker
-from vecver.remote.handle import RemoteHandle, query_json, revision_text, vector_text
+from vecver.model import Answer, Hit, Json, Publication
+from vecver.remote.handle import RemoteHandle, query_json, reranker_name, revision_text, vector_text
 from vecver.remote.http import read
 
 
@@ -35,7 +35,7 @@ class RemoteSearching(RemoteHandle):
     def _post_search(self, question: flows.Question, query: Json) -> Json:
         """The service's answer. Options at their default are not sent, so that an older service also answers."""
         names = ("k", "exact", "filter", "context", "space", "engine")
-        body = query if question.reranker is None else {**query, "reranker": _reranker_name(question.reranker)}
+        body = query if question.reranker is None else {**query, "reranker": reranker_name(question.reranker)}
         body = {**body, "ref": revision_text(question.at), **{name: getattr(question, name) for name in names}}
         body |= {name: value for name, value in question.options().items() if name != "vectors"}
         return self._wire.ask(self._path("search"), body | ({"hit_vectors": "base64"} if question.vectors else {}))
@@ -78,17 +78,6 @@ def _query_json(query: Any) -> Json:
             hint="ask them one after the other",
         )
     return {"vectors": [vector_text(item) for item in query]}
-
-
-def _reranker_name(reranker: Reranker) -> str:
-    """The name of one of the service's rerankers. Raises InvalidInputError for one with options of its own."""
-    if reranker != Reranker(reranker.model):
-        raise InvalidInputError(
-            "a reranker with a key and options cannot travel to a service",
-            code="reranker_not_named",
-            hint="name one that the service's operator has set up with VECVER_RERANKERS: reranker='bge'",
-        )
-    return reranker.model
 
 
 def _check_no_address(to: Any) -> None:

@@ -19,8 +19,10 @@ from vecver_service.deps import (
     check_allowed,
 )
 from vecver_service.http.replies import Reply, problem_responses
+from vecver_service.routes.datasets import Ref
 from vecver_service.schemas import evaluating
 from vecver_service.schemas.requests import NeedsApproval, Policy, check_filter, check_limit, mixing
+from vecver_service.searching import reranking
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["relevance"], responses=problem_responses(403, 404))
 Json = dict[str, Any]
@@ -81,6 +83,7 @@ def evaluate(body: evaluating.Eval, docs: Readable, deps: Deps) -> Response:
         exact=body.exact,
         engine=body.engine,
         **mixing(body),
+        **reranking(deps, body),
     )
     return Reply(measured.to_json(per_question=body.per_question), headers={"Vecver-Commit": measured.commit})
 
@@ -96,6 +99,7 @@ def compare(body: evaluating.Compare, docs: Readable, deps: Deps) -> Response:
         exact=body.exact,
         engine=body.engine,
         **mixing(body),
+        **reranking(deps, body),
     )
     return Reply(compared.to_json())
 
@@ -110,8 +114,17 @@ def measure_history(body: evaluating.MeasureHistoryOf, docs: Readable, deps: Dep
         exact=body.exact,
         engine=body.engine,
         limit=body.limit,
+        **mixing(body),
+        **reranking(deps, body),
     )
     return Reply(history.to_json())
+
+
+@router.get("/measures", response_model=evaluating.Measures)
+def measures(docs: Readable, ref: Ref = "main") -> Response:
+    """What was measured of a version, the newest by kind: the recall of its indexes, in each mode."""
+    commit = docs.resolve(ref)
+    return Reply({"commit": commit, "measures": docs.measures(commit)}, headers={"Vecver-Commit": commit})
 
 
 @router.get("/policies", response_model=evaluating.Policies)
@@ -147,9 +160,10 @@ def put_policy(body: Policy, writer: Administrable, alias: Name) -> Response:
 
     def write(entry: Json) -> tuple[int, Json]:
         how: Json = {"questions": body.questions, "exact": body.exact, "engine": body.engine}
-        how |= {"approval": body.approval}
+        how |= {"approval": body.approval, "mode": body.mode, "weight": body.weight, "fusion": body.fusion}
         kept = writer.docs.set_policy(alias, body.gates, **how)
         entry |= {"name": alias, "gates": list(kept.gates), **({"approval": True} if kept.approval else {})}
+        entry |= {"mode": kept.mode} if kept.mode != "dense" else {}
         return 200, {"alias": alias, "policy": kept.to_json()}
 
     return writer.do("put policy", body.asked(), write)

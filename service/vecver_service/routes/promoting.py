@@ -14,7 +14,7 @@ from vecver_service.deps import Asking, DatasetWriter, Readable, Writable, check
 from vecver_service.http.replies import Reply, Responses, problem_responses
 from vecver_service.routes.evaluating import question_set
 from vecver_service.schemas import answers, evaluating, requests
-from vecver_service.schemas.requests import check_filter, decoded_vector
+from vecver_service.schemas.requests import check_filter, decoded_vector, mixing
 from vecver_service.state.audit import Entry
 from vecver_service.state.database import Connection
 from vecver_service.state.jobs import Job
@@ -96,7 +96,7 @@ def bisect(body: evaluating.Bisect, asker: Asking, prefer: Prefer = None) -> Res
         options["query"] = vector if body.query is None else {"text": body.query, "vector": vector}
     if _is_async(prefer):
         ends = {end: asker.docs.resolve(options[end]) for end in ("good", "bad")}
-        return _queued(asker, "bisect", body.model_dump(), {**options, **ends}, body.questions)
+        return _queued(asker, "bisect", body.asked(), {**options, **ends}, body.questions)
     return Reply(asker.docs.bisect(options.pop("good"), options.pop("bad"), questions=questions, **options).to_json())
 
 
@@ -110,6 +110,7 @@ def promotion(
         what: Json = {"alias": alias, "ref": writer.docs.resolve(body.ref), "expected": writer.expected}
         if body.gates or body.questions is not None:
             what |= {"gates": body.gates, "exact": body.exact, "engine": body.engine}
+        what |= mixing(body)
         return _queued(writer, "promote", body.asked(), what, body.questions)
     return writer.move(action, body.asked(), lambda: _promoted(writer, alias, body))
 
@@ -118,7 +119,7 @@ def _promoted(writer: DatasetWriter, alias: str, body: requests.Put | requests.P
     """Open the version, then move the alias: the first search at the alias does not wait for the index to load."""
     commit = writer.docs.resolve(body.ref)
     warm(writer.docs, commit)
-    options: Json = {"override": body.override}
+    options: Json = {"override": body.override, **mixing(body)}
     if body.override is not None:
         check_allowed(writer.caller, "admin", writer.docs.name)
     if body.gates or body.questions is not None:

@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from vecver_service.schemas.requests import Filter, Fusion, Mode, Request, Revision, Vector, Weight
+from vecver_service.schemas.requests import (
+    Filter,
+    Fusion,
+    Mode,
+    Request,
+    RerankerName,
+    RerankTop,
+    Revision,
+    Vector,
+    Weight,
+    mixing,
+)
 
 Json = dict[str, Any]
 Question = Annotated[
@@ -39,6 +50,8 @@ class Eval(Request):
     mode: Mode = "dense"
     weight: Weight = None
     fusion: Fusion = None
+    reranker: RerankerName = None
+    rerank_top: RerankTop = None
     per_question: Annotated[bool, Field(description="Send every question with its ranking too.")] = False
 
 
@@ -53,6 +66,8 @@ class Compare(Request):
     mode: Mode = "dense"
     weight: Weight = None
     fusion: Fusion = None
+    reranker: RerankerName = None
+    rerank_top: RerankTop = None
     engine: Literal["faiss", "milvus"] = "faiss"
 
 
@@ -70,6 +85,11 @@ class MeasureHistoryOf(Request):
     ] = None
     exact: bool = False
     engine: Literal["faiss", "milvus"] = "faiss"
+    mode: Mode = "dense"
+    weight: Weight = None
+    fusion: Fusion = None
+    reranker: RerankerName = None
+    rerank_top: RerankTop = None
     limit: Annotated[int | None, Field(ge=1, description="At most so many versions.")] = None
 
 
@@ -89,6 +109,13 @@ class Bisect(Request):
         None
     )
     exact: bool = False
+    mode: Mode = "dense"
+    weight: Weight = None
+    fusion: Fusion = None
+
+    def asked(self) -> Json:
+        """What is asked, for an Idempotency-Key: as an older service knows it where no mode is named."""
+        return self.model_dump(exclude={"mode", "weight", "fusion"} - mixing(self).keys())
 
 
 class Tune(Request):
@@ -157,6 +184,9 @@ class KeptPolicy(BaseModel):
     author: str
     time: str
     approval: Annotated[bool | None, Field(description="Only if somebody else must approve each promotion.")] = None
+    mode: Annotated[str | None, Field(description="Only if it is not dense: by what chunks are ranked.")] = None
+    weight: Annotated[float | None, Field(description="Only if one was given, as `fusion`.")] = None
+    fusion: str | None = None
 
 
 class Policies(BaseModel):
@@ -185,6 +215,11 @@ class Approval(BaseModel):
     decided_key: str
     decided: str
     reason: str
+    mode: Annotated[
+        str | None, Field(description="Only if it is not dense: by what the caller's gates rank chunks.")
+    ] = None
+    weight: Annotated[float | None, Field(description="Only if one was given, as `fusion`.")] = None
+    fusion: str | None = None
 
 
 class Approvals(BaseModel):
@@ -294,6 +329,15 @@ class StoredMeasure(BaseModel):
     time: str
     p50_ms: Annotated[float | None, Field(description="Of ann_recall: the median time of a query.")] = None
     queries: Annotated[int | None, Field(description="Of ann_recall: how many it was measured by.")] = None
+
+
+class Measures(BaseModel):
+    """What was measured of a version, the newest by kind."""
+
+    commit: str
+    measures: Annotated[
+        dict[str, Json], Field(description="recall, and recall-MODE of other modes; `damaged` says why one is not.")
+    ]
 
 
 class RefName(BaseModel):

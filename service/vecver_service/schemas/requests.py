@@ -77,6 +77,11 @@ Fusion = Annotated[
     Literal["convex", "rrf"] | None,
     Field(description="How hybrid search adds: scores, each as a part of the best (the default), or reciprocal ranks."),
 ]
+RerankerName = Annotated[
+    str | None,
+    Field(min_length=1, max_length=300, description="The name of a reranker of this service, that orders the hits."),
+]
+RerankTop = Annotated[int | None, Field(ge=1, description="How many hits it reads; null is 50.")]
 Revision = Annotated[str, Field(max_length=300, examples=["prod", "main~2", "3f9a2c1"])]
 
 
@@ -108,13 +113,8 @@ class Search(Request):
     mode: Mode = "dense"
     weight: Weight = None
     fusion: Fusion = None
-    reranker: Annotated[
-        str | None,
-        Field(
-            min_length=1, max_length=300, description="The name of a reranker of this service, that orders the hits."
-        ),
-    ] = None
-    rerank_top: Annotated[int | None, Field(ge=1, description="How many hits it reads; null is 50.")] = None
+    reranker: RerankerName = None
+    rerank_top: RerankTop = None
     hit_vectors: Annotated[
         Literal["base64", "list"] | None,
         Field(description="Add each hit's stored vector: as numbers, or base64 of its little-endian float32 bytes."),
@@ -239,6 +239,9 @@ class Gated(Request):
     ] = None
     exact: bool = False
     engine: Literal["faiss", "milvus"] = "faiss"
+    mode: Mode = "dense"
+    weight: Weight = None
+    fusion: Fusion = None
     override: Annotated[
         str | None,
         Field(min_length=1, max_length=1000, description="Why the alias moves whatever its gates say: needs `admin`."),
@@ -263,10 +266,16 @@ class Policy(Request):
     approval: Annotated[
         bool | None, Field(description="Must somebody else approve each promotion? Null: as it was.")
     ] = None
+    mode: Annotated[
+        Mode | None, Field(description="By what chunks are ranked. Null: as it was, with its weight and fusion.")
+    ] = None
+    weight: Weight = None
+    fusion: Fusion = None
 
     def asked(self) -> Json:
-        """What is asked, for an Idempotency-Key: as an older service knows it where nothing is said of approvals."""
-        return self.model_dump(exclude={"approval"} if self.approval is None else None)
+        """What is asked, for an Idempotency-Key: as an older service knows it where nothing newer is said."""
+        newer = {"approval", "mode", "weight", "fusion"}
+        return self.model_dump(exclude={name for name in newer if getattr(self, name) is None})
 
 
 class NeedsApproval(Request):

@@ -216,7 +216,7 @@ def test_a_person_is_told_by_which_search_was_measured_and_why_answers_differ(ha
     for each in measured:
         show_evaluation(screen, "handbook@main", each, per_question=False)
     dense, hybrid = (line for line in stream.getvalue().splitlines() if line.startswith("questions: "))
-    assert "hybrid" not in dense and "3 judged · hybrid · " in hybrid
+    assert "hybrid" not in dense and "3 judged · hybrid, weight 0.6 · " in hybrid
     (handbook / "pages" / "key.md").unlink()
     run("ingest", "handbook", "pages")
     stream = StringIO()

@@ -25,6 +25,7 @@ ENGINE = click.option(
     "--engine", type=click.Choice(["faiss", "milvus"]), default="faiss", show_default=True, help="Who proposes hits."
 )
 REPORT = click.option("--report", "report_file", metavar="FILE.html", help="Write a page with plots, to show or send.")
+_OPTIONS = {"reranker": "rerank", "rerank_top": "rerank-top"}  # parameters whose options have other names
 EXACT = click.option("--exact", is_flag=True, help="Measure the true best, not what the index finds.")
 
 
@@ -105,6 +106,8 @@ def _show_added(added: vecver.QuestionSet, dataset: str, as_json: bool) -> None:
 @common.MODE
 @common.WEIGHT
 @common.FUSION
+@common.RERANK
+@common.RERANK_TOP
 @click.option("--tune", type=click.Choice(["weight"]), help="Find the weight of hybrid search that answers best.")
 @click.option("--apply", is_flag=True, help="Commit that weight on the branch, in its recipe.")
 @click.option("--per-question", is_flag=True, help="Show every question, the worst first.")
@@ -134,6 +137,7 @@ def evaluate(
     for option, file in (("--run", run_file), ("--run-qrels", run_qrels), ("--report", report_file)):
         if file:
             common.check_writable(option, file)
+    how["reranker"] = settings.rerankers.get(how["reranker"], how["reranker"])
     docs = common.opened(settings).dataset(name)
     if tune:
         _tune(docs, revision, how, apply, as_json)
@@ -161,8 +165,8 @@ def evaluate(
 
 def _tune(docs: vecver.Dataset, revision: str, how: dict[str, Any], apply: bool, as_json: bool) -> None:
     """`eval --tune weight`."""
-    unused = {"mode": "dense", "weight": None, "fusion": None, "engine": "faiss"}
-    if given := [f"--{name}" for name, default in unused.items() if how[name] != default]:
+    unused = {"mode": "dense", "weight": None, "fusion": None, "engine": "faiss", "reranker": None, "rerank_top": None}
+    if given := [f"--{_OPTIONS.get(name, name)}" for name, default in unused.items() if how[name] != default]:
         raise InvalidInputError(
             f"--tune takes no {', '.join(given)}",
             code="conflicting_options",
@@ -195,6 +199,8 @@ def _tune(docs: vecver.Dataset, revision: str, how: dict[str, Any], apply: bool,
 @common.MODE
 @common.WEIGHT
 @common.FUSION
+@common.RERANK
+@common.RERANK_TOP
 @click.option("--per-question", is_flag=True, help="Show every question that changed, not only those most changed.")
 @REPORT
 @as_json
@@ -217,6 +223,7 @@ def compare(
     """
     if report_file:
         common.check_writable("--report", report_file)
+    how["reranker"] = settings.rerankers.get(how["reranker"], how["reranker"])
     docs = common.opened(settings).dataset(dataset)
     with progress(dataset) as advance:
         compared = docs.compare(before, after, progress=advance, **how)
@@ -235,7 +242,8 @@ def _history(
     docs: vecver.Dataset, revision: str, measures: Iterable[str], how: dict[str, Any]
 ) -> vecver.MeasureHistory:
     """What is stored of a version and those before it, by the questions and through the engine of a measurement."""
-    same = {name: how[name] for name in ("questions", "qrels", "exact", "engine")}
+    names = ("questions", "qrels", "exact", "engine", "mode", "weight", "fusion", "reranker", "rerank_top")
+    same = {name: how[name] for name in names}
     return docs.measure_history(revision, measures=[*measures, "ann_recall"], **same)
 
 
@@ -266,6 +274,9 @@ def show_bisection(screen: console.Screen, broken: vecver.Bisection, commit: vec
 @click.option("--gate", metavar="EXPR", help="Or a measure: 'R@10 >= 0.9'.")
 @click.option("--questions", metavar="NAME|FILE", help="The set by which --gate measures.")
 @EXACT
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @as_json
 @click.pass_obj
 def bisect(settings: Settings, /, dataset: str, good: str, bad: str, as_json: bool, **how: Any) -> None:
@@ -290,6 +301,13 @@ def bisect(settings: Settings, /, dataset: str, good: str, bad: str, as_json: bo
 @click.option("--questions", metavar="NAME", help="The stored set by which gates measure.")
 @EXACT
 @ENGINE
+@click.option(
+    "--mode",
+    type=click.Choice(["dense", "keyword", "hybrid"]),
+    help="Rank by vectors, by words (BM25), or by both.  [default: as it was; dense in a new policy]",
+)
+@common.WEIGHT
+@common.FUSION
 @click.option(
     "--approval/--no-approval",
     default=None,
@@ -320,8 +338,8 @@ def policy(
             code="conflicting_options",
             hint="leave one of them out",
         )
-    if how["questions"] and not gates:
-        raise InvalidInputError("--questions needs --gate", code="conflicting_options", hint="add --gate EXPR")
+    if not gates and (given := [name for name in ("questions", "mode", "weight", "fusion") if how[name] is not None]):
+        raise InvalidInputError(f"--{given[0]} needs --gate", code="conflicting_options", hint="add --gate EXPR")
     if remove:
         docs.remove_policy(alias)
     kept = docs.policy(alias)

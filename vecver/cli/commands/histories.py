@@ -60,6 +60,9 @@ class OptionalValue(click.Command):
     help="Show what was measured of each version; of named measures (nDCG@10,ann_recall@10) a column each.",
 )
 @click.option("--questions", metavar="NAME|FILE", help="By which --measures were made. Default: the only set there is.")
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @click.option("--plot", metavar="FILE", help="Draw the measures over the versions: FILE.svg, or a page FILE.html.")
 @click.option("--date", type=click.Choice(["relative", "iso"]), help="Default: relative on a terminal, else iso.")
 @as_json
@@ -76,14 +79,15 @@ def log(
     plot: str | None,
     date: str | None,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """List the commits that led to a version, newest first."""
     name, revision = common.version_of(dataset)
     named = None if measures in (None, _ALL) else measures
-    _check(named, questions, plot, graph)
+    _check(named, questions, plot, graph, how)
     docs = common.opened(settings).dataset(name)
     if plot:
-        drawn = docs.measure_history(revision, measures=named, questions=questions, limit=limit)
+        drawn = docs.measure_history(revision, measures=named, questions=questions, limit=limit, **how)
         common.write("--plot", plot, drawn.to_svg() if Path(plot).suffix == ".svg" else drawn.to_html())
         console.err().say(f"drawn: {plot}")
     at_all = graph and "@" not in dataset
@@ -94,7 +98,7 @@ def log(
     values: Values | None = None
     if named:
         commits = list(commits)
-        columns, values = _values(docs, commits, named, questions)
+        columns, values = _values(docs, commits, named, {"questions": questions, **how})
     if as_json:
         echo_json([_as_json(docs, commit, values, with_all=measures == _ALL) for commit in commits])
         return
@@ -146,21 +150,28 @@ def _as_json(docs: vecver.Dataset, commit: vecver.Commit, values: Values | None,
 
 
 def _values(
-    docs: vecver.Dataset, commits: Sequence[vecver.Commit], names: str, questions: str | None
+    docs: vecver.Dataset, commits: Sequence[vecver.Commit], names: str, how: dict[str, Any]
 ) -> tuple[tuple[str, ...], Values]:
     """(names of the columns, the stored values of each of these commits)."""
     columns: dict[str, None] = {}
     values: dict[str, Mapping[str, vecver.StoredMeasure]] = {}
     for commit in commits:  # the first one's history has all of them, unless branches meet
         if commit.id not in values:
-            found = docs.measure_history(commit, measures=names, questions=questions, limit=len(commits))
+            found = docs.measure_history(commit, measures=names, limit=len(commits), **how)
             columns |= dict.fromkeys(found.names)
             values |= {version.commit: version.measures for version in found}
     return tuple(columns), values
 
 
-def _check(named: str | None, questions: str | None, plot: str | None, graph: bool) -> None:
+def _check(named: str | None, questions: str | None, plot: str | None, graph: bool, how: dict[str, Any]) -> None:
     """Raises InvalidInputError for options that cannot be honoured together, or a file that cannot be the drawing."""
+    used = [name for name, value in how.items() if value not in (None, "dense")]
+    if used and not (named or plot):
+        raise InvalidInputError(
+            f"--{used[0]} says how named measures were made",
+            code="conflicting_options",
+            hint="name them: --measures nDCG@10",
+        )
     if questions and not (named or plot):
         raise InvalidInputError(
             "--questions says by what named measures were made",

@@ -25,6 +25,9 @@ from vecver.settings import Settings
 @click.option("--queries", metavar="FILE", help='A line {"query": "…"} or {"vector": […]} each; - is stdin.')
 @click.option("--sample", type=int, metavar="N", help="N queries made of the version's own chunks. Default: 100.")
 @click.option("--apply", is_flag=True, help="Let indexes look as far as the --queries need, from now on.")
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @click.option("--all", "every", is_flag=True, help="Measure every tag of DATASET, and draw them.")
 @click.option("--out", metavar="FILE.svg", help="The drawing of --all. Default: DATASET-recall.svg here.")
 @as_json

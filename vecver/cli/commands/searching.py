@@ -57,14 +57,8 @@ SNAPSHOT = click.option("--snapshot", "folder", metavar="DIR", help="Answer from
     show_default=True,
     help="What to say where the dataset, revision or field is not there: an error, or no hits.",
 )
-@click.option(
-    "--rerank",
-    "reranker",
-    metavar="MODEL",
-    help="Let a model order the hits: a reranker of the settings, "
-    "a CrossEncoder by folder or name, or tei:URL, cohere:MODEL, jina:MODEL, vllm:MODEL@URL.",
-)
-@click.option("--rerank-top", type=int, metavar="N", help="How many hits it reads.  [default: 50]")
+@common.RERANK
+@common.RERANK_TOP
 @click.option("--space", metavar="NAME", help="The space that query vectors lie in; it is checked.")
 @click.option(
     "--queries", metavar="FILE", help='Many queries: a line {"query": "…"} or {"vector": […]} each; - is stdin.'

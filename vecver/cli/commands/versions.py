@@ -157,6 +157,9 @@ def alias(settings: Settings, /, dataset: str, name: str | None, delete: bool, a
 @click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What it must be worth first: 'nDCG@10 >= 0.60'.")
 @click.option("--questions", metavar="NAME|FILE", help="By which gates measure: a stored set, or a file of one.")
 @click.option("--exact", is_flag=True, help="Measure the true best, not what the index finds.")
+@common.MODE
+@common.WEIGHT
+@common.FUSION
 @click.option("--override", metavar="WHY", help="Move it without looking at any gate; WHY is kept with the move.")
 @as_json
 @click.pass_obj

@@ -96,8 +96,7 @@ def show_evaluation(screen: Screen, title: str, measured: vecver.Evaluation, *, 
     name = questions["name"] or "questions"
     stored = " · measured before" if measured.reused else ""
     engine = "true best" if measured.engine["name"] == "exact" else f"through {measured.engine['name']}"
-    mode = measured.engine.get("mode", "dense")  # of a search by vectors it is not recorded
-    by = "" if mode == "dense" else f" · {mode}"
+    by = f" · {ranked}" if (ranked := wording.ranked_by(measured.engine)) else ""
     screen.say((f"{name}: {_counts(questions)}{by} · {engine}{stored}", FAINT))
     screen.say()
     screen.draw(_table(measured))
@@ -172,7 +171,9 @@ def _empty_table(*names: str) -> Table:
 def _lines(screen: Screen, title: str, measured: vecver.Evaluation, per_question: bool) -> None:
     questions = measured.questions
     name = questions["name"] or "questions"
-    screen.say(f"{title}  commit {measured.commit[:12]}  {name} {questions['digest'][:12]}  {measured.engine['name']}")
+    by = f"  {ranked}" if (ranked := wording.ranked_by(measured.engine)) else ""
+    of_set = f"{name} {questions['digest'][:12]}"
+    screen.say(f"{title}  commit {measured.commit[:12]}  {of_set}  {measured.engine['name']}{by}")
     for measure, mean in measured.measures.items():
         screen.say(f"  {measure:<12}  {mean.mean:.4f}  {mean.low:.4f}  {mean.high:.4f}")
     for tag, each in measured.tags.items():

@@ -23,16 +23,16 @@ def show_gates(screen: Screen, gating: Json) -> None:
     if approval := gating.get("approval"):
         who = f"asked by {approval['asked_by'] or 'somebody'}, approved by {approval['approved_by'] or 'somebody'}"
         screen.say((who, FAINT))
-    width = max((len(gate["gate"]) for gate in gating.get("gates", ())), default=0)
+    width = max((len(_named(gate)) for gate in gating.get("gates", ())), default=0)
     for gate in gating.get("gates", ()):
         mark: Part = ("✓", GOOD) if gate["passed"] else ("✗", BAD)
         bound = f" against {gate['bound']:.4f}" if gate.get("against") else ""
         if screen.terminal:
-            parts: list[Part] = [mark, f" {gate['gate']:<{width}}  ", (f"{gate['value']:.4f}", STRONG)]
+            parts: list[Part] = [mark, f" {_named(gate):<{width}}  ", (f"{gate['value']:.4f}", STRONG)]
             screen.draw(console.text(*parts, (_interval(gate) + bound, FAINT), wrap=False))
         else:
             state = "passed" if gate["passed"] else "failed"
-            screen.say(f"{state}  {gate['gate']}  {gate['value']:.6f}{bound}")
+            screen.say(f"{state}  {_named(gate)}  {gate['value']:.6f}{bound}")
     for loss in gating.get("worse", ()):
         change = f"  {loss['measure']} {loss['from']:.3f} → {loss['to']:.3f}"
         screen.say(("  worse: ", FAINT), wording.folded(loss["query"] or loss["id"]), (change, FAINT))
@@ -64,7 +64,8 @@ def show_policy(screen: Screen, dataset: str, alias: str, policy: vecver.Policy 
     by = f" by {policy.author}" if policy.author else ""
     source = f"by the questions {policy.questions}" if policy.questions else "by a sample"
     exact = ", exact" if policy.exact else ""
-    measured = f"measured {source} ({policy.engine}{exact}); " if policy.gates else ""
+    ranked = f", {how}" if (how := wording.ranked_by(policy.how)) else ""
+    measured = f"measured {source} ({policy.engine}{exact}{ranked}); " if policy.gates else ""
     screen.say((f"{measured}set {policy.time[:16].replace('T', ' ')}{by}", FAINT))
 
 
@@ -83,6 +84,11 @@ def show_approvals(screen: Screen, dataset: str, requests: Sequence[vecver.Appro
         else:
             why = f": {wording.folded(request.reason)}" if request.reason else ""
             screen.say((f"  {request.state} by {request.decided_by or 'somebody'}{why}", FAINT))
+
+
+def _named(gate: Json) -> str:
+    """A gate as it is written, with its mode if that is not dense."""
+    return f"{gate['gate']} ({gate['mode']})" if gate.get("mode") else str(gate["gate"])
 
 
 def _interval(gate: Json) -> str:

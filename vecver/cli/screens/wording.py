@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 _STEPS = ((60, "min"), (3600, "hour"), (86_400, "day"), (7 * 86_400, "week"), (365 * 86_400, "year"))
 _SHORT, _LONG = 7, 12  # characters of a commit id: for a person, for a script
@@ -100,3 +101,14 @@ def counted(counts: Mapping[str, int], *names: str, join: str = " · ") -> str:
 def folded(content: str) -> str:
     """A text on one line."""
     return " ".join(content.split())
+
+
+def ranked_by(how: Mapping[str, Any]) -> str:
+    """By what chunks were ranked: "hybrid, weight 0.6, reranked by X"; nothing for vectors alone.
+
+    `how`: an engine's facts, or a policy's options.
+    """
+    parts = [str(how[name]) for name in ("mode", "fusion") if how.get(name) not in (None, "dense", "convex")]
+    parts += [f"weight {how['weight']:g}"] if how.get("weight") is not None else []
+    parts += [f"reranked by {how['rerank']['model']}"] if how.get("rerank") else []
+    return ", ".join(parts)

@@ -68,11 +68,10 @@ def ask_approval(
         checked.gating.to_json() if checked.gating else None,
         tuple(gates),
         {"name": questions.name, "digest": questions.digest} if questions else None,
-        bench.engine.exact if bench else False,
-        bench.engine.name if bench else "faiss",
-        checked.sets,
-        _digest(checked.policy),
-        digest_json(last.to_json()) if last else None,
+        sets=checked.sets,
+        policy=_digest(checked.policy),
+        last_move=digest_json(last.to_json()) if last else None,
+        **(bench.engine.how if bench else {}),
     )
     waiting = repo.approvals.load(versions.store, refs, alias)
     if waiting is not None and waiting.state == "waiting" and _same(waiting, request):
@@ -231,8 +230,8 @@ def _made(versions: Versions, dataset: str, request: Approval) -> Move | None:
 
 
 def _same(one: Approval, other: Approval) -> bool:
-    """Do both ask for the same move, under the same policy, from the same place?"""
-    names = ("alias", "commit", "before", "policy", "last_move", "sets")
+    """Do both ask for the same move, under the same policy, from the same place, with gates that measure alike?"""
+    names = ("alias", "commit", "before", "policy", "last_move", "sets", *(("how",) if other.gates else ()))
     return all(getattr(one, name) == getattr(other, name) for name in names) and set(other.gates) <= set(one.gates)
 
 
@@ -314,7 +313,7 @@ def _own_bench(
             ),
             name=request.alias,
         )
-    return make_bench(name, request.engine, request.exact, progress)
+    return make_bench(name, progress, **request.how)
 
 
 def _signed(versions: Versions, request: Approval, checked: Checked) -> Gating:

@@ -12,6 +12,8 @@ Decisions
 1. Rankings are compared by documents, since keys of chunks change with their texts.
 2. A title that lifts a passage changes the passage's score. So a document whose title was edited is `edited`, although
    its best chunk is the same.
+3. `approximation` is found in a ranking by vectors alone. A score by words changes with every document that a version
+   gains or loses, and a reranker's order is not that of the scores; what no document itself explains is `rival` there.
 """
 
 from __future__ import annotations
@@ -102,13 +104,14 @@ class _Side:
     snapshot: Snapshot
     rankings: list[dict[str, RankedDocument]]  # a question: document -> its best chunk, best first
     last: list[RankedDocument | None]  # a question: the last place of its ranking; None where the version has no more
-    is_exact: bool
+    is_exact: bool  # or ranked by more than the vectors' scores
 
     @classmethod
     def of(cls, snapshot: Snapshot, measured: Measured, depth: int) -> _Side:
         runs = [ranking[:depth] for ranking in measured.run.rankings]
         last = [ranking[-1] if len(ranking) == depth else None for ranking in runs]
-        is_exact = measured.run.engine["name"] == "exact"
+        engine = measured.run.engine
+        is_exact = engine["name"] == "exact" or "mode" in engine or "rerank" in engine
         return cls(snapshot, [_by_document(ranking) for ranking in runs], last, is_exact)
 
     def described(self, documents: Sequence[str]) -> dict[str, tuple[bytes, str]]:

@@ -27,6 +27,7 @@ from vecver.flows.evaluating.measures import Measure, parsed
 from vecver.flows.evaluating.relevance import Measured, check_documents, check_judged, mean_of, means_of, measure
 from vecver.flows.evaluating.runs import Engine
 from vecver.model import GateResult, Gating, Json, QuestionSet
+from vecver.model.gates import without_dense
 from vecver.progress import Progress
 from vecver.repo import Versions
 
@@ -100,7 +101,7 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
     """
     gates = [Gate.of(text) for text in read_gates(texts)]
     check_questions(bench.questions, gates)
-    check_engine_of(bench.engine.name, gates)
+    check_engine_of(bench.engine.name, bench.engine.mode, gates)
     before = bench.versions.refs(bench.dataset).get("alias", alias)  # first: a gate may compare with where it stands
     references = {gate.against: _reference(bench, alias, gate) for gate in gates if gate.against}
     measured = _Measured(bench, gates, [commit, *references.values(), *([before] if before else [])])
@@ -111,7 +112,7 @@ def check_gates(bench: Bench, alias: str, commit: str, texts: Sequence[str]) -> 
         before,
         results,
         bench.questions.summary() if bench.questions else None,
-        {"name": bench.engine.name, "exact": bench.engine.exact},
+        _engine_json(bench.engine),
         measured.means(commit),
         measured.worse(before, commit, failed),
     )
@@ -135,7 +136,7 @@ def attempt_of(bench: Bench, text: str, good: str) -> Callable[[str], tuple[bool
     """
     gate = Gate.of(text)
     check_questions(bench.questions, [gate])
-    check_engine_of(bench.engine.name, [gate])
+    check_engine_of(bench.engine.name, bench.engine.mode, [gate])
     against = _reference(bench, "", gate) if gate.against else None
     measured = _Measured(bench, [gate], [bench.versions.resolve(bench.dataset, good)])
 
@@ -146,9 +147,22 @@ def attempt_of(bench: Bench, text: str, good: str) -> Callable[[str], tuple[bool
     return attempt
 
 
-def check_engine_of(engine: str, gates: Sequence[Gate]) -> None:
-    """Raises InvalidInputError if a gate is about the FAISS index, and the questions are asked of a Milvus."""
-    if engine == "milvus" and (about := [gate for gate in gates if gate.measure is None]):
+def _engine_json(engine: Engine) -> Json:
+    how = without_dense(engine.how)
+    return {"name": how.pop("engine"), **how}
+
+
+def check_engine_of(engine: str, mode: str, gates: Sequence[Gate]) -> None:
+    """Raises InvalidInputError if a gate is about the FAISS index, and the questions are not asked of it."""
+    about = [gate for gate in gates if gate.measure is None]
+    if about and mode == "keyword":
+        raise InvalidInputError(
+            f"the gate {about[0].text!r} is about the index of vectors, and keyword search reads none",
+            code="gate_engine",
+            hint="leave that gate out, or the mode; hybrid search reads the index",
+            gate=about[0].text,
+        )
+    if about and engine == "milvus":
         raise InvalidInputError(
             f"the gate {about[0].text!r} is about the index of the repository, and the engine is milvus",
             code="gate_engine",
@@ -221,7 +235,12 @@ class _Measured:
         value = self._value(gate, commit)
         bound = gate.number if against is None else self._value(gate, against) + gate.number
         passed = gate.holds(value, bound)
-        return GateResult(gate.text, value, bound, passed, against, *self._interval(gate, commit, against))
+        interval = self._interval(gate, commit, against)
+        return GateResult(gate.text, value, bound, passed, against, *interval, mode=self._mode(gate))
+
+    def _mode(self, gate: Gate) -> str | None:
+        mode = self._bench.engine.mode
+        return None if mode == "dense" or gate.measure is None else mode
 
     def means(self, commit: str) -> dict[str, float]:
         means = means_of(self._run(commit).values) if self._measures else {}
@@ -303,13 +322,18 @@ def _failed(dataset: str, alias: str, gating: Gating) -> GateError:
     failed = [gate for gate in gating.gates if not gate.passed]
     first = failed[0]
     more = f", and {len(failed) - 1} more failed" if len(failed) > 1 else ""
+    how = {name: gating.engine[name] for name in ("mode", "weight", "fusion") if name in gating.engine}
+    python = "".join(f", {name}={value!r}" for name, value in how.items())
+    cli = "".join(f" --{name} {value}" for name, value in how.items())
     worse = f"; most lost: {gating.worse[0]['query'] or gating.worse[0]['id']!r}" if gating.worse else ""
+    command = f"vecver compare {dataset} {alias} {gating.commit[:12]} --questions ...{cli}"
+    compared = f"{alias!r}, {gating.commit[:12]!r}, questions=...{python}"
     return GateError(
         f"{alias} was not moved: {first.gate} does not hold, the value is {first.value:.4f}{more}{worse}",
         code="gate_failed",
         hint=say(
-            f"docs.compare({alias!r}, {gating.commit[:12]!r}, questions=...) says which questions changed, and why",
-            cli=f"`vecver compare {dataset} {alias} {gating.commit[:12]} --questions ...` says what changed, and why",
+            f"docs.compare({compared}) says which questions changed, and why",
+            cli=f"`{command}` says what changed, and why",
             http=f"POST /v1/datasets/{dataset}/compare says which questions changed, and why",
         ),
         gates=[gate.to_json() for gate in gating.gates],

@@ -8,7 +8,9 @@ Decisions
 1. Beside a run its means are kept, by name, when a history first needs them. A run of 1,000 questions takes 0.3 s to
    read and to take means of, its means 0.2 ms; a page of 140 versions needs the second.
 2. The name begins as a run's does, which every vecver hides from `measures`; one that does not know it leaves it alone.
-3. Of several runs of a version by the same questions the newest counts, of the engine that `search` would use with the
+3. Runs of another mode, weight, fusion or reranker than the one that is asked for do not count. A weight that is not
+   given is that of each version's recipe, as in `search`.
+4. Of several runs of a version by the same questions the newest counts, of the engine that `search` would use with the
    same options. The exact scan stands in for FAISS where no run through an index is stored: a version whose rows are
    all scanned has no other.
 """
@@ -25,11 +27,11 @@ import numpy as np
 
 from vecver import repo
 from vecver.errors import InvalidInputError, VecverError, say
-from vecver.flows.evaluating.index_recall import KIND as RECALL
+from vecver.flows.evaluating.index_recall import kind_of as recall_kind
 from vecver.flows.evaluating.measures import Measure, measures_of, parsed, values_of
 from vecver.flows.evaluating.question_files import Source, find_questions
 from vecver.flows.evaluating.relevance import mean_of
-from vecver.flows.evaluating.runs import MEANS, PREFIX, Engine, Run
+from vecver.flows.evaluating.runs import MEANS, PREFIX, Engine, Run, mode_facts, rerank_facts
 from vecver.model import Commit, Json, Mean, MeasuredVersion, MeasureHistory, QuestionSet, StoredMeasure
 from vecver.repo import Versions
 
@@ -119,9 +121,9 @@ def measure_history(
 
 def _version(versions: Versions, commit: Commit, refs: NamesOf, wanted: Wanted, engine: Engine) -> MeasuredVersion:
     kinds = list(repo.measures.kinds(versions.store, commit.id))
-    measures = _relevance(versions, commit.id, kinds, wanted, engine)
-    if RECALL in kinds:
-        measures |= _recall(versions, commit.id, wanted)
+    measures = _relevance(versions, commit, kinds, wanted, engine)
+    if (kind := recall_kind(commit.recipe, engine)) in kinds:
+        measures |= _recall(versions, commit.id, kind, wanted)
     return MeasuredVersion(
         commit.id,
         commit.time,
@@ -136,9 +138,9 @@ def _version(versions: Versions, commit: Commit, refs: NamesOf, wanted: Wanted, 
 # -- the recall of indexes ---------------------------------------------------------------------------------
 
 
-def _recall(versions: Versions, commit: str, wanted: Wanted) -> dict[str, StoredMeasure]:
+def _recall(versions: Versions, commit: str, kind: str, wanted: Wanted) -> dict[str, StoredMeasure]:
     with suppress(VecverError):
-        kept = repo.measures.load(versions.store, commit, RECALL)
+        kept = repo.measures.load(versions.store, commit, kind)
         measured = {
             f"{ANN_RECALL}@{at['k']}": StoredMeasure(
                 at["ann_recall"], None, None, at["engine"], kept["time"], at["p50_ms"], kept["queries"]["count"]
@@ -175,14 +177,14 @@ class Means:
 
 
 def _relevance(
-    versions: Versions, commit: str, kinds: Sequence[str], wanted: Wanted, engine: Engine
+    versions: Versions, commit: Commit, kinds: Sequence[str], wanted: Wanted, engine: Engine
 ) -> dict[str, StoredMeasure]:
     """name -> value of each measure of which a run is stored."""
     found: dict[str, StoredMeasure] = {}
     for kind, means in _runs(versions, commit, kinds, wanted, engine):
         missing = [each for each in wanted.relevance if each.name not in found and each.depth <= means.depth]
         if any(each.name not in means.measures for each in missing):
-            means = _completed(versions, commit, kind, means, missing, wanted)
+            means = _completed(versions, commit.id, kind, means, missing, wanted)
         for name in (each.name for each in missing if each.name in means.measures):
             mean = means.measures[name]
             found[name] = StoredMeasure(mean.mean, mean.low, mean.high, means.engine["name"], means.time)
@@ -190,28 +192,34 @@ def _relevance(
 
 
 def _runs(
-    versions: Versions, commit: str, kinds: Sequence[str], wanted: Wanted, engine: Engine
+    versions: Versions, commit: Commit, kinds: Sequence[str], wanted: Wanted, engine: Engine
 ) -> list[tuple[str, Means]]:
     """(kind, means) of the stored runs by these questions and through this engine, the one that counts most first."""
     if wanted.questions is None or not wanted.relevance:
         return []
     runs = (kind for kind in kinds if kind.startswith(PREFIX) and not kind.endswith(MEANS))
-    read = [(kind, means) for kind in runs if (means := _means(versions, commit, kind, kinds))]
+    read = [(kind, means) for kind in runs if (means := _means(versions, commit.id, kind, kinds))]
     ours = [each for each in read if each[1].questions["digest"] == wanted.questions.digest]
-    ours = [each for each in ours if _order(each[1].engine, engine)]
+    same = {**mode_facts(commit.recipe, engine), **rerank_facts(engine)}
+    ours = [each for each in ours if _order(each[1].engine, engine) and _ranks_as(each[1].engine, same)]
     return sorted(ours, key=lambda each: (_order(each[1].engine, engine), each[1].time), reverse=True)
 
 
 def _order(facts: Json, engine: Engine) -> int:
-    """How well a run's engine is the one that was asked for; 0: not at all, as of another mode."""
+    """How well a run's engine is the one that was asked for; 0: not at all."""
     name = facts["name"]
-    if facts.get("mode", "dense") != engine.mode:
-        return 0
+    if engine.mode == "keyword":
+        return int(name == "bm25")
     if engine.exact:
         return int(name == "exact")
     if engine.name == "milvus":
         return int(name == "milvus")
     return {"faiss": 2, "exact": 1}.get(name, 0)
+
+
+def _ranks_as(facts: Json, same: Json) -> bool:
+    """Did a run rank by this mode, weight and fusion, and let this reranker order it?"""
+    return all(facts.get(name) == same.get(name) for name in ("mode", "weight", "fusion", "rerank"))
 
 
 def _means(versions: Versions, commit: str, kind: str, kinds: Sequence[str]) -> Means | None:

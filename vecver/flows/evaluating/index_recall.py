@@ -19,6 +19,8 @@ Decisions
 5. Hits are compared, as `search` returns them, not rows: where titles lift passages, k hits are made of 2 k rows, and
    a missed title row matters only if it would have lifted a passage.
 6. A measurement that cannot be stored (a read-only repository, a full disk) is still returned.
+7. In keyword and hybrid mode the hits of `search` are compared with those of an exact one in the same mode. A sample
+   has no words, so the queries are given. The measure has a kind of its own for each mode, weight and fusion.
 """
 
 from __future__ import annotations
@@ -29,16 +31,18 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver import index, repo
+from vecver.digest import digest_json
 from vecver.errors import BackendError, InvalidInputError, say
 from vecver.flows import opened_indexes
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating import expectations
+from vecver.flows.evaluating.runs import Engine, mode_facts
 from vecver.flows.maintaining.indexing import open_indexes
 from vecver.flows.searching.filtering import filtered
 from vecver.flows.searching.queries import Query, vectors_of
@@ -46,7 +50,7 @@ from vecver.flows.searching.questions import Question, Shape
 from vecver.flows.searching.ranking import rank
 from vecver.flows.searching.receipts import ENGINES, version
 from vecver.flows.searching.search import asking_here, engine_of, search
-from vecver.model import Json, Part, Recall, RecallAt, Vectors
+from vecver.model import Answer, Json, Part, Recall, RecallAt, Recipe, Vectors
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
 
@@ -60,7 +64,7 @@ _MOVED = (1.0, 2.0)  # in turn
 _WARM = 10  # queries before the clock runs
 
 Places = npt.NDArray[np.int64]
-Ask: TypeAlias = "Callable[[Vectors, int], object]"
+Ask: TypeAlias = "Callable[[Any, int], object]"
 
 
 def recall(
@@ -73,24 +77,21 @@ def recall(
     queries: Sequence[Query] | None = None,
     sample: int | None = None,
     apply: bool = False,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Recall:
     """Measure a version and keep the measure beside its commit. See `Dataset.recall`.
 
-    Raises InvalidInputError (`apply` without `queries`).
+    Raises InvalidInputError (`apply` without `queries` or in another mode; no queries in a mode that reads words).
     """
-    if apply and queries is None:
-        raise InvalidInputError(
-            "only queries that are given can raise an index's effort, not a sample",
-            code="conflicting_options",
-            hint=say(
-                "give the questions that your application has: queries=[...]",
-                cli="give the questions that your application has: --queries FILE",
-            ),
-        )
+    engine = engine or Engine()
+    _check_queries(queries, apply, engine.mode)
     snapshot = versions.snapshot(versions.resolve(dataset, at))
     commit = snapshot.commit.id
     sizes = _sizes(k, _live(snapshot))
+    if engine.mode != "dense":
+        asked = _asked(queries or (), sample, snapshot, engine.mode, open_embedder)
+        return _by_words(versions, dataset, snapshot, asked, sizes, engine, open_embedder, progress)
     vectors = _vectors(snapshot, queries, sample, open_embedder)
     open_indexes(versions, snapshot)
     raised = _raise_effort(versions, snapshot, vectors) if apply else None
@@ -104,15 +105,15 @@ def recall(
     measured, answers = [], dict[int, Places]()
     for size in sizes:
         shape = Shape(size, title_lifts_passage=lifts)
-        engine = str(engine_of(parts, shape.asked, exact=False)["name"])
-        exact = engine == ENGINES[0]
+        name = str(engine_of(parts, shape.asked, exact=False)["name"])
+        exact = name == ENGINES[0]
         hits = true[:, :size] if exact else _answers(snapshot, parts, vectors, shape, exact=False)
         if not exact:
             answers[size] = hits
         shares = _shares(true[:, :size], hits)
         how = {"worst": float(shares.min()), "below_0_8": float((shares < LOW).mean())}
         speed = _speed(ask, vectors, size, progress)
-        measured.append(RecallAt(size, float(shares.mean()), engine, **speed, **how))
+        measured.append(RecallAt(size, float(shares.mean()), name, **speed, **how))
     about: Json = {"source": "given", "count": len(vectors), "digest": _digest(vectors)}
     if queries is None:
         about |= {"source": "sample", "drawn": DRAWN}
@@ -120,6 +121,116 @@ def recall(
     measure = Recall(dataset, commit, tuple(measured), about, facts, _environment(), time, raised)
     measured_hits = None if queries is None else answers.get(expectations.K)
     return _kept(versions, snapshot, measure, true[:, : expectations.K], measured_hits)
+
+
+def kind_of(recipe: Recipe, engine: Engine) -> str:
+    """The kind of a measure of this mode, for a version with this recipe: recall, recall-hybrid-convex-0.6 ..."""
+    facts = mode_facts(recipe, engine)
+    return "-".join([KIND, *(str(facts[name]) for name in ("mode", "fusion", "weight") if name in facts)])
+
+
+def _check_queries(queries: Sequence[Query] | None, apply: bool, mode: str) -> None:
+    """Raises InvalidInputError where queries are missing that `apply` or the mode needs."""
+    hint = say(
+        "give the questions that your application has: queries=[...]",
+        cli="give the questions that your application has: --queries FILE",
+    )
+    if apply and mode != "dense":
+        raise InvalidInputError(
+            "indexes learn from vectors to look farther, so apply is for dense search",
+            code="conflicting_options",
+            hint="leave out the mode",
+        )
+    if queries is None and mode != "dense":
+        message = f"{mode} search reads words, and a sample of the version's chunks has no question's words"
+        raise InvalidInputError(message, code="needs_text", hint=hint)
+    if apply and queries is None:
+        raise InvalidInputError(
+            "only queries that are given can raise an index's effort, not a sample",
+            code="conflicting_options",
+            hint=hint,
+        )
+
+
+def _asked(
+    queries: Sequence[Query], sample: int | None, snapshot: Snapshot, mode: str, open_embedder: OpenEmbedder
+) -> list[Query]:
+    """The queries of a mode that reads words, with their vectors where it reads those: texts are embedded untimed."""
+    _check_given(queries, sample)
+    Question.of(queries, mode=mode)  # each has a text
+    if mode == "keyword":
+        return list(queries)
+    vectors = vectors_of(queries, snapshot.commit.recipe, open_embedder)
+    texts = [query["text"] if isinstance(query, dict) else str(query) for query in queries]
+    return [{"text": text, "vector": vector} for text, vector in zip(texts, vectors, strict=True)]
+
+
+def _by_words(
+    versions: Versions,
+    dataset: str,
+    snapshot: Snapshot,
+    queries: Sequence[Query],
+    sizes: Sequence[int],
+    engine: Engine,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None,
+) -> Recall:
+    """The hits of `search` in keyword or hybrid mode against those of an exact one, and how long a query takes."""
+    facts = mode_facts(snapshot.commit.recipe, engine)
+    how = {"at": snapshot.commit.id, **facts}
+
+    def ask(query: Query, size: int) -> list[Answer]:
+        return search(versions, dataset, Question.of([query], k=size, **how), open_embedder)
+
+    def hits(size: int, *, exact: bool) -> tuple[list[list[str]], set[str]]:
+        keys, engines = [], set[str]()
+        for start in range(0, len(queries), _BATCH):
+            some = Question.of(queries[start : start + _BATCH], k=size, exact=exact, **how)
+            answers = search(versions, dataset, some, open_embedder)
+            keys += [[hit.key for hit in answer] for answer in answers]
+            engines |= {str(answer.receipt["engine"]["name"]) for answer in answers}
+        return keys, engines
+
+    true, _ = hits(max(sizes), exact=True)
+    measured = []
+    for size in sizes:
+        found, engines = hits(size, exact=False)
+        shares = np.array([_share(wanted[:size], keys) for wanted, keys in zip(true, found, strict=True)])
+        name = next(iter(engines - {ENGINES[0]}), ENGINES[0])
+        speed = _speed(ask, queries, size, progress)
+        how_low = {"worst": float(shares.min()), "below_0_8": float((shares < LOW).mean())}
+        measured.append(RecallAt(size, float(shares.mean()), name, **speed, **how_low))
+    about: Json = {"source": "given", "count": len(queries), "digest": digest_json(_texts(queries))}
+    parts = filtered(snapshot, None)
+    measure = Recall(
+        dataset,
+        snapshot.commit.id,
+        tuple(measured),
+        about,
+        _facts(snapshot, parts),
+        _environment(),
+        versions.time(),
+        **facts,
+    )
+    return _stored(versions, measure, kind_of(snapshot.commit.recipe, engine))
+
+
+def _share(wanted: Sequence[str], found: Sequence[str]) -> float:
+    """The share of the true hits that were found; 1 where there are none."""
+    return len(set(wanted) & set(found)) / len(wanted) if wanted else 1.0
+
+
+def _texts(queries: Sequence[Query]) -> list[str]:
+    return [str(query["text"]) if isinstance(query, dict) else str(query) for query in queries]
+
+
+def _stored(versions: Versions, measure: Recall, kind: str) -> Recall:
+    """Store a measure beside its commit, or note why not."""
+    try:
+        repo.measures.save(versions.store, measure.commit, kind, measure.to_json())
+    except BackendError as error:
+        return replace(measure, not_kept=error.message)
+    return measure
 
 
 def _kept(versions: Versions, snapshot: Snapshot, measure: Recall, true: Places, hits: Places | None) -> Recall:
@@ -186,13 +297,18 @@ def _vectors(
     """The queries' vectors, `(n, dim)`, normalised as the space's metric wants; texts are embedded here, untimed."""
     if queries is None:
         return _sample(snapshot, sample)
+    _check_given(queries, sample)
+    return vectors_of(queries, snapshot.commit.recipe, open_embedder)
+
+
+def _check_given(queries: Sequence[Query], sample: int | None) -> None:
+    """Raises InvalidInputError for no list of queries, or one beside a sample."""
     if sample is not None:
         raise InvalidInputError(
             "queries are given or sampled, not both", code="conflicting_options", hint="leave out one of them"
         )
     if isinstance(queries, str) or not len(queries):
         raise InvalidInputError("there is no list of queries", code="empty_query", hint="give texts or vectors")
-    return vectors_of(queries, snapshot.commit.recipe, open_embedder)
 
 
 def _sample(snapshot: Snapshot, count: int | None) -> Vectors:
@@ -245,14 +361,14 @@ def _shares(true: Places, got: Places) -> npt.NDArray[np.float64]:
     return np.where(counts == 0, 1.0, hits.sum(axis=1) / np.maximum(counts, 1))
 
 
-def _speed(ask: Ask, vectors: Vectors, k: int, progress: Progress | None) -> dict[str, float]:
+def _speed(ask: Ask, queries: Sequence[Any] | Vectors, k: int, progress: Progress | None) -> dict[str, float]:
     """How long single queries take, one after the other: percentiles by nearest rank, so that each was measured."""
-    for vector in vectors[:_WARM]:
-        ask(vector, k)
+    for query in queries[:_WARM]:
+        ask(query, k)
     seconds = []
-    for vector in vectors:
+    for query in queries:
         start = perf_counter()
-        ask(vector, k)
+        ask(query, k)
         seconds.append(perf_counter() - start)
         if progress:
             progress("queries", 1)

@@ -7,13 +7,15 @@ Decisions
    meanwhile, the alias is not moved. So of two first promotions, which pass such a gate over, one loses.
 3. The way back is free, but only to where the alias stood: else a rollback would be a promotion without gates.
 4. An override looks at no gate: they may be what is broken. It needs a reason, which is kept with the move.
+5. A policy may measure in another mode than the caller's gates. Then a measure of one name has two values: that of the
+   policy is the version's, and each gate says its mode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecver import repo
 from vecver.errors import ConflictError, InvalidInputError, say
@@ -26,11 +28,14 @@ from vecver.flows.evaluating.gates import (
     check_questions,
     read_gates,
 )
+from vecver.flows.searching.questions import Question
 from vecver.model import Gating, Json, Move, Policy
-from vecver.progress import Progress
 from vecver.repo import Versions
 
-MakeBench = Callable[[Any, Any, bool, Progress | None], Bench]  # questions, engine, exact, progress
+if TYPE_CHECKING:
+    from vecver.flows.searching.modes import Fusion, Mode
+
+MakeBench = Callable[..., Bench]  # (questions, progress, **how), `how` as `Policy.how` has it
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def check_promotion(
     texts = [text for text in policy.gates if before or Gate.of(text).against != alias] if policy else []
     if policy is not None and texts:
         progress = bench.progress if bench else None
-        benches.append((make_bench(policy.questions, policy.engine, policy.exact, progress), texts))
+        benches.append((make_bench(policy.questions, progress, **policy.how), texts))
     gatings = [check_gates(each, alias, commit, some) for each, some in benches]
     if moved := [gating for gating in gatings if gating.before != before]:
         raise repo.ref_moved("alias", alias, moved[0].before)
@@ -118,19 +123,23 @@ def with_measured(versions: Versions, dataset: str, move: Move) -> Move:
     """The rollback of an alias with what the gates measured when it moved to the version that it leaves, and to where
     it goes: {"from", "to": {"commit", "author", "time", "gates", "questions", "measures"} or null, "measures"}.
 
-    `measures`: name -> {"from", "to"}, of those that both moves measured. As it is where neither had gates.
+    `measures`: name -> {"from", "to"}, of those that both moves measured, in the same mode. As it is where neither had
+    gates.
     """
     measured: dict[str, Json] = {}
+    modes: dict[str, Json] = {}
     for each in versions.refs(dataset).log("alias", move.name) if move.kind == "alias" else ():
         if each.after not in (move.before, move.after) or each.after in measured:
             continue
         if (gating := repo.with_gating(versions.store, each).gating) and gating["measures"]:
             parts = {name: gating[name] for name in ("gates", "questions", "measures")}
             measured[str(each.after)] = {"commit": each.after, "author": each.author, "time": each.time, **parts}
+            modes[str(each.after)] = _mode_of(gating["engine"])
     if not measured:
         return move
     left, reached = measured.get(str(move.before)), measured.get(str(move.after))
-    both = [name for name in left["measures"] if name in reached["measures"]] if left and reached else []
+    alike = modes.get(str(move.before)) == modes.get(str(move.after))
+    both = [name for name in left["measures"] if name in reached["measures"]] if left and reached and alike else []
     pairs = {name: {"from": left["measures"][name], "to": reached["measures"][name]} for name in both}  # type: ignore[index]
     return replace(move, measured={"from": left, "to": reached, "measures": pairs})
 
@@ -156,11 +165,20 @@ def _check_policy(versions: Versions, dataset: str, alias: str, policy: Policy |
 
 
 def _joined(gatings: Sequence[Gating]) -> Gating | None:
-    """The caller's gates and those of the policy as one; the questions are those of the policy."""
+    """The caller's gates and those of the policy as one; the questions, and the mode of the measures, are the policy's.
+
+    A gate of another mode has its value in `gates` alone.
+    """
     if not gatings:
         return None
-    measures = {name: value for gating in gatings for name, value in gating.measures.items()}
+    alike = [each for each in gatings if _mode_of(each.engine) == _mode_of(gatings[-1].engine)]
+    measures = {name: value for gating in alike for name, value in gating.measures.items()}
     return replace(gatings[-1], gates=tuple(gate for each in gatings for gate in each.gates), measures=measures)
+
+
+def _mode_of(engine: Json) -> Json:
+    """By what a gating's engine ranked chunks."""
+    return {name: engine.get(name) for name in ("mode", "weight", "fusion")}
 
 
 def new_policy(
@@ -173,13 +191,19 @@ def new_policy(
     exact: bool,
     engine: str,
     approval: bool | None,
+    mode: Mode | None,
+    weight: float | None,
+    fusion: Fusion | None,
 ) -> Policy:
     """A policy whose gates can be read and whose questions are stored, in place of the one that an alias has.
 
-    `gates`: None for those that it has, with their questions; `approval`: None for as it is. There need be no gate
-    where an approval is needed. Raises InvalidInputError, NotFoundError.
+    `gates`: None for those that it has, with their questions; `approval` and `mode`: None for as it is, so that a
+    caller who knows no modes drops none. There need be no gate where an approval is needed.
+    Raises InvalidInputError, NotFoundError.
     """
     versions.check_dataset(dataset)
+    through = None if engine == "faiss" else engine
+    check_with_gates(gates, questions=questions, exact=exact, engine=through, mode=mode, weight=weight, fusion=fusion)
     approval = bool(kept and kept.approval) if approval is None else approval
     if gates is None and kept is not None:
         if not approval:
@@ -187,10 +211,27 @@ def new_policy(
         return replace(kept, approval=approval, author=versions.author, time=versions.time())
     texts = () if approval and not gates else read_gates(gates or ())
     wanted = [Gate.of(text) for text in texts]
-    check_engine_of(engine, wanted)
+    mixing: dict[str, Any] = {"mode": mode or "dense", "weight": weight, "fusion": fusion}
+    if mode is None and kept is not None:
+        mixing["mode"] = kept.mode
+        mixing |= {"weight": kept.weight, "fusion": kept.fusion} if weight is fusion is None else {}
+    how = Question.of(["a question"], engine=engine, **mixing)  # checked
+    check_engine_of(engine, how.mode, wanted)
     check_names(versions, dataset, wanted)
     _check_stored(versions, dataset, texts, questions)
-    return Policy(texts, questions, exact, engine, versions.author, versions.time(), approval)
+    signed = (versions.author, versions.time(), approval)
+    return Policy(texts, questions, exact, engine, *signed, how.mode, how.weight, how.fusion)
+
+
+def check_with_gates(gates: Sequence[str] | None, **how: Any) -> None:
+    """Raises InvalidInputError for options that say how gates measure where no gates are given."""
+    used = [name for name, value in how.items() if value is not None and value is not False]
+    if gates is None and used:
+        raise InvalidInputError(
+            f"{used[0]} says how gates measure, and none is given",
+            code="conflicting_options",
+            hint=say("give the gates too: gates=[...]", cli="give the gates too: --gate EXPR", http="send `gates` too"),
+        )
 
 
 def _check_stored(versions: Versions, dataset: str, texts: Sequence[str], questions: str | None) -> None:

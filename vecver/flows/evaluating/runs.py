@@ -8,7 +8,9 @@ Decisions
 2. `<digest>` is that of the question set and of the engine with its indexes. So a measure is never mixed with one of
    other questions, and a version whose indexes were built or calibrated anew is searched again.
 3. A version all of whose rows are scanned has one run, whether `exact` was asked for or not.
-4. A question that judges documents and forbids texts needs two rankings: of documents, and of the hits among which a
+4. A run with a reranker is stored under its fingerprint. One in which it failed for a question, and left the order
+   before as it was told to, is not stored: the next one may be whole.
+5. A question that judges documents and forbids texts needs two rankings: of documents, and of the hits among which a
    forbidden text may stand. Of the second one the place of the first forbidden hit is kept. A stored run without it,
    from an older vecver that ranked hits for such a question, is searched again.
 """
@@ -21,18 +23,20 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
-from vecver import index, repo
+from vecver import index, pipeline, repo
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import BackendError, IntegrityError, NotFoundError
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.measures import first_forbidden
 from vecver.flows.publishing.publications import find_published
 from vecver.flows.searching import hybrid
-from vecver.flows.searching.modes import Fusion, Mode
+from vecver.flows.searching.modes import RERANK_TOP, Fusion, Mode
 from vecver.flows.searching.queries import Query
 from vecver.flows.searching.questions import Question
+from vecver.flows.searching.reranking import NOT_RERANKED
 from vecver.flows.searching.search import OpenMilvus, search
-from vecver.model import Answer, Hit, Json, JudgedQuestion, QuestionSet, RankedDocument
+from vecver.model import Answer, Hit, Json, JudgedQuestion, QuestionSet, RankedDocument, Recipe, Reranker
+from vecver.model.display import counted
 from vecver.progress import Progress
 from vecver.repo import Snapshot, Versions
 
@@ -53,12 +57,26 @@ class Engine:
     mode: Mode = "dense"
     weight: float | None = None  # as `Question`
     fusion: Fusion | None = None
+    reranker: Reranker | None = None
+    rerank_top: int | None = None
+
+    @property
+    def how(self) -> Json:
+        """How questions are asked, as options of `Dataset.promote`."""
+        return {
+            "engine": self.name,
+            "exact": self.exact,
+            "mode": self.mode,
+            "weight": self.weight,
+            "fusion": self.fusion,
+        }
 
     def asked(self, question: JudgedQuestion) -> Query:
         """What is searched for: what this mode reads of a question."""
-        if self.mode == "dense" or question.query is None:
+        reads_words = self.mode != "dense" or self.reranker is not None
+        if not reads_words or question.query is None:
             return question.asked
-        if self.mode == "hybrid" and question.vector is not None:
+        if self.mode != "keyword" and question.vector is not None:
             return {"text": question.query, "vector": list(question.vector)}
         return question.query
 
@@ -121,14 +139,18 @@ def run_of(
     both = [row for row, each in enumerate(questions.questions) if each.forbids_texts_beside_documents]
     if stored is not None and stored.depth >= depth and stored.forbidden.keys() >= set(both):
         return stored
-    start, how = perf_counter(), (depth, engine, open_embedder)
-    rankings = rankings_of(versions, dataset, commit, questions.questions, *how, progress)
+    start, how, notes = perf_counter(), (depth, engine, open_embedder), list[str]()
+    rankings = rankings_of(versions, dataset, commit, questions.questions, *how, progress, notes)
     of_hits = [replace(questions.questions[row], documents={}) for row in both]
-    hits = dict(zip(both, rankings_of(versions, dataset, commit, of_hits, *how) if both else (), strict=True))
+    hits = dict(
+        zip(both, rankings_of(versions, dataset, commit, of_hits, *how, None, notes) if both else (), strict=True)
+    )
     rankings = tuple(_marked(each, hits.get(row, ())) for row, each in enumerate(rankings))
     forbidden = {row: first_forbidden(each) for row, each in hits.items()}
     named = {"name": questions.name, "digest": questions.digest}
     run = Run(commit, named, facts, depth, rankings, versions.time(), perf_counter() - start, forbidden=forbidden)
+    if notes:
+        return replace(run, not_kept=f"{notes[0]} (of {counted(len(notes), 'question')})")
     if _is_passing(questions):
         return run
     try:
@@ -161,14 +183,28 @@ def engine_facts(versions: Versions, snapshot: Snapshot, depth: int, engine: Eng
 
     Of a search by vectors they are what they were before there were modes, so stored runs keep their names.
     """
-    if engine.mode == "dense":
-        return _dense_facts(versions, snapshot, engine)
-    words: Json = {"mode": engine.mode, "keywords": hybrid.tokenizer_facts(snapshot)}
-    if engine.mode == "keyword":
-        return {"name": "bm25", **words}
-    facts = {**_dense_facts(versions, snapshot, engine), **words, "fusion": engine.fusion or "convex"}
-    weight = {} if engine.fusion == "rrf" else {"weight": hybrid.weight_of(snapshot, engine.weight)}
-    return {**facts, **weight}
+    facts = {"name": "bm25"} if engine.mode == "keyword" else _dense_facts(versions, snapshot, engine)
+    if engine.mode != "dense":
+        facts |= {"keywords": hybrid.tokenizer_facts(snapshot), **mode_facts(snapshot.commit.recipe, engine)}
+    return facts | rerank_facts(engine)
+
+
+def mode_facts(recipe: Recipe, engine: Engine) -> Json:
+    """By what chunks of a version with this recipe are ranked: mode, fusion and weight; of vectors alone nothing."""
+    if engine.mode != "hybrid":
+        return {} if engine.mode == "dense" else {"mode": engine.mode}
+    fusion = engine.fusion or "convex"
+    weight = {} if fusion == "rrf" else {"weight": hybrid.weight_of(recipe, engine.weight)}
+    return {"mode": "hybrid", "fusion": fusion, **weight}
+
+
+def rerank_facts(engine: Engine) -> Json:
+    """Which reranker orders the hits, as receipts name it; nothing without one. Raises as `open_reranker`."""
+    if engine.reranker is None:
+        return {}
+    opened = pipeline.open_reranker(engine.reranker)
+    top = engine.rerank_top or RERANK_TOP
+    return {"rerank": {"top": top, "model": opened.name, "fingerprint": opened.fingerprint}}
 
 
 def _dense_facts(versions: Versions, snapshot: Snapshot, engine: Engine) -> Json:
@@ -198,11 +234,14 @@ def rankings_of(
     engine: Engine,
     open_embedder: OpenEmbedder,
     progress: Progress | None = None,
+    failures: list[str] | None = None,
 ) -> Rankings:
+    """What each question finds, as deep as `depth`. `failures` gets, for each that was not reranked, why."""
     groups = defaultdict[tuple[bytes, bool], list[int]](list)
     for row, question in enumerate(questions):
         groups[canonical_json(question.filter), question.judges_texts].append(row)
     rankings: list[tuple[RankedDocument, ...]] = [()] * len(questions)
+    reranking: Json = {"reranker": engine.reranker, "rerank_top": engine.rerank_top} if engine.reranker else {}
     for (_, by_text), rows in groups.items():
         for start in range(0, len(rows), _BATCH):
             some = rows[start : start + _BATCH]
@@ -217,11 +256,14 @@ def rankings_of(
                 mode=engine.mode,
                 weight=engine.weight,
                 fusion=engine.fusion,
+                **reranking,
             )
             milvus = engine.open_milvus if engine.name == "milvus" else None
             answers = search(versions, dataset, asked, open_embedder, open_milvus=milvus)
             for row, answer in zip(some, answers, strict=True):
                 rankings[row] = _ranking(questions[row], answer)
+                if failures is not None:
+                    failures += [note for note in answer.notes if note.startswith(NOT_RERANKED)]
             if progress:
                 progress("questions", len(some))
     return tuple(rankings)

@@ -32,7 +32,7 @@ from vecver.flows.searching.keywords import keyword_rows, keyword_scores
 from vecver.flows.searching.ranking import rank
 from vecver.flows.searching.receipts import ENGINES
 from vecver.flows.searching.titles import Row
-from vecver.model import Json, Side, Vectors
+from vecver.model import Json, Recipe, Side, Vectors
 
 if TYPE_CHECKING:
     from vecver.flows.searching.milvus import Ranked
@@ -54,11 +54,11 @@ def numbers_of(count: int) -> Numbers:
     return np.arange(count)[:, None]
 
 
-def weight_of(snapshot: Snapshot, weight: float | None) -> float:
-    """The weight that was asked for, else what the version's recipe says."""
+def weight_of(recipe: Recipe, weight: float | None) -> float:
+    """The weight that was asked for, else what a version's recipe says."""
     if weight is not None:
-        return weight
-    told = snapshot.commit.recipe.hybrid
+        return float(weight)
+    told = recipe.hybrid
     return DEFAULT_WEIGHT if told is None else float(told["weight"])
 
 

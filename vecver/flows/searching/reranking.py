@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vecver.model import OpenedReranker
     from vecver.repo import Snapshot
 
+NOT_RERANKED = "the hits were not reranked"  # how a note of that begins
 Ranked = list[tuple[list[Row], Json]]  # for each query its rows, and the engine that proposed them
 
 
@@ -66,7 +67,7 @@ def reordered(snapshot: Snapshot, question: Question, shape: Shape, ranked: Rank
                 if question.reranker.on_failure == "error":
                     raise
                 failure = error.message
-        note = f"the hits were not reranked: {failure}"
+        note = f"{NOT_RERANKED}: {failure}"
         answers.append(Reordered(rows[shape.offset : shape.end], engine, notes=(note,)))
     return answers
 

@@ -201,7 +201,7 @@ def _by_words(
     if question.mode == "hybrid":
         chosen["fusion"] = question.fusion or "convex"
         if chosen["fusion"] == "convex":
-            chosen["weight"] = weight = hybrid.weight_of(snapshot, question.weight)
+            chosen["weight"] = weight = hybrid.weight_of(snapshot.commit.recipe, question.weight)
     ranker = hybrid.ranker_of(snapshot, selection, question.mode, texts, vectors, weight, without)
     notes = [hybrid.notes_of(snapshot, question.mode, text) for text in texts]
     return hybrid.ranked(snapshot, selection, ranker, shape, question.count), notes, chosen
