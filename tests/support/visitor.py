@@ -16,6 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import Seen, watched
 from lived_in import ASKED
 from paths import ROOT
+from PIL import Image
 
 import vecver
 
@@ -24,8 +25,20 @@ if TYPE_CHECKING:
 
 WIDE, PHONE = {"width": 1240, "height": 860}, {"width": 390, "height": 844}
 ROWS = 12  # of a table, that axe-core looks at
-DOCUMENTED: set[str] = set()
+_KEPT = os.environ.get("VECVER_SCREENSHOTS")  # the folder for pictures of every screen
 _IMAGES = ROOT / "docs/images" if os.environ.get("VECVER_RENEW_SCREENS") else None
+_DOCUMENTED = {  # picture -> its name in docs/images
+    "history-wide-light": "web-history",
+    "history-wide-dark": "web-history-dark",
+    "history-phone-light": "web-history-phone",
+    "version-wide-light": "web-version",
+    "document-diff-wide-light": "web-diff",
+    "answer-wide-light": "web-answer",
+    "two-answers-wide-light": "web-two-answers",
+    "two-answers-wide-dark": "web-two-answers-dark",
+    "measures-wide-light": "web-measures",
+    "promote-wide-light": "web-promote",
+}
 TABLE = """table => {
   const heads = [...table.tHead.rows[0].cells].map(cell => cell.innerText.trim());
   return [...table.tBodies[0].rows].map(row =>
@@ -163,10 +176,17 @@ def _serious(found: Any) -> list[tuple[str, str]]:
 
 
 def _keep(page: Page, name: str) -> None:
-    """Keep a picture where somebody asked for pictures."""
-    for folder, wanted in ((os.environ.get("VECVER_SCREENSHOTS"), True), (_IMAGES, name in DOCUMENTED)):
-        if folder and wanted:
-            size: dict[str, Any] = page.evaluate(
-                "({x: 0, y: 0, width: innerWidth, height: Math.min(document.documentElement.scrollHeight, 2000)})"
-            )
-            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True, clip=size)
+    """Keep a picture where somebody asked for pictures; one for the docs is as high as a window."""
+    if _KEPT:
+        _draw(page, Path(_KEPT) / f"{name}.png", 2000)
+    if _IMAGES and name in _DOCUMENTED:
+        file = _IMAGES / f"{_DOCUMENTED[name]}.png"
+        _draw(page, file, 900)
+        Image.open(file).quantize(64).save(file, optimize=True)  # a third of the bytes
+
+
+def _draw(page: Page, file: Path, most: int) -> None:
+    """A picture of the page from its top, at most so many pixels high."""
+    height = f"Math.min(Math.max(document.body.scrollHeight, 200), {most})"
+    clip: dict[str, Any] = page.evaluate(f"({{x: 0, y: 0, width: innerWidth, height: {height}}})")
+    page.screenshot(path=file, full_page=True, clip=clip)

@@ -1,7 +1,7 @@
 """Every screen in a real Chromium, light and dark, wide and as narrow as a phone: axe-core, overflow, errors, pictures.
 
-`VECVER_SCREENSHOTS=FOLDER` keeps a picture of each screen; `.ci/run` sets it. `VECVER_RENEW_SCREENS=1` renews those of
-docs/images.
+`VECVER_SCREENSHOTS=FOLDER` keeps the pictures of all screens in a folder; `.ci/run` sets it. `VECVER_RENEW_SCREENS=1`
+renews those of docs/images; run this file alone for it, where the corpus of `lived_in` is at hand.
 """
 
 from __future__ import annotations
