@@ -141,9 +141,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _measure(docs: vecver.Dataset) -> None:
-    """Measure every version by the questions, but for one in the middle; the index of the newest ones too."""
+    """Measure the newest versions by the questions, but for one of them, and the first; and the indexes of three."""
     log = list(docs.log())
-    for commit in [*log[:5], *log[6:]]:
+    for commit in [*log[:5], *log[6:9], log[-1]]:
         docs.eval(commit.id, questions="pinned")
     for commit in log[:3]:
         docs.recall(commit.id, sample=20)

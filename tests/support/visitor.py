@@ -16,7 +16,6 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import Seen, watched
 from lived_in import ASKED
 from paths import ROOT
-from PIL import Image
 
 import vecver
 
@@ -180,6 +179,8 @@ def _keep(page: Page, name: str) -> None:
     if _KEPT:
         _draw(page, Path(_KEPT) / f"{name}.png", 2000)
     if _IMAGES and name in _DOCUMENTED:
+        from PIL import Image  # many packages of the tests bring it, none of ours names it
+
         file = _IMAGES / f"{_DOCUMENTED[name]}.png"
         _draw(page, file, 900)
         Image.open(file).quantize(64).save(file, optimize=True)  # a third of the bytes
