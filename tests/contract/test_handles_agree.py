@@ -43,6 +43,9 @@ ERRORS: list[tuple[Callable[[Docs], Any], type[VecverError], str]] = [
     (lambda docs: docs.search(QUERY, filter={"year": {"$near": 1}}), InvalidInputError, "invalid_filter"),
     (lambda docs: docs.show("nowhere"), NotFoundError, "revision_not_found"),
     (lambda docs: list(docs.log("0" * 64)), NotFoundError, "revision_not_found"),
+    (lambda docs: list(docs.log(document="nowhere")), NotFoundError, "document_not_found"),
+    (lambda docs: list(docs.log(document="")), InvalidInputError, "invalid_document"),
+    (lambda docs: list(docs.log(since="nowhere")), NotFoundError, "revision_not_found"),
     (lambda docs: docs.documents("nowhere"), NotFoundError, "revision_not_found"),
     (lambda docs: docs.diff("main", "nowhere"), NotFoundError, "revision_not_found"),
     (lambda docs: docs.diff("main", "main", document="nowhere"), NotFoundError, "document_not_found"),
@@ -254,3 +257,18 @@ def test_a_ref_update_from_an_older_value_is_a_conflict(both: dict[str, Repo]) -
     with pytest.raises(ConflictError) as caught:
         remote.promote("prod", first, expected=seen)
     assert caught.value.context["found"] == second == remote.aliases()["prod"]
+
+
+def test_the_log_of_a_document_is_the_same(both: dict[str, Repo]) -> None:
+    docs = filled(both["local"])
+    second, first = docs.log()
+    for repository in both.values():
+        handle = repository.dataset("d")
+        assert list(handle.log(document="more")) == [second]
+        assert list(handle.log(document="doc-4")) == [second, first], "removed, added"
+        assert list(handle.log(since="main~1")) == list(handle.log(document="doc-3", since="main~1")) == [second]
+    for n in range(60):  # more than a page
+        docs.upsert(records({"doc-3": f"edit {n}", **({"doc-1": f"edit {n}"} if n % 2 else {})}))
+    for document, count in (("doc-3", 62), ("doc-1", 32), ("more", 1)):
+        here, there = ([c.id for c in repo.dataset("d").log(document=document)] for repo in both.values())
+        assert here == there and len(here) == count

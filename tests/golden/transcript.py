@@ -126,6 +126,8 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
         ("http.txt", transcript_http.play_drift),
         ("cli.txt", transcript_cli.play_modes),
         ("http.txt", transcript_http.play_modes),
+        ("cli.txt", transcript_cli.play_logs),
+        ("http.txt", transcript_http.play_logs),
     )
     for name, script in scripts:
         play = Play(folder, world)

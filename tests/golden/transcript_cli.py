@@ -104,6 +104,19 @@ def play_modes(play: Play) -> None:
     play.command(f"--repo judged recall parts@v1 -k 1 {how}", ticking=True)
 
 
+def play_logs(play: Play) -> None:
+    """The versions that changed a document; played after all that was added before."""
+    _all(
+        play,
+        """
+        --repo judged log parts part-3
+        --repo judged log parts part-99
+        --repo judged log parts --since main~1
+        --repo judged log parts part-3 --graph
+        """,
+    )
+
+
 def _all(play: Play, lines: str, **names: str) -> None:
     """Play a command a line. `NAME` in a line stands for its value among `names`."""
     for line in filter(None, map(str.strip, lines.splitlines())):

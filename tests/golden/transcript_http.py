@@ -79,6 +79,13 @@ def play_modes(play: Play) -> None:
     _measured_modes(before.again(play))
 
 
+def play_logs(play: Play) -> None:
+    """The versions that changed a document; played after all that was added before."""
+    (before,) = _played
+    play.keys |= before.keys
+    _logs(before.again(play))
+
+
 _played: list[Asking] = []
 schema: Json = {}  # of OpenAPI, once it was played
 
@@ -474,3 +481,14 @@ def _measured_modes(ask: Asking) -> None:
     )
     ask.get(f"{place}/measures?ref=main", "admin")
     ask.get(f"{place}/measures?ref=nowhere", "admin")
+
+
+def _logs(ask: Asking) -> None:
+    """The versions that changed a document, and those after another."""
+    place = "/v1/datasets/judged"
+    page = ask.get(f"{place}/commits?document=b&limit=1", "admin").json()
+    ask.get(f"{place}/commits?document=b&cursor={page['next'] or 'main'}", "admin")
+    ask.get(f"{place}/commits?document=nothing", "admin")
+    ask.get(f"{place}/commits?document=b", "reader")
+    ask.get(f"{place}/commits?since=main~1", "admin")
+    ask.get(f"{place}/commits?since=nowhere", "admin")

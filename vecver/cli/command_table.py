@@ -122,6 +122,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
         "vecver log handbook",
         "vecver log handbook --oneline --graph",
         "vecver log handbook@prod -n 5",
+        "vecver log handbook guide/pump.md",
+        "vecver log handbook@main --since prod",
         "vecver log handbook --measures nDCG@10,ann_recall@10 --questions support --plot measures.svg",
     ),
     "show": ("vecver show handbook", "vecver show handbook@prod --documents"),

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from vecver.flows.publishing.publications import check_published, forget, published, unpublish
     from vecver.flows.publishing.publisher import Publisher
     from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks
+    from vecver.flows.reading.document_history import document_history
     from vecver.flows.reading.documents import checked_ids, count_matching, document_ids, get_documents
     from vecver.flows.reading.fields import fields_of
     from vecver.flows.reading.selecting import check_chunk, check_page
@@ -113,6 +114,7 @@ __all__ = [
     "count_matching",
     "delete",
     "deletion",
+    "document_history",
     "document_ids",
     "drift",
     "evaluate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Unpack, overload
 
 from vecver import flows, repo
@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 class History(Promoting):
     """The calls that name, list and compare versions."""
 
-    def log(self, at: Revision = "main") -> Log:
+    def log(self, at: Revision = "main", *, document: str | None = None, since: Revision | None = None) -> Log:
         """The commits that led to a revision, newest first, along first parents; an iterator that reads one at a time.
 
+        `document`: only those that added, changed or removed the document with this id. `since`: only those after this
+        version; all, where `at` did not come from it. A version whose rows gc let go of is passed over by `document`:
+        what it did to one shows at the oldest kept version after it.
+
         At a prompt it shows the newest ten; `.to_pandas()` is a table of all.
+        Raises NotFoundError (revision; no version that was looked at has the document), InvalidInputError.
         """
         from vecver.model import Log
 
-        return Log(lambda: self._commits(at), f"{self.name}@{text_of(at)}")
+        return Log(lambda: self._logged(at, document, since), f"{self.name}@{text_of(at)}")
+
+    def _logged(self, at: Revision, document: str | None, since: Revision | None) -> Iterator[Commit]:
+        start = self.resolve(at)
+        last = None if since is None else self.resolve(since)
+        if document is not None:
+            return flows.document_history(self._versions, start, self._commits(start), document, last)
+        return takewhile(lambda commit: commit.id != last, self._commits(start))
 
     def _commits(self, at: Revision) -> Iterator[Commit]:
         id: str | None = self.resolve(at)

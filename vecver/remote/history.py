@@ -18,14 +18,15 @@ PAGE = 50  # commits in a request
 class RemoteHistory(RemotePromoting):
     """The calls that name, list and compare versions, as `Dataset` has them."""
 
-    def log(self, at: Revision = "main") -> Log:
+    def log(self, at: Revision = "main", *, document: str | None = None, since: Revision | None = None) -> Log:
         """The commits that led to a revision, newest first; as `Dataset.log`. Pages are fetched as they are read."""
-        return Log(lambda: self._commits(at), f"{self.name}@{text_of(at)}")
+        return Log(lambda: self._commits(at, document, since), f"{self.name}@{text_of(at)}")
 
-    def _commits(self, at: Revision) -> Iterator[Commit]:
+    def _commits(self, at: Revision, document: str | None, since: Revision | None) -> Iterator[Commit]:
+        only = {"document": document, "since": None if since is None else revision_text(since)}
         cursor = None
         while True:
-            page = self._wire.get(self._path("commits"), ref=revision_text(at), limit=PAGE, cursor=cursor)
+            page = self._wire.get(self._path("commits"), ref=revision_text(at), limit=PAGE, cursor=cursor, **only)
             commits, cursor = read(page, lambda it: ([commit_of(value) for value in it["commits"]], it["next"]))
             yield from commits
             if cursor is None:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import ReferenceType, WeakValueDictionary, ref
 
 from vecver.errors import IntegrityError, NotFoundError, say
@@ -17,11 +17,12 @@ from vecver.repo.refs import names
 if TYPE_CHECKING:
     from vecver.model import Commit
     from vecver.repo.read.snapshot import Snapshot
-    from vecver.repo.rows.layout import Layout
+    from vecver.repo.rows.layout import DocumentMasks, Layout
     from vecver.repo.rows.segment import Segment
     from vecver.repo.rows.verifier import Verifier
     from vecver.store import Store
 
+T = TypeVar("T")
 OPEN_BYTES = 1 << 30  # memory that opened versions may hold, beside mapped files
 OPEN_VERSIONS = 256  # may stay open: each maps files, and a process may map some 65,000
 
@@ -30,8 +31,19 @@ def find_layout(store: Store, id: str) -> Layout:
     """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
     from vecver.repo.rows.layout import load_layout
 
+    return _unless_forgotten(load_layout, store, id)
+
+
+def find_document_masks(store: Store, id: str) -> DocumentMasks:
+    """The live documents of a commit. Raises as `find_layout`."""
+    from vecver.repo.rows.layout import load_document_masks
+
+    return _unless_forgotten(load_document_masks, store, id)
+
+
+def _unless_forgotten(load: Callable[[Store, str], T], store: Store, id: str) -> T:
     try:
-        return load_layout(store, id)
+        return load(store, id)
     except NotFoundError:
         from vecver.repo.maintain import gc
 
@@ -91,6 +103,16 @@ class OpenVersions:
                 raise
             self._snapshots[id] = snapshot
             return snapshot
+
+    def segment(self, id: str) -> Segment:
+        """A segment, verified as those of `open`. Raises NotFoundError, IntegrityError."""
+        from vecver.repo.rows.segment import Segment
+
+        with self._lock:
+            segment = self._segments.get(id) or Segment(self._store, id)
+            self._verifier.use([segment])
+            self._segments[id] = segment
+            return segment
 
     def open_newest_layout(self, id: str) -> Snapshot:
         """As `open`, with the rows where the stored layout places them now: the next version is written upon that."""

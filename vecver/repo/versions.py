@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vecver.repo.maintain.retention import Retention
     from vecver.repo.maintain.rewrite import Rewrite
     from vecver.repo.published.ledger import Publications
+    from vecver.repo.read.document_changes import DocumentChanges
     from vecver.repo.read.snapshot import Snapshot
     from vecver.repo.rows.layout import Layout
     from vecver.repo.rows.segment import Segment
@@ -142,6 +144,12 @@ class Versions:
     def snapshot(self, id: str) -> Snapshot:
         """A commit opened for reading; see `OpenVersions.open`. Raises NotFoundError, IntegrityError."""
         return self.opened.open(id)
+
+    def document_changes(self, document: str) -> DocumentChanges:
+        """Finds the versions that changed a document."""
+        from vecver.repo.read.document_changes import DocumentChanges
+
+        return DocumentChanges(document, partial(opened.find_document_masks, self.store), self.opened.segment)
 
     def newest_layout(self, id: str) -> Snapshot:
         """As `snapshot`, with the rows where they lie now; see `OpenVersions.open_newest_layout`."""

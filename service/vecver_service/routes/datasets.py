@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any
 
@@ -37,11 +38,21 @@ def dataset(docs: Readable) -> Json:
 
 @router.get("/{dataset}/commits", response_model=answers.Commits)
 def commits(
-    docs: Readable, ref: Ref = "main", limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: Cursor = None
+    docs: Readable,
+    ref: Ref = "main",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Cursor = None,
+    document: Annotated[str | None, Query(description="Only those that changed the document with this id.")] = None,
+    since: Annotated[str | None, Query(max_length=300, description="Only those after this version.")] = None,
 ) -> Json:
     """The commits that led to a version, newest first, along first parents."""
-    page = list(islice(docs.log(cursor or ref), limit))
-    return {"commits": [_commit(commit) for commit in page], "next": next(iter(page[-1].parents), None)}
+    page = list(islice(docs.log(cursor or ref, document=document, since=since), limit + 1))
+    return {"commits": [_commit(commit) for commit in page[:limit]], "next": _following(page, limit)}
+
+
+def _following(page: Sequence[vecver.Commit], limit: int) -> str | None:
+    """Where to go on: at the version that comes next."""
+    return page[limit].id if len(page) > limit else None
 
 
 @router.get("/{dataset}/commits/{revision}", response_model=answers.OneCommit)

@@ -86,3 +86,20 @@ def test_one_chunk_is_shown_with_its_neighbours(docs: vecver.Dataset) -> None:
     run("chunks", "handbook", "--context", "1", code=2)
     run("chunks", "handbook", "--vectors", code=2)
     run("chunks", "handbook", "0" * 32, code=3)
+
+
+def test_log_shows_the_versions_that_changed_a_document(docs: vecver.Dataset) -> None:
+    first = docs.resolve()
+    docs.upsert([{"id": "valve.md", "text": "Open it fast."}], message="Faster")
+    docs.upsert([{"id": "other.md", "text": "Another."}], message="Other")
+    commits = [entry["commit"] for entry in told("log", "handbook", "valve.md")]
+    assert commits == [docs.resolve("main~1"), first]
+    assert [entry["commit"] for entry in told("log", "handbook", "--since", first)] == [
+        docs.resolve(),
+        docs.resolve("main~1"),
+    ]
+    assert "Faster" in run("log", "handbook@main", "valve.md", "--oneline", "-n", "1").stdout
+    assert [entry["commit"] for entry in told("log", "handbook", "valve.md", "--measures")] == commits
+    assert "did you mean 'valve.md'" in run("log", "handbook", "valv.md", code=3).stderr
+    for option in ("--graph", "--plot=x.svg"):
+        assert "draws all versions" in run("log", "handbook", "valve.md", option, code=2).stderr

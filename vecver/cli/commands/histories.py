@@ -49,6 +49,8 @@ class OptionalValue(click.Command):
 
 @click.command(cls=OptionalValue)
 @click.argument("dataset", metavar="DATASET[@REV]")
+@click.argument("document", metavar="[DOC]", required=False)
+@click.option("--since", metavar="REV", help="Only versions after this one.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N commits.")
 @click.option("--oneline", is_flag=True, help="A line each.")
 @click.option("--graph", is_flag=True, help="Draw how the versions descend from each other; without @REV of all refs.")
@@ -71,6 +73,8 @@ def log(
     settings: Settings,
     /,
     dataset: str,
+    document: str | None,
+    since: str | None,
     limit: int | None,
     oneline: bool,
     graph: bool,
@@ -81,10 +85,11 @@ def log(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """List the commits that led to a version, newest first."""
+    """List the commits that led to a version, newest first; with DOC only those that changed this document."""
     name, revision = common.version_of(dataset)
     named = None if measures in (None, _ALL) else measures
     _check(named, questions, plot, graph, how)
+    _check_all_shown(document, since, plot, graph)
     docs = common.opened(settings).dataset(name)
     if plot:
         drawn = docs.measure_history(revision, measures=named, questions=questions, limit=limit, **how)
@@ -92,7 +97,8 @@ def log(
         console.err().say(f"drawn: {plot}")
     at_all = graph and "@" not in dataset
     commits: Iterable[vecver.Commit] = islice(
-        history_of(docs, None if at_all else revision) if graph else docs.log(revision), limit
+        history_of(docs, None if at_all else revision) if graph else docs.log(revision, document=document, since=since),
+        limit,
     )
     columns: tuple[str, ...] = ()
     values: Values | None = None
@@ -190,6 +196,16 @@ def _check(named: str | None, questions: str | None, plot: str | None, graph: bo
         )
     if plot:
         common.check_writable("--plot", plot)
+
+
+def _check_all_shown(document: str | None, since: str | None, plot: str | None, graph: bool) -> None:
+    """Raises InvalidInputError where only some versions are asked for, and a drawing that shows all."""
+    if (document or since) and (graph or plot):
+        raise InvalidInputError(
+            f"{'--graph' if graph else '--plot'} draws all versions that led to one",
+            code="conflicting_options",
+            hint="leave it out, or DOC and --since",
+        )
 
 
 COMMANDS = (log,)

@@ -14,7 +14,7 @@ Decisions
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,30 @@ def load_layout(store: Store, commit: str) -> Layout:
     return parse_layout(commit, store.get(layout_path(commit)))
 
 
+class DocumentMasks(Mapping[str, BitMap]):
+    """segment -> its live document rows, of one commit; a mask is decoded when it is asked for."""
+
+    def __init__(self, segments: Iterable[dict[str, Any]]) -> None:
+        self._stored = {part["segment"]: part["documents"] for part in segments}
+
+    def __getitem__(self, segment: str) -> BitMap:
+        return _mask_of_json(self._stored[segment]["live"], self._stored[segment]["of"])
+
+    def __contains__(self, segment: object) -> bool:
+        return segment in self._stored
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+
+def load_document_masks(store: Store, commit: str) -> DocumentMasks:
+    """Of a commit's layout the live documents alone. Raises as `load_layout`."""
+    return DocumentMasks(_layout_json(commit, store.get(layout_path(commit)))["segments"])
+
+
 def encoded_layout(commit: str, layout: Layout) -> bytes:
     """A commit's layout as it is stored."""
     value = {
@@ -95,6 +119,12 @@ def encoded_layout(commit: str, layout: Layout) -> bytes:
 
 def parse_layout(commit: str, body: bytes) -> Layout:
     """The layout that `encoded_layout` wrote for this commit. Raises IntegrityError."""
+    value = _layout_json(commit, body)
+    sketch = Sketch.from_json(value.get("sketch"))
+    return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value), sketch)
+
+
+def _layout_json(commit: str, body: bytes) -> dict[str, Any]:
     value = objects.parse_sealed(layout_path(commit), body)
     if value["commit"] != commit:
         raise IntegrityError(
@@ -103,8 +133,7 @@ def parse_layout(commit: str, body: bytes) -> Layout:
             hint=check_first("restore the file from a copy of the repository"),
             commit=commit,
         )
-    sketch = Sketch.from_json(value.get("sketch"))
-    return Layout(tuple(_live_of(part) for part in value["segments"]), Roots.from_json(value), sketch)
+    return value
 
 
 def keep_sketch(store: Store, commit: str, sketch: Sketch) -> None:
