@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
@@ -11,12 +12,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 import vecver
+from vecver.errors import NotFoundError
 from vecver_service.deps import Readable
 from vecver_service.ui.rendering import render
 
 router = APIRouter(include_in_schema=False)
 PAGE = 100  # documents
-LOOKED_AT = 100  # versions that are searched for changes of a document
+LOOKED_AT = 200  # versions that a page searches for changes of a document
 SHOWN = 400_000  # characters of a document that a page shows
 Text = Annotated[str, Query(max_length=1000)]
 
@@ -28,6 +30,14 @@ class Piece:
     text: str
     chunk: vecver.StoredChunk | None  # None: between chunks
     number: int = 0
+
+
+@dataclass(frozen=True)
+class History:
+    """A part of the history of a document."""
+
+    changes: tuple[vecver.Commit, ...]
+    older: str | None  # the version where the next part begins
 
 
 @router.get("/datasets/{dataset}/documents")
@@ -50,8 +60,12 @@ def documents(request: Request, docs: Readable, at: Text = "main", q: Text = "",
 
 
 @router.get("/datasets/{dataset}/document")
-def document(request: Request, docs: Readable, id: Text, at: Text = "main", chunk: Text = "") -> Response:
-    """A document of a version; `chunk`: the key of the chunk that the reader came for."""
+def document(
+    request: Request, docs: Readable, id: Text, at: Text = "main", chunk: Text = "", history: Text = ""
+) -> Response:
+    """A document of a version; `chunk`: the key of the chunk that the reader came for; `history`: the version from
+    which on it is told which ones changed the document.
+    """
     commit = docs.resolve(at)
     document = docs.get(id, at=commit)
     return render(
@@ -64,7 +78,8 @@ def document(request: Request, docs: Readable, id: Text, at: Text = "main", chun
         pieces=list(_pieces(document)),
         cut=len(document.text) > SHOWN,
         chunk=chunk,
-        changes=_changes(docs, commit, id),
+        looked_at=LOOKED_AT,
+        history=_history(docs, history or commit, id),
     )
 
 
@@ -86,19 +101,11 @@ def _pieces(document: vecver.Document) -> Iterator[Piece]:
         yield Piece(text[at:], None)
 
 
-def _changes(docs: vecver.Dataset, commit: str, id: str) -> list[vecver.Commit]:
-    """The versions, newest first, in which the document is not as it was in the one before; of the last hundred."""
-    changes: list[vecver.Commit] = []
-    newer: vecver.Commit | None = None
-    held: str | None = None
-    for each in islice(docs.log(commit), LOOKED_AT):
-        there = docs.get(id, at=each.id, missing="skip")
-        digest = there.digest if there else None
-        if newer is not None and digest != held:
-            changes.append(newer)
-        newer, held = each, digest
-        if digest is None:
-            break
-    if newer is not None and not newer.parents and held is not None:
-        changes.append(newer)
-    return changes
+def _history(docs: vecver.Dataset, start: str, id: str) -> History:
+    """The versions among the next few from `start` on that changed the document, and where the others begin."""
+    following = list(islice(docs.log(start), LOOKED_AT + 1))[LOOKED_AT:]
+    since = following[0].id if following else None
+    changes: tuple[vecver.Commit, ...] = ()
+    with suppress(NotFoundError):  # no version among these has it
+        changes = tuple(docs.log(start, document=id, since=since))
+    return History(changes, since)
