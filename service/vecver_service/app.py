@@ -36,7 +36,7 @@ from vecver_service.state.files import own_state
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
 from vecver_service.state.keys import Keys
-from vecver_service.state.session_secret import session_secret
+from vecver_service.state.session_secret import EndedSessions, session_secret
 from vecver_service.warmup import freeze_modules, warm_all
 from vecver_service.worker import KINDS, Worker, stop
 
@@ -112,7 +112,9 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings, *, toke
         app.include_router(router)
     callers = Callers(settings, keys, own.author, closed=token is not None)
     name = f"vecver-{repository.id[:8]}"
-    app.state.visitors = visitors = ui.Visitors(callers, partial(session_secret, database), name, token)
+    ended = EndedSessions(database)
+    visitors = ui.Visitors(callers, partial(session_secret, database), name, token, ended=ended)
+    app.state.visitors = visitors
     app.add_middleware(RawSearch, deps=deps)
     app.add_middleware(
         RequestMiddleware,

@@ -6,6 +6,7 @@ What concerns the repository (VECVER_REPO, VECVER_MILVUS, ...) is read by `vecve
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ from vecver.errors import InvalidInputError
 from vecver.settings import settings_file
 from vecver_service.state.schema import FILE_NAME
 
+_ROOT = r"(/[\w.~-]+)+/?"
+_OWN_PATHS = ("v1", "datasets", "work", "static", "sign-in", "sign-out", "docs", "metrics", "healthz", "readyz")
 Names = Annotated[tuple[str, ...], NoDecode]  # comma separated where it comes from the environment
 
 
@@ -32,6 +35,7 @@ class ServiceSettings(BaseSettings):
 
     host: str = "127.0.0.1"  # address that it listens on
     port: int = Field(8000, ge=0, le=65535)  # 0: a free one
+    root_path: str = ""  # what a proxy puts before every path, as /kb, whether it hands that on or not
     workers: int = Field(1, ge=1)  # processes over one repository
     state: str = ""  # folder of jobs, uploads, keys, audit log; on a local disk; "": REPO.service beside the repository
     keys: str = ""  # JSON file of API keys; "": they are in the state folder's database, service.sqlite
@@ -66,6 +70,13 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _root(cls, value: str) -> str:
+        if value.strip("/") and (not re.fullmatch(_ROOT, value) or value.split("/")[1] in _OWN_PATHS):
+            raise ValueError("a path such as /kb, and none of the service's own")
+        return value.rstrip("/")
 
     @field_validator("log_level")
     @classmethod

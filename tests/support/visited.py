@@ -46,8 +46,8 @@ class Visited:
 
 
 @contextmanager
-def visited(folder: Path, *, token: str | None = None, keys: bool = True) -> Iterator[Visited]:
-    """A service of the datasets `handbook` (three versions, `prod` on the second) and `secret`."""
+def visited(folder: Path, *, token: str | None = None, keys: bool = True, **how: Any) -> Iterator[Visited]:
+    """A service of the datasets `handbook` (three versions, `prod` on the second) and `secret`; `how`: its settings."""
     from fastapi.testclient import TestClient
     from vecver_service.app import create_app
     from vecver_service.settings import ServiceSettings
@@ -60,7 +60,7 @@ def visited(folder: Path, *, token: str | None = None, keys: bool = True) -> Ite
     docs.promote("prod", "main")
     _ingest(docs, {id: text for id, text in TEXTS.items() if "bad" not in id}, "Without the bad one")
     _ingest(repository.dataset("secret"), {"plans.md": "The launch is in May."}, "Plans")
-    settings = ServiceSettings(state=str(folder / "state"))
+    settings = ServiceSettings(state=str(folder / "state"), **how)
     store = Keys(settings.keys_file(repository.url))
     scopes = {"reader": ["handbook:read"], "writer": ["handbook:write"], "other": ["secret:admin"], "all": ["*:admin"]}
     made = {name: store.add(name, held)[1] for name, held in scopes.items()} if keys else {}

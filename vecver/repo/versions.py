@@ -234,6 +234,8 @@ class Versions:
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
         """
         refs = self.refs(dataset)
+        if kind != "alias" and before is None:
+            self._check_no_policy(refs, kind, name)
         if kind == "tag" and before and after:
             raise ConflictError(
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
@@ -247,6 +249,27 @@ class Versions:
             if kind == "branch" and not refs.all("branch"):
                 return self._begin(dataset, name, after, **signed)
             return refs.create(kind, name, after, **signed, gating=gating)
+
+    def _check_no_policy(self, refs: Refs, kind: Kind, name: str) -> None:
+        """Raises ConflictError if the name is kept for an alias whose promotions a policy guards.
+
+        Applications follow a name, whatever has it: a tag of this name would be what they are answered from.
+        """
+        from vecver.repo import policies
+
+        if policies.load(self.store, refs.key, name) is None:
+            return
+        raise ConflictError(
+            f"{name!r} is kept for an alias of {refs.dataset}, which has a policy",
+            code="name_taken",
+            hint=say(
+                f"choose another name for the {kind}; docs.policy({name!r}) is the policy",
+                cli=f"choose another name for the {kind}; `vecver policy {refs.dataset} {name}` shows the policy",
+                http=f"choose another name for the {kind}",
+            ),
+            name=name,
+            kind="alias",
+        )
 
     def _begin(self, dataset: str, branch: str, commit: str, **signed: Any) -> Move:
         """The first branch of a dataset, made while none can be renamed. Raises ConflictError if its name was taken."""

@@ -75,6 +75,14 @@ def _is_open(path: str) -> bool:
     return path in (*_OPEN, *_PAGES) or path.startswith("/docs/")
 
 
+def _mounted(scope: Scope, root: str) -> Scope:
+    """The scope with its path as routes know it: without what a proxy, or an application around, puts before it."""
+    root = root or scope.get("root_path", "").rstrip("/")
+    path = scope["path"]
+    inner = path.removeprefix(root) if path.startswith(f"{root}/") else path
+    return {**scope, "root_path": root, "path": inner} if root else scope
+
+
 class RequestMiddleware:
     """Authenticates, limits, times, logs and measures every request.
 
@@ -102,6 +110,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _mounted(scope, self._settings.root_path)
         headers = dict(reversed(scope["headers"]))  # of a repeated name the first
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         scope["vecver.request"] = request_id if _ID.fullmatch(request_id) else secrets.token_hex(8)

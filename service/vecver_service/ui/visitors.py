@@ -5,6 +5,7 @@
 
 Decisions
 1. A session is not stored. It names its key, which is looked up at each request: revoking a key ends its sessions.
+   Stored is which sessions were signed out before their time, so that a copied cookie ends with them.
 2. Where the service has no keys, a visitor must come from this machine, as for the routes. The session then only
    carries the form token.
 3. The cookie's name has the repository's id in it: cookies do not tell ports apart, and two services may run here.
@@ -12,6 +13,8 @@ Decisions
    session ends with the process: a `vecver serve` of the same repository would let it in as one without a key.
 5. Cookies are taken apart by Starlette: `http.cookies` stops at the first cookie that is not to its liking, and other
    programs at this machine set such cookies for all ports.
+6. A form must come from a page of this service. Browsers say from where: over https and at this machine by
+   Sec-Fetch-Site, else by Origin, which is compared with the Host that was asked, or that a proxy was asked.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ from starlette.types import Scope
 from vecver.errors import AccessError
 from vecver_service.http.callers import Callers
 from vecver_service.state.keys import Caller
-from vecver_service.ui.addresses import is_open, is_page
+from vecver_service.state.session_secret import EndedSessions
+from vecver_service.ui.addresses import at_root, is_open, is_page, set_root
 
 SECONDS = 12 * 3600  # that a session lasts
 
@@ -53,8 +57,16 @@ class Session:
 class Visitors:
     """The visitors of a service. `secret`: gives what signs cookies; `name`: of the cookie; `token`: lets one in."""
 
-    def __init__(self, callers: Callers, secret: Callable[[], bytes], name: str, token: str | None = None) -> None:
-        self._callers, self._secret, self.cookie = callers, cache(secret), name
+    def __init__(
+        self,
+        callers: Callers,
+        secret: Callable[[], bytes],
+        name: str,
+        token: str | None = None,
+        *,
+        ended: EndedSessions,
+    ) -> None:
+        self._callers, self._secret, self.cookie, self._ended = callers, cache(secret), name, ended
         self._token, self._lock = token, threading.Lock()
         self.owned = token is not None  # only the one with the token may look
         self._owner = f"owner-{secrets.token_hex(8)}"  # in place of a key's id: the one who started this process
@@ -69,6 +81,7 @@ class Visitors:
 
         Raises AccessError: nobody is signed in, or another site's page sent the form.
         """
+        set_root(scope.get("root_path", ""))
         session = self._session(scope)
         scope["vecver.session"], scope["vecver.session_begins"] = session or self.new(""), session is None
         _check_site(scope)  # also of signing in: nobody is to work under the key of somebody else without knowing it
@@ -102,10 +115,21 @@ class Visitors:
         """A new session."""
         return Session(key, secrets.token_urlsafe(16), time.time() + SECONDS)
 
+    def end(self, session: Session) -> None:
+        """Let a session be signed out, wherever its cookie is."""
+        if session.key:
+            self._ended.add(session.id, session.until)
+
     def keep(self, response: Response, session: Session, *, secure: bool) -> None:
         """Let the browser keep a session."""
         response.set_cookie(
-            self.cookie, self._signed(session), max_age=SECONDS, httponly=True, samesite="lax", secure=secure
+            self.cookie,
+            self._signed(session),
+            max_age=SECONDS,
+            path=at_root("/"),
+            httponly=True,
+            samesite="lax",
+            secure=secure,
         )
 
     def form_token(self, session: Session) -> str:
@@ -130,7 +154,9 @@ class Visitors:
             return None
         value: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body))
         session = Session(**value)
-        return session if session.until > time.time() else None
+        if session.until <= time.time() or (session.key and session.id in self._ended):
+            return None
+        return session
 
     def _signed(self, session: Session) -> str:
         body = base64.urlsafe_b64encode(json.dumps(session.__dict__).encode()).decode()
@@ -146,8 +172,20 @@ def _same(secret: str, text: str) -> bool:
 
 
 def _check_site(scope: Scope) -> None:
-    """Raises AccessError for a form that another site's page sent: browsers say which."""
+    """Raises AccessError for a form that another site's page sent."""
     headers = Headers(scope=scope)
-    if scope["method"] in ("GET", "HEAD") or headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none"):
+    if scope["method"] in ("GET", "HEAD") or _is_from_here(headers):
         return
-    raise AccessError("another site's page sent this form", code="forbidden", hint="open the page here, and repeat it")
+    raise AccessError(
+        "another site's page sent this form",
+        code="forbidden",
+        hint="open the page here, and repeat it; a proxy before the service must hand on the Host that was asked for",
+    )
+
+
+def _is_from_here(headers: Headers) -> bool:
+    """Does a page of this service send this? A program, which names no origin, has no cookie that others could use."""
+    if "sec-fetch-site" in headers:
+        return headers["sec-fetch-site"] in ("same-origin", "none")
+    hosts = {headers.get("host"), headers.get("x-forwarded-host")}
+    return "origin" not in headers or headers["origin"].partition("://")[2] in hosts

@@ -42,6 +42,26 @@ def test_the_address_that_is_printed_opens_the_page_once(tmp_path: Path) -> None
     assert "Traceback" not in errors and "works once" in errors
 
 
+def test_no_command_line_and_no_file_of_others_holds_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    from vecver.cli.commands import pages
+
+    opened: list[str] = []
+    monkeypatch.setattr(pages.click, "launch", opened.append)
+    monkeypatch.setattr(
+        pages.threading, "Timer", lambda seconds, call, given: type("T", (), {"start": lambda _: call(*given)})()
+    )
+    address = "http://127.0.0.1:1/sign-in?token=a-secret&x=1"
+    with pages._in_browser(address, tmp_path):
+        (url,) = opened
+        file = Path(url2pathname(urlsplit(url).path))
+        assert "a-secret" not in url and file.stat().st_mode & 0o077 == 0
+        assert 'content="0; url=http://127.0.0.1:1/sign-in?token=a-secret&amp;x=1"' in file.read_text()
+    assert not file.exists()
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     import socket
 

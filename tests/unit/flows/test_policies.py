@@ -333,6 +333,25 @@ def test_a_policy_is_for_an_alias(docs: vecver.Dataset, name: str) -> None:
     assert raised.value.code == "name_taken" and docs.policy(name) is None
 
 
+def test_nothing_takes_the_name_of_an_alias_whose_policy_waits_for_it(docs: vecver.Dataset) -> None:
+    """Applications follow a name: a tag or branch of it would be served without a gate."""
+    docs.set_policy("prod", ["R@10 >= 0.5"], questions="support")
+    takers: list[Any] = [
+        lambda: docs.tag("prod", "bad"),
+        lambda: docs.branch("prod", "bad"),
+    ]
+    for take in takers:
+        with pytest.raises(ConflictError) as raised:
+            take()
+        assert raised.value.code == "name_taken" and "has a policy" in raised.value.message
+    docs.promote("prod", "good")
+    docs.delete_alias("prod")
+    with pytest.raises(ConflictError):
+        docs.tag("prod", "bad")
+    docs.remove_policy("prod")
+    docs.tag("prod", "bad")
+
+
 def test_questions_that_would_measure_nothing_are_refused(docs: vecver.Dataset) -> None:
     docs.set_policy("prod", GATES, questions="support")
     assert list(docs.policies()) == ["prod"]

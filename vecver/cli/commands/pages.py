@@ -1,16 +1,33 @@
-"""The command `ui`: opens the web page of a repository, on this machine, for the one who asks."""
+"""The command `ui`: opens the web page of a repository, on this machine, for the one who asks.
+
+Decisions
+1. The browser is given a file that leads to the address, as Jupyter does. Every user of the machine may read the
+   command line of a browser that starts: with the token in it, whoever was faster would be let in. The file can be read
+   by its owner alone, and goes when the page ends.
+"""
 
 from __future__ import annotations
 
+import html
+import os
 import secrets
 import socket
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import click
 
 from vecver.cli import common
 from vecver.cli.commands.serving import check_free, check_installed, prepare_state
 from vecver.settings import Settings
+
+_LEADING = """<!doctype html><meta charset="utf-8"><title>vecver</title><meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={address}">
+<p><a href="{address}">Open vecver</a></p>
+"""
 
 
 @click.command()
@@ -39,10 +56,23 @@ def ui(settings: Settings, /, port: int, no_browser: bool) -> None:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/sign-in?token={token}"
         click.echo(address)
         click.echo("The address works once. Ctrl-C ends the page.", err=True)
-        if not no_browser:
-            threading.Timer(0.5, click.launch, [address]).start()
         config = uvicorn.Config(app, http=TimeoutProtocol, log_config=None, access_log=False, server_header=False)
-        uvicorn.Server(config).run([listening])
+        with nullcontext() if no_browser else _in_browser(address, state):
+            uvicorn.Server(config).run([listening])
+
+
+@contextmanager
+def _in_browser(address: str, folder: Path) -> Iterator[None]:
+    """Open an address soon, by a file that leads there, which lasts as long as the block."""
+    handle, name = tempfile.mkstemp(".html", "vecver-ui-", folder)  # of mode 0600
+    file = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(_LEADING.format(address=html.escape(address)))
+        threading.Timer(0.5, click.launch, [file.as_uri()]).start()
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 COMMANDS = (ui,)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from vecver.errors import NotFoundError
-from vecver_service.ui.addresses import NEXT, SIGN_IN, SIGN_OUT, inside
+from vecver_service.ui.addresses import NEXT, SIGN_IN, SIGN_OUT, at_root, inside
 from vecver_service.ui.forms import FROM_HERE
 from vecver_service.ui.rendering import HEADERS, render
 from vecver_service.ui.visitors import Session, Visitors
@@ -45,9 +45,11 @@ def signed_in(
 
 @router.post(SIGN_OUT, dependencies=FROM_HERE)
 def sign_out(request: Request) -> Response:
-    """End the session."""
-    response = RedirectResponse(SIGN_IN, 303, headers=HEADERS)
-    response.delete_cookie(request.app.state.visitors.cookie, httponly=True, samesite="lax")
+    """End the session: also a copy of its cookie lets nobody in."""
+    visitors: Visitors = request.app.state.visitors
+    visitors.end(request.scope["vecver.session"])
+    response = RedirectResponse(at_root(SIGN_IN), 303, headers=HEADERS)
+    response.delete_cookie(visitors.cookie, at_root("/"), httponly=True, samesite="lax")
     return response
 
 
@@ -66,6 +68,6 @@ def _asked(request: Request, next: str, refused: str | None, status: int) -> Res
 
 
 def _let_in(request: Request, session: Session, next: str) -> Response:
-    response = RedirectResponse(inside(next), 303, headers=HEADERS)
+    response = RedirectResponse(at_root(inside(next)), 303, headers=HEADERS)
     request.app.state.visitors.keep(response, session, secure=request.url.scheme == "https")
     return response
