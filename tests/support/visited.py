@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,11 +49,6 @@ class Visited:
 @contextmanager
 def visited(folder: Path, *, token: str | None = None, keys: bool = True, **how: Any) -> Iterator[Visited]:
     """A service of the datasets `handbook` (three versions, `prod` on the second) and `secret`; `how`: its settings."""
-    from fastapi.testclient import TestClient
-    from vecver_service.app import create_app
-    from vecver_service.settings import ServiceSettings
-    from vecver_service.state.keys import Keys
-
     repository = vecver.open(folder / "kb", create=True, author="tester")
     docs = repository.dataset("handbook")
     _ingest(docs, TEXTS, f"First {HOSTILE}")
@@ -60,6 +56,28 @@ def visited(folder: Path, *, token: str | None = None, keys: bool = True, **how:
     docs.promote("prod", "main")
     _ingest(docs, {id: text for id, text in TEXTS.items() if "bad" not in id}, "Without the bad one")
     _ingest(repository.dataset("secret"), {"plans.md": "The launch is in May."}, "Plans")
+    with _visit(repository, folder, token=token, keys=keys, **how) as service:
+        yield service
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Visited]:
+    """A new service of the repository that `visited` left in a folder, or of a copy; one may do everything there."""
+    repository = vecver.open(folder / "kb", author="tester")
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    with _visit(repository, folder, token=None, keys=False) as service:
+        yield service
+
+
+@contextmanager
+def _visit(
+    repository: vecver.Repository, folder: Path, *, token: str | None, keys: bool, **how: Any
+) -> Iterator[Visited]:
+    from fastapi.testclient import TestClient
+    from vecver_service.app import create_app
+    from vecver_service.settings import ServiceSettings
+    from vecver_service.state.keys import Keys
+
     settings = ServiceSettings(state=str(folder / "state"), **how)
     store = Keys(settings.keys_file(repository.url))
     scopes = {"reader": ["handbook:read"], "writer": ["handbook:write"], "other": ["secret:admin"], "all": ["*:admin"]}

@@ -19,18 +19,24 @@ def problem_page(request: Request, error: Exception, mask: PathMask) -> Response
         next = None if back == "/" or len(back) > NEXT else back
         return RedirectResponse(address(SIGN_IN[1:], next=next), 303, headers=HEADERS)
     dataset = str(request.path_params.get("dataset", ""))
-    if "/v1/" in problem["hint"]:  # a route: of no use to whoever reads a page
-        problem["hint"] = "begin at one of the links below"
+    problem["hint"] = _hint(problem)
     page = render(
         request,
         "problem.html",
         problem["status"],
         problem=problem,
         says=_sentence(problem["detail"], dataset),
-        dataset="" if problem["code"] == "dataset_not_found" else dataset,
+        dataset="" if problem["code"] in ("dataset_not_found", "invalid_name") else dataset,
     )
     page.headers.update(headers)  # which methods are allowed, when to come back
     return page
+
+
+def _hint(problem: dict[str, str]) -> str:
+    """What to do, for whoever reads a page and calls no route."""
+    if problem["code"] == "invalid_request":
+        return "go back, and change it in the form or in the address"
+    return "begin at one of the links below" if "/v1/" in problem["hint"] else problem["hint"]
 
 
 def _sentence(detail: str, dataset: str) -> str:

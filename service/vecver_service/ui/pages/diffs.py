@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import difflib
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 import vecver
+from vecver.errors import NotFoundError
 from vecver_service.deps import Readable
 from vecver_service.ui.rendering import render
 
 router = APIRouter(include_in_schema=False)
 PAGE = 200  # documents, or chunks of one that changed
+_DIFFS = 4  # long ones that are kept
 _WORDS = 2000  # of a chunk, above which it is not compared word by word
+T = TypeVar("T")
 Text = Annotated[str, Query(max_length=1000)]
 Words = tuple[tuple[bool, str], ...]  # (did it change?, text)
 
@@ -47,26 +52,52 @@ def diff(
     shared: dict[str, Any] = {"docs": docs, "from_": from_ or before.id, "to": to, "before": before, "after": after}
     if document:
         changed = docs.diff(before.id, after.id, document=document)
-        sides = list(_sides(changed))
-        pairs = [_pair(*side) for side in sides[(page - 1) * PAGE : page * PAGE]]
-        return render(
-            request, "document_diff.html", **shared, diff=changed, pairs=pairs, page=page, pages=-(-len(sides) // PAGE)
-        )
-    changes = docs.diff(before.id, after.id)
+        some, pages = _page_of(list(_sides(changed)), page)
+        pairs = [_pair(*side) for side in some]
+        return render(request, "document_diff.html", **shared, diff=changed, pairs=pairs, page=page, pages=pages)
+    changes = _KEPT.diff(docs, before.id, after.id)
     listed = [
         *(("changed", id) for id in changes.changed),
         *(("added", id) for id in changes.added),
         *(("removed", id) for id in changes.removed),
     ]
-    return render(
-        request,
-        "diff.html",
-        **shared,
-        diff=changes,
-        listed=listed[(page - 1) * PAGE : page * PAGE],
-        page=page,
-        pages=-(-len(listed) // PAGE),
-    )
+    some_listed, pages = _page_of(listed, page)
+    return render(request, "diff.html", **shared, diff=changes, listed=some_listed, page=page, pages=pages)
+
+
+def _page_of(items: Sequence[T], page: int) -> tuple[Sequence[T], int]:
+    """(the items of a page, how many pages there are). Raises NotFoundError for a page behind the last."""
+    pages = max(1, -(-len(items) // PAGE))
+    if page > pages:
+        raise NotFoundError(
+            f"there is no page {page}: the list ends on page {pages}",
+            code="page_not_found",
+            hint="open an earlier page",
+        )
+    return items[(page - 1) * PAGE : page * PAGE], pages
+
+
+class _KeptDiffs:
+    """The last differences that were shown: between two versions they never change, and a long list has many pages."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], vecver.Diff] = OrderedDict()
+
+    def diff(self, docs: vecver.Dataset, before: str, after: str) -> vecver.Diff:
+        """The difference between two commits. Raises as `Dataset.diff`."""
+        with self._lock:
+            kept = self._kept.pop((before, after), None)
+        diff = kept or docs.diff(before, after)
+        if len(diff.chunks_of) > PAGE:  # others are found as fast
+            with self._lock:
+                self._kept[before, after] = diff
+                while len(self._kept) > _DIFFS:
+                    self._kept.popitem(last=False)
+        return diff
+
+
+_KEPT = _KeptDiffs()
 
 
 def _sides(diff: vecver.DocumentDiff) -> Iterator[tuple[str | None, str | None, bool]]:
