@@ -325,3 +325,25 @@ def test_scratch_of_killed_writers_is_swept(tmp_path: Path) -> None:
     os.utime(part, (long_ago, long_ago))
     store.scratch()
     assert not dead.exists() and living.exists() and not part.exists() and new_part.exists()
+
+
+def test_a_folder_tells_that_a_name_in_it_was_put_or_deleted(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "kb")
+    assert store.folder_stamp("m/c/") == store.folder_stamp("m/c/"), "nothing is there yet, which is an answer too"
+    before = store.folder_stamp("m/c/")
+    store.put("m/c/one", b"1")
+    assert store.folder_stamp("m/c/") is None, "another change might have the same time"
+    stamps = [_aged(store, "m/c/", 9)]
+    store.put("m/c/one", b"2")
+    stamps.append(_aged(store, "m/c/", 8))
+    store.delete("m/c/one")
+    store.put("m/c/two", b"3")
+    stamps.append(_aged(store, "m/c/", 7))
+    assert len({before, *stamps}) == 4 and store.folder_stamp("m/c/") == stamps[-1]
+
+
+def _aged(store: LocalStore, prefix: str, seconds: int) -> object:
+    """The stamp of a folder, as if it had been changed so long ago, if it was changed just now."""
+    if time.time() - os.stat(store.root / prefix).st_mtime < 5:
+        os.utime(store.root / prefix, (time.time() - seconds,) * 2)
+    return store.folder_stamp(prefix)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from vecver.errors import IntegrityError, say
 from vecver.model import Json
 from vecver.repo import objects
-from vecver.store import Store
+from vecver.store import LocalStore, Store
 
 
 def save(store: Store, commit: str, kind: str, value: Json) -> None:
@@ -53,6 +53,11 @@ def kinds(store: Store, commit: str) -> Iterator[str]:
     """The kinds of measures that a commit has, sorted."""
     prefix = path_of(commit, "")
     return (name.removeprefix(prefix) for name in store.list(prefix))
+
+
+def stamp(store: Store, commit: str) -> object | None:
+    """What changes whenever a measure of the commit is saved or forgotten; None where the store cannot tell."""
+    return store.folder_stamp(path_of(commit, "")) if isinstance(store, LocalStore) else None
 
 
 def path_of(commit: str, kind: str) -> str:

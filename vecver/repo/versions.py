@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from vecver.store import Store
 
 _PROBE = 64 << 10  # bytes that a store must have room for before a model is loaded
+KEPT_COMMITS = 16_384  # of about 4 kB in memory; reading one takes 0.1 ms
+_KEPT_FAILURES = 20  # documents that could not be read, of a commit that is kept
 _LISTED = 10  # datasets that an error names
 
 
@@ -75,6 +77,9 @@ class Versions:
         self.opened = OpenVersions(store, self._verifier, open_bytes, index_bytes)
         self.id = identity(store)
         self._newest_moves: NewestMoves = {}
+        self._commits: dict[str, Commit] = {}
+        self._last_read: Commit | None = None
+        self.kept_measures: dict[Hashable, Any] = {}  # of `flows.evaluating.histories`
 
     def signed(self, author: str, key: str = "") -> Versions:
         """The same versions for another author; opened versions are shared."""
@@ -135,7 +140,17 @@ class Versions:
         return id
 
     def commit(self, id: str) -> Commit:
-        return load_commit(self.store, id)
+        """A commit; those that were read stay in memory, up to `KEPT_COMMITS`. Raises NotFoundError, IntegrityError."""
+        kept = self._commits.get(id)  # another thread may clear `_commits` at any time
+        if kept is not None:
+            return kept
+        commit = load_commit(self.store, id)
+        if len(commit.operation.get("failures", ())) > _KEPT_FAILURES:
+            return commit
+        if len(self._commits) >= KEPT_COMMITS:
+            self._commits.clear()
+        self._commits[id] = self._last_read = commit = _sharing(commit, self._last_read)
+        return commit
 
     def layout(self, id: str) -> Layout:
         """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
@@ -183,6 +198,7 @@ class Versions:
     def forget_verified(self) -> None:
         """Close everything and forget what was verified before, here and by other processes."""
         self.opened.forget_verified()
+        self._commits.clear()
 
     def _verified(self, segment: Segment) -> None:
         """Verify a segment that rows are copied from, now. Raises IntegrityError."""
@@ -441,7 +457,17 @@ class Versions:
         from vecver.repo.maintain import gc
 
         self.opened.close_all()  # a deleted file takes its room on disk while it is mapped
+        self._commits.clear()
         gc.collect(self.store, garbage, retention, self._clock.now())
+
+
+def _sharing(commit: Commit, other: Commit | None) -> Commit:
+    """The commit, with the recipe and environment of another one where they are equal: half of what it holds."""
+    if other is None or (commit.recipe, commit.environment) != (other.recipe, other.environment):
+        return commit
+    shared = replace(commit, recipe=other.recipe, environment=other.environment)
+    vars(shared)["id"] = commit.id
+    return shared
 
 
 def _no_dataset(dataset: str, datasets: list[str], url: str) -> NotFoundError:

@@ -28,6 +28,7 @@ from vecver.store.mapping import map_file
 LOCK_SECONDS = 30
 _PIECE_BYTES = 1 << 20
 ABANDONED_SECONDS = 24 * 3600  # a scratch folder in which nothing was written for so long
+_SETTLED_NS = 2_500_000_000  # a folder that was not changed for so long has a time of its own
 _LOCK, _LOCKS, _SCRATCH = "lock", "locks", "tmp"  # files of the store itself, not listed as names
 _LOCAL = "local"  # caches of this machine, not listed either
 
@@ -87,15 +88,30 @@ class LocalStore:
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def list(self, prefix: str) -> Iterator[str]:
-        names = []
+        names, top = [], str(self.root / prefix)
         with reading(prefix, self._at(prefix)):
-            for folder, folders, files in os.walk(self.root / prefix, onerror=_unless_missing):
-                if Path(folder) == self.root:  # the store's own files are not listed
+            for folder, folders, files in os.walk(top, onerror=_unless_missing):
+                if folder == self.url:  # the store's own files are not listed
                     folders[:] = [name for name in folders if name not in (_SCRATCH, _LOCKS, _LOCAL)]
                     files = [name for name in files if name != _LOCK]
-                place = Path(folder).relative_to(self.root)
-                names += [(place / file).as_posix() for file in files]
+                place = folder[len(self.url) :].lstrip(os.sep).replace(os.sep, "/")
+                names += [f"{place}/{file}" if place else file for file in files]
         yield from sorted(names)
+
+    def folder_stamp(self, prefix: str) -> tuple[int, int, int] | None:
+        """What changes whenever a name directly below `prefix`, which ends with "/", is put or deleted.
+
+        None where that happened so lately that another change could have the same time: file systems count in steps of
+        up to two seconds.
+        """
+        try:
+            status = os.stat(f"{self.url}/{prefix}")
+        except FileNotFoundError:
+            return (0, 0, 0)
+        except OSError:
+            return None
+        is_settled = time.time_ns() - status.st_mtime_ns > _SETTLED_NS
+        return (status.st_dev, status.st_ino, status.st_mtime_ns) if is_settled else None
 
     def delete(self, *names: str) -> None:
         changed = dict.fromkeys(self._removed(name) for name in names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from helpers import SPACE, Ticking, open_on, records, vector_of
 
 import vecver
 from vecver.errors import InvalidInputError, NotFoundError
-from vecver.store import MemoryStore
+from vecver.store import LocalStore, MemoryStore
 
 pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
 
@@ -169,3 +171,25 @@ def test_which_questions_are_meant(docs: vecver.Dataset) -> None:
     assert docs.measure_history().names == ("ann_recall@10",)
     with pytest.raises(InvalidInputError, match="R@10 was measured by questions"):
         docs.measure_history(measures="R@10")
+
+
+def test_what_was_read_is_read_again_once_something_is_stored(tmp_path: Path) -> None:
+    docs = open_on(LocalStore(tmp_path / "kb")).dataset("d")
+    docs.ingest(records(TEXTS), space=SPACE)
+    docs.add_questions("support", QUESTIONS)
+    folder = tmp_path / "kb" / "measures" / docs.resolve()
+    assert means_of(docs.measure_history(measures="R@1"), "R@1") == [None]
+    measured = docs.eval(questions="support", measures=["R@1"]).measures["R@1"].mean
+    assert means_of(docs.measure_history(measures="R@1"), "R@1") == [measured]
+    for run in folder.iterdir():
+        run.unlink()
+    os.utime(folder, (1, 1))
+    assert means_of(docs.measure_history(measures="R@1"), "R@1") == [None]
+    docs.eval(questions="support", measures=["R@1"])
+    docs.measure_history(measures="R@1")  # keeps the means
+    os.utime(folder, (2, 2))
+    assert means_of(docs.measure_history(measures="R@1"), "R@1") == [measured]
+    for run in folder.iterdir():
+        run.unlink()
+    os.utime(folder, (2, 2))
+    assert means_of(docs.measure_history(measures="R@1"), "R@1") == [measured], "nothing was read"
