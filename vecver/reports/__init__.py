@@ -10,8 +10,17 @@ from vecver.doors import lazily
 if TYPE_CHECKING:
     from vecver.reports.comparing import comparison_page
     from vecver.reports.evaluating import evaluation_page
-    from vecver.reports.histories import history_page, history_svg
+    from vecver.reports.histories import against_latency, history_page, history_svg, over_versions
+    from vecver.reports.plots import Plot
 else:
     __getattr__, __dir__ = lazily(__name__)
 
-__all__ = ["comparison_page", "evaluation_page", "history_page", "history_svg"]
+__all__ = [
+    "Plot",
+    "against_latency",
+    "comparison_page",
+    "evaluation_page",
+    "history_page",
+    "history_svg",
+    "over_versions",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import vecver
 
@@ -24,31 +25,39 @@ class GraphRow:
 
 
 class NewestFirst:
-    """The versions that lead to `heads`, newest first; each is loaded shortly before its turn."""
+    """The versions that lead to `heads`, newest first. `log`: a version and those before it along first parents."""
 
-    def __init__(self, heads: Iterable[str], load: Callable[[str], vecver.Commit]) -> None:
-        self._load = load
-        self._waiting: list[tuple[tuple[int, ...], str]] = []
-        self._commits: dict[str, vecver.Commit] = {}
+    def __init__(self, heads: Iterable[str], log: Callable[[str], Iterable[vecver.Commit]]) -> None:
+        self._log = log
+        self._waiting: list[tuple[float, str, vecver.Commit, Iterator[vecver.Commit]]] = []
+        self._seen: set[str] = set()
         for head in heads:
-            self._wait(head)
+            self._begin(head)
 
     @property
     def heads(self) -> list[str]:
         """From where the rest goes on."""
-        return sorted(id for _, id in self._waiting)
+        return sorted(id for _, id, _, _ in self._waiting)
 
     def __iter__(self) -> Iterator[vecver.Commit]:
         while self._waiting:
-            _, id = heapq.heappop(self._waiting)
-            for parent in self._commits[id].parents:
-                self._wait(parent)
-            yield self._commits[id]
+            _, _, commit, older = heapq.heappop(self._waiting)
+            self._wait(older)
+            for parent in commit.parents[1:]:
+                self._begin(parent)
+            yield commit
 
-    def _wait(self, id: str) -> None:
-        if id not in self._commits:
-            self._commits[id] = self._load(id)
-            heapq.heappush(self._waiting, (tuple(-ord(character) for character in self._commits[id].time), id))
+    def _begin(self, id: str) -> None:
+        if id not in self._seen:
+            self._wait(iter(self._log(id)))
+
+    def _wait(self, older: Iterator[vecver.Commit]) -> None:
+        """Let the next version of a line wait for its turn, unless another line came to it first."""
+        commit = next(older, None)
+        if commit and commit.id not in self._seen:
+            self._seen.add(commit.id)
+            time = -datetime.fromisoformat(commit.time).timestamp()
+            heapq.heappush(self._waiting, (time, commit.id, commit, older))
 
 
 def rows(parents: Mapping[str, Sequence[str]]) -> Iterator[GraphRow]:

@@ -10,6 +10,11 @@ from vecver_service.http.problems import PathMask
 from vecver_service.ui.addresses import NEXT, SIGN_IN, address
 from vecver_service.ui.rendering import HEADERS, render
 
+_HINTS = {
+    "revision_not_found": "choose a version in the history of the dataset, below",
+    "questions_not_found": "choose one of the sets on the page of measures, below",
+}
+
 
 def problem_page(request: Request, error: Exception, mask: PathMask) -> Response:
     """The page for an error. An unexpected error is logged in full; the page says only that something failed."""
@@ -36,7 +41,7 @@ def _hint(problem: dict[str, str]) -> str:
     """What to do, for whoever reads a page and calls no route."""
     if problem["code"] == "invalid_request":
         return "go back, and change it in the form or in the address"
-    return "begin at one of the links below" if "/v1/" in problem["hint"] else problem["hint"]
+    return _HINTS.get(problem["code"], "begin at one of the links below") if "/v1/" in problem["hint"] else problem["hint"]
 
 
 def _sentence(detail: str, dataset: str) -> str:

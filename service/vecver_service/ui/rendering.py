@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 
 from vecver_service.ui.addresses import address
 from vecver_service.ui.commands import command
@@ -52,14 +52,16 @@ def _shared(request: Request) -> dict[str, Any]:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("vecver_service.ui"),
+        loader=ChoiceLoader(
+            [PackageLoader("vecver_service.ui"), PrefixLoader({"reports": PackageLoader("vecver.reports")})]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"short": short, "ago": ago, "counted": counted, "number": "{:,}".format, "score": score}
-    environment.filters["revision"] = revision
+    environment.filters |= {"revision": revision, "share": share, "signed": signed}
     environment.globals |= {"address": address, "command": command}
     return environment
 
@@ -77,6 +79,17 @@ def revision(name: str) -> str:
 def score(value: float) -> str:
     """A score or measure, with three decimals."""
     return f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference of measures, with its sign and three decimals."""
+    text = f"{value:+.3f}"
+    return "±0.000" if text in ("+0.000", "-0.000") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def share(value: float) -> str:
+    """A share of a whole, in percent."""
+    return f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
 
 
 def counted(count: int, noun: str) -> str:

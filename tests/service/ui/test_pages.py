@@ -282,9 +282,9 @@ def test_no_page_is_in_the_schema_of_the_routes(service: Visited) -> None:
 
 
 def test_the_pages_of_a_history_join_to_the_log(service: Visited, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecver_service.ui.pages import history
+    from vecver_service.ui import listings
 
-    monkeypatch.setattr(history, "PAGE", 2)
+    monkeypatch.setattr(listings, "PAGE", 2)
     service.sign_in("reader")
     docs = service.repository.dataset("handbook")
     shown: list[str] = []
