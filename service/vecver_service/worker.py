@@ -299,7 +299,34 @@ def _bisect(repository: vecver.Repository, job: Job, jobs: Jobs, progress: _Prog
     return broken.to_json(), ()
 
 
-_KINDS = {"ingest": _ingest, "upsert": _upsert, "publish": _publish, "promote": _promote, "bisect": _bisect}
+def _eval(repository: vecver.Repository, job: Job, jobs: Jobs, progress: _Progress) -> tuple[Json, tuple[str, ...]]:
+    docs, ref = repository.dataset(job.dataset), job.what["ref"]
+    warm(docs, ref)
+    measured = docs.eval(ref, questions=docs.questions(job.what["questions"]), progress=progress)
+    return measured.to_json(per_question=False), _not_kept(measured)
+
+
+def _recall(repository: vecver.Repository, job: Job, jobs: Jobs, progress: _Progress) -> tuple[Json, tuple[str, ...]]:
+    docs, ref = repository.dataset(job.dataset), job.what["ref"]
+    warm(docs, ref)
+    measured = docs.recall(ref, progress=progress)
+    return measured.to_json(), _not_kept(measured)
+
+
+def _not_kept(measured: vecver.Evaluation | vecver.Recall) -> tuple[str, ...]:
+    """A note on why what was measured is not stored beside the version, if so."""
+    return (f"this was not kept: {measured.not_kept}",) if measured.not_kept else ()
+
+
+_KINDS = {
+    "ingest": _ingest,
+    "upsert": _upsert,
+    "publish": _publish,
+    "promote": _promote,
+    "bisect": _bisect,
+    "eval": _eval,
+    "recall": _recall,
+}
 
 
 def _with_questions(jobs: Jobs, job: Job) -> Json:

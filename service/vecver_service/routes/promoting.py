@@ -96,7 +96,7 @@ def bisect(body: evaluating.Bisect, asker: Asking, prefer: Prefer = None) -> Res
         options["query"] = vector if body.query is None else {"text": body.query, "vector": vector}
     if _is_async(prefer):
         ends = {end: asker.docs.resolve(options[end]) for end in ("good", "bad")}
-        return _queued(asker, "bisect", body.asked(), {**options, **ends}, body.questions)
+        return queued(asker, "bisect", body.asked(), {**options, **ends}, body.questions)
     return Reply(asker.docs.bisect(options.pop("good"), options.pop("bad"), questions=questions, **options).to_json())
 
 
@@ -111,7 +111,7 @@ def promotion(
         if body.gates or body.questions is not None:
             what |= {"gates": body.gates, "exact": body.exact, "engine": body.engine}
         what |= mixing(body)
-        return _queued(writer, "promote", body.asked(), what, body.questions)
+        return queued(writer, "promote", body.asked(), what, body.questions)
     return writer.move(action, body.asked(), lambda: _promoted(writer, alias, body))
 
 
@@ -138,8 +138,8 @@ def _has_gates(writer: DatasetWriter, alias: str, body: requests.Gated) -> bool:
     return bool(body.gates or (policy and policy.gates))
 
 
-def _queued(writer: DatasetWriter, kind: str, asked: Json, what: Json, questions: Any) -> Response:
-    """Queue a job that measures, and answer with it. Questions that were sent lie beside it."""
+def queued(writer: DatasetWriter, kind: str, asked: Json, what: Json, questions: Any) -> Response:
+    """Queue a job that writes no version, and answer with it. Questions that were sent lie beside it."""
     jobs, caller = writer.deps.jobs, writer.caller
 
     def write(entry: Entry) -> tuple[int, Json]:

@@ -186,7 +186,7 @@ class Job(BaseModel):
 
     id: str
     dataset: str
-    kind: Literal["ingest", "upsert", "publish", "promote", "bisect"]
+    kind: Literal["ingest", "upsert", "publish", "promote", "bisect", "eval", "recall"]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     by: str
     created: str

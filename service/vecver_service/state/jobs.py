@@ -41,7 +41,7 @@ from vecver_service.state.database import Connection, Database
 
 Json = dict[str, Any]
 FINAL = ("succeeded", "failed", "cancelled")
-MEASURES = ("promote", "bisect")  # kinds that write no version
+MEASURES = ("promote", "bisect", "eval", "recall")  # kinds that write no version
 _OPEN = "state IN ('queued', 'running')"  # as in the index of the table
 _ENDED = f"state IN {FINAL}"
 _GIT_BORDER = "an upload is no part of the work tree that this folder may lie in\n"  # its ignore files, its Git commit
@@ -56,7 +56,7 @@ class Job:
 
     id: str
     dataset: str
-    kind: str  # "ingest", "upsert", "publish", "promote", "bisect"
+    kind: str  # "ingest", "upsert", "publish", "promote", "bisect", "eval", "recall"
     by: str  # the caller's name: signs what is written
     key: str  # id of the caller's key
     what: Json  # the options of the call

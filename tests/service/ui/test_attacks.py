@@ -56,6 +56,7 @@ FORMS = {
     "/datasets/{dataset}/refs/rollback": {"alias": "prod"},
     "/datasets/{dataset}/refs/approve": {"alias": "prod", "commit": "main"},
     "/datasets/{dataset}/refs/reject": {"alias": "prod", "reason": "no"},
+    "/datasets/{dataset}/measures/measure": {"what": "recall"},
     "/datasets/{dataset}/work/{id}/cancel": {},
     "/datasets/{dataset}/work/ingest": {},
     "/datasets/{dataset}/replay": {"receipt": "{}"},
