@@ -16,6 +16,7 @@ from vecver_service.deps import CurrentCaller, DatasetWriter, Readable, Writable
 from vecver_service.routes import promoting
 from vecver_service.routes.datasets import existing
 from vecver_service.schemas import requests
+from vecver_service.ui import measured
 from vecver_service.ui.addresses import address
 from vecver_service.ui.forms import FROM_HERE
 from vecver_service.ui.rendering import HEADERS, render
@@ -47,14 +48,16 @@ class Alias:
 def refs(request: Request, docs: Readable, caller: CurrentCaller, alias: Text = "", to: Text = "") -> Response:
     """Every alias; `alias` and `to` fill the form of a promotion."""
     existing(docs)
+    aliases = _aliases(docs)
     return render(
         request,
         "refs.html",
         docs=docs,
-        aliases=_aliases(docs),
+        aliases=aliases,
         alias=alias or "prod",
         to=to or "main",
         versions=[*docs.branches(), *docs.tags()],
+        measured=_measured(docs, aliases),
         may_write=caller.may("write", docs.name),
         may_override=caller.may("admin", docs.name),
     )
@@ -115,6 +118,14 @@ def _aliases(docs: vecver.Dataset) -> list[Alias]:
         )
         for name in sorted({*standing, *policies, *approvals})
     ]
+
+
+def _measured(docs: vecver.Dataset, aliases: list[Alias]) -> dict[str, dict[str, vecver.StoredMeasure]]:
+    """commit -> what is stored of the measures of the versions that aliases moved to without gates."""
+    moved = [move.after for alias in aliases for move in alias.moves if move.after and not move.gating]
+    questions = measured.question_set(docs) if moved else ""
+    histories = [measured.history_of(docs, commit, questions, 1) for commit in dict.fromkeys(moved)]
+    return {each.commit: dict(each.measures) for history in histories for each in history}
 
 
 def _body(form: type[Body], fields: dict[str, Any]) -> Body:

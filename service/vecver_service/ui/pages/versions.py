@@ -1,4 +1,4 @@
-"""A version: what it holds, how it was made, what was measured of it, and where it stands."""
+"""A version: what it holds and what that is like, how it was made, what was measured of it, and where it stands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastapi.responses import Response
 import vecver
 from vecver.errors import NotFoundError, NotPublishedError
 from vecver_service.deps import Deps, Name, Readable
+from vecver_service.ui import drifts, measured
 from vecver_service.ui.rendering import render
 
 router = APIRouter(include_in_schema=False)
@@ -37,7 +38,12 @@ def version(request: Request, docs: Readable, deps: Deps, revision: Name) -> Res
         counts=operation.get("documents") if isinstance(operation.get("documents"), dict) else {},
         partial=docs.partial_reads(commit.id),
         expected=docs.expected_recall(commit.id),
-        measured=docs.measures(commit.id).get("recall"),
+        recall=docs.measures(commit.id).get("recall"),
+        questions=(questions := measured.question_set(docs)),
+        measured=next(iter(measured.history_of(docs, commit.id, questions, 1))),
+        sketch=docs.sketch(commit.id),
+        drifted=_drifted(docs, commit),
+        moves=_moves(docs, commit.id),
         publication=_publication(docs, commit.id, deps),
     )
 
@@ -46,6 +52,19 @@ def _refs(docs: vecver.Dataset, commit: str) -> list[tuple[str, str]]:
     """(kind, name) of every ref that stands at a version."""
     kinds = (("alias", docs.aliases()), ("branch", docs.branches()), ("tag", docs.tags()))
     return [(kind, name) for kind, refs in kinds for name, at in refs.items() if at == commit]
+
+
+def _drifted(docs: vecver.Dataset, commit: vecver.Commit) -> list[drifts.Drifted]:
+    """What moved since its parents and since prod, as far as those are other versions."""
+    served = docs.aliases().get("prod")
+    others = [*(("its parent", parent) for parent in commit.parents), *([("prod", served)] if served else [])]
+    return [drifts.between(docs, title, other, commit.id) for title, other in others if other != commit.id]
+
+
+def _moves(docs: vecver.Dataset, commit: str) -> list[vecver.Move]:
+    """The moves that brought an alias to a version or took it away, newest first."""
+    moves = (move for alias in docs.aliases() for move in docs.moves("alias", alias))
+    return sorted((move for move in moves if commit in (move.before, move.after)), key=lambda move: move.time)[::-1]
 
 
 def _publication(docs: vecver.Dataset, commit: str, deps: Deps) -> Json | None:
