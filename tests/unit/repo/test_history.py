@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import open_on, records, texts_of
+from helpers import SPACE, open_on, records, texts_of
 from inside import session_of
 
 import vecver
+from vecver.digest import digest_json
 from vecver.model import Json, TokenCounts
 from vecver.store import MemoryStore, Store
 
@@ -180,3 +181,18 @@ def test_damaged_notes_cost_embedding_again_and_nothing_else(store: Store, damag
 def test_notes_stay_few(store: Store) -> None:
     edited(store, 30)
     assert len(list(store.list("vectors/"))) <= 16
+
+
+def test_a_log_that_was_read_is_not_read_again() -> None:
+    store = Counting()
+    docs = open_on(store).dataset("d")
+    for turn in range(12):
+        docs.ingest(added(turn), space=SPACE, keep_missing=True)
+    read = open_on(store).dataset("d")
+    first = list(read.log())
+    before = store.done["reads"]
+    again = list(read.log())
+    assert store.done["reads"] - before < 6, "where `main` stands, and that there is such a version"
+    assert [commit.id for commit in again] == [commit.id for commit in first] == [commit.id for commit in docs.log()]
+    assert all(digest_json(commit.to_json()) == commit.id for commit in again)
+    assert len({id(commit.recipe) for commit in again}) == 1, "equal recipes are one object"
