@@ -41,7 +41,9 @@ def _hint(problem: dict[str, str]) -> str:
     """What to do, for whoever reads a page and calls no route."""
     if problem["code"] == "invalid_request":
         return "go back, and change it in the form or in the address"
-    return _HINTS.get(problem["code"], "begin at one of the links below") if "/v1/" in problem["hint"] else problem["hint"]
+    return (
+        _HINTS.get(problem["code"], "begin at one of the links below") if "/v1/" in problem["hint"] else problem["hint"]
+    )
 
 
 def _sentence(detail: str, dataset: str) -> str:
