@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 pytest.importorskip("jinja2", reason="no jinja2: install vecver[service]")
 pytest.importorskip("ir_measures", reason="no ir_measures: install vecver[eval]")
 
+import rerank_server
 from visited import Page, Visited, visited
 
 ROOT = "/datasets/notes/search"
@@ -62,7 +64,7 @@ def test_two_versions_stand_side_by_side_with_what_changed_and_why(service: Visi
     assert [change.document for change in compared.entered] == ["rival"]
     page = Page(service.page(f"{ROOT}?{urlencode({'q': QUESTION, 'at': 'prod', 'against': 'main', 'k': 4})}"))
     assert "1 entered, 0 left" in page.text and f"{compared.rbo:.3f}" in page.text
-    assert "document added" in page.text, "the reason of the one that entered"
+    assert "new document" in page.text, "the reason of the one that entered"
     assert len([tag for tag, values in page.elements if tag == "path"]) == 3, "a line for each document of both"
 
 
@@ -87,3 +89,27 @@ def test_words_and_both_rank_on_the_page_as_in_the_face(service: Visited) -> Non
     nothing = Page(service.page(f"{ROOT}?{urlencode({'q': 'the of and', 'at': 'main', 'mode': 'keyword'})}"))
     assert "reads no word of the query" in nothing.text
     assert service.client.get(f"{ROOT}?q=x&mode=other").status_code == 422
+
+
+def test_a_reranker_of_the_service_orders_the_hits_and_no_other_may_be_named(
+    service: Visited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "reranker" not in service.page(ROOT), "nothing is offered where none was set up"
+    with rerank_server.running() as server:
+        monkeypatch.setenv("VECVER_RERANKERS", json.dumps({"short": f"tei:{server.url}"}))
+        with visited(tmp_path / "other", keys=False) as other:
+            notes = other.repository.dataset("notes")
+            notes.ingest([{"id": id, "text": text} for id, text in TEXTS.items()], embedder="hashing", label="n")
+            asked = {"q": QUESTION, "at": "main", "k": 3, "reranker": "short"}
+            page = Page(other.page(f"{ROOT}?{urlencode(asked)}"))
+            links = [link for link in page.links() if "/document?" in link]
+            shortest_first = sorted(TEXTS, key=lambda id: len(TEXTS[id]))
+            assert [f"id={id}&" in link for id, link in zip(shortest_first, links, strict=True)] == [True] * 3
+            assert page.text.count("reranked") == 3 and "--rerank short" in page.text
+            (address,) = [link for link in page.links() if "/receipt?" in link]
+            receipt = other.client.get(address).json()
+            assert receipt["options"]["rerank"]["model"].startswith("tei:")
+            both = other.page(f"{ROOT}?{urlencode({**asked, 'against': 'main'})}")
+            assert "0 entered, 0 left and 0 moved" in Page(both).text
+            refused = other.client.get(f"{ROOT}?{urlencode({**asked, 'reranker': f'tei:{server.url}'})}")
+            assert refused.status_code == 422 and "no reranker" in refused.text

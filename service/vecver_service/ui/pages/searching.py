@@ -17,7 +17,7 @@ from vecver.errors import InvalidInputError
 from vecver_service.deps import Deps, Readable
 from vecver_service.http.replies import json_bytes
 from vecver_service.schemas import requests
-from vecver_service.searching import check_limits
+from vecver_service.searching import check_limits, reranker_of
 from vecver_service.ui.forms import FROM_HERE
 from vecver_service.ui.rendering import HEADERS, render
 
@@ -41,13 +41,25 @@ class Asked:
     exact: bool
     filter: str
     mode: Mode = "dense"
+    reranker: str = ""  # the name of one of the service's; "": none
 
     def options(self, deps: Deps) -> Json:
         """As `Dataset.search` takes them. Raises InvalidInputError."""
         filter = _filter(self.filter)
         check_limits(deps, 1, self.k, 1, diverse=False)
         requests.check_filter(filter)
-        return {"k": self.k, "exact": self.exact, "filter": filter, "context": 1, "mode": self.mode}
+        return {
+            "k": self.k,
+            "exact": self.exact,
+            "filter": filter,
+            "context": 1,
+            "mode": self.mode,
+            **self.reranking(deps),
+        }
+
+    def reranking(self, deps: Deps) -> Json:
+        """What orders the hits at last. Raises InvalidInputError."""
+        return {"reranker": reranker_of(deps, self.reranker)} if self.reranker else {}
 
     def query(self, **other: Any) -> Json:
         """As the query of an address."""
@@ -66,12 +78,14 @@ def search(
     exact: bool = False,
     filter: Annotated[str, Query(max_length=10_000)] = "",
     mode: Mode = "dense",
+    reranker: Text = "",
 ) -> Response:
     """The answer of a version, or of two."""
     aliases = docs.aliases()
     at = at or ("prod" if "prod" in aliases else next(iter(aliases), "main"))
-    asked = Asked(q, at, against, k, exact, filter, mode)
-    shared: Json = {"docs": docs, "asked": asked, "refs": [*aliases, *docs.branches(), *docs.tags()]}
+    asked = Asked(q, at, against, k, exact, filter, mode, reranker)
+    refs = [*aliases, *docs.branches(), *docs.tags()]
+    shared: Json = {"docs": docs, "asked": asked, "refs": refs, "rerankers": list(deps.rerankers)}
     if not q.strip():
         return render(request, "search.html", **shared, answers=[], milliseconds=0, links=[], compared=None, reasons={})
     start = perf_counter()
@@ -79,7 +93,7 @@ def search(
     milliseconds = 1000 * (perf_counter() - start)
     words = _pattern(q)
     answers = [[(hit, _marked(hit.text, words)) for hit in answer] for answer in sides]
-    compared = _compared(docs, asked) if len(sides) == 2 else None
+    compared = _compared(docs, asked, deps) if len(sides) == 2 else None
     return render(
         request,
         "search.html",
@@ -88,7 +102,7 @@ def search(
         milliseconds=milliseconds,
         links=_links(*sides) if compared else [],
         compared=compared,
-        reasons={change.document: (change.why, change.before, change.after) for change in compared.changes}
+        reasons={change.document: (change.reason, change.before, change.after) for change in compared.changes}
         if compared
         else {},
     )
@@ -104,9 +118,11 @@ def receipt(
     exact: bool = False,
     filter: Annotated[str, Query(max_length=10_000)] = "",
     mode: Mode = "dense",
+    reranker: Text = "",
 ) -> Response:
     """The receipt of an answer, to keep."""
-    answer = docs.search(q, at=at, **{**Asked(q, at, "", k, exact, filter, mode).options(deps), "context": 0})
+    asked = Asked(q, at, "", k, exact, filter, mode, reranker)
+    answer = docs.search(q, at=at, **{**asked.options(deps), "context": 0})
     name = f"receipt-{answer.receipt['digest'][:12]}.json"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(json_bytes(answer.receipt), media_type="application/json", headers=headers)
@@ -158,10 +174,11 @@ def _marked(text: str, words: re.Pattern[str] | None) -> list[tuple[bool, str]]:
     return [(number % 2 == 1, run) for number, run in enumerate(words.split(text)) if run]
 
 
-def _compared(docs: vecver.Dataset, asked: Asked) -> vecver.Compared:
+def _compared(docs: vecver.Dataset, asked: Asked, deps: Deps) -> vecver.Compared:
     """What entered, left and moved among the first documents of the two answers, and why."""
     question: Json = {"query": asked.q, **({"filter": _filter(asked.filter)} if asked.filter.strip() else {})}
-    comparison = docs.compare(asked.at, asked.against, questions=[question], exact=asked.exact, mode=asked.mode)
+    how: Json = {"exact": asked.exact, "mode": asked.mode, **asked.reranking(deps)}
+    comparison = docs.compare(asked.at, asked.against, questions=[question], **how)
     return comparison.per_question[0]
 
 
