@@ -27,23 +27,7 @@ from vectors import HERE, about
 
 import vecver
 
-WORDS = [
-    "valve",
-    "boiler",
-    "radiator",
-    "pump",
-    "pressure",
-    "winter",
-    "key",
-    "brass",
-    "hook",
-    "refill",
-    "meter",
-    "pipe",
-    "leak",
-    "filter",
-    "tank",
-]
+WORDS = ("valve", "boiler", "radiator", "pump", "pressure", "winter", "key", "brass", "hook", "refill", "meter", "pipe")
 DOCUMENTS, DIM, REAL = 200, 64, 600
 DOCUMENT = "guide/page 003.md"
 QUESTION = "how do I refill the boiler before winter"
@@ -96,7 +80,7 @@ HISTORY: dict[str, tuple[str, str, Any]] = {
     "documents": ("/datasets/d/documents", f"{D}/documents?limit=100", None),
     "document": (
         f"/datasets/d/document?id={DOCUMENT}",
-        f"{D}/commits?document={DOCUMENT}&since=main~200",
+        f"{D}/commits?document={DOCUMENT}&since=main~100",
         None,
     ),
     "diff to 100 before": ("/datasets/d/diff?from=main~100&to=main", f"{D}/diff?from=main~100&to=main", None),

@@ -18,7 +18,7 @@ from vecver_service.ui.rendering import render
 
 router = APIRouter(include_in_schema=False)
 PAGE = 100  # documents
-LOOKED_AT = 200  # versions that a page searches for changes of a document
+LOOKED_AT = 100  # versions that a page searches for changes of a document
 SHOWN = 400_000  # characters of a document that a page shows
 Text = Annotated[str, Query(max_length=1000)]
 

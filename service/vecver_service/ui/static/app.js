@@ -41,6 +41,7 @@ async function follow() {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
+      if (answer.status >= 500) throw new Error("a service, or a proxy before one, that is not ready");
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const part = page.querySelector("#live");
       if (!part) { location.reload(); return; }
