@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     )
     from vecver.flows import kernels
     from vecver.local.dataset import Dataset
-    from vecver.local.repository import Repository, create, open
+    from vecver.local.locking import Locked, open_locked, sync
+    from vecver.local.repository import Repository, clone, create, open
     from vecver.local.snapshot import Snapshot, open_snapshot
     from vecver.model import (
         Answer,
@@ -74,6 +75,8 @@ if TYPE_CHECKING:
         Hit,
         JudgedQuestion,
         KernelUse,
+        Lock,
+        LockedVersion,
         Log,
         Mean,
         MeasuredVersion,
@@ -87,18 +90,22 @@ if TYPE_CHECKING:
         RankedDocument,
         Recall,
         RecallAt,
+        Remote,
         Replay,
         Report,
         Reranked,
         Reranker,
         Share,
+        SharedRef,
         Side,
         SketchSummary,
         Space,
         Statistic,
         StoredChunk,
         StoredMeasure,
+        Synced,
         Tested,
+        Transferred,
         Tuning,
     )
     from vecver.pipeline import ObjectEmbedder, embedder
@@ -148,6 +155,9 @@ __all__ = [
     "InvalidInputError",
     "JudgedQuestion",
     "KernelUse",
+    "Lock",
+    "Locked",
+    "LockedVersion",
     "Log",
     "Mean",
     "MeasureHistory",
@@ -165,6 +175,7 @@ __all__ = [
     "RankedDocument",
     "Recall",
     "RecallAt",
+    "Remote",
     "RemoteDataset",
     "RemoteRepository",
     "Replay",
@@ -173,6 +184,7 @@ __all__ = [
     "Reranked",
     "Reranker",
     "Share",
+    "SharedRef",
     "Side",
     "SketchSummary",
     "Snapshot",
@@ -182,16 +194,21 @@ __all__ = [
     "Store",
     "StoredChunk",
     "StoredMeasure",
+    "Synced",
     "Tested",
+    "Transferred",
     "Tuning",
     "VecverError",
     "__version__",
+    "clone",
     "connect",
     "create",
     "embedder",
     "kernels",
     "listening",
     "open",
+    "open_locked",
     "open_snapshot",
     "replay",
+    "sync",
 ]

@@ -19,6 +19,7 @@ SHALLOW = (  # one verb of each kind, in the ordinary suite
     "ingest that folds in the thread",
     *("promote", "approve", "tag", "optimize", "gc with a retention", "recall", "snapshot"),
     *("upsert", "delete documents", "rename a dataset", "delete a dataset"),
+    *("push", "pull", "clone"),
 )
 
 

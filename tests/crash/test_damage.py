@@ -31,6 +31,7 @@ from verbs import (
     docs,
     kind_of,
     opened,
+    send,
     small_indexes,
     store_of,
     tall,
@@ -52,7 +53,7 @@ UNMISSED = {
     "segments: index.json",
     "publications",
     "names",
-    *("questions", "policies", "approvals", "gatings"),
+    *("questions", "policies", "approvals", "gatings", "remotes", "tracking"),
 }
 
 
@@ -70,6 +71,8 @@ def everything(place: Path) -> None:
     small_of(place, "before")
     opened(place).rename_dataset("before", "renamed")
     publish(place)
+    opened(place).add_remote("origin", "/elsewhere")
+    send(place, "small")
     ingest(here, {"more": "text"}, keep_missing=True)
     here.optimize()  # what it replaced waits
     docs(place, "embedded").ingest(texts_only({"a": "one"}), embedder="hashing", chunker="whole")
@@ -116,6 +119,8 @@ def questions(place: Path) -> dict[str, Callable[[Path], Any]]:
         found[f"moves of {name}"] = lambda there, name=name: docs(there, name).moves("branch", "main")  # type: ignore[misc]
         found[f"measures of {name}"] = lambda there, name=name: measured(there, name)  # type: ignore[misc]
         found[f"replay of {name}"] = lambda there, receipt=receipt: vecver.replay(opened(there), receipt).identical  # type: ignore[misc]
+    found["tracked"] = lambda there: docs(there, "small").resolve("origin/main")
+    found["remotes"] = lambda there: opened(there).remotes()
     found["diff"] = lambda there: docs(there, "small").diff("old", "main").to_json()
     found["publication"] = lambda there: docs(there, "small").publication("main", to="http://milvus")
     return found
@@ -216,8 +221,8 @@ class Healthy:
             except VecverError as error:
                 assert error.code and error.hint, f"{text} says no more than {error}"
                 continue
-            if text == "datasets" and how == "deleted":
-                continue  # one whose only ref is gone is none
+            if text in ("datasets", "remotes") and how == "deleted":
+                continue  # one whose only ref is gone is none, and nothing says which remotes there were
             lost = found is None and kind_of(name) == "measures"
             nothing_measured = text.startswith("measures") and found == {} and name.startswith("measures/")
             assert found == self.right[text] or lost or nothing_measured, f"{text} is answered wrongly"

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers import SPACE, best, ingest, open_on, records, texts_of, vector_of
+from inside import versions_of
 
 import vecver
 from vecver import repo
@@ -35,7 +37,7 @@ ROWS = {f"row {i}": f"text {i}" for i in range(320)}
 
 KINDS = (  # of objects; a verb that writes another fails until test_damage damages it
     *("vecver.json", "refs", "moves", "commits", "layouts", "measures", "parts", "vectors", "forgotten", "retired"),
-    *("publications", "names", "questions", "question-sets", "policies", "approvals", "gatings"),
+    *("publications", "names", "questions", "question-sets", "policies", "approvals", "gatings", "remotes", "tracking"),
     *(f"segments: {file}" for file in ("segment.json", *FILES, "index", "index.json")),
 )
 
@@ -200,6 +202,68 @@ def small_indexes() -> Iterator[None]:
         yield
 
 
+def other_store(place: Path) -> LocalStore:
+    """The remote of the repository."""
+    return LocalStore(place / "there")
+
+
+def send(place: Path, *wanted: str) -> Any:
+    return repo.push(versions_of(opened(place)), "origin", other_store(place), repo.SyncOptions(wanted))
+
+
+def bring(verb: Callable[..., Any], place: Path) -> Any:
+    return verb(versions_of(opened(place)), "origin", other_store(place), repo.SyncOptions())
+
+
+def tiny(place: Path) -> None:
+    """One version with a tag, an alias and a question set."""
+    here = docs(place)
+    ingest(here, {"a": "one", "b": "two"})
+    here.tag("old")
+    here.promote("prod", "old")
+    here.add_questions("judged", JUDGED)
+
+
+def clone(place: Path) -> Any:
+    return repo.clone(other_store(place), store_of(place), "/the/remote", repo.SyncOptions(), author="cloner")
+
+
+def ahead(place: Path) -> None:
+    """The repository is further than its remote, whose alias is where it was."""
+    tiny(place)
+    send(place, "d@main", "d@prod")
+    docs(place).eval(questions="judged")
+    ingest(docs(place), {"a": "one", "b": "changed"})
+    docs(place).tag("fresh")
+    docs(place).promote("prod", "fresh")
+
+
+def behind(place: Path) -> None:
+    """The remote is further, and has another dataset."""
+    tiny(place)
+    shutil.copytree(place / "kb", place / "here")
+    docs(place).eval(questions="judged")
+    ingest(docs(place), {"a": "one", "b": "changed"})
+    docs(place).tag("fresh")
+    docs(place).promote("prod", "fresh")
+    ingest(docs(place, "third"), {"x": "only there"})
+    (place / "kb").rename(place / "there")
+    (place / "here").rename(place / "kb")
+
+
+def elsewhere(place: Path) -> None:
+    """The repository is at the remote alone."""
+    tiny(place)
+    docs(place).promote("prod", "old", gates=[GATE], questions="judged")
+    (place / "kb").rename(place / "there")
+
+
+def assert_remote_sound(place: Path) -> None:
+    """Every ref of the remote leads to whole versions."""
+    if repo.exists(other_store(place)):
+        assert open_on(other_store(place)).check().problems == ()
+
+
 # -- the verbs --------------------------------------------------------------------------------------
 
 
@@ -294,6 +358,12 @@ VERBS: dict[str, Verb] = {
     "gc": Verb(collect, tidied),
     "gc with a retention": Verb(lambda place: collect(place, keep_last=1), tall),
     "recall": Verb(lambda place: docs(place).recall("main", sample=2, k=[1]), small, whole=assert_measured),
+    "push": Verb(send, ahead, whole=assert_remote_sound),
+    "push of an alias": Verb(lambda place: send(place, "d@prod"), ahead, whole=assert_remote_sound),
+    "push to an empty place": Verb(send, tiny, whole=assert_remote_sound),
+    "fetch": Verb(partial(bring, repo.fetch), behind, whole=assert_remote_sound),
+    "pull": Verb(partial(bring, repo.pull), behind, whole=assert_remote_sound),
+    "clone": Verb(clone, elsewhere, whole=assert_remote_sound),
     "snapshot": Verb(exported, small, again=False, whole=assert_whole_export),
 }
 

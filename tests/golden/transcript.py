@@ -128,6 +128,7 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
         ("http.txt", transcript_http.play_modes),
         ("cli.txt", transcript_cli.play_logs),
         ("http.txt", transcript_http.play_logs),
+        ("cli.txt", transcript_cli.play_sharing),
     )
     for name, script in scripts:
         play = Play(folder, world)

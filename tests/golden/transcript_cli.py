@@ -117,6 +117,48 @@ def play_logs(play: Play) -> None:
     )
 
 
+def play_sharing(play: Play) -> None:
+    """Remotes, and what is sent to one and brought from it."""
+    _all(
+        play,
+        """
+        --repo judged remote list
+        --repo judged push
+        --repo judged remote add origin team
+        --repo judged remote add origin elsewhere
+        --repo judged remote add cloud s3://key:secret@bucket/kb
+        --repo judged remote list
+        --repo judged push parts nothing
+        --repo judged push
+        --repo judged push
+        --repo team datasets
+        clone team copied
+        clone team judged
+        clone nowhere copied2
+        --repo copied fetch
+        --repo copied pull
+        --repo copied tag parts from-the-clone main
+        --repo copied push
+        --repo judged pull
+        --repo judged push parts@nothing
+        --repo kb push --remote origin
+        clone team records --metadata-only
+        --repo records log parts --oneline
+        --repo records search parts brass -k 1
+        clone team one --at parts@nowhere
+        clone team one --at parts@v1
+        --repo judged lock parts@v1
+        --repo judged lock parts@nowhere
+        --repo judged lock
+        --repo one sync
+        --repo kb sync
+        --repo one sync --file nothing.lock
+        --repo copied remote remove origin
+        --repo copied remote remove origin
+        """,
+    )
+
+
 def _all(play: Play, lines: str, **names: str) -> None:
     """Play a command a line. `NAME` in a line stands for its value among `names`."""
     for line in filter(None, map(str.strip, lines.splitlines())):

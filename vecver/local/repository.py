@@ -7,6 +7,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,13 +17,14 @@ from vecver.local.dataset import Dataset
 from vecver.local.embedders import Embedders
 from vecver.local.milvus import MilvusConnections
 from vecver.local.session import Session
+from vecver.local.sharing import Sharing, address_of, store_at
 
 if TYPE_CHECKING:
     from vecver.model import Check, DatasetRemoval, Garbage, Json, Milvus, Replay, Verify
     from vecver.progress import Progress
 
 
-class Repository:
+class Repository(Sharing):
     """The versions of one or more datasets, at one URL. Made by `vecver.open`."""
 
     def __init__(
@@ -221,8 +223,14 @@ def open(
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
     versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes)
+    versions.opened.bring_rows = partial(bring_rows, versions)
     address = _milvus(milvus) if isinstance(milvus, str) else milvus
     return Repository(versions, api_key, address, publish, embedders, background=background)
+
+
+def bring_rows(versions: repo.Versions, id: str) -> None:
+    """Bring the rows of a version that are at a remote; imported only then."""
+    repo.bring_rows(versions, id)
 
 
 def _milvus(uri: str) -> Milvus:
@@ -236,3 +244,33 @@ def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key:
     place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
     repo.create(place)
     return Repository(repo.Versions(place, author=author), api_key)
+
+
+def clone(
+    url: str | PathLike[str] | store.Store,
+    folder: str | PathLike[str] | store.Store,
+    *,
+    author: str = "",
+    at: str = "",
+    metadata_only: bool = False,
+    indexes: bool = True,
+    progress: Progress | None = None,
+    **opening: Any,
+) -> Repository:
+    """A new repository with everything of the one at `url`: versions, refs with their logs, question sets, policies.
+
+    `metadata_only`: without rows, which are fetched when they are needed, a whole version at a time; log, show and
+    measures need none. `at` ("handbook@v1", or "v1" where there is one dataset): the records of
+    that dataset, and the rows of this version.
+
+    It has the same id, so that receipts replay there, and the remote "origin". A clone that was cut off goes on where
+    it stopped, by the same call. `opening`: as for `vecver.open`. `progress` counts "bytes".
+
+    Raises NotFoundError (no repository there), ConflictError or InvalidInputError (something is at `folder`),
+    IntegrityError (something of it is lost or damaged), BackendError.
+    """
+    source, target = store_at(url), store_at(folder)
+    options = repo.SyncOptions(indexes=indexes, progress=progress)
+    address = source.url if isinstance(url, store.Store) else address_of(url)
+    repo.clone(source, target, address, options, author=author, at=at, partial=metadata_only)
+    return open(target, author=author, **opening)

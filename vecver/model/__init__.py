@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vecver.model.expectations import ExpectedRecall
     from vecver.model.gates import GateResult, Gating, Policy
     from vecver.model.kernels import KernelUse
+    from vecver.model.locks import Lock, LockedVersion
     from vecver.model.measure_histories import MeasuredVersion, MeasureHistory, StoredMeasure
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vecver.model.records import Records, singly
     from vecver.model.reports import Check, Export, Garbage, Optimized, Problem, Recall, RecallAt, Report
     from vecver.model.rerankers import OpenedReranker, Reranked, Reranker
+    from vecver.model.sharing import RefState, Remote, SharedRef, Synced, Transferred
     from vecver.model.spaces import Json, Metric, Recipe, Space, Vectors, Verify
     from vecver.model.stored import MISSING, Count, Document, Field, Fields, StoredChunk
     from vecver.model.streams import Chunks, Log
@@ -76,6 +78,8 @@ __all__ = [
     "Json",
     "JudgedQuestion",
     "KernelUse",
+    "Lock",
+    "LockedVersion",
     "Log",
     "Mark",
     "Mean",
@@ -100,19 +104,24 @@ __all__ = [
     "RecallAt",
     "Recipe",
     "Records",
+    "RefState",
+    "Remote",
     "Replay",
     "Report",
     "Reranked",
     "Reranker",
     "Share",
+    "SharedRef",
     "Side",
     "SketchSummary",
     "Space",
     "Statistic",
     "StoredChunk",
     "StoredMeasure",
+    "Synced",
     "Tested",
     "TokenCounts",
+    "Transferred",
     "Tuning",
     "Vectors",
     "Verify",

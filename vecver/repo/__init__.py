@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list, listed_keys
     from vecver.repo.read.row_documents import RowDocuments
     from vecver.repo.read.snapshot import ChunkRow, Owner, SearchPart, Snapshot
-    from vecver.repo.refs import names
+    from vecver.repo.refs import names, remotes
     from vecver.repo.refs.refs import KINDS, Kind, check_free, check_name, missing, ref_moved, with_gating
     from vecver.repo.root import create, exists
     from vecver.repo.rows.cells import METADATA, POSITION, document_id
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from vecver.repo.rows.segment import Segment, segment_ids
     from vecver.repo.rows.sketched import chunk_blocks, document_sizes
     from vecver.repo.rows.verifier import PENDING
+    from vecver.repo.sync.exchange import Options as SyncOptions
+    from vecver.repo.sync.partial import bring_rows, has_rows, pin, prove
+    from vecver.repo.sync.pushing import push
+    from vecver.repo.sync.receiving import begin_clone, clone, fetch, pull
     from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
     from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, record_rows
@@ -78,9 +82,12 @@ __all__ = [
     "Segment",
     "Snapshot",
     "State",
+    "SyncOptions",
     "Versions",
     "advice",
     "approvals",
+    "begin_clone",
+    "bring_rows",
     "changes",
     "check",
     "check_free",
@@ -88,6 +95,7 @@ __all__ = [
     "chunk_blocks",
     "chunk_list",
     "chunk_owners",
+    "clone",
     "create",
     "datasets",
     "diff",
@@ -96,8 +104,10 @@ __all__ = [
     "document_sizes",
     "drop_derived",
     "exists",
+    "fetch",
     "find_absent",
     "find_known",
+    "has_rows",
     "kernel_use",
     "keys_at",
     "known_rows",
@@ -115,14 +125,19 @@ __all__ = [
     "names",
     "open_rows",
     "parents_first",
+    "pin",
     "policies",
+    "prove",
     "prove_rows",
+    "pull",
+    "push",
     "question_sets",
     "read_rows",
     "recipes",
     "record_rows",
     "ref_moved",
     "ref_moves",
+    "remotes",
     "repair",
     "roots_of",
     "rows_of",

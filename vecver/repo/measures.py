@@ -65,6 +65,11 @@ def path_of(commit: str, kind: str) -> str:
     return f"measures/{commit}/{kind}"
 
 
+def unit_of(commit: str) -> str:
+    """The unit of all measures of a commit, as `repo.maintain.trash` names it."""
+    return f"measures/{commit}"
+
+
 def _measure_or_damage(store: Store, commit: str, kind: str) -> Json:
     try:
         return load(store, commit, kind)

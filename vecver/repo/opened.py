@@ -49,6 +49,8 @@ def _unless_forgotten(load: Callable[[Store, str], T], store: Store, id: str) ->
 
         if store.size(gc.forgotten_path(id)) is None:
             raise
+        if remote := gc.place_of_rows(store, id):
+            raise _elsewhere(id, remote) from None
         time = gc.load_forgotten(store, id)["time"]
         raise NotFoundError(
             f"the rows of version {id[:12]} were let go by gc at {time[:19]}",
@@ -62,6 +64,17 @@ def _unless_forgotten(load: Callable[[Store, str], T], store: Store, id: str) ->
         ) from None
 
 
+def _elsewhere(id: str, remote: str) -> NotFoundError:
+    """The error for a version whose rows a clone did not bring."""
+    return NotFoundError(
+        f"the rows of version {id[:12]} are at the remote {remote!r}",
+        code="rows_elsewhere",
+        hint=say("search, diff and get bring them here", cli="`vecver search`, `diff` and `cat` bring them here"),
+        commit=id,
+        remote=remote,
+    )
+
+
 class OpenVersions:
     """The versions of a store that are open. `index_bytes`: memory of the search index opened for a segment."""
 
@@ -69,6 +82,7 @@ class OpenVersions:
         self, store: Store, verifier: Verifier, open_bytes: int, index_bytes: Callable[[Segment], int] | None = None
     ) -> None:
         self.open_bytes = open_bytes
+        self.bring_rows: Callable[[str], None] | None = None  # brings the rows of a version that are at a remote
         self._store = store
         self._verifier = verifier
         self._index_bytes = index_bytes
@@ -183,12 +197,22 @@ class OpenVersions:
                 if segment.row_codes is not None:
                     segment.row_codes.drop()
 
+    def _layout_with_rows(self, id: str) -> Layout:
+        """A version's layout, whose rows are here then."""
+        try:
+            return find_layout(self._store, id)
+        except NotFoundError as error:
+            if error.code != "rows_elsewhere" or self.bring_rows is None:
+                raise
+        self.bring_rows(id)
+        return find_layout(self._store, id)
+
     def _load(self, id: str) -> Snapshot:
         """Read and map a version; if its segments were folded away after its layout was read, read that again."""
         from vecver.repo.read.snapshot import Snapshot
         from vecver.repo.rows.segment import Segment
 
-        commit, layout = load_commit(self._store, id), find_layout(self._store, id)
+        commit, layout = load_commit(self._store, id), self._layout_with_rows(id)
         while True:
             try:
                 segments = [

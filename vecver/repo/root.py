@@ -15,8 +15,11 @@ from vecver.store import Store
 ROOT = "vecver.json"
 
 
-def create(store: Store) -> None:
-    """Make a repository on an empty store. Raises ConflictError (there is one), InvalidInputError (other things)."""
+def create(store: Store, id: str | None = None) -> None:
+    """Make a repository on an empty store; a copy of one has its `id`, so that receipts replay there.
+
+    Raises ConflictError (there is one), InvalidInputError (other things).
+    """
     foreign = next(store.list(""), None)
     if foreign and not exists(store):
         raise InvalidInputError(
@@ -27,7 +30,7 @@ def create(store: Store) -> None:
         )
     import secrets
 
-    value = {"format": objects.FORMAT, "id": secrets.token_hex(16)}
+    value = {"format": objects.FORMAT, "id": id or secrets.token_hex(16)}
     try:
         store.swap(ROOT, None, canonical_json({**value, "digest": digest_json(value)}))
     except ConflictError as error:

@@ -309,10 +309,13 @@ class Versions:
 
     def _hold(self, id: str) -> None:
         """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""
-        from vecver.repo.maintain import trash
+        from vecver.repo.maintain import gc, trash
         from vecver.repo.rows.layout import layout_path
 
-        if trash.mentions(self.store, [layout_path(id)]) or self.store.size(layout_path(id)) is None:
+        is_missing = self.store.size(layout_path(id)) is None
+        if is_missing and gc.place_of_rows(self.store, id):
+            trash.hold(self.store, {objects.path_of(id), gc.forgotten_path(id)})
+        elif is_missing or trash.mentions(self.store, [layout_path(id)]):
             segments = {unit_of(live.segment) for live in self.layout(id).segments}
             trash.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
 

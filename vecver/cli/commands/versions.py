@@ -42,7 +42,8 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
                 screen.say(document)
         return
     partial, expected = docs.partial_reads(commit.id), docs.expected_recall(commit.id)
-    sketch = docs.sketch(commit.id)
+    has_rows = docs.repository.has_rows(commit.id)  # otherwise this would fetch them
+    sketch = docs.sketch(commit.id) if has_rows else None
     if as_json:
         sketched = {"sketch": sketch.to_json()} if sketch else {}
         values = {"partial": partly_read(partial), **sketched, "expected_recall": expected.to_json()}
@@ -55,7 +56,7 @@ def show(settings: Settings, /, dataset: str, documents: bool, coverage: bool, a
             commit,
             name,
             refs=here,
-            changes=_changes(docs, commit),
+            changes=_changes(docs, commit) if has_rows else {},
             partial=partial,
             coverage=coverage,
             expected=expected,

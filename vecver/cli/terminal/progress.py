@@ -36,6 +36,7 @@ WINDOW = 20.0  # seconds over which a rate is taken
 DOING = {  # command -> what it does
     **{"snapshot": "exporting", "publish": "publishing", "optimize": "tidying up", "recall": "measuring"},
     **{"eval": "measuring", "compare": "comparing"},
+    **{"push": "sending", "fetch": "fetching", "pull": "fetching", "clone": "cloning", "sync": "fetching"},
     **{"check": "checking", "replay": "computing it again"},
 }
 WORDS = {  # unit of progress -> what is being done, where it is not what the command does
@@ -106,14 +107,19 @@ class Meter:
         if self._step or not self.unit:
             return []
         (total, guessed), done, rate = self.total(), self.done(self.unit), self.rate()
-        unit = UNITS.get(self.unit, self.unit)
-        of = f"/{'~' if guessed else ''}{total:,}" if total else ""
-        facts = [f"{done:,}{of} {unit}"] if done or total else []
+        facts = [self._amount(done, total, guessed)] if done or total else []
         if rate:
-            facts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+            facts.append(_megabytes(rate) + "/s" if self.unit == "bytes" else _rate(rate))
             if total and total > done:
                 facts.append(f"{_clock((total - done) / rate)} left")
         return facts
+
+    def _amount(self, done: int, total: int | None, guessed: bool) -> str:
+        """How much is done, of how much: `1,200/2,400 chunks`, `12.5 of 80.0 MB`."""
+        if self.unit == "bytes":
+            return f"{done / 1e6:,.1f} of {_megabytes(total)}" if total else _megabytes(done)
+        of = f"/{'~' if guessed else ''}{total:,}" if total else ""
+        return f"{done:,}{of} {UNITS.get(self.unit, self.unit)}"
 
 
 @contextmanager
@@ -194,6 +200,14 @@ def _told(title: str, meter: Meter) -> Iterator[None]:
     finally:
         ended.set()
         thread.join(5.0)  # a thread that still writes when the interpreter ends aborts it
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+
+
+def _megabytes(number: float) -> str:
+    return f"{number / 1e6:,.1f} MB"
 
 
 def _clock(seconds: float) -> str:

@@ -29,7 +29,7 @@ from vecver.repo import approvals, entries, measures, objects, policies, questio
 from vecver.repo.maintain import gc, trash
 from vecver.repo.objects import load_commit
 from vecver.repo.published import ledger
-from vecver.repo.refs import names, refs
+from vecver.repo.refs import names, refs, remotes, tracking
 from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.root import ROOT, identity
 from vecver.repo.rows import index_files
@@ -61,6 +61,7 @@ def check(store: Store, progress: Progress | None = None) -> Check:
     moves = list(store.list("moves/"))  # listed before the refs are read, which then name at least these
     heads = [commit for dataset in refs.dataset_names(store) for commit in checker.refs(Refs(store, dataset))]
     checker.lost_moves(moves)
+    heads += checker.tracked()
     for dataset in refs.dataset_names(store):
         checker.questions(dataset)
     for commit in objects.parents_first(heads, checker.commit):
@@ -157,6 +158,17 @@ class _Checker:
             path = Refs(self.store, move.dataset).path(move.kind, move.name)
             state = "is not there" if self.store.size(path) is None else "lacks a move in its log"
             self.problem(path, f"it {state}, though it was moved at {move.time}: the ref was deleted or set back")
+
+    def tracked(self) -> list[str]:
+        """Check the remotes and what is tracked of them; gives the commits that their refs name."""
+        if self.store.size(remotes.NAME) is not None:
+            self.read(remotes.NAME, lambda: remotes.read(self.store))
+        commits, keys = list[str](), tracking.keys(self.store)
+        for path in self.store.list(f"{tracking.FOLDER}/"):
+            key, remote = map(unquote, path.split("/")[1:])
+            if key in keys and (tracked := self.read(path, partial(tracking.read, self.store, key, remote))):
+                commits += tracked.commits
+        return commits
 
     # -- commits --------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """Garbage collection: one look at everything finds what no version needs; the plan is shown, and later carried out.
 
-Kept are: refs and their logs; every commit that a ref, or a ref's log, leads to; the layouts of those commits that are
-retained; and what these name. Without a retention every such commit is retained. With one, the commits are retained
-that refs name now or named recently, that are published in a Milvus, or that the retention keeps. A commit that is not
-retained keeps its record and loses its rows: it is *forgotten*, and that is written down.
+Kept are: refs and their logs; every commit that a ref, a ref's log, or a ref of a remote leads to; the layouts of those
+commits that are retained; and what these name. Without a retention every such commit is retained. With one, the commits
+are retained that refs name now or named recently, that are published in a Milvus, or that the retention keeps. A commit
+that is not retained keeps its record and loses its rows: it is *forgotten*, and that is written down.
 
-    forgotten/<commit>     sealed: when, and under which retention
+    forgotten/<commit>     sealed: when, and under which retention; or at which `remote` the rows are, in a clone that
+                           brought the record of a version only
 
 Decisions
 1. Everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc (or a fold)
@@ -37,7 +38,7 @@ from vecver.repo.maintain.naming import nobody_naming
 from vecver.repo.maintain.retention import Retention, is_age
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.published import ledger
-from vecver.repo.refs import names, refs
+from vecver.repo.refs import names, refs, tracking
 from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.rows.layout import layout_path, load_layout
 from vecver.repo.rows.segment_files import FILES, path_of, unit_of
@@ -47,7 +48,7 @@ _SECONDS = 60.0  # to wait while another gc deletes
 _FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
 _WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
 _RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
-_OF_DATASETS = ("refs", "publications", "questions", "policies", "approvals")  # deleted with their dataset
+_OF_DATASETS = ("refs", "tracking", "publications", "questions", "policies", "approvals")  # deleted with their dataset
 _OF_COMMITS = ("commits", "layouts", "forgotten", "measures")
 _FOLDERS = (*_OF_DATASETS, "gatings", "moves", *_OF_COMMITS, "question-sets", "segments", "parts")  # parents first
 
@@ -193,6 +194,21 @@ def load_forgotten(store: Store, commit: str) -> Json:
     return value
 
 
+def note_elsewhere(store: Store, commit: str, remote: str, time: str) -> bytes:
+    """Record that a version's rows are at a remote; gives what was written."""
+    body = objects.sealed({"commit": commit, "time": time, "retention": {}, "remote": remote})
+    store.put(forgotten_path(commit), body)
+    return body
+
+
+def place_of_rows(store: Store, commit: str) -> str | None:
+    """The remote that has the rows of a version; None if they are here, or nowhere. Raises IntegrityError."""
+    if store.size(layout_path(commit)) is not None or store.size(forgotten_path(commit)) is None:
+        return None
+    remote = load_forgotten(store, commit).get("remote")
+    return str(remote) if remote else None
+
+
 # -- what is kept -------------------------------------------------------------------------------
 
 
@@ -210,12 +226,14 @@ def _refuse_lost(store: Store, without_layout: Iterable[str]) -> None:
 
 def _commits(store: Store) -> dict[str, Commit]:
     """Every commit that a ref or its log leads to, parents first."""
-    heads = [commit for dataset in refs.dataset_names(store) for commit in named(Refs(store, dataset))]
+    datasets = {*refs.dataset_names(store), *tracking.keys(store)}
+    heads = [commit for dataset in sorted(datasets) for commit in named(Refs(store, dataset))]
     return {commit.id: commit for commit in parents_first(heads, lambda id: load_commit(store, id))}
 
 
 def named(dataset: Refs) -> Iterator[str]:
-    """The commits that the refs of a dataset name or ever named."""
+    """The commits that the refs of a dataset name or ever named, and those that its remotes' refs name."""
+    yield from tracking.commits_of(dataset.store, dataset.key)
     for kind in KINDS:
         for name in dataset.names(kind):
             for move in dataset.log(kind, name):
@@ -226,6 +244,8 @@ def _retained(store: Store, commits: dict[str, Commit], retention: Retention, no
     if retention == Retention():
         yield from commits
         return
+    for key in tracking.keys(store):
+        yield from tracking.commits_of(store, key)
     for dataset in refs.dataset_names(store):
         dataset_refs = Refs(store, dataset)
         yield from named_of_late(dataset_refs, now)

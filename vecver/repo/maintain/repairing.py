@@ -29,7 +29,7 @@ from vecver.errors import VecverError
 from vecver.model import Commit, Move, Problem
 from vecver.repo import objects
 from vecver.repo.maintain import trash
-from vecver.repo.refs import names, refs
+from vecver.repo.refs import names, refs, tracking
 from vecver.repo.refs.refs import Refs
 from vecver.repo.rows import index_files
 from vecver.repo.rows.layout import Layout, layout_path, load_layout, save_layout
@@ -181,6 +181,8 @@ def _retired(store: Store) -> Iterator[Problem]:
 def _versions(store: Store) -> Iterator[Commit]:
     """Every sound commit that a ref leads to."""
     heads = set[str]()
+    for key in _tried(tracking.keys, store) or ():
+        heads.update(_tried(lambda key=key: list(tracking.commits_of(store, key))) or ())
     for dataset in refs.dataset_names(store):
         logs = Refs(store, dataset)
         for kind in refs.KINDS:

@@ -87,7 +87,7 @@ def hold(store: Store, units: Iterable[str]) -> None:
     """
     units = list(units)
     claim(store, units)
-    if lost := [unit for unit in units if any(store.size(name) is None for name in _parts_of(unit))]:
+    if lost := [unit for unit in units if any(store.size(name) is None for name in parts_of(unit))]:
         raise collected(lost)
 
 
@@ -123,7 +123,7 @@ def bury(store: Store, units: Iterable[str]) -> None:
     _change(store, lambda old: Retired(old.waiting, old.condemned - deleted))
 
 
-def _parts_of(unit: str) -> list[str]:
+def parts_of(unit: str) -> list[str]:
     """The objects that a unit must have."""
     is_segment = unit.startswith("segments/") and unit.count("/") == 1
     return [f"{unit}/{file}" for file in ("segment.json", *FILES)] if is_segment else [unit]

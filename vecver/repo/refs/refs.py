@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Kind = Literal["branch", "tag", "alias"]
 KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")
 _WITHDRAWN = "withdrawn: the name was taken meanwhile"
-_FOLDER = {"branch": "branches", "tag": "tags", "alias": "aliases"}
+FOLDERS = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 _ID = re.compile(r"[0-9a-f]{64}")  # can only be a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
@@ -57,7 +57,7 @@ class Refs:
     """
 
     def __init__(self, store: Store, key: str, dataset: str | None = None, newest: NewestMoves | None = None) -> None:
-        self._store = store
+        self.store = store
         self.key = key
         self.dataset = dataset or key
         self._newest_moves = newest
@@ -86,7 +86,7 @@ class Refs:
     def names(self, kind: Kind) -> list[str]:
         """The names of all refs of a kind that exist or existed, sorted."""
         prefix = self.path(kind, "")
-        return sorted(unquote(path[len(prefix) :]) for path in self._store.list(prefix))
+        return sorted(unquote(path[len(prefix) :]) for path in self.store.list(prefix))
 
     def move_names(self, kind: Kind, name: str) -> Iterator[str]:
         """The store's names of a ref's moves, newest first."""
@@ -135,11 +135,10 @@ class Refs:
         move = Move(self.key, kind, name, before, after, author, time, reason, previous)
         body = canonical_json(move.to_json())
         if gating is not None:
-            self._store.put(gating_path(digest(body)), objects.sealed({"gating": gating, "move": digest(body)}))
-        self._store.put(move_path(digest(body)), body)
-        new = canonical_json({"format": objects.FORMAT, "commit": after, "move": digest(body)})
+            self.store.put(gating_path(digest(body)), objects.sealed({"gating": gating, "move": digest(body)}))
+        self.store.put(move_path(digest(body)), body)
         try:
-            self._store.swap(self.path(kind, name), old, new)
+            self.store.swap(self.path(kind, name), old, _ref_body(after, digest(body)))
         except ConflictError as error:
             raise ref_moved(kind, name, self.get(kind, name)) from error
         return move if gating is None else replace(move, gating=gating)
@@ -148,6 +147,31 @@ class Refs:
         self, kind: Kind, name: str, commit: str, *, author: str, time: str, reason: str, gating: Json | None = None
     ) -> Move:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
+        self._check_new(kind, name)
+        signed = {"author": author, "time": time, "reason": reason}
+        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating)
+        self._withdraw_if_taken(move)
+        return move
+
+    def reserve(self, kind: Kind, name: str) -> None:
+        """Reserve a new ref, so that the log which it has elsewhere can be written. Raises ConflictError as `create`.
+
+        `adopt` makes the ref. Until then no move of it took place here, however many are written.
+        """
+        self._check_new(kind, name)
+        if self._body(kind, name) != RESERVED:
+            self._reserved(kind, name)
+
+    def adopt(self, newest: Move) -> None:
+        """Make a reserved ref that ends its log, which is written, with this move. Raises ConflictError."""
+        kind, name, id = newest.kind, newest.name, digest_json(newest.to_json())
+        try:
+            self.store.swap(self.path(kind, name), RESERVED, _ref_body(newest.after, id))
+        except ConflictError as error:
+            raise ref_moved(kind, name, self.get(kind, name)) from error
+        self._withdraw_if_taken(newest)
+
+    def _check_new(self, kind: Kind, name: str) -> None:
         check_name(kind, name)
         if holder := self.find(name):
             raise _taken(name, holder, self.dataset)
@@ -159,28 +183,34 @@ class Refs:
                 hint="choose another name",
                 name=name,
             )
-        signed = {"author": author, "time": time, "reason": reason}
-        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating)
-        for other in KINDS:  # since we looked, another writer may have made a ref of another kind
-            if other != kind and (other_commit := self.get(other, name)):
-                self.move(kind, name, before=commit, after=None, author=author, time=time, reason=_WITHDRAWN)
-                raise _taken(name, (other, other_commit), self.dataset)
-        return move
+
+    def _withdraw_if_taken(self, move: Move) -> None:
+        """Undo the first move of a ref if its name was taken by another kind since we looked. Raises ConflictError."""
+        kind, name, signed = move.kind, move.name, {"author": move.author, "time": move.time}
+        for other in KINDS:
+            if other != kind and (commit := self.get(other, name)):
+                self.move(kind, name, before=move.after, after=None, **signed, reason=_WITHDRAWN)
+                raise _taken(name, (other, commit), self.dataset)
 
     def path(self, kind: Kind, name: str) -> str:
         """The store's name of a ref."""
-        return f"refs/{quote(self.key, safe='')}/{_FOLDER[kind]}/{quote(name, safe='')}"
+        return f"{self.folder(self.key)}{FOLDERS[kind]}/{quote(name, safe='')}"
+
+    @staticmethod
+    def folder(key: str) -> str:
+        """The store's folder of a dataset's refs, with a `/`."""
+        return f"refs/{quote(key, safe='')}/"
 
     def _body(self, kind: Kind, name: str) -> bytes | None:
         if not is_name(name):  # such a name may make no path
             return None
         path = self.path(kind, name)
-        return self._store.get(path) if self._store.size(path) is not None else None
+        return self.store.get(path) if self.store.size(path) is not None else None
 
     def _reserved(self, kind: Kind, name: str) -> bytes:
         """Reserve the place of a new ref. Raises ConflictError if the ref was made meanwhile."""
         try:
-            self._store.swap(self.path(kind, name), None, RESERVED)
+            self.store.swap(self.path(kind, name), None, RESERVED)
         except ConflictError as error:
             if self._body(kind, name) != RESERVED:
                 raise ref_moved(kind, name, self.get(kind, name)) from error
@@ -213,12 +243,17 @@ class Refs:
 
     def _move(self, kind: Kind, name: str, id: str) -> Move:
         """A move of this ref. Raises IntegrityError if it belongs to another one."""
-        move = load_move(self._store, id)
+        move = load_move(self.store, id)
         if (move.dataset, move.kind, move.name) != (self.key, kind, name):
             raise _not_its_own(
                 self.path(kind, name), f"its log holds a move of the {move.kind} {move.name!r} of {move.dataset}"
             )
         return move
+
+
+def _ref_body(commit: str | None, move: str) -> bytes:
+    """A ref as it is stored."""
+    return canonical_json({"format": objects.FORMAT, "commit": commit, "move": move})
 
 
 def parse(path: str, body: bytes) -> Json:
@@ -291,12 +326,15 @@ def lost(store: Store, moves: Iterable[Move]) -> list[Move]:
     gone = names.read(store).deleted
     strays = [move for move in moves if move.dataset not in gone]
     followed = {move.previous for move in strays}
-    return [
-        move
-        for move in strays
-        if digest_json(move.to_json()) in followed
-        or store.size(Refs(store, move.dataset).path(move.kind, move.name)) is None
-    ]
+    return [move for move in strays if _took_place(store, move, digest_json(move.to_json()) in followed)]
+
+
+def _took_place(store: Store, move: Move, is_followed: bool) -> bool:
+    """Did a move that no log holds take place? Of a ref that is only reserved none did, see `Refs.reserve`."""
+    path = Refs(store, move.dataset).path(move.kind, move.name)
+    if store.size(path) is None:
+        return True
+    return is_followed and store.get(path) != RESERVED
 
 
 def _not_its_own(path: str, why: str) -> IntegrityError:
@@ -349,7 +387,7 @@ def _article(kind: str) -> str:
 
 def missing(kind: Kind, name: str, refs: Refs) -> NotFoundError:
     """The error for a ref that does not exist."""
-    plural = _FOLDER[kind]
+    plural = FOLDERS[kind]
     return NotFoundError(
         f"{refs.dataset} has no {kind} {name!r}",
         code=f"{kind}_not_found",

@@ -3,6 +3,7 @@
 main  v1  prod          a branch, tag or alias
 3f9a2c1                 a commit by its first four or more digits; 64 digits never name a ref
 main~2  v1~  prod^      ancestors
+origin/main             where a ref of a remote stood when it was last asked
 @{2026-11-01}           where `main` stood then;  `prod@{2026-11-01T12:00}` for any other ref
 git:9c1e…               the newest commit made from that commit of the source's own Git repository
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.near import near
 from vecver.repo.objects import commit_ids, load_commit, parents_first, path_of
+from vecver.repo.refs import tracking
 from vecver.repo.refs.refs import KINDS, Refs
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ def _base(store: Store, refs: Refs, base: str, revision: str) -> str:
         return base
     if ref := refs.find(base):
         return ref[1]
+    if tracked := tracking.find(store, refs.key, base):
+        return tracked
     if at := _AT.fullmatch(base):
         return _at_time(refs, at[1] or DEFAULT_BRANCH, at[2], revision)
     if base.startswith("git:"):

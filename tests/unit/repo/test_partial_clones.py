@@ -1,0 +1,247 @@
+"""Clones without rows, and lock files: what they bring, when the rest comes, and what is proved."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from failing import Failing, PowerFailure, power_failure
+from helpers import ingest, texts_of, vector_of
+from inside import contents_of, store_of, versions_of
+
+import vecver
+from vecver import repo
+from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.store import LocalStore, MemoryStore, Store
+
+BASE = {"a": "one", "b": "two", "c": "three"}
+NOW = timedelta(0)
+
+
+def store(repository: vecver.Repository) -> Store:
+    return versions_of(repository).store
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with three versions in two datasets; the last is that of `main`, the first `v1`."""
+    place = tmp_path_factory.mktemp("made")
+    with vecver.open(place / "kb", create=True, background=False) as repository:
+        docs = repository.dataset("d")
+        ingest(docs, BASE)
+        docs.tag("v1")
+        ingest(docs, {**BASE, "b": "changed"})
+        docs.recall("main", sample=2, k=[1])
+        ingest(docs, {**BASE, "b": "changed again"})
+        docs.promote("prod", "v1")
+        ingest(repository.dataset("other"), {"x": "elsewhere"})
+    return place / "kb"
+
+
+def segments(repository: vecver.Repository) -> set[str]:
+    return {name.split("/")[1] for name in store(repository).list("segments/")}
+
+
+# -- without rows -------------------------------------------------------------------------------
+
+
+def test_a_clone_without_rows_has_their_records(made: Path, tmp_path: Path) -> None:
+    copy = vecver.clone(made, tmp_path / "kb", metadata_only=True, background=False)
+    here, docs = vecver.open(made), copy.dataset("d")
+    assert [commit.id for commit in docs.log()] == [commit.id for commit in here.dataset("d").log()]
+    assert docs.aliases() == here.dataset("d").aliases() and docs.tags() == here.dataset("d").tags()
+    assert docs.measures("main~1") == here.dataset("d").measures("main~1") != {}
+    assert docs.show("v1").counts == {"documents": 3, "chunks": 3} and not copy.has_rows(docs.resolve("v1"))
+    assert segments(copy) == set() and list(store(copy).list("layouts/")) == []
+    assert copy.check().clean
+    for _ in range(2):
+        copy.gc(grace=NOW, apply=True)
+    assert copy.check().clean and docs.log()
+
+
+def test_rows_come_when_they_are_needed(made: Path, tmp_path: Path) -> None:
+    copy = vecver.clone(made, tmp_path / "kb", metadata_only=True, background=False)
+    here, docs = vecver.open(made), copy.dataset("d")
+    answer = here.dataset("d").search(vector_of("one"), at="v1", k=3)
+    assert copy.replay(answer.receipt).identical and copy.has_rows(docs.resolve("v1"))
+    assert not copy.has_rows(docs.resolve("main")) and not repo.exists(LocalStore(tmp_path / "nowhere"))
+    assert docs.diff("v1", "main").changed == ("b",)
+    assert copy.check().clean and list(store(copy).list("forgotten/")) != []
+    report = ingest(docs, {**BASE, "d": "new"})
+    assert report.changed and copy.check().clean
+    assert copy.push("d").changed[0].state == "moved"
+    vecver.open(made).dataset("d").rollback("main", to="main~1")  # as it was, for the other tests
+
+
+def test_a_pull_into_a_clone_without_rows_brings_records_only(made: Path, tmp_path: Path) -> None:
+    copy = vecver.clone(made, tmp_path / "kb", metadata_only=True, background=False)
+    docs = vecver.open(made, background=False).dataset("d")
+    ingest(docs, {**BASE, "z": "last"}, branch="main")
+    docs.tag(f"pulled-{tmp_path.name}")
+    copy.pull()
+    assert copy.dataset("d").resolve("main") == docs.resolve("main") and segments(copy) == set()
+    assert copy.check().clean and texts_of(copy.dataset("d")) == {**BASE, "z": "last"}
+
+
+def test_one_version(made: Path, tmp_path: Path) -> None:
+    copy = vecver.clone(made, tmp_path / "kb", at="d@v1", background=False)
+    assert copy.datasets() == ["d"] and len(list(store(copy).list("layouts/"))) == 1
+    store(copy).delete(repo.remotes.NAME)  # nothing may be fetched from here on
+    assert texts_of(copy.dataset("d"), "v1") == BASE and copy.check().clean
+    with pytest.raises(NotFoundError, match="no remote 'origin'"):
+        copy.dataset("d").search(vector_of("one"))
+    with pytest.raises(InvalidInputError, match="may be a version of any of d, other"):
+        vecver.clone(made, tmp_path / "other", at="v1")
+
+
+def test_a_clone_without_rows_is_no_source_of_whole_ones(made: Path, tmp_path: Path) -> None:
+    vecver.clone(made, tmp_path / "kb", metadata_only=True)
+    with pytest.raises(ConflictError, match="a clone without them"):
+        vecver.clone(tmp_path / "kb", tmp_path / "again")
+
+
+def test_rows_lost_at_the_remote_are_named(made: Path, tmp_path: Path) -> None:
+    there = vecver.clone(made, tmp_path / "there", background=False)
+    copy = vecver.clone(tmp_path / "there", tmp_path / "kb", metadata_only=True, background=False)
+    for name in list(store(there).list("segments/")):
+        if name.endswith("vectors.npy"):
+            store(there).delete(name)
+    with pytest.raises(IntegrityError, match="has lost segments/"):
+        copy.dataset("d").search(vector_of("one"), at="v1")
+    assert len(list(copy.dataset("d").log())) >= 3 and copy.check().clean
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_version_whose_rows_break_off_comes_later(made: Path, done: bool) -> None:
+    """At every seventh operation here: the record says that its rows are elsewhere until they all are here."""
+    after, left, id = 0, True, vecver.open(made).dataset("d").resolve("v1")
+    begun = MemoryStore()
+    vecver.clone(LocalStore(made), begun, metadata_only=True)
+    while left:
+        here = store_of(contents_of(begun))
+        broken = Failing(here, after, done=done, die=power_failure)
+        with suppress(PowerFailure):
+            repo.pin(repo.Versions(broken), "origin", LocalStore(made), id, "app", repo.SyncOptions())
+            left = False
+        copy = vecver.open(here, background=False)
+        assert copy.check().clean and len(list(copy.dataset("d").log())) >= 3
+        repo.pin(versions_of(copy), "origin", LocalStore(made), id, "app", repo.SyncOptions())
+        repo.prove(here, id)
+        assert copy.check().clean and texts_of(copy.dataset("d"), "v1") == BASE
+        after += 7
+    assert after > 20
+
+
+# -- lock files ---------------------------------------------------------------------------------
+
+
+def locked(made: Path, app: Path, *versions: str) -> vecver.Lock:
+    app.mkdir(exist_ok=True)
+    return vecver.open(made).lock(*versions, file=app / "vecver.lock")
+
+
+def test_a_lock_file_brings_exactly_its_version_back(made: Path, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    lock = locked(made, app, "d@prod", "other@main")
+    text = (app / "vecver.lock").read_text()
+    assert json.loads(text) == lock.to_json() and text == lock.to_text() and text.count("\n") == 19
+    done = vecver.sync(app / "vecver.lock")
+    assert done.url == str(app / ".vecver") and done.objects and done.bytes
+    pinned = vecver.open_locked("d", file=app / "vecver.lock", background=False)
+    assert pinned.commit.id == vecver.open(made).dataset("d").resolve("v1")
+    assert pinned.documents() == ["a", "b", "c"] and pinned.count().documents == 3
+    ours = vecver.open(made).dataset("d").search(vector_of("two"), at="v1", k=3)
+    theirs = pinned.search(vector_of("two"), k=3)
+    assert [(hit.key, hit.score) for hit in theirs] == [(hit.key, hit.score) for hit in ours]
+    again = vecver.sync(app / "vecver.lock")
+    assert (again.objects, again.bytes) == (0, 0)
+
+
+def test_an_older_lock_file_restores_its_version_and_gc_keeps_it(made: Path, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    old = locked(made, app, "d@v1").to_text()
+    vecver.sync(app / "vecver.lock")
+    locked(made, app, "d@main~1")
+    vecver.sync(app / "vecver.lock")
+    (app / "vecver.lock").write_text(old)  # `git checkout` of the application
+    vecver.sync(app / "vecver.lock")
+    here = vecver.open(app / ".vecver", background=False)
+    for _ in range(2):
+        here.gc(grace=NOW, keep_last=1, apply=True)
+    assert (
+        texts_of(vecver.open_locked(file=app / "vecver.lock", background=False).dataset, "locked/" + _pin(here)) == BASE
+    )
+    assert here.check().clean
+
+
+def _pin(repository: vecver.Repository) -> str:
+    """The name under which the version is kept."""
+    from vecver.repo.refs import tracking
+
+    return next(name for _, name in tracking.read(store(repository), "d", repo.remotes.LOCKED).refs)
+
+
+def test_locking_again_takes_the_versions_of_now(made: Path, tmp_path: Path) -> None:
+    locked(made, tmp_path, "d@main~1")
+    first = vecver.open(made).lock(file=tmp_path / "vecver.lock").to_text()
+    assert first == vecver.open(made).lock(file=tmp_path / "vecver.lock").to_text()
+
+
+def test_what_was_not_pushed_is_not_locked(made: Path, tmp_path: Path) -> None:
+    copy = vecver.clone(made, tmp_path / "kb", background=False)
+    ingest(copy.dataset("d"), {"new": "text"})
+    with pytest.raises(ConflictError, match="nobody could get it there"):
+        copy.lock("d@main", file=tmp_path / "vecver.lock")
+    copy.lock("d@main", file=tmp_path / "vecver.lock", check=False)
+    with pytest.raises(NotFoundError, match="has no version"):
+        vecver.sync(tmp_path / "vecver.lock", repository=tmp_path / "elsewhere")
+
+
+def test_a_lock_file_of_another_repository_or_with_other_roots_is_refused(made: Path, tmp_path: Path) -> None:
+    lock = locked(made, tmp_path, "d@v1")
+    file = tmp_path / "vecver.lock"
+    with vecver.open(tmp_path / "another", create=True) as another, pytest.raises(ConflictError):
+        vecver.sync(file, repository=another.url)
+    file.write_text(lock.to_text().replace(lock.datasets["d"].content_root, "0" * 64))
+    with pytest.raises(IntegrityError, match="roots of d@"):
+        vecver.sync(file)
+    for text in ("", "{}", '{"format": 9}', "[]", "\x00"):
+        file.write_text(text)
+        with pytest.raises(IntegrityError, match="no lock file"):
+            vecver.sync(file)
+
+
+def test_a_version_that_was_not_synced_says_how(made: Path, tmp_path: Path) -> None:
+    locked(made, tmp_path, "d@v1")
+    vecver.open(tmp_path / ".vecver", create=True)
+    with pytest.raises(ConflictError):
+        vecver.open_locked(file=tmp_path / "vecver.lock")
+    with pytest.raises(NotFoundError, match="no version of 'nothing'"):
+        vecver.open_locked("nothing", file=tmp_path / "vecver.lock")
+    vecver.clone(made, tmp_path / "kb", metadata_only=True)
+    with pytest.raises(NotFoundError, match="is not in") as missing:
+        vecver.open_locked(file=tmp_path / "vecver.lock", repository=tmp_path / "kb")
+    assert "sync" in missing.value.hint
+    with pytest.raises(NotFoundError, match="there is no lock file"):
+        vecver.sync(tmp_path / "nothing.lock")
+
+
+def test_a_damaged_row_is_found_by_sync(made: Path, tmp_path: Path) -> None:
+    there = vecver.clone(made, tmp_path / "there", background=False)
+    name = next(name for name in store(there).list("segments/") if name.endswith("vectors.npy"))
+    body = bytearray(store(there).get(name))
+    body[-1] ^= 1
+    store(there).put(name, bytes(body))
+    vecver.open(tmp_path / "there").lock("d@v1", file=tmp_path / "vecver.lock", remote=None, check=False)
+    lock = json.loads((tmp_path / "vecver.lock").read_text())
+    lock["remote"] = str(tmp_path / "there")
+    (tmp_path / "vecver.lock").write_text(json.dumps(lock))
+    with pytest.raises(IntegrityError, match="does not match its digest"):
+        for version in ("d@v1", "d@main", "other@main"):
+            vecver.open(made).lock(version, file=tmp_path / "all.lock", check=False)
+        text = (tmp_path / "all.lock").read_text().replace(str(made), str(tmp_path / "there"))
+        (tmp_path / "all.lock").write_text(text)
+        vecver.sync(tmp_path / "all.lock", repository=tmp_path / "synced")

@@ -1,0 +1,463 @@
+"""Push, fetch, pull and clone: what is sent, which refs move, what is refused, and what stays when it breaks."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from failing import Failing, PowerFailure, power_failure
+from helpers import Ticking, ingest, open_on, texts_of, vector_of
+from inside import contents_of, versions_of
+
+import vecver
+from vecver import repo
+from vecver.errors import BackendError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.model import Transferred
+from vecver.repo import SyncOptions
+from vecver.repo.rows.layout import load_layout
+from vecver.store import LocalStore, MemoryStore, Store
+
+BASE = {"a": "one", "b": "two", "c": "three"}
+NOW = timedelta(0)
+
+
+def store(repository: vecver.Repository) -> Store:
+    return versions_of(repository).store
+
+
+def push(here: vecver.Repository, there: Store, *wanted: str, **how: Any) -> Transferred:
+    return repo.push(versions_of(here), "origin", there, SyncOptions(wanted, **how))
+
+
+def fetch(here: vecver.Repository, there: Store, *wanted: str, **how: Any) -> Transferred:
+    return repo.fetch(versions_of(here), "origin", there, SyncOptions(wanted, **how))
+
+
+def pull(here: vecver.Repository, there: Store, *wanted: str) -> Transferred:
+    return repo.pull(versions_of(here), "origin", there, SyncOptions(wanted))
+
+
+def cloned(there: Store, target: Store | None = None) -> vecver.Repository:
+    return vecver.clone(there, target or MemoryStore(), author="cloner", background=False)
+
+
+def on(store: Store) -> vecver.Repository:
+    return open_on(store)
+
+
+@pytest.fixture
+def here() -> vecver.Repository:
+    """Three versions, a tag, an alias that moved twice, a measure and a question set."""
+    repository = open_on(MemoryStore(), clock=Ticking())
+    docs = repository.dataset("d")
+    ingest(docs, BASE)
+    docs.tag("v1")
+    ingest(docs, {**BASE, "b": "changed"})
+    docs.promote("prod", "v1")
+    docs.promote("prod", "main")
+    ingest(docs, {**BASE, "b": "changed again"})
+    docs.recall("main", sample=2, k=[1])
+    docs.add_questions("judged", [{"vector": vector_of("one").tolist(), "documents": ["a"]}])
+    return repository
+
+
+def assert_same_answers(one: vecver.Repository, other: vecver.Repository, at: str = "main") -> None:
+    ours, theirs = (each.dataset("d").search(vector_of("one"), at=at, k=5) for each in (one, other))
+    assert [(hit.key, hit.score) for hit in ours] == [(hit.key, hit.score) for hit in theirs]
+    assert other.replay(ours.receipt).identical
+
+
+# -- push and clone -----------------------------------------------------------------------------
+
+
+def test_an_empty_place_becomes_a_copy(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    done = push(here, there)
+    assert {(ref.name, ref.state) for ref in done.refs} == {("main", "new"), ("v1", "new")}
+    assert on(there).id == here.id
+    beside = ("refs", "moves", "vecver.json", "questions")
+    assert done.objects == len([name for name in there.list("") if name.split("/")[0] not in beside])
+    assert_same_answers(here, on(there))
+    assert on(there).check().clean
+
+
+def test_a_second_push_sends_nothing(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    before = contents_of(there)
+    again = push(here, there)
+    assert (again.objects, again.bytes, again.changed) == (0, 0, ())
+    assert contents_of(there) == before
+    assert again.to_json()["refs"] == []
+
+
+def test_a_push_sends_only_what_is_new(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    known = set(there.list(""))
+    ingest(here.dataset("d"), {**BASE, "d": "four"})
+    done = push(here, there)
+    segments = {name.split("/")[1] for name in set(there.list("")) - known if name.startswith("segments/")}
+    assert len(segments) == 1 and done.objects == 7  # its five files, a layout, a commit
+    assert texts_of(on(there).dataset("d")) == {**BASE, "d": "four"}
+
+
+def test_a_clone_has_everything(here: vecver.Repository) -> None:
+    copy = cloned(store(here))
+    ours, theirs = here.dataset("d"), copy.dataset("d")
+    assert copy.id == here.id and theirs.branches() == ours.branches() and theirs.tags() == ours.tags()
+    assert theirs.moves("alias", "prod") == ours.moves("alias", "prod")
+    assert theirs.measures("main") == ours.measures("main") and theirs.question_sets() == ours.question_sets()
+    assert_same_answers(here, copy)
+    assert theirs.rollback("prod").after == ours.resolve("v1")
+    assert copy.check().clean
+    assert repo.remotes.read(store(copy))["origin"]["url"] == "memory://"
+
+
+def test_a_clone_of_a_renamed_dataset_keeps_its_name(here: vecver.Repository) -> None:
+    here.rename_dataset("d", "renamed")
+    copy = cloned(store(here))
+    assert copy.datasets() == ["renamed"] and copy.check().clean
+    there = MemoryStore()
+    push(here, there)
+    assert on(there).datasets() == ["renamed"]
+
+
+def test_a_clone_over_another_repository_is_refused(here: vecver.Repository) -> None:
+    with pytest.raises(ConflictError, match="is a repository already"):
+        cloned(store(here), store(on(MemoryStore())))
+    with pytest.raises(NotFoundError):
+        cloned(MemoryStore())
+
+
+def test_a_clone_copies_policies(here: vecver.Repository) -> None:
+    here.dataset("d").set_policy("prod", ["R@10 >= 0"], questions="judged")
+    assert "prod" in cloned(store(here)).dataset("d").policies()
+
+
+def test_an_alias_moves_only_if_it_is_named(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    assert on(there).dataset("d").aliases() == {}
+    push(here, there, "d@prod")
+    assert on(there).dataset("d").moves("alias", "prod") == here.dataset("d").moves("alias", "prod")
+    here.dataset("d").promote("prod", "v1")
+    push(here, there, "d@prod")
+    assert on(there).dataset("d").moves("alias", "prod")[0].reason == "push"
+
+
+def test_an_alias_that_moved_there_is_not_overwritten(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there, "d@prod", "d@main")
+    on(there).dataset("d").promote("prod", "main")
+    fetch(here, there)  # looking at it does not make it right to overwrite it
+    here.dataset("d").promote("prod", "v1")
+    with pytest.raises(ConflictError, match="moved there meanwhile"):
+        push(here, there, "d@prod")
+
+
+def test_an_alias_with_a_policy_there_is_promoted_there(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there, "d@prod", "d@main")
+    on(there).dataset("d").set_policy("prod", ["R@10 >= 0"], questions="judged")
+    here.dataset("d").promote("prod", "v1")
+    with pytest.raises(ConflictError, match="has a policy there"):
+        push(here, there, "d@prod")
+
+
+def test_a_branch_that_went_another_way_is_refused_and_nothing_moves(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    ingest(on(there).dataset("d"), {"z": "theirs"})
+    ingest(here.dataset("d"), {"z": "ours"})
+    here.dataset("d").tag("v2")
+    before = contents_of(there)
+    with pytest.raises(ConflictError, match="another way there") as refused:
+        push(here, there)
+    assert contents_of(there) == before and "merge" in refused.value.hint
+    push(here, there, "d@v2")
+    assert "v2" in on(there).dataset("d").tags()
+
+
+def test_a_branch_that_is_behind_is_left_alone(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    ingest(on(there).dataset("d"), {"z": "theirs"})
+    assert [ref.state for ref in push(here, there, "d@main").refs] == ["behind"]
+
+
+def test_a_tag_never_moves(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    here.dataset("d").tag("v2", "main~1")
+    on(there).dataset("d").tag("v2", "main")
+    with pytest.raises(ConflictError, match="tags never move"):
+        push(here, there)
+    with pytest.raises(ConflictError, match="tags never move"):
+        pull(here, there)
+
+
+def test_a_ref_deleted_there_is_not_made_again_unless_it_is_named(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    here.dataset("d").branch("side")
+    push(here, there)
+    on(there).dataset("d").delete_branch("side")
+    assert {ref.name: ref.state for ref in push(here, there).refs}["side"] == "deleted"
+    push(here, there, "d@side")
+    assert "side" in on(there).dataset("d").branches()
+
+
+def test_another_repository_is_refused(here: vecver.Repository) -> None:
+    other = open_on(MemoryStore())
+    ingest(other.dataset("d"), BASE)
+    for verb in (push, fetch, pull):
+        with pytest.raises(ConflictError, match="another repository"):
+            verb(here, store(other))
+
+
+def test_a_place_with_other_things_is_refused(here: vecver.Repository, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InvalidInputError, match="not empty"):
+        push(here, LocalStore(tmp_path))
+
+
+def test_indexes_can_be_left_out(here: vecver.Repository) -> None:
+    docs = here.dataset("d")
+    segment, folder = versions_of(docs).snapshot(docs.resolve()).segments[0], store(here).scratch()
+    (folder / "index").write_bytes(b"an index")
+    versions_of(docs).put_derived(segment, "flat", folder / "index", {"faiss": "1"})
+    with_it, without = MemoryStore(), MemoryStore()
+    push(here, with_it)
+    push(here, without, indexes=False)
+    left_out = set(with_it.list("")) - set(without.list(""))
+    assert left_out == {f"segments/{segment.id}/{name}" for name in ("flat", "flat.json")}
+
+
+# -- fetch and pull -----------------------------------------------------------------------------
+
+
+def test_a_fetch_moves_no_ref_and_names_what_it_brought(here: vecver.Repository) -> None:
+    there = store(here)
+    copy = cloned(there)
+    docs = copy.dataset("d")
+    ingest(here.dataset("d"), {**BASE, "d": "four"})
+    main = docs.resolve("main")
+    done = fetch(copy, there)
+    assert docs.resolve("main") == main and docs.resolve("origin/main") == here.dataset("d").resolve("main")
+    assert docs.resolve("origin/main~1") == main and docs.diff("main", "origin/main").added == ("d",)
+    assert [(ref.name, ref.state) for ref in done.refs if ref.state != "current"] == [("main", "moved")]
+    assert fetch(copy, there).objects == 0
+
+
+def test_gc_keeps_what_was_fetched(here: vecver.Repository) -> None:
+    there = store(here)
+    copy = cloned(there)
+    ingest(here.dataset("d"), {"z": "new"})
+    fetch(copy, there)
+    for _ in range(2):
+        copy.gc(grace=NOW, keep_last=1, apply=True)
+    assert texts_of(copy.dataset("d"), "origin/main") == {"z": "new"} and copy.check().clean
+    repo.remotes.remove(store(copy), "origin")
+    for _ in range(2):
+        copy.gc(grace=NOW, apply=True)
+    with pytest.raises(NotFoundError):
+        copy.dataset("d").resolve("origin/main")
+    assert copy.check().clean
+
+
+def test_a_pull_moves_branches_forward_and_makes_new_refs(here: vecver.Repository) -> None:
+    there = store(here)
+    copy = cloned(there)
+    docs = here.dataset("d")
+    ingest(docs, {"z": "new"})
+    docs.tag("v2")
+    docs.promote("prod", "v2")
+    done = pull(copy, there)
+    assert {ref.name for ref in done.changed} == {"main", "v2", "prod"}
+    assert copy.dataset("d").aliases() == docs.aliases() and copy.dataset("d").branches() == docs.branches()
+    assert copy.check().clean
+
+
+def test_a_fetched_alias_is_still_pulled(here: vecver.Repository) -> None:
+    there = store(here)
+    copy = cloned(there)
+    here.dataset("d").promote("prod", "v1")
+    fetch(copy, there)
+    pull(copy, there)
+    assert copy.dataset("d").resolve("prod") == here.dataset("d").resolve("v1")
+
+
+def test_a_refused_pull_keeps_what_it_fetched(here: vecver.Repository) -> None:
+    there = store(here)
+    copy = cloned(there)
+    ingest(copy.dataset("d"), {"z": "ours"})
+    ingest(here.dataset("d"), {"z": "theirs"})
+    with pytest.raises(ConflictError, match="another way"):
+        pull(copy, there)
+    assert texts_of(copy.dataset("d")) == {"z": "ours"} and texts_of(copy.dataset("d"), "origin/main") == {
+        "z": "theirs"
+    }
+    assert copy.check().clean
+
+
+def test_layouts_may_differ_after_optimize(here: vecver.Repository) -> None:
+    there = store(here)
+    copy = cloned(there)
+    here.dataset("d").optimize()
+    main = here.dataset("d").resolve("main")
+    ours = load_layout(store(copy), main).segments
+    assert load_layout(there, main).segments != ours
+    assert pull(copy, there).objects == 0 and load_layout(store(copy), main).segments == ours
+    ingest(here.dataset("d"), {**BASE, "d": "four"})
+    pull(copy, there)
+    assert_same_answers(here, copy)
+    assert copy.check().clean
+
+
+def test_forgotten_versions_stay_forgotten() -> None:
+    here = open_on(MemoryStore())
+    docs = here.dataset("d")
+    for number in range(3):
+        ingest(docs, {**BASE, "b": f"edit {number}"})
+    for _ in range(2):
+        here.gc(grace=NOW, keep_last=1, apply=True)
+    copy = cloned(store(here))
+    assert copy.check().clean and [commit.id for commit in copy.dataset("d").log()] == [c.id for c in docs.log()]
+    with pytest.raises(NotFoundError, match="let go by gc"):
+        copy.dataset("d").search(vector_of("one"), at="main~2")
+
+
+# -- breaking off -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_push_that_breaks_anywhere_goes_on(here: vecver.Repository, done: bool) -> None:
+    """At every seventh operation of the remote: what is there is whole, and the next push brings the rest."""
+    after, left = 0, True
+    while left:
+        there = MemoryStore()
+        repo.create(there, here.id)
+        try:
+            push(here, Failing(there, after, done=done, die=power_failure), "d@main", "d@v1", "d@prod")
+            left = False
+        except PowerFailure:
+            assert on(there).check().clean
+        push(here, there, "d@main", "d@v1", "d@prod")
+        assert on(there).check().clean and on(there).dataset("d").branches() == here.dataset("d").branches()
+        for _ in range(2):
+            on(there).gc(grace=NOW, apply=True)
+        assert_same_answers(here, on(there))
+        after += 7
+    assert after > 60
+
+
+def test_what_arrived_is_not_sent_again(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    repo.create(there, here.id)
+    whole = push(here, MemoryStore())
+    with pytest.raises(PowerFailure):
+        push(here, Failing(there, 60, done=False, die=power_failure))
+    arrived = len(list(there.list("segments/")))
+    assert arrived > 0 and push(here, there).objects <= whole.objects - arrived
+
+
+def test_an_object_lost_at_the_remote_is_named_and_restored(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    other = here.dataset("other")
+    ingest(other, {"x": "elsewhere"})
+    push(here, there)
+    docs = here.dataset("d")
+    segment = versions_of(docs).layout(docs.resolve("v1")).segments[0].segment
+    there.delete(f"segments/{segment}/vectors.npy")
+    with pytest.raises(IntegrityError, match=f"has lost segments/{segment}/vectors.npy") as lost:
+        cloned(there)
+    assert "restore" in lost.value.hint
+    target = MemoryStore()
+    repo.create(target, here.id)
+    elsewhere = on(target)
+    pull(elsewhere, there, "other")
+    assert texts_of(elsewhere.dataset("other")) == {"x": "elsewhere"} and elsewhere.check().clean
+    assert push(here, there).objects == 0
+    assert push(here, there, restore=True).objects == 2 + 3 * 2  # the file, segment.json, and its three versions again
+    assert on(there).check().clean
+
+
+def test_a_damaged_object_is_not_sent(here: vecver.Repository) -> None:
+    docs, there = here.dataset("d"), MemoryStore()
+    segment = versions_of(docs).layout(docs.resolve("v1")).segments[0].segment
+    name = f"segments/{segment}/chunks.arrow"
+    store(here).put(name, b"x" * len(store(here).get(name)))
+    with pytest.raises(IntegrityError, match="does not match its digest"):
+        push(here, there)
+    assert there.size(name) is None and on(there).datasets() == []
+
+
+@pytest.mark.parametrize("after", range(10, 75, 8))
+def test_a_push_while_gc_deletes_what_it_needs_sends_it_again(here: vecver.Repository, after: int) -> None:
+    """What an interrupted push left is garbage there; gc has begun to delete it when the next push comes."""
+    there = MemoryStore()
+    repo.create(there, here.id)
+    with pytest.raises(PowerFailure):
+        push(here, Failing(there, 60, done=False, die=power_failure))
+    on(there).gc(grace=NOW, apply=True)  # it waits now
+    with suppress(PowerFailure):
+        open_on(Failing(there, after, done=False, die=power_failure)).gc(grace=NOW, apply=True)
+    try:
+        push(here, there)
+    except ConflictError as error:
+        assert error.code == "collected"
+        on(there).gc(grace=NOW, apply=True)
+        push(here, there)
+    for _ in range(2):
+        on(there).gc(grace=NOW, apply=True)
+    assert on(there).check().clean
+    assert_same_answers(here, on(there))
+
+
+def test_two_pushes_at_once_both_land(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    copies = [cloned(there) for _ in range(2)]
+    for number, copy in enumerate(copies):
+        copy.dataset("d").branch(f"side-{number}")
+        ingest(copy.dataset("d"), {"z": f"by {number}"}, branch=f"side-{number}")
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda copy: push(copy, there), copies))
+    assert {"side-0", "side-1"} <= on(there).dataset("d").branches().keys() and on(there).check().clean
+
+
+# -- remotes ------------------------------------------------------------------------------------
+
+
+def test_remotes_are_kept_in_the_repository(tmp_path: Path) -> None:
+    repository = vecver.open(tmp_path / "kb", create=True)
+    repository.add_remote("origin", tmp_path / "there")
+    assert [each.to_json() for each in vecver.open(tmp_path / "kb").remotes()] == [
+        {"name": "origin", "url": str(tmp_path / "there")}
+    ]
+    with pytest.raises(ConflictError, match="already"):
+        repository.add_remote("origin", tmp_path / "elsewhere")
+    with pytest.raises(InvalidInputError, match="password"):
+        repository.add_remote("cloud", "s3://key:secret@bucket/kb")
+    with pytest.raises(NotFoundError, match="no remote 'orign'"):
+        repository.push(remote="orign")
+    repository.remove_remote("origin")
+    assert repository.remotes() == []
+
+
+def test_a_remote_that_is_full_changes_nothing(here: vecver.Repository) -> None:
+    def full() -> None:
+        raise BackendError("the disk is full", code="store_full", hint="free space", retryable=True)
+
+    there = MemoryStore()
+    repo.create(there, here.id)
+    with pytest.raises(BackendError):
+        push(here, Failing(there, 40, done=False, die=full))
+    assert on(there).datasets() == []
+    push(here, there)
+    assert on(there).check().clean

@@ -1,0 +1,285 @@
+"""One exchange between two repositories with the same id: plan the refs, send what is missing, move the refs.
+
+    push    from here to a remote        fetch   from a remote to what is tracked of it here
+    pull    fetch, then the refs here    clone   all that a remote has, to a new place
+
+What is read of a commit comes from this repository where it has it: commits are the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from time import sleep
+from typing import Any
+
+from vecver.errors import ConflictError, NotFoundError, say
+from vecver.model import Commit, SharedRef, Transferred
+from vecver.near import near
+from vecver.progress import Progress
+from vecver.repo import policies, root
+from vecver.repo.objects import load_commit
+from vecver.repo.refs import names
+from vecver.repo.refs.refs import Refs, load_move, move_path, with_gating
+from vecver.repo.refs.tracking import Place, Tracked
+from vecver.repo.refs.turns import pauses
+from vecver.repo.sync.absent import absent_commits
+from vecver.repo.sync.heads import Heads
+from vecver.repo.sync.planning import Read, Step
+from vecver.repo.sync.ref_logs import Get, RefLog, read_log, write_log
+from vecver.repo.sync.transfer import Transfer
+from vecver.repo.versions import Versions
+from vecver.store import Store
+
+NOW_EQUAL = ("new", "moved", "current")  # states of steps after which both sides stand at one commit
+_ATTEMPTS = 6
+_AGAIN = ("ref_moved", "name_taken", "collected", "tracking_moved", "entries_moved")  # another writer was faster
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller wants of an exchange. `wanted`: `handbook`, `handbook@main` ...; none: everything."""
+
+    wanted: Sequence[str] = ()
+    indexes: bool = True
+    rows_of: Collection[str] | None = None  # commits that bring their rows; None: all
+    restore: bool = False  # look at every object, also of versions that the other side's refs lead to
+    progress: Progress | None = None
+
+
+@dataclass
+class Exchange:
+    """A transfer from one store to another, and the notes on what was left out."""
+
+    here: Versions
+    remote: str
+    source: Store
+    target: Store
+    options: Options
+    transfer: Transfer = field(init=False)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        how: dict[str, Any] = {"restore": self.options.restore, "progress": self.options.progress}
+        how |= {"rows_of": self.options.rows_of, "elsewhere": self.remote}
+        self.transfer = Transfer(self.source, self.target, indexes=self.options.indexes, **how)
+        self.read: Read = lru_cache(maxsize=None)(self._read)
+
+    def _read(self, id: str) -> Commit:
+        """A commit, from here if it is here."""
+        stores = sorted((self.source, self.target), key=lambda store: store is not self.here.store)
+        try:
+            return load_commit(stores[0], id)
+        except NotFoundError:
+            return load_commit(stores[1], id)
+
+    def moves_behind(self, move: str) -> set[str]:
+        """The ids of a ref's move and of all moves before it, as far as one of the two has them."""
+        stores, found = (self.source, self.target), set[str]()
+        id: str | None = move
+        while id and (store := next((each for each in stores if each.size(move_path(id)) is not None), None)):
+            found.add(id)
+            id = load_move(store, id).previous
+        return found
+
+    def absent(self, wanted: Iterable[str], there: Iterable[str]) -> list[Commit]:
+        """The versions behind `wanted` that the target's refs, at `there`, do not lead to."""
+        return absent_commits(wanted, () if self.options.restore else there, self.read)
+
+    def outcome(self, url: str, refs: Iterable[SharedRef] = ()) -> Transferred:
+        sent = self.transfer.sent
+        return Transferred(self.remote, url, sent.objects, sent.bytes, tuple(refs), tuple(dict.fromkeys(self.notes)))
+
+
+# -- which datasets and refs --------------------------------------------------------------------
+
+
+def selected(wanted: Sequence[str], known: Mapping[str, str], url: str) -> dict[str, set[str]]:
+    """key -> the refs that were asked for, none for all. `known`: name -> key. Raises NotFoundError."""
+    if not wanted:
+        return {key: set() for key in known.values()}
+    chosen: dict[str, set[str]] = {}
+    for text in wanted:
+        name, _, ref = text.partition("@")
+        if name not in known:
+            raise NotFoundError(
+                f"there is no dataset {name!r} in {url}",
+                code="dataset_not_found",
+                hint=f"there are: {', '.join(sorted(known)) or 'none'}",
+                dataset=name,
+                did_you_mean=near(name, list(known)),
+            )
+        chosen.setdefault(known[name], set()).update({ref} if ref else ())
+    return chosen
+
+
+def datasets_of(store: Store, keys: Iterable[str]) -> dict[str, str]:
+    """name -> key of these datasets."""
+    known = names.read(store)
+    return {name: key for key in keys if (name := known.name_of(key))}
+
+
+def check_named(chosen: Mapping[str, set[str]], heads: Mapping[str, Heads], url: str) -> None:
+    """Raises NotFoundError if a ref that was named does not exist."""
+    for key, wanted in chosen.items():
+        there = {name for (_, name), head in heads.get(key, {}).items() if head.commit}
+        if lacking := sorted(wanted - there):
+            raise NotFoundError(
+                f"{url} has no branch, tag or alias {lacking[0]!r} of {key}",
+                code="ref_not_found",
+                hint="only refs are sent; a tag names any version",
+                name=lacking[0],
+                did_you_mean=near(lacking[0], sorted(there)),
+            )
+
+
+def check_same(here: Versions, store: Store) -> None:
+    """Raises NotFoundError (no repository there), ConflictError (another one)."""
+    if (id := root.identity(store)) != here.id:
+        raise ConflictError(
+            f"{store.url} is another repository ({id[:12]}, this is {here.id[:12]})",
+            code="other_repository",
+            hint=say(
+                "push to an empty place, or vecver.clone(URL, FOLDER) that repository",
+                cli="push to an empty place, or `vecver clone URL FOLDER` that repository",
+            ),
+            url=store.url,
+        )
+
+
+def settle_name(source: Store, target: Versions, key: str) -> None:
+    """Let a dataset that is new at the target have the name it has at the source. Raises ConflictError."""
+    there = names.read(target.store)
+    name, present = names.read(source).name_of(key), there.name_of(key)
+    if key in there.deleted:
+        raise ConflictError(
+            f"{target.store.url} has deleted the dataset {name or key}",
+            code="dataset_deleted",
+            hint="name the other datasets; a deleted one is not made again",
+            dataset=key,
+        )
+    if name is None or name == present or next(target.store.list(Refs.folder(key)), None):
+        return
+    with names.changing(target.store):
+        names.change(target.store, key, name, author=target.author, time=target.time())
+
+
+def check_name_free(source: Store, target: Store, key: str) -> None:
+    """Raises ConflictError if another dataset at the target has the name of one that is new there."""
+    name, there = names.read(source).name_of(key), names.read(target)
+    holder = there.key(name) if name else key
+    if holder != key and not next(target.list(Refs.folder(key)), None) and next(target.list(Refs.folder(holder)), None):
+        raise ConflictError(
+            f"{target.url} has another dataset {name!r}",
+            code="dataset_exists",
+            hint="rename one of the two",
+            dataset=name,
+        )
+
+
+# -- repeating ----------------------------------------------------------------------------------
+
+
+def repeated(attempt: Callable[[], Transferred]) -> Transferred:
+    """Try again where another writer was faster; what was sent stays sent. Raises ConflictError after some attempts."""
+    lost: ConflictError | None = None
+    for _, seconds in zip(range(_ATTEMPTS), pauses(), strict=False):
+        try:
+            return attempt()
+        except ConflictError as error:
+            if error.code not in _AGAIN:
+                raise
+            lost = error
+        sleep(seconds)
+    assert lost
+    raise lost
+
+
+def refuse(steps: Iterable[tuple[str, Step]], url: str, verb: str) -> None:
+    """Raises ConflictError if a step is refused; nothing was moved."""
+    refused = [(dataset, step) for dataset, step in steps if step.state == "refused"]
+    if not refused:
+        return
+    listed = "; ".join(f"{dataset}@{step.place[1]}: {step.reason}" for dataset, step in refused[:5])
+    more = f", and {len(refused) - 5} more" if len(refused) > 5 else ""
+    first, step = refused[0]
+    raise ConflictError(
+        f"{url}: {listed}{more}" if verb == "push" else f"{listed}{more}",
+        code="refs_refused",
+        hint=_way_on(verb, first, step),
+        refs=[shared(dataset, step).to_json() for dataset, step in refused],
+    )
+
+
+def _way_on(verb: str, dataset: str, step: Step) -> str:
+    """What to do about a ref that was refused; nothing was moved."""
+    name = step.place[1]
+    if step.place[0] == "branch" and verb == "push":
+        return say(
+            f"nothing was moved: repo.fetch(), merge origin/{name} into {name}, then push",
+            cli=f"nothing was moved: `vecver fetch`, then `vecver merge {dataset} origin/{name}`, then push; "
+            f"or name other refs: `vecver push {dataset}@REF`",
+        )
+    if step.place[0] == "branch":
+        return say(
+            f"nothing was moved here, and what was fetched is kept: merge origin/{name} into {name}",
+            cli=f"nothing was moved here, and what was fetched is kept: `vecver merge {dataset} origin/{name}`; "
+            f"or name other refs: `vecver pull {dataset}@REF`",
+        )
+    return say(
+        "nothing was moved: look at both, and name the refs that you want",
+        cli=f"nothing was moved: look at both with `vecver {step.place[0]} {dataset}`, and name the refs that you "
+        f"want: `vecver {verb} {dataset}@REF`",
+    )
+
+
+def shared(dataset: str, step: Step) -> SharedRef:
+    """A step as callers see it."""
+    kind, name = step.place
+    return SharedRef(dataset, kind, name, step.state, step.before, step.head.commit, step.reason)
+
+
+# -- moving refs --------------------------------------------------------------------------------
+
+
+def logs_of(get: Get, key: str, steps: Iterable[Step], receiver: Heads) -> dict[Place, RefLog]:
+    """The logs of the refs that the receiver never had."""
+    new = [step for step in steps if step.state == "new" and step.place not in receiver]
+    return {step.place: read_log(get, key, step.place, step.head.move) for step in new}
+
+
+def move_refs(
+    source: Store, target: Versions, key: str, steps: Iterable[Step], logs: Mapping[Place, RefLog], reason: str
+) -> None:
+    """Move the refs of a dataset, each by one swap. Raises ConflictError (one was moved meanwhile)."""
+    dataset = target.name_of(key) or key
+    for step in steps:
+        kind, name = step.place
+        if step.state not in ("new", "moved"):
+            continue
+        if step.place in logs:
+            write_log(source, target.store, logs[step.place])
+            continue
+        gating = with_gating(source, load_move(source, step.head.move)).gating if kind == "alias" else None
+        after = str(step.head.commit)
+        target.move(dataset, kind, name, before=step.before, after=after, reason=reason, gating=gating)
+
+
+def guarded(store: Store, key: str, heads: Heads) -> set[str]:
+    """The aliases of the sender that have a policy at this store."""
+    aliases = [name for kind, name in heads if kind == "alias"]
+    return set(policies.all_of(store, key)) if aliases else set()
+
+
+def agreed_on(seen: Tracked, steps: Iterable[Step]) -> dict[str, str]:
+    """The aliases that stand at the same commit on both sides once these steps are taken, and where others last did."""
+    same = [step for step in steps if step.place[0] == "alias" and step.state in NOW_EQUAL]
+    return {**seen.agreed, **{step.place[1]: str(step.head.commit) for step in same}}
+
+
+def pushed(seen: Tracked, steps: Iterable[Step]) -> Tracked:
+    """What is tracked after a push: the refs that stand there where they stand here."""
+    steps = list(steps)
+    refs = {step.place: step.head.commit for step in steps if step.state in NOW_EQUAL}
+    return Tracked({**seen.refs, **refs}, agreed_on(seen, steps))

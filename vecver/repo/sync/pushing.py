@@ -1,0 +1,84 @@
+"""Push: sends the versions of branches and tags to a remote, and moves its refs forward."""
+
+from __future__ import annotations
+
+from vecver.model import SharedRef, Transferred
+from vecver.repo import root
+from vecver.repo.maintain.naming import naming
+from vecver.repo.refs import tracking
+from vecver.repo.refs.refs import dataset_names
+from vecver.repo.sync.exchange import (
+    NOW_EQUAL,
+    Exchange,
+    Options,
+    check_name_free,
+    check_named,
+    check_same,
+    datasets_of,
+    guarded,
+    logs_of,
+    move_refs,
+    pushed,
+    refuse,
+    repeated,
+    selected,
+    settle_name,
+    shared,
+)
+from vecver.repo.sync.heads import heads_of
+from vecver.repo.sync.planning import Sides, Step, plan
+from vecver.repo.sync.question_names import send_questions
+from vecver.repo.versions import Versions
+from vecver.store import Store
+
+PUSH = "push"
+
+
+def push(here: Versions, remote: str, store: Store, options: Options) -> Transferred:
+    """Send what the remote lacks, then move its refs; an empty place becomes a copy of this repository.
+
+    Raises ConflictError (a ref was refused, and none was moved; the remote is another repository), NotFoundError,
+    IntegrityError, BackendError. After any failure every ref of the remote leads to whole versions, and what was sent
+    is not sent again.
+    """
+    if not root.exists(store):
+        root.create(store, here.id)
+    check_same(here, store)
+    there = Versions(store, author=here.author, author_key=here.author_key)
+    exchange = Exchange(here, remote, here.store, store, options)
+    return repeated(lambda: _push(exchange, there))
+
+
+def _push(exchange: Exchange, there: Versions) -> Transferred:
+    here, store, options = exchange.here, there.store, exchange.options
+    known = datasets_of(here.store, dataset_names(here.store))
+    chosen = selected(options.wanted, known, here.store.url)
+    ours, theirs = heads_of(here.store, chosen), heads_of(store, chosen)
+    check_named(chosen, ours, here.store.url)
+    seen = {key: tracking.read(here.store, key, exchange.remote) for key in chosen}
+    steps = dict[str, list[Step]]()
+    for key, wanted in chosen.items():
+        check_name_free(here.store, store, key)
+        sender, receiver = ours.get(key, {}), theirs.get(key, {})
+        guards = guarded(store, key, sender)
+        sides = Sides(sender, receiver, seen[key].agreed, exchange.moves_behind, guards, wanted)
+        steps[key] = plan(sides, exchange.read)
+    dataset_of = {key: name for name, key in known.items()}
+    refuse(((dataset_of[key], step) for key in steps for step in steps[key]), store.url, PUSH)
+
+    logs = {key: logs_of(here.store.get, key, steps[key], theirs.get(key, {})) for key in steps}
+    heads = {str(step.head.commit) for each in steps.values() for step in each if step.state in NOW_EQUAL}
+    logged = {commit for each in logs.values() for log in each.values() for commit in log.commits}
+    is_there = [head.commit for each in theirs.values() for head in each.values() if head.commit]
+    exchange.transfer.send_rows(exchange.absent({*heads, *logged}, is_there))
+    with naming(store):
+        exchange.transfer.name_versions(heads)
+        for key in steps:
+            settle_name(here.store, there, key)
+            exchange.notes += send_questions(exchange.transfer, key)
+            move_refs(here.store, there, key, steps[key], logs[key], PUSH)
+    with naming(here.store):
+        for key in steps:
+            tracking.write(here.store, key, exchange.remote, pushed(seen[key], steps[key]), seen[key])
+    refs: list[SharedRef] = [shared(dataset_of[key], step) for key in steps for step in steps[key]]
+    return exchange.outcome(store.url, refs)
