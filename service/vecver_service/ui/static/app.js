@@ -19,7 +19,7 @@ document.addEventListener("keydown", (event) => {
   }
   const keys = first + event.key;
   first = event.key === "g" ? "g" : "";
-  const named = `[data-key="${CSS.escape(keys)}"]`;
+  const named = `[data-key~="${CSS.escape(keys)}"]`;
   const link = document.querySelector("input" + named) || document.querySelector(named);
   if (link) { event.preventDefault(); link.matches("input") ? link.focus() : link.click(); return; }
   if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);

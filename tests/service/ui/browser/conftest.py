@@ -29,7 +29,10 @@ def chromium() -> Iterator[Browser]:
         yield chromium
 
 
-@pytest.fixture(scope="package", params=["some versions", pytest.param("all versions", marks=pytest.mark.deep)])
+DEEP = (pytest.mark.deep, pytest.mark.timeout(1800))
+
+
+@pytest.fixture(scope="package", params=["some versions", pytest.param("all versions", marks=DEEP)])
 def live(request: pytest.FixtureRequest, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service on the repository of `lived_in`; in the deep version, with every version of its corpus."""
     from vecver_service.settings import ServiceSettings

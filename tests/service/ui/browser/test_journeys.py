@@ -192,7 +192,7 @@ def test_a_promotion_runs_its_gates_as_a_job_and_is_rolled_back(ops: Visitor) ->
     page = ops.go("refs")
     shown = ops.table("section:has(h2:has-text('prod')) table")[0]
     assert (shown["Who"], shown["To"], shown["From"]) == ("ops", newest[:7], before[:7])
-    assert gate["gate"] in shown["Gates"] and f"{gate['value']:.3f}" in shown["Gates"]
+    assert f"{gate['gate']} {gate['value']:.3f}" in " ".join(shown.values())
     page.get_by_role("button", name="Roll prod back").click()
     assert f"prod serves {before[:7]}" in ops.text() and ops.live.cli("alias", name)["prod"] == before
 
@@ -255,7 +255,8 @@ def test_the_keyboard_alone_signs_in_searches_opens_a_hit_and_reads_a_diff(live:
         page.keyboard.type(live.keys["eva"])  # the field has the focus
         press("Enter")
         page.wait_for_url(f"**{live.address()}")
-        press("/")
+        press("g")
+        press("s")
         page.wait_for_url("**/search")
         press("/")
         page.keyboard.type(live.question)
