@@ -108,8 +108,11 @@ class Listing:
     has_next: bool = False
 
 
-def newest_first(docs: vecver.Dataset, asked: Asked, heads: Iterable[str], names: Names) -> Listing:
-    """Versions by time, with the lines between them. Raises NotFoundError (`after`)."""
+def newest_first(docs: vecver.Dataset, asked: Asked, heads: Iterable[str], head: str, names: Names) -> Listing:
+    """Versions by time, with the lines between them; drawn are the measures of those that led to the commit `head`.
+
+    Raises NotFoundError (`after`).
+    """
     commits = graph.NewestFirst(asked.after.split(",") if asked.after else heads, docs.log)
     page: list[vecver.Commit] = []
     looked = 0
@@ -119,7 +122,7 @@ def newest_first(docs: vecver.Dataset, asked: Asked, heads: Iterable[str], names
         if len(page) == PAGE or looked == LOOKED:
             break
     after = ",".join(commits.heads) if len(page) == PAGE or looked == LOOKED else ""
-    histories = _histories(docs, page, question_set(docs, asked.questions))
+    histories = _histories(docs, sorted(page, key=lambda each: each.id != head), question_set(docs, asked.questions))
     measured = {each.commit: each.measures for history in histories for each in history}
     lines = iter(() if asked.q else graph.rows({commit.id: commit.parents for commit in page}))
     rows = [Row(each, names.get(each.id, ()), measured.get(each.id, {}), next(lines, None)) for each in page]

@@ -32,7 +32,7 @@ def history(request: Request, docs: Readable, asked: Annotated[listings.Asked, Q
     listing = (
         listings.by_measure(docs, asked, head, names)
         if asked.is_sorted
-        else listings.newest_first(docs, asked, heads, names)
+        else listings.newest_first(docs, asked, heads, docs.resolve(head), names)
     )
     known = listing.history
     return render(

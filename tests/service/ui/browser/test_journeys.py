@@ -86,6 +86,14 @@ def test_the_history_has_the_log_with_its_counts_and_measures(ops: Visitor) -> N
     assert next(row["Version"] for row in ops.table("table.history")) == log[3]["commit"][:7]
 
 
+def test_the_head_of_main_is_measured_though_another_branch_is_newer(ops: Visitor) -> None:
+    page, name = ops.go(), ops.live.docs.name
+    newest = ops.live.cli("log", name, "--measures", "nDCG@10", "--questions", "pinned")
+    measured = next(each["measures"]["nDCG@10"] for each in newest if each["measures"])
+    card = page.locator(".card", has_text="nDCG@10 · pinned")
+    assert card.locator(".n").inner_text() == f"{measured['mean']:.3f}"
+
+
 def test_a_version_has_what_show_prints(ops: Visitor) -> None:
     page, shown = ops.go("versions", "main"), ops.live.cli("show", ops.live.docs.name)
     assert {noun: counted(page, noun) for noun in ("chunk", "document")} == {
