@@ -103,7 +103,7 @@ class Versions:
         return opened.name_of(self.store, key)
 
     def refs(self, dataset: str) -> Refs:
-        return Refs(self.store, self.key(dataset), dataset)
+        return Refs(self.store, self.key(dataset), dataset, self._newest_moves)
 
     def check_dataset(self, dataset: str) -> None:
         """Raises NotFoundError unless there is a dataset of this name."""
