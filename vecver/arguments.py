@@ -16,9 +16,9 @@ from vecver.near import near
 if TYPE_CHECKING:
     import numpy as np
 
-    from vecver.model import Commit, Json, Replay, Report, Reranker
+    from vecver.model import Commit, Json, Merge, Replay, Report, Reranker
 
-Revision: TypeAlias = "str | Report | Commit"
+Revision: TypeAlias = "str | Report | Commit | Merge"
 Kind = Literal["branch", "tag", "alias"]
 Engine = Literal["faiss", "milvus"]
 _ENGINES = get_args(Engine)
@@ -212,12 +212,12 @@ def check_engine(engine: str) -> None:
 
 
 def text_of(revision: Revision) -> str:
-    """A revision as its string; a `Report` or `Commit` stands for its commit id."""
+    """A revision as its string; a `Report`, `Merge` or `Commit` stands for its commit id."""
     if isinstance(revision, str):
         return revision
-    from vecver.model import Commit, Report
+    from vecver.model import Commit, Merge, Report
 
-    if isinstance(revision, Report) and revision.commit:
+    if isinstance(revision, Report | Merge) and revision.commit:
         return revision.commit
     if isinstance(revision, Commit):
         return revision.id

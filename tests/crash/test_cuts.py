@@ -18,7 +18,7 @@ SHALLOW = (  # one verb of each kind, in the ordinary suite
     *("init", "ingest, the first", "ingest", "ingest that embeds much", "ingest that folds", "rollback of a branch"),
     "ingest that folds in the thread",
     *("promote", "approve", "tag", "optimize", "gc with a retention", "recall", "snapshot"),
-    *("upsert", "delete documents", "rename a dataset", "delete a dataset"),
+    *("upsert", "delete documents", "merge", "rename a dataset", "delete a dataset"),
     *("push", "pull", "clone"),
 )
 

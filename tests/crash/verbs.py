@@ -128,6 +128,13 @@ def tall(place: Path) -> None:
     opened(place).gc(grace=NOW, apply=True)
 
 
+def diverged(place: Path) -> None:
+    """The small repository; its branch `side` has changed other documents than `main`, and one both have."""
+    small(place)
+    ingest(docs(place), {"a": "one", "b": "changed", "e": "of side", "s": "new"}, branch="side")
+    ingest(docs(place), {**MIDDLE, "e": "of main"})
+
+
 def tidied(place: Path) -> None:
     """The same, re-laid: what was replaced waits to be deleted."""
     tall(place)
@@ -273,6 +280,10 @@ def collect(place: Path, **keep: Any) -> None:
         opened(place).gc(grace=NOW, apply=True, **keep)
 
 
+def unmerged(place: Path) -> bool:
+    return docs(place).merge("side", dry_run=True).kind != "up_to_date"
+
+
 def indexed(place: Path) -> None:
     with small_indexes():
         docs(place).optimize()
@@ -332,6 +343,8 @@ VERBS: dict[str, Verb] = {
     "upsert": Verb(lambda place: docs(place).upsert(records({"b": "again", "z": "last"})), small),
     "delete documents": Verb(lambda place: docs(place).delete(["a", "e"]), small),
     "delete all documents": Verb(lambda place: docs(place).delete(docs(place).documents()), small),
+    "merge": Verb(lambda place: docs(place).merge("side", theirs=["e"] if unmerged(place) else ()), diverged),
+    "merge that moves forward": Verb(lambda place: docs(place).merge("main", branch="side"), small, cuts=2),
     "rename a dataset": Verb(lambda place: opened(place).rename_dataset("d", "renamed"), small, again=False, cuts=2),
     "delete a dataset": Verb(lambda place: opened(place).delete_dataset("d", apply=True), small, again=False, cuts=2),
     "rollback of a branch": Verb(lambda place: docs(place).rollback("main", to="old"), small),

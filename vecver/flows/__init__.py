@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from vecver.flows.maintaining.compaction import garbage, optimize
     from vecver.flows.maintaining.repairing import repair
     from vecver.flows.maintaining.upkeep import Upkeep
+    from vecver.flows.merging import merge, merging_of
     from vecver.flows.opened_postings import index_bytes
     from vecver.flows.publishing.publications import check_published, forget, published, unpublish
     from vecver.flows.publishing.publisher import Publisher
@@ -129,6 +130,8 @@ __all__ = [
     "ingest",
     "kernels",
     "measure_history",
+    "merge",
+    "merging_of",
     "needs_approval",
     "new_policy",
     "nothing",

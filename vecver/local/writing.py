@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecver import flows, pipeline
 from vecver.arguments import Revision, sources_of, text_of
@@ -14,7 +14,9 @@ from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Source
-    from vecver.model import Json, Metric, Optimized, Report
+    from vecver.model import Json, Merge, Metric, Optimized, Report
+
+Done = TypeVar("Done", "Report", "Merge")
 
 
 class Writing(Publishing):
@@ -105,14 +107,14 @@ class Writing(Publishing):
         report = flows.ingest(self._versions, self.name, sources, options, self._session.embedders.open, progress)
         return self._committed(report, branch, progress)
 
-    def _committed(self, report: Report, branch: str, progress: Progress | None) -> Report:
+    def _committed(self, report: Done, branch: str, progress: Progress | None) -> Done:
         """What follows a commit: upkeep, and publishing where the repository was opened for it; failures are notes."""
         if not (report.changed and report.commit):
             return report
         notes = self._session.upkeep.after_commit(self.name, branch, report.commit, progress)
         return self._published(replace(report, notes=(*report.notes, *notes)), branch, progress)
 
-    def _published(self, report: Report, branch: str, progress: Progress | None) -> Report:
+    def _published(self, report: Done, branch: str, progress: Progress | None) -> Done:
         """Publish the new version, if the repository was opened to publish this branch; a failure becomes a note."""
         if branch not in self._session.publish:
             return report

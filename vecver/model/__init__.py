@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vecver.model.kernels import KernelUse
     from vecver.model.locks import Lock, LockedVersion
     from vecver.model.measure_histories import MeasuredVersion, MeasureHistory, StoredMeasure
+    from vecver.model.merges import Merge, MergeConflict
     from vecver.model.positions import NOWHERE, Position
     from vecver.model.publications import Milvus, Publication, PublishedRows
     from vecver.model.question_sets import JudgedQuestion, QuestionSet, RankedDocument
@@ -85,6 +86,8 @@ __all__ = [
     "Mean",
     "MeasureHistory",
     "MeasuredVersion",
+    "Merge",
+    "MergeConflict",
     "Metric",
     "Milvus",
     "Move",

@@ -6,6 +6,7 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.repo import approvals, datasets, measures, policies, question_sets, recipes, ref_moves
+    from vecver.repo.ancestry import common_ancestors
     from vecver.repo.landing import Landing, Place, land, turn_at
     from vecver.repo.maintain.checking import check
     from vecver.repo.maintain.repairing import advice, drop_derived, repair
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list, listed_keys
     from vecver.repo.read.row_documents import RowDocuments
     from vecver.repo.read.snapshot import ChunkRow, Owner, SearchPart, Snapshot
+    from vecver.repo.read.three_way import Comparison, ThreeWay
     from vecver.repo.refs import names, remotes
     from vecver.repo.refs.refs import KINDS, Kind, check_free, check_name, missing, ref_moved, with_gating
     from vecver.repo.root import create, exists
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from vecver.repo.sync.receiving import begin_clone, clone, fetch, pull
     from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
+    from vecver.repo.write.joining import Joined, join
     from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, record_rows
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -58,9 +61,11 @@ __all__ = [
     "ChunkRow",
     "Clock",
     "Collection",
+    "Comparison",
     "DocumentOrder",
     "Draft",
     "Intent",
+    "Joined",
     "Kind",
     "KnownDocument",
     "KnownRows",
@@ -83,6 +88,7 @@ __all__ = [
     "Snapshot",
     "State",
     "SyncOptions",
+    "ThreeWay",
     "Versions",
     "advice",
     "approvals",
@@ -96,6 +102,7 @@ __all__ = [
     "chunk_list",
     "chunk_owners",
     "clone",
+    "common_ancestors",
     "create",
     "datasets",
     "diff",
@@ -108,6 +115,7 @@ __all__ = [
     "find_absent",
     "find_known",
     "has_rows",
+    "join",
     "kernel_use",
     "keys_at",
     "known_rows",

@@ -12,6 +12,7 @@ from vecver.repo.refs.refs import Kind, missing, ref_moved
 from vecver.repo.versions import Versions
 
 ROLLBACK = "rollback"
+MERGE = "merge"
 ABSENT = "absent"  # what `expected` says where the caller expects no ref
 
 
@@ -123,10 +124,16 @@ def _alias_before(versions: Versions, dataset: str, name: str) -> str:
 
 
 def _branch_before(versions: Versions, dataset: str, name: str, current: str) -> str:
-    """The parent of the commit whose content the branch holds; a rollback holds the content that it went back to."""
+    """The parent of the commit whose content the branch holds; a rollback holds the content that it went back to.
+
+    Of a commit to which a merge moved the branch forward it is where the branch stood: that was made elsewhere.
+    """
     commit = versions.commit(current)
     while commit.operation.get("kind") == ROLLBACK:
         commit = versions.commit(commit.operation["to"])
+    for move in versions.refs(dataset).log("branch", name):
+        if move.reason == MERGE and move.after == commit.id and move.before:
+            return move.before
     if not commit.parents:
         raise _nothing_before(dataset, name)
     return commit.parents[0]

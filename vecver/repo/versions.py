@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
@@ -204,6 +204,15 @@ class Versions:
         """Verify a segment that rows are copied from, now. Raises IntegrityError."""
         self._verifier.use([segment])
         self._verifier.wait([segment])
+
+    def verify(self, segments: Iterable[Segment]) -> None:
+        """Verify segments whose rows another version is about to name, now. Raises IntegrityError."""
+        for segment in segments:
+            self._verified(segment)
+
+    def naming(self) -> AbstractContextManager[None]:
+        """The time between `save` and the move that names what was saved; see `repo.maintain.naming`."""
+        return naming(self.store)
 
     def save(self, commit: Commit, layout: Layout) -> str:
         """Write a commit and its layout, children first. Nothing names it yet.

@@ -54,6 +54,23 @@ def test_refs_ids_and_ancestors(docs: vecver.Dataset) -> None:
     assert {revision: docs.resolve(revision) for revision in named} == named
 
 
+def test_the_parents_of_a_merge(docs: vecver.Dataset) -> None:
+    before, side = docs.resolve("main"), docs.resolve("side")
+    merge = docs.merge("side", ours=True)
+    named = {
+        "main^": before,
+        "main^1": before,
+        "main^2": side,
+        "main^0": merge.commit,
+        "main^2~": docs.resolve("side~"),
+    }
+    assert {revision: docs.resolve(revision) for revision in (*named, "main^2^0")} == {**named, "main^2^0": side}
+    assert docs.resolve(merge) == merge.commit
+    for revision, why in (("main^3", "two parents"), ("side^2", "one parent"), ("prod^2", "no parent")):
+        with pytest.raises(NotFoundError, match=why):
+            docs.resolve(revision)
+
+
 def test_reports_and_commits_name_versions(docs: vecver.Dataset) -> None:
     report = ingest(docs, {"a": "newest"})
     assert docs.resolve(report) == report.commit == docs.resolve(docs.show())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from vecver import repo
 from vecver.errors import ConflictError, InvalidInputError, say
 from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.ingesting.recipe import Options
 from vecver.flows.ingesting.sources import Places, places_of
-from vecver.model import Embedder, Failure, Json, Report
+from vecver.model import Embedder, Failure, Json
 from vecver.repo import Snapshot, Versions, check_name, missing, ref_moved
+
+T = TypeVar("T")
 
 _ATTEMPTS = 5
 
@@ -49,8 +52,8 @@ def once_writable(versions: Versions, open_embedder: OpenEmbedder) -> OpenEmbedd
     return open_checked
 
 
-def retried(attempt: Callable[[int], Report], expected: str | None) -> Report:
-    """The report of a write, which is repeated if another writer moved its branch meanwhile.
+def retried(attempt: Callable[[int], T], expected: str | None) -> T:
+    """The outcome of a write, which is repeated if another writer moved its branch meanwhile.
 
     `attempt` takes the number of attempts before it. With `expected` there is one attempt, since a moved branch is not
     where the caller saw it. Raises what the last attempt raises.

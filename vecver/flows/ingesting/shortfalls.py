@@ -7,7 +7,7 @@ lists unreadable documents as new, and documents read in part are not listed, un
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -56,6 +56,24 @@ def save(versions: Versions, before: str | None, commit: str, sources: Sequence[
     old = load(versions, before)
     new = Shortfalls({**_still_unreadable(old, sources, tally), **tally.unreadable}, _partial(old, tally))
     if new != (old if before == commit else Shortfalls()):
+        with suppress(VecverError, OSError):
+            repo.measures.save(versions.store, commit, KIND, new.to_json())
+
+
+def save_merged(versions: Versions, ours: str, theirs: str, commit: str, changed: Collection[str]) -> None:
+    """Store the shortfalls of a merge: those of `theirs` for the documents that it `changed`, else those of `ours`.
+
+    A document that neither side could read has no row that could have changed: both sides' are kept.
+    """
+    mine, other = load(versions, ours), load(versions, theirs)
+    unreadable = {document: memo for document, memo in mine.unreadable.items() if document not in changed}
+    partial = {document: value for document, value in mine.partial.items() if document not in changed}
+    partial |= {document: value for document, value in other.partial.items() if document in changed}
+    _keep(versions, commit, Shortfalls({**other.unreadable, **unreadable}, partial))
+
+
+def _keep(versions: Versions, commit: str, new: Shortfalls) -> None:
+    if new != Shortfalls():
         with suppress(VecverError, OSError):
             repo.measures.save(versions.store, commit, KIND, new.to_json())
 

@@ -18,6 +18,7 @@ from vecver.repo.rows.sorted_keys import Keys, Rows, as_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyroaring import BitMap
 
 _SINGLE_ROWS = 512  # are read one by one (5 us each), without importing pyarrow (30 ms)
 
@@ -61,6 +62,23 @@ def find_known(snapshot: Snapshot | None, documents: Sequence[str]) -> list[Know
         for i, (_, document) in zip(which, known_documents(snapshot.segments[number], rows[which]), strict=True):
             known[i] = document
     return known
+
+
+def rows_of_documents(snapshot: Snapshot, ids: Keys) -> tuple[dict[int, BitMap], dict[int, BitMap]]:
+    """The live rows of the documents with these ids, `(n, 16)`: document rows, chunk rows; by segment number each."""
+    from vecver.repo.rows import schema
+
+    numbers, rows = snapshot.find_documents(ids)
+    documents, keys = _masks(numbers, rows), [as_keys([])]
+    for number, mask in documents.items():
+        chunks = schema.taken(snapshot.segments[number].documents.select(["chunks"]), rows_of(mask)).column("chunks")
+        keys.append(schema.keys_array(schema.items(schema.whole(chunks))))
+    return documents, _masks(*snapshot.find_chunks(np.concatenate(keys)))
+
+
+def _masks(numbers: Rows, rows: Rows) -> dict[int, BitMap]:
+    """Segment number -> its rows, of those that were found."""
+    return {int(number): mask_of(rows[numbers == number]) for number in np.unique(numbers[numbers >= 0])}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 main  v1  prod          a branch, tag or alias
 3f9a2c1                 a commit by its first four or more digits; 64 digits never name a ref
-main~2  v1~  prod^      ancestors
+main~2  v1~  prod^      ancestors: `~2` goes two steps along first parents, `^` is a parent
+main^2                  the second parent of a merge: the version that was merged; `^0` is the commit itself
 origin/main             where a ref of a remote stood when it was last asked
 @{2026-11-01}           where `main` stood then;  `prod@{2026-11-01T12:00}` for any other ref
 git:9c1e…               the newest commit made from that commit of the source's own Git repository
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from vecver.store import Store
 
 DEFAULT_BRANCH = "main"
-_ANCESTORS = re.compile(r"(.*?)((?:\^|~\d*)*)$", re.DOTALL)
+_ANCESTORS = re.compile(r"(.*?)((?:[~^]\d*)*)$", re.DOTALL)
+_STEP = re.compile(r"([~^])(\d*)")
 _AT = re.compile(r"(.*)@\{(.+)\}$", re.DOTALL)
 _FULL = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]{4,64}")
@@ -47,13 +49,23 @@ def resolve(store: Store, refs: Refs, revision: str) -> str:
         raise _unknown(refs, f"{revision[:50]}…", "it is longer than any")
     base, steps = _ANCESTORS.fullmatch(revision).groups()  # type: ignore[union-attr]
     commit = _base(store, refs, base, revision)
-    for step in re.findall(r"\^|~\d*", steps):
-        for _ in range(1 if step in ("^", "~") else int(step[1:])):
-            parents = load_commit(store, commit).parents
-            if not parents:
-                raise _unknown(refs, revision, f"{commit[:12]} has no parent")
-            commit = parents[0]
+    for sign, digits in _STEP.findall(steps):
+        number = int(digits) if digits else 1
+        if sign == "^":
+            commit = _parent(store, refs, commit, number, revision)
+        else:
+            for _ in range(number):
+                commit = _parent(store, refs, commit, 1, revision)
     return commit
+
+
+def _parent(store: Store, refs: Refs, commit: str, number: int, revision: str) -> str:
+    """The parent with this number, from 1; 0 is the commit itself. Raises NotFoundError."""
+    parents = (commit, *load_commit(store, commit).parents)
+    if number < len(parents):
+        return parents[number]
+    count = {0: "no parent", 1: "one parent", 2: "two parents"}.get(len(parents) - 1, f"{len(parents) - 1} parents")
+    raise _unknown(refs, revision, f"{commit[:12]} has {count}")
 
 
 def _base(store: Store, refs: Refs, base: str, revision: str) -> str:

@@ -7,6 +7,7 @@ Decisions
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -16,7 +17,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecver.digest import canonical_json
-from vecver.json_columns import hex_of, joined, lists_json, numbers_json, objects_json, quoted, rows_of_matrix
+from vecver.json_columns import (
+    hex_of,
+    joined,
+    lists_json,
+    numbers_json,
+    objects_json,
+    quoted,
+    row_digests,
+    rows_of_matrix,
+)
 from vecver.repo.rows import schema
 from vecver.repo.rows.kernel.loading import LANES, Lanes
 from vecver.repo.rows.positions import positions_json
@@ -57,6 +67,24 @@ def _lanes(
         else:
             total += lanes_of(bytes_of(block, range(len(block))))
     return total
+
+
+def document_digests(documents: pa.Table, rows: Rows) -> tuple[np.ndarray[Any, Any], list[str], list[bytes]]:
+    """(sha256 of what each of these document rows adds to the content root, `(n, 32)`; sources; recipes)."""
+    digests = [np.zeros((0, 32), np.uint8)]
+    for start in range(0, len(rows), BLOCK_ROWS):
+        digests.append(_block_digests(documents, rows[start : start + BLOCK_ROWS]))
+    others = schema.taken(documents.select(["source", "recipe"]), rows)
+    return np.concatenate(digests), others.column("source").to_pylist(), others.column("recipe").to_pylist()
+
+
+def _block_digests(documents: pa.Table, rows: Rows) -> np.ndarray[Any, Any]:
+    if len(rows) >= FEW:
+        block = schema.taken(documents, rows)
+        if block.nbytes < LARGEST:
+            return row_digests(document_rows(block))
+    content = (hashlib.sha256(row).digest() for row in schema.document_bytes(documents, rows.tolist()))
+    return np.frombuffer(b"".join(content), np.uint8).reshape(-1, 32)
 
 
 def document_rows(picked: pa.Table) -> pa.Array:

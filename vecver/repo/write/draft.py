@@ -31,21 +31,21 @@ from pyroaring import BitMap
 
 from vecver.errors import InvalidInputError
 from vecver.model import Space, Vectors
-from vecver.repo.read.documents import KnownDocument, known_documents
+from vecver.repo.read.documents import KnownDocument, known_documents, rows_of_documents
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
 from vecver.repo.rows.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.rows.roots import Roots
+from vecver.repo.rows.row_sums import RowSums, counted_sketch
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.segment_writer import SegmentWriter
-from vecver.repo.rows.sketched import SegmentRows, sketch_of_live, sketch_of_rows
-from vecver.repo.rows.sorted_keys import Keys, as_keys
+from vecver.repo.rows.sketched import SegmentRows
+from vecver.repo.rows.sorted_keys import Keys
 from vecver.repo.write.known_vectors import PART_ROWS, KnownVectors
 from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, document_ids
 from vecver.sketching import Sketch
 from vecver.store import Store
 
-UNCOUNTED_ROWS = 1 << 16  # chunk rows of a version whose parent has no sketch that are counted when it is made
 MAX_ROWS = 1 << 20  # chunk rows after which a new segment begins
 
 
@@ -56,26 +56,6 @@ class _Change:
     died: BitMap = field(default_factory=BitMap)
     reused: BitMap = field(default_factory=BitMap)
     died_documents: BitMap = field(default_factory=BitMap)
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What is summed over rows: their roots, and their sketch."""
-
-    roots: Roots
-    sketch: Sketch
-
-    @classmethod
-    def of(cls, rows: Sequence[SegmentRows]) -> _Sums:
-        """Those of these rows."""
-        roots = (segment.roots(chunks, documents) for segment, chunks, documents in rows)
-        return cls(sum(roots, Roots.empty()), sketch_of_rows(rows))
-
-    def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(self.roots + other.roots, self.sketch + other.sketch)
-
-    def __sub__(self, other: _Sums) -> _Sums:
-        return _Sums(self.roots - other.roots, self.sketch - other.sketch)
 
 
 class Draft:
@@ -101,7 +81,7 @@ class Draft:
         self._vectors = KnownVectors(store, space, self._reusable, verify, part_rows)
         self._writer: SegmentWriter | None = None
         self._segments: list[Segment] = []  # new ones
-        self._sums: dict[str, _Sums] = {}  # of the new segments
+        self._sums: dict[str, RowSums] = {}  # of the new segments
         self.removed: list[str] = []  # documents
         self.complete_sources: set[str] = set()  # sources whose missing documents it removes
 
@@ -188,10 +168,7 @@ class Draft:
         """The sketch of a layout, which is `sketch` if the parent has one; else it is counted, if the rows are few."""
         if self._parent is None or self._parent.layout.sketch:
             return sketch if sketch.is_of(layout.chunk_count, layout.document_count) else None
-        if layout.chunk_count > UNCOUNTED_ROWS:
-            return None
-        opened = {segment.id: segment for segment in (*self._parent.segments, *self._segments)}
-        return sketch_of_live((opened[live.segment], live) for live in layout.segments)
+        return counted_sketch(layout, (*self._parent.segments, *self._segments))
 
     def onto(self, head: Snapshot) -> Draft:
         """The change of this closed draft as a change of `head`. `repo.landing` checks before whether it may be."""
@@ -227,13 +204,13 @@ class Draft:
 
     # -- within ---------------------------------------------------------------------------------
 
-    def _parent_rows(self) -> tuple[list[Live], _Sums, int]:
+    def _parent_rows(self) -> tuple[list[Live], RowSums, int]:
         """The parent's rows that are live in the new version, their sums, and how many of its chunk rows died."""
         if not self._parent:
-            return [], _Sums(Roots.empty(), Sketch.empty()), 0
+            return [], RowSums(Roots.empty(), Sketch.empty()), 0
         parent, lives, removed = self._parent, list[Live](), 0
         gone, back = list[SegmentRows](), list[SegmentRows]()
-        sums = _Sums(parent.layout.roots, parent.layout.sketch or Sketch.empty())
+        sums = RowSums(parent.layout.roots, parent.layout.sketch or Sketch.empty())
         for old, change, segment in zip(parent.layout.segments, self._changes, parent.segments, strict=True):
             chunks, documents = (old.chunks - change.died) | change.reused, old.documents - change.died_documents
             new = Live(old.segment, chunks, documents, old.chunk_count, old.document_count)
@@ -243,22 +220,17 @@ class Draft:
                 gone.append((segment, rows_of(dead), rows_of(old.documents - documents)))
                 back.append((segment, rows_of(revived), rows_of(BitMap())))
                 removed += len(dead)
-        return lives, sums - _Sums.of(gone) + _Sums.of(back) if gone else sums, removed
+        return lives, sums - RowSums.of(gone) + RowSums.of(back) if gone else sums, removed
 
     def _retire(self, ids: Keys) -> None:
         """The parent's documents with these ids, and their chunks, die."""
         if not self._parent or not len(ids):
             return
-        numbers, rows = self._parent.find_documents(ids)
-        keys = [as_keys([])]
-        for number in np.unique(numbers[numbers >= 0]):
-            in_segment = rows[numbers == number]
-            self._changes[number].died_documents |= mask_of(in_segment)
-            documents = schema.taken(self._parent.segments[number].documents.select(["chunks"]), in_segment)
-            keys.append(schema.keys_array(schema.items(schema.whole(documents.column("chunks")))))
-        numbers, rows = self._parent.find_chunks(np.concatenate(keys))
-        for number in np.unique(numbers[numbers >= 0]):
-            self._changes[number].died |= mask_of(rows[numbers == number])
+        documents, chunks = rows_of_documents(self._parent, ids)
+        for number, mask in documents.items():
+            self._changes[number].died_documents |= mask
+        for number, mask in chunks.items():
+            self._changes[number].died |= mask
 
     def _reuse(self, keys: Keys, embedded: Keys) -> npt.NDArray[np.bool_]:
         """Keep or revive the rows of the parent's segments that hold these chunks; which were there, `(n,)` bool."""
@@ -283,7 +255,7 @@ class Draft:
             segment = writer.seal()
             self._segments.append(segment)
             rows = segment, np.arange(segment.chunk_count), np.arange(segment.document_count)
-            self._sums[segment.id] = _Sums.of([rows])
+            self._sums[segment.id] = RowSums.of([rows])
         elif writer:
             writer.discard()
 
