@@ -129,6 +129,8 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
         ("cli.txt", transcript_cli.play_logs),
         ("http.txt", transcript_http.play_logs),
         ("cli.txt", transcript_cli.play_sharing),
+        ("cli.txt", transcript_cli.play_merging),
+        ("http.txt", transcript_http.play_merging),
     )
     for name, script in scripts:
         play = Play(folder, world)

@@ -159,6 +159,38 @@ def play_sharing(play: Play) -> None:
     )
 
 
+def play_merging(play: Play) -> None:
+    """Branches that are merged; played after all that was added before."""
+    play.write("draft.jsonl", rows({**PARTS, "valve": {"text": "A valve of steel."}, "new": {"text": "Of draft."}}))
+    play.write("mine.jsonl", rows({**PARTS, "valve": {"text": "A valve of zinc."}, "own": {"text": "Of main."}}))
+    _all(
+        play,
+        """
+        --repo merged init
+        --repo merged ingest parts rows.jsonl --space test --metric ip --source parts
+        --repo merged branch parts draft
+        --repo merged ingest parts draft.jsonl --source parts --branch draft
+        --repo merged merge parts draft --dry-run
+        --repo merged ingest parts mine.jsonl --source parts
+        --repo merged merge parts draft
+        --repo merged merge parts draft --theirs nope
+        --repo merged merge parts draft --ours --theirs
+        --repo merged merge parts draft --theirs valve --dry-run
+        --repo merged merge parts draft --theirs valve -m 'Both'
+        --repo merged merge parts draft --theirs valve --settings ours -m 'Both'
+        --repo merged merge parts draft
+        --repo merged merge parts main --branch draft
+        --repo merged merge parts nowhere
+        --repo merged log parts --graph
+        --repo merged show parts@main^2
+        --repo merged show parts@main^3
+        --repo merged rollback parts@main
+        --repo merged merge parts draft --no-ff
+        --repo merged check
+        """,
+    )
+
+
 def _all(play: Play, lines: str, **names: str) -> None:
     """Play a command a line. `NAME` in a line stands for its value among `names`."""
     for line in filter(None, map(str.strip, lines.splitlines())):

@@ -86,6 +86,13 @@ def play_logs(play: Play) -> None:
     _logs(before.again(play))
 
 
+def play_merging(play: Play) -> None:
+    """Merges; played after all that was added before."""
+    (before,) = _played
+    play.keys |= before.keys
+    _merges(before.again(play))
+
+
 _played: list[Asking] = []
 schema: Json = {}  # of OpenAPI, once it was played
 
@@ -492,3 +499,22 @@ def _logs(ask: Asking) -> None:
     ask.get(f"{place}/commits?document=b", "reader")
     ask.get(f"{place}/commits?since=main~1", "admin")
     ask.get(f"{place}/commits?since=nowhere", "admin")
+
+
+def _merges(ask: Asking) -> None:
+    """What a version changed comes to a branch; conflicts are listed, and settled."""
+    place = "/v1/datasets/pages"
+    ask.put(f"{place}/branches/parted", "admin", json={"ref": "main"})
+    ask.job(f"{place}/upsert?branch=parted", json={"documents": [{"id": "n", "text": "of parted"}]})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted", "dry_run": True})
+    ask.job(f"{place}/upsert", json={"documents": [{"id": "n", "text": "of main"}]})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted"})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted", "dry_run": True})
+    ask.post(f"{place}/merge", "reader", json={"ref": "parted"})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted", "ours": ["nope"]})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted", "their": True})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted", "theirs": True}, headers={"if-match": f'"{"0" * 64}"'})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted", "theirs": ["n"], "message": "Both"})
+    ask.post(f"{place}/merge", "admin", json={"ref": "parted"})
+    ask.post(f"{place}/merge", "admin", json={"ref": "main", "branch": "parted"})
+    ask.get(f"{place}/commits?limit=1", "admin")

@@ -116,6 +116,7 @@ ROWS: dict[str, Row] = {
     "POST /v1/datasets/{dataset}/publish": Row("write", 202, body={}),
     "POST /v1/datasets/{dataset}/promote": Row("write", 201, body={"alias": "new{n}"}),
     "POST /v1/datasets/{dataset}/rollback": Row("write", 200, body={"ref": "prod", "to": "main~1"}),
+    "POST /v1/datasets/{dataset}/merge": Row("write", 200, body={"ref": "main~1"}),
     "GET /v1/datasets/{dataset}/questions": Row("read", 200),
     "GET /v1/datasets/{dataset}/questions/{name}": Row("read", 200, name="judged"),
     "PUT /v1/datasets/{dataset}/questions/{name}": Row("write", 200, body={"questions": ["x"]}, name="made{n}"),

@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {  # title -> command -> (module
         "diff": ("versions", "Show what one version changes against another."),
         "tag": ("versions", "List tags, or name a version for ever."),
         "branch": ("versions", "List branches, or begin one."),
+        "merge": ("merging", "Bring what a version changed into a branch."),
         "alias": ("versions", "List aliases, or every move of one."),
         "promote": ("versions", "Let an alias such as prod name a version."),
         "approve": ("versions", "Approve or reject a promotion that waits."),
@@ -143,6 +144,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {  # shown at the end of a command's --he
     ),
     "tag": ("vecver tag handbook", "vecver tag handbook 2026-11", "vecver tag handbook 2026-10 main~3"),
     "branch": ("vecver branch handbook", "vecver branch handbook wide-chunks main"),
+    "merge": (
+        "vecver merge handbook draft --dry-run",
+        "vecver merge handbook draft",
+        "vecver merge handbook draft --theirs docs/prices.md --ours",
+        "vecver merge handbook main --branch draft",
+    ),
     "alias": ("vecver alias handbook", "vecver alias handbook prod"),
     "promote": (
         "vecver promote handbook prod",

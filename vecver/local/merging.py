@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vecver import flows
@@ -53,4 +54,6 @@ class Merging(Writing):
         """
         how = {"branch": branch, "message": message, "fast_forward": fast_forward, "dry_run": dry_run}
         what = flows.merging_of(text_of(revision), ours, theirs, settings, expected=expected, **how)
-        return self._committed(flows.merge(self._versions, self.name, what), branch, progress)
+        outcome = flows.merge(self._versions, self.name, what)
+        notes = self._followed(outcome.commit, branch, progress) if outcome.changed else ()
+        return replace(outcome, notes=(*outcome.notes, *notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vecver import flows, pipeline
 from vecver.arguments import Revision, sources_of, text_of
@@ -14,9 +14,7 @@ from vecver.local.publishing import Publishing
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Source
-    from vecver.model import Json, Merge, Metric, Optimized, Report
-
-Done = TypeVar("Done", "Report", "Merge")
+    from vecver.model import Json, Metric, Optimized, Report
 
 
 class Writing(Publishing):
@@ -107,23 +105,22 @@ class Writing(Publishing):
         report = flows.ingest(self._versions, self.name, sources, options, self._session.embedders.open, progress)
         return self._committed(report, branch, progress)
 
-    def _committed(self, report: Done, branch: str, progress: Progress | None) -> Done:
-        """What follows a commit: upkeep, and publishing where the repository was opened for it; failures are notes."""
+    def _committed(self, report: Report, branch: str, progress: Progress | None) -> Report:
+        """The report of a write, with notes on what followed its commit."""
         if not (report.changed and report.commit):
             return report
-        notes = self._session.upkeep.after_commit(self.name, branch, report.commit, progress)
-        return self._published(replace(report, notes=(*report.notes, *notes)), branch, progress)
+        return replace(report, notes=(*report.notes, *self._followed(report.commit, branch, progress)))
 
-    def _published(self, report: Done, branch: str, progress: Progress | None) -> Done:
-        """Publish the new version, if the repository was opened to publish this branch; a failure becomes a note."""
-        if branch not in self._session.publish:
-            return report
-        try:
-            self.publish(report, progress=progress)
-        except VecverError as error:
-            note = f"the version was not published: {error.message}; publish {self.name}@{branch} to try again"
-            return replace(report, notes=(*report.notes, note))
-        return report
+    def _followed(self, commit: str, branch: str, progress: Progress | None) -> list[str]:
+        """What follows a commit: upkeep, and publishing where the repository was opened for it. Failures are notes."""
+        notes = [*self._session.upkeep.after_commit(self.name, branch, commit, progress)]
+        if branch in self._session.publish:
+            try:
+                self.publish(commit, progress=progress)
+            except VecverError as error:
+                again = f"publish {self.name}@{branch} to try again"
+                notes.append(f"the version was not published: {error.message}; {again}")
+        return notes
 
     def status(
         self,

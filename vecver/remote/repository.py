@@ -15,6 +15,7 @@ from vecver.remote.editing import RemoteEditing
 from vecver.remote.history import RemoteHistory
 from vecver.remote.http import Wire, path_of, read
 from vecver.remote.ingesting import RemoteIngesting
+from vecver.remote.merging import RemoteMerging
 from vecver.remote.reading import RemoteReading
 from vecver.remote.searching import RemoteSearching
 
@@ -82,7 +83,7 @@ class RemoteRepository:
         return f"<vecver repository {self.url}>"
 
 
-class RemoteDataset(RemoteIngesting, RemoteEditing, RemoteSearching, RemoteReading, RemoteHistory):
+class RemoteDataset(RemoteIngesting, RemoteEditing, RemoteMerging, RemoteSearching, RemoteReading, RemoteHistory):
     """A dataset behind a service, with the methods of `Dataset`; each raises what that raises.
 
     And AccessError (the key may not), BackendError (no answer). What needs the repository's own machine stays with

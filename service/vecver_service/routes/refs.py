@@ -33,6 +33,23 @@ def rollback(body: requests.Rollback, writer: Writable) -> Response:
     )
 
 
+@router.post("/merge", response_model=answers.Merge, responses=_WRITTEN)
+def merge(body: requests.Merge, writer: Writable) -> Response:
+    """Bring what a version changed since it parted from a branch into that branch; nothing is embedded.
+
+    A document that both changed is a conflict: 409 with the code `merge_conflicts`, and all of them in the context's
+    `conflicts`, until `ours` or `theirs` says whose holds. If-Match: the commit on which the branch must stand.
+    """
+    options = body.model_dump(exclude={"ref"})
+
+    def write(entry: Json) -> tuple[int, Json]:
+        outcome = writer.docs.merge(body.ref, expected=writer.expected, **options)
+        entry |= {"branch": outcome.branch, "from": outcome.ours, "to": outcome.commit, "merged": outcome.theirs}
+        return 200, writer.deps.mask(outcome.to_json())
+
+    return writer.do("merge", body.model_dump(), write)
+
+
 @router.get(f"/{REF_KINDS}", response_model=dict[str, dict[str, str]])
 def refs(docs: Readable, kinds: Kinds) -> Json:
     """Every ref of a kind: name -> commit."""

@@ -219,6 +219,35 @@ class Report(BaseModel):
     unknown: Annotated[list[str], Field(description="Ids that name no document.")]
 
 
+class MergeConflict(BaseModel):
+    """What both sides changed, and not alike."""
+
+    kind: Literal["document", "source", "keywords", "hybrid"]
+    name: Annotated[str, Field(description="Of a document its id, of a source its label.")]
+    ours: Annotated[str, Field(description="What the branch did to a document; else what it says.")]
+    theirs: str
+    settled: Annotated[Literal["ours", "theirs"] | None, Field(description="Whose holds; null: nobody said.")]
+
+
+class Merge(BaseModel):
+    """What a merge did, or would do."""
+
+    dataset: str
+    branch: str
+    kind: Literal["merge", "fast_forward", "up_to_date"]
+    commit: Annotated[str, Field(description="Where the branch stands now.")]
+    changed: bool
+    dry_run: bool
+    ours: str
+    theirs: str
+    bases: Annotated[list[str], Field(description="The newest common ancestors.")]
+    documents: dict[str, int]
+    chunks: dict[str, int]
+    names: Annotated[dict[str, list[str]], Field(description="Document ids: added, changed, removed.")]
+    conflicts: Annotated[list[MergeConflict], Field(description="Also those that were settled.")]
+    notes: list[str]
+
+
 class JobList(BaseModel):
     """Jobs, newest first."""
 

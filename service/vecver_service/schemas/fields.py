@@ -18,7 +18,7 @@ BODIES: tuple[type[requests.Request], ...] = (
         requests.Publish,
         requests.Documents,
     ),
-    *(requests.Rows, requests.Rename, requests.Delete),
+    *(requests.Rows, requests.Rename, requests.Delete, requests.Merge),
     *(
         evaluating.Questions,
         evaluating.Eval,

@@ -369,6 +369,25 @@ class Delete(Request):
     dry_run: bool = False
 
 
+_Side = bool | Annotated[list[Annotated[str, Field(max_length=1100)]], Field(max_length=100_000)]
+
+
+class Merge(Request):
+    """Which version is merged into which branch, and whose documents hold where both sides changed them."""
+
+    ref: Revision
+    branch: Annotated[str, Field(max_length=300)] = "main"
+    message: Annotated[str, Field(max_length=10_000)] = ""
+    ours: Annotated[_Side, Field(description="Documents in conflict that stay as they are; true: all.")] = False
+    theirs: Annotated[_Side, Field(description="Those that are taken as `ref` has them; true: all others.")] = False
+    settings: Annotated[
+        Literal["ours", "theirs"] | None,
+        Field(description="Whose language of keyword search, weight of hybrid search and places of sources hold."),
+    ] = None
+    fast_forward: Annotated[bool, Field(description="False: commit also where the branch could only move.")] = True
+    dry_run: bool = False
+
+
 class UpsertOptions(BaseModel):
     """How documents are added: the query string."""
 

@@ -81,6 +81,9 @@ def _changes(screen: Screen, commit: vecver.Commit) -> None:
     operation, total = commit.operation, commit.counts
     if operation.get("kind") == "rollback":
         screen.say("A rollback to ", (wording.short_id(operation["to"], screen.terminal), ID), ".")
+    if operation.get("kind") == "merge":
+        other = wording.short_id(commit.parents[1], screen.terminal)
+        screen.say("A merge of ", wording.folded(operation["revision"]), " (", (other, ID), ").")
     documents = wording.counted(operation.get("documents", {}), "added", "changed", "removed", "unchanged")
     failed = operation.get("documents", {}).get("failed", 0)
     documents += f"{' · ' if documents and failed else ''}{failed:,} not read" if failed else ""

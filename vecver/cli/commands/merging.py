@@ -1,0 +1,80 @@
+"""The command that brings the changes of one version into a branch: merge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import click
+
+from vecver.cli import common
+from vecver.cli.commands.editing import BRANCH, DRY_RUN, MESSAGE
+from vecver.cli.screens.merges import show_conflicts, show_merge
+from vecver.cli.terminal import console
+from vecver.cli.terminal.output import as_json, echo_json, progress
+from vecver.errors import ConflictError
+from vecver.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ALL = ""  # what an option means without a DOC; no document has this id
+
+
+def _side(name: str, whose: str) -> Callable[[F], F]:
+    text = f"Where both changed DOC, keep it as {whose} has it; without DOC all that is not named. May be repeated."
+    return click.option(f"--{name}", metavar="[DOC]", is_flag=False, flag_value=_ALL, multiple=True, help=text)
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("revision", metavar="REV")
+@BRANCH
+@MESSAGE
+@_side("ours", "the branch")
+@_side("theirs", "REV")
+@click.option("--settings", "side", type=click.Choice(["ours", "theirs"]), help="Whose settings hold in a conflict.")
+@click.option(
+    "--no-ff", "fast_forward", is_flag=True, flag_value=False, default=True, help="Make a commit in any case."
+)
+@DRY_RUN
+@as_json
+@click.pass_obj
+def merge(
+    settings: Settings,
+    /,
+    dataset: str,
+    revision: str,
+    ours: tuple[str, ...],
+    theirs: tuple[str, ...],
+    side: Literal["ours", "theirs"] | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Bring what REV changed since it parted from the branch into the branch, document by document.
+
+    Nothing is embedded. A document that both changed is a conflict: nothing happens until --ours or --theirs says whose
+    holds, and the exit code is 4. Where only REV went on, the branch moves there without a commit.
+    """
+    docs = common.opened(settings).dataset(dataset)
+    mine: bool | tuple[str, ...] = True if _ALL in ours else ours
+    other: bool | tuple[str, ...] = True if _ALL in theirs else theirs
+    try:
+        with progress(dataset) as advance:
+            outcome = docs.merge(revision, ours=mine, theirs=other, settings=side, progress=advance, **how)
+    except ConflictError as error:
+        if error.code == "merge_conflicts":
+            if as_json:
+                echo_json({"code": error.code, "conflicts": error.context["conflicts"]})
+            else:
+                show_conflicts(console.out(), error.context["conflicts"], how["branch"], revision)
+        raise
+    if as_json:
+        echo_json(outcome.to_dict())
+    else:
+        with console.pages() as screen:
+            show_merge(screen, outcome, revision)
+        for note in outcome.notes:
+            console.err().say(f"note: {note}")
+
+
+COMMANDS = (merge,)
