@@ -259,6 +259,7 @@ class Versions:
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
         """
         refs = self.refs(dataset)
+        check_name(kind, name)
         if kind != "alias" and before is None:
             self._check_no_policy(refs, kind, name)
         if kind == "tag" and before and after:
