@@ -99,6 +99,9 @@ def test_the_doctor_says_which_kernels_are_used_and_why_not(monkeypatch: pytest.
     kernels = findings()["kernels"]
     assert kernels["message"] == "scores compiled, AVX2; roots not compiled: it was not built"
     assert (kernels["status"], kernels["advice"][:16]) == ("warning", "the same results")
+    assert "commits and checks" in kernels["advice"]
+    monkeypatch.setattr(vecver, "kernels", lambda: (vecver.KernelUse("keywords", None, "it was not built"),))
+    assert "keyword and hybrid searches, about ten times" in findings()["kernels"]["advice"]
 
 
 def test_what_is_wrong_is_a_problem_with_advice(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from handles import Docs
+from handles import Docs, served
 
 import vecver
 
@@ -72,6 +72,34 @@ def test_measures_of_the_version_are_recorded(tmp_path: Path, tracked: None) -> 
     assert returned.profile["measures"] == measured
     source = VecverSource.from_dict(json.loads(logged.dataset.source))
     assert source.load().search("valve", at=source.to_dict()["commit"], k=1)[0].document == "a"
+
+
+def test_measures_are_read_from_a_service(tmp_path: Path, tracked: None) -> None:
+    pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
+    local = vecver.open(tmp_path / "kb", create=True).dataset("d")
+    fill(local)
+    local.recall("prod", k=[1], sample=2)
+    with served(tmp_path) as (url, key), vecver.connect(url, key) as remote, mlflow.start_run():
+        logged = log_input(remote.dataset("d"), at="prod")
+        assert logged.profile["measures"] == remote.dataset("d").measures("prod") == local.measures("prod") != {}
+
+
+def test_a_service_that_tells_no_measures_is_an_older_one(
+    docs: Docs, tracked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(docs)
+
+    def refuse(code: str) -> None:
+        def measures(*_: object) -> None:
+            raise vecver.InvalidInputError("no", code=code, hint="")
+
+        monkeypatch.setattr(type(docs), "measures", measures)
+
+    refuse("method_not_allowed")
+    assert "measures" not in log_input(docs, at="prod").profile
+    refuse("another")
+    with pytest.raises(vecver.InvalidInputError):
+        log_input(docs, at="prod")
 
 
 def test_an_unknown_version_logs_nothing(docs: Docs, tracked: None) -> None:

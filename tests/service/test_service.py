@@ -236,6 +236,14 @@ def test_openais_client_searches_a_pinned_vector_store(tmp_path: Path) -> None:
         least = {"score_threshold": expected[1].score}
         best = client.vector_stores.search("handbook@prod", query="radiator air", ranking_options=least)
         assert [one.file_id for one in best.data] == [hit.document for hit in expected[:2]]
+        for how in ({"mode": "keyword"}, {"mode": "hybrid", "weight": 0.25}, {"mode": "hybrid", "fusion": "rrf"}):
+            page = client.vector_stores.search("handbook@prod", query="air", max_num_results=4, extra_body=how)
+            assert [(one.file_id, one.score) for one in page.data] == [
+                (hit.document, hit.score) for hit in docs.search("air", at="prod", k=4, **how)
+            ]
+        for wrong in ({"mode": "words"}, {"weight": 0.5}, {"mode": "hybrid", "weight": 1.5}):
+            with pytest.raises(openai.UnprocessableEntityError):
+                client.vector_stores.search("handbook@prod", query="air", extra_body=wrong)
         stores = list(client.vector_stores.list(limit=1))
         assert {one.id for one in stores} == {"handbook@main", "handbook@prod"}
         store = client.vector_stores.retrieve("handbook@prod")

@@ -123,6 +123,7 @@ ROWS: dict[str, Row] = {
     "DELETE /v1/datasets/{dataset}/questions/{name}": Row("write", 200, name="judged", own=True),
     "POST /v1/datasets/{dataset}/tune": Row("write", 422, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/eval": Row("read", 200, body={"questions": "judged"}),
+    "GET /v1/datasets/{dataset}/measures": Row("read", 200),
     "POST /v1/datasets/{dataset}/measures": Row("read", 200, body={"questions": "judged"}),
     "POST /v1/datasets/{dataset}/compare": Row("read", 200, body={"questions": "judged", "from": "main~1"}),
     "POST /v1/datasets/{dataset}/bisect": Row(  # no version has what is expected

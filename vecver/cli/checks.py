@@ -89,14 +89,24 @@ def _packages() -> Finding:
     return Finding("packages", "ok", ", ".join(f"{package} {version}" for package, version in versions.items()))
 
 
+_SLOW = {  # without its kernel
+    "scores": "searches",
+    "roots": "commits and checks",
+    "keywords": "keyword and hybrid searches, about ten times",
+    "words": "commits, which list the words of texts, and first keyword searches",
+}
+
+
 def _kernels() -> Finding:
-    """Do scores and roots use the compiled kernels, with which instruction set, and why not."""
+    """Which kernels are compiled, with which instruction set; why not, and what is slower for it."""
     uses = vecver.kernels()
     message = "; ".join(f"{use.name} compiled, {use.instructions}" for use in uses if use.instructions)
     problems = [f"{use.name} not compiled: {use.problem}" for use in uses if use.problem]
     if not problems:
         return Finding("kernels", "ok", message)
-    advice = "the same results, slower: with a C compiler, pip install --force-reinstall --no-binary vecver vecver"
+    slow = "; ".join(_SLOW[use.name] for use in uses if use.problem)
+    install = "with a C compiler, pip install --force-reinstall --no-binary vecver vecver"
+    advice = f"the same results, slower ({slow}): {install}"
     return Finding("kernels", "warning", "; ".join([*filter(None, [message]), *problems]), advice)
 
 

@@ -10,7 +10,8 @@ has the repository, the roots and the recipe's fingerprint, its profile the coun
 
 Decisions
 1. The version is resolved once, and then only its commit is used: an alias that moves meanwhile changes nothing.
-2. Measures are those of the commit when the run logs it. A service does not tell them; then they are left out.
+2. Measures are those of the commit when the run logs it. A service that does not tell them yet is older; they are left
+   out then.
 """
 
 from __future__ import annotations
@@ -130,7 +131,16 @@ def _input_of(docs: Docs, at: str) -> VecverInput:
         "message": commit.message[:1000],
         "recipe": commit.recipe.to_json(),
     }
-    measures = docs.measures(commit.id) if isinstance(docs, vecver.Dataset) else {}
+    measures = _measures(docs, commit.id)
     if measures and len(json.dumps(measures, default=str)) < _PROFILE:
         profile["measures"] = measures
     return VecverInput(source, profile)
+
+
+def _measures(docs: Docs, commit: str) -> dict[str, Any]:
+    try:
+        return docs.measures(commit)
+    except vecver.InvalidInputError as error:
+        if error.code != "method_not_allowed":  # an older service's answer
+            raise
+        return {}

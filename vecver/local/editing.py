@@ -32,6 +32,7 @@ class Editing(Writing):
         metric: Metric | None = None,
         chunker: str | None = None,
         chunk_tokens: int | None = None,
+        language: str | None = None,
         strict: bool = False,
         dry_run: bool = False,
         job: str = "",
@@ -45,8 +46,8 @@ class Editing(Writing):
         plain texts, whose id is a digest of the text, so that adding one again changes nothing; a `pyarrow.Table` or
         a DataFrame. All are held in memory. The last row of a repeated id wins, and a note says how many did not.
         `vectors`, `(n, dim)` float32: one a row, in their order, in the space `space` (named once, at the first
-        version); else the branch's embedder makes them. `embedder`, `chunker` and so on: as `ingest`. No rows: no
-        commit, and a note. A row that cannot be used is in `Report.failures` (`strict` makes it an error).
+        version); else the branch's embedder makes them. `embedder`, `chunker`, `language` and so on: as `ingest`. No
+        rows: no commit, and a note. A row that cannot be used is in `Report.failures` (`strict` makes it an error).
 
         An existing document stays with its source, whose next ingest replaces it. New documents belong to the source
         `label`, by default "added", which no ingest of another source removes. Other writers' commits are kept; of two
@@ -64,6 +65,7 @@ class Editing(Writing):
             metric=metric,
             chunker=chunker,
             chunk_tokens=chunk_tokens,
+            language=language,
             strict=strict,
             dry_run=dry_run,
             job=job,
@@ -90,6 +92,7 @@ class Editing(Writing):
         metric: Metric | None = None,
         chunker: str | None = None,
         chunk_tokens: int | None = None,
+        language: str | None = None,
         passwords: Sequence[str] = (),
         strict: bool = False,
         dry_run: bool = False,
@@ -117,6 +120,7 @@ class Editing(Writing):
             metric=metric,
             chunker=chunker,
             chunk_tokens=chunk_tokens,
+            language=language,
             passwords=tuple(passwords),
             strict=strict,
             dry_run=dry_run,

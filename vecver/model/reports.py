@@ -204,19 +204,22 @@ class Optimized:
     rows: int  # chunk rows that were copied
     segments: tuple[int, int]  # copied from, into
     indexes: int  # that were built
+    postings: int = 0  # lists of a segment's words, for keyword search, that were built
 
     @property
     def changed(self) -> bool:
-        """Whether a version was rewritten or an index built."""
-        return bool(self.versions or self.indexes)
+        """Whether a version was rewritten, or an index or postings built."""
+        return bool(self.versions or self.indexes or self.postings)
 
     def to_json(self) -> Json:
-        """The fields as JSON values; `segments` as counts before and after."""
+        """The fields as JSON values; `segments` as counts before and after, `postings` if some were built."""
+        built = {"postings": self.postings} if self.postings else {}
         return {
             "versions": self.versions,
             "rows": self.rows,
             "segments": {"before": self.segments[0], "after": self.segments[1]},
             "indexes": self.indexes,
+            **built,
         }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
     from vecver.pipeline.sources.origin import origin_of, shown
     from vecver.pipeline.sources.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
+    from vecver.pipeline.tokenizers.kernel import use as words_kernel_use
     from vecver.pipeline.tokenizers.many_texts import tokenised
     from vecver.pipeline.tokenizers.words import DEFAULT_LANGUAGE, Tokenizer, can_tokenise, languages, made_with
     from vecver.pipeline.tokenizers.words import recipe as tokenizer_recipe
@@ -68,4 +69,5 @@ __all__ = [
     "start_workers",
     "tokenised",
     "tokenizer_recipe",
+    "words_kernel_use",
 ]

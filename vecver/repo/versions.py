@@ -283,6 +283,7 @@ class Versions:
         """
         from vecver.repo import policies
 
+        check_name(kind, name)  # before it is taken for an alias's
         if policies.load(self.store, refs.key, name) is None:
             return
         raise ConflictError(

@@ -70,9 +70,8 @@ def search(id: Name, body: openai.VectorStoreSearch, deps: Deps, caller: Current
     queries = [body.query] if isinstance(body.query, str) else body.query
     filter = _filter(body.filters) if body.filters else None
     requests.check_filter(filter)
-    answers = searching.search(
-        deps, docs, request.scope, list(queries), at=revision, k=body.max_num_results, filter=filter
-    )
+    how: Json = {"k": body.max_num_results, "filter": filter, **requests.mixing(body)}
+    answers = searching.search(deps, docs, request.scope, list(queries), at=revision, **how)
     ranking = body.ranking_options
     hits = _best(answers, body.max_num_results, ranking.score_threshold if ranking else None)
     page = {

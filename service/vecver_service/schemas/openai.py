@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from vecver_service.schemas.requests import Request
+from vecver_service.schemas.requests import Fusion, Mode, Request, Weight
 
 
 class Comparison(Request):
@@ -39,6 +39,9 @@ class VectorStoreSearch(Request):
     filters: Comparison | Compound | None = None
     ranking_options: Ranking | None = None
     rewrite_query: Literal[False] = False
+    mode: Mode = "dense"  # this and the next two are no options of OpenAI: its client sends them as `extra_body`
+    weight: Weight = None
+    fusion: Fusion = None
 
 
 class FileCounts(BaseModel):

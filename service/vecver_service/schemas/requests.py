@@ -402,6 +402,7 @@ class UpsertOptions(BaseModel):
     metric: Literal["cosine", "ip", "l2"] | None = None
     chunker: Annotated[str, Field(max_length=300)] | None = None
     chunk_tokens: Annotated[int, Field(ge=1)] | None = None
+    language: Annotated[str, Field(max_length=40, description="Of the texts, for keyword search.")] | None = None
     strict: bool = False
     dry_run: bool = False
     git_commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$", description="Where an upload comes from.")] | None = (
@@ -414,7 +415,6 @@ class UpsertOptions(BaseModel):
 class IngestOptions(UpsertOptions):
     """How an ingest is done: the query string."""
 
-    language: Annotated[str, Field(max_length=40, description="Of the texts, for keyword search.")] | None = None
     keep_missing: bool = False
     allow_removals: Annotated[bool, Field(description="Remove all or many documents of the source.")] = False
     scope: (

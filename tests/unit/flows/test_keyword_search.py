@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from datetime import timedelta
@@ -13,7 +14,7 @@ import pytest
 import vecver
 from vecver import pipeline
 from vecver.flows.maintaining import postings
-from vecver.flows.searching.keywords import keyword_rows, keyword_scores, matched_words
+from vecver.flows.searching.keywords import keyword_rows, keyword_scores
 from vecver.repo import Snapshot
 
 pytest.importorskip("Stemmer", reason="keyword search needs PyStemmer")
@@ -71,7 +72,7 @@ def test_a_text_without_terms_has_no_rows(docs: vecver.Dataset) -> None:
     assert best(snapshot, "word " * 10_000) == []
 
 
-def test_scores_and_words_of_given_rows(docs: vecver.Dataset) -> None:
+def test_scores_of_given_rows(docs: vecver.Dataset) -> None:
     docs.ingest(rows({"a": "red valve", "b": "getUser", "c": "pump"}), space="s")
     snapshot = opened(docs)
     ((found),) = keyword_rows(snapshot, None, ["valves red user"], 3)
@@ -80,8 +81,6 @@ def test_scores_and_words_of_given_rows(docs: vecver.Dataset) -> None:
         **dict(found),
         (0, 2): 0.0,
     }
-    assert matched_words(snapshot, "valves, Red users", (0, 0)) == ["valves", "Red"]
-    assert matched_words(snapshot, "valves, Red users", (0, 1)) == ["users"]
 
 
 def test_the_first_n_are_a_prefix_of_the_first_n_and_one(docs: vecver.Dataset) -> None:
@@ -120,6 +119,20 @@ def test_an_unknown_language_stops_an_ingest_before_it_begins(docs: vecver.Datas
     assert caught.value.code == "unknown_language"
 
 
+def test_documents_that_are_added_may_name_the_language_too(docs: vecver.Dataset, tmp_path: Path) -> None:
+    texts = rows({"a": "Die Häuser"})
+    docs.upsert(texts, space="s", language="german")
+    assert [name for name, _ in best(opened(docs), "Haus")] == ["a"]
+    assert docs.upsert(texts, space="s", language="english").changed and best(opened(docs), "Haus") == []
+    (tmp_path / "b.jsonl").write_text(json.dumps(rows({"b": "Der Baum"})[0]) + "\n")
+    docs.add(tmp_path / "b.jsonl", records=True, space="s", language="german")
+    assert [name for name, _ in best(opened(docs), "Bäume")] == ["b"]
+    for add in (lambda: docs.upsert(texts, language="klingon"), lambda: docs.add(tmp_path, language="klingon")):
+        with pytest.raises(vecver.InvalidInputError) as caught:
+            add()
+        assert caught.value.code == "unknown_language"
+
+
 # -- postings of large segments -------------------------------------------------------------------
 
 
@@ -156,7 +169,9 @@ def test_a_dataset_from_before_keyword_search_says_that_optimize_builds_them(man
         postings.open_postings(versions, snapshot, lambda: waited.append(True))
     assert (caught.value.code, waited) == ("keywords_not_built", [True])
     assert "optimize" in caught.value.hint and "1 of its 1 segments" in caught.value.message
-    many.optimize()
+    done = many.optimize()
+    assert (done.changed, done.versions, done.indexes, done.postings) == (True, 0, 0, 1)
+    assert done.to_json()["postings"] == 1 and not many.optimize().changed
     postings.open_postings(versions, snapshot)
     assert best(snapshot, "term7") == best(opened(many), "term7") != []
 
@@ -181,10 +196,15 @@ def test_the_next_commit_builds_what_is_missing(many: vecver.Dataset) -> None:
 def test_postings_of_another_stemmer_are_built_again(many: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     versions, snapshot = many._session.versions, opened(many)
     monkeypatch.setattr("vecver.pipeline.made_with", lambda: {"stemmer": "9.9"})
-    with pytest.raises(vecver.ConflictError):
+    with pytest.raises(vecver.ConflictError) as caught:
         postings.open_postings(versions, snapshot)
-    many.optimize()
-    postings.open_postings(versions, snapshot)
+    assert caught.value.code == "keywords_not_built" and "with PyStemmer 9.9" in caught.value.message
+    assert "install PyStemmer==" in caught.value.hint and "every commit" not in caught.value.hint
+    many.upsert(rows({"new": "blue"}), label="x")  # a commit does not build them again: others may use the repository
+    with pytest.raises(vecver.ConflictError):
+        postings.open_postings(versions, opened(many))
+    assert many.optimize().postings == 1
+    postings.open_postings(versions, opened(many))
 
 
 def test_postings_without_their_bytes_are_refused_and_mended(many: vecver.Dataset) -> None:

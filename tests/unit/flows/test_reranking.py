@@ -221,3 +221,77 @@ def test_what_is_like_a_document_has_no_text(docs: vecver.Dataset, server: reran
 def test_a_key_is_nowhere_in_an_answer(docs: vecver.Dataset, server: rerank_server.Server) -> None:
     answer = docs.search(QUESTION, reranker=by(server, api_key="very-secret"))
     assert server.keys[-1] == "Bearer very-secret" and "very-secret" not in json.dumps(answer.to_json()) + repr(answer)
+
+
+# -- measures --------------------------------------------------------------------------------------
+
+
+def raised_by(docs: vecver.Dataset, server: rerank_server.Server) -> str:
+    """The document that the reranker puts highest of those that stood lower before."""
+    before, after = (
+        [hit.document for hit in docs.search(QUESTION, k=20, mode="keyword", **how)]
+        for how in ({}, {"reranker": by(server), "rerank_top": 20})  # type: ignore[call-overload]
+    )
+    return next(name for rank, name in enumerate(after) if rank < before.index(name))
+
+
+def test_relevance_with_a_reranker_is_kept_under_its_fingerprint(
+    docs: vecver.Dataset, server: rerank_server.Server
+) -> None:
+    pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
+    first = raised_by(docs, server)
+    judged = [{"query": QUESTION, "documents": [first]}, {"query": "one more pump", "documents": [first]}]
+    docs.add_questions("judged", judged)
+    how: dict[str, Any] = {"questions": "judged", "measures": "RR@20", "mode": "keyword"}
+    plain = docs.eval(**how)
+    reranked = docs.eval(**how, reranker=by(server), rerank_top=20)
+    assert reranked["RR@20"] > plain["RR@20"] and not reranked.reused
+    assert reranked.engine["rerank"]["top"] == 20 and len(reranked.engine["rerank"]["fingerprint"]) == 32
+    asked = len(server.requests)
+    assert docs.eval(**how, reranker=by(server), rerank_top=20).reused and len(server.requests) == asked
+    assert docs.eval(**how)["RR@20"] == plain["RR@20"], "the run without it is its own"
+    assert not docs.eval(**how, reranker=by(server), rerank_top=5).reused
+
+    def mean(**more: Any) -> float | None:
+        (version,) = docs.measure_history(**how, **more)
+        return version.measures["RR@20"].mean if version.measures else None
+
+    assert mean() == plain["RR@20"] and mean(reranker=by(server), rerank_top=20) == reranked["RR@20"]
+    assert mean(reranker=by(server)) is mean(reranker="tei:http://127.0.0.1:1/rerank", rerank_top=20) is None
+    compared = docs.compare("main", "main", questions="judged", mode="keyword", reranker=by(server), rerank_top=20)
+    assert compared.rbo == 1.0 and compared.measures["RR@10"].after > 0
+
+
+def test_a_reranker_that_fails_while_a_version_is_measured(docs: vecver.Dataset, server: rerank_server.Server) -> None:
+    """As told: the call fails, or the order before counts, and is not kept under the reranker's name."""
+    pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
+    name = raised_by(docs, server)
+    questions = [{"query": text, "documents": [name]} for text in ("which pump fails?", "another pump")]
+    before = docs.eval(questions=questions, measures="RR@20", mode="keyword")
+    server.script = [(500, "no"), (500, "no"), (500, "no")]
+    with pytest.raises(BackendError):
+        docs.eval(questions=questions, measures="RR@20", mode="keyword", reranker=by(server))
+    server.script = [(200, []), (200, [])]
+    kept = docs.eval(questions=questions, measures="RR@20", mode="keyword", reranker=by(server, on_failure="keep"))
+    assert kept["RR@20"] == before["RR@20"]
+    assert kept.not_kept is not None
+    assert kept.not_kept.startswith("the hits were not reranked: ") and kept.not_kept.endswith("(of 2 questions)")
+    server.script = []
+    whole = docs.eval(questions=questions, measures="RR@20", mode="keyword", reranker=by(server, on_failure="keep"))
+    assert not whole.reused and whole.not_kept is None and whole["RR@20"] != before["RR@20"]
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ({"reranker": 7}, "invalid_reranker"),
+        ({"reranker": vecver.Reranker("tei:http://127.0.0.1/rerank", timeout=0)}, "invalid_reranker"),
+        ({"rerank_top": 5}, "conflicting_options"),
+        ({"reranker": "tei:http://127.0.0.1/rerank", "rerank_top": 0}, "invalid_rerank_top"),
+        ({"reranker": "http://127.0.0.1/rerank"}, "unknown_reranker"),
+    ],
+)
+def test_rerankers_that_measure_nothing(docs: vecver.Dataset, how: dict[str, Any], code: str) -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        docs.eval(questions=[{"query": QUESTION, "documents": ["1.md"]}], **how)
+    assert raised.value.code == code

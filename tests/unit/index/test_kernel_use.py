@@ -11,6 +11,8 @@ import pytest
 
 import vecver
 from vecver.index import kernel as scores
+from vecver.index.keywords import kernel as keywords
+from vecver.pipeline.tokenizers import kernel as words
 from vecver.repo.rows.kernel import loading as roots
 
 KNOWN = ("AVX-512", "AVX2", "SSE2", "the compiler's default instructions")
@@ -41,7 +43,7 @@ def test_a_kernel_without_a_choice_of_instructions_says_so(tmp_path: Path) -> No
 
 def test_a_missing_kernel_and_one_that_is_no_library(tmp_path: Path) -> None:
     (tmp_path / "text.so").write_text("no library")
-    for room in (scores, roots):
+    for room in (scores, roots, keywords, words):
         assert (room.use(tmp_path / "nothing.so").instructions, room.use(tmp_path / "nothing.so").problem) == (
             None,
             "it was not built",
@@ -54,6 +56,10 @@ def test_a_kernel_of_another_version(tmp_path: Path) -> None:
     assert scores.use(library).problem == f"it is of version 99, this vecver needs {scores.VERSION}"
     library = compiled(tmp_path, roots.LIBRARY.with_name("lanes.c"), r"(#define LANES_VERSION) \d+", r"\1 99")
     assert roots.use(library).problem == f"it is of version 99, this vecver needs {roots.VERSION}"
+    for room, source in ((keywords, "keywords.c"), (words, "words.c")):
+        library = compiled(tmp_path, room.FILE.with_name(source), r"(#define KERNEL_VERSION) \d+", r"\1 99")
+        assert room.use(library).problem == f"it is of version 99, this vecver needs {room.VERSION}"
+        assert room.load(library) is None
 
 
 def test_a_kernel_that_computes_other_bits(tmp_path: Path) -> None:
@@ -65,6 +71,6 @@ def test_a_kernel_that_computes_other_bits(tmp_path: Path) -> None:
     assert roots.use(library).problem == "it computes other sums than hashlib"
 
 
-def test_both_kernels_are_listed() -> None:
-    assert [use.name for use in vecver.kernels()] == ["scores", "roots"]
+def test_all_kernels_are_listed() -> None:
+    assert [use.name for use in vecver.kernels()] == ["scores", "roots", "keywords", "words"]
     assert all(bool(use.instructions) is not bool(use.problem) for use in vecver.kernels())

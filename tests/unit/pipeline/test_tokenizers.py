@@ -156,15 +156,6 @@ def test_hostile_texts_have_terms() -> None:
     assert len(ENGLISH.terms("aB" * 500_000)) == 1, "a word of a megabyte is no identifier"
 
 
-def test_the_words_behind_terms() -> None:
-    assert ENGLISH.matches("Running getUser, user RUN") == {
-        "run": ["Running", "RUN"],
-        "getus": ["getUser"],
-        "get": ["getUser"],
-        "user": ["getUser", "user"],
-    }
-
-
 # -- many texts -----------------------------------------------------------------------------------
 
 compiled = pytest.mark.skipif(kernel.kernel() is None, reason="the kernel was not compiled")

@@ -29,6 +29,7 @@ NAMES_SHOWN = 20  # documents that were removed, for a person; JSON has all
 @click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), help="Of a new --space. Default: cosine.")
 @click.option("--chunker", metavar="C", help="As of `vecver ingest`.")
 @click.option("--chunk-tokens", type=int, metavar="N", help="At most N tokens a chunk.")
+@click.option("--language", metavar="L", help="Of the texts, for keyword search: as of `vecver ingest`.")
 @click.option("--source", "label", metavar="NAME", help="The source of new documents. Default: added.")
 @PREFIX
 @RECORDS

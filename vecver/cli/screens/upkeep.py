@@ -79,13 +79,18 @@ def show_optimized(screen: Screen, dataset: str, done: vecver.Optimized) -> None
     before, after = done.segments
     if not screen.terminal:
         summary = f"{done.versions} versions re-laid: {done.rows} rows, {before} segments -> {after}"
-        screen.say(f"{summary}; {done.indexes} indexes built")
+        lists = f", {done.postings} lists of words" if done.postings else ""
+        screen.say(f"{summary}; {done.indexes} indexes{lists} built")
         screen.say("next: `vecver gc --apply` deletes the old segments once they have waited")
+        return
+    lists = f" and {wording.count(done.postings, 'list')} of words" if done.postings else ""
+    if not done.versions:
+        screen.say((f"{_indexes(done.indexes)}{lists} built; ", STRONG), "no row was copied, no version changed.")
         return
     summary = (
         f"{_versions(done.versions)} of {dataset} now lie on {wording.count(after, 'segment')} instead of {before:,}"
     )
-    screen.say((summary, STRONG), f": {wording.count(done.rows, 'row')} copied, {_indexes(done.indexes)} built.")
+    screen.say((summary, STRONG), f": {wording.count(done.rows, 'row')} copied, {_indexes(done.indexes)}{lists} built.")
     screen.say("No version changed; the old segments wait.")
     screen.say(("Next: ", FAINT), ("vecver gc --apply", COMMAND), (" deletes them once they have waited.", FAINT))
 

@@ -121,7 +121,7 @@ def optimize(versions: Versions, dataset: str, progress: Progress | None = None)
     same roots; nothing was changed), BackendError.
     """
     versions.resolve(dataset, next(iter(versions.refs(dataset).all("branch")), "main"))
-    switched = rows = before = after = built = 0
+    switched = rows = before = after = built = postings = 0
     for rewrite in versions.optimize(dataset):
         rewrite.write(progress)
         rewrite.prove(progress)
@@ -129,12 +129,13 @@ def optimize(versions: Versions, dataset: str, progress: Progress | None = None)
             built += _index(versions, rewrite, segment, progress)
             for tokenizer in _tokenizers(versions, rewrite) if wants_postings(segment) else ():
                 build_postings(versions, segment, tokenizer, progress)
+                postings += 1
         switched += versions.switch(rewrite)
         before, after = before + len(rewrite.sources), after + len(rewrite.segments)
         rows += sum(segment.chunk_count for segment in rewrite.segments)
     built += index_segments(versions, versions.segments(dataset), progress, mend=True)
-    mend_postings(versions, dataset, progress)
-    return Optimized(switched, rows, (before, after), built)
+    postings += mend_postings(versions, dataset, progress)
+    return Optimized(switched, rows, (before, after), built, postings)
 
 
 def garbage(versions: Versions, retention: Retention, grace: timedelta, *, apply: bool) -> Garbage:

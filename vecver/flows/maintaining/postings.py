@@ -49,8 +49,9 @@ def build_postings(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def mend_postings(versions: Versions, dataset: str, progress: Progress | None = None) -> None:
-    """Build what postings of large segments are missing or cannot be used, for every version of a dataset."""
+def mend_postings(versions: Versions, dataset: str, progress: Progress | None = None) -> int:
+    """Build what postings of large segments are missing or cannot be used, for every version; gives their number."""
+    built = 0
     tokenizers: dict[tuple[str, str], Json] = {}
     for commit, layout in versions.layouts(dataset):
         tokenizer = tokenizer_recipe_of(commit.recipe)
@@ -61,13 +62,16 @@ def mend_postings(versions: Versions, dataset: str, progress: Progress | None = 
         if not _usable(versions, segment, tokenizer):
             segment.verify()
             build_postings(versions, segment, tokenizer, progress, replace=True)
+            built += 1
+    return built
 
 
 def open_postings(versions: Versions, snapshot: Snapshot, wait: Callable[[], None] = lambda: None) -> None:
     """Open what postings the snapshot's large segments have; each is verified once a process.
 
-    `wait`: until this process's upkeep, which builds them after a commit, is done; called if some are missing. Raises
-    ConflictError (code keywords_not_built: a large segment has none), IntegrityError (they cannot be trusted or read).
+    `wait`: until this process's upkeep, which builds them after a commit, is done; called if some are missing.
+    Raises ConflictError (code keywords_not_built: a large segment has none, or has them of another PyStemmer),
+    IntegrityError (they cannot be trusted or read).
     """
     tokenizer = tokenizer_recipe_of(snapshot.commit.recipe)
     missing = _open(versions, snapshot, tokenizer)
@@ -75,19 +79,52 @@ def open_postings(versions: Versions, snapshot: Snapshot, wait: Callable[[], Non
         wait()
         missing = _open(versions, snapshot, tokenizer)
     if missing:
-        raise ConflictError(
-            f"{snapshot.dataset} {snapshot.commit.id[:12]} cannot be searched by keywords yet: {missing} of its "
-            f"{len(snapshot.segments)} segments have no list of their words",
+        raise _not_built(versions, snapshot, tokenizer, missing)
+
+
+def _not_built(versions: Versions, snapshot: Snapshot, tokenizer: Json, missing: int) -> ConflictError:
+    """The error for a version that lacks lists of words, or whose lists another PyStemmer made."""
+    of = f"{missing} of its {len(snapshot.segments)} segments"
+    name = f"{snapshot.dataset} {snapshot.commit.id[:12]}"
+    if made := _made_elsewhere(versions, snapshot, tokenizer):
+        here = pipeline.made_with()["stemmer"]
+        install, then = f"install PyStemmer=={made}.*", f"makes them again for {here}, for all who use this repository"
+        other = f"they were made with PyStemmer {made}, which may stem words otherwise"
+        return ConflictError(
+            f"{name} cannot be searched by keywords with PyStemmer {here}: the lists of words of {of}: {other}",
             code="keywords_not_built",
             hint=say(
-                "docs.optimize() builds them; every commit does so for the newest version of its branch",
-                cli="`vecver optimize DATASET` builds them; every commit does so for the newest version of its branch",
-                http="ask the operator of the service to run `vecver optimize`; every commit does so for the newest "
-                "version of its branch",
+                f"{install} here; or docs.optimize() {then}",
+                cli=f"{install} here; or `vecver optimize {snapshot.dataset}` {then}",
+                http=f"ask the operator of the service to {install}, or to run `vecver optimize {snapshot.dataset}`",
             ),
             commit=snapshot.commit.id,
             dataset=snapshot.dataset,
         )
+    then = "builds them; every commit does so for the newest version of its branch"
+    return ConflictError(
+        f"{name} cannot be searched by keywords yet: {of} have no list of their words",
+        code="keywords_not_built",
+        hint=say(
+            f"docs.optimize() {then}",
+            cli=f"`vecver optimize {snapshot.dataset}` {then}",
+            http="ask the operator of the service to run `vecver optimize`; every commit does so for the newest "
+            "version of its branch",
+        ),
+        commit=snapshot.commit.id,
+        dataset=snapshot.dataset,
+    )
+
+
+def _made_elsewhere(versions: Versions, snapshot: Snapshot, tokenizer: Json) -> str:
+    """The PyStemmer of another version that made a segment's lists of words; "" if none did."""
+    for segment, live in zip(snapshot.segments, snapshot.layout.segments, strict=True):
+        if live.chunks and segment.chunk_count >= LARGE:
+            facts = versions.derived_facts(segment.id, spec_of(tokenizer)) or {}
+            made = facts.get("made_with", {}).get("stemmer")
+            if made not in (None, pipeline.made_with()["stemmer"]):
+                return str(made)
+    return ""
 
 
 def _open(versions: Versions, snapshot: Snapshot, tokenizer: Json) -> int:

@@ -3,7 +3,6 @@
     open_postings(versions, snapshot, wait)    once before a search in a repository (`maintaining.postings`)
     keyword_rows(snapshot, selection, texts, n)     the best rows for each text
     keyword_scores(snapshot, text, places)          the scores of given rows
-    matched_words(snapshot, text, place)            the words of a text that a row has
 
 An exported snapshot needs no `open_postings`: its texts are tokenised at the first question.
 
@@ -48,13 +47,3 @@ def keyword_scores(snapshot: Snapshot, text: str, places: Sequence[tuple[int, in
     parts = {number: part for part, number in enumerate(numbers)}
     terms = tokenizer_of(tokenizer_recipe_of(snapshot.commit.recipe)).terms(text)
     return version.scores(index.keywords.Terms.of(terms), [(parts[number], row) for number, row in places])
-
-
-def matched_words(snapshot: Snapshot, text: str, place: tuple[int, int]) -> list[str]:
-    """The words of a text of which a live row has a term, each once, in the text's order."""
-    version, numbers = version_of(snapshot)
-    words = tokenizer_of(tokenizer_recipe_of(snapshot.commit.recipe)).matches(text)
-    terms = index.keywords.Terms.of(list(words))
-    has = dict(zip(terms.hashes.tolist(), version.has_terms(terms, (numbers.index(place[0]), place[1])), strict=True))
-    matched = [words[term] for term in words if has[int(index.keywords.term_numbers([term])[0])]]
-    return list(dict.fromkeys(word for some in matched for word in some))

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
+    from vecver.index.keywords.kernel import use as kernel_use
     from vecver.index.keywords.postings import Postings, build, load
     from vecver.index.keywords.ranking import KeywordPart, KeywordVersion
     from vecver.index.keywords.terms import Terms, term_numbers
 else:
     __getattr__, __dir__ = lazily(__name__)
 
-__all__ = ["KeywordPart", "KeywordVersion", "Postings", "Terms", "build", "load", "term_numbers"]
+__all__ = ["KeywordPart", "KeywordVersion", "Postings", "Terms", "build", "kernel_use", "load", "term_numbers"]

@@ -74,11 +74,6 @@ class KeywordVersion:
             found |= {(number, row): total * UNIT for row, total in zip(rows.tolist(), sums.tolist(), strict=True)}
         return [found[place] for place in places]
 
-    def has_terms(self, terms: Terms, place: tuple[int, int]) -> list[bool]:
-        """Which of the terms a row has, (part, row)."""
-        part, row = self.parts[place[0]], place[1]
-        return [at >= 0 and row in part.postings.rows(at)[0] for at in part.postings.find(terms.hashes).tolist()]
-
     # -- statistics -----------------------------------------------------------------------------
 
     @cached_property

@@ -118,15 +118,6 @@ class Tokenizer:
         """The terms of a text, in their order; of an identifier the whole first, then its parts."""
         return [term for terms in self.unit_terms(runs(text)) for term in terms]
 
-    def matches(self, text: str) -> dict[str, list[str]]:
-        """The terms of a text -> the words of it that they come from, each once, in their order."""
-        found: dict[str, dict[str, None]] = {}
-        for run in runs(text):
-            for word, terms in self._words(run):
-                for term in terms:
-                    found.setdefault(term, {})[word] = None
-        return {term: list(words) for term, words in found.items()}
-
     def run_terms(self, run: str) -> tuple[str, ...]:
         """The terms of a run without white space; `runs` gives them."""
         return self.unit_terms([run])[0]

@@ -13,10 +13,13 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from vecver.model import KernelUse
 
 VERSION: Final = 2  # of keywords.c
 FILE: Final = Path(__file__).with_name("_keywords.so")
@@ -145,11 +148,30 @@ def kernel() -> Kernel | None:
 
 def load(file: Path) -> Kernel | None:
     """The kernel in a file; None if it is missing, cannot be loaded, has another version or computes other scores."""
+    return _kernel_or_problem(file)[0]
+
+
+def use(file: Path = FILE) -> KernelUse:
+    """Whether the kernel in a file is used, and why not."""
+    from vecver.model import KernelUse
+
+    opened, problem = _kernel_or_problem(file)
+    return KernelUse("keywords", "the compiler's default instructions" if opened else None, problem)
+
+
+def _kernel_or_problem(file: Path) -> tuple[Kernel | None, str]:
+    """The kernel in a file, or None and why it is not used."""
+    if not file.exists():
+        return None, "it was not built"
     try:
         opened = Kernel(file)
-    except (OSError, AttributeError):
-        return None
-    return opened if opened.version == VERSION and _computes_the_scores(opened) and _writes_the_lists(opened) else None
+    except (OSError, AttributeError) as error:
+        return None, f"it cannot be loaded: {error}"
+    if opened.version != VERSION:
+        return None, f"it is of version {opened.version}, this vecver needs {VERSION}"
+    if not (_computes_the_scores(opened) and _writes_the_lists(opened)):
+        return None, "it computes other scores or lists than numpy"
+    return opened, ""
 
 
 def part_row(
