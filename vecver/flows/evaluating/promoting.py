@@ -214,7 +214,7 @@ def new_policy(
     mixing: dict[str, Any] = {"mode": mode or "dense", "weight": weight, "fusion": fusion}
     if mode is None and kept is not None:
         mixing["mode"] = kept.mode
-        mixing |= {"weight": kept.weight, "fusion": kept.fusion} if weight is fusion is None else {}
+        mixing |= {"weight": kept.weight, "fusion": kept.fusion} if weight is None and fusion is None else {}
     how = Question.of(["a question"], engine=engine, **mixing)  # checked
     check_engine_of(engine, how.mode, wanted)
     check_names(versions, dataset, wanted)
