@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -116,7 +116,7 @@ def sync(
     """
     place = Path(file).expanduser().absolute()
     lock = read_lock(place)
-    target = store.open_store(repository or repository_near(place))
+    target = store.open_store(fspath(repository or repository_near(place)))
     url = address_in(lock, place)
     if not repo.exists(target):
         repo.create(target, lock.repository)

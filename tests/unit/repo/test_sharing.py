@@ -168,6 +168,29 @@ def test_an_alias_with_a_policy_there_is_promoted_there(here: vecver.Repository)
         push(here, there, "d@prod")
 
 
+def test_a_name_kept_for_an_alias_with_a_policy_is_taken(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there, "d@main")
+    on(there).dataset("d").set_policy("next", ["ann_recall@10 >= 0"])
+    here.dataset("d").tag("next")
+    with pytest.raises(ConflictError, match="kept for an alias"):
+        push(here, there)
+    copy = cloned(store(here))
+    copy.dataset("d").set_policy("later", ["ann_recall@10 >= 0"])
+    here.dataset("d").branch("later")
+    with pytest.raises(ConflictError, match="kept for an alias"):
+        pull(copy, store(here))
+
+
+def test_a_pull_follows_an_alias_whose_gates_ran_there(here: vecver.Repository) -> None:
+    here.dataset("d").set_policy("prod", ["ann_recall@1 >= 0"])
+    copy = cloned(store(here))
+    here.dataset("d").promote("prod", "v1")
+    pull(copy, store(here))
+    moved = copy.dataset("d").moves("alias", "prod")[0]
+    assert (moved.after, moved.reason) == (here.dataset("d").resolve("v1"), "pull") and moved.gating
+
+
 def test_a_branch_that_went_another_way_is_refused_and_nothing_moves(here: vecver.Repository) -> None:
     there = MemoryStore()
     push(here, there)

@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
 from vecver.digest import canonical_json, digest, digest_json
@@ -186,7 +186,8 @@ class Refs:
 
     def _withdraw_if_taken(self, move: Move) -> None:
         """Undo the first move of a ref if its name was taken by another kind since we looked. Raises ConflictError."""
-        kind, name, signed = move.kind, move.name, {"author": move.author, "time": move.time}
+        kind, name = move.kind, move.name
+        signed: dict[str, Any] = {"author": move.author, "time": move.time}
         for other in KINDS:
             if other != kind and (commit := self.get(other, name)):
                 self.move(kind, name, before=move.after, after=None, **signed, reason=_WITHDRAWN)

@@ -18,7 +18,7 @@ from vecver.errors import ConflictError, NotFoundError, say
 from vecver.model import Commit, SharedRef, Transferred
 from vecver.near import near
 from vecver.progress import Progress
-from vecver.repo import policies, root
+from vecver.repo import root
 from vecver.repo.objects import load_commit
 from vecver.repo.refs import names
 from vecver.repo.refs.refs import Refs, load_move, move_path, with_gating
@@ -264,12 +264,6 @@ def move_refs(
         gating = with_gating(source, load_move(source, step.head.move)).gating if kind == "alias" else None
         after = str(step.head.commit)
         target.move(dataset, kind, name, before=step.before, after=after, reason=reason, gating=gating)
-
-
-def guarded(store: Store, key: str, heads: Heads) -> set[str]:
-    """The aliases of the sender that have a policy at this store."""
-    aliases = [name for kind, name in heads if kind == "alias"]
-    return set(policies.all_of(store, key)) if aliases else set()
 
 
 def agreed_on(seen: Tracked, steps: Iterable[Step]) -> dict[str, str]:

@@ -6,7 +6,7 @@ Decisions
 2. A tag never moves. An alias moves if the receiver's one still stands where both sides last agreed, as `promote` with
    `expected`; otherwise somebody moved it meanwhile, and is not overwritten.
 3. An alias is sent only if it is named: moving `prod` at a remote is a deployment, not a backup. One that has a policy
-   there is moved by `promote` there alone, which runs its gates.
+   there is moved by `promote` there alone, which runs its gates. A pull follows the remote, whose gates were run.
 4. What the receiver deleted is not made again, unless it is named; a tag never.
 """
 
@@ -40,13 +40,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Sides:
-    """The refs of one dataset. `agreed`: where aliases stood on both sides; `guarded`: those with a policy there."""
+    """The refs of one dataset. `agreed`: where aliases stood on both sides.
+
+    `with_policy`: names that the receiver keeps for aliases with a policy. `promoted`: the sender ran its own gates.
+    """
 
     sender: Heads
     receiver: Heads
     agreed: Mapping[str, str] = field(default_factory=dict)
     moves_behind: Callable[[str], Collection[str]] = lambda move: ()  # a move and those before it, of either side
-    guarded: Collection[str] = ()
+    with_policy: Collection[str] = ()
+    promoted: bool = False
     named: Collection[str] = ()  # refs that the caller named; none: all
     with_aliases: bool = False  # also where the caller named none
 
@@ -78,8 +82,11 @@ def _step(sides: Sides, place: Place, read: Read) -> Step:
         state, reason = _forward(before, str(head.commit), read)
     else:
         state, reason = _followed(sides, place)
-    if kind == "alias" and name in sides.guarded and state in ("new", "moved"):
-        state, reason = "refused", "the alias has a policy there: promote it there, which runs its gates"
+    if name in sides.with_policy and state in ("new", "moved"):
+        if kind != "alias" and state == "new":
+            state, reason = "refused", "the name is kept for an alias that has a policy"
+        elif kind == "alias" and not sides.promoted:
+            state, reason = "refused", "the alias has a policy there: promote it there, which runs its gates"
     return Step(place, state, before, head, reason)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vecver.model import SharedRef, Transferred
-from vecver.repo import root
+from vecver.repo import policies, root
 from vecver.repo.maintain.naming import naming
 from vecver.repo.refs import tracking
 from vecver.repo.refs.refs import dataset_names
@@ -15,7 +15,6 @@ from vecver.repo.sync.exchange import (
     check_named,
     check_same,
     datasets_of,
-    guarded,
     logs_of,
     move_refs,
     pushed,
@@ -60,8 +59,8 @@ def _push(exchange: Exchange, there: Versions) -> Transferred:
     for key, wanted in chosen.items():
         check_name_free(here.store, store, key)
         sender, receiver = ours.get(key, {}), theirs.get(key, {})
-        guards = guarded(store, key, sender)
-        sides = Sides(sender, receiver, seen[key].agreed, exchange.moves_behind, guards, wanted)
+        guards = policies.all_of(store, key)
+        sides = Sides(sender, receiver, seen[key].agreed, exchange.moves_behind, guards, named=wanted)
         steps[key] = plan(sides, exchange.read)
     dataset_of = {key: name for name, key in known.items()}
     refuse(((dataset_of[key], step) for key in steps for step in steps[key]), store.url, PUSH)

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from vecver.errors import ConflictError, InvalidInputError, say
-from vecver.model import SharedRef, Transferred
+from vecver.model import RefState, SharedRef, Transferred
 from vecver.repo import entries, policies, root
 from vecver.repo.maintain.naming import naming
 from vecver.repo.refs import names, remotes, tracking
@@ -186,8 +187,9 @@ class _Received:
         steps = {}
         for key, heads in self._theirs.items():
             receiver, agreed = self._ours.get(key, {}), self._seen[key].agreed
-            moves_behind, wanted = self._exchange.moves_behind, self._chosen[key]
-            sides = Sides(heads, receiver, agreed, moves_behind, (), wanted, with_aliases=True)
+            guards = policies.all_of(self._here.store, key)
+            how: dict[str, Any] = {"promoted": True, "named": self._chosen[key], "with_aliases": True}
+            sides = Sides(heads, receiver, agreed, self._exchange.moves_behind, guards, **how)
             steps[key] = plan(sides, self._exchange.read)
         return steps
 
@@ -221,7 +223,7 @@ class _Received:
         for key in self._theirs:
             for place, head in sorted(self._places(key).items()):
                 before = self._seen[key].refs.get(place)
-                state = "current" if before == head.commit else "moved" if before else "new"
+                state: RefState = "current" if before == head.commit else "moved" if before else "new"
                 if head.commit:
                     refs.append(shared(self._dataset_of[key], Step(place, state, before, head)))
         return refs

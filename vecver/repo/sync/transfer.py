@@ -272,8 +272,8 @@ class Transfer:
         """
         hold(self.target, self._units)
         trash.claim(self.target, _written(self._versions))
-        with_layout = [version for version in self._versions if version.layout is not None]
-        each(lambda version: self._put(layout_path(version.commit.id), version.layout), with_layout)
+        layouts = [(layout_path(one.commit.id), one.layout) for one in self._versions if one.layout is not None]
+        each(lambda layout: self._put(*layout), layouts)
         for version in self._versions:
             if version.forgotten is not None:
                 self._put(gc.forgotten_path(version.commit.id), version.forgotten)
