@@ -86,6 +86,20 @@ def test_hybrid_is_the_true_top_k_of_the_fused_score(docs: vecver.Dataset, quest
     assert [(hit.key, hit.score_bits) for page in pages for hit in page] == truth
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_side_alone_ranks_as_that_mode_does(docs: vecver.Dataset, question: str) -> None:
+    dense, words = (scores_by(docs, question, mode) for mode in ("dense", "keyword"))
+    by_vector, by_words = (
+        docs.search(question, k=LIMIT, mode="hybrid", weight=weight, exact=True) for weight in (1.0, 0.0)
+    )
+    assert [hit.key for hit in by_vector] == list(dense)
+    assert [hit.key for hit in by_words][: len(words)] == list(
+        words
+    )  # then rows without a word, which keyword leaves out
+    assert all(hit.dense and bits(hit.dense.score) == bits(dense[hit.key]) for hit in by_vector)
+    assert all(hit.keyword and bits(hit.keyword.score) == bits(words.get(hit.key, 0.0)) for hit in by_words)
+
+
 def test_each_hit_says_what_it_owes_to_either_side(docs: vecver.Dataset) -> None:
     dense, words = (scores_by(docs, QUESTIONS[0], mode) for mode in ("dense", "keyword"))
     ranks = [{key: rank for rank, key in enumerate(list(side)[:100], 1)} for side in (dense, words)]

@@ -176,6 +176,22 @@ def test_a_version_answers_as_an_index_of_just_its_rows(engine: str) -> None:
             assert made.best(Terms.of(query), 20) == expected
 
 
+def table(places: list[tuple[int, int]]) -> np.ndarray:
+    """The parts of rows, and their rows there, `(2, n)`."""
+    return np.array(places, np.int64).reshape(-1, 2).T
+
+
+def test_rows_are_scored_in_passing(engine: str) -> None:
+    made = version(random_segments(2))
+    query, places = Terms.of(["w1", "w5", "x"]), [(0, 3), (1, 0), (0, 3), (0, 1)]
+    found, given = made.best_and_given(query, 5, None, *table(places))
+    assert given.tolist() == made.scores(query, places)
+    assert list(zip(*map(list, found), strict=True)) == made.best(query, 5)
+    for nothing in (Terms.of([]), Terms.of(["absent"])):
+        found, given = made.best_and_given(nothing, 5, None, *table(places))
+        assert given.tolist() == [0.0] * 4 and not len(found.rows)
+
+
 @pytest.mark.skipif(room.kernel() is None, reason="the kernel was not compiled")
 def test_the_kernel_computes_the_same_as_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(7)
@@ -191,7 +207,10 @@ def test_the_kernel_computes_the_same_as_numpy(monkeypatch: pytest.MonkeyPatch) 
             made = version(segments)
             best = [made.best(query, n, selected) for n in (0, 1, 10, 10_000) for selected in (None, masks)]
             places = [(n, r) for n, (_, live) in enumerate(segments) for r, lives in enumerate(live) if lives][::3]
-            answers.append((best, made.scores(query, [*places, *places[::-1]])))
+            scores = made.scores(query, [*places, *places[::-1]])
+            in_passing = [made.best_and_given(query, n, masks, *table(places[::-1])) for n in (1, 10)]
+            assert all(given.tolist() == scores[len(places) :] for _, given in in_passing)
+            answers.append((best, scores, [list(map(list, found)) for found, _ in in_passing]))
         assert answers[0] == answers[1]
 
 

@@ -16,7 +16,6 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +26,7 @@ DEPTH: Final = 100  # rows of either side that give the bounds, and that have a 
 K: Final = 60  # of rrf (Cormack, Clarke and Buettcher 2009)
 
 Scores = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Convex:
         return self.weight * by_vector + (1.0 - self.weight) * by_words
 
 
-def bounds_of(dense: Sequence[float], keyword: Sequence[float]) -> Bounds:
+def bounds_of(dense: Scores, keyword: Scores) -> Bounds:
     """The bounds from the best DEPTH scores of either side, best first."""
-    best = dense[:DEPTH] or (0.0,)
-    return Bounds(best[-1], best[0], keyword[0] if keyword else 0.0)
+    best = dense[:DEPTH] if len(dense) else np.zeros(1)
+    return Bounds(float(best[-1]), float(best[0]), float(keyword[0]) if len(keyword) else 0.0)
 
 
-def reciprocal(rank: int | None) -> float:
-    """What a side adds for a row of this rank, from 1; None: it is not among the first."""
-    return 0.0 if rank is None else 1.0 / (K + rank)
+def reciprocal(ranks: Ranks) -> Scores:
+    """What a side adds for rows of these ranks, from 1, `(n,)`; 0: a row is not among the first."""
+    return np.where(ranks > 0, 1.0 / (K + ranks), 0.0)

@@ -13,13 +13,16 @@ Decisions
 3. rrf sees lists of 100 rows, or four times as many until they hold `k`: its top k is a prefix of the top k + 1 within
    one such size.
 4. A search that leaves documents out (`per_document`) keeps the bounds of the whole question.
+5. One pass over the lists of words finds their best rows and scores the vectors' rows too, and rows stay arrays until
+   the answer: on 100,000 rows of 384 dimensions 0.8 ms of CPU beside what both sides take alone (5.1 and 0.8), where a
+   second pass and a dictionary of rows took 2.0. On so many rows the vectors' hundred best take most of a search.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +31,7 @@ from vecver import index, pipeline
 from vecver.flows.opened_postings import tokenizer_of, tokenizer_recipe_of
 from vecver.flows.searching.filtering import leaving_out
 from vecver.flows.searching.fusion import DEPTH, Bounds, Convex, bounds_of, reciprocal
-from vecver.flows.searching.keywords import keyword_rows, keyword_scores
+from vecver.flows.searching.keywords import keyword_lists, keyword_rows, keyword_scores
 from vecver.flows.searching.ranking import rank
 from vecver.flows.searching.receipts import ENGINES
 from vecver.flows.searching.titles import Row
@@ -44,13 +47,14 @@ if TYPE_CHECKING:
 BM25 = {"name": "bm25"}
 DEFAULT_WEIGHT = 0.6  # of the vectors, where no recipe says another
 _WIDER = 4
-Numbers = npt.NDArray[np.int64]  # (m, 1): what `rank` passes on as queries, by their number in the question
-Place = tuple[int, int]
+_ROW_BITS = 40  # of a place
+Numbers = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]  # (n,): rows of a version, by segment number << 40 | row in it
 Scores = npt.NDArray[np.float64]
 
 
 def numbers_of(count: int) -> Numbers:
-    """The queries of a question as `rank` gets them."""
+    """The queries of a question as `rank` gets them: by their number in the question, `(m, 1)`."""
     return np.arange(count)[:, None]
 
 
@@ -95,31 +99,57 @@ class Words:
 
     def scores(self, query: Numbers, numbers: Numbers, rows: Numbers) -> Scores:
         """The scores of these rows for one query, `(n,)`."""
-        return _word_scores(
-            self.snapshot, self.texts[int(query[0])], list(zip(numbers.tolist(), rows.tolist(), strict=True))
-        )
+        return _word_scores(self.snapshot, self.texts[int(query[0])], numbers, rows)
 
 
 # -- both ------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _List:
+    """The best rows of one side, best first, `(n,)` each."""
+
+    places: Places
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows, each once, with their scores on either side, `(n,)` each."""
+
+    places: Places
+    dense: Scores
+    keyword: Scores
+
+    def joined(self, other: _Rows) -> _Rows:
+        """These, and those of the others that are not among them."""
+        new = _ranks(other.places, self.places) == 0
+        columns = ((self.places, other.places), (self.dense, other.dense), (self.keyword, other.keyword))
+        return _Rows(*(np.concatenate([mine, theirs[new]]) for mine, theirs in columns))
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The best rows of a query on either side, all of them together with both scores, and the engine."""
+
+    dense: _List
+    keyword: _List
+    rows: _Rows
+    engine: Json
+
+
 @dataclass
 class _Known:
-    """What is known of a query: what fuses its scores, its rows' ranks, and the scores of rows that were seen."""
+    """What is known of a query: what fuses its scores, where its rows have their ranks, and both scores of some."""
 
     bounds: Bounds
-    dense_ranks: dict[Place, int]
-    keyword_ranks: dict[Place, int]
-    first: tuple[Ranked, Ranked, Json] = field(default_factory=lambda: ([], [], {}))  # the best DEPTH, and the engine
-    dense: dict[Place, float] = field(default_factory=dict)
-    keyword: dict[Place, float] = field(default_factory=dict)
+    ranked: tuple[Places, Places]  # the rows that have a rank by their vectors and by their words, best first
+    rows: _Rows
+    first: _Lists | None = None  # the best DEPTH
 
-    def side(self, place: Place) -> Json:
-        """The fields of a hit that say what a row owes to either side."""
-        return {
-            "dense": Side(self.dense[place], self.dense_ranks.get(place)),
-            "keyword": Side(self.keyword[place], self.keyword_ranks.get(place)),
-        }
+
+_NO_PLACES: Final = np.zeros(0, np.int64)
+_NO_ROWS: Final = _Rows(_NO_PLACES, np.zeros(0), np.zeros(0))
 
 
 @dataclass
@@ -150,118 +180,157 @@ class Both:
 
     def scores(self, query: Numbers, numbers: Numbers, rows: Numbers) -> Scores:
         """The scores of these rows for one query, `(n,)`."""
-        number, places = int(query[0]), list(zip(numbers.tolist(), rows.tolist(), strict=True))
-        self._complete(number, places)
-        known = self.known[number]
-        if self.weight is None:
-            return np.array([_ranks_score(known, place) for place in places])
-        dense, keyword = (np.array([side[place] for place in places]) for side in (known.dense, known.keyword))
-        return Convex(self.weight, known.bounds).of(dense, keyword)
+        known = self.known[int(query[0])]
+        return self._fused(known, self._rows_at(int(query[0]), _places(numbers, rows)))
 
     def assume(self, bounds: Bounds) -> None:
         """Take these bounds for the only query, and look for no others."""
-        self.known[0] = _Known(bounds, {}, {})
+        self.known[0] = _Known(bounds, (_NO_PLACES, _NO_PLACES), _NO_ROWS)
 
     def told(self, number: int, rows: Sequence[Row]) -> list[Row]:
         """These rows of an answer, with what they owe to either side."""
-        places = [row.title or row.place for row in rows]
-        if places:
-            self._complete(number, places)
-        return [row._replace(said=self.known[number].side(place)) for row, place in zip(rows, places, strict=True)]
+        if not rows:
+            return []
+        at = np.array([row.title or row.place for row in rows], np.int64)
+        places, ranked = _places(at[:, 0], at[:, 1]), self.known[number].ranked
+        scores = self._rows_at(number, places)
+        dense = _sides(scores.dense, _ranks(places, ranked[0]))
+        keyword = _sides(scores.keyword, _ranks(places, ranked[1]))
+        said = [{"dense": by_vector, "keyword": by_words} for by_vector, by_words in zip(dense, keyword, strict=True)]
+        return [row._replace(said=each) for row, each in zip(rows, said, strict=True)]
 
     def _learn(self, numbers: list[int]) -> None:
         """Find the bounds of these queries and the ranks of their best rows, in what the filter selects."""
         if not numbers:
             return
         dense = self.dense_without(())(self.vectors[numbers], DEPTH)
-        words = keyword_rows(self.snapshot, self.selection, [self.texts[number] for number in numbers], DEPTH)
-        for number, (by_vector, engine), by_words in zip(numbers, dense, words, strict=True):
-            bounds = bounds_of([score for _, score in by_vector], [score for _, score in by_words])
-            known = self.known[number] = _Known(bounds, _ranks(by_vector), _ranks(by_words))
-            known.first = by_vector, by_words, engine
-            known.dense.update(by_vector)
-            known.keyword.update(by_words)
+        for number, (by_vector, engine) in zip(numbers, dense, strict=True):
+            lists = self._lists(number, DEPTH, self.selection, by_vector, engine)
+            bounds = bounds_of(lists.dense.scores, lists.keyword.scores)
+            self.known[number] = _Known(bounds, (lists.dense.places, lists.keyword.places), lists.rows, lists)
 
-    def _lists(self, number: int, k: int, selection: Selection | None, ask: Ask) -> tuple[Ranked, Ranked, Json]:
-        """The best `k` rows by vector and by words, and the engine."""
-        if k == DEPTH and selection is self.selection:  # of all that the filter selects: `_learn` has them
-            return self.known[number].first
-        ((by_vector, engine),) = ask(self.vectors[[number]], k)
-        (by_words,) = keyword_rows(self.snapshot, selection, [self.texts[number]], k)
+    def _lists(self, number: int, k: int, selection: Selection | None, by_vector: Ranked, engine: Json) -> _Lists:
+        """The best `k` rows by words beside those by vector, which their engine found."""
+        at = np.array([place for place, _ in by_vector], np.int64).reshape(-1, 2)
+        dense = _List(_places(at[:, 0], at[:, 1]), np.array([score for _, score in by_vector], np.float64))
+        found = keyword_lists(self.snapshot, selection, self.texts[number], k, at[:, 0], at[:, 1])
+        keyword = _List(_places(found.numbers, found.rows), found.scores)
+        new = _ranks(keyword.places, dense.places) == 0
+        rows = _Rows(
+            np.concatenate([dense.places, keyword.places[new]]),
+            np.concatenate([dense.scores, self._dense_scores(number, keyword.places[new])]),
+            np.concatenate([found.given, keyword.scores[new]]),
+        )
+        return _Lists(dense, keyword, rows, engine)
+
+    def _asked(self, number: int, k: int, selection: Selection | None, ask: Ask) -> _Lists:
+        """The best `k` rows of either side."""
         known = self.known[number]
-        known.dense.update(by_vector)
-        known.keyword.update(by_words)
-        return by_vector, by_words, engine
+        if k == DEPTH and selection is self.selection and known.first:  # of all that the filter selects
+            return known.first
+        ((by_vector, engine),) = ask(self.vectors[[number]], k)
+        lists = self._lists(number, k, selection, by_vector, engine)
+        known.rows = known.rows.joined(lists.rows)
+        return lists
 
     def _convex(self, number: int, k: int, selection: Selection | None, ask: Ask) -> tuple[Ranked, Json]:
         known, size, engine = self.known[number], DEPTH, dict[str, Any]()
         while True:
-            by_vector, by_words, by = self._lists(number, size, selection, ask)
-            engine = engine if engine and not _is_sure(engine) else by
-            places = list(dict.fromkeys(place for place, _ in (*by_vector, *by_words)))
-            if len(by_words) < size:  # no other row has a word of the query
-                known.keyword.update({place: 0.0 for place in places if place not in known.keyword})
-            ranked = self._ranked(number, places)
-            if len(by_vector) < size or (
-                len(ranked) >= k and ranked[k - 1][1] > self._rest(known, by_vector, by_words, size)
+            lists = self._asked(number, size, selection, ask)
+            engine = engine if engine and not _is_sure(engine) else lists.engine
+            ranked = self._ranked(lists.rows.places, self._fused(known, lists.rows), k)
+            if len(lists.dense.places) < size or (
+                len(ranked) >= k and ranked[k - 1][1] > self._rest(known, lists, size)
             ):
-                return ranked[:k], _with_bounds(engine, known.bounds)
+                return ranked, _with_bounds(engine, known.bounds)
             size *= _WIDER
 
-    def _rest(self, known: _Known, by_vector: Ranked, by_words: Ranked, size: int) -> float:
+    def _rest(self, known: _Known, lists: _Lists, size: int) -> float:
         """No row outside these lists has a higher score."""
-        assert self.weight is not None
-        keyword = by_words[-1][1] if len(by_words) == size else 0.0
-        score = Convex(self.weight, known.bounds).of(np.array([by_vector[-1][1]]), np.array([keyword]))
-        return float(score[0])
+        words = lists.keyword.scores
+        last = words[-1:] if len(words) == size else np.zeros(1)  # fewer: no other row has a word of the query
+        return float(self._fused(known, _Rows(_NO_PLACES, lists.dense.scores[-1:], last))[0])
 
     def _by_ranks(self, number: int, k: int) -> tuple[Ranked, Json]:
-        size = DEPTH
+        known, size = self.known[number], DEPTH
         while True:
-            by_vector, by_words, engine = self._lists(number, size, self.selection, self.dense_without(()))
-            places = list(dict.fromkeys(place for place, _ in (*by_vector, *by_words)))
-            if size >= k or len(by_vector) < size:
-                known = self.known[number]
-                known.dense_ranks, known.keyword_ranks = _ranks(by_vector), _ranks(by_words)
-                return self._ranked(number, places)[:k], engine
+            lists = self._asked(number, size, self.selection, self.dense_without(()))
+            if size >= k or len(lists.dense.places) < size:
+                known.ranked = lists.dense.places, lists.keyword.places
+                return self._ranked(lists.rows.places, self._fused(known, lists.rows), k), lists.engine
             size *= _WIDER
 
-    def _ranked(self, number: int, places: list[Place]) -> Ranked:
-        """These rows, best first."""
-        numbers, rows = np.array(places, np.int64).reshape(-1, 2).T
-        scores = self.scores(np.array([number]), numbers, rows)
+    def _fused(self, known: _Known, rows: _Rows) -> Scores:
+        """The score of each of these rows, `(n,)`."""
+        if self.weight is not None:
+            return Convex(self.weight, known.bounds).of(rows.dense, rows.keyword)
+        by_vector, by_words = (_ranks(rows.places, ranked) for ranked in known.ranked)
+        return reciprocal(by_vector) + reciprocal(by_words)
+
+    def _ranked(self, places: Places, scores: Scores, k: int) -> Ranked:
+        """The best `k` of these rows, best first."""
+        numbers, rows = _numbers(places), _rows(places)
         keys = np.empty((len(places), 16), np.uint8)
-        for segment in np.unique(numbers).tolist():
+        for segment in set(numbers.tolist()):
             mine = numbers == segment
             keys[mine] = self.snapshot.segments[segment].keys[rows[mine]]
-        order = index.ranked(scores, keys, len(places))
-        return [(places[i], float(scores[i])) for i in order.tolist()]
+        order = index.ranked(scores, keys, k)
+        found = zip(numbers[order].tolist(), rows[order].tolist(), scores[order].tolist(), strict=True)
+        return [((number, row), score) for number, row, score in found]
 
-    def _complete(self, number: int, places: Sequence[Place]) -> None:
-        """Know both scores of these rows."""
+    def _rows_at(self, number: int, places: Places) -> _Rows:
+        """These rows with both scores, which are found where they are not known."""
         known = self.known[number]
-        missing = [place for place in places if place not in known.dense]
-        if missing:
-            vectors = self.snapshot.vectors_at(*np.array(missing, np.int64).T)
+        at = _ranks(places, known.rows.places)
+        if not at.all():
+            missing = np.unique(places[at == 0])
+            words = _word_scores(self.snapshot, self.texts[number], _numbers(missing), _rows(missing))
+            known.rows = known.rows.joined(_Rows(missing, self._dense_scores(number, missing), words))
+            at = _ranks(places, known.rows.places)
+        return _Rows(places, known.rows.dense[at - 1], known.rows.keyword[at - 1])
+
+    def _dense_scores(self, number: int, places: Places) -> Scores:
+        """The scores of these rows by their vectors, `(n,)`."""
+        numbers, rows, scores = _numbers(places), _rows(places), np.empty(len(places))
+        for segment in set(numbers.tolist()):
+            mine, vectors = numbers == segment, self.snapshot.segments[segment].vectors
             metric = self.snapshot.commit.recipe.space.metric
-            scores = index.scores(self.vectors[number], vectors, metric)
-            known.dense.update(zip(missing, scores.tolist(), strict=True))
-        missing = [place for place in places if place not in known.keyword]
-        if missing:
-            scores = _word_scores(self.snapshot, self.texts[number], missing)
-            known.keyword.update(zip(missing, scores.tolist(), strict=True))
+            scores[mine] = index.scores(self.vectors[number], vectors, metric, rows[mine])
+        return scores
 
 
-def _ranks(rows: Ranked) -> dict[Place, int]:
-    return {place: rank for rank, (place, _) in enumerate(rows, 1)}
+def _places(numbers: Numbers, rows: Numbers) -> Places:
+    """Rows as one number each."""
+    return numbers << _ROW_BITS | rows
 
 
-def _ranks_score(known: _Known, place: Place) -> float:
-    return reciprocal(known.dense_ranks.get(place)) + reciprocal(known.keyword_ranks.get(place))
+def _numbers(places: Places) -> Numbers:
+    """The segment number of each row."""
+    return places >> _ROW_BITS
 
 
-def _word_scores(snapshot: Snapshot, text: str, places: list[Place]) -> Scores:
-    return np.array(keyword_scores(snapshot, text, places), np.float64)
+def _rows(places: Places) -> Numbers:
+    """The row in its segment of each."""
+    return places & (1 << _ROW_BITS) - 1
+
+
+def _ranks(places: Places, ranked: Places) -> Numbers:
+    """Where each of these rows lies in the other rows, from 1; 0: nowhere. `(n,)`"""
+    if not len(ranked):
+        return np.zeros(len(places), np.int64)
+    order = np.argsort(ranked)
+    at = np.searchsorted(ranked, places, sorter=order)
+    found = order[np.minimum(at, len(order) - 1)]
+    return np.where(ranked[found] == places, found + 1, 0)
+
+
+def _sides(scores: Scores, ranks: Numbers) -> list[Side]:
+    """What rows owe to one side."""
+    return [Side(score, rank or None) for score, rank in zip(scores.tolist(), ranks.tolist(), strict=True)]
+
+
+def _word_scores(snapshot: Snapshot, text: str, numbers: Numbers, rows: Numbers) -> Scores:
+    return np.array(keyword_scores(snapshot, text, list(zip(numbers.tolist(), rows.tolist(), strict=True))), np.float64)
 
 
 def _with_bounds(engine: Json, bounds: Bounds) -> Json:

@@ -2,6 +2,7 @@
 
     open_postings(versions, snapshot, wait)    once before a search in a repository (`maintaining.postings`)
     keyword_rows(snapshot, selection, texts, n)     the best rows for each text
+    keyword_lists(snapshot, selection, text, n, ...)  the same for one text, and the scores of given rows
     keyword_scores(snapshot, text, places)          the scores of given rows
 
 An exported snapshot needs no `open_postings`: its texts are tokenised at the first question.
@@ -14,7 +15,10 @@ caller (`titles`). A row that has none of a text's terms has the score 0.0 and i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from vecver import index
 from vecver.flows.opened_postings import tokenizer_of, tokenizer_recipe_of, version_of
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from vecver.flows.searching.milvus import Ranked
     from vecver.flows.searching.selections import Selection
     from vecver.repo import Snapshot
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
 
 
 def keyword_rows(snapshot: Snapshot, selection: Selection | None, texts: Sequence[str], n: int) -> list[Ranked]:
@@ -39,6 +46,30 @@ def keyword_rows(snapshot: Snapshot, selection: Selection | None, texts: Sequenc
         rows = version.best(index.keywords.Terms.of(tokenizer.terms(text)), n, selected)
         found.append([((numbers[part], row), score) for part, row, score in rows])
     return found
+
+
+class Lists(NamedTuple):
+    """The best rows for a text, best first: segment numbers, rows and scores, `(n,)` each; and scores of given rows."""
+
+    numbers: Rows
+    rows: Rows
+    scores: Scores
+    given: Scores  # (m,)
+
+
+def keyword_lists(
+    snapshot: Snapshot, selection: Selection | None, text: str, n: int, numbers: Rows, rows: Rows
+) -> Lists:
+    """What `keyword_rows` finds for one text, and the scores of given rows, which take no pass of their own.
+
+    `numbers`, `rows`: live rows, by segment number and row, `(m,)` each.
+    """
+    version, segments = version_of(snapshot)
+    terms = index.keywords.Terms.of(tokenizer_of(tokenizer_recipe_of(snapshot.commit.recipe)).terms(text))
+    selected = None if selection is None else [selection.bits[number] for number in segments]
+    order = np.array(segments, np.int64)
+    best, given = version.best_and_given(terms, n, selected, np.searchsorted(order, numbers), rows)
+    return Lists(order[best.parts], best.rows, best.scores, given)
 
 
 def keyword_scores(snapshot: Snapshot, text: str, places: Sequence[tuple[int, int]]) -> list[float]:

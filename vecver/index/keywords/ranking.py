@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver.index.keywords.kernel import FIELDS, address_of, kernel, part_row
 from vecver.index.keywords.postings import Postings, Rows
-from vecver.index.keywords.scoring import UNIT, damping, idf, parts
+from vecver.index.keywords.scoring import UNIT, Floats, damping, idf, parts
 from vecver.index.keywords.terms import Hashes, Terms
 from vecver.index.scoring import ranked
 
 _KNOWN = 1 << 12  # terms whose counts a version remembers: at most 0.5 MB
+
+_NONE = np.zeros(0, np.int64)
 
 Bits = npt.NDArray[np.uint8]  # little-endian, row i is bit i
 
@@ -40,6 +43,14 @@ class KeywordPart:
         return int(self.postings.lengths[_flags(self.live, self.postings.row_count)].sum(dtype=np.int64))
 
 
+class Best(NamedTuple):
+    """Rows of an answer, best first, `(n,)` each."""
+
+    parts: Rows
+    rows: Rows
+    scores: Floats
+
+
 class KeywordVersion:
     """A version as keyword search sees it. May be used from several threads."""
 
@@ -54,16 +65,32 @@ class KeywordVersion:
 
         `selected`: by part, which rows may be answers (a subset of the live ones); None: all live ones.
         """
+        best, _ = self.best_and_given(terms, n, selected, _NONE, _NONE)
+        return list(zip(best.parts.tolist(), best.rows.tolist(), best.scores.tolist(), strict=True))
+
+    def best_and_given(
+        self, terms: Terms, n: int, selected: Sequence[Bits | None] | None, numbers: Rows, rows: Rows
+    ) -> tuple[Best, Floats]:
+        """What `best` finds, and in the same pass the scores of given live rows, `(m,)`; 0.0 for one without a term.
+
+        `numbers`, `rows`: the parts of these rows, and their rows there, `(m,)` each.
+        """
         compiled, weights = kernel(), self._weights(terms)
         if n < 1 or not weights.any():
-            return []
+            return Best(_NONE, _NONE, np.zeros(0)), np.zeros(len(rows))
         masks = [part.live for part in self.parts] if selected is None else selected
-        n = min(n, self.row_count)
+        n, order = min(n, self.row_count), np.lexsort((rows, numbers))
+        starts, given = np.searchsorted(numbers[order], np.arange(len(self.parts) + 1)), np.zeros(len(rows))
         if compiled is None:
-            return self._best(terms, weights, n, masks)
-        places = np.array([address_of(mask) for mask in masks], np.int64)
-        found = compiled.best(self._table, places, terms.hashes, weights, terms.counts, self._by_length, n)
-        return [(part, row, score * UNIT) for part, row, score in zip(*found, strict=True)]
+            found, sums = self._best(terms, weights, n, masks, starts, rows[order])
+        else:
+            places = np.array([address_of(mask) for mask in masks], np.int64)
+            wanted = (starts, rows[order]) if len(rows) else None
+            found, sums = compiled.best(
+                self._table, places, terms.hashes, weights, terms.counts, self._by_length, n, wanted
+            )
+        given[order] = sums * UNIT
+        return Best(found[0], found[1], found[2] * UNIT), given
 
     def scores(self, terms: Terms, places: Sequence[tuple[int, int]]) -> list[float]:
         """The scores of live rows, (part, row) each; 0.0 where a row has none of the terms."""
@@ -77,7 +104,7 @@ class KeywordVersion:
     # -- statistics -----------------------------------------------------------------------------
 
     @cached_property
-    def _by_length(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def _by_length(self) -> tuple[Floats, Floats]:
         """By length of a row: `damping`, and what a term that it has once is weighed by."""
         longest = max((int(part.postings.lengths.max(initial=0)) for part in self.parts), default=0)
         by_length = damping(longest, self.row_count, self.total_length)
@@ -89,7 +116,7 @@ class KeywordVersion:
         rows = [part_row(*part.postings.arrays, part.live, part.keys) for part in self.parts]
         return np.stack(rows) if rows else np.zeros((0, FIELDS), np.int64)
 
-    def _weights(self, terms: Terms) -> npt.NDArray[np.float64]:
+    def _weights(self, terms: Terms) -> Floats:
         """The idf of each term; 0 where no live row has it."""
         known, names = self._counts, terms.hashes.tolist()
         missing = [number for number, name in enumerate(names) if name not in known]
@@ -115,18 +142,27 @@ class KeywordVersion:
     # -- sums by numpy --------------------------------------------------------------------------
 
     def _best(
-        self, terms: Terms, weights: npt.NDArray[np.float64], n: int, masks: Sequence[Bits | None]
-    ) -> list[tuple[int, int, float]]:
-        found = list[tuple[int, int, float]]()
+        self,
+        terms: Terms,
+        weights: Floats,
+        n: int,
+        masks: Sequence[Bits | None],
+        starts: Rows,
+        wanted: Rows,
+    ) -> tuple[Rows, Rows]:
+        """What `Kernel.best` gives."""
+        found, given = list[tuple[int, int, int]](), np.zeros(len(wanted), np.int64)
         for number, (part, mask) in enumerate(zip(self.parts, masks, strict=True)):
-            sums = self._sums(part, terms, weights)
+            sums, mine = self._sums(part, terms, weights), slice(starts[number], starts[number + 1])
+            given[mine] = sums[wanted[mine]]
             if mask is not None:
                 sums[~_flags(mask, len(sums))] = 0
-            found += [(number, int(row), float(sums[row] * UNIT)) for row in _most(sums, n)]
+            found += [(number, int(row), int(sums[row])) for row in _most(sums, n)]
         keys = np.array([self.parts[part].keys[row] for part, row, _ in found], np.uint8).reshape(-1, 16)
-        return [found[i] for i in ranked(np.array([score for _, _, score in found]), keys, n)]
+        table = np.array(found, np.int64).reshape(-1, 3).T
+        return table[:, ranked(table[2] * UNIT, keys, n)], given
 
-    def _sums_of(self, number: int, terms: Terms, weights: npt.NDArray[np.float64], rows: Rows) -> Rows:
+    def _sums_of(self, number: int, terms: Terms, weights: Floats, rows: Rows) -> Rows:
         """The scores of ascending rows of a part, in units of 2^-36."""
         compiled = kernel()
         if compiled is None:
@@ -134,7 +170,7 @@ class KeywordVersion:
         part = self._table[number]
         return compiled.scores(part, terms.hashes, weights, terms.counts, self._by_length, rows)
 
-    def _sums(self, part: KeywordPart, terms: Terms, weights: npt.NDArray[np.float64]) -> Rows:
+    def _sums(self, part: KeywordPart, terms: Terms, weights: Floats) -> Rows:
         """The score of each row, in units of 2^-36; 0 for dead ones."""
         sums = np.zeros(part.postings.row_count, np.int64)
         for number, rows, times in _lists(part, terms.hashes):

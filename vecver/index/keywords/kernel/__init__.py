@@ -21,7 +21,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from vecver.model import KernelUse
 
-VERSION: Final = 2  # of keywords.c
+VERSION: Final = 3  # of keywords.c
 FILE: Final = Path(__file__).with_name("_keywords.so")
 FIELDS: Final = 10  # of a part
 # what numpy gives for the rows of `_tried`
@@ -48,7 +48,7 @@ class Kernel:
         self._count, self._best = library.vecver_keywords_count, library.vecver_keywords_best
         self._scores = library.vecver_keywords_scores
         self._count.argtypes = [pointer, number, pointer, number, pointer]
-        self._best.argtypes = [pointer, number, *[pointer] * 2, number, *[pointer] * 4, number, *[pointer] * 3]
+        self._best.argtypes = [pointer, number, *[pointer] * 2, number, *[pointer] * 4, number, *[pointer] * 6]
         self._scores.argtypes = [*[pointer] * 2, number, *[pointer] * 5, number, pointer]
         self._lists, self._move = library.vecver_keywords_lists, library.vecver_keywords_move
         self._lists.argtypes = [*[pointer] * 2, number, *[pointer] * 2, number, *[pointer] * 7]
@@ -72,16 +72,22 @@ class Kernel:
         in_query: Integers,
         by_length: tuple[Floats, Floats],
         n: int,
-    ) -> tuple[list[int], list[int], list[int]]:
-        """The parts, rows and scores (in units of 2^-36) of the best `n` > 0 rows. `selected`: where each mask lies."""
+        wanted: tuple[Integers, Integers] | None = None,
+    ) -> tuple[Integers, Integers]:
+        """The parts, rows and scores (in units of 2^-36) of the best `n` > 0 rows, `(3, <= n)`, and of wanted rows.
+
+        `selected`: where each mask lies. `wanted`: rows, those of part i ascending from starts[i] to starts[i + 1];
+        their scores come from the same pass, `(rows,)`.
+        """
         found = np.empty((3, n), np.int64)
+        starts, rows = wanted or (None, None)
+        scores = np.zeros(0 if rows is None else len(rows), np.int64)
         damping, single = by_length
         terms = (_address(hashes), len(hashes), _address(weights), _address(in_query))
         places = [_address(row) for row in found]
         arguments = (_address(parts), len(parts), _address(selected), *terms, _address(damping), _address(single))
-        count = _check(self._best(*arguments, n, *places))
-        of_part, rows, scores = found[:, :count].tolist()
-        return of_part, rows, scores
+        count = _check(self._best(*arguments, n, *places, address_of(starts), address_of(rows), _address(scores)))
+        return found[:, :count], scores
 
     def scores(
         self,
@@ -203,8 +209,10 @@ def _computes_the_scores(opened: Kernel) -> bool:
     damping = np.array([0.375, 1.5, 0.7])
     weights, in_query = np.array([1.0, 0.0]), np.array([1, 1])
     by_length = damping, 1 / (1 + damping)
-    found = opened.best(part, np.zeros(1, np.int64), hashes, 1.75 * weights, 1 * in_query, by_length, 3)
-    return (opened.count(part, hashes).tolist(), *found[1:]) == (_COUNTS, _ROWS, _SCORES)
+    wanted = np.array([0, 2]), np.array([0, 1])
+    found, given = opened.best(part, np.zeros(1, np.int64), hashes, 1.75 * weights, 1 * in_query, by_length, 3, wanted)
+    counts = opened.count(part, hashes).tolist()
+    return (counts, found[1].tolist(), found[2].tolist(), given.tolist()) == (_COUNTS, _ROWS, _SCORES, _SCORES[::-1])
 
 
 def _writes_the_lists(opened: Kernel) -> bool:

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 2 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 3 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
 #define BLOCK 4096
 #define SCALE 0x1p36
@@ -208,24 +208,41 @@ static int in_order(const void *one, const void *other) {
     return is_worse(other, one) ? -1 : 0;
 }
 
-/* The best `n` > 0 selected rows with a score above 0, best first; returns how many.
+/* Rows whose scores are wanted: those of part i, ascending, from starts[i] to starts[i + 1]. `rows` NULL: none. */
+typedef struct {
+    const int64_t *starts, *rows;
+    int64_t *scores;
+} Wanted;
+
+/* Writes the scores of the wanted rows below `end`, from number `next` on; the number of the next one. */
+static int64_t write_wanted(const Wanted *wanted, int64_t next, int64_t stop, int64_t first, int64_t end,
+                            const int64_t *sums) {
+    for (; next < stop && wanted->rows[next] < end; next++) wanted->scores[next] = sums[wanted->rows[next] - first];
+    return next;
+}
+
+/* The best `n` > 0 selected rows with a score above 0, best first; returns how many. In the same pass the scores of
+   wanted rows, selected or not; those of a part that has no term of the query are left as they are.
 
    `selected`: for each part little-endian bits, NULL: all rows. `parts_found`, `rows_found`, `scores`: room for n. */
 int64_t vecver_keywords_best(const Part *parts, int64_t part_count, const uint8_t *const *selected,
                              const uint64_t *hashes, int64_t term_count, const double *weights, const int64_t *in_query,
                              const double *damping, const double *single, int64_t n, int64_t *parts_found,
-                             int64_t *rows_found, int64_t *scores) {
+                             int64_t *rows_found, int64_t *scores, const int64_t *wanted_starts,
+                             const int64_t *wanted_rows, int64_t *wanted_scores) {
     Terms terms = {hashes, weights, in_query, term_count};
     Lengths by = {damping, single};
+    Wanted wanted = {wanted_starts, wanted_rows, wanted_scores};
     Best best = {malloc((size_t)n * sizeof(Found)), n, 0, 1};
     List *lists = malloc((size_t)(term_count + 1) * sizeof(List));
     int64_t sums[BLOCK];
     for (int64_t i = 0; best.heap && lists && i < part_count; i++) {
-        int64_t opened = open_lists(parts + i, &terms, lists);
+        int64_t opened = open_lists(parts + i, &terms, lists), next = wanted_rows ? wanted_starts[i] : 0;
         for (int64_t first = 0; opened && first < parts[i].rows; first += BLOCK) {
             int64_t end = first + BLOCK < parts[i].rows ? first + BLOCK : parts[i].rows;
             add_block(parts + i, &by, lists, opened, first, end, sums);
             offer_block(&best, parts + i, i, selected[i], first, end, sums);
+            if (wanted_rows) next = write_wanted(&wanted, next, wanted_starts[i + 1], first, end, sums);
         }
     }
     int64_t found = best.heap && lists ? best.filled : NO_MEMORY;
