@@ -11,19 +11,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The weight of the vectors in hybrid search that answered a question set best, and what that is worth."""
+    """The weight of the vectors in hybrid search that a question set chose, and what that is worth."""
 
     dataset: str
     commit: str  # that was measured
     questions: Json  # {"name", "digest", ...} of the set
     measure: str
     curve: tuple[tuple[float, float], ...]  # (weight, mean of the measure over all questions), by weight
-    weight: float  # the best of the curve
+    weight: float  # to take: 0 or 1, a side alone, unless the best mixture is better by more than chance
     folds: int
     cross_validated: float  # the mean where the weight of each question was chosen by the questions of other folds
     dense: float  # the mean by vectors alone
     keyword: float  # the mean by words alone
     applied: str | None = None  # the commit whose recipe says this weight
+    p: float | None = None  # that the best mixture of the curve gains on the better side by chance; None: an old server
 
     def to_json(self) -> Json:
         """The fields as JSON values."""

@@ -129,19 +129,20 @@ class Tune(Request):
 
 
 class Tuned(BaseModel):
-    """The weight of the vectors that answered best, and what that is worth."""
+    """The weight of the vectors that the questions chose, and what that is worth."""
 
     dataset: str
     commit: str
     questions: Json
     measure: str
     curve: Annotated[list[tuple[float, float]], Field(description="(weight, mean over all questions).")]
-    weight: float
+    weight: Annotated[float, Field(description="To take: 0 or 1 unless the best mixture is better by more than chance.")]
     folds: int
     cross_validated: Annotated[float, Field(description="The mean with weights chosen by other folds.")]
     dense: float
     keyword: float
     applied: Annotated[str | None, Field(description="The commit whose recipe says this weight.")]
+    p: Annotated[float, Field(description="That the best mixture gains on the better side by chance.")]
 
 
 class QuestionSummary(BaseModel):

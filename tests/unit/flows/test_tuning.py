@@ -8,12 +8,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import vecver
 from vecver.cli import main
 from vecver.errors import InvalidInputError
+from vecver.flows.evaluating.measures import parsed
+from vecver.flows.evaluating.tuning import WEIGHTS, _best
+from vecver.flows.searching.hybrid import DEFAULT_WEIGHT
 
 pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
 WORDS = ["pump", "valve", "radiator", "boiler", "key", "door", "window", "lathe", "tax", "form", "stove", "pipe"]
@@ -39,10 +43,32 @@ def test_the_curve_is_what_eval_measures(place: Path) -> None:
         assert curve[weight] == pytest.approx(measured, abs=1e-9)
     assert tuning.dense == docs.eval(questions="q").measures["nDCG@10"].mean
     assert tuning.keyword == docs.eval(questions="q", mode="keyword").measures["nDCG@10"].mean
-    assert curve[tuning.weight] == max(curve.values()) >= tuning.cross_validated
+    assert tuning.p is not None
+    best = max(curve.values()) if tuning.p <= 0.05 else max(curve[0.0], curve[1.0])
+    assert curve[tuning.weight] == best
     assert tuning == docs.tune_weight(questions="q") and tuning.applied is None
     assert vecver.Tuning.from_json(json.loads(json.dumps(tuning.to_json()))) == tuning
     assert docs.show().recipe.hybrid is None and len(list(docs.log())) == 1
+
+
+def values(*gains: float, count: int = 40) -> Any:
+    """Words alone as 0.5 on each question, vectors as 0.1, and mixtures that gain so much on words by question."""
+    table = np.full((len(WEIGHTS), count), 0.5)
+    table[-1], table[1:-1] = 0.1, 0.5 + np.resize(gains, count)
+    return table
+
+
+def test_a_side_alone_is_taken_unless_the_best_mixture_gains_more_than_chance() -> None:
+    wanted = parsed("nDCG@10")
+    assert _best(values(0.1), wanted) == (WEIGHTS.index(DEFAULT_WEIGHT), 1 / 10_001)  # all gain: no draw is as good
+    number, p = _best(values(0.2, -0.19), wanted)
+    assert number == 0 and p > 0.3  # better in the mean by 0.005, which is chance
+    assert _best(values(-0.1), wanted)[0] == _best(values(0.0), wanted)[0] == 0
+    assert _best(values(-0.1)[::-1], wanted)[0] == len(WEIGHTS) - 1
+    few = values(0.1, count=4)
+    assert _best(few, wanted) == (0, 1 / 16)  # four questions can prove nothing
+    lower = parsed("Forbidden@10")
+    assert lower.lower_is_better and _best(1 - values(0.1), lower)[0] == WEIGHTS.index(DEFAULT_WEIGHT)
 
 
 def test_modes_have_runs_of_their_own(place: Path) -> None:

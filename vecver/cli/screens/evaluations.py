@@ -186,15 +186,17 @@ def _lines(screen: Screen, title: str, measured: vecver.Evaluation, per_question
 
 
 def show_tuning(screen: Screen, version: str, tuning: vecver.Tuning) -> None:
-    """The curve of a measure over the weights of hybrid search, and what the best is worth."""
+    """The curve of a measure over the weights of hybrid search, and what the choice is worth."""
     screen.say(
         f"{version}  {tuning.measure} by the weight of the vectors, {tuning.questions['judged']:,} judged questions"
     )
     for weight, mean in tuning.curve:
-        screen.say(f"  {weight:.2f}  {mean:.4f}{'  best' if weight == tuning.weight else ''}")
+        screen.say(f"  {weight:.2f}  {mean:.4f}{'  chosen' if weight == tuning.weight else ''}")
     screen.say(f"vectors alone    {tuning.dense:.4f}")
     screen.say(f"words alone      {tuning.keyword:.4f}")
     screen.say(f"hybrid           {tuning.cross_validated:.4f}  cross-validated in {tuning.folds} folds")
+    if tuning.p is not None:
+        screen.say(f"p {tuning.p:.3f} that the best mixture gains on the better side by chance")
     if tuning.applied:
         screen.say(f"The recipe of {wording.short_id(tuning.applied, screen.terminal)} says weight {tuning.weight:g}.")
     else:

@@ -1,11 +1,15 @@
 """Tuning: which weight of the vectors in hybrid search answers a question set best. See `Dataset.tune_weight`.
 
-questions -> embed once -> search with each weight -> the mean of a measure by weight -> the best; by folds, its worth
+questions -> embed once -> search with each weight -> the mean of a measure by weight -> a choice; by folds, its worth
 
 Decisions
 1. The worth of a weight is not read where it was chosen: each question is counted with the weight that the questions of
    the other folds chose. The folds follow from the questions' digests, so they are the same everywhere.
-2. Of weights that are equally good the one next to the default is taken.
+2. The better side alone (weight 0 or 1), unless the best mixture is better by more than the best of so many mixtures is
+   by chance, one time in twenty (`statistics.best_by_chance`). Where one side is worth nothing (an English model on
+   Arabic) the best of the curve is a mixture by chance, and on other questions it was below words alone.
+   MEASURED
+   Of mixtures that are equally good the one next to the default is taken; of equal sides the vectors.
 3. The weight goes into the recipe of a new commit on a branch, with the same rows. It changes no fingerprint, so
    nothing is embedded again, and the next ingest keeps it. Tags and aliases never move by this.
 """
@@ -24,7 +28,7 @@ from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.measures import Measure, parsed, values_of
 from vecver.flows.evaluating.relevance import check_documents, check_judged, measure
 from vecver.flows.evaluating.runs import Engine, rankings_of
-from vecver.flows.evaluating.statistics import Values
+from vecver.flows.evaluating.statistics import LEVEL, Values, best_by_chance
 from vecver.flows.maintaining.postings import open_postings
 from vecver.flows.searching.hybrid import DEFAULT_WEIGHT
 from vecver.flows.searching.queries import vectors_of
@@ -77,7 +81,7 @@ def tune_weight(
         if progress:
             progress("weights", 1)
     values, judged = values[:, there], [asked[place] for place in there.tolist()]
-    best = _best(values, wanted)
+    best, p = _best(values, wanted)
     tuning = Tuning(
         dataset=dataset,
         commit=snapshot.commit.id,
@@ -89,6 +93,7 @@ def tune_weight(
         cross_validated=_cross_validated(values, judged, wanted),
         dense=float(dense[there].mean()),
         keyword=float(keyword[there].mean()),
+        p=p,
     )
     if branch is None:
         return tuning
@@ -106,11 +111,18 @@ def _embedded(questions: Sequence[JudgedQuestion], recipe: Recipe, open_embedder
     return embedded
 
 
-def _best(values: Values, wanted: Measure) -> int:
-    """The number of the best weight. `values`: `(weights, questions)`."""
-    means = values.mean(axis=1)
-    goal = means.min() if wanted.lower_is_better else means.max()
-    return min(np.flatnonzero(means == goal).tolist(), key=lambda row: (abs(WEIGHTS[row] - DEFAULT_WEIGHT), row))
+def _best(values: Values, wanted: Measure) -> tuple[int, float]:
+    """The number of the weight to take, and p that a mixture gains as clearly on the better side by chance.
+
+    `values`: `(weights, questions)`.
+    """
+    goods = -values if wanted.lower_is_better else values
+    means, last = goods.mean(axis=1), len(WEIGHTS) - 1
+    side = last if means[last] >= means[0] else 0
+    best = np.flatnonzero(means == means[1:last].max()).tolist()
+    mixture = min(set(best) - {0, last}, key=lambda row: (abs(WEIGHTS[row] - DEFAULT_WEIGHT), row))
+    p = best_by_chance(goods[1:last] - goods[side], mixture - 1)
+    return (mixture if means[mixture] > means[side] and p <= 1 - LEVEL else side), p
 
 
 def _cross_validated(values: Values, questions: Sequence[JudgedQuestion], wanted: Measure) -> float:
@@ -121,5 +133,5 @@ def _cross_validated(values: Values, questions: Sequence[JudgedQuestion], wanted
     picked = np.empty(len(names))
     for number in range(FOLDS):
         inside = fold == number
-        picked[inside] = values[_best(values[:, ~inside], wanted)][inside]
+        picked[inside] = values[_best(values[:, ~inside], wanted)[0]][inside]
     return float(picked.mean())
