@@ -175,7 +175,7 @@ def _ask(snapshot: Any, text: str) -> Any:
 
 
 def _ask_both(snapshot: Any, text: str, vector: Any) -> Any:
-    weight = hybrid.weight_of(snapshot, None)
+    weight = hybrid.weight_of(snapshot.commit.recipe, None)
     ranker = hybrid.ranker_of(
         snapshot, None, "hybrid", [text], vector[None, :], weight, lambda documents: _dense(snapshot, documents)
     )
