@@ -136,7 +136,7 @@ class Tuned(BaseModel):
     questions: Json
     measure: str
     curve: Annotated[list[tuple[float, float]], Field(description="(weight, mean over all questions).")]
-    weight: Annotated[float, Field(description="To take: 0 or 1 unless the best mixture is better by more than chance.")]
+    weight: Annotated[float, Field(description="To take: one side alone, 0 or 1, unless a mixture is clearly better.")]
     folds: int
     cross_validated: Annotated[float, Field(description="The mean with weights chosen by other folds.")]
     dense: float
