@@ -91,7 +91,7 @@ class Evaluating(Handle):
         """Find the weight of the vectors in hybrid search with which a version answers questions best.
 
         Searches with the weights 0, 0.05 ... 1. The weight is that of the better side alone, 0 or 1, unless the best
-        mixture is better by more than chance (`p` below 0.05). The curve and the weight are those of all questions;
+        mixture gains more than one standard error of its gain. The curve and the weight are those of all questions;
         `cross_validated` is what the choice is worth: each question is counted with the weight that the other questions
         chose (five folds, the same everywhere), beside vectors alone and words alone.
 

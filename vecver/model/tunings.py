@@ -18,13 +18,14 @@ class Tuning:
     questions: Json  # {"name", "digest", ...} of the set
     measure: str
     curve: tuple[tuple[float, float], ...]  # (weight, mean of the measure over all questions), by weight
-    weight: float  # to take: 0 or 1, a side alone, unless the best mixture is better by more than chance
+    weight: float  # to take: 0 or 1, a side alone, unless the best mixture gains more than `gain_error`
     folds: int
     cross_validated: float  # the mean where the weight of each question was chosen by the questions of other folds
     dense: float  # the mean by vectors alone
     keyword: float  # the mean by words alone
     applied: str | None = None  # the commit whose recipe says this weight
-    p: float | None = None  # that the best mixture of the curve gains on the better side by chance; None: an old server
+    gain: float | None = None  # of the best mixture on the better side, above 0 is better; None: of an older service
+    gain_error: float | None = None  # the standard error of `gain`
 
     def to_json(self) -> Json:
         """The fields as JSON values."""

@@ -142,7 +142,8 @@ class Tuned(BaseModel):
     dense: float
     keyword: float
     applied: Annotated[str | None, Field(description="The commit whose recipe says this weight.")]
-    p: Annotated[float, Field(description="That the best mixture gains on the better side by chance.")]
+    gain: Annotated[float, Field(description="Of the best mixture on the better side; above 0 is better.")]
+    gain_error: Annotated[float, Field(description="The standard error of `gain`.")]
 
 
 class QuestionSummary(BaseModel):

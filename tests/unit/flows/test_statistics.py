@@ -9,35 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecver.flows.evaluating.statistics import best_by_chance, interval, overlap, randomised
+from vecver.flows.evaluating.statistics import interval, overlap, randomised
 
-GAINS = st.lists(st.lists(st.sampled_from([-0.5, -0.1, 0.0, 0.2]), min_size=5, max_size=5), min_size=1, max_size=4)
 RANKINGS = st.lists(st.sampled_from("abcdefghij"), unique=True, max_size=10)
-
-
-def test_the_best_of_several_gains_by_hand() -> None:
-    assert best_by_chance(np.array([[1.0, 1.0, 1.0]]), 0) == 1 / 8  # only +++ gives 3
-    assert best_by_chance(np.array([[1.0, 0.0], [0.0, 1.0]]), 0) == 3 / 4  # one of two gains is 1, but for --
-    two = np.array([[1.0, 1.0], [-2.0, 0.0]])  # as parts of the roots of their squares: .71 .71, -1 0
-    assert best_by_chance(two, 0) == 1 / 4 and best_by_chance(two, 1) == 1.0
-    assert best_by_chance(1000 * two, 0) == 1 / 4
-    assert best_by_chance(np.array([[-1.0, -1.0]]), 0) == best_by_chance(np.zeros((3, 4)), 1) == 1.0
-
-
-@given(GAINS)
-def test_the_best_of_several_gains_is_the_share_of_all_signs(gains: list[list[float]]) -> None:
-    table = np.array([row if any(row) else [0.2] * 5 for row in gains])
-    scaled = table / np.linalg.norm(table, axis=1, keepdims=True)
-    best = [max(scaled @ np.array(signs)) for signs in product((-1, 1), repeat=5)]
-    assert best_by_chance(table, 0) == pytest.approx(np.mean(np.array(best) >= sum(scaled[0]) - 1e-12))
-
-
-def test_the_best_of_many_ways_by_chance_is_no_better_than_one_time_in_twenty() -> None:
-    draw = np.random.default_rng(6)
-    tables = [draw.standard_normal((19, 12)) for _ in range(100)]
-    assert sum(best_by_chance(table, int(table.mean(axis=1).argmax())) <= 0.05 for table in tables) <= 12
-    alone = [randomised(np.zeros(12), table[table.mean(axis=1).argmax()]) <= 0.1 for table in tables]
-    assert sum(alone) > 50  # what a test that does not know of the others finds
 
 
 def test_an_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:

@@ -43,8 +43,9 @@ def test_the_curve_is_what_eval_measures(place: Path) -> None:
         assert curve[weight] == pytest.approx(measured, abs=1e-9)
     assert tuning.dense == docs.eval(questions="q").measures["nDCG@10"].mean
     assert tuning.keyword == docs.eval(questions="q", mode="keyword").measures["nDCG@10"].mean
-    assert tuning.p is not None
-    best = max(curve.values()) if tuning.p <= 0.05 else max(curve[0.0], curve[1.0])
+    sides, mixtures = max(curve[0.0], curve[1.0]), max(curve[weight / 20] for weight in range(1, 20))
+    assert tuning.gain == pytest.approx(mixtures - sides) and tuning.gain_error is not None
+    best = mixtures if tuning.gain > tuning.gain_error else sides
     assert curve[tuning.weight] == best
     assert tuning == docs.tune_weight(questions="q") and tuning.applied is None
     assert vecver.Tuning.from_json(json.loads(json.dumps(tuning.to_json()))) == tuning
@@ -58,17 +59,16 @@ def values(*gains: float, count: int = 40) -> Any:
     return table
 
 
-def test_a_side_alone_is_taken_unless_the_best_mixture_gains_more_than_chance() -> None:
-    wanted = parsed("nDCG@10")
-    assert _best(values(0.1), wanted) == (WEIGHTS.index(DEFAULT_WEIGHT), 1 / 10_001)  # all gain: no draw is as good
-    number, p = _best(values(0.2, -0.19), wanted)
-    assert number == 0 and p > 0.3  # better in the mean by 0.005, which is chance
-    assert _best(values(-0.1), wanted)[0] == _best(values(0.0), wanted)[0] == 0
-    assert _best(values(-0.1)[::-1], wanted)[0] == len(WEIGHTS) - 1
-    few = values(0.1, count=4)
-    assert _best(few, wanted) == (0, 1 / 16)  # four questions can prove nothing
+def test_a_side_alone_is_taken_unless_the_best_mixture_gains_more_than_its_error() -> None:
+    wanted, default = parsed("nDCG@10"), WEIGHTS.index(DEFAULT_WEIGHT)
+    assert _best(values(0.1), wanted) == (default, pytest.approx(0.1), pytest.approx(0.0))
+    assert _best(values(0.3, -0.1, count=16), wanted) == (default, pytest.approx(0.1), pytest.approx(0.2 / 15**0.5))
+    number, gain, error = _best(values(0.2, -0.19, count=16), wanted)
+    assert number == 0 and gain == pytest.approx(0.005) and error == pytest.approx(0.195 / 15**0.5)
+    assert _best(values(-0.1), wanted).row == _best(values(0.0), wanted).row == 0
+    assert _best(values(-0.1)[::-1], wanted).row == len(WEIGHTS) - 1
     lower = parsed("Forbidden@10")
-    assert lower.lower_is_better and _best(1 - values(0.1), lower)[0] == WEIGHTS.index(DEFAULT_WEIGHT)
+    assert lower.lower_is_better and _best(1 - values(0.1), lower).row == default
 
 
 def test_modes_have_runs_of_their_own(place: Path) -> None:

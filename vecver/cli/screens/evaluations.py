@@ -195,8 +195,8 @@ def show_tuning(screen: Screen, version: str, tuning: vecver.Tuning) -> None:
     screen.say(f"vectors alone    {tuning.dense:.4f}")
     screen.say(f"words alone      {tuning.keyword:.4f}")
     screen.say(f"hybrid           {tuning.cross_validated:.4f}  cross-validated in {tuning.folds} folds")
-    if tuning.p is not None:
-        screen.say(f"p {tuning.p:.3f} that the best mixture gains on the better side by chance")
+    if tuning.gain is not None:
+        screen.say(f"best mixture    {tuning.gain:+.4f}  on the better side, standard error {tuning.gain_error:.4f}")
     if tuning.applied:
         screen.say(f"The recipe of {wording.short_id(tuning.applied, screen.terminal)} says weight {tuning.weight:g}.")
     else:

@@ -7,7 +7,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,7 +21,6 @@ _AT_ONCE = 4_000_000  # numbers that are drawn at once
 _TIES = 1e-12  # two means that differ by less are the same
 
 Values = npt.NDArray[np.float64]  # (n,) a value a question
-Gains = npt.NDArray[np.float64]  # (m, n): of several ways, a value a question
 
 
 def interval(values: Values) -> tuple[float, float]:
@@ -42,36 +41,16 @@ def randomised(before: Values, after: Values) -> float:
     differences = after - before
     differences = differences[differences != 0]
     count, observed = len(differences), abs(differences.sum()) - _TIES
-    return _share(count, lambda signs: np.abs(signs @ differences) >= observed)
-
-
-def best_by_chance(gains: Gains, picked: int) -> float:
-    """p that one of several gains over the same questions is as clear by chance as the picked one; one-sided.
-
-    A sign is drawn for each question and holds for all its gains. What is compared is a gain's sum divided by the root
-    of its squares, which ranks as its t does, so that gains of large variance do not hide the others. So p counts that
-    one was picked among many (Westfall and Young, 1993, single-step max-T).
-    """
-    norms = np.sqrt((gains**2).sum(axis=1))
-    if norms[picked] == 0:
-        return 1.0
-    scaled = (gains / np.where(norms > 0, norms, 1.0)[:, None])[:, (gains != 0).any(axis=0)]
-    observed = scaled[picked].sum() - _TIES
-    return _share(scaled.shape[1], lambda signs: (signs @ scaled.T).max(axis=1) >= observed)
-
-
-def _share(count: int, is_extreme: Callable[[Values], npt.NDArray[np.bool_]]) -> float:
-    """The share of ways to give `count` questions signs that are extreme; `is_extreme` gets them as rows, -1 and 1."""
     if not count:
         return 1.0
     if 2**count <= _SIGNS:
         signs = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-        return float(is_extreme(2.0 * signs - 1).mean())
+        return float((np.abs((2 * signs - 1) @ differences) >= observed).mean())
     draw, extreme = np.random.default_rng(_SEED), 0
     share = max(1, _AT_ONCE // count)
     for start in range(0, _SIGNS, share):
         signs = draw.integers(0, 2, (min(share, _SIGNS - start), count), np.int8)
-        extreme += int(is_extreme(2.0 * signs - 1).sum())
+        extreme += int((np.abs((2.0 * signs - 1) @ differences) >= observed).sum())
     return (extreme + 1) / (_SIGNS + 1)
 
 

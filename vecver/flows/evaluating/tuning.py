@@ -5,9 +5,9 @@ questions -> embed once -> search with each weight -> the mean of a measure by w
 Decisions
 1. The worth of a weight is not read where it was chosen: each question is counted with the weight that the questions of
    the other folds chose. The folds follow from the questions' digests, so they are the same everywhere.
-2. The better side alone (weight 0 or 1), unless the best mixture is better by more than the best of so many mixtures is
-   by chance, one time in twenty (`statistics.best_by_chance`). Where one side is worth nothing (an English model on
-   Arabic) the best of the curve is a mixture by chance, and on other questions it was below words alone.
+2. The better side alone, weight 0 or 1, unless the best mixture gains more than one standard error of its gain over the
+   questions: the one-standard-error rule (Breiman, Friedman, Olshen and Stone, 1984), paired. Where one side is worth
+   nothing (an English model on Arabic) the best of the curve is a mixture by chance.
    MEASURED
    Of mixtures that are equally good the one next to the default is taken; of equal sides the vectors.
 3. The weight goes into the recipe of a new commit on a branch, with the same rows. It changes no fingerprint, so
@@ -17,8 +17,10 @@ Decisions
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from vecver.flows.embedding import OpenEmbedder
 from vecver.flows.evaluating.measures import Measure, parsed, values_of
 from vecver.flows.evaluating.relevance import check_documents, check_judged, measure
 from vecver.flows.evaluating.runs import Engine, rankings_of
-from vecver.flows.evaluating.statistics import LEVEL, Values, best_by_chance
+from vecver.flows.evaluating.statistics import Values
 from vecver.flows.maintaining.postings import open_postings
 from vecver.flows.searching.hybrid import DEFAULT_WEIGHT
 from vecver.flows.searching.queries import vectors_of
@@ -38,6 +40,12 @@ from vecver.repo import Versions
 
 WEIGHTS = tuple(step / 20 for step in range(21))
 FOLDS = 5
+
+
+class _Choice(NamedTuple):
+    row: int  # of WEIGHTS
+    gain: float  # of the best mixture on the better side, as a mean; above 0 is better, whatever the measure
+    error: float  # its standard error
 
 
 def tune_weight(
@@ -81,19 +89,20 @@ def tune_weight(
         if progress:
             progress("weights", 1)
     values, judged = values[:, there], [asked[place] for place in there.tolist()]
-    best, p = _best(values, wanted)
+    best = _best(values, wanted)
     tuning = Tuning(
         dataset=dataset,
         commit=snapshot.commit.id,
         questions=questions.summary(),
         measure=wanted.name,
         curve=tuple(zip(WEIGHTS, values.mean(axis=1).tolist(), strict=True)),
-        weight=WEIGHTS[best],
+        weight=WEIGHTS[best.row],
         folds=FOLDS,
         cross_validated=_cross_validated(values, judged, wanted),
         dense=float(dense[there].mean()),
         keyword=float(keyword[there].mean()),
-        p=p,
+        gain=best.gain,
+        gain_error=best.error,
     )
     if branch is None:
         return tuning
@@ -111,18 +120,16 @@ def _embedded(questions: Sequence[JudgedQuestion], recipe: Recipe, open_embedder
     return embedded
 
 
-def _best(values: Values, wanted: Measure) -> tuple[int, float]:
-    """The number of the weight to take, and p that a mixture gains as clearly on the better side by chance.
-
-    `values`: `(weights, questions)`.
-    """
+def _best(values: Values, wanted: Measure) -> _Choice:
+    """The weight to take. `values`: `(weights, questions)`."""
     goods = -values if wanted.lower_is_better else values
     means, last = goods.mean(axis=1), len(WEIGHTS) - 1
     side = last if means[last] >= means[0] else 0
-    best = np.flatnonzero(means == means[1:last].max()).tolist()
-    mixture = min(set(best) - {0, last}, key=lambda row: (abs(WEIGHTS[row] - DEFAULT_WEIGHT), row))
-    p = best_by_chance(goods[1:last] - goods[side], mixture - 1)
-    return (mixture if means[mixture] > means[side] and p <= 1 - LEVEL else side), p
+    equal = np.flatnonzero(means == means[1:last].max()).tolist()
+    mixture = min(set(equal) - {0, last}, key=lambda row: (abs(WEIGHTS[row] - DEFAULT_WEIGHT), row))
+    gains = goods[mixture] - goods[side]
+    gain, error = float(gains.mean()), float(gains.std(ddof=1)) / math.sqrt(len(gains))
+    return _Choice(mixture if gain > error else side, gain, error)
 
 
 def _cross_validated(values: Values, questions: Sequence[JudgedQuestion], wanted: Measure) -> float:
@@ -133,5 +140,5 @@ def _cross_validated(values: Values, questions: Sequence[JudgedQuestion], wanted
     picked = np.empty(len(names))
     for number in range(FOLDS):
         inside = fold == number
-        picked[inside] = values[_best(values[:, ~inside], wanted)[0]][inside]
+        picked[inside] = values[_best(values[:, ~inside], wanted).row][inside]
     return float(picked.mean())
