@@ -16,6 +16,9 @@ Decisions
 5. One pass over the lists of words finds their best rows and scores the vectors' rows too, and rows stay arrays until
    the answer: on 100,000 rows of 384 dimensions 0.8 ms of CPU beside what both sides take alone (5.1 and 0.8), where a
    second pass and a dictionary of rows took 2.0. On so many rows the vectors' hundred best take most of a search.
+6. The default weight, 0.6, is among the best on six English collections under MiniLM: nDCG@10 above the better side by
+   .014 at 0.5, .020 at 0.55 and 0.6, .016 at 0.65 in the mean. It is for a model that knows the texts' language: on
+   Arabic and Chinese it is far below words alone; tuning finds that.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from vecver.repo import Snapshot
 
 BM25 = {"name": "bm25"}
-DEFAULT_WEIGHT = 0.6  # of the vectors, where no recipe says another
+DEFAULT_WEIGHT = 0.6  # of the vectors, where no recipe says another; measured: decision 6
 _WIDER = 4
 _ROW_BITS = 40  # of a place
 Numbers = npt.NDArray[np.int64]
