@@ -32,9 +32,7 @@ _DOCUMENTED = {  # picture -> its name in docs/images
     "history-phone-light": "web-history-phone",
     "version-wide-light": "web-version",
     "document-diff-wide-light": "web-diff",
-    "answer-wide-light": "web-answer",
     "two-answers-wide-light": "web-two-answers",
-    "two-answers-wide-dark": "web-two-answers-dark",
     "measures-wide-light": "web-measures",
     "promote-wide-light": "web-promote",
 }
