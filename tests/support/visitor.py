@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from axe_playwright_python.sync_playwright import Axe
@@ -20,9 +20,12 @@ from paths import ROOT
 import vecver
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
-WIDE, PHONE = {"width": 1240, "height": 860}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1240, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+# What axe-core looks for in each scheme of colours: all, and again what depends on them.
+CHECKED: dict[Literal["light", "dark"], dict[str, Any]] = {"dark": {"runOnly": ["color-contrast"]}, "light": {}}
 ROWS = 12  # of a table, that axe-core looks at
 _KEPT = os.environ.get("VECVER_SCREENSHOTS")  # the folder for pictures of every screen
 _IMAGES = ROOT / "docs/images" if os.environ.get("VECVER_RENEW_SCREENS") else None
@@ -141,7 +144,7 @@ class Visitor:
 
         axe-core looks at the first rows of a table only: it takes 20 ms of processor time a row, and they are alike.
         """
-        for scheme in ("light", "dark"):
+        for scheme in CHECKED:
             self.page.emulate_media(color_scheme=scheme)
             for size, name in ((PHONE, "phone"), (WIDE, "wide")):
                 self.page.set_viewport_size(size)
@@ -149,7 +152,7 @@ class Visitor:
                 width = self.page.evaluate("document.documentElement.scrollWidth")
                 assert width <= size["width"] + 1, f"{width} pixels wide on {size['width']}"
         self.page.evaluate(f"document.querySelectorAll('tbody tr:nth-child(n+{ROWS})').forEach(row => row.remove())")
-        for scheme, rules in (("dark", {"runOnly": ["color-contrast"]}), ("light", {})):
+        for scheme, rules in CHECKED.items():
             self.page.emulate_media(color_scheme=scheme)
             serious = _serious(Axe().run(self.page, options={"resultTypes": ["violations"], **rules}))
             assert not serious, (scheme, serious)
@@ -187,5 +190,5 @@ def _keep(page: Page, name: str) -> None:
 def _draw(page: Page, file: Path, most: int) -> None:
     """A picture of the page from its top, at most so many pixels high."""
     height = f"Math.min(Math.max(document.body.scrollHeight, 200), {most})"
-    clip: dict[str, Any] = page.evaluate(f"({{x: 0, y: 0, width: innerWidth, height: {height}}})")
+    clip: Any = page.evaluate(f"({{x: 0, y: 0, width: innerWidth, height: {height}}})")
     page.screenshot(path=file, full_page=True, clip=clip)
