@@ -99,6 +99,13 @@ class TestMeter:
         assert meter.words() == "embedding" and meter.share() == pytest.approx(184 / 2347)
         assert meter.facts() == ["184/2,347 chunks", "46/s", "0:47 left"]
 
+    def test_bytes_are_shown_as_megabytes_with_the_time_left(self, clock: list[float]) -> None:
+        meter = Meter("sending", WORDS)
+        meter("bytes", 0, 80_000_000)
+        clock[0] += 2
+        meter("bytes", 20_000_000, 80_000_000)
+        assert (meter.words(), meter.facts()) == ("sending", ["20.0 of 80.0 MB", "10.0 MB/s", "0:06 left"])
+
     def test_chunks_to_come_are_estimated_while_documents_are_read(self, clock: list[float]) -> None:
         meter = Meter("looking", EMBEDDING)
         meter("documents read", 100, 400)

@@ -84,6 +84,13 @@ def test_an_empty_place_becomes_a_copy(here: vecver.Repository) -> None:
     assert on(there).check().clean
 
 
+def test_progress_counts_the_bytes_of_all_files(here: vecver.Repository) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    push(here, MemoryStore(), progress=lambda unit, count, total=None: told.append((unit, count, total)))
+    assert {unit for unit, _, _ in told} == {"bytes"} and len({total for _, _, total in told}) == 1
+    assert sum(count for _, count, _ in told) == told[0][2]
+
+
 def test_a_second_push_sends_nothing(here: vecver.Repository) -> None:
     there = MemoryStore()
     push(here, there)

@@ -232,12 +232,11 @@ class Transfer:
 
     def _send_file(self, file: File, place: Path) -> None:
         content = self._reading(file.name, self.source.map)
-        found = _copied(content, file.name, place)
+        found = _copied(content, file.name, place, self._advance)
         if (len(content), found) != (file.bytes, file.sha256):
             raise objects.mismatch(file.name)
         self.target.put(file.name, place)
         self.sent.add(file.bytes)
-        self._advance(file.bytes)
 
     def _advance(self, count: int) -> None:
         if self._progress:
@@ -341,14 +340,15 @@ def _files_of(segment: str, manifest: bytes) -> list[File]:
     return [File(path_of(segment, name), files[name]["bytes"], files[name]["sha256"]) for name in FILES]
 
 
-def _copied(content: memoryview, name: str, place: Path) -> str:
-    """Write bytes to a new file; gives their sha256."""
+def _copied(content: memoryview, name: str, place: Path, advance: Callable[[int], None]) -> str:
+    """Write bytes to a new file, and tell each piece; gives their sha256."""
     hashed = hashlib.sha256()
     with writing(name, place), open(place, "xb") as file:
         for start in range(0, len(content), _PIECE):
             piece = content[start : start + _PIECE]
             hashed.update(piece)
             file.write(piece)
+            advance(len(piece))
     return hashed.hexdigest()
 
 
