@@ -143,9 +143,15 @@ class Move:
     gating: Json | None = None  # what was measured for it, as `Gating.to_json`; stored beside it, not in it
     measured: Json | None = field(default=None, compare=False)  # of a rollback: see `Dataset.rollback`
 
+    @cached_property
+    def id(self) -> str:
+        """The digest of what is stored. One that a later vecver wrote may hold more than these fields."""
+        return digest_json(self.to_json())
+
     def to_json(self) -> Json:
         """The move as it is stored, with its format number."""
-        return {**{name: value for name, value in self.__dict__.items() if name not in _BESIDE}, "format": 1}
+        stored = (name for name in self.__dataclass_fields__ if name not in _BESIDE)
+        return {**{name: getattr(self, name) for name in stored}, "format": 1}
 
     def to_dict(self) -> Json:
         """`to_json`, and what was measured for it, where something was."""

@@ -62,7 +62,7 @@ def settled(store: Store, refs: Refs, request: Approval) -> Approval:
 def move_of(store: Store, refs: Refs, request: Approval) -> Move | None:
     """The move by which an alias followed an approval; None if it has not moved so."""
     for move in refs.log("alias", request.alias):
-        if request.last_move is not None and digest_json(move.to_json()) == request.last_move:
+        if request.last_move is not None and move.id == request.last_move:
             return None
         gated = with_gating(store, move)
         if gated.gating and gated.gating.get("approval", {}).get("request") == request.id:

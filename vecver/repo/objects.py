@@ -21,7 +21,11 @@ FORMAT = 1  # of all objects
 
 def load(store: Store, name: str, id: str) -> Json:
     """The JSON object called `name`, whose digest is `id`. Raises NotFoundError, IntegrityError."""
-    body = store.get(name)
+    return parse(name, id, store.get(name))
+
+
+def parse(name: str, id: str, body: bytes) -> Json:
+    """The JSON object in these bytes, whose digest is `id`; `name` is for errors. Raises IntegrityError."""
     if digest(body) != id:
         raise mismatch(name)
     return known(name, json.loads(body))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from inside import contents_of, versions_of
 
 import vecver
 from vecver import repo
+from vecver.digest import canonical_json, digest
 from vecver.errors import BackendError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vecver.model import Transferred
-from vecver.repo import SyncOptions
-from vecver.repo.rows.layout import load_layout
+from vecver.repo import SyncOptions, objects
+from vecver.repo.refs.refs import Refs, load_move, move_path
+from vecver.repo.rows.layout import encoded_layout, layout_path, load_layout
 from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
@@ -490,4 +494,34 @@ def test_a_remote_that_is_full_changes_nothing(here: vecver.Repository) -> None:
         push(here, Failing(there, 40, done=False, die=full))
     assert on(there).datasets() == []
     push(here, there)
+    assert on(there).check().clean
+
+
+def _with_a_later_field(store: Store, name: str) -> str:
+    """Write a move or commit again as a later vecver might, with a field more; gives its digest."""
+    body = canonical_json({**json.loads(store.get(name)), "a later field": 1})
+    id = digest(body)
+    store.put(objects.path_of(id) if name.startswith("commits/") else move_path(id), body)
+    return id
+
+
+def test_what_a_later_vecver_wrote_into_moves_and_commits_travels(here: vecver.Repository) -> None:
+    mine = store(here)
+    path = Refs(mine, "d").path("branch", "main")
+    ref = json.loads(mine.get(path))
+    commit = _with_a_later_field(mine, objects.path_of(ref["commit"]))
+    mine.put(layout_path(commit), encoded_layout(commit, load_layout(mine, ref["commit"])))
+    last = load_move(mine, ref["move"])
+    made = replace(last, after=commit)
+    mine.put(move_path(made.id), canonical_json(made.to_json()))
+    move = _with_a_later_field(mine, move_path(made.id))
+    mine.swap(path, mine.get(path), canonical_json({**ref, "commit": commit, "move": move}))
+    here, there = on(mine), MemoryStore()
+    push(here, there)
+    assert on(there).dataset("d").resolve("main") == commit and load_move(there, move).id == move
+    assert_same_answers(here, on(there))
+    for each in (here, cloned(there)):
+        ingest(each.dataset("d"), {**BASE, "e": "five"})
+        assert each.dataset("d").rollback("main").after
+        assert [problem for problem in each.check().problems if path in problem.object] == []
     assert on(there).check().clean

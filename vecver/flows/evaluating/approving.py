@@ -70,7 +70,7 @@ def ask_approval(
         {"name": questions.name, "digest": questions.digest} if questions else None,
         sets=checked.sets,
         policy=_digest(checked.policy),
-        last_move=digest_json(last.to_json()) if last else None,
+        last_move=last.id if last else None,
         **(bench.engine.how if bench else {}),
     )
     waiting = repo.approvals.load(versions.store, refs, alias)

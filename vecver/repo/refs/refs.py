@@ -28,7 +28,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
-from vecver.digest import canonical_json, digest, digest_json
+from vecver.digest import canonical_json
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, say
 from vecver.model import Json, Move
 from vecver.near import near
@@ -131,14 +131,13 @@ class Refs:
         if current != before:
             raise ref_moved(kind, name, current)
         old = self._reserved(kind, name) if old is None else old
-        previous = digest_json(last.to_json()) if last else None
+        previous = last.id if last else None
         move = Move(self.key, kind, name, before, after, author, time, reason, previous)
-        body = canonical_json(move.to_json())
         if gating is not None:
-            self.store.put(gating_path(digest(body)), objects.sealed({"gating": gating, "move": digest(body)}))
-        self.store.put(move_path(digest(body)), body)
+            self.store.put(gating_path(move.id), objects.sealed({"gating": gating, "move": move.id}))
+        self.store.put(move_path(move.id), canonical_json(move.to_json()))
         try:
-            self.store.swap(self.path(kind, name), old, _ref_body(after, digest(body)))
+            self.store.swap(self.path(kind, name), old, _ref_body(after, move.id))
         except ConflictError as error:
             raise ref_moved(kind, name, self.get(kind, name)) from error
         return move if gating is None else replace(move, gating=gating)
@@ -164,9 +163,9 @@ class Refs:
 
     def adopt(self, newest: Move) -> None:
         """Make a reserved ref that ends its log, which is written, with this move. Raises ConflictError."""
-        kind, name, id = newest.kind, newest.name, digest_json(newest.to_json())
+        kind, name = newest.kind, newest.name
         try:
-            self.store.swap(self.path(kind, name), RESERVED, _ref_body(newest.after, id))
+            self.store.swap(self.path(kind, name), RESERVED, _ref_body(newest.after, newest.id))
         except ConflictError as error:
             raise ref_moved(kind, name, self.get(kind, name)) from error
         self._withdraw_if_taken(newest)
@@ -270,19 +269,31 @@ def parse(path: str, body: bytes) -> Json:
 
 def load_move(store: Store, id: str) -> Move:
     """Read and verify a move. Raises NotFoundError, IntegrityError."""
-    return Move.from_json(objects.load(store, move_path(id), id))
+    return _loaded(objects.load(store, move_path(id), id), id)
+
+
+def parse_move(id: str, body: bytes) -> Move:
+    """The move that is stored in these bytes. Raises IntegrityError."""
+    return _loaded(objects.parse(move_path(id), id, body), id)
+
+
+def _loaded(value: Json, id: str) -> Move:
+    move = Move.from_json(value)
+    vars(move)["id"] = id  # as was proved
+    return move
 
 
 def with_gating(store: Store, move: Move) -> Move:
     """The move with what was measured for it, where something was. Raises IntegrityError."""
-    id = digest_json(move.to_json())
-    path = gating_path(id)
+    path = gating_path(move.id)
     if store.size(path) is None:
         return move
     value = objects.load_sealed(store, path)
-    if value.get("move") != id:
+    if value.get("move") != move.id:
         raise objects.misplaced(path)
-    return replace(move, gating=value["gating"])
+    gated = replace(move, gating=value["gating"])
+    vars(gated)["id"] = move.id
+    return gated
 
 
 def gating_path(move: str) -> str:
@@ -327,7 +338,7 @@ def lost(store: Store, moves: Iterable[Move]) -> list[Move]:
     gone = names.read(store).deleted
     strays = [move for move in moves if move.dataset not in gone]
     followed = {move.previous for move in strays}
-    return [move for move in strays if _took_place(store, move, digest_json(move.to_json()) in followed)]
+    return [move for move in strays if _took_place(store, move, move.id in followed)]
 
 
 def _took_place(store: Store, move: Move, is_followed: bool) -> bool:

@@ -10,17 +10,15 @@ Decisions
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from vecver.digest import canonical_json, digest
 from vecver.errors import IntegrityError
 from vecver.model import Move
 from vecver.repo import objects
 from vecver.repo.maintain import trash
-from vecver.repo.refs.refs import Refs, gating_path, move_path
+from vecver.repo.refs.refs import Refs, gating_path, move_path, parse_move
 from vecver.repo.refs.tracking import Place
 from vecver.repo.sync.parallel import each, present
 from vecver.store import Store
@@ -30,10 +28,10 @@ Get = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class RefLog:
-    """The moves of a ref, newest first, as they are stored by their ids."""
+    """The moves of a ref, newest first, and as they are stored: a later vecver may have written more into them."""
 
     moves: tuple[Move, ...]
-    ids: tuple[str, ...]
+    stored: tuple[bytes, ...]
 
     @property
     def commits(self) -> set[str]:
@@ -43,19 +41,17 @@ class RefLog:
 
 def read_log(get: Get, key: str, place: Place, newest: str) -> RefLog:
     """The log of a ref from its newest move back. Raises IntegrityError, NotFoundError."""
-    moves, ids = list[Move](), list[str]()
+    moves, stored = list[Move](), list[bytes]()
     id: str | None = newest
     while id:
         body = get(move_path(id))
-        if digest(body) != id:
-            raise objects.mismatch(move_path(id))
-        move = Move.from_json(json.loads(body))
+        move = parse_move(id, body)
         if (move.dataset, (move.kind, move.name)) != (key, place):
             raise objects.misplaced(move_path(id))
         moves.append(move)
-        ids.append(id)
+        stored.append(body)
         id = move.previous
-    return RefLog(tuple(moves), tuple(ids))
+    return RefLog(tuple(moves), tuple(stored))
 
 
 def all_moves(store: Store) -> Get:
@@ -70,13 +66,10 @@ def write_log(source: Store, target: Store, log: RefLog) -> None:
     newest = log.moves[0]
     refs = Refs(target, newest.dataset)
     refs.reserve(newest.kind, newest.name)
-    trash.claim(target, [name(id) for id in log.ids for name in (move_path, gating_path)])
-    gated = present(source, map(gating_path, log.ids), "gatings")
+    trash.claim(target, [name(move.id) for move in log.moves for name in (move_path, gating_path)])
+    gated = present(source, [gating_path(move.id) for move in log.moves], "gatings")
     each(partial(_send_gating, source, target), sorted(gated))
-    each(
-        lambda move: target.put(move_path(move[0]), canonical_json(move[1].to_json())),
-        zip(log.ids, log.moves, strict=True),
-    )
+    each(lambda move: target.put(move_path(move[0].id), move[1]), zip(log.moves, log.stored, strict=True))
     refs.adopt(newest)
 
 
