@@ -197,7 +197,7 @@ class OpenVersions:
                 if segment.row_codes is not None:
                     segment.row_codes.drop()
 
-    def _layout_with_rows(self, id: str) -> Layout:
+    def layout_with_rows(self, id: str) -> Layout:
         """A version's layout, whose rows are here then."""
         try:
             return find_layout(self._store, id)
@@ -212,7 +212,7 @@ class OpenVersions:
         from vecver.repo.read.snapshot import Snapshot
         from vecver.repo.rows.segment import Segment
 
-        commit, layout = load_commit(self._store, id), self._layout_with_rows(id)
+        commit, layout = load_commit(self._store, id), self.layout_with_rows(id)
         while True:
             try:
                 segments = [

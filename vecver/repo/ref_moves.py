@@ -81,6 +81,7 @@ def rollback(
         _check_expected(kind, name, current, expected)
         target = to or _alias_before(versions, dataset, name)
         return versions.move(dataset, kind, name, before=current, after=target, reason=ROLLBACK)
+    versions.layout_with_rows(to or _branch_before(versions, dataset, name, current))  # before anybody waits for us
     with turn_at(versions, dataset, name), naming(versions.store):
         kind, current = _movable(versions, dataset, name)
         _check_expected(kind, name, current, expected)

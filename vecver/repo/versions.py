@@ -156,6 +156,10 @@ class Versions:
         """Where a commit's rows lie. Raises NotFoundError (code version_forgotten where gc deleted them)."""
         return opened.find_layout(self.store, id)
 
+    def layout_with_rows(self, id: str) -> Layout:
+        """As `layout`; rows that a clone left at its remote are brought here first."""
+        return self.opened.layout_with_rows(id)
+
     def snapshot(self, id: str) -> Snapshot:
         """A commit opened for reading; see `OpenVersions.open`. Raises NotFoundError, IntegrityError."""
         return self.opened.open(id)

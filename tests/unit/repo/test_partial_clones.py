@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from inside import contents_of, store_of, versions_of
 import vecver
 from vecver import repo
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.repo import objects
 from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
@@ -74,6 +76,34 @@ def test_rows_come_when_they_are_needed(made: Path, tmp_path: Path) -> None:
     assert report.changed and copy.check().clean
     assert copy.push("d").changed[0].state == "moved"
     vecver.open(made).dataset("d").rollback("main", to="main~1")  # as it was, for the other tests
+
+
+def test_rows_that_gc_let_go_come_again(made: Path, tmp_path: Path) -> None:
+    middle = list(vecver.open(made).dataset("d").log())[-2].id
+    copy = vecver.clone(made, tmp_path / "kb", at=f"d@{middle}", background=False)
+    docs = copy.dataset("d")
+    assert texts_of(docs, middle) == {**BASE, "b": "changed"}
+    for _ in range(3):
+        copy.gc(keep_last=1, grace=NOW, apply=True)
+    assert not copy.has_rows(middle) and copy.check().clean
+    assert docs.get("b", at=middle).text == "changed" and copy.has_rows(middle)
+    shutil.rmtree(tmp_path / "kb" / "layouts")
+    store(copy).swap(repo.remotes.NAME, store(copy).get(repo.remotes.NAME), _remotes(tmp_path / "nowhere"))
+    with pytest.raises(NotFoundError, match="not a vecver repository"):
+        vecver.open(tmp_path / "kb").dataset("d").get("b", at=middle)
+
+
+def _remotes(url: Path) -> bytes:
+    return objects.sealed({"remotes": {"origin": {"url": str(url), "partial": True}}})
+
+
+def test_a_rollback_and_a_bisection_bring_the_rows_that_they_need(made: Path, tmp_path: Path) -> None:
+    copy = vecver.clone(made, tmp_path / "kb", metadata_only=True, background=False)
+    docs = copy.dataset("d")
+    assert docs.bisect("v1", "main", query=vector_of("two"), contains="two").commit == list(docs.log())[-2].id
+    copy = vecver.clone(made, tmp_path / "other", metadata_only=True, background=False)
+    docs = copy.dataset("d")
+    assert docs.rollback("main", to="v1").after and texts_of(docs) == BASE and copy.check().clean
 
 
 def test_a_pull_into_a_clone_without_rows_brings_records_only(made: Path, tmp_path: Path) -> None:

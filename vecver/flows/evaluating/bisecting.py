@@ -30,7 +30,7 @@ def bisect(versions: Versions, dataset: str, good: str, bad: str, attempt: Try) 
     every = _way(versions, dataset, good, bad)
     way = [id for id in every if _has_rows(versions, id)]
     for end in (every[0], every[-1]):
-        versions.layout(end)  # raises, saying what became of its rows
+        versions.layout_with_rows(end)  # raises, saying what became of its rows
     low, high, tested = 0, len(way) - 1, list[Tested]()
     while high - low > 1:
         none_failed = all(each.passed for each in tested)
@@ -81,8 +81,8 @@ def _way(versions: Versions, dataset: str, good: str, bad: str) -> list[str]:
 def _has_rows(versions: Versions, id: str) -> bool:
     try:
         versions.layout(id)
-    except NotFoundError:
-        return False
+    except NotFoundError as error:
+        return error.code == "rows_elsewhere"  # they come when it is tried
     return True
 
 

@@ -5,8 +5,8 @@ commits that are retained; and what these name. Without a retention every such c
 are retained that refs name now or named recently, that are published in a Milvus, or that the retention keeps. A commit
 that is not retained keeps its record and loses its rows: it is *forgotten*, and that is written down.
 
-    forgotten/<commit>     sealed: when, and under which retention; or at which `remote` the rows are, in a clone that
-                           brought the record of a version only
+    forgotten/<commit>     sealed: when, and under which retention; or at which `remote` the rows are, in a partial
+                           clone: they come when they are needed, and gc may let them go again
 
 Decisions
 1. Everything waits in `repo.maintain.trash` for the grace age before it is deleted, counted from when gc (or a fold)
@@ -153,9 +153,15 @@ def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Ret
         for start in range(0, len(same_kind), step):
             batch = same_kind[start : start + step]
             for commit in (forgotten[unit] for unit in batch if unit in forgotten):
-                record = {"commit": commit, "time": time, "retention": retention.to_json()}
-                store.put(forgotten_path(commit), objects.sealed(record))
+                _forget(store, commit, retention, time)
             store.delete(*(name for unit in batch for name in _objects(store, unit)))  # before what they name
+
+
+def _forget(store: Store, commit: str, retention: Retention, time: str) -> None:
+    """Record that the rows of a version go; where a remote has them, its record stays, so that they can come again."""
+    if store.size(forgotten_path(commit)) is None or not load_forgotten(store, commit).get("remote"):
+        record = {"commit": commit, "time": time, "retention": retention.to_json()}
+        store.put(forgotten_path(commit), objects.sealed(record))
 
 
 def _rooms(store: Store, garbage: Garbage) -> Iterator[bool]:
@@ -195,7 +201,7 @@ def load_forgotten(store: Store, commit: str) -> Json:
 
 
 def note_elsewhere(store: Store, commit: str, remote: str, time: str) -> bytes:
-    """Record that a version's rows are at a remote; gives what was written."""
+    """Record that a version's rows are at a remote, whether they are here too or not; gives what was written."""
     body = objects.sealed({"commit": commit, "time": time, "retention": {}, "remote": remote})
     store.put(forgotten_path(commit), body)
     return body

@@ -2,7 +2,8 @@
 
 Decisions
 1. A version without its rows is one that gc forgot, with a note at which remote its rows are. So log, show, measures,
-   refs, check and gc need nothing new, and an older vecver that opens such a clone says that the rows are not there.
+   refs and check need nothing new, and an older vecver that opens such a clone says that the rows are not there. The
+   note stays when the rows come, so that gc may let them go and they can come again.
 2. Rows come by whole versions, with their segments and indexes: then everything works as in a whole clone, offline too.
 3. What a lock file names is tracked under the name "locked", so that gc keeps it. The name of the pin is that of the
    lock file's place: another content of the same file takes its place.
@@ -29,11 +30,16 @@ from vecver.store import Store, open_store
 
 
 def bring_rows(here: Versions, id: str) -> None:
-    """Bring the rows of a version from the remote that has them. Raises NotFoundError, IntegrityError, BackendError."""
+    """Bring the rows of a version from the remote that has them.
+
+    Raises NotFoundError (no such remote, nothing there), ConflictError (another repository is there), IntegrityError,
+    BackendError.
+    """
     remote = gc.place_of_rows(here.store, id)
     if remote is None:
         return
     store = open_store(remotes.url_of(here.store, remote))
+    check_same(here, store)
     exchange = Exchange(here, remote, store, here.store, Options(rows_of={id}))
 
     def attempt() -> Transferred:

@@ -276,13 +276,11 @@ class Transfer:
         for version in self._versions:
             if version.forgotten is not None:
                 self._put(gc.forgotten_path(version.commit.id), version.forgotten)
-            elif version.layout is None:
+            elif self._rows_of is not None:
                 record = gc.note_elsewhere(self.target, version.commit.id, self._elsewhere, version.commit.time)
                 self.sent.add(len(record))
             self._put_rolled_back_to(version.commit)
             self._put_commit(version.commit)
-            if version.layout is not None and self._rows_of is not None:
-                self.target.delete(gc.forgotten_path(version.commit.id))  # its rows are here now
         self._send_measures({version.commit.id for version in self._versions}, set(heads))
 
     def _put_rolled_back_to(self, commit: Commit) -> None:
