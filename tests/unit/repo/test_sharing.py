@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ import vecver
 from vecver import repo
 from vecver.digest import canonical_json, digest
 from vecver.errors import BackendError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from vecver.model import Transferred
+from vecver.model import Move, Transferred
 from vecver.repo import SyncOptions, objects
 from vecver.repo.refs.refs import Refs, load_move, move_path
 from vecver.repo.rows.layout import encoded_layout, layout_path, load_layout
@@ -525,3 +525,53 @@ def test_what_a_later_vecver_wrote_into_moves_and_commits_travels(here: vecver.R
         assert each.dataset("d").rollback("main").after
         assert [problem for problem in each.check().problems if path in problem.object] == []
     assert on(there).check().clean
+
+
+def _forked(there: Store) -> list[vecver.Repository]:
+    """Two clones that each made the branch "feat", and moved it twice."""
+    clones = [cloned(there), cloned(there)]
+    for number, each in enumerate(clones):
+        each.dataset("d").branch("feat")
+        for text in ("first", "second"):
+            ingest(each.dataset("d"), {**BASE, "f": f"{text} of {number}"}, branch="feat")
+    return clones
+
+
+@pytest.mark.parametrize("maker", ["another push", "a writer there"])
+def test_a_log_that_was_cut_off_is_not_taken_for_a_lost_one(here: vecver.Repository, maker: str) -> None:
+    there = MemoryStore()
+    push(here, there)
+    one, other = _forked(there)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerFailure):
+        patch.setattr(Refs, "adopt", lambda *_: power_failure())
+        push(one, there, "d@feat")
+    if maker == "another push":
+        push(other, there, "d@feat")
+    else:
+        on(there).dataset("d").branch("feat")
+    assert on(there).check().clean
+    on(there).gc(grace=NOW, apply=True)
+    with suppress(ConflictError):
+        push(one, there, "d@feat")
+    assert on(there).check().clean
+
+
+def test_a_push_of_a_log_that_comes_too_late_leaves_nothing_of_it(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    push(here, there)
+    _, other = _forked(there)
+    adopt = Refs.adopt
+
+    def late(refs: Refs, newest: Move) -> None:
+        patch.setattr(Refs, "adopt", adopt)
+        with pytest.MonkeyPatch.context() as seen:  # as a writer who had looked before the ref was reserved
+            seen.setattr(Refs, "bringing_log", lambda _: nullcontext())
+            seen.setattr(Refs, "_drop_leftovers", lambda *_: None)
+            on(there).dataset("d").branch("feat", at="v1")
+        adopt(refs, newest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Refs, "adopt", late)
+        assert push(other, there, "d@feat").changed[0].state == "moved"
+    assert on(there).check().clean
+    on(there).gc(grace=NOW, apply=True)

@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
@@ -45,6 +46,7 @@ FOLDERS = {"branch": "branches", "tag": "tags", "alias": "aliases"}
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
 _ID = re.compile(r"[0-9a-f]{64}")  # can only be a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
+_SECONDS = 30.0  # to wait for another log to be written
 KEPT_MOVES = 1024  # newest moves that one process keeps
 NewestMoves = dict[tuple[str, Kind, str, bytes], Move]  # by key, kind, name and bytes of a ref
 RESERVED = canonical_json({"format": objects.FORMAT, "commit": None, "move": None})  # a ref that is being made
@@ -126,6 +128,9 @@ class Refs:
         """
         check_name(kind, name)
         old = self._body(kind, name)
+        if old == RESERVED:
+            with self.bringing_log():  # unless it is being brought now
+                self._drop_leftovers(kind, name)
         last = None if old is None else self._newest(kind, name, old)
         current = last.after if last else None
         if current != before:
@@ -152,13 +157,20 @@ class Refs:
         self._withdraw_if_taken(move)
         return move
 
+    def bringing_log(self) -> AbstractContextManager[None]:
+        """A lock: one process at a time writes the logs that new refs have elsewhere. Raises ConflictError (locked)."""
+        return self.store.lock("logs", _SECONDS)
+
     def reserve(self, kind: Kind, name: str) -> None:
         """Reserve a new ref, so that the log which it has elsewhere can be written. Raises ConflictError as `create`.
 
-        `adopt` makes the ref. Until then no move of it took place here, however many are written.
+        To be called within `bringing_log`. `adopt` makes the ref. Until then no move of it took place here, however
+        many are written; those that an earlier attempt left are deleted.
         """
         self._check_new(kind, name)
-        if self._body(kind, name) != RESERVED:
+        if self._body(kind, name) == RESERVED:
+            self._drop_leftovers(kind, name)
+        else:
             self._reserved(kind, name)
 
     def adopt(self, newest: Move) -> None:
@@ -169,6 +181,19 @@ class Refs:
         except ConflictError as error:
             raise ref_moved(kind, name, self.get(kind, name)) from error
         self._withdraw_if_taken(newest)
+
+    def _drop_leftovers(self, kind: Kind, name: str) -> None:
+        """Delete the moves of a log that was cut off, of a ref that is still reserved: they would look like lost ones.
+
+        A move that follows none stays: another writer may be about to make the ref by it.
+        """
+        if self._body(kind, name) != RESERVED:
+            return
+        for path in self.store.list("moves/"):
+            with suppress(NotFoundError, IntegrityError):
+                move = load_move(self.store, path.partition("/")[2])
+                if move.previous and (move.dataset, move.kind, move.name) == (self.key, kind, name):
+                    self.store.delete(path)
 
     def _check_new(self, kind: Kind, name: str) -> None:
         check_name(kind, name)

@@ -5,7 +5,9 @@ Decisions
    stood in June, and roll back. Afterwards each side logs its own moves ("push", "pull"): a log says what happened to
    this ref at this place, by whom and when.
 2. The ref is reserved before the first move of the log is written, and `refs.lost` knows that no move of a reserved ref
-   took place. So a log that was cut off midway looks neither lost nor moved.
+   took place. So a log that was cut off midway looks neither lost nor moved. What is left of it is deleted before the
+   ref is made in another way, since then its moves would look like lost ones, and gc would refuse to go on. One process
+   at a time brings a log, so that none deletes what another is writing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from vecver.errors import IntegrityError
+from vecver.errors import ConflictError, IntegrityError
 from vecver.model import Move
 from vecver.repo import objects
 from vecver.repo.maintain import trash
@@ -65,12 +67,24 @@ def write_log(source: Store, target: Store, log: RefLog) -> None:
     """Make the ref that has this log, whose commits are there. Raises ConflictError (its name is taken)."""
     newest = log.moves[0]
     refs = Refs(target, newest.dataset)
-    refs.reserve(newest.kind, newest.name)
+    with refs.bringing_log():
+        refs.reserve(newest.kind, newest.name)
+        _write(source, target, log)
+        try:
+            refs.adopt(newest)
+        except ConflictError:  # somebody else made the ref: its log holds some of these moves, or none
+            logged = set(refs.move_names(newest.kind, newest.name))
+            written = {move_path(move.id) for move in log.moves if move.previous}
+            target.delete(*(written - logged))
+            raise
+
+
+def _write(source: Store, target: Store, log: RefLog) -> None:
+    """Write the moves of a log, after what was measured for them."""
     trash.claim(target, [name(move.id) for move in log.moves for name in (move_path, gating_path)])
     gated = present(source, [gating_path(move.id) for move in log.moves], "gatings")
     each(partial(_send_gating, source, target), sorted(gated))
     each(lambda move: target.put(move_path(move[0].id), move[1]), zip(log.moves, log.stored, strict=True))
-    refs.adopt(newest)
 
 
 def _send_gating(source: Store, target: Store, name: str) -> None:
