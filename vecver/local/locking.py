@@ -136,7 +136,16 @@ def _brought(
     """(objects, bytes) that were fetched of one version; its roots are those of the lock file."""
     was_here, options = repo.has_rows(versions.store, version.commit), repo.SyncOptions(progress=progress)
     remote = "" if was_here else _remote_at(versions.store, url)
-    done = repo.pin(versions, remote, store.open_store(url), version.commit, digest(str(file).encode())[:12], options)
+    pin = digest(f"{file}\n{name}".encode())[:12]
+    done = repo.pin(versions, remote, store.open_store(url), version.commit, pin, options)
+    _check_roots(versions, version, name, file)
+    if not was_here:
+        repo.prove(versions.store, version.commit)
+    return done.objects, done.bytes
+
+
+def _check_roots(versions: repo.Versions, version: LockedVersion, name: str, file: Path) -> None:
+    """Raises IntegrityError if a version has other roots than the lock file says."""
     commit = versions.commit(version.commit)
     if (commit.content_root, commit.vector_root) != (version.content_root, version.vector_root):
         raise IntegrityError(
@@ -146,9 +155,6 @@ def _brought(
             file=str(file),
             commit=version.commit,
         )
-    if not was_here:
-        repo.prove(versions.store, version.commit)
-    return done.objects, done.bytes
 
 
 def _remote_at(target: store.Store, url: str) -> str:
@@ -174,7 +180,8 @@ def open_locked(
     `dataset` may be left out if the file names one. `opening`: as for `vecver.open`.
 
     Raises NotFoundError (no such file, dataset or version here; the hint says how to get it), InvalidInputError (which
-    dataset is not clear), ConflictError (the folder is another repository), IntegrityError (the file is damaged).
+    dataset is not clear), ConflictError (the folder is another repository), IntegrityError (the file is damaged,
+    or names other roots than the version has).
     """
     place = Path(file).expanduser().absolute()
     lock = read_lock(place)
@@ -197,6 +204,7 @@ def open_locked(
             hint=say("vecver.sync() brings it", cli="`vecver sync` brings it"),
             commit=version.commit,
         )
+    _check_roots(opened._versions, version, name, place)
     present_name = opened._versions.name_of(opened._versions.commit(version.commit).dataset)
     return Locked(opened.dataset(present_name or name), version)
 

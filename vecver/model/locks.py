@@ -11,6 +11,7 @@ Decisions
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from vecver.errors import IntegrityError
 from vecver.model.spaces import Json
 
 FORMAT = 1
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,16 @@ class LockedVersion:
     def to_json(self) -> Json:
         """The fields as JSON values."""
         return dict(self.__dict__)
+
+    @classmethod
+    def from_json(cls, value: Json) -> LockedVersion:
+        """The value whose `to_json` this is; fields of later versions are left out. Raises ValueError, KeyError."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__}
+        if not all(isinstance(field, str) for field in fields.values()):
+            raise ValueError("a field of a version is no text")
+        if not _ID.fullmatch(fields["commit"]):
+            raise ValueError(f"{fields['commit'][:80]!r} is no commit id")
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Lock:
             value = json.loads(text)
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']}")
-            datasets = {str(name): LockedVersion(**fields) for name, fields in value["datasets"].items()}
+            datasets = {str(name): LockedVersion.from_json(fields) for name, fields in value["datasets"].items()}
             return cls(str(value["repository"]), str(value["remote"]), datasets)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IntegrityError(

@@ -214,6 +214,43 @@ def _pin(repository: vecver.Repository) -> str:
     return next(name for _, name in tracking.read(store(repository), "d", repo.remotes.LOCKED).refs)
 
 
+def test_a_lock_file_that_was_edited_is_an_error(made: Path, tmp_path: Path) -> None:
+    lock = locked(made, tmp_path, "d@v1")
+    file, version = tmp_path / "vecver.lock", lock.datasets["d"]
+    vecver.sync(file)
+    for before, after in (
+        (f'"{version.commit}"', "5"),
+        (version.commit, "../../vecver.lock"),
+        (version.commit, version.commit[:12]),
+        (f'"{version.content_root}"', '["x"]'),
+    ):
+        file.write_text(lock.to_text().replace(before, after))
+        with pytest.raises(IntegrityError, match="no lock file"):
+            vecver.sync(file)
+    file.write_text(lock.to_text().replace(version.vector_root, "0" * 64))
+    with pytest.raises(IntegrityError, match="does not name the roots"):
+        vecver.open_locked(file=file, background=False)
+    value = lock.to_json()
+    value["datasets"]["d"]["a later field"] = 1
+    file.write_text(json.dumps(value))
+    assert vecver.sync(file).lock == lock
+
+
+def test_a_dataset_that_was_renamed_is_locked_under_both_names(made: Path, tmp_path: Path) -> None:
+    origin = vecver.clone(made, tmp_path / "origin", background=False)
+    origin.remove_remote("origin")
+    file = tmp_path / "app" / "vecver.lock"
+    file.parent.mkdir()
+    old = origin.lock("d@v1", file=file).datasets["d"].commit
+    origin.rename_dataset("d", "manual")
+    new = origin.lock("manual@main", file=file).datasets["manual"].commit
+    vecver.sync(file)
+    here = vecver.open(tmp_path / "app" / ".vecver", background=False)
+    for _ in range(3):
+        here.gc(keep_last=1, grace=NOW, apply=True)
+    assert here.has_rows(old) and here.has_rows(new)
+
+
 def test_locking_again_takes_the_versions_of_now(made: Path, tmp_path: Path) -> None:
     locked(made, tmp_path, "d@main~1")
     first = vecver.open(made).lock(file=tmp_path / "vecver.lock").to_text()

@@ -6,7 +6,7 @@ Decisions
    note stays when the rows come, so that gc may let them go and they can come again.
 2. Rows come by whole versions, with their segments and indexes: then everything works as in a whole clone, offline too.
 3. What a lock file names is tracked under the name "locked", so that gc keeps it. The name of the pin is that of the
-   lock file's place: another content of the same file takes its place.
+   lock file's place and of the dataset: another content of the same file takes its place.
 """
 
 from __future__ import annotations
