@@ -165,8 +165,8 @@ class _Merge:
         if back is None:
             return []
         return [
-            f"{self.what.branch} held all of it, and was rolled back since: a merge does not bring it again; "
-            f"to have it back, roll {self.dataset}@{self.what.branch} back to {back[:12]}"
+            f"{self.what.branch} had these changes and was rolled back since: a merge does not bring them again; "
+            f"roll {self.dataset}@{self.what.branch} back to {back[:12]} to have them"
         ]
 
     # -- both sides went on ---------------------------------------------------------------------
@@ -414,11 +414,14 @@ def _conflicting(dataset: str, what: Merging, outcome: Merge) -> ConflictError:
         f"{what.branch!r} and {what.revision!r} both changed {first}{more}; nothing was changed",
         code="merge_conflicts",
         hint=say(
-            f"say whose holds: docs.merge({what.revision!r}, {python}), or with ours; theirs=True settles all; "
-            f"docs.diff({what.branch!r}, {what.revision!r}, document=…) shows one",
-            cli=f"say whose holds: {cli}, or with ours; --theirs alone settles all; "
-            f"`vecver diff {dataset} {what.branch} {what.revision} DOC` shows one",
-            http='say whose holds: "theirs": ["DOC"], "ours": ["DOC"], or true for all; "settings" for the rest',
+            f"docs.merge({what.revision!r}, {python}) takes what {what.revision} has, ours= keeps what "
+            f"{what.branch} has, True stands for all; "
+            f"docs.diff({what.branch!r}, {what.revision!r}, document=…) shows both",
+            cli=f"add {cli} to take what {what.revision} has, or {cli.replace('theirs', 'ours')} to keep what "
+            f"{what.branch} has; without a name each stands for all; "
+            f"`vecver diff {dataset} {what.branch} {what.revision} DOC` shows both",
+            http='"theirs": ["DOC"] takes what the merged version has, "ours": ["DOC"] keeps what the branch has, '
+            'true stands for all; "settings" is for the rest',
         ),
         conflicts=[each.to_json() for each in left],
         bases=list(outcome.bases),

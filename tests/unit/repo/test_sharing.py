@@ -17,7 +17,7 @@ from inside import contents_of, versions_of
 import vecver
 from vecver import repo
 from vecver.digest import canonical_json, digest
-from vecver.errors import BackendError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vecver.errors import BackendError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, hint_for
 from vecver.model import Move, Transferred
 from vecver.repo import SyncOptions, objects
 from vecver.repo.refs.refs import Refs, load_move, move_path
@@ -140,8 +140,17 @@ def test_a_clone_of_a_renamed_dataset_keeps_its_name(here: vecver.Repository) ->
 def test_a_clone_over_another_repository_is_refused(here: vecver.Repository) -> None:
     with pytest.raises(ConflictError, match="is a repository already"):
         cloned(store(here), store(on(MemoryStore())))
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="is not a vecver repository") as refused:
         cloned(MemoryStore())
+    assert "init" not in hint_for("cli", refused.value.hint)
+
+
+def test_a_repository_is_no_clone_of_itself(here: vecver.Repository, tmp_path: Path) -> None:
+    there = LocalStore(tmp_path)
+    push(here, there)
+    with pytest.raises(ConflictError, match="cannot be a clone of itself"):
+        cloned(there, LocalStore(tmp_path))
+    assert repo.remotes.read(there) == {}
 
 
 def test_a_clone_copies_policies(here: vecver.Repository) -> None:
@@ -209,9 +218,12 @@ def test_a_branch_that_went_another_way_is_refused_and_nothing_moves(here: vecve
     ingest(here.dataset("d"), {"z": "ours"})
     here.dataset("d").tag("v2")
     before = contents_of(there)
-    with pytest.raises(ConflictError, match="another way there") as refused:
-        push(here, there)
-    assert contents_of(there) == before and "merge" in refused.value.hint
+    with pytest.raises(ConflictError, match=r"d@main: the branch has versions there that are not here") as refused:
+        repo.push(versions_of(here), "team", there, SyncOptions())
+    assert contents_of(there) == before
+    assert "`vecver fetch --remote team`, `vecver merge d team/main`, then push again" in hint_for(
+        "cli", refused.value.hint
+    )
     push(here, there, "d@v2")
     assert "v2" in on(there).dataset("d").tags()
 
@@ -228,9 +240,9 @@ def test_a_tag_never_moves(here: vecver.Repository) -> None:
     push(here, there)
     here.dataset("d").tag("v2", "main~1")
     on(there).dataset("d").tag("v2", "main")
-    with pytest.raises(ConflictError, match="tags never move"):
+    with pytest.raises(ConflictError, match=r"the tag is \w+ there, and tags never move"):
         push(here, there)
-    with pytest.raises(ConflictError, match="tags never move"):
+    with pytest.raises(ConflictError, match=r"the tag is \w+ here, and tags never move"):
         pull(here, there)
 
 
@@ -329,7 +341,7 @@ def test_a_refused_pull_keeps_what_it_fetched(here: vecver.Repository) -> None:
     copy = cloned(there)
     ingest(copy.dataset("d"), {"z": "ours"})
     ingest(here.dataset("d"), {"z": "theirs"})
-    with pytest.raises(ConflictError, match="another way"):
+    with pytest.raises(ConflictError, match="the branch has versions here that are not there"):
         pull(copy, there)
     assert texts_of(copy.dataset("d")) == {"z": "ours"} and texts_of(copy.dataset("d"), "origin/main") == {
         "z": "theirs"

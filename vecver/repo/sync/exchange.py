@@ -14,7 +14,7 @@ from functools import lru_cache
 from time import sleep
 from typing import Any
 
-from vecver.errors import ConflictError, NotFoundError, say
+from vecver.errors import ConflictError, Hint, NotFoundError, say
 from vecver.model import Commit, SharedRef, Transferred
 from vecver.near import near
 from vecver.progress import Progress
@@ -106,12 +106,17 @@ def selected(wanted: Sequence[str], known: Mapping[str, str], url: str) -> dict[
             raise NotFoundError(
                 f"there is no dataset {name!r} in {url}",
                 code="dataset_not_found",
-                hint=f"there are: {', '.join(sorted(known)) or 'none'}",
+                hint=_datasets(known),
                 dataset=name,
                 did_you_mean=near(name, list(known)),
             )
         chosen.setdefault(known[name], set()).update({ref} if ref else ())
     return chosen
+
+
+def _datasets(known: Mapping[str, str]) -> Hint:
+    there = f"there are: {', '.join(sorted(known)) or 'none'}"
+    return say(f"{there}; a remote is named by remote=", cli=f"{there}; a remote is named by --remote NAME")
 
 
 def datasets_of(store: Store, keys: Iterable[str]) -> dict[str, str]:
@@ -128,7 +133,10 @@ def check_named(chosen: Mapping[str, set[str]], heads: Mapping[str, Heads], url:
             raise NotFoundError(
                 f"{url} has no branch, tag or alias {lacking[0]!r} of {key}",
                 code="ref_not_found",
-                hint="only refs are sent; a tag names any version",
+                hint=say(
+                    "only branches, tags and aliases travel: docs.tag(NAME, REVISION) names any version",
+                    cli="only branches, tags and aliases travel: `vecver tag DATASET NAME REV` names any version",
+                ),
                 name=lacking[0],
                 did_you_mean=near(lacking[0], sorted(there)),
             )
@@ -136,7 +144,7 @@ def check_named(chosen: Mapping[str, set[str]], heads: Mapping[str, Heads], url:
 
 def check_same(here: Versions, store: Store) -> None:
     """Raises NotFoundError (no repository there), ConflictError (another one)."""
-    if (id := root.identity(store)) != here.id:
+    if (id := identity_of(store, "fetch")) != here.id:
         raise ConflictError(
             f"{store.url} is another repository ({id[:12]}, this is {here.id[:12]})",
             code="other_repository",
@@ -146,6 +154,21 @@ def check_same(here: Versions, store: Store) -> None:
             ),
             url=store.url,
         )
+
+
+def identity_of(store: Store, verb: str) -> str:
+    """The id of the repository at a remote. `verb`: what was to be done with it. Raises NotFoundError (none there)."""
+    if root.exists(store):
+        return root.identity(store)
+    fill = say("repo.push(remote=NAME) fills an empty place", cli="`vecver push` fills an empty place")
+    known = say("repo.remotes() lists the addresses", cli="`vecver remote list` has the addresses")
+    look = "name the folder, or the address of the store, in which the repository is"
+    raise NotFoundError(
+        f"{store.url} is not a vecver repository",
+        code="repository_not_found",
+        hint=look if verb == "clone" else say(f"{fill}; {known}", cli=f"{fill.cli}; {known.cli}"),
+        url=store.url,
+    )
 
 
 def settle_name(source: Store, target: Versions, key: str) -> None:
@@ -196,7 +219,7 @@ def repeated(attempt: Callable[[], Transferred]) -> Transferred:
     raise lost
 
 
-def refuse(steps: Iterable[tuple[str, Step]], url: str, verb: str) -> None:
+def refuse(steps: Iterable[tuple[str, Step]], exchange: Exchange, verb: str) -> None:
     """Raises ConflictError if a step is refused; nothing was moved."""
     refused = [(dataset, step) for dataset, step in steps if step.state == "refused"]
     if not refused:
@@ -204,34 +227,41 @@ def refuse(steps: Iterable[tuple[str, Step]], url: str, verb: str) -> None:
     listed = "; ".join(f"{dataset}@{step.place[1]}: {step.reason}" for dataset, step in refused[:5])
     more = f", and {len(refused) - 5} more" if len(refused) > 5 else ""
     first, step = refused[0]
+    stays = f"no ref of {exchange.target.url} was moved" if verb == "push" else "no ref was moved here"
     raise ConflictError(
-        f"{url}: {listed}{more}" if verb == "push" else f"{listed}{more}",
+        f"{stays}: {listed}{more}",
         code="refs_refused",
-        hint=_way_on(verb, first, step),
+        hint=_way_on(verb, exchange.remote, first, step),
         refs=[shared(dataset, step).to_json() for dataset, step in refused],
     )
 
 
-def _way_on(verb: str, dataset: str, step: Step) -> str:
+def _way_on(verb: str, remote: str, dataset: str, step: Step) -> Hint:
     """What to do about a ref that was refused; nothing was moved."""
-    name = step.place[1]
-    if step.place[0] == "branch" and verb == "push":
+    kind, name = step.place
+    there, option = f"{remote}/{name}", "" if remote == "origin" else f" --remote {remote}"
+    others = f"or send other refs: `vecver push {dataset}@REF{option}`"
+    if kind == "branch" and verb == "push":
         return say(
-            f"nothing was moved: repo.fetch(), merge origin/{name} into {name}, then push",
-            cli=f"nothing was moved: `vecver fetch`, then `vecver merge {dataset} origin/{name}`, then push; "
-            f"or name other refs: `vecver push {dataset}@REF`",
+            f"repo.fetch(remote={remote!r}), docs.merge({there!r}, branch={name!r}), then push again",
+            cli=f"`vecver fetch{option}`, `vecver merge {dataset} {there}{_into(name)}`, then push again; {others}",
         )
-    if step.place[0] == "branch":
+    if kind == "branch":
         return say(
-            f"nothing was moved here, and what was fetched is kept: merge origin/{name} into {name}",
-            cli=f"nothing was moved here, and what was fetched is kept: `vecver merge {dataset} origin/{name}`; "
-            f"or name other refs: `vecver pull {dataset}@REF`",
+            f"what was fetched is kept: docs.merge({there!r}, branch={name!r}) brings both together",
+            cli=f"what was fetched is kept: `vecver merge {dataset} {there}{_into(name)}` brings both together; "
+            f"or pull other refs: `vecver pull {dataset}@REF{option}`",
         )
     return say(
-        "nothing was moved: look at both, and name the refs that you want",
-        cli=f"nothing was moved: look at both with `vecver {step.place[0]} {dataset}`, and name the refs that you "
-        f"want: `vecver {verb} {dataset}@REF`",
+        "look at both, and name the refs that you want",
+        cli=f"look at both with `vecver {kind} {dataset}`, and name the refs that you want: "
+        f"`vecver {verb} {dataset}@REF{option}`",
     )
+
+
+def _into(branch: str) -> str:
+    """The option of `vecver merge` that names a branch; main needs none."""
+    return "" if branch == "main" else f" --branch {branch}"
 
 
 def shared(dataset: str, step: Step) -> SharedRef:

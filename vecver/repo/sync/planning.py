@@ -16,6 +16,7 @@ import heapq
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Literal
 
 from vecver.errors import NotFoundError
 from vecver.model import Commit, RefState
@@ -43,6 +44,7 @@ class Sides:
     """The refs of one dataset. `agreed`: where aliases stood on both sides.
 
     `with_policy`: names that the receiver keeps for aliases with a policy. `promoted`: the sender ran its own gates.
+    `at`: where the receiver is, as the caller sees it: "there" of a push, "here" of a pull.
     """
 
     sender: Heads
@@ -53,6 +55,7 @@ class Sides:
     promoted: bool = False
     named: Collection[str] = ()  # refs that the caller named; none: all
     with_aliases: bool = False  # also where the caller named none
+    at: Literal["there", "here"] = "there"
 
 
 def plan(sides: Sides, read: Read) -> list[Step]:
@@ -77,9 +80,9 @@ def _step(sides: Sides, place: Place, read: Read) -> Step:
     if before is None:
         state, reason = _new(sides, place, there)
     elif kind == "tag":
-        state, reason = "refused", f"the tag is {before[:12]} there, and tags never move"
+        state, reason = "refused", f"the tag is {before[:12]} {sides.at}, and tags never move"
     elif kind == "branch":
-        state, reason = _forward(before, str(head.commit), read)
+        state, reason = _forward(sides, before, str(head.commit), read)
     else:
         state, reason = _followed(sides, place)
     if name in sides.with_policy and state in ("new", "moved"):
@@ -95,20 +98,21 @@ def _new(sides: Sides, place: Place, there: Head | None) -> tuple[RefState, str]
     kind, name = place
     others = [other for other in KINDS if other != kind and (head := sides.receiver.get((other, name))) and head.commit]
     if others:
-        return "refused", f"the name is that of a {others[0]} there"
+        return "refused", f"the name is that of a {others[0]} {sides.at}"
     if there and kind == "tag" and name in sides.named:
-        return "refused", "the tag was deleted there, and a tag's name is never used again"
+        return "refused", f"the tag was deleted {sides.at}, and a tag's name is never used again"
     if there and name not in sides.named:
-        return "deleted", "it was deleted there"
+        return "deleted", f"it was deleted {sides.at}"
     return "new", ""
 
 
-def _forward(before: str, after: str, read: Read) -> tuple[RefState, str]:
+def _forward(sides: Sides, before: str, after: str, read: Read) -> tuple[RefState, str]:
     if leads_to(after, before, read):
         return "moved", ""
     if leads_to(before, after, read):
         return "behind", ""
-    return "refused", "the branch has gone another way there: versions would be lost"
+    other = "here" if sides.at == "there" else "there"
+    return "refused", f"the branch has versions {sides.at} that are not {other}, and they would be lost"
 
 
 def _followed(sides: Sides, place: Place) -> tuple[RefState, str]:
@@ -118,7 +122,7 @@ def _followed(sides: Sides, place: Place) -> tuple[RefState, str]:
         return "moved", ""
     if ours.commit == agreed or (agreed is None and ours.move in sides.moves_behind(theirs.move)):
         return "behind", ""
-    return "refused", f"the alias was moved there meanwhile, to {str(theirs.commit)[:12]}"
+    return "refused", f"the alias was moved {sides.at} meanwhile, to {str(theirs.commit)[:12]}"
 
 
 def leads_to(head: str, ancestor: str, read: Read) -> bool:

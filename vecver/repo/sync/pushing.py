@@ -63,7 +63,7 @@ def _push(exchange: Exchange, there: Versions) -> Transferred:
         sides = Sides(sender, receiver, seen[key].agreed, exchange.moves_behind, guards, named=wanted)
         steps[key] = plan(sides, exchange.read)
     dataset_of = {key: name for name, key in known.items()}
-    refuse(((dataset_of[key], step) for key in steps for step in steps[key]), store.url, PUSH)
+    refuse(((dataset_of[key], step) for key in steps for step in steps[key]), exchange, PUSH)
 
     logs = {key: logs_of(here.store.get, key, steps[key], theirs.get(key, {})) for key in steps}
     heads = {str(step.head.commit) for each in steps.values() for step in each if step.state in NOW_EQUAL}

@@ -30,6 +30,7 @@ from vecver.repo.sync.exchange import (
     check_named,
     check_same,
     datasets_of,
+    identity_of,
     logs_of,
     move_refs,
     refuse,
@@ -112,7 +113,9 @@ def _partial(store: Store, options: Options, at: str) -> Options:
 
 def begin_clone(store: Store, target: Store, url: str, *, partial: bool = False) -> None:
     """Make the repository with its remote, or find that an earlier clone made it. Raises ConflictError."""
-    id = root.identity(store)
+    id = identity_of(store, "clone")
+    if store.url == target.url and not store.url.startswith("memory:"):  # those have no address of their own
+        raise _clone_of_itself(store.url)
     if not root.exists(target):
         root.create(target, id)
     elif root.identity(target) != id or remotes.read(target).get(remotes.ORIGIN, {"url": url})["url"] != url:
@@ -126,6 +129,15 @@ def begin_clone(store: Store, target: Store, url: str, *, partial: bool = False)
             url=target.url,
         )
     remotes.add(target, remotes.ORIGIN, url, partial=partial)
+
+
+def _clone_of_itself(url: str) -> ConflictError:
+    return ConflictError(
+        f"{url} cannot be a clone of itself",
+        code="repository_exists",
+        hint="name another folder for the clone",
+        url=url,
+    )
 
 
 class _Received:
@@ -171,7 +183,7 @@ class _Received:
         with naming(here.store):
             exchange.transfer.name_versions(self._heads())
             self._track()
-            refuse(((self._dataset_of[key], step) for key in steps for step in steps[key]), self._source.url, PULL)
+            refuse(((self._dataset_of[key], step) for key in steps for step in steps[key]), exchange, PULL)
             for key in steps:
                 check_name_free(self._source, here.store, key)
                 settle_name(self._source, here, key)
@@ -189,7 +201,7 @@ class _Received:
             receiver, agreed = self._ours.get(key, {}), self._seen[key].agreed
             guards = policies.all_of(self._here.store, key)
             how: dict[str, Any] = {"promoted": True, "named": self._chosen[key], "with_aliases": True}
-            sides = Sides(heads, receiver, agreed, self._exchange.moves_behind, guards, **how)
+            sides = Sides(heads, receiver, agreed, self._exchange.moves_behind, guards, at="here", **how)
             steps[key] = plan(sides, self._exchange.read)
         return steps
 
