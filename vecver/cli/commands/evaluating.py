@@ -9,7 +9,7 @@ import click
 
 import vecver
 from vecver.cli import common
-from vecver.cli.screens import comparisons, evaluations
+from vecver.cli.screens import comparisons, evaluations, wording
 from vecver.cli.screens.changes import show_diff
 from vecver.cli.screens.gates import show_policy
 from vecver.cli.terminal import console
@@ -252,14 +252,16 @@ def show_bisection(screen: console.Screen, broken: vecver.Bisection, commit: vec
     for each in broken.tested:
         state = ("passes", console.GOOD) if each.passed else ("fails ", console.BAD)
         value = "" if each.value is None else f"  {each.value:g}"
-        screen.say((each.commit[:12], console.ID), "  ", state, value)
-    screen.say((commit.id[:12], console.ID), " broke it: ", (commit.message or "(no message)", console.STRONG))
+        screen.say((wording.short_id(each.commit, screen.terminal), console.ID), "  ", state, value)
+    broke = wording.short_id(commit.id, screen.terminal)
+    screen.say((broke, console.ID), " broke it: ", (commit.message or "(no message)", console.STRONG))
     screen.say((f"{commit.time[:16].replace('T', ' ')} by {commit.author or 'nobody'}", console.FAINT))
     if broken.between:
         screen.say(
             (f"{broken.between:,} versions before it have no rows any more; it may be one of those", console.WARNING)
         )
-    command = f"vecver diff {broken.dataset} {broken.good[:12]} {broken.commit[:12]}"
+    good, bad = (wording.short_id(id, screen.terminal) for id in (broken.good, broken.commit))
+    command = f"vecver diff {broken.dataset} {good} {bad}"
     show_diff(screen, broken.diff, command, stat=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,14 @@ def log(
         if graph:
             entries = _joined(list(entries))
         date = date or ("relative" if screen.terminal else "iso")
-        history.show_log(screen, entries, history.names(docs), oneline=oneline, date=date, columns=columns)
+        first = list(islice(entries, 1))
+        if not first and screen.terminal:
+            screen.say(nothing_listed(document, since))
+        history.show_log(
+            screen, chain(first, entries), history.names(docs), oneline=oneline, date=date, columns=columns
+        )
+    if named and values and not any(values.values()):
+        console.err().say(f"note: no version has {named} stored for --mode {how['mode']}; `vecver eval` measures it")
 
 
 def history_of(docs: vecver.Dataset, revision: str | None) -> Iterator[vecver.Commit]:
@@ -132,6 +139,12 @@ def history_of(docs: vecver.Dataset, revision: str | None) -> Iterator[vecver.Co
             waiting += commit.parents[1:]
     parents = {id: commit.parents for id, commit in commits.items()}
     return (commits[id] for id in newest_first(parents, {id: commit.time for id, commit in commits.items()}))
+
+
+def nothing_listed(document: str | None, since: str | None) -> str:
+    """That a log is empty, and why."""
+    after = f" after {since}" if since else ""
+    return f"No version{after} changed {document}." if document else f"There is no version{after}."
 
 
 def _joined(entries: list[Entry]) -> Iterator[Entry]:

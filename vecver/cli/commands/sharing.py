@@ -10,7 +10,7 @@ import click
 import vecver
 from vecver.cli import common
 from vecver.cli.screens import wording
-from vecver.cli.screens.sharing import show_remotes, show_transferred
+from vecver.cli.screens.sharing import show_cloned, show_locked, show_remotes, show_transferred
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, progress
 from vecver.settings import REPOSITORY, Settings
@@ -18,10 +18,10 @@ from vecver.settings import REPOSITORY, Settings
 WANTED = click.argument("wanted", nargs=-1, metavar="[DATASET[@REF]]...")
 REMOTE = click.option("--remote", default="origin", show_default=True, metavar="NAME", help="The other place.")
 INDEXES = click.option(
-    "--indexes/--no-indexes", default=True, help="Send search indexes too, or let them be made again.  [default: send]"
+    "--indexes/--no-indexes", default=True, help="Search indexes travel too, or are made again.  [default: travel]"
 )
 FILE = click.option("--file", default="vecver.lock", show_default=True, metavar="FILE", help="The lock file.")
-RESTORE = click.option("--restore", is_flag=True, help="Look at every object, and send those that were lost.")
+RESTORE = click.option("--restore", is_flag=True, help="Look at every object, and copy those that were lost.")
 
 
 @click.group()
@@ -47,7 +47,10 @@ def list_remotes(settings: Settings, /, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def add(settings: Settings, /, name: str, url: str, as_json: bool) -> None:
-    """Let NAME mean the place at URL: a folder, or the address of a store. `vecver push` fills an empty one."""
+    """Give the place at URL a name.
+
+    URL is a folder, or the address of a store. The place may be empty: `vecver push` fills it.
+    """
     added = common.opened(settings).add_remote(name, url)
     if as_json:
         echo_json(added.to_json())
@@ -145,11 +148,10 @@ def clone(
     with progress(url) as advance:
         how: dict[str, Any] = {"at": at, "metadata_only": metadata_only, "indexes": indexes}
         made = vecver.clone(url, place, author=settings.author, **how, progress=advance)
-    names = made.datasets()
     if as_json:
-        echo_json({"url": made.url, "id": made.id, "datasets": names})
+        echo_json({"url": made.url, "id": made.id, "datasets": made.datasets()})
     else:
-        console.out().say("cloned ", (", ".join(names) or "an empty repository", console.STRONG), f" to {made.url}")
+        show_cloned(console.out(), made, str(place))
 
 
 @click.command()
@@ -170,8 +172,7 @@ def lock(
     if as_json:
         echo_json(written.to_json())
         return
-    for name, version in sorted(written.datasets.items()):
-        console.out().say((f"{name}@{version.revision}", console.STRONG), f"  {version.commit[:12]}")
+    show_locked(console.out(), written)
     console.out().say(f"wrote {file}")
 
 
@@ -190,8 +191,7 @@ def sync(settings: Settings, /, file: str, as_json: bool) -> None:
     if as_json:
         echo_json(done.to_json())
         return
-    for name, version in sorted(done.lock.datasets.items()):
-        console.out().say((f"{name}@{version.revision}", console.STRONG), f"  {version.commit[:12]}")
+    show_locked(console.out(), done.lock)
     fetched = f"fetched {wording.size(done.bytes)}" if done.objects else "nothing was fetched"
     console.out().say(f"available in {done.url}; {fetched}")
 

@@ -35,7 +35,14 @@ def show_added(screen: Screen, dataset: str, added: vecver.QuestionSet) -> None:
         screen.say(_set_line(summary))
     else:
         screen.say("Stored ", (added.name, STRONG), f": {_counts(summary)}.")
-        screen.say(("Next: ", FAINT), (f"vecver eval {dataset} --questions {added.name}", COMMAND))
+        if summary["judged"]:
+            screen.say(("Next: ", FAINT), (f"vecver eval {dataset} --questions {added.name}", COMMAND))
+        else:
+            screen.say(
+                ("note: ", WARNING),
+                'no question says what must come back ("documents" or "contains"), so they can '
+                "compare two versions, but measure none",
+            )
     _skipped(screen, summary.get("skipped", {}))
 
 

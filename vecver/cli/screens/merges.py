@@ -28,6 +28,9 @@ def show_merge(screen: Screen, merge: vecver.Merge, revision: str) -> None:
         screen.say((f"  … and {len(lines) - len(shown):,} more: --json lists them", FAINT))
     if merge.conflicts:
         show_conflicts(screen, [each.to_json() for each in merge.conflicts], merge.branch, revision)
+    if merge.unsettled:
+        screen.say("Nothing is merged until they are settled: add --ours or --theirs.")
+        return
     counts = wording.counted(merge.documents, "added", "changed", "removed") or "no document differs"
     screen.say((counts, STRONG), f" · {wording.count(merge.chunks['live'], 'chunk')}, none embedded")
     if screen.terminal and merge.changed:
@@ -65,5 +68,6 @@ def _head(screen: Screen, merge: vecver.Merge, revision: str) -> list[Part]:
         verb = " would move forward: " if merge.dry_run else " moved forward: "
         return [(here, HEAD), verb, (ours, ID), " → ", (theirs, ID)]
     if merge.dry_run:
-        return [(here, HEAD), " (", (ours, ID), f") would get what {revision} (", (theirs, ID), ") changed:"]
+        verb = "cannot get" if merge.unsettled else "would get"
+        return [(here, HEAD), " (", (ours, ID), f") {verb} what {revision} (", (theirs, ID), ") changed:"]
     return [(here, HEAD), "  ", (now, ID), f"  merged {revision} (", (theirs, ID), ")"]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import vecver
 from vecver.cli.screens import wording
-from vecver.cli.terminal.console import FAINT, GOOD, ID, STRONG, WARNING, Screen
+from vecver.cli.terminal.console import COMMAND, FAINT, GOOD, ID, STRONG, WARNING, Screen
+from vecver.settings import REPOSITORY
 
 _LISTED = 30  # refs that a terminal shows
-_STATES = {"behind": "left alone: it is behind", "deleted": "left alone: it was deleted there"}
+_STATES = {  # (the ref was left alone, the command) -> why, and what to do
+    ("behind", "push"): "left alone: the remote is ahead; `vecver pull` brings what is new",
+    ("behind", "pull"): "left alone: it is ahead of the remote; `vecver push` sends what is new",
+    ("deleted", "push"): "left alone: the remote has deleted it; name it to send it again",
+    ("deleted", "pull"): "left alone: it was deleted here; name it to bring it again",
+}
 
 
 def show_remotes(screen: Screen, remotes: Sequence[vecver.Remote]) -> None:
     """A line for each remote."""
+    width = max((len(remote.name) for remote in remotes), default=0)
     for remote in remotes:
-        screen.say((remote.name, STRONG), f"  {remote.url}")
+        screen.say((remote.name, STRONG), f"{' ' * (width - len(remote.name))}  {remote.url}")
     if not remotes and screen.terminal:
         screen.say("There is no remote. ", ("`vecver remote add origin URL` names one.", FAINT))
 
@@ -40,10 +48,26 @@ def show_transferred(screen: Screen, done: vecver.Transferred, verb: str) -> Non
 def _ref(screen: Screen, done: vecver.Transferred, ref: vecver.SharedRef, verb: str) -> None:
     name = f"{ref.dataset}@{f'{done.remote}/' if verb == 'fetch' else ''}{ref.name}"
     after = wording.short_id(ref.after or "", screen.terminal)
-    if ref.state in _STATES:
-        screen.say((name, STRONG), f"  {_STATES[ref.state]}")
+    if left := _STATES.get((ref.state, verb)):
+        screen.say((name, STRONG), f"  {left}")
     elif ref.before and ref.state == "moved":
         before = wording.short_id(ref.before, screen.terminal)
         screen.say((name, STRONG), "  ", (before, ID), " → ", (after, ID))
     else:
         screen.say((name, STRONG), "  ", (after, ID), f"  new {ref.kind}")
+
+
+def show_cloned(screen: Screen, repository: vecver.Repository, folder: str) -> None:
+    """What was cloned to where, and how to look into it."""
+    names = repository.datasets()
+    screen.say("cloned ", (", ".join(names) or "an empty repository", STRONG), f" to {repository.url}")
+    if screen.terminal and names:
+        there = "" if folder == REPOSITORY else f" --repo {shlex.quote(folder)}"
+        screen.say(("Next: ", FAINT), (f"vecver{there} log {shlex.quote(names[0])}", COMMAND))
+
+
+def show_locked(screen: Screen, lock: vecver.Lock) -> None:
+    """A line for each version of a lock file."""
+    for name, version in sorted(lock.datasets.items()):
+        commit = wording.short_id(version.commit, screen.terminal)
+        screen.say((f"{name}@{version.revision}", STRONG), "  ", (commit, ID))
