@@ -21,7 +21,7 @@ _ALL = ""  # what an option means without a DOC; no document has this id
 
 
 def _side(name: str, whose: str) -> Callable[[F], F]:
-    text = f"Where both changed DOC, keep it as {whose} has it; without DOC all that is not named. May be repeated."
+    text = f"In a conflict about DOC keep what {whose} has; without DOC, in all that are not named. May be repeated."
     return click.option(f"--{name}", metavar="[DOC]", is_flag=False, flag_value=_ALL, multiple=True, help=text)
 
 
@@ -32,9 +32,16 @@ def _side(name: str, whose: str) -> Callable[[F], F]:
 @MESSAGE
 @_side("ours", "the branch")
 @_side("theirs", "REV")
-@click.option("--settings", "side", type=click.Choice(["ours", "theirs"]), help="Whose settings hold in a conflict.")
 @click.option(
-    "--no-ff", "fast_forward", is_flag=True, flag_value=False, default=True, help="Make a commit in any case."
+    "--settings", "side", type=click.Choice(["ours", "theirs"]), help="Whose settings to keep if both changed one."
+)
+@click.option(
+    "--no-ff",
+    "fast_forward",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Make a commit also where the branch could move.",
 )
 @DRY_RUN
 @as_json
@@ -52,8 +59,8 @@ def merge(
 ) -> None:
     """Bring what REV changed since it parted from the branch into the branch, document by document.
 
-    Nothing is embedded. A document that both changed is a conflict: nothing happens until --ours or --theirs says whose
-    holds, and the exit code is 4. Where only REV went on, the branch moves there without a commit.
+    Nothing is embedded. A document that both changed is a conflict: nothing is merged until --ours or --theirs settles
+    it, and the exit code is 4. Where only REV went on, the branch moves there without a commit.
     """
     docs = common.opened(settings).dataset(dataset)
     mine: bool | tuple[str, ...] = True if _ALL in ours else ours
