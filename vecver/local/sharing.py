@@ -29,7 +29,7 @@ class Sharing:
     def add_remote(self, name: str, url: str | PathLike[str]) -> Remote:
         """Name another place of this repository: a folder, or the address of a store.
 
-        Raises InvalidInputError (the name, an address with a password), ConflictError (the name is taken).
+        Raises InvalidInputError (the name, an address with a secret), ConflictError (the name is taken).
         """
         address = address_of(url)
         repo.remotes.add(self._session.versions.store, name, address)

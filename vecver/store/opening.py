@@ -27,7 +27,7 @@ def open_store(url: str | Path | Store) -> Store:
     if scheme == "memory":
         return MemoryStore()
     raise InvalidInputError(
-        f"no store is known for the scheme {scheme!r} of {text!r}",
+        f"no store is known for the scheme {scheme!r}",  # the rest may hold a password
         code="unknown_store",
         hint=say(
             "a service is asked by vecver.connect(URL); a repository is a directory, file:///path or memory://",
@@ -35,5 +35,4 @@ def open_store(url: str | Path | Store) -> Store:
         )
         if scheme in ("http", "https")
         else "use a directory, file:///path or memory://",
-        url=text,
     )

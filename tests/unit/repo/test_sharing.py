@@ -587,3 +587,19 @@ def test_a_push_of_a_log_that_comes_too_late_leaves_nothing_of_it(here: vecver.R
         assert push(other, there, "d@feat").changed[0].state == "moved"
     assert on(there).check().clean
     on(there).gc(grace=NOW, apply=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://key:hush@bucket/kb", "https://hush@host/kb", "az://b/kb?sig=hush", "s3://b/kb#hush", "http://[hush@x"],
+)
+def test_a_secret_in_an_address_is_neither_kept_nor_shown(here: vecver.Repository, url: str, tmp_path: Path) -> None:
+    for call in (
+        lambda: here.add_remote("origin", url),
+        lambda: vecver.clone(url, tmp_path / "kb"),
+        lambda: vecver.open(url),
+    ):
+        with pytest.raises(InvalidInputError) as raised:
+            call()
+        assert "hush" not in str(raised.value) and "hush" not in str(raised.value.context)
+    assert here.remotes() == [] and list(tmp_path.iterdir()) == []

@@ -5,14 +5,14 @@
 Decisions
 1. They are kept in the repository, as Git keeps them, not in the settings of a user: whoever opens it pushes to the
    same place. They do not travel: a clone has one, the place that it was cloned from.
-2. Credentials come from where the tools of that store take them. An address that holds a password is refused, since
-   it would be stored and shown.
+2. Credentials come from where the tools of that store take them. An address with a user, a password or options is
+   refused, since these would be stored and shown.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, say
 from vecver.model import Json
@@ -24,6 +24,7 @@ from vecver.store import Store
 
 NAME = "remotes"
 ORIGIN = "origin"
+_SECRET = re.compile(r"^[^/]*@|[?#]")  # after the scheme
 LOCKED = "locked"  # what is tracked under this name are the versions that lock files name
 
 
@@ -41,7 +42,7 @@ def url_of(store: Store, name: str) -> str:
 
 
 def add(store: Store, name: str, url: str, *, partial: bool = False) -> None:
-    """Name another place. Raises InvalidInputError (the name, a password in the address), ConflictError (taken)."""
+    """Name another place. Raises InvalidInputError (the name, a secret in the address), ConflictError (taken)."""
     check_name("remote", name)
     check_address(url)
     if name == LOCKED:
@@ -78,10 +79,10 @@ def remove(store: Store, name: str) -> None:
 
 
 def check_address(url: str) -> None:
-    """Raises InvalidInputError if an address holds a password."""
-    if "://" in url and urlsplit(url).password:
+    """Raises InvalidInputError if an address holds a user, a password or options, one of which may be a token."""
+    if "://" in url and _SECRET.search(url.partition("://")[2]):
         raise InvalidInputError(
-            "the address of a remote holds a password, which would be stored",
+            "the address of a remote holds a user, a password or options, which would be stored",
             code="credentials_in_url",
             hint="leave it out: credentials come from where the cloud's own tools take them",
         )
