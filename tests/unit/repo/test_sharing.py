@@ -603,3 +603,15 @@ def test_a_secret_in_an_address_is_neither_kept_nor_shown(here: vecver.Repositor
             call()
         assert "hush" not in str(raised.value) and "hush" not in str(raised.value.context)
     assert here.remotes() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_and_one_of_its_aliases_are_both_sent(here: vecver.Repository) -> None:
+    there = MemoryStore()
+    assert {ref.name for ref in push(here, there, "d", "d@prod").refs} == {"main", "v1", "prod"}
+    copy = cloned(there)
+    ingest(here.dataset("d"), {**BASE, "e": "five"})
+    push(here, there)
+    assert {ref.name for ref in pull(copy, there, "d@prod", "d").refs} == {"main", "v1", "prod"}
+    assert texts_of(copy.dataset("d"))["e"] == "five"
+    with pytest.raises(NotFoundError, match="nope"):
+        push(here, there, "d", "d@nope")

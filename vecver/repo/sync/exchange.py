@@ -26,7 +26,7 @@ from vecver.repo.refs.tracking import Place, Tracked
 from vecver.repo.refs.turns import pauses
 from vecver.repo.sync.absent import absent_commits
 from vecver.repo.sync.heads import Heads
-from vecver.repo.sync.planning import Read, Step
+from vecver.repo.sync.planning import ALL, Read, Step
 from vecver.repo.sync.ref_logs import Get, RefLog, read_log, write_log
 from vecver.repo.sync.transfer import Transfer
 from vecver.repo.versions import Versions
@@ -96,7 +96,10 @@ class Exchange:
 
 
 def selected(wanted: Sequence[str], known: Mapping[str, str], url: str) -> dict[str, set[str]]:
-    """key -> the refs that were asked for, none for all. `known`: name -> key. Raises NotFoundError."""
+    """key -> the refs that were asked for: none for all, `ALL` among them for all and these. `known`: name -> key.
+
+    Raises NotFoundError.
+    """
     if not wanted:
         return {key: set() for key in known.values()}
     chosen: dict[str, set[str]] = {}
@@ -110,8 +113,8 @@ def selected(wanted: Sequence[str], known: Mapping[str, str], url: str) -> dict[
                 dataset=name,
                 did_you_mean=near(name, list(known)),
             )
-        chosen.setdefault(known[name], set()).update({ref} if ref else ())
-    return chosen
+        chosen.setdefault(known[name], set()).add(ref or ALL)
+    return {key: set() if refs == {ALL} else refs for key, refs in chosen.items()}
 
 
 def _datasets(known: Mapping[str, str]) -> Hint:
@@ -129,7 +132,7 @@ def check_named(chosen: Mapping[str, set[str]], heads: Mapping[str, Heads], url:
     """Raises NotFoundError if a ref that was named does not exist."""
     for key, wanted in chosen.items():
         there = {name for (_, name), head in heads.get(key, {}).items() if head.commit}
-        if lacking := sorted(wanted - there):
+        if lacking := sorted(wanted - there - {ALL}):
             raise NotFoundError(
                 f"{url} has no branch, tag or alias {lacking[0]!r} of {key}",
                 code="ref_not_found",

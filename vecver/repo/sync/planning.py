@@ -26,6 +26,7 @@ from vecver.repo.sync.absent import Newest
 from vecver.repo.sync.heads import Head, Heads
 
 Read = Callable[[str], Commit]
+ALL = "*"  # among refs that were named: all others too, as if none were
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def _is_wanted(sides: Sides, place: Place) -> bool:
     kind, name = place
     if sides.sender[place].commit is None:
         return False
-    return name in sides.named if sides.named else kind != "alias" or sides.with_aliases
+    if name in sides.named:
+        return True
+    return (not sides.named or ALL in sides.named) and (kind != "alias" or sides.with_aliases)
 
 
 def _step(sides: Sides, place: Place, read: Read) -> Step:

@@ -40,7 +40,7 @@ from vecver.repo.sync.exchange import (
     shared,
 )
 from vecver.repo.sync.heads import Head, Heads, heads_of
-from vecver.repo.sync.planning import Sides, Step, plan
+from vecver.repo.sync.planning import ALL, Sides, Step, plan
 from vecver.repo.sync.question_names import send_questions
 from vecver.repo.sync.ref_logs import all_moves
 from vecver.repo.versions import Versions
@@ -217,7 +217,7 @@ class _Received:
     def _places(self, key: str) -> dict[Place, Head]:
         """The refs of a dataset that were asked for."""
         wanted = self._chosen[key]
-        return {place: head for place, head in self._theirs[key].items() if not wanted or place[1] in wanted}
+        return {place: head for place, head in self._theirs[key].items() if not wanted or wanted & {ALL, place[1]}}
 
     def _track(self) -> None:
         """Record where the remote's refs stand; what it no longer has is dropped where all its refs were asked for."""
