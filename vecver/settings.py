@@ -7,6 +7,9 @@
     VECVER_RERANKERS models that searches may be reranked by, by name: {"bge": "tei:http://localhost:8080/rerank"}, or a
                      table each: {"bge": {"model": …, "api_key" or "api_key_variable": …, "timeout": 5,
                      "on_failure": "keep"}}; in the file [rerankers.bge]. See `vecver.Reranker`
+    VECVER_CACHE     folder for copies of what lies in a bucket (s3://, gs://, az://)
+                                                   default: vecver in the user's folder for caches
+    VECVER_CACHE_BYTES  how much of it is kept      default: 32 GiB; 0: nothing
     VECVER_PUBLISH   branches whose new versions, and aliases whose promotions, are published at once: "main, prod"
 
     VECVER_MILVUS    URI of the Milvus             default: where a dataset is published, else one in the repository
@@ -46,6 +49,8 @@ class Settings:
     milvus: Milvus = field(default_factory=Milvus)
     publish: tuple[str, ...] = ()
     verify: Verify = "once"
+    cache: str = ""  # "": the platform's own folder
+    cache_bytes: int | None = None
     rerankers: Mapping[str, Reranker] = field(default_factory=dict)  # by name
 
 
@@ -61,7 +66,7 @@ class Setting:
 
 SECRETS = ("api_key", "milvus_token", "milvus_password", "milvus_key")
 NAMES = (
-    *("repo", "author", "api_key", "verify", "publish", "rerankers", "milvus"),
+    *("repo", "author", "api_key", "verify", "cache", "cache_bytes", "publish", "rerankers", "milvus"),
     *(f"milvus_{one.name}" for one in fields(Milvus) if one.name != "uri"),
 )
 
@@ -74,8 +79,10 @@ def explain(environment: Mapping[str, str] = os.environ, here: Path | None = Non
         **{"repo": settings.repo, "author": settings.author, "api_key": settings.api_key, "verify": settings.verify},
         **{"publish": ", ".join(settings.publish), "rerankers": ", ".join(settings.rerankers)},
         **{"milvus": settings.milvus.uri, **milvus},
+        **{"cache": settings.cache, "cache_bytes": "" if settings.cache_bytes is None else str(settings.cache_bytes)},
     }
-    names = NAMES if settings.rerankers else [name for name in NAMES if name != "rerankers"]  # as programs know it
+    newer = ("rerankers", "cache", "cache_bytes")  # are left out where they are not set, as programs know it
+    names = [name for name in NAMES if name not in newer or values[name]]
     return [_explained(name, values[name], environment, file) for name in names]
 
 
@@ -107,6 +114,8 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
         milvus=_milvus(lambda name: setting(f"milvus_{name}", ""), setting("milvus", "")),
         publish=tuple(name.strip() for name in setting("publish", "").split(",") if name.strip()),
         verify=_verify(setting("verify", "once")),
+        cache=setting("cache", ""),
+        cache_bytes=_bytes("cache_bytes", setting("cache_bytes", "")),
         rerankers=_rerankers(environment.get("VECVER_RERANKERS") or file.get("rerankers") or {}, environment),
     )
 
@@ -133,6 +142,15 @@ def _reranker(table: object, environment: Mapping[str, str]) -> Reranker:
     if not isinstance(fields["model"], str):
         raise TypeError
     return Reranker(**fields)
+
+
+def _bytes(name: str, value: str) -> int | None:
+    """A number of bytes; None where none is set."""
+    if value and not value.isdecimal():
+        raise InvalidInputError(
+            f"VECVER_{name.upper()} is {value!r}", code="invalid_settings", hint="write a number of bytes: 34359738368"
+        )
+    return int(value) if value else None
 
 
 def _verify(value: str) -> Verify:

@@ -156,6 +156,8 @@ def serve() -> FastAPI:
         milvus=vecver_settings.milvus,
         publish=vecver_settings.publish,
         verify=vecver_settings.verify,
+        cache=vecver_settings.cache or None,
+        cache_bytes=vecver_settings.cache_bytes,
     )
     return create_app(repository, settings)
 

@@ -138,7 +138,9 @@ WRITTEN: list[tuple[str, int, str, str]] = [
     ("--repo broken.json log handbook", 3, "broken.json is not a vecver repository", "it is a file"),
     ("--repo . log handbook", 3, ". is not a vecver repository", "did you mean '.vecver'"),
     ("--repo http://localhost:8000 log handbook", 2, "'http'", "vecver.connect(URL)"),
-    ("--repo s3://bucket/kb log handbook", 2, "'s3'", "use a directory"),
+    ("--repo ftp://bucket/kb log handbook", 2, "'ftp'", "a repository is a directory"),
+    ("--repo s3://key:secret@bucket/kb log handbook", 2, "no credentials", "AWS_PROFILE"),
+    ("--repo s3:// log handbook", 2, "names no bucket", "s3://BUCKET/PREFIX"),
 ]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buckets import bucket_in_memory
 
 from vecver.errors import BackendError, ConflictError, InvalidInputError, NotFoundError
 from vecver.store import LocalStore, MemoryStore, Store, open_store
@@ -23,6 +24,8 @@ NAMES = ["a", "deep/er/name", "caf%C3%A9/100%25", "Überschrift/日本語", "a b
 
 class Contract:
     """What every store keeps; each subclass brings one as the fixture `store`."""
+
+    rounds = 20  # of the race
 
     @pytest.mark.parametrize("name", NAMES)
     def test_what_is_put_is_there(self, store: Store, name: str) -> None:
@@ -120,17 +123,25 @@ class Contract:
         barrier = threading.Barrier(8)
 
         def race(writer: int) -> list[bool]:
-            return [_swap_at(barrier, store, round, writer) for round in range(20)]
+            return [_swap_at(barrier, store, round, writer) for round in range(self.rounds)]
 
         with ThreadPoolExecutor(8) as pool:
             wins = list(pool.map(race, range(8)))
-        assert [sum(won) for won in zip(*wins, strict=True)] == [1] * 20
+        assert [sum(won) for won in zip(*wins, strict=True)] == [1] * self.rounds
 
 
 class TestMemoryStore(Contract):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()
+
+
+class TestObjectStore(Contract):
+    """In obstore's own memory; `test_object_stores` has the same against services."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return bucket_in_memory(tmp_path / "cache")
 
 
 class TestLocalStore(Contract):

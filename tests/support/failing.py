@@ -16,7 +16,9 @@ from vecver.repo.rows.segment_files import FILES
 from vecver.store import MemoryStore, Store
 from vecver.store.api import writing
 
-OPERATIONS = ("put", "put_all", "get", "map", "path", "size", "list", "delete", "swap", "scratch")
+OPERATIONS = (
+    *("put", "put_all", "get", "get_all", "map", "path", "size", "has_all", "list", "delete", "swap", "scratch"),
+)
 
 
 class PowerFailure(BaseException):
@@ -47,12 +49,12 @@ class Failing:
         return self._counted(method) if name in OPERATIONS else method
 
     def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **how: Any) -> Any:
             self.count += 1
             if self.count <= self.left:
-                return method(*arguments)
+                return method(*arguments, **how)
             if self.done and self.count == self.left + 1:
-                method(*arguments)
+                method(*arguments, **how)
             return self.die()
 
         return call

@@ -52,6 +52,8 @@ def opened(settings: Settings) -> vecver.Repository:
             milvus=settings.milvus,
             publish=settings.publish,
             verify=settings.verify,
+            cache=settings.cache or None,
+            cache_bytes=settings.cache_bytes,
             background=False,
         )
     except NotFoundError as error:
@@ -69,6 +71,10 @@ def _no_repository(settings: Settings) -> NotFoundError:
             hint="`vecver init` makes one here; `vecver --repo URL COMMAND`, or VECVER_REPO, names another",
             url=settings.repo,
         )
+    if "://" in settings.repo:
+        hint = f"check --repo or VECVER_REPO; to make one there: `vecver init {shlex.quote(settings.repo)}`"
+        message = f"{settings.repo} is not a vecver repository"
+        return NotFoundError(message, code="repository_not_found", hint=hint, url=settings.repo)
     inside = Path(settings.repo) / REPOSITORY
     meant = [str(inside)] if (inside / "vecver.json").is_file() else _repositories_like(settings.repo)
     return NotFoundError(

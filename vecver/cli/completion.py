@@ -140,4 +140,6 @@ def _names(docs: vecver.Dataset, kinds: Iterable[str]) -> list[str]:
 
 def _repository(ctx: click.Context) -> vecver.Repository:
     """While a line is completed no command runs, so the settings are read here."""
-    return vecver.open(ctx.find_root().params.get("repo") or load_settings().repo)
+    settings = load_settings()
+    repo = ctx.find_root().params.get("repo") or settings.repo
+    return vecver.open(repo, cache=settings.cache or None, cache_bytes=settings.cache_bytes)

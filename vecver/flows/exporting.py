@@ -105,8 +105,8 @@ def export(versions: Versions, dataset: str, folder: Path, *, at: str, progress:
 
 def _refuse_within(versions: Versions, folder: Path) -> None:
     """Raises InvalidInputError for a folder inside the repository, whose gc would treat the files as its own."""
-    root = versions.store.path("vecver.json")
-    if root and root.parent.resolve() in folder.resolve().parents:
+    root = versions.store.folder
+    if root and root.resolve() in folder.resolve().parents:
         raise InvalidInputError(
             f"{folder} lies within the repository", code="within_repository", hint="name a folder outside of it"
         )

@@ -96,8 +96,8 @@ class MilvusConnections:
     @property
     def _embedded(self) -> Path | None:
         """The file of the embedded Milvus; None where the repository is no folder."""
-        root = self._versions.store.path("vecver.json")
-        return root.parent / EMBEDDED if root else None
+        folder = self._versions.store.folder
+        return folder / EMBEDDED if folder else None
 
 
 def with_secrets_of(default: Milvus | None, uri: str) -> Milvus:

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
 from vecver import flows, repo, store
@@ -17,7 +17,7 @@ from vecver.local.dataset import Dataset
 from vecver.local.embedders import Embedders
 from vecver.local.milvus import MilvusConnections
 from vecver.local.session import Session
-from vecver.local.sharing import Sharing, address_of, store_at
+from vecver.local.sharing import Sharing, address_of
 
 if TYPE_CHECKING:
     from vecver.model import Check, DatasetRemoval, Garbage, Json, Milvus, Replay, Verify
@@ -203,8 +203,10 @@ def open(
     publish: Sequence[str] = (),
     embedders: Sequence[Any] = (),
     background: bool = True,
+    cache: str | PathLike[str] | None = None,
+    cache_bytes: int | None = None,
 ) -> Repository:
-    """The repository at a directory or `memory://`; `create` makes it if there is none.
+    """The repository at a directory, `s3://`, `gs://` or `az://BUCKET/PREFIX`, or `memory://`; `create` makes it.
 
     `author` signs commits and ref moves. `api_key` is given to embedders that need one, and kept nowhere.
     `open_bytes`: memory in which used versions stay open, beside the files they map.
@@ -216,9 +218,12 @@ def open(
     `background`: upkeep, which folds the small segments that commits leave and builds search indexes, runs in a thread
     after a commit has landed, not before the call returns. `repo.settle()` waits for it, `repo.close()` ends it, and
     what was not done is done after the next commit.
-    Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it).
+    `cache`: the folder with copies of what lies in a bucket (default: the platform's for caches), at most `cache_bytes`
+    (default 32 GiB; 0: none). Credentials for a bucket come from where the cloud's own tools take them.
+    Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it; credentials in
+    the URL), BackendError (the bucket does not answer, refuses, is missing, or ignores conditions of writes).
     """
-    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
+    place = store.open_store(url, cache=cache, cache_bytes=cache_bytes)
     if create and not repo.exists(place):
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
@@ -239,9 +244,19 @@ def _milvus(uri: str) -> Milvus:
     return Milvus(uri)
 
 
-def create(url: str | PathLike[str] | store.Store, *, author: str = "", api_key: str | None = None) -> Repository:
-    """A new repository. Raises ConflictError if there is one already, InvalidInputError if other things lie there."""
-    place = store.open_store(url if isinstance(url, store.Store) else fspath(url))
+def create(
+    url: str | PathLike[str] | store.Store,
+    *,
+    author: str = "",
+    api_key: str | None = None,
+    cache: str | PathLike[str] | None = None,
+    cache_bytes: int | None = None,
+) -> Repository:
+    """A new repository; `cache` as in `open`.
+
+    Raises ConflictError if there is one already, InvalidInputError if other things lie there, BackendError.
+    """
+    place = store.open_store(url, cache=cache, cache_bytes=cache_bytes)
     repo.create(place)
     return Repository(repo.Versions(place, author=author), api_key)
 
@@ -269,7 +284,7 @@ def clone(
     Raises NotFoundError (no repository there), ConflictError or InvalidInputError (something is at `folder`),
     IntegrityError (something of it is lost or damaged), BackendError.
     """
-    source, target = store_at(url), store_at(folder)
+    source, target = store.open_store(url), store.open_store(folder)
     options = repo.SyncOptions(indexes=indexes, progress=progress)
     address = source.url if isinstance(url, store.Store) else address_of(url)
     repo.clone(source, target, address, options, author=author, at=at, partial=metadata_only)

@@ -15,7 +15,7 @@ from vecver.errors import ConflictError
 from vecver.model import Json
 from vecver.repo import objects
 from vecver.repo.refs.refs import check_name
-from vecver.store import Store
+from vecver.store import Store, get_or_none
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def read(store: Store, what: str, folder: str, key: str, name: str) -> Entries:
     """The entries of a name, which may have none. Raises InvalidInputError (the name), IntegrityError."""
     check_name(what, name)
     path = folder_of(folder, key) + quote(name, safe="")
-    if store.size(path) is None:
+    body = get_or_none(store, path)
+    if body is None:
         return Entries(store, what, path, key, name, None, ())
-    body = store.get(path)
     value = objects.parse_sealed(path, body)
     try:
         values, owner = tuple(value["entries"]), (value["dataset"], value["name"])

@@ -21,7 +21,7 @@ FORMAT = 1  # of all objects
 
 def load(store: Store, name: str, id: str) -> Json:
     """The JSON object called `name`, whose digest is `id`. Raises NotFoundError, IntegrityError."""
-    return parse(name, id, store.get(name))
+    return parse(name, id, store.get(name, fixed=True))
 
 
 def parse(name: str, id: str, body: bytes) -> Json:

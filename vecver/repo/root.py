@@ -10,7 +10,7 @@ import json
 from vecver.digest import canonical_json, digest_json
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, say
 from vecver.repo import objects, spare
-from vecver.store import Store
+from vecver.store import Store, get_or_none
 
 ROOT = "vecver.json"
 
@@ -53,7 +53,8 @@ def exists(store: Store) -> bool:
 
 def identity(store: Store) -> str:
     """A repository's id. Raises NotFoundError (there is none), IntegrityError."""
-    if not exists(store):
+    body = get_or_none(store, ROOT)
+    if body is None:
         raise NotFoundError(
             f"{store.url} is not a vecver repository",
             code="repository_not_found",
@@ -64,7 +65,7 @@ def identity(store: Store) -> str:
             url=store.url,
         )
     try:
-        value = objects.known(ROOT, json.loads(store.get(ROOT)))
+        value = objects.known(ROOT, json.loads(body))
         if value.pop("digest") != digest_json(value):
             raise ValueError("another digest")
         return str(value["id"])

@@ -47,5 +47,4 @@ def release(store: Store) -> bool:
 
 
 def _place(store: Store) -> Path | None:
-    root = store.path("vecver.json")
-    return root.parent / "local" / "spare" if root else None
+    return store.folder / "local" / "spare" if store.folder and store.folder.is_dir() else None

@@ -406,8 +406,9 @@ class Versions:
 
     def derived_facts(self, segment: str, spec: str) -> Json | None:
         """The facts of a derived file, unproved; None if it was never built. Raises IntegrityError."""
-        exists = index_files.has_derived(self.store, segment, spec)
-        return index_files.facts(self.store, segment, spec) if exists else None
+        with suppress(NotFoundError):
+            return index_files.facts(self.store, segment, spec)
+        return None
 
     def put_measured(self, segment: str, spec: str, measured: Json) -> None:
         index_files.put_measured(self.store, segment, spec, measured)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
-    from vecver.store.api import Store, writing
+    from vecver.store.api import Store, get_or_none, writing
     from vecver.store.folder import measured, new_folder, verify_folder
     from vecver.store.local import LocalStore
     from vecver.store.memory import MemoryStore
@@ -13,4 +13,14 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazily(__name__)
 
-__all__ = ["LocalStore", "MemoryStore", "Store", "measured", "new_folder", "open_store", "verify_folder", "writing"]
+__all__ = [
+    "LocalStore",
+    "MemoryStore",
+    "Store",
+    "get_or_none",
+    "measured",
+    "new_folder",
+    "open_store",
+    "verify_folder",
+    "writing",
+]

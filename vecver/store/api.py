@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from vecver.errors import BackendError, ConflictError, NotFoundError, check_first
+
+Still = Callable[[], None]  # raises ConflictError(code="lock_lost") unless a lock is still held
+LAPSE = 20.0  # seconds after which a remote store takes a lock from a holder that is not heard of
 
 
 @runtime_checkable
@@ -33,17 +36,23 @@ class Store(Protocol):
         that announces the others must be `put` afterwards.
         """
 
-    def get(self, name: str) -> bytes:
-        """All bytes of `name`."""
+    def get(self, name: str, *, fixed: bool = False) -> bytes:
+        """All bytes of `name`. `fixed`: its bytes never change, so those that this machine kept are as good."""
 
-    def map(self, name: str) -> memoryview:
-        """The bytes of `name` without reading them all: memory-mapped where the store can."""
+    def get_all(self, names: Iterable[str]) -> Sequence[bytes | None]:
+        """The bytes of each name, None for a missing one; a remote store is asked for all at once."""
+
+    def map(self, name: str, *, fixed: bool = False) -> memoryview:
+        """The bytes of `name` without reading them all: memory-mapped where the store can. `fixed`: see `get`."""
 
     def path(self, name: str) -> Path | None:
-        """The path of `name` if it is a plain file, else None."""
+        """The path of `name` if it is a plain file, or of the copy that `map` reads; else None."""
 
     def size(self, name: str) -> int | None:
         """Bytes of `name`, or None if there is no such name."""
+
+    def has_all(self, names: Iterable[str]) -> Sequence[bool]:
+        """Whether there is each name; a remote store is asked for all at once."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """Every name that begins with `prefix`, which ends with `/` or is empty; sorted."""
@@ -54,15 +63,40 @@ class Store(Protocol):
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         """Write `new` if `name` holds `expected` now (None: is absent), else ConflictError(code="swap_lost")."""
 
-    def lock(self, name: str, seconds: float) -> AbstractContextManager[None]:
+    def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> AbstractContextManager[Still]:
         """An exclusive lock among all processes; it is released when its process ends, however it ends.
 
         For work that is long and safe to repeat. Raises ConflictError(code="locked") if another process holds it for
-        `seconds`.
+        `seconds`. A remote store gives it to another once its holder was not heard of for `lapse` seconds. So a holder
+        calls what it is given before each step that two holders must not take: that raises
+        ConflictError(code="lock_lost") if another may hold the lock by now.
         """
 
     def scratch(self) -> Path:
         """A new private directory for files that will be `put`; the caller removes it."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder in which the names are plain files, if there is one."""
+
+    @property
+    def local(self) -> Path | None:
+        """A folder for what this machine notes about the store; it may not exist, and its content may vanish."""
+
+    def uncached(self) -> Store:
+        """This store, where each name is read from where it lies at least once, whatever this machine has kept."""
+
+
+def get_or_none(store: Store, name: str) -> bytes | None:
+    """The bytes of `name`, None if there is no such name: one request of a remote store."""
+    try:
+        return store.get(name)
+    except NotFoundError:
+        return None
+
+
+def still_held() -> None:
+    """What `lock` gives where the system holds the lock: nobody can take it away."""
 
 
 def absent(name: str) -> NotFoundError:

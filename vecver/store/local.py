@@ -16,13 +16,24 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from vecver.disk import make_folder, sync_folder
 from vecver.errors import BackendError, VecverError
-from vecver.store.api import absent, locked, reading, swap_lost, unreachable, writing
+from vecver.store.api import (
+    LAPSE,
+    Still,
+    absent,
+    get_or_none,
+    locked,
+    reading,
+    still_held,
+    swap_lost,
+    unreachable,
+    writing,
+)
 from vecver.store.mapping import map_file
 
 LOCK_SECONDS = 30
@@ -62,14 +73,17 @@ class LocalStore:
             with writing(str(folder)):
                 sync_folder(folder)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, fixed: bool = False) -> bytes:
         try:
             return _bytes_of(f"{self.url}/{name}")
         except OSError:
             with reading(name, self._at(name)):
                 raise
 
-    def map(self, name: str) -> memoryview:
+    def get_all(self, names: Iterable[str]) -> Sequence[bytes | None]:
+        return [get_or_none(self, name) for name in names]
+
+    def map(self, name: str, *, fixed: bool = False) -> memoryview:
         with reading(name, self._at(name)):
             if self.size(name) is None:
                 raise absent(name)
@@ -86,6 +100,9 @@ class LocalStore:
         except OSError as error:
             raise unreachable(name, self._at(name), error) from error
         return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def has_all(self, names: Iterable[str]) -> Sequence[bool]:
+        return [self.size(name) is not None for name in names]
 
     def list(self, prefix: str) -> Iterator[str]:
         names, top = [], str(self.root / prefix)
@@ -138,7 +155,7 @@ class LocalStore:
                 raise swap_lost(name)
             self.put(name, new)
 
-    def lock(self, name: str, seconds: float) -> AbstractContextManager[None]:
+    def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> AbstractContextManager[Still]:
         return self._held(f"{_LOCKS}/{name}", seconds, locked(name, seconds))
 
     def scratch(self) -> Path:
@@ -148,6 +165,17 @@ class LocalStore:
             folder = make_folder(self._at(_SCRATCH))
             _sweep(folder)
             return Path(tempfile.mkdtemp(dir=folder))
+
+    @property
+    def folder(self) -> Path | None:
+        return self.root
+
+    @property
+    def local(self) -> Path | None:
+        return self.root / _LOCAL
+
+    def uncached(self) -> LocalStore:
+        return self
 
     def _at(self, name: str) -> Path:
         return self.root / name
@@ -167,7 +195,7 @@ class LocalStore:
             os.replace(part, make_folder(folder) / target.name)
         return folder
 
-    def _locked(self) -> AbstractContextManager[None]:
+    def _locked(self) -> AbstractContextManager[Still]:
         return self._held(
             _LOCK,
             LOCK_SECONDS,
@@ -180,7 +208,7 @@ class LocalStore:
         )
 
     @contextlib.contextmanager
-    def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[None]:
+    def _held(self, name: str, seconds: float, refused: VecverError) -> Iterator[Still]:
         """Hold a lock file; the kernel releases it when the process ends. Raises `refused` after `seconds`."""
         from filelock import FileLock, Timeout
 
@@ -192,7 +220,7 @@ class LocalStore:
             except Timeout as error:
                 raise refused from error
         try:
-            yield
+            yield still_held
         finally:
             lock.release()
 

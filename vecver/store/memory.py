@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vecver.store.api import absent, locked, reading, swap_lost, writing
+from vecver.store.api import LAPSE, Still, absent, get_or_none, locked, reading, still_held, swap_lost, writing
 
 
 class MemoryStore:
@@ -30,13 +30,16 @@ class MemoryStore:
         for name, file in files.items():
             self.put(name, file)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, fixed: bool = False) -> bytes:
         try:
             return self._bytes[name]
         except KeyError as error:
             raise absent(name) from error
 
-    def map(self, name: str) -> memoryview:
+    def get_all(self, names: Iterable[str]) -> Sequence[bytes | None]:
+        return [get_or_none(self, name) for name in names]
+
+    def map(self, name: str, *, fixed: bool = False) -> memoryview:
         return memoryview(self.get(name))
 
     def path(self, name: str) -> Path | None:
@@ -45,6 +48,9 @@ class MemoryStore:
     def size(self, name: str) -> int | None:
         content = self._bytes.get(name)
         return None if content is None else len(content)
+
+    def has_all(self, names: Iterable[str]) -> Sequence[bool]:
+        return [self.size(name) is not None for name in names]
 
     def list(self, prefix: str) -> Iterator[str]:
         with self._lock:
@@ -63,13 +69,13 @@ class MemoryStore:
             self._bytes[name] = bytes(new)
 
     @contextlib.contextmanager
-    def lock(self, name: str, seconds: float) -> Iterator[None]:
+    def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> Iterator[Still]:
         with self._lock:
             lock = self._locks[name]
         if not lock.acquire(timeout=seconds):
             raise locked(name, seconds)
         try:
-            yield
+            yield still_held
         finally:
             lock.release()
 
@@ -78,6 +84,17 @@ class MemoryStore:
 
         with writing("scratch"):
             return Path(tempfile.mkdtemp(prefix="vecver-"))
+
+    @property
+    def folder(self) -> Path | None:
+        return None
+
+    @property
+    def local(self) -> Path | None:
+        return None
+
+    def uncached(self) -> MemoryStore:
+        return self
 
 
 def _taken(file: Path) -> bytes:

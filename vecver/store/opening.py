@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,15 +11,21 @@ from vecver.store.api import Store
 from vecver.store.local import LocalStore
 from vecver.store.memory import MemoryStore
 
+BUCKETS = ("s3", "gs", "az")  # schemes
+_PLACES = "a repository is a directory, file:///path, or s3://, gs:// or az://BUCKET/PREFIX"
 
-def open_store(url: str | Path | Store) -> Store:
-    """The store at a path, a `file://` URL or `memory://`; a Store is returned as it is. Touches nothing yet.
 
-    Raises InvalidInputError (another scheme).
+def open_store(
+    url: str | PathLike[str] | Store, *, cache: str | PathLike[str] | None = None, cache_bytes: int | None = None
+) -> Store:
+    """The store at a path, a `file://` URL, `s3://`, `gs://` or `az://`, or `memory://`; a Store is returned as it is.
+
+    `cache`: the folder in which copies of what lies in a bucket are kept, up to `cache_bytes` (0: none). Touches
+    nothing yet. Raises InvalidInputError (another scheme, credentials in the address), BackendError (no obstore).
     """
-    if not isinstance(url, str | Path) and isinstance(url, Store):
+    if not isinstance(url, str | PathLike) and isinstance(url, Store):
         return url
-    text = str(url)
+    text = fspath(url) if isinstance(url, str | PathLike) else str(url)
     scheme, separator, rest = text.partition("://")
     if not separator:
         return LocalStore(Path(text))
@@ -26,13 +33,27 @@ def open_store(url: str | Path | Store) -> Store:
         return LocalStore(Path(unquote(rest.removeprefix("localhost"))))
     if scheme == "memory":
         return MemoryStore()
+    if scheme in BUCKETS:
+        return _in_bucket(text, Path(cache) if cache else None, cache_bytes)
     raise InvalidInputError(
         f"no store is known for the scheme {scheme!r}",  # the rest may hold a password
         code="unknown_store",
         hint=say(
-            "a service is asked by vecver.connect(URL); a repository is a directory, file:///path or memory://",
-            cli="a repository is a directory or file:///path; a service is asked by vecver.connect(URL) in Python",
+            f"a service is asked by vecver.connect(URL); {_PLACES}, or memory://",
+            cli=f"{_PLACES}; a service is asked by vecver.connect(URL) in Python",
         )
         if scheme in ("http", "https")
-        else "use a directory, file:///path or memory://",
+        else f"{_PLACES}, or memory://",
     )
+
+
+def _in_bucket(url: str, cache: Path | None, cache_bytes: int | None) -> Store:
+    from vecver.store.cache import LIMIT, Cache, default_folder
+    from vecver.store.clouds import open_bucket
+    from vecver.store.object_store import ObjectStore
+
+    bucket = open_bucket(url)
+    limit = LIMIT if cache_bytes is None else cache_bytes
+    if limit <= 0:
+        return ObjectStore(bucket, None)
+    return ObjectStore(bucket, Cache(cache or default_folder(), f"{bucket.endpoint} {bucket.url}", limit))

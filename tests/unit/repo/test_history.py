@@ -32,9 +32,9 @@ class Counting(MemoryStore):
         super().swap(name, expected, new)
         self.done.update(files=1, bytes=len(new))
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, fixed: bool = False) -> bytes:
         self.done.update(reads=1)
-        return super().get(name)
+        return super().get(name, fixed=fixed)
 
 
 def added(turn: int) -> list[Json]:

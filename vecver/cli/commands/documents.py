@@ -40,8 +40,9 @@ RECORDS = click.option(
 @click.pass_obj
 def init(settings: Settings, /, url: str | None, as_json: bool) -> None:
     """Make an empty repository at URL (default: --repo, VECVER_REPO, or .vecver here)."""
-    repository = vecver.create(url or (settings.repo if settings.named else REPOSITORY))
-    if above := _repository_above(Path(repository.url)):
+    place = url or (settings.repo if settings.named else REPOSITORY)
+    repository = vecver.create(place, cache=settings.cache or None, cache_bytes=settings.cache_bytes)
+    if "://" not in repository.url and (above := _repository_above(Path(repository.url))):
         console.err().say(f"note: {above} is a repository too: a command takes the nearest one, or --repo")
     if as_json:
         echo_json({"url": repository.url, "id": repository.id})

@@ -50,6 +50,7 @@ def check(store: Store, progress: Progress | None = None) -> Check:
 
     `progress` counts the "commits" that were proved.
     """
+    store = store.uncached()
     checker = _Checker(store)
     checker.read(ROOT, lambda: identity(store))
     if store.size(trash.NAME) is not None:
@@ -265,7 +266,7 @@ class _Checker:
 
     def _file(self, segment: Segment, file: str) -> bool:
         name = path_of(segment.id, file)
-        digest = self.read(name, lambda: hashlib.sha256(self.store.map(name)).hexdigest())
+        digest = self.read(name, lambda: hashlib.sha256(self.store.map(name, fixed=True)).hexdigest())
         if digest is not None and digest != segment.manifest["files"][file]["sha256"]:
             self.problem(name, "does not match its digest")
             return False

@@ -19,7 +19,7 @@ from vecver.errors import BackendError, ConflictError, IntegrityError, say
 from vecver.repo import objects
 from vecver.repo.refs.turns import pauses, turn
 from vecver.repo.rows.segment_files import FILES
-from vecver.store import Store
+from vecver.store import Store, get_or_none
 
 NAME = "retired"
 
@@ -87,8 +87,10 @@ def hold(store: Store, units: Iterable[str]) -> None:
     """
     units = list(units)
     claim(store, units)
-    if lost := [unit for unit in units if any(store.size(name) is None for name in parts_of(unit))]:
-        raise collected(lost)
+    parts = [(unit, name) for unit in units for name in parts_of(unit)]
+    exists = store.has_all([name for _, name in parts])
+    if lost := [unit for (unit, _), is_there in zip(parts, exists, strict=True) if not is_there]:
+        raise collected(list(dict.fromkeys(lost)))
 
 
 def collected(units: list[str]) -> ConflictError:
@@ -130,7 +132,7 @@ def parts_of(unit: str) -> list[str]:
 
 
 def _body(store: Store) -> bytes | None:
-    return None if store.size(NAME) is None else store.get(NAME)
+    return get_or_none(store, NAME)
 
 
 def _parse(body: bytes | None) -> Retired:

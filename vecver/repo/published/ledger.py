@@ -30,7 +30,7 @@ from vecver.digest import digest_json
 from vecver.errors import ConflictError
 from vecver.model import Commit, Json
 from vecver.repo import objects
-from vecver.store import Store
+from vecver.store import Store, get_or_none
 
 FOLDER = "publications"
 UNCOUNTED = -1
@@ -204,7 +204,7 @@ class Publications:
 
     def read(self) -> Ledger:
         """The ledger as it is now. Raises IntegrityError."""
-        body = None if self.store.size(self.path) is None else self.store.get(self.path)
+        body = get_or_none(self.store, self.path)
         self._seen = body
         return Ledger(self.uri, self.database) if body is None else parse(self.path, body)
 

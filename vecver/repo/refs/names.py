@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError, IntegrityError
 from vecver.repo import objects
+from vecver.store.api import get_or_none
 
 if TYPE_CHECKING:
     from vecver.model import Json
@@ -69,12 +70,13 @@ _UNCHANGED = Names()
 
 def read(store: Store) -> Names:
     """The names as they are now. Raises IntegrityError."""
-    return _UNCHANGED if store.size(NAME) is None else _parse(store.get(NAME))
+    body = get_or_none(store, NAME)
+    return _UNCHANGED if body is None else _parse(body)
 
 
 def change(store: Store, key: str, name: str | None, *, author: str, time: str) -> None:
     """Name the dataset of a key `name`; None deletes it. Raises ConflictError if another process changed a name."""
-    body = None if store.size(NAME) is None else store.get(NAME)
+    body = get_or_none(store, NAME)
     before = Names() if body is None else _parse(body)
     entry = {"name": name, "time": time, "author": author, "was": before.name_of(key)}
     try:

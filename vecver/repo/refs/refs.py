@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +35,7 @@ from vecver.model import Json, Move
 from vecver.near import near
 from vecver.repo import objects
 from vecver.repo.refs import names
+from vecver.store.api import get_or_none
 
 if TYPE_CHECKING:
     from vecver.store import Store
@@ -71,9 +72,10 @@ class Refs:
 
     def find(self, name: str) -> tuple[Kind, str] | None:
         """(kind, commit) of the ref with this name."""
-        for kind in KINDS:
-            if commit := self.get(kind, name):
-                return kind, commit
+        for kind, body in zip(KINDS, self._bodies(name), strict=True):
+            move = self._newest(kind, name, body) if body is not None else None
+            if move and move.after:
+                return kind, move.after
         return None
 
     def all(self, kind: Kind) -> dict[str, str]:
@@ -226,11 +228,16 @@ class Refs:
         """The store's folder of a dataset's refs, with a `/`."""
         return f"refs/{quote(key, safe='')}/"
 
+    def _bodies(self, name: str) -> Sequence[bytes | None]:
+        """The refs of this name, one of each kind, as they are stored."""
+        if not is_name(name):
+            return [None] * len(KINDS)
+        return self.store.get_all([self.path(kind, name) for kind in KINDS])
+
     def _body(self, kind: Kind, name: str) -> bytes | None:
         if not is_name(name):  # such a name may make no path
             return None
-        path = self.path(kind, name)
-        return self.store.get(path) if self.store.size(path) is not None else None
+        return get_or_none(self.store, self.path(kind, name))
 
     def _reserved(self, kind: Kind, name: str) -> bytes:
         """Reserve the place of a new ref. Raises ConflictError if the ref was made meanwhile."""
@@ -311,9 +318,10 @@ def _loaded(value: Json, id: str) -> Move:
 def with_gating(store: Store, move: Move) -> Move:
     """The move with what was measured for it, where something was. Raises IntegrityError."""
     path = gating_path(move.id)
-    if store.size(path) is None:
+    body = get_or_none(store, path)
+    if body is None:
         return move
-    value = objects.load_sealed(store, path)
+    value = objects.parse_sealed(path, body)
     if value.get("move") != move.id:
         raise objects.misplaced(path)
     gated = replace(move, gating=value["gating"])

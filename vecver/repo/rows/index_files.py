@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vecver.errors import IntegrityError, index_again
+from vecver.errors import IntegrityError, NotFoundError, index_again
 from vecver.repo import objects
 from vecver.repo.rows.segment_files import path_of
 from vecver.repo.rows.stamps import Stamps, file_states
+from vecver.store.api import get_or_none
 
 if TYPE_CHECKING:
     from vecver.model import Json
@@ -70,15 +71,17 @@ def derived(store: Store, segment: str, spec: str, stamps: Stamps | None = None)
 
     Raises IntegrityError if its bytes do not match their digest, or are missing.
     """
-    if not has_derived(store, segment, spec):
-        return None
     name = path_of(segment, spec)
-    stored = facts(store, segment, spec)
-    if store.size(name) is None:  # a vecver that does not know its kind deletes the bytes before their facts
-        raise _damaged(name, "is missing")
+    try:
+        stored = facts(store, segment, spec)
+    except NotFoundError:
+        return None
     path = store.path(name)
     files = file_states([path]) if path else None
-    content = memoryview(store.map(name))
+    try:
+        content = memoryview(store.map(name))
+    except NotFoundError as error:  # a vecver that does not know its kind deletes the bytes before their facts
+        raise _damaged(name, "is missing") from error
     is_same = bool(path and files and file_states([path]) == files)  # so these files are the mapped ones
     stamp = f"{segment}/{spec}/{stored['sha256']}"
     if len(content) != stored["bytes"]:
@@ -101,9 +104,10 @@ def put_measured(store: Store, segment: str, spec: str, measured: Json) -> None:
 def measured(store: Store, segment: str, spec: str) -> Json | None:
     """What was measured of a derived file; None if nothing was, or of other bytes. Raises IntegrityError (damaged)."""
     name = measured_path(segment, spec)
-    if store.size(name) is None:
+    body = get_or_none(store, name)
+    if body is None:
         return None
-    stored, now = objects.load_sealed(store, name), facts(store, segment, spec)
+    stored, now = objects.parse_sealed(name, body), facts(store, segment, spec)
     return stored if (stored.get("segment"), stored.get("sha256")) == (segment, now["sha256"]) else None
 
 

@@ -261,7 +261,7 @@ class Segment:
     def _map(self, file: str) -> memoryview:
         """A file, mapped; its content is not read yet. Raises NotFoundError, IntegrityError (another size)."""
         name, expected = path_of(self.id, file), self.manifest["files"][file]["bytes"]
-        buffer = memoryview(self._store.map(name))
+        buffer = memoryview(self._store.map(name, fixed=True))
         if len(buffer) != expected:
             raise IntegrityError(
                 f"{name} has {len(buffer)} bytes, not {expected}",

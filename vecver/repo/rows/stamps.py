@@ -1,6 +1,6 @@
 """Stamps: which large files this machine hashed and found sound, so that later processes need not hash them again.
 
-    local/verified.json   by segment, and by index and digest: size, inode and times of each file when it was hashed
+    <local>/verified.json   by segment, and by index and digest: size, inode and times of each file when it was hashed
 
 That file belongs to this machine and is no part of the repository. If it is missing, everything is hashed once more.
 
@@ -36,7 +36,7 @@ _FILE: Final = "verified.json"
 
 
 class Stamps:
-    """The stamps of one repository. A store that is no folder has none."""
+    """The stamps of one repository. A store that keeps nothing on this machine has none."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -58,7 +58,7 @@ class Stamps:
             stamps[kind][name] = files
             present = {kind: self._present(files) for kind, files in stamps.items()}
             part = path.with_name(f"{_FILE}.{os.getpid()}")
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 part.write_text(json.dumps({"format": objects.FORMAT, **present}), "utf-8")
                 os.replace(part, path)
@@ -84,11 +84,10 @@ class Stamps:
     def _present(self, stamps: dict[str, FileStates]) -> dict[str, FileStates]:
         """The stamps of segments that still exist."""
         ids = {name: name.partition("/")[0] for name in stamps}
-        return {name: stamps[name] for name, id in ids.items() if self._store.size(path_of(id, "segment.json"))}
+        return {name: stamps[name] for name, id in ids.items() if self._store.path(path_of(id, "segment.json"))}
 
     def _path(self) -> Path | None:
-        root = self._store.path("vecver.json")
-        return root.parent / "local" / _FILE if root else None
+        return self._store.local / _FILE if self._store.local else None
 
 
 def _size(files: FileStates) -> int:

@@ -53,14 +53,14 @@ def save(store: Store, space: Space, vectors: Mapping[bytes, Vectors]) -> Part:
     content = b"".join(vectors) + np.stack(list(vectors.values())).astype("<f4").tobytes()
     name = _folder(space) + digest(content)
     store.put(name, content)
-    return Part(name, store.map(name), space.dim)
+    return Part(name, store.map(name, fixed=True), space.dim)
 
 
 def load(store: Store, space: Space) -> Iterator[Part]:
     """The sound parts of a space; one that another ingest deletes meanwhile is left out."""
     for name in store.list(_folder(space)):
         try:
-            content = store.map(name)
+            content = store.map(name, fixed=True)
         except NotFoundError:
             continue
         if hashlib.sha256(content).hexdigest() == name.rsplit("/", 1)[1]:

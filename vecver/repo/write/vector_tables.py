@@ -134,7 +134,7 @@ def _merged(store: Store, tables: Sequence[Table]) -> Table:
     pieces = (table.numbers.astype(np.int64) + start for table, start in zip(tables, starts, strict=False))
     numbers = np.concatenate([np.zeros(0, np.int64), *pieces])
     counts = np.bincount(numbers, minlength=len(ids))
-    exists = [store.size(path_of(id.tobytes().hex(), "segment.json")) is not None for id in ids]
+    exists = store.has_all([path_of(id.tobytes().hex(), "segment.json") for id in ids])
     order = np.lexsort((-counts[numbers], prefixes))
     order = order[np.array(exists, bool)[numbers[order]]]
     first = np.ones(len(order), bool)
@@ -155,7 +155,7 @@ def _save(store: Store, space: Space, table: Table) -> str:
 
 def _read(store: Store, name: str) -> Table | None:
     """A table, mapped; None where it is damaged. Raises NotFoundError."""
-    content = memoryview(store.map(name))
+    content = memoryview(store.map(name, fixed=True))
     if len(content) < 24 or content[:8] != _MAGIC:
         return None
     n, m = (int(count) for count in np.frombuffer(content, "<u8", 2, 8))

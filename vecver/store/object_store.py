@@ -1,0 +1,298 @@
+"""A store in a bucket: S3, Google Cloud Storage, Azure, and services that speak as one of them.
+
+An object is visible whole and durable when a write returns; `swap` is a conditional write; a lock is a lease.
+
+Decisions
+1. Bytes under a name that callers call `fixed` are read once by this machine and then from its cache. Other names are
+   asked for each time; a large one that has not changed is not sent again (If-None-Match).
+2. What was just written is not read back: `put` keeps a copy, and `swap` knows the tag of what it or `get` saw last.
+   If that tag is refused the object is read and compared, so that equal bytes written by another count as expected.
+3. A service that ignores conditions would lose updates in silence. Each is tried once by each machine, before the first
+   write that relies on them: a second create, and an update of what is not there, must be refused.
+4. `uncached` reads each name from the bucket once more, for `check`, and through the cache after that: hashing and then
+   decoding a segment must not fetch it twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from copy import copy
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from vecver.errors import BackendError, NotFoundError
+from vecver.store.api import LAPSE, Still, reading, swap_lost, writing
+from vecver.store.cache import Cache, Copy
+from vecver.store.leases import FOLDER, Leases
+from vecver.store.mapping import map_file
+from vecver.store.requests import Requests, Tag
+
+if TYPE_CHECKING:
+    from vecver.store.clouds import Bucket
+
+S, T = TypeVar("S"), TypeVar("T")
+
+AT_ONCE: Final = 16  # requests of one call
+_IN_MEMORY: Final = 256 << 20  # bytes that are mapped from memory where nothing can be cached
+_REMEMBERED: Final = 1024  # objects whose last seen bytes have their tag kept
+
+
+class ObjectStore:
+    """See `Store`. Nothing is asked or written before the first use. `cache` None: nothing is kept on this machine."""
+
+    def __init__(self, bucket: Bucket, cache: Cache | None) -> None:
+        self.url = bucket.url
+        self._requests = Requests(bucket.objects, bucket.url)
+        self._leases = Leases(self._requests)
+        self._cache = cache
+        self._seen: OrderedDict[str, tuple[bytes, Tag]] = OrderedDict()  # name -> digest of its bytes, tag
+        self._lock = threading.Lock()
+        self._fetched: set[str] | None = None  # of `uncached`: the names that were read from the bucket
+        self._proved = [False]  # that conditions are kept; shared by copies
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def get(self, name: str, *, fixed: bool = False) -> bytes:
+        if fixed and (kept := self._kept(name)):
+            with contextlib.suppress(OSError):  # deleted at this moment
+                return kept.path.read_bytes()
+        found = self._requests.get(name)
+        assert found, "an unconditional read gives bytes"
+        self._saw(name, found.body, found.tag)
+        if fixed:
+            self._keep(name, found.body, found.tag)
+        return found.body
+
+    def get_all(self, names: Iterable[str]) -> Sequence[bytes | None]:
+        return self._at_once(self._get_or_none, list(names))
+
+    def map(self, name: str, *, fixed: bool = False) -> memoryview:
+        kept = self._kept(name)
+        if not kept or not fixed:
+            kept = self._newest(name, kept)
+        if kept:
+            with contextlib.suppress(OSError):  # deleted at this moment
+                return map_file(kept.path)
+        return self._in_memory(name)
+
+    def path(self, name: str) -> Path | None:
+        kept = self._kept(name)
+        return kept.path if kept else None
+
+    def size(self, name: str) -> int | None:
+        return self._requests.size(name)
+
+    def has_all(self, names: Iterable[str]) -> Sequence[bool]:
+        return [size is not None for size in self._at_once(self.size, list(names))]
+
+    def list(self, prefix: str) -> Iterator[str]:
+        names = self._requests.names(prefix)
+        yield from sorted(name for name in names if name.startswith(prefix) and not name.startswith(f"{FOLDER}/"))
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        if isinstance(data, Path):
+            with reading(str(data), data):
+                data.stat()
+            tag = self._requests.put(name, data)
+            if not self._keep(name, data, tag):
+                data.unlink()
+        else:
+            self._keep(name, data, self._requests.put(name, data))
+
+    def put_all(self, files: Mapping[str, Path]) -> None:
+        self._at_once(lambda item: self.put(*item), list(files.items()))
+
+    def delete(self, *names: str) -> None:
+        for name in names:
+            self._forget(name)
+        self._at_once(self._requests.delete, names)
+
+    def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
+        self._prove_conditions()
+        seen = None if expected is None else self._tag_of(name, expected)
+        tag = self._requests.put_if(name, new, seen) if seen or expected is None else None
+        if tag is None and expected is not None:
+            tag = self._swap_as_read(name, expected, new)
+        self._forget(name)
+        if tag is None:
+            raise swap_lost(name)
+        self._saw(name, new, tag)
+
+    def _swap_as_read(self, name: str, expected: bytes, new: bytes) -> Tag | None:
+        """Write `new` in the place of `expected`, whatever its tag; None if something else lies there."""
+        while True:
+            try:
+                found = self._requests.get(name)
+            except NotFoundError:
+                return None
+            if not found or found.body != expected:
+                return None
+            if tag := self._requests.put_if(name, new, found.tag):
+                return tag
+
+    def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> AbstractContextManager[Still]:
+        self._prove_conditions()
+        return self._leases.held(name, seconds, lapse)
+
+    # -- this machine ---------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path | None:
+        return None
+
+    @property
+    def local(self) -> Path | None:
+        return self._cache.local if self._cache else None
+
+    def scratch(self) -> Path:
+        import tempfile
+
+        if self._cache:
+            with contextlib.suppress(OSError):
+                return self._cache.scratch()
+        with writing("scratch"):
+            return Path(tempfile.mkdtemp(prefix="vecver-"))
+
+    def uncached(self) -> ObjectStore:
+        other = copy(self)
+        other._fetched = set()
+        return other
+
+    def _kept(self, name: str) -> Copy | None:
+        """This machine's copy of an object; None if there is none, or the bucket must be read first."""
+        if not self._cache or (self._fetched is not None and name not in self._fetched):
+            return None
+        return self._cache.find(name)
+
+    def _keep(self, name: str, data: bytes | Path, tag: Tag) -> bool:
+        """Keep a copy of what was written or read; a file is moved. False where that is not possible."""
+        if not self._cache:
+            return False
+        try:
+            part = data if isinstance(data, Path) else self._cache.scratch() / "part"
+        except OSError:
+            return False
+        try:
+            if not isinstance(data, Path):
+                part.write_bytes(data)
+            self._cache.keep(part, name, tag.e_tag)
+        except OSError:
+            return False
+        finally:
+            if part is not data:
+                shutil.rmtree(part.parent, ignore_errors=True)
+        if self._fetched is not None:
+            self._fetched.add(name)
+        return True
+
+    def _newest(self, name: str, kept: Copy | None) -> Copy | None:
+        """A copy of an object as it is now, which is the one that was kept if that has not changed.
+
+        None where nothing can be kept.
+        """
+        if not self._cache:
+            return None
+        try:
+            part = self._cache.scratch() / "part"
+        except OSError:
+            return None
+        try:
+            tag = self._requests.fetch(name, part, kept.e_tag if kept else None)
+            if tag is None:
+                return kept
+            fetched = self._cache.keep(part, name, tag.e_tag)
+        except OSError:
+            return None
+        finally:
+            shutil.rmtree(part.parent, ignore_errors=True)
+        if self._fetched is not None:
+            self._fetched.add(name)
+        return fetched
+
+    def _in_memory(self, name: str) -> memoryview:
+        """An object where nothing can be kept. Raises BackendError (store_full) if it is too large for that."""
+        if self._cache and (self.size(name) or 0) > _IN_MEMORY:
+            raise BackendError(
+                f"there is no room in {self._cache.folder} for a copy of {name}",
+                code="store_full",
+                hint="free space there, or let VECVER_CACHE (cache= in Python) name a folder on another disk",
+                retryable=True,
+                name=name,
+            )
+        return memoryview(self.get(name))
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _get_or_none(self, name: str) -> bytes | None:
+        try:
+            return self.get(name)
+        except NotFoundError:
+            return None
+
+    def _saw(self, name: str, body: bytes, tag: Tag) -> None:
+        """Remember which tag these bytes have."""
+        with self._lock:
+            self._seen[name] = sha256(body).digest(), tag
+            self._seen.move_to_end(name)
+            if len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+
+    def _tag_of(self, name: str, body: bytes) -> Tag | None:
+        """The tag that these bytes had when they were last seen under this name."""
+        with self._lock:
+            digest, tag = self._seen.get(name, (b"", None))
+        return tag if digest == sha256(body).digest() else None
+
+    def _forget(self, name: str) -> None:
+        """Let no copy of an object be used any more."""
+        with self._lock:
+            self._seen.pop(name, None)
+        if self._cache:
+            self._cache.drop(name)
+
+    def _at_once(self, call: Callable[[S], T], items: Sequence[S]) -> Sequence[T]:
+        """`call` for each item, many at a time. Raises the first error once all have ended."""
+        if len(items) < 2:
+            return [call(item) for item in items]
+        futures = [self._workers.submit(call, item) for item in items]
+        wait(futures)
+        return [future.result() for future in futures]
+
+    @cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vecver-store")
+
+    def _prove_conditions(self) -> None:
+        """Raises BackendError (store_unconditional) if this service writes although a condition does not hold."""
+        marker = self.local / "conditions" if self.local else None
+        if self._proved[0] or (marker and marker.exists()):
+            return
+        name = f"{FOLDER}/conditions-{secrets.token_hex(8)}"
+        first = self._requests.put_if(name, b"1", None)
+        second = self._requests.put_if(name, b"2", None)
+        self._requests.put(name, b"3")
+        late = self._requests.put_if(name, b"4", first) if first and first.mode() else None
+        self._requests.delete(name)
+        if not first or not first.mode() or second or late:
+            raise BackendError(
+                f"{self.url} ignores conditions of writes, so two writers would overwrite each other",
+                code="store_unconditional",
+                hint="use a service that keeps If-None-Match and If-Match, or a folder; nothing was changed",
+                url=self.url,
+            )
+        self._proved[0] = True
+        if marker:
+            with contextlib.suppress(OSError):
+                marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                marker.touch()
