@@ -6,9 +6,11 @@ import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from buckets import Watched, bucket_in_memory
 from helpers import SPACE, best, open_on, records, texts_of, vector_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -262,6 +264,36 @@ class OnDisk(Machine):
         shutil.rmtree(self.folder)
 
 
+class InBucket(Machine):
+    """The same in a bucket that loses the reply of every fifth conditional write, with a cache that is deleted."""
+
+    def new_store(self) -> Store:
+        self.folder = tempfile.mkdtemp(prefix="vecver-machine-")
+        memory = pytest.importorskip("obstore.store", reason="obstore is not installed").MemoryStore
+        self.bucket = Forgetful(memory())
+        return bucket_in_memory(Path(self.folder), self.bucket)
+
+    @rule()
+    def delete_the_cache(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def teardown(self) -> None:
+        super().teardown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Forgetful(Watched):
+    """Loses the reply of every fifth conditional write."""
+
+    conditional = 0
+
+    def put(self, name: str, data: Any, **how: Any) -> Any:
+        if how.get("mode") is not None:
+            self.conditional += 1
+            self.losing = int(self.conditional % 5 == 0)
+        return super().put(name, data, **how)
+
+
 def run(machine: type[Machine], examples: int, steps: int) -> None:
     how = settings(
         max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
@@ -277,9 +309,13 @@ def test_on_a_directory() -> None:
     run(OnDisk, examples=8, steps=20)
 
 
+def test_in_a_bucket() -> None:
+    run(InBucket, examples=4, steps=20)
+
+
 @pytest.mark.deep
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("machine", [Machine, OnDisk])
+@pytest.mark.parametrize("machine", [Machine, OnDisk, InBucket])
 def test_for_long(machine: type[Machine]) -> None:
     run(machine, examples=400, steps=60)
 

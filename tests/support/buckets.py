@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,3 +21,54 @@ def bucket_in_memory(cache: Path | None, objects: Any = None) -> ObjectStore:
 
     bucket = Bucket(memory() if objects is None else objects, "s3://in/memory", "")
     return ObjectStore(bucket, Cache(cache, "in memory") if cache else None)
+
+
+class Watched:
+    """A bucket that counts requests by kind, and may delay each, lose its reply, or do as a test says before it.
+
+    `losing`: of so many writes, one after the other, the reply is lost after the bucket has written.
+    """
+
+    def __init__(self, objects: Any, *, delay_s: float = 0.0) -> None:
+        self._objects = objects
+        self.delay_s = delay_s
+        self.count: Counter[str] = Counter()
+        self.asked: list[tuple[str, str]] = []  # (kind, name)
+        self.losing = 0
+        self.before: Callable[[str, str], None] = lambda kind, name: None
+
+    def get(self, name: str, *, options: Any = None) -> Any:
+        return self._ask("get", name, options=options)
+
+    def head(self, name: str) -> Any:
+        return self._ask("head", name)
+
+    def put(self, name: str, data: Any, **how: Any) -> Any:
+        result = self._ask("put", name, data, **how)
+        if self.losing:
+            self.losing -= 1
+            raise _lost(how.get("mode"))
+        return result
+
+    def delete(self, name: str) -> Any:
+        return self._ask("delete", name)
+
+    def list(self, prefix: str | None, **how: Any) -> Any:
+        return self._ask("list", prefix, **how)
+
+    def _ask(self, kind: str, name: str | None, *arguments: Any, **how: Any) -> Any:
+        self.before(kind, name or "")
+        if self.delay_s:
+            time.sleep(self.delay_s)
+        self.count[kind] += 1
+        self.asked.append((kind, name or ""))
+        return getattr(self._objects, kind)(name, *arguments, **how)
+
+
+def _lost(mode: Any) -> Exception:
+    """What obstore says when it has repeated a write whose reply was lost; an unconditional one fails as a whole."""
+    from obstore import exceptions
+
+    if mode is None:
+        return exceptions.GenericError("error sending request")
+    return exceptions.AlreadyExistsError("there") if mode == "create" else exceptions.PreconditionError("another")

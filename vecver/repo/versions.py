@@ -15,7 +15,7 @@ from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, VecverError, check_first, say
 from vecver.near import near
 from vecver.repo import objects, opened, spare
-from vecver.repo.maintain.naming import naming
+from vecver.repo.maintain.naming import confirm, naming
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.refs import names
@@ -25,7 +25,7 @@ from vecver.repo.root import identity
 from vecver.repo.rows import index_files
 from vecver.repo.rows.segment_files import unit_of
 from vecver.repo.rows.verifier import Verifier
-from vecver.store.api import writing
+from vecver.store.api import Still, writing
 
 if TYPE_CHECKING:
     from vecver.model import Commit, Garbage, Json, Move, QuestionSet, Space, Verify
@@ -271,9 +271,12 @@ class Versions:
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
         signed: dict[str, Any] = {"author": self.author, "time": self.time(), "reason": reason}
-        with naming(self.store):  # a deletion too: its move is written before the ref names it
+        with naming(self.store) as still:  # a deletion too: its move is written before the ref names it
             if after is not None:
                 self._hold(after)
+            signed["named"] = lambda units, take_back: confirm(
+                still, partial(self._hold_again, after, units), take_back
+            )
             if after is None or before is not None:
                 return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
             if kind == "branch" and not refs.all("branch"):
@@ -318,21 +321,45 @@ class Versions:
     @contextmanager
     def holding(self, id: str) -> Iterator[None]:
         """gc deletes nothing of a version that is named within. Raises NotFoundError, ConflictError."""
-        with naming(self.store):
+        with naming(self.store) as still:
             self._hold(id)
             yield
+            confirm(still, partial(self._hold_again, id, ()), lambda: None)
 
     def _hold(self, id: str) -> None:
         """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""
-        from vecver.repo.maintain import gc, trash
+        from vecver.repo.maintain import trash
         from vecver.repo.rows.layout import layout_path
 
         is_missing = self.store.size(layout_path(id)) is None
-        if is_missing and gc.place_of_rows(self.store, id):
+        if is_missing or trash.mentions(self.store, [layout_path(id)]):
+            self._hold_all(id)
+
+    def _hold_all(self, id: str) -> None:
+        """As `_hold`, looking at every object of the version; of one without rows, at its records."""
+        from vecver.repo.maintain import gc, trash
+        from vecver.repo.rows.layout import layout_path
+
+        if self.store.size(layout_path(id)) is None and gc.place_of_rows(self.store, id):
             trash.hold(self.store, {objects.path_of(id), gc.forgotten_path(id)})
-        elif is_missing or trash.mentions(self.store, [layout_path(id)]):
-            segments = {unit_of(live.segment) for live in self.layout(id).segments}
-            trash.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
+            return
+        segments = {unit_of(live.segment) for live in self.layout(id).segments}
+        trash.hold(self.store, {layout_path(id), objects.path_of(id), *segments})
+
+    def _confirm(self, still: Still, id: str | None, move: list[str], take_back: Callable[[], None]) -> None:
+        """See `naming.confirm`: a ref has named a version by this move."""
+        confirm(still, partial(self._hold_again, id, move), take_back)
+
+    def _hold_again(self, id: str | None, move: Collection[str]) -> None:
+        """Keep gc from deleting a version that a ref has named, and the move that says so. Raises ConflictError."""
+        from vecver.repo.maintain import trash
+
+        trash.hold(self.store, move)
+        try:
+            if id is not None:
+                self._hold_all(id)
+        except NotFoundError as error:
+            raise trash.collected([objects.path_of(id or "")]) from error
 
     def time(self) -> str:
         """The present time, as ref moves record it."""
@@ -371,9 +398,13 @@ class Versions:
         check_name("question set", questions.name)
         self.check_dataset(dataset)
         signed = {"author": self.author, "time": self.time()}
-        with naming(self.store):
-            trash.hold(self.store, [question_sets.put(self.store, questions)])
-            return question_sets.name_set(self.store, self.key(dataset), questions, **signed)
+        with naming(self.store) as still:
+            unit = question_sets.put(self.store, questions)
+            trash.hold(self.store, [unit])
+            changed = question_sets.name_set(self.store, self.key(dataset), questions, **signed)
+            take_back = partial(question_sets.remove, self.store, self.key(dataset), dataset, questions.name)
+            confirm(still, partial(trash.hold, self.store, [unit]), take_back)
+            return changed
 
     def remove_questions(self, dataset: str, name: str) -> str:
         """Let a name mean no set; gives the digest that it meant. Raises NotFoundError, ConflictError."""

@@ -8,8 +8,8 @@ Decisions
    its date; from then on this machine's monotonic clock counts. One that is late by a second, since dates have no
    fractions, only waits longer.
 2. A holder that is stopped for longer than `lapse` loses its lease without knowing. So it asks `Held` before each step
-   that only a holder may take. That compares the time of the last renewal, counted from before it was sent and with
-   MARGIN to spare, and costs no request. `vecver.repo.maintain.gc` and `naming` say why nothing is lost in the moment
+   that only a holder may take, and trusts its lease for half of `lapse` only, counted from before the last renewal was
+   sent. The question costs no request. `vecver.repo.maintain.gc` and `naming` say why nothing is lost in the moment
    between that question and the step.
 3. Releasing deletes the object without waiting for the reply. A lease that may have lapsed is left where it is, since
    deleting it could take away that of its successor.
@@ -32,7 +32,6 @@ from vecver.store.api import LAPSE, locked
 from vecver.store.requests import Found, Requests, Tag
 
 FOLDER = "locks"
-MARGIN = 5.0  # seconds before that in which a holder no longer trusts its lease
 _SKEW = 2.0  # seconds that a date of the store may be late
 _PAUSE = 0.5  # the longest between two looks at a lease
 
@@ -61,7 +60,7 @@ class Held:
     @property
     def is_sure(self) -> bool:
         """False if the lease may have lapsed."""
-        return _now() < self._sent + self._lapse - MARGIN
+        return _now() < self._sent + self._lapse / 2
 
     def body(self) -> bytes:
         """The lease as it is stored next."""

@@ -18,6 +18,9 @@ Decisions
    as old as its reader, and a version may have landed since on what waited.
 3. One gc deletes at a time, until what it deleted is buried. Of two, the slower deleted segments that an ingest had
    written again in between, and named.
+   In a bucket the lock is a lease, which may pass on while its holder is stopped. So it passes on after twenty minutes
+   only, and a group of objects is deleted only in the first ten. For a deletion to arrive too late, the process must
+   stop for ten minutes between that look and the request. S3 and Azure refuse requests that are much older.
 4. Objects of a kind are deleted together, durably before those that they name. Otherwise a power cut brought back the
    layout of a version whose rows stayed deleted.
 """
@@ -43,8 +46,11 @@ from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.rows.layout import layout_path, load_layout
 from vecver.repo.rows.segment_files import FILES, path_of, unit_of
 from vecver.store import Store
+from vecver.store.api import Still
 
 _SECONDS = 60.0  # to wait while another gc deletes
+_LAPSE = 1200.0  # after which a lease passes on from a gc that is not heard of
+_AT_ONCE = 500  # objects that are deleted before the lock is looked at
 _FORGOTTEN_AT_ONCE = 8  # each is written down, which must fit on a full disk
 _WRITES = ("ingest", "upsert", "delete")  # reasons of moves to a version made just before
 _RECENT = timedelta(days=30)  # what a ref named within it is kept, so that the ref can be rolled back
@@ -113,8 +119,8 @@ def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime)
     rooms = _rooms(store, garbage)
     while True:
         try:
-            with store.lock("collecting", _SECONDS):
-                _collect(store, garbage, retention, now)
+            with store.lock("collecting", _SECONDS, _LAPSE) as still:
+                _collect(store, garbage, retention, now, still)
             break
         except BackendError as error:
             if error.code != "store_full" or not next(rooms, False):
@@ -122,15 +128,16 @@ def collect(store: Store, garbage: Garbage, retention: Retention, now: datetime)
     spare.keep(store, 2 * (store.size(trash.NAME) or 0))
 
 
-def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime) -> None:
+def _collect(store: Store, garbage: Garbage, retention: Retention, now: datetime, still: Still) -> None:
     time, old = now.isoformat(timespec="seconds"), trash.read(store)
     planned = {*garbage.delete, *garbage.wait}
     condemned = set(old.condemned & garbage.delete.keys())
-    _delete(store, condemned, garbage, retention, time)  # needs no write first, and makes room for those below
+    _delete(store, condemned, garbage, retention, time, still)  # needs no write first, and makes room for those below
     trash.claim(store, old.waiting.keys() - planned)  # these are needed again
     trash.retire(store, planned - old.waiting.keys() - old.condemned, time)
     new = _condemn(store, {unit: old.waiting[unit] for unit in garbage.delete if unit in old.waiting}, retention, now)
-    _delete(store, new, garbage, retention, time)
+    _delete(store, new, garbage, retention, time, still)
+    still()
     trash.bury(store, {*condemned, *new, *(old.condemned - planned)})  # the last were deleted before a crash
 
 
@@ -144,7 +151,9 @@ def _condemn(store: Store, units: dict[str, str], retention: Retention, now: dat
         return trash.condemn(store, {unit: since for unit, since in units.items() if unit not in needed})
 
 
-def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str) -> None:
+def _delete(
+    store: Store, units: Iterable[str], garbage: Garbage, retention: Retention, time: str, still: Still
+) -> None:
     """Delete condemned units, parents first; a version is recorded as forgotten before its layout goes."""
     forgotten = {layout_path(commit): commit for commit in garbage.forgotten}
     for _, of_kind in groupby(sorted(units, key=_parents_first), key=lambda unit: _parents_first(unit)[0]):
@@ -154,7 +163,10 @@ def _delete(store: Store, units: Iterable[str], garbage: Garbage, retention: Ret
             batch = same_kind[start : start + step]
             for commit in (forgotten[unit] for unit in batch if unit in forgotten):
                 _forget(store, commit, retention, time)
-            store.delete(*(name for unit in batch for name in _objects(store, unit)))  # before what they name
+            names = [name for unit in batch for name in _objects(store, unit)]
+            for first in range(0, len(names), _AT_ONCE):
+                still()
+                store.delete(*names[first : first + _AT_ONCE])  # before what they name
 
 
 def _forget(store: Store, commit: str, retention: Retention, time: str) -> None:

@@ -8,37 +8,66 @@ Decisions
    ends with its process, so that nothing is left behind by a killed one. A lock costs a commit about 0.1 ms.
 2. Who cannot get a lock within 10 s raises ConflictError: nothing is named, or nothing deleted, and the call may be
    repeated.
+3. In a bucket a lock is a lease, which passes on from a writer that is stopped for too long. When that wakes up, gc may
+   have deleted what it names next. So a writer whose lease may have passed on claims its units once more *after* it
+   named them (`confirm`). gc condemns a unit by a swap of the same object that claims change, and only if no claim came
+   before: so either the claim wins and the unit stays, or the writer learns that it is condemned or gone, takes back
+   what it named, and raises. Nothing that was reported as done is lost. A claim after every naming would do without
+   locks, but costs two round trips.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from vecver.errors import ConflictError, VecverError
+
 if TYPE_CHECKING:
     from vecver.store import Store
+    from vecver.store.api import Still
 
 SECONDS = 10.0  # to wait for a lock
 _LOCKS = 16
-_thread = threading.local()  # .held: the stores in whose naming this thread is
+_thread = threading.local()  # .held: the stores in whose naming this thread is, and what their locks gave
 
 
 @contextmanager
-def naming(store: Store) -> Iterator[None]:
-    """What is claimed within it cannot be condemned before it ends. May be nested. Raises ConflictError (locked)."""
-    held: set[str] = _thread.__dict__.setdefault("held", set())
+def naming(store: Store) -> Iterator[Still]:
+    """What is claimed within it cannot be condemned before it ends. May be nested. Raises ConflictError (locked).
+
+    What was named within is then confirmed (`confirm`), with what this gives.
+    """
+    held: dict[str, Still] = _thread.__dict__.setdefault("held", {})
     if store.url in held:
-        yield
+        yield held[store.url]
         return
-    with store.lock(_lock_name((os.getpid() ^ threading.get_ident() >> 12) % _LOCKS), SECONDS):
-        held.add(store.url)
+    with store.lock(_lock_name((os.getpid() ^ threading.get_ident() >> 12) % _LOCKS), SECONDS) as still:
+        held[store.url] = still
         try:
-            yield
+            yield still
         finally:
-            held.discard(store.url)
+            del held[store.url]
+
+
+def confirm(still: Still, hold: Callable[[], None], take_back: Callable[[], object]) -> None:
+    """After something was named: if gc may have condemned it meanwhile, claim it once more, or take the name back.
+
+    `hold` raises ConflictError or NotFoundError where a unit is condemned or gone; that is raised, after `take_back`.
+    """
+    try:
+        still()
+        return
+    except ConflictError:
+        pass
+    try:
+        hold()
+    except VecverError:
+        take_back()
+        raise
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ from vecver.digest import digest, key
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, check_first
 from vecver.progress import Progress
 from vecver.repo.maintain import trash
-from vecver.repo.maintain.naming import naming
+from vecver.repo.maintain.naming import confirm, naming
 from vecver.repo.objects import load_commit
 from vecver.repo.rows.layout import Layout, Live, encoded_layout, layout_path, mask_of, parse_layout, rows_of
 from vecver.repo.rows.proof import Proof
@@ -197,12 +198,15 @@ class Rewrite:
 
     def _switch_one(self, id: str, body: bytes, new: Layout) -> bool:
         """Give a commit its new layout; False if another process changed it. Raises ConflictError (gc)."""
-        with naming(self._store):
-            trash.hold(self._store, [unit_of(live.segment) for live in new.segments])
+        path, encoded = layout_path(id), encoded_layout(id, new)
+        hold = partial(trash.hold, self._store, [unit_of(live.segment) for live in new.segments])
+        with naming(self._store) as still:
+            hold()
             try:
-                self._store.swap(layout_path(id), body, encoded_layout(id, new))
+                self._store.swap(path, body, encoded)
             except ConflictError:
                 return False
+            confirm(still, hold, partial(self._store.swap, path, encoded, body))
         return True
 
     def _covers(self, live: Live) -> bool:

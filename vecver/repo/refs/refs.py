@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,6 +49,7 @@ _ID = re.compile(r"[0-9a-f]{64}")  # can only be a commit
 _NAME_BYTES = 240  # percent-encoded; file systems take 255
 _SECONDS = 30.0  # to wait for another log to be written
 KEPT_MOVES = 1024  # newest moves that one process keeps
+Named = Callable[[list[str], Callable[[], None]], None]  # with the objects of the move, and what takes the ref back
 NewestMoves = dict[tuple[str, Kind, str, bytes], Move]  # by key, kind, name and bytes of a ref
 RESERVED = canonical_json({"format": objects.FORMAT, "commit": None, "move": None})  # a ref that is being made
 
@@ -123,10 +124,11 @@ class Refs:
         time: str,
         reason: str,
         gating: Json | None = None,
+        named: Named | None = None,
     ) -> Move:
         """Move a ref from the commit that the caller saw. Raises ConflictError if it has moved since.
 
-        `gating`: what was measured for this move; it is stored beside it.
+        `gating`: what was measured for this move; it is stored beside it. `named` is called when the ref has moved.
         """
         check_name(kind, name)
         old = self._body(kind, name)
@@ -143,19 +145,32 @@ class Refs:
         if gating is not None:
             self.store.put(gating_path(move.id), objects.sealed({"gating": gating, "move": move.id}))
         self.store.put(move_path(move.id), canonical_json(move.to_json()))
+        new = _ref_body(after, move.id)
         try:
-            self.store.swap(self.path(kind, name), old, _ref_body(after, move.id))
+            self.store.swap(self.path(kind, name), old, new)
         except ConflictError as error:
             raise ref_moved(kind, name, self.get(kind, name)) from error
+        if named:
+            units = [move_path(move.id), *([] if gating is None else [gating_path(move.id)])]
+            named(units, lambda: self.store.swap(self.path(kind, name), new, old))
         return move if gating is None else replace(move, gating=gating)
 
     def create(
-        self, kind: Kind, name: str, commit: str, *, author: str, time: str, reason: str, gating: Json | None = None
+        self,
+        kind: Kind,
+        name: str,
+        commit: str,
+        *,
+        author: str,
+        time: str,
+        reason: str,
+        gating: Json | None = None,
+        named: Named | None = None,
     ) -> Move:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
         self._check_new(kind, name)
-        signed = {"author": author, "time": time, "reason": reason}
-        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating)
+        signed: dict[str, Any] = {"author": author, "time": time, "reason": reason}
+        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating, named=named)
         self._withdraw_if_taken(move)
         return move
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError
@@ -50,6 +50,9 @@ def pauses() -> Iterator[float]:
 
 def _take(stack: ExitStack, store: Store, name: str, look: Callable[[], object]) -> None:
     """Wait as long as other writers get their turns."""
+    with suppress(ConflictError):
+        stack.enter_context(store.lock(name, 0))
+        return
     state = look()
     while True:
         try:

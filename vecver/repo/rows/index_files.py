@@ -44,9 +44,10 @@ def put_derived(store: Store, segment: str, spec: str, file: Path, built_with: J
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     stored = {**built_with, "segment": segment, "sha256": digest, "bytes": file.stat().st_size}
-    with store.lock("index-files", LOCK_SECONDS):
+    with store.lock("index-files", LOCK_SECONDS) as still:
         if replace or not has_derived(store, segment, spec):
             store.put(path_of(segment, spec), file)
+            still()
             store.put(path_of(segment, spec + ".json"), objects.sealed(stored))
 
 
