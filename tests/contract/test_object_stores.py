@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from emulators import SERVICES, Service, running
+from helpers import ingest, open_on, texts_of, vector_of
+from landing import add
 from test_store import Contract
 
-from vecver.store import Store, open_store
+import vecver
+from vecver.store import MemoryStore, Store, open_store
 
 
 @pytest.fixture(scope="module", params=SERVICES)
@@ -30,3 +34,68 @@ def store(service: Service, tmp_path: Path) -> Store:
 
 class TestServices(Contract):
     rounds = 5  # SeaweedFS lets who loses a race wait for a second
+
+
+# -- a repository there -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Service]:
+    """SeaweedFS, with its settings in the environment."""
+    with running("seaweedfs") as service, pytest.MonkeyPatch.context() as patch:
+        for name, value in service.environment.items():
+            patch.setenv(name, value)
+        yield service
+
+
+def test_of_32_writers_on_one_branch_all_land(s3: Service, tmp_path: Path) -> None:
+    url = s3.url(f"writers/{secrets.token_hex(8)}")
+    vecver.open(url, create=True, cache=tmp_path / "cache")
+    texts = {f"w{number}": f"text {number}" for number in range(32)}
+
+    def write(item: tuple[str, str]) -> None:
+        repository = vecver.open(url, cache=tmp_path / "cache", background=False)
+        add(repository.dataset("d"), dict([item]), item[0])
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(write, texts.items()))
+    docs, serial = vecver.open(url, cache=tmp_path / "cache").dataset("d"), open_on(MemoryStore()).dataset("d")
+    for name, text in texts.items():
+        add(serial, {name: text}, name)
+    assert texts_of(docs) == texts and len(list(docs.log())) == 32
+    assert docs.show().content_root == serial.show().content_root
+    assert docs.repository.check().problems == ()
+
+
+def test_errors_of_a_service_say_what_to_do(s3: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(vecver.NotFoundError) as missing:
+        vecver.open(s3.url("nowhere"), cache=tmp_path)
+    assert missing.value.code == "repository_not_found"
+    with pytest.raises(vecver.BackendError) as no_bucket:
+        vecver.open("s3://no-such-bucket/kb", create=True, cache=tmp_path)
+    assert no_bucket.value.code == "bucket_missing"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    with pytest.raises(vecver.BackendError) as refused:
+        vecver.open(s3.url("kb"), create=True, cache=tmp_path)
+    assert refused.value.code == "store_refused" and "AWS_PROFILE" in refused.value.hint
+    assert "hunter2" not in str(refused.value) + repr(refused.value.context)
+
+
+def test_an_object_that_is_lost_is_named_and_the_rest_works(s3: Service, tmp_path: Path) -> None:
+    url = s3.url(f"lost/{secrets.token_hex(8)}")
+    docs = vecver.open(url, create=True, cache=tmp_path / "cache").dataset("d")
+    ingest(docs, {"a": "one"})
+    docs.tag("old")
+    ingest(docs, {"a": "two"})
+    store = open_store(url, cache_bytes=0)
+    lost = next(name for name in store.list("segments/") if name.endswith("vectors.npy"))
+    store.delete(lost)
+    assert lost in {problem.object for problem in docs.repository.check().problems}
+    other = vecver.open(url, cache=tmp_path / "other").dataset("d")
+    outcomes = []
+    for at in ("old", "main"):
+        try:
+            outcomes.append(len(other.search(vector_of("one"), at=at, k=1)))
+        except vecver.NotFoundError as error:
+            outcomes.append(error.context["name"])
+    assert sorted(map(str, outcomes)) == ["1", lost]

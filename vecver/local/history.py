@@ -108,11 +108,13 @@ class History(Promoting):
         Raises NotFoundError (revision), InvalidInputError (name), ConflictError (the name is taken, or the branch is at
         another commit, which `context` names).
         """
-        return repo.ref_moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
+        with self._versions.moving(self.name, name, text_of(at), policy_of=name):
+            return repo.ref_moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
 
     def tag(self, name: str, at: Revision = "main") -> Move:
         """Name a version for ever. Raises NotFoundError, InvalidInputError, ConflictError (it is or was a tag)."""
-        return repo.ref_moves.create(self._versions, self.name, "tag", name, self.resolve(at))
+        with self._versions.moving(self.name, name, text_of(at), policy_of=name):
+            return repo.ref_moves.create(self._versions, self.name, "tag", name, self.resolve(at))
 
     def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
         """Remove a branch; no version is lost. With `expected`, a commit id, only if the branch is there.

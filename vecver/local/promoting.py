@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from vecver import flows, repo
-from vecver.arguments import Engine, PromoteOptions, Revision, check_engine, check_promotion
+from vecver.arguments import Engine, PromoteOptions, Revision, check_engine, check_promotion, text_of
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.local.evaluating import Evaluating
 from vecver.local.publishing import Publishing
@@ -48,8 +48,15 @@ class Promoting(Evaluating, Publishing):
         and `eval`.
         """
         check_promotion(how)
-        commit, gates = self.resolve(at), how.get("gates") or ()
-        questions, expected, override = how.get("questions"), how.get("expected"), how.get("override")
+        gates, questions = how.get("gates") or (), how.get("questions")
+        expected, override = how.get("expected"), how.get("override")
+        if not gates and questions is None and override is None and alias not in self._session.publish:
+            with self._versions.moving(self.name, alias, text_of(at), policy_of=alias):
+                commit = self.resolve(at)
+                key = self._versions.key(self.name)
+                if repo.policies.load(self._versions.store, key, alias) is None:  # nothing is measured
+                    return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected)
+        commit = self.resolve(at)
         if questions is not None and not gates:
             raise InvalidInputError(
                 "questions measure gates, and there is none",

@@ -54,7 +54,7 @@ class Entries:
 def read(store: Store, what: str, folder: str, key: str, name: str) -> Entries:
     """The entries of a name, which may have none. Raises InvalidInputError (the name), IntegrityError."""
     check_name(what, name)
-    path = folder_of(folder, key) + quote(name, safe="")
+    path = path_of(folder, key, name)
     body = get_or_none(store, path)
     if body is None:
         return Entries(store, what, path, key, name, None, ())
@@ -74,6 +74,11 @@ def names(store: Store, folder: str, key: str) -> list[str]:
     """The names that a dataset has or had, sorted."""
     prefix = folder_of(folder, key)
     return sorted(unquote(path.removeprefix(prefix)) for path in store.list(prefix))
+
+
+def path_of(folder: str, key: str, name: str) -> str:
+    """The store's name of the entries of a name."""
+    return folder_of(folder, key) + quote(name, safe="")
 
 
 def folder_of(folder: str, key: str) -> str:

@@ -13,6 +13,7 @@ from vecver.errors import IntegrityError, NotFoundError, say
 from vecver.repo import objects
 from vecver.repo.objects import load_commit
 from vecver.repo.refs import names
+from vecver.repo.rows.segment_files import FILES, path_of
 
 if TYPE_CHECKING:
     from vecver.model import Commit
@@ -210,10 +211,14 @@ class OpenVersions:
     def _load(self, id: str) -> Snapshot:
         """Read and map a version; if its segments were folded away after its layout was read, read that again."""
         from vecver.repo.read.snapshot import Snapshot
+        from vecver.repo.rows.layout import layout_path
         from vecver.repo.rows.segment import Segment
 
-        commit, layout = load_commit(self._store, id), self.layout_with_rows(id)
+        with self._store.moment([layout_path(id)]):
+            commit, layout = load_commit(self._store, id), self.layout_with_rows(id)
         while True:
+            closed = [live.segment for live in layout.segments if live.segment not in self._segments]
+            self._store.bring(path_of(segment, file) for segment in closed for file in ("segment.json", *FILES))
             try:
                 segments = [
                     self._segments.get(live.segment) or Segment(self._store, live.segment) for live in layout.segments

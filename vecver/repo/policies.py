@@ -15,6 +15,11 @@ FOLDER = "policies"
 _WHAT = "alias"
 
 
+def path_of(key: str, alias: str) -> str:
+    """The store's name of an alias's policy."""
+    return entries.path_of(FOLDER, key, alias)
+
+
 def load(store: Store, key: str, alias: str) -> Policy | None:
     """The policy of an alias; None if it has none. `key`: of the dataset. Raises IntegrityError."""
     value = entries.read(store, _WHAT, FOLDER, key, alias).newest

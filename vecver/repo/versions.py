@@ -20,7 +20,7 @@ from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.refs import names
 from vecver.repo.refs.refs import Kind, NewestMoves, Refs, check_name, dataset_names
-from vecver.repo.refs.revisions import resolve
+from vecver.repo.refs.revisions import ref_in, resolve
 from vecver.repo.root import identity
 from vecver.repo.rows import index_files
 from vecver.repo.rows.segment_files import unit_of
@@ -116,6 +116,10 @@ class Versions:
 
         Raises NotFoundError (no such dataset, no such revision), IntegrityError (the commit is another dataset's).
         """
+        with self.moment(dataset, revision):
+            return self._resolve(dataset, revision)
+
+    def _resolve(self, dataset: str, revision: str) -> str:
         key = self.key(dataset)
         snapshot = self.opened.peek(revision) if isinstance(revision, str) else None
         if snapshot and snapshot.commit.dataset == key:
@@ -138,6 +142,37 @@ class Versions:
                 commit=id,
             )
         return id
+
+    def moment(
+        self, dataset: str, *revisions: str, layout_of: str | None = None, policy_of: str | None = None
+    ) -> AbstractContextManager[None]:
+        """An operation that reads these revisions and refs, the layout of a commit and an alias's policy.
+
+        See `Store.moment`.
+        """
+        return self.store.moment(self._read_for(dataset, revisions, layout_of, policy_of))
+
+    @contextmanager
+    def moving(self, dataset: str, *revisions: str, policy_of: str | None = None) -> Iterator[None]:
+        """As `moment`, for a call that moves a ref and does little else: it holds the lock of `naming` meanwhile."""
+        with self.moment(dataset, *revisions, policy_of=policy_of), naming(self.store):
+            yield
+
+    def _read_for(
+        self, dataset: str, revisions: Collection[str], layout_of: str | None, policy_of: str | None
+    ) -> Iterator[str]:
+        """The names that such an operation reads, if the dataset was not renamed."""
+        from vecver.repo import policies
+        from vecver.repo.rows.layout import layout_path
+
+        yield names.NAME
+        for revision in revisions:
+            if isinstance(revision, str):
+                yield from Refs(self.store, dataset).paths(ref_in(revision))
+        if layout_of:
+            yield layout_path(layout_of)
+        if policy_of:
+            yield policies.path_of(dataset, policy_of)
 
     def commit(self, id: str) -> Commit:
         """A commit; those that were read stay in memory, up to `KEPT_COMMITS`. Raises NotFoundError, IntegrityError."""
@@ -226,12 +261,12 @@ class Versions:
         from vecver.repo.maintain import trash
         from vecver.repo.rows.layout import save_layout
 
+        save_layout(self.store, commit.id, layout)  # first, since a bucket is written to while it is asked for the rest
         try:
             trash.hold(self.store, {unit_of(live.segment) for live in layout.segments})
         except ConflictError:
             self.opened.close_all()  # so that the next attempt reads where the rows lie now
             raise
-        save_layout(self.store, commit.id, layout)
         save_commit(self.store, commit)
         spare.keep(self.store)
         return commit.id
@@ -262,21 +297,25 @@ class Versions:
 
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
         """
-        refs = self.refs(dataset)
-        check_name(kind, name)
-        if kind != "alias" and before is None:
-            self._check_no_policy(refs, kind, name)
+        from vecver.repo.rows.layout import layout_path
+
         if kind == "tag" and before and after:
             raise ConflictError(
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
         signed: dict[str, Any] = {"author": self.author, "time": self.time(), "reason": reason}
-        with naming(self.store) as still:  # a deletion too: its move is written before the ref names it
-            if after is not None:
+        looked_at = [] if after is None else [layout_path(after)]
+        with (
+            self.moment(dataset, name),
+            naming(self.store) as still,
+            self.store.moment((), looked_at, anew=True),
+        ):
+            refs = self.refs(dataset)
+            if kind != "alias" and before is None:
+                self._check_no_policy(refs, kind, name)
+            if after is not None:  # a deletion is a naming too: its move is written before the ref names it
                 self._hold(after)
-            signed["named"] = lambda units, take_back: confirm(
-                still, partial(self._hold_again, after, units), take_back
-            )
+            signed["named"] = partial(self._confirm, still, after)
             if after is None or before is not None:
                 return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
             if kind == "branch" and not refs.all("branch"):
@@ -324,7 +363,7 @@ class Versions:
         with naming(self.store) as still:
             self._hold(id)
             yield
-            confirm(still, partial(self._hold_again, id, ()), lambda: None)
+            confirm(self.store, still, partial(self._hold_again, id, ()), lambda: None)
 
     def _hold(self, id: str) -> None:
         """Keep gc from deleting a version that a ref is about to name. Raises NotFoundError, ConflictError."""
@@ -348,7 +387,7 @@ class Versions:
 
     def _confirm(self, still: Still, id: str | None, move: list[str], take_back: Callable[[], None]) -> None:
         """See `naming.confirm`: a ref has named a version by this move."""
-        confirm(still, partial(self._hold_again, id, move), take_back)
+        confirm(self.store, still, partial(self._hold_again, id, move), take_back)
 
     def _hold_again(self, id: str | None, move: Collection[str]) -> None:
         """Keep gc from deleting a version that a ref has named, and the move that says so. Raises ConflictError."""
@@ -403,7 +442,7 @@ class Versions:
             trash.hold(self.store, [unit])
             changed = question_sets.name_set(self.store, self.key(dataset), questions, **signed)
             take_back = partial(question_sets.remove, self.store, self.key(dataset), dataset, questions.name)
-            confirm(still, partial(trash.hold, self.store, [unit]), take_back)
+            confirm(self.store, still, partial(trash.hold, self.store, [unit]), take_back)
             return changed
 
     def remove_questions(self, dataset: str, name: str) -> str:

@@ -45,6 +45,12 @@ class Store(Protocol):
     def map(self, name: str, *, fixed: bool = False) -> memoryview:
         """The bytes of `name` without reading them all: memory-mapped where the store can. `fixed`: see `get`."""
 
+    def bring(self, names: Iterable[str]) -> None:
+        """Make ready to `map` these `fixed` names: a remote store fetches those that this machine lacks, at once.
+
+        A missing name is no error here.
+        """
+
     def path(self, name: str) -> Path | None:
         """The path of `name` if it is a plain file, or of the copy that `map` reads; else None."""
 
@@ -82,6 +88,16 @@ class Store(Protocol):
     @property
     def local(self) -> Path | None:
         """A folder for what this machine notes about the store; it may not exist, and its content may vanish."""
+
+    def moment(
+        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+    ) -> AbstractContextManager[None]:
+        """One operation of this thread; may be nested. For a remote store it saves waiting, for others it is nothing.
+
+        Each name is read once in it, unless another process held a lock that this one waited for, and `put`s of bytes
+        are sent without waiting, one after the other; all are durable when it ends, and before a `swap` is sent.
+        `bodies` and `sizes` are names that will be asked for: they are read at once, even again if `anew`.
+        """
 
     def uncached(self) -> Store:
         """This store, where each name is read from where it lies at least once, whatever this machine has kept."""

@@ -23,7 +23,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -78,9 +78,14 @@ class Leases:
         self._requests = requests
 
     @contextlib.contextmanager
-    def held(self, name: str, seconds: float, lapse: float) -> Iterator[Held]:
-        """Hold a lease, renewed in a thread. Raises ConflictError (code locked) after waiting for `seconds`."""
-        held = self._take(name, seconds, lapse)
+    def held(
+        self, name: str, seconds: float, lapse: float, waited: Callable[[], None] = lambda: None
+    ) -> Iterator[Held]:
+        """Hold a lease, renewed in a thread. Raises ConflictError (code locked) after waiting for `seconds`.
+
+        `waited` is called if another held it before.
+        """
+        held = self._take(name, seconds, lapse, waited)
         done = threading.Event()
         threading.Thread(target=self._renew, args=(held, lapse, done), name="vecver-lease", daemon=True).start()
         try:
@@ -94,7 +99,7 @@ class Leases:
     def _releasing(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(2, thread_name_prefix="vecver-release")
 
-    def _take(self, name: str, seconds: float, lapse: float) -> Held:
+    def _take(self, name: str, seconds: float, lapse: float, waited: Callable[[], None] = lambda: None) -> Held:
         end, holder = _now() + seconds, secrets.token_hex(8)
         first = _body(holder, 0, lapse)
         seen: Tag | None = None
@@ -103,6 +108,7 @@ class Leases:
             if tag := self._requests.put_if(_path(name), first, seen):
                 return Held(name, holder, lapse, sent, tag)
             seen = None
+            waited()
             found = self._look(name)
             if found is not None and self._has_lapsed(found):
                 seen = found.tag

@@ -89,6 +89,9 @@ class LocalStore:
                 raise absent(name)
             return map_file(self._at(name))
 
+    def bring(self, names: Iterable[str]) -> None:
+        pass
+
     def path(self, name: str) -> Path | None:
         return self._at(name) if self.size(name) is not None else None
 
@@ -173,6 +176,11 @@ class LocalStore:
     @property
     def local(self) -> Path | None:
         return self.root / _LOCAL
+
+    def moment(
+        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+    ) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def uncached(self) -> LocalStore:
         return self

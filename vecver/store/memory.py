@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from vecver.store.api import LAPSE, Still, absent, get_or_none, locked, reading, still_held, swap_lost, writing
@@ -41,6 +42,9 @@ class MemoryStore:
 
     def map(self, name: str, *, fixed: bool = False) -> memoryview:
         return memoryview(self.get(name))
+
+    def bring(self, names: Iterable[str]) -> None:
+        pass
 
     def path(self, name: str) -> Path | None:
         return None
@@ -92,6 +96,11 @@ class MemoryStore:
     @property
     def local(self) -> Path | None:
         return None
+
+    def moment(
+        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+    ) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def uncached(self) -> MemoryStore:
         return self

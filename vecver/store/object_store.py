@@ -24,16 +24,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from vecver.errors import BackendError, NotFoundError
-from vecver.store.api import LAPSE, Still, reading, swap_lost, writing
+from vecver.errors import BackendError, NotFoundError, VecverError
+from vecver.store.api import LAPSE, Still, absent, reading, swap_lost, writing
 from vecver.store.cache import Cache, Copy
 from vecver.store.leases import FOLDER, Leases
 from vecver.store.mapping import map_file
+from vecver.store.moment import Moment
 from vecver.store.requests import Requests, Tag
 
 if TYPE_CHECKING:
@@ -57,14 +58,24 @@ class ObjectStore:
         self._seen: OrderedDict[str, tuple[bytes, Tag]] = OrderedDict()  # name -> digest of its bytes, tag
         self._lock = threading.Lock()
         self._fetched: set[str] | None = None  # of `uncached`: the names that were read from the bucket
+        self._thread = threading.local()  # .moment: what this thread's operation has read
         self._proved = [False]  # that conditions are kept; shared by copies
 
     # -- reading --------------------------------------------------------------------------------
 
     def get(self, name: str, *, fixed: bool = False) -> bytes:
+        moment = self._moment
+        if moment and (not fixed or moment.knows(name)):
+            body = moment.body(name, self._read_or_none)
+            if body is None:
+                raise absent(name)
+            return body
         if fixed and (kept := self._kept(name)):
             with contextlib.suppress(OSError):  # deleted at this moment
                 return kept.path.read_bytes()
+        return self._read(name, fixed)
+
+    def _read(self, name: str, fixed: bool = False) -> bytes:
         found = self._requests.get(name)
         assert found, "an unconditional read gives bytes"
         self._saw(name, found.body, found.tag)
@@ -73,9 +84,14 @@ class ObjectStore:
         return found.body
 
     def get_all(self, names: Iterable[str]) -> Sequence[bytes | None]:
-        return self._at_once(self._get_or_none, list(names))
+        names = list(names)
+        if moment := self._moment:
+            moment.ahead(names, self._read_or_none, (), self._requests.size, anew=False)
+            return [moment.body(name, self._read_or_none) for name in names]
+        return self._at_once(self._read_or_none, names)
 
     def map(self, name: str, *, fixed: bool = False) -> memoryview:
+        self._settle(name)
         kept = self._kept(name)
         if not kept or not fixed:
             kept = self._newest(name, kept)
@@ -84,17 +100,30 @@ class ObjectStore:
                 return map_file(kept.path)
         return self._in_memory(name)
 
+    def bring(self, names: Iterable[str]) -> None:
+        if self._cache:
+            self._at_once(self._fetched_or_missing, [name for name in names if not self._kept(name)])
+
+    def _fetched_or_missing(self, name: str) -> None:
+        with contextlib.suppress(NotFoundError):
+            self._newest(name, None)
+
     def path(self, name: str) -> Path | None:
         kept = self._kept(name)
         return kept.path if kept else None
 
     def size(self, name: str) -> int | None:
-        return self._requests.size(name)
+        moment = self._moment
+        return moment.size(name, self._requests.size) if moment else self._requests.size(name)
 
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
-        return [size is not None for size in self._at_once(self.size, list(names))]
+        names = list(names)
+        for name in names:
+            self._settle(name)
+        return [size is not None for size in self._at_once(self._requests.size, names)]
 
     def list(self, prefix: str) -> Iterator[str]:
+        self._settle(prefix)
         names = self._requests.names(prefix)
         yield from sorted(name for name in names if name.startswith(prefix) and not name.startswith(f"{FOLDER}/"))
 
@@ -102,23 +131,33 @@ class ObjectStore:
 
     def put(self, name: str, data: bytes | Path) -> None:
         if isinstance(data, Path):
+            self._settle()
             with reading(str(data), data):
                 data.stat()
             tag = self._requests.put(name, data)
             if not self._keep(name, data, tag):
                 data.unlink()
+        elif moment := self._moment:
+            moment.send(name, partial(self._put, name, data))
+            moment.know(name, data)
         else:
-            self._keep(name, data, self._requests.put(name, data))
+            self._put(name, data)
+
+    def _put(self, name: str, data: bytes) -> None:
+        self._keep(name, data, self._requests.put(name, data))
 
     def put_all(self, files: Mapping[str, Path]) -> None:
+        self._settle()
         self._at_once(lambda item: self.put(*item), list(files.items()))
 
     def delete(self, *names: str) -> None:
+        self._settle()
         for name in names:
             self._forget(name)
         self._at_once(self._requests.delete, names)
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
+        self._settle()
         self._prove_conditions()
         seen = None if expected is None else self._tag_of(name, expected)
         tag = self._requests.put_if(name, new, seen) if seen or expected is None else None
@@ -128,6 +167,8 @@ class ObjectStore:
         if tag is None:
             raise swap_lost(name)
         self._saw(name, new, tag)
+        if moment := self._moment:
+            moment.know(name, new)
 
     def _swap_as_read(self, name: str, expected: bytes, new: bytes) -> Tag | None:
         """Write `new` in the place of `expected`, whatever its tag; None if something else lies there."""
@@ -143,7 +184,7 @@ class ObjectStore:
 
     def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> AbstractContextManager[Still]:
         self._prove_conditions()
-        return self._leases.held(name, seconds, lapse)
+        return self._leases.held(name, seconds, lapse, self._forget_all)
 
     # -- this machine ---------------------------------------------------------------------------
 
@@ -164,9 +205,44 @@ class ObjectStore:
         with writing("scratch"):
             return Path(tempfile.mkdtemp(prefix="vecver-"))
 
+    @contextlib.contextmanager
+    def moment(self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False) -> Iterator[None]:
+        outer = self._moment
+        moment = outer or Moment(self._workers)
+        moment.ahead(bodies, self._read_or_none, sizes, self._requests.size, anew=anew)
+        if outer:
+            yield
+            return
+        self._thread.moment = moment
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(VecverError):
+                moment.settle()
+            raise
+        else:
+            moment.settle()
+        finally:
+            self._thread.moment = None
+
+    @property
+    def _moment(self) -> Moment | None:
+        return getattr(self._thread, "moment", None)
+
+    def _settle(self, prefix: str = "") -> None:
+        """Wait for what was sent, if its name begins with `prefix`."""
+        if moment := self._moment:
+            moment.settle(prefix)
+
+    def _forget_all(self) -> None:
+        """What was read before another held a lock is old."""
+        if moment := self._moment:
+            moment.forget_all()
+
     def uncached(self) -> ObjectStore:
         other = copy(self)
         other._fetched = set()
+        other._thread = threading.local()
         return other
 
     def _kept(self, name: str) -> Copy | None:
@@ -234,9 +310,9 @@ class ObjectStore:
 
     # -- within ---------------------------------------------------------------------------------
 
-    def _get_or_none(self, name: str) -> bytes | None:
+    def _read_or_none(self, name: str) -> bytes | None:
         try:
-            return self.get(name)
+            return self._read(name)
         except NotFoundError:
             return None
 
@@ -258,6 +334,8 @@ class ObjectStore:
         """Let no copy of an object be used any more."""
         with self._lock:
             self._seen.pop(name, None)
+        if moment := self._moment:
+            moment.forget(name)
         if self._cache:
             self._cache.drop(name)
 

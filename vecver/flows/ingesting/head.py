@@ -22,8 +22,9 @@ def head_of(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     """The version that a branch stands on; None for a new dataset. Raises InvalidInputError (a name), NotFoundError."""
     check_name("dataset", dataset)
     check_name("branch", branch)
-    refs = versions.refs(dataset)
-    commit = refs.get("branch", branch)
+    with versions.moment(dataset, branch):
+        refs = versions.refs(dataset)
+        commit = refs.get("branch", branch)
     if commit is None and (branches := refs.all("branch")):
         commit = branches.get(branch)  # another writer may have made it between the two looks
         if commit is None:

@@ -293,6 +293,10 @@ class _Ingest:
 
     def finish(self) -> Report:
         """Commit the draft and move the branch; no commit where nothing changed."""
+        with self.versions.moment(self.dataset, self.options.branch, layout_of=id_of(self.parent)):
+            return self._finish()
+
+    def _finish(self) -> Report:
         since = perf_counter()
         self.draft.close()
         place = Place(self.parent, *self.draft.layout())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from vecver import repo
 from vecver.digest import text_key
-from vecver.errors import VecverError
+from vecver.errors import NotFoundError, VecverError
 from vecver.flows.ingesting.changes import Tally
 from vecver.flows.ingesting.sources import Source
 from vecver.model import Coverage, Json
@@ -38,7 +38,7 @@ def load(versions: Versions, commit: str | None) -> Shortfalls:
     """The shortfalls of a version, from the ingest that made it or a later one that changed nothing else."""
     with suppress(VecverError):
         while commit:
-            if KIND in repo.measures.kinds(versions.store, commit):
+            with suppress(NotFoundError):
                 kept = repo.measures.load(versions.store, commit, KIND)
                 return Shortfalls(kept["documents"], kept.get("partial", {}))
             operation = versions.commit(commit).operation

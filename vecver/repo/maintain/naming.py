@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError, VecverError
+from vecver.repo.maintain import trash
 
 if TYPE_CHECKING:
     from vecver.store import Store
@@ -48,12 +49,13 @@ def naming(store: Store) -> Iterator[Still]:
     with store.lock(_lock_name((os.getpid() ^ threading.get_ident() >> 12) % _LOCKS), SECONDS) as still:
         held[store.url] = still
         try:
-            yield still
+            with store.moment([trash.NAME], anew=True):  # as it was read before the lock, it may lack what gc did
+                yield still
         finally:
             del held[store.url]
 
 
-def confirm(still: Still, hold: Callable[[], None], take_back: Callable[[], object]) -> None:
+def confirm(store: Store, still: Still, hold: Callable[[], None], take_back: Callable[[], object]) -> None:
     """After something was named: if gc may have condemned it meanwhile, claim it once more, or take the name back.
 
     `hold` raises ConflictError or NotFoundError where a unit is condemned or gone; that is raised, after `take_back`.
@@ -64,7 +66,8 @@ def confirm(still: Still, hold: Callable[[], None], take_back: Callable[[], obje
     except ConflictError:
         pass
     try:
-        hold()
+        with store.moment([trash.NAME], anew=True):
+            hold()
     except VecverError:
         take_back()
         raise

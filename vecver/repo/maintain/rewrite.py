@@ -206,7 +206,7 @@ class Rewrite:
                 self._store.swap(path, body, encoded)
             except ConflictError:
                 return False
-            confirm(still, hold, partial(self._store.swap, path, encoded, body))
+            confirm(self._store, still, hold, partial(self._store.swap, path, encoded, body))
         return True
 
     def _covers(self, live: Live) -> bool:

@@ -229,10 +229,17 @@ class Refs:
         """Undo the first move of a ref if its name was taken by another kind since we looked. Raises ConflictError."""
         kind, name = move.kind, move.name
         signed: dict[str, Any] = {"author": move.author, "time": move.time}
-        for other in KINDS:
-            if other != kind and (commit := self.get(other, name)):
+        others = {other: self.path(other, name) for other in KINDS if other != kind}
+        with self.store.moment(others.values(), anew=True):
+            holders = {other: self.get(other, name) for other in others}
+        for other, commit in holders.items():
+            if commit:
                 self.move(kind, name, before=move.after, after=None, **signed, reason=_WITHDRAWN)
                 raise _taken(name, (other, commit), self.dataset)
+
+    def paths(self, name: str) -> list[str]:
+        """The store's names of the refs that have this name or might have it: one of each kind."""
+        return [self.path(kind, name) for kind in KINDS] if is_name(name) else []
 
     def path(self, kind: Kind, name: str) -> str:
         """The store's name of a ref."""
@@ -245,9 +252,7 @@ class Refs:
 
     def _bodies(self, name: str) -> Sequence[bytes | None]:
         """The refs of this name, one of each kind, as they are stored."""
-        if not is_name(name):
-            return [None] * len(KINDS)
-        return self.store.get_all([self.path(kind, name) for kind in KINDS])
+        return self.store.get_all(self.paths(name)) if is_name(name) else [None] * len(KINDS)
 
     def _body(self, kind: Kind, name: str) -> bytes | None:
         if not is_name(name):  # such a name may make no path

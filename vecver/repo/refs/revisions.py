@@ -68,6 +68,11 @@ def _parent(store: Store, refs: Refs, commit: str, number: int, revision: str) -
     raise _unknown(refs, revision, f"{commit[:12]} has {count}")
 
 
+def ref_in(revision: str) -> str:
+    """The ref that a revision begins with, if it is one that does."""
+    return re.split(r"[~^@]", revision, maxsplit=1)[0] if len(revision) <= _LONGEST else ""
+
+
 def _base(store: Store, refs: Refs, base: str, revision: str) -> str:
     if _FULL.fullmatch(base) and _is_commit(store, refs.key, base):
         return base
