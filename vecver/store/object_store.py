@@ -40,7 +40,8 @@ from vecver.store.requests import Requests, Tag
 if TYPE_CHECKING:
     from vecver.store.clouds import Bucket
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 AT_ONCE: Final = 16  # requests of one call
 _IN_MEMORY: Final = 256 << 20  # bytes that are mapped from memory where nothing can be cached
