@@ -34,7 +34,7 @@ from vecver.store import Store
 
 NOW_EQUAL = ("new", "moved", "current")  # states of steps after which both sides stand at one commit
 _ATTEMPTS = 6
-_AGAIN = ("ref_moved", "name_taken", "collected", "tracking_moved", "entries_moved")  # another writer was faster
+_AGAIN = ("ref_moved", "name_taken", "collected", "tracking_moved", "entries_moved", "lock_lost")  # others were faster
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ def pin(here: Versions, remote: str, store: Store, id: str, name: str, options: 
         if not has_rows(here.store, id):
             check_same(here, store)
             exchange.transfer.send_rows(_lacking(exchange, id))
-        with naming(here.store):
+        with naming(here.store) as still:
             exchange.transfer.name_versions([])
+            still()
             key = load_commit(here.store, id).dataset
             settle_name(store, here, key)
             seen = tracking.read(here.store, key, remotes.LOCKED)

@@ -70,8 +70,9 @@ def _push(exchange: Exchange, there: Versions) -> Transferred:
     logged = {commit for each in logs.values() for log in each.values() for commit in log.commits}
     is_there = [head.commit for each in theirs.values() for head in each.values() if head.commit]
     exchange.transfer.send_rows(exchange.absent({*heads, *logged}, is_there))
-    with naming(store):
+    with naming(store) as still:
         exchange.transfer.name_versions(heads)
+        still()
         for key in steps:
             settle_name(here.store, there, key)
             exchange.notes += send_questions(exchange.transfer, key)

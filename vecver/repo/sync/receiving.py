@@ -158,8 +158,9 @@ class _Received:
     def fetched(self) -> Transferred:
         self._bring(set())
         refs = self._tracked_refs()
-        with naming(self._here.store):
+        with naming(self._here.store) as still:
             self._exchange.transfer.name_versions(self._heads())
+            still()
             self._track()
         return self._exchange.outcome(self._source.url, refs)
 
@@ -180,8 +181,9 @@ class _Received:
         get = all_moves(self._source) if every_log else self._source.get
         logs = {key: logs_of(get, key, steps[key], self._ours.get(key, {})) for key in steps}
         self._bring({commit for each in logs.values() for log in each.values() for commit in log.commits})
-        with naming(here.store):
+        with naming(here.store) as still:
             exchange.transfer.name_versions(self._heads())
+            still()
             self._track()
             refuse(((self._dataset_of[key], step) for key in steps for step in steps[key]), exchange, PULL)
             for key in steps:
