@@ -249,7 +249,7 @@ class Versions:
         for segment in segments:
             self._verified(segment)
 
-    def naming(self) -> AbstractContextManager[None]:
+    def naming(self) -> AbstractContextManager[object]:
         """The time between `save` and the move that names what was saved; see `repo.maintain.naming`."""
         return naming(self.store)
 
@@ -500,7 +500,7 @@ class Versions:
 
         return bool(fold.crowded(layout, small))
 
-    def folding(self, dataset: str) -> AbstractContextManager[None]:
+    def folding(self, dataset: str) -> AbstractContextManager[object]:
         """A lock: one process at a time folds a dataset. Raises ConflictError (code locked)."""
         return self.store.lock(f"fold-{digest_json([dataset])[:32]}", 0)
 

@@ -198,7 +198,7 @@ class Publications:
     database: str
     _seen: bytes | None = field(default=None, init=False, repr=False)
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractContextManager[object]:
         """A lock: one process at a time publishes this dataset there. Raises ConflictError."""
         return self.store.lock(f"publish-{digest_json([self.dataset, self.uri, self.database])[:32]}", WAIT_SECONDS)
 

@@ -89,7 +89,7 @@ def change(store: Store, key: str, name: str | None, *, author: str, time: str) 
         ) from error
 
 
-def changing(store: Store) -> AbstractContextManager[None]:
+def changing(store: Store) -> AbstractContextManager[object]:
     """A lock: one process at a time renames, deletes or begins a dataset. Raises ConflictError (code locked)."""
     return store.lock("names", WAIT_SECONDS)
 
