@@ -22,6 +22,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def _compare(docs: vecver.Dataset, name: str, id: str, questions: list[tuple[str
         "vectors": lambda _, vector: _dense(snapshot, ())(vector[None, :], DEPTH),
     }
     for peer, ask_peer in (("bm25s", _bm25s(texts)), ("tantivy", _tantivy(texts))):
-        engines[peer] = lambda text, _, ask=ask_peer: ask(text)
+        engines[peer] = partial(_ask_peer, ask_peer)
     spent = {engine: np.full((2, len(questions)), np.inf) for engine in engines}
     for _ in range(turns):
         for number, question in enumerate(questions):
@@ -172,6 +173,10 @@ def _compare(docs: vecver.Dataset, name: str, id: str, questions: list[tuple[str
 
 def _ask(snapshot: Any, text: str) -> Any:
     return keyword_rows(snapshot, None, [text], K)
+
+
+def _ask_peer(ask: Callable[[str], Any], text: str, _: Any) -> Any:
+    return ask(text)
 
 
 def _ask_both(snapshot: Any, text: str, vector: Any) -> Any:

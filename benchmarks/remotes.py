@@ -105,7 +105,7 @@ def made(place: Path, rows: int, dim: int) -> vecver.Repository:
 
 def sent(repository: vecver.Repository, there: Counting) -> vecver.Transferred:
     """A push through a counting store."""
-    return repo.push(repository._versions, "origin", there, repo.SyncOptions())  # type: ignore[arg-type]
+    return repo.push(repository._versions, "origin", there, repo.SyncOptions())
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, str]:
@@ -155,7 +155,7 @@ def history(args: argparse.Namespace, folder: Path) -> None:
         docs.ingest(folder / "source", label="docs", embedder="hashing", message=tag, allow_removals=True)
         docs.tag(tag)
     there = Counting(LocalStore(folder / "kb"))
-    copy, seconds = timed(lambda: vecver.clone(there, folder / "copy"))  # type: ignore[arg-type]
+    copy, seconds = timed(lambda: vecver.clone(there, folder / "copy"))
     rows = copy.dataset("docs").show().counts["chunks"]
     print(f"vecver clone of {len(tags)} versions, {rows:,} chunks at the newest: {megabytes(size_of(folder / 'copy'))}")
     print(f"    {there.taken()}, {seconds}")

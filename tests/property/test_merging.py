@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import SPACE, open_on, texts_of, vector_of
 from hypothesis import given, settings
@@ -88,7 +89,7 @@ def write(docs: vecver.Dataset, branch: str, rows: Mapping[str, str | None]) -> 
     """Give the documents of a branch these texts; None: remove it."""
     new = {name: text for name, text in rows.items() if text is not None}
     if new:
-        vectors = [vector_of(text) for text in new.values()]
+        vectors = np.array([vector_of(text) for text in new.values()])
         docs.upsert(
             [{"id": name, "text": text} for name, text in new.items()],
             vectors=vectors, space=SPACE, metric=None if docs.branches() else "ip", branch=branch,

@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.uploads[self.query["uploadId"]][int(self.query["partNumber"])] = data
             self.answer(200, ETag=etag(data))
         elif stored := self.store(name, data):
-            self.answer(200, **stored.headers)
+            self.answer(200, b"", **stored.headers)
 
     def do_POST(self) -> None:
         if self.is_lost():
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         if stored is None:
             self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
         elif self.headers.get("If-None-Match") == etag(stored.data):
-            self.answer(304, **stored.headers)
+            self.answer(304, b"", **stored.headers)
         elif self.headers.get("If-Match", etag(stored.data)) != etag(stored.data):
             self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
         elif found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):

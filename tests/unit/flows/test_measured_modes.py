@@ -220,7 +220,7 @@ def test_a_bisection_follows_words(docs: vecver.Dataset) -> None:
     bad = docs.resolve("bad")
     for how in ({"query": "orchid", "expect": "orchid"}, {"gate": "P@1 >= 0.9", "questions": "words"}):
         assert docs.bisect("good", mode="keyword", **how).commit == bad  # type: ignore[arg-type]
-    pair = {"text": "orchid", "vector": vector_of(TEXTS["kettle"])}
+    pair: Any = {"text": "orchid", "vector": vector_of(TEXTS["kettle"])}
     broken = docs.bisect("good", query=pair, contains="orchid", k=1, mode="hybrid", weight=0.0)
     assert broken.commit == bad
     assert _code(lambda: docs.bisect("good", query=pair, contains="orchid", k=1, mode="hybrid", weight=1.0)) == (

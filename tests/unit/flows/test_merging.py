@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -360,8 +361,8 @@ def test_merges_and_writers_at_once_all_land(docs: vecver.Dataset) -> None:
     for number in range(4):
         docs.branch(f"b{number}", "main")
         docs.upsert(records({f"b{number}": "merged"}), branch=f"b{number}")
-    calls = [lambda n=n: docs.merge(f"b{n}") for n in range(4)]  # type: ignore[misc]
-    calls += [lambda n=n: docs.upsert(records({f"w{n}": "written"})) for n in range(4)]  # type: ignore[misc]
+    calls: list[Callable[[], object]] = [partial(docs.merge, f"b{n}") for n in range(4)]
+    calls += [partial(docs.upsert, records({f"w{n}": "written"})) for n in range(4)]
     threads = [threading.Thread(target=call) for call in calls]
     for thread in threads:
         thread.start()

@@ -228,10 +228,8 @@ def test_a_key_is_nowhere_in_an_answer(docs: vecver.Dataset, server: rerank_serv
 
 def raised_by(docs: vecver.Dataset, server: rerank_server.Server) -> str:
     """The document that the reranker puts highest of those that stood lower before."""
-    before, after = (
-        [hit.document for hit in docs.search(QUESTION, k=20, mode="keyword", **how)]
-        for how in ({}, {"reranker": by(server), "rerank_top": 20})  # type: ignore[call-overload]
-    )
+    hows: tuple[dict[str, Any], ...] = ({}, {"reranker": by(server), "rerank_top": 20})
+    before, after = ([hit.document for hit in docs.search(QUESTION, k=20, mode="keyword", **how)] for how in hows)
     return next(name for rank, name in enumerate(after) if rank < before.index(name))
 
 

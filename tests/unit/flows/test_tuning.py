@@ -44,7 +44,8 @@ def test_the_curve_is_what_eval_measures(place: Path) -> None:
     assert tuning.dense == docs.eval(questions="q").measures["nDCG@10"].mean
     assert tuning.keyword == docs.eval(questions="q", mode="keyword").measures["nDCG@10"].mean
     sides, mixtures = max(curve[0.0], curve[1.0]), max(curve[weight / 20] for weight in range(1, 20))
-    assert tuning.gain == pytest.approx(mixtures - sides) and tuning.gain_error is not None
+    assert tuning.gain is not None and tuning.gain_error is not None
+    assert tuning.gain == pytest.approx(mixtures - sides)
     best = mixtures if tuning.gain > tuning.gain_error else sides
     assert curve[tuning.weight] == best
     assert tuning == docs.tune_weight(questions="q") and tuning.applied is None

@@ -192,7 +192,9 @@ def test_a_log_that_was_read_is_not_read_again() -> None:
     first = list(read.log())
     before = store.done["reads"]
     again = list(read.log())
-    assert store.done["reads"] - before <= 6, "where `main` stands of three kinds of refs, and that there is such a version"
+    assert store.done["reads"] - before <= 6, (
+        "where `main` stands of three kinds of refs, and that there is such a version"
+    )
     assert [commit.id for commit in again] == [commit.id for commit in first] == [commit.id for commit in docs.log()]
     assert all(digest_json(commit.to_json()) == commit.id for commit in again)
     assert len({id(commit.recipe) for commit in again}) == 1, "equal recipes are one object"

@@ -5,7 +5,7 @@ delays every request of vecver's store. Beside the verbs stands a PUT of one sma
 same delay. Round trips are the longest chain of requests of which each began after the one before had ended; what
 releases a lock is not waited for and not counted.
 
-    python benchmarks/buckets.py [--delay-ms 20] [--documents 1000] [--repeat 7]
+    python benchmarks/object_stores.py [--delay-ms 20] [--documents 1000] [--repeat 7]
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Bench:
         return vecver.open(store, create=True, background=False).dataset("docs")
 
     def see(
-        self, measure: str, goal: str, call: Callable[[int], Any], prepare: Callable[[int], Any] | None = None
+        self, measure: str, goal: str, call: Callable[[Any], Any], prepare: Callable[[int], Any] | None = None
     ) -> None:
         """Measure a call several times: median wall and CPU milliseconds, round trips, requests."""
         walls, cpus, trips, requests = list[float](), list[float](), list[int](), list[int]()
