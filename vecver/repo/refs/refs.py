@@ -174,7 +174,7 @@ class Refs:
         self._withdraw_if_taken(move)
         return move
 
-    def bringing_log(self) -> AbstractContextManager[None]:
+    def bringing_log(self) -> AbstractContextManager[object]:
         """A lock: one process at a time writes the logs that new refs have elsewhere. Raises ConflictError (locked)."""
         return self.store.lock("logs", _SECONDS)
 
