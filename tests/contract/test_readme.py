@@ -22,7 +22,11 @@ def test_ci_runs_the_set_up_commands_which_stand_first() -> None:
     script = (ROOT / ".ci/run").read_text("utf-8")
     first, second = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     assert "README.md" in script and "sed -n 1p" in script and "sed -n 2p" in script
-    assert first.count("\n") == 1 and "examples/demo.py" in first and second == ".venv/bin/python -m pytest\n"
+    assert (
+        first.count("\n") == 1
+        and "examples/demo.py" in first
+        and second == ".venv/bin/python -m pytest -n 2 --dist loadfile\n"
+    )
     assert README.index(second) < README.index(blocks_of(README)[0].text)
 
 
