@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
+from vecver.errors import DID_YOU_MEAN
 from vecver_service.http import problems
 from vecver_service.http.problems import PathMask
 from vecver_service.ui.addresses import NEXT, SIGN_IN, address
@@ -41,9 +42,10 @@ def _hint(problem: dict[str, str]) -> str:
     """What to do, for whoever reads a page and calls no route."""
     if problem["code"] == "invalid_request":
         return "go back, and change it in the form or in the address"
-    return (
-        _HINTS.get(problem["code"], "begin at one of the links below") if "/v1/" in problem["hint"] else problem["hint"]
-    )
+    if "/v1/" not in problem["hint"]:
+        return problem["hint"]
+    question = f"{problem['hint'].split('? ')[0]}? " if problem["hint"].startswith(DID_YOU_MEAN) else ""
+    return question + _HINTS.get(problem["code"], "begin at one of the links below")
 
 
 def _sentence(detail: str, dataset: str) -> str:

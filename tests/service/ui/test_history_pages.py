@@ -191,6 +191,21 @@ def test_an_address_that_asks_for_nothing_known_is_answered_with_what_to_do(
     assert "/datasets/notes" in page.links()
 
 
+def test_a_merge_names_its_base_and_which_side_was_kept(made: Made) -> None:
+    docs = made.service.repository.dataset("merged")
+    rows = [{"id": "a.md", "text": "one", "vector": vector_of("one")}]
+    base = docs.resolve(docs.ingest(rows, space="test").commit)
+    docs.branch("draft")
+    docs.ingest([{**rows[0], "text": "theirs"}], space="test", branch="draft")
+    docs.ingest([{**rows[0], "text": "ours"}], space="test")
+    merge = docs.merge("draft", theirs=True)
+    text = Page(made.service.page(f"/datasets/merged/versions/{merge.commit}")).text
+    text = "".join(text.split())
+    assert f"partedat{base[:7]}intomain" in text and base not in text
+    assert "mergeddraft" in text and "keptinaconflicta.md:theirs" in text
+    made.service.repository.delete_dataset("merged", apply=True)
+
+
 def test_a_version_shows_its_sketch_and_what_moved_since_its_parent_and_prod(made: Made) -> None:
     docs, half = made.docs, made.commits["Half of them"]
     text = " ".join(Page(made.service.page(f"{HISTORY}/versions/{half}")).text.split())

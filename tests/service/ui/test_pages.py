@@ -262,6 +262,8 @@ def test_an_error_names_the_dataset_as_it_is_spelt_and_leads_to_its_history(serv
     text = service.client.get("/datasets/handbook/versions/v9").text
     assert "handbook has no revision" in Page(text).text and "GET /v1" not in text
     assert '<a href="/datasets/handbook">History of handbook</a>' in text
+    near = Page(service.client.get("/datasets/handbook/versions/mian").text).text
+    assert "did you mean 'main'? choose a version in the history" in near
     unknown = service.client.get("/datasets/nowhere").text
     assert "There is no dataset" in Page(unknown).text and "History of" not in unknown and "GET /v1" not in unknown
 

@@ -86,6 +86,8 @@ def test_mistakes_change_nothing(run: Run, arguments: tuple[str, ...], code: int
 
 def test_datasets_are_listed_renamed_and_deleted(run: Run) -> None:
     assert "there is no dataset in" in run("datasets").stdout
+    run("remote", "add", "origin", "elsewhere")
+    assert "`vecver pull` brings those of its remote" in run("datasets").stdout
     run("add", "handbook", "docs", "--embedder", "hashing")
     run("tag", "handbook", "v1")
     assert lines(run("datasets")) == ["handbook  COMMIT  main  2 documents, 4 chunks  TIME"]

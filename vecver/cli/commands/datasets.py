@@ -29,7 +29,10 @@ def datasets(settings: Settings, /, as_json: bool) -> None:
         return
     screen = console.out()
     if not entries:
-        screen.say("there is no dataset in ", repository.url, "; `vecver ingest DATASET FOLDER` makes one")
+        way = "`vecver ingest DATASET FOLDER` makes one"
+        if repository.remotes():
+            way = f"`vecver pull` brings those of its remote; {way}"
+        screen.say("there is no dataset in ", repository.url, f"; {way}")
     wide = max((len(entry["name"]) for entry in entries), default=0)
     for entry in entries:
         name = (entry["name"].ljust(wide), console.STRONG)

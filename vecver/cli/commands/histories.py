@@ -85,7 +85,10 @@ def log(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """List the commits that led to a version, newest first; with DOC only those that changed this document."""
+    """List the commits that led to a version, newest first; with DOC only those that changed this document.
+
+    Before a merge it follows the branch that was merged into; --graph draws the other side too.
+    """
     name, revision = common.version_of(dataset)
     named = None if measures in (None, _ALL) else measures
     _check(named, questions, plot, graph, how)

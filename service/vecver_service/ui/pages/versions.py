@@ -18,6 +18,7 @@ router = APIRouter(include_in_schema=False)
 Json = dict[str, Any]
 _PLAIN = ("kind", "documents", "chunks", "failures", "names", "places", "seconds")  # shown in words, or not at all
 _LABELS = {"longer": "longer than the model reads", "tokens": "tokens embedded"}
+_MERGE = {"bases": "parted at", "revision": "merged", "branch": "into", "settled": "kept in a conflict"}
 
 
 @router.get("/datasets/{dataset}/versions/{revision}")
@@ -32,8 +33,12 @@ def version(request: Request, docs: Readable, deps: Deps, revision: Name) -> Res
         revision=revision,
         commit=commit,
         refs=_refs(docs, commit.id),
-        operation={name: value for name, value in operation.items() if name not in _PLAIN and value not in (None, {})},
-        labels=_LABELS,
+        operation={
+            name: _in_words(name, value)
+            for name, value in operation.items()
+            if name not in _PLAIN and value not in (None, {}, [])
+        },
+        labels=_MERGE if operation.get("kind") == "merge" else _LABELS,
         failures=operation.get("failures", ()),
         counts=operation.get("documents") if isinstance(operation.get("documents"), dict) else {},
         partial=docs.partial_reads(commit.id),
@@ -46,6 +51,15 @@ def version(request: Request, docs: Readable, deps: Deps, revision: Name) -> Res
         moves=_moves(docs, commit.id),
         publication=_publication(docs, commit.id, deps),
     )
+
+
+def _in_words(name: str, value: Any) -> Any:
+    """A value of an operation as a page shows it: of a merge, the ids short and the conflicts one after the other."""
+    if name == "bases":
+        return ", ".join(id[:7] for id in value)
+    if name == "settled":
+        return ", ".join(f"{document}: {side}" for document, side in value.items())
+    return value
 
 
 def _refs(docs: vecver.Dataset, commit: str) -> list[tuple[str, str]]:
