@@ -24,7 +24,7 @@ Decisions
 5. Two places of one label are no conflict if they share a path or a Git repository: the same source, seen from two
    machines. A label without a place (records, an upload) takes the place of the other side.
 6. Once merged is merged: after a rollback of a merge the other version is still an ancestor, and merging it again does
-   nothing, as in git. The note says so, and names the version to roll back to instead.
+   nothing, as in git; if it went on since, only the rest comes. A note says so, and names the version to roll back to.
 """
 
 from __future__ import annotations
@@ -152,22 +152,41 @@ class _Merge:
         return self._landed(joined, outcome, self.theirs.commit.recipe, places)
 
     def _rolled_back(self) -> list[str]:
-        """A note, if the branch held the other version's changes and was rolled back."""
+        """A note, if the branch held the other version, or one that led to it, and was rolled back to before that."""
+        for held in self.bases:
+            if back := self._before_rollback(held):
+                whole = held == self.theirs.commit.id
+                changes = "these changes" if whole else f"the changes up to {held[:12]}"
+                way = f"roll {self.dataset}@{self.what.branch} back to {back[:12]} to have them"
+                return [
+                    f"{self.what.branch} had {changes} and was rolled back since: a merge does not bring them again; "
+                    f"{way if whole else f'version {back[:12]} has them'}"
+                ]
+        return []
+
+    def _before_rollback(self, held: str) -> str | None:
+        """Where the branch stood before a rollback took back what it had from a version; None if it has that still."""
+        if repo.common_ancestors(self._content, [self.ours.commit.id], [held]) == [held]:
+            return None
         commit, back = self.ours.commit, None
         for _ in range(_FOLLOWED):
-            if commit.id == self.theirs.commit.id or not commit.parents:
+            if commit.id == held or not commit.parents:
                 break
             if commit.operation.get("kind") == repo.ref_moves.ROLLBACK:
                 back = commit.operation["from"]
-            elif self.theirs.commit.id in commit.parents[1:]:
+            elif held in commit.parents[1:]:
                 break
             commit = self.versions.commit(commit.parents[0])
-        if back is None:
-            return []
-        return [
-            f"{self.what.branch} had these changes and was rolled back since: a merge does not bring them again; "
-            f"roll {self.dataset}@{self.what.branch} back to {back[:12]} to have them"
-        ]
+        return back
+
+    def _content(self, id: str) -> Commit:
+        """A commit whose parents its content comes from: that of a rollback is the version it went back to."""
+        commit = self.versions.commit(id)
+        if commit.operation.get("kind") != repo.ref_moves.ROLLBACK:
+            return commit
+        content = replace(commit, parents=(commit.operation["to"],))
+        vars(content)["id"] = id
+        return content
 
     # -- both sides went on ---------------------------------------------------------------------
 
@@ -197,6 +216,7 @@ class _Merge:
             chunks={"live": joined.layout.chunk_count, "added": joined.came, "removed": joined.went},
             names=names,
             conflicts=conflicts,
+            notes=tuple(self._rolled_back()),
         )
         if self.what.dry_run:
             return outcome

@@ -14,7 +14,8 @@ from inside import versions_of
 
 import vecver
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, SpaceMismatchError, VecverError
-from vecver.repo import common_ancestors
+from vecver.flows.ingesting import shortfalls
+from vecver.repo import common_ancestors, measures
 from vecver.store import MemoryStore
 
 OLD = {"a": "one", "b": "two", "c": "three"}
@@ -284,6 +285,31 @@ def test_a_merge_is_rolled_back_to_where_the_branch_stood(docs: vecver.Dataset) 
     assert again.kind == "up_to_date" and merged.commit[:12] in again.notes[0]
     docs.rollback("main", merged)
     assert texts_of(docs)["a"] == "one on draft"
+
+
+def test_a_note_says_what_a_rollback_took_back_and_no_other_rollback_does(docs: vecver.Dataset) -> None:
+    merged = docs.merge("draft")
+    docs.upsert(records({"e": "five"}))
+    docs.rollback("main")  # of "e" alone
+    assert docs.merge("draft").notes == ()
+    docs.rollback("main", merged.ours)
+    docs.upsert(records({"f": "six"}), branch="draft")
+    again = docs.merge("draft")
+    assert again.names["added"] == ("f",) and texts_of(docs)["a"] == "one"
+    assert f"the changes up to {merged.theirs[:12]}" in again.notes[0]
+
+
+def test_a_merge_keeps_what_could_not_be_read(docs: vecver.Dataset) -> None:
+    versions, partial = versions_of(docs), {"read": 1}
+    for branch, unreadable in (
+        ("main", {"m": {"source": "m"}, "both": {"source": "m"}}),
+        ("draft", {"t": {}, "both": {}}),
+    ):
+        kept = shortfalls.Shortfalls(unreadable, {"a": {**partial, "of": branch}, "b": {**partial, "of": branch}})
+        measures.save(versions.store, docs.resolve(branch), shortfalls.KIND, kept.to_json())
+    kept = shortfalls.load(versions, docs.merge("draft").commit)
+    assert kept.unreadable == {"m": {"source": "m"}, "both": {"source": "m"}, "t": {}}
+    assert kept.partial == {"a": {**partial, "of": "draft"}, "b": {**partial, "of": "main"}}  # draft changed a
 
 
 def test_a_move_forward_is_rolled_back_to_where_the_branch_stood(docs: vecver.Dataset) -> None:
