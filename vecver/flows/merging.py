@@ -24,7 +24,7 @@ Decisions
 5. Two places of one label are no conflict if they share a path or a Git repository: the same source, seen from two
    machines. A label without a place (records, an upload) takes the place of the other side.
 6. Once merged is merged: after a rollback of a merge the other version is still an ancestor, and merging it again does
-   nothing, as in git; if it went on since, only the rest comes. A note says so, and names the version to roll back to.
+   nothing, as in git; if it went on since, only the rest comes. A note says so, and names the version that has all.
 """
 
 from __future__ import annotations
