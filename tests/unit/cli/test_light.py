@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from vecver.pipeline.embedders.model_files import Unfit
 from vecver.pipeline.embedders.open import fingerprint, open_embedder
 from vecver.pipeline.embedders.sentence_transformers import SentenceTransformerEmbedder
 
-pytest.importorskip("sentence_transformers", reason="needs the extra: pip install 'vecver[models]'")
+if find_spec("sentence_transformers") is None:  # importing it takes 9 s, also of those that run other tests
+    pytest.skip("needs the extra: pip install 'vecver[models]'", allow_module_level=True)
 
 TEXTS = ["valve", "", "Überdruck é\u0301 ﬁ 圧力 𝔘", "[SEP] a [CLS]", "bleed the valve " * 9, "one two three " * 40]
 HEAVY = {"torch", "sentence_transformers", "transformers", "sklearn", "scipy", "pandas", "huggingface_hub"}
