@@ -28,6 +28,7 @@ def tracked(tmp_path: Path) -> Iterator[None]:
     mlflow.create_experiment("test", artifact_location=str(tmp_path / "artifacts"))
     mlflow.set_experiment("test")
     yield
+    mlflow.end_run()  # `log_input` without a run starts one
     mlflow.set_tracking_uri(before)
 
 
