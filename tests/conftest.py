@@ -7,10 +7,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import milvus_server
 import pytest
 import yaml
+from browser import browser
 from helpers import Ticking, open_on
 from hypothesis import HealthCheck, settings
 
@@ -79,6 +81,13 @@ def milvus_container_uri() -> Iterator[str]:
     compose = yaml.safe_load((Path(__file__).parent.parent / "docker/compose.yaml").read_text("utf-8"))
     with milvus.MilvusContainer(compose["services"]["milvus"]["image"]) as container:
         yield container.get_connection_url()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A real browser: one for all tests, since a process can drive only one at a time."""
+    with browser() as running:
+        yield running
 
 
 # -- the end of the session -----------------------------------------------------------------------

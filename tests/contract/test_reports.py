@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from browser import Seen, browser, opened
+from browser import Seen, opened
 from handles import filled
 from helpers import SPACE, Ticking, open_on, records, vector_of
 
@@ -33,10 +32,9 @@ QUESTIONS: list[dict[str, Any]] = [
 SIZES = [("light", 1240), ("dark", 1240), ("light", 390)]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Any]:
-    with browser() as chromium:
-        yield chromium
+@pytest.fixture
+def running(chromium: Any) -> Any:
+    return chromium
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -30,7 +31,7 @@ class Hooked:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
         hook = self._hooks.get(name)
-        return method if hook is None else lambda *arguments: hook(method, *arguments)
+        return method if hook is None else lambda *arguments, **how: hook(partial(method, **how), *arguments)
 
 
 def add_new(store: Any) -> str:

@@ -25,7 +25,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError, VecverError
-from vecver.repo.maintain import trash
 
 if TYPE_CHECKING:
     from vecver.store import Store
@@ -42,6 +41,8 @@ def naming(store: Store) -> Iterator[Still]:
 
     What was named within is then confirmed (`confirm`), with what this gives.
     """
+    from vecver.repo.maintain import trash
+
     held: dict[str, Still] = _thread.__dict__.setdefault("held", {})
     if store.url in held:
         yield held[store.url]
@@ -60,6 +61,8 @@ def confirm(store: Store, still: Still, hold: Callable[[], None], take_back: Cal
 
     `hold` raises ConflictError or NotFoundError where a unit is condemned or gone; that is raised, after `take_back`.
     """
+    from vecver.repo.maintain import trash
+
     try:
         still()
         return

@@ -12,7 +12,6 @@ pytest.importorskip("playwright", reason="no playwright: install vecver[test]")
 pytest.importorskip("axe_playwright_python", reason="no axe: install vecver[test]")
 pytest.importorskip("ir_measures", reason="no ir_measures: install vecver[eval]")
 
-from browser import browser
 from lived_in import lived_in
 from serving import served
 from visitor import Live, Visitor
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 HOLDERS = {"eva": "*:write", "max": "*:write", "ops": "*:admin", "rita": "hostile:read"}
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    with browser() as chromium:
-        yield chromium
 
 
 DEEP = (pytest.mark.deep, pytest.mark.timeout(1800))
