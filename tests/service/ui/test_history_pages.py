@@ -194,7 +194,7 @@ def test_an_address_that_asks_for_nothing_known_is_answered_with_what_to_do(
 def test_a_merge_names_its_base_and_which_side_was_kept(made: Made) -> None:
     docs = made.service.repository.dataset("merged")
     rows = [{"id": "a.md", "text": "one", "vector": vector_of("one")}]
-    base = docs.resolve(docs.ingest(rows, space="test").commit)
+    base = docs.resolve(docs.ingest(rows, space="test"))
     docs.branch("draft")
     docs.ingest([{**rows[0], "text": "theirs"}], space="test", branch="draft")
     docs.ingest([{**rows[0], "text": "ours"}], space="test")
