@@ -61,7 +61,7 @@ def running(name: str) -> Iterator[Service]:
             _wait_for_bucket(service)
             yield service
         finally:
-            process.terminate()
+            process.kill()  # what it holds goes with its folder, and SeaweedFS may take a minute to end by itself
             process.wait(30)
 
 
