@@ -463,6 +463,23 @@ def test_a_push_while_gc_deletes_what_it_needs_sends_it_again(here: vecver.Repos
     assert_same_answers(here, on(there))
 
 
+def test_questions_that_gc_deleted_after_a_cut_off_push_come_again(here: vecver.Repository) -> None:
+    """A push that was cut off after it named a question set, before any ref: gc knows no dataset that needs the set."""
+    for operations in range(40, 200):
+        there = MemoryStore()
+        repo.create(there, here.id)
+        with pytest.raises(PowerFailure):
+            push(here, Failing(there, operations, done=False, die=power_failure))
+        if list(there.list("questions/")):
+            break
+    assert list(there.list("question-sets/")) and on(there).datasets() == []
+    for _ in range(3):
+        on(there).gc(grace=NOW, apply=True)
+    assert not list(there.list("question-sets/"))
+    push(here, there)
+    assert on(there).check().clean and on(there).dataset("d").question_sets() == here.dataset("d").question_sets()
+
+
 def test_two_pushes_at_once_both_land(here: vecver.Repository) -> None:
     there = MemoryStore()
     push(here, there)
