@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vecver.reports.comparing import comparison_page
     from vecver.reports.evaluating import evaluation_page
     from vecver.reports.histories import against_latency, history_page, history_svg, over_versions
+    from vecver.reports.pages import is_better
     from vecver.reports.plots import Plot
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -22,5 +23,6 @@ __all__ = [
     "evaluation_page",
     "history_page",
     "history_svg",
+    "is_better",
     "over_versions",
 ]

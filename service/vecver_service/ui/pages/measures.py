@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 
 import vecver
 from vecver.errors import InvalidInputError
+from vecver.reports import is_better
 from vecver_service.deps import CurrentCaller, Readable, Writable
 from vecver_service.routes.datasets import existing
 from vecver_service.routes.promoting import queued
@@ -26,7 +27,6 @@ from vecver_service.ui.rendering import HEADERS, render
 router = APIRouter(include_in_schema=False)
 LIMIT = 200  # versions
 QUESTIONS = 100  # that got worse
-_EQUAL = 1e-9  # differences below it are those of rounding
 Text = Annotated[str, Query(max_length=300)]
 Field = Annotated[str, Form(max_length=300)]
 _DRAWING = {**HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -45,10 +45,10 @@ class Sides:
     @property
     def worse(self) -> list[tuple[vecver.Compared, float]]:
         """The questions that got worse by the measure, and by how much; those that lost most first."""
-        sign = 1 if self.by.startswith("Forbidden") else -1
         listed = self.comparison.per_question if self.comparison else ()
         pairs = ((each, each.measures[self.by]) for each in listed if self.by in each.measures)
-        lost = [(each, after - before) for each, (before, after) in pairs if sign * (after - before) > _EQUAL]
+        deltas = ((each, after - before) for each, (before, after) in pairs)
+        lost = [(each, delta) for each, delta in deltas if is_better(self.by, delta) == "worse"]
         return sorted(lost, key=lambda pair: -abs(pair[1]))
 
 
