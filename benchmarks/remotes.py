@@ -69,11 +69,15 @@ class Counting:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name not in ("get", "put", "put_all", "map", "size", "list", "delete", "swap", "lock"):
+        if name not in ("get", "get_all", "put", "put_all", "map", "size", "has_all", "list", "delete", "swap", "lock"):
             return method
-        return lambda *arguments: self._counted(name, method, *arguments)
+        return lambda *arguments, **how: self._counted(name, partial_of(method, **how), *arguments)
 
     def _counted(self, name: str, method: Callable[..., Any], *arguments: Any) -> Any:
+        if name in ("get_all", "has_all"):  # a request for each name
+            arguments = (list(arguments[0]),)
+            self.calls[name] += len(arguments[0])
+            return method(*arguments)
         if name in ("put", "swap"):
             data = arguments[-1]
             self.written += data.stat().st_size if isinstance(data, Path) else len(data)
