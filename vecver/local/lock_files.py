@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vecver.disk import sync_folder
+from vecver.disk import sync, sync_folder
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.model import Lock
 from vecver.store import writing
@@ -43,8 +43,7 @@ def write_lock(file: Path, lock: Lock) -> None:
     with writing(str(file), file):
         try:
             part.write_text(lock.to_text(), "utf-8")
-            with open(part, "rb+") as written:
-                os.fsync(written.fileno())
+            sync(part)
             os.replace(part, file)
             sync_folder(file.parent)
         finally:

@@ -161,10 +161,6 @@ def _of_another(file: Path, lock: Lock) -> ConflictError:
     )
 
 
-def store_at(place: str | PathLike[str] | Store) -> Store:
-    return place if isinstance(place, Store) else open_store(fspath(place))
-
-
 def address_of(url: str | PathLike[str]) -> str:
     """An address as it is kept: of a folder its whole path."""
     text = fspath(url)

@@ -87,10 +87,15 @@ def hold(store: Store, units: Iterable[str]) -> None:
     """
     units = list(units)
     claim(store, units)
-    parts = [(unit, name) for unit in units for name in parts_of(unit)]
+    if lost := lacking(store, units):
+        raise collected(lost)
+
+
+def lacking(store: Store, units: Iterable[str]) -> list[str]:
+    """The units of which an object is not there."""
+    parts = [(unit, name) for unit in units for name in _parts_of(unit)]
     exists = store.has_all([name for _, name in parts])
-    if lost := [unit for (unit, _), is_there in zip(parts, exists, strict=True) if not is_there]:
-        raise collected(list(dict.fromkeys(lost)))
+    return list(dict.fromkeys(unit for (unit, _), is_there in zip(parts, exists, strict=True) if not is_there))
 
 
 def collected(units: list[str]) -> ConflictError:
@@ -125,7 +130,7 @@ def bury(store: Store, units: Iterable[str]) -> None:
     _change(store, lambda old: Retired(old.waiting, old.condemned - deleted))
 
 
-def parts_of(unit: str) -> list[str]:
+def _parts_of(unit: str) -> list[str]:
     """The objects that a unit must have."""
     is_segment = unit.startswith("segments/") and unit.count("/") == 1
     return [f"{unit}/{file}" for file in ("segment.json", *FILES)] if is_segment else [unit]

@@ -20,7 +20,7 @@ from vecver.near import near
 from vecver.repo import objects
 from vecver.repo.refs import tracking
 from vecver.repo.refs.refs import check_name
-from vecver.store import Store
+from vecver.store import Store, get_or_none
 
 NAME = "remotes"
 ORIGIN = "origin"
@@ -30,7 +30,8 @@ LOCKED = "locked"  # what is tracked under this name are the versions that lock 
 
 def read(store: Store) -> dict[str, Json]:
     """name -> {"url"} and perhaps {"partial": True}, sorted by name. Raises IntegrityError."""
-    return {} if store.size(NAME) is None else _parse(store.get(NAME))
+    body = get_or_none(store, NAME)
+    return {} if body is None else _parse(body)
 
 
 def url_of(store: Store, name: str) -> str:
@@ -89,7 +90,7 @@ def check_address(url: str) -> None:
 
 
 def _change(store: Store, change: Callable[[dict[str, Json]], dict[str, Json]]) -> None:
-    body = None if store.size(NAME) is None else store.get(NAME)
+    body = get_or_none(store, NAME)
     before = {} if body is None else _parse(body)
     if (after := change(before)) == before:
         return

@@ -23,6 +23,7 @@ from vecver.errors import ConflictError
 from vecver.repo import objects
 from vecver.repo.refs import names
 from vecver.repo.refs.refs import KINDS, Kind, is_name
+from vecver.store.api import get_or_none
 
 if TYPE_CHECKING:
     from vecver.store import Store
@@ -48,10 +49,8 @@ class Tracked:
 def read(store: Store, key: str, remote: str) -> Tracked:
     """What is tracked of a dataset; nothing if it was never fetched. Raises IntegrityError."""
     path = path_of(key, remote)
-    if store.size(path) is None:
-        return Tracked()
-    body = store.get(path)
-    return _parse(path, body)
+    body = get_or_none(store, path)
+    return Tracked() if body is None else _parse(path, body)
 
 
 def write(store: Store, key: str, remote: str, tracked: Tracked, seen: Tracked) -> None:

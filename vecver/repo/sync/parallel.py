@@ -33,4 +33,4 @@ def present(store: Store, names: Iterable[str], folder: str) -> set[str]:
     if len(wanted) > _LISTED_AT_ONCE:
         return wanted.intersection(store.list(f"{folder}/"))
     ordered = sorted(wanted)
-    return {name for name, size in zip(ordered, each(store.size, ordered), strict=True) if size is not None}
+    return {name for name, is_there in zip(ordered, store.has_all(ordered), strict=True) if is_there}

@@ -163,7 +163,7 @@ class Transfer:
         with suppress(NotFoundError, IntegrityError):
             layout = parse_layout(id, self.target.get(layout_path(id)))
             ids = [live.segment for live in layout.segments]
-            if not _lacking(self.target, [unit_of(segment) for segment in ids]):
+            if not trash.lacking(self.target, [unit_of(segment) for segment in ids]):
                 self._units |= {layout_path(id), objects.path_of(id), *map(unit_of, ids)}
                 return True
         return False
@@ -171,10 +171,10 @@ class Transfer:
     def _missing_segments(self, segments: list[str]) -> list[str]:
         """Those of these segments that are not there. What announces a segment is written last and deleted first."""
         if self._restore:
-            return [unit.partition("/")[2] for unit in _lacking(self.target, [unit_of(id) for id in segments])]
+            return [unit.partition("/")[2] for unit in trash.lacking(self.target, [unit_of(id) for id in segments])]
         names = {path_of(id, "segment.json"): id for id in segments}
-        sizes = each(self.target.size, names)
-        return [id for id, size in zip(names.values(), sizes, strict=True) if size is None]
+        exists = self.target.has_all(names)
+        return [id for id, is_there in zip(names.values(), exists, strict=True) if not is_there]
 
     def _send_segments(self, segments: list[str]) -> None:
         manifests = each(self._manifest, segments)
@@ -269,7 +269,7 @@ class Transfer:
 
         To be called within `naming(target)`, before the refs move. Raises ConflictError if gc deletes some of it.
         """
-        hold(self.target, self._units)
+        trash.hold(self.target, sorted(self._units))
         trash.claim(self.target, _written(self._versions))
         layouts = [(layout_path(one.commit.id), one.layout) for one in self._versions if one.layout is not None]
         each(lambda layout: self._put(*layout), layouts)
@@ -312,21 +312,6 @@ class Transfer:
             listed = each(lambda id: list(self.source.list(measures.path_of(id, ""))), sorted(commits))
             return [name for found in listed for name in found]
         return [name for name in self.source.list("measures/") if name.split("/")[1] in commits]
-
-
-def hold(store: Store, units: Iterable[str]) -> None:
-    """Claim units, and look that all their objects are there. Raises ConflictError if gc has deleted some of them."""
-    units = sorted(units)
-    trash.claim(store, units)
-    if lacking := _lacking(store, units):
-        raise trash.collected(lacking)
-
-
-def _lacking(store: Store, units: list[str]) -> list[str]:
-    """The units of which an object is not there."""
-    names = {name: unit for unit in units for name in trash.parts_of(unit)}
-    sizes = each(store.size, names)
-    return list(dict.fromkeys(unit for unit, size in zip(names.values(), sizes, strict=True) if size is None))
 
 
 def _written(versions: Iterable[Version]) -> set[str]:
