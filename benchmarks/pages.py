@@ -196,7 +196,7 @@ def words() -> Any:
 # -- measuring ----------------------------------------------------------------------------------------
 
 
-def timed(place: Path, asked: dict[str, tuple[str, str, Any]], turns: int) -> None:
+def timed(place: Path, requests: dict[str, tuple[str, str, Any]], turns: int) -> None:
     """A line a page."""
     from fastapi.testclient import TestClient
     from vecver_service.app import create_app
@@ -206,7 +206,7 @@ def timed(place: Path, asked: dict[str, tuple[str, str, Any]], turns: int) -> No
     settings = ServiceSettings(state=str(place.with_suffix(".state")))
     print(f"\n{place.name}\n{'':24} {'page: wall':>10} {'CPU':>8} {'bytes':>9}   {'route: wall':>11} {'CPU':>8}")
     with TestClient(create_app(repository, settings)) as client:
-        for name, (page, route, body) in asked.items():
+        for name, (page, route, body) in requests.items():
             spent: dict[str, list[tuple[float, float, int]]] = {"page": [], "route": []}
             for turn in range(turns + 1):
                 for kind, address, sent in (("page", page, None), ("route", route, body)):
