@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from buckets import Watched, bucket_in_memory
+from buckets import Watched, bucket_in_memory, lost
 from helpers import SPACE, best, open_on, records, texts_of, vector_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -283,15 +283,17 @@ class InBucket(Machine):
 
 
 class Forgetful(Watched):
-    """Loses the reply of every fifth conditional write."""
+    """Loses the reply of every fifth conditional write that the bucket took, and of no other: threads write beside."""
 
     conditional = 0
 
     def put(self, name: str, data: Any, **how: Any) -> Any:
+        result = super().put(name, data, **how)
         if how.get("mode") is not None:
             self.conditional += 1
-            self.losing = int(self.conditional % 5 == 0)
-        return super().put(name, data, **how)
+            if self.conditional % 5 == 0:
+                raise lost(how["mode"])
+        return result
 
 
 def run(machine: type[Machine], examples: int, steps: int) -> None:

@@ -47,7 +47,7 @@ class Watched:
         result = self._ask("put", name, data, **how)
         if self.losing:
             self.losing -= 1
-            raise _lost(how.get("mode"))
+            raise lost(how.get("mode"))
         return result
 
     def delete(self, name: str) -> Any:
@@ -65,7 +65,7 @@ class Watched:
         return getattr(self._objects, kind)(name, *arguments, **how)
 
 
-def _lost(mode: Any) -> Exception:
+def lost(mode: Any) -> Exception:
     """What obstore says when it has repeated a write whose reply was lost; an unconditional one fails as a whole."""
     from obstore import exceptions
 
