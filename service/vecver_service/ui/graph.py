@@ -60,9 +60,13 @@ class NewestFirst:
             heapq.heappush(self._waiting, (time, commit.id, commit, older))
 
 
-def rows(parents: Mapping[str, Sequence[str]]) -> Iterator[GraphRow]:
-    """A row for each version and its parents, in the order of the table: children before parents."""
-    columns: list[str] = []  # the version that each column leads down to
+def rows(parents: Mapping[str, Sequence[str]], trunk: str = "") -> Iterator[GraphRow]:
+    """A row for each version and its parents, in the order of the table: children before parents.
+
+    `trunk`: the version that the first column leads down to, though newer versions of other branches stand above it.
+    """
+    columns = [trunk] if trunk in parents else []  # the version that each column leads down to
+    kept = set(columns)  # a column that no line has reached yet
     drawn: set[str] = set()
     for id, its_parents in parents.items():
         before = list(columns)
@@ -71,7 +75,9 @@ def rows(parents: Mapping[str, Sequence[str]]) -> Iterator[GraphRow]:
         x = columns.index(id)
         drawn.add(id)
         columns[x : x + 1] = [parent for parent in its_parents if parent not in columns and parent not in drawn]
-        upper = tuple((at, x if each == id else at) for at, each in enumerate(before))
-        through = ((at, columns.index(each)) for at, each in enumerate(before) if each != id)
+        lines = [(at, each) for at, each in enumerate(before) if each not in kept]
+        upper = tuple((at, x if each == id else at) for at, each in lines)
+        through = ((at, columns.index(each)) for at, each in lines if each != id)
         down = ((x, columns.index(parent)) for parent in its_parents if parent in columns)
+        kept -= {id, *its_parents}
         yield GraphRow(x, upper, tuple(dict.fromkeys((*through, *down))), max(len(before), len(columns), x + 1))

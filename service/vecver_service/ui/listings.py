@@ -124,7 +124,7 @@ def newest_first(docs: vecver.Dataset, asked: Asked, heads: Iterable[str], head:
     after = ",".join(commits.heads) if len(page) == PAGE or looked == LOOKED else ""
     histories = _histories(docs, sorted(page, key=lambda each: each.id != head), question_set(docs, asked.questions))
     measured = {each.commit: each.measures for history in histories for each in history}
-    lines = iter(() if asked.q else graph.rows({commit.id: commit.parents for commit in page}))
+    lines = iter(() if asked.q else graph.rows({commit.id: commit.parents for commit in page}, trunk=head))
     rows = [Row(each, names.get(each.id, ()), measured.get(each.id, {}), next(lines, None)) for each in page]
     return Listing(rows, next(iter(histories), None), looked, after=after)
 

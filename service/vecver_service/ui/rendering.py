@@ -61,7 +61,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"short": short, "ago": ago, "counted": counted, "number": "{:,}".format, "score": score}
-    environment.filters |= {"revision": revision, "share": share, "signed": signed}
+    environment.filters |= {"revision": revision, "share": share, "signed": signed, "flat": flat}
     environment.globals |= {"address": address, "command": command}
     return environment
 
@@ -79,6 +79,19 @@ def revision(name: str) -> str:
 def score(value: float) -> str:
     """A score or measure, with three decimals."""
     return f"{value:.3f}"
+
+
+def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """(name, text) of every value in a JSON object, in its order; names of inner ones are joined by a space."""
+    if isinstance(value, dict) and value:
+        return [pair for key, inner in value.items() for pair in flat(inner, f"{name} {key}".strip())]
+    if isinstance(value, list) and not any(isinstance(each, dict | list) for each in value):
+        return [(name, ", ".join(map(str, value)) or "none")]
+    if isinstance(value, list):
+        return [pair for number, inner in enumerate(value, 1) for pair in flat(inner, f"{name} {number}".strip())]
+    words = {None: "none", True: "yes", False: "no"}
+    text = words[value] if value is None or isinstance(value, bool) else str(value)
+    return [(name, "none" if value in ("", {}) else text)]
 
 
 def signed(value: float) -> str:
