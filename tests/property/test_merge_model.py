@@ -75,13 +75,11 @@ def three_way(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[
 names, texts = st.sampled_from("abcd"), st.sampled_from(["one", "two", "three"])
 edits = st.dictionaries(names, st.none() | texts, min_size=1, max_size=3)  # None: the document goes
 answers = st.fixed_dictionaries({name: st.sampled_from(["ours", "theirs"]) for name in "abcd"})
-steps = st.lists(
+step = (
     st.tuples(st.just("edit"), st.sampled_from(BRANCHES), edits)
     | st.tuples(st.just("merge"), st.sampled_from(BRANCHES), answers)
     | st.tuples(st.just("cross"), st.none(), answers)
-    | st.tuples(st.just("optimize"), st.none(), st.none()),
-    min_size=2,
-    max_size=12,
+    | st.tuples(st.just("optimize"), st.none(), st.none())
 )
 
 
@@ -149,9 +147,7 @@ def check_merge(
     }
 
 
-@settings(max_examples=40)
-@given(st.dictionaries(names, texts, min_size=1), steps)
-def test_histories_merge_as_dictionaries_do(first: Texts, steps: Sequence[tuple[str, str, Any]]) -> None:
+def play(first: Texts, steps: Sequence[tuple[str, str, Any]]) -> None:
     """Edits, merges both ways, settled conflicts, rows re-laid between: texts, conflicts and roots are the model's."""
     docs = open_on(MemoryStore()).dataset("d")
     write(docs, "main", first)
@@ -181,9 +177,21 @@ def test_histories_merge_as_dictionaries_do(first: Texts, steps: Sequence[tuple[
     assert docs.repository.check().clean
 
 
-@settings(max_examples=30)
-@given(st.dictionaries(names, texts, min_size=1), st.data())
-def test_without_a_conflict_both_orders_give_one_content(first: Texts, data: st.DataObject) -> None:
+@settings(max_examples=40)
+@given(st.dictionaries(names, texts, min_size=1), st.lists(step, min_size=2, max_size=12))
+def test_histories_merge_as_dictionaries_do(first: Texts, steps: Sequence[tuple[str, str, Any]]) -> None:
+    play(first, steps)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+@settings(max_examples=1000)
+@given(st.dictionaries(names, texts, min_size=1), st.lists(step, min_size=8, max_size=25))
+def test_long_histories_merge_as_dictionaries_do(first: Texts, steps: Sequence[tuple[str, str, Any]]) -> None:
+    play(first, steps)
+
+
+def merge_both_ways(first: Texts, data: st.DataObject) -> None:
     """Each side changes documents of its own, or both alike: the roots do not depend on who merges whom."""
     shared = data.draw(st.dictionaries(st.sampled_from("ef"), texts))
     mine = data.draw(st.dictionaries(st.sampled_from("abx"), st.none() | texts, min_size=1))
@@ -202,3 +210,17 @@ def test_without_a_conflict_both_orders_give_one_content(first: Texts, data: st.
     versions = versions_of(docs)
     segments = {live.segment for head in heads.values() for live in versions.layout(head).segments}
     assert {live.segment for live in versions.layout(docs.resolve("main")).segments} <= segments, "no row is copied"
+
+
+@settings(max_examples=30)
+@given(st.dictionaries(names, texts, min_size=1), st.data())
+def test_without_a_conflict_both_orders_give_one_content(first: Texts, data: st.DataObject) -> None:
+    merge_both_ways(first, data)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+@settings(max_examples=1000)
+@given(st.dictionaries(names, texts, min_size=1), st.data())
+def test_many_pairs_of_edits_give_one_content_in_both_orders(first: Texts, data: st.DataObject) -> None:
+    merge_both_ways(first, data)
