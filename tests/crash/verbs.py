@@ -22,7 +22,7 @@ from vecver import repo
 from vecver.errors import ApprovalError
 from vecver.index import faiss
 from vecver.repo.rows.segment_files import FILES
-from vecver.store import LocalStore
+from vecver.store import LocalStore, Store
 
 NOW = timedelta(0)
 QUERIES = np.stack([vector_of(f"question {i}") for i in range(2)])
@@ -397,9 +397,14 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 def seen(place: Path) -> Seen:
     """Every ref of every dataset, what its version holds, and what it answers."""
-    if not repo.exists(store_of(place)):
+    return seen_in(store_of(place))
+
+
+def seen_in(store: Store) -> Seen:
+    """The same of the repository in a store; nothing if there is none."""
+    if not repo.exists(store):
         return {}
-    repository = opened(place)
+    repository = open_on(store)
     found = {}
     for name in repository.datasets():
         here = repository.dataset(name)
