@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from hashlib import sha256
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -236,6 +236,22 @@ def test_identifiers_have_the_terms_that_a_look_at_each_sign_gives(language: str
     runs += ["".join(signs) for signs in product("aB7", repeat=8)] + ["aB" * 64, "aB" * 65]
     for run, terms in zip(runs, tokenizer.unit_terms(runs), strict=True):
         assert list(terms) == [term for _, some in tokenizer._words(run) for term in some], run
+
+
+@compiled
+@pytest.mark.parametrize("language", ["english", "french", "none"])
+def test_the_kernel_finds_the_parts_of_every_short_word(language: str) -> None:
+    """Every word of up to six signs, and words about as long as identifiers may be: the terms that Python finds."""
+    tokenizer = pipeline.Tokenizer(pipeline.tokenizer_recipe(language))
+    texts = ["".join(signs) for size in range(1, 7) for signs in product("aB7_.'", repeat=size)]
+    texts += ["".join(signs) for signs in product("aB7:,", repeat=6)] + ["The", "OF", "__", "aé", "東京", "a_é"]
+    texts += [sign * size for sign in ("a", "A", "aB", "a_", "a.", "A1") for size in (63, 64, 65, 127, 128, 129)]
+    words, _, _ = many_texts._units(texts)
+    terms, starts, numbers = many_texts._terms(tokenizer, words)
+    assert sorted(set(numbers.tolist())) == list(range(len(terms))) and len(set(terms)) == len(terms)
+    of_words = [[terms[number] for number in numbers[start:end]] for start, end in pairwise(starts.tolist())]
+    assert of_words == [list(found) for found in tokenizer.unit_terms(words)]
+    assert len(words) > 9_000 and many_texts._terms(tokenizer, [])[0] == []
 
 
 def test_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

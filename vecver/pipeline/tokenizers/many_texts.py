@@ -1,13 +1,13 @@
 """Many texts: the terms of each as numbers, for postings. Knows neither rows nor scores.
 
     texts -> NFKC, joined -> units (`kernel`, or Python): a word of ASCII, or a run with other characters
-          -> terms of each distinct unit, once -> terms of each text
+          -> folded words of each distinct unit (`kernel`), their stems -> terms of each unit -> terms of each text
 
 Decisions
 1. Words are found by compiled code, since a text of 100 words repeats words that were met before: Python sees some two
    new ones of each text, and takes only these apart. On 100,000 passages that is a tenth of the time.
-2. The kernel divides at white space, and runs of ASCII by UAX #29; Python does all that needs data of Unicode. So there
-   are no such data to be kept equal in two places.
+2. The kernel divides at white space, runs of ASCII by UAX #29, and words of ASCII into the parts of identifiers; Python
+   does all that needs data of Unicode. So there are no such data to be kept equal in two places.
 3. A block holds `_BLOCK` texts or `_CHARACTERS`, so that memory is bounded: some 100 MB.
 """
 
@@ -86,12 +86,33 @@ class _Runs(dict[str, tuple[int, ...]]):
 
 def _terms(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[list[str], Integers, Numbers]:
     """The distinct terms of units; where the terms of each unit lie in the numbers that follow; these."""
+    compiled = kernel()
+    if compiled is not None:
+        return _terms_of_folded(tokenizer, words, *compiled.folded(words))
     of_units = tokenizer.unit_terms(words)
     flat = list(chain.from_iterable(of_units))
     numbers = dict(zip(dict.fromkeys(flat), count(), strict=False))
     starts = np.zeros(len(words) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, of_units), np.int64, len(words)), out=starts[1:])
     return list(numbers), starts, np.fromiter(map(numbers.__getitem__, flat), np.int32, len(flat))
+
+
+def _terms_of_folded(
+    tokenizer: Tokenizer, words: Sequence[str], folded: Sequence[str], parts: Numbers, counts: Integers
+) -> tuple[list[str], Integers, Numbers]:
+    """The same from the numbers of each unit's folded words; a unit that has -1 of them is taken apart here."""
+    ids, left = dict[str, int](), counts < 0
+    of_folded = [-1 if term is None else ids.setdefault(term, len(ids)) for term in tokenizer.folded_terms(folded)]
+    of_left = tokenizer.unit_terms([words[number] for number in np.flatnonzero(left).tolist()])
+    found = np.array(of_folded, np.int32)[parts]
+    edges = np.concatenate([[0], np.cumsum(found >= 0)])[np.concatenate([[0], np.cumsum(np.maximum(counts, 0))])]
+    sizes = np.diff(edges)
+    sizes[left] = [len(terms) for terms in of_left]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    numbers, is_left = np.empty(starts[-1], np.int32), np.repeat(left, sizes)
+    numbers[~is_left] = found[found >= 0]
+    numbers[is_left] = [ids.setdefault(term, len(ids)) for terms in of_left for term in terms]
+    return list(ids), starts, numbers
 
 
 def _joined(occurrences: Numbers, counts: Integers, starts: Integers, numbers: Numbers) -> tuple[Numbers, Integers]:

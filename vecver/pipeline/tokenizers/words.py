@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
@@ -144,6 +144,13 @@ class Tokenizer:
             found.append(terms)
         return found
 
+    def folded_terms(self, folded: Sequence[str]) -> list[str | None]:
+        """The term of each folded word; None of a stop word."""
+        stop, stemmer = self._stop, self._thread().stemmer
+        kept = [word for word in folded if word not in stop]
+        stems = iter(stemmer.stemWords(kept) if stemmer else kept)
+        return [None if word in stop else next(stems) for word in folded]
+
     # -- words ----------------------------------------------------------------------------------
 
     def _words(self, run: str) -> list[tuple[str, Sequence[str]]]:
@@ -178,18 +185,19 @@ class Tokenizer:
     def _thread(self) -> Any:
         if not hasattr(self._own, "seen"):
             self._own.seen = {}
-            self._own.folded = _Folded(None if self._language == "none" else _stemmer(self._language), self._stop)
+            self._own.stemmer = None if self._language == "none" else _stemmer(self._language)
+            self._own.folded = _Folded(self._own.stemmer, self._stop)
         return self._own
 
 
 class _Folded(dict[str, tuple[str, ...]]):
     """The term of each folded word that was met; none of a stop word."""
 
-    def __init__(self, stem: Callable[[str], str] | None, stop: frozenset[str]) -> None:
-        self._stem, self._stop = stem, stop
+    def __init__(self, stemmer: Any, stop: frozenset[str]) -> None:
+        self._stemmer, self._stop = stemmer, stop
 
     def __missing__(self, word: str) -> tuple[str, ...]:
-        terms = () if word in self._stop else (self._stem(word) if self._stem else word,)
+        terms = () if word in self._stop else (self._stemmer.stemWord(word) if self._stemmer else word,)
         if len(word) <= _CACHED_LENGTH:
             if len(self) >= _CACHED:
                 self.clear()
@@ -243,9 +251,8 @@ def _pairs(run: str) -> Iterable[str]:
     return [run] if len(run) == 1 else [first + second for first, second in pairwise(run)]
 
 
-def _stemmer(language: str) -> Callable[[str], str]:
-    stem: Callable[[str], str] = _library().Stemmer(language, 0).stemWord  # words are cached, so stems need not be
-    return stem
+def _stemmer(language: str) -> Any:
+    return _library().Stemmer(language, 0)  # words are cached, so stems need not be
 
 
 def _library() -> Any:

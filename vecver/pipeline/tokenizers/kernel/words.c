@@ -4,6 +4,8 @@
    apart into words by the pattern `_ASCII_WORD` of words.py (UAX #29); any other run is one unit, which Python takes
    apart. Each distinct unit gets a number, in the order of their first places.
 
+   Of units that are words of ASCII, `vecver_words_folded` finds the parts of identifiers, as `_of_identifier` does.
+
    Nothing beyond a text's end is read. `room` says how many units there is space for: a unit has a byte at least, and
    between two lies another, so half the bytes, rounded up, for each text is enough. */
 
@@ -11,8 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 1 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 2 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
+
+#define LEFT_OUT -1  /* a unit that Python takes apart */
+#define SPLIT_LENGTH 128 /* longer words are no identifiers: `_SPLIT_LENGTH` of words.py */
 
 enum { SPACE = 1, LETTER = 2, DIGIT = 4, LINE = 8, IN_LETTERS = 16, IN_DIGITS = 32, BEYOND_ASCII = 64 };
 #define IN_WORD (LETTER | DIGIT | LINE)
@@ -98,6 +103,18 @@ static inline int64_t number_of(Table *table, const uint8_t *at, int64_t size) {
     return table->count++;
 }
 
+/* Write each distinct unit with '\n' after it, and free the table. How many bytes; NO_MEMORY where it `failed`. */
+static int64_t written_out(Table *table, int failed, uint8_t *words) {
+    int64_t written = 0;
+    for (int64_t unit = 0; unit < table->count && !failed; unit++) {
+        memcpy(words + written, table->content + table->starts[unit], (size_t)table->sizes[unit]);
+        written += table->sizes[unit];
+        words[written++] = '\n';
+    }
+    free(table->slots);
+    return failed ? NO_MEMORY : written;
+}
+
 /* Where the word ends that begins here, in a run of ASCII. */
 static inline const uint8_t *word_end(const uint8_t *at, const uint8_t *end, const uint8_t *classes) {
     for (;;) {
@@ -151,19 +168,13 @@ int64_t vecver_words_units(const uint8_t *content, const int64_t *ends, int64_t 
     uint8_t classes[256];
     fill_classes(classes);
     Table table = {content, seed, 2047, NULL, 0, starts, sizes};
-    int64_t count = grow(&table), written = 0, start = 0;
+    int64_t count = grow(&table), start = 0;
     for (int64_t text = 0; text < texts && count >= 0; start = ends[text++]) {
         int64_t before = count;
         count = units_of_text(&table, content + start, content + ends[text], classes, units, count);
         counts[text] = count - before;
     }
-    for (int64_t word = 0; word < table.count && count >= 0; word++) {
-        memcpy(words + written, content + starts[word], (size_t)sizes[word]);
-        written += sizes[word];
-        words[written++] = '\n';
-    }
-    free(table.slots);
-    return count < 0 ? NO_MEMORY : written;
+    return written_out(&table, count < 0, words);
 }
 
 /* Each text's terms: those of its units, one after the other; and how many it has. `starts`: where each unit's terms
@@ -182,4 +193,78 @@ int64_t vecver_words_terms(const int32_t *units, const int64_t *counts, int64_t 
         sizes[text] = written - before;
     }
     return written;
+}
+
+static inline int is_upper(uint8_t c) { return c >= 'A' && c <= 'Z'; }
+static inline int is_lower(uint8_t c) { return c >= 'a' && c <= 'z'; }
+static inline int is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+/* Does Python take this unit apart? All but letters, digits and _; and letters, _, dots and colons. */
+static int is_left_out(const uint8_t *at, int64_t size) {
+    int digits = 0, joints = 0, lines = 0, humps = 0;
+    for (int64_t i = 0; i < size; i++) {
+        uint8_t c = at[i];
+        if (is_digit(c)) digits = 1;
+        else if (c == '.' || c == ':') joints = 1;
+        else if (c == '_') lines = 1;
+        else if (is_upper(c)) humps |= i > 0;
+        else if (!is_lower(c)) return 1;
+    }
+    return (digits && joints) || (size > SPLIT_LENGTH && (joints || lines || humps));
+}
+
+/* Where the part ends that begins here, by `_PIECE` of words.py; NULL where none begins. */
+static const uint8_t *piece_end(const uint8_t *at, const uint8_t *end) {
+    const uint8_t *uppers = at;
+    while (uppers < end && is_upper(*uppers)) uppers++;
+    if (uppers - at > 1 && uppers < end && is_lower(*uppers)) return uppers - 1;
+    const uint8_t *stop = uppers;
+    while (stop < end && (is_lower(*stop) || is_digit(*stop))) stop++;
+    return stop > at ? stop : NULL;
+}
+
+/* The folded words of a unit, after the `count` that are written already: it itself, then its parts of two characters
+   or more; how many there are then. The table's content is `content` in lower case. */
+static int64_t folded_unit(Table *table, const uint8_t *content, const uint8_t *at, const uint8_t *end,
+                           int32_t *numbers, int64_t count) {
+    const uint8_t *lowered = table->content;
+    while (at < end && *at == '_') at++;
+    while (at < end && end[-1] == '_') end--;
+    if (at == end) return count;
+    int64_t first = count, whole = number_of(table, lowered + (at - content), end - at);
+    if (whole < 0) return NO_MEMORY;
+    numbers[count++] = (int32_t)whole;
+    int pieces = 0;
+    for (const uint8_t *next = at, *stop; next < end; next = stop ? stop : next + 1) {
+        stop = piece_end(next, end);
+        if (!stop) continue;
+        pieces++;
+        if (stop - next < 2 || (next == at && stop == end)) continue;
+        int64_t number = number_of(table, lowered + (next - content), stop - next);
+        if (number < 0) return NO_MEMORY;
+        numbers[count++] = (int32_t)number;
+    }
+    return pieces > 1 ? count : first + 1;
+}
+
+/* The folded words of units, which lie in `content` with '\n' after each: the numbers of each unit's words in
+   `numbers`, how many each unit has in `counts`, LEFT_OUT where Python takes it apart; and the distinct words, each
+   with '\n' after it, in `words`. The bytes in `words`, or NO_MEMORY. `starts`, `sizes`: scratch, as large as
+   `numbers`; `lowered`: scratch, as large as `content`. */
+int64_t vecver_words_folded(const uint8_t *content, int64_t size, uint64_t seed, int64_t *starts, int64_t *sizes,
+                            uint8_t *lowered, int32_t *numbers, int64_t *counts, uint8_t *words) {
+    for (int64_t i = 0; i < size; i++) lowered[i] = is_upper(content[i]) ? content[i] + ('a' - 'A') : content[i];
+    Table table = {lowered, seed, 2047, NULL, 0, starts, sizes};
+    int64_t count = grow(&table), unit = 0;
+    for (const uint8_t *at = content, *end = content + size; at < end && count >= 0; unit++) {
+        const uint8_t *stop = memchr(at, '\n', (size_t)(end - at));
+        int64_t before = count;
+        if (is_left_out(at, stop - at)) counts[unit] = LEFT_OUT;
+        else {
+            count = folded_unit(&table, content, at, stop, numbers, count);
+            counts[unit] = count - before;
+        }
+        at = stop + 1;
+    }
+    return written_out(&table, count < 0, words);
 }
