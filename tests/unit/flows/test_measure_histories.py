@@ -13,6 +13,7 @@ from helpers import SPACE, Ticking, open_on, records, vector_of
 
 import vecver
 from vecver.errors import InvalidInputError, NotFoundError
+from vecver.flows.evaluating import histories
 from vecver.store import LocalStore, MemoryStore
 
 pytest.importorskip("ir_measures", reason="no ir-measures: install vecver[eval]")
@@ -134,6 +135,21 @@ def test_means_are_kept_beside_their_run(docs: vecver.Dataset, store: MemoryStor
     assert docs.measure_history(measures="R@1") == first and json.loads(store.get(kept[0]).split(b"\n")[1])["measures"]
     assert docs.measures("main") == {} and docs.repository.check().clean
     assert docs.eval("main", questions="support").reused
+
+
+def test_only_measures_without_a_mean_are_computed(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs.eval("main", questions="support")
+    docs.measure_history(measures="R@1,Success@1")
+    computed, values_of = list[str](), histories.values_of
+
+    def counted(measures: Any, *rest: Any) -> Any:
+        computed.extend(measure.name for measure in measures)
+        return values_of(measures, *rest)
+
+    monkeypatch.setattr(histories, "values_of", counted)
+    both = docs.measure_history(measures="R@1,P@1,Success@1")
+    assert means_of(both, "R@1")[0] == 2.5 / 4 and means_of(both, "P@1")[0] == 3 / 4
+    assert computed == ["P@1"]
 
 
 @pytest.mark.parametrize(

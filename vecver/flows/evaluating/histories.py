@@ -213,8 +213,8 @@ def _relevance(
     found: dict[str, StoredMeasure] = {}
     for kind, means in _runs(versions, commit, kinds, wanted, engine):
         missing = [each for each in wanted.relevance if each.name not in found and each.depth <= means.depth]
-        if any(each.name not in means.measures for each in missing):
-            means = _completed(versions, commit.id, kind, means, missing, wanted)
+        if absent := [each for each in missing if each.name not in means.measures]:
+            means = _completed(versions, commit.id, kind, means, absent, wanted)
         for name in (each.name for each in missing if each.name in means.measures):
             mean = means.measures[name]
             found[name] = StoredMeasure(mean.mean, mean.low, mean.high, means.engine["name"], means.time)
