@@ -157,7 +157,7 @@ def sources_of(
     Raises InvalidInputError (one label for several sources).
     """
     several = isinstance(source, list | tuple) and source and all(isinstance(path, str | PathLike) for path in source)
-    values = list(source) if several else [source]
+    values = [pipeline.as_source(value) for value in (source if several else [source])]
     if label and len(values) > 1 and not shared:
         raise InvalidInputError(
             "one label cannot name several sources", code="conflicting_options", hint="ingest them one by one"

@@ -41,7 +41,7 @@ class ServiceSettings(BaseSettings):
     keys: str = ""  # JSON file of API keys; "": they are in the state folder's database, service.sqlite
     no_auth: bool = False  # every caller may do everything
 
-    folders: Names = ()  # what the server may ingest of its own files: these folders, what lies in them, links too
+    folders: Names = ()  # what the server may ingest: these folders, what lies in them, links too; and s3://BUCKET/PREFIX
     embedders: Names = ("minilm", "minilm:bf16", "hashing")  # what an ingest may choose by name
     warm: Names = ()  # what is opened before the service is ready: DATASET@REVISION; none named: every alias
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bucket_sources import HANDBOOK, bucket_with
 from serving import ended
 
 import vecver
@@ -172,3 +173,30 @@ def test_a_folder_is_allowed_when_its_job_runs_too(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(Jobs, "next", replaced)
         job = ended(client, client.post("/v1/datasets/d/ingest", json=body, params=query).json()["id"])
         assert job["state"] == "failed" and job["error"]["code"] == "folder_not_allowed"
+
+
+def test_a_bucket_is_ingested_only_where_the_owner_allows_it(tmp_path: Path) -> None:
+    address = "gs://vecver-test/handbook"
+    with bucket_with(HANDBOOK) as bucket, client_of(tmp_path / "none") as client:
+        query = {"label": "handbook", "embedder": "hashing"}
+        refused = client.post("/v1/datasets/d/ingest", params=query, json={"folder": address})
+        assert (refused.status_code, refused.json()["code"]) == (403, "folder_not_allowed")
+        assert bucket.server.asked == []
+    with bucket_with(HANDBOOK), client_of(tmp_path / "one", folders=(address, str(tmp_path))) as client:
+        for other in (
+            "gs://vecver-test",
+            "gs://vecver-test/handbooks",
+            "gs://vecver-test/handbook/../other",
+            "gs://vecver-test/handbook/%2e%2e/other",
+            "gs://vecver-test/*",
+            "gs:///vecver-test/handbook",
+            "s3://vecver-test/handbook",
+        ):
+            answer = client.post("/v1/datasets/d/ingest", params=query, json={"folder": other})
+            assert (answer.status_code, answer.json()["code"]) == (403, "folder_not_allowed"), other
+        for folder in (address, f"{address}/deep", f"{address}/**/*.md"):
+            answer = client.post("/v1/datasets/d/ingest", params=query, json={"folder": folder})
+            job = ended(client, answer.json()["id"])
+            assert job["state"] == "succeeded", job["error"]
+        got = client.post("/v1/datasets/d/documents/get", json={"ids": ["a.md"]}).json()
+        assert got["documents"][0]["origin"]["key"] == "handbook/a.md"

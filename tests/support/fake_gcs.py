@@ -10,6 +10,7 @@ import itertools
 import re
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +55,8 @@ class FakeGcs(ThreadingHTTPServer):
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.generations = itertools.count(1000)
         self.lock = threading.Lock()
+        self.asked: list[tuple[str, str]] = []  # (method, name; "" for a list)
+        self.before: Callable[[str, str], int | None] = lambda method, name: None  # a status to answer instead
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -142,6 +145,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.is_lost():
             return
         name = self.name()
+        self.server.asked.append((self.command, name))
+        if status := self.server.before(self.command, name):
+            self.answer(status, b"<Error><Code>AccessDenied</Code></Error>")
+            return
         if not name:
             self.answer_list()
             return
@@ -164,12 +171,20 @@ class _Handler(BaseHTTPRequestHandler):
         """One page of names: at most 100, so that a test of some hundred sees several."""
         prefix, after = self.query.get("prefix", ""), self.query.get("continuation-token", "")
         names = sorted(name for name in self.server.objects if name.startswith(prefix) and name > after)
+        folders = set[str]()
+        if delimiter := self.query.get("delimiter"):
+            deeper = {name for name in names if delimiter in name[len(prefix) :]}
+            folders = {prefix + name[len(prefix) :].partition(delimiter)[0] + delimiter for name in deeper}
+            names = [name for name in names if name not in deeper]
         page, more = names[:100], len(names) > 100
         rows = "".join(
             f"<Contents><Key>{escape(name)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
             f"<ETag>{escape(etag(self.server.objects[name].data))}</ETag>"
             f"<Size>{len(self.server.objects[name].data)}</Size></Contents>"
             for name in page
+        )
+        rows += "".join(
+            f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in sorted(folders)
         )
         rest = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
         body = (

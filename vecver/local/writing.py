@@ -50,7 +50,8 @@ class Writing(Publishing):
         """Make a source the truth for the documents that came from it, as a new commit on `branch`.
 
         `source`: a folder, a glob, a file, a list of these, `-` (JSONL on stdin), a `pyarrow.Table`,
-        record batches, or an iterable of dicts with `id`, `text` and metadata. What is already
+        record batches, or an iterable of dicts with `id`, `text` and metadata; or an address in a bucket
+        (`s3://BUCKET/PREFIX`, `gs://`, `az://`), of which only objects with a new ETag are fetched. What is already
         embedded in the same space, anywhere in the repository, is not embedded again. A document
         missing from its source is removed (`keep_missing` keeps it); one that cannot be read is in
         `Report.failures` and keeps its previous version (`strict` makes it an error). An ingest that
@@ -131,7 +132,7 @@ class Writing(Publishing):
         prefix: str = "",
         records: bool | None = None,
     ) -> dict[str, list[str]]:
-        """What an ingest of `source` would change, without parsing it.
+        """What an ingest of `source` would change, without parsing it; of a bucket, without fetching an object.
 
         Document ids, under `added`, `changed`, `removed` and `failed` (unreadable now, or unchanged since it could not
         be read). Raises NotFoundError, InvalidInputError.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vecver.model.comparisons import Change, Compared, Comparison, Delta, Why
     from vecver.model.datasets import DatasetRemoval
     from vecver.model.differences import ChunkDiff, DocumentDiff
-    from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed
+    from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed, Unread
     from vecver.model.drifts import Drift, Example, Share, SketchSummary, Statistic
     from vecver.model.embedder import Embedder, TokenCounts
     from vecver.model.evaluations import Evaluated, Evaluation, Mean
@@ -126,6 +126,7 @@ __all__ = [
     "TokenCounts",
     "Transferred",
     "Tuning",
+    "Unread",
     "Vectors",
     "Verify",
     "Why",

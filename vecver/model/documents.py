@@ -26,6 +26,21 @@ class Original:
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     vector: Vectors | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)  # of an object: bucket, key, e_tag, version
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An object of a bucket that was listed and not read. `digest` and `parser` are "" unless they are known."""
+
+    document: str
+    source: str
+    metadata: Mapping[str, Any]
+    key: str  # its name in the bucket
+    size: int  # bytes
+    e_tag: str  # "" where the bucket gives none that identifies bytes
+    digest: str = ""  # sha256 of the bytes, which an earlier ingest read under this ETag
+    parser: str = ""  # that read them
 
 
 @dataclass(frozen=True)

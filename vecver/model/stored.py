@@ -157,9 +157,13 @@ class Document:
     digest: str  # sha256 of the source's bytes, 64 hex characters
     chunks: tuple[StoredChunk, ...] = field(default=())  # in reading order, those of its title first
     missing: tuple[tuple[int, int], ...] = ()  # spans of `text` that no chunk holds
+    origin: Mapping[str, str] = field(default_factory=dict)  # of an object: bucket, key, e_tag, version as it has them
 
     def to_json(self) -> Json:
-        """All fields. A chunk has its key, span and place; text and metadata where these are not the document's."""
+        """All fields, `origin` where there is one.
+
+        A chunk has its key, span and place; text and metadata where these are not the document's.
+        """
         return {
             "id": self.id,
             "title": self.title,
@@ -170,6 +174,7 @@ class Document:
             "digest": self.digest,
             "chunks": [self._chunk_json(chunk) for chunk in self.chunks],
             "missing": [list(span) for span in self.missing],
+            **({"origin": dict(self.origin)} if self.origin else {}),
         }
 
     def _chunk_json(self, chunk: StoredChunk) -> Json:

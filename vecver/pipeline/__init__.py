@@ -12,13 +12,24 @@ if TYPE_CHECKING:
     from vecver.pipeline.embedders.objects import ObjectEmbedder, adapted, embedder, found_among
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
-    from vecver.pipeline.parsers.parse import parser_of
+    from vecver.pipeline.parsers.parse import is_current_parser, parser_of
     from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
     from vecver.pipeline.rerankers.open import open_reranker
     from vecver.pipeline.sources.additions import Additions, check_rows, read_additions
-    from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, matches, read
-    from vecver.pipeline.sources.origin import origin_of, shown
-    from vecver.pipeline.sources.places import checkouts_above, is_document, path_of, pattern_of, place_of, places_above
+    from vecver.pipeline.sources.bucket import BucketSource, as_source, is_bucket
+    from vecver.pipeline.sources.files import SourceLike, how_many, is_parsed, label_of, read
+    from vecver.pipeline.sources.globs import matches
+    from vecver.pipeline.sources.ids import shown
+    from vecver.pipeline.sources.origin import origin_of
+    from vecver.pipeline.sources.places import (
+        checkouts_above,
+        exists,
+        is_document,
+        path_of,
+        pattern_of,
+        place_of,
+        places_above,
+    )
     from vecver.pipeline.tokenizers.kernel import use as words_kernel_use
     from vecver.pipeline.tokenizers.many_texts import tokenised
     from vecver.pipeline.tokenizers.words import DEFAULT_LANGUAGE, Tokenizer, can_tokenise, languages, made_with
@@ -34,19 +45,24 @@ __all__ = [
     "DEFAULT_LANGUAGE",
     "METADATA_REVISION",
     "Additions",
+    "BucketSource",
     "ObjectEmbedder",
     "SourceLike",
     "Together",
     "Tokenizer",
     "adapted",
+    "as_source",
     "can_tokenise",
     "check_rows",
     "checkouts_above",
     "chunk",
     "chunker_recipe",
     "embedder",
+    "exists",
     "found_among",
     "how_many",
+    "is_bucket",
+    "is_current_parser",
     "is_document",
     "is_parsed",
     "label_of",

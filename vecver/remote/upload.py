@@ -156,4 +156,5 @@ def origin_here(source: Any) -> Json | None:
 
 def git_options(origin: Json | None) -> Json:
     """The options of an ingest that name the source's Git commit."""
-    return {f"git_{name}": origin[name] for name in ("commit", "branch", "dirty")} if origin else {}
+    is_git = origin and origin.get("kind") == "git"
+    return {f"git_{name}": origin[name] for name in ("commit", "branch", "dirty")} if origin and is_git else {}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.layout import Layout, rows_of
     from vecver.repo.rows.positions import chunk_owners, named_positions
     from vecver.repo.rows.roots import Roots
-    from vecver.repo.rows.schema import metadata_columns, metadata_of, metadata_of_all
+    from vecver.repo.rows.schema import metadata_columns, metadata_of, metadata_of_all, origin_of
     from vecver.repo.rows.segment import Segment, segment_ids
     from vecver.repo.rows.sketched import chunk_blocks, document_sizes
     from vecver.repo.rows.verifier import PENDING
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vecver.repo.write.draft import Draft
     from vecver.repo.write.joining import Joined, join
     from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, record_rows
+    from vecver.repo.write.object_facts import ObjectFacts
 else:
     __getattr__, __dir__ = lazily(__name__)
 
@@ -75,6 +76,7 @@ __all__ = [
     "NewChunks",
     "NewDocument",
     "NewRows",
+    "ObjectFacts",
     "Owner",
     "Place",
     "Places",
@@ -132,6 +134,7 @@ __all__ = [
     "named_positions",
     "names",
     "open_rows",
+    "origin_of",
     "parents_first",
     "pin",
     "policies",

@@ -9,14 +9,21 @@ if TYPE_CHECKING:
     from vecver.store.folder import measured, new_folder, verify_folder
     from vecver.store.local import LocalStore
     from vecver.store.memory import MemoryStore
-    from vecver.store.opening import open_store
+    from vecver.store.opening import BUCKETS, open_store
+    from vecver.store.requests import Entry, UnreadableName
+    from vecver.store.source_bucket import SourceBucket, Unlisted
 else:
     __getattr__, __dir__ = lazily(__name__)
 
 __all__ = [
+    "BUCKETS",
+    "Entry",
     "LocalStore",
     "MemoryStore",
+    "SourceBucket",
     "Store",
+    "Unlisted",
+    "UnreadableName",
     "get_or_none",
     "measured",
     "new_folder",

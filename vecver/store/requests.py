@@ -54,6 +54,23 @@ class Found:
     stamp: str | None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An object as a bucket lists it."""
+
+    name: str
+    size: int  # bytes
+    tag: Tag  # lists of most services hold no version
+
+
+class UnreadableName(Exception):
+    """obstore lists nothing at all beside a name that it cannot hold, such as `a//b` or `a/../b`. `name`: that one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class Requests:
     """Requests to one bucket. Every method raises NotFoundError (no such object), BackendError."""
 
@@ -93,14 +110,19 @@ class Requests:
         """Fetch a large object in ranges; each is refused if another object has taken the name."""
         from concurrent.futures import ThreadPoolExecutor
 
+        from obstore import exceptions as theirs
+
         with open(path, "xb") as file:
             file.truncate(size)
 
         def fetch(start: int) -> None:
             end = min(start + PIECE_BYTES, size)
             options: Any = {"range": (start, end), **({"if_match": tag.e_tag} if tag.e_tag else {})}
-            with self._asking(name):
-                piece = bytes(self._objects.get(name, options=options).bytes())
+            try:
+                with self._asking(name, conditional=True):
+                    piece = bytes(self._objects.get(name, options=options).bytes())
+            except theirs.PreconditionError:
+                raise self._changed(name) from None
             with open(path, "r+b") as file:
                 file.seek(start)
                 file.write(piece)
@@ -159,6 +181,26 @@ class Requests:
         with self._asking(prefix):
             return [meta["path"] for page in self._objects.list(prefix or None, chunk_size=1000) for meta in page]
 
+    def entry(self, name: str) -> Entry | None:
+        """An object as it is now; None if there is none."""
+        try:
+            with self._asking(name):
+                return _entry(self._objects.head(name))
+        except NotFoundError:
+            return None
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Every object below a folder, or all for "", in a stream, in no order. Raises UnreadableName."""
+        with self._asking(prefix):
+            for page in self._objects.list(prefix or None, chunk_size=1000):
+                yield from map(_entry, page)
+
+    def folder(self, prefix: str) -> tuple[list[Entry], list[str]]:
+        """(the objects in a folder, the folders in it). Raises UnreadableName."""
+        with self._asking(prefix):
+            found = self._objects.list_with_delimiter(prefix or None)
+            return [_entry(meta) for meta in found["objects"]], list(found["common_prefixes"])
+
     def delete(self, name: str) -> None:
         """Remove an object; a missing one is no error."""
         with contextlib.suppress(NotFoundError), self._asking(name):
@@ -182,6 +224,8 @@ class Requests:
             if conditional:
                 raise
             raise self._failed(name, str(error), retryable=True) from None
+        except theirs.InvalidPathError as error:
+            raise UnreadableName(_name_in(str(error)) or name) from None
         except (theirs.BaseError, TimeoutError) as error:
             raise self._failure(name, str(error)) from None
 
@@ -220,6 +264,16 @@ class Requests:
             name=name,
         )
 
+    def _changed(self, name: str) -> BackendError:
+        return BackendError(
+            f"{name} in {self._url} was replaced while it was read",
+            code="object_changed",
+            hint="try again",
+            retryable=True,
+            url=self._url,
+            name=name,
+        )
+
     def _failed(self, name: str, text: str, *, retryable: bool) -> BackendError:
         return BackendError(
             f"{self._url} did not answer for {name or 'its names'}{_said(text)}",
@@ -233,6 +287,16 @@ class Requests:
 
 def _tag(meta: Any) -> Tag:
     return Tag(meta.get("e_tag"), meta.get("version"))
+
+
+def _entry(meta: Any) -> Entry:
+    return Entry(meta["path"], meta["size"], _tag(meta))
+
+
+def _name_in(text: str) -> str:
+    """The name that an error of obstore quotes."""
+    found = re.search(r'Path "(.*?)"(?: contained|:)', text, re.DOTALL)
+    return found[1] if found else ""
 
 
 def _facts(result: Any) -> tuple[datetime, str | None]:

@@ -73,13 +73,21 @@ def records(documents: Sequence[Any], into: Path, *, empty: bool = False) -> str
 
 
 def permitted(folder: str, allowed: tuple[str, ...]) -> str:
-    """The real path of a folder of this machine that is in one of the `allowed` folders.
+    """The real path of a folder of this machine that is in one of the `allowed` folders; or an address in a bucket.
 
     Raises AccessError otherwise, whether there is such a folder or not.
     """
+    if (parts := _in_bucket(folder)) is not None:
+        if not any((top := _in_bucket(one)) and parts[: len(top)] == top for one in allowed):
+            raise AccessError(
+                "this bucket or prefix is not on the service's allow-list",
+                code="folder_not_allowed",
+                hint="VECVER_FOLDERS names those that are, such as s3://my-bucket/handbook; or upload the files",
+            )
+        return folder
     is_plain = os.path.isabs(folder) and "\0" not in folder
     real = Path(os.path.realpath(folder)) if is_plain else None
-    tops = [os.path.realpath(os.path.expanduser(top)) for top in allowed]
+    tops = [os.path.realpath(os.path.expanduser(top)) for top in allowed if _in_bucket(top) is None]
     if real is None or not any(real.is_relative_to(top) for top in tops):
         raise AccessError(
             "this folder is not on the service's allow-list",
@@ -87,6 +95,19 @@ def permitted(folder: str, allowed: tuple[str, ...]) -> str:
             hint="VECVER_FOLDERS names those that are; or upload the files",
         )
     return str(real)
+
+
+def _in_bucket(address: str) -> list[str] | None:
+    """Scheme, bucket and the parts of the path of an address in a bucket; None for a path of this machine.
+
+    A part that is written with % is refused, as none that is allowed: it may mean another path than it looks like.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme.lower() not in ("s3", "gs", "az"):
+        return None
+    parts = [part for part in rest.split("/") if part]
+    plain = "%" not in rest and {".", ".."}.isdisjoint(parts) and parts and rest.startswith(parts[0])
+    return [scheme.lower(), *parts] if plain else ["refused"]
 
 
 def _too_long(most: int) -> InvalidInputError:

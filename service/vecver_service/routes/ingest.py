@@ -56,10 +56,10 @@ async def ingest(
     """Make a source the truth for the documents that came from it, as a new commit: a job.
 
     The body: `files` of a form, each part's filename the document's path; or a line of JSON a record; or JSON with
-    `documents` or the `folder` of the server. `label` names the source: its documents that are not in the body are
-    removed in the new version, unless `keep_missing`. If these are all documents of the source, or more than a fifth
-    and more than ten, the job fails unless `allow_removals`. An upload of one file that the source has already updates
-    that document alone.
+    `documents` or the `folder` of the server, or in a bucket (`s3://…`) that it allows. `label` names the source: its
+    documents that are not in the body are removed in the new version, unless `keep_missing`. If these are all
+    documents of the source, or more than a fifth and more than ten, the job fails unless `allow_removals`. An upload
+    of one file that the source has already updates that document alone.
     """
     check_embedder(writer, options.embedder)
     scratch = await run_in_threadpool(writer.deps.jobs.scratch)

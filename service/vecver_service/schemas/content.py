@@ -147,6 +147,7 @@ class Document(BaseModel):
     digest: Annotated[str, Field(description="sha256 of the source's bytes.")]
     chunks: list[DocumentChunk]
     missing: Annotated[list[tuple[int, int]], Field(description="Spans of `text` that no chunk holds: U+FFFD there.")]
+    origin: Annotated[dict[str, str] | None, Field(description="Of an object: bucket, key, e_tag, version.")] = None
 
 
 class Documents(BaseModel):

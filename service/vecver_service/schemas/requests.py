@@ -335,7 +335,7 @@ class Receipt(Request):
 
 
 class Documents(Request):
-    """A source in the body: records, or a folder on the service's allow-list."""
+    """A source in the body: records, or a folder (or an address in a bucket) on the service's allow-list."""
 
     documents: list[Json] | None = None
     folder: Annotated[str, Field(max_length=4096)] | None = None

@@ -87,8 +87,8 @@ def _repository_above(made: Path) -> Path | None:
 def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], yes: bool, as_json: bool, **how: Any) -> None:
     """Make SOURCE... the truth for its documents, as a new commit of DATASET.
 
-    A SOURCE is a folder, a glob, a file, records (JSONL, CSV, Parquet, Arrow with `id` and `text`), or - for
-    JSONL on stdin. Only what is new is embedded.
+    A SOURCE is a folder, a glob, a file, the same in a bucket (s3://, gs://, az://), records (JSONL, CSV, Parquet,
+    Arrow with `id` and `text`), or - for JSONL on stdin. Only what is new is read, parsed and embedded.
     """
     repository = common.opened(settings)
     docs = repository.dataset(dataset)

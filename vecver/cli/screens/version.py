@@ -181,6 +181,8 @@ def _field(screen: Screen, name: str, *parts: Part) -> None:
 
 
 def _origin(origin: Json | None) -> list[Part]:
+    if origin and "url" in origin:
+        return [(f" · {origin['url']}", FAINT)]
     if not origin or "commit" not in origin:
         return []
     dirty = " with changes" if origin.get("dirty") else ""

@@ -18,14 +18,33 @@ from vecver.flows.embedding import is_given
 from vecver.flows.ingesting.sources import Source
 from vecver.json_columns import hex_of, joined, row_digests, rows_of_matrix
 from vecver.key_log import KeyLog
-from vecver.model import Coverage, Failure, Json, Original, Recipe, Records
-from vecver.repo import Snapshot, find_known, known_rows
+from vecver.model import Coverage, Failure, Json, Original, Recipe, Records, Unread
+from vecver.repo import KnownDocument, ObjectFacts, Snapshot, Versions, find_known, known_rows
 
 GROUP_DOCUMENTS = 512
 GROUP_BYTES = 16 << 20
 
 T = TypeVar("T")
-Item = Original | Failure | Records
+Item = Original | Failure | Records | Unread
+
+
+class KnownObjects:
+    """What a repository knows of the objects of the buckets that its sources lie in."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._store = versions.store
+        self._opened: dict[str, ObjectFacts] = {}
+
+    def of(self, bucket: pipeline.BucketSource) -> ObjectFacts:
+        """What is known of one bucket; the same value each time."""
+        if bucket.facts not in self._opened:
+            self._opened[bucket.facts] = ObjectFacts(self._store, bucket.facts)
+        return self._opened[bucket.facts]
+
+    def save(self) -> None:
+        """Keep what was learned."""
+        for facts in self._opened.values():
+            facts.save()
 
 
 @dataclass
@@ -58,7 +77,7 @@ class Tally:
     coverage: dict[str, Coverage] = field(default_factory=dict)
     adopted: Counter[str] = field(default_factory=Counter)
 
-    def fail(self, original: Original, failure: Failure, recipe: Recipe) -> None:
+    def fail(self, original: Original | Unread, failure: Failure, recipe: Recipe) -> None:
         """Count a document that should have been added or changed, and could not be read."""
         self.failures.append(failure)
         self.sound[original.source] -= 1
@@ -116,12 +135,16 @@ def arrivals(
     *,
     refresh: bool = True,
     adds: bool = False,
-) -> Iterator[Original | Records]:
+    objects: KnownObjects | None = None,
+    fetch: bool = True,
+) -> Iterator[Original | Records | Unread]:
     """The documents that are new or changed, in the order of the sources; `tally` counts all of them.
 
     Records that bring the vectors of the recipe's space stay in columns, if they came so.
 
     `refresh`: also those files that were ingested before vecver took metadata from files.
+    `objects`: what is known of the objects of buckets. An object whose bytes are known to be those of the parent is not
+    fetched. Without `fetch` none is, and objects that may have changed come as `Unread`.
     `adds`: for an upsert: a document of the parent stays with its source, and the sources may be empty.
 
     Raises InvalidInputError (a source without documents, an id given twice, an id that another source owns).
@@ -133,7 +156,10 @@ def arrivals(
         is_empty = True
         for are_records, run in groupby(stream, lambda item: isinstance(item, Records)):
             is_empty = False
-            if are_records:
+            if source.bucket:
+                facts = objects.of(source.bucket) if objects else None
+                yield from comparison.of_objects(cast(Iterator[Unread | Failure], run), source, facts, fetch)
+            elif are_records:
                 yield from chain.from_iterable(map(comparison.of_records, cast(Iterator[Records], run)))
             else:
                 yield from comparison.one_by_one(cast(Iterator[Original | Failure], run), source.label)
@@ -152,21 +178,25 @@ def refreshed_note(count: int) -> list[str]:
     return [f"{files} metadata, which were not kept before: no text is embedded for that."] if count else []
 
 
-def memo_of(original: Original, recipe: Recipe) -> Json:
+def memo_of(original: Original | Unread, recipe: Recipe) -> Json:
     """What identifies an unreadable document for as long as its bytes and the recipe stay the same."""
     return {"source": original.source, "digest": original.digest, "recipe": recipe_of(original, recipe, metadata=False)}
 
 
-def recipe_of(original: Original, recipe: Recipe, *, metadata: bool = True) -> str:
+def recipe_of(original: Original | Unread, recipe: Recipe, *, metadata: bool = True) -> str:
     """A digest of what a document's rows depend on beside its bytes, 32 hex characters.
 
     For a record: the recipe and its vector. For a file: the parser, the recipe and, with `metadata`, its path and the
     revision of the metadata rules. Rows from before vecver took metadata from files lack that part.
     """
-    if original.data is None:
+    if isinstance(original, Original) and original.data is None:
         vector = None if original.vector is None else digest(original.vector.tobytes())
         return digest_json(["record", recipe.fingerprint, vector])[:32]
-    parser = pipeline.parser_of(original.data, original.document)
+    if isinstance(original, Unread):
+        parser = original.parser
+    else:
+        assert original.data is not None
+        parser = pipeline.parser_of(original.data, original.document)
     how = [pipeline.METADATA_REVISION, dict(original.metadata)] if metadata else None
     return digest_json([parser, recipe.fingerprint, how])[:32]
 
@@ -207,16 +237,74 @@ class _Comparison:
 
     def one_by_one(self, items: Iterable[Original | Failure], label: str) -> Iterator[Original]:
         """The documents that are new or changed."""
-        tally = self.tally
         for group in grouped(items, _size):
-            named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
-            _once(named, tally.arrived)
-            if len(named) < len(group):
-                tally.unsure.add(label)
-                tally.hiding.update(
-                    text_key(item.document) for item in group if isinstance(item, Failure) and item.hides
-                )
-            yield from _changed(self.parent, self.recipe, group, self.labels, tally, self.refresh)
+            self._arrived(group, label)
+            yield from _changed(self.parent, self.recipe, group, self.labels, self.tally, self.refresh)
+
+    def of_objects(
+        self, items: Iterable[Unread | Failure], source: Source, facts: ObjectFacts | None, fetch: bool
+    ) -> Iterator[Original | Unread]:
+        """The objects that are new or changed. Those that are known to be as in the parent are not fetched."""
+        bucket = source.bucket
+        assert bucket is not None, "only a bucket has objects"
+        left = self._not_as_before(items, source, facts)
+        if not fetch:
+            yield from self._unfetched(left)
+            return
+        for group in grouped(bucket.fetched(left), _size):
+            for item in group:
+                if facts and isinstance(item, Original) and item.data is not None and "e_tag" in item.origin:
+                    parser = pipeline.parser_of(item.data, item.document)
+                    facts.add(bucket.fact_name(item.origin["key"], item.origin["e_tag"]), item.digest, parser)
+            yield from _changed(self.parent, self.recipe, group, self.labels, self.tally, self.refresh)
+
+    def _not_as_before(
+        self, items: Iterable[Unread | Failure], source: Source, facts: ObjectFacts | None
+    ) -> Iterator[Unread | Failure]:
+        """The objects that may have changed, with what is known of their bytes, and failures; counts the others."""
+        bucket, tally = source.bucket, self.tally
+        assert bucket is not None, "only a bucket has objects"
+        for group in grouped(items, _size):
+            self._arrived(group, source.label)
+            for item, old in zip(group, find_known(self.parent, [item.document for item in group]), strict=True):
+                if isinstance(item, Unread) and item.e_tag and facts:
+                    fact = facts.find(bucket.fact_name(item.key, item.e_tag))
+                    if fact and pipeline.is_current_parser(fact[1]):
+                        item = replace(item, digest=fact[0], parser=fact[1])
+                if isinstance(item, Unread) and old and self._is_as_before(item, old):
+                    tally.met[old.source] += 1
+                    tally.sound[old.source] += 1
+                    tally.unchanged += 1
+                else:
+                    yield item
+
+    def _is_as_before(self, item: Unread, old: KnownDocument) -> bool:
+        label = old.source if self.labels is None else item.source
+        return (old.digest, old.source) == (item.digest, label) and _made_so(
+            old.recipe, item, self.recipe, self.refresh
+        )
+
+    def _unfetched(self, items: Iterable[Unread | Failure]) -> Iterator[Unread]:
+        """The objects that may have changed, counted as if they had."""
+        for item in items:
+            if isinstance(item, Failure):
+                self.tally.failures.append(item)
+                continue
+            old = find_known(self.parent, [item.document])[0]
+            if old:
+                self.tally.met[old.source] += 1
+            self.tally.sound[item.source] += 1
+            (self.tally.changed if old else self.tally.added)[item.document] = None
+            yield item
+
+    def _arrived(self, group: Sequence[Original | Failure | Unread], label: str) -> None:
+        """Note that these documents arrived. Raises InvalidInputError if one arrived before."""
+        tally = self.tally
+        named = [item.document for item in group if not (isinstance(item, Failure) and item.hides)]
+        _once(named, tally.arrived)
+        if len(named) < len(group):
+            tally.unsure.add(label)
+            tally.hiding.update(text_key(item.document) for item in group if isinstance(item, Failure) and item.hides)
 
     def of_records(self, records: Records) -> Iterator[Original | Records]:
         """The records that are new or changed. Where one arrives twice, or is of another source, all go one by one."""
@@ -286,7 +374,7 @@ def _changed(
         yield item
 
 
-def _made_so(made: str, original: Original, recipe: Recipe, refresh: bool) -> bool:
+def _made_so(made: str, original: Original | Unread, recipe: Recipe, refresh: bool) -> bool:
     """True if an ingest now would make the same rows of this document."""
     if made == recipe_of(original, recipe):
         return True
@@ -310,8 +398,8 @@ def _once(documents: Iterable[str], arrived: KeyLog) -> None:
         arrived.add(name)
 
 
-def _size(item: Original | Failure) -> int:
-    if isinstance(item, Failure):
+def _size(item: Original | Failure | Unread) -> int:
+    if isinstance(item, Failure | Unread):
         return 0
     vector = 0 if item.vector is None else item.vector.nbytes
     return len(item.data or b"") + len(item.text or "") + vector

@@ -11,11 +11,12 @@ If it is stopped at any point, the branch stays where it was, and the next inges
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.evaluating.drifting import note as drift_note
 from vecver.flows.ingesting import removals, shortfalls
-from vecver.flows.ingesting.changes import Tally, arrivals, refreshed_note
+from vecver.flows.ingesting.changes import KnownObjects, Tally, arrivals, refreshed_note
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
 from vecver.flows.ingesting.environment import current_environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, once_writable, places_at
@@ -85,7 +86,7 @@ def make_version(
     if parent is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
     open_checked = open_embedder if options.dry_run else once_writable(versions, open_embedder)
-    streams, means = prepare(old, [source.read() for source in sources], options, open_checked)
+    streams, means = prepare(old, [source.stream() for source in sources], options, open_checked)
     draft = versions.draft(parent, means.recipe.space, dry=options.dry_run)
     work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress)
     try:
@@ -93,12 +94,14 @@ def make_version(
         if options.dry_run:
             return work.report(None)
         report = work.finish()
+        work.objects.save()
         work.remember(report)
         return report
     except BaseException:
         if not options.dry_run:
             with suppress(VecverError, OSError):  # keep what was embedded, if the store still takes it
                 draft.seal()
+                work.objects.save()
         raise
     finally:
         draft.discard()
@@ -131,8 +134,10 @@ class _Ingest:
 
     def fill(self, streams: Sequence[Stream]) -> None:
         """Write what is new, group by group, and remove what is missing. Raises if the result may not be committed."""
-        changed = arrivals(
-            self.parent, self.means.recipe, zip(self.sources, streams, strict=True), self.tally, adds=self.options.adds
+        pairs = zip(self.sources, streams, strict=True)
+        changed = cast(
+            Iterator[Original | Records],
+            arrivals(self.parent, self.means.recipe, pairs, self.tally, adds=self.options.adds, objects=self.objects),
         )
         since = perf_counter()
         for group in parsed_groups(changed, self.means, self.options, self.counts):
@@ -153,6 +158,11 @@ class _Ingest:
             self.tally.removed = [document for removal in self.removals for document in removal.documents]
             self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
         self._check_result()
+
+    @cached_property
+    def objects(self) -> KnownObjects:
+        """What is known of the objects of buckets."""
+        return KnownObjects(self.versions)
 
     @cached_property
     def counts(self) -> IngestProgress:

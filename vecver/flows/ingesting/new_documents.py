@@ -30,6 +30,7 @@ def new_document(original: Original, parsed: Parsed, chunks: Sequence[Chunk], re
         texts=[chunk.text for chunk in chunks],
         embedded=[embedded_name(chunk.embedded, original.vector) for chunk in chunks],
         spans=[(chunk.start, chunk.end) for chunk in chunks],
+        origin=original.origin,
         positions=() if is_given(recipe) and not parsed.marks else _positions(parsed, chunks),  # a record has none
     )
 

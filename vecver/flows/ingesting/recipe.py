@@ -10,9 +10,9 @@ from itertools import chain
 from vecver import index, pipeline
 from vecver.errors import InvalidInputError, SpaceMismatchError, say
 from vecver.flows.embedding import OpenEmbedder, is_given
-from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Records, Space
+from vecver.model import Embedder, Failure, Json, Metric, Original, Recipe, Records, Space, Unread
 
-Stream = Iterator[Original | Failure | Records]
+Stream = Iterator[Original | Failure | Records | Unread]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _check(options: Options, old: Recipe | None, space: str | None) -> None:
 def _dimension(streams: list[Stream]) -> tuple[int, list[Stream]]:
     """The dimension of the first record's vector, and the streams with that record still in them."""
     for number, stream in enumerate(streams):
-        seen: list[Original | Failure | Records] = []
+        seen: list[Original | Failure | Records | Unread] = []
         for item in stream:
             seen.append(item)
             if not isinstance(item, Failure):
@@ -165,8 +165,10 @@ def _dimension(streams: list[Stream]) -> tuple[int, list[Stream]]:
     return 0, streams
 
 
-def _first_vector(item: Original | Records) -> tuple[str, int]:
+def _first_vector(item: Original | Records | Unread) -> tuple[str, int]:
     """(the first document, the dimension of its vector, 0 if it brings none)."""
+    if isinstance(item, Unread):
+        return item.document, 0
     if isinstance(item, Records):
         return item.documents[0].as_py(), item.dim
     return item.document, 0 if item.vector is None else len(item.vector)

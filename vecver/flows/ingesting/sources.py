@@ -22,7 +22,6 @@ Decisions
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from posixpath import dirname
 
 from vecver import pipeline
 from vecver.errors import ConflictError, VecverError
-from vecver.model import Commit, Failure, Json, Original, Records
+from vecver.model import Commit, Failure, Json, Original, Records, Unread
 from vecver.repo import Snapshot
 
 ALL = "**"  # the scope of a source that speaks for every document of its label
@@ -54,6 +53,20 @@ class Source:
     within: str = ""  # a glob below the folder `value`: nothing else of it is read
     scope: str = ALL  # documents that are removed if it lacks them: globs below the prefix, one a line; "": none
     place: Json | None = None  # stored for its label; None: what is stored stays
+
+    @property
+    def bucket(self) -> pipeline.BucketSource | None:
+        """The bucket that its documents are fetched from, each for itself; None for all other sources."""
+        value = self.value
+        if not isinstance(value, pipeline.BucketSource) or value.holds_records(self.records):
+            return None
+        return None if self.records else value
+
+    def stream(self) -> Iterator[Original | Failure | Records | Unread]:
+        """Its documents as `read` gives them, but those of a bucket unread."""
+        if bucket := self.bucket:
+            return bucket.unread(self.label, self.prefix, self.within, self.under)
+        return self.read()
 
     def read(self) -> Iterator[Original | Failure | Records]:
         """Its documents, in a stream; one that cannot be fetched is a Failure."""
@@ -104,7 +117,7 @@ def recognised(sources: Sequence[Source], places: Places, parent: Snapshot | Non
     known, result = dict(places), list[Source]()
     for source in sources:
         path = pipeline.path_of(source.value)
-        if source.place is None and path is not None and os.path.lexists(path):
+        if source.place is None and path is not None and pipeline.exists(source.value):
             source = _recognised(source, path, known, parent)
         elif source.place:
             source = _read_elsewhere(source, source.place, known)
@@ -136,7 +149,7 @@ def lone_file(source: Source, parent: Snapshot | None) -> Source:
 
 def surroundings(source: Source) -> list[str]:
     """The places of the folders above a source; if one of them is a known source, this one is a part of it."""
-    if (path := pipeline.path_of(source.value)) is None or not os.path.lexists(path):
+    if (path := pipeline.path_of(source.value)) is None or not pipeline.exists(source.value):
         return []
     folders = chain(pipeline.places_above(path), list(pipeline.checkouts_above(path))[1:])
     return list(dict.fromkeys(place for place, _, _ in folders))
@@ -230,7 +243,7 @@ def _part(source: Source, kind: str, above: Iterable[tuple[str, str, str]], know
 
 def _part_by_name(source: Source, path: str, known: Places, parent: Snapshot | None) -> Source | None:
     """As `_part`, for a label without a place: the folder of its name, if the parent has such documents."""
-    if not parent or not source.named or source.label in known:
+    if not parent or not source.named or source.label in known or pipeline.is_bucket(path):
         return None
     for folder in PurePath(path).parents:
         below = PurePath(path).relative_to(folder).as_posix()
@@ -245,7 +258,7 @@ def _below(source: Source, label: str, prefix: str, folder: str, below: str) -> 
         under = f"{dirname(below)}/" if "/" in below else ""
         return replace(source, label=label, prefix=prefix, records=False, under=under, scope="")
     within = f"{glob.escape(below)}/{pipeline.pattern_of(source.value) or ALL}"
-    return replace(source, value=folder, label=label, prefix=prefix, within=within, scope=within)
+    return replace(source, value=pipeline.as_source(folder), label=label, prefix=prefix, within=within, scope=within)
 
 
 def _holds(holder: Json, source: Source, below: str) -> bool:

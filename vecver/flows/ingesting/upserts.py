@@ -176,11 +176,19 @@ def _path(source: Source) -> str:
 
 def _of_records(source: Source) -> pipeline.Additions | None:
     """The rows of a source that is a file of records; None for a file or folder of documents."""
+    if isinstance(source.value, pipeline.BucketSource):
+        return _of_object(source, source.value)
     path = pipeline.path_of(source.value)
     is_folder = path is not None and os.path.isdir(path)
     if is_folder or pipeline.is_document(source.value, source.records) or not (path is None or os.path.exists(path)):
         return None  # a path that is not there is an error when it is read
     return read_rows(source.value, source.label if source.named else ADDED, source.prefix)
+
+
+def _of_object(source: Source, value: pipeline.BucketSource) -> pipeline.Additions | None:
+    if not value.holds_records(source.records):
+        return None
+    return read_rows(str(value.file), source.label if source.named else ADDED, source.prefix)
 
 
 def additions(sources: Sequence[Source], places: Places) -> tuple[list[Source], int]:
@@ -198,14 +206,17 @@ def _read_once(sources: Sequence[Source]) -> list[tuple[Source, pipeline.Additio
 def _settled(source: Source, places: Places, parent: Snapshot | None = None) -> Source:
     """The source as a part of a known one if it lies in one; else with ids made of its path."""
     path = pipeline.path_of(source.value)
-    if source.place is None and path is not None and os.path.lexists(path):
+    if source.place is None and path is not None and pipeline.exists(source.value):
         same = recognised([source], places, parent)[0]
         if places.get(same.label):
             return replace(same, scope="", place=None)
     label = source.label if source.named else _free(places)
     labelled = replace(source, label=label, scope="", place=None if label in places else {})
     read_here = source.place is None and source.is_parsed
-    return replace(labelled, under=_folder(path or "")) if read_here else labelled
+    if not read_here:
+        return labelled
+    bucket = source.bucket
+    return replace(labelled, under=bucket.folder if bucket else _folder(path or ""))
 
 
 def _file(source: Source, rows: pipeline.Additions | None, places: Places, parent: Snapshot | None) -> Source:

@@ -18,7 +18,7 @@ from vecver.flows.reading.chunks import stored_chunks
 from vecver.flows.reading.selecting import check_page, selected
 from vecver.flows.unknown_documents import unknown_documents
 from vecver.model import MISSING, Count, Document, Json, StoredChunk
-from vecver.repo import DocumentOrder, Snapshot, chunk_list, metadata_of
+from vecver.repo import DocumentOrder, Snapshot, chunk_list, metadata_of, origin_of
 
 BLOCK = 256  # documents whose rows are read at once
 
@@ -110,6 +110,7 @@ def _document(table: pa.Table, row: int, source: str, chunks: Sequence[StoredChu
         digest=table.column("digest")[row].as_py().hex(),
         chunks=tuple(chunks),
         missing=missing,
+        origin=origin_of(table, row),
     )
 
 

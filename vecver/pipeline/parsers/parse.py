@@ -122,6 +122,19 @@ def parser_of(data: bytes, name: str) -> str:
     return " + ".join(map(_versioned, reader.parsers)) if reader else "none"
 
 
+def is_current_parser(parser: str) -> bool:
+    """Whether a name that `parser_of` gave earlier may be given now: its library and our converters are the same."""
+    return parser in _current_parsers()
+
+
+@cache
+def _current_parsers() -> frozenset[str]:
+    """Every name that `parser_of` can give in this process."""
+    return frozenset(
+        {"none", _versioned("liteparse"), *(" + ".join(map(_versioned, r.parsers)) for r in READERS.values())}
+    )
+
+
 def is_plain(data: bytes, name: str) -> bool:
     """Whether its format is text that is quick to read, or a format without a reader."""
     reader = READERS.get(media_type_of(data, name))

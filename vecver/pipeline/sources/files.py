@@ -7,24 +7,19 @@ ids, so that two machines read the same folder in the same order. Hidden files, 
 Decisions
 1. Ignore files above the source folder count too, up to the folder that holds `.git`: most work trees keep their only
    ignore file at the top, while the source is `docs/`.
-2. `pathspec` compiles each ignore pattern, and this module applies them one folder level at a time, as Git does. Used
-   on whole paths, pathspec differs from Git (`*`, `!*/`, `!*.md` excludes every folder): 90 of 1,500 random rule sets
-   came out wrong, none this way. Files that Git tracks get no exception.
-3. Symlinked folders are followed, at most four inside one another, and never into a folder that contains the link: ten
+2. Symlinked folders are followed, at most four inside one another, and never into a folder that contains the link: ten
    folders that link to each other would make millions of paths.
-4. Globs are walked here, because `glob.glob` follows circular links.
-5. A folder that cannot be listed yields a `Failure` whose document ends in "/". A caller that removes missing
+3. Globs are walked here, because `glob.glob` follows circular links.
+4. A folder that cannot be listed yields a `Failure` whose document ends in "/". A caller that removes missing
    documents must keep everything below it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -32,12 +27,15 @@ from vecver.digest import digest
 from vecver.errors import InvalidInputError, NotFoundError, say
 from vecver.model import Failure, Original, Records
 from vecver.near import near
-from vecver.pipeline.sources.origin import SourceLike, check_id, label_of, shown, split_glob
+from vecver.pipeline.sources.bucket import BucketSource
+from vecver.pipeline.sources.globs import after_name, past_stars
+from vecver.pipeline.sources.ids import check_id, shown
+from vecver.pipeline.sources.ignore_rules import Rule, is_ignored, rules_above, rules_in
+from vecver.pipeline.sources.origin import SourceLike, label_of, split_glob
 from vecver.pipeline.sources.records import file_rows, is_records, may_hold_records, read_file, read_values
 
-__all__ = ["SourceLike", "how_many", "is_parsed", "label_of", "matches", "read"]
+__all__ = ["SourceLike", "how_many", "is_parsed", "label_of", "read"]
 
-_IGNORE_FILES: Final = (".gitignore", ".vecverignore")  # the later one has the last word
 _MAX_LINKS: Final = 4  # symlinked folders inside one another
 
 
@@ -55,8 +53,8 @@ def read(
 ) -> Iterator[Original | Failure | Records]:
     """The documents of `source`, each an `Original` or the `Failure` to read it; many records at once as `Records`.
 
-    `source` is a folder, a glob, a file, "-" (JSONL from standard input), an Arrow table or reader, or
-    an iterable of dicts. `prefix` is put in front of every id. `records` says whether a file holds
+    `source` is a folder, a glob, a file, the same in a bucket, "-" (JSONL from standard input), an Arrow table or
+    reader, or an iterable of dicts. `prefix` is put in front of every id. `records` says whether a file holds
     records; by default its suffix decides. A folder or glob without documents yields nothing. `within`: a
     glob below the folder `source`; only matching files are read, with the folder's ids and ignore files. `under`:
     the path of `source` within a larger source ("deep/"), which is put between the prefix and its paths.
@@ -70,6 +68,8 @@ def read(
     if prefix and (reason := check_id(prefix + "x")):
         message = f"The prefix {shown(prefix)!r} cannot be used: {reason}."
         raise InvalidInputError(message, code="invalid_prefix", hint="Use something like 'handbook/'.")
+    if isinstance(source, BucketSource):
+        return _in_bucket(source, name, prefix, records, within, under)
     if not isinstance(source, str | os.PathLike) or source == "-":
         if records is False:
             raise _invalid_source(f"{name} is no file", say("leave out records=False", cli="leave out --no-records"))
@@ -90,6 +90,8 @@ def read(
 
 def is_parsed(source: SourceLike, *, records: bool | None = None) -> bool:
     """Whether `read` yields files to be parsed, decided without opening any."""
+    if isinstance(source, BucketSource):
+        return source.is_parsed(records)
     if not isinstance(source, str | os.PathLike) or source == "-" or records:
         return False
     return records is False or not may_hold_records(os.fspath(source))
@@ -100,6 +102,8 @@ def how_many(source: SourceLike, *, records: bool | None = None, within: str = "
 
     Counts files below a folder, lines of JSONL (including empty ones), rows of Parquet files and tables.
     """
+    if isinstance(source, BucketSource):
+        return file_rows(str(source.file)) if source.holds_records(records) else source.count(within)
     if source == "-":
         return None
     if not isinstance(source, str | os.PathLike):
@@ -108,6 +112,16 @@ def how_many(source: SourceLike, *, records: bool | None = None, within: str = "
     if os.path.isdir(base):
         return sum(1 for _ in _walk(base, within.split("/") if within else parts or ["**"], ""))
     return file_rows(base) if (is_records(base) if records is None else records) else 1
+
+
+def _in_bucket(
+    source: BucketSource, label: str, prefix: str, records: bool | None, within: str, under: str
+) -> Iterator[Original | Failure | Records]:
+    if source.holds_records(records):
+        return read_file(str(source.file), label=label, prefix=prefix + under)
+    if records and source.exists:
+        raise _invalid_source(f"{label} is a prefix, whose objects are documents", "Give its objects one by one.")
+    return source.fetched(source.unread(label, prefix, within, under))
 
 
 def _mode(path: str) -> int:
@@ -177,7 +191,7 @@ class _Folder:
 
     path: str
     document: str  # the start of its documents' ids: the prefix, then folder names, each with a slash
-    rules: tuple[_Rule, ...]  # the last match decides
+    rules: tuple[Rule, ...]  # the last match decides
     around: frozenset[tuple[int, int]]  # device and inode of this folder and each folder above it
     links: int  # how many of these are symlinks
     wanted: frozenset[int]  # indices of the glob's parts that its entries may match
@@ -188,7 +202,7 @@ def _walk(base: str, parts: list[str], prefix: str) -> Iterator[_Entry | Failure
     info = _stat(base)
     around = frozenset([_identity(info)] if info else [])
     stack: list[_Folder | _Entry | Failure]
-    stack = [_Folder(base, prefix, _rules_above(base, len(prefix)), around, 0, _past_stars(parts, {0}))]
+    stack = [_Folder(base, prefix, rules_above(base, len(prefix)), around, 0, past_stars(parts, {0}))]
     while stack:
         item = stack.pop()
         if isinstance(item, _Folder):
@@ -209,19 +223,19 @@ def _entries_of(folder: _Folder, parts: list[str]) -> list[_Folder | _Entry | Fa
         if len(folder.around) < 2:  # the source itself: nothing is known about any of its documents
             raise InvalidInputError(reason, code="unreadable", hint=hint) from error
         return [Failure(shown(folder.document), "unreadable", f"{reason} {hint}", hides=True)]
-    rules = folder.rules + _rules_in(folder.path, len(folder.document))
+    rules = folder.rules + rules_in(folder.path, len(folder.document))
     seen = [_checked_entry(folder, rules, parts, entry) for entry in entries]
     return sorted((item for item in seen if item), key=lambda item: os.fsencode(item.document))
 
 
 def _checked_entry(
-    folder: _Folder, rules: tuple[_Rule, ...], parts: list[str], entry: os.DirEntry[str]
+    folder: _Folder, rules: tuple[Rule, ...], parts: list[str], entry: os.DirEntry[str]
 ) -> _Folder | _Entry | Failure | None:
     info = _stat(entry.path)
     is_folder = info is not None and stat.S_ISDIR(info.st_mode)
     document = folder.document + entry.name
-    wanted = _past_stars(parts, _after_name(parts, folder.wanted, entry.name))
-    if _ignored(rules, document, is_folder) or not (wanted - {len(parts)} if is_folder else len(parts) in wanted):
+    wanted = past_stars(parts, after_name(parts, folder.wanted, entry.name))
+    if is_ignored(rules, document, is_folder) or not (wanted - {len(parts)} if is_folder else len(parts) in wanted):
         return None
     if is_folder and os.path.isfile(os.path.join(entry.path, "vecver.json")):
         return None  # a vecver repository inside its source
@@ -245,97 +259,3 @@ def _stat(path: str) -> os.stat_result | None:
 
 def _identity(info: os.stat_result) -> tuple[int, int]:
     return info.st_dev, info.st_ino
-
-
-# -- globs --------------------------------------------------------------------------------------
-
-
-def _after_name(parts: list[str], wanted: Iterable[int], name: str) -> set[int]:
-    """Positions in the pattern that are reached by the path part `name`; `len(parts)` is a match."""
-    positions = [at for at in wanted if at < len(parts)]
-    stay = {at for at in positions if parts[at] == "**"}
-    return stay | {at + 1 for at in positions if at not in stay and fnmatchcase(name, parts[at])}
-
-
-def _past_stars(parts: list[str], wanted: set[int]) -> frozenset[int]:
-    """`wanted`, and the positions after a `**`, which may match no folder at all."""
-    reached = set(wanted)
-    for at, part in enumerate(parts):
-        if at in reached and part == "**":
-            reached.add(at + 1)
-    return frozenset(reached)
-
-
-def matches(pattern: str, document: str) -> bool:
-    """Whether a glob matches an id, or a file's path below a folder; case-sensitive."""
-    parts = pattern.split("/")
-    at = _past_stars(parts, {0})
-    for name in document.split("/"):
-        at = _past_stars(parts, _after_name(parts, at, name))
-    return len(parts) in at
-
-
-# -- ignore files -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """One line of an ignore file."""
-
-    pattern: re.Pattern[str]
-    excludes: bool  # False for a line with "!", which includes again
-    folders_only: bool
-    anchored: bool  # match the path below the ignore file's folder, not only the last name
-    cut: int  # length of the part of a document's id above that folder
-    lead: str  # the path from that folder to the source, if the ignore file lies above it
-
-
-def _ignored(rules: tuple[_Rule, ...], document: str, is_folder: bool) -> bool:
-    return next((rule.excludes for rule in reversed(rules) if _matches(rule, document, is_folder)), False)
-
-
-def _matches(rule: _Rule, document: str, is_folder: bool) -> bool:
-    """Whether the rule matches this path itself. A shorter match is a folder above, which was checked before."""
-    if rule.folders_only and not is_folder:
-        return False
-    name = rule.lead + document[rule.cut :] if rule.anchored else document.rpartition("/")[2]
-    match = rule.pattern.search(name)
-    return match is not None and (match.lastgroup is None or match.end() == len(name))
-
-
-def _rules_in(folder: str, cut: int, lead: str = "") -> tuple[_Rule, ...]:
-    """The rules of the ignore files in `folder`. Unreadable files and invalid lines hold no rules, as in Git."""
-    rules: list[_Rule] = []
-    for name in _IGNORE_FILES:
-        try:
-            text = Path(folder, name).read_text("utf-8-sig", "surrogateescape")
-        except OSError:
-            continue
-        rules.extend(rule for line in text.split("\n") if (rule := _rule(line, cut, lead)))
-    return tuple(rules)
-
-
-def _rule(line: str, cut: int, lead: str) -> _Rule | None:
-    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
-    line = line.removesuffix("\r")
-    line = line if line.endswith("\\ ") else line.rstrip(" ")
-    body = line.rstrip("/")
-    try:
-        pattern = GitIgnoreSpecPattern(body)
-    except ValueError:
-        return None
-    if pattern.include is None or pattern.regex is None:
-        return None
-    return _Rule(pattern.regex, pattern.include, line != body, "/" in body, cut, lead)
-
-
-def _rules_above(folder: str, cut: int) -> tuple[_Rule, ...]:
-    """The rules from the top of the Git work tree, if `folder` is in one, down to the folder's parent."""
-    root = Path(folder).absolute()
-    above = [root, *root.parents]
-    top = next((i for i, place in enumerate(above) if (place / ".git").exists()), 0)
-    rules: tuple[_Rule, ...] = ()
-    for place in reversed(above[1 : top + 1]):
-        rules += _rules_in(str(place), cut, root.relative_to(place).as_posix() + "/")
-    return rules

@@ -1,14 +1,12 @@
-"""Names a source and its documents, and finds the Git commit they belong to. It opens no document.
+"""Names a source, and finds the Git commit that its documents belong to. It opens no document.
 
 Decisions
-1. An id is stored exactly as it is, without Unicode normalisation: two ids are equal when their code points are.
-   Empty path parts ("https://...") are allowed, since an id may be a URI.
-2. `git status` runs as a program, with its porcelain format. It is the authority on what is dirty, and GitPython runs
+1. `git status` runs as a program, with its porcelain format. It is the authority on what is dirty, and GitPython runs
    the same program. It takes no optional lock, so it writes nothing in the work tree, and starts no file-system
    monitor that the work tree's configuration names.
-3. A folder that looks like a bare repository (HEAD, objects, refs, config) is not treated as one: the author of such
+2. A folder that looks like a bare repository (HEAD, objects, refs, config) is not treated as one: the author of such
    files could choose programs (filters, for example) that `git status` runs. Git before 2.38 lacks this option.
-4. A source that Git ignores as a whole has no origin, since the commit does not describe its files.
+3. A source that Git ignores as a whole has no origin, since the commit does not describe its files.
 """
 
 from __future__ import annotations
@@ -20,50 +18,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vecver.digest import digest
 from vecver.errors import InvalidInputError
 from vecver.model import Json
+from vecver.pipeline.sources.bucket import BucketSource
+from vecver.pipeline.sources.ids import check_id, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SourceLike: TypeAlias = (
-    "str | os.PathLike[str] | pa.Table | pa.RecordBatchReader | Iterable[Mapping[str, Any]] | Iterable[pa.RecordBatch]"
+    "str | os.PathLike[str] | BucketSource | pa.Table | pa.RecordBatchReader | Iterable[Mapping[str, Any]] "
+    "| Iterable[pa.RecordBatch]"
 )
 
-_ID_LENGTH: Final = 1024
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half characters
 _WILD: Final = re.compile(r"[*?\[]")
 _SECONDS: Final = 60  # time limit of a git command
 _GUARDED: Final = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
-
-
-def check_id(document: str) -> str | None:
-    """The reason why `document` cannot be a document's id; `None` if it can.
-
-    An id has 1 to 1024 characters. It may be a relative path or a URI. Otherwise it is kept exactly
-    as it is, in any script, without normalisation.
-    """
-    if not document:
-        return "an id must not be empty"
-    if len(document) > _ID_LENGTH:
-        return f"an id has at most {_ID_LENGTH} characters, this one has {len(document)}"
-    if _FORBIDDEN.search(document):
-        return "an id holds no control characters, line ends or undecodable bytes"
-    if document.startswith("/"):
-        return "an id does not begin with a slash"
-    if not {".", ".."}.isdisjoint(document.split("/")):
-        return "an id has no '.' or '..' between its slashes"
-    return None
-
-
-def shown(name: str) -> str:
-    """Any name made printable and storable: escaped, and cut to 200 characters.
-
-    A cut name ends in a part of its digest, so that two long names stay different.
-    """
-    cut = name if len(name) <= 200 else f"{name[:183]}…{digest(name.encode('utf-8', 'surrogatepass'))[:16]}"
-    return _FORBIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), cut)
 
 
 def label_of(source: SourceLike, label: str | None = None) -> str:
@@ -77,6 +47,8 @@ def label_of(source: SourceLike, label: str | None = None) -> str:
             message = f"The label {shown(label)!r} cannot be used: {reason}."
             raise InvalidInputError(message, code="invalid_label", hint="Use a plain name, such as 'handbook'.")
         return label
+    if isinstance(source, BucketSource):
+        return shown(source.name)
     if not isinstance(source, str | os.PathLike):
         return "records"
     if source == "-":
@@ -97,9 +69,11 @@ def origin_of(source: SourceLike) -> Json | None:
     """`{"kind": "git", "commit", "branch", "dirty"}` of the work tree that a path or a glob's folder lies in.
 
     `branch` is `None` where HEAD is detached. `dirty` says that something under the path is not as
-    committed; new files count unless Git ignores them. `None` outside a work tree, before its first
-    commit, for values in memory and where `git` is absent.
+    committed; new files count unless Git ignores them. `{"kind": "bucket", "url"}` for a source in a bucket. `None`
+    outside a work tree, before its first commit, for values in memory and where `git` is absent.
     """
+    if isinstance(source, BucketSource):
+        return {"kind": "bucket", "url": str(source)}
     if not isinstance(source, str | os.PathLike) or source == "-":
         return None
     path = os.path.abspath(split_glob(os.fspath(source))[0])

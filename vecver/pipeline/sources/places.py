@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vecver.digest import key
+from vecver.pipeline.sources.bucket import BucketSource, is_bucket
 from vecver.pipeline.sources.origin import git, split_glob
 from vecver.pipeline.sources.records import is_records
 
@@ -27,7 +28,9 @@ _SCP: Final = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")  # git@host:path
 
 
 def path_of(source: Any) -> str | None:
-    """A source's absolute path, without the wildcards of a glob; None for values and standard input."""
+    """A source's absolute path or address, without the wildcards of a glob; None for values and standard input."""
+    if isinstance(source, BucketSource):
+        return source.url
     if not isinstance(source, str | os.PathLike) or source == "-":
         return None
     path = split_glob(os.fspath(source))[0]
@@ -36,24 +39,41 @@ def path_of(source: Any) -> str | None:
 
 def pattern_of(source: Any) -> str:
     """The part of a glob below its fixed folder; "" for other sources."""
+    if isinstance(source, BucketSource):
+        return "/".join(source.pattern)
     return "" if path_of(source) is None else "/".join(split_glob(os.fspath(source))[1])
 
 
 def is_document(source: Any, records: bool | None) -> bool:
-    """Whether the source is one file that is one document."""
+    """Whether the source is one file, or object of a bucket, that is one document."""
+    if isinstance(source, BucketSource):
+        return source.is_object and not source.holds_records(records)
     path = path_of(source)
     if path is None or not os.path.lexists(path) or os.path.isdir(path):
         return False
     return not (records if records is not None else os.path.isfile(path) and is_records(path))
 
 
+def exists(source: Any) -> bool:
+    """Whether there is a file, folder or object at the source's path; False for values."""
+    if isinstance(source, BucketSource):
+        return source.exists
+    path = path_of(source)
+    return path is not None and os.path.lexists(path)
+
+
 def place_of(path: str) -> str:
     """The digest of a path's resolved form, 32 hex characters; the same however the path was written."""
+    if is_bucket(path):
+        return BucketSource(path).place
     return key(b"path", os.fsencode(os.path.realpath(path))).hex()
 
 
 def places_above(path: str) -> Iterator[tuple[str, str, str]]:
     """(place, folder, path below it such as "deep/key.md") for each folder above a path, the nearest first."""
+    if is_bucket(path):
+        yield from BucketSource(path).above()
+        return
     for written in dict.fromkeys((path, os.path.realpath(path))):
         for folder in Path(written).parents:
             yield place_of(str(folder)), str(folder), Path(written).relative_to(folder).as_posix()
@@ -61,6 +81,8 @@ def places_above(path: str) -> Iterator[tuple[str, str, str]]:
 
 def checkouts_above(path: str) -> Iterator[tuple[str, str, str]]:
     """As `places_above`, with places in the Git remote: first the path itself (with "" below it), then its folders."""
+    if is_bucket(path):
+        return
     real = Path(os.path.realpath(path))
     folder = str(real if real.is_dir() else real.parent)
     top, remote = git(folder, "rev-parse", "--show-toplevel"), git(folder, "config", "--get", "remote.origin.url")

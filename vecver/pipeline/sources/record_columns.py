@@ -17,7 +17,7 @@ from vecver.json_columns import content_of, joined, numbers_json, objects_json, 
 from vecver.key_log import are_distinct
 from vecver.model import Records, Vectors
 from vecver.pipeline.sources.fields import FIELDS, Unusable, name_of, plain
-from vecver.pipeline.sources.origin import check_id
+from vecver.pipeline.sources.ids import check_id
 
 _LARGEST: Final = 1 << 28  # bytes of a column of strings: what is joined of them must fit in one Arrow column
 _ID_BYTES: Final = 1024

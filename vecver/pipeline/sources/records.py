@@ -32,7 +32,7 @@ from vecver.errors import InvalidInputError, say
 from vecver.key_log import KeyLog
 from vecver.model import Failure, Original, Records, Vectors
 from vecver.pipeline.sources.fields import Unusable, added_row, metadata_of, vector_of
-from vecver.pipeline.sources.origin import check_id, shown
+from vecver.pipeline.sources.ids import check_id, shown
 
 if TYPE_CHECKING:
     from vecver.pipeline.sources.record_blocks import Block, Rows

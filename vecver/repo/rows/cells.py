@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.sorted_keys import Keys
 
 METADATA: Final = "metadata."  # what names of metadata columns begin with
+ORIGIN: Final = "origin."  # likewise, of columns that say of which object of a bucket a document was read
 POSITION: Final = "position."
 
 _NUMBERS: Final = ("page", "line")

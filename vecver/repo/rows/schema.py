@@ -1,17 +1,18 @@
 """Schema: the columns of documents and chunks, and the bytes by which a row enters a root.
 
     documents   id · document · source · digest · recipe · media_type · title · chunks · starts · ends ·
-                metadata.* · position.*
+                metadata.* · position.* · origin.*
     chunks      key · document · text · embedded
 
 `id` is the 16-byte key of the document's name; `chunks` has the keys of its chunks in order, `starts` and `ends` their
 spans in characters, `position.*` where else they stand (`repo.rows.positions`). `embedded` is the 16-byte digest of
-what was embedded.
+what was embedded. `origin.*` (bucket, key, e_tag, version) names the object of a bucket that a document was read of.
+The roots do not cover it: the same document read of a folder is the same row of a version.
 
 Decisions
 1. A metadata field has one column per *type* of its values (`metadata.int.year`, `metadata.str.year`). So every value
-   is returned exactly as it was given, filters stay vectorised, and a field that changes its type is no error. With one
-   column a field, 1 becomes 1.0 or "1" when a batch mixes them, and a row's digest depends on its batch.
+   is returned exactly as it was given, filters stay vectorised, and a field that changes its type is no error. With
+   one column a field, 1 becomes 1.0 or "1" when a batch mixes them, and a row's digest depends on its batch.
 2. There is no stored text digest: `key` is made from it, and hashing the texts of ten hits takes 10 us.
 """
 
@@ -28,6 +29,7 @@ import pyarrow as pa
 
 from vecver.digest import KEY_BYTES, canonical_json, key
 from vecver.repo.rows.cells import METADATA as METADATA
+from vecver.repo.rows.cells import ORIGIN
 from vecver.repo.rows.cells import document_id as document_id
 from vecver.repo.rows.positions import positions_json
 
@@ -171,6 +173,16 @@ def metadata_of(table: pa.Table, row: int) -> Json:
                 _, kind, field = name.split(".", 2)
                 metadata[field] = json.loads(value) if kind == "json" else value
     return dict(sorted(metadata.items()))
+
+
+def origin_of(table: pa.Table, row: int) -> dict[str, str]:
+    """Of which object of a bucket one document was read; empty for all others."""
+    values = {
+        name.removeprefix(ORIGIN): table.column(name)[row].as_py()
+        for name in table.column_names
+        if name.startswith(ORIGIN)
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def metadata_of_all(table: pa.Table) -> list[Json]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow as pa
 from vecver.json_columns import row_digests, row_keys, rows_of_matrix
 from vecver.model import Json, Position, Records
 from vecver.repo.rows import schema
+from vecver.repo.rows.cells import ORIGIN
 from vecver.repo.rows.positions import position_columns
 from vecver.repo.rows.sorted_keys import Keys, as_keys
 
@@ -31,6 +32,7 @@ class NewDocument:
     embedded: Sequence[bytes]  # 16 bytes: the digest of what is embedded
     spans: Sequence[tuple[int, int]]
     positions: Sequence[Position] = ()  # one a chunk, or empty where no position is known
+    origin: Mapping[str, str] = field(default_factory=dict)  # of an object: bucket, key, e_tag, version
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,14 @@ def document_table(documents: Sequence[NewDocument], keys: Sequence[bytes]) -> p
     }
     arrays = {name: pa.array(value, schema.DOCUMENTS.field(name).type) for name, value in values.items()}
     metadata = schema.metadata_columns([d.metadata for d in documents])
-    return pa.table({**arrays, **metadata, **position_columns([d.positions for d in documents])})
+    origins = origin_columns([d.origin for d in documents])
+    return pa.table({**arrays, **metadata, **position_columns([d.positions for d in documents]), **origins})
+
+
+def origin_columns(origins: Sequence[Mapping[str, str]]) -> dict[str, pa.Array]:
+    """The columns that say of which object of a bucket each document was read; none where no document was."""
+    names = sorted({name for origin in origins for name in origin})
+    return {ORIGIN + name: pa.array([origin.get(name) for origin in origins], pa.string()) for name in names}
 
 
 def record_rows(records: Records, recipes: Keys, media_type: str) -> NewRows:
