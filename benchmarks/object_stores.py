@@ -37,43 +37,19 @@ from vecver.store.object_store import ObjectStore
 DIM = 384
 
 
-class Timed(Watched):
-    """Keeps when each request began and ended."""
-
-    def __init__(self, objects: Any) -> None:
-        super().__init__(objects)
-        self.spans: list[tuple[float, float]] = []
-
-    def _ask(self, kind: str, name: str | None, *arguments: Any, **how: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return super()._ask(kind, name, *arguments, **how)
-        finally:
-            if not (kind == "delete" and str(name).startswith("locks/")):
-                self.spans.append((began, time.perf_counter()))
-
-    def round_trips(self) -> int:
-        """The longest chain of requests that followed each other."""
-        count, end = 0, 0.0
-        for began, ended in sorted(self.spans, key=lambda span: span[1]):
-            if began >= end:
-                count, end = count + 1, ended
-        return count
-
-
 class Bench:
     """One bucket, the store on it, and what is measured of calls."""
 
     def __init__(self, url: str, folder: Path, delay_s: float, repeat: int) -> None:
         self.bucket, self.folder, self.delay_s, self.repeat = open_bucket(url), folder, delay_s, repeat
-        self.timed = Timed(self.bucket.objects)
+        self.timed = Watched(self.bucket.objects)
         self.goals = Goals()
 
-    def opened(self, cache: str) -> vecver.Dataset:
-        """The dataset, as a new process with this cache opens it."""
+    def opened(self, cache: str, dataset: str = "docs") -> vecver.Dataset:
+        """A dataset, as a new process with this cache opens it."""
         place = Bucket(self.timed, self.bucket.url, self.bucket.endpoint)  # type: ignore[arg-type]
         store = ObjectStore(place, Cache(self.folder / cache, self.bucket.url))
-        return vecver.open(store, create=True, background=False).dataset("docs")
+        return vecver.open(store, create=True, background=False).dataset(dataset)
 
     def see(
         self, measure: str, goal: str, call: Callable[[Any], Any], prepare: Callable[[int], Any] | None = None
@@ -113,6 +89,13 @@ def measure(bench: Bench, documents: int) -> None:
         "commit of one row, its vector given",
         "<= 250 ms",
         lambda n: docs.upsert(rows(documents + n, 1), label="rows"),
+    )
+    texts = bench.opened("warm", "texts")
+    texts.ingest([{"id": f"t{n}", "text": f"the text of {n}"} for n in range(documents)], embedder="hashing")
+    bench.see(
+        "commit of one text, embedded by hashing",
+        "<= 250 ms",
+        lambda n: texts.upsert([{"id": f"new-{n}", "text": f"a new text {n}"}]),
     )
     bench.see("promote", "<= 3 trips", lambda n: docs.promote("prod", "main" if n % 2 else "first"))
     bench.see("promote a new alias", "<= 3 trips", lambda n: docs.promote(f"alias-{n}", "main"))

@@ -29,7 +29,8 @@ class Pause:
         self.bucket = Watched(memory())
         self.others = bucket_in_memory(None, self.bucket._objects)
         self.store: ObjectStore = bucket_in_memory(None, self.bucket)
-        assert self.others._leases._ahead is not None  # it knows the store's time from now on
+        for store in (self.others, self.store):
+            assert store._leases._ahead is not None  # it knows the store's time from now on
 
     def before(self, prefix: str, meanwhile: Callable[[], None]) -> None:
         """Do something before the next conditional write below `prefix`, some seconds later."""
@@ -122,4 +123,29 @@ def test_a_gc_whose_lease_passed_on_deletes_nothing_more(monkeypatch: pytest.Mon
         open_on(pause.store).gc(keep_last=1, grace=NOW, apply=True)
     assert caught.value.code == "lock_lost"
     collected_twice(pause.others)
+    assert texts_of(sound(pause.others)) == NEW
+
+
+@pytest.mark.parametrize(
+    "before", ["segments/", "locks/commit", "locks/naming", "layouts/", "commits/", "moves/", "refs/d/branches/main"]
+)
+def test_a_commit_that_pauses_before_any_of_its_writes_lands_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Its lock is taken while its rows are sent, and its rows are looked for while its commit is sent."""
+    pause = Pause(monkeypatch, 60)
+    docs = open_on(pause.store).dataset("d")
+    ingest(docs, OLD)
+    pause.before(before, lambda: collected_twice(pause.others))
+    try:
+        ingest(docs, NEW)
+        expected = NEW
+    except ConflictError as error:
+        assert error.code == "collected"
+        expected = OLD
+    assert texts_of(sound(pause.others)) == expected
+    pause.ahead += 60
+    collected_twice(pause.others)
+    assert texts_of(sound(pause.others)) == expected
+    ingest(docs, NEW)
     assert texts_of(sound(pause.others)) == NEW

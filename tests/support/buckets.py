@@ -26,7 +26,8 @@ def bucket_in_memory(cache: Path | None, objects: Any = None) -> ObjectStore:
 class Watched:
     """A bucket that counts requests by kind, and may delay each, lose its reply, or do as a test says before it.
 
-    `losing`: of so many writes, one after the other, the reply is lost after the bucket has written.
+    `losing`: of so many writes, one after the other, the reply is lost after the bucket has written. `spans`: when each
+    request began and ended, without those that let a lock go, which nobody waits for.
     """
 
     def __init__(self, objects: Any, *, delay_s: float = 0.0) -> None:
@@ -34,6 +35,7 @@ class Watched:
         self.delay_s = delay_s
         self.count: Counter[str] = Counter()
         self.asked: list[tuple[str, str]] = []  # (kind, name)
+        self.spans: list[tuple[float, float]] = []
         self.losing = 0
         self.before: Callable[[str, str], None] = lambda kind, name: None
 
@@ -57,12 +59,25 @@ class Watched:
         return self._ask("list", prefix, **how)
 
     def _ask(self, kind: str, name: str | None, *arguments: Any, **how: Any) -> Any:
+        began = time.perf_counter()
         self.before(kind, name or "")
         if self.delay_s:
             time.sleep(self.delay_s)
         self.count[kind] += 1
         self.asked.append((kind, name or ""))
-        return getattr(self._objects, kind)(name, *arguments, **how)
+        try:
+            return getattr(self._objects, kind)(name, *arguments, **how)
+        finally:
+            if not (kind == "delete" and str(name).startswith("locks/")):
+                self.spans.append((began, time.perf_counter()))
+
+    def round_trips(self) -> int:
+        """The longest chain of requests that followed each other."""
+        count, end = 0, 0.0
+        for began, ended in sorted(self.spans, key=lambda span: span[1]):
+            if began >= end:
+                count, end = count + 1, ended
+        return count
 
 
 def lost(mode: Any) -> Exception:

@@ -28,12 +28,12 @@ from time import sleep
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, NotFoundError
 from vecver.model import Commit
-from vecver.repo.maintain.naming import naming
+from vecver.repo.maintain.naming import locks_ahead, naming
 from vecver.repo.read.differences import lacking
 from vecver.repo.read.documents import KnownDocument, known_documents
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.refs.refs import Refs, ref_moved
-from vecver.repo.refs.turns import pauses, turn
+from vecver.repo.refs.turns import pauses, turn, turns_ahead
 from vecver.repo.rows.layout import Layout
 from vecver.repo.rows.schema import document_id
 from vecver.repo.versions import Versions
@@ -104,7 +104,8 @@ def land(landing: Landing, commit_of: Callable[[Place], Commit | None], reason: 
     versions, dataset, branch = landing.versions, landing.dataset, landing.branch
     refs = versions.refs(dataset)
     lost: ConflictError | None = None
-    with turn_at(versions, dataset, branch):
+    locks = [*turns_ahead(versions.store, _turn_name(dataset, branch)), *locks_ahead(versions.store)]
+    with versions.store.moment(locks=locks), turn_at(versions, dataset, branch):
         for seconds in pauses():
             place = landing.place(refs.get("branch", branch))
             commit = commit_of(place)
@@ -114,7 +115,8 @@ def land(landing: Landing, commit_of: Callable[[Place], Commit | None], reason: 
             try:
                 with naming(versions.store):
                     versions.save(commit, place.layout)
-                    versions.move(dataset, "branch", branch, before=before, after=commit.id, reason=reason)
+                    versions.move(dataset, "branch", branch, before=before, after=commit.id, reason=reason, held=True)
+                versions.saw_head(dataset, branch, commit.id)
                 return place, commit
             except ConflictError as error:
                 if not _was_moved(error, refs, branch):
@@ -126,8 +128,11 @@ def land(landing: Landing, commit_of: Callable[[Place], Commit | None], reason: 
 
 def turn_at(versions: Versions, dataset: str, branch: str) -> AbstractContextManager[None]:
     """The turn to move a branch on from the commit that it stands on."""
-    name = f"commit-{digest_json([dataset, branch])[:32]}"
-    return turn(versions.store, name, lambda: versions.refs(dataset).get("branch", branch))
+    return turn(versions.store, _turn_name(dataset, branch), lambda: versions.refs(dataset).get("branch", branch))
+
+
+def _turn_name(dataset: str, branch: str) -> str:
+    return f"commit-{digest_json([dataset, branch])[:32]}"
 
 
 # -- may it still land? -------------------------------------------------------------------------

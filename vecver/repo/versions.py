@@ -19,7 +19,7 @@ from vecver.repo.maintain.naming import confirm, naming
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.refs import names
-from vecver.repo.refs.refs import Kind, NewestMoves, Refs, check_name, dataset_names
+from vecver.repo.refs.refs import Kind, NewestMoves, Refs, check_name, dataset_names, is_name
 from vecver.repo.refs.revisions import ref_in, resolve
 from vecver.repo.root import identity
 from vecver.repo.rows import index_files
@@ -78,6 +78,8 @@ class Versions:
         self.id = identity(store)
         self._newest_moves: NewestMoves = {}
         self._commits: dict[str, Commit] = {}
+        self._heads: dict[tuple[str, str], str] = {}  # by dataset and branch: where it was seen last
+        self._saved: tuple[str, Layout] | None = None  # the newest commit that this process saved
         self._last_read: Commit | None = None
         self.kept_measures: dict[Hashable, Any] = {}  # of `flows.evaluating.histories`
 
@@ -151,6 +153,21 @@ class Versions:
         See `Store.moment`.
         """
         return self.store.moment(self._read_for(dataset, revisions, layout_of, policy_of))
+
+    def moment_at(self, dataset: str, branch: str, *also: str, head: str | None = None) -> AbstractContextManager[None]:
+        """An operation that reads a branch, the layout of its `head`, and these objects.
+
+        `head` None: that on which the branch was seen last, since it seldom moved.
+        """
+        from vecver.repo.rows.layout import layout_path
+
+        head = head or self._heads.get((dataset, branch))
+        branches = [Refs(self.store, dataset).path("branch", branch)] if is_name(branch) else []
+        return self.store.moment([names.NAME, *branches, *([layout_path(head)] if head else []), *also])
+
+    def saw_head(self, dataset: str, branch: str, commit: str) -> None:
+        """Remember where a branch stands, for `moment_at`."""
+        self._heads[dataset, branch] = commit
 
     @contextmanager
     def moving(self, dataset: str, *revisions: str, policy_of: str | None = None) -> Iterator[None]:
@@ -254,22 +271,34 @@ class Versions:
         return naming(self.store)
 
     def save(self, commit: Commit, layout: Layout) -> str:
-        """Write a commit and its layout, children first. Nothing names it yet.
+        """Write a commit and its layout, children first, and hold what they name. Nothing names it yet.
 
-        Raises ConflictError if gc is deleting rows that it names.
+        To be called within `naming`. Raises ConflictError if gc is deleting rows that it names, or has deleted them.
         """
         from vecver.repo.maintain import trash
-        from vecver.repo.rows.layout import save_layout
+        from vecver.repo.rows.layout import layout_path, save_layout
 
-        save_layout(self.store, commit.id, layout)  # first, since a bucket is written to while it is asked for the rest
+        segments = {unit_of(live.segment) for live in layout.segments}
+        own = [layout_path(commit.id), objects.path_of(commit.id)]
+        save_layout(self.store, commit.id, layout)  # a bucket is written to while it is asked for the rest
         try:
-            trash.hold(self.store, {unit_of(live.segment) for live in layout.segments})
+            trash.claim(self.store, {*own, *segments})
+            save_commit(self.store, commit)
+            with self.store.moment((), own[:1], anew=True):  # after the claim: see `trash.hold`
+                trash.check_there(self.store, segments)
+                if self.store.size(own[0]) is None:
+                    raise trash.collected(own[:1])
         except ConflictError:
             self.opened.close_all()  # so that the next attempt reads where the rows lie now
             raise
-        save_commit(self.store, commit)
         spare.keep(self.store)
+        self._saved = commit.id, layout
         return commit.id
+
+    def saved_layout(self, id: str) -> Layout | None:
+        """The layout of a commit that this process has just saved, once: a fold may replace it at any time."""
+        saved, self._saved = self._saved, None
+        return saved[1] if saved and saved[0] == id else None
 
     def check_writable(self) -> None:
         """Raises BackendError, naming the place, where nothing can be written; called before costly work."""
@@ -292,8 +321,11 @@ class Versions:
         after: str | None,
         reason: str,
         gating: Json | None = None,
+        held: bool = False,
     ) -> Move:
         """Move a ref from where the caller saw it; creating needs a free name, and tags never move.
+
+        `held`: within the same `naming` the commit was saved.
 
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
         """
@@ -304,16 +336,16 @@ class Versions:
                 f"the tag {name!r} is fixed", code="tag_fixed", hint="use an alias for a name that moves", name=name
             )
         signed: dict[str, Any] = {"author": self.author, "time": self.time(), "reason": reason}
-        looked_at = [] if after is None else [layout_path(after)]
+        looked_at = [] if after is None or held else [layout_path(after)]
         with (
-            self.moment(dataset, name),
+            self.moment_at(dataset, name) if kind == "branch" and before else self.moment(dataset, name),
             naming(self.store) as still,
             self.store.moment((), looked_at, anew=True),
         ):
             refs = self.refs(dataset)
             if kind != "alias" and before is None:
                 self._check_no_policy(refs, kind, name)
-            if after is not None:  # a deletion is a naming too: its move is written before the ref names it
+            if after is not None and not held:  # a deletion too is in `naming`: it writes a move, then names it
                 self._hold(after)
             signed["named"] = partial(self._confirm, still, after)
             if after is None or before is not None:

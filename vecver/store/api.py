@@ -63,6 +63,9 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Every name that begins with `prefix`, which ends with `/` or is empty; sorted."""
 
+    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
+        """The names that `list` gives for each prefix; a remote store is asked for all at once."""
+
     def delete(self, *names: str) -> None:
         """Remove `names`, durably when the call returns. Missing names are no error."""
 
@@ -90,13 +93,26 @@ class Store(Protocol):
         """A folder for what this machine notes about the store; it may not exist, and its content may vanish."""
 
     def moment(
-        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+        self,
+        bodies: Iterable[str] = (),
+        sizes: Iterable[str] = (),
+        *,
+        locks: Iterable[str] = (),
+        anew: bool = False,
     ) -> AbstractContextManager[None]:
         """One operation of this thread; may be nested. For a remote store it saves waiting, for others it is nothing.
 
         Each name is read once in it, unless another process held a lock that this one waited for, and `put`s of bytes
         are sent without waiting, one after the other; all are durable when it ends, and before a `swap` is sent.
-        `bodies` and `sizes` are names that will be asked for: they are read at once, even again if `anew`.
+        `bodies` and `sizes` are names that will be asked for: they are read at once, even again if `anew`. `locks` will
+        be asked for too: those that nobody holds are taken at once, and are given back when this ends, or as soon as
+        the thread waits for a lock.
+        """
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """Do something that the operation does not depend on: a remote store does it beside, until the moment ends.
+
+        `work` raises nothing that matters, and reads what the store has, not what the moment has read.
         """
 
     def uncached(self) -> Store:

@@ -24,7 +24,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 
 from vecver.errors import BackendError, ConflictError, NotFoundError, VecverError
@@ -76,30 +76,63 @@ class Leases:
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+        self._released: dict[str, Future[None]] = {}  # by name: what this process sent of late to let leases go
 
     @contextlib.contextmanager
     def held(
-        self, name: str, seconds: float, lapse: float, waited: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        seconds: float,
+        lapse: float,
+        waited: Callable[[], None] = lambda: None,
+        taken: Held | None = None,
     ) -> Iterator[Held]:
         """Hold a lease, renewed in a thread. Raises ConflictError (code locked) after waiting for `seconds`.
 
-        `waited` is called if another held it before.
+        `waited` is called if another held it before. `taken`: the lease, if `attempt` has got it.
         """
-        held = self._take(name, seconds, lapse, waited)
+        held = (self._still(taken) if taken else None) or self._take(name, seconds, lapse, waited)
         done = threading.Event()
         threading.Thread(target=self._renew, args=(held, lapse, done), name="vecver-lease", daemon=True).start()
         try:
             yield held
         finally:
             done.set()
-            if held.is_sure:
-                self._releasing.submit(self._release, held)
+            self.release(held)
+
+    def attempt(self, name: str, lapse: float = LAPSE) -> Held | None:
+        """Take a lease that nobody holds; None if somebody may. It is not renewed before `held` is entered with it."""
+        self._wait_released(name)
+        sent, holder = _now(), secrets.token_hex(8)
+        tag = self._requests.put_if(_path(name), _body(holder, 0, lapse), None)
+        return Held(name, holder, lapse, sent, tag) if tag else None
+
+    def _still(self, held: Held) -> Held | None:
+        """A lease that was taken a while ago, renewed if it may have lapsed; None if another has got it."""
+        sent = _now()
+        if not held.is_sure:
+            tag = self._requests.put_if(_path(held.name), held.body(), held.tag)
+            if tag is None:
+                return None
+            held.renewed(sent, tag)
+        return held
+
+    def release(self, held: Held) -> None:
+        """Let a lease go, without waiting for the reply."""
+        if held.is_sure:
+            self._released[held.name] = self._releasing.submit(self._release, held)
+
+    def _wait_released(self, name: str) -> None:
+        """Wait for the reply if this process is letting the lease go: else it would meet its own, and wait longer."""
+        if released := self._released.pop(name, None):
+            wait([released])
 
     @cached_property
     def _releasing(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(2, thread_name_prefix="vecver-release")
 
     def _take(self, name: str, seconds: float, lapse: float, waited: Callable[[], None] = lambda: None) -> Held:
+        self._wait_released(name)
         end, holder = _now() + seconds, secrets.token_hex(8)
         first = _body(holder, 0, lapse)
         seen: Tag | None = None

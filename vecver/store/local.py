@@ -16,7 +16,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -118,6 +118,9 @@ class LocalStore:
                 names += [f"{place}/{file}" if place else file for file in files]
         yield from sorted(names)
 
+    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
+        return [[*self.list(prefix)] for prefix in prefixes]
+
     def folder_stamp(self, prefix: str) -> tuple[int, int, int] | None:
         """What changes whenever a name directly below `prefix`, which ends with "/", is put or deleted.
 
@@ -178,9 +181,17 @@ class LocalStore:
         return self.root / _LOCAL
 
     def moment(
-        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+        self,
+        bodies: Iterable[str] = (),
+        sizes: Iterable[str] = (),
+        *,
+        locks: Iterable[str] = (),
+        anew: bool = False,
     ) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def aside(self, work: Callable[[], None]) -> None:
+        work()
 
     def uncached(self) -> LocalStore:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -61,6 +61,9 @@ class MemoryStore:
             names = sorted(name for name in self._bytes if name.startswith(prefix))
         yield from names
 
+    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
+        return [[*self.list(prefix)] for prefix in prefixes]
+
     def delete(self, *names: str) -> None:
         with self._lock:
             for name in names:
@@ -98,9 +101,17 @@ class MemoryStore:
         return None
 
     def moment(
-        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+        self,
+        bodies: Iterable[str] = (),
+        sizes: Iterable[str] = (),
+        *,
+        locks: Iterable[str] = (),
+        anew: bool = False,
     ) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def aside(self, work: Callable[[], None]) -> None:
+        work()
 
     def uncached(self) -> MemoryStore:
         return self

@@ -7,12 +7,23 @@ Decisions
 2. A `put` is sent without waiting for its reply, but each write waits for the one before. So children are still
    written before their parents, while the operation reads on meanwhile. An error of a write is raised by the next one,
    which therefore is not sent, or at the end of the moment.
+3. A lock may be taken ahead, while something else is sent. It protects the same steps as one that is taken when it is
+   asked for, since those come later still. Nobody waits for anything that another holds while it has such a lock:
+   otherwise two could wait for each other, or gc for a writer that has not begun.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, wait
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vecver.errors import VecverError
+
+if TYPE_CHECKING:
+    from vecver.store.leases import Held
 
 
 class Moment:
@@ -24,6 +35,8 @@ class Moment:
         self._sizes: dict[str, Future[int | None]] = {}
         self._write: Future[None] | None = None
         self._writing = ""  # its name
+        self._locks: dict[str, Future[Held | None]] = {}  # taken ahead, and not yet asked for
+        self._aside: list[Future[None]] = []
 
     def ahead(
         self,
@@ -80,8 +93,39 @@ class Moment:
         self.settle()
         self._write, self._writing = self._workers.submit(write), name
 
+    # -- locks and other work -----------------------------------------------------------------------
+
+    def take_ahead(self, names: Iterable[str], attempt: Callable[[str], Held | None]) -> None:
+        """Begin to take these locks."""
+        self._locks |= {name: self._workers.submit(attempt, name) for name in names if name not in self._locks}
+
+    def claimed(self, name: str) -> Held | None:
+        """A lock that was taken ahead, which is the caller's from now on; None if it was not got."""
+        ahead = self._locks.pop(name, None)
+        return ahead.result() if ahead else None
+
+    def give_back(self, names: Iterable[str] | None, release: Callable[[Held], None]) -> None:
+        """Let those of these locks go that were taken ahead and not asked for; None: all."""
+        for name in [*self._locks] if names is None else names:
+            if ahead := self._locks.pop(name, None):
+                ahead.add_done_callback(partial(_give_back, release))
+
+    def aside(self, work: Future[None]) -> None:
+        """Let the moment last until this has ended."""
+        self._aside.append(work)
+
+    def wait_aside(self) -> None:
+        """Wait for what is done aside, whether it succeeds or not."""
+        wait(self._aside)
+
     def settle(self, prefix: str = "") -> None:
         """Wait for what was sent, if its name begins with `prefix`. Raises its error."""
         if self._write is not None and self._writing.startswith(prefix):
             sent, self._write = self._write, None
             sent.result()
+
+
+def _give_back(release: Callable[[Held], None], ahead: Future[Held | None]) -> None:
+    with suppress(VecverError, CancelledError):  # it was not got
+        if held := ahead.result():
+            release(held)

@@ -22,7 +22,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
 from copy import copy
 from functools import cached_property, partial
 from hashlib import sha256
@@ -125,8 +124,13 @@ class ObjectStore:
 
     def list(self, prefix: str) -> Iterator[str]:
         self._settle(prefix)
-        names = self._requests.names(prefix)
-        yield from sorted(name for name in names if name.startswith(prefix) and not name.startswith(f"{FOLDER}/"))
+        yield from self._listed(prefix)
+
+    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
+        prefixes = list(prefixes)
+        for prefix in prefixes:
+            self._settle(prefix)
+        return self._at_once(self._listed, prefixes)
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -183,9 +187,13 @@ class ObjectStore:
             if tag := self._requests.put_if(name, new, found.tag):
                 return tag
 
-    def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> AbstractContextManager[Still]:
+    @contextlib.contextmanager
+    def lock(self, name: str, seconds: float, lapse: float = LAPSE) -> Iterator[Still]:
         self._prove_conditions()
-        return self._leases.held(name, seconds, lapse, self._forget_all)
+        moment = self._moment
+        taken = moment.claimed(name) if moment else None
+        with self._leases.held(name, seconds, lapse, self._waited, taken) as still:
+            yield still
 
     # -- this machine ---------------------------------------------------------------------------
 
@@ -207,13 +215,32 @@ class ObjectStore:
             return Path(tempfile.mkdtemp(prefix="vecver-"))
 
     @contextlib.contextmanager
-    def moment(self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False) -> Iterator[None]:
-        outer = self._moment
+    def moment(
+        self,
+        bodies: Iterable[str] = (),
+        sizes: Iterable[str] = (),
+        *,
+        locks: Iterable[str] = (),
+        anew: bool = False,
+    ) -> Iterator[None]:
+        outer, locks = self._moment, list(locks)
         moment = outer or Moment(self._workers)
+        if locks:
+            self._prove_conditions()
+            moment.take_ahead(locks, self._leases.attempt)
         moment.ahead(bodies, self._read_or_none, sizes, self._requests.size, anew=anew)
-        if outer:
-            yield
-            return
+        try:
+            if outer:
+                yield
+            else:
+                with self._begun(moment):
+                    yield
+        finally:
+            moment.give_back(locks, self._leases.release)
+
+    @contextlib.contextmanager
+    def _begun(self, moment: Moment) -> Iterator[None]:
+        """What is sent within is durable at its end."""
         self._thread.moment = moment
         try:
             yield
@@ -225,6 +252,13 @@ class ObjectStore:
             moment.settle()
         finally:
             self._thread.moment = None
+            moment.wait_aside()
+
+    def aside(self, work: Callable[[], None]) -> None:
+        if moment := self._moment:
+            moment.aside(self._beside.submit(work))
+        else:
+            work()
 
     @property
     def _moment(self) -> Moment | None:
@@ -235,10 +269,11 @@ class ObjectStore:
         if moment := self._moment:
             moment.settle(prefix)
 
-    def _forget_all(self) -> None:
-        """What was read before another held a lock is old."""
+    def _waited(self) -> None:
+        """Another holds a lock: what was read before is old, and nobody may wait for locks that were taken ahead."""
         if moment := self._moment:
             moment.forget_all()
+            moment.give_back(None, self._leases.release)
 
     def uncached(self) -> ObjectStore:
         other = copy(self)
@@ -311,6 +346,11 @@ class ObjectStore:
 
     # -- within ---------------------------------------------------------------------------------
 
+    def _listed(self, prefix: str) -> Sequence[str]:
+        """The names below a prefix, sorted; without locks."""
+        names = self._requests.names(prefix)
+        return sorted(name for name in names if name.startswith(prefix) and not name.startswith(f"{FOLDER}/"))
+
     def _read_or_none(self, name: str) -> bytes | None:
         try:
             return self._read(name)
@@ -351,6 +391,11 @@ class ObjectStore:
     @cached_property
     def _workers(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vecver-store")
+
+    @cached_property
+    def _beside(self) -> ThreadPoolExecutor:
+        """Threads that may wait for `_workers`, which wait for nobody."""
+        return ThreadPoolExecutor(4, thread_name_prefix="vecver-aside")
 
     def _prove_conditions(self) -> None:
         """Raises BackendError (store_unconditional) if this service writes although a condition does not hold."""

@@ -139,3 +139,94 @@ def test_a_lease_whose_first_reply_is_lost_is_held(store: ObjectStore, bucket: W
     bucket.losing = 1
     with store.lock("a", 0) as still:
         still()
+
+
+# -- taken ahead ------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_was_taken_ahead_costs_no_further_request(store: ObjectStore, bucket: Watched) -> None:
+    with store.moment(locks=["a", "b"]), store.lock("a", 0) as a, store.lock("b", 0) as b:
+        a()
+        b()
+        assert bucket.count == {"put": 2}
+    released(bucket, "a")
+    released(bucket, "b")
+
+
+def test_a_lock_that_is_not_asked_for_is_given_back(store: ObjectStore, bucket: Watched) -> None:
+    with store.moment(locks=["a"]):
+        pass
+    released(bucket, "a")
+    with bucket_in_memory(None, bucket).lock("a", 0):
+        pass
+
+
+def test_who_waits_for_a_lock_has_given_back_those_taken_ahead(store: ObjectStore, bucket: Watched) -> None:
+    """Two writers that each hold what the other waits for would both fail, and gc would wait for both."""
+    other, held, let_go = bucket_in_memory(None, bucket), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with other.lock("turn", 0):
+            held.set()
+            let_go.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(20)
+    third = bucket_in_memory(None, bucket)
+    with store.moment(locks=["turn", "naming"]):
+        with pytest.raises(ConflictError), store.lock("turn", 0):
+            pass
+        with third.lock("naming", 10):
+            let_go.set()
+            with store.lock("turn", 10) as still:
+                still()
+        with store.lock("naming", 10) as still:
+            still()
+    thread.join()
+
+
+def test_a_lock_that_another_holds_is_waited_for_when_it_is_asked_for(store: ObjectStore, bucket: Watched) -> None:
+    other = bucket_in_memory(None, bucket)
+    with other.lock("a", 0), store.moment(locks=["a"]), pytest.raises(ConflictError) as caught, store.lock("a", 0):
+        pass
+    assert caught.value.code == "locked"
+
+
+def test_a_lock_taken_ahead_by_a_process_that_was_stopped_then_is_renewed_or_lost(
+    store: ObjectStore, bucket: Watched, clock: list[float]
+) -> None:
+    other = bucket_in_memory(None, bucket)
+    with store.lock("b", 0), pytest.raises(ConflictError), other.lock("b", 0):  # learns what time it is there
+        pass
+    with store.moment(locks=["a"]):
+        other_sees(bucket, "a")
+        clock[0] = 15
+        with store.lock("a", 0) as still:
+            still()
+    released(bucket, "a")
+    with store.moment(locks=["c"]):
+        other_sees(bucket, "c")
+        clock[0] = 40
+        with other.lock("c", 0) as theirs:
+            with pytest.raises(ConflictError) as caught, store.lock("c", 0):
+                pass
+            assert caught.value.code == "locked"
+            theirs()
+
+
+def other_sees(bucket: Watched, name: str) -> None:
+    """Wait until a lease is there."""
+    end = time.monotonic() + 10
+    while ("put", f"locks/{name}") not in bucket.asked:
+        assert time.monotonic() < end, "the lease was not taken"
+        time.sleep(0.001)
+
+
+def test_a_lock_that_this_process_lets_go_is_taken_again_without_a_pause(store: ObjectStore, bucket: Watched) -> None:
+    """Its own lease, whose release is on the way, would look like another's: it would wait up to half a second."""
+    bucket.delay_s = 0.02
+    for _ in range(5):
+        with store.lock("a", 5):
+            pass
+    assert bucket.count["put"] == 5 and bucket.count["get"] == 0

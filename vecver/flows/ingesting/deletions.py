@@ -132,7 +132,8 @@ class _Delete:
         _, commit = land(landing, lambda where: self._commit(where, report), "delete")
         assert commit is not None
         tally = Tally(removed=list(report.names["removed"]))
-        shortfalls.save(self.versions, self.parent.commit.id, commit.id, [], tally)
+        old = shortfalls.load(self.versions, self.parent.commit.id)
+        shortfalls.save(self.versions, old, commit.id, [], tally, anew=True)
         return replace(report, commit=commit.id, changed=True)
 
     def _commit(self, place: Place, report: Report) -> Commit:

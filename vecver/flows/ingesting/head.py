@@ -22,14 +22,17 @@ def head_of(versions: Versions, dataset: str, branch: str) -> Snapshot | None:
     """The version that a branch stands on; None for a new dataset. Raises InvalidInputError (a name), NotFoundError."""
     check_name("dataset", dataset)
     check_name("branch", branch)
-    with versions.moment(dataset, branch):
+    with versions.moment_at(dataset, branch):
         refs = versions.refs(dataset)
         commit = refs.get("branch", branch)
-    if commit is None and (branches := refs.all("branch")):
-        commit = branches.get(branch)  # another writer may have made it between the two looks
+        if commit is None and (branches := refs.all("branch")):
+            commit = branches.get(branch)  # another writer may have made it between the two looks
+            if commit is None:
+                raise missing("branch", branch, refs)
         if commit is None:
-            raise missing("branch", branch, refs)
-    return versions.newest_layout(commit) if commit else None
+            return None
+        versions.saw_head(dataset, branch, commit)
+        return versions.newest_layout(commit)
 
 
 def places_at(versions: Versions, parent: Snapshot | None) -> Places:

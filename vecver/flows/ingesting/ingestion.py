@@ -95,7 +95,6 @@ def make_version(
             return work.report(None)
         report = work.finish()
         work.objects.save()
-        work.remember(report)
         return report
     except BaseException:
         if not options.dry_run:
@@ -303,8 +302,14 @@ class _Ingest:
 
     def finish(self) -> Report:
         """Commit the draft and move the branch; no commit where nothing changed."""
-        with self.versions.moment(self.dataset, self.options.branch, layout_of=id_of(self.parent)):
-            return self._finish()
+        before = id_of(self.parent)
+        also = [shortfalls.path_of(before)] if before else []
+        with self.versions.moment_at(self.dataset, self.options.branch, *also, head=before):
+            report = self._finish()
+            old = self._shortfalls_before(report)
+        if report.commit:  # outside of the moment, whose end raises what a write met
+            shortfalls.save(self.versions, old, report.commit, self.sources, self.tally, anew=report.changed)
+        return report
 
     def _finish(self) -> Report:
         since = perf_counter()
@@ -377,11 +382,12 @@ class _Ingest:
         """The sources that the commit records; of an upsert, which may read many files, one for each label."""
         return list({one.label: one for one in self.sources[::-1]}.values()) if self.options.adds else [*self.sources]
 
-    def remember(self, report: Report) -> None:
-        """Store which documents could not be read beside the version, so that `status` does not list them as new."""
-        if report.commit:
-            parents = self.versions.commit(report.commit).parents if report.changed else (report.commit,)
-            shortfalls.save(self.versions, next(iter(parents), None), report.commit, self.sources, self.tally)
+    def _shortfalls_before(self, report: Report) -> shortfalls.Shortfalls:
+        """Those of the version that this ingest landed on: `status` lists no document as new that could not be read."""
+        if report.commit is None:
+            return shortfalls.Shortfalls()
+        parents = self.versions.commit(report.commit).parents if report.changed else (report.commit,)
+        return shortfalls.load(self.versions, next(iter(parents), None))
 
     def report(self, place: Place | None) -> Report:
         """The report so far; `place`: the rows of the version it lands as, None for a dry run."""

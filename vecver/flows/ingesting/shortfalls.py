@@ -51,11 +51,20 @@ def partial_reads(versions: Versions, commit: str) -> dict[str, Coverage]:
     return {document: Coverage.from_json(value) for document, value in sorted(load(versions, commit).partial.items())}
 
 
-def save(versions: Versions, before: str | None, commit: str, sources: Sequence[Source], tally: Tally) -> None:
-    """Store what this ingest could not read beside its version, with what still holds of the parent's shortfalls."""
-    old = load(versions, before)
+def path_of(commit: str) -> str:
+    """The store's name of the shortfalls of a version."""
+    return repo.measures.path_of(commit, KIND)
+
+
+def save(
+    versions: Versions, old: Shortfalls, commit: str, sources: Sequence[Source], tally: Tally, *, anew: bool
+) -> None:
+    """Store what this ingest could not read beside its version, with what still holds of the `old` shortfalls.
+
+    `anew`: the version is new, and has none so far; else the old ones are its own.
+    """
     new = Shortfalls({**_still_unreadable(old, sources, tally), **tally.unreadable}, _partial(old, tally))
-    if new != (old if before == commit else Shortfalls()):
+    if new != (Shortfalls() if anew else old):
         with suppress(VecverError, OSError):
             repo.measures.save(versions.store, commit, KIND, new.to_json())
 

@@ -19,7 +19,7 @@ from vecver.flows.maintaining.postings import build_postings, mend_postings, wan
 from vecver.flows.opened_postings import tokenizer_recipe_of
 from vecver.model import Garbage, Json, Optimized
 from vecver.progress import Progress
-from vecver.repo import Retention, Rewrite, Segment, Versions, turn_at
+from vecver.repo import Layout, Retention, Rewrite, Segment, Versions, turn_at
 
 _FOLLOWED = 1000  # versions that may land while their tail is folded
 
@@ -33,9 +33,9 @@ class Tail:
     is_due: bool
 
 
-def tail_of(versions: Versions, commit: str) -> Tail:
-    """The tail of a version. Raises NotFoundError, IntegrityError."""
-    layout, limit = versions.layout(commit), index.faiss.costs.INDEX_ROWS
+def tail_of(versions: Versions, commit: str, layout: Layout | None = None) -> Tail:
+    """The tail of a version; `layout`: where its rows lie, if that is known. Raises NotFoundError, IntegrityError."""
+    layout, limit = layout or versions.layout(commit), index.faiss.costs.INDEX_ROWS
     small = [live.chunk_count for live in layout.segments if live.chunk_count < limit]
     missing = [segment.chunk_count for segment in unindexed(versions, layout)]
     is_due = bool(missing) or versions.is_crowded(layout, limit)

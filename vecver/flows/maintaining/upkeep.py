@@ -91,7 +91,7 @@ class Upkeep:
         from vecver.flows.maintaining.compaction import BranchUpkeep, tail_of
 
         try:
-            tail = tail_of(self._versions, commit)
+            tail = tail_of(self._versions, commit, self._versions.saved_layout(commit))
             if tail.is_due and not self._background:
                 BranchUpkeep(self._versions, dataset, branch, progress).run()
         except VecverError as error:

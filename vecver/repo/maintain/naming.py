@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 from vecver.errors import ConflictError, VecverError
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0  # to wait for a lock
 _LOCKS = 16
-_thread = threading.local()  # .held: the stores in whose naming this thread is, and what their locks gave
+_thread = threading.local()  # .held: the stores in whose naming this thread is, and what their locks gave; .next
+_taken = count()  # locks of this process so far
 
 
 @contextmanager
@@ -47,13 +49,27 @@ def naming(store: Store) -> Iterator[Still]:
     if store.url in held:
         yield held[store.url]
         return
-    with store.lock(_lock_name((os.getpid() ^ threading.get_ident() >> 12) % _LOCKS), SECONDS) as still:
+    name = _next_lock()
+    _thread.next = None
+    with store.lock(name, SECONDS) as still:
         held[store.url] = still
         try:
             with store.moment([trash.NAME], anew=True):  # as it was read before the lock, it may lack what gc did
                 yield still
         finally:
             del held[store.url]
+
+
+def locks_ahead(store: Store) -> list[str]:
+    """The lock that this thread's next `naming` takes, for `Store.moment`; none where it holds one already."""
+    return [] if store.url in _thread.__dict__.get("held", {}) else [_next_lock()]
+
+
+def _next_lock() -> str:
+    """Another one each time: in a bucket the last one is perhaps still being let go."""
+    if not _thread.__dict__.get("next"):
+        _thread.next = _lock_name((os.getpid() + next(_taken)) % _LOCKS)
+    return str(_thread.next)
 
 
 def confirm(store: Store, still: Still, hold: Callable[[], None], take_back: Callable[[], object]) -> None:

@@ -83,19 +83,32 @@ def mentions(store: Store, units: Iterable[str]) -> bool:
 def hold(store: Store, units: Iterable[str]) -> None:
     """Claim units and check that all exist. Raises ConflictError if gc has deleted some of them.
 
-    Every file of a segment is looked for: gc may have been deleting the old ones while they were written again.
+    They are looked for after the claim. What is there before it may be deleted and buried until the claim, which then
+    meets nothing in the trash.
     """
     units = list(units)
     claim(store, units)
+    check_there(store, units)
+
+
+def check_there(store: Store, units: Iterable[str]) -> None:
+    """Raises ConflictError unless all of these units exist, which were claimed before."""
     if lost := lacking(store, units):
         raise collected(lost)
 
 
 def lacking(store: Store, units: Iterable[str]) -> list[str]:
-    """The units of which an object is not there."""
-    parts = [(unit, name) for unit in units for name in _parts_of(unit)]
-    exists = store.has_all([name for _, name in parts])
-    return list(dict.fromkeys(unit for (unit, _), is_there in zip(parts, exists, strict=True) if not is_there))
+    """The units of which an object is not there.
+
+    Every file of a segment is looked for: gc may have been deleting the old ones while they were written again.
+    """
+    units = list(units)
+    segments = [unit for unit in units if _is_segment(unit)]
+    others = [unit for unit in units if not _is_segment(unit)]
+    listed = zip(segments, store.list_all([f"{unit}/" for unit in segments]), strict=True)
+    lost = {unit for unit, names in listed if not _files_of(unit) <= {*names}}
+    lost |= {unit for unit, is_there in zip(others, store.has_all(others), strict=True) if not is_there}
+    return [unit for unit in units if unit in lost]
 
 
 def collected(units: list[str]) -> ConflictError:
@@ -130,10 +143,13 @@ def bury(store: Store, units: Iterable[str]) -> None:
     _change(store, lambda old: Retired(old.waiting, old.condemned - deleted))
 
 
-def _parts_of(unit: str) -> list[str]:
-    """The objects that a unit must have."""
-    is_segment = unit.startswith("segments/") and unit.count("/") == 1
-    return [f"{unit}/{file}" for file in ("segment.json", *FILES)] if is_segment else [unit]
+def _is_segment(unit: str) -> bool:
+    return unit.startswith("segments/") and unit.count("/") == 1
+
+
+def _files_of(segment: str) -> set[str]:
+    """The objects that the unit of a segment must have."""
+    return {f"{segment}/{file}" for file in ("segment.json", *FILES)}
 
 
 def _body(store: Store) -> bytes | None:

@@ -42,6 +42,11 @@ def turn(store: Store, name: str, look: Callable[[], object]) -> Iterator[None]:
         held.discard(key)
 
 
+def turns_ahead(store: Store, name: str) -> list[str]:
+    """The lock of a turn, for `Store.moment`; none where this thread has the turn already."""
+    return [] if (store.url, name) in _thread.__dict__.get("held", ()) else [name]
+
+
 def pauses() -> Iterator[float]:
     """Seconds to wait after each lost swap: random, up to twice as long each time."""
     for number in range(ATTEMPTS):

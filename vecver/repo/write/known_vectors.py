@@ -13,11 +13,13 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
-from vecver.errors import IntegrityError
+from vecver.errors import IntegrityError, VecverError
 from vecver.model import Space, Vectors
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import as_keys
@@ -46,6 +48,7 @@ class KnownVectors:
         self._verify = verify
         self._part_rows = part_rows
         self._unsealed: dict[bytes, Vectors] = {}
+        self._listed: Sequence[Sequence[str]] | None = None
         self._parts: list[Part] | None = None
         self._tables: list[Table] | None = None
         self._tables_are_new = False  # the space had none; see `vector_tables`
@@ -78,13 +81,17 @@ class KnownVectors:
             self._unsealed = {}
 
     def committed(self, segments: Sequence[Segment]) -> None:
-        """List the rows of new segments, which are durable, in the tables; delete the parts that they contain."""
-        if not segments:
+        """List the rows of new segments, which are durable, in the tables; delete the parts that they contain.
+
+        If no vector was looked up, none was computed, now or by an ingest that was interrupted.
+        """
+        if not segments or self._parts is None:
             return
         if self._tables is not None:
             before = self._tables if self._tables_are_new else []
-            vector_tables.add(self._store, self._space, [*before, vector_tables.table_of(segments)])
-        for part in self._load_parts():
+            tables = [*before, vector_tables.table_of(segments)]
+            self._store.aside(partial(_add, self._store, self._space, tables))
+        for part in self._parts:
             contained = np.zeros(len(part.embedded), bool)
             for segment in segments:
                 contained[segment.find_embedded(part.embedded)[0]] = True
@@ -116,14 +123,26 @@ class KnownVectors:
                 return False
         return True
 
+    def _list(self) -> Sequence[Sequence[str]]:
+        """The names of parts and of tables: a look-up that needs the ones mostly needs the others."""
+        if self._listed is None:
+            folders = [each.folder_of(self._space) for each in (vector_cache, vector_tables)]
+            self._listed = self._store.list_all(folders)
+        return self._listed
+
     def _load_parts(self) -> list[Part]:
         if self._parts is None:
-            self._parts = list(vector_cache.load(self._store, self._space))
+            self._parts = list(vector_cache.load(self._store, self._space, self._list()[0]))
         return self._parts
 
     def _load_tables(self) -> list[Table]:
         if self._tables is None:
-            tables = vector_tables.load(self._store, self._space)
+            tables = vector_tables.load(self._store, self._space, self._list()[1])
             self._tables_are_new = tables is None
             self._tables = [vector_tables.scanned(self._store, self._space)] if tables is None else tables
         return self._tables
+
+
+def _add(store: Store, space: Space, tables: Sequence[Table]) -> None:
+    with suppress(VecverError):  # a text that no table lists is embedded again
+        vector_tables.add(store, space, tables)

@@ -12,7 +12,7 @@ Decisions
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -51,14 +51,16 @@ class Part:
 def save(store: Store, space: Space, vectors: Mapping[bytes, Vectors]) -> Part:
     """Make vectors durable, `(dim,)` each, by the digest of what was embedded."""
     content = b"".join(vectors) + np.stack(list(vectors.values())).astype("<f4").tobytes()
-    name = _folder(space) + digest(content)
+    name = folder_of(space) + digest(content)
     store.put(name, content)
     return Part(name, store.map(name, fixed=True), space.dim)
 
 
-def load(store: Store, space: Space) -> Iterator[Part]:
-    """The sound parts of a space; one that another ingest deletes meanwhile is left out."""
-    for name in store.list(_folder(space)):
+def load(store: Store, space: Space, names: Sequence[str] | None = None) -> Iterator[Part]:
+    """The sound parts of a space; one that another ingest deletes meanwhile is left out. `names`: those listed."""
+    names = list(store.list(folder_of(space))) if names is None else names
+    store.bring(names)
+    for name in names:
         try:
             content = store.map(name, fixed=True)
         except NotFoundError:
@@ -67,5 +69,6 @@ def load(store: Store, space: Space) -> Iterator[Part]:
             yield Part(name, content, space.dim)
 
 
-def _folder(space: Space) -> str:
+def folder_of(space: Space) -> str:
+    """The store's folder of the parts of a space, with a `/`."""
     return f"parts/{space.id}/"

@@ -63,10 +63,11 @@ def scanned(store: Store, space: Space) -> Table:
     return table_of(segment for segment in opened if segment and segment.space.id == space.id)
 
 
-def load(store: Store, space: Space) -> list[Table] | None:
-    """The tables of a space; None where it never had one."""
-    for _ in range(_ATTEMPTS):
-        names = list(store.list(_folder(space)))
+def load(store: Store, space: Space, names: Sequence[str]) -> list[Table] | None:
+    """The tables of a space, of which these were listed; None where it never had one."""
+    for attempt in range(_ATTEMPTS):
+        names = list(store.list(folder_of(space))) if attempt else names
+        store.bring(names)
         try:
             tables = [_read(store, name) for name in names]
         except NotFoundError:  # another writer merged several of them
@@ -91,25 +92,26 @@ def find(tables: Sequence[Table], wanted: Keys) -> dict[str, list[int]]:
 
 def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
     """Save a table of more rows, and merge tables when they are many."""
-    new = _merged(store, tables)
+    new = _merged(tables)
     if len(new.prefixes):
         _save(store, space, new)
     classes: dict[int, list[str]] = defaultdict(list)
-    for name in store.list(_folder(space)):
-        classes[_class_of(store.size(name) or 0)].append(name)
+    names = list(store.list(folder_of(space)))
+    with store.moment((), names):
+        for name in names:
+            classes[_class_of(store.size(name) or 0)].append(name)
     for _, names in sorted(classes.items()):
         if len(names) > MANY:
             with suppress(NotFoundError):  # another writer is merging them
                 read = (_read(store, name) for name in names)
                 sound = [table for table in read if table and (table.numbers < len(table.segments)).all()]
-                merged = _save(store, space, _merged(store, sound))
-                for name in {*names} - {merged}:
-                    store.delete(name)
+                merged = _save(store, space, _merged(sound, store))
+                store.delete(*({*names} - {merged}))
 
 
 def remember(store: Store, space: Space, segments: Sequence[Segment]) -> None:
     """Add rows that were copied into new segments, if the space has tables."""
-    if next(iter(store.list(_folder(space))), None):
+    if next(iter(store.list(folder_of(space))), None):
         add(store, space, [table_of(segments)])
 
 
@@ -126,17 +128,21 @@ def open_segment(store: Store, id: str) -> Segment | None:
 _NONE: npt.NDArray[np.uint64] = np.zeros(0, "<u8")
 
 
-def _merged(store: Store, tables: Sequence[Table]) -> Table:
-    """One table, without deleted segments; of equal rows it keeps the one in the segment with the most of them."""
+def _merged(tables: Sequence[Table], store: Store | None = None) -> Table:
+    """One table; of equal rows it keeps the one in the segment with the most of them.
+
+    `store`: leave out segments that it does not have any more.
+    """
     starts = np.cumsum([0, *(len(table.segments) for table in tables)])
     ids = np.concatenate([np.zeros((0, _ID_BYTES), np.uint8), *(table.segments for table in tables)])
     prefixes = np.concatenate([_NONE, *(table.prefixes for table in tables)])
     pieces = (table.numbers.astype(np.int64) + start for table, start in zip(tables, starts, strict=False))
     numbers = np.concatenate([np.zeros(0, np.int64), *pieces])
     counts = np.bincount(numbers, minlength=len(ids))
-    exists = store.has_all([path_of(id.tobytes().hex(), "segment.json") for id in ids])
     order = np.lexsort((-counts[numbers], prefixes))
-    order = order[np.array(exists, bool)[numbers[order]]]
+    if store:
+        exists = store.has_all([path_of(id.tobytes().hex(), "segment.json") for id in ids])
+        order = order[np.array(exists, bool)[numbers[order]]]
     first = np.ones(len(order), bool)
     first[1:] = prefixes[order[1:]] != prefixes[order[:-1]]
     order = order[first]
@@ -148,7 +154,7 @@ def _save(store: Store, space: Space, table: Table) -> str:
     counts = np.array([len(table.prefixes), len(table.segments)], "<u8")
     arrays = (counts, table.prefixes.astype("<u8"), table.numbers.astype("<u4"), table.segments)
     content = _MAGIC + b"".join(array.tobytes() for array in arrays)
-    name = _folder(space) + digest(content)
+    name = folder_of(space) + digest(content)
     store.put(name, content)
     return name
 
@@ -172,5 +178,6 @@ def _class_of(size: int) -> int:
     return number
 
 
-def _folder(space: Space) -> str:
+def folder_of(space: Space) -> str:
+    """The store's folder of the tables of a space, with a `/`."""
     return f"vectors/{space.id}/"
