@@ -1,10 +1,15 @@
 """Writers of one branch: do all of them land, and how long do they wait?
 
-    python benchmarks/writers.py many [--writers 64] [--commits 5]
-    python benchmarks/writers.py long [--documents 8000] [--pause 0.3]
+    python benchmarks/writers.py many [--writers 64] [--commits 5] [--store s3]
+    python benchmarks/writers.py long [--documents 8000] [--pause 0.3] [--store s3]
 
-`many`: processes that each commit documents of their own, as fast as they can. `long`: an ingest of many documents
-beside a writer of one other document who commits again and again. Vectors are given, so that no model is measured.
+`many`: processes that each commit documents of their own, as fast as they can; beside them stand as many commits of one
+process, and both must end with the same content root. `long`: an ingest of many documents beside a writer of one other
+document who commits again and again. Vectors are given, so that no model is measured.
+
+`--store s3`: the repository lies in a bucket of SeaweedFS on loopback, which this starts (`VECVER_EMULATORS` names the
+environment that has it, see tests/support/emulators.py). Each process keeps its copies in a folder of its own, as
+machines do.
 """
 
 from __future__ import annotations
@@ -12,17 +17,43 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
+import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
 import vecver
 
 DIM = 64
+_IMPORTED_ONCE = ["vecver.local.repository", "vecver.flows", "vecver.repo", "pyarrow", "obstore.store"]
+
+
+@contextmanager
+def placed(store: str, folder: str) -> Iterator[str]:
+    """Where the repository lies: in a folder, or in a bucket of S3 that ends with this."""
+    if store == "folder":
+        yield str(Path(folder) / "kb")
+        return
+    from emulators import running
+
+    with running("seaweedfs") as service:
+        os.environ.update(service.environment)  # for the processes that are started from here on
+        yield service.url(f"writers/{secrets.token_hex(8)}")
+
+
+def opened(place: str, **how: Any) -> vecver.Dataset:
+    """The dataset, as another machine opens it: with copies of its own where the repository lies in a bucket."""
+    cache = {"cache": tempfile.mkdtemp(prefix="vecver-writer-", dir=os.environ["TMPDIR"])} if "://" in place else {}
+    return vecver.open(place, **cache, **how).dataset("d")
 
 
 def record(id: str, number: int) -> dict[str, Any]:
@@ -32,7 +63,8 @@ def record(id: str, number: int) -> dict[str, Any]:
 
 def commits(place: str, writer: int, count: int) -> tuple[list[float], list[str]]:
     """Seconds of each commit, and what went wrong."""
-    docs, seconds, errors = vecver.open(place).dataset("d"), list[float](), list[str]()
+    docs, seconds, errors = opened(place), list[float](), list[str]()
+    docs.ingest([record(f"w{writer}", 0)], space="s", label=f"w{writer}", dry_run=True)  # imports what it needs
     for number in range(count):
         since = time.perf_counter()
         try:
@@ -45,24 +77,31 @@ def commits(place: str, writer: int, count: int) -> tuple[list[float], list[str]
 
 def many(place: str, writers: int, count: int) -> dict[str, Any]:
     since, context = time.perf_counter(), multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vecver"])  # imported once, not by every writer
+    context.set_forkserver_preload(_IMPORTED_ONCE)
     with context.Pool(writers) as pool:
         found = pool.starmap(commits, [(place, writer, count) for writer in range(writers)], chunksize=1)
-    docs, seconds = vecver.open(place).dataset("d"), sorted(one for each, _ in found for one in each)
+    elapsed = time.perf_counter() - since
+    docs, seconds = opened(place), sorted(one for each, _ in found for one in each)
+    alone, since = opened(f"{place}-alone", create=True), time.perf_counter()
+    for number in range(count):
+        for writer in range(writers):
+            alone.ingest([record(f"w{writer}", number)], space="s", label=f"w{writer}")
     return {
         "writers": writers,
         "commits": len(list(docs.log())),
         "expected": writers * count,
         "errors": [error for _, each in found for error in each],
-        "seconds": round(time.perf_counter() - since, 1),
+        "seconds": round(elapsed, 1),
+        "seconds of one process that makes them all": round(time.perf_counter() - since, 1),
         "seconds of a commit": {q: round(seconds[int(q / 100 * (len(seconds) - 1))], 2) for q in (50, 99, 100)},
         "check": docs.repository.check().clean,
+        "same content root as one process": docs.show().content_root == alone.show().content_root,
     }
 
 
 def restless(place: str, pause: float, told: Any) -> None:
     """Commit until somebody says that it is enough; tell how often, and what went wrong."""
-    docs, number, errors = vecver.open(place).dataset("d"), 0, list[str]()
+    docs, number, errors = opened(place), 0, list[str]()
     while not told.poll(pause):
         try:
             docs.ingest([record("small", number)], space="s", label="small")
@@ -73,7 +112,7 @@ def restless(place: str, pause: float, told: Any) -> None:
 
 
 def long(place: str, documents: int, pause: float) -> dict[str, Any]:
-    docs = vecver.open(place).dataset("d")
+    docs = opened(place)
     docs.ingest([record("first", 0)], space="s", label="first")
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("forkserver").Process(target=restless, args=(place, pause, theirs))
@@ -108,10 +147,11 @@ def main() -> None:
     parser.add_argument("--commits", type=int, default=5)
     parser.add_argument("--documents", type=int, default=8000)
     parser.add_argument("--pause", type=float, default=0.3)
+    parser.add_argument("--store", choices=["folder", "s3"], default="folder")
     how = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        place = str(Path(folder) / "kb")
-        vecver.open(place, create=True)
+    with tempfile.TemporaryDirectory() as folder, placed(how.store, folder) as place:
+        os.environ["TMPDIR"] = folder
+        opened(place, create=True)
         found = many(place, how.writers, how.commits) if how.what == "many" else long(place, how.documents, how.pause)
     print(json.dumps(found, indent=1))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +67,42 @@ def test_of_32_writers_on_one_branch_all_land(s3: Service, tmp_path: Path) -> No
     assert texts_of(docs) == texts and len(list(docs.log())) == 32
     assert docs.show().content_root == serial.show().content_root
     assert docs.repository.check().problems == ()
+
+
+def test_of_four_processes_that_commit_at_once_everything_lands(s3: Service, tmp_path: Path) -> None:
+    """Each with copies of its own, as machines have them; `benchmarks/writers.py many --store s3` does it with 32."""
+    url = s3.url(f"processes/{secrets.token_hex(8)}")
+    vecver.open(url, create=True, cache=tmp_path / "cache")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vecver.flows", "vecver.repo", "vecver.local.repository", "obstore.store", "landing"])
+    writers = [
+        context.Process(target=_commit_thrice, args=(dict(os.environ), url, str(tmp_path / f"w{number}"), number))
+        for number in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    docs, serial = vecver.open(url, cache=tmp_path / "cache").dataset("d"), open_on(MemoryStore()).dataset("d")
+    for number in range(4):
+        for text in _texts_of_writer(number):
+            add(serial, text, f"w{number}")
+    assert texts_of(docs) == texts_of(serial) and len(list(docs.log())) == 12
+    assert docs.show().content_root == serial.show().content_root
+    assert docs.repository.check().problems == ()
+
+
+def _texts_of_writer(number: int) -> list[dict[str, str]]:
+    """What it commits one after the other: each time its document has another text."""
+    return [{f"w{number}": f"text {n} of {number}"} for n in range(3)]
+
+
+def _commit_thrice(environment: dict[str, str], url: str, cache: str, number: int) -> None:
+    os.environ.update(environment)
+    docs = vecver.open(url, cache=cache, background=False).dataset("d")
+    for text in _texts_of_writer(number):
+        add(docs, text, f"w{number}")
 
 
 def test_errors_of_a_service_say_what_to_do(s3: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
