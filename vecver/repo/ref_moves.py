@@ -19,12 +19,13 @@ ABSENT = "absent"  # what `expected` says where the caller expects no ref
 def create(
     versions: Versions, dataset: str, kind: Kind, name: str, commit: str, *, expected: str | None = None
 ) -> Move:
-    """Make a branch or tag on a commit; a branch that stands at `expected` is moved from there.
+    """Make a branch or tag on a commit that a ref of the dataset leads to; a branch that stands at `expected` is moved from there.
 
     Raises ConflictError if the name is taken, or the branch stands elsewhere.
     """
     if expected in (None, ABSENT):
-        return versions.move(dataset, kind, name, before=None, after=commit, reason=f"create {kind}")
+        reason = f"create {kind}"
+        return versions.move(dataset, kind, name, before=None, after=commit, reason=reason, begins=False)
     return versions.move(dataset, kind, name, before=expected, after=commit, reason=f"move {kind}")
 
 

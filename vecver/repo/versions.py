@@ -322,10 +322,11 @@ class Versions:
         reason: str,
         gating: Json | None = None,
         held: bool = False,
+        begins: bool = True,
     ) -> Move:
         """Move a ref from where the caller saw it; creating needs a free name, and tags never move.
 
-        `held`: within the same `naming` the commit was saved.
+        `held`: within the same `naming` the commit was saved. `begins`: it may be the first ref of its dataset.
 
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
         """
@@ -346,11 +347,11 @@ class Versions:
             if kind != "alias" and before is None:
                 self._check_no_policy(refs, kind, name)
             if after is not None and not held:  # a deletion too is in `naming`: it writes a move, then names it
-                self._hold(after)
+                signed["hold"] = partial(self._hold, after)
             signed["named"] = partial(self._confirm, still, after)
             if after is None or before is not None:
                 return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
-            if kind == "branch" and not refs.all("branch"):
+            if kind == "branch" and begins and not refs.all("branch"):
                 return self._begin(dataset, name, after, **signed)
             return refs.create(kind, name, after, **signed, gating=gating)
 

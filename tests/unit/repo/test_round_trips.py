@@ -13,8 +13,8 @@ from helpers import ingest, open_on, records
 
 import vecver
 
-_DELAY_S = 0.04  # of each request, so that those that are sent at once overlap
-_ATTEMPTS = 4  # a thread that the machine lets wait looks like a request that waited for another
+_DELAY_S = 0.12  # of each request, so that those that are sent at once overlap
+_ATTEMPTS = 5  # a thread that the machine lets wait looks like a request that waited for another
 
 
 @pytest.fixture
@@ -67,3 +67,8 @@ def test_a_commit_whose_text_is_embedded_waits_once_more(bucket: Watched, tmp_pa
         docs.upsert([{"id": f"new-{number}", "text": f"a text {number}"}])
 
     assert fewest_trips(bucket, commit, 8) == 8
+
+
+def test_a_promotion_waits_thrice(bucket: Watched, docs: vecver.Dataset) -> None:
+    """What it reads, and its lock; trash, layout and move; the ref."""
+    assert fewest_trips(bucket, lambda number: docs.promote("prod", "main" if number % 2 else "first"), 3) == 3

@@ -124,11 +124,13 @@ class Refs:
         time: str,
         reason: str,
         gating: Json | None = None,
+        hold: Callable[[], None] | None = None,
         named: Named | None = None,
     ) -> Move:
         """Move a ref from the commit that the caller saw. Raises ConflictError if it has moved since.
 
-        `gating`: what was measured for this move; it is stored beside it. `named` is called when the ref has moved.
+        `gating`: what was measured for this move; it is stored beside it. `hold` is called before anything leads to
+        `after`, and before a new ref is reserved; `named` when the ref has moved.
         """
         check_name(kind, name)
         old = self._body(kind, name)
@@ -139,13 +141,18 @@ class Refs:
         current = last.after if last else None
         if current != before:
             raise ref_moved(kind, name, current)
-        old = self._reserved(kind, name) if old is None else old
+        if old is None:
+            if hold:
+                hold()
+            old, hold = self._reserved(kind, name), None
         previous = last.id if last else None
         move = Move(self.key, kind, name, before, after, author, time, reason, previous)
         if gating is not None:
             self.store.put(gating_path(move.id), objects.sealed({"gating": gating, "move": move.id}))
         self.store.put(move_path(move.id), canonical_json(move.to_json()))
         new = _ref_body(after, move.id)
+        if hold:  # while the move is sent: without the ref it leads nowhere
+            hold()
         try:
             self.store.swap(self.path(kind, name), old, new)
         except ConflictError as error:
@@ -165,12 +172,13 @@ class Refs:
         time: str,
         reason: str,
         gating: Json | None = None,
+        hold: Callable[[], None] | None = None,
         named: Named | None = None,
     ) -> Move:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
         self._check_new(kind, name)
         signed: dict[str, Any] = {"author": author, "time": time, "reason": reason}
-        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating, named=named)
+        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating, hold=hold, named=named)
         self._withdraw_if_taken(move)
         return move
 
