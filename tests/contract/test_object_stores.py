@@ -74,7 +74,9 @@ def test_of_four_processes_that_commit_at_once_everything_lands(s3: Service, tmp
     url = s3.url(f"processes/{secrets.token_hex(8)}")
     vecver.open(url, create=True, cache=tmp_path / "cache")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vecver.flows", "vecver.repo", "vecver.local.repository", "obstore.store", "landing"])
+    context.set_forkserver_preload(
+        ["vecver.flows", "vecver.repo", "vecver.local.repository", "obstore.store", "landing"]
+    )
     writers = [
         context.Process(target=_commit_thrice, args=(dict(os.environ), url, str(tmp_path / f"w{number}"), number))
         for number in range(4)

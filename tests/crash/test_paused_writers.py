@@ -12,6 +12,7 @@ from helpers import ingest, open_on, texts_of
 
 import vecver
 from vecver.errors import ConflictError
+from vecver.repo.refs import refs
 from vecver.store import leases
 from vecver.store.object_store import ObjectStore
 
@@ -149,3 +150,33 @@ def test_a_commit_that_pauses_before_any_of_its_writes_lands_whole_or_not_at_all
     assert texts_of(sound(pause.others)) == expected
     ingest(docs, NEW)
     assert texts_of(sound(pause.others)) == NEW
+
+
+@pytest.mark.parametrize("before", ["locks/name", "refs/d/tags/x", "moves/"])
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_of_two_kinds_of_refs_with_one_name_one_is_made(
+    monkeypatch: pytest.MonkeyPatch, before: str, seconds: int
+) -> None:
+    """The lock of the name keeps the other out; when that has passed on, the first looks once more and gives way."""
+    pause = Pause(monkeypatch, seconds)
+    monkeypatch.setattr(refs, "_SECONDS", 0.2)
+    docs = open_on(pause.store).dataset("d")
+    version = str(ingest(docs, OLD).commit)
+    outcomes = list[str]()
+
+    def branch() -> None:
+        try:
+            open_on(pause.others).dataset("d").branch("x", version)
+            outcomes.append("branch")
+        except ConflictError as error:
+            assert error.code in ("name_taken", "locked")
+
+    pause.before(before, branch)
+    try:
+        docs.tag("x", version)
+        outcomes.append("tag")
+    except ConflictError as error:
+        assert error.code in ("name_taken", "locked")
+    here = sound(pause.others)
+    assert [*["branch"] * ("x" in here.branches()), *["tag"] * ("x" in here.tags())] == outcomes
+    assert len(outcomes) == 1

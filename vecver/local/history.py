@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from vecver import flows, repo
 from vecver.arguments import HistoryOptions, Kind, Revision, check_kind, check_options, tagged_of, text_of
@@ -108,13 +108,14 @@ class History(Promoting):
         Raises NotFoundError (revision), InvalidInputError (name), ConflictError (the name is taken, or the branch is at
         another commit, which `context` names).
         """
-        with self._versions.moving(self.name, name, text_of(at), policy_of=name):
-            return repo.ref_moves.create(self._versions, self.name, "branch", name, self.resolve(at), expected=expected)
+        with self._versions.moving(self.name, "branch", name, text_of(at)):
+            where: dict[str, Any] = {"at": text_of(at), "expected": expected}
+            return repo.ref_moves.create(self._versions, self.name, "branch", name, self.resolve(at), **where)
 
     def tag(self, name: str, at: Revision = "main") -> Move:
         """Name a version for ever. Raises NotFoundError, InvalidInputError, ConflictError (it is or was a tag)."""
-        with self._versions.moving(self.name, name, text_of(at), policy_of=name):
-            return repo.ref_moves.create(self._versions, self.name, "tag", name, self.resolve(at))
+        with self._versions.moving(self.name, "tag", name, text_of(at)):
+            return repo.ref_moves.create(self._versions, self.name, "tag", name, self.resolve(at), at=text_of(at))
 
     def delete_branch(self, name: str, *, expected: str | None = None) -> Move:
         """Remove a branch; no version is lost. With `expected`, a commit id, only if the branch is there.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from vecver import flows, repo
 from vecver.arguments import Engine, PromoteOptions, Revision, check_engine, check_promotion, text_of
@@ -51,11 +51,12 @@ class Promoting(Evaluating, Publishing):
         gates, questions = how.get("gates") or (), how.get("questions")
         expected, override = how.get("expected"), how.get("override")
         if not gates and questions is None and override is None and alias not in self._session.publish:
-            with self._versions.moving(self.name, alias, text_of(at), policy_of=alias):
+            with self._versions.moving(self.name, "alias", alias, text_of(at)):
                 commit = self.resolve(at)
                 key = self._versions.key(self.name)
                 if repo.policies.load(self._versions.store, key, alias) is None:  # nothing is measured
-                    return repo.ref_moves.promote(self._versions, self.name, alias, commit, expected=expected)
+                    where: dict[str, Any] = {"at": text_of(at), "expected": expected}
+                    return repo.ref_moves.promote(self._versions, self.name, alias, commit, **where)
         commit = self.resolve(at)
         if questions is not None and not gates:
             raise InvalidInputError(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from vecver.digest import canonical_json, digest
-from vecver.errors import IntegrityError, check_first
+from vecver.errors import ConflictError, IntegrityError, check_first, say
 from vecver.model import Commit, Json
 
 if TYPE_CHECKING:
@@ -87,6 +87,19 @@ def misplaced(name: str) -> IntegrityError:
         code="misplaced",
         hint=check_first("restore the file from a copy of the repository"),
         name=name,
+    )
+
+
+def collected(units: list[str]) -> ConflictError:
+    """The error for units that gc deletes, or has deleted, while a writer was about to name them."""
+    return ConflictError(
+        f"gc has deleted {units[0]}, or is about to",
+        code="collected",
+        hint=say(
+            "finish with repo.gc(apply=True), then call it again: what it needs is written again",
+            cli="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
+        ),
+        names=units,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from vecver.errors import ConflictError, NotFoundError, say
 from vecver.model import Json, Move
@@ -17,15 +18,22 @@ ABSENT = "absent"  # what `expected` says where the caller expects no ref
 
 
 def create(
-    versions: Versions, dataset: str, kind: Kind, name: str, commit: str, *, expected: str | None = None
+    versions: Versions,
+    dataset: str,
+    kind: Kind,
+    name: str,
+    commit: str,
+    *,
+    at: str = "",
+    expected: str | None = None,
 ) -> Move:
-    """Make a branch or tag on a commit that a ref of the dataset leads to; a branch that stands at `expected` is moved from there.
+    """Make a branch or tag on a commit, to which the revision `at` led; a branch that stands at `expected` is moved.
 
     Raises ConflictError if the name is taken, or the branch stands elsewhere.
     """
     if expected in (None, ABSENT):
-        reason = f"create {kind}"
-        return versions.move(dataset, kind, name, before=None, after=commit, reason=reason, begins=False)
+        kept = versions.is_named(dataset, commit, at)
+        return versions.move(dataset, kind, name, before=None, after=commit, reason=f"create {kind}", kept=kept)
     return versions.move(dataset, kind, name, before=expected, after=commit, reason=f"move {kind}")
 
 
@@ -56,16 +64,20 @@ def promote(
     name: str,
     commit: str,
     *,
+    at: str = "",
     expected: str | None = None,
     gating: Json | None = None,
 ) -> Move:
     """Point an alias at a commit; make it if it is new. `gating`: what was measured for it, kept with the move.
 
+    `at`: the revision that led to the commit.
+
     Raises ConflictError if a branch or tag has its name, or it does not stand at `expected`.
     """
     seen = versions.refs(dataset).get("alias", name) if expected is None else expected
     before = None if seen == ABSENT else seen
-    return versions.move(dataset, "alias", name, before=before, after=commit, reason="promote", gating=gating)
+    signed: dict[str, Any] = {"reason": "promote", "gating": gating, "kept": versions.is_named(dataset, commit, at)}
+    return versions.move(dataset, "alias", name, before=before, after=commit, **signed)
 
 
 def rollback(

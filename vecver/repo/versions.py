@@ -15,7 +15,7 @@ from vecver.digest import digest_json
 from vecver.errors import ConflictError, IntegrityError, NotFoundError, VecverError, check_first, say
 from vecver.near import near
 from vecver.repo import objects, opened, spare
-from vecver.repo.maintain.naming import confirm, naming
+from vecver.repo.maintain.naming import confirm, locks_ahead, naming
 from vecver.repo.objects import load_commit, save_commit
 from vecver.repo.opened import OPEN_BYTES, OpenVersions
 from vecver.repo.refs import names
@@ -170,9 +170,16 @@ class Versions:
         self._heads[dataset, branch] = commit
 
     @contextmanager
-    def moving(self, dataset: str, *revisions: str, policy_of: str | None = None) -> Iterator[None]:
-        """As `moment`, for a call that moves a ref and does little else: it holds the lock of `naming` meanwhile."""
-        with self.moment(dataset, *revisions, policy_of=policy_of), naming(self.store):
+    def moving(self, dataset: str, kind: Kind, name: str, *revisions: str) -> Iterator[None]:
+        """As `moment`, for a call that moves a ref and does little else: it holds the lock of `naming` meanwhile.
+
+        The lock of the name is asked for too, unless this process knows the ref, and so will not make it.
+        """
+        refs = Refs(self.store, dataset)
+        is_known = any(place[:3] == (dataset, kind, name) for place in list(self._newest_moves))
+        locks = [*locks_ahead(self.store), *([] if is_known or not is_name(name) else [refs.name_lock(name)])]
+        reads = self._read_for(dataset, (name, *revisions), None, name)
+        with self.store.moment(reads, locks=locks), naming(self.store):
             yield
 
     def _read_for(
@@ -190,6 +197,11 @@ class Versions:
             yield layout_path(layout_of)
         if policy_of:
             yield policies.path_of(dataset, policy_of)
+
+    def is_named(self, dataset: str, commit: str, revision: str) -> bool:
+        """Is the revision a ref of the dataset that names this commit? The rows of such a version are kept."""
+        named = self.refs(dataset).find(revision) if ref_in(revision) == revision else None
+        return named is not None and named[1] == commit
 
     def commit(self, id: str) -> Commit:
         """A commit; those that were read stay in memory, up to `KEPT_COMMITS`. Raises NotFoundError, IntegrityError."""
@@ -287,7 +299,7 @@ class Versions:
             with self.store.moment((), own[:1], anew=True):  # after the claim: see `trash.hold`
                 trash.check_there(self.store, segments)
                 if self.store.size(own[0]) is None:
-                    raise trash.collected(own[:1])
+                    raise objects.collected(own[:1])
         except ConflictError:
             self.opened.close_all()  # so that the next attempt reads where the rows lie now
             raise
@@ -322,11 +334,12 @@ class Versions:
         reason: str,
         gating: Json | None = None,
         held: bool = False,
-        begins: bool = True,
+        kept: bool = False,
     ) -> Move:
         """Move a ref from where the caller saw it; creating needs a free name, and tags never move.
 
-        `held`: within the same `naming` the commit was saved. `begins`: it may be the first ref of its dataset.
+        `held`: within the same `naming` the commit was saved. `kept`: a ref of
+        the dataset named the commit just now.
 
         Raises ConflictError (it stands elsewhere by now, the name is taken, a tag would move).
         """
@@ -347,11 +360,13 @@ class Versions:
             if kind != "alias" and before is None:
                 self._check_no_policy(refs, kind, name)
             if after is not None and not held:  # a deletion too is in `naming`: it writes a move, then names it
+                if before is None and not kept:
+                    self._hold(after)  # before the ref is reserved
                 signed["hold"] = partial(self._hold, after)
             signed["named"] = partial(self._confirm, still, after)
             if after is None or before is not None:
                 return refs.move(kind, name, before=before, after=after, **signed, gating=gating)
-            if kind == "branch" and begins and not refs.all("branch"):
+            if kind == "branch" and not kept and not refs.all("branch"):
                 return self._begin(dataset, name, after, **signed)
             return refs.create(kind, name, after, **signed, gating=gating)
 
@@ -431,7 +446,7 @@ class Versions:
             if id is not None:
                 self._hold_all(id)
         except NotFoundError as error:
-            raise trash.collected([objects.path_of(id or "")]) from error
+            raise objects.collected([objects.path_of(id or "")]) from error
 
     def time(self) -> str:
         """The present time, as ref moves record it."""

@@ -72,3 +72,10 @@ def test_a_commit_whose_text_is_embedded_waits_once_more(bucket: Watched, tmp_pa
 def test_a_promotion_waits_thrice(bucket: Watched, docs: vecver.Dataset) -> None:
     """What it reads, and its lock; trash, layout and move; the ref."""
     assert fewest_trips(bucket, lambda number: docs.promote("prod", "main" if number % 2 else "first"), 3) == 3
+
+
+@pytest.mark.parametrize("verb", ["tag", "branch", "promote"])
+def test_a_new_ref_waits_four_times(bucket: Watched, docs: vecver.Dataset, verb: str) -> None:
+    """What it reads, and its locks; trash, layout, refs of that name and the reserved one; the move; the ref."""
+    name = getattr(docs, verb)
+    assert fewest_trips(bucket, lambda number: name(f"new-{number}", "main"), 4) == 4

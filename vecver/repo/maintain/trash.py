@@ -59,7 +59,7 @@ def claim(store: Store, units: Iterable[str]) -> None:
 
     def claimed(old: Retired) -> Retired:
         if lost := named & old.condemned:
-            raise collected(sorted(lost))
+            raise objects.collected(sorted(lost))
         return _without(old, named)
 
     if mentions(store, named):
@@ -94,7 +94,7 @@ def hold(store: Store, units: Iterable[str]) -> None:
 def check_there(store: Store, units: Iterable[str]) -> None:
     """Raises ConflictError unless all of these units exist, which were claimed before."""
     if lost := lacking(store, units):
-        raise collected(lost)
+        raise objects.collected(lost)
 
 
 def lacking(store: Store, units: Iterable[str]) -> list[str]:
@@ -109,19 +109,6 @@ def lacking(store: Store, units: Iterable[str]) -> list[str]:
     lost = {unit for unit, names in listed if not _files_of(unit) <= {*names}}
     lost |= {unit for unit, is_there in zip(others, store.has_all(others), strict=True) if not is_there}
     return [unit for unit in units if unit in lost]
-
-
-def collected(units: list[str]) -> ConflictError:
-    """The error for units that gc deletes, or has deleted, while a writer was about to name them."""
-    return ConflictError(
-        f"gc has deleted {units[0]}, or is about to",
-        code="collected",
-        hint=say(
-            "finish with repo.gc(apply=True), then call it again: what it needs is written again",
-            cli="finish with `vecver gc --apply`, then repeat the command: what it needs is written again",
-        ),
-        names=units,
-    )
 
 
 def condemn(store: Store, units: Mapping[str, str]) -> set[str]:

@@ -15,7 +15,11 @@ Decisions
    repositories would have no marks.
 4. What was measured for a move lies beside it, not in it: an older vecver, which knows no gates, must still be able to
    make the next move, whose `previous` it computes from the fields that it knows.
-5. What is read under a name must belong to it: every move says whose it is, and a ref is refused if its newest move is
+5. Who makes a ref holds the lock of its name from before it looks whether a ref of another kind has that name until the
+   ref is made. In a bucket that lock is a lease, and one that may have passed on proves nothing: then it looks again
+   afterwards, and takes the ref back if another kind has the name by now. To look afterwards in any case, without the
+   lock, would cost every new ref a round trip.
+6. What is read under a name must belong to it: every move says whose it is, and a ref is refused if its newest move is
    another ref's or ends at another commit.
 """
 
@@ -24,12 +28,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
-from vecver.digest import canonical_json
+from vecver.digest import canonical_json, digest_json
 from vecver.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, say
 from vecver.model import Json, Move
 from vecver.near import near
@@ -39,6 +43,7 @@ from vecver.store.api import get_or_none
 
 if TYPE_CHECKING:
     from vecver.store import Store
+    from vecver.store.api import Still
 
 Kind = Literal["branch", "tag", "alias"]
 KINDS: tuple[Kind, ...] = ("branch", "tag", "alias")
@@ -130,7 +135,7 @@ class Refs:
         """Move a ref from the commit that the caller saw. Raises ConflictError if it has moved since.
 
         `gating`: what was measured for this move; it is stored beside it. `hold` is called before anything leads to
-        `after`, and before a new ref is reserved; `named` when the ref has moved.
+        `after`, `named` when the ref has moved.
         """
         check_name(kind, name)
         old = self._body(kind, name)
@@ -141,10 +146,9 @@ class Refs:
         current = last.after if last else None
         if current != before:
             raise ref_moved(kind, name, current)
-        if old is None:
-            if hold:
-                hold()
-            old, hold = self._reserved(kind, name), None
+        old = self._reserved(kind, name) if old is None else old
+        if before is None and after is not None:
+            self._check_free(kind, name)
         previous = last.id if last else None
         move = Move(self.key, kind, name, before, after, author, time, reason, previous)
         if gating is not None:
@@ -178,9 +182,22 @@ class Refs:
         """A new ref. Raises ConflictError if the name is taken by any kind, or was once a tag."""
         self._check_new(kind, name)
         signed: dict[str, Any] = {"author": author, "time": time, "reason": reason}
-        move = self.move(kind, name, before=None, after=commit, **signed, gating=gating, hold=hold, named=named)
-        self._withdraw_if_taken(move)
-        return move
+        with self._claimed(kind, name) as still:
+            move = self.move(kind, name, before=None, after=commit, **signed, gating=gating, hold=hold, named=named)
+            self._withdraw_if_taken(move, still)
+            return move
+
+    def name_lock(self, name: str) -> str:
+        """The lock under which a ref of this name is made, of whatever kind."""
+        return f"name-{digest_json([self.key, name])[:32]}"
+
+    @contextmanager
+    def _claimed(self, kind: Kind, name: str) -> Iterator[Still]:
+        """Nobody else makes a ref of this name; the refs of other kinds that have it are read anew."""
+        with self.store.lock(self.name_lock(name), _SECONDS) as still:
+            others = [self.path(other, name) for other in KINDS if other != kind]
+            with self.store.moment(others, anew=True):
+                yield still
 
     def bringing_log(self) -> AbstractContextManager[object]:
         """A lock: one process at a time writes the logs that new refs have elsewhere. Raises ConflictError (locked)."""
@@ -201,11 +218,13 @@ class Refs:
     def adopt(self, newest: Move) -> None:
         """Make a reserved ref that ends its log, which is written, with this move. Raises ConflictError."""
         kind, name = newest.kind, newest.name
-        try:
-            self.store.swap(self.path(kind, name), RESERVED, _ref_body(newest.after, newest.id))
-        except ConflictError as error:
-            raise ref_moved(kind, name, self.get(kind, name)) from error
-        self._withdraw_if_taken(newest)
+        with self._claimed(kind, name) as still:
+            self._check_free(kind, name)
+            try:
+                self.store.swap(self.path(kind, name), RESERVED, _ref_body(newest.after, newest.id))
+            except ConflictError as error:
+                raise ref_moved(kind, name, self.get(kind, name)) from error
+            self._withdraw_if_taken(newest, still)
 
     def _drop_leftovers(self, kind: Kind, name: str) -> None:
         """Delete the moves of a log that was cut off, of a ref that is still reserved: they would look like lost ones.
@@ -233,8 +252,20 @@ class Refs:
                 name=name,
             )
 
-    def _withdraw_if_taken(self, move: Move) -> None:
-        """Undo the first move of a ref if its name was taken by another kind since we looked. Raises ConflictError."""
+    def _check_free(self, kind: Kind, name: str) -> None:
+        """Raises ConflictError if a ref of another kind has the name."""
+        for other in KINDS:
+            if other != kind and (commit := self.get(other, name)):
+                raise _taken(name, (other, commit), self.dataset)
+
+    def _withdraw_if_taken(self, move: Move, still: Still) -> None:
+        """Undo the first move of a ref if its name was taken by another kind since we looked. Raises ConflictError.
+
+        Nobody can have taken it if the lock of the name is `still` held.
+        """
+        with suppress(ConflictError):
+            still()
+            return
         kind, name = move.kind, move.name
         signed: dict[str, Any] = {"author": move.author, "time": move.time}
         others = {other: self.path(other, name) for other in KINDS if other != kind}

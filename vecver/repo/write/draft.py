@@ -29,8 +29,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyroaring import BitMap
 
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, NotFoundError
 from vecver.model import Space, Vectors
+from vecver.repo import objects
 from vecver.repo.read.documents import KnownDocument, known_documents, rows_of_documents
 from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
@@ -252,7 +253,10 @@ class Draft:
     def _end_segment(self) -> None:
         writer, self._writer = self._writer, None
         if writer and (writer.chunk_count or writer.document_count):
-            segment = writer.seal()
+            try:
+                segment = writer.seal()
+            except NotFoundError as error:  # gc deleted what a stopped writer had just written: nothing named it yet
+                raise objects.collected([str(error.context.get("name"))]) from error
             self._segments.append(segment)
             rows = segment, np.arange(segment.chunk_count), np.arange(segment.document_count)
             self._sums[segment.id] = RowSums.of([rows])
