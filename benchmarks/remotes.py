@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -118,6 +119,16 @@ def timed(call: Callable[[], Any]) -> tuple[Any, str]:
     return outcome, f"{time.perf_counter() - wall:.2f} s wall, {time.process_time() - cpu:.2f} s CPU"
 
 
+def ran(*commands: list[Any], cwd: Path) -> str:
+    """Run programs one after the other; what they took."""
+    wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    for command in commands:
+        subprocess.run(command, cwd=cwd, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return f"{time.perf_counter() - wall:.2f} s wall, {cpu:.2f} s CPU"
+
+
 def push(args: argparse.Namespace, folder: Path) -> None:
     repository = made(folder / "kb", args.rows, args.dim)
     first = Counting(LocalStore(folder / "there"))
@@ -167,9 +178,7 @@ def history(args: argparse.Namespace, folder: Path) -> None:
     print(f"vecver clone --at {tags[-1]}: {size_of(folder / 'one') / 1e6:.1f} MB, {seconds}")
     _, seconds = timed(lambda: vecver.clone(folder / "kb", folder / "records", metadata_only=True))
     print(f"vecver clone --metadata-only: {size_of(folder / 'records') / 1e6:.1f} MB, {seconds}")
-    wall = time.perf_counter()
-    subprocess.run(["git", "clone", "-q", "--no-local", folder / "source", folder / "git copy"], check=True)
-    seconds = f"{time.perf_counter() - wall:.2f} s wall"
+    seconds = ran(["git", "clone", "-q", "--no-local", folder / "source", folder / "git copy"], cwd=folder)
     print(f"git clone of its source, texts alone: {megabytes(size_of(folder / 'git copy'))}, {seconds}")
     if shutil.which(args.dvc):
         _dvc(args.dvc, folder, tags)
@@ -197,10 +206,7 @@ def _dvc(program: str, folder: Path, tags: list[str]) -> None:
         _git(work, "tag", tag)
     subprocess.run([program, "push", "-q", "--all-commits"], cwd=work, check=True, capture_output=True)
     subprocess.run(["git", "clone", "-q", "--no-local", work, folder / "dvc copy"], check=True)
-    wall = time.perf_counter()
-    subprocess.run([program, "fetch", "-q", "--all-commits"], cwd=folder / "dvc copy", check=True, capture_output=True)
-    subprocess.run([program, "checkout", "-q"], cwd=folder / "dvc copy", check=True, capture_output=True)
-    seconds = f"{time.perf_counter() - wall:.2f} s wall"
+    seconds = ran([program, "fetch", "-q", "--all-commits"], [program, "checkout", "-q"], cwd=folder / "dvc copy")
     print(f"dvc pull of {len(tags)} versions: {megabytes(size_of(folder / 'dvc copy' / '.dvc'))}, {seconds}")
 
 
