@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_VERSION 2 /* raised with every change of a function, as is VERSION in __init__.py */
+#define KERNEL_VERSION 3 /* raised with every change of a function, as is VERSION in __init__.py */
 #define NO_MEMORY -1
 
 #define LEFT_OUT -1  /* a unit that Python takes apart */
@@ -24,11 +24,21 @@ enum { SPACE = 1, LETTER = 2, DIGIT = 4, LINE = 8, IN_LETTERS = 16, IN_DIGITS = 
 
 int32_t vecver_words_version(void) { return KERNEL_VERSION; }
 
-/* The distinct units: slots of (upper half of the hash, number + 1), 0 where free; and where each unit lies first. */
+/* A distinct unit: of up to SHORT bytes these and how many they are, of a longer one its hash; and number + 1, 0 where
+   the slot is free. So short units, which most are, are told apart without a look at the content. */
 typedef struct {
-    const uint8_t *content;
+    uint64_t head;
+    uint32_t number;
+} Slot;
+
+enum { SHORT = 7 };
+#define IS_LONG (0xffull << 56)
+
+/* The distinct units, and where each lies first. */
+typedef struct {
+    const uint8_t *content, *end;
     uint64_t seed, mask;
-    uint64_t *slots;
+    Slot *slots;
     int64_t count;
     int64_t *starts, *sizes; /* by number */
 } Table;
@@ -71,35 +81,54 @@ static uint64_t hash_of(const uint8_t *at, int64_t size, uint64_t seed) {
     return mixed(hash ^ piece, seed | 0x8000000000000001);
 }
 
+static inline uint64_t head_of(const Table *table, const uint8_t *at, int64_t size) {
+    uint64_t bytes = 0;
+    if (size > SHORT) return hash_of(at, size, table->seed) | IS_LONG;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (table->end - at >= 8) { /* all eight at once, those of the unit kept */
+        memcpy(&bytes, at, 8);
+        return (bytes & ((1ull << 8 * size) - 1)) | (uint64_t)size << 56;
+    }
+#endif
+    for (int64_t i = 0; i < size; i++) bytes |= (uint64_t)at[i] << 8 * i;
+    return bytes | (uint64_t)size << 56;
+}
+
+/* Where the search for a unit begins. */
+static inline uint64_t place_of(const Table *table, uint64_t head) {
+    return (head >= IS_LONG ? head : mixed(head ^ table->seed, table->seed | 0x8000000000000001)) & table->mask;
+}
+
 /* Twice as many slots. */
 static int grow(Table *table) {
-    uint64_t mask = 2 * table->mask + 1, *slots = calloc(mask + 1, sizeof *slots);
-    if (!slots) return NO_MEMORY;
+    Table larger = *table;
+    larger.mask = 2 * table->mask + 1;
+    larger.slots = calloc(larger.mask + 1, sizeof *larger.slots);
+    if (!larger.slots) return NO_MEMORY;
     for (uint64_t old = 0; table->slots && old <= table->mask; old++) {
-        uint64_t slot = table->slots[old];
-        if (!slot) continue;
-        int64_t number = (int64_t)(uint32_t)slot - 1;
-        uint64_t at = hash_of(table->content + table->starts[number], table->sizes[number], table->seed) & mask;
-        while (slots[at]) at = (at + 1) & mask;
-        slots[at] = slot;
+        if (!table->slots[old].number) continue;
+        uint64_t place = place_of(&larger, table->slots[old].head);
+        while (larger.slots[place].number) place = (place + 1) & larger.mask;
+        larger.slots[place] = table->slots[old];
     }
     free(table->slots);
-    table->slots = slots, table->mask = mask;
+    *table = larger;
     return 0;
 }
 
 /* The number of a unit, a new one where it was not met before. */
 static inline int64_t number_of(Table *table, const uint8_t *at, int64_t size) {
     if ((uint64_t)table->count * 2 > table->mask && grow(table)) return NO_MEMORY;
-    uint64_t hash = hash_of(at, size, table->seed), high = hash & 0xffffffff00000000;
-    uint64_t place = hash & table->mask;
-    for (uint64_t slot; (slot = table->slots[place]); place = (place + 1) & table->mask) {
-        int64_t number = (int64_t)(uint32_t)slot - 1;
-        if ((slot & 0xffffffff00000000) != high || table->sizes[number] != size) continue;
-        if (!memcmp(table->content + table->starts[number], at, (size_t)size)) return number;
+    uint64_t head = head_of(table, at, size), place = place_of(table, head);
+    for (const Slot *slot; (slot = &table->slots[place])->number; place = (place + 1) & table->mask) {
+        int64_t number = (int64_t)slot->number - 1;
+        if (slot->head != head) continue;
+        if (head < IS_LONG) return number;
+        if (table->sizes[number] == size && !memcmp(table->content + table->starts[number], at, (size_t)size))
+            return number;
     }
     table->starts[table->count] = at - table->content, table->sizes[table->count] = size;
-    table->slots[place] = high | (uint64_t)(table->count + 1);
+    table->slots[place] = (Slot){head, (uint32_t)(table->count + 1)};
     return table->count++;
 }
 
@@ -167,7 +196,7 @@ int64_t vecver_words_units(const uint8_t *content, const int64_t *ends, int64_t 
                            int64_t *sizes, int32_t *units, int64_t *counts, uint8_t *words) {
     uint8_t classes[256];
     fill_classes(classes);
-    Table table = {content, seed, 2047, NULL, 0, starts, sizes};
+    Table table = {content, content + (texts ? ends[texts - 1] : 0), seed, 2047, NULL, 0, starts, sizes};
     int64_t count = grow(&table), start = 0;
     for (int64_t text = 0; text < texts && count >= 0; start = ends[text++]) {
         int64_t before = count;
@@ -254,7 +283,7 @@ static int64_t folded_unit(Table *table, const uint8_t *content, const uint8_t *
 int64_t vecver_words_folded(const uint8_t *content, int64_t size, uint64_t seed, int64_t *starts, int64_t *sizes,
                             uint8_t *lowered, int32_t *numbers, int64_t *counts, uint8_t *words) {
     for (int64_t i = 0; i < size; i++) lowered[i] = is_upper(content[i]) ? content[i] + ('a' - 'A') : content[i];
-    Table table = {lowered, seed, 2047, NULL, 0, starts, sizes};
+    Table table = {lowered, lowered + size, seed, 2047, NULL, 0, starts, sizes};
     int64_t count = grow(&table), unit = 0;
     for (const uint8_t *at = content, *end = content + size; at < end && count >= 0; unit++) {
         const uint8_t *stop = memchr(at, '\n', (size_t)(end - at));
