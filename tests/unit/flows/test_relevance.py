@@ -112,6 +112,16 @@ def test_texts_are_forbidden_in_hits_while_documents_are_folded(paged: vecver.Da
     assert again.reused and again.measures == measured.measures
 
 
+def test_a_history_counts_forbidden_texts_as_eval_does(paged: vecver.Dataset) -> None:
+    asked = [{"query": WORDS, "documents": ["b"], "not_contains": "old grey"}]
+    paged.eval(questions=asked, measures=["RR@10"])
+    (version,) = paged.measure_history(questions=asked, measures="Forbidden@1,Forbidden@2")
+    measured = paged.eval(questions=asked, measures=["Forbidden@1", "Forbidden@2"])
+    assert measured.reused
+    assert {name: each.mean for name, each in version.measures.items()} == {"Forbidden@1": 0.0, "Forbidden@2": 1.0}
+    assert (measured["Forbidden@1"], measured["Forbidden@2"]) == (0.0, 1.0)
+
+
 def test_a_run_of_hits_from_an_older_vecver_is_searched_again(paged: vecver.Dataset) -> None:
     asked = [{"query": WORDS, "documents": ["b"], "not_contains": "old grey"}]
     first, store = paged.eval(questions=asked), versions_of(paged).store

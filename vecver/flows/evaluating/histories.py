@@ -274,7 +274,7 @@ def _completed(
         run = Run.from_json(repo.measures.load(versions.store, commit, kind))
     except VecverError:
         return means
-    values = values_of(missing, wanted.questions.questions, run.rankings)
+    values = values_of(missing, wanted.questions.questions, run.rankings, run.forbidden)
     computed = {name: mean_of(each) for name, each in values.items() if not np.isnan(each).all()}
     means = replace(means, measures={**means.measures, **computed})
     _keep(versions, commit, kind, means)
