@@ -120,13 +120,16 @@ def test_values_of_other_questions_and_engines_are_not_mixed_in(docs: vecver.Dat
 
 
 def test_means_are_kept_beside_their_run(docs: vecver.Dataset, store: MemoryStore) -> None:
-    docs.eval("main", questions="support")
-    runs = [name for name in store.list("measures/")]
-    first = docs.measure_history(measures="R@1")
-    kept = [name for name in store.list("measures/") if name not in runs]
+    measured = docs.eval("main", questions="support")
+    runs, kept = list(store.list("measures/"))[:1], list(store.list("measures/"))[1:]
     assert kept == [f"{runs[0]}-means"]
-    assert json.loads(store.get(kept[0]).split(b"\n")[1])["measures"]["R@1"]["mean"] == 2.5 / 4
     run = store.get(runs[0])
+    store.put(runs[0], b"{")  # only what `eval` kept is read
+    default = docs.measure_history().versions[0].measures
+    assert {name: each.mean for name, each in default.items()} == {n: m.mean for n, m in measured.measures.items()}
+    store.put(runs[0], run)
+    first = docs.measure_history(measures="R@1")
+    assert json.loads(store.get(kept[0]).split(b"\n")[1])["measures"]["R@1"]["mean"] == 2.5 / 4
     store.put(runs[0], b"{")  # only the means are read
     assert docs.measure_history(measures="R@1") == first
     assert means_of(docs.measure_history(measures="R@2"), "R@2") == [None, None]  # the run is damaged, and not measured
@@ -138,8 +141,7 @@ def test_means_are_kept_beside_their_run(docs: vecver.Dataset, store: MemoryStor
 
 
 def test_only_measures_without_a_mean_are_computed(docs: vecver.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    docs.eval("main", questions="support")
-    docs.measure_history(measures="R@1,Success@1")
+    docs.eval("main", questions="support", measures=["R@1", "Success@1"])
     computed, values_of = list[str](), histories.values_of
 
     def counted(measures: Any, *rest: Any) -> Any:
@@ -202,7 +204,6 @@ def test_what_was_read_is_read_again_once_something_is_stored(tmp_path: Path) ->
     os.utime(folder, (1, 1))
     assert means_of(docs.measure_history(measures="R@1"), "R@1") == [None]
     docs.eval(questions="support", measures=["R@1"])
-    docs.measure_history(measures="R@1")  # keeps the means
     os.utime(folder, (2, 2))
     assert means_of(docs.measure_history(measures="R@1"), "R@1") == [measured]
     for run in folder.iterdir():

@@ -125,7 +125,7 @@ def test_a_history_counts_forbidden_texts_as_eval_does(paged: vecver.Dataset) ->
 def test_a_run_of_hits_from_an_older_vecver_is_searched_again(paged: vecver.Dataset) -> None:
     asked = [{"query": WORDS, "documents": ["b"], "not_contains": "old grey"}]
     first, store = paged.eval(questions=asked), versions_of(paged).store
-    (kind,) = repo.measures.kinds(store, paged.resolve())
+    kind, _ = repo.measures.kinds(store, paged.resolve())  # and its means
     run = repo.measures.load(store, paged.resolve(), kind)
     assert run.pop("forbidden") == {"0": 2}
     repo.measures.save(store, paged.resolve(), kind, run)
@@ -198,7 +198,8 @@ def test_hits_are_folded_to_documents_by_their_best_chunk(docs: vecver.Dataset) 
 def test_a_damaged_run_is_searched_again(docs: vecver.Dataset) -> None:
     store = versions_of(docs).store
     first = docs.eval(questions=QUESTIONS)
-    (name,) = [name for name in store.list("measures/") if "eval-" in name]
+    name, means = [name for name in store.list("measures/") if "eval-" in name]
+    assert means == f"{name}-means"
     store.put(name, b"nonsense")
     assert any(problem.object == name for problem in docs.repository.check().problems)
     second = docs.eval(questions=QUESTIONS)

@@ -2,18 +2,13 @@
 
 commits -> for each its stored runs by these questions, and its recall -> the mean of each measure
 
-    measures/<commit>/eval-<digest>-means   {questions, engine, depth, time, measures: {name: {mean, low, high}}}
-
 Decisions
-1. Beside a run its means are kept, by name, when a history first needs them. A run of 1,000 questions takes 0.3 s to
-   read and to take means of, its means 0.2 ms; a page of 140 versions needs the second.
-2. The name begins as a run's does, which every vecver hides from `measures`; one that does not know it leaves it alone.
-3. Runs of another mode, weight, fusion or reranker than the one that is asked for do not count. A weight that is not
+1. Runs of another mode, weight, fusion or reranker than the one that is asked for do not count. A weight that is not
    given is that of each version's recipe, as in `search`.
-4. Of several runs of a version by the same questions the newest counts, of the engine that `search` would use with the
+2. Of several runs of a version by the same questions the newest counts, of the engine that `search` would use with the
    same options. The exact scan stands in for FAISS where no run through an index is stored: a version whose rows are
    all scanned has no other.
-5. What was read stays in memory as long as nothing is put beside the commit, which the folder's time tells: a version
+3. What was read stays in memory as long as nothing is put beside the commit, which the folder's time tells: a version
    that was read before takes 0.01 ms, otherwise 0.5 ms. Stores that are no folder are read
    each time, and so is what a reranker ordered.
 """
@@ -23,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 
@@ -32,11 +27,12 @@ import numpy as np
 from vecver import repo
 from vecver.errors import InvalidInputError, VecverError, say
 from vecver.flows.evaluating.index_recall import kind_of as recall_kind
+from vecver.flows.evaluating.means import Means, keep_means, load_means
 from vecver.flows.evaluating.measures import Measure, measures_of, parsed, values_of
 from vecver.flows.evaluating.question_files import Source, find_questions
 from vecver.flows.evaluating.relevance import mean_of
 from vecver.flows.evaluating.runs import MEANS, PREFIX, Engine, Run, mode_facts, rerank_facts
-from vecver.model import Commit, Json, Mean, MeasuredVersion, MeasureHistory, QuestionSet, StoredMeasure
+from vecver.model import Commit, Json, MeasuredVersion, MeasureHistory, QuestionSet, StoredMeasure
 from vecver.repo import Versions
 
 ANN_RECALL = "ann_recall"
@@ -184,28 +180,6 @@ def _recall(versions: Versions, commit: str, kind: str, wanted: Wanted) -> dict[
 # -- relevance ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Means:
-    """The means of a stored run, as far as they were computed."""
-
-    questions: Json  # {"name", "digest"}
-    engine: Json
-    depth: int
-    time: str
-    measures: Mapping[str, Mean] = field(default_factory=dict)
-
-    def to_json(self) -> Json:
-        """What is stored."""
-        fields = {name: getattr(self, name) for name in ("questions", "engine", "depth", "time")}
-        return {**fields, "measures": {name: mean.to_json() for name, mean in self.measures.items()}}
-
-    @classmethod
-    def from_json(cls, value: Json) -> Means:
-        """The value whose `to_json` this is."""
-        measures = {name: Mean.from_json(mean) for name, mean in value["measures"].items()}
-        return cls(value["questions"], value["engine"], value["depth"], value["time"], measures)
-
-
 def _relevance(
     versions: Versions, commit: Commit, kinds: Sequence[str], wanted: Wanted, engine: Engine
 ) -> dict[str, StoredMeasure]:
@@ -228,7 +202,7 @@ def _runs(
     if wanted.questions is None or not wanted.relevance:
         return []
     runs = (kind for kind in kinds if kind.startswith(PREFIX) and not kind.endswith(MEANS))
-    read = [(kind, means) for kind in runs if (means := _means(versions, commit.id, kind, kinds))]
+    read = [(kind, means) for kind in runs if (means := load_means(versions, commit.id, kind, kinds))]
     ours = [each for each in read if each[1].questions["digest"] == wanted.questions.digest]
     same = {**mode_facts(commit.recipe, engine), **rerank_facts(engine)}
     ours = [each for each in ours if _order(each[1].engine, engine) and _ranks_as(each[1].engine, same)]
@@ -252,19 +226,6 @@ def _ranks_as(facts: Json, same: Json) -> bool:
     return all(facts.get(name) == same.get(name) for name in ("mode", "weight", "fusion", "rerank"))
 
 
-def _means(versions: Versions, commit: str, kind: str, kinds: Sequence[str]) -> Means | None:
-    """The means that are kept beside a run; of a run without them, none of its measures. None if it is damaged."""
-    with suppress(VecverError):
-        if f"{kind}{MEANS}" in kinds:
-            return Means.from_json(repo.measures.load(versions.store, commit, f"{kind}{MEANS}"))
-    with suppress(VecverError):
-        run = Run.from_json(repo.measures.load(versions.store, commit, kind))
-        means = Means(run.questions, run.engine, run.depth, run.time)
-        _keep(versions, commit, kind, means)
-        return means
-    return None
-
-
 def _completed(
     versions: Versions, commit: str, kind: str, means: Means, missing: Sequence[Measure], wanted: Wanted
 ) -> Means:
@@ -277,14 +238,8 @@ def _completed(
     values = values_of(missing, wanted.questions.questions, run.rankings, run.forbidden)
     computed = {name: mean_of(each) for name, each in values.items() if not np.isnan(each).all()}
     means = replace(means, measures={**means.measures, **computed})
-    _keep(versions, commit, kind, means)
+    keep_means(versions, commit, kind, means)
     return means
-
-
-def _keep(versions: Versions, commit: str, kind: str, means: Means) -> None:
-    """Keep means beside their run; where nothing can be written they are computed again the next time."""
-    with suppress(VecverError):
-        repo.measures.save(versions.store, commit, f"{kind}{MEANS}", means.to_json())
 
 
 # -- names -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 
 from vecver.errors import InvalidInputError, say
 from vecver.flows.embedding import OpenEmbedder
+from vecver.flows.evaluating.means import Means, keep_means
 from vecver.flows.evaluating.measures import Measure, measures_of, values_of
 from vecver.flows.evaluating.runs import Engine, Run, run_of
 from vecver.flows.evaluating.statistics import Values, interval
@@ -52,12 +53,15 @@ def evaluate(
     measured = measure(
         versions, dataset, snapshot, questions, wanted, engine or Engine(), open_embedder, progress=progress
     )
+    means = {name: mean_of(values) for name, values in measured.values.items() if not np.isnan(values).all()}
+    if not measured.run.reused and not measured.run.not_kept:
+        keep_means(versions, snapshot.commit.id, measured.run.kind, Means.of(measured.run, means))
     return Evaluation(
         dataset=dataset,
         commit=snapshot.commit.id,
         questions=questions.summary(),
         engine=measured.run.engine,
-        measures={name: mean_of(values) for name, values in measured.values.items() if not np.isnan(values).all()},
+        measures=means,
         per_question=tuple(_each(measured)),
         tags=_by_tag(measured),
         skipped=skipped_in(snapshot, questions),
