@@ -1,6 +1,6 @@
 """Rules that every HTTP client here follows: which URLs are accepted, how long to wait, and keys kept out of messages.
 
-It makes no request and knows no server. `remote/http.py` and `pipeline/embedders/openai.py` use it.
+It makes no request and knows no server. `wire.py` and `pipeline/embedders/openai.py` use it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
     VECVER_REPO      URL of the repository        default: `.vecver` here or in a parent folder
     VECVER_AUTHOR    who signs commits and moves  default: the login name
     VECVER_API_KEY   for an embedder that needs one (also OPENAI_API_KEY)
+    VECVER_KEY       key of a service (`vv_…`) that versions are cloned, fetched or pulled from
     VECVER_VERIFY    when stored rows are hashed: "once" (where a file is new here or was changed), "always", "never"
     VECVER_RERANKERS models that searches may be reranked by, by name: {"bge": "tei:http://localhost:8080/rerank"}, or a
                      table each: {"bge": {"model": …, "api_key" or "api_key_variable": …, "timeout": 5,
@@ -46,6 +47,7 @@ class Settings:
     author: str
     named: bool  # the caller named the repository
     api_key: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)  # of a service
     milvus: Milvus = field(default_factory=Milvus)
     publish: tuple[str, ...] = ()
     verify: Verify = "once"
@@ -64,9 +66,9 @@ class Setting:
     secret: bool = False
 
 
-SECRETS = ("api_key", "milvus_token", "milvus_password", "milvus_key")
+SECRETS = ("api_key", "key", "milvus_token", "milvus_password", "milvus_key")
 NAMES = (
-    *("repo", "author", "api_key", "verify", "cache", "cache_bytes", "publish", "rerankers", "milvus"),
+    *("repo", "author", "api_key", "key", "verify", "cache", "cache_bytes", "publish", "rerankers", "milvus"),
     *(f"milvus_{one.name}" for one in fields(Milvus) if one.name != "uri"),
 )
 
@@ -76,12 +78,13 @@ def explain(environment: Mapping[str, str] = os.environ, here: Path | None = Non
     file, settings = settings_in_file(environment), load_settings(environment, here)
     milvus = {f"milvus_{field.name}": str(getattr(settings.milvus, field.name)) for field in fields(Milvus)}
     values = {
-        **{"repo": settings.repo, "author": settings.author, "api_key": settings.api_key, "verify": settings.verify},
+        **{"repo": settings.repo, "author": settings.author, "verify": settings.verify},
+        **{"api_key": settings.api_key, "key": settings.key},
         **{"publish": ", ".join(settings.publish), "rerankers": ", ".join(settings.rerankers)},
         **{"milvus": settings.milvus.uri, **milvus},
         **{"cache": settings.cache, "cache_bytes": "" if settings.cache_bytes is None else str(settings.cache_bytes)},
     }
-    newer = ("rerankers", "cache", "cache_bytes")  # are left out where they are not set, as programs know it
+    newer = ("rerankers", "cache", "cache_bytes", "key")  # are left out where they are not set, as programs know it
     names = [name for name in NAMES if name not in newer or values[name]]
     return [_explained(name, values[name], environment, file) for name in names]
 
@@ -111,6 +114,7 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
         named=bool(named),
         author=setting("author", "") or _login(),
         api_key=setting("api_key", environment.get("OPENAI_API_KEY", "")),
+        key=setting("key", ""),
         milvus=_milvus(lambda name: setting(f"milvus_{name}", ""), setting("milvus", "")),
         publish=tuple(name.strip() for name in setting("publish", "").split(",") if name.strip()),
         verify=_verify(setting("verify", "once")),

@@ -51,7 +51,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         else:
             real(wanted)  # the threads that mind the workers of an earlier test
 
-    monkeypatch.setattr("vecver.remote.http.time.sleep", sleep)
+    monkeypatch.setattr("vecver.wire.time.sleep", sleep)
     return seconds
 
 

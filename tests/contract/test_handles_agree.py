@@ -128,7 +128,7 @@ def test_a_key_may_what_its_scopes_say(both: dict[str, Repo], tmp_path: Path) ->
 def test_a_write_whose_answer_is_lost_happens_once(both: dict[str, Repo], tmp_path: Path) -> None:
     import httpx2
 
-    from vecver.remote.http import Wire
+    from vecver.wire import Wire
 
     class Losing(httpx2.HTTPTransport):
         """Every first answer to a write gets lost on the way."""

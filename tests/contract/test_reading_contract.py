@@ -13,8 +13,8 @@ from serving import running
 
 import vecver
 from vecver.errors import BackendError, VecverError
-from vecver.remote.http import Wire
 from vecver.remote.repository import RemoteRepository
+from vecver.wire import Wire
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")

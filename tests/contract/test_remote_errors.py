@@ -28,8 +28,8 @@ from vecver.errors import (
 from vecver.model import (
     Move,
 )
-from vecver.remote.http import Wire
 from vecver.remote.repository import RemoteRepository
+from vecver.wire import Wire
 
 if TYPE_CHECKING:
     import httpx2

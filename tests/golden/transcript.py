@@ -131,6 +131,7 @@ def played(folder: Path) -> Iterator[tuple[str, str]]:
         ("cli.txt", transcript_cli.play_sharing),
         ("cli.txt", transcript_cli.play_merging),
         ("http.txt", transcript_http.play_merging),
+        ("http.txt", transcript_http.play_objects),
     )
     for name, script in scripts:
         play = Play(folder, world)

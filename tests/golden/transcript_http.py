@@ -93,6 +93,13 @@ def play_merging(play: Play) -> None:
     _merges(before.again(play))
 
 
+def play_objects(play: Play) -> None:
+    """Stored objects; played after all that was added before."""
+    (before,) = _played
+    play.keys |= before.keys
+    _objects(before.again(play))
+
+
 _played: list[Asking] = []
 schema: Json = {}  # of OpenAPI, once it was played
 
@@ -518,3 +525,17 @@ def _merges(ask: Asking) -> None:
     ask.post(f"{place}/merge", "admin", json={"ref": "parted"})
     ask.post(f"{place}/merge", "admin", json={"ref": "main", "branch": "parted"})
     ask.get(f"{place}/commits?limit=1", "admin")
+
+
+def _objects(ask: Asking) -> None:
+    """The stored objects of a dataset, as a clone reads them."""
+    place = "/v1/datasets/pages"
+    ask.get(f"{place}/objects?prefix=refs/pages/&limit=1", "admin")
+    ask.get(f"{place}/objects?prefix=refs/pages/&after=refs/pages/branches/main", "admin")
+    ask.get(f"{place}/objects?prefix=refs/other/", "admin")
+    ask.get(f"{place}/objects?prefix=refs/pages/&limit=0", "admin")
+    ask.get(f"{place}/object?name=refs/pages/branches/main", "admin")
+    ask.get(f"{place}/object?name=refs/pages/branches/main", "admin", headers={"range": "bytes=2-9"})
+    ask.get(f"{place}/object?name=refs/pages/branches/main", "admin", headers={"range": "bytes=9999-"})
+    ask.get(f"{place}/object?name=refs/other/branches/main", "admin")
+    ask.get(f"{place}/object?name=names", "reader")

@@ -98,6 +98,8 @@ ROWS: dict[str, Row] = {
     "GET /v1/datasets/{dataset}/drift": Row("read", 200, query="from=main~1&to=main"),
     "GET /v1/datasets/{dataset}/sketch": Row("read", 200),
     "GET /v1/datasets/{dataset}/publication": Row("read", 409),  # not published
+    "GET /v1/datasets/{dataset}/objects": Row("read", 200, query="prefix=refs/{dataset}/"),
+    "GET /v1/datasets/{dataset}/object": Row("read", 200, query="name=names"),
     "POST /v1/datasets/{dataset}/search": Row("read", 200, body={"vector": QUERY}),
     "POST /v1/replay": Row("read", 200, body="receipt"),
     "GET /v1/jobs": Row("any", 200, 200, query="dataset={dataset}"),

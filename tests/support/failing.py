@@ -17,7 +17,21 @@ from vecver.store import MemoryStore, Store
 from vecver.store.api import writing
 
 OPERATIONS = (
-    *("put", "put_all", "get", "get_all", "map", "path", "size", "has_all", "list", "delete", "swap", "scratch"),
+    *(
+        "put",
+        "put_all",
+        "get",
+        "get_all",
+        "map",
+        "stream",
+        "path",
+        "size",
+        "has_all",
+        "list",
+        "delete",
+        "swap",
+        "scratch",
+    ),
 )
 
 

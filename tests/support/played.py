@@ -17,8 +17,8 @@ from vecver.model import (
     Publication,
     Report,
 )
-from vecver.remote.http import Wire
 from vecver.remote.repository import RemoteRepository
+from vecver.wire import Wire
 
 if TYPE_CHECKING:
     import httpx2

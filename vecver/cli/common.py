@@ -54,6 +54,7 @@ def opened(settings: Settings) -> vecver.Repository:
             verify=settings.verify,
             cache=settings.cache or None,
             cache_bytes=settings.cache_bytes,
+            remote_key=settings.key,
             background=False,
         )
     except NotFoundError as error:

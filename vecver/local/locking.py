@@ -104,20 +104,22 @@ def sync(
     *,
     repository: str | PathLike[str] | None = None,
     author: str = "",
+    remote_key: str = "",
     progress: Progress | None = None,
 ) -> Synced:
     """Make exactly the versions that a lock file names available; what is here already is not fetched again.
 
     `repository`: where; by default the `.vecver` beside the file or above it, which is made if there is none. Of a
     version its rows come, and of those before it the records. It is proved that the rows have the roots in the file.
+    `remote_key`: the API key, where the file's remote is a service.
 
     Raises NotFoundError (file, remote, version), IntegrityError (a root is another one), ConflictError (the folder is
-    another repository), BackendError.
+    another repository), AccessError (a service refuses the key), BackendError.
     """
     place = Path(file).expanduser().absolute()
     lock = read_lock(place)
     target = store.open_store(fspath(repository or repository_near(place)))
-    url = address_in(lock, place)
+    remote = repo.open_remote(address_in(lock, place), remote_key)
     if not repo.exists(target):
         repo.create(target, lock.repository)
     versions = repo.Versions(target, author=author)
@@ -125,19 +127,24 @@ def sync(
         raise _other_repository(versions, lock, place)
     objects = total = 0
     for name, version in sorted(lock.datasets.items()):
-        done = _brought(versions, version, name, url, place, progress)
+        done = _brought(versions, version, name, remote, place, progress)
         objects, total = objects + done[0], total + done[1]
     return Synced(lock, target.url, objects, total)
 
 
 def _brought(
-    versions: repo.Versions, version: LockedVersion, name: str, url: str, file: Path, progress: Progress | None
+    versions: repo.Versions,
+    version: LockedVersion,
+    name: str,
+    remote: store.Store,
+    file: Path,
+    progress: Progress | None,
 ) -> tuple[int, int]:
     """(objects, bytes) that were fetched of one version; its roots are those of the lock file."""
     was_here, options = repo.has_rows(versions.store, version.commit), repo.SyncOptions(progress=progress)
-    remote = "" if was_here else _remote_at(versions.store, url)
+    remote_name = "" if was_here else _remote_at(versions.store, remote.url)
     pin = digest(f"{file}\n{name}".encode())[:12]
-    done = repo.pin(versions, remote, store.open_store(url), version.commit, pin, options)
+    done = repo.pin(versions, remote_name, remote, version.commit, pin, options)
     _check_roots(versions, version, name, file)
     if not was_here:
         repo.prove(versions.store, version.commit)

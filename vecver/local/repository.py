@@ -35,10 +35,12 @@ class Repository(Sharing):
         publish: Sequence[str] = (),
         embedders: Sequence[Any] = (),
         *,
+        remote_key: str = "",
         background: bool = True,
     ) -> None:
         upkeep, connections = flows.Upkeep(versions, background=background), MilvusConnections(versions, milvus)
-        self._session = Session(versions, upkeep, Embedders(api_key, embedders), connections, frozenset(publish))
+        known = Embedders(api_key, embedders)
+        self._session = Session(versions, upkeep, known, connections, remote_key, frozenset(publish))
 
     @property
     def _versions(self) -> repo.Versions:
@@ -205,6 +207,7 @@ def open(
     background: bool = True,
     cache: str | PathLike[str] | None = None,
     cache_bytes: int | None = None,
+    remote_key: str = "",
 ) -> Repository:
     """The repository at a directory, `s3://`, `gs://` or `az://BUCKET/PREFIX`, or `memory://`; `create` makes it.
 
@@ -220,6 +223,7 @@ def open(
     what was not done is done after the next commit.
     `cache`: the folder with copies of what lies in a bucket (default: the platform's for caches), at most `cache_bytes`
     (default 32 GiB; 0: none). Credentials for a bucket come from where the cloud's own tools take them.
+    `remote_key`: the API key for a remote that is a service; it is sent to such remotes only, and kept nowhere.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it; credentials in
     the URL), BackendError (the bucket does not answer, refuses, is missing, or ignores conditions of writes).
     """
@@ -228,14 +232,15 @@ def open(
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
     versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes)
-    versions.opened.bring_rows = partial(bring_rows, versions)
+    versions.opened.bring_rows = partial(bring_rows, versions, key=remote_key)
     address = _milvus(milvus) if isinstance(milvus, str) else milvus
-    return Repository(versions, api_key, address, publish, embedders, background=background)
+    how: dict[str, Any] = {"remote_key": remote_key, "background": background}
+    return Repository(versions, api_key, address, publish, embedders, **how)
 
 
-def bring_rows(versions: repo.Versions, id: str) -> None:
+def bring_rows(versions: repo.Versions, id: str, key: str) -> None:
     """Bring the rows of a version that are at a remote; imported only then."""
-    repo.bring_rows(versions, id)
+    repo.bring_rows(versions, id, key)
 
 
 def _milvus(uri: str) -> Milvus:
@@ -269,10 +274,13 @@ def clone(
     at: str = "",
     metadata_only: bool = False,
     indexes: bool = True,
+    remote_key: str = "",
     progress: Progress | None = None,
     **opening: Any,
 ) -> Repository:
     """A new repository with everything of the one at `url`: versions, refs with their logs, question sets, policies.
+
+    `url` may be a service: then with all that the API key `remote_key` may read there.
 
     `metadata_only`: without rows, which are fetched when they are needed, a whole version at a time; log, show and
     measures need none. `at` ("handbook@v1", or "v1" where there is one dataset): the records of
@@ -282,10 +290,11 @@ def clone(
     it stopped, by the same call. `opening`: as for `vecver.open`. `progress` counts "bytes".
 
     Raises NotFoundError (no repository there), ConflictError or InvalidInputError (something is at `folder`),
-    IntegrityError (something of it is lost or damaged), BackendError.
+    IntegrityError (something of it is lost or damaged), AccessError (a service refuses the key), BackendError.
     """
-    source, target = store.open_store(url), store.open_store(folder)
+    source = url if isinstance(url, store.Store) else repo.open_remote(address_of(url), remote_key)
+    target = store.open_store(folder)
     options = repo.SyncOptions(indexes=indexes, progress=progress)
     address = source.url if isinstance(url, store.Store) else address_of(url)
     repo.clone(source, target, address, options, author=author, at=at, partial=metadata_only)
-    return open(target, author=author, **opening)
+    return open(target, author=author, remote_key=remote_key, **opening)

@@ -20,6 +20,7 @@ class Session:
     upkeep: Upkeep
     embedders: Embedders
     milvus: MilvusConnections
+    remote_key: str  # for remotes that are services
     publish: frozenset[str]  # branches whose new versions, and aliases whose promotions, are published at once
 
     def signed(self, author: str, key: str = "") -> Session:

@@ -11,12 +11,13 @@ from vecver import repo
 from vecver.errors import ConflictError, say
 from vecver.local.lock_files import LOCK_FILE, kept_address, read_lock, write_lock
 from vecver.model import Lock, LockedVersion
-from vecver.store import Store, open_store
+from vecver.store import Store
 
 if TYPE_CHECKING:
     from vecver.local.session import Session
     from vecver.model import Remote, Transferred
     from vecver.progress import Progress
+    from vecver.repo import DatasetObjects
 
 ORIGIN = "origin"
 
@@ -27,7 +28,7 @@ class Sharing:
     _session: Session
 
     def add_remote(self, name: str, url: str | PathLike[str]) -> Remote:
-        """Name another place of this repository: a folder, or the address of a store.
+        """Name another place of this repository: a folder, the address of a store, or of a service to fetch from.
 
         Raises InvalidInputError (the name, an address with a secret), ConflictError (the name is taken).
         """
@@ -65,9 +66,11 @@ class Sharing:
 
         Raises ConflictError (a branch has gone another way there, a tag or alias is another one; no ref was moved, or
         the remote is another repository), NotFoundError (remote, dataset, ref), IntegrityError (something is damaged
-        here), BackendError. After any failure each ref of the remote is at its old version or its new one.
+        here), InvalidInputError (the remote is a service), BackendError. After any failure each ref of the remote is at
+        its old version or its new one.
         """
         options = repo.SyncOptions(wanted, indexes=indexes, restore=restore, progress=progress)
+        repo.check_takes_push(repo.remotes.url_of(self._session.versions.store, remote))
         return repo.push(self._session.versions, remote, self._store_of(remote), options)
 
     def fetch(
@@ -80,8 +83,9 @@ class Sharing:
     ) -> Transferred:
         """Bring the versions of a remote here; "origin/main" then names where its branch stands. No ref here moves.
 
-        Options as for `push`. Raises NotFoundError, ConflictError (another repository), IntegrityError (the remote has
-        lost something), BackendError.
+        Options as for `push`. A service gives what the key may read (`vecver.open(…, remote_key=…)`).
+        Raises NotFoundError, ConflictError (another repository), IntegrityError (the remote has lost something),
+        AccessError (a service refuses the key), BackendError.
         """
         options = repo.SyncOptions(wanted, indexes=indexes, restore=restore, progress=progress)
         return repo.fetch(self._session.versions, remote, self._store_of(remote), options)
@@ -132,7 +136,7 @@ class Sharing:
         if remote is None and ORIGIN not in repo.remotes.read(here):
             return here, here.url
         url = repo.remotes.url_of(here, remote or ORIGIN)
-        return open_store(url), url
+        return repo.open_remote(url, self._session.remote_key), url
 
     def _locked(self, dataset: str, revision: str, store: Store | None) -> LockedVersion:
         versions = self._session.versions
@@ -148,8 +152,12 @@ class Sharing:
             )
         return LockedVersion(revision, commit.id, commit.content_root, commit.vector_root)
 
+    def objects_of(self, dataset: str) -> DatasetObjects:
+        """The stored objects of a dataset, for a service that lets others clone it. Asks for nothing yet."""
+        return repo.DatasetObjects(self._session.versions.store, self._session.versions.key(dataset))
+
     def _store_of(self, remote: str) -> Store:
-        return open_store(repo.remotes.url_of(self._session.versions.store, remote))
+        return repo.open_remote(repo.remotes.url_of(self._session.versions.store, remote), self._session.remote_key)
 
 
 def _of_another(file: Path, lock: Lock) -> ConflictError:
@@ -164,7 +172,9 @@ def _of_another(file: Path, lock: Lock) -> ConflictError:
 def address_of(url: str | PathLike[str]) -> str:
     """An address as it is kept: of a folder its whole path."""
     text = fspath(url)
-    return text if "://" in text else os.path.abspath(Path(text).expanduser())
+    if "://" in text:
+        return text.rstrip("/") if text.startswith(("http://", "https://")) and text[-3:] != "://" else text
+    return os.path.abspath(Path(text).expanduser())
 
 
 def _remote(name: str, url: str) -> Remote:

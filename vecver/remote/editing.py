@@ -13,8 +13,8 @@ from vecver.flows import Progress
 from vecver.model import Commit, Json, Metric, Report, Vectors
 from vecver.near import near
 from vecver.remote.handle import RemoteHandle, condition
-from vecver.remote.http import read
 from vecver.remote.upload import Upload, git_options, nothing_to_send, origin_here, packed, with_failures
+from vecver.wire import read
 
 
 class RemoteEditing(RemoteHandle):

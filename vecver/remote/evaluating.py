@@ -21,7 +21,7 @@ from vecver.model import (
 )
 from vecver.model.gates import without_dense
 from vecver.remote.handle import RemoteHandle, query_json, reranker_name, revision_text
-from vecver.remote.http import AS_JOB, read
+from vecver.wire import AS_JOB, read
 
 if TYPE_CHECKING:
     from vecver.flows import Progress, Questions

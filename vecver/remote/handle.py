@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vecver import flows
 from vecver.arguments import Revision, text_of
 from vecver.errors import IntegrityError, InvalidInputError
-from vecver.remote.http import Wire, path_of, read
+from vecver.wire import Wire, path_of, read
 
 if TYPE_CHECKING:
     from vecver.flows import Questions

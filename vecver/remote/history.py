@@ -9,8 +9,8 @@ from vecver.arguments import Kind, Revision, tagged_of, text_of
 from vecver.errors import NotFoundError
 from vecver.model import Commit, Coverage, Diff, DocumentDiff, ExpectedRecall, Json, Log, Move
 from vecver.remote.handle import commit_of, revision_text
-from vecver.remote.http import read
 from vecver.remote.promoting import RemotePromoting
+from vecver.wire import read
 
 PAGE = 50  # commits in a request
 

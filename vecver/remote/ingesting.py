@@ -12,7 +12,6 @@ from vecver.errors import ConflictError, InvalidInputError
 from vecver.flows import Progress
 from vecver.model import Json, Metric, Report
 from vecver.remote.handle import RemoteHandle
-from vecver.remote.http import read
 from vecver.remote.upload import (
     git_options,
     nothing_to_send,
@@ -22,6 +21,7 @@ from vecver.remote.upload import (
     source_options,
     with_failures,
 )
+from vecver.wire import read
 
 
 class RemoteIngesting(RemoteHandle):

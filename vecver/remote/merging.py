@@ -9,7 +9,7 @@ from vecver import flows
 from vecver.arguments import Revision
 from vecver.model import Json, Merge
 from vecver.remote.handle import RemoteHandle, condition, revision_text
-from vecver.remote.http import read
+from vecver.wire import read
 
 if TYPE_CHECKING:
     from vecver.flows import Progress

@@ -10,7 +10,7 @@ from vecver.arguments import Engine, PromoteOptions, Revision, check_engine, che
 from vecver.model import Approval, Json, Move, Policy
 from vecver.remote.evaluating import RemoteEvaluating, through_json
 from vecver.remote.handle import condition, revision_text
-from vecver.remote.http import AS_JOB, read
+from vecver.wire import AS_JOB, read
 
 if TYPE_CHECKING:
     from vecver.flows import Progress

@@ -10,7 +10,7 @@ from vecver import flows, index
 from vecver.arguments import Revision
 from vecver.errors import InvalidInputError
 from vecver.remote.handle import RemoteHandle, revision_text
-from vecver.remote.http import read
+from vecver.wire import read
 
 if TYPE_CHECKING:
     from vecver.model import Chunks, Count, Document, Fields, Json, StoredChunk

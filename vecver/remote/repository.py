@@ -13,11 +13,11 @@ from vecver import repo
 from vecver.model import DatasetRemoval, Json, Replay
 from vecver.remote.editing import RemoteEditing
 from vecver.remote.history import RemoteHistory
-from vecver.remote.http import Wire, path_of, read
 from vecver.remote.ingesting import RemoteIngesting
 from vecver.remote.merging import RemoteMerging
 from vecver.remote.reading import RemoteReading
 from vecver.remote.searching import RemoteSearching
+from vecver.wire import Wire, path_of, read
 
 
 class RemoteRepository:

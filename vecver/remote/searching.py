@@ -10,7 +10,7 @@ from vecver.errors import InvalidInputError
 from vecver.flows import Progress
 from vecver.model import Answer, Hit, Json, Publication
 from vecver.remote.handle import RemoteHandle, query_json, reranker_name, revision_text, vector_text
-from vecver.remote.http import read
+from vecver.wire import read
 
 
 class RemoteSearching(RemoteHandle):

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from vecver.repo.rows.sketched import chunk_blocks, document_sizes
     from vecver.repo.rows.verifier import PENDING
     from vecver.repo.sync.exchange import Options as SyncOptions
+    from vecver.repo.sync.handing_out import DatasetObjects
     from vecver.repo.sync.partial import bring_rows, has_rows, pin, prove
     from vecver.repo.sync.pushing import push
     from vecver.repo.sync.receiving import begin_clone, clone, fetch, pull
+    from vecver.repo.sync.service import check_takes_push, open_remote
     from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
     from vecver.repo.write.joining import Joined, join
@@ -63,6 +65,7 @@ __all__ = [
     "Clock",
     "Collection",
     "Comparison",
+    "DatasetObjects",
     "DocumentOrder",
     "Draft",
     "Intent",
@@ -100,6 +103,7 @@ __all__ = [
     "check",
     "check_free",
     "check_name",
+    "check_takes_push",
     "chunk_blocks",
     "chunk_list",
     "chunk_owners",
@@ -133,6 +137,7 @@ __all__ = [
     "missing",
     "named_positions",
     "names",
+    "open_remote",
     "open_rows",
     "origin_of",
     "parents_first",

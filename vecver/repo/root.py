@@ -30,9 +30,8 @@ def create(store: Store, id: str | None = None) -> None:
         )
     import secrets
 
-    value = {"format": objects.FORMAT, "id": id or secrets.token_hex(16)}
     try:
-        store.swap(ROOT, None, canonical_json({**value, "digest": digest_json(value)}))
+        store.swap(ROOT, None, encoded(id or secrets.token_hex(16)))
     except ConflictError as error:
         raise ConflictError(
             f"{store.url} is a repository already",
@@ -44,6 +43,12 @@ def create(store: Store, id: str | None = None) -> None:
             url=store.url,
         ) from error
     spare.keep(store)
+
+
+def encoded(id: str) -> bytes:
+    """The root object of the repository with this id, as it is stored."""
+    value = {"format": objects.FORMAT, "id": id}
+    return canonical_json({**value, "digest": digest_json(value)})
 
 
 def exists(store: Store) -> bool:

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 from vecver.errors import BackendError, ConflictError, NotFoundError, check_first
 
 Still = Callable[[], None]  # raises ConflictError(code="lock_lost") unless a lock is still held
+PIECE_BYTES = 4 << 20  # of a large object, read at once
 LAPSE = 20.0  # seconds after which a remote store takes a lock from a holder that is not heard of
 
 
@@ -44,6 +45,9 @@ class Store(Protocol):
 
     def map(self, name: str, *, fixed: bool = False) -> memoryview:
         """The bytes of `name` without reading them all: memory-mapped where the store can. `fixed`: see `get`."""
+
+    def stream(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """The bytes of `name` from `start` on, a piece at a time; nothing is kept. For objects that never change."""
 
     def bring(self, names: Iterable[str]) -> None:
         """Make ready to `map` these `fixed` names: a remote store fetches those that this machine lacks, at once.

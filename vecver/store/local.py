@@ -24,6 +24,7 @@ from vecver.disk import make_folder, sync_folder
 from vecver.errors import BackendError, VecverError
 from vecver.store.api import (
     LAPSE,
+    PIECE_BYTES,
     Still,
     absent,
     get_or_none,
@@ -88,6 +89,12 @@ class LocalStore:
             if self.size(name) is None:
                 raise absent(name)
             return map_file(self._at(name))
+
+    def stream(self, name: str, start: int = 0) -> Iterator[bytes]:
+        with reading(name, self._at(name)), open(self._at(name), "rb") as file:
+            file.seek(start)
+            while piece := file.read(PIECE_BYTES):
+                yield piece
 
     def bring(self, names: Iterable[str]) -> None:
         pass

@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from vecver.store.api import LAPSE, Still, absent, get_or_none, locked, reading, still_held, swap_lost, writing
+from vecver.store.api import (
+    LAPSE,
+    PIECE_BYTES,
+    Still,
+    absent,
+    get_or_none,
+    locked,
+    reading,
+    still_held,
+    swap_lost,
+    writing,
+)
 
 
 class MemoryStore:
@@ -42,6 +53,11 @@ class MemoryStore:
 
     def map(self, name: str, *, fixed: bool = False) -> memoryview:
         return memoryview(self.get(name))
+
+    def stream(self, name: str, start: int = 0) -> Iterator[bytes]:
+        content = self.get(name)
+        for begin in range(start, len(content), PIECE_BYTES):
+            yield content[begin : begin + PIECE_BYTES]
 
     def bring(self, names: Iterable[str]) -> None:
         pass

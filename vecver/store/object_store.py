@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from vecver.errors import BackendError, NotFoundError, VecverError
-from vecver.store.api import LAPSE, Still, absent, reading, swap_lost, writing
+from vecver.store.api import LAPSE, PIECE_BYTES, Still, absent, reading, swap_lost, writing
 from vecver.store.cache import Cache, Copy
 from vecver.store.leases import FOLDER, Leases
 from vecver.store.mapping import map_file
@@ -99,6 +99,16 @@ class ObjectStore:
             with contextlib.suppress(OSError):  # deleted at this moment
                 return map_file(kept.path)
         return self._in_memory(name)
+
+    def stream(self, name: str, start: int = 0) -> Iterator[bytes]:
+        self._settle(name)
+        if kept := self._kept(name):
+            with contextlib.suppress(OSError):  # deleted at this moment
+                content = map_file(kept.path)
+                pieces = range(start, len(content), PIECE_BYTES)
+                yield from (bytes(content[begin : begin + PIECE_BYTES]) for begin in pieces)
+                return
+        yield from self._requests.stream(name, start)
 
     def bring(self, names: Iterable[str]) -> None:
         if self._cache:

@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 PIECE_BYTES = 8 << 20  # of a large object, sent or fetched at once
+STREAMED_BYTES = 4 << 20  # of a large object that goes on to another place: sixteen may be on their way
+_AHEAD = 4
 _REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
 _STAMP = "vecverwrite"  # the name of a stamp among an object's attributes; Azure takes no `-` in it
 
@@ -130,6 +134,28 @@ class Requests:
         with ThreadPoolExecutor(4) as pool:
             for _ in pool.map(fetch, range(0, size, PIECE_BYTES)):
                 pass
+
+    def stream(self, name: str, start: int) -> Iterator[bytes]:
+        """The bytes of an object from `start` on, some pieces ahead of the reader where it is large."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        size = self.size(name)
+        if size is None:
+            raise absent(name)
+        starts = iter(range(start, size, STREAMED_BYTES))
+        if size - start <= STREAMED_BYTES:
+            yield from (self._piece(name, begin, size) for begin in starts)
+            return
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            waiting = deque(pool.submit(self._piece, name, begin, size) for begin in islice(starts, _AHEAD))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(self._piece, name, begin, size) for begin in islice(starts, 1))
+
+    def _piece(self, name: str, start: int, size: int) -> bytes:
+        with self._asking(name):
+            end = min(start + STREAMED_BYTES, size)
+            return bytes(self._objects.get_range(name, start=start, end=end))
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is none."""

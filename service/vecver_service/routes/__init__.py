@@ -7,6 +7,7 @@ from vecver_service.routes import (
     evaluating,
     ingest,
     jobs,
+    objects,
     operations,
     pages,
     promoting,
@@ -20,6 +21,6 @@ ROUTERS = [
     module.router
     for module in (
         *(pages, operations, datasets, documents, search, ingest),
-        *(editing, evaluating, jobs, promoting, refs, whole_datasets, vector_stores),
+        *(editing, evaluating, jobs, objects, promoting, refs, whole_datasets, vector_stores),
     )
 ]

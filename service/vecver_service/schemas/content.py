@@ -91,6 +91,13 @@ class DocumentIds(BaseModel):
     next: str | None
 
 
+class ObjectNames(BaseModel):
+    """A page of the names of stored objects, sorted."""
+
+    objects: list[str]
+    next: str | None
+
+
 class Position(BaseModel):
     """Where a chunk stands in its document."""
 

@@ -49,7 +49,8 @@ def list_remotes(settings: Settings, /, as_json: bool) -> None:
 def add(settings: Settings, /, name: str, url: str, as_json: bool) -> None:
     """Give the place at URL a name.
 
-    URL is a folder, or the address of a store. The place may be empty: `vecver push` fills it.
+    URL is a folder, or the address of a store. The place may be empty: `vecver push` fills it. From a service, as
+    http://HOST:PORT, `vecver fetch` and `vecver pull` bring what the key in VECVER_KEY may read.
     """
     added = common.opened(settings).add_remote(name, url)
     if as_json:
@@ -141,12 +142,14 @@ def clone(
 ) -> None:
     """Copy the repository at URL to FOLDER (default: --repo, VECVER_REPO, or .vecver here), with its whole history.
 
-    The copy has the same id, so that receipts replay there, and the remote `origin`. After a break, the same command
-    goes on where it stopped.
+    URL is a folder, the address of a store, or a service: of that, all that the key in VECVER_KEY may read. The copy
+    has the same id, so that receipts replay there, and the remote `origin`. After a break, the same command goes on
+    where it stopped.
     """
     place = folder or (settings.repo if settings.named else REPOSITORY)
     with progress(url) as advance:
         how: dict[str, Any] = {"at": at, "metadata_only": metadata_only, "indexes": indexes}
+        how["remote_key"] = settings.key
         made = vecver.clone(url, place, author=settings.author, **how, progress=advance)
     if as_json:
         echo_json({"url": made.url, "id": made.id, "datasets": made.datasets()})
@@ -187,7 +190,8 @@ def sync(settings: Settings, /, file: str, as_json: bool) -> None:
     """
     place = settings.repo if settings.named else None
     with progress(file) as advance:
-        done = vecver.sync(file, repository=place, author=settings.author, progress=advance)
+        how: dict[str, Any] = {"author": settings.author, "remote_key": settings.key}
+        done = vecver.sync(file, repository=place, **how, progress=advance)
     if as_json:
         echo_json(done.to_json())
         return

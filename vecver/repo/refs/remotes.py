@@ -5,8 +5,8 @@
 Decisions
 1. They are kept in the repository, as Git keeps them, not in the settings of a user: whoever opens it pushes to the
    same place. They do not travel: a clone has one, the place that it was cloned from.
-2. Credentials come from where the tools of that store take them. An address with a user, a password or options is
-   refused, since these would be stored and shown.
+2. Credentials come from where the tools of that store take them, the key of a service from the caller. An address with
+   a user, a password or options is refused, since these would be stored and shown.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 
 from vecver.errors import ConflictError, InvalidInputError, NotFoundError, say
+from vecver.http_rules import is_base_url
 from vecver.model import Json
 from vecver.near import near
 from vecver.repo import objects
@@ -80,12 +81,26 @@ def remove(store: Store, name: str) -> None:
 
 
 def check_address(url: str) -> None:
-    """Raises InvalidInputError if an address holds a user, a password or options, one of which may be a token."""
+    """Raises InvalidInputError if an address holds a user, a password or options, one of which may be a token.
+
+    And if it is that of no service, though it begins as one.
+    """
     if "://" in url and _SECRET.search(url.partition("://")[2]):
         raise InvalidInputError(
             "the address of a remote holds a user, a password or options, which would be stored",
             code="credentials_in_url",
-            hint="leave it out: credentials come from where the cloud's own tools take them",
+            hint=say(
+                "leave it out: credentials come from where the cloud's own tools take them, and the key of a service "
+                "is given as remote_key",
+                cli="leave it out: credentials come from where the cloud's own tools take them, and the key of a "
+                "service from VECVER_KEY",
+            ),
+        )
+    if url.startswith(("http://", "https://")) and not is_base_url(url):
+        raise InvalidInputError(
+            "the address of a service has http or https, a host and perhaps a path",
+            code="invalid_url",
+            hint="write what stands before /v1: https://host or http://localhost:8000",
         )
 
 

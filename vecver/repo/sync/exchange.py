@@ -185,7 +185,8 @@ def settle_name(source: Store, target: Versions, key: str) -> None:
             hint="name the other datasets; a deleted one is not made again",
             dataset=key,
         )
-    if name is None or name == present or next(target.store.list(Refs.folder(key)), None):
+    is_found = name == present and there.key(str(name)) == key  # not so where another dataset had the name before
+    if name is None or is_found or next(target.store.list(Refs.folder(key)), None):
         return
     with names.changing(target.store):
         names.change(target.store, key, name, author=target.author, time=target.time())

@@ -25,12 +25,13 @@ from vecver.repo.rows.proof import Proof
 from vecver.repo.rows.segment import Segment
 from vecver.repo.sync.exchange import Exchange, Options, check_same, repeated, settle_name
 from vecver.repo.sync.receiving import known_here
+from vecver.repo.sync.service import open_remote
 from vecver.repo.versions import Versions
-from vecver.store import Store, open_store
+from vecver.store import Store
 
 
-def bring_rows(here: Versions, id: str) -> None:
-    """Bring the rows of a version from the remote that has them.
+def bring_rows(here: Versions, id: str, key: str = "") -> None:
+    """Bring the rows of a version from the remote that has them. `key`: for a service.
 
     Raises NotFoundError (no such remote, nothing there), ConflictError (another repository is there), IntegrityError,
     BackendError.
@@ -38,7 +39,7 @@ def bring_rows(here: Versions, id: str) -> None:
     remote = gc.place_of_rows(here.store, id)
     if remote is None:
         return
-    store = open_store(remotes.url_of(here.store, remote))
+    store = open_remote(remotes.url_of(here.store, remote), key)
     check_same(here, store)
     exchange = Exchange(here, remote, store, here.store, Options(rows_of={id}))
 
@@ -66,8 +67,9 @@ def pin(here: Versions, remote: str, store: Store, id: str, name: str, options: 
             exchange.transfer.name_versions([])
             still()
             key = load_commit(here.store, id).dataset
-            settle_name(store, here, key)
             seen = tracking.read(here.store, key, remotes.LOCKED)
+            if seen.refs.get(("tag", name)) != id:  # otherwise all of it is here, and nobody is asked
+                settle_name(store, here, key)
             tracking.write(here.store, key, remotes.LOCKED, Tracked({**seen.refs, ("tag", name): id}), seen)
         return exchange.outcome(store.url)
 

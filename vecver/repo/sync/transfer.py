@@ -47,8 +47,6 @@ from vecver.repo.sync.parallel import each, present
 from vecver.store import Store
 from vecver.store.api import writing
 
-_PIECE = 4 << 20  # bytes that are hashed and written at once
-_SMALL = 1 << 20  # bytes that are held in memory
 _FEW = 50  # versions whose measures are listed one by one
 
 
@@ -231,12 +229,21 @@ class Transfer:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _send_file(self, file: File, place: Path) -> None:
-        content = self._reading(file.name, self.source.map)
-        found = _copied(content, file.name, place, self._advance)
-        if (len(content), found) != (file.bytes, file.sha256):
+        if self._reading(file.name, lambda name: self._copied(name, place)) != (file.bytes, file.sha256):
             raise objects.mismatch(file.name)
         self.target.put(file.name, place)
         self.sent.add(file.bytes)
+
+    def _copied(self, name: str, place: Path) -> tuple[int, str]:
+        """Write a file of the source to a new file here, and tell each piece; gives (bytes, sha256)."""
+        hashed, size = hashlib.sha256(), 0
+        with writing(name, place), open(place, "xb") as file:
+            for piece in self.source.stream(name):
+                hashed.update(piece)
+                file.write(piece)
+                size += len(piece)
+                self._advance(len(piece))
+        return size, hashed.hexdigest()
 
     def _advance(self, count: int) -> None:
         if self._progress:
@@ -329,18 +336,6 @@ def _check_roots(commit: Commit, layout: Layout) -> None:
 def _files_of(segment: str, manifest: bytes) -> list[File]:
     files = json.loads(manifest)["files"]
     return [File(path_of(segment, name), files[name]["bytes"], files[name]["sha256"]) for name in FILES]
-
-
-def _copied(content: memoryview, name: str, place: Path, advance: Callable[[int], None]) -> str:
-    """Write bytes to a new file, and tell each piece; gives their sha256."""
-    hashed = hashlib.sha256()
-    with writing(name, place), open(place, "xb") as file:
-        for start in range(0, len(content), _PIECE):
-            piece = content[start : start + _PIECE]
-            hashed.update(piece)
-            file.write(piece)
-            advance(len(piece))
-    return hashed.hexdigest()
 
 
 def _partial(store: Store, commit: Commit) -> ConflictError:

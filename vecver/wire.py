@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -41,16 +41,17 @@ from vecver.errors import (
     SpaceMismatchError,
     VecverError,
 )
-from vecver.flows import Progress
 from vecver.http_rules import is_base_url, masked, retry_after
-from vecver.model import Json
+from vecver.progress import Progress
 
 if TYPE_CHECKING:
     import httpx2
 
 T = TypeVar("T")
+Json = dict[str, Any]
 BACK_OFF = 0.25  # seconds before the second attempt; doubles
 RETRYABLE = {429, 502, 503}
+BYTES = "application/octet-stream"  # the type of an object's bytes
 AS_JOB = {"prefer": "respond-async"}  # the header that lets a service answer with a job; an older one ignores it
 POLL = (0.05, 1.0)  # seconds between two polls of a job: at first, and at most
 
@@ -98,6 +99,50 @@ class Wire:
     def lines(self, path: str, body: Json) -> list[Json]:
         """The answer to a POST that changes nothing: one JSON object per line."""
         return self._call("POST", path, content=_encoded(body), decode=_decoded_lines)["lines"]
+
+    def body(self, path: str, **params: Any) -> bytes:
+        """The bytes at a path, all in memory. Parameters that are None are left out. Raises as `pieces`."""
+        return b"".join(self.pieces(path, **params))
+
+    def pieces(self, path: str, start: int = 0, **params: Any) -> Iterator[bytes]:
+        """The bytes at a path from `start` on, a piece at a time. Parameters that are None are left out.
+
+        Where the connection breaks it is asked for the rest. `timeout` holds for each piece. Raises as `get`.
+        """
+        wanted = {name: value for name, value in params.items() if value is not None}
+        attempt = 0
+        while True:
+            failure, begun = None, start
+            try:
+                for piece in self._streamed(path, start, wanted):
+                    start += len(piece)
+                    yield piece
+                return
+            except _BrokenOffError as broken:
+                failure = broken.failure
+            attempt = 0 if start > begun else attempt + 1  # a long transfer may meet many breaks
+            if not failure.retry or attempt > self._retries:
+                raise failure.error
+            time.sleep(max(BACK_OFF * 2**attempt, failure.wait))
+
+    def _streamed(self, path: str, start: int, params: Mapping[str, Any]) -> Iterator[bytes]:
+        """One attempt at the bytes at a path. Raises _BrokenOffError."""
+        import httpx2
+
+        headers = {"accept": BYTES, "accept-encoding": "identity", **({"range": f"bytes={start}-"} if start else {})}
+        options: Json = {"params": params, "headers": headers, "timeout": self._timeout}
+        try:
+            with self._connections().stream("GET", self.url + path, **options) as answer:
+                if answer.status_code == 416:  # there is nothing after `start`
+                    return
+                served = answer.is_success and answer.headers.get("content-type") == BYTES
+                if not served or (start and answer.status_code != 206):
+                    data = _read_body(answer, self._timeout)
+                    raise _BrokenOffError(self._refused(answer, data, _decoded(data)))
+                yield from answer.iter_bytes()
+        except (httpx2.RequestError, TimeoutError) as error:
+            retry = isinstance(error, httpx2.TransportError | TimeoutError)
+            raise _BrokenOffError(_Failure(self._unreachable(type(error).__name__), retry=retry)) from None
 
     def write(
         self,
@@ -255,6 +300,14 @@ class _Failure:
     error: VecverError
     retry: bool  # whether another attempt may succeed
     wait: float = 0.0  # seconds that the service asks to wait before it
+
+
+class _BrokenOffError(Exception):
+    """An attempt at bytes failed, perhaps after some of them."""
+
+    def __init__(self, failure: _Failure) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 def path_of(*parts: str) -> str:
