@@ -370,7 +370,7 @@ def test_the_command_line(served: Served, tmp_path: Path, monkeypatch: pytest.Mo
 
     said = run("clone", served.url, "copy")
     assert "cloned d to" in said
-    assert run("--repo", "copy", "pull").strip() == "up to date with origin: everything there is here"
+    assert "up to date with origin: everything there is here" in run("--repo", "copy", "pull")
     assert run("--repo", "copy", "remote", "list").split() == ["origin", served.url]
     said = run("--repo", "copy", "push", code=2)
     assert "takes no push" in said and "vecver remote add" in said

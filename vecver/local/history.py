@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from vecver import flows, repo
 from vecver.arguments import HistoryOptions, Kind, Revision, check_kind, check_options, tagged_of, text_of
+from vecver.errors import NotFoundError
 from vecver.local.promoting import Promoting
 
 if TYPE_CHECKING:
@@ -85,10 +86,22 @@ class History(Promoting):
         """What `after` adds, changes and removes against `before`: documents, or the chunks of one `document`.
 
         The difference of one document includes the texts of its chunks; its cost depends on that document alone.
-        Raises NotFoundError (an unknown revision, or a document that neither version has).
+        In a clone without rows it reads the documents that differ from the remote, and brings no version here; for one
+        `document` both versions come. Raises NotFoundError (an unknown revision, or a document that neither version
+        has).
         """
-        old, new = (self._versions.snapshot(self.resolve(revision)) for revision in (before, after))
-        return repo.diff(old, new) if document is None else repo.diff_document(old, new, document)
+        ids = [self.resolve(revision) for revision in (before, after)]
+        if document is not None:
+            old, new = map(self._versions.snapshot, ids)
+            return repo.diff_document(old, new, document)
+        try:
+            old, new = (self._versions.snapshot(id, bring=False) for id in ids)
+        except NotFoundError as error:
+            if error.code != "rows_elsewhere":
+                raise
+            old, new = (repo.lent(self._versions, id, self._session.remote_key) for id in ids)
+            return repo.diff_documents(old, new)
+        return repo.diff(old, new)
 
     def branches(self) -> dict[str, str]:
         """name -> commit id."""

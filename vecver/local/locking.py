@@ -111,6 +111,7 @@ def sync(
 
     `repository`: where; by default the `.vecver` beside the file or above it, which is made if there is none. Of a
     version its rows come, and of those before it the records. It is proved that the rows have the roots in the file.
+    What the file named before, and no longer does, gc may let go.
     `remote_key`: the API key, where the file's remote is a service.
 
     Raises NotFoundError (file, remote, version), IntegrityError (a root is another one), ConflictError (the folder is
@@ -129,6 +130,7 @@ def sync(
     for name, version in sorted(lock.datasets.items()):
         done = _brought(versions, version, name, remote, place, progress)
         objects, total = objects + done[0], total + done[1]
+    repo.unpin(versions, lambda name: _pin(place, name), set(lock.datasets))
     return Synced(lock, target.url, objects, total)
 
 
@@ -143,12 +145,16 @@ def _brought(
     """(objects, bytes) that were fetched of one version; its roots are those of the lock file."""
     was_here, options = repo.has_rows(versions.store, version.commit), repo.SyncOptions(progress=progress)
     remote_name = "" if was_here else _remote_at(versions.store, remote.url)
-    pin = digest(f"{file}\n{name}".encode())[:12]
-    done = repo.pin(versions, remote_name, remote, version.commit, pin, options)
+    done = repo.pin(versions, remote_name, remote, version.commit, _pin(file, name), options)
     _check_roots(versions, version, name, file)
     if not was_here:
         repo.prove(versions.store, version.commit)
     return done.objects, done.bytes
+
+
+def _pin(file: Path, dataset: str) -> str:
+    """Under which name gc keeps the version of a dataset that a lock file names."""
+    return digest(f"{file}\n{dataset}".encode())[:12]
 
 
 def _check_roots(versions: repo.Versions, version: LockedVersion, name: str, file: Path) -> None:

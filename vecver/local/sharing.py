@@ -61,7 +61,8 @@ class Sharing:
         `wanted`: datasets ("handbook") and refs ("handbook@prod"); none: all branches and tags of all datasets. An
         alias moves only if it is named. Only what the remote lacks is sent, with measures and question sets; what an
         interrupted push has sent is not sent again. `indexes=False` leaves search indexes out: they are made again at
-        will. `restore` looks at every object of every version, and sends those that the remote has lost.
+        will. `restore` looks at every object of every version, and sends those that the remote has lost; what its gc
+        let go stays so, but for a ref that is named.
         `progress` counts "bytes".
 
         Raises ConflictError (a branch has gone another way there, a tag or alias is another one; no ref was moved, or

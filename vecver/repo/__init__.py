@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vecver.repo.published import ledger
     from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
     from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
-    from vecver.repo.read.differences import diff, diff_document, lacking
+    from vecver.repo.read.differences import diff, diff_document, diff_documents, lacking
     from vecver.repo.read.documents import KnownDocument, KnownRows, find_absent, find_known, known_rows
     from vecver.repo.read.export import ROW_FILES, open_rows, prove_rows, write_rows
     from vecver.repo.read.listing import ChunkList, DocumentOrder, chunk_list, listed_keys
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from vecver.repo.rows.verifier import PENDING
     from vecver.repo.sync.exchange import Options as SyncOptions
     from vecver.repo.sync.handing_out import DatasetObjects
-    from vecver.repo.sync.partial import bring_rows, has_rows, pin, prove
+    from vecver.repo.sync.lent import lent
+    from vecver.repo.sync.partial import bring_rows, has_rows, pin, prove, unpin
     from vecver.repo.sync.pushing import push
     from vecver.repo.sync.receiving import begin_clone, clone, fetch, pull
     from vecver.repo.sync.service import check_takes_push, open_remote
@@ -113,6 +114,7 @@ __all__ = [
     "datasets",
     "diff",
     "diff_document",
+    "diff_documents",
     "document_id",
     "document_sizes",
     "drop_derived",
@@ -128,6 +130,7 @@ __all__ = [
     "lacking",
     "land",
     "ledger",
+    "lent",
     "listed_keys",
     "live_places",
     "measures",
@@ -159,6 +162,7 @@ __all__ = [
     "rows_of",
     "segment_ids",
     "turn_at",
+    "unpin",
     "with_gating",
     "write_rows",
 ]

@@ -99,16 +99,16 @@ class OpenVersions:
         """A version if it is open; does not count as a use."""
         return self._snapshots.get(id)
 
-    def open(self, id: str) -> Snapshot:
-        """A commit opened for reading.
+    def open(self, id: str, *, bring: bool = True) -> Snapshot:
+        """A commit opened for reading. `bring`: its rows, from the remote where they are.
 
-        Small segments are verified before this returns, large ones in a thread. Raises NotFoundError,
-        IntegrityError where something of the version is damaged.
+        Small segments are verified before this returns, large ones in a thread. Raises NotFoundError (without `bring`
+        also for rows at a remote: code rows_elsewhere), IntegrityError where something of the version is damaged.
         """
         with self._lock:
             snapshot = self._snapshots.pop(id, None)
             if snapshot is None:
-                snapshot = self._load(id)
+                snapshot = self._load(id, bring=bring)
                 self._close_unused()
             try:
                 self._verifier.use(snapshot.segments)
@@ -198,24 +198,24 @@ class OpenVersions:
                 if segment.row_codes is not None:
                     segment.row_codes.drop()
 
-    def layout_with_rows(self, id: str) -> Layout:
+    def layout_with_rows(self, id: str, *, bring: bool = True) -> Layout:
         """A version's layout, whose rows are here then."""
         try:
             return find_layout(self._store, id)
         except NotFoundError as error:
-            if error.code != "rows_elsewhere" or self.bring_rows is None:
+            if error.code != "rows_elsewhere" or self.bring_rows is None or not bring:
                 raise
         self.bring_rows(id)
         return find_layout(self._store, id)
 
-    def _load(self, id: str) -> Snapshot:
+    def _load(self, id: str, *, bring: bool = True) -> Snapshot:
         """Read and map a version; if its segments were folded away after its layout was read, read that again."""
         from vecver.repo.read.snapshot import Snapshot
         from vecver.repo.rows.layout import layout_path
         from vecver.repo.rows.segment import Segment
 
         with self._store.moment([layout_path(id)]):
-            commit, layout = load_commit(self._store, id), self.layout_with_rows(id)
+            commit, layout = load_commit(self._store, id), self.layout_with_rows(id, bring=bring)
         while True:
             closed = [live.segment for live in layout.segments if live.segment not in self._segments]
             self._store.bring(path_of(segment, file) for segment in closed for file in ("segment.json", *FILES))

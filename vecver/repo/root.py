@@ -20,14 +20,7 @@ def create(store: Store, id: str | None = None) -> None:
 
     Raises ConflictError (there is one), InvalidInputError (other things).
     """
-    foreign = next(store.list(""), None)
-    if foreign and not exists(store):
-        raise InvalidInputError(
-            f"{store.url} is not empty: it holds {foreign}",
-            code="not_empty",
-            hint="choose an empty or new folder, for example `.vecver` in it",
-            url=store.url,
-        )
+    check_empty(store)
     import secrets
 
     try:
@@ -43,6 +36,18 @@ def create(store: Store, id: str | None = None) -> None:
             url=store.url,
         ) from error
     spare.keep(store)
+
+
+def check_empty(store: Store) -> None:
+    """Raises InvalidInputError if other things than a repository lie on a store."""
+    foreign = next(store.list(""), None)
+    if foreign and not exists(store):
+        raise InvalidInputError(
+            f"{store.url} is not empty: it holds {foreign}",
+            code="not_empty",
+            hint="choose an empty or new folder, for example `.vecver` in it",
+            url=store.url,
+        )
 
 
 def encoded(id: str) -> bytes:

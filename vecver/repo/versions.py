@@ -224,9 +224,9 @@ class Versions:
         """As `layout`; rows that a clone left at its remote are brought here first."""
         return self.opened.layout_with_rows(id)
 
-    def snapshot(self, id: str) -> Snapshot:
+    def snapshot(self, id: str, *, bring: bool = True) -> Snapshot:
         """A commit opened for reading; see `OpenVersions.open`. Raises NotFoundError, IntegrityError."""
-        return self.opened.open(id)
+        return self.opened.open(id, bring=bring)
 
     def document_changes(self, document: str) -> DocumentChanges:
         """Finds the versions that changed a document."""

@@ -294,3 +294,12 @@ def test_optimize_and_gc() -> None:
     assert "longer than time" in run("gc", "--grace", "99999999999d", code=2).output
     assert "--keep-last 1" in run("gc", "--keep-within", "300000w", code=2).output
     run("check")
+
+
+def test_a_dataset_named_second_is_put_first(here: Path) -> None:
+    """`merge` in the wrong order is no reason to ingest anything."""
+    run("init")
+    run("ingest", "handbook", "handbook", "--embedder", "hashing")
+    said = run("merge", "side", "handbook", code=3).output
+    assert "`vecver merge handbook side`" in said and "ingest" not in said
+    assert "ingest" in run("merge", "nothing", "nowhere", code=3).output

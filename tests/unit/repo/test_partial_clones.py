@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -312,3 +313,92 @@ def test_a_damaged_row_is_found_by_sync(made: Path, tmp_path: Path) -> None:
         text = (tmp_path / "all.lock").read_text().replace(str(made), str(tmp_path / "there"))
         (tmp_path / "all.lock").write_text(text)
         vecver.sync(tmp_path / "all.lock", repository=tmp_path / "synced")
+
+
+def test_a_dataset_that_a_lock_file_no_longer_names_is_let_go(made: Path, tmp_path: Path) -> None:
+    here, file = vecver.open(made), tmp_path / "vecver.lock"
+    here.lock("d@v1", "other@main", file=file)
+    vecver.sync(file)
+    synced = vecver.open(tmp_path / ".vecver")
+    versions = {name: here.dataset(name).resolve(ref) for name, ref in (("d", "v1"), ("other", "main"))}
+    assert all(map(synced.has_rows, versions.values()))
+    text = json.loads(file.read_text())
+    del text["datasets"]["other"]
+    file.write_text(json.dumps(text))
+    for _ in range(3):
+        synced.gc(keep_last=1, grace=NOW, apply=True)
+    assert all(map(synced.has_rows, versions.values()))  # the file was changed, but nobody synced
+    vecver.sync(file)
+    for _ in range(3):
+        synced.gc(keep_last=1, grace=NOW, apply=True)
+    assert synced.has_rows(versions["d"]) and not synced.has_rows(versions["other"]) and synced.check().clean
+    other = tmp_path / "app" / "vecver.lock"  # another file keeps its own
+    other.parent.mkdir()
+    here.lock("other@main", file=other)
+    vecver.sync(other)
+    vecver.sync(file)
+    for _ in range(3):
+        synced.gc(keep_last=1, grace=NOW, apply=True)
+    assert synced.has_rows(versions["other"])
+
+
+def test_a_difference_reads_only_the_documents_that_differ(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither version comes: no text, no vector, and nothing of what both share."""
+    copy = vecver.clone(made, tmp_path / "kb", metadata_only=True, background=False)
+    here, docs = vecver.open(made).dataset("d"), copy.dataset("d")
+    ids = [commit.id for commit in here.log()]
+    expected = {(a, b): here.diff(a, b) for a in ids for b in ids}
+    read, streamed = set[str](), LocalStore.stream
+
+    def stream(self: LocalStore, name: str, start: int = 0) -> Iterator[bytes]:
+        read.add(name.rsplit("/", 1)[1])
+        return streamed(self, name, start)
+
+    monkeypatch.setattr(LocalStore, "stream", stream)
+    for (a, b), diff in expected.items():
+        assert docs.diff(a, b) == diff
+    assert read == {"documents.arrow"}
+    assert segments(copy) == set() and not any(map(copy.has_rows, ids)) and copy.check().clean
+    one, other = ids[-1], ids[-2]
+    assert docs.diff(one, other, document="b").change == "changed"  # for its texts both versions come
+    assert copy.has_rows(one) and docs.diff(ids[0], one) == here.diff(ids[0], one)
+
+
+def test_a_difference_from_documents_alone_is_that_from_all_rows(tmp_path: Path) -> None:
+    """For documents that change, come, go, come back, are folded, or hold a text twice."""
+    repository = vecver.open(tmp_path / "kb", create=True, background=False)
+    docs, versions = repository.dataset("d"), versions_of(repository)
+    steps: list[dict[str, str]] = [
+        {"a": "one", "b": "two", "c": "three"},
+        {"a": "one", "b": "changed", "c": "three", "d": "one"},
+        {"b": "changed"},
+        {"a": "one", "b": "two", "c": "three", "e": "five", "f": "two"},
+        {"a": "other", "b": "two", "c": "three", "e": "five six", "f": "two"},
+    ]
+    for step in steps:
+        ingest(docs, step)
+    long = "\n\n".join(f"# Part {n}\n\n" + f"words of part {n} " * 40 for n in range(12))
+    texts = repository.dataset("texts")
+    texts.ingest([{"id": "long", "text": long}], embedder="hashing")
+    edited = long.replace("part 5", "part five").replace("# Part 9", "# Part nine") + "\n\nlast"
+    texts.ingest([{"id": "long", "text": edited}, {"id": "more", "text": long}])
+    for changed in (docs, texts):
+        ids = [commit.id for commit in changed.log()]
+        for _ in range(2):
+            opened = [versions.snapshot(id) for id in ids]
+            for a in opened:
+                for b in opened:
+                    assert repo.diff_documents(a, b) == repo.diff(a, b)
+            changed.optimize()
+
+
+def test_a_lent_file_is_proved(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "there")
+    copy = vecver.clone(tmp_path / "there", tmp_path / "kb", metadata_only=True, background=False)
+    for file in (tmp_path / "there").glob("segments/*/documents.arrow"):
+        body = file.read_bytes()
+        file.write_bytes(body[:-20] + bytes(20))
+    with pytest.raises(IntegrityError, match="does not match its digest"):
+        copy.dataset("d").diff("v1", "main")

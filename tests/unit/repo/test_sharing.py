@@ -632,3 +632,80 @@ def test_a_dataset_and_one_of_its_aliases_are_both_sent(here: vecver.Repository)
     assert texts_of(copy.dataset("d"))["e"] == "five"
     with pytest.raises(NotFoundError, match="nope"):
         push(here, there, "d", "d@nope")
+
+
+# -- refused, cut off, restored -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [["d@nowhere"], ["nothing"]])
+def test_a_refused_push_leaves_an_empty_place_empty(here: vecver.Repository, wanted: list[str]) -> None:
+    there = MemoryStore()
+    with pytest.raises(NotFoundError):
+        push(here, there, *wanted)
+    assert contents_of(there) == {}
+
+
+def test_a_push_that_cannot_be_whole_leaves_an_empty_place_empty(here: vecver.Repository) -> None:
+    """A clone without rows has nothing to fill another place with."""
+    there, empty = MemoryStore(), MemoryStore()
+    push(here, there)
+    copy = vecver.clone(there, MemoryStore(), metadata_only=True, background=False)
+    with pytest.raises(ConflictError) as caught:
+        push(copy, empty)
+    assert caught.value.code == "partial_clone" and contents_of(empty) == {}
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch", "pull"])
+def test_the_advice_about_another_repository_fits_what_was_done(here: vecver.Repository, verb: str) -> None:
+    other = MemoryStore()
+    repo.create(other)
+    calls = {"push": push, "fetch": fetch, "pull": pull}
+    with pytest.raises(ConflictError) as caught:
+        calls[verb](here, other)
+    for caller in ("python", "cli"):
+        hint = hint_for(caller, caught.value.hint)  # type: ignore[arg-type]
+        assert ("empty place" in hint) == (verb == "push") and "clone" in hint
+
+
+@pytest.mark.parametrize("restore", [False, True])
+@pytest.mark.parametrize("file", ["vectors.npy", "chunks.arrow", "documents.arrow", "lookup.npy"])
+def test_a_file_of_the_right_size_that_a_cut_off_copy_left_is_sent_again(
+    here: vecver.Repository, file: str, restore: bool
+) -> None:
+    there, source = MemoryStore(), store(here)
+    segment = next(name.split("/")[1] for name in source.list("segments/"))
+    name = f"segments/{segment}/{file}"
+    body = source.get(name)
+    there.put("vecver.json", source.get("vecver.json"))
+    there.put(name, body[: len(body) // 2].ljust(len(body), b"\0"))  # as rsync --inplace leaves it
+    push(here, there, restore=restore)
+    assert there.get(name) == body and on(there).check().clean
+
+
+def test_a_sound_file_that_a_cut_off_push_left_is_not_sent_again(here: vecver.Repository) -> None:
+    there, source = MemoryStore(), store(here)
+    files = [name for name in source.list("segments/") if name.endswith("vectors.npy")]
+    there.put("vecver.json", source.get("vecver.json"))
+    for name in files:
+        there.put(name, source.get(name))
+    whole = push(here, MemoryStore())
+    assert push(here, there).objects == whole.objects - len(files)
+
+
+def test_restore_leaves_alone_what_gc_let_go(here: vecver.Repository) -> None:
+    """What the remote's gc let go on purpose stays so, unless it is named; what was lost comes back."""
+    there = MemoryStore()
+    push(here, there)
+    remote, docs = on(there), here.dataset("d")
+    middle, main = docs.resolve("main~1"), docs.resolve("main")
+    remote.dataset("d").promote("prod", "main")
+    for _ in range(3):
+        remote.gc(keep_last=1, grace=NOW, apply=True)
+    forgotten = [commit.id for commit in docs.log() if not remote.has_rows(commit.id)]
+    there.delete(layout_path(main))
+    done = push(here, there, restore=True)
+    assert forgotten and remote.has_rows(main) and not any(remote.has_rows(id) for id in forgotten)
+    assert any("gc there had let" in note for note in done.notes) and middle in forgotten
+    docs.branch("back", middle)
+    push(here, there, "d@back", restore=True)
+    assert on(there).has_rows(middle) and on(there).check().clean

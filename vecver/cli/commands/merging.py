@@ -7,12 +7,13 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+import vecver
 from vecver.cli import common
 from vecver.cli.commands.editing import BRANCH, DRY_RUN, MESSAGE
 from vecver.cli.screens.merges import show_conflicts, show_merge
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json, progress
-from vecver.errors import ConflictError
+from vecver.errors import ConflictError, NotFoundError
 from vecver.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +24,19 @@ _ALL = ""  # what an option means without a DOC; no document has this id
 def _side(name: str, whose: str) -> Callable[[F], F]:
     text = f"In a conflict about DOC keep what {whose} has; without DOC, in all that are not named. May be repeated."
     return click.option(f"--{name}", metavar="[DOC]", is_flag=False, flag_value=_ALL, multiple=True, help=text)
+
+
+def _check_order(repository: vecver.Repository, dataset: str, revision: str) -> None:
+    """Raises NotFoundError where no dataset has the first name, and one has the second."""
+    known = repository.datasets()
+    if dataset in known or revision not in known:
+        return
+    raise NotFoundError(
+        f"there is no dataset {dataset!r}, but {revision!r} is one",
+        code="dataset_not_found",
+        hint=f"the dataset comes first: `vecver merge {revision} {dataset}`",
+        dataset=dataset,
+    )
 
 
 @click.command()
@@ -62,7 +76,9 @@ def merge(
     Nothing is embedded. A document that both changed is a conflict: nothing is merged until --ours or --theirs settles
     it, and the exit code is 4. Where only REV went on, the branch moves there without a commit.
     """
-    docs = common.opened(settings).dataset(dataset)
+    repository = common.opened(settings)
+    _check_order(repository, dataset, revision)
+    docs = repository.dataset(dataset)
     mine: bool | tuple[str, ...] = True if _ALL in ours else ours
     other: bool | tuple[str, ...] = True if _ALL in theirs else theirs
     try:

@@ -21,7 +21,11 @@ INDEXES = click.option(
     "--indexes/--no-indexes", default=True, help="Search indexes travel too, or are made again.  [default: travel]"
 )
 FILE = click.option("--file", default="vecver.lock", show_default=True, metavar="FILE", help="The lock file.")
-RESTORE = click.option("--restore", is_flag=True, help="Look at every object, and copy those that were lost.")
+RESTORE = click.option(
+    "--restore",
+    is_flag=True,
+    help="Look at every object, and copy those that were lost; not what gc let go there, unless a ref of it is named.",
+)
 
 
 @click.group()

@@ -7,7 +7,7 @@ left are compared, by key.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -30,20 +30,27 @@ T = TypeVar("T")
 
 def diff(before: Snapshot, after: Snapshot) -> Diff:
     """Documents and chunks of `after` against `before`."""
+    old, new = _chunk_keys(before, after), _chunk_keys(after, before)
+    of_documents = diff_documents(before, after)
+    return replace(of_documents, chunks_added=len(_without(new, old)), chunks_removed=len(_without(old, new)))
+
+
+def diff_documents(before: Snapshot, after: Snapshot) -> Diff:
+    """As `diff`, from the rows of documents alone, which list their chunks: no text and no vector is read."""
     old, new = lacking_documents(before, after), lacking_documents(after, before)
     common = old.keys() & new.keys()
-    chunks_old, chunks_new = _chunk_keys(before, after), _chunk_keys(after, before)
     changed = _changed(old, new, common)
     added, removed = (tuple(sorted(names - common)) for names in (new.keys(), old.keys()))
+    counts = _chunk_counts(old, new, sorted([*added, *changed, *removed]))
     return Diff(
         before=before.commit.id,
         after=after.commit.id,
         added=added,
         changed=changed,
         removed=removed,
-        chunks_added=len(_without(chunks_new, chunks_old)),
-        chunks_removed=len(_without(chunks_old, chunks_new)),
-        chunks_of=_chunk_counts(old, new, sorted([*added, *changed, *removed])),
+        chunks_added=sum(of_document.added for of_document in counts.values()),
+        chunks_removed=sum(of_document.removed for of_document in counts.values()),
+        chunks_of=counts,
     )
 
 
@@ -82,6 +89,8 @@ def lacking_documents(snapshot: Snapshot, other: Snapshot) -> dict[str, Row]:
     """name -> (source digest, segment, row), for the document rows of `snapshot` that are not live in `other`."""
     documents: dict[str, Row] = {}
     for segment, _, rows in lacking(snapshot, other):
+        if not len(rows):  # nor is the table read
+            continue
         picked = segment.documents.select(["document", "digest"]).take(schema.row_numbers(rows))
         names, digests = (picked.column(name).to_pylist() for name in ("document", "digest"))
         documents.update(zip(names, zip(digests, repeat(segment), rows.tolist(), strict=False), strict=True))

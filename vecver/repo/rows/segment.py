@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,7 @@ class Segment:
         self.document_count: int = self.manifest["documents"]
         self.max_norm: float = self.manifest["max_norm"]
         self.verdict: Verdict | None = None  # set by `repo.rows.verifier`
-        self._mapped = {file: self._map(file) for file in FILES}
+        self._mapped = self._map_files()
 
     @cached_property
     def documents(self) -> pa.Table:
@@ -257,6 +257,9 @@ class Segment:
         """Memory that it holds beside its mapped files."""
         held = ("_sorted_keys", "_sorted_embedded", "_sorted_documents", "_listed_by", "document_codes", "row_codes")
         return sum(self.__dict__[name].nbytes for name in held if name in self.__dict__)
+
+    def _map_files(self) -> Mapping[str, memoryview]:
+        return {file: self._map(file) for file in FILES}
 
     def _map(self, file: str) -> memoryview:
         """A file, mapped; its content is not read yet. Raises NotFoundError, IntegrityError (another size)."""

@@ -89,6 +89,9 @@ class Exchange:
 
     def outcome(self, url: str, refs: Iterable[SharedRef] = ()) -> Transferred:
         sent = self.transfer.sent
+        if count := len(self.transfer.let_go):
+            versions = f"{count} versions" if count > 1 else "one version"
+            self.notes.append(f"gc there had let {versions} go, which stay so; DATASET@REF brings that of a ref back")
         return Transferred(self.remote, url, sent.objects, sent.bytes, tuple(refs), tuple(dict.fromkeys(self.notes)))
 
 
@@ -145,15 +148,18 @@ def check_named(chosen: Mapping[str, set[str]], heads: Mapping[str, Heads], url:
             )
 
 
-def check_same(here: Versions, store: Store) -> None:
-    """Raises NotFoundError (no repository there), ConflictError (another one)."""
-    if (id := identity_of(store, "fetch")) != here.id:
+def check_same(here: Versions, store: Store, verb: str = "fetch") -> None:
+    """Raises NotFoundError (no repository there), ConflictError (another one). `verb`: what was to be done with it."""
+    if (id := identity_of(store, verb)) != here.id:
+        address = say("repo.remotes() lists the addresses", cli="`vecver remote list` has the addresses")
+        empty = say("name an empty place to push to", cli="name an empty place to push to")
+        first = empty if verb == "push" else address
         raise ConflictError(
             f"{store.url} is another repository ({id[:12]}, this is {here.id[:12]})",
             code="other_repository",
             hint=say(
-                "push to an empty place, or vecver.clone(URL, FOLDER) that repository",
-                cli="push to an empty place, or `vecver clone URL FOLDER` that repository",
+                f"{first}; vecver.clone(URL, FOLDER) brings that repository into a folder of its own",
+                cli=f"{first.cli}; `vecver clone URL FOLDER` brings that repository into a folder of its own",
             ),
             url=store.url,
         )

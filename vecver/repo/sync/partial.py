@@ -6,11 +6,13 @@ Decisions
    note stays when the rows come, so that gc may let them go and they can come again.
 2. Rows come by whole versions, with their segments and indexes: then everything works as in a whole clone, offline too.
 3. What a lock file names is tracked under the name "locked", so that gc keeps it. The name of the pin is that of the
-   lock file's place and of the dataset: another content of the same file takes its place.
+   lock file's place and of the dataset: another content of the same file takes its place, and a dataset that the file
+   no longer names loses its pin at the next sync.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from vecver.errors import IntegrityError, NotFoundError
@@ -18,7 +20,7 @@ from vecver.model import Commit, Transferred
 from vecver.repo.maintain import gc
 from vecver.repo.maintain.naming import naming
 from vecver.repo.objects import load_commit
-from vecver.repo.refs import remotes, tracking
+from vecver.repo.refs import names, remotes, tracking
 from vecver.repo.refs.tracking import Tracked
 from vecver.repo.rows.layout import load_layout
 from vecver.repo.rows.proof import Proof
@@ -74,6 +76,20 @@ def pin(here: Versions, remote: str, store: Store, id: str, name: str, options: 
         return exchange.outcome(store.url)
 
     return repeated(attempt)
+
+
+def unpin(here: Versions, pin_of: Callable[[str], str], datasets: Collection[str]) -> None:
+    """Let gc have the versions of all datasets but these that a lock file named before.
+
+    `pin_of`: the name of the pin that the file has for a dataset of this name.
+    """
+    keys, known = tracking.keys(here.store), names.read(here.store)
+    called = {*keys, *(known.name_of(key) or key for key in keys), *(known.entries[k]["was"] for k in known.entries)}
+    dropped = {("tag", pin_of(name)) for name in called if name and name not in datasets}
+    for key in sorted(keys):
+        seen = tracking.read(here.store, key, remotes.LOCKED)
+        refs = {place: commit for place, commit in seen.refs.items() if place not in dropped}
+        tracking.write(here.store, key, remotes.LOCKED, Tracked(refs, seen.agreed), seen)
 
 
 def has_rows(store: Store, id: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from vecver.errors import ConflictError
 from vecver.model import SharedRef, Transferred
 from vecver.repo import policies, root
 from vecver.repo.maintain.naming import naming
@@ -37,19 +40,27 @@ def push(here: Versions, remote: str, store: Store, options: Options) -> Transfe
     """Send what the remote lacks, then move its refs; an empty place becomes a copy of this repository.
 
     Raises ConflictError (a ref was refused, and none was moved; the remote is another repository), NotFoundError,
-    IntegrityError, BackendError. After any failure every ref of the remote leads to whole versions, and what was sent
-    is not sent again.
+    InvalidInputError (other things lie there), IntegrityError, BackendError. A refused push leaves an empty place
+    empty. After any failure every ref of the remote leads to whole versions, and what was sent is not sent again.
     """
-    if not root.exists(store):
-        root.create(store, here.id)
-    check_same(here, store)
-    there = Versions(store, author=here.author, author_key=here.author_key)
+    if root.exists(store):
+        check_same(here, store, PUSH)
+    else:
+        root.check_empty(store)
     exchange = Exchange(here, remote, here.store, store, options)
-    return repeated(lambda: _push(exchange, there))
+    return repeated(lambda: _push(exchange))
 
 
-def _push(exchange: Exchange, there: Versions) -> Transferred:
-    here, store, options = exchange.here, there.store, exchange.options
+def _begin(here: Versions, store: Store) -> None:
+    """Make the repository at an empty place, once it is clear that it can be filled."""
+    if not root.exists(store):
+        with suppress(ConflictError):  # another process made it at this moment
+            root.create(store, here.id)
+    check_same(here, store, PUSH)
+
+
+def _push(exchange: Exchange) -> Transferred:
+    here, store, options = exchange.here, exchange.target, exchange.options
     known = datasets_of(here.store, dataset_names(here.store))
     chosen = selected(options.wanted, known, here.store.url)
     ours, theirs = heads_of(here.store, chosen), heads_of(store, chosen)
@@ -69,7 +80,11 @@ def _push(exchange: Exchange, there: Versions) -> Transferred:
     heads = {str(step.head.commit) for each in steps.values() for step in each if step.state in NOW_EQUAL}
     logged = {commit for each in logs.values() for log in each.values() for commit in log.commits}
     is_there = [head.commit for each in theirs.values() for head in each.values() if head.commit]
-    exchange.transfer.send_rows(exchange.absent({*heads, *logged}, is_there))
+    named = [step for key in steps for step in steps[key] if step.place[1] in chosen[key]]
+    exchange.transfer.named = {str(step.head.commit) for step in named}
+    absent = exchange.absent({*heads, *logged}, is_there)
+    exchange.transfer.send_rows(absent, begin=lambda: _begin(here, store))
+    there = Versions(store, author=here.author, author_key=here.author_key)
     with naming(store) as still:
         exchange.transfer.name_versions(heads)
         still()

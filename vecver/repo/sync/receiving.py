@@ -211,6 +211,12 @@ class _Received:
         """Send the rows of what the remote's refs, and these logs, lead to."""
         here = [head.commit for heads in self._ours.values() for head in heads.values() if head.commit]
         known = [*here, *tracked_commits(self._here.store)]
+        self._exchange.transfer.named = {
+            str(head.commit)
+            for key in self._theirs
+            for (_, name), head in self._places(key).items()
+            if name in self._chosen[key]
+        }
         self._exchange.transfer.send_rows(self._exchange.absent({*self._heads(), *logged}, known))
 
     def _heads(self) -> set[str]:

@@ -111,20 +111,24 @@ class Transfer:
         self._elsewhere = elsewhere
         self._restore = restore
         self._progress = progress
+        self.named = set[str]()  # versions that the caller named: `restore` brings them back whatever gc let go
+        self.let_go = set[str]()  # versions that `restore` did not bring back, since gc at the target let them go
         self._total = 0  # bytes of the files that are sent
         self._versions: list[Version] = []
         self._units = set[str]()  # that the versions need, there or sent
 
     # -- packing and sending --------------------------------------------------------------------
 
-    def send_rows(self, commits: Iterable[Commit]) -> None:
+    def send_rows(self, commits: Iterable[Commit], begin: Callable[[], None] = lambda: None) -> None:
         """Write the segments of these versions that are not there; parents come first in `commits`.
 
+        `begin` is called when all versions were read, before anything is written.
         Raises IntegrityError (an object is lost or damaged at the source), BackendError, NotFoundError.
         """
         commits, self._units = list(commits), set()
         there = present(self.target, [objects.path_of(commit.id) for commit in commits], "commits")
         versions = each(self._read_version, commits)
+        begin()
         whole = {version.commit.id for version in versions if self._is_whole(version, there)}
         self._versions = [version for version in versions if version.commit.id not in whole]
         segments = sorted({id for version in self._versions for id in version.segments})
@@ -148,7 +152,7 @@ class Transfer:
                 raise _partial(self.source, commit) from None
             return Version(commit, None, self.source.get(record), ())
         layout = parse_layout(commit.id, body)
-        _check_roots(commit, layout)
+        check_roots(commit, layout)
         return Version(commit, body, None, tuple(live.segment for live in layout.segments))
 
     def _is_whole(self, version: Version, there: Collection[str]) -> bool:
@@ -156,6 +160,9 @@ class Transfer:
         id = version.commit.id
         if objects.path_of(id) not in there:
             return False
+        if self._restore and id not in self.named and self._was_let_go(id):
+            self.let_go.add(id)
+            return True
         if version.layout is None:
             return any(self.target.size(name) is not None for name in (gc.forgotten_path(id), layout_path(id)))
         with suppress(NotFoundError, IntegrityError):
@@ -165,6 +172,13 @@ class Transfer:
                 self._units |= {layout_path(id), objects.path_of(id), *map(unit_of, ids)}
                 return True
         return False
+
+    def _was_let_go(self, id: str) -> bool:
+        """Did gc at the target let the rows of a version go, on purpose?"""
+        if any(self.target.size(name) is None for name in (gc.forgotten_path(id), objects.path_of(id))):
+            return False
+        has_layout = self.target.size(layout_path(id)) is not None
+        return not has_layout and gc.place_of_rows(self.target, id) is None
 
     def _missing_segments(self, segments: list[str]) -> list[str]:
         """Those of these segments that are not there. What announces a segment is written last and deleted first."""
@@ -192,9 +206,20 @@ class Transfer:
                         self._put(name, body)
 
     def _missing_files(self, files: list[File]) -> list[File]:
-        """The files that an earlier transfer did not bring: a file is visible only when it is whole."""
-        sizes = each(self.target.size, [file.name for file in files])
-        return [file for file, size in zip(files, sizes, strict=True) if size != file.bytes]
+        """The files that an earlier transfer did not bring. What it left is proved, since anything may have cut it off.
+
+        A store shows files only when they are whole, but a copy of a folder by other means does not.
+        """
+        there = each(self._is_there, files)
+        return [file for file, is_there in zip(files, there, strict=True) if not is_there]
+
+    def _is_there(self, file: File) -> bool:
+        if self.target.size(file.name) != file.bytes:
+            return False
+        hashed = hashlib.sha256()
+        for piece in self.target.stream(file.name):
+            hashed.update(piece)
+        return hashed.hexdigest() == file.sha256
 
     def _manifest(self, segment: str) -> bytes:
         """segment.json as it is stored. Raises IntegrityError."""
@@ -327,7 +352,7 @@ def _written(versions: Iterable[Version]) -> set[str]:
     return {name(id) for id in ids for name in (objects.path_of, layout_path, gc.forgotten_path, measures.unit_of)}
 
 
-def _check_roots(commit: Commit, layout: Layout) -> None:
+def check_roots(commit: Commit, layout: Layout) -> None:
     """Raises IntegrityError unless a layout is that of its commit."""
     if (layout.roots.content_root, layout.roots.vector_root) != (commit.content_root, commit.vector_root):
         raise objects.misplaced(layout_path(commit.id))
