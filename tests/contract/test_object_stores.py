@@ -38,6 +38,16 @@ class TestServices(Contract):
     rounds = 5  # SeaweedFS lets who loses a race wait for a second
 
 
+@pytest.mark.parametrize("size", [5, 8 << 20, (20 << 20) + 7])
+def test_the_hash_that_a_service_keeps_is_that_of_the_bytes(service: Service, tmp_path: Path, size: int) -> None:
+    """Also of what was sent in parts; Azure keeps none that says something of the bytes."""
+    store = open_store(service.url(f"tests/{secrets.token_hex(8)}"), cache_bytes=0)
+    body = secrets.token_bytes(size)
+    (tmp_path / "file").write_bytes(body)
+    store.put("x", tmp_path / "file")
+    assert store.holds("x", memoryview(body)) == (service.scheme != "az")
+
+
 # -- a repository there -----------------------------------------------------------------------------
 
 

@@ -106,6 +106,26 @@ class Contract:
         store.delete("x")
         assert bytes(mapped) == b"old"
 
+    def test_bytes_are_streamed_from_anywhere(self, store: Store) -> None:
+        body = bytes(range(256)) * (36 << 10) + b"tail"  # more than a piece
+        store.put("x", body)
+        for start in (0, 1, 4 << 20, len(body) - 1, len(body), len(body) + 1):
+            pieces = list(store.stream("x", start))
+            assert b"".join(pieces) == body[start:] and max(map(len, pieces), default=0) < len(body)
+        store.put("y", b"")
+        assert list(store.stream("y")) == []
+        with pytest.raises(NotFoundError) as caught:
+            list(store.stream("z"))
+        assert caught.value.code == "object_missing"
+
+    @pytest.mark.parametrize("size", [1, 1000, (8 << 20) + 1])
+    def test_a_hash_of_the_store_vouches_for_no_other_bytes(self, store: Store, size: int) -> None:
+        body = bytes(size - 1) + b"x"
+        store.put("x", body)
+        assert not store.holds("x", memoryview(bytes(size))) and not store.holds("x", memoryview(body + b"x"))
+        assert not store.holds("y", memoryview(body))
+        assert store.holds("x", memoryview(body)) in (True, False)  # whether it has one is its own
+
     def test_swap(self, store: Store) -> None:
         store.swap("r", None, b"1")
         for expected in (None, b"2"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,18 +15,21 @@ from helpers import ingest, texts_of, vector_of
 from inside import contents_of, versions_of
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
-httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
+if TYPE_CHECKING:
+    import httpx2 as httpx
+else:
+    httpx = pytest.importorskip("httpx2", reason="no httpx2: install vecver[client]")
 
-from serving import running  # noqa: E402
-from vecver_service.app import create_app  # noqa: E402
-from vecver_service.settings import ServiceSettings  # noqa: E402
-from vecver_service.state.keys import Keys  # noqa: E402
+from serving import running
+from vecver_service.app import create_app
+from vecver_service.settings import ServiceSettings
+from vecver_service.state.keys import Keys
 
-import vecver  # noqa: E402
-from vecver.cli import main  # noqa: E402
-from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError  # noqa: E402
-from vecver.store import Store  # noqa: E402
-from vecver.wire import Wire  # noqa: E402
+import vecver
+from vecver.cli import main
+from vecver.errors import AccessError, BackendError, InvalidInputError, NotFoundError
+from vecver.store import Store
+from vecver.wire import Wire
 
 BASE = {"a": "one", "b": "two", "c": "three"}
 

@@ -99,7 +99,12 @@ class Repository(Sharing):
         return self._versions.name_of(key) if isinstance(key, str) else None
 
     def check(
-        self, progress: Progress | None = None, *, milvus: str | Milvus | None = None, repair: bool = False
+        self,
+        progress: Progress | None = None,
+        *,
+        milvus: str | Milvus | None = None,
+        remote: str | None = None,
+        repair: bool = False,
     ) -> Check:
         """Re-hash and decode everything reachable, and prove every commit's roots from its rows.
 
@@ -110,10 +115,22 @@ class Repository(Sharing):
         With `milvus` ("": the embedded one) that Milvus is read back instead: it is proved that of every version that
         is published there it holds exactly the commit's keys and vectors, and the published texts and metadata.
 
-        Raises InvalidInputError (`repair` with `milvus`), NotPublishedError (nothing is published there), BackendError.
+        With `remote` the repository at that remote is checked instead. What the store has a hash of that is the hash of
+        the same file here is not fetched, and `Check.notes` says how many bytes that were. It proves that those bytes
+        were stored; that the store can still read them is its own promise.
 
-        Raises InvalidInputError (`repair` and `milvus` together), NotPublishedError (nothing is published there).
+        Raises InvalidInputError (`repair`, `milvus` and `remote` together, a service as remote), NotPublishedError
+        (nothing is published there), NotFoundError (no such remote, nothing there), ConflictError (another repository
+        is there), BackendError.
         """
+        if remote is not None:
+            if repair or milvus is not None:
+                raise InvalidInputError(
+                    "a remote is checked by itself, and not repaired from here",
+                    code="conflicting_options",
+                    hint=say("repo.push(restore=True) sends what is lost", cli="`vecver push --restore` does"),
+                )
+            return repo.check_remote(self._versions, self._store_of(remote), progress)
         if repair and milvus is not None:
             raise InvalidInputError(
                 "check does not repair a Milvus",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vecver.repo.sync.pushing import push
     from vecver.repo.sync.receiving import begin_clone, clone, fetch, pull
     from vecver.repo.sync.service import check_takes_push, open_remote
+    from vecver.repo.sync.vouching import check_remote
     from vecver.repo.versions import Clock, Versions
     from vecver.repo.write.draft import Draft
     from vecver.repo.write.joining import Joined, join
@@ -104,6 +105,7 @@ __all__ = [
     "check",
     "check_free",
     "check_name",
+    "check_remote",
     "check_takes_push",
     "chunk_blocks",
     "chunk_list",

@@ -61,6 +61,12 @@ class Store(Protocol):
     def size(self, name: str) -> int | None:
         """Bytes of `name`, or None if there is no such name."""
 
+    def holds(self, name: str, content: memoryview) -> bool:
+        """Does a hash that the store itself took of `name` say that it holds these bytes?
+
+        False also where there is no such hash, or it is of a kind that says nothing of the bytes.
+        """
+
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
         """Whether there is each name; a remote store is asked for all at once."""
 

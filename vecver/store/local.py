@@ -111,6 +111,9 @@ class LocalStore:
             raise unreachable(name, self._at(name), error) from error
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
+    def holds(self, name: str, content: memoryview) -> bool:
+        return False
+
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
         return [self.size(name) is not None for name in names]
 
@@ -178,6 +181,28 @@ class LocalStore:
             folder = make_folder(self._at(_SCRATCH))
             _sweep(folder)
             return Path(tempfile.mkdtemp(dir=folder))
+
+    @contextlib.contextmanager
+    def part(self, digest: str) -> Iterator[Path | None]:
+        """The file in which bytes with this digest are collected, which stays if they break off.
+
+        It is to be `put` when it is whole, and goes when nothing was written to it for a day. None where another
+        process collects the same.
+        """
+        from filelock import FileLock, Timeout
+
+        part = self._at(_SCRATCH) / f"incoming-{digest}"
+        with writing(_SCRATCH, self._at(_SCRATCH)):
+            lock = FileLock(make_folder(part.parent) / f"{part.name}.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                lock = None
+        try:
+            yield part if lock else None
+        finally:
+            if lock:
+                lock.release()
 
     @property
     def folder(self) -> Path | None:

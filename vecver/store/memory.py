@@ -69,6 +69,9 @@ class MemoryStore:
         content = self._bytes.get(name)
         return None if content is None else len(content)
 
+    def holds(self, name: str, content: memoryview) -> bool:
+        return False
+
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
         return [self.size(name) is not None for name in names]
 

@@ -126,6 +126,10 @@ class ObjectStore:
         moment = self._moment
         return moment.size(name, self._requests.size) if moment else self._requests.size(name)
 
+    def holds(self, name: str, content: memoryview) -> bool:
+        self._settle(name)
+        return self._requests.has_hash_of(name, content)
+
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
         names = list(names)
         for name in names:

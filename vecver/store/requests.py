@@ -11,6 +11,7 @@ Decisions
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import secrets
 from collections import deque
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 8 << 20  # of a large object, sent or fetched at once
 STREAMED_BYTES = 4 << 20  # of a large object that goes on to another place: sixteen may be on their way
 _AHEAD = 4
+_HASH = re.compile(r"[0-9a-f]{32}(-\d+)?")  # an ETag that may be one of the bytes
 _REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
 _STAMP = "vecverwrite"  # the name of a stamp among an object's attributes; Azure takes no `-` in it
 
@@ -155,7 +157,7 @@ class Requests:
     def _piece(self, name: str, start: int, size: int) -> bytes:
         with self._asking(name):
             end = min(start + STREAMED_BYTES, size)
-            return bytes(self._objects.get_range(name, start=start, end=end))
+            return bytes(self._objects.get(name, options={"range": (start, end)}).bytes())
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is none."""
@@ -164,6 +166,22 @@ class Requests:
                 return int(self._objects.head(name)["size"])
         except NotFoundError:
             return None
+
+    def has_hash_of(self, name: str, content: memoryview) -> bool:
+        """Is the ETag of an object the one that S3 and Google Cloud give these bytes, written as `put` writes them?
+
+        That is their MD5, or of an object that was sent in parts the MD5 of those of its parts, and their number. An
+        ETag of another kind (Azure; encryption with own keys) is never equal to it.
+        """
+        try:
+            with self._asking(name):
+                meta = self._objects.head(name)
+        except NotFoundError:
+            return False
+        stated = str(meta.get("e_tag") or "").strip('"')
+        if meta["size"] != len(content) or not _HASH.fullmatch(stated):
+            return False
+        return stated == (_hash_of_parts(content) if "-" in stated else _md5(content).hexdigest())
 
     def put(self, name: str, data: bytes | Path) -> Tag:
         """Write an object, a large file in parts, whatever is there."""
@@ -309,6 +327,15 @@ class Requests:
             url=self._url,
             name=name,
         )
+
+
+def _md5(content: memoryview) -> Any:
+    return hashlib.md5(content, usedforsecurity=False)
+
+
+def _hash_of_parts(content: memoryview) -> str:
+    parts = [_md5(content[start : start + PIECE_BYTES]).digest() for start in range(0, len(content), PIECE_BYTES)]
+    return f"{_md5(memoryview(b''.join(parts))).hexdigest()}-{len(parts)}"
 
 
 def _tag(meta: Any) -> Tag:

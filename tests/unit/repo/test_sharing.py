@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from vecver.model import Move, Transferred
 from vecver.repo import SyncOptions, objects
 from vecver.repo.refs.refs import Refs, load_move, move_path
 from vecver.repo.rows.layout import encoded_layout, layout_path, load_layout
+from vecver.repo.sync import transfer
 from vecver.store import LocalStore, MemoryStore, Store
 
 BASE = {"a": "one", "b": "two", "c": "three"}
@@ -709,3 +711,50 @@ def test_restore_leaves_alone_what_gc_let_go(here: vecver.Repository) -> None:
     docs.branch("back", middle)
     push(here, there, "d@back", restore=True)
     assert on(there).has_rows(middle) and on(there).check().clean
+
+
+class _Breaking(MemoryStore):
+    """A store whose vectors break off after so many bytes, and that counts what was read of them."""
+
+    def __init__(self, source: Store) -> None:
+        super().__init__()
+        self.left, self.read = 1 << 30, 0
+        for name, body in contents_of(source).items():
+            self.put(name, body)
+
+    def stream(self, name: str, start: int = 0) -> Iterator[bytes]:
+        for piece in super().stream(name, start):
+            for begin in range(0, len(piece), 16):
+                if name.endswith("vectors.npy"):
+                    if self.left <= 0:
+                        raise KeyboardInterrupt
+                    self.left -= 16
+                    self.read += len(piece[begin : begin + 16])
+                yield piece[begin : begin + 16]
+
+
+@pytest.mark.parametrize("damage", ["none", "other bytes", "too long"])
+def test_a_large_file_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr(transfer, "LARGE_BYTES", 100)
+    repository = open_on(MemoryStore(), clock=Ticking())
+    ingest(repository.dataset("d"), {f"doc-{n}": f"text {n}" for n in range(50)})
+    source = _Breaking(store(repository))
+    name = next(name for name in source.list("segments/") if name.endswith("vectors.npy"))
+    size = len(source.get(name))
+    source.left = size // 2
+    place = tmp_path / "kb"
+    with pytest.raises(KeyboardInterrupt):
+        cloned(source, LocalStore(place))
+    (part,) = (path for path in (place / "tmp").iterdir() if path.suffix != ".lock")
+    stopped = part.stat().st_size
+    assert 0 < stopped < size and not (place / name).exists()
+    if damage == "other bytes":
+        part.write_bytes(bytes(stopped))
+    elif damage == "too long":
+        part.write_bytes(part.read_bytes().ljust(size * 2, b"x"))
+    source.left, source.read = 1 << 30, 0
+    copy = cloned(source, LocalStore(place))
+    assert (place / name).read_bytes() == source.get(name) and copy.check().clean
+    again = {"none": size - stopped, "other bytes": size - stopped + size, "too long": size}
+    assert source.read == again[damage]
+    assert not [path for path in (place / "tmp").iterdir() if path.suffix != ".lock"]

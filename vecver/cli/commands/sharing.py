@@ -24,7 +24,7 @@ FILE = click.option("--file", default="vecver.lock", show_default=True, metavar=
 RESTORE = click.option(
     "--restore",
     is_flag=True,
-    help="Look at every object, and copy those that were lost; not what gc let go there, unless a ref of it is named.",
+    help="Look at every object, and copy those that were lost; of what gc let go, only what a named ref is at.",
 )
 
 

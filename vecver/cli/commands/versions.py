@@ -259,15 +259,18 @@ def rollback(settings: Settings, /, ref: str, to: str | None, as_json: bool) -> 
 
 @click.command()
 @click.option("--milvus", metavar="URI", help="Prove what is published there instead; embedded: the repository's own.")
+@click.option("--remote", metavar="NAME", help="Check that remote; what its own hash proves is not fetched.")
 @click.option("--repair", is_flag=True, help="First make again what is derived; say of the rest what helps.")
 @as_json
 @click.pass_obj
 @click.pass_context
-def check(context: click.Context, settings: Settings, /, milvus: str | None, repair: bool, as_json: bool) -> None:
+def check(
+    context: click.Context, settings: Settings, /, milvus: str | None, remote: str | None, repair: bool, as_json: bool
+) -> None:
     """Re-read everything, verify every digest, and prove each version's roots from its rows. Exits 5 on a problem."""
     repository = common.opened(settings)
     with progress("check") as advance:
-        outcome = repository.check(advance, milvus=milvus, repair=repair)
+        outcome = repository.check(advance, milvus=milvus, remote=remote, repair=repair)
     if as_json:
         echo_json(outcome.to_json())
     else:

@@ -127,6 +127,9 @@ class ServiceStore:
         except NotFoundError:
             return None
 
+    def holds(self, name: str, content: memoryview) -> bool:
+        return False
+
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
         return [size is not None for size in each(self.size, names)]
 

@@ -17,7 +17,9 @@ Decisions
    after `optimize` on one side moves the rows once more.
 3. Nothing is packed or compressed on the way: what lies on a store must be a repository that can be opened there.
    A store that compresses what it keeps does so itself.
-4. Only files of segments are written in parallel. A commit is written after its parents, so that one that is there
+4. A large file on its way to a folder goes on after a break where it stopped: what is there is hashed, and the digest
+   of the whole decides. A small one, and one on its way to a bucket, begins again.
+5. Only files of segments are written in parallel. A commit is written after its parents, so that one that is there
    implies them, whatever is cut.
 """
 
@@ -44,9 +46,10 @@ from vecver.repo.rows import index_files
 from vecver.repo.rows.layout import Layout, layout_path, parse_layout
 from vecver.repo.rows.segment_files import FILES, path_of, unit_of
 from vecver.repo.sync.parallel import each, present
-from vecver.store import Store
-from vecver.store.api import writing
+from vecver.store import LocalStore, Store
+from vecver.store.api import PIECE_BYTES, writing
 
+LARGE_BYTES = 8 << 20  # of a file that goes on where an earlier transfer stopped; a smaller one begins again
 _FEW = 50  # versions whose measures are listed one by one
 
 
@@ -216,6 +219,8 @@ class Transfer:
     def _is_there(self, file: File) -> bool:
         if self.target.size(file.name) != file.bytes:
             return False
+        if self.source.folder is not None and self.target.holds(file.name, self.source.map(file.name)):
+            return True  # not fetched: the store's own hash is that of the bytes here, which are proved where they lie
         hashed = hashlib.sha256()
         for piece in self.target.stream(file.name):
             hashed.update(piece)
@@ -254,16 +259,36 @@ class Transfer:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _send_file(self, file: File, place: Path) -> None:
-        if self._reading(file.name, lambda name: self._copied(name, place)) != (file.bytes, file.sha256):
+        if file.bytes < LARGE_BYTES or not isinstance(self.target, LocalStore):
+            self._collect(file, place)
+            return
+        with self.target.part(file.sha256) as part:
+            self._collect(file, part or place)
+
+    def _collect(self, file: File, place: Path) -> None:
+        """Write a file of the source to one here, after what an earlier transfer left of it, and `put` that."""
+        with writing(file.name, place):
+            left = place.stat().st_size if place.exists() else 0
+        found = self._reading(file.name, lambda name: self._copied(name, place))
+        if left and found != (file.bytes, file.sha256):  # what was left is no beginning of it
+            place.unlink()
+            left, found = 0, self._reading(file.name, lambda name: self._copied(name, place))
+        if found != (file.bytes, file.sha256):
+            place.unlink()
             raise objects.mismatch(file.name)
         self.target.put(file.name, place)
-        self.sent.add(file.bytes)
+        self.sent.add(file.bytes - left)
 
     def _copied(self, name: str, place: Path) -> tuple[int, str]:
-        """Write a file of the source to a new file here, and tell each piece; gives (bytes, sha256)."""
+        """Write the rest of a file of the source to a file here, and tell each piece; gives (bytes, sha256) of all."""
         hashed, size = hashlib.sha256(), 0
-        with writing(name, place), open(place, "xb") as file:
-            for piece in self.source.stream(name):
+        with writing(name, place), open(place, "a+b") as file:
+            file.seek(0)
+            while piece := file.read(PIECE_BYTES):
+                hashed.update(piece)
+                size += len(piece)
+            self._advance(size)
+            for piece in self.source.stream(name, size):
                 hashed.update(piece)
                 file.write(piece)
                 size += len(piece)
