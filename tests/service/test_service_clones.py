@@ -360,6 +360,25 @@ def test_a_clone_that_was_cut_off_goes_on(served: Served, tmp_path: Path, monkey
     assert_same_answers(served.repository, copy)
 
 
+def test_versions_that_are_laid_anew_meanwhile_come_in_their_new_place(
+    changing: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service no longer hands out the segments that the layouts named when they were read."""
+    streamed, optimized = Wire.pieces, list[str]()
+    docs = changing.repository.dataset("d")
+
+    def pieces(self: Wire, *arguments: Any, **how: Any) -> Iterator[bytes]:
+        if how["name"].endswith("segment.json") and not optimized:
+            optimized.append(how["name"])
+            assert docs.optimize().segments == (2, 1)
+        return streamed(self, *arguments, **how)
+
+    monkeypatch.setattr(Wire, "pieces", pieces)
+    copy = changing.clone(tmp_path / "copy", "d")
+    assert optimized and copy.check().clean
+    assert_same_answers(changing.repository, copy, "v1")
+
+
 def test_the_command_line(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VECVER_SETTINGS", "/dev/null")

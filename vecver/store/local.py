@@ -194,15 +194,12 @@ class LocalStore:
         part = self._at(_SCRATCH) / f"incoming-{digest}"
         with writing(_SCRATCH, self._at(_SCRATCH)):
             lock = FileLock(make_folder(part.parent) / f"{part.name}.lock", timeout=0)
-            try:
+            with contextlib.suppress(Timeout):
                 lock.acquire()
-            except Timeout:
-                lock = None
         try:
-            yield part if lock else None
+            yield part if lock.is_locked else None
         finally:
-            if lock:
-                lock.release()
+            lock.release()
 
     @property
     def folder(self) -> Path | None:

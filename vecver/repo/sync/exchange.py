@@ -34,7 +34,9 @@ from vecver.store import Store
 
 NOW_EQUAL = ("new", "moved", "current")  # states of steps after which both sides stand at one commit
 _ATTEMPTS = 6
-_AGAIN = ("ref_moved", "name_taken", "collected", "tracking_moved", "entries_moved", "lock_lost")  # others were faster
+_AGAIN = (  # others were faster
+    *("ref_moved", "name_taken", "collected", "tracking_moved", "entries_moved", "lock_lost", "layout_moved"),
+)
 
 
 @dataclass(frozen=True)

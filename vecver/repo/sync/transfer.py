@@ -126,7 +126,8 @@ class Transfer:
         """Write the segments of these versions that are not there; parents come first in `commits`.
 
         `begin` is called when all versions were read, before anything is written.
-        Raises IntegrityError (an object is lost or damaged at the source), BackendError, NotFoundError.
+        Raises IntegrityError (an object is lost or damaged at the source), ConflictError (it was laid anew meanwhile),
+        BackendError, NotFoundError.
         """
         commits, self._units = list(commits), set()
         there = present(self.target, [objects.path_of(commit.id) for commit in commits], "commits")
@@ -136,7 +137,18 @@ class Transfer:
         self._versions = [version for version in versions if version.commit.id not in whole]
         segments = sorted({id for version in self._versions for id in version.segments})
         self._units |= {unit_of(id) for id in segments}
-        self._send_segments(self._missing_segments(segments))
+        try:
+            self._send_segments(self._missing_segments(segments))
+        except IntegrityError as error:
+            if error.code == "object_lost" and self._are_relaid():
+                raise _relaid(self.source) from error
+            raise
+
+    def _are_relaid(self) -> bool:
+        """Did `optimize` lay versions anew at the source since their layouts were read? A service gives no old ones."""
+        read = [version for version in self._versions if version.layout is not None]
+        now = self.source.get_all([layout_path(version.commit.id) for version in read])
+        return any(version.layout != layout for version, layout in zip(read, now, strict=True))
 
     def _brings_rows(self, commit: Commit) -> bool:
         return self._rows_of is None or commit.id in self._rows_of
@@ -397,6 +409,15 @@ def _partial(store: Store, commit: Commit) -> ConflictError:
             cli="ask the repository that it was cloned from: `vecver remote` names it",
         ),
         commit=commit.id,
+    )
+
+
+def _relaid(store: Store) -> ConflictError:
+    return ConflictError(
+        f"{store.url} laid the rows of its versions anew at this moment",
+        code="layout_moved",
+        hint="try again; what was sent stays sent",
+        url=store.url,
     )
 
 
