@@ -534,6 +534,10 @@ def _objects(ask: Asking) -> None:
     ask.get(f"{place}/objects?prefix=refs/pages/&after=refs/pages/branches/main", "admin")
     ask.get(f"{place}/objects?prefix=refs/other/", "admin")
     ask.get(f"{place}/objects?prefix=refs/pages/&limit=0", "admin")
+    some = ["refs/pages/branches/main", "refs/other/branches/main", "names"]
+    ask.post(f"{place}/objects/read", "admin", json={"names": some})
+    ask.post(f"{place}/objects/read", "admin", json={"names": some, "content": False})
+    ask.post(f"{place}/objects/read", "admin", json={"name": some})
     ask.get(f"{place}/object?name=refs/pages/branches/main", "admin")
     ask.get(f"{place}/object?name=refs/pages/branches/main", "admin", headers={"range": "bytes=2-9"})
     ask.get(f"{place}/object?name=refs/pages/branches/main", "admin", headers={"range": "bytes=9999-"})

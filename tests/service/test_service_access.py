@@ -99,6 +99,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/datasets/{dataset}/sketch": Row("read", 200),
     "GET /v1/datasets/{dataset}/publication": Row("read", 409),  # not published
     "GET /v1/datasets/{dataset}/objects": Row("read", 200, query="prefix=refs/{dataset}/"),
+    "POST /v1/datasets/{dataset}/objects/read": Row("read", 200, body={"names": ["names"]}),
     "GET /v1/datasets/{dataset}/object": Row("read", 200, query="name=names"),
     "POST /v1/datasets/{dataset}/search": Row("read", 200, body={"vector": QUERY}),
     "POST /v1/replay": Row("read", 200, body="receipt"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from itertools import dropwhile, islice
@@ -14,16 +15,21 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
+from vecver.errors import NotFoundError, VecverError
 from vecver_service.deps import Deps, Readable
-from vecver_service.http.replies import Reply, problem_responses
+from vecver_service.http.replies import Reply, json_bytes, problem_responses
 from vecver_service.routes.datasets import existing
-from vecver_service.schemas import content
+from vecver_service.schemas import content, requests
 
 router = APIRouter(prefix="/v1/datasets/{dataset}", tags=["objects"], responses=problem_responses(403, 404))
 _PIECE = 1 << 20  # bytes in memory of an object that is sent
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
 _BYTES = "application/octet-stream"
 _CONTENT: dict[str, Any] = {_BYTES: {"schema": {"type": "string", "format": "binary"}}}
+_LINES = {
+    "description": "An object a line, in UTF-8.",
+    "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes, as they are stored.", "content": _CONTENT},
     206: {"description": "The bytes of the range.", "content": _CONTENT},
@@ -53,6 +59,23 @@ def objects(
     return Reply({"objects": page[:limit], "next": page[limit - 1] if len(page) > limit else None})
 
 
+@router.post(
+    "/objects/read",
+    response_model=None,
+    response_class=StreamingResponse,
+    responses={200: _LINES, **problem_responses(400)},
+)
+def read_objects(body: requests.ReadObjects, docs: Readable, deps: Deps) -> Response:
+    """Many small objects of a dataset at once: a line of JSON each, in the order of their names.
+
+    `bytes` is null where there is no such object, and `data` its bytes in base64. `code` says why one cannot be read:
+    `/object` then tells more. Segments are read one by one.
+    """
+    existing(docs)
+    stored = deps.repository.objects_of(docs.name)
+    return StreamingResponse(_lines(stored, body), media_type="application/x-ndjson")
+
+
 @router.get("/object", response_model=None, response_class=StreamingResponse, responses=_ANSWERS)
 def read_object(
     docs: Readable,
@@ -70,6 +93,21 @@ def read_object(
     if start >= len(stored) or end <= start:
         raise HTTPException(416, f"the object has {len(stored)} bytes, and the range begins after them")
     return _streamed(stored, start, end, 206)
+
+
+def _lines(stored: Any, body: requests.ReadObjects) -> Iterator[bytes]:
+    for name in body.names:
+        line: dict[str, Any] = {"name": name, "bytes": None}
+        try:
+            content = stored.map(name)
+            line["bytes"] = len(content)
+            if body.content:
+                line["data"] = base64.b64encode(content).decode()
+        except NotFoundError:
+            pass
+        except VecverError as error:
+            line["code"] = error.code
+        yield json_bytes(line) + b"\n"
 
 
 def _streamed(stored: memoryview, start: int, end: int, status: int) -> Response:

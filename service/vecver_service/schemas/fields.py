@@ -18,7 +18,7 @@ BODIES: tuple[type[requests.Request], ...] = (
         requests.Publish,
         requests.Documents,
     ),
-    *(requests.Rows, requests.Rename, requests.Delete, requests.Merge),
+    *(requests.Rows, requests.Rename, requests.Delete, requests.Merge, requests.ReadObjects),
     *(
         evaluating.Questions,
         evaluating.Eval,

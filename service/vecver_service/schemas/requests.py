@@ -213,6 +213,13 @@ class GetDocuments(Request):
     missing: Annotated[Literal["error", "skip"], Field(description="What to do about ids that are unknown.")] = "error"
 
 
+class ReadObjects(Request):
+    """Which stored objects are read at once."""
+
+    names: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000, examples=[["names"]])]
+    content: Annotated[bool, Field(description="Their bytes; otherwise only how many there are of each.")] = True
+
+
 class ListChunks(Request):
     """Which chunks are listed."""
 

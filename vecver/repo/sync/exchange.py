@@ -19,7 +19,7 @@ from vecver.model import Commit, SharedRef, Transferred
 from vecver.near import near
 from vecver.progress import Progress
 from vecver.repo import root
-from vecver.repo.objects import load_commit
+from vecver.repo.objects import load_commit, parse_commit, path_of
 from vecver.repo.refs import names
 from vecver.repo.refs.refs import Refs, load_move, move_path, with_gating
 from vecver.repo.refs.tracking import Place, Tracked
@@ -66,15 +66,27 @@ class Exchange:
         how: dict[str, Any] = {"restore": self.options.restore, "progress": self.options.progress}
         how |= {"rows_of": self.options.rows_of, "elsewhere": self.remote}
         self.transfer = Transfer(self.source, self.target, indexes=self.options.indexes, **how)
+        self._ahead: dict[str, Commit] = {}
         self.read: Read = lru_cache(maxsize=None)(self._read)
 
     def _read(self, id: str) -> Commit:
         """A commit, from here if it is here."""
+        if id in self._ahead:
+            return self._ahead.pop(id)
         stores = sorted((self.source, self.target), key=lambda store: store is not self.here.store)
         try:
             return load_commit(stores[0], id)
         except NotFoundError:
             return load_commit(stores[1], id)
+
+    def read_ahead(self, ids: Iterable[str]) -> None:
+        """Read these commits of the source at once, as far as they are not here: they will be asked for."""
+        wanted = sorted(set(ids))
+        is_here = self.target.has_all([path_of(id) for id in wanted])
+        absent = [id for id, here in zip(wanted, is_here, strict=True) if not here]
+        for id, body in zip(absent, self.source.get_all([path_of(id) for id in absent]), strict=True):
+            if body is not None:
+                self._ahead[id] = parse_commit(id, body)
 
     def moves_behind(self, move: str) -> set[str]:
         """The ids of a ref's move and of all moves before it, as far as one of the two has them."""

@@ -10,7 +10,6 @@ from urllib.parse import unquote
 from vecver.repo.refs import names, refs
 from vecver.repo.refs.refs import KINDS, Refs
 from vecver.repo.refs.tracking import Place
-from vecver.repo.sync.parallel import each
 from vecver.store import Store
 
 
@@ -34,7 +33,9 @@ def heads_of(store: Store, keys: Collection[str] | None = None) -> dict[str, Hea
     prefixes = sorted({f"refs/{path.split('/')[1]}/" for path in store.list("refs/")} if keys is None else _of(keys))
     paths = [path for prefix in prefixes for path in store.list(prefix) if unquote(path.split("/")[1]) not in gone]
     found: defaultdict[str, Heads] = defaultdict(dict)
-    for path, body in zip(paths, each(store.get, paths), strict=True):
+    for path, body in zip(paths, store.get_all(paths), strict=True):
+        if body is None:  # its dataset was deleted, and gc took it at this moment
+            continue
         ref = refs.parse(path, body)
         if ref["move"]:  # otherwise it is only reserved
             key, place = _place_of(path)

@@ -217,7 +217,9 @@ class _Received:
             for (_, name), head in self._places(key).items()
             if name in self._chosen[key]
         }
-        self._exchange.transfer.send_rows(self._exchange.absent({*self._heads(), *logged}, known))
+        wanted = {*self._heads(), *logged}
+        self._exchange.read_ahead(wanted)
+        self._exchange.transfer.send_rows(self._exchange.absent(wanted, known))
 
     def _heads(self) -> set[str]:
         return {str(head.commit) for key in self._theirs for head in self._places(key).values() if head.commit}

@@ -59,7 +59,7 @@ def read_log(get: Get, key: str, place: Place, newest: str) -> RefLog:
 def all_moves(store: Store) -> Get:
     """Reads moves from memory, after one listing and requests in parallel: a log itself can only be read one by one."""
     names = list(store.list("moves/"))
-    bodies = dict(zip(names, each(store.get, names), strict=True))
+    bodies = dict(zip(names, store.get_all(names), strict=True))
     return lambda name: bodies.get(name) or store.get(name)
 
 

@@ -13,10 +13,13 @@ Decisions
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote
@@ -40,6 +43,7 @@ _KEY = say(
     "give a key that may read it as remote_key; the operator of the service makes one with `vecver key add`",
     cli="give a key that may read it as VECVER_KEY; the operator of the service makes one with `vecver key add`",
 )
+_BATCH = 100  # small objects that are read by one request: a layout may have some 200 kB
 _PAGE = 10_000  # names that are listed by one request
 
 
@@ -103,7 +107,35 @@ class ServiceStore:
         raise absent(name)
 
     def get_all(self, names: Iterable[str]) -> Sequence[bytes | None]:
-        return each(lambda name: get_or_none(self, name), names)
+        wanted = list(names)
+        found = self._at_once(wanted, content=True)
+        bodies: dict[str, bytes | None] = dict.fromkeys(name for name in found if "code" not in found[name])
+        for name, line in found.items():
+            if "data" in line:
+                bodies[name] = body = base64.b64decode(line["data"])
+                self._learn(name, self._owners_of(name)[0][0], body)
+        others = [name for name in dict.fromkeys(wanted) if name not in bodies]
+        bodies |= zip(others, each(partial(get_or_none, self), others), strict=True)
+        return [bodies[name] for name in wanted]
+
+    def _at_once(self, wanted: Iterable[str], *, content: bool) -> dict[str, Json]:
+        """name -> what the service tells of it, of the small objects whose dataset is known."""
+        of_dataset = defaultdict[str, list[str]](list)
+        for name in dict.fromkeys(wanted):
+            owners = self._owners_of(name)
+            if len(owners) == 1 and not name.startswith("segments/"):
+                of_dataset[owners[0][0]].append(name)
+        batches = [(key, own[i : i + _BATCH]) for key, own in of_dataset.items() for i in range(0, len(own), _BATCH)]
+        found = each(lambda batch: self._read_batch(*batch, content=content), batches)
+        return {name: line for lines in found for name, line in lines.items()}
+
+    def _read_batch(self, key: str, batch: Sequence[str], *, content: bool) -> dict[str, Json]:
+        """name -> what the service tells of an object of this dataset."""
+        with self._unless_missing():
+            path = f"{self._path(key, 'objects')}/read"
+            lines = self._wire.lines(path, {"names": list(batch), "content": content})
+            return read({"lines": lines}, lambda body: {str(line["name"]): line for line in body["lines"]})
+        return {}
 
     def map(self, name: str, *, fixed: bool = False) -> memoryview:
         return memoryview(self.get(name))
@@ -122,16 +154,31 @@ class ServiceStore:
         return None
 
     def size(self, name: str) -> int | None:
-        try:
-            return len(self.get(name)) if name in (ROOT, names.NAME) else sum(map(len, self.stream(name)))
-        except NotFoundError:
+        if name in (ROOT, names.NAME):
+            body = get_or_none(self, name)
+            return None if body is None else len(body)
+        if name.startswith("segments/"):
+            with contextlib.suppress(NotFoundError):
+                return sum(map(len, self.stream(name)))
             return None
+        for key, _ in self._owners_of(name):
+            line = self._read_batch(key, [name], content=False).get(name, {})
+            if line.get("code"):
+                return len(self.get(name))  # which raises what is wrong with it
+            if line.get("bytes") is not None:
+                return int(line["bytes"])
+        return None
 
     def holds(self, name: str, content: memoryview) -> bool:
         return False
 
     def has_all(self, names: Iterable[str]) -> Sequence[bool]:
-        return [size is not None for size in each(self.size, names)]
+        wanted = list(names)
+        told = self._at_once(wanted, content=False)
+        found = {name: line["bytes"] is not None for name, line in told.items() if "code" not in line}
+        others = [name for name in dict.fromkeys(wanted) if name not in found]
+        found |= zip(others, [size is not None for size in each(self.size, others)], strict=True)
+        return [found[name] for name in wanted]
 
     def list(self, prefix: str) -> Iterator[str]:
         self._asked_names = self._asked_names and prefix != "refs/"  # a listing of all refs begins an exchange

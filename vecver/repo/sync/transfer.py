@@ -29,9 +29,10 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ class Transfer:
         """
         commits, self._units = list(commits), set()
         there = present(self.target, [objects.path_of(commit.id) for commit in commits], "commits")
-        versions = each(self._read_version, commits)
+        versions = self._read_versions(commits)
         begin()
         whole = {version.commit.id for version in versions if self._is_whole(version, there)}
         self._versions = [version for version in versions if version.commit.id not in whole]
@@ -153,13 +154,21 @@ class Transfer:
     def _brings_rows(self, commit: Commit) -> bool:
         return self._rows_of is None or commit.id in self._rows_of
 
-    def _read_version(self, commit: Commit) -> Version:
-        """A version as the source has it. Raises IntegrityError, ConflictError (its rows are not there)."""
-        if not self._brings_rows(commit) and self.source.size(layout_path(commit.id)) is not None:
+    def _read_versions(self, commits: Sequence[Commit]) -> list[Version]:
+        """The versions as the source has them. Raises IntegrityError, ConflictError (the rows of one are not there)."""
+        names = {commit.id: layout_path(commit.id) for commit in commits}
+        bare = [commit.id for commit in commits if not self._brings_rows(commit)]
+        is_there = dict(zip(bare, self.source.has_all([names[id] for id in bare]), strict=True))
+        wanted = [commit.id for commit in commits if not is_there.get(commit.id)]
+        layouts = dict(zip(wanted, self.source.get_all([names[id] for id in wanted]), strict=True))
+        return each(partial(self._version, layouts), commits)
+
+    def _version(self, layouts: Mapping[str, bytes | None], commit: Commit) -> Version:
+        """A version as the source has it; `layouts` lacks those whose rows do not come along."""
+        if commit.id not in layouts:
             return Version(commit, None, None, ())
-        try:
-            body = self.source.get(layout_path(commit.id))
-        except NotFoundError:
+        body = layouts[commit.id]
+        if body is None:
             record = gc.forgotten_path(commit.id)
             if self.source.size(record) is None:
                 raise lost(self.source, layout_path(commit.id), commit) from None
@@ -371,7 +380,9 @@ class Transfer:
         """What was measured of new versions, and what the target lacks of those that refs name. A damaged one stays."""
         names = self._measured(new | heads)
         absent = set(names) - present(self.target, names, "measures")
-        for name, body in zip(sorted(absent), each(self.source.get, sorted(absent)), strict=True):
+        for name, body in zip(sorted(absent), self.source.get_all(sorted(absent)), strict=True):
+            if body is None:
+                continue
             with suppress(IntegrityError):
                 objects.parse_sealed(name, body)
                 self._put(name, body)
