@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,10 +64,10 @@ def fill(repository: vecver.Repository) -> None:
 
 
 @contextmanager
-def service(place: Path) -> Iterator[Served]:
+def service(place: Path, **how: Any) -> Iterator[Served]:
     repository = vecver.open(place / "kb", create=True, author="tester", background=False)
     fill(repository)
-    settings = ServiceSettings(state=str(place / "state"))
+    settings = ServiceSettings(state=str(place / "state"), **how)
     keys = Keys(settings.keys_file(""))
     scopes = {"d": ["d:read"], "secret": ["secret:read"], "all": ["*:read"]}
     tokens = {name: keys.add(name, held)[1] for name, held in scopes.items()}
@@ -377,6 +377,21 @@ def test_versions_that_are_laid_anew_meanwhile_come_in_their_new_place(
     copy = changing.clone(tmp_path / "copy", "d")
     assert optimized and copy.check().clean
     assert_same_answers(changing.repository, copy, "v1")
+
+
+def test_slow_readers_of_large_objects_hold_up_nobody(tmp_path: Path) -> None:
+    """A clone over a slow line asks for many files at once: each takes as long as the line needs."""
+    with service(tmp_path, threads=1, timeout=5) as served:
+        commit, size = served.repository.dataset("d").resolve("main"), 40 << 20
+        name = f"measures/{commit}/large"
+        store(served.repository).put(name, bytes(size))
+        headers = {"authorization": f"Bearer {served.keys['d']}"}
+        with httpx.Client(base_url=served.url, headers=headers, timeout=10) as client, ExitStack() as stack:
+            asked: Any = {"params": {"name": name}}
+            slow = [stack.enter_context(client.stream("GET", "/v1/datasets/d/object", **asked)) for _ in range(4)]
+            assert [answer.status_code for answer in slow] == [200] * 4  # and nothing is read of them yet
+            assert client.get("/v1/datasets/d/commits").status_code == 200
+            assert sum(map(len, slow[0].iter_bytes())) == size
 
 
 def test_the_command_line(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

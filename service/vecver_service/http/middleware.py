@@ -44,6 +44,7 @@ from vecver_service.state.keys import Caller
 _OPEN = ("/healthz", "/readyz")
 _PAGES = ("/docs", "/openapi.json")  # the same for every vecver: no key is needed to read them
 _UPLOADS, STREAMS = "/ingest", "/events"  # the ends of their paths
+_OBJECT = re.compile("/v1/datasets/[^/]+/object")  # sent in pieces, as fast as the caller takes them
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _BODY_REFUSED = (408, 413)
 _AT_ONCE_BYTES = 64 << 10  # a longer body is read only with a slot
@@ -165,8 +166,9 @@ class RequestMiddleware:
         return slots
 
     def _thread_slot(self, scope: Scope) -> AbstractAsyncContextManager[Any]:
-        """A slot for one of the threads. Uploads and streams wait most of their time and take none."""
-        if "vecver.caller" not in scope or scope["path"].endswith((_UPLOADS, STREAMS)):
+        """A slot for one of the threads. Uploads, streams and stored objects wait most of their time and take none."""
+        path = scope["path"]
+        if "vecver.caller" not in scope or path.endswith((_UPLOADS, STREAMS)) or _OBJECT.fullmatch(path):
             return nullcontext()
         return self._slots(scope)
 

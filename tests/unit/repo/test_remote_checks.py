@@ -118,8 +118,8 @@ def test_a_hash_of_another_kind_proves_nothing(here: vecver.Repository, monkeypa
 
 
 def test_a_file_of_a_cut_off_push_is_proved_without_fetching_it(here: vecver.Repository) -> None:
-    bucket, source = Hashing(), versions_of(here).store
-    there = ObjectStore(Bucket(bucket, "s3://in/memory", ""), None)
+    bucket: Any = Hashing()
+    source, there = versions_of(here).store, ObjectStore(Bucket(bucket, "s3://in/memory", ""), None)
     names = [name for name in source.list("segments/") if name.endswith("vectors.npy")]
     there.put("vecver.json", source.get("vecver.json"))
     there.put(names[0], source.get(names[0]))

@@ -665,7 +665,7 @@ def test_the_advice_about_another_repository_fits_what_was_done(here: vecver.Rep
     with pytest.raises(ConflictError) as caught:
         calls[verb](here, other)
     for caller in ("python", "cli"):
-        hint = hint_for(caller, caught.value.hint)  # type: ignore[arg-type]
+        hint = hint_for(caller, caught.value.hint)
         assert ("empty place" in hint) == (verb == "push") and "clone" in hint
 
 
