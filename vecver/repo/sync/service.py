@@ -17,7 +17,7 @@ import base64
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -185,6 +185,9 @@ class ServiceStore:
         listed = each(lambda owner: self._listed(prefix, *owner), self._owners_of(prefix))
         yield from sorted(name for of_dataset in listed for name in of_dataset)
 
+    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
+        return each(lambda prefix: list(self.list(prefix)), prefixes)
+
     def _listed(self, prefix: str, key: str, commit: str | None) -> Sequence[str]:
         found, after, path = [], None, self._path(key, "objects")
         prefix = entries.folder_of(prefix[:-1], key) if prefix[:-1] in _OF_DATASET else prefix
@@ -288,9 +291,17 @@ class ServiceStore:
         return None
 
     def moment(
-        self, bodies: Iterable[str] = (), sizes: Iterable[str] = (), *, anew: bool = False
+        self,
+        bodies: Iterable[str] = (),
+        sizes: Iterable[str] = (),
+        *,
+        locks: Iterable[str] = (),
+        anew: bool = False,
     ) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def aside(self, work: Callable[[], None]) -> NoReturn:
+        raise _read_only(self.url)
 
     def uncached(self) -> Store:
         return self
