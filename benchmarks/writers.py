@@ -52,7 +52,9 @@ def placed(store: str, folder: str) -> Iterator[str]:
 
 def opened(place: str, **how: Any) -> vecver.Dataset:
     """The dataset, as another machine opens it: with copies of its own where the repository lies in a bucket."""
-    cache = {"cache": tempfile.mkdtemp(prefix="vecver-writer-", dir=os.environ["TMPDIR"])} if "://" in place else {}
+    cache: dict[str, Any] = (
+        {"cache": tempfile.mkdtemp(prefix="vecver-writer-", dir=os.environ["TMPDIR"])} if "://" in place else {}
+    )
     return vecver.open(place, **cache, **how).dataset("d")
 
 
