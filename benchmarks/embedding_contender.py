@@ -76,7 +76,7 @@ def vecver_default() -> tuple[Embed, Embed, dict[str, Any]]:
 
 def vecver_ingest() -> tuple[Embed, Embed, dict[str, Any]]:
     """As an ingest calls it: runs of texts of similar length."""
-    from vecver.flows.ingesting.ingestion import EMBED_SLICE
+    from vecver.flows.ingesting.embedding_rows import EMBED_SLICE
     from vecver.flows.ingesting.progress_counts import slices
 
     embed, embed_query, environment = vecver_default()

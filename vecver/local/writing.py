@@ -40,7 +40,8 @@ class Writing(Publishing):
         allow_removals: bool = False,
         strict: bool = False,
         dry_run: bool = False,
-        workers: int = 2,
+        workers: int | None = None,
+        on: str | None = None,
         job: str = "",
         origin: Json | None = None,
         place: Json | None = None,
@@ -69,6 +70,12 @@ class Writing(Publishing):
         `space` names the space of vectors that the records bring, `metric` theirs (cosine).
         `language` is what keyword search takes the texts for (default: as the version before, else English): its
         stems and stop words; "none" takes words as they are. Nothing is embedded anew for it.
+        `on`: where documents are parsed and embedded; by default in processes here. "ray": the session on Ray that this
+        process has, else the cluster that RAY_ADDRESS names or that this machine belongs to, else one that is started
+        here; "ray:local": one that is started here; "ray://HOST:10001": that cluster. The version is the same
+        wherever it is made. Rows are written by the workers, so all of them must reach the repository.
+        `workers`: processes that parse (default: 2); on Ray, embedders side by side (default: one a GPU, else one a
+        node).
         `job`: your id of this run, kept in the commit's operation. `origin`: where the source comes from, instead
         of the Git commit of the work tree that it lies in: {"kind": "git", "commit", "branch", "dirty"}; {}: from none.
         Of a source that was read elsewhere: `place`, where it lies there ({}: nowhere), and `scope`, of which documents
@@ -96,6 +103,7 @@ class Writing(Publishing):
             allow_removals=allow_removals,
             strict=strict,
             workers=workers,
+            on=on,
             job=job,
             origin=origin,
         )

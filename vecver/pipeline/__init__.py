@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from vecver.doors import lazily
 
 if TYPE_CHECKING:
+    from vecver.pipeline import ray
     from vecver.pipeline.chunkers.chunk import DEFAULT as DEFAULT_CHUNKER
     from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
     from vecver.pipeline.chunkers.parts import parts_of
@@ -79,6 +80,7 @@ __all__ = [
     "pattern_of",
     "place_of",
     "places_above",
+    "ray",
     "read",
     "read_additions",
     "shown",

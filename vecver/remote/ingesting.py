@@ -47,22 +47,23 @@ class RemoteIngesting(RemoteHandle):
         allow_removals: bool = False,
         strict: bool = False,
         dry_run: bool = False,
-        workers: int = 2,
+        workers: int | None = None,
+        on: str | None = None,
         origin: Json | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """As `Dataset.ingest`: the source is read here, uploaded, and parsed and embedded by a job of the service.
 
-        Returns when the job has ended; an interrupt cancels the job. One call takes one source. `passwords` and
-        `workers` are refused. Files that cannot be read here are in `Report.failures`; their documents keep their
+        Returns when the job has ended; an interrupt cancels the job. One call takes one source. `passwords`, `workers`
+        and `on` are refused. Files that cannot be read here are in `Report.failures`; their documents keep their
         versions, and so nothing is removed as missing in that commit (`notes` says so).
 
         Raises InvalidInputError (options that cannot be sent, several sources, nothing to send), AccessError,
         ConflictError, BackendError, and what the job raises.
         """
-        if passwords or workers != 2:
+        if passwords or workers is not None or on is not None:
             raise InvalidInputError(
-                "passwords and workers do not travel to a service",
+                "passwords, workers and on do not travel to a service",
                 code="not_over_http",
                 hint="leave them out; a locked document is ingested where the repository lies, or unlocked first",
             )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vecver.repo.rows.layout import Layout, rows_of
     from vecver.repo.rows.positions import chunk_owners, named_positions
     from vecver.repo.rows.roots import Roots
-    from vecver.repo.rows.schema import metadata_columns, metadata_of, metadata_of_all, origin_of
+    from vecver.repo.rows.schema import keys_array, metadata_columns, metadata_of, metadata_of_all, origin_of
     from vecver.repo.rows.segment import Segment, segment_ids
     from vecver.repo.rows.sketched import chunk_blocks, document_sizes
     from vecver.repo.rows.verifier import PENDING
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vecver.repo.sync.service import check_takes_push, open_remote
     from vecver.repo.sync.vouching import check_remote
     from vecver.repo.versions import Clock, Versions
-    from vecver.repo.write.draft import Draft
+    from vecver.repo.write.draft import Draft, WrittenRows
     from vecver.repo.write.joining import Joined, join
     from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, record_rows
     from vecver.repo.write.object_facts import ObjectFacts
@@ -97,6 +97,7 @@ __all__ = [
     "SyncOptions",
     "ThreeWay",
     "Versions",
+    "WrittenRows",
     "advice",
     "approvals",
     "begin_clone",
@@ -127,6 +128,7 @@ __all__ = [
     "has_rows",
     "join",
     "kernel_use",
+    "keys_array",
     "keys_at",
     "known_rows",
     "lacking",

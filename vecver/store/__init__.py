@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from vecver.store.folder import measured, new_folder, verify_folder
     from vecver.store.local import LocalStore
     from vecver.store.memory import MemoryStore
-    from vecver.store.opening import BUCKETS, open_store
+    from vecver.store.opening import BUCKETS, StoreAddress, address_of, open_store
     from vecver.store.requests import Entry, UnreadableName
     from vecver.store.source_bucket import SourceBucket, Unlisted
 else:
@@ -22,8 +22,10 @@ __all__ = [
     "MemoryStore",
     "SourceBucket",
     "Store",
+    "StoreAddress",
     "Unlisted",
     "UnreadableName",
+    "address_of",
     "get_or_none",
     "measured",
     "new_folder",

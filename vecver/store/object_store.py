@@ -54,7 +54,7 @@ class ObjectStore:
         self.url = bucket.url
         self._requests = Requests(bucket.objects, bucket.url)
         self._leases = Leases(self._requests)
-        self._cache = cache
+        self.cache = cache
         self._seen: OrderedDict[str, tuple[bytes, Tag]] = OrderedDict()  # name -> digest of its bytes, tag
         self._lock = threading.Lock()
         self._fetched: set[str] | None = None  # of `uncached`: the names that were read from the bucket
@@ -111,7 +111,7 @@ class ObjectStore:
         yield from self._requests.stream(name, start)
 
     def bring(self, names: Iterable[str]) -> None:
-        if self._cache:
+        if self.cache:
             self._at_once(self._fetched_or_missing, [name for name in names if not self._kept(name)])
 
     def _fetched_or_missing(self, name: str) -> None:
@@ -217,14 +217,14 @@ class ObjectStore:
 
     @property
     def local(self) -> Path | None:
-        return self._cache.local if self._cache else None
+        return self.cache.local if self.cache else None
 
     def scratch(self) -> Path:
         import tempfile
 
-        if self._cache:
+        if self.cache:
             with contextlib.suppress(OSError):
-                return self._cache.scratch()
+                return self.cache.scratch()
         with writing("scratch"):
             return Path(tempfile.mkdtemp(prefix="vecver-"))
 
@@ -297,22 +297,22 @@ class ObjectStore:
 
     def _kept(self, name: str) -> Copy | None:
         """This machine's copy of an object; None if there is none, or the bucket must be read first."""
-        if not self._cache or (self._fetched is not None and name not in self._fetched):
+        if not self.cache or (self._fetched is not None and name not in self._fetched):
             return None
-        return self._cache.find(name)
+        return self.cache.find(name)
 
     def _keep(self, name: str, data: bytes | Path, tag: Tag) -> bool:
         """Keep a copy of what was written or read; a file is moved. False where that is not possible."""
-        if not self._cache:
+        if not self.cache:
             return False
         try:
-            part = data if isinstance(data, Path) else self._cache.scratch() / "part"
+            part = data if isinstance(data, Path) else self.cache.scratch() / "part"
         except OSError:
             return False
         try:
             if not isinstance(data, Path):
                 part.write_bytes(data)
-            self._cache.keep(part, name, tag.e_tag)
+            self.cache.keep(part, name, tag.e_tag)
         except OSError:
             return False
         finally:
@@ -327,17 +327,17 @@ class ObjectStore:
 
         None where nothing can be kept.
         """
-        if not self._cache:
+        if not self.cache:
             return None
         try:
-            part = self._cache.scratch() / "part"
+            part = self.cache.scratch() / "part"
         except OSError:
             return None
         try:
             tag = self._requests.fetch(name, part, kept.e_tag if kept else None)
             if tag is None:
                 return kept
-            fetched = self._cache.keep(part, name, tag.e_tag)
+            fetched = self.cache.keep(part, name, tag.e_tag)
         except OSError:
             return None
         finally:
@@ -348,9 +348,9 @@ class ObjectStore:
 
     def _in_memory(self, name: str) -> memoryview:
         """An object where nothing can be kept. Raises BackendError (store_full) if it is too large for that."""
-        if self._cache and (self.size(name) or 0) > _IN_MEMORY:
+        if self.cache and (self.size(name) or 0) > _IN_MEMORY:
             raise BackendError(
-                f"there is no room in {self._cache.folder} for a copy of {name}",
+                f"there is no room in {self.cache.folder} for a copy of {name}",
                 code="store_full",
                 hint="free space there, or let VECVER_CACHE (cache= in Python) name a folder on another disk",
                 retryable=True,
@@ -391,8 +391,8 @@ class ObjectStore:
             self._seen.pop(name, None)
         if moment := self._moment:
             moment.forget(name)
-        if self._cache:
-            self._cache.drop(name)
+        if self.cache:
+            self.cache.drop(name)
 
     def _at_once(self, call: Callable[[S], T], items: Sequence[S]) -> Sequence[T]:
         """`call` for each item, many at a time. Raises the first error once all have ended."""

@@ -1,15 +1,20 @@
-"""Opens the store at an address."""
+"""Opens the store at an address, and says by which address another process opens a store."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from vecver.errors import InvalidInputError, say
 from vecver.store.api import Store
 from vecver.store.local import LocalStore
 from vecver.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from vecver.store.cache import Cache
 
 BUCKETS = ("s3", "gs", "az")  # schemes
 _PLACES = "a repository is a directory, file:///path, or s3://, gs:// or az://BUCKET/PREFIX"
@@ -45,6 +50,38 @@ def open_store(
         if scheme in ("http", "https")
         else f"{_PLACES}, or memory://",
     )
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """What another process opens the same store by; credentials are that process's own."""
+
+    url: str
+    cache: str | None = None  # None: the default of that machine
+    cache_bytes: int | None = None
+
+    def open(self) -> Store:
+        """The store. Raises as `open_store`."""
+        return open_store(self.url, cache=self.cache, cache_bytes=self.cache_bytes)
+
+
+def address_of(store: Store) -> StoreAddress:
+    """Where other processes find a store. Raises InvalidInputError for one in this process's memory."""
+    if isinstance(store, LocalStore):
+        return StoreAddress(store.url)
+    if isinstance(store, MemoryStore) or "://" not in store.url:
+        raise InvalidInputError(
+            "a repository in memory cannot be reached by other processes",
+            code="store_in_memory",
+            hint="keep it in a folder that all of them share, or in a bucket",
+        )
+    from vecver.store.cache import default_folder
+
+    cache: Cache | None = getattr(store, "cache", None)
+    if cache is None:
+        return StoreAddress(store.url, cache_bytes=0)
+    folder = None if cache.folder == default_folder().expanduser().absolute() else str(cache.folder)
+    return StoreAddress(store.url, folder, cache.limit)
 
 
 def _in_bucket(url: str, cache: Path | None, cache_bytes: int | None) -> Store:

@@ -12,7 +12,8 @@ from inside import versions_of
 import vecver
 from vecver.digest import key
 from vecver.model import Commit, Recipe, Space
-from vecver.repo import Draft, NewDocument, Versions, document_id, find_absent, find_known
+from vecver.repo import Draft, NewDocument, NewRows, Versions, document_id, find_absent, find_known
+from vecver.repo.rows.schema import keys_array
 from vecver.repo.rows.sorted_keys import as_keys
 from vecver.store import Store
 
@@ -228,3 +229,54 @@ def test_a_part_stays_while_some_of_it_is_in_no_segment(store: Store) -> None:
     assert len(parts_on(store)) == 1
     assert embed(store, ["one", "two", "three", "four"]) == []
     assert parts_on(store) == []
+
+
+def test_rows_of_a_part_are_listed_when_they_are_committed(store: Store) -> None:
+    """They were not where an ingest computed nothing and found all its vectors in parts: the parts went, unlisted."""
+    embed(store, ["zero"])  # so that the space has tables, and is not searched through
+    chunks = ["one", "two"]
+    draft, embedding = Draft(store, None, THE_SPACE), Embedding(store, 1000)
+    embedding.into(draft, chunks)
+    draft.seal()  # and the process ends
+    assert embed(store, chunks) == []
+    assert parts_on(store) == []
+    assert embed(store, chunks) == []
+
+
+def test_drafts_of_several_writers_make_one_version(docs: vecver.Dataset) -> None:
+    committed(docs, pages("ab", "cd"))
+    versions = versions_of(docs)
+    parent = versions.snapshot(docs.branches()["main"])
+    new = pages("ax", "cy", "zz")  # of the old chunks two stay, two die
+    draft = Draft(versions.store, parent, THE_SPACE)
+    writers = [Draft(versions.store, None, THE_SPACE) for _ in range(2)]
+    for number, page in enumerate(new):
+        rows = NewRows.of([page])
+        ids, keys, embedded = (
+            keys_array(rows.documents.column("id")),
+            keys_array(rows.chunks.column("key")),
+            keys_array(rows.chunks.column("embedded")),
+        )
+        missing = np.flatnonzero(draft.replace(ids, keys, embedded))
+        writer = writers[number % 2]
+        written = writer.stage(NewRows(rows.documents, rows.chunks.take(missing)))
+        writer.add(written, np.stack([vector_of(text) for text in written.table.column("text").to_pylist()]))
+        if number == 0:
+            draft.adopt(writer.hand_over())
+    for writer in writers:
+        draft.adopt(writer.hand_over())
+        assert writer.hand_over() == []
+    layout, removed = draft.finish()
+
+    alone = Draft(versions.store, parent, THE_SPACE)
+    rows = alone.stage(new)
+    alone.add(rows, np.stack([vector_of(text) for text in rows.table.column("text").to_pylist()]))
+    expected, removed_alone = alone.finish()
+    assert (layout.roots.content_root, layout.roots.vector_root) == (
+        expected.roots.content_root,
+        expected.roots.vector_root,
+    )
+    assert layout.sketch is not None and expected.sketch is not None
+    assert layout.sketch == expected.sketch
+    assert (layout.document_count, layout.chunk_count, removed) == (3, 6, 2)
+    assert removed_alone == removed and len(draft.segments) == 3

@@ -56,6 +56,11 @@ def _repository_above(made: Path) -> Path | None:
     return next((place for place in above if (place / "vecver.json").is_file()), None)
 
 
+def _place(context: click.Context, parameter: click.Parameter, where: str | None) -> str | None:
+    """The `on` of `Dataset.ingest` for what --ray names."""
+    return {"auto": "ray", "local": "ray:local"}.get(where, where) if where else None
+
+
 @click.command()
 @click.argument("dataset")
 @SOURCES
@@ -81,6 +86,13 @@ def _repository_above(made: Path) -> Path | None:
 @click.option("--allow-removals", is_flag=True, help="Remove all or many documents of a source without asking.")
 @click.option("--strict", is_flag=True, help="A document that cannot be read is an error.")
 @click.option("--dry-run", is_flag=True, help="Say what would change and be embedded; write nothing.")
+@click.option(
+    "--ray",
+    "on",
+    metavar="WHERE",
+    callback=_place,
+    help="Parse and embed on Ray: auto (the cluster here, or one started here), local (one started here), ray://HOST.",
+)
 @click.option("--yes", is_flag=True, help="Make a new dataset without asking, however like another's its name is.")
 @as_json
 @click.pass_obj

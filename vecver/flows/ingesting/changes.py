@@ -77,11 +77,11 @@ class Tally:
     coverage: dict[str, Coverage] = field(default_factory=dict)
     adopted: Counter[str] = field(default_factory=Counter)
 
-    def fail(self, original: Original | Unread, failure: Failure, recipe: Recipe) -> None:
-        """Count a document that should have been added or changed, and could not be read."""
+    def fail(self, source: str, failure: Failure, memo: Json) -> None:
+        """Count a document that should have been added or changed, and could not be read. `memo`: its `memo_of`."""
         self.failures.append(failure)
-        self.sound[original.source] -= 1
-        self.unreadable[failure.document] = memo_of(original, recipe)
+        self.sound[source] -= 1
+        self.unreadable[failure.document] = memo
         self.added.pop(failure.document, None)
         self.changed.pop(failure.document, None)
         self.coverage.pop(failure.document, None)
@@ -211,14 +211,16 @@ def record_recipes(records: Records, recipe: Recipe) -> npt.NDArray[np.uint8]:
     return row_digests(joined(before, rows_of_matrix(vectors), after))[:, :16]
 
 
-def grouped(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+def grouped(
+    items: Iterable[T], size: Callable[[T], int], most: int = GROUP_DOCUMENTS, most_bytes: int = GROUP_BYTES
+) -> Iterator[list[T]]:
     """Lists of neighbouring items, bounded in number and in bytes."""
     group: list[T] = []
     total = 0
     for item in items:
         group.append(item)
         total += size(item)
-        if len(group) >= GROUP_DOCUMENTS or total >= GROUP_BYTES:
+        if len(group) >= most or total >= most_bytes:
             yield group
             group, total = [], 0
     if group:

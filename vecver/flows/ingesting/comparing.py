@@ -26,8 +26,10 @@ def status(versions: Versions, dataset: str, sources: Sequence[Source], *, at: s
     objects = KnownObjects(versions)
     for item in arrivals(snapshot, recipe, streams, tally, refresh=False, objects=objects, fetch=False):
         for original in [item] if isinstance(item, Unread) else singly([item]):
-            if before.get(original.document) == memo_of(original, recipe):
-                tally.fail(original, Failure(original.document, "unreadable", "it could not be read before"), recipe)
+            memo = memo_of(original, recipe)
+            if before.get(original.document) == memo:
+                failure = Failure(original.document, "unreadable", "it could not be read before")
+                tally.fail(original.source, failure, memo)
     return {
         "added": list(tally.added),
         "changed": list(tally.changed),

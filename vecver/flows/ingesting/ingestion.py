@@ -11,12 +11,13 @@ If it is stopped at any point, the branch stays where it was, and the next inges
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from time import perf_counter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -25,24 +26,29 @@ from vecver.errors import SpaceMismatchError, VecverError
 from vecver.flows.embedding import OpenEmbedder, is_given
 from vecver.flows.evaluating.drifting import note as drift_note
 from vecver.flows.ingesting import removals, shortfalls
-from vecver.flows.ingesting.changes import KnownObjects, Tally, arrivals, refreshed_note
+from vecver.flows.ingesting.changes import KnownObjects, Tally, arrivals, memo_of, refreshed_note
+from vecver.flows.ingesting.chunking import Readable, chunked
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
+from vecver.flows.ingesting.embedding_rows import EmbedCounts, RowEmbedding
 from vecver.flows.ingesting.environment import current_environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, once_writable, places_at
-from vecver.flows.ingesting.new_documents import embedded_name, new_document, new_rows, unfit_vector
+from vecver.flows.ingesting.new_documents import embedded_name, new_document, new_rows
 from vecver.flows.ingesting.parsed_groups import Outcome, parsed_groups
-from vecver.flows.ingesting.progress_counts import IngestProgress, slices
+from vecver.flows.ingesting.progress_counts import IngestProgress
 from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
 from vecver.flows.ingesting.sources import Source, lone_file, places_after, recognised, source_record
 from vecver.flows.maintaining.upkeep import index_large
-from vecver.flows.unseen import Unseen
-from vecver.model import Chunk, Commit, Failure, Json, Original, Parsed, Recipe, Records, Report, Vectors
+from vecver.model import Commit, Json, Original, Recipe, Records, Report, Vectors, singly
 from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecver.flows.ingesting.ray_fleet import Fleet
+    from vecver.flows.ingesting.ray_workers import CutPart
+
 EMBED_ROWS = 1024  # chunks looked up and written at once
-EMBED_SLICE = 64  # texts embedded at once; so many at most are embedded again after an interruption
-Readable = tuple[Original, Parsed, list[Chunk]]
 
 
 def ingest(
@@ -79,16 +85,35 @@ def make_version(
     progress: Progress | None = None,
 ) -> Report:
     """Make the version after `parent` from sources that have their labels and scopes. Raises as `ingest`."""
+    if options.on is None:
+        return _made(versions, dataset, parent, sources, options, open_embedder, progress, None)
+    from vecver.flows.ingesting.ray_fleet import fleet_on
+
+    with fleet_on(options.on, versions, dataset, sources, options, open_embedder) as fleet:
+        return _made(versions, dataset, parent, sources, options, fleet.open_embedder, progress, fleet)
+
+
+def _made(
+    versions: Versions,
+    dataset: str,
+    parent: Snapshot | None,
+    sources: Sequence[Source],
+    options: Options,
+    open_embedder: OpenEmbedder,
+    progress: Progress | None,
+    fleet: Fleet | None,
+) -> Report:
+    """As `make_version`, here or by a fleet."""
     check_expected(options.expected, options.branch, id_of(parent))
     if options.language is not None:
         pipeline.tokenizer_recipe(options.language)
     old = parent.commit.recipe if parent else None
-    if parent is None and any(source.is_parsed for source in sources):
+    if parent is None and fleet is None and any(source.is_parsed for source in sources):
         pipeline.start_workers()  # they import what they need while the embedder is loaded
     open_checked = open_embedder if options.dry_run else once_writable(versions, open_embedder)
     streams, means = prepare(old, [source.stream() for source in sources], options, open_checked)
     draft = versions.draft(parent, means.recipe.space, dry=options.dry_run)
-    work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress)
+    work = _Ingest(versions, dataset, sources, options, parent, means, draft, progress, fleet)
     try:
         work.fill(streams)
         if options.dry_run:
@@ -118,14 +143,14 @@ class _Ingest:
     means: Preparation
     draft: Draft
     progress: Progress | None
+    fleet: Fleet | None  # that reads and embeds; None: this process does
     tally: Tally = field(default_factory=Tally)
-    unseen: Unseen = field(default_factory=Unseen)
+    unseen: dict[str, str] = field(default_factory=dict)  # document -> a note on what the embedder cannot read of it
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("parse", "chunk", "embed", "write"), 0.0))
     embedded: int = 0
     reused: int = 0
     tokens: int = 0
     longer: int = 0
-    planned: set[bytes] = field(default_factory=set)  # of a dry run: names of the texts that would be embedded
     new_rows: int = 0  # of a dry run: chunk rows that would be written
     removals: list[removals.Removal] = field(default_factory=list)
 
@@ -138,6 +163,19 @@ class _Ingest:
             Iterator[Original | Records],
             arrivals(self.parent, self.means.recipe, pairs, self.tally, adds=self.options.adds, objects=self.objects),
         )
+        if self.fleet and not is_given(self.means.recipe):
+            self._fill_by_fleet(self.fleet, changed)
+        else:  # records that bring vectors are neither parsed nor embedded
+            self._fill_here(changed)
+        self.counts.settled()
+        if not (self.options.keep_missing or self.options.adds):
+            allowed = self.options.allow_removals
+            self.removals = removals.missing(self.parent, self.sources, self.tally, allowed=allowed)
+            self.tally.removed = [document for removal in self.removals for document in removal.documents]
+            self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
+        self._check_result()
+
+    def _fill_here(self, changed: Iterable[Original | Records]) -> None:
         since = perf_counter()
         for group in parsed_groups(changed, self.means, self.options, self.counts):
             since = self._timed("parse", since)
@@ -149,14 +187,41 @@ class _Ingest:
                 (self._plan if self.options.dry_run else self._write)(readable)
             self.counts.settled()
             since = perf_counter()
-        self.counts.settled()
         self._timed("parse", since)
-        if not (self.options.keep_missing or self.options.adds):
-            allowed = self.options.allow_removals
-            self.removals = removals.missing(self.parent, self.sources, self.tally, allowed=allowed)
-            self.tally.removed = [document for removal in self.removals for document in removal.documents]
-            self.draft.remove(self.tally.removed, [removal.source for removal in self.removals if removal.whole])
-        self._check_result()
+
+    def _fill_by_fleet(self, fleet: Fleet, changed: Iterable[Original | Records]) -> None:
+        """Adopt the rows that workers write. Seconds are the sums of theirs."""
+        documents = iter(singly(changed))
+        first = next(documents, None)
+        if first is None:
+            return
+        self.means.load()
+        self.counts.begin_reading()
+        for done in fleet.outcomes(chain([first], documents), self.means.recipe, self.options, self._accept):
+            for phase, seconds in done.seconds.items():
+                self.seconds[phase] += seconds
+            self._count(done.counts)
+            if not self.options.dry_run:
+                self.counts.embedded(done.counts.embedded + done.counts.reused)
+            self.draft.adopt(done.written)
+            self.counts.settled()
+        self.counts.end_reading()
+
+    def _accept(self, part: CutPart) -> npt.NDArray[np.bool_]:
+        """Take note of documents that a worker read; which of their chunks must be written, `(n,)`."""
+        for source, failure, memo in part.failures:
+            self.tally.fail(source, failure, memo)
+        self.tally.coverage.update(part.coverage)
+        self.longer += part.longer
+        self.counts.read(part.read)
+        new = self.draft.replace(part.ids, part.keys, part.embedded)
+        rows = int(new.sum())
+        self.reused += len(new) - rows
+        if self.options.dry_run:
+            self.new_rows += rows
+        else:
+            self.counts.staged(rows)
+        return new
 
     @cached_property
     def objects(self) -> KnownObjects:
@@ -167,6 +232,11 @@ class _Ingest:
     def counts(self) -> IngestProgress:
         """The counts that `progress` gets."""
         return IngestProgress(self.progress, self.sources, self.tally)
+
+    @cached_property
+    def embedding(self) -> RowEmbedding:
+        """What makes the vectors of new rows."""
+        return RowEmbedding(self.draft, self.means, self.counts.embedded)
 
     def _stage_records(self, records: Records) -> None:
         """Stage records in columns, then write the vectors that they bring."""
@@ -186,30 +256,12 @@ class _Ingest:
 
     def _chunked(self, group: Sequence[Outcome]) -> list[Readable]:
         """The readable documents of a group, with their chunks; failures are counted."""
-        sound = [(original, parsed) for original, parsed in group if not self._failed(original, parsed)]
-        texts: list[Parsed] = [parsed for _, parsed in sound]  # type: ignore[misc]
-        if is_given(self.means.recipe):
-            lists = [[Chunk(0, len(parsed.text), parsed.text, parsed.text)] for parsed in texts]
-        else:
-            lists = pipeline.chunk(texts, self.means.recipe.chunker, self.means.embedder.count_tokens)
-        readable = [(o, p, chunks) for (o, _), p, chunks in zip(sound, texts, lists, strict=True) if chunks]
-        for (original, _), chunks in zip(sound, lists, strict=True):
-            if not chunks:
-                self._fail(original, Failure(original.document, "no_text", "it holds no text to embed"))
-        self.tally.coverage.update((o.document, p.coverage) for o, p, _ in readable if p.coverage)
-        if self.means.recipe.chunker["name"] == "whole":
-            counts = self.means.embedder.count_tokens([chunks[0].embedded for _, _, chunks in readable])
-            self.longer += int((counts > self.means.embedder.max_tokens).sum())
-        return readable
-
-    def _failed(self, original: Original, parsed: Parsed | Failure) -> bool:
-        failure = parsed if isinstance(parsed, Failure) else unfit_vector(original, self.means.recipe)
-        if failure:
-            self._fail(original, failure)
-        return failure is not None
-
-    def _fail(self, original: Original, failure: Failure) -> None:
-        self.tally.fail(original, failure, self.means.recipe)
+        cut = chunked(group, self.means)
+        for original, failure in cut.failures:
+            self.tally.fail(original.source, failure, memo_of(original, self.means.recipe))
+        self.tally.coverage.update((o.document, p.coverage) for o, p, _ in cut.readable if p.coverage)
+        self.longer += cut.longer
+        return cut.readable
 
     def _write(self, readable: Sequence[Readable]) -> None:
         """Stage documents, then give each new row its vector: the record's, a stored one, or a new one."""
@@ -223,44 +275,27 @@ class _Ingest:
         since = self._timed("write", since)
         for start in range(0, len(new), EMBED_ROWS):
             rows = new.slice(start, EMBED_ROWS)
-            vectors = (
-                self._brought(brought, rows) if is_given(self.means.recipe) else self._embed(texts, documents, rows)
-            )
+            if is_given(self.means.recipe):
+                vectors = self._brought(brought, rows)
+            else:
+                vectors = self.embedding.vectors(rows, texts, documents)
             since = self._timed("embed", since)
             self.draft.add(rows, vectors)
             since = self._timed("write", since)
+        self._count(self.embedding.taken())
 
     def _brought(self, vectors: Sequence[Vectors | None], rows: NewChunks) -> Vectors:
         taken = [vector for i in rows.origin if (vector := vectors[i]) is not None]
         self.counts.embedded(len(taken))
         return index.normalised(np.stack(taken), self.means.recipe.space.metric)
 
-    def _embed(self, texts: Sequence[str], documents: Sequence[str], rows: NewChunks) -> Vectors:
-        """`(len(rows), dim)` float32: each distinct text is embedded once, unless its vector is stored already."""
-        names = rows.table.column("embedded").to_pylist()
-        known = self.draft.vectors_of(names)
-        missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
-        self.counts.embedded(len(rows) - len(missing))
-        wanted, unnamed = [texts[i] for i in missing.values()], list(missing)
-        for part in slices(wanted, EMBED_SLICE):
-            made = index.normalised(
-                self.means.embedder.embed([wanted[i] for i in part]), self.means.recipe.space.metric
-            )
-            new = {unnamed[i]: vector for i, vector in zip(part, made, strict=True)}
-            self.draft.keep(new)
-            known.update(new)
-            self.counts.embedded(len(part))
-        if missing:
-            self._count(wanted, [documents[i] for i in missing.values()])
-        self.embedded += len(missing)
-        self.reused += len(rows) - len(missing)
-        return np.stack([known[name] for name in names])
-
-    def _count(self, texts: Sequence[str], documents: Sequence[str]) -> None:
-        """Count the tokens of texts that are embedded, and those that the embedder does not know or cuts off."""
-        counts = self.means.embedder.token_counts(texts)
-        self.tokens += int(counts.tokens.sum())
-        self.unseen.add(documents, counts)
+    def _count(self, counts: EmbedCounts) -> None:
+        """Add what became of the rows of some documents, all of whose rows were counted."""
+        self.embedded += counts.embedded
+        self.reused += counts.reused
+        self.tokens += counts.tokens
+        if counts.unseen.sums:
+            self.unseen.update(counts.unseen.notes(self.means.embedder.name))
 
     def _plan(self, readable: Sequence[Readable]) -> None:
         """Count what `_write` would embed and write, for a dry run."""
@@ -270,13 +305,9 @@ class _Ingest:
             self.reused += sum(len(chunks) for _, _, chunks in readable) - len(new)
             return
         texts = {embedded_name(c.embedded): (c.embedded, o.document) for o, _, chunks in readable for c in chunks}
-        known = self.draft.vectors_of(list(texts))
-        missing = {name: text for name, text in texts.items() if name not in known and name not in self.planned}
-        self.planned.update(missing)
-        if missing:
-            self._count(*zip(*missing.values(), strict=True))
-        self.embedded += len(missing)
-        self.reused += sum(len(chunks) for _, _, chunks in readable) - len(missing)
+        self.embedding.plan(texts)
+        planned = self.embedding.taken()
+        self._count(replace(planned, reused=sum(len(chunks) for _, _, chunks in readable) - planned.embedded))
 
     def _check_result(self) -> None:
         """Raises unless the version may be committed: one space, no failures if `strict`, removals allowed."""
@@ -408,7 +439,7 @@ class _Ingest:
             names=tally.names(),
             notes=(*removals.notes(self.removals, stops=stops), *self._adopted(), *refreshed_note(tally.refreshed)),
             coverage=dict(tally.coverage),
-            unseen=self.unseen.notes(self.means.embedder.name) if self.unseen.sums else {},
+            unseen=dict(self.unseen),
         )
         return replace(report, notes=(*report.notes, *report.document_notes))
 

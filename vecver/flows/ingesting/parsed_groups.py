@@ -13,6 +13,7 @@ from vecver.flows.ingesting.progress_counts import IngestProgress
 from vecver.flows.ingesting.recipe import Options, Preparation
 from vecver.model import Failure, Original, Parsed, Records
 
+WORKERS = 2
 Outcome = tuple[Original, Parsed | Failure]
 
 
@@ -38,7 +39,7 @@ def _outcomes(
             cast(Iterator[Original], run),
             chunker=None if is_given(means.recipe) else means.recipe.chunker,
             passwords=options.passwords,
-            workers=options.workers,
+            workers=options.workers or WORKERS,
             meanwhile=means.load,
         )
 

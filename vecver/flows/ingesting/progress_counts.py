@@ -28,22 +28,35 @@ class IngestProgress:
         self._progress = progress
         self._sources = sources
         self._tally = tally
+        self._reported = 0.0
         self._parsed = self._read = self._settled = self._staged = self._embedded = 0
 
     def reading(self, parsed: Iterable[T]) -> Iterator[T]:
         """Pass on the documents that come out of the parsers, and count them."""
-        if self._progress is None:
-            yield from parsed
-            return
-        self._progress("documents read", 0, self._documents)
-        last = monotonic()
+        self.begin_reading()
         for item in parsed:
-            self._parsed += len(item) if isinstance(item, Records) else 1
-            if monotonic() - last >= PAUSE:
-                last = monotonic()
-                self._report_read()
+            self.read(len(item) if isinstance(item, Records) else 1)
             yield item
-        self._report_read()
+        self.end_reading()
+
+    def begin_reading(self) -> None:
+        """Report how many documents there are."""
+        if self._progress:
+            self._progress("documents read", 0, self._documents)
+            self._reported = monotonic()
+
+    def read(self, documents: int) -> None:
+        """Count documents that were parsed, and report them now and then."""
+        self._parsed += documents
+        if self._progress and monotonic() - self._reported >= PAUSE:
+            self._reported = monotonic()
+            self.end_reading()
+
+    def end_reading(self) -> None:
+        """Report all that was parsed."""
+        if self._progress:
+            before, self._read = self._read, self._parsed + self._tally.unchanged
+            self._progress("documents read", self._read - before, self._documents)
 
     def staged(self, chunks: int) -> None:
         """Count chunk rows that need a vector."""
@@ -62,11 +75,6 @@ class IngestProgress:
         if self._progress:
             before, self._settled = self._settled, self._tally.seen()
             self._progress("documents", self._settled - before, self._documents)
-
-    def _report_read(self) -> None:
-        assert self._progress
-        before, self._read = self._read, self._parsed + self._tally.unchanged
-        self._progress("documents read", self._read - before, self._documents)
 
     @cached_property
     def _documents(self) -> int | None:

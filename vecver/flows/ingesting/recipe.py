@@ -32,7 +32,8 @@ class Options:
     keep_missing: bool = False
     allow_removals: bool = False  # of any number of documents
     strict: bool = False
-    workers: int = 2
+    workers: int | None = None  # processes that parse, None: 2; on Ray: that embed, None: one a GPU, else one a node
+    on: str | None = None  # where documents are read and embedded: see `pipeline.ray`; None: here
     job: str = ""  # the caller's id of this run
     origin: Json | None = None  # of all sources; None: look it up; {}: they have none
     adds: bool = False  # an upsert: documents are added or replaced, and none is removed

@@ -3,6 +3,7 @@
     stage, add   new documents and chunk rows stream into a new segment; rows of the parent that they replace die
     remove       documents of the parent die
     close        the new segments become durable
+    adopt        rows that other processes wrote join them: each has a draft of its own and `hand_over`s its segments
     layout       where the rows of the new version lie, and their roots
 
 Rows that stay keep their place in the parent's segments. Vectors that the caller computes are saved with `keep`
@@ -22,7 +23,8 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +61,14 @@ class _Change:
     died_documents: BitMap = field(default_factory=BitMap)
 
 
+@dataclass(frozen=True)
+class WrittenRows:
+    """A durable segment that no version names yet, and the sums of its rows."""
+
+    segment: str  # its id
+    sums: RowSums
+
+
 class Draft:
     """See the module. `parent`: the version it starts from, None for the first one; a `dry` draft writes nothing."""
 
@@ -91,12 +101,23 @@ class Draft:
     def stage(self, documents: Sequence[NewDocument] | NewRows) -> NewChunks:
         """Replace these documents by new versions; returns the chunk rows that must be `add`ed."""
         rows = documents if isinstance(documents, NewRows) else NewRows.of(documents)
-        self._retire(schema.keys_array(rows.documents.column("id")))
-        reused = self._reuse(*(schema.keys_array(rows.chunks.column(name)) for name in ("key", "embedded")))
+        ids, keys, embedded = (
+            schema.keys_array(column)
+            for column in (rows.documents.column("id"), rows.chunks.column("key"), rows.chunks.column("embedded"))
+        )
+        new = np.flatnonzero(self.replace(ids, keys, embedded))
         if not self._dry:
             self._write(rows.documents, schema.CHUNKS.empty_table(), self._no_vectors())
-        new = np.flatnonzero(~reused)
         return NewChunks(schema.taken(rows.chunks, new), new)
+
+    def replace(self, ids: Keys, keys: Keys, embedded: Keys) -> npt.NDArray[np.bool_]:
+        """Replace documents by versions whose rows are written elsewhere: `stage` without writing.
+
+        `ids`: of the documents, `(m, 16)`; `keys` and `embedded`: of all their chunks, `(n, 16)`. Returns which of
+        the chunks must be written, `(n,)`; the parent's segments hold the others. What is written is then `adopt`ed.
+        """
+        self._retire(ids)
+        return ~self._reuse(keys, embedded)
 
     def add(self, chunks: NewChunks, vectors: Vectors) -> None:
         """Write staged rows with their vectors, `(len(chunks), dim)` float32. Raises InvalidInputError for others."""
@@ -136,6 +157,25 @@ class Draft:
             self._writer.discard()
             self._writer = None
 
+    # -- several writers ------------------------------------------------------------------------
+
+    def hand_over(self) -> list[WrittenRows]:
+        """Make the rows written so far durable, for the draft of another process to `adopt`; this one goes on empty.
+
+        Until they are committed nothing names them but the tables of vectors, so that none is computed again.
+        """
+        self._end_segment()
+        self._vectors.committed(self._segments)
+        segments, self._segments = self._segments, []
+        return [WrittenRows(segment.id, self._sums.pop(segment.id)) for segment in segments]
+
+    def adopt(self, written: Sequence[WrittenRows]) -> None:
+        """Take over rows that the draft of another process wrote on the same store."""
+        for rows in written:
+            if rows.segment not in self._sums:  # equal rows, written twice, are one segment
+                self._segments.append(Segment(self._store, rows.segment))
+                self._sums[rows.segment] = rows.sums
+
     # -- finishing ------------------------------------------------------------------------------
 
     def kept(self) -> tuple[int, int]:
@@ -163,7 +203,7 @@ class Draft:
             lives.append(Live.whole(segment.id, segment.chunk_count, segment.document_count))
             gained = gained + self._sums[segment.id]
         layout = Layout(tuple(live for live in lives if live.chunks or live.documents), gained.roots)
-        return replace(layout, sketch=self._sketch(layout, gained.sketch)), removed
+        return changed(layout, sketch=self._sketch(layout, gained.sketch)), removed
 
     def _sketch(self, layout: Layout, sketch: Sketch) -> Sketch | None:
         """The sketch of a layout, which is `sketch` if the parent has one; else it is counted, if the rows are few."""

@@ -87,16 +87,22 @@ class KnownVectors:
         """
         if not segments or self._parts is None:
             return
-        if self._tables is not None:
-            before = self._tables if self._tables_are_new else []
-            tables = [*before, vector_tables.table_of(segments)]
-            self._store.aside(partial(_add, self._store, self._space, tables))
-        for part in self._parts:
-            contained = np.zeros(len(part.embedded), bool)
-            for segment in segments:
-                contained[segment.find_embedded(part.embedded)[0]] = True
-            if contained.all():
-                self._store.delete(part.name)
+        if self._parts or self._tables is not None:  # else all vectors came from the parent's segments
+            tables, new = self._load_tables(), vector_tables.table_of(segments)
+            added = [*tables, new] if self._tables_are_new else [new]
+            self._store.aside(partial(_add, self._store, self._space, added))
+            tables.append(new)
+            self._tables_are_new = False
+        self._parts = [part for part in self._parts if not self._deleted(part, segments)]
+
+    def _deleted(self, part: Part, segments: Sequence[Segment]) -> bool:
+        """Delete a part if the segments contain it; whether they do."""
+        contained = np.zeros(len(part.embedded), bool)
+        for segment in segments:
+            contained[segment.find_embedded(part.embedded)[0]] = True
+        if contained.all():
+            self._store.delete(part.name)
+        return bool(contained.all())
 
     def _find_elsewhere(self, missing: Sequence[bytes]) -> dict[bytes, Vectors]:
         """The vectors that other segments of the space hold."""

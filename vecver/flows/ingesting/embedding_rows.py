@@ -1,0 +1,83 @@
+"""Makes the vectors of new chunk rows: a text whose vector is known gets that one, each other text is embedded once.
+
+Vectors that were computed are kept by the draft at once, so that an interrupted ingest need not compute them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vecver import index
+from vecver.flows.ingesting.progress_counts import slices
+from vecver.flows.ingesting.recipe import Preparation
+from vecver.flows.unseen import Unseen
+from vecver.model import Vectors
+from vecver.repo import Draft, NewChunks
+
+EMBED_SLICE = 64  # texts embedded at once; so many at most are embedded again after an interruption
+EMBED_SLICE_GPU = 512  # as many keep a GPU busy
+
+
+@dataclass
+class EmbedCounts:
+    """What became of chunk rows: how many texts were embedded, how many rows got a known vector; tokens embedded."""
+
+    embedded: int = 0
+    reused: int = 0
+    tokens: int = 0
+    unseen: Unseen = field(default_factory=Unseen)
+
+
+class RowEmbedding:
+    """Makes the vectors of the rows of one draft. `made` is called with the number of rows that got theirs."""
+
+    def __init__(self, draft: Draft, means: Preparation, made: Callable[[int], object] = lambda rows: None) -> None:
+        self._draft, self._means, self._made = draft, means, made
+        self._counts = EmbedCounts()
+        self._planned = set[bytes]()  # of a dry run: names of the texts that would be embedded
+
+    def taken(self) -> EmbedCounts:
+        """What was counted since the last call."""
+        counts, self._counts = self._counts, EmbedCounts()
+        return counts
+
+    def vectors(self, rows: NewChunks, texts: Sequence[str], documents: Sequence[str]) -> Vectors:
+        """`(len(rows), dim)` float32. `texts`, `documents`: of all chunks that were staged, see `NewChunks.origin`."""
+        names = rows.table.column("embedded").to_pylist()
+        known = self._draft.vectors_of(names)
+        missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
+        self._made(len(rows) - len(missing))
+        wanted, unnamed = [texts[i] for i in missing.values()], list(missing)
+        for part in slices(wanted, self._slice_rows) if wanted else ():
+            made = index.normalised(
+                self._means.embedder.embed([wanted[i] for i in part]), self._means.recipe.space.metric
+            )
+            new = {unnamed[i]: vector for i, vector in zip(part, made, strict=True)}
+            self._draft.keep(new)
+            known.update(new)
+            self._made(len(part))
+        self._count(wanted, [documents[i] for i in missing.values()])
+        self._counts.reused += len(rows) - len(missing)
+        return np.stack([known[name] for name in names])
+
+    def plan(self, texts: Mapping[bytes, tuple[str, str]]) -> None:
+        """Count, for a dry run, which of these would be embedded. `texts`: name -> (text, document)."""
+        known = self._draft.vectors_of(list(texts))
+        missing = {name: text for name, text in texts.items() if name not in known and name not in self._planned}
+        self._planned.update(missing)
+        self._count([text for text, _ in missing.values()], [document for _, document in missing.values()])
+
+    @property
+    def _slice_rows(self) -> int:
+        return EMBED_SLICE_GPU if self._means.embedder.environment.get("device") == "cuda" else EMBED_SLICE
+
+    def _count(self, texts: Sequence[str], documents: Sequence[str]) -> None:
+        """Count texts that are embedded: their tokens, and those that the embedder does not know or cuts off."""
+        if texts:
+            counts = self._means.embedder.token_counts(texts)
+            self._counts.embedded += len(texts)
+            self._counts.tokens += int(counts.tokens.sum())
+            self._counts.unseen.add(documents, counts)
