@@ -418,8 +418,7 @@ class Versions:
         from vecver.repo.maintain import trash
         from vecver.repo.rows.layout import layout_path
 
-        is_missing = self.store.size(layout_path(id)) is None
-        if is_missing or trash.mentions(self.store, [layout_path(id)]):
+        if trash.mentions(self.store, [layout_path(id)]) or self.store.size(layout_path(id)) is None:  # in this order
             self._hold_all(id)
 
     def _hold_all(self, id: str) -> None:

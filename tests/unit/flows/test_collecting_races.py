@@ -12,7 +12,7 @@ from helpers import ingest, open_on, records, texts_of
 from version_histories import NO_GRACE, assert_versions_hold, history
 
 import vecver
-from vecver.errors import ConflictError
+from vecver.errors import ConflictError, NotFoundError
 from vecver.repo.maintain import trash
 from vecver.repo.rows.segment_files import FILES
 from vecver.store import Store
@@ -168,3 +168,23 @@ def test_gc_plans_while_another_deletes_the_move_of_a_killed_writer(store: Store
     collect_once(Hooked(store, get=late))
     assert store.size(stray) is None
     assert docs.repository.check().clean
+
+
+def test_a_promotion_names_no_version_that_was_deleted_while_it_looked(store: Store) -> None:
+    """gc had condemned the version; it deletes and buries it between the two looks of a promotion."""
+    docs = open_on(store).dataset("d")
+    first = str(ingest(docs, {"a": "one"}).commit)
+    ingest(docs, {"a": "two"})
+    docs.promote("prod", "main")
+    layout = f"layouts/{first}"
+
+    def looked(method: Any, name: str) -> Any:
+        try:
+            return method(name)
+        finally:
+            if name in (trash.NAME, layout):
+                store.delete(layout)
+
+    with pytest.raises((ConflictError, NotFoundError)):
+        open_on(Hooked(store, get=looked, size=looked)).dataset("d").promote("prod", first)
+    assert docs.aliases()["prod"] == docs.resolve("main")
