@@ -26,16 +26,13 @@ from vecver_service.http.callers import Callers
 from vecver_service.http.middleware import RequestMiddleware
 from vecver_service.http.replies import problem_responses
 from vecver_service.metrics import Metrics
+from vecver_service.opening import open_database, open_jobs, open_keys, reserve_state
 from vecver_service.routes import ROUTERS
 from vecver_service.routes.raw_search import RawSearch, SearchAtOnce
 from vecver_service.schemas import answers
 from vecver_service.settings import ServiceSettings, load_settings
 from vecver_service.state.audit import Audit
-from vecver_service.state.database import Database
-from vecver_service.state.files import own_state
 from vecver_service.state.idempotency import Once
-from vecver_service.state.jobs import Jobs
-from vecver_service.state.keys import Keys
 from vecver_service.state.session_secret import EndedSessions, session_secret
 from vecver_service.warmup import freeze_modules, warm_all
 from vecver_service.worker import KINDS, Worker, stop
@@ -65,18 +62,27 @@ def _with_lasting_names(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_app(repository: vecver.Repository, settings: ServiceSettings, *, token: str | None = None) -> FastAPI:
-    """The service on a repository. Its state folder is made if there is none.
+    """The service on a repository. Its state folder, or the tables in its shared database, are made if there are none.
 
     `token`: lets one visitor in to its pages, once, with all rights; nobody else may see them then (`vecver ui`).
     """
-    state = settings.state_folder(repository.url)
-    own_state(state, repository)
+    database, metrics = open_database(settings, repository.url), Metrics()
+    reserve_state(database, repository)
+    state = database.folder
     mask = problems.PathMask([(repository.url, "(repository)"), (str(state), "(state)")])
-    database, metrics = Database(state, settings.keys_file(repository.url)), Metrics()
-    jobs, own = Jobs(database, settings.jobs_kept), library.load_settings()
-    keys = Keys(settings.keys_file(repository.url))
+    jobs, own = open_jobs(settings, repository, database), library.load_settings()
+    keys = open_keys(settings, repository.url, database)
     deps = Dependencies(
-        settings, repository, jobs, Audit(database), Once(database), metrics, mask, keys, rerankers=own.rerankers
+        settings,
+        repository,
+        jobs,
+        Audit(database),
+        Once(database),
+        metrics,
+        mask,
+        keys,
+        database,
+        rerankers=own.rerankers,
     )
 
     @asynccontextmanager
@@ -104,7 +110,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings, *, toke
         telemetry={"auto_configure": True},
         separate_input_output_schemas=False,
     )
-    app.state.deps, app.state.ready = deps, False
+    app.state.deps, app.state.ready, app.state.draining = deps, False, False
     routes = [route for router in (*ROUTERS, *ui.ROUTERS) for route in router.routes]
     answer_to = partial(_answer_to_error, mask)
     problems.install(app, answer_to, routes)

@@ -21,6 +21,7 @@ from vecver_service.metrics import Metrics
 from vecver_service.settings import ServiceSettings
 from vecver_service.short_searches import ShortSearches
 from vecver_service.state.audit import Audit, Entry
+from vecver_service.state.database import Database
 from vecver_service.state.idempotency import Once
 from vecver_service.state.jobs import Jobs
 from vecver_service.state.keys import Caller, Keys
@@ -41,6 +42,7 @@ class Dependencies:
     metrics: Metrics
     mask: PathMask
     keys: Keys
+    database: Database
     rerankers: Mapping[str, vecver.Reranker] = field(default_factory=dict)  # that callers may name
     streams: Counter[str] = field(default_factory=Counter)  # open streams, by key id
     search_lock: threading.Lock = field(default_factory=threading.Lock)  # held by a short search; see searching.py

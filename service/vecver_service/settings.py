@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -38,6 +38,7 @@ class ServiceSettings(BaseSettings):
     root_path: str = ""  # what a proxy puts before every path, as /kb, whether it hands that on or not
     workers: int = Field(1, ge=1)  # processes over one repository
     state: str = ""  # folder of jobs, uploads, keys, audit log; on a local disk; "": REPO.service beside the repository
+    database: SecretStr = SecretStr("")  # postgresql://USER:PASSWORD@HOST/DATABASE: what replicas share of the state
     keys: str = ""  # JSON file of API keys; "": they are in the state folder's database, service.sqlite
     no_auth: bool = False  # every caller may do everything
 

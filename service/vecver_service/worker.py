@@ -83,9 +83,9 @@ class Worker:
             self._jobs.keep(job, durable=False)
 
     def should_stop(self, job: Job) -> bool:
-        """Was the job cancelled, or the worker told to stop? No, if the database does not answer."""
+        """Was the job cancelled, or taken by another, or the worker told to stop? No, if the database is away."""
         with suppress(OSError, VecverError):
-            return self.ending or self._jobs.cancelled(job)
+            return self.ending or self._jobs.cancelled(job) or self._jobs.lost(job)
         return False
 
     def _loop(self) -> None:
@@ -96,6 +96,8 @@ class Worker:
                     if job:
                         self._do(job)
                         continue
+            except BackendError as error:  # the database is away, for example: what it runs is done elsewhere, or later
+                _log.warning("no job can be taken or recorded", extra={"code": error.code, "why": error.message})
             except Exception:  # a full disk, for example: this thread must live, and the job is taken again
                 _log.exception("a job could not be taken")
             self._arrived.wait(_POLL_SECONDS)
@@ -121,6 +123,9 @@ class Worker:
             result |= {name: self._mask(result[name]) for name in _MASKED if name in result}
             job = replace(progress.job, state="succeeded", result=result, notes=(*job.notes, *notes))
         except Stopped:
+            if self._jobs.lost(job):
+                _log.warning("another process has taken a job", extra={"job": job.id})
+                return
             if not self._jobs.cancelled(job):
                 self._jobs.requeue(progress.job)
                 return
@@ -194,7 +199,13 @@ class Worker:
         return True
 
     def _finish(self, job: Job, seconds: float) -> Job:
-        """Record that a job has ended: in the audit log first, so that no job ends without an entry."""
+        """Record that a job has ended: in the audit log first, so that no job ends without an entry.
+
+        Nothing is recorded of a job that another process has taken.
+        """
+        if self._jobs.lost(job):
+            _log.warning("another process has taken a job", extra={"job": job.id})
+            return job
         self._audit.append(Caller(job.key, job.by, ()), job.id, _audit_entry(job))
         job = self._jobs.keep(replace(job, finished=now()))
         self._metrics.job(job.kind, job.state, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from vecver_service.state.jobs import Job, Jobs
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Jobs:
+def jobs(open_database: Callable[[], Database]) -> Jobs:
+    """Jobs in a database of each kind."""
+    return Jobs(open_database(), kept=5)
+
+
+@pytest.fixture
+def jobs_on_disk(tmp_path: Path) -> Jobs:
     return Jobs(Database(tmp_path / "state"), kept=5)
 
 
@@ -115,6 +122,8 @@ def test_jobs_that_ended_are_forgotten_in_time_and_others_never(jobs: Jobs) -> N
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "{}", '{"id": "x", "unknown": 1}', "\x00"])
 def test_a_damaged_record_keeps_no_other_job_from_being_done(jobs: Jobs, record: str) -> None:
+    if "\x00" in record and jobs.shared:
+        pytest.skip("PostgreSQL stores no such text")
     damaged = [added(jobs) for _ in range(8)]
     for job in damaged:
         rewrite(jobs, job.id, record)
@@ -132,8 +141,11 @@ def rewrite(jobs: Jobs, id: str, record: str) -> None:
         connection.execute("UPDATE jobs SET record = ? WHERE id = ?", (record, id))
 
 
-def test_a_job_is_on_the_disk_before_its_caller_is_answered(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_on_the_disk_before_its_caller_is_answered(
+    jobs_on_disk: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its upload first; what a power cut may undo is progress alone."""
+    jobs = jobs_on_disk
     steps, sync = list[str](), os.fsync
     commit = sqlite.commit
 
@@ -152,7 +164,9 @@ def test_a_job_is_on_the_disk_before_its_caller_is_answered(jobs: Jobs, monkeypa
     assert steps[-3:] == ["durable", "not durable", "durable"]
 
 
-def test_a_job_that_cannot_be_written_is_not_there(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_cannot_be_written_is_not_there(jobs_on_disk: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_on_disk
+
     def full(connection: Any) -> None:
         raise OSError(28, "No space left on device")
 

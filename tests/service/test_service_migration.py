@@ -200,7 +200,7 @@ LATE = "20261126T000000000000-0123456789ab"
 def assert_late_work_is_kept(place: Path, token: str) -> None:
     """What the older vecver did is in the database, once."""
     database = Database(place / "state")
-    jobs, keys = Jobs(database, kept=100), Keys(database.path)
+    jobs, keys = Jobs(database, kept=100), Keys(database)
     assert keys.find(token) and keys.needed()
     assert jobs.get(LATE).state == "queued"
     assert [entry["action"] for entry in Audit(database).newest(1)] == ["late"]

@@ -44,7 +44,7 @@ def assert_whole(place: Path) -> None:
     for name in ("running", "waiting"):
         assert (jobs.input(jobs.get(id_of(name))) / "records.jsonl").read_bytes() == RECORDS
     assert Audit(database).newest(100)[1:] == EXPECTED["audit"]
-    _assert_keys(Keys(database.path))
+    _assert_keys(Keys(database))
     _assert_answers(database)
     assert_kept(place)
 

@@ -18,18 +18,24 @@ router = APIRouter(tags=["operations"])
 Json = dict[str, Any]
 
 
-@router.get("/healthz", response_model=answers.Health)
+@router.get("/healthz", response_model=answers.Health, response_model_exclude_none=True)
 async def healthz() -> Json:
     """Does the process answer?"""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=answers.Health)
+@router.get("/readyz", response_model=answers.Health, response_model_exclude_none=True)
 async def readyz(request: Request) -> Json:
-    """Are the versions that it serves open?"""
+    """Are the versions that it serves open? No again once it was told to end.
+
+    A shared database that is away does not make it unready: searches go on, and every replica has the same database.
+    """
+    if request.app.state.draining:
+        raise BackendError("the service is ending", code="draining", hint="ask another replica", retryable=True)
     if not request.app.state.ready:
         raise BackendError("the service is starting", code="starting", hint="ask again soon", retryable=True)
-    return {"status": "ready"}
+    reachable = request.app.state.deps.database.reachable()
+    return {"status": "ready", **({} if reachable else {"database": "away"})}
 
 
 @router.get(

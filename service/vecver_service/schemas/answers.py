@@ -289,6 +289,7 @@ class AuditEntries(BaseModel):
 
 
 class Health(BaseModel):
-    """Is the service there?"""
+    """Is the service there? `database`: "away" while the one that replicas share does not answer."""
 
     status: str
+    database: str | None = None

@@ -35,7 +35,7 @@ class Entry(dict[str, Any]):
         """Record in this transaction that it is done. Raises BackendError (it cannot be written)."""
         try:
             self._insert(connection, {**self, "outcome": "done"})
-        except sqlite3.Error as error:
+        except (VecverError, sqlite3.Error) as error:
             raise _failed() from error
         self.written = True
 
@@ -48,7 +48,11 @@ class Audit:
 
     @contextmanager
     def entry(self, caller: Caller, request: str, action: str, dataset: str, **details: Any) -> Iterator[Entry]:
-        """Record what runs inside; it may add to the entry (`from`, `to`), or write it. Failures are recorded too."""
+        """Record what runs inside; it may add to the entry (`from`, `to`), or write it. Failures are recorded too.
+
+        Raises BackendError before anything runs where a shared database does not answer.
+        """
+        self._database.check()  # a write that could not be recorded must not happen
         entry = Entry({"action": action, "dataset": dataset, **details}, partial(_insert, caller, request))
         try:
             yield entry
@@ -84,7 +88,7 @@ def _failed() -> BackendError:
     return BackendError(
         "the audit log cannot be written",
         code=AUDIT_FAILED,
-        hint="free space in the state folder; look at what was asked before repeating it",
+        hint="see that its disk has room and its database answers; look at what was asked before repeating it",
     )
 
 

@@ -1,69 +1,70 @@
 """The service's database: connections and transactions for all that it keeps beside its repository.
 
+`Database(folder)` is a SQLite file of one machine; an `Engine` in place of the folder may be another kind.
+
 Decisions
-1. One SQLite file in WAL mode, so that reading never waits for writing. WAL needs a local file system.
-2. A transaction is on the disk when it ends (`synchronous=FULL`), unless the caller can lose it (`durable=False`).
-3. Connections wait in a pool, not one for each thread: the threads of a server come and go.
-4. Writers of one process wait in line for a lock of that process. SQLite's own waiting sleeps, up to 100 ms at a time.
+1. Connections wait in a pool, not one for each thread: the threads of a server come and go.
+2. Writers of one process wait in line for a lock of that process. SQLite's own waiting sleeps, up to 100 ms at a time,
+   and in PostgreSQL each that waits would hold a connection.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from vecver_service.state import migration, schema, sqlite
+from vecver_service.state.sql import Connection, Engine, Lock
+from vecver_service.state.sqlite_engine import SqliteEngine
 
-Connection = sqlite3.Connection
+__all__ = ["Connection", "Database"]
 
 
 class Database:
-    """The database of a state folder. Opened, and made where there is none, when it is first used.
+    """The database of a service. Opened, and made where there is none, when it is first used.
 
     `named_keys`: the file of keys that VECVER_KEYS names, which is left alone if it lies in this folder.
     """
 
-    def __init__(self, folder: Path, named_keys: Path | None = None) -> None:
-        self.folder, self.path, self._named_keys = folder, folder / schema.FILE_NAME, named_keys
-        self._idle: deque[Connection] = deque()
+    def __init__(self, where: Path | Engine, named_keys: Path | None = None) -> None:
+        self.engine: Engine = SqliteEngine(where, named_keys) if isinstance(where, Path) else where
+        self.folder = self.engine.folder
+        self._idle: deque[tuple[Connection, float]] = deque()  # with the time when it was used last
         self._writing, self._preparing = threading.Lock(), threading.Lock()
         self._ready = False
         weakref.finalize(self, _close, self._idle)
 
     def exists(self) -> bool:
         """Has it been made? Raises OSError."""
-        return self._ready or self.path.exists()
+        return self._ready or self.engine.exists()
 
     def prepare(self) -> None:
-        """Make it, from the files of an older vecver if there are any.
-
-        Raises OSError, ConflictError (an older or newer vecver uses the folder), IntegrityError (damaged).
-        """
+        """Make it if there is none. Raises OSError, BackendError, ConflictError and IntegrityError: see the engines."""
         if self._ready:
             return
         with self._preparing:
             if not self._ready:
-                migration.put_in_place(self.path, self._named_keys)
+                self.engine.prepare()
                 self._ready = True
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for queries: each sees what was committed before it began. Raises as `prepare`, BackendError."""
+        """A connection for queries: each sees what was committed before it began. Raises as `prepare`."""
         self.prepare()
         connection = self._connection()
         try:
-            with sqlite.translated(self.path):
+            with self.engine.errors():
                 yield connection
         finally:
-            if connection.in_transaction:  # it could not be rolled back
-                connection.close()
-            else:
-                self._idle.append(connection)
+            if self.engine.clean(connection):
+                self._idle.append((connection, time.monotonic()))
+            else:  # it could not be rolled back, or has lost its server
+                with suppress(Exception):
+                    connection.close()
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
@@ -72,27 +73,54 @@ class Database:
         Not `durable`: it survives the process, but a power cut may undo it.
         """
         with self._writing, self.reading() as connection:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")  # else reading first and writing then fails if another wrote between
+            self.engine.begin(connection, durable=durable)
             try:
                 yield connection
-                sqlite.commit(connection)
+                self.engine.commit(connection)
             except BaseException:
-                with suppress(sqlite3.Error):  # SQLite may have rolled back already
-                    connection.execute("ROLLBACK")
+                self.engine.roll_back(connection)
                 raise
+
+    def check(self) -> None:
+        """Raises as `reading` where a shared database does not answer: to be called before what must be recorded."""
+        if self.engine.shared:
+            with self.reading() as connection:
+                connection.execute("SELECT 1").fetchone()
+
+    def reachable(self) -> bool:
+        """Did a shared database answer when it was looked at last?"""
+        return self.engine.reachable()
+
+    def lock(self, kind: str, name: str) -> Lock:
+        """A lock of all processes of the service; `kind` and `name` are good names of files."""
+        self.prepare()
+        return self.engine.lock(kind, name)
+
+    def changing_keys(self) -> AbstractContextManager[Connection]:
+        """A transaction, after which running services read the keys again, also where it changed nothing."""
+        self.prepare()
+        return self.engine.changing_keys(self.transaction())
 
     def close(self) -> None:
         """Close the connections that nobody uses. The next use opens new ones."""
         _close(self._idle)
+        self.engine.close()
 
     def _connection(self) -> Connection:
-        with suppress(IndexError):
-            return self._idle.pop()
-        return sqlite.connect_existing(self.path)
+        while True:
+            try:
+                connection, used = self._idle.pop()
+            except IndexError:
+                return self.engine.connect()
+            if self.engine.usable(connection, time.monotonic() - used):
+                return connection
+            with suppress(Exception):
+                connection.close()
 
 
-def _close(connections: deque[Connection]) -> None:
+def _close(connections: deque[tuple[Connection, float]]) -> None:
     with suppress(IndexError):
         while True:
-            connections.pop().close()
+            connection, _ = connections.pop()
+            with suppress(Exception):
+                connection.close()

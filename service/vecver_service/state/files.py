@@ -13,6 +13,8 @@ from vecver import disk
 from vecver.disk import sync
 from vecver.errors import BackendError, ConflictError, InvalidInputError
 
+_OWNER = "repository"  # name of the file that says whose state it is
+
 
 def save(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Replace a file in one step; it is on the disk when this returns. Raises OSError: the file is as it was."""
@@ -60,23 +62,29 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
     disk.make_folder(folder, mode, sync)
 
 
-def own_state(state: Path, repository: vecver.Repository) -> None:
-    """Make the state folder, and reserve it for this repository: another's jobs would run in this one.
-
-    Raises ConflictError (it is another's), InvalidInputError (it cannot be made or written).
-    """
-    owner = state / "repository"
+@contextmanager
+def making(state: Path) -> Iterator[None]:
+    """Makes the state folder. Raises InvalidInputError for an OSError, inside the block too."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(FileExistsError), owner.open("x", encoding="utf-8") as file:
-            file.write(repository.id)
-        id = owner.read_text("utf-8")
+        yield
     except OSError as error:
         raise InvalidInputError(
             f"the state folder {state} cannot be used: {error.strerror or error}",
             code="invalid_settings",
             hint="name one that this user may write with VECVER_STATE",
         ) from error
+
+
+def own_folder(state: Path, repository: vecver.Repository) -> None:
+    """Make the state folder, and reserve it for this repository: another's jobs would run in this one.
+
+    Raises ConflictError (it is another's), InvalidInputError (it cannot be made or written).
+    """
+    with making(state), suppress(FileExistsError), (state / _OWNER).open("x", encoding="utf-8") as file:
+        file.write(repository.id)
+    with making(state):
+        id = (state / _OWNER).read_text("utf-8")
     if id not in ("", repository.id):  # empty: another process is writing it now, or was killed before it had
         raise ConflictError(
             f"{state} holds the jobs of another repository, {id[:12]}",

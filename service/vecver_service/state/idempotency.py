@@ -1,11 +1,12 @@
 """Writes with an Idempotency-Key: a repeated write returns the first response and changes nothing.
 
-A row of `answers` is inserted before the write and gets its status and body after it. `in-flight/<digest>` is a lock
-that the process holds while it writes.
+A row of `answers` is inserted before the write and gets its status and body after it. The process holds a lock of the
+same name (kind `in-flight`) while it writes.
 
 Decisions
 1. Only what succeeded is kept. A house error changed nothing, so the same request may be tried again. But a write that
-   happened and could not be recorded in the audit log, or failed in a way that we did not foresee, is not repeated.
+   happened and could not be recorded in the audit log, or of which the database cannot say whether it did, or which
+   failed in a way that we did not foresee, is not repeated.
 2. A process that is killed leaves a row without a status. Whether the write happened is unknown then, and a second
    rollback would go back twice: a repeated request is refused.
 """
@@ -16,25 +17,25 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from vecver.errors import ConflictError, InvalidInputError, VecverError
 from vecver_service.state.audit import AUDIT_FAILED
 from vecver_service.state.database import Database
+from vecver_service.state.postgres import UNCLEAR
 
 Answer = tuple[int, Any]  # status, body
 KEPT_SECONDS = 24 * 3600
 _SWEEP_SECONDS = 3600
+_KIND = "in-flight"  # of locks
+_PERHAPS_DONE = (AUDIT_FAILED, UNCLEAR)  # codes of errors after which the write may have happened
 
 
 class Once:
     """The answers of the last day, by caller and Idempotency-Key."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self._locks = database, database.folder / "in-flight"
+        self._database = database
         self._swept = 0.0
 
     def do(self, who: str, key: str | None, asked: str, write: Callable[[], Answer]) -> Answer:
@@ -54,14 +55,15 @@ class Once:
         self._sweep()
         id = hashlib.sha256(f"{who}\n{key}".encode()).hexdigest()
         request = hashlib.sha256(asked.encode()).hexdigest()
-        self._locks.mkdir(exist_ok=True)
-        try:
-            with FileLock(self._locks / id, timeout=0):
-                return self._first_answer(id, request) or self._done(id, write)
-        except Timeout as error:
+        lock = self._database.lock(_KIND, id)
+        if not lock.acquire():
             raise ConflictError(
                 "a request with this Idempotency-Key is being done", code="in_progress", hint="wait, then ask again"
-            ) from error
+            )
+        try:
+            return self._first_answer(id, request) or self._done(id, write)
+        finally:
+            lock.release()
 
     def _sweep(self) -> None:
         """Delete what is older than a day, at most once an hour."""
@@ -71,10 +73,7 @@ class Once:
         self._swept = now
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM answers WHERE time < ?", (now - KEPT_SECONDS,))
-        for lock in self._locks.glob("*"):
-            with suppress(OSError):
-                if lock.stat().st_mtime < now - KEPT_SECONDS:
-                    lock.unlink()
+        self._database.engine.forget_locks(_KIND, KEPT_SECONDS)
 
     def _first_answer(self, id: str, request: str) -> Answer | None:
         """The answer that was given first. None: this request is the first, and its row is on the disk now."""
@@ -91,7 +90,7 @@ class Once:
         try:
             status, body = write()
         except VecverError as error:
-            if error.code != AUDIT_FAILED:
+            if error.code not in _PERHAPS_DONE:
                 self._forget(id)
             raise
         with self._database.transaction() as connection:

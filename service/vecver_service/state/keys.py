@@ -2,11 +2,6 @@
 
 A key is `vv_ID_SECRET`, its secret 32 random bytes: no password that could be guessed, so one sha256 is enough.
 Scopes are "DATASET:read", "DATASET:write", "DATASET:admin", with "*" for all datasets; each includes those before it.
-
-Decisions
-1. Every request needs its key, and looks at one file's modification time (`keys.json`, which each change of keys sets)
-   instead of asking the database: a query on the event loop's thread cost 15% of the requests per second at 8 callers.
-2. Keys are read again after a second in any case: a process may be killed after a change, before it sets that time.
 """
 
 from __future__ import annotations
@@ -14,21 +9,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
-
-from vecver.errors import InvalidInputError, NotFoundError
+from vecver.errors import BackendError, InvalidInputError, NotFoundError
 from vecver_service.state import files, migration, older_files, schema
-from vecver_service.state.database import Connection, Database
+from vecver_service.state.database import Database
 from vecver_service.state.key_file import Key, KeyFile
 
 SCOPES = ("read", "write", "admin")
@@ -51,16 +42,18 @@ class Caller:
 
 
 class Keys:
-    """The keys of a service. Changes, of this process or another, are seen at the next request.
+    """The keys of a service. Changes, of this process or another, are seen at the next request; those in a shared
+    database within a second or two, and while it is away the keys that were read last hold.
 
-    `path`: the service's database, or a JSON file (`VECVER_KEYS`); one that says where its keys moved is followed.
-    Methods raise BackendError where `path` cannot be read or written, IntegrityError where it is damaged.
+    `where`: the service's database or its path, or a JSON file (`VECVER_KEYS`); one that says where its keys moved is
+    followed. Methods raise BackendError where that cannot be read or written, IntegrityError where it is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = None if path.name == schema.FILE_NAME else KeyFile(path)
-        self._table: _KeyTable | None = None
+    def __init__(self, where: Path | Database) -> None:
+        database = where if isinstance(where, Database) else None
+        self.path = where.folder / schema.FILE_NAME if isinstance(where, Database) else where
+        self._file = None if self.path.name == schema.FILE_NAME else KeyFile(self.path)
+        self._table = _KeyTable(database) if database else None
         self._closed = False  # a key was made
 
     def all(self) -> list[Key]:
@@ -132,9 +125,9 @@ class _KeyTable:
     """The keys in the service's database. Reading makes no database, and moves no keys of an older vecver."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self._changed = database, database.folder / older_files.KEYS
-        self._version: tuple[int, int] | None = None  # of the keys that were read
-        self._keys: dict[str, Key] = {}
+        self._database = database
+        self._version: object | None = None  # of the keys that were read
+        self._keys: dict[str, Key] | None = None
 
     def exist(self) -> bool:
         """Was a key made, even if none is left?"""
@@ -154,47 +147,33 @@ class _KeyTable:
         """The key with this id."""
         if older := self._older():
             return older.get(id)
-        version = self._version_now()  # before the keys are read: a change between is seen the next time
+        version = self._database.engine.keys_version()  # before the keys are read: a change between is seen later
         if version is None or version != self._version:
-            self._keys = {key.id: key for key in self.all()}
-            self._version = version
-        return self._keys.get(id)
+            try:
+                self._keys = {key.id: key for key in self.all()}
+                self._version = version
+            except BackendError:
+                if self._keys is None or not self._database.engine.shared:
+                    raise
+        return (self._keys or {}).get(id)
 
     def add(self, key: Key) -> None:
         """Store a key; it is on the disk when this returns."""
-        with self._changing() as connection:
+        with self._database.changing_keys() as connection:
             schema.insert_key(connection, key)
 
     def remove(self, id: str) -> Key | None:
         """Remove and return the key with this id, if there is one; it stays removed after a power cut."""
-        with self._changing() as connection:
+        with self._database.changing_keys() as connection:
             row = connection.execute(f"DELETE FROM keys WHERE id = ? RETURNING {_COLUMNS}", (id,)).fetchone()
         return _key(row) if row else None
-
-    @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        """A transaction, after which running services read the keys again, also where it changed nothing."""
-        self._database.prepare()
-        with FileLock(self._database.folder / "keys.lock"):  # no two changes set the same time
-            with self._database.transaction() as connection:
-                yield connection
-            with suppress(OSError):  # the change is made; it is seen in a second at the latest
-                newer = max(time.time_ns(), self._changed.stat().st_mtime_ns + 1)
-                os.utime(self._changed, ns=(newer, newer))
-
-    def _version_now(self) -> tuple[int, int] | None:
-        """Differs from before if the keys changed, and every second. None: unknown."""
-        try:
-            return self._changed.stat().st_mtime_ns, int(time.monotonic())
-        except OSError:
-            return None
 
     def _older(self) -> KeyFile | None:
         """The file that has the keys until the service makes its database."""
         if self._database.exists():
             return None
         file = KeyFile(self._database.folder / older_files.KEYS)
-        migration.check_not_lost(self._database.path, file)
+        migration.check_not_lost(self._database.folder / schema.FILE_NAME, file)
         return file
 
 

@@ -19,6 +19,7 @@ from vecver.disk import sync
 from vecver.errors import ConflictError
 from vecver_service.state import sqlite
 from vecver_service.state.key_file import Key
+from vecver_service.state.sql import Connection
 
 FILE_NAME = "service.sqlite"
 VERSION = 1
@@ -36,7 +37,7 @@ CREATE TABLE jobs (
     id TEXT PRIMARY KEY,                -- begins with the time: ids are the order in which jobs were queued
     dataset TEXT NOT NULL,
     state TEXT NOT NULL,                -- that of the record; "damaged" if the record cannot be read
-    taken INTEGER NOT NULL DEFAULT 0,   -- a worker took it
+    taken INTEGER NOT NULL DEFAULT 0,   -- not 0: a worker took it; the number is that worker's
     cancelled INTEGER NOT NULL DEFAULT 0,
     record TEXT NOT NULL                -- JSON: a Job
 ) WITHOUT ROWID;
@@ -68,16 +69,16 @@ def check_version(path: Path) -> None:
         )
 
 
-def insert_key(connection: sqlite3.Connection, key: Key) -> None:
+def insert_key(connection: Connection, key: Key) -> None:
     """Insert a key. From the first one on callers need a key."""
     row = (key.id, key.name, json.dumps(key.scopes), key.digest, key.created)
     connection.execute("INSERT INTO keys (id, name, scopes, digest, created) VALUES (?, ?, ?, ?, ?)", row)
     note_key_made(connection)
 
 
-def note_key_made(connection: sqlite3.Connection) -> None:
+def note_key_made(connection: Connection) -> None:
     """Let callers need a key from now on."""
-    connection.execute("INSERT OR IGNORE INTO facts VALUES ('key made', 'yes')")
+    connection.execute("INSERT INTO facts VALUES ('key made', 'yes') ON CONFLICT DO NOTHING")
 
 
 def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:

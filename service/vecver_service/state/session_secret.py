@@ -11,6 +11,7 @@ import time
 from vecver_service.state.database import Database
 
 _NAME, _ENDED = "session secret", "ended session "  # names of facts; the second before the id of one
+_FORGET = "DELETE FROM facts WHERE CASE WHEN name LIKE ? THEN CAST(value AS DOUBLE PRECISION) < ? ELSE FALSE END"
 
 
 def session_secret(database: Database) -> bytes:
@@ -19,7 +20,7 @@ def session_secret(database: Database) -> bytes:
         row = connection.execute("SELECT value FROM facts WHERE name = ?", (_NAME,)).fetchone()
     if row is None:
         with database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (_NAME, secrets.token_hex(32)))
+            connection.execute("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO NOTHING", (_NAME, secrets.token_hex(32)))
         return session_secret(database)
     return bytes.fromhex(row[0])
 
@@ -33,10 +34,8 @@ class EndedSessions:
     def add(self, id: str, until: float) -> None:
         """End a session, which lasts `until` (seconds since 1970) otherwise. Raises as `Database.transaction`."""
         with self._database.transaction() as connection:
-            connection.execute(
-                "DELETE FROM facts WHERE name LIKE ? AND CAST(value AS REAL) < ?", (f"{_ENDED}%", time.time())
-            )
-            connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (_ENDED + id, str(until)))
+            connection.execute(_FORGET, (f"{_ENDED}%", time.time()))
+            connection.execute("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO NOTHING", (_ENDED + id, str(until)))
 
     def __contains__(self, id: str) -> bool:
         with self._database.reading() as connection:

@@ -49,7 +49,7 @@ def ui(settings: Settings, /, port: int, no_browser: bool) -> None:
     service = load_settings(host="127.0.0.1", port=port)
     check_free(service.host, service.port)
     state = service.state_folder(settings.repo)
-    prepare_state(state, service.keys_file(settings.repo), settings)
+    prepare_state(service, settings)
     token = secrets.token_urlsafe(24)
     app = create_app(common.opened(settings), service, token=token)
     with socket.create_server(("127.0.0.1", port)) as listening:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from vecver.errors import ConflictError, InvalidInputError
 from vecver.settings import Settings
 
 if TYPE_CHECKING:
+    from vecver_service.settings import ServiceSettings
     from vecver_service.state.key_file import Key
     from vecver_service.state.keys import Keys
 
@@ -45,16 +48,18 @@ def serve(settings: Settings, /, host: str | None, port: int | None, workers: in
     check_installed()
     import uvicorn
     from vecver_service.http.connections import TimeoutProtocol
+    from vecver_service.opening import open_keys
     from vecver_service.settings import load_settings
-    from vecver_service.state.keys import Keys
 
     options = {"host": host, "port": port, "workers": workers, "no_auth": no_auth or None}
     options = {name: value for name, value in options.items() if value is not None}
+    if needs_folder(load_settings(**options), settings.repo):
+        os.environ["VECVER_STATE"] = _passing_folder()
     service = load_settings(**options)
-    _check_closed(service.host, no_auth=service.no_auth, keys=Keys(service.keys_file(settings.repo)))
+    _check_closed(service.host, no_auth=service.no_auth, keys=open_keys(service, settings.repo))
     check_free(service.host, service.port)
     state = service.state_folder(settings.repo)
-    prepare_state(state, service.keys_file(settings.repo), settings)
+    prepare_state(service, settings)
     if service.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = _emptied(state / "metrics")
     for name, value in {"repo": settings.repo, **options}.items():  # workers read the environment
@@ -131,20 +136,37 @@ def revoke(settings: Settings, /, id: str, as_json: bool) -> None:
 
 def _keys(settings: Settings) -> Keys:
     check_installed()
+    from vecver_service.opening import open_keys
     from vecver_service.settings import load_settings
-    from vecver_service.state.keys import Keys
 
-    return Keys(load_settings().keys_file(settings.repo))
+    return open_keys(load_settings(), settings.repo)
 
 
-def prepare_state(state: Path, keys: Path, settings: Settings) -> None:
-    """Open the repository, and make or move the state folder: what fails is reported once, not by every worker."""
-    from vecver_service.state.database import Database
-    from vecver_service.state.files import own_state, reaching
+def prepare_state(service: ServiceSettings, settings: Settings) -> None:
+    """Open the repository, and make or move the state folder, or the tables of a shared database.
 
-    own_state(state, common.opened(settings))
-    with reaching(state):
-        Database(state, keys).prepare()
+    What fails is reported once, not by every worker.
+    """
+    from vecver_service.opening import open_database, reserve_state
+    from vecver_service.state.files import reaching
+
+    database = open_database(service, settings.repo)
+    reserve_state(database, common.opened(settings))
+    with reaching(database.folder):
+        database.prepare()
+    database.close()
+
+
+def needs_folder(service: ServiceSettings, repo: str) -> bool:
+    """Is there no folder for files of this process, while all that lasts is elsewhere?"""
+    return bool(service.database) and not service.state and "://" in repo
+
+
+def _passing_folder() -> str:
+    """A folder that goes when this process ends: uploads that arrive, measurements."""
+    folder = tempfile.mkdtemp(prefix="vecver-service-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _emptied(folder: Path) -> str:

@@ -68,7 +68,8 @@ def _of_service(every: bool) -> list[Setting]:
     for name, value in values.items():
         origin = "environment" if os.environ.get(f"VECVER_{name.upper()}") else "file" if name in in_file else "default"
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        settings.append(Setting(name, text, origin))
+        secret = name == "database"
+        settings.append(Setting(name, "****" if secret and text else text, origin, secret))
     return [setting for setting in settings if every or setting.origin != "default"]
 
 
