@@ -21,6 +21,7 @@ import vecver
 from vecver import settings as library
 from vecver_service import logs, ui
 from vecver_service.deps import Dependencies
+from vecver_service.draining import drain_at_sigterm
 from vecver_service.http import problems
 from vecver_service.http.callers import Callers
 from vecver_service.http.middleware import RequestMiddleware
@@ -35,7 +36,7 @@ from vecver_service.state.audit import Audit
 from vecver_service.state.idempotency import Once
 from vecver_service.state.session_secret import EndedSessions, session_secret
 from vecver_service.warmup import freeze_modules, warm_all
-from vecver_service.worker import KINDS, Worker, stop
+from vecver_service.worker import KINDS, Worker, end, stop
 
 _log = logging.getLogger("vecver.service")
 
@@ -92,6 +93,7 @@ def create_app(repository: vecver.Repository, settings: ServiceSettings, *, toke
         threading.Thread(target=_ready, args=(app, deps), name="warm", daemon=True).start()
         for worker in workers:
             worker.start()
+        drain_at_sigterm(app.state, settings.drain, partial(end, workers))
         yield
         await anyio.to_thread.run_sync(stop, workers, settings.shutdown_timeout)
         database.close()
@@ -159,6 +161,7 @@ def serve() -> FastAPI:
         author=vecver_settings.author,
         api_key=vecver_settings.api_key,
         open_bytes=settings.open_bytes,
+        ref_age=settings.ref_age,
         milvus=vecver_settings.milvus,
         publish=vecver_settings.publish,
         verify=vecver_settings.verify,

@@ -61,8 +61,10 @@ class ServiceSettings(BaseSettings):
     timeout: float = Field(30, gt=0)  # from the first byte of a request to the first of its answer
     upload_timeout: float = Field(3600, gt=0)  # the same for an ingest's body
     header_timeout: float = Field(10, gt=0)  # for a connection to say what it wants
+    drain: float = Field(0, ge=0)  # seconds that it still answers, unready, after SIGTERM: for load balancers to notice
     shutdown_timeout: int = Field(20, ge=1)  # for requests in flight
     threads: int = Field(8, ge=1)  # requests that are worked on at once in a process
+    ref_age: float = Field(2, ge=0)  # seconds that a search may know a ref of a bucket late; 0: each search asks
     open_bytes: int = Field(1 << 30, ge=0)  # memory of versions that stay open
     jobs_kept: int = Field(1000, ge=1)  # finished ones
     log_level: str = "info"  # debug, info, warning or error

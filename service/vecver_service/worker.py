@@ -214,11 +214,16 @@ class Worker:
         return job
 
 
+def end(workers: Sequence[Worker]) -> None:
+    """Let the threads put back what they run, and end."""
+    for worker in workers:
+        worker.end()
+
+
 def stop(workers: Sequence[Worker], seconds: float) -> None:
     """End the threads. If that takes longer than `seconds`, the next process takes their jobs."""
     until = monotonic() + seconds
-    for worker in workers:
-        worker.end()
+    end(workers)
     for worker in workers:
         worker.stop(max(0.0, until - monotonic()))
 

@@ -39,10 +39,10 @@ class Handle:
     def opened(self, at: Revision = "main", *, at_once: bool = False) -> object | None:
         """The version if this process has it open, as an object that is replaced when it is opened anew; else None.
 
-        `at_once`: None also while a thread opens another version, which a search would wait for.
+        `at_once`: None also where a search would wait: while a thread opens another version, or for a bucket's answer.
         Raises NotFoundError, InvalidInputError.
         """
         versions, revision = self._versions.opened, text_of(at)
-        if at_once and versions.is_opening:
+        if at_once and (versions.is_opening or not self._versions.resolves_at_once(self.name, revision)):
             return None
-        return versions.peek(revision) or versions.peek(self.resolve(revision))
+        return versions.peek(revision) or versions.peek(self._versions.resolve_lately(self.name, revision))

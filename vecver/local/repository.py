@@ -225,6 +225,7 @@ def open(
     cache: str | PathLike[str] | None = None,
     cache_bytes: int | None = None,
     remote_key: str = "",
+    ref_age: float = 0.0,
 ) -> Repository:
     """The repository at a directory, `s3://`, `gs://` or `az://BUCKET/PREFIX`, or `memory://`; `create` makes it.
 
@@ -239,7 +240,9 @@ def open(
     after a commit has landed, not before the call returns. `repo.settle()` waits for it, `repo.close()` ends it, and
     what was not done is done after the next commit.
     `cache`: the folder with copies of what lies in a bucket (default: the platform's for caches), at most `cache_bytes`
-    (default 32 GiB; 0: none). Credentials for a bucket come from where the cloud's own tools take them.
+    (default 32 GiB; 0: none). `ref_age`: a search may take a branch, tag or alias of a bucket as it was so many seconds
+    ago, so as not to wait for a request; moves by this process count at once.
+    Credentials for a bucket come from where the cloud's own tools take them.
     `remote_key`: the API key for a remote that is a service; it is sent to such remotes only, and kept nowhere.
     Raises NotFoundError (no repository there), InvalidInputError (a folder with other things in it; credentials in
     the URL), BackendError (the bucket does not answer, refuses, is missing, or ignores conditions of writes).
@@ -248,7 +251,9 @@ def open(
     if create and not repo.exists(place):
         with suppress(ConflictError):  # another process made it first
             repo.create(place)
-    versions = repo.Versions(place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes)
+    versions = repo.Versions(
+        place, author=author, open_bytes=open_bytes, verify=verify, index_bytes=flows.index_bytes, ref_age_s=ref_age
+    )
     versions.opened.bring_rows = partial(bring_rows, versions, key=remote_key)
     address = _milvus(milvus) if isinstance(milvus, str) else milvus
     how: dict[str, Any] = {"remote_key": remote_key, "background": background}

@@ -68,8 +68,10 @@ class Versions:
         open_bytes: int = OPEN_BYTES,
         verify: Verify = "once",
         index_bytes: Callable[[Segment], int] | None = None,
+        ref_age_s: float = 0.0,
     ) -> None:
         self.store = store
+        self.ref_age_s = ref_age_s
         self.author = author
         self.author_key = author_key
         self._clock = clock or Clock()
@@ -112,6 +114,16 @@ class Versions:
         datasets = self.datasets()
         if dataset not in datasets:
             raise _no_dataset(dataset, datasets, self.store.url)
+
+    def resolve_lately(self, dataset: str, revision: str) -> str:
+        """The commit that a revision named at most `ref_age_s` seconds ago, or since this process moved it: for
+        searches, which then wait for no request to a bucket. Raises as `resolve`."""
+        with self.store.moment(self._read_for(dataset, (revision,), None, None), age_s=self.ref_age_s):
+            return self._resolve(dataset, revision)
+
+    def resolves_at_once(self, dataset: str, revision: str) -> bool:
+        """Would `resolve_lately` ask no store?"""
+        return self.store.knows(self._read_for(dataset, (revision,), None, None), self.ref_age_s)
 
     def resolve(self, dataset: str, revision: str) -> str:
         """The commit id that a revision names.

@@ -109,6 +109,7 @@ class Store(Protocol):
         *,
         locks: Iterable[str] = (),
         anew: bool = False,
+        age_s: float = 0.0,
     ) -> AbstractContextManager[None]:
         """One operation of this thread; may be nested. For a remote store it saves waiting, for others it is nothing.
 
@@ -116,7 +117,8 @@ class Store(Protocol):
         are sent without waiting, one after the other; all are durable when it ends, and before a `swap` is sent.
         `bodies` and `sizes` are names that will be asked for: they are read at once, even again if `anew`. `locks` will
         be asked for too: those that nobody holds are taken at once, and are given back when this ends, or as soon as
-        the thread waits for a lock.
+        the thread waits for a lock. `age_s`: of `bodies` it is enough to know what a remote store had so many seconds
+        ago, or what this process wrote since.
         """
 
     def aside(self, work: Callable[[], None]) -> None:
@@ -124,6 +126,9 @@ class Store(Protocol):
 
         `work` raises nothing that matters, and reads what the store has, not what the moment has read.
         """
+
+    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
+        """Would a moment with these bodies and this age begin without a request?"""
 
     def uncached(self) -> Store:
         """This store, where each name is read from where it lies at least once, whatever this machine has kept."""

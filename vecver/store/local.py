@@ -216,11 +216,15 @@ class LocalStore:
         *,
         locks: Iterable[str] = (),
         anew: bool = False,
+        age_s: float = 0.0,
     ) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def aside(self, work: Callable[[], None]) -> None:
         work()
+
+    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
+        return True
 
     def uncached(self) -> LocalStore:
         return self

@@ -126,11 +126,15 @@ class MemoryStore:
         *,
         locks: Iterable[str] = (),
         anew: bool = False,
+        age_s: float = 0.0,
     ) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def aside(self, work: Callable[[], None]) -> None:
         work()
+
+    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
+        return True
 
     def uncached(self) -> MemoryStore:
         return self

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from vecver.errors import BackendError, NotFoundError, VecverError
 from vecver.store.api import LAPSE, PIECE_BYTES, Still, absent, reading, swap_lost, writing
 from vecver.store.cache import Cache, Copy
+from vecver.store.lately import Lately
 from vecver.store.leases import FOLDER, Leases
 from vecver.store.mapping import map_file
 from vecver.store.moment import Moment
@@ -57,6 +58,7 @@ class ObjectStore:
         self.cache = cache
         self._seen: OrderedDict[str, tuple[bytes, Tag]] = OrderedDict()  # name -> digest of its bytes, tag
         self._lock = threading.Lock()
+        self._lately = Lately(self._read_or_none)
         self._fetched: set[str] | None = None  # of `uncached`: the names that were read from the bucket
         self._thread = threading.local()  # .moment: what this thread's operation has read
         self._proved = [False]  # that conditions are kept; shared by copies
@@ -164,6 +166,7 @@ class ObjectStore:
 
     def _put(self, name: str, data: bytes) -> None:
         self._keep(name, data, self._requests.put(name, data))
+        self._lately.wrote(name)
 
     def put_all(self, files: Mapping[str, Path]) -> None:
         self._settle()
@@ -174,15 +177,19 @@ class ObjectStore:
         for name in names:
             self._forget(name)
         self._at_once(self._requests.delete, names)
+        for name in names:
+            self._lately.wrote(name)
 
     def swap(self, name: str, expected: bytes | None, new: bytes) -> None:
         self._settle()
         self._prove_conditions()
         seen = None if expected is None else self._tag_of(name, expected)
-        tag = self._requests.put_if(name, new, seen) if seen or expected is None else None
-        if tag is None and expected is not None:
-            tag = self._swap_as_read(name, expected, new)
-        self._forget(name)
+        try:
+            tag = self._requests.put_if(name, new, seen) if seen or expected is None else None
+            if tag is None and expected is not None:
+                tag = self._swap_as_read(name, expected, new)
+        finally:
+            self._forget(name)  # also where it is not known what became of the request
         if tag is None:
             raise swap_lost(name)
         self._saw(name, new, tag)
@@ -236,13 +243,17 @@ class ObjectStore:
         *,
         locks: Iterable[str] = (),
         anew: bool = False,
+        age_s: float = 0.0,
     ) -> Iterator[None]:
         outer, locks = self._moment, list(locks)
         moment = outer or Moment(self._workers)
         if locks:
             self._prove_conditions()
             moment.take_ahead(locks, self._leases.attempt)
-        moment.ahead(bodies, self._read_or_none, sizes, self._requests.size, anew=anew)
+        if age_s:
+            bodies = self._not_known(moment, bodies, age_s)
+        read = self._lately.read if age_s else self._read_or_none
+        moment.ahead(bodies, read, sizes, self._requests.size, anew=anew)
         try:
             if outer:
                 yield
@@ -273,6 +284,20 @@ class ObjectStore:
             moment.aside(self._beside.submit(work))
         else:
             work()
+
+    def _not_known(self, moment: Moment, bodies: Iterable[str], age_s: float) -> Sequence[str]:
+        """Let a moment know what was read of these names lately; the other names."""
+        missing = []
+        for name in bodies:
+            if found := self._lately.find(name, age_s, self._workers):
+                if not moment.knows(name):
+                    moment.know(name, found[0])
+            else:
+                missing.append(name)
+        return missing
+
+    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
+        return all(self._lately.has(name, age_s) for name in bodies)
 
     @property
     def _moment(self) -> Moment | None:
@@ -389,6 +414,7 @@ class ObjectStore:
         """Let no copy of an object be used any more."""
         with self._lock:
             self._seen.pop(name, None)
+        self._lately.wrote(name)
         if moment := self._moment:
             moment.forget(name)
         if self.cache:

@@ -250,6 +250,7 @@ class _ResponseSender:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._id, self._send = scope["vecver.request"].encode(), send
+        self._state = scope["app"].state
         self.status = 0
         self.begun = self.closed = False
 
@@ -257,7 +258,8 @@ class _ResponseSender:
         """Send one ASGI message."""
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self._id)]
+            closing = [(b"connection", b"close")] if self._state.draining else []  # so that callers go elsewhere
+            message["headers"] = [*message["headers"], (b"x-request-id", self._id), *closing]
         await self._send(message)
 
     async def send_while_open(self, message: Message) -> None:

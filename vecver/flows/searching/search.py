@@ -70,7 +70,7 @@ def search(
     `wait`: until this process's upkeep is done, where that may build the lists of words that a mode needs.
     """
     try:
-        snapshot = versions.snapshot(versions.resolve(dataset, question.at))
+        snapshot = versions.snapshot(versions.resolve_lately(dataset, question.at))
     except NotFoundError as error:
         if question.missing == "error" or error.code not in _EMPTY_CODES:
             raise
