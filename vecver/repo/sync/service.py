@@ -297,8 +297,12 @@ class ServiceStore:
         *,
         locks: Iterable[str] = (),
         anew: bool = False,
+        age_s: float = 0.0,
     ) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
+        return False
 
     def aside(self, work: Callable[[], None]) -> NoReturn:
         raise _read_only(self.url)
