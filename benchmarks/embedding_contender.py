@@ -76,13 +76,13 @@ def vecver_default() -> tuple[Embed, Embed, dict[str, Any]]:
 
 def vecver_ingest() -> tuple[Embed, Embed, dict[str, Any]]:
     """As an ingest calls it: runs of texts of similar length."""
-    from vecver.flows.ingesting.embedding_rows import EMBED_SLICE
-    from vecver.flows.ingesting.progress_counts import slices
+    from vecver.pipeline.embedders.batching import SLICE
 
     embed, embed_query, environment = vecver_default()
 
     def in_slices(texts: list[str]) -> Any:
-        runs = list(slices(texts, EMBED_SLICE))
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        runs = [order[start : start + SLICE] for start in range(0, len(order), SLICE)]
         vectors = np.concatenate([embed([texts[i] for i in run]) for run in runs])
         return vectors[np.argsort(np.concatenate(runs))]
 

@@ -1,11 +1,13 @@
 """Rules that every HTTP client here follows: which URLs are accepted, how long to wait, and keys kept out of messages.
 
-It makes no request and knows no server. `wire.py` and `pipeline/embedders/openai.py` use it.
+It makes no request and knows no server. `wire.py` and `pipeline/embedders/endpoint.py` use it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,11 +26,17 @@ def is_base_url(url: Any) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], default: float) -> float:
-    """Seconds that a server asks to wait, or `default`. Dates, which few servers send, also give `default`."""
+    """Seconds that a server asks to wait, as a number or until a date; `default` if it asks none or a date is past."""
+    value = headers.get("retry-after", "")
     try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
         return default
+    return seconds if seconds > 0 else default
 
 
 def masked(value: Any, key: str) -> Any:

@@ -11,6 +11,9 @@
     VECVER_CACHE     folder for copies of what lies in a bucket (s3://, gs://, az://)
                                                    default: vecver in the user's folder for caches
     VECVER_CACHE_BYTES  how much of it is kept      default: 32 GiB; 0: nothing
+    VECVER_ENDPOINTS_AT_ONCE  requests to each endpoint of an embedder at the same time     default: 4
+    VECVER_ENDPOINTS_REQUESTS · _TOKENS  that all of them may have a minute              default: 0, no limit
+    VECVER_PRICE     of a million tokens to embed, for what `ingest --dry-run` says
     VECVER_PUBLISH   branches whose new versions, and aliases whose promotions, are published at once: "main, prod"
 
     VECVER_MILVUS    URI of the Milvus             default: where a dataset is published, else one in the repository
@@ -33,7 +36,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from vecver.errors import InvalidInputError
-from vecver.model import Milvus, Reranker, Verify
+from vecver.model import Endpoints, Milvus, Reranker, Verify
 from vecver.near import near
 
 REPOSITORY = ".vecver"
@@ -54,6 +57,8 @@ class Settings:
     cache: str = ""  # "": the platform's own folder
     cache_bytes: int | None = None
     rerankers: Mapping[str, Reranker] = field(default_factory=dict)  # by name
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    price: float | None = None  # of a million tokens
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ class Setting:
 
 SECRETS = ("api_key", "key", "milvus_token", "milvus_password", "milvus_key")
 NAMES = (
-    *("repo", "author", "api_key", "key", "verify", "cache", "cache_bytes", "publish", "rerankers", "milvus"),
+    *("repo", "author", "api_key", "key", "verify", "cache", "cache_bytes", "publish", "rerankers"),
+    *("endpoints_at_once", "endpoints_requests", "endpoints_tokens", "price", "milvus"),
     *(f"milvus_{one.name}" for one in fields(Milvus) if one.name != "uri"),
 )
 
@@ -84,9 +90,23 @@ def explain(environment: Mapping[str, str] = os.environ, here: Path | None = Non
         **{"milvus": settings.milvus.uri, **milvus},
         **{"cache": settings.cache, "cache_bytes": "" if settings.cache_bytes is None else str(settings.cache_bytes)},
     }
-    newer = ("rerankers", "cache", "cache_bytes", "key")  # are left out where they are not set, as programs know it
+    values |= _endpoint_values(settings)
+    # these are left out where they are not set, as programs know it
+    newer = ("rerankers", "cache", "cache_bytes", "key", *_endpoint_values(settings))
     names = [name for name in NAMES if name not in newer or values[name]]
     return [_explained(name, values[name], environment, file) for name in names]
+
+
+def _endpoint_values(settings: Settings) -> dict[str, str]:
+    """The settings of endpoints that are not as they are by default, as texts; the others are ""."""
+    given, default = settings.endpoints, Endpoints()
+    values = {
+        "endpoints_at_once": given.at_once if given.at_once != default.at_once else "",
+        "endpoints_requests": given.requests_per_minute or "",
+        "endpoints_tokens": given.tokens_per_minute or "",
+        "price": "" if settings.price is None else f"{settings.price:g}",
+    }
+    return {name: str(value) for name, value in values.items()}
 
 
 def _explained(name: str, value: str, environment: Mapping[str, str], file: Mapping[str, object]) -> Setting:
@@ -121,6 +141,12 @@ def load_settings(environment: Mapping[str, str] = os.environ, here: Path | None
         cache=setting("cache", ""),
         cache_bytes=_bytes("cache_bytes", setting("cache_bytes", "")),
         rerankers=_rerankers(environment.get("VECVER_RERANKERS") or file.get("rerankers") or {}, environment),
+        endpoints=Endpoints(
+            at_once=_number("endpoints_at_once", setting("endpoints_at_once", ""), Endpoints().at_once),
+            requests_per_minute=_number("endpoints_requests", setting("endpoints_requests", ""), 0),
+            tokens_per_minute=_number("endpoints_tokens", setting("endpoints_tokens", ""), 0),
+        ),
+        price=_price(setting("price", "")),
     )
 
 
@@ -155,6 +181,28 @@ def _bytes(name: str, value: str) -> int | None:
             f"VECVER_{name.upper()} is {value!r}", code="invalid_settings", hint="write a number of bytes: 34359738368"
         )
     return int(value) if value else None
+
+
+def _number(name: str, value: str, default: int) -> int:
+    """A whole number; `default` where none is set."""
+    if value and not value.isdecimal():
+        raise InvalidInputError(
+            f"VECVER_{name.upper()} is {value!r}", code="invalid_settings", hint="write a whole number, such as 4"
+        )
+    return int(value) if value else default
+
+
+def _price(value: str) -> float | None:
+    """The price of a million tokens; None where none is set."""
+    try:
+        price = float(value) if value else None
+    except ValueError:
+        price = -1.0
+    if price is not None and not 0 <= price < float("inf"):
+        raise InvalidInputError(
+            f"VECVER_PRICE is {value!r}", code="invalid_settings", hint="write what a million tokens cost, such as 0.02"
+        )
+    return price
 
 
 def _verify(value: str) -> Verify:

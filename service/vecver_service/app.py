@@ -167,6 +167,7 @@ def serve() -> FastAPI:
         verify=vecver_settings.verify,
         cache=vecver_settings.cache or None,
         cache_bytes=vecver_settings.cache_bytes,
+        endpoints=vecver_settings.endpoints,
     )
     return create_app(repository, settings)
 

@@ -55,6 +55,7 @@ def opened(settings: Settings) -> vecver.Repository:
             cache=settings.cache or None,
             cache_bytes=settings.cache_bytes,
             remote_key=settings.key,
+            endpoints=settings.endpoints,
             background=False,
         )
     except NotFoundError as error:

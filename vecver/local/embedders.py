@@ -10,14 +10,17 @@ from vecver import pipeline
 from vecver.progress import step
 
 if TYPE_CHECKING:
-    from vecver.model import Embedder, Json
+    from vecver.model import Embedder, Endpoints, Json
 
 
 class Embedders:
     """Embedders by name or recipe. An object that a caller passed is preferred to what its recipe would open."""
 
-    def __init__(self, api_key: str | None = None, objects: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, api_key: str | None = None, objects: Sequence[Any] = (), endpoints: Endpoints | None = None
+    ) -> None:
         self._api_key = api_key
+        self._endpoints = endpoints
         self._objects = [pipeline.adapted(embedder) for embedder in objects]
         self._opened: dict[str, Embedder] = {}
         self._opening = Lock()
@@ -52,7 +55,9 @@ class Embedders:
         model = spec if isinstance(spec, str) else spec.get("location") or spec.get("name")
         with step(f"loading the model {model}"):
             matching = pipeline.found_among(self._objects, spec)
-            return pipeline.Together(matching or pipeline.open_embedder(spec, api_key=self._api_key))
+            return pipeline.Together(
+                matching or pipeline.open_embedder(spec, api_key=self._api_key, endpoints=self._endpoints)
+            )
 
 
 def _name_of(spec: str | Json) -> str:

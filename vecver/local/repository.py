@@ -20,7 +20,7 @@ from vecver.local.session import Session
 from vecver.local.sharing import Sharing, address_of
 
 if TYPE_CHECKING:
-    from vecver.model import Check, DatasetRemoval, Garbage, Json, Milvus, Replay, Verify
+    from vecver.model import Check, DatasetRemoval, Endpoints, Garbage, Json, Milvus, Replay, Verify
     from vecver.progress import Progress
 
 
@@ -37,9 +37,10 @@ class Repository(Sharing):
         *,
         remote_key: str = "",
         background: bool = True,
+        endpoints: Endpoints | None = None,
     ) -> None:
         upkeep, connections = flows.Upkeep(versions, background=background), MilvusConnections(versions, milvus)
-        known = Embedders(api_key, embedders)
+        known = Embedders(api_key, embedders, endpoints)
         self._session = Session(versions, upkeep, known, connections, remote_key, frozenset(publish))
 
     @property
@@ -226,6 +227,7 @@ def open(
     cache_bytes: int | None = None,
     remote_key: str = "",
     ref_age: float = 0.0,
+    endpoints: Endpoints | None = None,
 ) -> Repository:
     """The repository at a directory, `s3://`, `gs://` or `az://BUCKET/PREFIX`, or `memory://`; `create` makes it.
 
@@ -236,6 +238,7 @@ def open(
     `milvus`: the one that is published to and searched through. `publish`: branches whose every new version, and
     aliases whose every promotion, is published there at once. `embedders`: embedder objects that versions were
     embedded with; see `vecver.embedder`.
+    `endpoints`: how many requests an embedder behind HTTP endpoints may have at once and a minute.
     `background`: upkeep, which folds the small segments that commits leave and builds search indexes, runs in a thread
     after a commit has landed, not before the call returns. `repo.settle()` waits for it, `repo.close()` ends it, and
     what was not done is done after the next commit.
@@ -256,7 +259,7 @@ def open(
     )
     versions.opened.bring_rows = partial(bring_rows, versions, key=remote_key)
     address = _milvus(milvus) if isinstance(milvus, str) else milvus
-    how: dict[str, Any] = {"remote_key": remote_key, "background": background}
+    how: dict[str, Any] = {"remote_key": remote_key, "background": background, "endpoints": endpoints}
     return Repository(versions, api_key, address, publish, embedders, **how)
 
 

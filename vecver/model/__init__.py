@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed, Unread
     from vecver.model.drifts import Drift, Example, Share, SketchSummary, Statistic
     from vecver.model.embedder import Embedder, TokenCounts
+    from vecver.model.endpoints import Endpoints
     from vecver.model.evaluations import Evaluated, Evaluation, Mean
     from vecver.model.expectations import ExpectedRecall
     from vecver.model.gates import GateResult, Gating, Policy
@@ -64,6 +65,7 @@ __all__ = [
     "DocumentDiff",
     "Drift",
     "Embedder",
+    "Endpoints",
     "Evaluated",
     "Evaluation",
     "Example",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vecver.pipeline.embedders.objects import ObjectEmbedder, adapted, embedder, found_among
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
+    from vecver.pipeline.embedders.openai import continued
     from vecver.pipeline.parsers.parse import is_current_parser, parser_of
     from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
     from vecver.pipeline.rerankers.open import open_reranker
@@ -58,6 +59,7 @@ __all__ = [
     "checkouts_above",
     "chunk",
     "chunker_recipe",
+    "continued",
     "embedder",
     "exists",
     "found_among",

@@ -22,7 +22,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     embedder = Counting(open_embedder("hashing"))
-    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: embedder)
+    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, **how: embedder)
     return embedder
 
 

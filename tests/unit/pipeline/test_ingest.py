@@ -187,7 +187,7 @@ def test_a_smaller_embedder_takes_chunks_of_its_own_size(
     small.max_tokens, small.fingerprint = 40, "small"  # type: ignore[attr-defined]
     write(tmp_path / "x" / "long.md", "Many words stand here. " * 400)
     docs.ingest(tmp_path / "x", embedder="hashing", chunk_tokens=400)
-    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: small)
+    monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, **how: small)
     docs.ingest(tmp_path / "x", embedder="small")
     assert docs.show().recipe.chunker["max_tokens"] == 40
     assert small.texts and small.inner.count_tokens(small.texts).max() <= 40

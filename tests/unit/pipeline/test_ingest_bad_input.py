@@ -193,7 +193,7 @@ def test_the_loser_of_a_race_lands_after_the_winner_and_embeds_nothing_again(
 
     def overtaken(*arguments: Any) -> str:
         monkeypatch.undo()
-        monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, api_key=None: counting)
+        monkeypatch.setattr("vecver.pipeline.open_embedder", lambda spec, **how: counting)
         docs.ingest(rival, label="rival")
         counting.texts.clear()
         return save(*arguments)

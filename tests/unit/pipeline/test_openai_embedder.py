@@ -62,7 +62,7 @@ class TestEndpoint:
     def test_texts_go_in_batches_and_come_back_in_order(self, ours: Embedder, server: Server) -> None:
         texts = ["x" * (1 + n % 50) for n in range(300)]
         vectors = ours.embed(texts)
-        assert [len(body["input"]) for body in server.requests] == [128, 128, 44]
+        assert sorted(len(body["input"]) for body in server.requests) == [44, 128, 128]
         assert (vectors[:, 1] / vectors[:, 0] * 3).round().astype(int).tolist() == [len(text) for text in texts]
 
     def test_it_waits_for_retry_after_and_retries(self, ours: Embedder, server: Server, waits: list[float]) -> None:

@@ -69,7 +69,7 @@ def _place(context: click.Context, parameter: click.Parameter, where: str | None
 @click.option(
     "--embedder",
     metavar="E",
-    help="minilm (default), sentence-transformers:NAME_OR_PATH, either with :bf16; openai:MODEL@URL, hashing.",
+    help="minilm (default), sentence-transformers:NAME_OR_PATH, either with :bf16; openai:MODEL@URL,URL, hashing.",
 )
 @click.option("--space", metavar="NAME", help="Records bring their own vectors, in the space of this name.")
 @click.option("--metric", type=click.Choice(["cosine", "ip", "l2"]), help="Of a new --space. Default: cosine.")
@@ -93,10 +93,25 @@ def _place(context: click.Context, parameter: click.Parameter, where: str | None
     callback=_place,
     help="Parse and embed on Ray: auto (the cluster here, or one started here), local (one started here), ray://HOST.",
 )
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="P",
+    help="Of a million tokens: --dry-run says what embedding would cost. Default: VECVER_PRICE.",
+)
 @click.option("--yes", is_flag=True, help="Make a new dataset without asking, however like another's its name is.")
 @as_json
 @click.pass_obj
-def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], yes: bool, as_json: bool, **how: Any) -> None:
+def ingest(
+    settings: Settings,
+    /,
+    dataset: str,
+    sources: tuple[str, ...],
+    price: float | None,
+    yes: bool,
+    as_json: bool,
+    **how: Any,
+) -> None:
     """Make SOURCE... the truth for its documents, as a new commit of DATASET.
 
     A SOURCE is a folder, a glob, a file, the same in a bucket (s3://, gs://, az://), records (JSONL, CSV, Parquet,
@@ -106,10 +121,13 @@ def ingest(settings: Settings, /, dataset: str, sources: tuple[str, ...], yes: b
     docs = repository.dataset(dataset)
     _intended(repository, dataset, yes=yes or how["dry_run"])
     report = watched(docs, how["branch"], sources, lambda meter: docs.ingest(list(sources), progress=meter, **how))
+    price = settings.price if price is None else price
+    cost = None if price is None or not report.dry_run else report.tokens * price / 1e6
     if as_json:
-        echo_json(report.to_dict() if report.dry_run else report.to_json())
+        value = report.to_dict() if report.dry_run else report.to_json()
+        echo_json(value if cost is None else {**value, "cost": round(cost, 6)})
         return
-    show_report(report, how)
+    show_report(report, how, cost)
 
 
 @click.command()
@@ -153,9 +171,9 @@ def watched(
         raise _stopped(docs, branch, before, meter.done("chunks") if meter else 0) from None
 
 
-def show_report(report: vecver.Report, how: Mapping[str, Any]) -> None:
-    """Show the report of an ingest; `how` has the branch and the message."""
-    screens.show(console.out(), console.err(), Ingested(report, how["branch"], how["message"]))
+def show_report(report: vecver.Report, how: Mapping[str, Any], cost: float | None = None) -> None:
+    """Show the report of an ingest; `how` has the branch and the message, `cost` is that of embedding, if known."""
+    screens.show(console.out(), console.err(), Ingested(report, how["branch"], how["message"], cost))
 
 
 def asks() -> bool:

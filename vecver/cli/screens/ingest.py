@@ -47,6 +47,7 @@ class Ingested:
     report: vecver.Report
     branch: str
     message: str
+    cost: float | None = None  # of embedding what a dry run found
 
 
 def show(out: Screen, err: Screen, done: Ingested) -> None:
@@ -77,7 +78,7 @@ def _summary(done: Ingested, terminal: bool) -> Iterator[Sequence[Part]]:
     shown = {**report.documents, "not read": report.documents["failed"]}
     yield "  documents  ", counted(shown, "added", "changed", "removed", "unchanged", "not read") or "none"
     if report.changed or report.dry_run:
-        yield "  chunks     ", _chunks(report), *_tokens(report)
+        yield "  chunks     ", _chunks(report), *_tokens(report, done.cost)
     yield from _text(report)
     if report.changed and report.documents["removed"] and report.commit:
         id = short_id(report.commit, terminal)
@@ -92,8 +93,9 @@ def _chunks(report: vecver.Report) -> str:
     return " · ".join(filter(None, [live, counted(chunks, "embedded", "reused", "removed")])) or "none"
 
 
-def _tokens(report: vecver.Report) -> Sequence[Part]:
-    return (f" ({report.tokens:,} tokens to embed)",) if report.dry_run else ()
+def _tokens(report: vecver.Report, cost: float | None) -> Sequence[Part]:
+    price = "" if cost is None else f", which cost {cost:,.2f}" if cost >= 0.01 else f", which cost {cost:.6f}"
+    return (f" ({report.tokens:,} tokens to embed{price})",) if report.dry_run else ()
 
 
 def _text(report: vecver.Report) -> Iterator[Sequence[Part]]:

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vecver import index
-from vecver.flows.ingesting.progress_counts import slices
+from vecver.errors import VecverError
+from vecver.flows.embedding import embedded_parts
 from vecver.flows.ingesting.recipe import Preparation
 from vecver.flows.unseen import Unseen
 from vecver.model import Vectors
 from vecver.repo import Draft, NewChunks
-
-EMBED_SLICE = 64  # texts embedded at once; so many at most are embedded again after an interruption
-EMBED_SLICE_GPU = 512  # as many keep a GPU busy
 
 
 @dataclass
@@ -38,6 +36,7 @@ class RowEmbedding:
         self._draft, self._means, self._made = draft, means, made
         self._counts = EmbedCounts()
         self._planned = set[bytes]()  # of a dry run: names of the texts that would be embedded
+        self._early = set[bytes]()  # names of the texts that were embedded before their rows were staged
 
     def taken(self) -> EmbedCounts:
         """What was counted since the last call."""
@@ -51,17 +50,38 @@ class RowEmbedding:
         missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
         self._made(len(rows) - len(missing))
         wanted, unnamed = [texts[i] for i in missing.values()], list(missing)
-        for part in slices(wanted, self._slice_rows) if wanted else ():
-            made = index.normalised(
-                self._means.embedder.embed([wanted[i] for i in part]), self._means.recipe.space.metric
-            )
-            new = {unnamed[i]: vector for i, vector in zip(part, made, strict=True)}
+        for part, made in embedded_parts(self._means.embedder, wanted) if wanted else ():
+            if isinstance(made, VecverError):
+                raise made
+            vectors = index.normalised(made, self._means.recipe.space.metric)
+            new = {unnamed[i]: vector for i, vector in zip(part, vectors, strict=True)}
             self._draft.keep(new)
             known.update(new)
             self._made(len(part))
         self._count(wanted, [documents[i] for i in missing.values()])
-        self._counts.reused += len(rows) - len(missing)
+        early = self._early.intersection(names)
+        self._early -= early
+        self._counts.reused += len(rows) - len(missing) - len(early)
         return np.stack([known[name] for name in names])
+
+    def refused(self, texts: Mapping[bytes, tuple[str, str]]) -> dict[bytes, str]:
+        """Embed what is not known of these, name -> (text, document): name -> why an endpoint refused a text.
+
+        Many documents' texts are given at once, so that many requests run at once.
+        """
+        known = self._draft.vectors_of(list(texts))
+        missing = [name for name in texts if name not in known]
+        refused: dict[bytes, str] = {}
+        for part, made in embedded_parts(self._means.embedder, [texts[name][0] for name in missing]):
+            if isinstance(made, VecverError):
+                refused[missing[part[0]]] = made.message
+                continue
+            vectors = index.normalised(made, self._means.recipe.space.metric)
+            self._draft.keep({missing[i]: vector for i, vector in zip(part, vectors, strict=True)})
+        sound = [name for name in missing if name not in refused]
+        self._early.update(sound)
+        self._count([texts[name][0] for name in sound], [texts[name][1] for name in sound])
+        return refused
 
     def plan(self, texts: Mapping[bytes, tuple[str, str]]) -> None:
         """Count, for a dry run, which of these would be embedded. `texts`: name -> (text, document)."""
@@ -69,10 +89,6 @@ class RowEmbedding:
         missing = {name: text for name, text in texts.items() if name not in known and name not in self._planned}
         self._planned.update(missing)
         self._count([text for text, _ in missing.values()], [document for _, document in missing.values()])
-
-    @property
-    def _slice_rows(self) -> int:
-        return EMBED_SLICE_GPU if self._means.embedder.environment.get("device") == "cuda" else EMBED_SLICE
 
     def _count(self, texts: Sequence[str], documents: Sequence[str]) -> None:
         """Count texts that are embedded: their tokens, and those that the embedder does not know or cuts off."""

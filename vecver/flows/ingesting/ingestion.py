@@ -11,7 +11,7 @@ If it is stopped at any point, the branch stays where it was, and the next inges
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ import numpy as np
 
 from vecver import index, pipeline
 from vecver.errors import SpaceMismatchError, VecverError
-from vecver.flows.embedding import OpenEmbedder, is_given
+from vecver.flows.embedding import OpenEmbedder, is_given, may_refuse
 from vecver.flows.evaluating.drifting import note as drift_note
 from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import KnownObjects, Tally, arrivals, memo_of, refreshed_note
@@ -38,7 +38,7 @@ from vecver.flows.ingesting.progress_counts import IngestProgress
 from vecver.flows.ingesting.recipe import Options, Preparation, Stream, prepare
 from vecver.flows.ingesting.sources import Source, lone_file, places_after, recognised, source_record
 from vecver.flows.maintaining.upkeep import index_large
-from vecver.model import Commit, Json, Original, Recipe, Records, Report, Vectors, singly
+from vecver.model import Commit, Failure, Json, Original, Recipe, Records, Report, Vectors, singly
 from vecver.progress import Progress
 from vecver.repo import Draft, Landing, NewChunks, Place, Snapshot, Versions, land
 
@@ -184,6 +184,8 @@ class _Ingest:
             else:
                 readable = self._chunked(group)
                 self._timed("chunk", since)
+                if not self.options.dry_run:
+                    readable = self._without_refused(readable)
                 (self._plan if self.options.dry_run else self._write)(readable)
             self.counts.settled()
             since = perf_counter()
@@ -296,6 +298,27 @@ class _Ingest:
         self.tokens += counts.tokens
         if counts.unseen.sums:
             self.unseen.update(counts.unseen.notes(self.means.embedder.name))
+
+    def _without_refused(self, readable: list[Readable]) -> list[Readable]:
+        """The documents of which an endpoint embeds every text; the others are counted as failures."""
+        if is_given(self.means.recipe) or not readable or not may_refuse(self.means.embedder):
+            return readable
+        since = perf_counter()
+        texts = {embedded_name(c.embedded): (c.embedded, o.document) for o, _, chunks in readable for c in chunks}
+        refused = self.embedding.refused(texts)
+        self._timed("embed", since)
+        return [one for one in readable if not self._has_refused(one, refused)]
+
+    def _has_refused(self, readable: Readable, refused: Mapping[bytes, str]) -> bool:
+        """Whether a text of the document was refused; then it is counted as a failure."""
+        original, _, chunks = readable
+        for chunk in chunks:
+            if reason := refused.get(embedded_name(chunk.embedded)):
+                start = " ".join(chunk.embedded.split())[:60]
+                failure = Failure(original.document, "not_embedded", f"{reason} (the text {start!r} …).")
+                self.tally.fail(original.source, failure, memo_of(original, self.means.recipe))
+                return True
+        return False
 
     def _plan(self, readable: Sequence[Readable]) -> None:
         """Count what `_write` would embed and write, for a dry run."""

@@ -82,10 +82,3 @@ class IngestProgress:
         counts = [source.how_many() for source in self._sources]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
-
-
-def slices(texts: Sequence[str], rows: int) -> Iterator[list[int]]:
-    """Positions of texts in batches of `rows`, shortest texts first: batches of similar lengths need little padding."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), rows):
-        yield order[start : start + rows]

@@ -112,7 +112,8 @@ def prepare(
 
 def _embedding(old: Recipe | None, options: Options, open_embedder: OpenEmbedder) -> Preparation:
     old = None if old and is_given(old) else old
-    spec: str | Json = options.embedder or (old.embedder if old else pipeline.DEFAULT_EMBEDDER)
+    asked = options.embedder and pipeline.continued(options.embedder, old.embedder if old else None)
+    spec: str | Json = asked or (old.embedder if old else pipeline.DEFAULT_EMBEDDER)
     rechunked = options.chunker is not None or options.chunk_tokens is not None
 
     def chunker(limit: int) -> Json:

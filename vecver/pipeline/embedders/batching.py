@@ -19,7 +19,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition
@@ -27,9 +27,13 @@ from threading import Condition
 import numpy as np
 import numpy.typing as npt
 
+from vecver.errors import BackendError
 from vecver.model import Embedder, TokenCounts, Vectors
+from vecver.pipeline.embedders.openai import OpenAIEmbedder
 
 MOST = 32  # texts in a batch of several calls
+SLICE = 64  # texts embedded at once; so many at most are embedded again after an interruption
+SLICE_GPU = 512  # as many keep a GPU busy
 
 
 @dataclass(eq=False)
@@ -72,6 +76,26 @@ class Together:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As the embedder's, without waiting."""
         return self._embedder.embed(texts)
+
+    def embed_parts(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], Vectors | BackendError]]:
+        """(positions, their vectors) as they are made; or (one position, why an endpoint refused this text).
+
+        Of a model on this machine SLICE texts at once, on a GPU SLICE_GPU, short ones first: similar lengths need
+        little padding.
+        """
+        if isinstance(self._embedder, OpenAIEmbedder):
+            yield from self._embedder.embed_parts(texts)
+            return
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        size = SLICE_GPU if self._embedder.environment.get("device") == "cuda" else SLICE
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            yield part, self._embedder.embed([texts[i] for i in part])
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether single texts may be refused, as endpoints do."""
+        return isinstance(self._embedder, OpenAIEmbedder)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, each row with the bits it has alone. Raises the embedder's errors for these texts."""

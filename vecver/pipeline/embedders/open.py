@@ -26,38 +26,43 @@ import numpy.typing as npt
 
 from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
-from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
+from vecver.model import Embedder, Endpoints, Json, Metric, TokenCounts, Vectors
 from vecver.near import near
 from vecver.pipeline.embedders.model_files import Missing, Unfit, not_installed
 from vecver.pipeline.embedders.objects import found_among
-from vecver.pipeline.embedders.openai import OPENAI_URL, OpenAIEmbedder
+from vecver.pipeline.embedders.openai import OpenAIEmbedder, recipe_of
 from vecver.pipeline.embedders.runtimes import PRECISIONS
+from vecver.pipeline.embedders.shapes import SHAPES
 
 DEFAULT = "minilm"
-UNSEEN = {"location", "probe"}  # fields of a recipe that do not affect whether vectors are comparable
-KINDS = ("minilm", "sentence-transformers", "openai", "hashing")
-SPECS = "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL], hashing"
+UNSEEN = {"location", "probe", "urls"}  # fields of a recipe that do not affect whether vectors are comparable
+KINDS = ("minilm", "sentence-transformers", *SHAPES, "hashing")
+SPECS = (
+    "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL,URL…] "
+    "(or voyage, cohere, ollama; vllm, infinity, tei with a URL), hashing"
+)
 
 
-def open_embedder(spec: str | Json, *, api_key: str | None = None) -> Embedder:
+def open_embedder(spec: str | Json, *, api_key: str | None = None, endpoints: Endpoints | None = None) -> Embedder:
     """Open the embedder that a spec string or an embedder's own recipe names.
 
     `minilm` is the bundled all-MiniLM-L6-v2; `sentence-transformers:` takes a hub name or a folder; with
     `:bf16` after it, either computes in bfloat16, on a CPU or GPU that has it;
-    `openai:MODEL@https://host/v1` is any OpenAI-compatible endpoint (without `@URL`: OpenAI itself),
-    the only one that uses `api_key`; `hashing` needs no model.
+    `openai:MODEL@https://host/v1` is any OpenAI-compatible endpoint (without `@URL`: OpenAI itself), with commas
+    between several that serve one model; `voyage:`, `cohere:`, `ollama:`, `vllm:`, `infinity:` and `tei:` are others.
+    They alone use `api_key` and `endpoints`. `hashing` needs no model.
 
     Raises InvalidInputError (unknown spec, missing package or folder, the recipe of a caller's object),
     BackendError (a model or endpoint that does not answer), IntegrityError (the bundled weights are not the
     published ones) and SpaceMismatchError (a recipe whose files or dimension are others now).
     """
     if isinstance(spec, str):
-        return _open(spec, api_key)
+        return _open(spec, api_key, endpoints)
     found_among((), spec)
-    if spec.get("name") not in ("sentence-transformers", "openai", "hashing"):
+    if spec.get("name") not in ("sentence-transformers", *SHAPES, "hashing"):
         raise _unknown(str(spec.get("name")))
     try:
-        opened = _reopen(spec, api_key)
+        opened = _reopen(spec, api_key, endpoints)
     except KeyError as missing:
         raise InvalidInputError(
             f"the recipe of embedder {spec['name']!r} lacks {missing}",
@@ -76,13 +81,11 @@ def fingerprint(recipe: Json) -> str:
 _PRECISION = re.compile(r"(.*):((?:bf|fp|int|float|bfloat)\d+)", re.DOTALL)
 
 
-def _open(spec: str, api_key: str | None) -> Embedder:
-    kind, _, target = spec.partition(":")
+def _open(spec: str, api_key: str | None, endpoints: Endpoints | None) -> Embedder:
     if spec == "hashing":
         return HashingEmbedder()
-    if kind == "openai" and target:
-        name, at, url = target.partition("@http")
-        return OpenAIEmbedder(name, "http" + url if at else OPENAI_URL, api_key=api_key, dim=None)
+    if recipe := recipe_of(spec):
+        return OpenAIEmbedder(recipe, api_key=api_key, endpoints=endpoints)
     model, precision = _split(spec)
     kind, _, location = model.partition(":")
     if model == "minilm" or (kind == "sentence-transformers" and location):
@@ -96,11 +99,12 @@ def _split(spec: str) -> tuple[str, str]:
     return (match[1], PRECISIONS.get(match[2], match[2])) if match else (spec, "float32")
 
 
-def _reopen(recipe: Json, api_key: str | None) -> Embedder:
+def _reopen(recipe: Json, api_key: str | None, endpoints: Endpoints | None) -> Embedder:
     if recipe["name"] == "sentence-transformers":
         return _local(recipe["location"], recipe.get("precision", "float32"), recipe)
-    if recipe["name"] == "openai":
-        return OpenAIEmbedder(recipe["model"], recipe["url"], api_key=api_key, dim=recipe["dim"])
+    if recipe["name"] in SHAPES:
+        recipe["model"], recipe["dim"], recipe.get("urls") or recipe["url"]  # a KeyError names what is missing
+        return OpenAIEmbedder(recipe, api_key=api_key, endpoints=endpoints)
     return HashingEmbedder()
 
 

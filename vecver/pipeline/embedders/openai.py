@@ -1,4 +1,4 @@
-"""Embeds through an OpenAI-compatible `/embeddings` endpoint.
+"""Embeds through the endpoints of one model: OpenAI's API and those like it, and what else `shapes` lists.
 
 Decisions
 1. No tokenizer is fetched for counting. One token is estimated as at most four ASCII letters, three digits or one other
@@ -8,44 +8,41 @@ Decisions
 2. The dimension is part of a recipe, so an unknown one is found with one request when the embedder opens.
 3. Each query is its own request, even if many are embedded together: a server's vectors may differ between batches, and
    a failed or slow request should affect only its own query.
-4. `url` is part of the fingerprint. The key is part of nothing: it is sent, and removed from the server's text before
-   that becomes an error message.
+4. One `url` is part of the fingerprint: nothing but the address says which weights are behind it. Several are not: they
+   must agree on a probe, whose vector's first numbers are in the recipe, and so may be replaced by others. A space that
+   began at one address keeps it as its name when others serve it too (`continued`).
+5. The key is part of nothing: it is sent, and removed from the server's text before that becomes an error message.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
 from vecver.digest import digest_json
-from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError
-from vecver.http_rules import is_base_url, masked, retry_after
-from vecver.model import Json, Metric, TokenCounts, Vectors
+from vecver.errors import BackendError, SpaceMismatchError
+from vecver.model import Endpoints, Json, Metric, TokenCounts, Vectors
+from vecver.pipeline.embedders.endpoint import Endpoint, Refused
+from vecver.pipeline.embedders.fleet import ATTEMPTS as ATTEMPTS
+from vecver.pipeline.embedders.fleet import LONGEST_WAIT as LONGEST_WAIT
+from vecver.pipeline.embedders.fleet import Fleet
+from vecver.pipeline.embedders.shapes import SHAPES
 
-if TYPE_CHECKING:
-    import httpx2
-
-OPENAI_URL = "https://api.openai.com/v1"
-BATCH = 128  # texts in a request
 AT_ONCE = 64  # requests with queries, a thread each
-ATTEMPTS = 5
-BACK_OFF = 0.5  # seconds before the second attempt; doubles
-LONGEST_WAIT = 30.0  # seconds before any attempt, whatever Retry-After asks
-TIMEOUT = 60.0  # seconds for a request
-RETRYABLE = {408, 409, 429, 500, 502, 503, 504}
-
-_HINTS = {
-    400: "a text may be longer than the model reads: chunk smaller, or check the model's name",
-    401: "pass the endpoint's API key",
-    403: "check what the API key may do",
-    404: "check the model's name and the URL (it usually ends in /v1)",
-}
+BATCH_TOKENS = 100_000  # estimated, in a request
+LEAST_SHARE = 16  # texts of a request, if texts are shared among endpoints
+_PROBED = 32  # numbers of the probe's vector that a recipe keeps, in ten thousandths
+_LIKE = 0.98  # cosine of these numbers at which it is the same model
+_FIELDS = ("name", "model", "url", "dim", "urls", "probe")
+UNSEEN = {"urls", "probe"}  # fields of a recipe that are not part of the fingerprint
 _TOKEN = re.compile(r"[A-Za-z]{1,4}|[0-9]{1,3}|\S")
+
+assert time  # tests watch its `sleep` here
 
 
 def estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -54,23 +51,35 @@ def estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 class OpenAIEmbedder:
-    """A model behind an HTTP endpoint; its vectors are made length 1. Texts too long are the server's to refuse."""
+    """A model behind HTTP endpoints; its vectors are made length 1. Texts too long are the servers' to refuse."""
 
     metric: Metric = "cosine"
     max_tokens = 8191
     at_once = AT_ONCE
 
-    def __init__(self, model: str, url: str, *, api_key: str | None = None, dim: int | None = None) -> None:
-        """Ask `url` (with its `/v1`) for `model`. Without `dim` one request is made here, to learn it."""
-        self._model = model
-        self._url = _checked(url)
-        self._key = api_key
-        self._client = _client(self._url, api_key)
-        self.dim = dim if dim is not None else len(self._request(["dimension"])[0])
-        self.name = f"openai:{model}@{self._url}"
-        self.recipe: Json = {"name": "openai", "model": model, "url": self._url, "dim": self.dim}
-        self.fingerprint = digest_json(self.recipe)[:32]
-        self.environment: Json = {"runtime": "OpenAI-compatible endpoint", "device": "remote"}
+    def __init__(self, recipe: Json, *, api_key: str | None = None, endpoints: Endpoints | None = None) -> None:
+        """`recipe`: name, model, and url or urls; without `dim` one request is made here, to learn it.
+
+        Raises InvalidInputError (a URL that cannot be asked), and as `embed`.
+        """
+        kind, urls = recipe["name"], recipe.get("urls") or [recipe["url"]]
+        self._model, self._batch = recipe["model"], SHAPES[kind].batch
+        self._rules = endpoints or Endpoints()
+        self._count = len(urls)
+        members = [Endpoint(kind, self._model, url, api_key, recipe.get("dim", 0)) for url in urls]
+        self._fleet = Fleet(members, self._rules, proves="urls" in recipe)
+        if "dim" not in recipe:
+            row = self._fleet.probe()
+            for member in members:
+                member.dim = len(row)
+            recipe = {**recipe, "dim": len(row), **({"probe": _shortened(row)} if "urls" in recipe else {})}
+        self._probe = recipe.get("probe")
+        self.dim: int = recipe["dim"]
+        self.recipe: Json = {name: recipe[name] for name in _FIELDS if name in recipe}
+        self.name = f"{kind}:{self._model}@{recipe.get('url') or ','.join(urls)}"
+        self.fingerprint = digest_json({name: self.recipe[name] for name in self.recipe.keys() - UNSEEN})[:32]
+        runtime = "OpenAI-compatible endpoint" if kind == "openai" else f"endpoint of the kind {kind}"
+        self.environment: Json = {"runtime": runtime, "device": "remote"}
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """An estimate of each text's tokens, `(n,)`; see Decisions."""
@@ -84,110 +93,102 @@ class OpenAIEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, each row of length 1, in the order of `texts`.
 
-        Raises BackendError (`retryable` after time-outs, 429 and 5xx that outlasted every attempt) and
-        SpaceMismatchError (vectors of another dimension than the recipe's). Nothing is returned in part.
+        Raises BackendError (`retryable` after time-outs, 429 and 5xx that outlasted every attempt; or a text is
+        refused) and SpaceMismatchError (vectors of another dimension or model). Nothing is returned in part.
         """
-        parts = [self._vectors(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        for positions, made in self.embed_parts(texts):
+            if isinstance(made, BackendError):
+                raise made
+            vectors[list(positions)] = made
+        return vectors
+
+    def embed_parts(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], Vectors | BackendError]]:
+        """(positions, their vectors) as they are made; or (one position, why this text was refused).
+
+        Raises as `embed` what is no fault of a text, after all that was embedded by then was given.
+        """
+        self._check_probe()
+        for part in self._fleet.each(texts, self._batches(texts)):
+            if part.refusal:
+                yield part.positions, part.refusal
+            else:
+                assert part.rows is not None
+                yield part.positions, _unit(part.rows)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, each row of length 1: a request a text, one after the other. Raises as `embed`."""
-        parts = [self._vectors([text]) for text in texts]
+        self._check_probe()
+        parts = [self._query(text) for text in texts]
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
-    def _vectors(self, texts: Sequence[str]) -> Vectors:
-        rows = self._request(list(texts))
-        if rows.shape[1] != self.dim:
-            raise SpaceMismatchError(
-                f"{self._model} answered with {rows.shape[1]} dimensions; its recipe says {self.dim}",
-                code="embedder_changed",
-                hint="serve the model that the recipe names, or embed the dataset again with the new one",
-            )
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-    def _request(self, texts: list[str]) -> npt.NDArray[np.float64]:
-        """The endpoint's vectors for `texts`, checked, in their order."""
-        answer = self._post({"model": self._model, "input": texts, "encoding_format": "float"})
+    def _query(self, text: str) -> Vectors:
         try:
-            data = sorted(answer.json()["data"], key=lambda item: item["index"])
-            indices = [item["index"] for item in data]
-            rows = np.array([item["embedding"] for item in data], dtype=np.float64)
-        except (ValueError, KeyError, TypeError, OverflowError) as failure:
-            raise _bad_answer(f"not a list of embeddings ({failure})") from failure
-        if indices != list(range(len(texts))) or rows.ndim != 2:
-            raise _bad_answer(f"vectors {indices[:5]}... for {len(texts)} texts")
-        if not np.isfinite(rows).all() or not rows.any(axis=1).all():
-            raise _bad_answer("a vector is zero or not finite")
-        return rows
+            return _unit(self._fleet.ask([text], int(estimated_tokens([text])[0]), query=True))
+        except Refused as refused:
+            raise refused.error from None
 
-    def _post(self, body: Json) -> httpx2.Response:
-        """The first successful response; retries errors that may pass."""
-        import httpx2
+    def _batches(self, texts: Sequence[str]) -> list[tuple[Sequence[int], int]]:
+        """(positions, estimated tokens) of each request."""
+        most = self._batch
+        if self._count > 1:
+            most = min(most, max(LEAST_SHARE, ceil(len(texts) / self._count)))
+        most_tokens = min(BATCH_TOKENS, self._rules.tokens_per_minute or BATCH_TOKENS)
+        batches: list[tuple[Sequence[int], int]] = []
+        batch, size = list[int](), 0
+        for position, tokens in enumerate(estimated_tokens(texts).tolist()):
+            if batch and (len(batch) == most or size + tokens > most_tokens):
+                batches.append((batch, size))
+                batch, size = [], 0
+            batch.append(position)
+            size += tokens
+        return [*batches, (batch, size)] if batch else batches
 
-        for attempt in range(ATTEMPTS):
-            wait = BACK_OFF * 2**attempt
-            try:
-                answer = self._client.post("embeddings", json=body)
-            except httpx2.TransportError as error:
-                failure = self._unreachable(type(error).__name__)
-            else:
-                if answer.is_success:
-                    return answer
-                failure = self._refused(answer)
-                wait = retry_after(answer.headers, wait)
-            if not failure.retryable:
-                break
-            if attempt + 1 < ATTEMPTS:
-                time.sleep(min(wait, LONGEST_WAIT))
-        raise failure  # unchained: httpx2's own errors may quote the header that holds the key
-
-    def _refused(self, answer: httpx2.Response) -> BackendError:
-        body = " ".join(answer.text.split())[:500]
-        return BackendError(
-            f"{self._url} answered {answer.status_code}: {masked(body, self._key or '')}",
-            code="embedder_refused",
-            hint=_HINTS.get(answer.status_code, "try again later"),
-            retryable=answer.status_code in RETRYABLE,
-            status=answer.status_code,
-        )
-
-    def _unreachable(self, reason: str) -> BackendError:
-        return BackendError(
-            f"{self._url} did not answer: {reason}",
-            code="embedder_unreachable",
-            hint="check that the endpoint is up and the URL is right, then run it again",
-            retryable=True,
-        )
+    def _check_probe(self) -> None:
+        """Raises SpaceMismatchError unless the endpoints give the probe about the vector that the recipe remembers."""
+        if not self._probe:
+            return
+        before, now = np.array(self._probe, np.float64), np.array(_shortened(self._fleet.probe()), np.float64)
+        size = float(np.linalg.norm(before)) * float(np.linalg.norm(now))
+        likeness = float(before @ now) / max(size, 1e-9) if len(before) == len(now) else 0.0
+        if likeness < _LIKE:
+            raise SpaceMismatchError(
+                f"the endpoints of {self._model} serve another model than before: likeness {likeness:.2f}",
+                code="embedder_changed",
+                hint="serve the model that the dataset was embedded with, or embed it again with the new one",
+            )
+        self._probe = None  # once is enough: the fleet sees to it that its members agree
 
 
-def _bad_answer(reason: str) -> BackendError:
-    return BackendError(
-        f"the embeddings endpoint's answer cannot be used: {reason}",
-        code="embedder_bad_answer",
-        hint="check that the URL is an OpenAI-compatible API (it usually ends in /v1) and serves an embedding model",
-    )
+def continued(spec: str | Json, old: Json | None) -> str | Json:
+    """`spec`, or `old` under other URLs if `spec` names its model at one of its addresses: the space stays the same."""
+    new = recipe_of(spec) if isinstance(spec, str) else None
+    if not new or not old or (old.get("name"), old.get("model")) != (new["name"], new["model"]):
+        return spec
+    urls = new.get("urls") or [new["url"]]
+    if not {*urls} & {old.get("url"), *old.get("urls", ())} or (urls == [old.get("url")] and "urls" not in old):
+        return spec
+    return {**old, "urls": urls}
 
 
-def _checked(url: str) -> str:
-    """`url` without its last slash. One that carries a password or a query is refused: recipes are public."""
-    if not is_base_url(url):
-        raise InvalidInputError(
-            "an embedder's URL has a host and a path, and neither user, password nor query",
-            code="bad_embedder_url",
-            hint="write openai:MODEL@https://host/v1 and give the key as api_key",
-        )
-    return url.rstrip("/")
+def recipe_of(spec: str) -> Json | None:
+    """The recipe, without dimension, that `KIND:MODEL@URL,URL` names; None if it is of another kind."""
+    kind, _, target = spec.partition(":")
+    if kind not in SHAPES or not target:
+        return None
+    model, at, rest = target.partition("@http")
+    listed = re.split(r",\s*(?=http)", "http" + rest) if at else [SHAPES[kind].url]
+    urls = list(dict.fromkeys(url.strip().rstrip("/") for url in listed))
+    if not model or not urls[0]:
+        return None
+    return {"name": kind, "model": model, **({"url": urls[0]} if len(urls) == 1 else {"urls": urls})}
 
 
-def _client(url: str, api_key: str | None) -> httpx2.Client:
-    try:
-        import httpx2
-    except ImportError as missing:
-        raise InvalidInputError(
-            "the openai embedder needs the package httpx2",
-            code="missing_package",
-            hint="pip install 'vecver[openai]'",
-            package="httpx2",
-        ) from missing
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return httpx2.Client(base_url=url + "/", headers=headers, timeout=TIMEOUT)
+def _unit(rows: npt.NDArray[np.float64]) -> Vectors:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _shortened(row: npt.NDArray[np.float64]) -> list[int]:
+    """The first numbers of a vector of length 1, in ten thousandths of the largest."""
+    start = row[:_PROBED] / max(float(np.abs(row[:_PROBED]).max()), 1e-12)
+    return [int(value) for value in (start * 10_000).round()]

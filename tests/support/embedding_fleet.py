@@ -1,0 +1,111 @@
+"""Small embedding servers on loopback that behave badly: limits, poison, pauses, and models that change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+
+Answer = tuple[int, Any, dict[str, str]]
+PATHS = {"/v1/embeddings", "/embed", "/api/embed", "/v2/embed"}
+
+
+def vector(text: str, model: str = "toy", dim: int = 16) -> list[float]:
+    """A vector for a text under a model."""
+    seed = int.from_bytes(hashlib.sha256(f"{model}\0{text}".encode()).digest()[:8], "little")
+    return [float(x) for x in np.random.default_rng(seed).standard_normal(dim)]
+
+
+class Node:
+    """One server. `trouble` may answer instead; `texts`: all that were embedded, in the order of the requests."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.model, self.dim, self.pause_s = "toy", 16, 0.0
+        self.requests: list[dict[str, Any]] = []
+        self.texts: list[str] = []
+        self.times: list[float] = []
+        self.trouble: Callable[[list[str]], Answer | None] = lambda texts: None
+        self.lock = threading.Lock()
+        self.inside = self.most_inside = 0
+
+    def answer(self, path: str, body: dict[str, Any]) -> Answer:
+        texts = body.get("input") or body.get("inputs") or body.get("texts")
+        with self.lock:
+            self.requests.append(body)
+            self.times.append(time.monotonic())
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
+        try:
+            time.sleep(self.pause_s)
+            if trouble := self.trouble(texts):
+                return trouble
+            rows = [vector(text, self.model, self.dim) for text in texts]
+            with self.lock:
+                self.texts += texts
+            return 200, shaped(path, rows), {}
+        finally:
+            with self.lock:
+                self.inside -= 1
+
+
+def shaped(path: str, rows: list[Any]) -> Any:
+    """Vectors as the API at a path answers them."""
+    if path == "/embed":
+        return rows
+    if path == "/api/embed":
+        return {"embeddings": rows}
+    if path == "/v2/embed":
+        return {"embeddings": {"float": rows}}
+    return {"data": [{"index": i, "embedding": row} for i, row in enumerate(rows)][::-1]}
+
+
+@contextmanager
+def fleet(count: int) -> Iterator[list[Node]]:
+    """So many servers, for as long as the context lasts."""
+    nodes: list[Node] = []
+    servers: list[ThreadingHTTPServer] = []
+    for _ in range(count):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda server=None: None))
+        server.daemon_threads = True
+        node = Node(f"http://127.0.0.1:{server.server_port}")
+        server.RequestHandlerClass = _handler(lambda node=node: node)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        nodes.append(node)
+        servers.append(server)
+    try:
+        yield nodes
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def _handler(node_of: Callable[[], Any]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            status, answer, headers = node_of().answer(self.path, body) if self.path in PATHS else (404, {}, {})
+            if status == 0:  # a connection that breaks
+                self.close_connection = True
+                return
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
