@@ -61,6 +61,7 @@ class RowEmbedding:
         self._count(wanted, [documents[i] for i in missing.values()])
         early = self._early.intersection(names)
         self._early -= early
+        self._counts.embedded += len(missing) + len(early)
         self._counts.reused += len(rows) - len(missing) - len(early)
         return np.stack([known[name] for name in names])
 
@@ -88,12 +89,12 @@ class RowEmbedding:
         known = self._draft.vectors_of(list(texts))
         missing = {name: text for name, text in texts.items() if name not in known and name not in self._planned}
         self._planned.update(missing)
+        self._counts.embedded += len(missing)
         self._count([text for text, _ in missing.values()], [document for _, document in missing.values()])
 
     def _count(self, texts: Sequence[str], documents: Sequence[str]) -> None:
         """Count texts that are embedded: their tokens, and those that the embedder does not know or cuts off."""
         if texts:
             counts = self._means.embedder.token_counts(texts)
-            self._counts.embedded += len(texts)
             self._counts.tokens += int(counts.tokens.sum())
             self._counts.unseen.add(documents, counts)
