@@ -1,0 +1,345 @@
+"""Ingest on Ray against a local ingest. Needs vecver[ray]; part of scale.py.
+
+    speed       documents a second with MiniLM on this machine, Ray against local, in turns; the starts are left out
+    workers     an embedder that waits as a remote GPU does: texts a second with 1, 8 and 32 workers
+    memory      the most memory of the driver, by the number of documents
+    histories   versions of real documentation: are content root, vector root and chunk keys those of a local ingest?
+    kills       an actor, a task or the driver is killed at a random moment; then the next run must finish
+
+Efficiency is the rate with n workers over n times the rate with one. Rates count from the first batch that is embedded
+to the last. A text that a kill lets be embedded twice was in flight: at most two calls an actor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vecver
+
+HERE = Path(__file__).parent
+HISTORIES = HERE.parent.parent / "shared/data/history"
+CORPORA = ("fastapi-docs", "laravel-docs", "otel-docs", "tldr-en")
+WORDS = ("pump", "valve", "seal", "gauge", "pipe", "flow", "pressure", "relief", "bolt", "torque", "oil", "filter")
+DIM = 64
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """The options of `scale.py ray`."""
+    parser.add_argument("what", choices=sorted(SUBJECTS))
+    parser.add_argument("--documents", type=int, nargs="+", default=[10_000, 100_000], help="memory; speed: the first")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--wait", type=float, default=2.0, help="seconds a batch of 64 texts")
+    parser.add_argument("--batches", type=int, default=8, help="of each worker")
+    parser.add_argument("--rounds", type=int, default=2, help="of speed")
+    parser.add_argument("--versions", type=int, default=3, help="of each history")
+    parser.add_argument("--corpora", nargs="+", default=CORPORA)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(run=lambda args: print(json.dumps(SUBJECTS[args.what](args), indent=1)))
+
+
+class Waiting:
+    """An embedder that waits as one behind a network does, and notes its batches: when they began, and their texts."""
+
+    dim, max_tokens, metric = DIM, 256, "ip"
+
+    def __init__(self, log: Path, seconds: float) -> None:
+        self.log, self.seconds = log, seconds
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        begun = time.time()
+        time.sleep(self.seconds * len(texts) / 64)
+        with open(self.log, "a") as file:
+            file.write(json.dumps([begun, time.time(), list(texts)]) + "\n")
+        return np.array([np.frombuffer(text.encode().ljust(DIM)[:DIM], np.uint8) for text in texts], np.float32)
+
+    def count_tokens(self, texts: Sequence[str]) -> Any:
+        return np.array([len(text.split()) for text in texts], np.int64)
+
+
+def waiting(log: Path, seconds: float) -> Any:
+    return vecver.embedder(Waiting(log, seconds), fingerprint="waiting")
+
+
+def batches_in(log: Path) -> list[tuple[float, float, list[str]]]:
+    return [tuple(json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def records(count: int) -> Iterator[dict[str, Any]]:
+    for number in range(count):
+        yield {
+            "id": f"d{number}",
+            "text": f"{number} {' '.join(WORDS[(number * k) % len(WORDS)] for k in range(1, 9))}",
+        }
+
+
+def start_ray() -> None:
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+
+
+# -- speed ----------------------------------------------------------------------------------------
+
+
+def speed(args: argparse.Namespace) -> dict[str, Any]:
+    start_ray()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "docs"
+        folder.mkdir()
+        for record in records(args.documents[0]):
+            number = int(record["id"][1:])
+            rest = "\n\n".join(f"## {part}\n\n{record['text']} {number + part}" for part in range(4))
+            (folder / f"{record['id']}.md").write_text(f"# Page {number}\n\n{rest}\n")
+        rates: dict[str, list[float]] = {"local": [], "ray": []}
+        cpu = dict.fromkeys(rates, 0.0)
+        roots = set()
+        for number in range(args.rounds):
+            for name, on in (("local", None), ("ray", "ray")):
+                docs = vecver.open(Path(place) / f"{name}{number}", create=True).dataset("d")
+                docs.ingest([{"id": "a", "text": "b"}], label="warm", embedder="minilm")
+                before = machine_cpu()
+                rates[name].append(rate(docs, folder, on))
+                cpu[name] += machine_cpu() - before
+                roots.add(docs.show("main").content_root)
+        best = {name: max(each) for name, each in rates.items()}
+        return {
+            "chunks a second": {name: [round(one, 1) for one in each] for name, each in rates.items()},
+            "ratio of the best": round(best["ray"] / best["local"], 3),
+            "ratios by round": [round(r / h, 3) for h, r in zip(rates["local"], rates["ray"], strict=True)],
+            "CPU seconds of the machine": {name: round(seconds, 1) for name, seconds in cpu.items()},
+            "one content root": len(roots) == 1,
+        }
+
+
+def rate(docs: vecver.Dataset, folder: Path, on: str | None) -> float:
+    """Chunks a second from the first chunks that are embedded to the commit."""
+    first: list[float] = []
+    chunks = [0]
+
+    def progress(unit: str, count: int, total: int | None = None) -> None:
+        if unit == "chunks" and count:
+            first.append(time.perf_counter())
+            if len(first) > 1:
+                chunks[0] += count
+
+    docs.ingest(folder, on=on, progress=progress)
+    return chunks[0] / (time.perf_counter() - first[0])
+
+
+def machine_cpu() -> float:
+    """CPU seconds of all processes here, other people's too."""
+    with open("/proc/stat") as file:
+        user, nice, system = map(int, file.readline().split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+# -- workers --------------------------------------------------------------------------------------
+
+
+def workers(args: argparse.Namespace) -> dict[str, Any]:
+    start_ray()
+    rates = {}
+    for count in args.workers:
+        with tempfile.TemporaryDirectory() as place:
+            log = Path(place) / "log"
+            docs = vecver.open(Path(place) / "kb", create=True).dataset("d")
+            texts = count * args.batches * 64
+            docs.ingest(records(texts), label="r", embedder=waiting(log, args.wait), on="ray", workers=count)
+            done = batches_in(log)
+            seconds = max(end for _, end, _ in done) - min(begun for begun, _, _ in done)
+            rates[count] = sum(len(each) for _, _, each in done) / seconds
+    least = min(rates)
+    return {
+        "seconds a batch of 64": args.wait,
+        "texts a second": {count: round(one, 1) for count, one in rates.items()},
+        "efficiency": {count: round(one / (rates[least] * count / least), 3) for count, one in rates.items()},
+        "of the ideal rate": {count: round(one * args.wait / 64 / count, 3) for count, one in rates.items()},
+    }
+
+
+# -- memory ---------------------------------------------------------------------------------------
+
+
+def memory(args: argparse.Namespace) -> dict[str, Any]:
+    most = {}
+    for count in args.documents:
+        with tempfile.TemporaryDirectory() as place:
+            code = f"import scale_ray; scale_ray.driver({place!r}, {count}, 0.0)"
+            output = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True, text=True)
+            most[count] = json.loads(output.stdout.splitlines()[-1])
+    low, high = min(most), max(most)
+    grown = (most[high]["after"] - most[low]["after"]) / max(1, high - low)
+    return {"MB of the driver": most, "bytes a document": round(grown * 1e6)}
+
+
+def driver(place: str, count: int, wait: float) -> None:
+    """One ingest in a process of its own; prints its memory, in MB, before and after."""
+    start_ray()
+    docs = vecver.open(Path(place) / "kb", create=True).dataset("d")
+    docs.ingest(records(100), label="warm", embedder=waiting(Path(place) / "warm", 0), on="ray", workers=2)
+    before = peak_mb()
+    docs.ingest(records(count), label="r", embedder=waiting(Path(place) / "log", wait), on="ray", workers=2)
+    print(json.dumps({"before": before, "after": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """The most memory that this process has used, shared pages of Ray's object store aside."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return round((int(fields["VmHWM"].split()[0]) - int(fields["RssShmem"].split()[0])) / 1e3, 1)
+
+
+# -- histories ------------------------------------------------------------------------------------
+
+
+def histories(args: argparse.Namespace) -> dict[str, Any]:
+    start_ray()
+    return {corpus: history(corpus, args.versions) for corpus in args.corpora}
+
+
+def history(corpus: str, limit: int) -> dict[str, Any]:
+    manifest = [json.loads(line) for line in (HISTORIES / corpus / "manifest.jsonl").read_text().splitlines()]
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place) / corpus
+        git("clone", "-q", str(HISTORIES / corpus / f"{corpus}.bundle"), str(source))
+        here, there = (vecver.open(Path(place) / name, create=True).dataset("d") for name in ("here", "there"))
+        same, embedded = 0, [0, 0]
+        for version in manifest[:limit]:
+            git("-C", str(source), "checkout", "-q", version["version"])
+            for number, (docs, on) in enumerate(((here, None), (there, "ray"))):
+                report = docs.ingest(source, embedder="hashing", on=on, allow_removals=True, workers=2)
+                embedded[number] += report.chunks["embedded"]
+            one, other = here.show("main"), there.show("main")
+            keys = [{(c.document, c.key) for c in docs.chunks()} for docs in (here, there)]
+            same += (
+                one.content_root == other.content_root and one.vector_root == other.vector_root and keys[0] == keys[1]
+            )
+        return {
+            "versions": len(manifest[:limit]),
+            "the same": same,
+            "chunks embedded, local and Ray": embedded,
+            "check": there.repository.check().clean,
+        }
+
+
+def git(*words: str) -> None:
+    subprocess.run(["git", *words], check=True, capture_output=True)
+
+
+# -- kills ----------------------------------------------------------------------------------------
+
+TEXTS = 3000
+WAIT = 0.1  # seconds a batch of 64 texts
+IN_FLIGHT = 2 * 2 * 512  # texts: two calls of each of two actors
+
+
+def kills(args: argparse.Namespace) -> dict[str, Any]:
+    chance = random.Random(args.seed)
+    outcomes = [kill(chance) for _ in range(args.kills)]
+    wrong = [outcome for outcome in outcomes if not outcome["right"]]
+    what = {victim: sum(one["victim"] == victim for one in outcomes) for victim in ("actor", "task", "driver")}
+    twice = [outcome["twice"] for outcome in outcomes]
+    return {"kills": len(outcomes), "of": what, "embedded twice, at most": max(twice), "wrong": wrong}
+
+
+def kill(chance: random.Random) -> dict[str, Any]:
+    """Kill one process of an ingest at a random moment; then run it again until it has finished."""
+    victim = chance.choice(["actor", "task", "driver"])
+    place = tempfile.mkdtemp()
+    log = Path(place) / "log"
+    code = f"import scale_ray; scale_ray.ingest_all({place!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stderr=subprocess.DEVNULL) as process:
+        moment = chance.randrange(1, TEXTS - 500)
+        wait_for(lambda: process.poll() is not None or embedded(log) >= moment)
+        killed = kill_one(process, victim)
+        if victim == "driver":
+            process.wait()
+        survived = process.wait() == 0
+    for _ in range(60):  # a source is held until Ray has ended the workers of a driver that was killed
+        if subprocess.run([sys.executable, "-c", code], cwd=HERE, stderr=subprocess.DEVNULL).returncode == 0:
+            break
+        time.sleep(1)
+    repository = vecver.open(Path(place) / "kb")
+    live = repository.dataset("d").show("main").counts["chunks"]
+    texts = [text for _, _, each in batches_in(log) for text in each]
+    clean, twice = repository.check().clean, len(texts) - len(set(texts))
+    shutil.rmtree(place, ignore_errors=True)
+    right = live == TEXTS == len(set(texts)) and clean and twice <= IN_FLIGHT
+    return {"victim": victim, "at": moment, "killed": killed, "survived": survived, "twice": twice, "right": right}
+
+
+def ingest_all(place: str) -> None:
+    """The ingest that is killed, on a cluster of its own."""
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    docs = vecver.open(Path(place) / "kb", create=True).dataset("d")
+    docs.ingest(records(TEXTS), label="r", embedder=waiting(Path(place) / "log", WAIT), on="ray:local", workers=2)
+
+
+def embedded(log: Path) -> int:
+    return sum(len(each) for _, _, each in batches_in(log))
+
+
+def kill_one(process: subprocess.Popen[bytes], victim: str) -> bool:
+    """Kill the driver, or one of its actors or tasks; False if there was none any more."""
+    found = (
+        [process.pid]
+        if victim == "driver"
+        else processes(process.pid, b"ray::RowWriter" if victim == "actor" else b"ray::")
+    )
+    if not found or process.poll() is not None:
+        return False
+    try:
+        os.kill(random.choice(found), signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def processes(driver: int, title: bytes) -> list[int]:
+    """The workers below a driver whose title begins so."""
+    parents, titles = {}, {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                titles[int(place.name)] = (place / "cmdline").read_bytes()
+            except OSError:
+                continue
+
+    def below(process: int) -> bool:
+        while process in parents and process != driver:
+            process = parents[process]
+        return process == driver
+
+    return [process for process, words in titles.items() if words.startswith(title) and below(process)]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+SUBJECTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "speed": speed,
+    "workers": workers,
+    "memory": memory,
+    "histories": histories,
+    "kills": kills,
+}
