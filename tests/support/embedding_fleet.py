@@ -37,7 +37,7 @@ class Node:
         self.inside = self.most_inside = 0
 
     def answer(self, path: str, body: dict[str, Any]) -> Answer:
-        texts = body.get("input") or body.get("inputs") or body.get("texts")
+        texts: list[str] = body.get("input") or body.get("inputs") or body.get("texts") or []
         with self.lock:
             self.requests.append(body)
             self.times.append(time.monotonic())
@@ -73,10 +73,10 @@ def fleet(count: int) -> Iterator[list[Node]]:
     nodes: list[Node] = []
     servers: list[ThreadingHTTPServer] = []
     for _ in range(count):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda server=None: None))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
         server.daemon_threads = True
         node = Node(f"http://127.0.0.1:{server.server_port}")
-        server.RequestHandlerClass = _handler(lambda node=node: node)
+        server.RequestHandlerClass = _handler(node)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         nodes.append(node)
         servers.append(server)
@@ -88,13 +88,13 @@ def fleet(count: int) -> Iterator[list[Node]]:
             server.server_close()
 
 
-def _handler(node_of: Callable[[], Any]) -> type[BaseHTTPRequestHandler]:
+def _handler(node: Node) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            status, answer, headers = node_of().answer(self.path, body) if self.path in PATHS else (404, {}, {})
+            status, answer, headers = node.answer(self.path, body) if self.path in PATHS else (404, {}, {})
             if status == 0:  # a connection that breaks
                 self.close_connection = True
                 return
