@@ -6,10 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from embedding_fleet import Node, fleet, vector
+from embedding_fleet import Answer, Node, fleet, vector
 
 import vecver
 from vecver.errors import BackendError, SpaceMismatchError, VecverError
@@ -156,9 +157,11 @@ def test_a_poison_text_fails_by_itself(nodes: list[Node], status: int) -> None:
 def test_a_vector_of_nan_or_zeros_is_refused_by_itself(nodes: list[Node]) -> None:
     embedder = open_embedder(spec(nodes[:1], "tei", ""))
     for bad in ([float("nan")] * 16, [0.0] * 16, [None] * 16):
-        nodes[0].trouble = lambda texts, bad=bad: (
-            200, [bad if text == "text number 5" else vector(text) for text in texts], {}
-        )  # fmt: skip
+
+        def answer(texts: list[str], bad: list[Any] = bad) -> Answer:
+            return 200, [bad if text == "text number 5" else vector(text) for text in texts], {}
+
+        nodes[0].trouble = answer
         refused = [p for p, part in embedder.embed_parts(TEXTS) if isinstance(part, BackendError)]  # type: ignore[attr-defined]
         assert refused == [[5]]
 
@@ -252,11 +255,12 @@ def test_what_was_embedded_before_a_dimension_changed_is_kept(nodes: list[Node],
     source = folder_of(tmp_path / "docs", 300)
     node = nodes[0]
 
-    def changes(texts: list[str]) -> None:
+    def changes(texts: list[str]) -> Answer | None:
         if len(node.texts) > 200:
             node.dim = 8
+        return None
 
-    node.trouble = changes  # type: ignore[assignment]
+    node.trouble = changes
     with pytest.raises(SpaceMismatchError, match="8 dimensions"):
         docs.ingest(source, embedder=spec(nodes[:1]))
     assert docs.repository.datasets() == [] or "main" not in docs.branches()

@@ -269,8 +269,8 @@ def test_drafts_of_several_writers_make_one_version(docs: vecver.Dataset) -> Non
     layout, removed = draft.finish()
 
     alone = Draft(versions.store, parent, THE_SPACE)
-    rows = alone.stage(new)
-    alone.add(rows, np.stack([vector_of(text) for text in rows.table.column("text").to_pylist()]))
+    staged = alone.stage(new)
+    alone.add(staged, np.stack([vector_of(text) for text in staged.table.column("text").to_pylist()]))
     expected, removed_alone = alone.finish()
     assert (layout.roots.content_root, layout.roots.vector_root) == (
         expected.roots.content_root,
