@@ -25,9 +25,9 @@ class Embedders:
         self._opened: dict[str, Embedder] = {}
         self._opening = Lock()
 
-    def __reduce__(self) -> tuple[type[Embedders], tuple[str | None, Sequence[Any]]]:
-        """Another process opens its own; it gets the objects that callers passed, and the key."""
-        return Embedders, (self._api_key, self._objects)
+    def __reduce__(self) -> tuple[type[Embedders], tuple[str | None, Sequence[Any], Endpoints | None]]:
+        """Another process opens its own; it gets the objects that callers passed, the key and the limits."""
+        return Embedders, (self._api_key, self._objects, self._endpoints)
 
     def open(self, spec: str | Json) -> Embedder:
         """The embedder of a name or recipe, loaded once; the queries of many threads share its batches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from embedding_fleet import Answer, Node, fleet, vector
 
 import vecver
 from vecver.errors import BackendError, SpaceMismatchError, VecverError
+from vecver.local.embedders import Embedders
 from vecver.pipeline.embedders import fleet as fleet_room
 from vecver.pipeline.embedders.open import open_embedder
 
@@ -194,6 +196,14 @@ def test_a_recipe_remembers_its_model(nodes: list[Node]) -> None:
         node.model = "another"
     with pytest.raises(SpaceMismatchError, match="another model than before"):
         open_embedder(recipe).embed_queries(["question"])
+
+
+def test_limits_travel_to_other_processes(nodes: list[Node]) -> None:
+    """As the workers of an ingest on Ray open the embedder."""
+    opener = Embedders("key", endpoints=vecver.Endpoints(at_once=1))
+    nodes[0].pause_s = 0.05
+    pickle.loads(pickle.dumps(opener)).open(spec(nodes[:1])).embed(TEXTS)
+    assert len(nodes[0].requests) > 2 and nodes[0].most_inside == 1
 
 
 def test_a_wrong_key_is_raised_at_once(nodes: list[Node]) -> None:
