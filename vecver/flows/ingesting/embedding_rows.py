@@ -5,7 +5,7 @@ Vectors that were computed are kept by the draft at once, so that an interrupted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,14 @@ class EmbedCounts:
     unseen: Unseen = field(default_factory=Unseen)
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """An endpoint refused the text of this name."""
+
+    name: bytes
+    error: VecverError
+
+
 class RowEmbedding:
     """Makes the vectors of the rows of one draft. `made` is called with the number of rows that got theirs."""
 
@@ -50,14 +58,11 @@ class RowEmbedding:
         missing = {name: i for name, i in zip(names, rows.origin, strict=True) if name not in known}
         self._made(len(rows) - len(missing))
         wanted, unnamed = [texts[i] for i in missing.values()], list(missing)
-        for part, made in embedded_parts(self._means.embedder, wanted) if wanted else ():
-            if isinstance(made, VecverError):
-                raise made
-            vectors = index.normalised(made, self._means.recipe.space.metric)
-            new = {unnamed[i]: vector for i, vector in zip(part, vectors, strict=True)}
-            self._draft.keep(new)
+        for new in self._kept(unnamed, wanted):
+            if isinstance(new, _Refusal):
+                raise new.error
             known.update(new)
-            self._made(len(part))
+            self._made(len(new))
         self._count(wanted, [documents[i] for i in missing.values()])
         early = self._early.intersection(names)
         self._early -= early
@@ -73,16 +78,24 @@ class RowEmbedding:
         known = self._draft.vectors_of(list(texts))
         missing = [name for name in texts if name not in known]
         refused: dict[bytes, str] = {}
-        for part, made in embedded_parts(self._means.embedder, [texts[name][0] for name in missing]):
-            if isinstance(made, VecverError):
-                refused[missing[part[0]]] = made.message
-                continue
-            vectors = index.normalised(made, self._means.recipe.space.metric)
-            self._draft.keep({missing[i]: vector for i, vector in zip(part, vectors, strict=True)})
+        for new in self._kept(missing, [texts[name][0] for name in missing]):
+            if isinstance(new, _Refusal):
+                refused[new.name] = new.error.message
         sound = [name for name in missing if name not in refused]
         self._early.update(sound)
         self._count([texts[name][0] for name in sound], [texts[name][1] for name in sound])
         return refused
+
+    def _kept(self, names: Sequence[bytes], texts: Sequence[str]) -> Iterator[dict[bytes, Vectors] | _Refusal]:
+        """Embed texts: the vectors of some of them by name, which the draft keeps by then, or the refusal of one."""
+        for part, made in embedded_parts(self._means.embedder, texts) if texts else ():
+            if isinstance(made, VecverError):
+                yield _Refusal(names[part[0]], made)
+                continue
+            vectors = index.normalised(made, self._means.recipe.space.metric)
+            new = {names[i]: vector for i, vector in zip(part, vectors, strict=True)}
+            self._draft.keep(new)
+            yield new
 
     def plan(self, texts: Mapping[bytes, tuple[str, str]]) -> None:
         """Count, for a dry run, which of these would be embedded. `texts`: name -> (text, document)."""
