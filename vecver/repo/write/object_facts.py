@@ -16,7 +16,6 @@ Decisions
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,10 +28,9 @@ from vecver.digest import digest
 from vecver.errors import NotFoundError, VecverError
 from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.sorted_keys import Keys
+from vecver.repo.write.table_classes import crowded
 from vecver.store import Store
 
-MANY = 8
-_CLASS = 8  # a size class begins at so many times the bytes of the one before
 _MAGIC = b"objfacts"
 _HEADER = 24
 
@@ -92,14 +90,10 @@ class ObjectFacts:
         return []
 
     def _merge(self) -> None:
-        classes: dict[int, list[str]] = defaultdict(list)
-        for name in self._store.list(self._folder):
-            classes[_class_of(self._store.size(name) or 0)].append(name)
-        for _, names in sorted(classes.items()):
-            if len(names) > MANY:
-                tables = [table for name in names if (table := self._read(name)) and len(table.names)]
-                merged = self._save(_sorted(tables))
-                self._store.delete(*({*names} - {merged}))
+        for names in crowded(self._store, self._folder):
+            tables = [table for name in names if (table := self._read(name)) and len(table.names)]
+            merged = self._save(_sorted(tables))
+            self._store.delete(*({*names} - {merged}))
 
     def _save(self, table: _Table) -> str:
         parsers = json.dumps(list(table.parsers)).encode()
@@ -150,10 +144,3 @@ def _sorted(tables: Sequence[_Table]) -> _Table:
     order = first[np.argsort(sorted_keys.prefixes(names[first]), kind="stable")]
     digests = np.concatenate([table.digests for table in sound])
     return _Table(names[order], digests[order], np.concatenate(renumbered)[order], parsers)
-
-
-def _class_of(size: int) -> int:
-    number = 0
-    while size >= _CLASS ** (number + 1):
-        number += 1
-    return number

@@ -29,10 +29,9 @@ from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.segment import Segment, segment_ids
 from vecver.repo.rows.segment_files import path_of
 from vecver.repo.rows.sorted_keys import Keys
+from vecver.repo.write.table_classes import crowded
 from vecver.store import Store
 
-MANY = 8
-_CLASS = 8  # a size class begins at so many times the bytes of the one before
 _ATTEMPTS = 3
 _MAGIC = b"vectable"
 _ID_BYTES = 32
@@ -95,18 +94,12 @@ def add(store: Store, space: Space, tables: Sequence[Table]) -> None:
     new = _merged(tables)
     if len(new.prefixes):
         _save(store, space, new)
-    classes: dict[int, list[str]] = defaultdict(list)
-    names = list(store.list(folder_of(space)))
-    with store.moment((), names):
-        for name in names:
-            classes[_class_of(store.size(name) or 0)].append(name)
-    for _, names in sorted(classes.items()):
-        if len(names) > MANY:
-            with suppress(NotFoundError):  # another writer is merging them
-                read = (_read(store, name) for name in names)
-                sound = [table for table in read if table and (table.numbers < len(table.segments)).all()]
-                merged = _save(store, space, _merged(sound, store))
-                store.delete(*({*names} - {merged}))
+    for names in crowded(store, folder_of(space)):
+        with suppress(NotFoundError):  # another writer is merging them
+            read = (_read(store, name) for name in names)
+            sound = [table for table in read if table and (table.numbers < len(table.segments)).all()]
+            merged = _save(store, space, _merged(sound, store))
+            store.delete(*({*names} - {merged}))
 
 
 def remember(store: Store, space: Space, segments: Sequence[Segment]) -> None:
@@ -169,13 +162,6 @@ def _read(store: Store, name: str) -> Table | None:
         return None
     ids = np.frombuffer(content, np.uint8, _ID_BYTES * m, 24 + 12 * n).reshape(m, _ID_BYTES)
     return Table(ids, np.frombuffer(content, "<u8", n, 24), np.frombuffer(content, "<u4", n, 24 + 8 * n))
-
-
-def _class_of(size: int) -> int:
-    number = 0
-    while size >= _CLASS ** (number + 1):
-        number += 1
-    return number
 
 
 def folder_of(space: Space) -> str:
