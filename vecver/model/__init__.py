@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vecver.model.differences import ChunkDiff, DocumentDiff
     from vecver.model.documents import Chunk, Coverage, Failure, Mark, Original, Parsed, Unread
     from vecver.model.drifts import Drift, Example, Share, SketchSummary, Statistic
-    from vecver.model.embedder import Embedder, TokenCounts
+    from vecver.model.embedder import Embedder, PartEmbedder, TokenCounts
     from vecver.model.endpoints import Endpoints
     from vecver.model.evaluations import Evaluated, Evaluation, Mean
     from vecver.model.expectations import ExpectedRecall
@@ -98,6 +98,7 @@ __all__ = [
     "Original",
     "Parsed",
     "Part",
+    "PartEmbedder",
     "Policy",
     "Position",
     "Problem",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vecver.model.spaces import Json, Metric, Vectors
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from vecver.errors import BackendError
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,11 @@ class Embedder(Protocol):
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, C-contiguous, in the order of `texts`. A query has the same bits alone and in a batch."""
+
+
+@runtime_checkable
+class PartEmbedder(Protocol):
+    """An embedder that may refuse single texts, as endpoints do, and gives vectors as they are made."""
+
+    def embed_parts(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], Vectors | BackendError]]:
+        """(positions, their vectors), or (one position, why this text was refused). Raises as `Embedder.embed`."""

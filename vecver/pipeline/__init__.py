@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from vecver.pipeline.chunkers.chunk import chunk, chunker_recipe
     from vecver.pipeline.chunkers.parts import parts_of
     from vecver.pipeline.embedders.batching import Together
+    from vecver.pipeline.embedders.endpoint_recipes import continued
     from vecver.pipeline.embedders.objects import ObjectEmbedder, adapted, embedder, found_among
     from vecver.pipeline.embedders.open import DEFAULT as DEFAULT_EMBEDDER
     from vecver.pipeline.embedders.open import open_embedder
-    from vecver.pipeline.embedders.openai import continued
     from vecver.pipeline.parsers.parse import is_current_parser, parser_of
     from vecver.pipeline.parsers.properties import REVISION as METADATA_REVISION
     from vecver.pipeline.rerankers.open import open_reranker

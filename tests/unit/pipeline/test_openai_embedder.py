@@ -13,7 +13,7 @@ from embedding_server import Server, embeddings, running
 
 from vecver.errors import BackendError, SpaceMismatchError, VecverError
 from vecver.model import Embedder
-from vecver.pipeline.embedders import openai
+from vecver.pipeline.embedders import fleet
 from vecver.pipeline.embedders.open import open_embedder
 
 
@@ -29,7 +29,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seconds: list[float] = []
     mine, sleep = threading.get_ident(), time.sleep
     record = lambda wait: seconds.append(wait) if threading.get_ident() == mine else sleep(wait)  # noqa: E731
-    monkeypatch.setattr("vecver.pipeline.embedders.openai.time.sleep", record)
+    monkeypatch.setattr("vecver.pipeline.embedders.fleet.time.sleep", record)
     return seconds
 
 
@@ -73,7 +73,7 @@ class TestEndpoint:
             (500, "", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
         ]
         assert ours.embed_queries(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
-        assert waits == [2.0, 1.0, openai.LONGEST_WAIT, 4.0]
+        assert waits == [2.0, 1.0, fleet.LONGEST_WAIT, 4.0]
 
     def test_a_server_that_stays_down_is_an_error_after_all_attempts(
         self, ours: Embedder, server: Server, waits: list[float]
@@ -82,7 +82,7 @@ class TestEndpoint:
         with pytest.raises(BackendError, match="answered 500: boom") as error:
             ours.embed(["valve"])
         assert error.value.retryable and error.value.context["status"] == 500
-        assert len(server.requests) == openai.ATTEMPTS == 5
+        assert len(server.requests) == fleet.ATTEMPTS == 5
         assert waits == [0.5, 1.0, 2.0, 4.0]
 
     def test_an_unreachable_endpoint_is_retryable(self, waits: list[float]) -> None:

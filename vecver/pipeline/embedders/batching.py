@@ -28,8 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import BackendError
-from vecver.model import Embedder, TokenCounts, Vectors
-from vecver.pipeline.embedders.openai import OpenAIEmbedder
+from vecver.model import Embedder, PartEmbedder, TokenCounts, Vectors
 
 MOST = 32  # texts in a batch of several calls
 SLICE = 64  # texts embedded at once; so many at most are embedded again after an interruption
@@ -83,7 +82,7 @@ class Together:
         Of a model on this machine SLICE texts at once, on a GPU SLICE_GPU, short ones first: similar lengths need
         little padding.
         """
-        if isinstance(self._embedder, OpenAIEmbedder):
+        if isinstance(self._embedder, PartEmbedder):
             yield from self._embedder.embed_parts(texts)
             return
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
@@ -95,7 +94,7 @@ class Together:
     @property
     def may_refuse(self) -> bool:
         """Whether single texts may be refused, as endpoints do."""
-        return isinstance(self._embedder, OpenAIEmbedder)
+        return isinstance(self._embedder, PartEmbedder)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """`(n, dim)` float32, each row with the bits it has alone. Raises the embedder's errors for these texts."""

@@ -28,14 +28,15 @@ from vecver.digest import digest_json
 from vecver.errors import InvalidInputError, SpaceMismatchError
 from vecver.model import Embedder, Endpoints, Json, Metric, TokenCounts, Vectors
 from vecver.near import near
+from vecver.pipeline.embedders import endpoint_recipes
+from vecver.pipeline.embedders.endpoint_recipes import recipe_of
 from vecver.pipeline.embedders.model_files import Missing, Unfit, not_installed
 from vecver.pipeline.embedders.objects import found_among
-from vecver.pipeline.embedders.openai import OpenAIEmbedder, recipe_of
 from vecver.pipeline.embedders.runtimes import PRECISIONS
 from vecver.pipeline.embedders.shapes import SHAPES
 
 DEFAULT = "minilm"
-UNSEEN = {"location", "probe", "urls"}  # fields of a recipe that do not affect whether vectors are comparable
+UNSEEN = {"location", *endpoint_recipes.UNSEEN}  # fields of a recipe that do not affect whether vectors are comparable
 KINDS = ("minilm", "sentence-transformers", *SHAPES, "hashing")
 SPECS = (
     "minilm[:bf16], sentence-transformers:NAME_OR_FOLDER[:bf16], openai:MODEL[@URL,URL…] "
@@ -81,11 +82,17 @@ def fingerprint(recipe: Json) -> str:
 _PRECISION = re.compile(r"(.*):((?:bf|fp|int|float|bfloat)\d+)", re.DOTALL)
 
 
+def _behind_endpoints(recipe: Json, api_key: str | None, endpoints: Endpoints | None) -> Embedder:
+    from vecver.pipeline.embedders.openai import OpenAIEmbedder  # most versions have a model of this machine
+
+    return OpenAIEmbedder(recipe, api_key=api_key, endpoints=endpoints)
+
+
 def _open(spec: str, api_key: str | None, endpoints: Endpoints | None) -> Embedder:
     if spec == "hashing":
         return HashingEmbedder()
     if recipe := recipe_of(spec):
-        return OpenAIEmbedder(recipe, api_key=api_key, endpoints=endpoints)
+        return _behind_endpoints(recipe, api_key, endpoints)
     model, precision = _split(spec)
     kind, _, location = model.partition(":")
     if model == "minilm" or (kind == "sentence-transformers" and location):
@@ -104,7 +111,7 @@ def _reopen(recipe: Json, api_key: str | None, endpoints: Endpoints | None) -> E
         return _local(recipe["location"], recipe.get("precision", "float32"), recipe)
     if recipe["name"] in SHAPES:
         recipe["model"], recipe["dim"], recipe.get("urls") or recipe["url"]  # a KeyError names what is missing
-        return OpenAIEmbedder(recipe, api_key=api_key, endpoints=endpoints)
+        return _behind_endpoints(recipe, api_key, endpoints)
     return HashingEmbedder()
 
 

@@ -17,7 +17,6 @@ Decisions
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from math import ceil
 
@@ -28,8 +27,7 @@ from vecver.digest import digest_json
 from vecver.errors import BackendError, SpaceMismatchError
 from vecver.model import Endpoints, Json, Metric, TokenCounts, Vectors
 from vecver.pipeline.embedders.endpoint import Endpoint, Refused
-from vecver.pipeline.embedders.fleet import ATTEMPTS as ATTEMPTS
-from vecver.pipeline.embedders.fleet import LONGEST_WAIT as LONGEST_WAIT
+from vecver.pipeline.embedders.endpoint_recipes import UNSEEN
 from vecver.pipeline.embedders.fleet import Fleet
 from vecver.pipeline.embedders.shapes import SHAPES
 
@@ -39,10 +37,7 @@ LEAST_SHARE = 16  # texts of a request, if texts are shared among endpoints
 _PROBED = 32  # numbers of the probe's vector that a recipe keeps, in ten thousandths
 _LIKE = 0.98  # cosine of these numbers at which it is the same model
 _FIELDS = ("name", "model", "url", "dim", "urls", "probe")
-UNSEEN = {"urls", "probe"}  # fields of a recipe that are not part of the fingerprint
 _TOKEN = re.compile(r"[A-Za-z]{1,4}|[0-9]{1,3}|\S")
-
-assert time  # tests watch its `sleep` here
 
 
 def estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -158,30 +153,6 @@ class OpenAIEmbedder:
                 hint="serve the model that the dataset was embedded with, or embed it again with the new one",
             )
         self._probe = None  # once is enough: the fleet sees to it that its members agree
-
-
-def continued(spec: str | Json, old: Json | None) -> str | Json:
-    """`spec`, or `old` under other URLs if `spec` names its model at one of its addresses: the space stays the same."""
-    new = recipe_of(spec) if isinstance(spec, str) else None
-    if not new or not old or (old.get("name"), old.get("model")) != (new["name"], new["model"]):
-        return spec
-    urls = new.get("urls") or [new["url"]]
-    if not {*urls} & {old.get("url"), *old.get("urls", ())} or (urls == [old.get("url")] and "urls" not in old):
-        return spec
-    return {**old, "urls": urls}
-
-
-def recipe_of(spec: str) -> Json | None:
-    """The recipe, without dimension, that `KIND:MODEL@URL,URL` names; None if it is of another kind."""
-    kind, _, target = spec.partition(":")
-    if kind not in SHAPES or not target:
-        return None
-    model, at, rest = target.partition("@http")
-    listed = re.split(r",\s*(?=http)", "http" + rest) if at else [SHAPES[kind].url]
-    urls = list(dict.fromkeys(url.strip().rstrip("/") for url in listed))
-    if not model or not urls[0]:
-        return None
-    return {"name": kind, "model": model, **({"url": urls[0]} if len(urls) == 1 else {"urls": urls})}
 
 
 def _unit(rows: npt.NDArray[np.float64]) -> Vectors:

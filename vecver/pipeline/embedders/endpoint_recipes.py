@@ -1,0 +1,37 @@
+"""The recipes of models behind endpoints: what `KIND:MODEL@URL,URL` names. Asks nothing, and imports no client.
+
+Every search reads a recipe, and few have an endpoint in it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vecver.model import Json
+from vecver.pipeline.embedders.shapes import SHAPES
+
+UNSEEN = {"urls", "probe"}  # fields of a recipe that are not part of the fingerprint
+
+
+def continued(spec: str | Json, old: Json | None) -> str | Json:
+    """`spec`, or `old` under other URLs if `spec` names its model at one of its addresses: the space stays the same."""
+    new = recipe_of(spec) if isinstance(spec, str) else None
+    if not new or not old or (old.get("name"), old.get("model")) != (new["name"], new["model"]):
+        return spec
+    urls = new.get("urls") or [new["url"]]
+    if not {*urls} & {old.get("url"), *old.get("urls", ())} or (urls == [old.get("url")] and "urls" not in old):
+        return spec
+    return {**old, "urls": urls}
+
+
+def recipe_of(spec: str) -> Json | None:
+    """The recipe, without dimension, that `KIND:MODEL@URL,URL` names; None if it is of another kind."""
+    kind, _, target = spec.partition(":")
+    if kind not in SHAPES or not target:
+        return None
+    model, at, rest = target.partition("@http")
+    listed = re.split(r",\s*(?=http)", "http" + rest) if at else [SHAPES[kind].url]
+    urls = list(dict.fromkeys(url.strip().rstrip("/") for url in listed))
+    if not model or not urls[0]:
+        return None
+    return {"name": kind, "model": model, **({"url": urls[0]} if len(urls) == 1 else {"urls": urls})}
