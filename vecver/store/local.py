@@ -16,7 +16,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from vecver.store.api import (
     writing,
 )
 from vecver.store.mapping import map_file
+from vecver.store.no_round_trips import NoRoundTrips
 
 LOCK_SECONDS = 30
 _PIECE_BYTES = 1 << 20
@@ -45,7 +46,7 @@ _LOCK, _LOCKS, _SCRATCH = "lock", "locks", "tmp"  # files of the store itself, n
 _LOCAL = "local"  # caches of this machine, not listed either
 
 
-class LocalStore:
+class LocalStore(NoRoundTrips):
     """See `Store`. Nothing is created before the first write."""
 
     def __init__(self, root: Path) -> None:
@@ -111,12 +112,6 @@ class LocalStore:
             raise unreachable(name, self._at(name), error) from error
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
-    def holds(self, name: str, content: memoryview) -> bool:
-        return False
-
-    def has_all(self, names: Iterable[str]) -> Sequence[bool]:
-        return [self.size(name) is not None for name in names]
-
     def list(self, prefix: str) -> Iterator[str]:
         names, top = [], str(self.root / prefix)
         with reading(prefix, self._at(prefix)):
@@ -127,9 +122,6 @@ class LocalStore:
                 place = folder[len(self.url) :].lstrip(os.sep).replace(os.sep, "/")
                 names += [f"{place}/{file}" if place else file for file in files]
         yield from sorted(names)
-
-    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
-        return [[*self.list(prefix)] for prefix in prefixes]
 
     def folder_stamp(self, prefix: str) -> tuple[int, int, int] | None:
         """What changes whenever a name directly below `prefix`, which ends with "/", is put or deleted.
@@ -208,23 +200,6 @@ class LocalStore:
     @property
     def local(self) -> Path | None:
         return self.root / _LOCAL
-
-    def moment(
-        self,
-        bodies: Iterable[str] = (),
-        sizes: Iterable[str] = (),
-        *,
-        locks: Iterable[str] = (),
-        anew: bool = False,
-        age_s: float = 0.0,
-    ) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def aside(self, work: Callable[[], None]) -> None:
-        work()
-
-    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
-        return True
 
     def uncached(self) -> LocalStore:
         return self

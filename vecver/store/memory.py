@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vecver.store.api import (
@@ -21,9 +20,10 @@ from vecver.store.api import (
     swap_lost,
     writing,
 )
+from vecver.store.no_round_trips import NoRoundTrips
 
 
-class MemoryStore:
+class MemoryStore(NoRoundTrips):
     """See `Store`. Repositories that are given the same object share its bytes."""
 
     url = "memory://"
@@ -69,19 +69,10 @@ class MemoryStore:
         content = self._bytes.get(name)
         return None if content is None else len(content)
 
-    def holds(self, name: str, content: memoryview) -> bool:
-        return False
-
-    def has_all(self, names: Iterable[str]) -> Sequence[bool]:
-        return [self.size(name) is not None for name in names]
-
     def list(self, prefix: str) -> Iterator[str]:
         with self._lock:
             names = sorted(name for name in self._bytes if name.startswith(prefix))
         yield from names
-
-    def list_all(self, prefixes: Iterable[str]) -> Sequence[Sequence[str]]:
-        return [[*self.list(prefix)] for prefix in prefixes]
 
     def delete(self, *names: str) -> None:
         with self._lock:
@@ -118,23 +109,6 @@ class MemoryStore:
     @property
     def local(self) -> Path | None:
         return None
-
-    def moment(
-        self,
-        bodies: Iterable[str] = (),
-        sizes: Iterable[str] = (),
-        *,
-        locks: Iterable[str] = (),
-        anew: bool = False,
-        age_s: float = 0.0,
-    ) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def aside(self, work: Callable[[], None]) -> None:
-        work()
-
-    def knows(self, bodies: Iterable[str], age_s: float) -> bool:
-        return True
 
     def uncached(self) -> MemoryStore:
         return self
