@@ -239,7 +239,7 @@ class _Comparison:
 
     def one_by_one(self, items: Iterable[Original | Failure], label: str) -> Iterator[Original]:
         """The documents that are new or changed."""
-        for group in grouped(items, _size):
+        for group in grouped(items, size_of):
             self._arrived(group, label)
             yield from _changed(self.parent, self.recipe, group, self.labels, self.tally, self.refresh)
 
@@ -253,7 +253,7 @@ class _Comparison:
         if not fetch:
             yield from self._unfetched(left)
             return
-        for group in grouped(bucket.fetched(left), _size):
+        for group in grouped(bucket.fetched(left), size_of):
             for item in group:
                 if facts and isinstance(item, Original) and item.data is not None and "e_tag" in item.origin:
                     parser = pipeline.parser_of(item.data, item.document)
@@ -266,7 +266,7 @@ class _Comparison:
         """The objects that may have changed, with what is known of their bytes, and failures; counts the others."""
         bucket, tally = source.bucket, self.tally
         assert bucket is not None, "only a bucket has objects"
-        for group in grouped(items, _size):
+        for group in grouped(items, size_of):
             self._arrived(group, source.label)
             for item, old in zip(group, find_known(self.parent, [item.document for item in group]), strict=True):
                 if isinstance(item, Unread) and item.e_tag and facts:
@@ -400,7 +400,8 @@ def _once(documents: Iterable[str], arrived: KeyLog) -> None:
         arrived.add(name)
 
 
-def _size(item: Original | Failure | Unread) -> int:
+def size_of(item: Original | Failure | Unread) -> int:
+    """The bytes of memory that its content takes."""
     if isinstance(item, Failure | Unread):
         return 0
     vector = 0 if item.vector is None else item.vector.nbytes

@@ -31,7 +31,7 @@ from vecver import pipeline
 from vecver.digest import digest_json
 from vecver.errors import ConflictError, InvalidInputError
 from vecver.flows.embedding import OpenEmbedder
-from vecver.flows.ingesting.changes import grouped
+from vecver.flows.ingesting.changes import grouped, size_of
 from vecver.flows.ingesting.embedding_rows import EmbedCounts
 from vecver.flows.ingesting.ray_workers import (
     HERE,
@@ -223,7 +223,7 @@ class Fleet:
         import ray
 
         task = ray.remote(cut_documents).options(num_returns=1 + self._seats, num_cpus=1)
-        return _Cutting(number, task.remote(HERE, plan, number, batch), sum(map(_size, batch)))
+        return _Cutting(number, task.remote(HERE, plan, number, batch), sum(map(size_of, batch)))
 
     def _accepted(self, crew: pipeline.ray.Crew, accept: Accept) -> Iterator[Progressed]:
         """Take the oldest batch that was cut, and let its new rows wait for their actors."""
@@ -310,12 +310,8 @@ class FleetEmbedder:
 def _batches(documents: Iterable[Original], seats: int) -> Iterator[list[Original]]:
     """Batches large enough that each actor gets some rows of each."""
     return grouped(
-        documents, _size, min(MOST_DOCUMENTS, PART_DOCUMENTS * max(2, seats)), min(MOST_BYTES, PART_BYTES * seats)
+        documents, size_of, min(MOST_DOCUMENTS, PART_DOCUMENTS * max(2, seats)), min(MOST_BYTES, PART_BYTES * seats)
     )
-
-
-def _size(original: Original) -> int:
-    return len(original.data or b"") + len(original.text or "")
 
 
 def _got(ref: Any) -> Any:

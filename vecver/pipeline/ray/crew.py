@@ -118,11 +118,6 @@ class Crew:
         """True if a seat has so much to do that nothing should be added."""
         return any(seat.waiting_rows >= BACKLOG_ROWS for seat in self._seats)
 
-    @property
-    def is_idle(self) -> bool:
-        """True if everything that was added is handed over."""
-        return not any(seat.waiting or seat.calls or seat.unsaved for seat in self._seats)
-
     def start(self, *, is_last: bool) -> list[Any]:
         """Begin the calls for which there is room; the references to wait for. `is_last`: nothing more is added."""
         for seat in self._seats:
