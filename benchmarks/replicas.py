@@ -126,7 +126,7 @@ def proxied(place: Path, replicas: list[Replica]) -> Iterator[str]:
 
 
 class Load:
-    """Callers who ask until they are told to stop: seconds of each answer, and what failed."""
+    """Threads that search while the context lasts; the seconds of each answer, and the errors."""
 
     def __init__(self, url: str, query: list[float]) -> None:
         self.seconds: list[float] = []

@@ -53,7 +53,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 class Waiting:
-    """An embedder that waits as one behind a network does, and notes its batches: when they began, and their texts."""
+    """An embedder that sleeps instead of computing; it logs when each batch began, and its texts."""
 
     dim, max_tokens, metric = DIM, 256, "ip"
 

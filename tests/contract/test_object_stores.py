@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from emulators import SERVICES, Service, running
+from emulators import SERVICES, Service, reachable
 from helpers import ingest, open_on, texts_of, vector_of
 from landing import add
 from test_store import Contract
@@ -22,9 +22,7 @@ from vecver.store import MemoryStore, Store, open_store
 @pytest.fixture(scope="module", params=SERVICES)
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """Each service in turn, with its settings in the environment."""
-    with running(request.param) as service, pytest.MonkeyPatch.context() as patch:
-        for name, value in service.environment.items():
-            patch.setenv(name, value)
+    with reachable(request.param) as service:
         yield service
 
 
@@ -54,9 +52,7 @@ def test_the_hash_that_a_service_keeps_is_that_of_the_bytes(service: Service, tm
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Service]:
     """SeaweedFS, with its settings in the environment."""
-    with running("seaweedfs") as service, pytest.MonkeyPatch.context() as patch:
-        for name, value in service.environment.items():
-            patch.setenv(name, value)
+    with reachable("seaweedfs") as service:
         yield service
 
 

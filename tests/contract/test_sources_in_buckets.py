@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bucket_sources import DOCUMENTS, HANDBOOK, folder_of
-from emulators import SERVICES, Service, running
+from emulators import SERVICES, Service, reachable
 
 import vecver
 from vecver.store import SourceBucket, open_store
@@ -17,9 +17,7 @@ from vecver.store import SourceBucket, open_store
 @pytest.fixture(scope="module", params=SERVICES)
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """Each service in turn, with its settings in the environment."""
-    with running(request.param) as service, pytest.MonkeyPatch.context() as patch:
-        for name, value in service.environment.items():
-            patch.setenv(name, value)
+    with reachable(request.param) as service:
         yield service
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
+from json_server import Answer, answering
 
-Answer = tuple[int, Any, dict[str, str]]
 PATHS = {"/v1/embeddings", "/embed", "/api/embed", "/v2/embed"}
 
 
@@ -26,8 +24,8 @@ def vector(text: str, model: str = "toy", dim: int = 16) -> list[float]:
 class Node:
     """One server. `trouble` may answer instead; `texts`: all that were embedded, in the order of the requests."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self) -> None:
+        self.url = ""
         self.model, self.dim, self.pause_s = "toy", 16, 0.0
         self.requests: list[dict[str, Any]] = []
         self.texts: list[str] = []
@@ -36,7 +34,9 @@ class Node:
         self.lock = threading.Lock()
         self.inside = self.most_inside = 0
 
-    def answer(self, path: str, body: dict[str, Any]) -> Answer:
+    def answer(self, path: str, body: dict[str, Any], key: str | None) -> Answer:
+        if path not in PATHS:
+            return 404, {}, {}
         texts: list[str] = body.get("input") or body.get("inputs") or body.get("texts") or []
         with self.lock:
             self.requests.append(body)
@@ -70,42 +70,8 @@ def shaped(path: str, rows: list[Any]) -> Any:
 @contextmanager
 def fleet(count: int) -> Iterator[list[Node]]:
     """So many servers, for as long as the context lasts."""
-    nodes: list[Node] = []
-    servers: list[ThreadingHTTPServer] = []
-    for _ in range(count):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-        server.daemon_threads = True
-        node = Node(f"http://127.0.0.1:{server.server_port}")
-        server.RequestHandlerClass = _handler(node)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        nodes.append(node)
-        servers.append(server)
-    try:
+    nodes = [Node() for _ in range(count)]
+    with ExitStack() as stack:
+        for node in nodes:
+            node.url = stack.enter_context(answering(node.answer))
         yield nodes
-    finally:
-        for server in servers:
-            server.shutdown()
-            server.server_close()
-
-
-def _handler(node: Node) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            status, answer, headers = node.answer(self.path, body) if self.path in PATHS else (404, {}, {})
-            if status == 0:  # a connection that breaks
-                self.close_connection = True
-                return
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Handler

@@ -42,6 +42,15 @@ class Service:
 
 
 @contextlib.contextmanager
+def reachable(name: str) -> Iterator[Service]:
+    """As `running`, with the service's settings in the environment of this process."""
+    with running(name) as service, pytest.MonkeyPatch.context() as patch:
+        for variable, value in service.environment.items():
+            patch.setenv(variable, value)
+        yield service
+
+
+@contextlib.contextmanager
 def running(name: str) -> Iterator[Service]:
     """A service with the bucket. Skips the test where it is not installed."""
     if name == "gcs":
