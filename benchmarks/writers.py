@@ -3,9 +3,9 @@
     python benchmarks/writers.py many [--writers 64] [--commits 5] [--store s3]
     python benchmarks/writers.py long [--documents 8000] [--pause 0.3] [--store s3]
 
-`many`: each process commits its own documents as fast as it can. One process then makes the same commits alone, and both
-must end with the same content root. `long`: one process ingests many documents while another commits one document again
-and again. Vectors are given, so that no model is measured.
+`many`: each process commits its own documents as fast as it can. Then one process makes the same commits alone, and
+both must end with the same content root. `long`: one process ingests many documents while another commits one document
+again and again. Vectors are given, so that no model is measured.
 
 `--store s3`: the repository lies in a bucket of SeaweedFS on loopback, which this starts (`VECVER_EMULATORS` names the
 environment that has it, see tests/support/emulators.py). Each process keeps its copies in a folder of its own, as

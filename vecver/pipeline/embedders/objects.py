@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError, say
 from vecver.model import Embedder, Json, Metric, TokenCounts, Vectors
-from vecver.pipeline.embedders.openai import estimated_tokens
+from vecver.pipeline.embedders.token_estimates import estimated_tokens
 
 NAME: Final = "object"  # `name` in the recipe of such an embedder
 MAX_TOKENS: Final = 512  # for objects without `max_tokens`

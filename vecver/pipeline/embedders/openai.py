@@ -1,10 +1,8 @@
 """Embeds through the endpoints of one model: OpenAI's API and those like it, and what else `shapes` lists.
 
 Decisions
-1. No tokenizer is fetched for counting. One token is estimated as at most four ASCII letters, three digits or one other
-   character. Against MiniLM's word pieces on 4,000 passages in many languages the estimate is 1.14 of the truth in the
-   median, and 0.82 to 1.45 for nine in ten. So chunks are about as long as requested, far below the limit of 8191. A
-   longer text is an error of the server; it is never cut here.
+1. No tokenizer is fetched for counting: tokens are estimated. So chunks are about as long as requested, far below the
+   limit of 8191. A longer text is an error of the server; it is never cut here.
 2. The dimension is part of a recipe, so an unknown one is found with one request when the embedder opens.
 3. Each query is its own request, even if many are embedded together: a server's vectors may differ between batches, and
    a failed or slow request should affect only its own query.
@@ -16,7 +14,6 @@ Decisions
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from math import ceil
 
@@ -30,6 +27,7 @@ from vecver.pipeline.embedders.endpoint import Endpoint, Refused
 from vecver.pipeline.embedders.endpoint_recipes import UNSEEN
 from vecver.pipeline.embedders.fleet import Fleet
 from vecver.pipeline.embedders.shapes import SHAPES
+from vecver.pipeline.embedders.token_estimates import estimated_tokens
 
 AT_ONCE = 64  # requests with queries, a thread each
 BATCH_TOKENS = 100_000  # estimated, in a request
@@ -37,12 +35,6 @@ LEAST_SHARE = 16  # texts of a request, if texts are shared among endpoints
 _PROBED = 32  # numbers of the probe's vector that a recipe keeps, in ten thousandths
 _LIKE = 0.98  # cosine of these numbers at which it is the same model
 _FIELDS = ("name", "model", "url", "dim", "urls", "probe")
-_TOKEN = re.compile(r"[A-Za-z]{1,4}|[0-9]{1,3}|\S")
-
-
-def estimated_tokens(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Estimated tokens of each text for a model without a local tokenizer; `(n,)`. See Decisions."""
-    return np.array([len(_TOKEN.findall(text)) for text in texts], dtype=np.int64)
 
 
 class OpenAIEmbedder:
@@ -77,7 +69,7 @@ class OpenAIEmbedder:
         self.environment: Json = {"runtime": runtime, "device": "remote"}
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """An estimate of each text's tokens, `(n,)`; see Decisions."""
+        """An estimate of each text's tokens, `(n,)`."""
         return estimated_tokens(texts)
 
     def token_counts(self, texts: Sequence[str]) -> TokenCounts:
