@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ingest, open_on, texts_of, vector_of
+from helpers import ingest, open_on, overwrite, texts_of, vector_of
 from inside import versions_of
 
 import vecver
@@ -39,8 +39,7 @@ def alter(path: Path) -> bytes:
     content = path.read_bytes()
     changed = bytearray(content)
     changed[-1 if path.suffix == ".npy" else len(content) // 2] ^= 1
-    with open(path, "r+b") as file:
-        file.write(changed)
+    overwrite(path, bytes(changed))
     return content
 
 
@@ -61,7 +60,7 @@ def test_an_altered_file_is_not_answered_from(kb: Path, file: str) -> None:
         with pytest.raises(IntegrityError) as caught:
             verb()
         assert (caught.value.code, file in caught.value.message) == ("digest_mismatch", True)
-    file_of(kb, file).write_bytes(before)
+    overwrite(file_of(kb, file), before)
     assert state(repository) == "once", "the same process sees that it was restored"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import ingest, texts_of, vector_of
+from helpers import ingest, overwrite, texts_of, vector_of
 from inside import contents_of, versions_of
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
@@ -421,8 +421,8 @@ def test_a_damaged_object_is_not_taken(changing: Served, tmp_path: Path) -> None
     segment = next(iter(_segments(changing.repository, changing.repository.dataset("d").resolve("main"))))
     file = tmp_path / "kb" / "segments" / segment / "vectors.npy"
     body = file.read_bytes()
-    file.write_bytes(body[:-1] + bytes([body[-1] ^ 1]))
+    overwrite(file, body[:-1] + bytes([body[-1] ^ 1]))
     with pytest.raises(vecver.IntegrityError, match="does not match its digest"):
         changing.clone(tmp_path / "copy", "d")
-    file.write_bytes(body)
+    overwrite(file, body)
     assert changing.clone(tmp_path / "copy", "d").check().clean  # goes on where it stopped

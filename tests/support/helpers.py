@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,13 @@ def records(texts: Mapping[str, str], **metadata: Any) -> list[dict[str, Any]]:
 def ingest(docs: vecver.Dataset, texts: Mapping[str, str], **how: Any) -> Report:
     """A version that holds exactly these documents, in the space "test" under the inner product."""
     return docs.ingest(records(texts), space=SPACE, metric="ip", allow_removals=True, **how)
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Write over a file in place. If cut first, as by `write_bytes`, it would end a process that maps it."""
+    with open(path, "r+b") as file:
+        file.write(content)
+        file.truncate()
 
 
 def texts_of(docs: vecver.Dataset, at: str = "main") -> dict[str, str]:
