@@ -20,6 +20,7 @@ differ the hint is made by `say`: the string itself is for Python, and each face
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -179,6 +180,16 @@ class BackendError(VecverError):
     def retryable(self) -> bool:
         """May trying again help?"""
         return bool(self.context["retryable"])
+
+
+def missing_package(needs: str, package: str | None, install: str) -> InvalidInputError:
+    """The error where a package is not there: "keyword search needs", its name, and what to install with pip."""
+    return InvalidInputError(
+        f"{needs} the package {package}",
+        code="missing_package",
+        hint=f"pip install {shlex.quote(install)}",
+        package=package,
+    )
 
 
 def _rebuild(kind: type[VecverError], message: str, code: str, hint: str, context: dict[str, Any]) -> VecverError:

@@ -40,6 +40,7 @@ from vecver.errors import (
     NotPublishedError,
     SpaceMismatchError,
     VecverError,
+    missing_package,
 )
 from vecver.http_rules import is_base_url, masked, retry_after
 from vecver.progress import Progress
@@ -430,12 +431,7 @@ def _client(key: str, transport: httpx2.BaseTransport | None) -> httpx2.Client:
     try:
         import httpx2
     except ImportError as missing:
-        raise InvalidInputError(
-            "to ask a service vecver needs the package httpx2",
-            code="missing_package",
-            hint="pip install 'vecver[client]'",
-            package="httpx2",
-        ) from missing
+        raise missing_package("to ask a service vecver needs", "httpx2", "vecver[client]") from missing
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InvalidInputError(
             "an API key is ASCII without spaces", code="invalid_api_key", hint="pass it as `vecver key add` printed it"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from vecver.errors import InvalidInputError
+from vecver.errors import missing_package
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,7 @@ def data_frame(rows: Sequence[Row], columns: Sequence[str] = ()) -> pd.DataFrame
     try:
         import pandas as pd
     except ImportError as missing:
-        raise InvalidInputError(
-            "to_pandas() needs the package pandas",
-            code="missing_package",
-            hint="pip install pandas",
-            package="pandas",
-        ) from missing
+        raise missing_package("to_pandas() needs", "pandas", "pandas") from missing
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     return pd.DataFrame({name: _series(pd, [row.get(name) for row in rows]) for name in names}, columns=names)
 

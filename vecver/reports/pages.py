@@ -16,7 +16,7 @@ import re
 from functools import cache
 from typing import Any
 
-from vecver.errors import InvalidInputError
+from vecver.errors import missing_package
 from vecver.reports.reasons import REASONS
 
 Json = dict[str, Any]
@@ -50,12 +50,7 @@ def _templates() -> Any:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as missing:
-        raise InvalidInputError(
-            "reports and drawings need the package jinja2",
-            code="missing_package",
-            hint="pip install 'vecver[eval]'",
-            package="jinja2",
-        ) from missing
+        raise missing_package("reports and drawings need", "jinja2", "vecver[eval]") from missing
     loader = PackageLoader("vecver.reports")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

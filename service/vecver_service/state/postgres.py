@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from vecver.errors import BackendError, IntegrityError, InvalidInputError, VecverError, say
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, VecverError, missing_package, say
 from vecver_service.state.postgres_address import Address
 from vecver_service.state.sql import Rows
 
@@ -96,11 +96,7 @@ def _driver() -> Any:
     try:
         import pg8000.dbapi
     except ImportError as error:
-        raise InvalidInputError(
-            f"VECVER_DATABASE needs the package {error.name}",
-            code="missing_package",
-            hint="pip install 'vecver[postgres]'",
-        ) from error
+        raise missing_package("VECVER_DATABASE needs", error.name, "vecver[postgres]") from error
     return pg8000.dbapi
 
 

