@@ -215,6 +215,51 @@ def test_a_wrong_key_is_raised_at_once(nodes: list[Node]) -> None:
     assert not error.value.retryable
 
 
+def test_what_begins_to_refuse_everything_is_no_poison(nodes: list[Node]) -> None:
+    """Else an ingest would commit without most of its documents, and say that their texts were wrong."""
+    embedder = open_embedder(spec(nodes))
+    embedder.embed(TEXTS)
+    for node in nodes:
+        node.trouble = lambda texts: (400, "no credit left", {})
+    with pytest.raises(BackendError, match="no credit left"):
+        list(embedder.embed_parts(TEXTS))  # type: ignore[attr-defined]
+
+
+def test_many_poison_texts_in_a_row_stop_nothing(nodes: list[Node]) -> None:
+    embedder = open_embedder(spec(nodes[:1]))
+    poison = TEXTS[:18]
+    nodes[0].trouble = lambda texts: (413, "too long", {}) if {*texts} & {*poison} else None
+    parts = list(embedder.embed_parts(TEXTS[:24]))  # type: ignore[attr-defined]
+    assert sorted(p[0] for p, part in parts if isinstance(part, BackendError)) == [*range(18)]
+
+
+def test_an_endpoint_that_answers_with_a_page_costs_no_text(nodes: list[Node]) -> None:
+    embedder = open_embedder(spec(nodes))
+    embedder.embed(TEXTS)
+    nodes[1].trouble = lambda texts: (200, "<html>We are back soon.</html>", {})
+    assert np.allclose(embedder.embed(TEXTS), [unit(text) for text in TEXTS], atol=1e-6)
+
+
+def test_one_that_asks_to_wait_long_does_not_keep_texts_from_another(nodes: list[Node]) -> None:
+    embedder = open_embedder(spec(nodes[:2]))
+    embedder.embed(TEXTS)
+    down = time.monotonic() + 0.2
+    nodes[0].trouble = lambda texts: (429, {}, {"retry-after": "30"})
+    nodes[1].trouble = lambda texts: (503, {}, {}) if time.monotonic() < down else None
+    assert np.allclose(embedder.embed(TEXTS), [unit(text) for text in TEXTS], atol=1e-6)
+    assert time.monotonic() < down + 10
+
+
+def test_an_error_does_not_wait_for_the_budget_of_other_texts(nodes: list[Node]) -> None:
+    recipe = open_embedder(spec(nodes[:1])).recipe
+    embedder = open_embedder(recipe, endpoints=vecver.Endpoints(requests_per_minute=2))
+    nodes[0].trouble = lambda texts: (401, "revoked", {})
+    begun = time.monotonic()
+    with pytest.raises(BackendError, match="revoked"):
+        list(embedder.embed_parts(TEXTS * 8))  # type: ignore[attr-defined]
+    assert time.monotonic() - begun < 10 and len(nodes[0].requests) <= 3
+
+
 def test_what_refuses_everything_is_no_poison(nodes: list[Node]) -> None:
     recipe = open_embedder(spec(nodes[:1])).recipe
     nodes[0].trouble = lambda texts: (400, "no such field", {})

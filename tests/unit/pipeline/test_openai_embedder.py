@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from embedding_server import Server, embeddings, running
 
-from vecver.errors import BackendError, SpaceMismatchError, VecverError
+from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, VecverError
 from vecver.model import Embedder
 from vecver.pipeline.embedders import fleet
 from vecver.pipeline.embedders.open import open_embedder
@@ -31,6 +33,29 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     record = lambda wait: seconds.append(wait) if threading.get_ident() == mine else sleep(wait)  # noqa: E731
     monkeypatch.setattr("vecver.pipeline.embedders.fleet.time.sleep", record)
     return seconds
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """The URL of a server that answers with a byte every now and then."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(head)
+            while True:
+                connection.sendall(b" ")
+                time.sleep(0.02)
+
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
 
 
 class TestEndpoint:
@@ -93,28 +118,115 @@ class TestEndpoint:
     @pytest.mark.parametrize(
         "answer",
         [
-            "not json",
-            "[]",
-            {"data": [{"index": 0}]},
-            {"data": [{"index": 0, "embedding": "AAAA"}]},
             {"data": [{"index": 0, "embedding": [1, float("nan")]}]},
             {"data": [{"index": 0, "embedding": [0, 0]}]},
-            {"data": [{"index": 0, "embedding": 1}]},
+            {"data": [{"index": 0, "embedding": [1e200, 1e200]}]},
+            {"data": [{"index": 0, "embedding": [1e-200, 0]}]},
             {"data": []},
             {"data": [{"index": 1, "embedding": [1, 2]}]},
             {"data": [{"index": 0, "embedding": [1, 2]}, {"index": 1, "embedding": [1, 2]}]},
         ],
     )
-    def test_an_invalid_response_is_refused(self, ours: Embedder, server: Server, answer: Any) -> None:
+    def test_a_vector_that_cannot_be_used_is_refused(self, ours: Embedder, server: Server, answer: Any) -> None:
         server.script = [(200, answer, {})]
         with pytest.raises(BackendError) as error:
             ours.embed(["valve"])
         assert error.value.code == "embedder_bad_answer" and not error.value.retryable
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            "<html>We are back soon.</html>",
+            "",
+            "[]",
+            "[" * 100_000,
+            {"error": {"message": "overloaded"}},
+            {"data": [{"index": 0}]},
+            {"data": [{"index": 0, "embedding": "AACAPwAA" * 1000}]},
+            {"data": [{"index": 0, "embedding": 1}]},
+            {"data": [{"index": 0, "embedding": ["one", "two"]}]},
+        ],
+    )
+    def test_an_answer_that_is_no_list_of_vectors_is_asked_for_again(
+        self, ours: Embedder, server: Server, waits: list[float], answer: Any
+    ) -> None:
+        server.script = [(200, answer, {})]
+        assert ours.embed(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
+        server.script = [(200, answer, {})] * fleet.ATTEMPTS
+        with pytest.raises(BackendError) as error:
+            ours.embed(["four"])
+        assert error.value.code == "embedder_bad_answer" and len(error.value.message) < 250
+        assert len(waits) == fleet.ATTEMPTS
+
+    def test_an_answer_that_cannot_be_unpacked_is_asked_for_again(
+        self, ours: Embedder, server: Server, waits: list[float]
+    ) -> None:
+        server.script = [(200, "no gzip", {"content-encoding": "gzip"})]
+        assert ours.embed(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
+
+    @pytest.mark.parametrize("asks", ["0", "-7", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
+    def test_a_retry_after_that_says_nothing_is_a_back_off(
+        self, ours: Embedder, server: Server, waits: list[float], asks: str
+    ) -> None:
+        server.script = [(429, "", {"retry-after": asks})] * 3
+        ours.embed_queries(["four"])
+        assert waits == [0.5, 1.0, 2.0]
+
+    def test_texts_wait_as_long_as_429_asks_and_questions_do_not(
+        self, ours: Embedder, server: Server, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server.script = [(429, "", {"retry-after": "0.7"})] * 20
+        assert ours.embed(["four"])[0].tolist() == pytest.approx([0.6, 0.8])
+        assert waits == [0.7] * 20
+        server.script = [(429, "", {"retry-after": "0.7"})] * 20
+        with pytest.raises(BackendError, match="answered 429"):
+            ours.embed_queries(["four"])
+        monkeypatch.setattr(fleet, "PATIENCE", -1.0)
+        with pytest.raises(BackendError, match="answered 429"):
+            ours.embed(["four"])
+
+    def test_an_account_without_credit_is_not_waited_for(self, ours: Embedder, server: Server) -> None:
+        server.script = [(429, {"error": {"code": "insufficient_quota"}}, {})]
+        with pytest.raises(BackendError, match="insufficient_quota") as error:
+            ours.embed(["four"])
+        assert not error.value.retryable and "credit" in error.value.hint
+
+    def test_a_server_that_drips_is_given_up(self, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
+        monkeypatch.setattr("vecver.pipeline.embedders.endpoint.TIMEOUT", 0.2)
+        with dripping() as url, pytest.raises(BackendError, match="did not answer: ReadTimeout") as error:
+            open_embedder({"name": "openai", "model": "toy", "url": url, "dim": 2}).embed(["four"])
+        assert error.value.retryable
+
+    def test_a_redirect_is_not_followed(self, ours: Embedder, server: Server) -> None:
+        server.script = [(307, "", {"location": f"{server.url}/elsewhere"})]
+        with pytest.raises(BackendError, match="answered 307") as error:
+            ours.embed(["four"])
+        assert len(server.requests) == 1 and "redirects to" in error.value.hint
+
+    def test_a_key_may_end_in_a_line_break_and_must_fit_into_a_header(self, server: Server) -> None:
+        server.script.clear()
+        open_embedder(f"openai:toy@{server.url}", api_key="sk-secret\r\n")
+        assert server.keys[-1] == "Bearer sk-secret"
+        for key in ("sk-secr\u00e9t", "sk\nsecret", "sk\0secret"):
+            with pytest.raises(InvalidInputError) as error:
+                open_embedder(f"openai:toy@{server.url}", api_key=key)
+            assert error.value.code == "bad_api_key" and "secr" not in f"{error.value} {error.value.hint}"
+
+    def test_half_of_a_surrogate_pair_can_be_asked_for(self, ours: Embedder, server: Server) -> None:
+        assert ours.embed_queries(["fo\ud800r"]).shape == (1, 2)
+        assert server.requests[-1]["input"] == ["fo\ud800r"]
+
     def test_another_dimension_is_another_space(self, ours: Embedder, server: Server) -> None:
         server.script = [(200, embeddings(["valve"], embedding=[1.0, 2.0, 3.0]), {})]
         with pytest.raises(SpaceMismatchError, match="3 dimensions; its recipe says 2"):
             ours.embed(["valve"])
+
+    def test_two_dimensions_in_one_answer_are_another_space(self, ours: Embedder, server: Server) -> None:
+        answer = embeddings(["four", "six"])
+        answer["data"][0]["embedding"] = [1.0, 2.0, 3.0]
+        server.script = [(200, answer, {})]
+        with pytest.raises(SpaceMismatchError, match="3 dimensions; its recipe says 2"):
+            ours.embed(["four", "six"])
 
     def test_a_recipe_opens_without_a_request(self, ours: Embedder, server: Server) -> None:
         assert open_embedder(ours.recipe).dim == 2

@@ -20,6 +20,10 @@ from typing import Any, Final
 from vecver.model import Json
 
 
+class WrongCount(ValueError):
+    """The answer has more or fewer vectors than there are texts."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """One kind of server."""
@@ -56,13 +60,15 @@ def _by_index(answer: Any, count: int) -> list[Any]:
     items = sorted(answer["data"], key=lambda item: item["index"])
     indices = [item["index"] for item in items]
     if indices != list(range(count)):
-        raise ValueError(f"vectors {indices[:5]}... for {count} texts")
+        raise WrongCount(f"it has the vectors {indices[:5]}... for {count} texts")
     return [item["embedding"] for item in items]
 
 
 def _in_order(rows: Any, count: int) -> list[Any]:
-    if not isinstance(rows, list) or len(rows) != count:
-        raise ValueError(f"{len(rows)} vectors for {count} texts")
+    if not isinstance(rows, list):
+        raise TypeError(f"{type(rows).__name__} in place of vectors")
+    if len(rows) != count:
+        raise WrongCount(f"it has {len(rows)} vectors for {count} texts")
     return rows
 
 
