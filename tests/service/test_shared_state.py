@@ -167,6 +167,97 @@ def test_a_commit_whose_reply_is_lost_is_looked_up(
     assert _row(database, "SELECT count(*) FROM facts WHERE name = 'a'") == [int(arrives)]
 
 
+def test_a_parameter_that_cannot_be_sent_leaves_no_half_message(replica: Callable[[], Database]) -> None:
+    """Else the next statement would get the answer of this one."""
+    database = replica()
+    with pytest.raises(UnicodeEncodeError), database.transaction() as connection:
+        connection.execute("INSERT INTO facts VALUES ('a', ?)", ("half of a pair: \ud800",))
+    assert _row(database, "SELECT count(*) FROM facts WHERE name = 'a'") == [0]
+
+
+# -- a server that answers otherwise ------------------------------------------------------------
+
+
+def test_a_server_that_became_read_only_is_away_and_not_damaged(replica: Callable[[], Database]) -> None:
+    """After a failover the old address may lead to a server that follows the new one."""
+    before = replica()
+    keys = Keys(before)
+    key, token = keys.add("app", ["d:read"])
+    assert soon(lambda: keys.find(token)) == key
+    (name,) = _row(before, "SELECT current_database()")
+    _alter(before, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    database = replica()
+    try:
+        for act in (lambda: added(Jobs(database, kept=9)), lambda: Keys(database).add("b", ["d:read"])):
+            with pytest.raises(BackendError, match="read-only") as caught:
+                act()
+            assert caught.value.code == "state_unreachable" and caught.value.retryable
+    finally:
+        _alter(before, f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    assert added(Jobs(database, kept=9)).state == "queued", "no connection of before is used again"
+
+
+def test_a_session_that_an_administrator_ends_changes_nothing(replica: Callable[[], Database]) -> None:
+    database, other = replica(), replica()
+    with pytest.raises(BackendError) as caught, database.transaction() as connection:
+        connection.execute("INSERT INTO facts VALUES ('a', 'b')")
+        (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+        _alter(other, f"SELECT pg_terminate_backend({pid})")
+        soon(lambda: _row(other, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == [0])
+    assert caught.value.code == "state_unreachable" and caught.value.retryable
+    assert _row(database, "SELECT count(*) FROM facts WHERE name = 'a'") == [0]
+
+
+def test_a_database_that_vanished_leaves_the_keys_known(
+    replica: Callable[[], Database], postgres: PostgresServer
+) -> None:
+    database = replica()
+    keys = Keys(database)
+    key, token = keys.add("app", ["d:read"])
+    assert soon(lambda: keys.find(token)) == key and soon(database.engine.keys_version)
+    keys.find(token)
+    (name,) = _row(database, "SELECT current_database()")
+    other = Database(PostgresEngine(parse(postgres.new_database()), database.folder))
+    _alter(other, f'DROP DATABASE "{name}" WITH (FORCE)')
+    assert soon(lambda: not database.reachable()) and keys.find(token) == key
+    with pytest.raises(BackendError) as caught:
+        keys.add("b", ["d:read"])
+    assert caught.value.code in ("state_refused", "state_unreachable")
+    other.close()
+
+
+def test_a_user_that_owns_the_schema_alone_is_enough(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    owner = Database(PostgresEngine(parse(url), tmp_path))
+    name = url.rpartition("/")[2]
+    for statement in (
+        f"CREATE ROLE {name}_app LOGIN PASSWORD 'pw'",
+        f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC',
+        f'GRANT CONNECT ON DATABASE "{name}" TO {name}_app',
+        f"CREATE SCHEMA vecver AUTHORIZATION {name}_app",
+    ):
+        with contextlib.closing(owner.engine.connect()) as connection:
+            connection.execute(statement)
+    mine = Database(PostgresEngine(parse(f"postgresql://{name}_app:pw@127.0.0.1:{postgres.port}/{name}"), tmp_path))
+    assert added(Jobs(mine, kept=9)).state == "queued"
+    mine.close()
+
+
+def test_a_connection_brings_no_settings_that_a_pooler_refuses(replica: Callable[[], Database]) -> None:
+    """PgBouncer takes none but a few when a connection begins, in every mode."""
+    import pg8000.dbapi
+
+    begun: list[dict[str, Any]] = []
+    real = pg8000.dbapi.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pg8000.dbapi, "connect", lambda *a, **k: begun.append(k) or real(*a, **k))
+        connection = replica().engine.connect()
+    assert connection.execute("SHOW search_path").fetchone() == ["vecver"]
+    assert connection.execute("SHOW lock_timeout").fetchone() == ["10s"]
+    assert "startup_params" not in begun[0]
+    connection.close()
+
+
 # -- an absent server ---------------------------------------------------------------------------
 
 
@@ -217,9 +308,9 @@ def test_a_server_that_goes_and_comes(own_server: PostgresServer, tmp_path: Path
 def test_a_database_that_refuses_is_named_without_its_password(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.new_database()
     for wrong, code in (
-        (url.replace("vecver:not", "vecver:isnt"), "invalid_settings"),
-        (url.replace("vecver:", "mallory:"), "invalid_settings"),
-        (f"{url}nowhere", "invalid_settings"),
+        (url.replace("vecver:not", "vecver:isnt"), "state_refused"),
+        (url.replace("vecver:", "mallory:"), "state_refused"),
+        (f"{url}nowhere", "state_refused"),
         (url.replace(str(postgres.port), "1"), "state_unreachable"),
         (f"{url}?sslmode=verify-full", "state_unreachable"),
     ):
@@ -273,3 +364,9 @@ def test_what_an_address_says() -> None:
 def _row(database: Database, sql: str) -> Any:
     with database.reading() as connection:
         return connection.execute(sql).fetchone()
+
+
+def _alter(database: Database, sql: str) -> None:
+    with contextlib.closing(database.engine.connect()) as connection:
+        connection.execute("SET default_transaction_read_only TO off")
+        connection.execute(sql)

@@ -5,6 +5,10 @@ Decisions
    and every caller here is a thread. Some hundred short statements a second do not notice which driver sends them.
 2. A server that vanished without a word (its machine lost power) is noticed by TCP's keep-alive on both sides, and by
    `_ANSWER_SECONDS`: no statement here runs longer but one that waits for another transaction, at most `WAIT_SECONDS`.
+3. The settings of a session are a statement: PgBouncer refuses a connection that brings them, also where it pools
+   sessions.
+4. Only what says that tables, columns or rows are not as we made them is damage. All else may pass: a server that
+   follows another and is read-only during a failover, one without memory, a session that its administrator ended.
 """
 
 from __future__ import annotations
@@ -30,10 +34,13 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-_GONE = ("08", "57P")  # beginnings of SQLSTATE: the connection or the server ended
+_SET_SESSION = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
+_GONE = ("08", "57P", "25P03")  # beginnings of SQLSTATE: the connection or the server ended
+_READ_ONLY = ("25006", "55000")  # it follows another server; 55000: it gives out no numbers of transactions
 _BUSY = ("55P03", "40001", "40P01", "53300", "57014")
 _REFUSED = ("28", "3D000", "42501")
 _FULL, _BAD_VALUE = "53100", "22"
+_DAMAGED = ("23", "3F", "42", "XX001", "XX002")
 _PLAIN = "send text without the character NUL"
 
 
@@ -41,7 +48,7 @@ class PostgresConnection:
     """A connection in autocommit mode, for one thread at a time. Raises errors of the house."""
 
     def __init__(self, address: Address) -> None:
-        """Raises BackendError (it does not answer), InvalidInputError (it refuses the user, no such database)."""
+        """Raises BackendError (it does not answer, it refuses the user, there is no such database)."""
         self._address = address
         self.broken = False  # the server or the network ended it
         self.in_transaction = self.failed = False
@@ -61,13 +68,17 @@ class PostgresConnection:
                 ssl_context=context or False,  # None would mean: TLS if the server has it, whoever that is
                 timeout=_ANSWER_SECONDS,  # of a unix socket
                 application_name="vecver",
-                startup_params=_SESSION,
             )
         except self._errors as error:
             if opened:
                 opened.close()
             raise house_error(error, address) from error
         self._raw.autocommit = True
+        try:
+            self.execute(_SET_SESSION)
+        except BaseException:
+            self.close()
+            raise
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
         cursor = self._raw.cursor()
@@ -75,8 +86,11 @@ class PostgresConnection:
             cursor.execute(sql.replace("?", "%s") if parameters else sql, tuple(parameters))
         except self._errors as error:
             self.failed = True
-            self.broken = self.broken or not _state_of(error) or _state_of(error).startswith(_GONE)
+            self.broken = self.broken or not _state_of(error) or _state_of(error).startswith((*_GONE, *_READ_ONLY))
             raise house_error(error, self._address) from error
+        except BaseException:  # half of a message may have been sent: the next answer would be another statement's
+            self.broken = True
+            raise
         return cursor
 
     def close(self) -> None:
@@ -111,11 +125,25 @@ def house_error(error: Exception, address: Address) -> VecverError:
     state = _state_of(error)
     said = error.args[0].get("M", "") if state else str(error)
     if state.startswith(_REFUSED):
-        return InvalidInputError(
+        return BackendError(
             f"the database {address} refuses the service: {said}",
-            code="invalid_settings",
-            hint="check the user, password and database of VECVER_DATABASE; the user must own the database, or the "
-            f"schema {SCHEMA} in it",
+            code="state_refused",
+            hint=say(
+                "check the user, password and database of VECVER_DATABASE; the user must own the database, or the "
+                f"schema {SCHEMA} in it",
+                http="ask the operator of the service to look at its log; searches are answered meanwhile",
+            ),
+        )
+    if state.startswith(_READ_ONLY):
+        return BackendError(
+            f"the database {address} is read-only: {said}",
+            code="state_unreachable",
+            hint=say(
+                "let VECVER_DATABASE name the server that takes writes; after a failover it does that soon by itself",
+                http="repeat the request soon; searches are answered meanwhile",
+            ),
+            retryable=True,
+            retry_after=2,
         )
     if state == _FULL:
         return BackendError(
@@ -133,7 +161,7 @@ def house_error(error: Exception, address: Address) -> VecverError:
         )
     if state.startswith(_BAD_VALUE):
         return InvalidInputError(f"the database {address} cannot store this: {said}", code="invalid_text", hint=_PLAIN)
-    if state and not state.startswith(_GONE):
+    if state.startswith(_DAMAGED):
         return IntegrityError(
             f"the service's tables in {address} are damaged: {said}",
             code="state_damaged",

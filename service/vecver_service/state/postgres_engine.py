@@ -35,7 +35,6 @@ _TRUSTED_SECONDS = 1.0  # an idle connection is asked for a sign of life after t
 _SETTLING_SECONDS = 15.0  # longer than `idle_in_transaction_session_timeout`, after which the server gives up
 _KEYS_VERSION = "keys version"  # name of a fact
 _TABLES = f"""
-CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE facts (name TEXT COLLATE "C" PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE keys (
     id TEXT COLLATE "C" PRIMARY KEY,
@@ -82,13 +81,16 @@ class PostgresEngine:
     def prepare(self) -> None:
         """Make the tables if there are none.
 
-        Raises BackendError, InvalidInputError (the user may not), ConflictError (a newer vecver made them).
+        Raises BackendError (the user may not, for example), ConflictError (a newer vecver made them).
         """
         with closing(self.connect()) as connection:
             connection.execute("BEGIN")
             connection.execute(f"SELECT pg_advisory_xact_lock({_key('tables')})")
             (table,) = connection.execute(f"SELECT to_regclass('{SCHEMA}.facts')::text").fetchone()
             if table is None:
+                (schema,) = connection.execute(f"SELECT to_regnamespace('{SCHEMA}')::text").fetchone()
+                if schema is None:  # IF NOT EXISTS asks for the right to make one even where there is one
+                    connection.execute(f"CREATE SCHEMA {SCHEMA}")
                 connection.execute(_TABLES)
             row = connection.execute(f"SELECT value FROM {SCHEMA}.facts WHERE name = 'version'").fetchone()
             connection.execute("COMMIT")
