@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = self.name()
         self.server.asked.append((self.command, name))
         if status := self.server.before(self.command, name):
-            self.answer(status, b"<Error><Code>AccessDenied</Code></Error>")
+            self.answer(status, b"<Error><Code>AccessDenied</Code></Error>" if status in (401, 403) else b"")
             return
         if not name:
             self.answer_list()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vecver.store.local import LocalStore
     from vecver.store.memory import MemoryStore
     from vecver.store.opening import BUCKETS, StoreAddress, address_of, open_store
-    from vecver.store.requests import Entry, UnreadableName
+    from vecver.store.requests import Entry, Tag, UnreadableName
     from vecver.store.source_bucket import SourceBucket, Unlisted
 else:
     __getattr__, __dir__ = lazily(__name__)
@@ -23,6 +23,7 @@ __all__ = [
     "SourceBucket",
     "Store",
     "StoreAddress",
+    "Tag",
     "Unlisted",
     "UnreadableName",
     "address_of",

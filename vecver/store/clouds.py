@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from vecver.errors import BackendError, InvalidInputError
+from vecver.http_rules import is_base_url
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSCredential, ObjectStore, RetryConfig
@@ -116,12 +117,23 @@ def _s3(bucket: str, prefix: str, environment: Mapping[str, str]) -> tuple[Objec
         environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or profile.get("endpoint_url", "")
     )
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or profile.get("region")
-    options |= {"endpoint": endpoint} if endpoint else {}
+    options |= {"endpoint": _checked_endpoint(endpoint)} if endpoint else {}
     options |= {"region": region} if region else {"region": "us-east-1"} if endpoint else {}
     if not environment.get("AWS_ACCESS_KEY_ID") and not _has_aws_role(environment):
         options |= _aws_keys(profile)
     objects = S3Store(bucket, prefix=prefix or None, client_options=_OPTIONS, retry_config=_RETRIES, **options)
     return objects, endpoint
+
+
+def _checked_endpoint(endpoint: str) -> str:
+    """Raises InvalidInputError: obstore would panic at the first request."""
+    if not is_base_url(endpoint):
+        raise InvalidInputError(
+            "the endpoint of the object store is no address",
+            code="invalid_store_settings",
+            hint="write http://HOST:PORT or https://HOST, in AWS_ENDPOINT_URL for example",
+        )
+    return endpoint
 
 
 def _has_aws_role(environment: Mapping[str, str]) -> bool:
@@ -181,7 +193,7 @@ def _gcs(bucket: str, prefix: str, environment: Mapping[str, str]) -> tuple[Obje
     endpoint = environment.get("STORAGE_EMULATOR_HOST", "")
     options: dict[str, Any] = {}
     if endpoint:
-        endpoint = endpoint if "://" in endpoint else f"http://{endpoint}"
+        endpoint = _checked_endpoint(endpoint if "://" in endpoint else f"http://{endpoint}")
         options = {"base_url": endpoint, "credential_provider": _no_token}
     objects = GCSStore(bucket, prefix=prefix or None, client_options=_OPTIONS, retry_config=_RETRIES, **options)
     return objects, endpoint
@@ -210,7 +222,7 @@ def _azure_options(environment: Mapping[str, str]) -> dict[str, Any]:
         names = {"AccountName": "account_name", "AccountKey": "account_key", "SharedAccessSignature": "sas_key"}
         options = {ours: fields[theirs] for theirs, ours in names.items() if theirs in fields}
         if "BlobEndpoint" in fields:
-            options["endpoint"] = fields["BlobEndpoint"]
+            options["endpoint"] = _checked_endpoint(fields["BlobEndpoint"])
     else:
         names = {"ACCOUNT": "account_name", "KEY": "account_key", "SAS_TOKEN": "sas_key"}
         values = {ours: environment.get(f"AZURE_STORAGE_{theirs}") for theirs, ours in names.items()}

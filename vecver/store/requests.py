@@ -33,7 +33,10 @@ PIECE_BYTES = 8 << 20  # of a large object, sent or fetched at once
 STREAMED_BYTES = 4 << 20  # of a large object that goes on to another place: sixteen may be on their way
 _AHEAD = 4
 _HASH = re.compile(r"[0-9a-f]{32}(-\d+)?")  # an ETag that may be one of the bytes
-_REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
+_REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken")
+_ELSEWHERE = ("incorrectly configured region", "PermanentRedirect", "AuthorizationHeaderMalformed")  # another region
+_NO_CREDENTIALS = ("credential", "token", "metadata", "169.254.")  # the last is where machines of clouds ask for some
+_OTHER_URL = re.compile(r"https?://(?!169\.254\.|metadata\.)\S+")  # may have such a word in a bucket or a key
 _STAMP = "vecverwrite"  # the name of a stamp among an object's attributes; Azure takes no `-` in it
 
 
@@ -205,7 +208,7 @@ class Requests:
         except NotFoundError:  # how S3 answers where `seen` was deleted
             return None
         except BackendError as error:
-            if not error.retryable:
+            if error.code != "store_failed":
                 raise
             with contextlib.suppress(BackendError):
                 if tag := self._written(name, stamp):
@@ -267,7 +270,7 @@ class Requests:
         except (theirs.AlreadyExistsError, theirs.PreconditionError) as error:
             if conditional:
                 raise
-            raise self._failed(name, str(error), retryable=True) from None
+            raise self._failure(name, str(error)) from None
         except theirs.InvalidPathError as error:
             raise UnreadableName(_name_in(str(error)) or name) from None
         except (theirs.BaseError, TimeoutError) as error:
@@ -279,16 +282,25 @@ class Requests:
         """The error for an obstore error of no better kind."""
         if "NoSuchBucket" in text or "ContainerNotFound" in text:
             return self._no_bucket()
-        if any(sign in text for sign in _REFUSALS):
-            return self._refused(name, text)
-        if any(sign in text.lower() for sign in ("credential", "token", "metadata")) and "<Code>" not in text:
+        told = _OTHER_URL.sub("", text).lower()
+        if any(sign in told for sign in _NO_CREDENTIALS) and "<Code>" not in text:
             return BackendError(
                 f"no credentials were found for {self._url}",
                 code="store_refused",
                 hint=credentials_hint(self._url),
                 url=self._url,
             )
-        return self._failed(name, text, retryable="BadRequest" not in text)
+        status = found[1] if (found := re.search(r"status code: (\d{3})", text)) else ""
+        if status in ("401", "403") or any(sign in text for sign in _REFUSALS):
+            return self._refused(name, text)
+        if any(sign in text for sign in _ELSEWHERE):
+            return BackendError(
+                f"{self._url} is in another region than the one that was asked{_said(text)}",
+                code="store_refused",
+                hint="set AWS_REGION to the region of the bucket",
+                url=self._url,
+            )
+        return self._failed(name, text, retryable=not status.startswith("4") or status in ("408", "429"))
 
     def _no_bucket(self) -> BackendError:
         return BackendError(

@@ -170,6 +170,17 @@ def failing(bucket: Watched, error: Exception) -> None:
         ("NotFoundError", "<Code>NoSuchBucket</Code>", "bucket_missing", "no bucket", "make the bucket"),
         ("GenericError", "status code: 503 Slow Down", "store_failed", "HTTP 503", "try again"),
         ("GenericError", "error sending request", "store_failed", "no connection", "network"),
+        (
+            "GenericError",
+            "https://token.h/metadata/x: error sending request",
+            "store_failed",
+            "no connection",
+            "network",
+        ),
+        ("GenericError", "GET http://169.254.169.254/latest: error", "store_refused", "no credentials", "AWS_PROFILE"),
+        ("GenericError", "an incorrectly configured region", "store_refused", "another region", "AWS_REGION"),
+        ("GenericError", "<Code>AuthorizationHeaderMalformed</Code>", "store_refused", "Malformed", "AWS_REGION"),
+        ("GenericError", "<Code>ExpiredToken</Code>", "store_refused", "Expired", "AWS_PROFILE"),
     ],
 )
 def test_errors_say_what_to_do_and_hold_no_credential(
@@ -191,6 +202,18 @@ def test_an_object_that_is_lost_is_named(store: ObjectStore) -> None:
     with pytest.raises(NotFoundError) as caught:
         store.get("segments/x/vectors.npy")
     assert caught.value.context["name"] == "segments/x/vectors.npy"
+
+
+@pytest.mark.parametrize("endpoint", ["minio:9000", "not a url", "http://", "ftp://h", "http://u:hunter2@h"])
+def test_an_endpoint_that_is_no_address_is_refused(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """obstore panics at the first request."""
+    azure = "AccountName=a;AccountKey=a2V5;BlobEndpoint=" + endpoint
+    for name, value in (("AWS_ENDPOINT_URL", endpoint), ("AZURE_STORAGE_CONNECTION_STRING", azure)):
+        monkeypatch.setenv(name, value)
+    for url in ("s3://bucket/kb", "az://container/kb"):
+        with pytest.raises(InvalidInputError) as caught:
+            open_store(url)
+        assert caught.value.code == "invalid_store_settings" and "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["s3://key:hunter2@bucket/kb", "az://c/kb?sig=hunter2", "gs://b/kb#hunter2"])

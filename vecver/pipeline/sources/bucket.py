@@ -36,13 +36,17 @@ from vecver.pipeline.sources.globs import after_name, past_stars
 from vecver.pipeline.sources.ids import check_id, shown
 from vecver.pipeline.sources.ignore_rules import IGNORE_FILES, Rule, is_ignored, rules_of
 from vecver.pipeline.sources.records import is_records, may_hold_records
-from vecver.store import BUCKETS, Entry, SourceBucket, Unlisted, UnreadableName
+from vecver.store import BUCKETS, Entry, SourceBucket, Tag, Unlisted, UnreadableName
 from vecver.version import __version__
 
 AT_ONCE: Final = 16
 IN_FLIGHT: Final = 64_000_000  # bytes; one larger object goes alone
 LARGEST: Final = 375_000_000  # bytes of a document; the parsers take no more, see `workers.pool`
 _CACHED_FOLDERS: Final = 4096
+_GONE: Final = (
+    "It was deleted while the source was read; the next ingest sees that. Or its key ends in /, and obstore reads none."
+)
+_CHECK: Final = "Check the rights to this object, and that it is neither archived nor encrypted with a key of its own."
 _WILD: Final = re.compile(r"[*?\[]")
 _URL: Final = re.compile(rf"({'|'.join(BUCKETS)})://", re.IGNORECASE)
 _ELSEWHERE: Final = {"gcs": "gs", "s3a": "s3", "s3n": "s3", "abfs": "az", "abfss": "az", "azure": "az", "wasbs": "az"}
@@ -139,8 +143,20 @@ class BucketSource:
 
     @cached_property
     def is_object(self) -> bool:
-        """Whether the address names one object; one that ends in "/" or is a glob names a prefix."""
-        return not (self.is_folder or self.pattern) and self._objects.entry(self.prefix) is not None
+        """Whether the address names one object; one that ends in "/" or is a glob names a prefix.
+
+        So does an empty object with others below it: it stands for a folder. Who may list a prefix alone is refused
+        its name, as S3 tells nobody else what is not there.
+        """
+        if self.is_folder or self.pattern:
+            return False
+        try:
+            entry = self._objects.entry(self.prefix)
+        except BackendError as error:
+            if error.retryable or not self._has_any:
+                raise
+            return False
+        return entry is not None and (entry.size > 0 or not self._has_any)
 
     @cached_property
     def _has_any(self) -> bool:
@@ -241,13 +257,13 @@ class BucketSource:
         try:
             data, tag = self._objects.read(unread.key, unread.size)
         except NotFoundError:
-            return Failure(name, "unreadable", "It was deleted while the source was read; the next ingest sees that.")
+            return Failure(name, "unreadable", _GONE)
         except BackendError as error:
             if error.code == "object_changed":
                 return Failure(name, "unreadable", "It was replaced each time while it was read. Ingest it again.")
-            if error.code != "store_refused":
+            if error.retryable or error.code not in ("store_refused", "store_failed"):
                 raise
-            return Failure(name, "unreadable", f"It cannot be read: {error.message}. Check the rights to this object.")
+            return Failure(name, "unreadable", f"It cannot be read: {error.message}. {_CHECK}")
         return self._original(unread, data, {"e_tag": tag.e_tag, "version": tag.version})
 
     def _original(self, unread: Unread, data: bytes, tags: Mapping[str, str | None]) -> Original:
@@ -387,8 +403,17 @@ class _Listing:
             empty -= {line[0] for line in self._lines() if line[0] in empty}
         self._file.seek(0, os.SEEK_END)
         for name in sorted(empty):
-            if entry := self._objects.entry(name):
+            if entry := self._empty_entry(name):
                 self._write(entry)
+
+    def _empty_entry(self, name: str) -> Entry | None:
+        """An empty object; None if there is none under exactly this name. One that is refused may be there."""
+        try:
+            return self._objects.entry(name)
+        except BackendError as error:
+            if error.code != "store_refused":
+                raise
+            return Entry(name, 0, Tag(None, None))
 
     def _write(self, entry: Entry) -> None:
         line = json.dumps([entry.name, entry.size, entry.tag.e_tag or ""])

@@ -152,6 +152,27 @@ def test_empty_objects_for_folders_are_no_documents(bucket: Bucket, docs: vecver
     assert [(failure.document, failure.code) for failure in report.failures] == [("empty.md", "empty")]
 
 
+def test_an_empty_object_beside_a_folder_stands_for_it(bucket: Bucket, docs: vecver.Dataset) -> None:
+    """As directories of Azure with a hierarchical namespace are asked for, and what some tools leave in S3."""
+    bucket.put("handbook", "")
+    docs.ingest(bucket.url("handbook"), embedder="hashing")
+    assert names(docs) == DOCUMENTS
+
+
+def test_who_may_list_a_prefix_alone_may_ingest_it(bucket: Bucket, docs: vecver.Dataset) -> None:
+    """S3 answers 403 for a name that is not there to who may not list the whole bucket."""
+    there = set(bucket.server.objects)
+    bucket.server.before = lambda method, name: 403 if method == "HEAD" and name not in there else None
+    bucket.put("handbook/alone/", "")
+    there.add("handbook/alone/")
+    docs.ingest(bucket.url("handbook"), embedder="hashing")
+    assert names(docs) == DOCUMENTS
+    bucket.server.before = lambda method, name: 403
+    with pytest.raises(vecver.BackendError) as error:
+        docs.ingest(bucket.url("handbook"))
+    assert error.value.code == "store_refused"
+
+
 @pytest.mark.parametrize("name", ["deep//c.md", "deep/../c.md", "deep/./c.md", "deep/c\x01.md"])
 def test_a_name_that_cannot_be_held_costs_its_folder_alone(bucket: Bucket, docs: vecver.Dataset, name: str) -> None:
     docs.ingest(bucket.url("handbook"), embedder="hashing")
@@ -250,6 +271,16 @@ def test_too_large_objects_are_not_fetched(
     (failure,) = docs.ingest(bucket.url("handbook"), embedder="hashing").failures
     assert (failure.document, failure.code) == ("big.md", "too_large")
     assert "handbook/big.md" not in bucket.fetched()
+
+
+@pytest.mark.parametrize("status", [400, 409, 416])
+def test_an_object_that_is_archived_or_encrypted_costs_itself(
+    bucket: Bucket, docs: vecver.Dataset, status: int
+) -> None:
+    bucket.server.before = lambda method, name: status if (method, name) == ("GET", "handbook/a.md") else None
+    (failure,) = docs.ingest(bucket.url("handbook"), embedder="hashing").failures
+    assert (failure.document, failure.code) == ("a.md", "unreadable") and f"HTTP {status}" in failure.reason
+    assert names(docs) == DOCUMENTS[1:]
 
 
 @pytest.mark.parametrize(
