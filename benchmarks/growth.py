@@ -8,6 +8,7 @@ components. Rows come from Parquet, which another process has written, with ids,
     ingest      all rows in one commit, index included
     search      one of 96 questions, k = 10, documents read: the least of 5 turns, median over the questions
     commit      1,000 changed rows from an Arrow table: median of 17; CPU with the upkeep that follows, wall without
+    oldest      as search, at the version before these commits
     optimize    after these commits
     gc          mark what `optimize` left, then delete it
     check       every object and every root
@@ -125,14 +126,14 @@ def ingest(folder: Path, rows: int, dim: int) -> dict[str, float]:
     return {**cost, "cpu_us_a_row": cost["cpu"] / rows * 1e6, "bytes": size_of(folder / "kb")}
 
 
-def search(folder: Path, rows: int, dim: int) -> dict[str, float]:
+def search(folder: Path, rows: int, dim: int, at: str = "main") -> dict[str, float]:
     docs, queries = opened(folder), questions(12, dim)[1]
     least = np.full((2, len(queries)), np.inf)
     with costs() as cost:
         for _ in range(TURNS + 1):
             for number, query in enumerate(queries):
                 wall, cpu = time.perf_counter(), time.thread_time()
-                [hit.document for hit in docs.search(query, k=K)]
+                [hit.document for hit in docs.search(query, at=at, k=K)]
                 spent = time.thread_time() - cpu, time.perf_counter() - wall
                 least[:, number] = np.minimum(least[:, number], spent)
     cpu, wall = np.median(least, axis=1)
@@ -149,6 +150,10 @@ def commit(folder: Path, rows: int, dim: int) -> dict[str, float]:
             each[-1] = (each[-1][0] + cpu_and_wall(docs.repository.settle)[0], each[-1][1])
     cpu, wall = (statistics.median(values) for values in zip(*each, strict=True))
     return {**cost, "cpu": cpu, "wall": wall, "mean_cpu": statistics.mean(cpu for cpu, _ in each)}
+
+
+def oldest(folder: Path, rows: int, dim: int) -> dict[str, float]:
+    return search(folder, rows, dim, [*opened(folder).log()][-1].id)
 
 
 def optimize(folder: Path, rows: int, dim: int) -> dict[str, float]:
@@ -228,7 +233,7 @@ def status(field: str) -> float:
 
 
 STEPS: dict[str, Callable[[Path, int, int], dict[str, float]]] = {
-    step.__name__: step for step in (prepare, ingest, search, commit, optimize, gc, check)
+    step.__name__: step for step in (prepare, ingest, search, commit, oldest, optimize, gc, check)
 }
 
 
