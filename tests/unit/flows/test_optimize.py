@@ -13,6 +13,7 @@ from version_histories import Texts, assert_versions_hold, collect, history, seg
 import vecver
 from vecver import repo
 from vecver.errors import IntegrityError, NotFoundError
+from vecver.flows.maintaining import compaction
 from vecver.index import faiss
 from vecver.index.faiss import building
 from vecver.repo.maintain import rewrite as rewriting
@@ -113,6 +114,27 @@ def test_optimize_changes_nothing_when_its_proof_fails(store: Store, monkeypatch
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss.costs, "INDEX_ROWS", 300)
     monkeypatch.setattr(faiss.costs, "_PROBE", -(10**9))  # an index is always the cheaper way
+
+
+def test_what_a_killed_optimize_built_is_taken_up(store: Store, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends before the versions are switched: the next one copies rows, which is quick, and builds nothing again."""
+    monkeypatch.setattr(compaction, "wants_postings", lambda segment: True)
+    docs = open_on(store).dataset("d")
+    texts = {str(i): f"text {i}" for i in range(250)}
+    ingest(docs, texts)
+    ingest(docs, texts := texts | {f"more {i}": f"more {i}" for i in range(250)})
+    before = segments_of(docs)
+    with monkeypatch.context() as killing, pytest.raises(KeyboardInterrupt):
+        killing.setattr(repo.Versions, "switch", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        docs.optimize()
+    assert segments_of(docs) == before
+    with monkeypatch.context() as counting:
+        for module, name in ((compaction, "build_index"), (compaction, "build_postings")):
+            counting.setattr(module, name, lambda *_, **__: pytest.fail("it was built before"))
+        done = open_on(store).dataset("d").optimize()
+    assert (done.segments, done.indexes) == ((2, 1), 0)
+    assert docs.search(vector_of("more 7"), k=1)[0].document == best(texts, vector_of("more 7"), 1)[0][0]
+    assert not docs.optimize().changed and docs.repository.check().clean
 
 
 def test_optimize_adds_rows_to_an_index_without_training_it_again(

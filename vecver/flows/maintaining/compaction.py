@@ -117,7 +117,8 @@ class BranchUpkeep:
 def optimize(versions: Versions, dataset: str, progress: Progress | None = None) -> Optimized:
     """Rewrite the rows of all versions of a dataset into the fewest segments, and mend its indexes. No version changes.
 
-    It may be interrupted at any point and run again. Raises NotFoundError, IntegrityError (a version would not have the
+    It may be interrupted at any point and run again: the same rows give the same segments, so that the indexes and
+    postings which were built for them are taken up. Raises NotFoundError, IntegrityError (a version would not have the
     same roots; nothing was changed), BackendError.
     """
     versions.resolve(dataset, next(iter(versions.refs(dataset).all("branch")), "main"))
@@ -128,8 +129,9 @@ def optimize(versions: Versions, dataset: str, progress: Progress | None = None)
         for segment in rewrite.segments:
             built += _index(versions, rewrite, segment, progress)
             for tokenizer in _tokenizers(versions, rewrite) if wants_postings(segment) else ():
-                build_postings(versions, segment, tokenizer, progress)
-                postings += 1
+                if not versions.has_derived(segment, opened_postings.spec_of(tokenizer)):
+                    build_postings(versions, segment, tokenizer, progress)
+                    postings += 1
         switched += versions.switch(rewrite)
         before, after = before + len(rewrite.sources), after + len(rewrite.segments)
         rows += sum(segment.chunk_count for segment in rewrite.segments)
@@ -153,8 +155,9 @@ def _tokenizers(versions: Versions, rewrite: Rewrite) -> list[Json]:
 
 
 def _index(versions: Versions, rewrite: Rewrite, segment: Segment, progress: Progress | None) -> bool:
-    """Build a new segment's index; from that of its first rows, if these are a whole old segment."""
-    if not index.faiss.wanted(segment.chunk_count, segment.max_norm):
+    """Build a new segment's index if it has none; from that of its first rows, if these are a whole old segment."""
+    spec = index.faiss.SPEC
+    if not index.faiss.wanted(segment.chunk_count, segment.max_norm) or versions.has_derived(segment, spec):
         return False
     build_index(versions, segment, progress, _grown(versions, rewrite, segment))
     return True
