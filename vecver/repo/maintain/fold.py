@@ -21,9 +21,10 @@ from contextlib import suppress
 
 from vecver.errors import NotFoundError
 from vecver.model import Commit
-from vecver.repo.maintain.rewrite import MAX_ROWS, Rewrite
+from vecver.repo.maintain.rewrite import Rewrite
 from vecver.repo.objects import load_commit, parents_first
 from vecver.repo.rows.layout import Layout, Live, load_layout
+from vecver.repo.rows.segment_writer import MAX_ROWS
 from vecver.store import Store
 
 MANY_SMALL = 8

@@ -36,7 +36,7 @@ from vecver.repo.rows.proof import Proof
 from vecver.repo.rows.schema import document_bytes, taken
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.segment_files import TABLES, unit_of
-from vecver.repo.rows.segment_writer import SegmentWriter
+from vecver.repo.rows.segment_writer import MAX_ROWS, SegmentWriter
 from vecver.repo.rows.sorted_keys import prefixes
 from vecver.repo.write.vector_tables import remember
 from vecver.store import Store
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyroaring import BitMap
 
-MAX_ROWS = 1 << 22  # chunk rows after which a new segment begins
 _BLOCK_ROWS = 16384  # copied at once
 _GONE = -1
 _NO_PREFIXES = np.zeros(0, np.uint64)

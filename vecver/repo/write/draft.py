@@ -41,15 +41,13 @@ from vecver.repo.rows.layout import Layout, Live, mask_of, rows_of
 from vecver.repo.rows.roots import Roots
 from vecver.repo.rows.row_sums import RowSums, counted_sketch
 from vecver.repo.rows.segment import Segment
-from vecver.repo.rows.segment_writer import SegmentWriter
+from vecver.repo.rows.segment_writer import MAX_ROWS, SegmentWriter
 from vecver.repo.rows.sketched import SegmentRows
 from vecver.repo.rows.sorted_keys import Keys
 from vecver.repo.write.known_vectors import PART_ROWS, KnownVectors
 from vecver.repo.write.new_rows import NewChunks, NewDocument, NewRows, document_ids
 from vecver.sketching import Sketch
 from vecver.store import Store
-
-MAX_ROWS = 1 << 20  # chunk rows after which a new segment begins
 
 
 @dataclass
