@@ -35,6 +35,9 @@ class Progress(Protocol):
 def listening(listener: PhaseListener) -> Iterator[None]:
     """Call `listener(phase, seconds)` each time a phase of a search ends inside; a phase may occur several times.
 
+    A search of several large parts calls it from the threads that read them, and the sum of its phases may be longer
+    than the search.
+
     with vecver.listening(lambda phase, seconds: print(phase, seconds)): docs.search("...")
     """
     token = _phase_listener.set(listener)

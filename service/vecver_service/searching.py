@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 from fastapi.responses import Response
@@ -113,14 +114,16 @@ def _answer_together(deps: Dependencies, searches: Sequence[LoopSearch]) -> list
 
 
 class Phases:
-    """Seconds by phase of a search."""
+    """Seconds by phase of a search, in all its threads."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._lock = Lock()
 
     def add(self, phase: str, seconds: float) -> None:
         """Count a phase that ended."""
-        self.seconds[phase] += seconds
+        with self._lock:
+            self.seconds[phase] += seconds
 
 
 def _note(

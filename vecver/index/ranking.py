@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,10 +12,14 @@ import numpy as np
 from vecver.index import exact as exact_scan
 from vecver.index import faiss
 from vecver.index.scoring import Rows, best_rows, ranked, scores, slack
+from vecver.index.side_by_side import each
 from vecver.progress import phase
 
 if TYPE_CHECKING:
     from vecver.model import Metric, Part, Vectors
+
+
+Best = tuple[list[int], list[float]]  # rows of a part, best first, and their scores
 
 
 class Found(NamedTuple):
@@ -33,19 +38,27 @@ def search(parts: Sequence[Part], queries: Vectors, k: int, metric: Metric, *, e
     in exact answers, else where both k are in one class of `faiss.effort`.
     """
     answers: list[list[Found]] = [[] for _ in queries]
-    for number, part in enumerate(parts):
-        proposed = _proposed(part, queries, k, metric, exact=exact)
-        for query, answer in zip(queries, answers, strict=True):
-            with phase("propose"):
-                rows = next(proposed)
-            with phase("re-score"):
-                answer += map(Found, repeat(number), *_best(part, query, rows, k, metric))
+    found = each(parts, partial(_searched, queries=queries, k=k, metric=metric, exact=exact))
+    for number, of_part in enumerate(found):
+        for answer, best in zip(answers, of_part, strict=True):
+            answer += map(Found, repeat(number), *best)
     return [_merged(parts, answer, k) if len(parts) > 1 else answer for answer in answers]
 
 
 def is_exact(parts: Sequence[Part], k: int, *, exact: bool) -> bool:
     """True if `search` finds the true top k, also where `exact` does not require it."""
     return exact or not any(faiss.proposes(part, k) for part in parts)
+
+
+def _searched(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bool) -> list[Best]:
+    """For each query the best `k` live rows of a part."""
+    proposed, found = _proposed(part, queries, k, metric, exact=exact), list[Best]()
+    for query in queries:
+        with phase("propose"):
+            rows = next(proposed)
+        with phase("re-score"):
+            found.append(_best(part, query, rows, k, metric))
+    return found
 
 
 def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bool) -> Iterator[Rows]:
@@ -60,7 +73,7 @@ def _proposed(part: Part, queries: Vectors, k: int, metric: Metric, *, exact: bo
         yield next(scanned) if rows is None else rows
 
 
-def _best(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> tuple[list[int], list[float]]:
+def _best(part: Part, query: Vectors, rows: Rows, k: int, metric: Metric) -> Best:
     """The best `k` of a part's rows, best first, and their scores."""
     if metric != "l2" and len(rows):
         best = best_rows(query, part.vectors, part.keys, rows, k, slack(query, part.max_norm, metric))

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vecver.cores import usable_cores
 from vecver.errors import InvalidInputError, say
 from vecver.model import Vectors
 
@@ -113,11 +114,6 @@ def has_bfloat16(device: str) -> bool:
 def _narrow_rows(count: int) -> int:
     """Rows for `count` narrow queries on one thread; see Decisions."""
     return 1 if count < 3 else 4 if count < 6 else 8
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores() -> int:
