@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from vecver.flows.maintaining.upkeep import Upkeep
     from vecver.flows.merging import merge, merging_of
     from vecver.flows.opened_postings import index_bytes
+    from vecver.flows.publishing.importing import Importer, open_storage
     from vecver.flows.publishing.publications import check_published, forget, published, unpublish
     from vecver.flows.publishing.publisher import Publisher
     from vecver.flows.reading.chunks import chunk_page, one_chunk, read_chunks
@@ -78,6 +79,7 @@ __all__ = [
     "Bench",
     "EvalEngine",
     "Fusion",
+    "Importer",
     "Missing",
     "Mode",
     "OneVersion",
@@ -137,6 +139,7 @@ __all__ = [
     "nothing",
     "one_chunk",
     "open_export",
+    "open_storage",
     "optimize",
     "partial_reads",
     "places_of",

@@ -28,12 +28,23 @@ class MilvusConnections:
         self._connecting = threading.Lock()
 
     def publisher(
-        self, dataset: str, to: str | Milvus | None = None, progress: Progress | None = None
+        self,
+        dataset: str,
+        to: str | Milvus | None = None,
+        progress: Progress | None = None,
+        bulk: str | None = None,
     ) -> flows.Publisher:
-        """The publisher of a dataset to a Milvus. Raises InvalidInputError (no such address), BackendError."""
+        """The publisher of a dataset to a Milvus; `bulk`: where it puts files for the server's bulk import, if there.
+
+        Raises InvalidInputError (no such address, no bulk import), BackendError.
+        """
         milvus = self._chosen(dataset, to)
-        book = self._publications(dataset, milvus)
-        return flows.Publisher(self._versions, dataset, self._connection(milvus), book, progress)
+        book, connection = self._publications(dataset, milvus), self._connection(milvus)
+        importer = None
+        if bulk is not None:
+            connection.check_imports()
+            importer = flows.Importer(connection, book, flows.open_storage(bulk), progress)
+        return flows.Publisher(self._versions, dataset, connection, book, progress, importer)
 
     def open(self, dataset: str) -> flows.OpenMilvus:
         """The Milvus that a dataset is searched through. Raises InvalidInputError, BackendError."""

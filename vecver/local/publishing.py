@@ -23,6 +23,7 @@ class Publishing(Handle):
         to: str | Milvus | None = None,
         dedicated: bool = False,
         flat: bool = False,
+        bulk: str | None = None,
         progress: Progress | None = None,
     ) -> Publication:
         """Make a version searchable in a Milvus, at the cost of what changes there; if it is, nothing is written.
@@ -31,12 +32,17 @@ class Publishing(Handle):
         before, else milvus-lite in the repository's folder. `dedicated`: in a collection of its own behind an alias
         made of the dataset and `at`, for clients that cannot filter. `flat`: in a collection without a graph, whose
         every answer is exact, at the price of a scan (as small versions are, and all in milvus-lite).
+        `bulk`: fill a new collection by the server's own bulk import, through this folder or bucket, which it can read
+        as well: `s3://BUCKET/PREFIX` of the bucket that Milvus itself uses, or, for a server with local storage, a
+        folder under the same path on both sides. If interrupted, the same call goes on. What a version changes in a
+        collection is upserted as ever.
 
-        Raises NotFoundError, InvalidInputError (what Milvus cannot hold), ConflictError (another process publishes),
+        Raises NotFoundError, InvalidInputError (what Milvus cannot hold, no bulk
+        import), ConflictError (another process publishes),
         IntegrityError (somebody else changed the collection), BackendError. After any failure every version that was
         published is searched as before, and the next publish sweeps what is half there.
         """
-        return self._session.milvus.publisher(self.name, to, progress).publish(
+        return self._session.milvus.publisher(self.name, to, progress, bulk).publish(
             text_of(at), dedicated=dedicated, flat=flat
         )
 

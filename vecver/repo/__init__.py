@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from vecver.repo.objects import parents_first
     from vecver.repo.opened import OPEN_BYTES
     from vecver.repo.published import ledger
-    from vecver.repo.published.ledger import UNCOUNTED, Again, Collection, Intent, Ledger, Publications, State
+    from vecver.repo.published.ledger import (
+        UNCOUNTED,
+        Again,
+        Collection,
+        Import,
+        Intent,
+        Ledger,
+        Part,
+        Publications,
+        State,
+    )
     from vecver.repo.published.rows import Places, changes, keys_at, live_places, read_rows, roots_of
     from vecver.repo.read.differences import diff, diff_document, diff_documents, lacking
     from vecver.repo.read.documents import KnownDocument, KnownRows, find_absent, find_known, known_rows
@@ -70,6 +80,7 @@ __all__ = [
     "DatasetObjects",
     "DocumentOrder",
     "Draft",
+    "Import",
     "Intent",
     "Joined",
     "Kind",
@@ -83,6 +94,7 @@ __all__ = [
     "NewRows",
     "ObjectFacts",
     "Owner",
+    "Part",
     "Place",
     "Places",
     "Publications",

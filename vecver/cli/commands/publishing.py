@@ -27,16 +27,30 @@ TO = click.option(
     "--dedicated", is_flag=True, help="In a collection of its own, behind an alias: for clients that cannot filter."
 )
 @click.option("--flat", is_flag=True, help="In a collection without a graph: every answer is exact, by a scan.")
+@click.option(
+    "--bulk",
+    metavar="STORAGE",
+    help="Fill a new collection by the server's bulk import, through its bucket, s3://BUCKET/PREFIX, or a folder that "
+    "it reads.",
+)
 @click.option("--rebuild", is_flag=True, help="Publish all anew that was published there: it was lost or damaged.")
 @as_json
 @click.pass_obj
 def publish(
-    settings: Settings, /, dataset: str, to: str | None, dedicated: bool, flat: bool, rebuild: bool, as_json: bool
+    settings: Settings,
+    /,
+    dataset: str,
+    to: str | None,
+    dedicated: bool,
+    flat: bool,
+    bulk: str | None,
+    rebuild: bool,
+    as_json: bool,
 ) -> None:
     """Make a version searchable in a Milvus, at the cost of what it changes there."""
     name, revision = common.version_of(dataset)
     docs = common.opened(settings).dataset(name)
-    if rebuild and (dedicated or flat or "@" in dataset):
+    if rebuild and (dedicated or flat or bulk or "@" in dataset):
         raise InvalidInputError(
             "--rebuild restores everything that was published, as it was",
             code="conflicting_options",
@@ -46,7 +60,7 @@ def publish(
         if rebuild:
             done = docs.republish(to=to, progress=advance)
         else:
-            done = [docs.publish(revision, to=to, dedicated=dedicated, flat=flat, progress=advance)]
+            done = [docs.publish(revision, to=to, dedicated=dedicated, flat=flat, bulk=bulk, progress=advance)]
     if as_json:
         echo_json([publication.to_json() for publication in done] if rebuild else done[0].to_json())
         return

@@ -4,6 +4,7 @@
     choose    the newest collection of the space, or a new one if too many of its rows would be dead
     intend    record in the ledger what is about to be written
     write     give added rows `born` = the next ordinal, removed rows `died` = the same; then wait until Milvus has them
+              (an `Importer` may fill a new collection)
     record    record the version as (collection, ordinal): the only visible moment
 
 If it is interrupted at any point, every published version is searched as before. Of the repository only the ledger
@@ -30,7 +31,8 @@ from itertools import pairwise
 
 from vecver import index, repo
 from vecver.digest import digest_json
-from vecver.errors import IntegrityError, InvalidInputError, NotFoundError, VecverError, say
+from vecver.errors import BackendError, IntegrityError, InvalidInputError, NotFoundError, VecverError, say
+from vecver.flows.publishing.importing import IMPORT_FAILED, Importer
 from vecver.model import Commit, Publication
 from vecver.progress import Progress
 from vecver.repo import (
@@ -51,6 +53,7 @@ LEAST_LIVE = 0.5  # share of a collection's rows, for it to take another version
 FEW_DEAD = 4096  # dead rows that a collection may always have
 FLAT_ROWS = 32768  # of a version, up to which Milvus scans it: exact, and as fast as a graph over so few
 SEALED_ROWS = 8192  # written rows after which Milvus flushes and indexes them
+PUBLICATION_DAMAGED = "publication_damaged"
 _FIRST = 1  # ordinal
 
 Lives = Mapping[bytes, tuple[int, int]]  # key -> (how often it was removed before, the ordinal at which it was born)
@@ -65,12 +68,14 @@ class Publisher:
     connection: index.milvus.Connection
     book: Publications
     progress: Progress | None = None
+    importer: Importer | None = None  # fills new collections, in place of upserts
 
     def publish(self, at: str, *, dedicated: bool = False, flat: bool = False) -> Publication:
         """Publish the version `at`; nothing is written if it is there. See `Dataset.publish`."""
         commit = self.versions.resolve(self.dataset, at)
+        wanted = Again(commit, dedicated, self._alias(at) if dedicated else "", flat)
         with self.book.alone():
-            return self._publish(self.sweep(), Again(commit, dedicated, self._alias(at) if dedicated else "", flat))
+            return self._gone_on(wanted) or self._publish(self.sweep(), wanted)
 
     def rebuild(self) -> list[Publication]:
         """Drop what Milvus still has, and publish all published versions again from the repository.
@@ -108,7 +113,7 @@ class Publisher:
                 ledger = self.book.write(replace(ledger, intent=None))
             else:
                 dropped = (*ledger.dropped, intent.collection)
-                ledger = self.book.write(replace(ledger, intent=None, dropped=dropped))
+                ledger = self.book.write(replace(ledger, intent=None, importing=None, dropped=dropped))
         for name in ledger.dropped:
             self.connection.drop(name)
         if ledger.dropped:
@@ -120,13 +125,28 @@ class Publisher:
 
     # -- one version ----------------------------------------------------------------------------
 
+    def _gone_on(self, wanted: Again) -> Publication | None:
+        """Finish the bulk import that an interrupted publisher began; None if there is none, or it must start over."""
+        if self.importer is None:
+            return None
+        ledger, snapshot = self.book.read(), self.versions.snapshot(wanted.commit)
+        flat = _is_flat(snapshot, wanted)
+        try:
+            if begun := self.importer.begun(ledger, wanted, self.connection.index_of(flat)):
+                return self._begin(begun, snapshot, wanted, flat)
+        except (BackendError, IntegrityError) as error:
+            if error.code not in (IMPORT_FAILED, PUBLICATION_DAMAGED):
+                raise
+        self.importer.clear(self.book.read())
+        return None
+
     def _publish(self, ledger: Ledger, wanted: Again) -> Publication:
         snapshot = self.versions.snapshot(wanted.commit)
         if published := ledger.find(snapshot.commit, partial(_suits, wanted)):
             if not self.connection.has(published[0].name):
                 raise damaged(published[0].name, "somebody else dropped it")
             return self._announced(ledger, *published, wanted, snapshot.commit, written=0)
-        flat = wanted.flat or snapshot.layout.chunk_count <= FLAT_ROWS
+        flat = _is_flat(snapshot, wanted)
         kind = self.connection.index_of(flat)
         growing = None if wanted.alone else ledger.growing(snapshot.commit.recipe.space.id, kind)
         if growing and self._has_rows(growing.newest.commit):
@@ -140,15 +160,24 @@ class Publisher:
     def _begin(self, ledger: Ledger, snapshot: Snapshot, wanted: Again, flat: bool) -> Publication:
         """Create a collection with this version as its first state."""
         space, places = snapshot.commit.recipe.space, repo.live_places(snapshot)
-        name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
-        intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
-        ledger = self._intend(ledger, intent)
-        metric, kind = self.connection.create(name, space.dim, space.metric, flat=flat)
-        roots = self._write(name, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
-        if kind != index.milvus.FLAT:
-            self.connection.seal(name)
+        if ledger.importing and ledger.intent:  # it goes on
+            intent = ledger.intent
+        else:
+            name = index.milvus.collection_name(self.dataset, secrets.token_hex(6))
+            intent = Intent(name, _FIRST, snapshot.commit.id, self.versions.time())
+            ledger = self._intend(ledger, intent)
+            self.connection.create(name, space.dim, space.metric, flat=flat, load=self.importer is None)
+            if self.importer:
+                ledger = self.importer.begin(ledger, wanted, self.connection.index_of(flat))
+        metric, kind = self.connection.measure_of(space.metric), self.connection.index_of(flat)
+        if self.importer:
+            ledger, roots = self.importer.fill(ledger, repo.read_rows(snapshot, places), len(places))
+        else:
+            roots = self._write(intent.collection, snapshot, places, {}, (_FIRST, index.milvus.LIVE), len(places))
+            if kind != index.milvus.FLAT:
+                self.connection.seal(intent.collection)
         made = Collection(
-            name=name,
+            name=intent.collection,
             space=space.id,
             dim=space.dim,
             metric=metric,
@@ -217,7 +246,7 @@ class Publisher:
         counts = self.connection.settled(made.name), self.connection.count(made.name, index.milvus.pinned(made.last))
         if roots.vector_root != commit.vector_root or counts != (made.rows, made.newest.chunks):
             raise damaged(made.name, f"what was written to it does not give version {commit.id[:12]}")
-        ledger = self.book.write(replace(ledger.including(made), intent=None))
+        ledger = self.book.write(replace(ledger.including(made), intent=None, importing=None))
         return self._announced(ledger, made, made.newest, wanted, commit, written=written)
 
     def _announced(
@@ -313,7 +342,7 @@ def damaged(collection: str, what: str) -> IntegrityError:
     """The error for a collection that does not hold what was published."""
     return IntegrityError(
         f"the collection {collection} was changed by somebody else: {what}",
-        code="publication_damaged",
+        code=PUBLICATION_DAMAGED,
         hint=say(
             "repo.check(milvus=URI) tells more; docs.republish() restores it",
             cli="`vecver check --milvus URI` tells more; `vecver publish DATASET --rebuild` restores it",
@@ -334,6 +363,11 @@ def _state(snapshot: Snapshot, intent: Intent, roots: Roots) -> State:
         chunks=snapshot.layout.chunk_count,
         time=intent.time,
     )
+
+
+def _is_flat(snapshot: Snapshot, wanted: Again) -> bool:
+    """Is a new collection for this version scanned?"""
+    return wanted.flat or snapshot.layout.chunk_count <= FLAT_ROWS
 
 
 def _suits(wanted: Again, collection: Collection) -> bool:

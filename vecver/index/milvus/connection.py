@@ -28,7 +28,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -77,9 +77,19 @@ _LEAST_EF, _MOST_EF = 64, 4096
 
 _STARTING = threading.Lock()  # of two threads that start milvus-lite in one folder at once the second is refused
 
+DONE, FAILED, RUNNING = "done", "failed", "running"  # stages of an import
+_STAGES = {"Completed": DONE, "Failed": FAILED, "Failed and cleaned": FAILED}  # pymilvus' names of them
+
 T = TypeVar("T")
 Lives = dict[str, tuple[int, int]]  # id -> born, died
 Candidates = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]  # keys (c, 16), nearness (c,), best first
+
+
+class Importing(NamedTuple):
+    """How an import stands, and why it failed."""
+
+    stage: str
+    reason: str
 
 
 class Connection:
@@ -103,12 +113,12 @@ class Connection:
 
     # -- collections ----------------------------------------------------------------------------
 
-    def create(self, name: str, dim: int, metric: Metric, *, flat: bool) -> tuple[str, str]:
-        """A new, empty collection; gives Milvus' names of its metric and its index."""
+    def create(self, name: str, dim: int, metric: Metric, *, flat: bool, load: bool = True) -> tuple[str, str]:
+        """A new, empty collection; gives Milvus' names of its metric and its index. `load`: it can be searched now."""
         from pymilvus import DataType
 
         check_dimensions(dim)
-        measure, kind = ("L2" if metric == "l2" else "IP"), self.index_of(flat)
+        measure, kind = self.measure_of(metric), self.index_of(flat)
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
         schema.add_field("born", DataType.INT64)
@@ -121,8 +131,17 @@ class Connection:
         indexes.add_index("vector", index_type=kind, metric_type=measure, params=_GRAPH if kind == "HNSW" else {})
         self._asked(name, self._client.create_collection, schema=schema)
         self._asked(name, self._client.create_index, index_params=indexes, sync=False)  # there are no rows to wait for
-        self._asked(name, self._client.load_collection, timeout=max(self._timeout, _LOAD_SECONDS))
+        if load:
+            self._asked(name, self._client.load_collection, timeout=max(self._timeout, _LOAD_SECONDS))
         return measure, kind
+
+    def load(self, name: str) -> None:
+        """Make the rows of a collection searchable that has not been loaded yet."""
+        self._asked(name, self._client.load_collection, timeout=max(self._timeout, _LONG_SECONDS))
+
+    def measure_of(self, metric: Metric) -> str:
+        """The metric that a new collection gets."""
+        return "L2" if metric == "l2" else "IP"
 
     def index_of(self, flat: bool) -> str:
         """The index that a new collection gets."""
@@ -207,6 +226,42 @@ class Connection:
         for rows, ids, born, _ in self.read(name, f"died >= {ordinal} and died < {LIVE}"):
             self.upsert(name, rows, ids, born, LIVE)
         self.settled(name)
+
+    # -- importing ------------------------------------------------------------------------------
+
+    def check_imports(self) -> None:
+        """Raises InvalidInputError where this Milvus, or its client, has no bulk import."""
+        if self.embedded or not hasattr(self._client._get_connection(), "do_bulk_insert"):
+            raise InvalidInputError(
+                "milvus-lite has no bulk import" if self.embedded else "this pymilvus has no bulk import",
+                code="no_bulk_import",
+                hint=say(
+                    "publish without bulk=: it writes the same rows by upserts",
+                    cli="publish without --bulk: it writes the same rows by upserts",
+                ),
+            )
+
+    def import_file(self, name: str, file: str) -> int:
+        """Ask the server to insert the rows of a file into a collection; gives the number of that import.
+
+        The server must be asked once only: asked again it stores every row twice. So an error leaves open whether it
+        will do it, and pymilvus may not repeat the call: it repeats until `timeout`, or else up to `retry_times`.
+        """
+        return int(self._asked_of_imports(name, "do_bulk_insert", name, "", [file], timeout=None, retry_times=0))
+
+    def imports(self, name: str) -> dict[int, Importing]:
+        """The imports into a collection that the server knows of; it forgets them some hours after their end."""
+        return {
+            task.task_id: Importing(_STAGES.get(task.state_name, RUNNING), task.failed_reason)
+            for task in self._asked_of_imports(name, "list_bulk_insert_tasks", 0, name, timeout=self._timeout)
+        }
+
+    def _asked_of_imports(self, name: str, call: str, *what: Any, **how: Any) -> Any:
+        """A call on imports, which pymilvus has below its `MilvusClient` only."""
+        with translated(self.place, name):
+            return getattr(self._client._get_connection(), call)(
+                *what, context=self._client._generate_call_context(), **how
+            )
 
     # -- reading --------------------------------------------------------------------------------
 

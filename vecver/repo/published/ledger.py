@@ -14,7 +14,9 @@ Decisions
 3. A copy of a repository has the same ledger, so both could give the same ordinal in one collection. A publisher
    therefore first looks for rows of ordinals that its ledger does not know, and refuses. Two copies that write in the
    same seconds are not kept apart: publish from one of them.
-4. Ordinals are given under a lock that ends with its holder, so an intent that the next publisher finds always belongs
+4. The parts of a bulk import are a key of their own that is left out where there are none: a vecver that does not know
+   it reads the ledger without it, and drops the collection as it does with whatever was begun.
+5. Ordinals are given under a lock that ends with its holder, so an intent that the next publisher finds always belongs
    to one that has ended. A lease that times out would let a slow publisher write on.
 """
 
@@ -97,6 +99,32 @@ class Intent:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A file of rows that a Milvus was asked to import, or is about to be."""
+
+    file: str  # its name in the storage; it has the digest of its rows in it
+    task: int = 0  # Milvus' number of the import; 0 until it is known
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Import:
+    """The bulk import into the collection of the intent."""
+
+    storage: str  # the address of the folder or bucket
+    alone: bool
+    index: str  # the engine's name of it
+    parts: tuple[Part, ...] = ()  # in the order in which they were asked for; at most the last has no number
+
+    def to_json(self) -> Json:
+        return {**self.__dict__, "parts": [dict(part.__dict__) for part in self.parts]}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Import:
+        return cls(**{**value, "parts": tuple(Part(**part) for part in value["parts"])})
+
+
+@dataclass(frozen=True)
 class Again:
     """A version to be published again, and how."""
 
@@ -117,6 +145,7 @@ class Ledger:
     dropped: tuple[str, ...] = ()  # collections to drop
     pending: tuple[Again, ...] = ()  # versions that a rebuild still has to publish
     intent: Intent | None = None
+    importing: Import | None = None  # how far the intent is, if it is a bulk import
 
     def find(
         self, commit: Commit, suits: Callable[[Collection], bool] = lambda collection: True
@@ -173,6 +202,7 @@ class Ledger:
             "dropped": list(self.dropped),
             "pending": [dict(pending.__dict__) for pending in self.pending],
             "intent": dict(self.intent.__dict__) if self.intent else None,
+            **({"importing": self.importing.to_json()} if self.importing else {}),
         }
 
     @classmethod
@@ -185,6 +215,7 @@ class Ledger:
             tuple(value["dropped"]),
             tuple(Again(**pending) for pending in value["pending"]),
             Intent(**value["intent"]) if value["intent"] else None,
+            Import.from_json(value["importing"]) if value.get("importing") else None,
         )
 
 
