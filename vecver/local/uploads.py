@@ -7,18 +7,18 @@ A service without replicas does not use this: its uploads lie in its state folde
 Decisions
 1. One object an upload, however many files it has: a request a file would take longer than most jobs.
 2. The digest of the object is kept by the caller, who stored it where the job is, and is checked before anything is
-   unpacked.
+   unpacked. An upload is fetched into a file: it may be larger than the memory.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from vecver.errors import IntegrityError
 
@@ -36,31 +36,39 @@ class Uploads:
 
     def put(self, name: str, folder: Path) -> str:
         """Store what lies in a folder; the sha256 of it, hex. It is durable when this returns."""
-        scratch = self._store.scratch()
-        try:
-            part = scratch / "upload"
+        with self._scratch_file() as part:
             with tarfile.open(part, "w") as tar:
                 tar.add(folder, "")
-            digest = _digest(part)
+            with part.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             self._store.put(_path(name), part)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         return digest
 
     def get(self, name: str, digest: str, into: Path) -> None:
         """Unpack an upload into a folder, which is made. Raises NotFoundError, IntegrityError, OSError (no room)."""
-        view = self._store.map(_path(name))
-        if hashlib.sha256(view).hexdigest() != digest:
-            raise IntegrityError(
-                f"the upload {name} is not as it was stored",
-                code="upload_damaged",
-                hint="send it again",
-                name=_path(name),
-            )
-        into.mkdir(parents=True)
-        path = self._store.path(_path(name))
-        with _opened(path, view) as file, tarfile.open(fileobj=file) as tar:
-            tar.extractall(into, filter="data")  # nothing outside the folder, no links out of it, no devices
+        with self._scratch_file() as part:
+            stored = hashlib.sha256()
+            with part.open("wb") as file:
+                for piece in self._store.stream(_path(name)):
+                    stored.update(piece)
+                    file.write(piece)
+            if stored.hexdigest() != digest:
+                raise _damaged(name)
+            into.mkdir(parents=True)
+            try:
+                with tarfile.open(part) as tar:
+                    tar.extractall(into, filter="data")  # nothing outside the folder, no links out of it, no devices
+            except tarfile.TarError as error:
+                raise _damaged(name) from error
+
+    @contextmanager
+    def _scratch_file(self) -> Iterator[Path]:
+        """Where a file may be written that vanishes afterwards."""
+        scratch = self._store.scratch()
+        try:
+            yield scratch / "upload"
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def delete(self, *names: str) -> None:
         """Delete uploads; missing ones are no error."""
@@ -76,10 +84,7 @@ def _path(name: str) -> str:
     return f"{FOLDER}/{name}.tar"
 
 
-def _opened(path: Path | None, view: memoryview) -> IO[bytes]:
-    return path.open("rb") if path else io.BytesIO(view)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _damaged(name: str) -> IntegrityError:
+    return IntegrityError(
+        f"the upload {name} is not as it was stored", code="upload_damaged", hint="send it again", name=_path(name)
+    )
