@@ -75,6 +75,16 @@ def test_failures_are_in_json_and_on_stderr(june: dict[str, Any], here: Path) ->
     assert "nothing.txt" in result.stderr and "nothing.txt" not in result.stdout
 
 
+def test_a_dry_run_says_what_embedding_would_cost(here: Path) -> None:
+    run("init")
+    (here / "docs").mkdir()
+    (here / "docs" / "a.md").write_text("# A\n\nSome text here.\n")
+    plan = told("ingest", "new", "docs", "--embedder", "hashing", "--dry-run", "--price", "1000")
+    assert plan["tokens"] > 0 and plan["cost"] == pytest.approx(plan["tokens"] / 1000)
+    for price in ("nan", "inf", "-1", "0,02"):
+        assert "--price" in run("ingest", "new", "docs", "--dry-run", "--price", price, code=2).stderr
+
+
 def test_search_json(june: dict[str, Any]) -> None:
     answer = told("search", "handbook@v1", "how do I open the valve", "-k", "2", "--context", "1")
     assert (answer["dataset"], answer["revision"], answer["commit"]) == ("handbook", "v1", june["commit"])

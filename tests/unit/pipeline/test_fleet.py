@@ -14,9 +14,10 @@ import pytest
 from embedding_fleet import Answer, Node, fleet, vector
 
 import vecver
-from vecver.errors import BackendError, SpaceMismatchError, VecverError
+from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError
 from vecver.local.embedders import Embedders
 from vecver.pipeline.embedders import fleet as fleet_room
+from vecver.pipeline.embedders.endpoint_recipes import recipe_of
 from vecver.pipeline.embedders.open import open_embedder
 
 
@@ -270,11 +271,35 @@ def test_what_refuses_everything_is_no_poison(nodes: list[Node]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["tei:toy", "vllm:toy", "openai:", "voyage:@http://127.0.0.1:1", "openai:toy@http://h,http://u:p@h"]
+    "wrong",
+    [
+        "tei:toy",
+        "vllm:toy",
+        "openai:",
+        "voyage:@http://127.0.0.1:1",
+        "openai:toy@http://h,http://u:p@h",
+        "openai:toy@http://h/v1,",
+        "openai:toy@http://h/v1, h:80/v1",
+        "openai:toy@http://h/v1;http://i/v1",
+        "openai:toy@localhost",
+        "openai:toy@gpu1:8000/v1",
+        "openai:toy@me:secret@gpu1/v1",
+    ],
 )
 def test_specs_that_cannot_be_asked_are_refused(wrong: str) -> None:
-    with pytest.raises(VecverError):
+    """And above all, nothing is sent to OpenAI because an address was not understood as one."""
+    with pytest.raises(InvalidInputError) as error:
         open_embedder(wrong)
+    assert "secret" not in f"{error.value} {error.value.hint}"
+
+
+def test_how_addresses_are_written() -> None:
+    assert recipe_of("openai:a/b@v2@HTTP://h/v1,https://i/v1/") == {
+        "name": "openai",
+        "model": "a/b@v2",
+        "urls": ["HTTP://h/v1", "https://i/v1"],
+    }
+    assert recipe_of("openai:a/b@v2") == {"name": "openai", "model": "a/b@v2", "url": "https://api.openai.com/v1"}
 
 
 # -- in an ingest -------------------------------------------------------------------------------

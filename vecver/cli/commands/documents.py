@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def _place(context: click.Context, parameter: click.Parameter, where: str | None
     return {"auto": "ray", "local": "ray:local"}.get(where, where) if where else None
 
 
+def _price(context: click.Context, parameter: click.Parameter, price: float | None) -> float | None:
+    """A price of `--price`: a range of click takes NaN, which JSON cannot hold."""
+    if price is not None and not isfinite(price):
+        raise click.BadParameter(f"{price} is no price", context, parameter)
+    return price
+
+
 @click.command()
 @click.argument("dataset")
 @SOURCES
@@ -96,6 +104,7 @@ def _place(context: click.Context, parameter: click.Parameter, where: str | None
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
+    callback=_price,
     metavar="P",
     help="Of a million tokens: --dry-run says what embedding would cost. Default: VECVER_PRICE.",
 )

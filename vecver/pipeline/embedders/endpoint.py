@@ -9,6 +9,7 @@ Decisions
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -183,11 +184,11 @@ class Endpoint:
 
 def _checked(url: Any, kind: str) -> str:
     """`url` without its last slash. One that carries a password or a query is refused: recipes are public."""
-    if not is_base_url(url):
+    if not is_base_url(url) or re.search(r"[\s,;]", url):
         raise InvalidInputError(
             "an embedder's URL has a host and a path, and neither user, password nor query",
             code="bad_embedder_url",
-            hint=f"write {kind}:MODEL@https://host/v1 and give the key as api_key",
+            hint=f"write {kind}:MODEL@https://host/v1, with commas between several, and give the key as api_key",
         )
     return str(url).rstrip("/")
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 
+from vecver.errors import InvalidInputError
 from vecver.model import Json
 from vecver.pipeline.embedders.shapes import SHAPES
 
+_BEFORE_URL = re.compile(r"@(?=https?://)", re.IGNORECASE)
+_BETWEEN_URLS = re.compile(r",\s*(?=https?://)", re.IGNORECASE)
+_LIKE_ADDRESS = re.compile(r"@([^@]*[:/]|localhost$)")  # a model's revision has neither
 UNSEEN = {"urls", "probe"}  # fields of a recipe that are not part of the fingerprint
 
 
@@ -25,12 +29,21 @@ def continued(spec: str | Json, old: Json | None) -> str | Json:
 
 
 def recipe_of(spec: str) -> Json | None:
-    """The recipe, without dimension, that `KIND:MODEL@URL,URL` names; None if it is of another kind."""
+    """The recipe, without dimension, that `KIND:MODEL@URL,URL` names; None if it is of another kind.
+
+    Raises InvalidInputError (an address without http://: the rest would be asked at the kind's usual address).
+    """
     kind, _, target = spec.partition(":")
     if kind not in SHAPES or not target:
         return None
-    model, at, rest = target.partition("@http")
-    listed = re.split(r",\s*(?=http)", "http" + rest) if at else [SHAPES[kind].url]
+    model, *rest = _BEFORE_URL.split(target, 1)
+    if _LIKE_ADDRESS.search(model):
+        raise InvalidInputError(
+            f"the address of the {kind} endpoint begins with neither http:// nor https://",
+            code="bad_embedder_url",
+            hint=f"write {kind}:MODEL@http://HOST:PORT/PATH",
+        )
+    listed = _BETWEEN_URLS.split(rest[0]) if rest else [SHAPES[kind].url]
     urls = list(dict.fromkeys(url.strip().rstrip("/") for url in listed))
     if not model or not urls[0]:
         return None
