@@ -188,6 +188,7 @@ def test_a_bucket_is_ingested_only_where_the_owner_allows_it(tmp_path: Path) -> 
             "gs://vecver-test/handbooks",
             "gs://vecver-test/handbook/../other",
             "gs://vecver-test/handbook/%2e%2e/other",
+            "gs://vecver-test/handbook/..\\other",
             "gs://vecver-test/*",
             "gs:///vecver-test/handbook",
             "s3://vecver-test/handbook",

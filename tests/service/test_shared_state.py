@@ -6,6 +6,7 @@ What both kinds of database promise is held by `test_job_store.py` and others ov
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from vecver.errors import BackendError, ConflictError, InvalidInputError, Vecver
 
 pytest.importorskip("fastapi", reason="no fastapi: install vecver[service]")
 
+from vecver_service.state import postgres as postgres_room
 from vecver_service.state.audit import Audit
 from vecver_service.state.database import Database
 from vecver_service.state.idempotency import Once
@@ -303,6 +305,61 @@ def test_a_server_that_goes_and_comes(own_server: PostgresServer, tmp_path: Path
     assert PASSWORD not in caplog.text
     for database in (one, other):
         database.close()
+
+
+class DarkNetwork:
+    """Hands bytes on to a port and back; in the dark it takes what is sent, and answers nothing."""
+
+    def __init__(self, port: int) -> None:
+        self.dark = False
+        self._to = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                one = self._listening.accept()[0]
+                other = socket.create_connection(("127.0.0.1", self._to))
+                for pair in ((one, other), (other, one)):
+                    threading.Thread(target=self._hand_on, args=pair, daemon=True).start()
+
+    def _hand_on(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if not self.dark:
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_nobody_waits_for_a_server_that_says_nothing_but_who_looks_for_it(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few requests would hold all threads of a replica, and its searches would wait for them."""
+    monkeypatch.setattr(postgres_room, "_ANSWER_SECONDS", 0.5)
+    network = DarkNetwork(postgres.port)
+    url = postgres.new_database().replace(f":{postgres.port}/", f":{network.port}/")
+    database = Database(PostgresEngine(parse(url), tmp_path))
+    keys = Keys(database)
+    key, token = keys.add("app", ["d:read"])
+    assert soon(lambda: keys.find(token)) == key and soon(database.engine.keys_version)
+    network.dark = True
+    soon(lambda: not database.reachable())
+    begun = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(BackendError) as caught:
+            keys.all()
+        assert caught.value.code == "state_unreachable" and keys.find(token) == key
+    assert time.monotonic() - begun < 0.5
+    network.dark = False
+    soon(database.reachable)
+    assert keys.all() == [key]
+    database.close()
+    network.close()
 
 
 def test_a_database_that_refuses_is_named_without_its_password(postgres: PostgresServer, tmp_path: Path) -> None:

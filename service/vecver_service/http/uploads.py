@@ -100,13 +100,13 @@ def permitted(folder: str, allowed: tuple[str, ...]) -> str:
 def _in_bucket(address: str) -> list[str] | None:
     """Scheme, bucket and the parts of the path of an address in a bucket; None for a path of this machine.
 
-    A part that is written with % is refused, as none that is allowed: it may mean another path than it looks like.
+    One that has % or a backslash (Azure reads it as a slash) is refused: it may mean another path than it looks like.
     """
     scheme, separator, rest = address.partition("://")
     if not separator or scheme.lower() not in ("s3", "gs", "az"):
         return None
     parts = [part for part in rest.split("/") if part]
-    plain = "%" not in rest and {".", ".."}.isdisjoint(parts) and parts and rest.startswith(parts[0])
+    plain = not {"%", "\\"} & {*rest} and {".", ".."}.isdisjoint(parts) and parts and rest.startswith(parts[0])
     return [scheme.lower(), *parts] if plain else ["refused"]
 
 

@@ -9,6 +9,8 @@ Decisions
 3. The same look brings the number that changes with the keys, so that a request needs no query to know its caller.
    While the database is away the keys that were read last hold: searches go on.
 4. If the connection ends during COMMIT, PostgreSQL is asked afterwards what became of the transaction.
+5. While the look finds nobody, what needs the database fails at once. If each request waited for a connection in vain,
+   a few would hold all threads, and searches would wait for them.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import cast
 from weakref import ref
 
 from vecver.errors import BackendError, ConflictError, VecverError
-from vecver_service.state.postgres import SCHEMA, PostgresConnection, unclear
+from vecver_service.state.postgres import SCHEMA, PostgresConnection, unclear, unreachable
 from vecver_service.state.postgres_address import Address
 from vecver_service.state.sql import Connection
 
@@ -73,7 +76,7 @@ class PostgresEngine:
 
     def __init__(self, address: Address, folder: Path) -> None:
         self.address, self.folder = address, folder
-        self._keeper = _Keeper(self.connect)
+        self._keeper = _Keeper(partial(PostgresConnection, address))
 
     def exists(self) -> bool:
         return True  # no older form lies elsewhere: `prepare` makes the tables
@@ -102,9 +105,13 @@ class PostgresEngine:
             )
 
     def connect(self) -> PostgresConnection:
+        if not self._keeper.reachable:
+            raise unreachable(self.address, "it did not a moment ago")
         return PostgresConnection(self.address)
 
     def usable(self, connection: Connection, idle_s: float) -> bool:
+        if not self._keeper.reachable:
+            return False
         if idle_s < _TRUSTED_SECONDS:
             return True
         try:
@@ -158,7 +165,7 @@ class PostgresEngine:
 
     def _status_of(self, transaction: str) -> str | None:
         """What became of a transaction; None where the database does not answer."""
-        with suppress(BackendError), closing(self.connect()) as other:
+        with suppress(BackendError), closing(PostgresConnection(self.address)) as other:
             return other.execute("SELECT pg_xact_status(CAST(? AS xid8))", (transaction,)).fetchone()[0]
         return None
 
@@ -263,7 +270,7 @@ class _Keeper:
             self._held.clear()
             if self._connection:
                 self._connection.close()
-            self._connection = None
+            self._connection, self.reachable = None, True
 
     def _connected(self) -> PostgresConnection:
         """The connection, with the locks that this process holds. Raises BackendError."""
