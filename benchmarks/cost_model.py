@@ -27,13 +27,13 @@ HOURS = 730  # of a month
 class Measured:
     """Of 384 dimensions and some 200 characters a chunk, on one core of the machine of 2026-11-27, unless it says more.
 
-    `growth.py --sizes 1000000 --dim 384`, times what a row cost more at 10,000,000 x 64 than at 1,000,000 x 64.
+    `growth.py --sizes 1000000 --dim 384`; a row cost as much at 10,000,000 x 64 as at 1,000,000 x 64, unless it is said.
     """
 
-    ingest_us: float = 60.0  # of CPU a chunk, vectors given, index and postings included
+    ingest_us: float = 77.0  # of CPU a chunk, vectors given, index and postings included
     optimize_us: float = 40.0  # of CPU a chunk: 37 at 1,000,000; training an index takes a little more a row
-    check_us: float = 9.0  # of CPU a chunk
-    search_ms: float = 3.6  # a segment of 4.2 million rows, k = 10, warm
+    check_us: float = 9.0  # of CPU a chunk: 8.4, and 7% more at 10,000,000
+    search_ms: float = 3.6  # a segment of 4.2 million rows, k = 10, warm: 2.9 for 1,000,000, and 25% more
     row_bytes: float = 2_064.0  # on disk: vector, text, ids, index, postings
     hot_bytes: float = 60.0  # of them in memory for every search: codes of the index
     embed_ms: float = 5.0  # a chunk, MiniLM: `embedding.py`

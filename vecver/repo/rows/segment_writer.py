@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vecver.model import Json, Space, Vectors
     from vecver.store import Store
 
-MAX_ROWS = 1 << 22  # chunk rows after which a writer begins another segment: a GB of memory while it is written
+MAX_ROWS = 1 << 22  # chunk rows after which a writer begins another segment: 3 GB of memory at most
 _NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"
 
