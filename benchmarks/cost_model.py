@@ -27,7 +27,7 @@ HOURS = 730  # of a month
 class Measured:
     """Of 384 dimensions and some 200 characters a chunk, on one core of the machine of 2026-11-27, unless it says more.
 
-    `growth.py --sizes 1000000 --dim 384`; a row cost as much at 10,000,000 x 64 as at 1,000,000 x 64, unless it is said.
+    `growth.py --sizes 1000000 --dim 384`; rows cost as much each at 10,000,000 x 64 as at 1,000,000 x 64, unless said.
     """
 
     ingest_us: float = 77.0  # of CPU a chunk, vectors given, index and postings included
