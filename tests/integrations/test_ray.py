@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from embedding_fleet import fleet
 
 import vecver
 from vecver.flows.ingesting import ray_fleet, ray_workers
@@ -294,6 +295,28 @@ def test_the_error_of_an_embedder_ends_the_ingest_and_keeps_what_was_made(sessio
     assert docs.branches() == {}
     report = docs.ingest(rows, label="r", embedder=noted(log), on="ray")
     assert report.chunks["reused"] >= 100 and set(texts_in(log).values()) == {1}
+
+
+def test_a_text_that_an_endpoint_refuses_costs_its_document_alone(session: None, pages: Path, tmp_path: Path) -> None:
+    with fleet(1) as (node,):
+        here, there = opened(tmp_path / "here"), opened(tmp_path / "there")
+        for docs in (here, there):
+            docs.ingest(pages, embedder=f"tei:toy@{node.url}")
+        node.trouble = lambda texts: (400, "bad", {}) if any("poison" in text for text in texts) else None
+        (pages / "03.md").write_text(page(3, "Take no poison."))
+        (pages / "05.md").write_text(page(5, "Slowly."))
+        (pages / "new.md").write_text(page(99, "No poison, please."))
+        reports = [here.ingest(pages), there.ingest(pages, on="ray", workers=2)]
+        assert facts(reports[0]) == facts(reports[1])
+        failed = [(one.document, one.code) for one in reports[1].failures[-2:]]
+        assert failed == [("03.md", "not_embedded"), ("new.md", "not_embedded")]
+        assert "(the text 'Page 3" in reports[1].failures[-2].reason
+        one, other = here.show("main"), there.show("main")
+        assert one.content_root == other.content_root and one.vector_root == other.vector_root
+        assert keys(here) == keys(there) and not there.repository.check().problems
+        node.trouble = lambda texts: None
+        again = there.ingest(pages)
+        assert again.names["added"] == ("new.md",) and again.names["changed"] == ("03.md",)
 
 
 def test_an_embedder_that_cannot_travel_is_refused(session: None, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from vecver.flows.unseen import Unseen
 from vecver.model import Vectors
 from vecver.repo import Draft, NewChunks
 
+NOT_EMBEDDED = "not_embedded"  # the code of a document of which an endpoint refuses a text
+
 
 @dataclass
 class EmbedCounts:
@@ -71,7 +73,7 @@ class RowEmbedding:
         return np.stack([known[name] for name in names])
 
     def refused(self, texts: Mapping[bytes, tuple[str, str]]) -> dict[bytes, str]:
-        """Embed what is not known of these, name -> (text, document): name -> why an endpoint refused a text.
+        """Embed what is not known of these, name -> (text, document): name -> why an endpoint refused this text.
 
         Many documents' texts are given at once, so that many requests run at once.
         """
@@ -80,7 +82,8 @@ class RowEmbedding:
         refused: dict[bytes, str] = {}
         for new in self._kept(missing, [texts[name][0] for name in missing]):
             if isinstance(new, _Refusal):
-                refused[new.name] = new.error.message
+                start = " ".join(texts[new.name][0].split())[:60]
+                refused[new.name] = f"{new.error.message} (the text {start!r} …)."
         sound = [name for name in missing if name not in refused]
         self._early.update(sound)
         self._count([texts[name][0] for name in sound], [texts[name][1] for name in sound])

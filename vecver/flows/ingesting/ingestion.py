@@ -29,7 +29,7 @@ from vecver.flows.ingesting import removals, shortfalls
 from vecver.flows.ingesting.changes import KnownObjects, Tally, arrivals, memo_of, refreshed_note
 from vecver.flows.ingesting.chunking import Readable, chunked
 from vecver.flows.ingesting.commits import LISTED, commit_at, coverage_facts
-from vecver.flows.ingesting.embedding_rows import EmbedCounts, RowEmbedding
+from vecver.flows.ingesting.embedding_rows import NOT_EMBEDDED, EmbedCounts, RowEmbedding
 from vecver.flows.ingesting.environment import current_environment
 from vecver.flows.ingesting.head import check_expected, failed, head_of, id_of, of_source, once_writable, places_at
 from vecver.flows.ingesting.new_documents import embedded_name, new_document, new_rows
@@ -314,8 +314,7 @@ class _Ingest:
         original, _, chunks = readable
         for chunk in chunks:
             if reason := refused.get(embedded_name(chunk.embedded)):
-                start = " ".join(chunk.embedded.split())[:60]
-                failure = Failure(original.document, "not_embedded", f"{reason} (the text {start!r} …).")
+                failure = Failure(original.document, NOT_EMBEDDED, reason)
                 self.tally.fail(original.source, failure, memo_of(original, self.means.recipe))
                 return True
         return False

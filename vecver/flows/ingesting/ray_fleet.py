@@ -2,6 +2,7 @@
 
     open       the first actor opens the embedder and says what it is; the driver never loads a model
     outcomes   documents -> tasks that cut -> `accept` says which rows are new -> actors that embed and write
+               where an endpoint may refuse texts, actors embed them before `accept`, which gets the sound documents
 
 The driver holds names and digests. A document's bytes pass through it when its digest is compared, and texts stay in
 Ray's object store: at most IN_FLIGHT bytes of documents wait for a task, and `pipeline.ray.crew` bounds the rest.
@@ -13,7 +14,7 @@ Decisions
    beside embedding, and finds its vectors.
 3. One ingest of a source at a time runs on Ray: a second would pay for the same vectors. It is refused while the first
    one lives; what the first one does is then found done.
-4. Outcomes of tasks are taken in the order of the documents, so failures are listed as in a local ingest.
+4. Batches are accepted in the order of the documents, so failures are listed as in a local ingest.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ from vecver.flows.ingesting.changes import grouped, size_of
 from vecver.flows.ingesting.embedding_rows import EmbedCounts
 from vecver.flows.ingesting.ray_workers import (
     HERE,
+    Chosen,
     CutPart,
     Described,
+    Mask,
     Plan,
     RowWriter,
     Setup,
@@ -110,11 +113,19 @@ def _alone(versions: Versions, dataset: str, branch: str, label: str) -> Iterato
 
 @dataclass(eq=False)
 class _Part:
-    """A batch that was cut, and how many of its pieces are not embedded yet."""
+    """A batch that was cut, and how many of its pieces an actor has still to do."""
 
-    documents: list[str]
+    cutting: _Cutting
+    cut: CutPart
     left: int = 0
     unseen: Unseen = field(default_factory=Unseen)
+    refused: dict[bytes, str] = field(default_factory=dict)
+
+    def seats_of(self, seats: int) -> Iterator[tuple[int, Any, Mask, bool]]:
+        """Of each seat: its number, its shard, which chunks are in it, `(n,)`, and whether the documents are."""
+        places, home = shard_of(self.cut.embedded, seats), self.cutting.number % seats
+        for seat, ref in enumerate(self.cutting.refs[1:]):
+            yield seat, ref, places == seat, seat == home
 
 
 @dataclass(frozen=True)
@@ -139,8 +150,10 @@ class Fleet:
         self._actors: dict[int, Any] = {}  # that opened the embedder, and do not sit in their seats yet
         self._crew: pipeline.ray.Crew | None = None
         self._cutting: deque[_Cutting] = deque()
+        self._unaccepted: deque[_Part] = deque()  # whose texts are being embedded
         self._parts: dict[str, _Part] = {}  # by document; those that are not embedded yet
         self._embedder: FleetEmbedder | None = None
+        self._may_refuse = False
 
     # -- the embedder -----------------------------------------------------------------------------
 
@@ -158,7 +171,8 @@ class Fleet:
         with step(f"starting {self._seats} workers on Ray"):
             self._actors = {number: self._new_actor() for number in range(self._seats)}
             described, *_ = [actor.open.remote(HERE, setup) for actor in self._actors.values()]
-            self._embedder = FleetEmbedder(self._actors[0], _got(described))
+            known: Described = _got(described)
+            self._embedder, self._may_refuse = FleetEmbedder(self._actors[0], known), known.may_refuse
         return self._embedder
 
     def _new_actor(self) -> Any:
@@ -190,16 +204,19 @@ class Fleet:
                 else:
                     self._cutting.append(self._cut(packed, number, batch))
                     number += 1
-            waiting = crew.start(is_last=not more and not self._cutting)
+            is_last = not more and not self._cutting
+            waiting = crew.start(is_last=is_last, ends=is_last and not self._unaccepted)
             if self._cutting and not crew.is_full:
                 waiting.append(self._cutting[0].refs[0])
             if not waiting:
                 break
             ready = ray.wait(waiting, num_returns=1)[0][0]
             if self._cutting and ready == self._cutting[0].refs[0]:
-                yield from self._accepted(crew, accept)
+                yield from self._cut_one(crew, accept, options)
             elif done := crew.finish(ready):
                 yield from self._finished(done)
+                while self._unaccepted and not self._unaccepted[0].left:
+                    yield from self._accepted(crew, accept, self._unaccepted.popleft())
         if self._embedder:
             self._embedder.refresh(crew.actors[0])
 
@@ -225,22 +242,38 @@ class Fleet:
         task = ray.remote(cut_documents).options(num_returns=1 + self._seats, num_cpus=1)
         return _Cutting(number, task.remote(HERE, plan, number, batch), sum(map(size_of, batch)))
 
-    def _accepted(self, crew: pipeline.ray.Crew, accept: Accept) -> Iterator[Progressed]:
-        """Take the oldest batch that was cut, and let its new rows wait for their actors."""
+    def _cut_one(self, crew: pipeline.ray.Crew, accept: Accept, options: Options) -> Iterator[Progressed]:
+        """Take the oldest batch that was cut."""
         cutting = self._cutting.popleft()
-        part: CutPart = _got(cutting.refs[0])
-        new = accept(part)
-        owner = _Part(part.documents)
-        places = shard_of(part.embedded, self._seats)
-        for seat, ref in enumerate(cutting.refs[1:]):
-            chosen = new[places == seat]
-            documents = len(part.documents) if seat == cutting.number % self._seats else 0
-            if rows := int(chosen.sum()) + documents:
-                crew.add(seat, pipeline.ray.Piece(ref, rows, part.sizes[seat], None if chosen.all() else chosen, owner))
-                owner.left += 1
-        if owner.left:
-            self._parts.update(dict.fromkeys(part.documents, owner))
-        yield Progressed(seconds=part.seconds)
+        part = _Part(cutting, _got(cutting.refs[0]))
+        self._parts.update(dict.fromkeys(part.cut.documents, part))
+        yield Progressed(seconds=part.cut.seconds)
+        if self._may_refuse and not options.dry_run:
+            self._make_known(crew, part)
+        else:
+            yield from self._accepted(crew, accept, part)
+
+    def _make_known(self, crew: pipeline.ray.Crew, part: _Part) -> None:
+        """Let the texts of a batch wait for their actors."""
+        for seat, ref, here, _ in part.seats_of(self._seats):
+            if rows := int(here.sum()):
+                crew.add(seat, pipeline.ray.Piece(ref, rows, part.cut.sizes[seat], None, part, method="make_known"))
+                part.left += 1
+        self._unaccepted.append(part)
+
+    def _accepted(self, crew: pipeline.ray.Crew, accept: Accept, part: _Part) -> Iterator[Progressed]:
+        """Let the new rows of a batch wait for their actors."""
+        sound = part.cut.sound(part.refused)
+        new = np.zeros(len(part.cut.keys), bool)
+        new[sound[part.cut.owners]] = accept(part.cut.without(part.refused))
+        documents = int(sound.sum())
+        for seat, ref, here, has_documents in part.seats_of(self._seats):
+            if rows := int(new[here].sum()) + documents * has_documents:
+                chosen = Chosen(None if sound.all() else sound, None if new[here].all() else new[here])
+                crew.add(seat, pipeline.ray.Piece(ref, rows, part.cut.sizes[seat], chosen, part))
+                part.left += 1
+        if not part.left:
+            yield from self._settled(part)
 
     def _finished(self, done: pipeline.ray.Done) -> Iterator[Progressed]:
         """What an actor did in a call."""
@@ -252,14 +285,19 @@ class Fleet:
         for document, sums in counts.unseen.sums.items():
             if part := self._parts.get(document):
                 part.unseen.sums[document] = part.unseen.sums.get(document, 0) + sums
-        unseen = Unseen()
+        if done.pieces:
+            yield Progressed(replace(counts, unseen=Unseen()), done.result.seconds)
         for piece in done.pieces:
             piece.owner.left -= 1
-            if not piece.owner.left:
-                unseen.sums.update(piece.owner.unseen.sums)
-                for document in piece.owner.documents:
-                    del self._parts[document]
-        yield Progressed(replace(counts, unseen=unseen), done.result.seconds)
+            piece.owner.refused.update(done.result.refused)
+            if not piece.owner.left and piece.method == pipeline.ray.WRITE:
+                yield from self._settled(piece.owner)
+
+    def _settled(self, part: _Part) -> Iterator[Progressed]:
+        """A batch is done: what is known of its documents."""
+        for document in part.cut.documents:
+            del self._parts[document]
+        yield Progressed(EmbedCounts(unseen=part.unseen))
 
     def _end_workers(self) -> None:
         """End the workers, whatever they do."""

@@ -1,7 +1,8 @@
 """What the workers of an ingest on Ray run: tasks that parse and cut documents, actors that embed and write rows.
 
     cut_documents   a batch of documents -> their new rows, one shard for each actor, and what the driver must know
-    RowWriter       shards of rows -> vectors -> segments on the store
+    RowWriter       shards of rows -> vectors -> segments on the store; where an endpoint may refuse a text, all texts
+                    of a batch become known before a row of it is written, so that only its document is left out
 
 A row belongs to the shard that its text names, so equal texts meet in one actor, and each is embedded once. The row of
 a document lies in the shard that its batch names; it may lie in another segment than the chunks it lists.
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 import pickle
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -22,10 +23,10 @@ import pyarrow as pa
 
 from vecver import pipeline
 from vecver.errors import BackendError, InvalidInputError, NotFoundError
-from vecver.flows.embedding import OpenEmbedder
+from vecver.flows.embedding import OpenEmbedder, may_refuse
 from vecver.flows.ingesting.changes import memo_of
 from vecver.flows.ingesting.chunking import Readable, chunked
-from vecver.flows.ingesting.embedding_rows import EmbedCounts, RowEmbedding
+from vecver.flows.ingesting.embedding_rows import NOT_EMBEDDED, EmbedCounts, RowEmbedding
 from vecver.flows.ingesting.new_documents import new_document
 from vecver.flows.ingesting.recipe import Preparation
 from vecver.model import Coverage, Embedder, Failure, Json, Metric, Original, Recipe, TokenCounts, Vectors
@@ -34,7 +35,7 @@ from vecver.store import StoreAddress
 from vecver.version import __version__
 
 Keys = npt.NDArray[np.uint8]  # (n, 16)
-Chosen = npt.NDArray[np.bool_] | None  # of a shard's chunk rows, those to write; None: all
+Mask = npt.NDArray[np.bool_]  # (n,)
 EMBED_ROWS = 1024  # looked up and written at once
 HERE = (".".join(platform.python_version_tuple()[:2]), __version__)
 
@@ -67,13 +68,54 @@ class CutPart:
     documents: list[str]  # those that have rows
     read: int  # all
     failures: list[tuple[str, Failure, Json]]  # source, failure, `memo_of`
+    memos: list[Json]  # of the documents; empty where no text of theirs may be refused
     coverage: dict[str, Coverage]
     longer: int
     ids: Keys  # of the documents
+    owners: npt.NDArray[np.int64]  # the place of each chunk's document among these, `(n,)`
     keys: Keys  # of their chunks
     embedded: Keys  # digests of what is embedded of these
     sizes: list[int]  # bytes of each shard
     seconds: dict[str, float]
+
+    def sound(self, refused: Mapping[bytes, str]) -> Mask:
+        """Which documents have none of the texts that were refused, `(m,)`."""
+        mask = np.ones(len(self.ids), bool)
+        if refused:
+            mask[self.owners[[name.tobytes() in refused for name in self.embedded]]] = False
+        return mask
+
+    def without(self, refused: Mapping[bytes, str]) -> CutPart:
+        """The part without the documents that have a text that was refused; these are failures of it."""
+        sound = self.sound(refused)
+        if sound.all():
+            return self
+        chunks = sound[self.owners]
+        reasons: dict[int, str] = {}
+        for name, owner in zip(self.embedded[~chunks], self.owners[~chunks].tolist(), strict=True):
+            if reason := refused.get(name.tobytes()):
+                reasons.setdefault(owner, reason)
+        failed = [(self.memos[i], Failure(self.documents[i], NOT_EMBEDDED, reason)) for i, reason in reasons.items()]
+        gone = {failure.document for _, failure in failed}
+        return replace(
+            self,
+            documents=[document for document in self.documents if document not in gone],
+            failures=[*self.failures, *((memo["source"], failure, memo) for memo, failure in failed)],
+            memos=[memo for memo, kept in zip(self.memos, sound, strict=True) if kept],
+            coverage={name: coverage for name, coverage in self.coverage.items() if name not in gone},
+            ids=self.ids[sound],
+            owners=(np.cumsum(sound) - 1)[self.owners[chunks]],
+            keys=self.keys[chunks],
+            embedded=self.embedded[chunks],
+        )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which rows of a shard are written; None: all."""
+
+    documents: Mask | None
+    chunks: Mask | None
 
 
 @dataclass(frozen=True)
@@ -87,10 +129,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Written:
-    """What an actor did in one call."""
+    """What an actor did in one call. `refused`: why an endpoint refused a text, by the digest of what is embedded."""
 
     counts: EmbedCounts
     seconds: dict[str, float]
+    refused: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +147,7 @@ class Described:
     recipe: Json
     fingerprint: str
     environment: Json
+    may_refuse: bool
 
 
 def shard_of(embedded: Keys, shards: int) -> npt.NDArray[np.int64]:
@@ -145,9 +189,11 @@ def cut_documents(driver: tuple[str, str], plan: bytes, number: int, originals: 
         documents=rows.documents.column("document").to_pylist(),
         read=len(originals),
         failures=[(o.source, failure, memo_of(o, here.plan.recipe)) for o, failure in cut.failures],
+        memos=[memo_of(o, here.plan.recipe) for o, *_ in cut.readable if may_refuse(here.means.embedder)],
         coverage={o.document: p.coverage for o, p, _ in cut.readable if p.coverage},
         longer=cut.longer,
         ids=keys_array(rows.documents.column("id")),
+        owners=np.repeat(np.arange(len(cut.readable)), [len(chunks) for *_, chunks in cut.readable]),
         keys=keys_array(rows.chunks.column("key")),
         embedded=keys_array(rows.chunks.column("embedded")),
         sizes=[_size(shard) for shard in shards],
@@ -221,7 +267,8 @@ class RowWriter:
         opened: Setup = pickle.loads(setup)
         self._versions = _opened(opened)
         e = self._embedder = opened.open_embedder(opened.embedder)
-        return Described(e.name, e.dim, e.metric, e.max_tokens, e.recipe, e.fingerprint, e.environment)
+        refuses = may_refuse(e)
+        return Described(e.name, e.dim, e.metric, e.max_tokens, e.recipe, e.fingerprint, e.environment, refuses)
 
     def environment(self) -> Json:
         """That of the embedder, which may be known better once it has embedded."""
@@ -247,19 +294,31 @@ class RowWriter:
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self._embedder.embed_queries(texts)
 
+    def make_known(self, _: Sequence[Chosen], *shards: Shard) -> Written:
+        """Embed the texts of these shards that an endpoint does not refuse; `write` then finds their vectors."""
+        texts, since = dict[bytes, tuple[str, str]](), perf_counter()
+        for shard in shards:
+            names, documents = (shard.chunks.column(name).to_pylist() for name in ("embedded", "document"))
+            texts.update(zip(names, zip(shard.texts, documents, strict=True), strict=True))
+        try:
+            refused = self._embedding.refused(texts)
+        finally:
+            self._draft.seal()
+        return Written(self._embedding.taken(), {"embed": perf_counter() - since}, refused)
+
     def write(self, chosen: Sequence[Chosen], *shards: Shard) -> Written:
         """Write the rows of these shards; of a dry run, count what that would embed."""
         tables, texts = list[pa.Table](), list[str]()
         for which, shard in zip(chosen, shards, strict=True):
-            tables.append(shard.chunks if which is None else shard.chunks.filter(pa.array(which)))
-            texts += shard.texts if which is None else [shard.texts[i] for i in np.flatnonzero(which)]
+            tables.append(_filtered(shard.chunks, which.chunks))
+            texts += shard.texts if which.chunks is None else [shard.texts[i] for i in np.flatnonzero(which.chunks)]
         rows = pa.concat_tables(tables)
         new = NewChunks(rows, np.arange(len(rows)))
         if self._plan.dry_run:
             return Written(self._planned(new, texts), {})
-        for shard in shards:
+        for which, shard in zip(chosen, shards, strict=True):
             if shard.documents is not None:
-                self._draft.stage(NewRows(shard.documents, rows.slice(0, 0)))
+                self._draft.stage(NewRows(_filtered(shard.documents, which.documents), rows.slice(0, 0)))
         try:
             seconds = self._write(new, texts)
         finally:
@@ -287,6 +346,10 @@ class RowWriter:
         self._embedding.plan(dict(zip(names, zip(texts, documents, strict=True), strict=True)))
         counts = self._embedding.taken()
         return replace(counts, reused=len(new) - counts.embedded)
+
+
+def _filtered(rows: pa.Table, which: Mask | None) -> pa.Table:
+    return rows if which is None else rows.filter(pa.array(which))
 
 
 def _opened(setup: Setup) -> Versions:

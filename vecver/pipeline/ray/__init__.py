@@ -6,8 +6,8 @@ from vecver.doors import lazily
 
 if TYPE_CHECKING:
     from vecver.pipeline.ray.cluster import Cluster, check_place, connected, kill, translated
-    from vecver.pipeline.ray.crew import Crew, Done, Piece
+    from vecver.pipeline.ray.crew import WRITE, Crew, Done, Piece
 else:
     __getattr__, __dir__ = lazily(__name__)
 
-__all__ = ["Cluster", "Crew", "Done", "Piece", "check_place", "connected", "kill", "translated"]
+__all__ = ["WRITE", "Cluster", "Crew", "Done", "Piece", "check_place", "connected", "kill", "translated"]

@@ -5,9 +5,10 @@
     finish     the outcome of a seat's oldest call
     is_full    too much waits: the caller should finish calls before it adds more
 
-An actor has two methods: `write(chosen, *pieces)`, whose effects it may hold in memory, and `hand_over()`, which makes
-them durable and returns what it made. If an actor dies, a new one takes its seat and gets again every piece that was
-not handed over. So a crew promises that each piece is handed over once.
+An actor has methods that take `(chosen, *pieces)`. What `write` does it may hold in memory until `hand_over()`, which
+makes that durable and returns what it made; what another method does is durable when the call ends. If an actor dies, a
+new one takes its seat and gets again every piece that is not durable. So a crew promises that each piece is handed over
+once.
 
 Decisions
 1. The pieces lie in Ray's object store until they are handed over, which spills them to disk where memory is short.
@@ -28,6 +29,7 @@ from typing import Any, Final
 from vecver.errors import BackendError
 from vecver.pipeline.ray.cluster import kill, translated
 
+WRITE: Final = "write"
 CALL_ROWS: Final = 512
 LEAST_ROWS: Final = 64  # that an idle actor gets, unless nothing more comes
 CALLS: Final = 2  # of an actor at once
@@ -46,12 +48,17 @@ class Piece:
     size: int  # bytes
     chosen: Any
     owner: Any
+    method: str = WRITE  # of the actor
     is_done: bool = False
+
+    def goes_with(self, other: Piece) -> bool:
+        """True if one call may take both: what is done again after a loss must not be counted again."""
+        return (self.method, self.is_done) == (other.method, other.is_done)
 
 
 @dataclass(frozen=True)
 class Done:
-    """A call that ended. `pieces`: those that were not done before; `result`: what `write` or `hand_over` returned."""
+    """A call that ended. `pieces`: of the call, none if an actor that was lost had done them before; `result`: its."""
 
     pieces: Sequence[Piece]
     result: Any
@@ -118,19 +125,22 @@ class Crew:
         """True if a seat has so much to do that nothing should be added."""
         return any(seat.waiting_rows >= BACKLOG_ROWS for seat in self._seats)
 
-    def start(self, *, is_last: bool) -> list[Any]:
-        """Begin the calls for which there is room; the references to wait for. `is_last`: nothing more is added."""
+    def start(self, *, is_last: bool, ends: bool) -> list[Any]:
+        """Begin the calls for which there is room; the references to wait for.
+
+        `is_last`: nothing is added but for pieces that end; `ends`: nothing at all is added.
+        """
         for seat in self._seats:
-            self._begin_calls(seat, is_last)
+            self._begin_calls(seat, is_last, ends)
         return [seat.calls[0].ref for seat in self._seats if seat.calls]
 
-    def _begin_calls(self, seat: _Seat, is_last: bool) -> None:
+    def _begin_calls(self, seat: _Seat, is_last: bool, ends: bool) -> None:
         while seat.may_begin(is_last):
             pieces = _taken(seat.waiting)
-            ref = seat.actor.write.remote([piece.chosen for piece in pieces], *(piece.ref for piece in pieces))
-            seat.calls.append(_Call(ref, pieces))
-        ends = is_last and not seat.calls and seat.unsaved
-        if ends or (seat.kept_too_much and not any(call.hands_over for call in seat.calls)):
+            method = getattr(seat.actor, pieces[0].method)
+            seat.calls.append(_Call(method.remote([p.chosen for p in pieces], *(p.ref for p in pieces)), pieces))
+        is_through = ends and not seat.calls and seat.unsaved
+        if is_through or (seat.kept_too_much and not any(call.hands_over for call in seat.calls)):
             seat.calls.append(_Call(seat.actor.hand_over.remote(), [], hands_over=True))
 
     def finish(self, ref: Any) -> Done | None:
@@ -154,7 +164,8 @@ class Crew:
         for piece in new:
             piece.is_done = True
         seat.losses = 0 if new else seat.losses
-        seat.unsaved = [] if call.hands_over else seat.unsaved + call.pieces
+        written = [piece for piece in call.pieces if piece.method == WRITE]
+        seat.unsaved = [] if call.hands_over else seat.unsaved + written
         return Done(new, result, call.hands_over)
 
     def _replace(self, number: int, error: Exception) -> None:
@@ -184,7 +195,7 @@ def _taken(waiting: deque[Piece]) -> list[Piece]:
     """The first pieces, as many as one call takes; at least one."""
     pieces = [waiting.popleft()]
     rows = pieces[0].rows
-    while waiting and rows + waiting[0].rows <= CALL_ROWS:
+    while waiting and rows + waiting[0].rows <= CALL_ROWS and pieces[0].goes_with(waiting[0]):
         rows += waiting[0].rows
         pieces.append(waiting.popleft())
     return pieces
