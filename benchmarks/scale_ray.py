@@ -195,10 +195,10 @@ def memory(args: argparse.Namespace) -> dict[str, Any]:
 def driver(place: str, count: int, wait: float) -> None:
     """One ingest in a process of its own; prints its memory, in MB, before and after."""
     start_ray()
-    docs = vecver.open(Path(place) / "kb", create=True).dataset("d")
-    docs.ingest(records(100), label="warm", embedder=waiting(Path(place) / "warm", 0), on="ray", workers=2)
+    kb = vecver.open(Path(place) / "kb", create=True)
+    kb.dataset("warm").ingest(records(100), label="r", embedder=waiting(Path(place) / "warm", 0), on="ray", workers=2)
     before = peak_mb()
-    docs.ingest(records(count), label="r", embedder=waiting(Path(place) / "log", wait), on="ray", workers=2)
+    kb.dataset("d").ingest(records(count), label="r", embedder=waiting(Path(place) / "log", wait), on="ray", workers=2)
     print(json.dumps({"before": before, "after": peak_mb()}))
 
 
